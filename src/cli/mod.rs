@@ -1,0 +1,1 @@
+//! Flags, exit codes, and what is printed.

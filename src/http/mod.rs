@@ -1,0 +1,1 @@
+//! The edge's vocabulary: problem documents and limits.

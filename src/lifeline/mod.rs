@@ -1,0 +1,25 @@
+//! The messages between master and worker on their SOCK_SEQPACKET pair, which is lifeline (end of file: the other is gone),
+//! command channel, wake-up and carrier of descriptors. One JSON document a packet, at most [`MAX_PACKET`] bytes.
+
+use serde::{Deserialize, Serialize};
+
+use crate::pool::Estate;
+
+/// No packet is longer; a longer one is dropped by the receiver.
+pub const MAX_PACKET: usize = 4096;
+
+/// Master to worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Command {
+    /// Take over and finish what these left behind, then say [`Report::Inherited`].
+    Inherit(Estate),
+}
+
+/// Worker to master.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Report {
+    /// Everything of that estate has an owner again.
+    Inherited(Estate),
+}

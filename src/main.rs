@@ -1,0 +1,3 @@
+//! The `cluster` command.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The loop that waits, asks the pool, and acts. One thread, no async runtime, no HTTP, no SQL.

@@ -1,0 +1,290 @@
+//! What a pool wants done: imperative, performed by the shell in the order given.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::event::{Activity, Exit};
+use crate::base::backoff::Backoff;
+use crate::base::ids::{Generation, Incarnation, Life, Slot};
+use crate::base::time::Monotonic;
+
+/// The part of a generation's settings that the pool decides by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// How many slots.
+    pub workers: u16,
+    /// The distance of two points of the beats' grid.
+    pub heartbeat_interval: Duration,
+    /// A beat older than this kills.
+    pub heartbeat_timeout: Duration,
+    /// A late holder of a store lock is killed after this.
+    pub lock_hold_timeout: Duration,
+    /// Booting has this long.
+    pub ready_timeout: Duration,
+    /// Draining has this long.
+    pub drain_timeout: Duration,
+    /// The canary of a rollout has to hold out this long.
+    pub bake_time: Duration,
+    /// A shorter life is an early death.
+    pub early_death: Duration,
+    /// The wait between restarts of one slot after early deaths.
+    pub backoff: Backoff,
+    /// More deaths than this per window open a slot's breaker.
+    pub restart_limit: u32,
+    /// That window.
+    pub restart_window: Duration,
+    /// Past this the longest drain is cut.
+    pub max_draining: u16,
+}
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// fork + exec a worker of that generation, serving that life's slot. Answered by `Spawned` or `SpawnFailed`.
+    Spawn {
+        /// Who it will be.
+        life: Life,
+        /// Of what.
+        generation: Generation,
+    },
+    /// Send a signal through the life's pidfd.
+    Signal {
+        /// To whom.
+        life: Life,
+        /// Which.
+        signal: Signal,
+    },
+    /// Read `/proc` for a late worker. Answered by `Examined`.
+    Examine {
+        /// Whom.
+        life: Life,
+    },
+    /// Route new connections to these slots alone, by these weights. Empty: nobody is routed (the kernel's hash decides).
+    Steer(Vec<(Slot, u16)>),
+    /// Make sure that each address's group has this many listeners (they are never closed while the group serves).
+    Listen {
+        /// How many slots have one.
+        slots: u16,
+    },
+    /// Read the configuration and open the binary as this generation. Answered by `Loaded`.
+    Load(Generation),
+    /// No life of that generation is left or will be: let go of its binary and configuration.
+    Unload(Generation),
+    /// Tell a ready worker to finish what an estate left behind. Answered, some time, by `Inherited`.
+    Bequeath {
+        /// Who takes over.
+        heir: Life,
+        /// What.
+        estate: Estate,
+    },
+    /// Say one thing a person cares about.
+    Announce(Announcement),
+    /// Tell systemd.
+    Tell(SystemdState),
+    /// Everything is over: leave the loop.
+    Exit(Outcome),
+}
+
+/// Whose unfinished work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Estate {
+    /// One life that ended.
+    Life(Life),
+    /// Every life of every earlier incarnation.
+    Before(Incarnation),
+}
+
+/// The signals a pool sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Signal {
+    /// SIGTERM: drain.
+    Terminate,
+    /// SIGKILL.
+    Kill,
+}
+
+/// What systemd wants to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SystemdState {
+    /// `READY=1`
+    Ready,
+    /// `RELOADING=1` with `MONOTONIC_USEC`
+    Reloading,
+    /// `STOPPING=1`
+    Stopping,
+}
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// As asked, and nothing was cut.
+    Stopped,
+    /// As asked, and some drains were cut.
+    Cut,
+    /// No worker of the first generation became ready within `ready_timeout` and all of them failed at boot.
+    NeverReady,
+}
+
+/// Why a worker was killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KillReason {
+    /// Its beat is older than `heartbeat_timeout`.
+    Hung(Activity),
+    /// It was late while it held a store lock.
+    HeldLock(Activity),
+    /// Not ready within `ready_timeout`.
+    NeverReady,
+    /// Not drained within `drain_timeout`.
+    DrainTimeout,
+    /// Too many drained at once.
+    DrainCrowd,
+    /// The cluster stops at once.
+    StopAtOnce,
+    /// Its rollout was backed out before it was ready.
+    BackedOut,
+}
+
+/// What a person cares about; the shell turns each into one line.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Announcement {
+    /// A worker is being started.
+    Starting {
+        /// Who.
+        life: Life,
+        /// Of what.
+        generation: Generation,
+        /// For people.
+        pid: i32,
+    },
+    /// A worker is ready and gets connections.
+    Ready {
+        /// Who.
+        life: Life,
+        /// Since its fork.
+        after: Duration,
+    },
+    /// Every slot has a ready worker for the first time.
+    Serving {
+        /// How many.
+        workers: u16,
+    },
+    /// A worker died that was not asked to.
+    Crashed {
+        /// Who.
+        life: Life,
+        /// How.
+        exit: Exit,
+        /// Its slot is filled again after this.
+        restart_in: Duration,
+        /// How many early deaths in a row.
+        failures: u32,
+    },
+    /// The system refused to start one.
+    SpawnFailed {
+        /// Who.
+        life: Life,
+        /// The system's words.
+        reason: String,
+        /// Tried again after this.
+        restart_in: Duration,
+    },
+    /// Too many deaths: the slot retries slowly from now on.
+    BreakerOpened {
+        /// Which.
+        slot: Slot,
+        /// How many within the window.
+        deaths: u32,
+    },
+    /// It held out again.
+    BreakerClosed {
+        /// Which.
+        slot: Slot,
+    },
+    /// A late beat: no new connections until it beats again.
+    Quarantined {
+        /// Who.
+        life: Life,
+        /// How old its beat is.
+        late: Duration,
+    },
+    /// It beats again.
+    Returned {
+        /// Who.
+        life: Life,
+        /// How long it was out.
+        after: Duration,
+    },
+    /// A worker is being killed.
+    Killed {
+        /// Who.
+        life: Life,
+        /// Why.
+        reason: KillReason,
+        /// The age of its last beat.
+        beat_age: Duration,
+    },
+    /// A worker that was asked to go has begun to drain.
+    Draining {
+        /// Who.
+        life: Life,
+    },
+    /// And is gone.
+    Drained {
+        /// Who.
+        life: Life,
+        /// How long it took.
+        after: Duration,
+        /// How it ended.
+        exit: Exit,
+    },
+    /// A rollout began.
+    ReloadStarted {
+        /// What is being rolled out.
+        generation: Generation,
+    },
+    /// Every slot runs the new generation.
+    Reloaded {
+        /// Which.
+        generation: Generation,
+        /// How long it took.
+        after: Duration,
+    },
+    /// The rollout was given up; the old generation serves on.
+    BackedOut {
+        /// What was given up.
+        generation: Generation,
+        /// Why.
+        reason: String,
+    },
+    /// One asked for while one ran or while stopping.
+    ReloadRefused {
+        /// Why.
+        reason: String,
+    },
+    /// The number of slots changed.
+    Scaled {
+        /// From.
+        from: u16,
+        /// To.
+        to: u16,
+    },
+    /// It did not change.
+    ScaleRefused {
+        /// Why.
+        reason: String,
+    },
+    /// A stop began.
+    Stopping {
+        /// How many workers drain.
+        workers: u16,
+    },
+    /// The master itself was not scheduled or the machine slept: lateness of this much is not held against anyone.
+    Overslept {
+        /// How late the master looked.
+        by: Duration,
+        /// When.
+        at: Monotonic,
+    },
+}

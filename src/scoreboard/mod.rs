@@ -1,0 +1,1 @@
+//! The shared page a worker beats in.

@@ -1,0 +1,1 @@
+//! The shop: orders, inventory, payments, their sagas and their routes.

@@ -1,0 +1,1 @@
+//! One SQLite file for many processes: writer thread, lock, group commit.

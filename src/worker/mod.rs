@@ -1,0 +1,1 @@
+//! A worker's boot, connections, drain and beats.
