@@ -1,0 +1,82 @@
+//! A lock on a file that its holder's death frees: one master per directory.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use nix::fcntl::{Flock, FlockArg};
+
+/// An exclusive lock, held until it is dropped. The descriptor is CLOEXEC, so no child keeps it.
+#[derive(Debug)]
+pub struct FileLock {
+    file: Flock<File>,
+}
+
+/// Why there is no lock.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another process holds it and wrote this into the file.
+    #[error("it is held by another process ({0})")]
+    Held(String),
+    /// The file cannot be made or locked.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl FileLock {
+    /// Takes the lock, or says who has it. The file is made with mode 0600 and never removed, for a removed lock file locks
+    /// nobody out.
+    ///
+    /// # Errors
+    /// [`LockError::Held`] when another process has it.
+    pub fn take(path: &Path) -> Result<FileLock, LockError> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(path)?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(file) => Ok(FileLock { file }),
+            Err((file, nix::errno::Errno::EWOULDBLOCK)) => Err(LockError::Held(words_in(file))),
+            Err((_, errno)) => Err(LockError::Io(errno.into())),
+        }
+    }
+
+    /// Leaves a few words for whoever finds the lock held.
+    ///
+    /// # Errors
+    /// When the disk does not take them.
+    pub fn sign(&mut self, words: &str) -> io::Result<()> {
+        self.file.set_len(0)?;
+        self.file.rewind()?;
+        self.file.write_all(words.as_bytes())
+    }
+}
+
+fn words_in(file: File) -> String {
+    let mut words = String::new();
+    match file.take(256).read_to_string(&mut words) {
+        Ok(_) if !words.trim().is_empty() => words.trim().to_owned(),
+        Ok(_) | Err(_) => "it has not said who it is".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_is_told_who_holds_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("lock");
+        let mut first = FileLock::take(&path).expect("free");
+        first.sign("pid 7").expect("signed");
+        assert!(matches!(FileLock::take(&path), Err(LockError::Held(words)) if words == "pid 7"));
+        drop(first);
+        FileLock::take(&path).expect("free again");
+    }
+}

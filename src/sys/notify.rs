@@ -1,0 +1,142 @@
+//! The datagram sockets of systemd's notify protocol (`sd_notify(3)`): one that a worker's life reports to, and the sender
+//! towards whoever supervises us.
+
+use std::ffi::OsStr;
+use std::io::{self, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+
+use nix::errno::Errno;
+use nix::sys::socket::{
+    self, AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, sockopt,
+};
+
+/// No datagram is longer; what is longer is dropped.
+pub const MAX_DATAGRAM: usize = 4096;
+
+/// A receiving socket with an address the kernel chose in the abstract namespace.
+#[derive(Debug)]
+pub struct NotifySocket {
+    socket: OwnedFd,
+    name: String,
+}
+
+/// One datagram that was looked at.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Datagram {
+    /// From this pid, as the kernel vouches.
+    From {
+        /// The sender at the time of sending.
+        pid: i32,
+        /// What it said.
+        text: String,
+    },
+    /// Too long, not UTF-8, or without credentials.
+    Garbage,
+    /// Nothing there.
+    Nothing,
+}
+
+impl NotifySocket {
+    /// Binds one. SO_PASSCRED is set before anyone can know the address, so that every datagram has its sender's credentials.
+    ///
+    /// # Errors
+    /// When the system has no descriptors left.
+    pub fn bind() -> io::Result<NotifySocket> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let socket = socket::socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
+        socket::setsockopt(&socket, sockopt::PassCred, &true)?;
+        socket::bind(socket.as_raw_fd(), &UnixAddr::new_unnamed())?;
+        let address: UnixAddr = socket::getsockname(socket.as_raw_fd())?;
+        let name = address.as_abstract().ok_or_else(|| io::Error::other("the kernel chose no abstract address"))?;
+        let name = format!("@{}", String::from_utf8_lossy(name));
+        Ok(NotifySocket { socket, name })
+    }
+
+    /// The value for `NOTIFY_SOCKET`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Takes one datagram. Descriptors sent along are closed.
+    ///
+    /// # Errors
+    /// What the system said, but for "nothing yet".
+    pub fn receive(&self) -> io::Result<Datagram> {
+        let mut buffer = [0_u8; MAX_DATAGRAM];
+        // Room for credentials alone: the kernel closes descriptors that do not fit.
+        let mut control = nix::cmsg_space!(socket::UnixCredentials);
+        let mut parts = [IoSliceMut::new(&mut buffer)];
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+        let message = match socket::recvmsg::<UnixAddr>(self.socket.as_raw_fd(), &mut parts, Some(&mut control), flags) {
+            Ok(message) => message,
+            Err(Errno::EAGAIN | Errno::EINTR) => return Ok(Datagram::Nothing),
+            Err(errno) => return Err(errno.into()),
+        };
+        let cut = message.flags.contains(MsgFlags::MSG_TRUNC);
+        let (mut pid, length) = (None, message.bytes);
+        for part in message.cmsgs()? {
+            match part {
+                ControlMessageOwned::ScmCredentials(credentials) => pid = Some(credentials.pid()),
+                // Should the kernel ever find room for them, they must not stay open.
+                ControlMessageOwned::ScmRights(fds) => fds.into_iter().for_each(close_received),
+                _ => {}
+            }
+        }
+        let text = std::str::from_utf8(&buffer[..length]);
+        Ok(match (pid, text) {
+            (Some(pid), Ok(text)) if !cut => Datagram::From { pid, text: text.to_owned() },
+            (_, _) => Datagram::Garbage,
+        })
+    }
+}
+
+impl AsFd for NotifySocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+fn close_received(fd: std::os::fd::RawFd) {
+    use std::os::fd::FromRawFd;
+    // SAFETY: the kernel has just made this descriptor for us by SCM_RIGHTS; nobody else knows it.
+    drop(unsafe { OwnedFd::from_raw_fd(fd) });
+}
+
+/// Says something to the socket that `NOTIFY_SOCKET` named: a path, or `@` and a name of the abstract namespace.
+///
+/// # Errors
+/// When nobody listens there or its queue is full; never blocks.
+pub fn send(address: &OsStr, text: &str) -> io::Result<()> {
+    let address = match address.as_bytes() {
+        [b'@', name @ ..] => UnixAddr::new_abstract(name)?,
+        path => UnixAddr::new(path)?,
+    };
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = socket::socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
+    let sent = socket::sendto(socket.as_raw_fd(), text.as_bytes(), &address, MsgFlags::MSG_NOSIGNAL);
+    Ok(sent.map(drop)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sender_is_vouched_for_by_the_kernel() {
+        let socket = NotifySocket::bind().expect("a socket");
+        send(OsStr::new(socket.name()), "READY=1\nSTATUS=up").expect("sent");
+        let pid = nix::unistd::getpid().as_raw();
+        let expected = Datagram::From { pid, text: "READY=1\nSTATUS=up".to_owned() };
+        assert_eq!(socket.receive().expect("looked"), expected);
+        assert_eq!(socket.receive().expect("looked"), Datagram::Nothing);
+    }
+
+    #[test]
+    fn what_is_too_long_is_dropped() {
+        let socket = NotifySocket::bind().expect("a socket");
+        send(OsStr::new(socket.name()), &"x".repeat(MAX_DATAGRAM + 1)).expect("sent");
+        assert_eq!(socket.receive().expect("looked"), Datagram::Garbage);
+    }
+}

@@ -1,0 +1,274 @@
+//! fork + exec of one child with exactly the descriptors, environment and user it is given.
+//!
+//! Everything the child needs is built before the fork: between fork and exec only async-signal-safe calls are made, so the
+//! caller's locks and allocator do not matter. std's `Command` is not used because it forgets a `LISTEN_PID` set between fork
+//! and exec, and because it cannot execute a descriptor.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::unistd::{ForkResult, Pid};
+
+/// The first descriptor a child inherits beside the three standard ones (systemd's `SD_LISTEN_FDS_START`).
+pub const FIRST_FD: RawFd = 3;
+
+/// Who the child runs as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    /// The user.
+    pub uid: u32,
+    /// The group; supplementary groups are dropped.
+    pub gid: u32,
+}
+
+/// What to start.
+#[derive(Debug)]
+pub struct Spawn<'a> {
+    /// An open descriptor of the binary, so that the file on disk may change meanwhile.
+    pub binary: BorrowedFd<'a>,
+    /// `argv`, of which the first is the name.
+    pub args: &'a [CString],
+    /// `KEY=value`, all of them; nothing else is inherited. `LISTEN_PID` is added with the child's own pid.
+    pub env: &'a [CString],
+    /// What becomes descriptor 0, 1 and 2.
+    pub stdio: [BorrowedFd<'a>; 3],
+    /// What becomes descriptor 3, 4, 5 and so on. Nothing else is open in the child.
+    pub fds: &'a [BorrowedFd<'a>],
+    /// Another user than the caller's, with `no_new_privs`.
+    pub credentials: Option<Credentials>,
+}
+
+/// A child that has been executed.
+#[derive(Debug)]
+pub struct Child {
+    /// For people and for `/proc`; whoever signals it uses the pidfd.
+    pub pid: i32,
+    /// Names this process and no other, for ever.
+    pub pidfd: OwnedFd,
+}
+
+/// Starts it, and returns once it runs its own program.
+///
+/// # Errors
+/// What fork, the preparation of the child or exec said.
+pub fn spawn(spawn: &Spawn<'_>) -> io::Result<Child> {
+    let prepared = Prepared::new(spawn)?;
+    let (failure_reader, failure_writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
+    // SAFETY: the child calls only `Prepared::run`, which makes no call that is not async-signal-safe and never returns.
+    match unsafe { nix::unistd::fork() }? {
+        ForkResult::Child => prepared.run(&failure_writer),
+        ForkResult::Parent { child } => {
+            drop(failure_writer);
+            // The child is unreaped, so its pid cannot have been given out again.
+            let pidfd = super::pidfd::open(child.as_raw());
+            let failure = read_failure(&failure_reader);
+            finish(child, pidfd, failure)
+        }
+    }
+}
+
+fn finish(child: Pid, pidfd: io::Result<OwnedFd>, failure: Option<Errno>) -> io::Result<Child> {
+    match (pidfd, failure) {
+        (Ok(pidfd), None) => Ok(Child { pid: child.as_raw(), pidfd }),
+        (pidfd, failure) => {
+            let _ = nix::sys::signal::kill(child, nix::sys::signal::Signal::SIGKILL);
+            let _ = nix::sys::wait::waitpid(child, None);
+            Err(failure.map_or_else(|| pidfd.err().unwrap_or_else(io::Error::last_os_error), io::Error::from))
+        }
+    }
+}
+
+/// The child's errno if it could not become the program; the pipe is closed by a successful exec.
+fn read_failure(reader: &OwnedFd) -> Option<Errno> {
+    let mut bytes = [0_u8; 4];
+    loop {
+        match nix::unistd::read(reader, &mut bytes) {
+            Ok(4) => return Some(Errno::from_raw(i32::from_ne_bytes(bytes))),
+            Err(Errno::EINTR) => {}
+            Ok(_) | Err(_) => return None,
+        }
+    }
+}
+
+/// Pointers and buffers for the child, laid out before the fork.
+struct Prepared<'a> {
+    spawn: &'a Spawn<'a>,
+    argv: Vec<*const libc::c_char>,
+    envp: Vec<*const libc::c_char>,
+    listen_pid: Box<[u8; LISTEN_PID_LENGTH]>,
+    /// Copies above every target descriptor, in target order: stdio, then `fds`, then the binary.
+    staged: Vec<OwnedFd>,
+}
+
+const LISTEN_PID: &[u8] = b"LISTEN_PID=";
+const LISTEN_PID_LENGTH: usize = LISTEN_PID.len() + 12;
+
+impl<'a> Prepared<'a> {
+    fn new(spawn: &'a Spawn<'a>) -> io::Result<Prepared<'a>> {
+        let mut listen_pid = Box::new([0_u8; LISTEN_PID_LENGTH]);
+        listen_pid[..LISTEN_PID.len()].copy_from_slice(LISTEN_PID);
+        let mut envp = pointers(spawn.env);
+        envp.insert(0, listen_pid.as_ptr().cast());
+        let above = FIRST_FD + RawFd::try_from(spawn.fds.len()).map_err(io::Error::other)?;
+        let sources = spawn.stdio.iter().chain(spawn.fds).chain([&spawn.binary]);
+        let staged = sources.map(|fd| duplicate_above(*fd, above)).collect::<io::Result<_>>()?;
+        Ok(Prepared { spawn, argv: pointers(spawn.args), envp, listen_pid, staged })
+    }
+
+    /// The child's side: everything here is async-signal-safe.
+    fn run(mut self, failure: &OwnedFd) -> ! {
+        let errno = self.exec();
+        let _ = nix::unistd::write(failure, &(errno as i32).to_ne_bytes());
+        // SAFETY: _exit ends this process at once and runs nothing of the parent's copied state.
+        unsafe { libc::_exit(127) }
+    }
+
+    fn exec(&mut self) -> Errno {
+        write_decimal(&mut self.listen_pid[LISTEN_PID.len()..], nix::unistd::getpid().as_raw().unsigned_abs());
+        match self.become_child() {
+            Ok(()) => self.execveat(),
+            Err(errno) => errno,
+        }
+    }
+
+    fn become_child(&self) -> nix::Result<()> {
+        super::signals::reset_in_child()?;
+        let targets = &self.staged[..self.staged.len() - 1];
+        for (target, source) in (0..).zip(targets) {
+            duplicate_onto(source.as_raw_fd(), target)?;
+        }
+        close_on_exec_from(targets.len())?;
+        self.spawn.credentials.map_or(Ok(()), take_credentials)
+    }
+
+    fn execveat(&self) -> Errno {
+        let binary = self.staged.last().map_or(-1, AsRawFd::as_raw_fd);
+        // SAFETY: argv and envp are null-terminated arrays of pointers into C strings that `self` keeps alive.
+        let _ = unsafe {
+            libc::syscall(
+                libc::SYS_execveat,
+                binary,
+                c"".as_ptr(),
+                self.argv.as_ptr(),
+                self.envp.as_ptr(),
+                libc::AT_EMPTY_PATH,
+            )
+        };
+        Errno::last()
+    }
+}
+
+fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
+    strings.iter().map(|text| CStr::as_ptr(text)).chain([std::ptr::null()]).collect()
+}
+
+fn duplicate_above(fd: BorrowedFd<'_>, lowest: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: F_DUPFD_CLOEXEC takes an integer and makes a new descriptor of one we borrow.
+    let copy = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, lowest) };
+    let copy = Errno::result(copy)?;
+    // SAFETY: the descriptor was made by the call above and is owned by nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+/// Without CLOEXEC: this one the program is to have.
+fn duplicate_onto(source: RawFd, target: RawFd) -> nix::Result<()> {
+    // SAFETY: dup2 takes two integers; the targets belong to the child, which owns nothing else at those numbers.
+    Errno::result(unsafe { libc::dup2(source, target) }).map(drop)
+}
+
+/// Whoever started us may have left descriptors open that were never marked; exec is to close them all.
+fn close_on_exec_from(lowest: usize) -> nix::Result<()> {
+    // SAFETY: close_range takes three integers, and with CLOSE_RANGE_CLOEXEC it closes nothing yet.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, lowest, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    Errno::result(result).map(drop)
+}
+
+fn take_credentials(credentials: Credentials) -> nix::Result<()> {
+    let (uid, gid) = (nix::unistd::Uid::from_raw(credentials.uid), nix::unistd::Gid::from_raw(credentials.gid));
+    if nix::unistd::geteuid().is_root() {
+        // SAFETY: setgroups with a length of zero reads no memory. The raw system call is per thread and takes no lock.
+        Errno::result(unsafe { libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<libc::gid_t>()) })?;
+    }
+    nix::unistd::setresgid(gid, gid, gid)?;
+    nix::unistd::setresuid(uid, uid, uid)?;
+    nix::sys::prctl::set_no_new_privs()?;
+    nix::sys::prctl::set_dumpable(false)
+}
+
+/// Decimal digits without allocating; the rest of the buffer stays zero.
+fn write_decimal(buffer: &mut [u8], mut number: u32) {
+    let digits = number.checked_ilog10().map_or(1, |log| log as usize + 1);
+    for place in buffer.iter_mut().take(digits).rev() {
+        *place = b'0' + u8::try_from(number % 10).unwrap_or(0);
+        number /= 10;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    fn run(args: &[&str], env: &[&str], fds: &[BorrowedFd<'_>]) -> (String, nix::sys::wait::WaitStatus) {
+        let binary = std::fs::File::open("/bin/sh").expect("a shell");
+        let null = std::fs::File::open("/dev/null").expect("/dev/null");
+        let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC).expect("a pipe");
+        let text = |list: &[&str]| list.iter().map(|arg| CString::new(*arg).expect("no NUL")).collect::<Vec<_>>();
+        let child = spawn(&Spawn {
+            binary: binary.as_fd(),
+            args: &text(args),
+            env: &text(env),
+            stdio: [null.as_fd(), writer.as_fd(), writer.as_fd()],
+            fds,
+            credentials: None,
+        })
+        .expect("a child");
+        drop(writer);
+        let mut said = String::new();
+        std::fs::File::from(reader).read_to_string(&mut said).expect("text");
+        let status = nix::sys::wait::waitpid(Pid::from_raw(child.pid), None).expect("a status");
+        (said, status)
+    }
+
+    #[test]
+    fn the_child_gets_its_own_pid_and_environment_and_nothing_else() {
+        let (said, status) = run(&["sh", "-c", "echo $LISTEN_PID $$ $A; env"], &["A=b"], &[]);
+        let mut lines = said.lines();
+        let words: Vec<_> = lines.next().expect("a line").split(' ').collect();
+        assert_eq!(words[0], words[1], "LISTEN_PID is not the pid of the child: {said}");
+        assert_eq!(words[2], "b");
+        let shell_made = ["LISTEN_PID", "A", "PWD", "_", "SHLVL", "OLDPWD"];
+        assert!(lines.all(|line| shell_made.iter().any(|key| line.starts_with(&format!("{key}=")))), "{said}");
+        assert!(matches!(status, nix::sys::wait::WaitStatus::Exited(_, 0)));
+    }
+
+    #[test]
+    fn descriptors_arrive_from_three_on_and_no_stray_one_goes_along() {
+        let (one, two) = nix::unistd::pipe2(OFlag::O_CLOEXEC).expect("a pipe");
+        let stray = std::fs::File::open("/dev/null").expect("/dev/null");
+        let (said, _) = run(&["sh", "-c", "echo /proc/$$/fd/*"], &["PATH=/bin:/usr/bin"], &[one.as_fd(), two.as_fd()]);
+        let mut fds: Vec<i32> =
+            said.split_whitespace().filter_map(|path| path.rsplit('/').next()?.parse().ok()).collect();
+        fds.sort_unstable();
+        // The shell opens the directory itself, under some number from 5 on.
+        assert_eq!(&fds[..5], &[0, 1, 2, 3, 4], "{said}");
+        assert!(fds.len() <= 6, "a stray descriptor went along: {said}");
+        drop(stray);
+    }
+
+    #[test]
+    fn a_file_that_is_no_program_is_an_error_here() {
+        let file = tempfile::tempfile().expect("a file");
+        let null = std::fs::File::open("/dev/null").expect("/dev/null");
+        let args = [c"x".to_owned()];
+        let stdio = [null.as_fd(), null.as_fd(), null.as_fd()];
+        let error = spawn(&Spawn { binary: file.as_fd(), args: &args, env: &[], stdio, fds: &[], credentials: None })
+            .expect_err("an empty file was executed");
+        assert!(matches!(error.raw_os_error(), Some(libc::EACCES | libc::ENOEXEC)), "{error}");
+    }
+}

@@ -1,0 +1,107 @@
+//! What `/proc` says of a process: enough to tell a hang from starvation, and one process from a later one with its pid.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+
+/// The fields of `/proc/PID/stat` that matter here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// R, S, D, T, t, Z and so on.
+    pub state: char,
+    /// User and system time, in clock ticks.
+    pub cpu_ticks: u64,
+    /// When it started, in clock ticks since boot: with the pid this names one process.
+    pub started: u64,
+}
+
+/// Reads it.
+///
+/// # Errors
+/// When the process is gone or the text is not what the kernel writes.
+pub fn stat(pid: i32) -> io::Result<Stat> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    parse_stat(&text).ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat has another format: {text:?}")))
+}
+
+/// The command name may hold blanks and parentheses, so fields are counted from the last `)`.
+fn parse_stat(text: &str) -> Option<Stat> {
+    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+    let number = |place: usize| fields.get(place)?.parse::<u64>().ok();
+    Some(Stat {
+        state: fields.first()?.chars().next()?,
+        cpu_ticks: number(11)? + number(12)?,
+        started: number(19)?,
+    })
+}
+
+/// In what the kernel waits, as in `do_epoll_wait`; empty when it does not wait or it is not told.
+#[must_use]
+pub fn wait_channel(pid: i32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/wchan")).map(|text| text.trim_matches('0').to_owned()).unwrap_or_default()
+}
+
+/// The command line with blanks between the arguments, at most 200 characters.
+#[must_use]
+pub fn command_line(pid: i32) -> String {
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes).replace('\0', " ");
+    text.trim().chars().take(200).collect()
+}
+
+/// The pids that have a socket listening at this address open, as far as this user may look.
+#[must_use]
+pub fn listeners_at(address: SocketAddr) -> Vec<i32> {
+    let inodes = listening_inodes(address);
+    let wanted: Vec<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
+    if wanted.is_empty() {
+        return Vec::new();
+    }
+    pids().filter(|&pid| has_descriptor(pid, &wanted)).collect()
+}
+
+fn pids() -> impl Iterator<Item = i32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+fn has_descriptor(pid: i32, wanted: &[String]) -> bool {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let mut targets = entries.filter_map(|entry| fs::read_link(entry.path()).ok());
+    targets.any(|target| target.to_str().is_some_and(|text| wanted.iter().any(|inode| inode == text)))
+}
+
+fn listening_inodes(address: SocketAddr) -> Vec<String> {
+    let table = if address.is_ipv4() { "/proc/net/tcp" } else { "/proc/net/tcp6" };
+    let text = fs::read_to_string(table).unwrap_or_default();
+    let port = format!(":{:04X}", address.port());
+    text.lines().skip(1).filter_map(|line| listening_inode(line, &port)).map(str::to_owned).collect()
+}
+
+/// Columns: slot, local address, remote address, state (0A: listening), …, inode.
+fn listening_inode<'a>(line: &'a str, port: &str) -> Option<&'a str> {
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let listens = fields.get(1)?.ends_with(port) && *fields.get(3)? == "0A";
+    listens.then(|| fields.get(9).copied()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_parentheses_does_not_shift_the_fields() {
+        let text = "42 (a) b) R 1 42 42 0 -1 4194304 100 0 0 0 7 5 0 0 20 0 1 0 987654 1000000 100";
+        assert_eq!(parse_stat(text), Some(Stat { state: 'R', cpu_ticks: 12, started: 987_654 }));
+        assert_eq!(parse_stat("nonsense"), None);
+    }
+
+    #[test]
+    fn this_process_can_be_read_and_is_found_behind_its_port() {
+        let own = nix::unistd::getpid().as_raw();
+        assert!(stat(own).expect("readable").started > 0);
+        assert!(!command_line(own).is_empty());
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
+        assert_eq!(listeners_at(listener.local_addr().expect("an address")), [own]);
+    }
+}

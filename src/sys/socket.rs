@@ -1,0 +1,153 @@
+//! Listening sockets: a SO_REUSEPORT group's members, the probe that keeps two masters apart, and the program that steers.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+
+use nix::sys::socket::{setsockopt, sockopt};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+/// How many connections may wait in one listener's accept queue; the kernel cuts it to `net.core.somaxconn`.
+pub const BACKLOG: i32 = 4096;
+
+/// Whether nobody listens at this address: binds without SO_REUSEPORT, which any living listener refuses, and lets go again.
+///
+/// # Errors
+/// `AddrInUse` when somebody does; `PermissionDenied`, `AddrNotAvailable` and the like.
+pub fn probe(address: SocketAddr) -> io::Result<()> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // Connections of a former listener in TIME_WAIT are no reason to refuse.
+    socket.set_reuse_address(true)?;
+    only_v6(&socket, address)?;
+    socket.bind(&address.into())?;
+    // Between two sockets with SO_REUSEADDR it is listen() that finds the other one.
+    socket.listen(1)
+}
+
+/// One more member of the address's SO_REUSEPORT group, listening, non-blocking, CLOEXEC. The kernel counts the members in the
+/// order in which they began to listen, from 0, and the steering program returns that index.
+///
+/// # Errors
+/// As [`probe`].
+pub fn listen(address: SocketAddr) -> io::Result<OwnedFd> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    only_v6(&socket, address)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// A dual-stack `[::]` would take the IPv4 address of the same port along, and with it somebody else's group.
+fn only_v6(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+    if address.is_ipv6() { socket.set_only_v6(true) } else { Ok(()) }
+}
+
+/// The address a socket is bound to, with the port the kernel chose.
+///
+/// # Errors
+/// When it is no IP socket.
+pub fn local_address(socket: &impl AsFd) -> io::Result<SocketAddr> {
+    let address = socket2::SockRef::from(socket).local_addr()?;
+    address.as_socket().ok_or_else(|| io::Error::other("not an IP socket"))
+}
+
+/// Listens at a path with mode 0600. A socket that nobody listens at any more is replaced.
+///
+/// # Errors
+/// `AddrInUse` when somebody listens there, `AlreadyExists` when the path is no socket.
+pub fn listen_unix(path: &Path) -> io::Result<OwnedFd> {
+    remove_stale(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    let old = nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o177));
+    let bound = socket.bind(&SockAddr::unix(path)?);
+    nix::sys::stat::umask(old);
+    bound?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+fn remove_stale(path: &Path) -> io::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(found) if !found.file_type().is_socket() => {
+            Err(io::Error::new(io::ErrorKind::AlreadyExists, "the path exists and is no socket"))
+        }
+        Ok(_) => match std::os::unix::net::UnixStream::connect(path) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
+            Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "somebody listens there")),
+            Err(error) => Err(error),
+        },
+    }
+}
+
+/// One instruction of a classic BPF program: operation, jump if true, jump if false, constant.
+pub type Instruction = (u16, u8, u8, u32);
+
+/// Puts a steering program on the group that this socket belongs to, in place of the one before.
+///
+/// # Errors
+/// When the kernel does not take it (old, or forbidden by a sandbox).
+pub fn steer(member: &impl AsFd, program: &[Instruction]) -> io::Result<()> {
+    let mut filter: Vec<libc::sock_filter> =
+        program.iter().map(|&(code, jt, jf, k)| libc::sock_filter { code, jt, jf, k }).collect();
+    let len = u16::try_from(filter.len()).map_err(io::Error::other)?;
+    // The kernel copies the program during the call.
+    let program = libc::sock_fprog { len, filter: filter.as_mut_ptr() };
+    Ok(setsockopt(member, sockopt::AttachReusePortCbpf, &program)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+    #[test]
+    fn a_living_listener_is_noticed_even_if_it_shares_its_port() {
+        let group = listen(LOOPBACK).expect("a listener");
+        let address = local_address(&group).expect("an address");
+        assert_eq!(probe(address).expect_err("it was not noticed").kind(), io::ErrorKind::AddrInUse);
+        drop(group);
+        probe(address).expect("free again");
+    }
+
+    #[test]
+    fn the_program_chooses_the_member() {
+        let first = listen(LOOPBACK).expect("a listener");
+        let address = local_address(&first).expect("an address");
+        let second = TcpListener::from(listen(address).expect("a second"));
+        let first = TcpListener::from(first);
+        // BPF_RET | BPF_K: always this index.
+        let always = |index| [(0x06_u16, 0, 0, index)];
+        for (index, chosen, other) in [(0, &first, &second), (1, &second, &first)] {
+            steer(&first, &always(index)).expect("steered");
+            for _ in 0..8 {
+                let _client = TcpStream::connect(address).expect("connected");
+                chosen.accept().expect("in the chosen queue");
+                assert_eq!(other.accept().expect_err("empty").kind(), io::ErrorKind::WouldBlock);
+            }
+        }
+    }
+
+    #[test]
+    fn a_stale_unix_socket_is_replaced_and_a_living_one_is_not() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("shop.sock");
+        drop(listen_unix(&path).expect("fresh"));
+        let living = listen_unix(&path).expect("replaced");
+        assert_eq!(listen_unix(&path).expect_err("taken").kind(), io::ErrorKind::AddrInUse);
+        drop(living);
+        std::fs::remove_file(&path).expect("removed");
+        std::fs::write(&path, "precious").expect("written");
+        assert_eq!(listen_unix(&path).expect_err("a file").kind(), io::ErrorKind::AlreadyExists);
+    }
+}
