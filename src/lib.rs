@@ -37,3 +37,5 @@ pub mod shop;
 pub mod store;
 pub mod sys;
 pub mod worker;
+
+pub use worker::{App, Worker};

@@ -1,1 +1,7 @@
-//! The edge's vocabulary: problem documents and limits.
+//! The edge's vocabulary: problem documents and what a router answers when it knows no better. It knows nothing of the shop.
+
+mod fallbacks;
+mod problem;
+
+pub use fallbacks::fallbacks;
+pub use problem::Problem;

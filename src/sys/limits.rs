@@ -20,5 +20,8 @@ pub struct OpenFiles {
 pub fn raise_open_files() -> io::Result<OpenFiles> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     let raised = soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok();
-    Ok(OpenFiles { before: soft, now: if raised { hard } else { soft } })
+    Ok(OpenFiles {
+        before: soft,
+        now: if raised { hard } else { soft },
+    })
 }

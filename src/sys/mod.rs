@@ -1,10 +1,16 @@
 //! The operating system behind one folder: `unsafe` and raw system calls, one call per function, owned descriptors in and out.
 //! It knows no policy.
 
-#![expect(unsafe_code, reason = "this is the one module that may: the architecture test keeps it so")]
+#![expect(
+    unsafe_code,
+    reason = "this is the one module that may: the architecture test keeps it so"
+)]
 
+pub mod clock;
+pub mod inherit;
 pub mod limits;
 pub mod lock;
+pub mod memfd;
 pub mod notify;
 pub mod pidfd;
 pub mod process;

@@ -48,7 +48,9 @@ impl NotifySocket {
         socket::setsockopt(&socket, sockopt::PassCred, &true)?;
         socket::bind(socket.as_raw_fd(), &UnixAddr::new_unnamed())?;
         let address: UnixAddr = socket::getsockname(socket.as_raw_fd())?;
-        let name = address.as_abstract().ok_or_else(|| io::Error::other("the kernel chose no abstract address"))?;
+        let name = address
+            .as_abstract()
+            .ok_or_else(|| io::Error::other("the kernel chose no abstract address"))?;
         let name = format!("@{}", String::from_utf8_lossy(name));
         Ok(NotifySocket { socket, name })
     }
@@ -69,11 +71,13 @@ impl NotifySocket {
         let mut control = nix::cmsg_space!(socket::UnixCredentials);
         let mut parts = [IoSliceMut::new(&mut buffer)];
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
-        let message = match socket::recvmsg::<UnixAddr>(self.socket.as_raw_fd(), &mut parts, Some(&mut control), flags) {
-            Ok(message) => message,
-            Err(Errno::EAGAIN | Errno::EINTR) => return Ok(Datagram::Nothing),
-            Err(errno) => return Err(errno.into()),
-        };
+        let message =
+            match socket::recvmsg::<UnixAddr>(self.socket.as_raw_fd(), &mut parts, Some(&mut control), flags)
+            {
+                Ok(message) => message,
+                Err(Errno::EAGAIN | Errno::EINTR) => return Ok(Datagram::Nothing),
+                Err(errno) => return Err(errno.into()),
+            };
         let cut = message.flags.contains(MsgFlags::MSG_TRUNC);
         let (mut pid, length) = (None, message.bytes);
         for part in message.cmsgs()? {
@@ -86,7 +90,10 @@ impl NotifySocket {
         }
         let text = std::str::from_utf8(&buffer[..length]);
         Ok(match (pid, text) {
-            (Some(pid), Ok(text)) if !cut => Datagram::From { pid, text: text.to_owned() },
+            (Some(pid), Ok(text)) if !cut => Datagram::From {
+                pid,
+                text: text.to_owned(),
+            },
             (_, _) => Datagram::Garbage,
         })
     }
@@ -115,7 +122,12 @@ pub fn send(address: &OsStr, text: &str) -> io::Result<()> {
     };
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket::socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
-    let sent = socket::sendto(socket.as_raw_fd(), text.as_bytes(), &address, MsgFlags::MSG_NOSIGNAL);
+    let sent = socket::sendto(
+        socket.as_raw_fd(),
+        text.as_bytes(),
+        &address,
+        MsgFlags::MSG_NOSIGNAL,
+    );
     Ok(sent.map(drop)?)
 }
 
@@ -128,7 +140,10 @@ mod tests {
         let socket = NotifySocket::bind().expect("a socket");
         send(OsStr::new(socket.name()), "READY=1\nSTATUS=up").expect("sent");
         let pid = nix::unistd::getpid().as_raw();
-        let expected = Datagram::From { pid, text: "READY=1\nSTATUS=up".to_owned() };
+        let expected = Datagram::From {
+            pid,
+            text: "READY=1\nSTATUS=up".to_owned(),
+        };
         assert_eq!(socket.receive().expect("looked"), expected);
         assert_eq!(socket.receive().expect("looked"), Datagram::Nothing);
     }

@@ -42,7 +42,10 @@ pub fn signal(pidfd: BorrowedFd<'_>, signal: Signal) -> io::Result<()> {
 /// # Errors
 /// `ECHILD` when it is not ours or was reaped before.
 pub fn reap(pidfd: BorrowedFd<'_>) -> io::Result<Option<WaitStatus>> {
-    match nix::sys::wait::waitid(Id::PIDFd(pidfd.as_fd()), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG)? {
+    match nix::sys::wait::waitid(
+        Id::PIDFd(pidfd.as_fd()),
+        WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG,
+    )? {
         WaitStatus::StillAlive => Ok(None),
         status => Ok(Some(status)),
     }
@@ -52,5 +55,8 @@ pub fn reap(pidfd: BorrowedFd<'_>) -> io::Result<Option<WaitStatus>> {
 #[must_use]
 pub fn any_exited_child() -> Option<i32> {
     let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-    nix::sys::wait::waitid(Id::All, flags).ok()?.pid().map(nix::unistd::Pid::as_raw)
+    nix::sys::wait::waitid(Id::All, flags)
+        .ok()?
+        .pid()
+        .map(nix::unistd::Pid::as_raw)
 }

@@ -72,11 +72,17 @@ pub fn spawn(spawn: &Spawn<'_>) -> io::Result<Child> {
 
 fn finish(child: Pid, pidfd: io::Result<OwnedFd>, failure: Option<Errno>) -> io::Result<Child> {
     match (pidfd, failure) {
-        (Ok(pidfd), None) => Ok(Child { pid: child.as_raw(), pidfd }),
+        (Ok(pidfd), None) => Ok(Child {
+            pid: child.as_raw(),
+            pidfd,
+        }),
         (pidfd, failure) => {
             let _ = nix::sys::signal::kill(child, nix::sys::signal::Signal::SIGKILL);
             let _ = nix::sys::wait::waitpid(child, None);
-            Err(failure.map_or_else(|| pidfd.err().unwrap_or_else(io::Error::last_os_error), io::Error::from))
+            Err(failure.map_or_else(
+                || pidfd.err().unwrap_or_else(io::Error::last_os_error),
+                io::Error::from,
+            ))
         }
     }
 }
@@ -114,8 +120,16 @@ impl<'a> Prepared<'a> {
         envp.insert(0, listen_pid.as_ptr().cast());
         let above = FIRST_FD + RawFd::try_from(spawn.fds.len()).map_err(io::Error::other)?;
         let sources = spawn.stdio.iter().chain(spawn.fds).chain([&spawn.binary]);
-        let staged = sources.map(|fd| duplicate_above(*fd, above)).collect::<io::Result<_>>()?;
-        Ok(Prepared { spawn, argv: pointers(spawn.args), envp, listen_pid, staged })
+        let staged = sources
+            .map(|fd| duplicate_above(*fd, above))
+            .collect::<io::Result<_>>()?;
+        Ok(Prepared {
+            spawn,
+            argv: pointers(spawn.args),
+            envp,
+            listen_pid,
+            staged,
+        })
     }
 
     /// The child's side: everything here is async-signal-safe.
@@ -127,7 +141,10 @@ impl<'a> Prepared<'a> {
     }
 
     fn exec(&mut self) -> Errno {
-        write_decimal(&mut self.listen_pid[LISTEN_PID.len()..], nix::unistd::getpid().as_raw().unsigned_abs());
+        write_decimal(
+            &mut self.listen_pid[LISTEN_PID.len()..],
+            nix::unistd::getpid().as_raw().unsigned_abs(),
+        );
         match self.become_child() {
             Ok(()) => self.execveat(),
             Err(errno) => errno,
@@ -162,7 +179,11 @@ impl<'a> Prepared<'a> {
 }
 
 fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
-    strings.iter().map(|text| CStr::as_ptr(text)).chain([std::ptr::null()]).collect()
+    strings
+        .iter()
+        .map(|text| CStr::as_ptr(text))
+        .chain([std::ptr::null()])
+        .collect()
 }
 
 fn duplicate_above(fd: BorrowedFd<'_>, lowest: RawFd) -> io::Result<OwnedFd> {
@@ -182,12 +203,22 @@ fn duplicate_onto(source: RawFd, target: RawFd) -> nix::Result<()> {
 /// Whoever started us may have left descriptors open that were never marked; exec is to close them all.
 fn close_on_exec_from(lowest: usize) -> nix::Result<()> {
     // SAFETY: close_range takes three integers, and with CLOSE_RANGE_CLOEXEC it closes nothing yet.
-    let result = unsafe { libc::syscall(libc::SYS_close_range, lowest, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            lowest,
+            libc::c_uint::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        )
+    };
     Errno::result(result).map(drop)
 }
 
 fn take_credentials(credentials: Credentials) -> nix::Result<()> {
-    let (uid, gid) = (nix::unistd::Uid::from_raw(credentials.uid), nix::unistd::Gid::from_raw(credentials.gid));
+    let (uid, gid) = (
+        nix::unistd::Uid::from_raw(credentials.uid),
+        nix::unistd::Gid::from_raw(credentials.gid),
+    );
     if nix::unistd::geteuid().is_root() {
         // SAFETY: setgroups with a length of zero reads no memory. The raw system call is per thread and takes no lock.
         Errno::result(unsafe { libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<libc::gid_t>()) })?;
@@ -218,7 +249,11 @@ mod tests {
         let binary = std::fs::File::open("/bin/sh").expect("a shell");
         let null = std::fs::File::open("/dev/null").expect("/dev/null");
         let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC).expect("a pipe");
-        let text = |list: &[&str]| list.iter().map(|arg| CString::new(*arg).expect("no NUL")).collect::<Vec<_>>();
+        let text = |list: &[&str]| {
+            list.iter()
+                .map(|arg| CString::new(*arg).expect("no NUL"))
+                .collect::<Vec<_>>()
+        };
         let child = spawn(&Spawn {
             binary: binary.as_fd(),
             args: &text(args),
@@ -230,7 +265,9 @@ mod tests {
         .expect("a child");
         drop(writer);
         let mut said = String::new();
-        std::fs::File::from(reader).read_to_string(&mut said).expect("text");
+        std::fs::File::from(reader)
+            .read_to_string(&mut said)
+            .expect("text");
         let status = nix::sys::wait::waitpid(Pid::from_raw(child.pid), None).expect("a status");
         (said, status)
     }
@@ -240,10 +277,16 @@ mod tests {
         let (said, status) = run(&["sh", "-c", "echo $LISTEN_PID $$ $A; env"], &["A=b"], &[]);
         let mut lines = said.lines();
         let words: Vec<_> = lines.next().expect("a line").split(' ').collect();
-        assert_eq!(words[0], words[1], "LISTEN_PID is not the pid of the child: {said}");
+        assert_eq!(
+            words[0], words[1],
+            "LISTEN_PID is not the pid of the child: {said}"
+        );
         assert_eq!(words[2], "b");
         let shell_made = ["LISTEN_PID", "A", "PWD", "_", "SHLVL", "OLDPWD"];
-        assert!(lines.all(|line| shell_made.iter().any(|key| line.starts_with(&format!("{key}=")))), "{said}");
+        assert!(
+            lines.all(|line| shell_made.iter().any(|key| line.starts_with(&format!("{key}=")))),
+            "{said}"
+        );
         assert!(matches!(status, nix::sys::wait::WaitStatus::Exited(_, 0)));
     }
 
@@ -251,9 +294,15 @@ mod tests {
     fn descriptors_arrive_from_three_on_and_no_stray_one_goes_along() {
         let (one, two) = nix::unistd::pipe2(OFlag::O_CLOEXEC).expect("a pipe");
         let stray = std::fs::File::open("/dev/null").expect("/dev/null");
-        let (said, _) = run(&["sh", "-c", "echo /proc/$$/fd/*"], &["PATH=/bin:/usr/bin"], &[one.as_fd(), two.as_fd()]);
-        let mut fds: Vec<i32> =
-            said.split_whitespace().filter_map(|path| path.rsplit('/').next()?.parse().ok()).collect();
+        let (said, _) = run(
+            &["sh", "-c", "echo /proc/$$/fd/*"],
+            &["PATH=/bin:/usr/bin"],
+            &[one.as_fd(), two.as_fd()],
+        );
+        let mut fds: Vec<i32> = said
+            .split_whitespace()
+            .filter_map(|path| path.rsplit('/').next()?.parse().ok())
+            .collect();
         fds.sort_unstable();
         // The shell opens the directory itself, under some number from 5 on.
         assert_eq!(&fds[..5], &[0, 1, 2, 3, 4], "{said}");
@@ -267,8 +316,18 @@ mod tests {
         let null = std::fs::File::open("/dev/null").expect("/dev/null");
         let args = [c"x".to_owned()];
         let stdio = [null.as_fd(), null.as_fd(), null.as_fd()];
-        let error = spawn(&Spawn { binary: file.as_fd(), args: &args, env: &[], stdio, fds: &[], credentials: None })
-            .expect_err("an empty file was executed");
-        assert!(matches!(error.raw_os_error(), Some(libc::EACCES | libc::ENOEXEC)), "{error}");
+        let error = spawn(&Spawn {
+            binary: file.as_fd(),
+            args: &args,
+            env: &[],
+            stdio,
+            fds: &[],
+            credentials: None,
+        })
+        .expect_err("an empty file was executed");
+        assert!(
+            matches!(error.raw_os_error(), Some(libc::EACCES | libc::ENOEXEC)),
+            "{error}"
+        );
     }
 }

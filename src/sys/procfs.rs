@@ -21,7 +21,8 @@ pub struct Stat {
 /// When the process is gone or the text is not what the kernel writes.
 pub fn stat(pid: i32) -> io::Result<Stat> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    parse_stat(&text).ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat has another format: {text:?}")))
+    parse_stat(&text)
+        .ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat has another format: {text:?}")))
 }
 
 /// The command name may hold blanks and parentheses, so fields are counted from the last `)`.
@@ -38,7 +39,9 @@ fn parse_stat(text: &str) -> Option<Stat> {
 /// In what the kernel waits, as in `do_epoll_wait`; empty when it does not wait or it is not told.
 #[must_use]
 pub fn wait_channel(pid: i32) -> String {
-    fs::read_to_string(format!("/proc/{pid}/wchan")).map(|text| text.trim_matches('0').to_owned()).unwrap_or_default()
+    fs::read_to_string(format!("/proc/{pid}/wchan"))
+        .map(|text| text.trim_matches('0').to_owned())
+        .unwrap_or_default()
 }
 
 /// The command line with blanks between the arguments, at most 200 characters.
@@ -66,16 +69,31 @@ fn pids() -> impl Iterator<Item = i32> {
 }
 
 fn has_descriptor(pid: i32, wanted: &[String]) -> bool {
-    let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let entries = fs::read_dir(format!("/proc/{pid}/fd"))
+        .into_iter()
+        .flatten()
+        .flatten();
     let mut targets = entries.filter_map(|entry| fs::read_link(entry.path()).ok());
-    targets.any(|target| target.to_str().is_some_and(|text| wanted.iter().any(|inode| inode == text)))
+    targets.any(|target| {
+        target
+            .to_str()
+            .is_some_and(|text| wanted.iter().any(|inode| inode == text))
+    })
 }
 
 fn listening_inodes(address: SocketAddr) -> Vec<String> {
-    let table = if address.is_ipv4() { "/proc/net/tcp" } else { "/proc/net/tcp6" };
+    let table = if address.is_ipv4() {
+        "/proc/net/tcp"
+    } else {
+        "/proc/net/tcp6"
+    };
     let text = fs::read_to_string(table).unwrap_or_default();
     let port = format!(":{:04X}", address.port());
-    text.lines().skip(1).filter_map(|line| listening_inode(line, &port)).map(str::to_owned).collect()
+    text.lines()
+        .skip(1)
+        .filter_map(|line| listening_inode(line, &port))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Columns: slot, local address, remote address, state (0A: listening), …, inode.
@@ -92,7 +110,14 @@ mod tests {
     #[test]
     fn a_name_with_parentheses_does_not_shift_the_fields() {
         let text = "42 (a) b) R 1 42 42 0 -1 4194304 100 0 0 0 7 5 0 0 20 0 1 0 987654 1000000 100";
-        assert_eq!(parse_stat(text), Some(Stat { state: 'R', cpu_ticks: 12, started: 987_654 }));
+        assert_eq!(
+            parse_stat(text),
+            Some(Stat {
+                state: 'R',
+                cpu_ticks: 12,
+                started: 987_654
+            })
+        );
         assert_eq!(parse_stat("nonsense"), None);
     }
 

@@ -13,7 +13,12 @@ use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr};
 /// When the system has no descriptors left.
 pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    Ok(nix::sys::socket::socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?)
+    Ok(nix::sys::socket::socketpair(
+        AddressFamily::Unix,
+        SockType::SeqPacket,
+        None,
+        flags,
+    )?)
 }
 
 /// Sends one packet, or nothing.
@@ -65,11 +70,20 @@ mod tests {
     fn packets_keep_their_boundaries_and_the_end_is_told() {
         let (one, two) = pair().expect("a pair");
         let mut buffer = [0; 8];
-        assert_eq!(receive(two.as_fd(), &mut buffer).expect("looked"), Received::Nothing);
+        assert_eq!(
+            receive(two.as_fd(), &mut buffer).expect("looked"),
+            Received::Nothing
+        );
         send(one.as_fd(), b"abc").expect("sent");
         send(one.as_fd(), b"much too long").expect("sent");
-        assert_eq!(receive(two.as_fd(), &mut buffer).expect("looked"), Received::Packet(3));
-        assert_eq!(receive(two.as_fd(), &mut buffer).expect("looked"), Received::TooLong);
+        assert_eq!(
+            receive(two.as_fd(), &mut buffer).expect("looked"),
+            Received::Packet(3)
+        );
+        assert_eq!(
+            receive(two.as_fd(), &mut buffer).expect("looked"),
+            Received::TooLong
+        );
         drop(one);
         assert_eq!(receive(two.as_fd(), &mut buffer).expect("looked"), Received::End);
     }

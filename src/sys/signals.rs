@@ -22,12 +22,17 @@ impl Signals {
     pub fn hear(signals: &[Signal]) -> io::Result<Signals> {
         let (read, write) = UnixStream::pair()?;
         let numbers: Vec<i32> = signals.iter().map(|&signal| signal as i32).collect();
-        Ok(Signals { delivery: SignalDelivery::with_pipe(read, write, SignalOnly, numbers)? })
+        Ok(Signals {
+            delivery: SignalDelivery::with_pipe(read, write, SignalOnly, numbers)?,
+        })
     }
 
     /// Those that have arrived since the last call.
     pub fn take(&mut self) -> Vec<Signal> {
-        self.delivery.pending().filter_map(|number| Signal::try_from(number).ok()).collect()
+        self.delivery
+            .pending()
+            .filter_map(|number| Signal::try_from(number).ok())
+            .collect()
     }
 }
 
@@ -54,7 +59,10 @@ mod tests {
     fn a_signal_is_told_once() {
         let mut signals = Signals::hear(&[Signal::SIGURG]).expect("signals");
         nix::sys::signal::raise(Signal::SIGURG).expect("raised");
-        let mut ready = [nix::poll::PollFd::new(signals.as_fd(), nix::poll::PollFlags::POLLIN)];
+        let mut ready = [nix::poll::PollFd::new(
+            signals.as_fd(),
+            nix::poll::PollFlags::POLLIN,
+        )];
         assert_eq!(nix::poll::poll(&mut ready, 10_000_u16).expect("polled"), 1);
         assert_eq!(signals.take(), [Signal::SIGURG]);
         assert_eq!(signals.take(), []);

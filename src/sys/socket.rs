@@ -44,7 +44,11 @@ pub fn listen(address: SocketAddr) -> io::Result<OwnedFd> {
 
 /// A dual-stack `[::]` would take the IPv4 address of the same port along, and with it somebody else's group.
 fn only_v6(socket: &Socket, address: SocketAddr) -> io::Result<()> {
-    if address.is_ipv6() { socket.set_only_v6(true) } else { Ok(()) }
+    if address.is_ipv6() {
+        socket.set_only_v6(true)
+    } else {
+        Ok(())
+    }
 }
 
 /// The address a socket is bound to, with the port the kernel chose.
@@ -53,7 +57,9 @@ fn only_v6(socket: &Socket, address: SocketAddr) -> io::Result<()> {
 /// When it is no IP socket.
 pub fn local_address(socket: &impl AsFd) -> io::Result<SocketAddr> {
     let address = socket2::SockRef::from(socket).local_addr()?;
-    address.as_socket().ok_or_else(|| io::Error::other("not an IP socket"))
+    address
+        .as_socket()
+        .ok_or_else(|| io::Error::other("not an IP socket"))
 }
 
 /// Listens at a path with mode 0600. A socket that nobody listens at any more is replaced.
@@ -76,9 +82,10 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
-        Ok(found) if !found.file_type().is_socket() => {
-            Err(io::Error::new(io::ErrorKind::AlreadyExists, "the path exists and is no socket"))
-        }
+        Ok(found) if !found.file_type().is_socket() => Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "the path exists and is no socket",
+        )),
         Ok(_) => match std::os::unix::net::UnixStream::connect(path) {
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
             Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "somebody listens there")),
@@ -95,11 +102,16 @@ pub type Instruction = (u16, u8, u8, u32);
 /// # Errors
 /// When the kernel does not take it (old, or forbidden by a sandbox).
 pub fn steer(member: &impl AsFd, program: &[Instruction]) -> io::Result<()> {
-    let mut filter: Vec<libc::sock_filter> =
-        program.iter().map(|&(code, jt, jf, k)| libc::sock_filter { code, jt, jf, k }).collect();
+    let mut filter: Vec<libc::sock_filter> = program
+        .iter()
+        .map(|&(code, jt, jf, k)| libc::sock_filter { code, jt, jf, k })
+        .collect();
     let len = u16::try_from(filter.len()).map_err(io::Error::other)?;
     // The kernel copies the program during the call.
-    let program = libc::sock_fprog { len, filter: filter.as_mut_ptr() };
+    let program = libc::sock_fprog {
+        len,
+        filter: filter.as_mut_ptr(),
+    };
     Ok(setsockopt(member, sockopt::AttachReusePortCbpf, &program)?)
 }
 
@@ -115,7 +127,10 @@ mod tests {
     fn a_living_listener_is_noticed_even_if_it_shares_its_port() {
         let group = listen(LOOPBACK).expect("a listener");
         let address = local_address(&group).expect("an address");
-        assert_eq!(probe(address).expect_err("it was not noticed").kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(
+            probe(address).expect_err("it was not noticed").kind(),
+            io::ErrorKind::AddrInUse
+        );
         drop(group);
         probe(address).expect("free again");
     }
@@ -133,7 +148,10 @@ mod tests {
             for _ in 0..8 {
                 let _client = TcpStream::connect(address).expect("connected");
                 chosen.accept().expect("in the chosen queue");
-                assert_eq!(other.accept().expect_err("empty").kind(), io::ErrorKind::WouldBlock);
+                assert_eq!(
+                    other.accept().expect_err("empty").kind(),
+                    io::ErrorKind::WouldBlock
+                );
             }
         }
     }
@@ -144,10 +162,16 @@ mod tests {
         let path = directory.path().join("shop.sock");
         drop(listen_unix(&path).expect("fresh"));
         let living = listen_unix(&path).expect("replaced");
-        assert_eq!(listen_unix(&path).expect_err("taken").kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(
+            listen_unix(&path).expect_err("taken").kind(),
+            io::ErrorKind::AddrInUse
+        );
         drop(living);
         std::fs::remove_file(&path).expect("removed");
         std::fs::write(&path, "precious").expect("written");
-        assert_eq!(listen_unix(&path).expect_err("a file").kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(
+            listen_unix(&path).expect_err("a file").kind(),
+            io::ErrorKind::AlreadyExists
+        );
     }
 }

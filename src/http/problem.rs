@@ -1,0 +1,171 @@
+//! Problem documents (RFC 9457): every error of the edge is one, with a stable `code` for programs and a `detail` for people.
+//! It must not know which errors there are.
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::{HeaderMap, StatusCode};
+use serde_json::{Map, Value};
+
+/// The media type of a problem document.
+const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// An answer that is an error: `{"type":"about:blank","title","status","code","detail", …}` as `application/problem+json`.
+///
+/// ```
+/// use cluster::http::Problem;
+/// use http::StatusCode;
+///
+/// let problem = Problem::new(StatusCode::CONFLICT, "out_of_stock", "only 1 of espresso-cup is left").with("order_id", "o-1");
+/// assert_eq!(problem.code(), "out_of_stock");
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    detail: String,
+    members: Map<String, Value>,
+    headers: HeaderMap,
+}
+
+impl Problem {
+    /// A problem with this status, stable code and explanation.
+    #[must_use]
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Problem {
+        Problem {
+            status,
+            code,
+            detail: detail.into(),
+            members: Map::new(),
+            headers: HeaderMap::new(),
+        }
+    }
+
+    /// With one more member. The five standard ones cannot be replaced.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Problem {
+        self.members.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// With one more header.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Problem {
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// With `Retry-After`, in seconds.
+    #[must_use]
+    pub fn retry_after(self, seconds: u32) -> Problem {
+        self.header(RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The document, as it is sent.
+    #[must_use]
+    pub fn document(&self) -> String {
+        let mut members = self.members.clone();
+        members.insert("type".to_owned(), Value::from("about:blank"));
+        members.insert(
+            "title".to_owned(),
+            Value::from(self.status.canonical_reason().unwrap_or("Error")),
+        );
+        members.insert("status".to_owned(), Value::from(self.status.as_u16()));
+        members.insert("code".to_owned(), Value::from(self.code));
+        members.insert("detail".to_owned(), Value::from(self.detail.as_str()));
+        Value::Object(members).to_string()
+    }
+
+    /// The whole answer as the bytes of HTTP/1.1, ending the connection; for where no HTTP machinery is at hand (a connection
+    /// too many, a head that never ends).
+    #[must_use]
+    pub fn to_http1(&self) -> Vec<u8> {
+        let document = self.document();
+        let reason = self.status.canonical_reason().unwrap_or("Error");
+        let mut bytes = format!("HTTP/1.1 {} {reason}\r\n", self.status.as_u16()).into_bytes();
+        for (name, value) in &self.headers {
+            bytes.extend_from_slice(name.as_str().as_bytes());
+            bytes.extend_from_slice(b": ");
+            bytes.extend_from_slice(value.as_bytes());
+            bytes.extend_from_slice(b"\r\n");
+        }
+        let length = document.len();
+        let rest = format!(
+            "content-type: application/problem+json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{document}"
+        );
+        bytes.extend_from_slice(rest.as_bytes());
+        bytes
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::from(self.document()));
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
+        response.headers_mut().insert(CONTENT_TYPE, PROBLEM_JSON);
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem() -> Problem {
+        Problem::new(StatusCode::CONFLICT, "out_of_stock", "only 1 \"cup\" is left")
+            .with("order_id", "o-1")
+            .retry_after(2)
+    }
+
+    #[test]
+    fn the_document_has_the_standard_members_and_its_own() {
+        let document: Value = serde_json::from_str(&problem().document()).expect("JSON");
+        assert_eq!(
+            document,
+            serde_json::json!({"type": "about:blank", "title": "Conflict", "status": 409, "code": "out_of_stock",
+                "detail": "only 1 \"cup\" is left", "order_id": "o-1"})
+        );
+    }
+
+    #[test]
+    fn a_member_cannot_replace_a_standard_one() {
+        let document: Value = serde_json::from_str(&problem().with("status", 200).document()).expect("JSON");
+        assert_eq!(document["status"], 409);
+    }
+
+    #[test]
+    fn the_response_carries_status_type_and_headers() {
+        let response = problem().into_response();
+        assert_eq!(response.status(), StatusCode::CONFLICT);
+        assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
+        assert_eq!(response.headers()[RETRY_AFTER], "2");
+    }
+
+    #[test]
+    fn the_bare_bytes_are_a_whole_answer() {
+        let bytes = String::from_utf8(problem().to_http1()).expect("text");
+        let (head, body) = bytes.split_once("\r\n\r\n").expect("a head and a body");
+        assert!(
+            head.starts_with("HTTP/1.1 409 Conflict\r\nretry-after: 2\r\n"),
+            "{head}"
+        );
+        assert!(
+            head.contains(&format!("content-length: {}", body.len())),
+            "{head}"
+        );
+        assert!(head.contains("connection: close"), "{head}");
+    }
+}

@@ -1,0 +1,186 @@
+//! The writer's side: a worker's own mapping of its board. It must not read what others write, because nobody else does.
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{AcqRel, Relaxed};
+
+use super::cell::Cell;
+use super::counters::Counters;
+use super::layout::{self, cell};
+use crate::base::ids::Life;
+use crate::sys::memfd::{self, Access, Mapping};
+
+/// Why a file is no scoreboard.
+#[derive(Debug, thiserror::Error)]
+pub enum BoardError {
+    /// The system's words.
+    #[error("the scoreboard cannot be mapped: {0}")]
+    Map(#[from] io::Error),
+    /// Not the size of this layout.
+    #[error("the scoreboard has {0} bytes, expected {expected}", expected = layout::BYTES)]
+    Size(u64),
+    /// Something else.
+    #[error("the file is no scoreboard: it starts with {0:#018x}, expected {expected:#018x}", expected = layout::MAGIC)]
+    Magic(u64),
+    /// Another program's.
+    #[error("the scoreboard has layout {0}, this program knows {expected}", expected = layout::VERSION)]
+    Version(u64),
+}
+
+/// The memory of a board: shared with the master, or this process's alone.
+#[derive(Debug)]
+enum Memory {
+    Shared(Mapping),
+    Private(Box<[AtomicU64]>),
+}
+
+/// A worker's own board: what it stamps and counts here, the master sees. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Board {
+    memory: Arc<Memory>,
+}
+
+impl Board {
+    /// A new board for a worker, sealed against shrinking, growing and resealing.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn create_fd(name: &str) -> io::Result<OwnedFd> {
+        memfd::create_sealed(name, &layout::header(), layout::BYTES as u64, false)
+    }
+
+    /// Opens the board that the master made for this life.
+    ///
+    /// # Errors
+    /// When the file is not what [`Board::create_fd`] makes, or cannot be mapped.
+    pub fn open(fd: OwnedFd) -> Result<Board, BoardError> {
+        let mapping = map_checked(fd.as_fd(), Access::Write)?;
+        Ok(Board {
+            memory: Arc::new(Memory::Shared(mapping)),
+        })
+    }
+
+    /// A board that nobody else sees, for tests, benches and programs without a master.
+    #[must_use]
+    pub fn private() -> Board {
+        let words = (0..layout::WORDS).map(|_| AtomicU64::new(0)).collect();
+        Board {
+            memory: Arc::new(Memory::Private(words)),
+        }
+    }
+
+    /// Writes down whose board it is.
+    pub fn claim(&self, life: Life) {
+        let words = [
+            life.incarnation.0,
+            u64::from(life.slot.0),
+            u64::from(life.epoch.0),
+        ];
+        for (at, word) in words.into_iter().enumerate() {
+            self.words()[layout::LIFE_AT + at].store(word, Relaxed);
+        }
+    }
+
+    /// Registers one more thread that beats for itself; `None` when all cells are taken. The first to register is the
+    /// runtime, whose cell is never idle. The cell is free again when its last clone is dropped.
+    #[must_use]
+    pub fn cell(&self, name: &str) -> Option<Cell> {
+        (0..layout::CELLS)
+            .find(|&index| self.take_cell(index))
+            .map(|index| Cell::new(self.clone(), index, name))
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn counters(&self) -> Counters<'_> {
+        Counters::new(&self.words()[layout::COUNTERS_AT..layout::COUNTERS_AT + layout::COUNTERS])
+    }
+
+    fn take_cell(&self, index: usize) -> bool {
+        self.cell_words(index)[cell::TAKEN_AT]
+            .compare_exchange(0, 1, AcqRel, Relaxed)
+            .is_ok()
+    }
+
+    /// The words of the cell at `index`, which is below [`layout::CELLS`].
+    pub(super) fn cell_words(&self, index: usize) -> &[AtomicU64] {
+        let first = layout::CELLS_AT + index * cell::WORDS;
+        &self.words()[first..first + cell::WORDS]
+    }
+
+    fn words(&self) -> &[AtomicU64] {
+        match &*self.memory {
+            Memory::Shared(mapping) => mapping.words(),
+            Memory::Private(words) => words,
+        }
+    }
+}
+
+/// Maps a file after making sure that it is a board of this layout.
+pub(super) fn map_checked(fd: BorrowedFd, access: Access) -> Result<Mapping, BoardError> {
+    let size = memfd::size(fd)?;
+    if size != layout::BYTES as u64 {
+        return Err(BoardError::Size(size));
+    }
+    let bytes = NonZeroUsize::new(layout::BYTES).expect("the layout is not empty");
+    let mapping = Mapping::new(fd, bytes, access)?;
+    let word = |at: usize| mapping.words()[at].load(Relaxed);
+    match (
+        word(layout::MAGIC_AT),
+        word(layout::VERSION_AT),
+        word(layout::SIZE_AT),
+    ) {
+        (layout::MAGIC, layout::VERSION, size) if size == layout::BYTES as u64 => Ok(mapping),
+        (layout::MAGIC, layout::VERSION, size) => Err(BoardError::Size(size)),
+        (layout::MAGIC, version, _) => Err(BoardError::Version(version)),
+        (magic, _, _) => Err(BoardError::Magic(magic)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_board_opens() {
+        let fd = Board::create_fd("test").expect("a memfd");
+        assert!(Board::open(fd).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_board_is_refused() {
+        let make = |bytes: &[u8], size| memfd::create_sealed("test", bytes, size, false).expect("a memfd");
+        let whole = layout::BYTES as u64;
+        assert!(matches!(
+            Board::open(make(b"", 4096)),
+            Err(BoardError::Size(4096))
+        ));
+        assert!(matches!(Board::open(make(b"", whole)), Err(BoardError::Magic(0))));
+        let mut other = layout::header();
+        other[8] = 9;
+        assert!(matches!(
+            Board::open(make(&other, whole)),
+            Err(BoardError::Version(9))
+        ));
+        let mut lying = layout::header();
+        lying[16] = 1;
+        assert!(matches!(
+            Board::open(make(&lying, whole)),
+            Err(BoardError::Size(_))
+        ));
+    }
+
+    #[test]
+    fn there_are_sixteen_cells_and_a_dropped_one_is_free_again() {
+        let board = Board::private();
+        let mut cells: Vec<_> = (0..16)
+            .map(|n| board.cell(&format!("thread {n}")).expect("a free cell"))
+            .collect();
+        assert!(board.cell("one too many").is_none());
+        cells.pop();
+        assert!(board.cell("one more").is_some());
+    }
+}

@@ -1,0 +1,81 @@
+//! Where everything lies, in 64-bit words from the start of the file, native byte order. It holds no pointers. Whoever changes
+//! the meaning of a word raises [`VERSION`]; whoever fills a reserved one need not, because reserved words are zero and a reader
+//! takes zero as "nothing".
+//!
+//! | words | what |
+//! |---|---|
+//! | 0 | [`MAGIC`] |
+//! | 1 | [`VERSION`] |
+//! | 2 | the file's size in bytes, [`BYTES`] |
+//! | 3–5 | the life that writes: incarnation, slot, epoch; all zero until it has opened the board |
+//! | 6–7 | reserved |
+//! | 8–127 | counters, by the numbers of [`super::Counter`] |
+//! | 128–255 | 16 cells of 8 words: see [`cell`] |
+//! | 256–511 | reserved for gauges of the runtime |
+//! | 512–2047 | reserved for the table of requests in flight (death certificates) |
+//! | 2048–4095 | reserved for the latency histogram and the counters by route |
+//! | 4096–8191 | reserved for the table of connections |
+
+/// Says what the file is: "clusterB" in ASCII.
+pub const MAGIC: u64 = u64::from_be_bytes(*b"clusterB");
+/// Of this table.
+pub const VERSION: u64 = 1;
+/// The whole file. Pages that nobody has touched cost nothing.
+pub const BYTES: usize = 64 * 1024;
+/// The whole file, in words.
+pub const WORDS: usize = BYTES / 8;
+
+/// Word of the magic number.
+pub const MAGIC_AT: usize = 0;
+/// Word of the layout version.
+pub const VERSION_AT: usize = 1;
+/// Word of the size.
+pub const SIZE_AT: usize = 2;
+/// Three words: incarnation, slot, epoch.
+pub const LIFE_AT: usize = 3;
+/// The first counter.
+pub const COUNTERS_AT: usize = 8;
+/// As many counters have room.
+pub const COUNTERS: usize = 120;
+/// The first cell.
+pub const CELLS_AT: usize = 128;
+/// As many cells: the runtime's, and one for each thread that vouches for work of its own.
+pub const CELLS: usize = 16;
+
+/// The words of one cell, from its first.
+pub mod cell {
+    /// As many words.
+    pub const WORDS: usize = 8;
+    /// 1 while somebody beats here, else 0.
+    pub const TAKEN_AT: usize = 0;
+    /// The last beat, in nanoseconds of `CLOCK_MONOTONIC`; 0 while idle.
+    pub const BEAT_AT: usize = 1;
+    /// Since when a store lock is held, in the same unit; 0 while none is.
+    pub const LOCK_AT: usize = 2;
+    /// Four words: the name, as up to 32 bytes of UTF-8, filled up with zeros.
+    pub const NAME_AT: usize = 3;
+    /// As many bytes has a name at most.
+    pub const NAME_BYTES: usize = 32;
+}
+
+/// The header as bytes, for the file's creator.
+#[must_use]
+pub fn header() -> [u8; 24] {
+    let mut bytes = [0; 24];
+    for (at, word) in [(MAGIC_AT, MAGIC), (VERSION_AT, VERSION), (SIZE_AT, BYTES as u64)] {
+        bytes[at * 8..at * 8 + 8].copy_from_slice(&word.to_ne_bytes());
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_regions_follow_each_other() {
+        const { assert!(COUNTERS_AT + COUNTERS == CELLS_AT) };
+        const { assert!(CELLS_AT + CELLS * cell::WORDS == 256) };
+        const { assert!(cell::NAME_AT + cell::NAME_BYTES / 8 < cell::WORDS) };
+    }
+}

@@ -1,0 +1,286 @@
+//! The reader's side. Every value is taken as if a hostile worker had written it: the future is clamped to now, texts are
+//! cut and made printable, numbers saturate. It must not keep anything between two looks; who compares them clamps falls.
+
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+
+use super::board::{BoardError, map_checked};
+use super::counters::{Counter, Counters};
+use super::layout::{self, cell};
+use crate::base::ids::{Epoch, Incarnation, Life, Slot};
+use crate::base::time::Monotonic;
+use crate::sys::memfd::{Access, Mapping};
+
+/// A read-only mapping of somebody's board.
+#[derive(Debug)]
+pub struct BoardView {
+    mapping: Mapping,
+}
+
+/// What one look at a board says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vitals {
+    /// Whose board the writer says it is; `None` before it has said so (or when it wrote nonsense).
+    pub life: Option<Life>,
+    /// The oldest beat among the threads that have work, never later than the look. `None` until the runtime (the first
+    /// cell) has beaten once: judge a worker that is ready and has none by the time of its fork.
+    pub beat: Option<Monotonic>,
+    /// The name of the thread with the oldest beat, printable, for the evidence.
+    pub oldest: String,
+    /// Since when a store lock has been held, the earliest of all, never later than the look.
+    pub lock_held_since: Option<Monotonic>,
+    /// The counters.
+    pub counts: Counts,
+}
+
+/// The counters at one look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(
+    missing_docs,
+    reason = "each is the counter of its name, which is documented there"
+)]
+pub struct Counts {
+    pub connections: u32,
+    pub accepted: u64,
+    pub refused: u64,
+    pub in_flight: u32,
+    pub requests: u64,
+    /// By status class: 1xx, 2xx, 3xx, 4xx, 5xx.
+    pub responses: [u64; 5],
+    pub panics: u64,
+    pub request_timeouts: u64,
+    pub header_timeouts: u64,
+    pub log_lines_dropped: u64,
+    pub cut: u64,
+}
+
+impl BoardView {
+    /// Maps somebody's board, read-only.
+    ///
+    /// # Errors
+    /// When the file is no sealed board of this layout.
+    pub fn open(fd: BorrowedFd) -> Result<BoardView, BoardError> {
+        Ok(BoardView {
+            mapping: map_checked(fd, Access::Read)?,
+        })
+    }
+
+    /// One look, at `now`.
+    #[must_use]
+    pub fn vitals(&self, now: Monotonic) -> Vitals {
+        let mut vitals = Vitals {
+            life: self.life(),
+            beat: None,
+            oldest: String::new(),
+            lock_held_since: None,
+            counts: self.counts(),
+        };
+        let runtime_beats = self.cell(0)[cell::BEAT_AT].load(Acquire) != 0;
+        for cell in (0..layout::CELLS)
+            .map(|index| self.cell(index))
+            .filter(|cell| is_taken(cell))
+        {
+            if let Some(beat) = stamp(cell, cell::BEAT_AT, now).filter(|_| runtime_beats)
+                && vitals.beat.is_none_or(|oldest| beat < oldest)
+            {
+                vitals.beat = Some(beat);
+                vitals.oldest = name(cell);
+            }
+            vitals.lock_held_since = earliest(vitals.lock_held_since, stamp(cell, cell::LOCK_AT, now));
+        }
+        vitals
+    }
+
+    fn life(&self) -> Option<Life> {
+        let word = |at: usize| self.mapping.words()[layout::LIFE_AT + at].load(Relaxed);
+        let life = Life {
+            incarnation: Incarnation(word(0)),
+            slot: Slot(u16::try_from(word(1)).ok()?),
+            epoch: Epoch(u32::try_from(word(2)).ok()?),
+        };
+        (life.epoch.0 > 0).then_some(life)
+    }
+
+    fn counts(&self) -> Counts {
+        let words = &self.mapping.words()[layout::COUNTERS_AT..layout::COUNTERS_AT + layout::COUNTERS];
+        let counters = Counters::new(words);
+        let many = |counter| counters.value(counter);
+        let few = |counter| u32::try_from(counters.value(counter)).unwrap_or(u32::MAX);
+        let classes = [
+            Counter::Responses1xx,
+            Counter::Responses2xx,
+            Counter::Responses3xx,
+            Counter::Responses4xx,
+            Counter::Responses5xx,
+        ];
+        Counts {
+            connections: few(Counter::ConnectionsOpen),
+            accepted: many(Counter::Accepted),
+            refused: many(Counter::Refused),
+            in_flight: few(Counter::InFlight),
+            requests: many(Counter::Requests),
+            responses: classes.map(many),
+            panics: many(Counter::Panics),
+            request_timeouts: many(Counter::RequestTimeouts),
+            header_timeouts: many(Counter::HeaderTimeouts),
+            log_lines_dropped: many(Counter::LogLinesDropped),
+            cut: many(Counter::Cut),
+        }
+    }
+
+    fn cell(&self, index: usize) -> &[AtomicU64] {
+        let first = layout::CELLS_AT + index * cell::WORDS;
+        &self.mapping.words()[first..first + cell::WORDS]
+    }
+}
+
+fn is_taken(cell: &[AtomicU64]) -> bool {
+    cell[cell::TAKEN_AT].load(Acquire) == 1
+}
+
+/// An instant, unless it is zero; what lies in the future is now.
+fn stamp(cell: &[AtomicU64], at: usize, now: Monotonic) -> Option<Monotonic> {
+    let nanos = cell[at].load(Acquire);
+    (nanos != 0).then(|| Monotonic(nanos).min(now))
+}
+
+fn earliest(one: Option<Monotonic>, other: Option<Monotonic>) -> Option<Monotonic> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, None) => one,
+        (None, other) => other,
+    }
+}
+
+fn name(cell: &[AtomicU64]) -> String {
+    let words = &cell[cell::NAME_AT..cell::NAME_AT + cell::NAME_BYTES / 8];
+    let bytes: Vec<u8> = words
+        .iter()
+        .flat_map(|word| word.load(Relaxed).to_ne_bytes())
+        .take_while(|&b| b != 0)
+        .collect();
+    String::from_utf8_lossy(&bytes)
+        .chars()
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use super::super::Board;
+    use super::*;
+    use crate::sys::clock;
+
+    fn board() -> (Board, BoardView) {
+        let fd = Board::create_fd("test").expect("a memfd");
+        let view = BoardView::open(fd.as_fd()).expect("a board");
+        (Board::open(fd).expect("a board"), view)
+    }
+
+    fn raw(board: &Board, index: usize, at: usize, value: u64) {
+        board.cell_words(index)[at].store(value, Relaxed);
+    }
+
+    #[test]
+    fn a_new_board_says_nothing() {
+        let (_board, view) = board();
+        let vitals = view.vitals(clock::now());
+        assert_eq!(
+            (vitals.life, vitals.beat, vitals.lock_held_since),
+            (None, None, None)
+        );
+        assert_eq!(vitals.counts, Counts::default());
+    }
+
+    #[test]
+    fn the_oldest_beat_counts_and_idle_threads_do_not() {
+        let (board, view) = board();
+        let (runtime, writer) = (
+            board.cell("runtime").expect("a cell"),
+            board.cell("orders").expect("a cell"),
+        );
+        writer.stamp();
+        let before = clock::now();
+        runtime.stamp();
+        let vitals = view.vitals(clock::now());
+        assert!(vitals.beat.expect("a beat") <= before);
+        assert_eq!(vitals.oldest, "orders");
+        writer.idle();
+        let vitals = view.vitals(clock::now());
+        assert!(vitals.beat.expect("a beat") >= before);
+        assert_eq!(vitals.oldest, "runtime");
+    }
+
+    #[test]
+    fn nobody_vouches_for_a_runtime_that_never_beat() {
+        let (board, view) = board();
+        let (_runtime, writer) = (
+            board.cell("runtime").expect("a cell"),
+            board.cell("orders").expect("a cell"),
+        );
+        writer.stamp();
+        assert_eq!(view.vitals(clock::now()).beat, None);
+    }
+
+    #[test]
+    fn a_held_lock_shows_since_when() {
+        let (board, view) = board();
+        let cell = board.cell("orders").expect("a cell");
+        let before = clock::now();
+        cell.lock_taken();
+        assert!(view.vitals(clock::now()).lock_held_since.expect("held") >= before);
+        cell.lock_released();
+        assert_eq!(view.vitals(clock::now()).lock_held_since, None);
+    }
+
+    #[test]
+    fn a_stamp_from_the_future_is_clamped_to_now() {
+        let (board, view) = board();
+        let _cell = board.cell("runtime");
+        raw(&board, 0, cell::BEAT_AT, u64::MAX);
+        raw(&board, 0, cell::LOCK_AT, u64::MAX);
+        let now = clock::now();
+        let vitals = view.vitals(now);
+        assert_eq!((vitals.beat, vitals.lock_held_since), (Some(now), Some(now)));
+    }
+
+    #[test]
+    fn nonsense_is_survived() {
+        let (board, view) = board();
+        for index in 0..layout::CELLS {
+            for at in 0..cell::WORDS {
+                raw(&board, index, at, 0x1b_9b_ff_0a_01_80_fe_c3 ^ (index as u64));
+            }
+            raw(&board, index, cell::TAKEN_AT, 1);
+        }
+        board.counters().set(Counter::ConnectionsOpen, u64::MAX);
+        board.claim(Life {
+            incarnation: Incarnation(u64::MAX),
+            slot: Slot(u16::MAX),
+            epoch: Epoch(0),
+        });
+        let vitals = view.vitals(Monotonic(5));
+        assert_eq!(vitals.counts.connections, u32::MAX);
+        assert_eq!(vitals.life, None);
+        assert!(
+            vitals.oldest.chars().all(|c| !c.is_control()),
+            "{:?}",
+            vitals.oldest
+        );
+    }
+
+    #[test]
+    fn what_a_worker_counts_is_read() {
+        let (board, view) = board();
+        let counters = board.counters();
+        counters.add(Counter::ConnectionsOpen);
+        counters.add(Counter::ConnectionsOpen);
+        counters.sub(Counter::ConnectionsOpen);
+        counters.add(Counter::of_status(503));
+        let counts = view.vitals(clock::now()).counts;
+        assert_eq!((counts.connections, counts.responses), (1, [0, 0, 0, 0, 1]));
+    }
+}

@@ -1,0 +1,26 @@
+//! The one clock that decisions are made by. It must not know what for.
+
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+
+use crate::base::time::Monotonic;
+
+/// `CLOCK_MONOTONIC`, now: nanoseconds since boot, the same for every process of the host.
+#[must_use]
+pub fn now() -> Monotonic {
+    let time = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("Linux has had CLOCK_MONOTONIC since 2.6");
+    Monotonic(u64::try_from(Duration::from(time).as_nanos()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_never_goes_back() {
+        let first = now();
+        assert!(now() >= first);
+        assert!(first > Monotonic(0));
+    }
+}

@@ -1,0 +1,108 @@
+//! The application as its `main` describes it. It must not know where it will run: the same description makes the master and
+//! every worker.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use axum::Router;
+
+use super::handle::Worker;
+use crate::config::Settings;
+
+/// What a boot hook fails with; any error converts with `?`, any text with `.into()`.
+pub type BootError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Says why these settings are impossible for the application; asked by `check`, at start and before each reload, in the master.
+pub type CheckHook = fn(&Settings) -> Result<(), String>;
+
+pub(super) type BootHook =
+    Box<dyn FnOnce(Worker) -> Pin<Box<dyn Future<Output = Result<Router, BootError>>>>>;
+pub(super) type ExitHook = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()>>>>;
+
+/// An application: a name, and how a worker of it boots.
+///
+/// ```no_run
+/// use axum::{Router, routing::get};
+///
+/// let app = cluster::App::new("hello").boot(|worker| async move {
+///     let me = format!("hello from {}\n", worker.identity().life);
+///     Ok(Router::new().route("/", get(async move || me.clone())))
+/// });
+/// ```
+pub struct App {
+    name: &'static str,
+    sections: Vec<&'static str>,
+    check: Option<CheckHook>,
+    pub(super) boot: Option<BootHook>,
+    pub(super) on_exit: Option<ExitHook>,
+}
+
+impl App {
+    /// An application with that name, which serves nothing yet.
+    #[must_use]
+    pub fn new(name: &'static str) -> App {
+        App {
+            name,
+            sections: Vec::new(),
+            check: None,
+            boot: None,
+            on_exit: None,
+        }
+    }
+
+    /// Owns this section of the configuration file and reads it itself, with [`Worker::section`].
+    #[must_use]
+    pub fn section(mut self, name: &'static str) -> App {
+        self.sections.push(name);
+        self
+    }
+
+    /// Says whether settings are possible, beyond what the supervisor checks itself. It runs in the master, so it must be
+    /// quick, must not start threads, and must not open the application's files.
+    #[must_use]
+    pub fn check(mut self, check: CheckHook) -> App {
+        self.check = Some(check);
+        self
+    }
+
+    /// Makes the routes of one worker. It runs in the worker's runtime, before the worker is ready; what it opens is opened
+    /// after `exec`. An error ends the worker with [`super::exit::BOOT_FAILED`].
+    #[must_use]
+    pub fn boot<F, Fut>(mut self, boot: F) -> App
+    where
+        F: FnOnce(Worker) -> Fut + 'static,
+        Fut: Future<Output = Result<Router, BootError>> + 'static,
+    {
+        self.boot = Some(Box::new(|worker| Box::pin(boot(worker))));
+        self
+    }
+
+    /// Runs after the drain, before the process ends, within what is left of `drain_timeout`. A crash does not run it.
+    #[must_use]
+    pub fn on_exit<F, Fut>(mut self, hook: F) -> App
+    where
+        F: FnOnce() -> Fut + 'static,
+        Fut: Future<Output = ()> + 'static,
+    {
+        self.on_exit = Some(Box::new(|| Box::pin(hook())));
+        self
+    }
+
+    /// The name, for logs and help texts.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The sections of the configuration file that are the application's.
+    #[must_use]
+    pub fn sections(&self) -> &[&'static str] {
+        &self.sections
+    }
+
+    /// The application's own check of the settings.
+    #[must_use]
+    pub fn check_hook(&self) -> Option<CheckHook> {
+        self.check
+    }
+}
