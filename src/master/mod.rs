@@ -1,1 +1,30 @@
-//! The loop that waits, asks the pool, and acts. One thread, no async runtime, no HTTP, no SQL.
+//! The loop that waits, asks the pool, and acts. One thread, no async runtime, no HTTP, no SQL, nothing of the application.
+//!
+//! Three owners: [`crate::pool::Pool`] decides, [`watch`] waits, [`world`] holds what is acted upon ([`gather`] turns what is
+//! readable into events, [`perform`] does what the pool wants).
+
+mod announce;
+mod directories;
+mod durable;
+mod evidence;
+mod gather;
+mod generation;
+mod incarnation;
+mod listeners;
+mod orphans;
+mod perform;
+mod process;
+mod run;
+mod spawn;
+mod start;
+mod systemd;
+mod user;
+mod watch;
+mod world;
+
+pub use directories::DirectoryError;
+pub use incarnation::IncarnationError;
+pub use orphans::AddressError;
+pub use run::{Options, run};
+pub use start::StartError;
+pub use user::UserError;

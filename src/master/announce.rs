@@ -1,0 +1,120 @@
+//! One line for each thing a person cares about: who, what happened, what happens next.
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use tracing::{error, info, warn};
+
+use crate::pool::{Activity, Announcement, Exit, KillReason};
+
+/// Says it. A table, one arm a message.
+pub(super) fn announce(announcement: &Announcement) {
+    use Announcement as A;
+    match announcement {
+        A::Starting { life, generation, pid } => info!(%life, %generation, pid, "worker starting"),
+        A::Ready { life, after } => info!(%life, "worker ready after {}", span(*after)),
+        A::Serving { workers } => info!(workers, "serving: every worker is ready"),
+        A::Crashed { life, exit, restart_in, failures } => {
+            warn!(%life, failures, "worker crashed ({}); {}", ended(*exit), next_start(*restart_in));
+        }
+        A::SpawnFailed { life, reason, restart_in } => {
+            error!(%life, "failed to start a worker: {reason}; {}", next_start(*restart_in));
+        }
+        A::BreakerOpened { slot, deaths } => {
+            error!(%slot, deaths, "this slot's workers keep dying; it is retried slowly from now on, the others serve");
+        }
+        A::BreakerClosed { slot } => info!(%slot, "this slot's worker has held out; it is restarted at once again"),
+        A::Quarantined { life, late } => {
+            warn!(%life, "worker late: no beat for {}; new connections go elsewhere until it beats", span(*late));
+        }
+        A::Returned { life, after } => info!(%life, "worker beats again after {}; it gets connections again", span(*after)),
+        A::Killed { life, reason, beat_age } => warn!(%life, "killing worker: {}", killed(*reason, *beat_age)),
+        A::Draining { life } => info!(%life, "worker draining"),
+        A::Drained { life, after, exit } => info!(%life, "worker gone after {} ({})", span(*after), ended(*exit)),
+        A::ReloadStarted { generation } => info!(%generation, "reload: rolling out a new generation"),
+        A::Reloaded { generation, after } => {
+            info!(%generation, "reload done after {}: every worker is of the new generation", span(*after));
+        }
+        A::BackedOut { generation, reason } => {
+            error!(%generation, "reload backed out, the old generation serves on: {reason}");
+        }
+        A::ReloadRefused { reason } => warn!("reload refused: {reason}"),
+        A::Scaled { from, to } => info!(from, to, "scaled"),
+        A::ScaleRefused { reason } => warn!("scaling refused: {reason}"),
+        A::Stopping { workers } => info!(workers, "stopping: workers finish what they accepted"),
+        A::Overslept { by, at: _ } => {
+            warn!("the master was not scheduled for {}: nobody's beats of that time are held against them", span(*by));
+        }
+    }
+}
+
+fn next_start(wait: Duration) -> String {
+    if wait.is_zero() { "starting another at once".to_owned() } else { format!("starting another in {}", span(wait)) }
+}
+
+/// How a process ended, in words.
+pub(super) fn ended(exit: Exit) -> String {
+    match exit {
+        Exit::Code(code) => format!("exit code {code}"),
+        Exit::Signal(number) => match Signal::try_from(number) {
+            Ok(signal) => format!("signal {number}, {signal}"),
+            Err(_) => format!("signal {number}"),
+        },
+    }
+}
+
+fn killed(reason: KillReason, beat_age: Duration) -> String {
+    let late = span(beat_age);
+    match reason {
+        KillReason::Hung(activity) => format!("hung, no beat for {late} ({})", doing(activity)),
+        KillReason::HeldLock(activity) => {
+            format!("it holds a store lock that its siblings wait for, no beat for {late} ({})", doing(activity))
+        }
+        KillReason::NeverReady => "it did not become ready in time (ready_timeout)".to_owned(),
+        KillReason::DrainTimeout => "it did not finish draining in time (drain_timeout)".to_owned(),
+        KillReason::DrainCrowd => "too many workers drain at once and it has drained longest (max_draining)".to_owned(),
+        KillReason::StopAtOnce => "stopping at once".to_owned(),
+        KillReason::BackedOut => "its reload was backed out".to_owned(),
+    }
+}
+
+fn doing(activity: Activity) -> &'static str {
+    match activity {
+        Activity::Starved => "runnable but given no CPU",
+        Activity::Spinning => "its CPU time advances: a handler spins",
+        Activity::Blocked => "it sleeps in the kernel: a handler blocks",
+        Activity::Stopped => "stopped by a signal or a debugger",
+        Activity::Unknown => "its state could not be read",
+    }
+}
+
+/// A duration to three digits or so, with its unit.
+pub(super) fn span(duration: Duration) -> String {
+    let ms = duration.as_secs_f64() * 1e3;
+    if ms < 10.0 {
+        format!("{ms:.1} ms")
+    } else if ms < 10_000.0 {
+        format!("{ms:.0} ms")
+    } else {
+        format!("{:.1} s", ms / 1e3)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endings_are_named() {
+        assert_eq!(ended(Exit::Code(3)), "exit code 3");
+        assert_eq!(ended(Exit::Signal(9)), "signal 9, SIGKILL");
+        assert_eq!(ended(Exit::Signal(40)), "signal 40");
+    }
+
+    #[test]
+    fn durations_carry_their_unit() {
+        assert_eq!(span(Duration::from_micros(1_250)), "1.2 ms");
+        assert_eq!(span(Duration::from_millis(250)), "250 ms");
+        assert_eq!(span(Duration::from_secs(12)), "12.0 s");
+    }
+}

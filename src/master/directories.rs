@@ -1,0 +1,113 @@
+//! The data and the run directory: made if absent, checked if present, locked against a second master.
+
+use std::fs::{self, DirBuilder, Metadata};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::sys::lock::{FileLock, LockError};
+use crate::sys::process::Credentials;
+
+/// Both directories, with the locks that keep a second master out for as long as this lives.
+#[derive(Debug)]
+pub(super) struct Directories {
+    pub(super) data: PathBuf,
+    pub(super) run: PathBuf,
+    locks: Vec<FileLock>,
+}
+
+/// Why a directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// Another master is at work there.
+    #[error("another master uses the directory {path} ({holder}); stop it first, or choose another --data-dir")]
+    Taken {
+        /// Which directory.
+        path: PathBuf,
+        /// What it wrote about itself.
+        holder: String,
+    },
+    /// Somebody else could play tricks with it.
+    #[error("the directory {path} cannot be trusted: {reason}")]
+    Untrusted {
+        /// Which directory.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// The system said no.
+    #[error("failed to use the directory {path}: {source}; it must exist or be creatable, and be writable")]
+    Io {
+        /// Which directory or file.
+        path: PathBuf,
+        /// The system's words.
+        source: io::Error,
+    },
+}
+
+impl Directories {
+    /// Makes and checks both, and takes their locks.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Taken`] names the master that is already there.
+    pub(super) fn open(data: &Path, run: &Path, workers: Option<Credentials>) -> Result<Directories, DirectoryError> {
+        let data = prepare(data, 0o700)?;
+        if let Some(credentials) = workers {
+            share_with_workers(&data, credentials)?;
+        }
+        let run = prepare(run, 0o700)?;
+        check_private(&run)?;
+        let mut locks = vec![lock(&data)?];
+        if run != data {
+            locks.push(lock(&run)?);
+        }
+        Ok(Directories { data, run, locks })
+    }
+
+    /// Leaves word for whoever finds the locks held.
+    pub(super) fn sign(&mut self, words: &str) -> io::Result<()> {
+        self.locks.iter_mut().try_for_each(|lock| lock.sign(words))
+    }
+}
+
+fn prepare(path: &Path, mode: u32) -> Result<PathBuf, DirectoryError> {
+    let failed = |source| DirectoryError::Io { path: path.to_owned(), source };
+    DirBuilder::new().recursive(true).mode(mode).create(path).map_err(failed)?;
+    let path = fs::canonicalize(path).map_err(failed)?;
+    let probe = path.join(".cluster-write-probe");
+    let failed = |source| DirectoryError::Io { path: path.clone(), source };
+    fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe)).map_err(failed)?;
+    Ok(path)
+}
+
+/// Workers of another user make their databases in the data directory. The sticky bit keeps them from renaming or removing what
+/// is the master's there: its locks, its counter and the run directory.
+fn share_with_workers(path: &Path, credentials: Credentials) -> Result<(), DirectoryError> {
+    let failed = |source: io::Error| DirectoryError::Io { path: path.to_owned(), source };
+    std::os::unix::fs::chown(path, None, Some(credentials.gid)).map_err(failed)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o1770)).map_err(failed)
+}
+
+/// The control socket lies here: nobody but this user may write, or even look.
+fn check_private(path: &Path) -> Result<(), DirectoryError> {
+    let untrusted = |reason: String| DirectoryError::Untrusted { path: path.to_owned(), reason };
+    let found: Metadata =
+        fs::symlink_metadata(path).map_err(|source| DirectoryError::Io { path: path.to_owned(), source })?;
+    let own = nix::unistd::geteuid().as_raw();
+    if found.uid() != own {
+        return Err(untrusted(format!("it belongs to user {}, and this is user {own}", found.uid())));
+    }
+    if found.mode() & 0o077 != 0 {
+        let mode = found.mode() & 0o7777;
+        return Err(untrusted(format!("its mode is {mode:04o}; expected 0700 (chmod 0700 {})", path.display())));
+    }
+    Ok(())
+}
+
+fn lock(directory: &Path) -> Result<FileLock, DirectoryError> {
+    let path = directory.join("master.lock");
+    FileLock::take(&path).map_err(|error| match error {
+        LockError::Held(holder) => DirectoryError::Taken { path: directory.to_owned(), holder },
+        LockError::Io(source) => DirectoryError::Io { path, source },
+    })
+}

@@ -1,0 +1,202 @@
+//! What is readable becomes events. Everything a worker says is taken as from a stranger: bounded, checked, dropped when odd.
+
+use std::io::Read;
+use std::os::fd::AsFd;
+
+use nix::sys::signal::Signal;
+use nix::sys::wait::WaitStatus;
+use tracing::{debug, warn};
+
+use super::process::Process;
+use super::watch::{Part, Source};
+use super::world::World;
+use crate::base::ids::Life;
+use crate::base::time::Monotonic;
+use crate::lifeline::{self, MAX_PACKET, Report};
+use crate::pool::{Event, Exit, Notice, StopMode};
+use crate::sys::notify::Datagram;
+use crate::sys::seqpacket::Received;
+use crate::sys::{pidfd, seqpacket};
+
+/// How much one worker is listened to before the others have their turn.
+const AT_ONCE: usize = 16;
+
+impl World {
+    /// Reads what these sources have to say.
+    pub(super) fn gather(&mut self, sources: &[Source]) -> Vec<Event> {
+        let mut events = Vec::new();
+        for source in sources {
+            match *source {
+                Source::Signals => self.take_signals(&mut events),
+                Source::Worker(slot, epoch, part) => {
+                    if let Some(process) = self.process(slot, epoch) {
+                        let life = process.life;
+                        hear(process, part, &mut events);
+                        if part == Part::Exit {
+                            self.bury(life, &mut events);
+                        }
+                    }
+                }
+            }
+        }
+        events
+    }
+
+    /// Looks at every worker's scoreboard.
+    pub(super) fn observe(&self, now: Monotonic) -> Vec<Event> {
+        let look = |process: &Process| {
+            let vitals = process.board.vitals(now);
+            Event::Observed {
+                life: process.life,
+                beat: vitals.beat,
+                lock_held_since: vitals.lock_held_since,
+                connections: vitals.connections,
+            }
+        };
+        self.processes.values().map(look).collect()
+    }
+
+    fn take_signals(&mut self, events: &mut Vec<Event>) {
+        for signal in self.signals.take() {
+            match signal {
+                Signal::SIGTERM | Signal::SIGINT => events.push(Event::StopAsked(StopMode::Graceful)),
+                Signal::SIGQUIT => events.push(Event::StopAsked(StopMode::AtOnce)),
+                Signal::SIGHUP => events.push(Event::ReloadAsked),
+                Signal::SIGTTIN => events.push(Event::ScaleAsked { by: 1 }),
+                Signal::SIGTTOU => events.push(Event::ScaleAsked { by: -1 }),
+                Signal::SIGCHLD => self.reap_all(events),
+                other => debug!("{other} has no meaning here"),
+            }
+        }
+    }
+
+    /// Every exited child: ours are buried, strangers' (this may be PID 1) are only reaped.
+    fn reap_all(&mut self, events: &mut Vec<Event>) {
+        while let Some(pid) = pidfd::any_exited_child() {
+            match self.processes.values().find(|process| process.pid == pid).map(|process| process.life) {
+                Some(life) => self.bury(life, events),
+                None => reap_stranger(pid),
+            }
+        }
+    }
+
+    /// Hears the last words, reaps, and tells the pool.
+    fn bury(&mut self, life: Life, events: &mut Vec<Event>) {
+        let Some(process) = self.processes.get_mut(&life) else { return };
+        let exit = match pidfd::reap(process.pidfd.as_fd()) {
+            Ok(None) => return,
+            Ok(Some(WaitStatus::Exited(_, code))) => Exit::Code(code),
+            Ok(Some(WaitStatus::Signaled(_, signal, _))) => Exit::Signal(signal as i32),
+            Ok(Some(status)) => return debug!(%life, "neither exited nor killed: {status:?}"),
+            Err(error) => {
+                warn!(%life, "failed to reap a worker: {error}");
+                Exit::Code(-1)
+            }
+        };
+        for part in [Part::Notify, Part::Lifeline, Part::Stderr] {
+            hear(process, part, events);
+        }
+        if let Some(line) = process.tail.finish() {
+            warn!(%life, "worker said: {line}");
+        }
+        self.processes.remove(&life);
+        self.record_processes();
+        events.push(Event::Died { life, exit });
+    }
+}
+
+fn reap_stranger(pid: i32) {
+    let status = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid), Some(nix::sys::wait::WaitPidFlag::WNOHANG));
+    debug!(pid, "reaped a child that is not ours: {status:?}");
+}
+
+fn hear(process: &mut Process, part: Part, events: &mut Vec<Event>) {
+    match part {
+        Part::Notify => hear_notices(process, events),
+        Part::Lifeline => hear_reports(process, events),
+        Part::Stderr => hear_stderr(process),
+        Part::Exit => {}
+    }
+}
+
+fn hear_notices(process: &Process, events: &mut Vec<Event>) {
+    let life = process.life;
+    for _ in 0..AT_ONCE {
+        match process.notify.receive() {
+            Ok(Datagram::From { pid, text }) if pid == process.pid => {
+                events.extend(notices(&text).map(|notice| Event::Notified { life, notice }));
+            }
+            Ok(Datagram::From { pid, .. }) => {
+                warn!(%life, pid, "dropped a notification that came from another process");
+            }
+            Ok(Datagram::Garbage) => warn!(%life, "dropped a notification that is too long or no text"),
+            Ok(Datagram::Nothing) => return,
+            Err(error) => return warn!(%life, "failed to read notifications: {error}"),
+        }
+    }
+}
+
+/// Lines of `KEY=value` as sd_notify(3) has them; keys without a meaning here are passed over.
+fn notices(text: &str) -> impl Iterator<Item = Notice> + '_ {
+    text.lines().filter_map(|line| match line.split_once('=')? {
+        ("READY", "1") => Some(Notice::Ready),
+        ("STOPPING", "1") => Some(Notice::Stopping),
+        ("STATUS", status) => Some(Notice::Status(printable(status))),
+        (_, _) => None,
+    })
+}
+
+fn printable(text: &str) -> String {
+    text.chars().take(200).map(|char| if char.is_control() { ' ' } else { char }).collect()
+}
+
+fn hear_reports(process: &mut Process, events: &mut Vec<Event>) {
+    let life = process.life;
+    let mut buffer = [0; MAX_PACKET];
+    for _ in 0..AT_ONCE {
+        let Some(lifeline) = &process.lifeline else { return };
+        match seqpacket::receive(lifeline.as_fd(), &mut buffer) {
+            Ok(Received::Packet(length)) => match lifeline::decode(&buffer[..length]) {
+                Ok(Report::Inherited(estate)) => events.push(Event::Inherited { heir: life, estate }),
+                Err(error) => warn!(%life, "dropped a report that is none: {error}"),
+            },
+            Ok(Received::TooLong) => warn!(%life, "dropped a report of more than {MAX_PACKET} bytes"),
+            Ok(Received::Nothing) => return,
+            // Closed by the worker: nothing more will come, and a closed descriptor stays readable for ever.
+            Ok(Received::End) => process.lifeline = None,
+            Err(error) => {
+                warn!(%life, "failed to read reports: {error}");
+                process.lifeline = None;
+            }
+        }
+    }
+}
+
+fn hear_stderr(process: &mut Process) {
+    let mut buffer = [0; 4096];
+    for _ in 0..AT_ONCE {
+        let Some(stderr) = &mut process.stderr else { return };
+        match stderr.read(&mut buffer) {
+            Ok(length) if length > 0 => {
+                for line in process.tail.push(&buffer[..length]) {
+                    warn!(life = %process.life, "worker said: {line}");
+                }
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Ok(_) | Err(_) => process.stderr = None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notices_are_read_line_by_line_and_cleaned() {
+        let text = "READY=1\nSTATUS=up\x1b[2J\nMAINPID=1\nREADY=2\nnonsense\nSTOPPING=1";
+        let found: Vec<_> = notices(text).collect();
+        assert_eq!(found, [Notice::Ready, Notice::Status("up [2J".to_owned()), Notice::Stopping]);
+    }
+}

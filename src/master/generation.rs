@@ -1,0 +1,74 @@
+//! A generation: the binary, opened once, and the configuration, frozen once, that a set of workers is started from.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::config::Settings;
+use crate::sys::memfd;
+
+/// What a worker is started from.
+#[derive(Debug)]
+pub(super) struct Generation {
+    binary: File,
+    frozen_settings: OwnedFd,
+    pub(super) settings: Settings,
+}
+
+impl Generation {
+    /// Opens the binary and freezes the settings.
+    ///
+    /// # Errors
+    /// When the binary cannot be opened or is empty, or memory is short.
+    pub(super) fn open(binary: &Path, settings: Settings) -> io::Result<Generation> {
+        let failed = |error: io::Error| io::Error::new(error.kind(), format!("the binary {}: {error}", binary.display()));
+        let file = File::open(binary).map_err(failed)?;
+        if file.metadata().map_err(failed)?.len() == 0 {
+            return Err(failed(io::Error::other("it is empty")));
+        }
+        let json = serde_json::to_vec(&settings)?;
+        let frozen_settings = memfd::create_sealed("cluster-settings", &json, json.len() as u64, true)?;
+        Ok(Generation { binary: file, frozen_settings, settings })
+    }
+
+    pub(super) fn binary(&self) -> BorrowedFd<'_> {
+        self.binary.as_fd()
+    }
+
+    /// The settings as JSON, sealed.
+    pub(super) fn frozen_settings(&self) -> BorrowedFd<'_> {
+        self.frozen_settings.as_fd()
+    }
+}
+
+/// Where this program was started from: the path that a reload opens again, so that a new file there is the next generation.
+/// It comes from the kernel and the master's own start, never from a client.
+#[derive(Clone, Debug)]
+pub(super) struct Program {
+    pub(super) path: PathBuf,
+    pub(super) arguments: Vec<CString>,
+}
+
+impl Program {
+    /// The path as it was typed, where that names the running file, so that a symbolic link may be pointed elsewhere; else what
+    /// the kernel says runs.
+    pub(super) fn running() -> io::Result<Program> {
+        let arguments: Vec<CString> =
+            std::env::args_os().filter_map(|argument| CString::new(argument.as_bytes()).ok()).collect();
+        let executable = std::env::current_exe()?;
+        let typed = std::env::args_os().next().map(PathBuf::from).filter(|path| path.components().count() > 1);
+        let typed = typed.and_then(|path| std::path::absolute(path).ok()).filter(|path| same_file(path, &executable));
+        Ok(Program { path: typed.unwrap_or(executable), arguments })
+    }
+}
+
+fn same_file(one: &Path, other: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    match (one.metadata(), other.metadata()) {
+        (Ok(one), Ok(other)) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
+        (Ok(_) | Err(_), _) => false,
+    }
+}

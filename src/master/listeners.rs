@@ -1,0 +1,105 @@
+//! The listeners: one SO_REUSEPORT group per TCP address with a member per slot, one shared listener per path. They are opened
+//! once and closed when the group goes, never before, so nothing that waits in a queue is lost.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use crate::base::ids::Slot;
+use crate::config::Address;
+use crate::pool::steering;
+use crate::sys::socket;
+
+/// Every address with its sockets.
+#[derive(Debug, Default)]
+pub(super) struct Listeners {
+    groups: Vec<Group>,
+    paths: Vec<SharedPath>,
+}
+
+#[derive(Debug)]
+struct Group {
+    address: SocketAddr,
+    members: Vec<OwnedFd>,
+}
+
+#[derive(Debug)]
+struct SharedPath {
+    path: PathBuf,
+    listener: OwnedFd,
+}
+
+impl Listeners {
+    /// Opens the first member of each address's group. The caller has probed that nobody else is there.
+    ///
+    /// # Errors
+    /// The address that failed, and the system's words.
+    pub(super) fn open(addresses: &[Address]) -> Result<Listeners, (Address, io::Error)> {
+        let mut listeners = Listeners::default();
+        for address in addresses {
+            listeners.add(address).map_err(|error| (address.clone(), error))?;
+        }
+        Ok(listeners)
+    }
+
+    fn add(&mut self, address: &Address) -> io::Result<()> {
+        match address {
+            Address::Tcp(address) => {
+                let first = socket::listen(*address)?;
+                let address = socket::local_address(&first)?;
+                self.groups.push(Group { address, members: vec![first] });
+            }
+            Address::Unix(path) => {
+                let listener = socket::listen_unix(path)?;
+                self.paths.push(SharedPath { path: path.clone(), listener });
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes sure that each group has this many members; it is never made smaller.
+    pub(super) fn grow(&mut self, slots: u16) -> io::Result<()> {
+        for group in &mut self.groups {
+            while group.members.len() < usize::from(slots) {
+                group.members.push(socket::listen(group.address)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Where clients come in, with the ports the kernel chose.
+    pub(super) fn addresses(&self) -> Vec<Address> {
+        let tcp = self.groups.iter().map(|group| Address::Tcp(group.address));
+        tcp.chain(self.paths.iter().map(|shared| Address::Unix(shared.path.clone()))).collect()
+    }
+
+    /// What the worker of a slot borrows, each with its address as a name without colons (they separate names in
+    /// `LISTEN_FDNAMES`).
+    pub(super) fn of(&self, slot: Slot) -> Vec<(String, BorrowedFd<'_>)> {
+        let tcp = self.groups.iter().filter_map(|group| Some((group.address.to_string(), group.members.get(slot.index())?)));
+        let unix = self.paths.iter().map(|shared| (format!("unix={}", shared.path.display()), &shared.listener));
+        tcp.chain(unix).map(|(name, fd)| (name.replace(':', "_"), fd.as_fd())).collect()
+    }
+
+    /// Steers new connections of every group by these weights.
+    ///
+    /// # Errors
+    /// The first group's failure; the kernel's hash decides then.
+    pub(super) fn steer(&self, weights: &[(Slot, u16)]) -> io::Result<()> {
+        self.groups.iter().try_for_each(|group| {
+            let slots = u16::try_from(group.members.len()).unwrap_or(u16::MAX);
+            let Some(member) = group.members.first() else { return Ok(()) };
+            socket::steer(member, &steering::program(weights, slots))
+        })
+    }
+}
+
+impl Drop for Listeners {
+    /// A path outlives its listener; whoever stops serving it takes it away.
+    fn drop(&mut self) {
+        for shared in &self.paths {
+            let _ = std::fs::remove_file(&shared.path);
+        }
+    }
+}

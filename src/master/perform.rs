@@ -1,0 +1,129 @@
+//! What the pool wants is done, in the order given. What an effect leads to is an event for the next round.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use nix::sys::signal::Signal as OsSignal;
+use tracing::{debug, error, warn};
+
+use super::evidence::examine;
+use super::generation::Generation;
+use super::policy::policy_of;
+use super::process::Process;
+use super::watch::{Part, Source};
+use super::world::World;
+use super::{announce, spawn, systemd};
+use crate::base::ids::{Generation as Number, Life, Slot};
+use crate::lifeline::Command;
+use crate::pool::{Effect, Estate, Event, Outcome, Policy, Signal};
+use crate::sys::clock;
+
+/// What came of an effect.
+#[derive(Debug)]
+pub(super) enum Performed {
+    /// Nothing the pool must hear of.
+    Done,
+    /// This happened.
+    Happened(Event),
+    /// The loop is over.
+    Over(Outcome),
+}
+
+impl World {
+    /// Does one thing.
+    pub(super) fn perform(&mut self, effect: Effect) -> Performed {
+        match effect {
+            Effect::Spawn { life, generation } => return Performed::Happened(self.spawn(life, generation)),
+            Effect::Examine { life } => return self.examine(life),
+            Effect::Load(generation) => return Performed::Happened(Event::Loaded(self.load(generation))),
+            Effect::Exit(outcome) => return Performed::Over(outcome),
+            Effect::Signal { life, signal } => self.signal(life, signal),
+            Effect::Steer(weights) => self.steer(&weights),
+            Effect::Listen { slots } => self.listen(slots),
+            Effect::Unload(generation) => drop(self.generations.remove(&generation)),
+            Effect::Bequeath { heir, estate } => self.bequeath(heir, estate),
+            Effect::Announce(announcement) => announce::announce(&announcement),
+            Effect::Tell(state) => systemd::tell(state),
+        }
+        Performed::Done
+    }
+
+    fn spawn(&mut self, life: Life, generation: Number) -> Event {
+        match self.try_spawn(life, generation) {
+            Ok(pid) => {
+                self.record_processes();
+                Event::Spawned { life, pid }
+            }
+            Err(error) => Event::SpawnFailed { life, reason: error.to_string() },
+        }
+    }
+
+    fn try_spawn(&mut self, life: Life, number: Number) -> io::Result<i32> {
+        let generation =
+            self.generations.get(&number).ok_or_else(|| io::Error::other(format!("generation {number} is gone")))?;
+        let process = spawn::spawn(&self.nursery, life, number, generation, &self.listeners.of(life.slot))?;
+        let pid = process.pid;
+        let watched = self.watch_process(&process);
+        self.processes.insert(life, process);
+        watched.map(|()| pid)
+    }
+
+    fn watch_process(&self, process: &Process) -> io::Result<()> {
+        let source = |part| Source::Worker(process.life.slot, process.life.epoch, part);
+        self.watch.add(&process.notify.as_fd(), source(Part::Notify))?;
+        if let Some(lifeline) = &process.lifeline {
+            self.watch.add(lifeline, source(Part::Lifeline))?;
+        }
+        if let Some(stderr) = &process.stderr {
+            self.watch.add(stderr, source(Part::Stderr))?;
+        }
+        self.watch.add(&process.pidfd, source(Part::Exit))
+    }
+
+    fn signal(&self, life: Life, signal: Signal) {
+        let Some(process) = self.processes.get(&life) else { return };
+        let signal = match signal {
+            Signal::Terminate => OsSignal::SIGTERM,
+            Signal::Kill => OsSignal::SIGKILL,
+        };
+        if let Err(error) = process.signal(signal) {
+            debug!(%life, "failed to send {signal}: {error}");
+        }
+    }
+
+    fn examine(&mut self, life: Life) -> Performed {
+        let now = clock::now();
+        let Some(process) = self.processes.get_mut(&life) else { return Performed::Done };
+        let activity = examine(process, now);
+        Performed::Happened(Event::Examined { life, activity })
+    }
+
+    fn steer(&self, weights: &[(Slot, u16)]) {
+        if let Err(error) = self.listeners.steer(weights) {
+            warn!("failed to steer new connections ({error}); the kernel's hash spreads them over all slots");
+        }
+    }
+
+    fn listen(&mut self, slots: u16) {
+        if let Err(error) = self.listeners.grow(slots) {
+            error!("failed to open listeners for {slots} slots: {error}");
+        }
+    }
+
+    fn load(&mut self, number: Number) -> Result<Policy, String> {
+        let current = self.newest().map(|generation| &generation.settings);
+        let settings = (self.load)(current)?;
+        let policy = policy_of(&settings);
+        let generation = Generation::open(&self.nursery.program.path, settings).map_err(|error| error.to_string())?;
+        self.generations.insert(number, generation);
+        Ok(policy)
+    }
+
+    /// A worker that does not read its lifeline is late soon, is killed, and the pool finds another heir.
+    fn bequeath(&self, heir: Life, estate: Estate) {
+        let Some(process) = self.processes.get(&heir) else { return };
+        if let Err(error) = process.command(&Command::Inherit(estate)) {
+            warn!(%heir, "failed to tell a worker to take over {estate:?}: {error}");
+        }
+    }
+}

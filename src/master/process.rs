@@ -1,0 +1,108 @@
+//! One worker process as the master holds it: the descriptors it is watched and spoken to by.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use crate::base::ids::{Generation, Life};
+use crate::base::time::Monotonic;
+use crate::lifeline::{self, Command};
+use crate::scoreboard::BoardView;
+use crate::sys::notify::NotifySocket;
+use crate::sys::procfs::Stat;
+use crate::sys::{pidfd, seqpacket};
+
+/// A worker that was forked and has not been reaped.
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) life: Life,
+    pub(super) generation: Generation,
+    pub(super) pid: i32,
+    pub(super) started: u64,
+    pub(super) pidfd: OwnedFd,
+    pub(super) notify: NotifySocket,
+    pub(super) lifeline: Option<OwnedFd>,
+    pub(super) stderr: Option<File>,
+    pub(super) tail: Tail,
+    pub(super) board: BoardView,
+    /// The last look at `/proc`, for the next one to be compared with.
+    pub(super) looked: Option<(Monotonic, Stat)>,
+}
+
+impl Process {
+    /// Sends a signal to this life and to no other.
+    pub(super) fn signal(&self, signal: nix::sys::signal::Signal) -> io::Result<()> {
+        pidfd::signal(self.pidfd.as_fd(), signal)
+    }
+
+    /// Sends a command, or says that the worker does not read.
+    pub(super) fn command(&self, command: &Command) -> io::Result<()> {
+        let lifeline = self.lifeline.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
+        seqpacket::send(lifeline.as_fd(), &lifeline::encode(command))
+    }
+}
+
+/// The last lines a worker wrote to its stderr, for the one who asks why it died.
+#[derive(Debug, Default)]
+pub(super) struct Tail {
+    lines: VecDeque<String>,
+    unfinished: Vec<u8>,
+}
+
+impl Tail {
+    const LINES: usize = 20;
+    const LINE_BYTES: usize = 1024;
+
+    /// Takes what was read; gives back the lines that were finished by it.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> Vec<String> {
+        let mut finished = Vec::new();
+        for &byte in bytes {
+            if byte == b'\n' || self.unfinished.len() == Self::LINE_BYTES {
+                finished.extend(self.finish());
+            }
+            if byte != b'\n' {
+                self.unfinished.push(byte);
+            }
+        }
+        finished
+    }
+
+    /// Takes what is left without its line end.
+    pub(super) fn finish(&mut self) -> Option<String> {
+        let bytes = std::mem::take(&mut self.unfinished);
+        if bytes.is_empty() {
+            return None;
+        }
+        let line: String =
+            String::from_utf8_lossy(&bytes).chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
+        self.lines.push_back(line.clone());
+        if self.lines.len() > Self::LINES {
+            self.lines.pop_front();
+        }
+        Some(line)
+    }
+
+    /// The lines that are kept, oldest first.
+    pub(super) fn lines(&self) -> impl Iterator<Item = &str> {
+        self.lines.iter().map(String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_put_together_cleaned_and_bounded() {
+        let mut tail = Tail::default();
+        assert!(tail.push(b"thread 'main' pan").is_empty());
+        assert_eq!(tail.push(b"icked\n\nat\x1b[31m\n"), ["thread 'main' panicked", "at [31m"]);
+        assert_eq!(tail.finish(), None);
+        for _ in 0..100 {
+            tail.push(&[b'x'; 3000]);
+        }
+        assert_eq!(tail.lines().count(), Tail::LINES);
+        assert!(tail.lines().all(|line| line.len() <= Tail::LINE_BYTES));
+    }
+}

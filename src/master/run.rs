@@ -1,0 +1,88 @@
+//! The loop: wait, ask the pool, act.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+
+use super::perform::Performed;
+use super::start::{self, StartError};
+use super::world::World;
+use crate::config::Settings;
+use crate::pool::{Event, Outcome, Pool};
+use crate::sys::clock;
+
+/// Reads the configuration again, with the same flags, and says whether it may follow the one given (`None` at the start).
+pub type Load = Box<dyn Fn(Option<&Settings>) -> Result<Settings, String>>;
+
+/// What a master is started with.
+pub struct Options {
+    /// The configuration of the first generation.
+    pub settings: Settings,
+    /// Where the next ones come from.
+    pub load: Load,
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// Serves until it is told to stop.
+///
+/// # Errors
+/// When it cannot even begin, or the system takes away what the loop stands on.
+pub fn run(options: Options) -> Result<Outcome, StartError> {
+    let started = start::start(options)?;
+    let outcome = Master { pool: started.pool, world: started.world }.serve().map_err(StartError::Loop)?;
+    tracing::info!("stopped");
+    Ok(outcome)
+}
+
+struct Master {
+    pool: Pool,
+    world: World,
+}
+
+impl Master {
+    fn serve(mut self) -> io::Result<Outcome> {
+        let mut effects = Vec::new();
+        self.pool.start(clock::now(), &mut effects);
+        let mut happened = VecDeque::new();
+        loop {
+            if let Some(outcome) = self.act(&mut effects, &mut happened) {
+                return Ok(outcome);
+            }
+            happened.extend(self.wait()?);
+        }
+    }
+
+    /// Performs effects and decides on what they lead to, until nothing is left to do or decide.
+    fn act(&mut self, effects: &mut Vec<crate::pool::Effect>, happened: &mut VecDeque<Event>) -> Option<Outcome> {
+        loop {
+            for effect in effects.drain(..) {
+                match self.world.perform(effect) {
+                    Performed::Done => {}
+                    Performed::Happened(event) => happened.push_back(event),
+                    Performed::Over(outcome) => return Some(outcome),
+                }
+            }
+            // `None` ends the round, not the loop of the caller: nothing is left to decide on.
+            let event = happened.pop_front()?;
+            self.pool.handle(clock::now(), event, effects);
+        }
+    }
+
+    fn wait(&mut self) -> io::Result<Vec<Event>> {
+        let now = clock::now();
+        let deadline = self.pool.next_deadline(now);
+        let sources = self.world.watch.wait(deadline.map(|deadline| deadline.since(now)))?;
+        let mut events = self.world.gather(&sources);
+        let now = clock::now();
+        if deadline.is_some_and(|deadline| now >= deadline) {
+            events.extend(self.world.observe(now));
+            events.push(Event::Ticked);
+        }
+        Ok(events)
+    }
+}

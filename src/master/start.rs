@@ -1,0 +1,152 @@
+//! How a master begins: directories and their locks, then the addresses, then the counter, and only then the first fork.
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+
+use nix::sys::signal::Signal;
+use tracing::{info, warn};
+
+use super::cpus;
+use super::directories::{DirectoryError, Directories};
+use super::durable::{Sync, replace};
+use super::generation::{Generation, Program};
+use super::incarnation::{self, IncarnationError};
+use super::listeners::Listeners;
+use super::orphans::{AddressError, Orphan, Records, wait_for_addresses};
+use super::policy::policy_of;
+use super::run::Options;
+use super::spawn::Nursery;
+use super::user::{self, UserError};
+use super::watch::{Source, Watch};
+use super::world::World;
+use crate::base::ids;
+use crate::config::{Address, Cluster};
+use crate::pool::Pool;
+use crate::sys::signals::Signals;
+use crate::sys::{clock, limits};
+
+/// Those the master gives a meaning to, and those that peers do: none of them may kill it.
+pub const SIGNALS: [Signal; 10] = [
+    Signal::SIGTERM,
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGHUP,
+    Signal::SIGTTIN,
+    Signal::SIGTTOU,
+    Signal::SIGCHLD,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGWINCH,
+];
+
+/// Why a master did not begin, or could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A directory is taken, untrusted or unusable.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// An address is taken or cannot be had.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// The incarnation counter is damaged.
+    #[error(transparent)]
+    Incarnation(#[from] IncarnationError),
+    /// Nobody the workers could run as.
+    #[error(transparent)]
+    User(#[from] UserError),
+    /// The pid file cannot be written.
+    #[error("failed to write the pid file {path}: {source}")]
+    PidFile {
+        /// Which.
+        path: PathBuf,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// Descriptors, memory, `/dev/null`: what every process needs.
+    #[error("failed to set up the master: {0}")]
+    System(#[from] io::Error),
+    /// The system took away what the loop stands on.
+    #[error("the master's loop failed: {0}")]
+    Loop(io::Error),
+}
+
+/// A master that may fork.
+pub(super) struct Started {
+    pub(super) pool: Pool,
+    pub(super) world: World,
+}
+
+/// Does everything that must be done before the first fork, in the only order that is safe.
+pub(super) fn start(options: Options) -> Result<Started, StartError> {
+    let Options { settings, load } = options;
+    let signals = Signals::hear(&SIGNALS)?;
+    let watch = Watch::new()?;
+    watch.add(&signals, Source::Signals)?;
+    let cluster = settings.cluster.clone();
+    report_limits()?;
+    let credentials = user::credentials(cluster.user.as_deref(), cluster.group.as_deref())?;
+    let mut directories = Directories::open(&cluster.data_dir, &cluster.run_dir(), credentials)?;
+    directories.sign(&format!("pid {}", std::process::id()))?;
+    let records = Records::of(&directories.run);
+    let listeners = listen(&cluster, records.living())?;
+    write_pid_file(&cluster)?;
+    let incarnation = incarnation::next(&directories.data)?;
+    let program = Program::running()?;
+    let policy = policy_of(&settings);
+    report(&settings.cluster, &listeners.addresses(), incarnation);
+    let first = ids::Generation(1);
+    let generations = [(first, Generation::open(&program.path, settings)?)].into();
+    let null = File::options().read(true).write(true).open("/dev/null")?.into();
+    let nursery = Nursery { program, credentials, null };
+    let pool = Pool::new(policy, incarnation, first, clock::now(), fastrand::u64(..));
+    let world = World {
+        incarnation,
+        watch,
+        signals,
+        processes: std::collections::BTreeMap::new(),
+        generations,
+        listeners,
+        nursery,
+        records,
+        load,
+        _directories: directories,
+    };
+    Ok(Started { pool, world })
+}
+
+fn report_limits() -> io::Result<()> {
+    let limits::OpenFiles { before, now } = limits::raise_open_files()?;
+    info!("open files: at most {now} in each process (the soft limit was {before})");
+    Ok(())
+}
+
+fn report(cluster: &Cluster, addresses: &[Address], incarnation: ids::Incarnation) {
+    let (workers, reasoning) = cpus::workers(cluster.workers);
+    info!(workers, "workers: {reasoning}");
+    for address in addresses {
+        info!(%address, pid = std::process::id(), %incarnation, "listening on {address}");
+        if !address.is_loopback() {
+            info!(%address, "this address can be reached from other machines");
+        }
+    }
+}
+
+fn listen(cluster: &Cluster, mut orphans: Vec<Orphan>) -> Result<Listeners, StartError> {
+    if !orphans.is_empty() {
+        let pids: Vec<String> = orphans.iter().map(|orphan| orphan.record.pid.to_string()).collect();
+        warn!(
+            "the last master left workers behind (pids {}); waiting until they let go of the addresses",
+            pids.join(", ")
+        );
+    }
+    wait_for_addresses(&cluster.bind, &mut orphans, clock::now() + cluster.drain_timeout)?;
+    Listeners::open(&cluster.bind)
+        .map_err(|(address, source)| StartError::Address(AddressError::Io { address, source }))
+}
+
+fn write_pid_file(cluster: &Cluster) -> Result<(), StartError> {
+    let Some(path) = &cluster.pid_file else { return Ok(()) };
+    let failed = |source| StartError::PidFile { path: path.clone(), source };
+    replace(path, format!("{}\n", std::process::id()).as_bytes(), Sync::Lazily).map_err(failed)
+}

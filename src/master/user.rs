@@ -1,0 +1,76 @@
+//! `user` and `group`: names or numbers, turned into whom the workers run as.
+
+use nix::unistd::{Gid, Group, Uid, User};
+
+use crate::sys::process::Credentials;
+
+/// Why workers cannot run as that user.
+#[derive(Debug, thiserror::Error)]
+pub enum UserError {
+    /// Nobody has that name.
+    #[error("there is no {kind} {name:?} on this system (expected a name or a number)")]
+    Unknown {
+        /// `user` or `group`.
+        kind: &'static str,
+        /// What was read.
+        name: String,
+    },
+    /// Only root may.
+    #[error("only root may run workers as another user (this is user {own}); start as root, or leave `user` and `group` out")]
+    NotRoot {
+        /// Who this is.
+        own: u32,
+    },
+}
+
+/// Resolves them; `None` when the workers run as the master does.
+///
+/// # Errors
+/// When a name is unknown, or another user is wanted without being root.
+pub(super) fn credentials(user: Option<&str>, group: Option<&str>) -> Result<Option<Credentials>, UserError> {
+    if user.is_none() && group.is_none() {
+        return Ok(None);
+    }
+    let (own_uid, own_gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
+    let (uid, primary) = user.map_or(Ok((own_uid, own_gid)), find_user)?;
+    let gid = group.map_or(Ok(primary), find_group)?;
+    if (uid, gid) == (own_uid, own_gid) && !own_uid.is_root() {
+        return Ok(None);
+    }
+    if !own_uid.is_root() {
+        return Err(UserError::NotRoot { own: own_uid.as_raw() });
+    }
+    Ok(Some(Credentials { uid: uid.as_raw(), gid: gid.as_raw() }))
+}
+
+fn find_user(name: &str) -> Result<(Uid, Gid), UserError> {
+    let number = name.parse().ok().map(Uid::from_raw);
+    let found = number.map_or_else(|| User::from_name(name), User::from_uid).ok().flatten();
+    match (found, number) {
+        (Some(user), _) => Ok((user.uid, user.gid)),
+        (None, Some(uid)) => Ok((uid, Gid::from_raw(uid.as_raw()))),
+        (None, None) => Err(UserError::Unknown { kind: "user", name: name.to_owned() }),
+    }
+}
+
+fn find_group(name: &str) -> Result<Gid, UserError> {
+    if let Ok(number) = name.parse() {
+        return Ok(Gid::from_raw(number));
+    }
+    let found = Group::from_name(name).ok().flatten().map(|group| group.gid);
+    found.ok_or_else(|| UserError::Unknown { kind: "group", name: name.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_numbers_are_found_and_nobody_is_not_guessed() {
+        assert!(matches!(credentials(None, None), Ok(None)));
+        assert!(matches!(credentials(Some("no-such-user"), None), Err(UserError::Unknown { kind: "user", .. })));
+        assert!(matches!(credentials(None, Some("no-such-group")), Err(UserError::Unknown { kind: "group", .. })));
+        let (uid, gid) = find_user("root").expect("root is always there");
+        assert!(uid.is_root() && gid.as_raw() == 0);
+    }
+}

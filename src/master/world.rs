@@ -1,0 +1,51 @@
+//! What the master holds and acts upon: processes, generations, listeners, and the files that name them.
+
+use std::collections::BTreeMap;
+
+use super::directories::Directories;
+use super::generation::Generation;
+use super::listeners::Listeners;
+use super::orphans::{Record, Records};
+use super::process::Process;
+use super::run::Load;
+use super::spawn::Nursery;
+use super::watch::Watch;
+use crate::base::ids::{Epoch, Generation as Number, Incarnation, Life, Slot};
+use crate::sys::signals::Signals;
+
+/// Everything but the brain.
+pub(super) struct World {
+    pub(super) incarnation: Incarnation,
+    pub(super) watch: Watch,
+    pub(super) signals: Signals,
+    pub(super) processes: BTreeMap<Life, Process>,
+    pub(super) generations: BTreeMap<Number, Generation>,
+    pub(super) listeners: Listeners,
+    pub(super) nursery: Nursery,
+    pub(super) records: Records,
+    pub(super) load: Load,
+    pub(super) _directories: Directories,
+}
+
+impl World {
+    /// The worker that was started as that filling of that slot, while it has not been reaped.
+    pub(super) fn process(&mut self, slot: Slot, epoch: Epoch) -> Option<&mut Process> {
+        self.processes.get_mut(&Life { incarnation: self.incarnation, slot, epoch })
+    }
+
+    /// The youngest generation whose configuration was taken.
+    pub(super) fn newest(&self) -> Option<&Generation> {
+        self.generations.last_key_value().map(|(_, generation)| generation)
+    }
+
+    /// Writes down who lives, for the master after this one. To fail here costs that master a name in a message.
+    pub(super) fn record_processes(&self) {
+        let records = self.processes.values().map(|process| {
+            let Process { life, pid, started, .. } = process;
+            Record { life: *life, pid: *pid, started: *started }
+        });
+        if let Err(error) = self.records.write(&records.collect::<Vec<_>>()) {
+            tracing::warn!("failed to write down the living workers: {error}");
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! The shop over real HTTP, from real workers: what an order's client sees.
+
+mod common;
+
+use common::{Answer, Cluster, Plan};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+fn order(sku: &str, quantity: u32, method: &str) -> String {
+    let items = json!([{ "sku": sku, "quantity": quantity }]);
+    json!({ "customer_id": "c-1", "items": items, "payment": { "method": method } }).to_string()
+}
+
+fn problem(answer: &Answer, status: u16, code: &str) -> Value {
+    assert_eq!(answer.status, status, "{answer:?}");
+    assert_eq!(answer.headers["content-type"], "application/problem+json", "{answer:?}");
+    let problem = answer.json();
+    assert_eq!(problem["code"], code, "{problem}");
+    assert_eq!(problem["status"], status, "{problem}");
+    problem
+}
+
+fn stock(cluster: &Cluster, sku: &str) -> Value {
+    let answer = cluster.get(&format!("/inventory/{sku}"));
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.json()
+}
+
+#[test]
+fn an_order_is_confirmed_and_leaves_its_trace_in_all_three_services() {
+    let cluster = Plan::shop().start();
+    let before = stock(&cluster, "espresso-cup");
+    let answer = cluster.post("/orders", &[], &order("espresso-cup", 2, "pm_card_visa"));
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let body = answer.json();
+    let id = body["id"].as_str().expect("an id");
+    assert_eq!(answer.headers["location"], format!("/orders/{id}"));
+    assert_eq!(body["status"], "confirmed");
+    assert_eq!(body["customer_id"], "c-1");
+    assert_eq!(body["total"], json!({ "amount": 900, "currency": "USD" }));
+    let unit_price = json!({ "amount": 450, "currency": "USD" });
+    assert_eq!(body["items"], json!([{ "sku": "espresso-cup", "quantity": 2, "unit_price": unit_price }]));
+    assert!(body["created_at"].as_str().is_some_and(|at| at.ends_with('Z')), "{body}");
+
+    assert_eq!(cluster.get(&format!("/orders/{id}")).json(), body);
+    let payments = cluster.get(&format!("/payments?order_id={id}")).json();
+    let payment = &payments["items"][0];
+    assert_eq!(payment["status"], "succeeded");
+    assert_eq!(payment["order_id"], id);
+    assert_eq!(payment["amount"], body["total"]);
+    let payment_id = payment["id"].as_str().expect("an id");
+    assert_eq!(cluster.get(&format!("/payments/{payment_id}")).json(), *payment);
+
+    let after = stock(&cluster, "espresso-cup");
+    let number = |stock: &Value, key: &str| stock[key].as_i64().expect("a number");
+    assert_eq!(number(&after, "available"), number(&before, "available") - 2);
+    let timeline = cluster.get(&format!("/orders/{id}/timeline")).json();
+    let steps = timeline["items"].as_array().expect("a list");
+    assert!(steps.len() >= 4, "{timeline}");
+    for step in steps {
+        for key in ["step", "at", "outcome", "worker"] {
+            assert!(step[key].is_string(), "a step without {key}: {step}");
+        }
+    }
+    assert!(cluster.stop().success());
+}
+
+#[test]
+fn refusals_say_which_and_leave_nothing_behind() {
+    let cluster = Plan::shop().start();
+    let body = json!({ "name": "Rare", "unit_price": { "amount": 100, "currency": "USD" }, "on_hand": 1 }).to_string();
+    assert_eq!(cluster.put("/inventory/rare", &body).status, 201);
+    assert_eq!(cluster.put("/inventory/rare", &body).status, 200);
+    let declined = cluster.post("/orders", &[], &order("rare", 1, "pm_card_chargeDeclinedInsufficientFunds"));
+    let declined = problem(&declined, 402, "payment_declined");
+    let sold_out = cluster.post("/orders", &[], &order("rare", 2, "pm_card_visa"));
+    let sold_out = problem(&sold_out, 409, "out_of_stock");
+    for refusal in [declined, sold_out] {
+        let id = refusal["order_id"].as_str().expect("an order id");
+        assert_eq!(cluster.get(&format!("/orders/{id}")).json()["status"], "rejected");
+        let payments = cluster.get(&format!("/payments?order_id={id}")).json();
+        let standing = payments["items"].as_array().expect("a list").iter().filter(|item| item["status"] == "succeeded");
+        assert_eq!(standing.count(), 0, "{payments}");
+    }
+    let stock = stock(&cluster, "rare");
+    assert_eq!((&stock["on_hand"], &stock["reserved"], &stock["available"]), (&json!(1), &json!(0), &json!(1)));
+    assert!(cluster.stop().success());
+}
+
+#[test]
+fn the_same_key_and_body_are_one_order() {
+    let cluster = Plan::shop().start();
+    let body = order("espresso-cup", 1, "pm_card_visa");
+    let key = [("idempotency-key", "k-1")];
+    let first = cluster.post("/orders", &key, &body);
+    assert_eq!(first.status, 201, "{first:?}");
+    let second = cluster.post("/orders", &key, &body);
+    assert_eq!((second.status, &second.body), (201, &first.body));
+    assert_eq!(second.headers["idempotent-replayed"], "true");
+    assert!(!first.headers.contains_key("idempotent-replayed"));
+    let other = cluster.post("/orders", &key, &order("espresso-cup", 2, "pm_card_visa"));
+    problem(&other, 422, "idempotency_key_reused");
+    let listed = cluster.get("/orders?customer_id=c-1").json();
+    assert_eq!(listed["items"].as_array().expect("a list").len(), 1, "{listed}");
+    assert!(cluster.stop().success());
+}
+
+#[test]
+fn lists_are_turned_page_by_page() {
+    let cluster = Plan::shop().start();
+    let mut placed: Vec<String> = (0..5)
+        .map(|_| {
+            let answer = cluster.post("/orders", &[], &order("espresso-cup", 1, "pm_card_visa"));
+            answer.json()["id"].as_str().expect("an id").to_owned()
+        })
+        .collect();
+    let (mut seen, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = cluster.get(&format!("/orders?customer_id=c-1&limit=2{cursor}")).json();
+        let items = page["items"].as_array().expect("a list");
+        assert!(items.len() <= 2);
+        seen.extend(items.iter().map(|item| item["id"].as_str().expect("an id").to_owned()));
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    seen.sort();
+    placed.sort();
+    assert_eq!(seen, placed);
+    assert_eq!(cluster.get("/orders?cursor=nonsense").status, 400);
+    assert!(cluster.stop().success());
+}
+
+#[test]
+fn bad_requests_get_clear_answers() {
+    let cluster = Plan::shop().start();
+    problem(&cluster.post("/orders", &[], "{\"customer_id\":"), 400, "malformed_json");
+    problem(&cluster.post("/orders", &[], &order("no-such-thing", 1, "pm_card_visa")), 422, "unknown_sku");
+    problem(&cluster.get("/nowhere"), 404, "not_found");
+    problem(&cluster.get("/orders/ord_nope"), 404, "order_not_found");
+    let answer = Answer::try_of(common::client().delete(cluster.url("/orders")).call()).expect("an answer");
+    problem(&answer, 405, "method_not_allowed");
+    assert!(answer.headers["allow"].contains("POST"), "{answer:?}");
+    let text = common::client().post(cluster.url("/orders")).header("content-type", "text/plain").send("hello");
+    problem(&Answer::try_of(text).expect("an answer"), 415, "unsupported_media_type");
+    let huge = format!("{{\"customer_id\":\"{}\"}}", "x".repeat(2_000_000));
+    problem(&cluster.post("/orders", &[], &huge), 413, "payload_too_large");
+    assert_eq!(cluster.post("/orders", &[], &order("espresso-cup", 0, "pm_card_visa")).status, 422);
+    assert_eq!(cluster.get("/orders").json()["items"], json!([]), "a bad request left an order behind");
+    assert!(cluster.stop().success());
+}
+
+/// The acceptance test of the main job, in small: orders under a key are retried until they are answered, while workers are
+/// killed and the cluster reloads; every answer stays true.
+#[test]
+fn orders_survive_kills_and_reloads() {
+    let cluster = Plan::shop().start();
+    let body = json!({ "name": "Mug", "unit_price": { "amount": 700, "currency": "USD" }, "on_hand": 10_000 }).to_string();
+    assert_eq!(cluster.put("/inventory/mug", &body).status, 201);
+    let url = cluster.url("/orders");
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let confirmed: Vec<String> = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..8)
+            .map(|client| {
+                let (url, stop) = (&url, &stop);
+                scope.spawn(move || place_orders(url, client, stop))
+            })
+            .collect();
+        for round in 0..10 {
+            let mark = cluster.mark();
+            cluster.signal_worker(round % 2, Signal::SIGKILL);
+            cluster.wait_from(mark, "worker ready");
+            if round % 3 == 0 {
+                let mark = cluster.mark();
+                cluster.signal(Signal::SIGHUP);
+                cluster.wait_from(mark, "reload done");
+                cluster.wait_from(mark, "worker gone");
+                wait_until_each_slot_has_one_worker(&cluster);
+            }
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        clients.into_iter().flat_map(|client| client.join().expect("a client")).collect()
+    });
+    assert!(!confirmed.is_empty());
+    for id in &confirmed {
+        assert_eq!(cluster.get(&format!("/orders/{id}")).json()["status"], "confirmed");
+    }
+    let at_rest = wait_for_rest(&cluster);
+    assert_eq!(at_rest["on_hand"], json!(10_000 - confirmed.len()), "{at_rest}");
+    let data = cluster.data();
+    assert!(cluster.stop().success());
+    drop(data);
+}
+
+fn wait_until_each_slot_has_one_worker(cluster: &Cluster) {
+    let deadline = std::time::Instant::now() + common::PATIENCE;
+    while cluster.workers().values().any(|pids| pids.len() != 1) {
+        assert!(std::time::Instant::now() < deadline, "old workers do not go");
+        std::thread::yield_now();
+    }
+}
+
+/// Places orders one after the other, each retried under its key until it gets a final answer.
+fn place_orders(url: &str, client: usize, stop: &std::sync::atomic::AtomicBool) -> Vec<String> {
+    let mut confirmed = Vec::new();
+    for number in 0.. {
+        if stop.load(std::sync::atomic::Ordering::Relaxed) {
+            break;
+        }
+        let key = format!("client-{client}-{number}");
+        confirmed.push(place_until_final(url, &key));
+    }
+    confirmed
+}
+
+fn place_until_final(url: &str, key: &str) -> String {
+    let deadline = std::time::Instant::now() + common::PATIENCE;
+    loop {
+        let request = common::client().post(url).header("content-type", "application/json").header("idempotency-key", key);
+        if let Ok(answer) = Answer::try_of(request.send(order("mug", 1, "pm_card_visa"))) {
+            match answer.status {
+                201 => return answer.json()["id"].as_str().expect("an id").to_owned(),
+                202 | 409 | 503 => {}
+                _ => panic!("{answer:?}"),
+            }
+        }
+        assert!(std::time::Instant::now() < deadline, "{key} got no final answer");
+    }
+}
+
+fn wait_for_rest(cluster: &Cluster) -> Value {
+    let deadline = std::time::Instant::now() + common::PATIENCE;
+    loop {
+        let stock = stock(cluster, "mug");
+        if stock["reserved"] == 0 {
+            return stock;
+        }
+        assert!(std::time::Instant::now() < deadline, "stock stays reserved: {stock}");
+    }
+}
