@@ -96,9 +96,9 @@ const CLUSTER: Section = Section {
         ),
         Key::new(
             "early_death",
-            Kind::duration(0, HOUR),
+            Kind::duration(10, HOUR),
             "1s",
-            "A shorter life counts towards the backoff; zero turns the backoff off.",
+            "A shorter life is an early death, after which the slot waits longer and longer.",
         ),
         Key::new(
             "backoff_first",
@@ -144,7 +144,7 @@ const HTTP: Section = Section {
         ),
         Key::new(
             "max_body_bytes",
-            Kind::size(0, 1 << 40),
+            Kind::size(0, 1 << 30),
             "1MiB",
             "A request's body; more is answered 413.",
         ),

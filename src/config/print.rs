@@ -38,7 +38,35 @@ fn documented(key: &Key) -> String {
         Some(value) => format!("{} = {}", key.name, value.literal()),
         None => format!("# {} = {}", key.name, specimen(key.kind)),
     };
-    format!("# {}\n# Expected: {}.{fixed}\n{line}\n", key.doc, key.kind)
+    format!("\n# {}\n# Expected: {}.{fixed}\n{line}\n", key.doc, key.kind)
+}
+
+/// Every key as a row of a Markdown table, for the README.
+#[must_use]
+pub fn markdown(app: &[Section]) -> String {
+    let mut text = "| key | default | expected | reload | meaning |\n|---|---|---|---|---|\n".to_owned();
+    for section in keys::SECTIONS.iter().chain(app) {
+        for key in section.keys {
+            let default = key.default.and_then(|text| Value::from_text(key.kind, text).ok());
+            let default = default.map_or("not set".to_owned(), |value| format!("`{}`", value.literal()));
+            let reload = match key.reload {
+                Reload::Applies => "yes",
+                Reload::Refused => "no",
+            };
+            let (kind, doc) = (
+                key.kind.to_string().replace('|', "\\|"),
+                key.doc.replace('|', "\\|"),
+            );
+            push(
+                &mut text,
+                format_args!(
+                    "| `{}.{}` | {default} | {kind} | {reload} | {doc} |\n",
+                    section.name, key.name
+                ),
+            );
+        }
+    }
+    text
 }
 
 /// A value of that kind for a line that is commented out.

@@ -6,10 +6,13 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::address::Address;
+use super::address::{Address, NotAnAddress};
 use super::key::Kind;
 use super::settings::Workers;
 use super::{duration, size};
+
+const HOW_TO_WRITE_AN_ADDRESS: &str =
+    "write IP:PORT (names are not looked up) or unix:/PATH of at most 107 bytes";
 
 /// A value that fits its key's kind and bounds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -204,7 +207,7 @@ fn addresses<'a>(texts: impl Iterator<Item = (&'a str, Option<Range<usize>>)>) -
         };
         let address: Address = text
             .parse()
-            .map_err(|error: super::address::NotAnAddress| refuse(error.to_string()))?;
+            .map_err(|_: NotAnAddress| refuse(HOW_TO_WRITE_AN_ADDRESS.to_owned()))?;
         if let Some(other) = list
             .iter()
             .find(|other| other.covers(&address) || address.covers(other))

@@ -1,129 +1,6 @@
-//! The configuration as a whole: each error with its place and words, each bound, the precedence, and that nothing panics.
-
-use std::time::Duration;
-
-use proptest::prelude::*;
+//! Bad ones: each error with its place and words, each bound.
 
 use super::*;
-
-const SHOP: Section = Section {
-    name: "shop",
-    doc: "The shop.",
-    keys: &[
-        Key::new(
-            "order_wait",
-            Kind::duration(0, 60_000),
-            "2s",
-            "How long an order is waited for.",
-        ),
-        Key::new(
-            "queue_depth",
-            Kind::number(1, 100_000),
-            "1024",
-            "How many writes may wait.",
-        ),
-        Key::unset("catalog", Kind::Path, "Loaded on first start.").fixed(),
-    ],
-};
-
-fn file(text: &str) -> Result<Effective, Problems> {
-    read(
-        &[SHOP],
-        Some(Source {
-            name: "c.toml",
-            bytes: text.as_bytes(),
-        }),
-        &Overrides::default(),
-    )
-}
-
-fn problems(text: &str) -> Vec<String> {
-    let problems = file(text).expect_err("this configuration is wrong");
-    problems.list().iter().map(Problem::to_string).collect()
-}
-
-fn flags(list: &[(&str, &str)]) -> Overrides {
-    let mut overrides = Overrides::default();
-    for (key, text) in list {
-        overrides.push(format!("--set {key}"), *key, *text);
-    }
-    overrides
-}
-
-/// The one problem of a file.
-fn problem(text: &str) -> String {
-    let mut all = problems(text);
-    assert_eq!(all.len(), 1, "{all:#?}");
-    all.remove(0)
-}
-
-#[test]
-fn nothing_said_is_every_default() {
-    let Settings {
-        cluster,
-        http,
-        log,
-        drill,
-        app,
-    } = Settings::default();
-    assert_eq!(cluster.workers, Workers::Auto);
-    assert_eq!(cluster.bind, ["127.0.0.1:8080".parse().expect("an address")]);
-    assert_eq!(cluster.run_dir().to_str(), Some("./data/run"));
-    assert_eq!(
-        (
-            cluster.pid_file,
-            cluster.user,
-            cluster.group,
-            cluster.max_draining
-        ),
-        (None, None, None, None)
-    );
-    assert_eq!(cluster.heartbeat_interval, Duration::from_millis(250));
-    assert_eq!(cluster.restart_window, Duration::from_secs(60));
-    assert_eq!(
-        (http.max_header_bytes, http.max_body_bytes, http.max_connections),
-        (16_384, 1_048_576, 10_000)
-    );
-    assert_eq!(
-        (log.format, log.level, log.access),
-        (LogFormat::Auto, LogLevel::Info, false)
-    );
-    assert!(!drill.routes);
-    assert!(app.is_empty());
-}
-
-#[test]
-fn every_key_can_be_set() {
-    let text = "[cluster]\nworkers = 3\nbind = ['[::1]:9000', 'unix:/run/x.sock']\ndata_dir = '/d'\nrun_dir = '/r'\n\
-        pid_file = '/p'\nuser = 'www'\ngroup = '33'\nheartbeat_interval = '100ms'\nheartbeat_timeout = '1s'\n\
-        lock_hold_timeout = '300ms'\nready_timeout = '1s'\ndrain_timeout = '2s'\nbake_time = '0s'\nearly_death = '0s'\n\
-        backoff_first = '1ms'\nbackoff_longest = '1m'\nrestart_limit = 0x10\nrestart_window = '1h'\nmax_draining = 7\n\
-        [http]\nmax_header_bytes = '1KiB'\nmax_body_bytes = '0B'\nheader_read_timeout = '1s'\nrequest_timeout = '1m'\n\
-        max_connections = 1\n[log]\nformat = 'json'\nlevel = 'trace'\naccess = true\n[drill]\nroutes = true\n\
-        [shop]\norder_wait = '1s'\nqueue_depth = 1\ncatalog = 'c.toml'\n";
-    let effective = file(text).expect("a good file");
-    let defaults: Vec<_> = effective
-        .entries
-        .iter()
-        .filter(|entry| entry.origin == Origin::Default)
-        .collect();
-    assert!(defaults.is_empty(), "{defaults:?}");
-    assert_eq!(effective.settings.cluster.restart_limit, 16);
-    assert_eq!(effective.settings.cluster.max_draining(3), 7);
-    assert_eq!(effective.settings.app["shop"]["order_wait"].as_str(), Some("1s"));
-}
-
-#[test]
-fn settings_survive_the_way_to_a_worker() {
-    let settings = file("[cluster]\nworkers = 2\nuser = 'www'\n[shop]\ncatalog = 'x'")
-        .expect("a good file")
-        .settings;
-    let json = serde_json::to_string(&settings).expect("settings are JSON");
-    assert_eq!(
-        serde_json::from_str::<Settings>(&json).expect("our own JSON"),
-        settings
-    );
-}
 
 #[test]
 fn an_unknown_key_is_told_with_the_nearest_known_one() {
@@ -362,46 +239,6 @@ fn a_file_that_is_something_else_is_not_told_line_by_line() {
 }
 
 #[test]
-fn flags_win_over_the_file_and_the_file_over_defaults() {
-    let text = b"[cluster]\nworkers = 2\nbind = ['127.0.0.1:80']\n";
-    let overrides = flags(&[
-        ("cluster.bind", "127.0.0.1:81,unix:/x"),
-        ("shop.order_wait", "3s"),
-        ("log.access", "true"),
-    ]);
-    let effective = read(
-        &[SHOP],
-        Some(Source {
-            name: "c.toml",
-            bytes: text,
-        }),
-        &overrides,
-    )
-    .expect("good");
-    let cluster = &effective.settings.cluster;
-    assert_eq!(cluster.workers, Workers::Count(2));
-    assert_eq!(
-        cluster.bind.iter().map(Address::to_string).collect::<Vec<_>>(),
-        ["127.0.0.1:81", "unix:/x"]
-    );
-    assert_eq!(effective.settings.app["shop"]["order_wait"].as_str(), Some("3s"));
-    assert!(effective.settings.log.access);
-    let printed = print::effective(&effective.entries);
-    for (key, origin) in [
-        ("workers = 2 ", "# c.toml:2:1"),
-        ("bind = [", "# --set cluster.bind"),
-        ("run_dir is not set", "# default"),
-    ] {
-        let line = printed.lines().find(|line| line.contains(key)).expect(key);
-        assert!(line.ends_with(origin), "{line}");
-    }
-    assert_eq!(
-        file(&printed).expect("what is printed is a file").settings,
-        effective.settings
-    );
-}
-
-#[test]
 fn a_flag_that_is_wrong_is_told_by_its_name() {
     for (key, text, told) in [
         (
@@ -435,30 +272,6 @@ fn a_flag_that_is_wrong_is_told_by_its_name() {
 }
 
 #[test]
-fn a_good_flag_does_not_hide_a_bad_line_but_ends_its_conflicts() {
-    let text = b"[cluster]\nheartbeat_timeout = '100ms'\n";
-    let source = Source {
-        name: "c.toml",
-        bytes: text,
-    };
-    read(&[], Some(source), &flags(&[("cluster.heartbeat_timeout", "1s")])).expect("the flag's value counts");
-}
-
-#[test]
-fn a_reload_refuses_by_name_what_the_table_says_it_cannot_change() {
-    let old = file("").expect("good").settings;
-    let new = file(
-        "[cluster]\nworkers = 7\ndata_dir = '/x'\nuser = 'www'\n[log]\nlevel = 'warn'\n[shop]\ncatalog = 'x'\n",
-    );
-    let new = new.expect("good").settings;
-    assert_eq!(
-        changes_refused(&[SHOP], &old, &new),
-        ["cluster.data_dir", "cluster.user", "shop.catalog"]
-    );
-    assert!(changes_refused(&[SHOP], &new, &new).is_empty());
-}
-
-#[test]
 fn a_section_that_contradicts_itself_is_the_programs_bug() {
     const TWICE: Section = Section {
         name: "cluster",
@@ -479,88 +292,9 @@ fn a_section_that_contradicts_itself_is_the_programs_bug() {
 }
 
 #[test]
-fn the_example_is_read_as_the_defaults_and_names_every_key() {
-    let text = print::example("cluster", &[SHOP]);
-    let effective = file(&text).expect("the example is good");
-    assert_eq!(effective.settings, file("").expect("good").settings);
-    for Entry {
-        key, value, origin, ..
-    } in &effective.entries
-    {
-        assert_eq!(
-            value.is_some(),
-            matches!(origin, Origin::Set(_)),
-            "{} is set unless it has no default",
-            key.name
-        );
-    }
-    let every = text
-        .replace("\n# Expected: ", "\n## ")
-        .replace("\n# ", "\n")
-        .replace("\n## ", "\n# Expected: ");
-    for entry in &effective.entries {
-        assert!(
-            every.contains(&format!("\n{} = ", entry.key.name)),
-            "{} is missing",
-            entry.key.name
-        );
-    }
-}
-
-#[test]
-fn every_key_is_documented_and_named_like_the_others() {
-    for section in keys::SECTIONS {
-        for key in section.keys {
-            assert!(
-                key.doc.ends_with('.') && !key.doc.contains('\n'),
-                "{}: {:?}",
-                key.name,
-                key.doc
-            );
-            assert!(
-                key.name.chars().all(|c| c.is_ascii_lowercase() || c == '_'),
-                "{}",
-                key.name
-            );
-        }
-    }
-}
-
-proptest! {
-    #[test]
-    fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
-        let _ = read(&[SHOP], Some(Source { name: "x", bytes: &bytes }), &Overrides::default());
-    }
-
-    #[test]
-    fn no_text_that_looks_like_a_configuration_panics(
-        lines in prop::collection::vec(
-            ("(\\[?\\[)?(cluster|log|shop|x|\"é\")?\\]?", "(workers|bind|ready_timeout|max_body_bytes|level|é)?[ .=]{0,3}",
-             "(-?[0-9.]{1,30}(ms|KiB)?|\"[^\n]{0,12}\"|'auto'|\\[[\",'a-z0-9:.]{0,20}\\]?|\\{ ?x ?= ?1|true|1979-05-27)?[\r\n]?"),
-            0..12),
-        flag in "[a-z_.]{0,20}", text in any::<String>(),
-    ) {
-        let mut file = String::new();
-        for (header, key, value) in lines {
-            file.push_str(&format!("{header}\n{key}{value}\n"));
-        }
-        let source = Source { name: "x", bytes: file.as_bytes() };
-        if let Err(problems) = read(&[SHOP], Some(source), &flags(&[(&flag, &text)])) {
-            prop_assert!(!problems.list().is_empty());
-            prop_assert!(!problems.to_string().contains('\r'));
-        }
-    }
-
-    #[test]
-    fn what_is_in_effect_is_printed_so_that_it_is_read_back(
-        workers in 1_u16..=1024, wait in 0_u64..60_000, body in 0_u64..1 << 40, path in "[^\u{0}]{1,20}", user in "[^\\p{Cc}]{0,8}x",
-    ) {
-        let overrides = flags(&[
-            ("cluster.workers", &workers.to_string()), ("shop.order_wait", &format!("{wait}ms")),
-            ("http.max_body_bytes", &format!("{body}B")), ("cluster.data_dir", &path), ("cluster.user", &user),
-        ]);
-        let effective = read(&[SHOP], None, &overrides).expect("possible values");
-        let printed = print::effective(&effective.entries);
-        prop_assert_eq!(file(&printed).expect("a good file").settings, effective.settings);
+fn nesting_without_end_is_told_and_not_followed() {
+    for opening in ["[", "x = [", "{", "a.", "x = {a="] {
+        let text = format!("[cluster]\nworkers = {}", opening.repeat(100_000));
+        assert!(!file(&text).expect_err("not TOML").list().is_empty());
     }
 }
