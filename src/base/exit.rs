@@ -30,6 +30,10 @@ book! {
     Failed = 1, "something failed that has no code of its own; the last line on stderr says what";
     Usage = 2, "the command line was not understood";
     Cut = 3, "stopped as asked, but requests in progress were cut (drain_timeout, SIGQUIT or a second SIGTERM)";
+    DrainCut = 20, "worker: its drain was cut at drain_timeout; the log says what was in progress";
+    BootFailed = 21, "worker: the application's boot failed; it is tried again";
+    Poisoned = 22, "worker: it gave itself up because it can no longer trust its state; it is replaced";
+    NoWorker = 23, "worker: started without what a master hands over, or refused what it needs by the system";
     BadData = 65, "a catalog or database holds something else than expected (mistakes, corrupt, foreign, too new)";
     InUse = 69, "another master serves this address, data directory or run directory";
     NeverReady = 70, "no worker became ready, and the reason is none of the others here";
@@ -38,9 +42,6 @@ book! {
     DiskFailed = 74, "reading or writing failed on the disk (full, or broken)";
     NoPermission = 77, "not permitted: a privileged port, or becoming another user";
     BadConfig = 78, "the configuration cannot be read or has mistakes, each told with its line";
-    BootFailed = 80, "worker: the application's boot failed; it is tried again";
-    Poisoned = 81, "worker: it gave itself up because it can no longer trust its state; it is replaced";
-    NotAWorker = 82, "worker: started without what a master hands over, or by one of another version";
     Panicked = 101, "a bug: the program panicked; the message on stderr says where";
 }
 
@@ -65,15 +66,12 @@ impl Exit {
     #[must_use]
     pub const fn needs_a_person(self) -> bool {
         match self {
-            Exit::Usage
-            | Exit::BadData
-            | Exit::Unwritable
-            | Exit::NoPermission
-            | Exit::BadConfig
-            | Exit::NotAWorker => true,
+            Exit::Usage | Exit::BadData | Exit::Unwritable | Exit::NoPermission | Exit::BadConfig => true,
             Exit::Stopped
             | Exit::Failed
             | Exit::Cut
+            | Exit::DrainCut
+            | Exit::NoWorker
             | Exit::InUse
             | Exit::NeverReady
             | Exit::NoResources

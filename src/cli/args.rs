@@ -74,5 +74,6 @@ fn launch(program: &Program, matches: &ArgMatches) -> Launch {
         sections: program.sections,
         config: matches.get_one::<PathBuf>("config").cloned(),
         overrides: flags::overrides(matches),
+        check: program.check,
     }
 }

@@ -12,7 +12,7 @@ use std::io::{self, Write};
 pub use crate::base::exit::Exit;
 use crate::config::{Effective, Section, print};
 use crate::master::cpus;
-use crate::master::launch::Launch;
+use crate::master::launch::{Check, Launch};
 use args::Request;
 
 /// What a program is called and owns.
@@ -26,6 +26,8 @@ pub struct Program {
     pub version: &'static str,
     /// The sections of the configuration that are its own.
     pub sections: &'static [Section],
+    /// Its own check of the settings.
+    pub check: Option<Check>,
 }
 
 /// Understands `args` (the program's own name first) and does what is asked: `serve` becomes the master, with the launch and

@@ -2,7 +2,7 @@
 //! Pure: it is given texts and gives back settings; reading files is the shell's.
 //!
 //! [`key`] says what a key is and [`keys`] lists the supervisor's; [`read()`] turns a file's bytes and the flags into
-//! [`Settings`] or into every [`Problem`] they have; [`print`] writes them down; [`reload`] names what a reload cannot change.
+//! [`Settings`] or into every [`Problem`] they have; [`mod@print`] writes them down; [`reload`] names what a reload cannot change.
 
 pub mod address;
 pub mod cgroup;

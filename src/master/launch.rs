@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::config::{self, Effective, Overrides, Problems, Section, Source};
+use crate::config::{self, Effective, Overrides, Problems, Section, Settings, Source};
 
 /// No configuration is larger, in bytes: whatever is was not meant.
 const LARGEST: u64 = 1 << 20;
@@ -22,7 +22,12 @@ pub struct Launch {
     pub config: Option<PathBuf>,
     /// What flags said.
     pub overrides: Overrides,
+    /// The application's own check of what nothing here can know.
+    pub check: Option<Check>,
 }
+
+/// Says why these settings are impossible for the application.
+pub type Check = fn(&Settings) -> Result<(), String>;
 
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +55,9 @@ pub enum LoadError {
     /// It was read, and is wrong.
     #[error(transparent)]
     Wrong(#[from] Problems),
+    /// It was read, and the application refuses it.
+    #[error("{0}")]
+    Impossible(String),
 }
 
 impl Launch {
@@ -58,6 +66,14 @@ impl Launch {
     /// # Errors
     /// Every problem at once, each with its place; see [`LoadError`].
     pub fn load(&self) -> Result<Effective, LoadError> {
+        let effective = self.read()?;
+        if let Some(check) = self.check {
+            check(&effective.settings).map_err(LoadError::Impossible)?;
+        }
+        Ok(effective)
+    }
+
+    fn read(&self) -> Result<Effective, LoadError> {
         let Some(path) = &self.config else {
             return Ok(config::read(self.sections, None, &self.overrides)?);
         };
@@ -113,6 +129,7 @@ mod tests {
             sections: &[],
             config: Some(config),
             overrides: Overrides::default(),
+            check: None,
         }
     }
 
@@ -160,6 +177,22 @@ mod tests {
         assert!(
             told.starts_with(&format!("{}:2:11: workers in [cluster] is 0", path.display())),
             "{told}"
+        );
+    }
+
+    #[test]
+    fn the_application_has_the_last_word() {
+        let mut launch = launch(PathBuf::new());
+        launch.config = None;
+        launch.check = Some(|settings| match settings.log.access {
+            true => Err("no access log here".to_owned()),
+            false => Ok(()),
+        });
+        launch.load().expect("nothing to refuse");
+        launch.overrides.push("--access-log", "log.access", "true");
+        assert_eq!(
+            launch.load().expect_err("refused").to_string(),
+            "no access log here"
         );
     }
 }

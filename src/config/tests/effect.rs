@@ -206,3 +206,28 @@ fn every_key_is_documented_and_named_like_the_others() {
         }
     }
 }
+
+#[test]
+fn an_application_reads_its_section_into_its_own_type() {
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Shop {
+        #[serde(with = "duration")]
+        order_wait: Duration,
+        queue_depth: usize,
+        catalog: Option<std::path::PathBuf>,
+    }
+    let settings = file("[shop]\norder_wait = '1s 500ms'\n").expect("good").settings;
+    let shop: Shop = settings.app["shop"]
+        .clone()
+        .try_into()
+        .expect("the type fits its key table");
+    assert_eq!(
+        shop,
+        Shop {
+            order_wait: Duration::from_millis(1_500),
+            queue_depth: 1024,
+            catalog: None
+        }
+    );
+}
