@@ -2,14 +2,21 @@
 //! a sealed memfd, so that a generation keeps the configuration it was started with.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::address::Address;
+use super::duration;
+
+/// No cluster has more workers: a slot is a listener, a page and a few descriptors of the master.
+pub const MOST_WORKERS: u16 = 1024;
+
 /// Everything a generation is configured by.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Settings {
     /// `[cluster]`: the supervisor.
     pub cluster: Cluster,
@@ -25,6 +32,7 @@ pub struct Settings {
 
 /// `[cluster]`: the supervisor's own keys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Cluster {
     /// How many slots.
     pub workers: Workers,
@@ -41,29 +49,39 @@ pub struct Cluster {
     /// Workers run as this group (name or number).
     pub group: Option<String>,
     /// The distance of two points of the beats' grid.
+    #[serde(with = "duration")]
     pub heartbeat_interval: Duration,
     /// A beat older than this kills.
+    #[serde(with = "duration")]
     pub heartbeat_timeout: Duration,
     /// A late worker that holds a store lock is killed after this.
+    #[serde(with = "duration")]
     pub lock_hold_timeout: Duration,
     /// A worker that is not ready this long after its fork is killed.
+    #[serde(with = "duration")]
     pub ready_timeout: Duration,
     /// A draining worker that is not gone after this is killed.
+    #[serde(with = "duration")]
     pub drain_timeout: Duration,
     /// How long the first worker of a new generation has to hold out before the others follow.
+    #[serde(with = "duration")]
     pub bake_time: Duration,
     /// A life shorter than this is an early death and counts towards the backoff.
+    #[serde(with = "duration")]
     pub early_death: Duration,
     /// The wait after the first early death.
+    #[serde(with = "duration")]
     pub backoff_first: Duration,
     /// The longest wait between two restarts of one slot.
+    #[serde(with = "duration")]
     pub backoff_longest: Duration,
     /// More deaths than this within `restart_window` open a slot's breaker.
     pub restart_limit: u32,
     /// The window of `restart_limit`.
+    #[serde(with = "duration")]
     pub restart_window: Duration,
-    /// How many workers may drain at the same time; past it the one that drains longest is killed.
-    pub max_draining: u16,
+    /// How many workers may drain at the same time; past it the one that drains longest is killed. See [`Cluster::max_draining`].
+    pub max_draining: Option<u16>,
 }
 
 impl Cluster {
@@ -72,18 +90,29 @@ impl Cluster {
     pub fn run_dir(&self) -> PathBuf {
         self.run_dir.clone().unwrap_or_else(|| self.data_dir.join("run"))
     }
+
+    /// How many of a cluster of `workers` may drain at the same time. When not set: two whole generations, so that a reload on
+    /// top of a reload cuts nobody, and at least 16, so that small clusters can be reloaded often; an idle worker is 6 MB.
+    #[must_use]
+    pub fn max_draining(&self, workers: u16) -> u16 {
+        self.max_draining
+            .unwrap_or_else(|| workers.saturating_mul(2).max(16))
+    }
 }
 
 /// `[http]`: limits of the edge, each with a clear answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Http {
     /// Request line and headers together; more is 431.
     pub max_header_bytes: usize,
     /// A request's body; more is 413.
     pub max_body_bytes: usize,
     /// From the first byte of a request to the end of its headers; later is 408 or a close.
+    #[serde(with = "duration")]
     pub header_read_timeout: Duration,
     /// From the end of the headers to the answer's headers; later is 503.
+    #[serde(with = "duration")]
     pub request_timeout: Duration,
     /// Per worker; one more is answered 503 and closed.
     pub max_connections: usize,
@@ -91,6 +120,7 @@ pub struct Http {
 
 /// `[log]`: what is printed to stderr.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Log {
     /// Text or JSON.
     pub format: LogFormat,
@@ -130,14 +160,15 @@ pub enum LogLevel {
 
 /// `[drill]`: faults on purpose.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Drill {
     /// Serve `/drill/…`; refused unless every address is loopback.
     pub routes: bool,
 }
 
-/// How many workers.
+/// How many workers. Written `auto` or as a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(into = "String", try_from = "String")]
 pub enum Workers {
     /// One per CPU this process may use.
     Auto,
@@ -145,66 +176,44 @@ pub enum Workers {
     Count(u16),
 }
 
-/// Where to listen.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub enum Address {
-    /// `127.0.0.1:8080`, `[::1]:8080`
-    Tcp(SocketAddr),
-    /// `unix:/run/shop.sock`
-    Unix(PathBuf),
-}
-
-impl Address {
-    /// Whether only this machine can reach it.
-    #[must_use]
-    pub fn is_loopback(&self) -> bool {
-        match self {
-            Address::Tcp(address) => address.ip().to_canonical().is_loopback(),
-            Address::Unix(_) => true,
-        }
-    }
-}
-
-impl fmt::Display for Address {
+impl fmt::Display for Workers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Address::Tcp(address) => address.fmt(f),
-            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+            Workers::Auto => f.write_str("auto"),
+            Workers::Count(count) => count.fmt(f),
         }
     }
 }
 
-/// A text that is no address to listen on.
+/// A text that is no number of workers.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not an address (expected IP:PORT, as in 127.0.0.1:8080 or [::1]:8080, or unix:/PATH)")]
-pub struct NotAnAddress(String);
+#[error("{0:?} is not a number of workers (expected auto or 1 to {MOST_WORKERS})")]
+pub struct NotWorkers(String);
 
-impl TryFrom<String> for Address {
-    type Error = NotAnAddress;
+impl FromStr for Workers {
+    type Err = NotWorkers;
 
-    fn try_from(text: String) -> Result<Self, NotAnAddress> {
-        text.parse()
-    }
-}
-
-impl std::str::FromStr for Address {
-    type Err = NotAnAddress;
-
-    fn from_str(text: &str) -> Result<Self, NotAnAddress> {
-        match text.strip_prefix("unix:") {
-            Some(path) if path.starts_with('/') => Ok(Address::Unix(PathBuf::from(path))),
-            Some(_) => Err(NotAnAddress(text.to_owned())),
-            None => text
-                .parse()
-                .map(Address::Tcp)
-                .map_err(|_| NotAnAddress(text.to_owned())),
+    fn from_str(text: &str) -> Result<Self, NotWorkers> {
+        if text == "auto" {
+            return Ok(Workers::Auto);
+        }
+        match text.parse() {
+            Ok(count) if (1..=MOST_WORKERS).contains(&count) => Ok(Workers::Count(count)),
+            Ok(_) | Err(_) => Err(NotWorkers(text.to_owned())),
         }
     }
 }
 
-impl From<Address> for String {
-    fn from(address: Address) -> Self {
-        address.to_string()
+impl From<Workers> for String {
+    fn from(workers: Workers) -> Self {
+        workers.to_string()
+    }
+}
+
+impl TryFrom<String> for Workers {
+    type Error = NotWorkers;
+
+    fn try_from(text: String) -> Result<Self, NotWorkers> {
+        text.parse()
     }
 }

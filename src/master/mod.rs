@@ -4,15 +4,18 @@
 //! readable into events, [`perform`] does what the pool wants).
 
 mod announce;
+pub mod cpus;
 mod directories;
 mod durable;
 mod evidence;
 mod gather;
 mod generation;
 mod incarnation;
+pub mod launch;
 mod listeners;
 mod orphans;
 mod perform;
+pub mod policy;
 mod process;
 mod run;
 mod spawn;
@@ -25,6 +28,7 @@ mod world;
 pub use directories::DirectoryError;
 pub use incarnation::IncarnationError;
 pub use orphans::AddressError;
-pub use run::{Options, run};
+pub use launch::{Launch, LoadError};
+pub use run::run;
 pub use start::StartError;
 pub use user::UserError;

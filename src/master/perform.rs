@@ -8,12 +8,14 @@ use tracing::{debug, error, warn};
 
 use super::evidence::examine;
 use super::generation::Generation;
-use super::policy::policy_of;
+use super::cpus;
+use super::policy::policy;
 use super::process::Process;
 use super::watch::{Part, Source};
 use super::world::World;
 use super::{announce, spawn, systemd};
 use crate::base::ids::{Generation as Number, Life, Slot};
+use crate::config::changes_refused;
 use crate::lifeline::Command;
 use crate::pool::{Effect, Estate, Event, Outcome, Policy, Signal};
 use crate::sys::clock;
@@ -111,9 +113,11 @@ impl World {
     }
 
     fn load(&mut self, number: Number) -> Result<Policy, String> {
-        let current = self.newest().map(|generation| &generation.settings);
-        let settings = (self.load)(current)?;
-        let policy = policy_of(&settings);
+        let settings = self.launch.load().map_err(|error| error.to_string())?.settings;
+        if let Some(newest) = self.newest() {
+            refuse_what_is_fixed(&changes_refused(self.launch.sections, &newest.settings, &settings))?;
+        }
+        let policy = policy(&settings, cpus::workers(&settings).workers);
         let generation = Generation::open(&self.nursery.program.path, settings).map_err(|error| error.to_string())?;
         self.generations.insert(number, generation);
         Ok(policy)
@@ -125,5 +129,12 @@ impl World {
         if let Err(error) = process.command(&Command::Inherit(estate)) {
             warn!(%heir, "failed to tell a worker to take over {estate:?}: {error}");
         }
+    }
+}
+
+fn refuse_what_is_fixed(keys: &[String]) -> Result<(), String> {
+    match keys {
+        [] => Ok(()),
+        keys => Err(format!("a reload cannot change {}; stop and start to change it", keys.join(", "))),
     }
 }

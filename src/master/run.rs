@@ -1,9 +1,9 @@
 //! The loop: wait, ask the pool, act.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::io;
 
+use super::launch::Launch;
 use super::perform::Performed;
 use super::start::{self, StartError};
 use super::world::World;
@@ -11,29 +11,12 @@ use crate::config::Settings;
 use crate::pool::{Event, Outcome, Pool};
 use crate::sys::clock;
 
-/// Reads the configuration again, with the same flags, and says whether it may follow the one given (`None` at the start).
-pub type Load = Box<dyn Fn(Option<&Settings>) -> Result<Settings, String>>;
-
-/// What a master is started with.
-pub struct Options {
-    /// The configuration of the first generation.
-    pub settings: Settings,
-    /// Where the next ones come from.
-    pub load: Load,
-}
-
-impl fmt::Debug for Options {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options").field("settings", &self.settings).finish_non_exhaustive()
-    }
-}
-
 /// Serves until it is told to stop.
 ///
 /// # Errors
 /// When it cannot even begin, or the system takes away what the loop stands on.
-pub fn run(options: Options) -> Result<Outcome, StartError> {
-    let started = start::start(options)?;
+pub fn run(launch: Launch, settings: Settings) -> Result<Outcome, StartError> {
+    let started = start::start(launch, settings)?;
     let outcome = Master { pool: started.pool, world: started.world }.serve().map_err(StartError::Loop)?;
     tracing::info!("stopped");
     Ok(outcome)

@@ -14,14 +14,16 @@ use super::generation::{Generation, Program};
 use super::incarnation::{self, IncarnationError};
 use super::listeners::Listeners;
 use super::orphans::{AddressError, Orphan, Records, wait_for_addresses};
-use super::policy::policy_of;
-use super::run::Options;
+use super::launch::Launch;
+use super::policy::policy;
 use super::spawn::Nursery;
 use super::user::{self, UserError};
 use super::watch::{Source, Watch};
 use super::world::World;
+use crate::base::exit::Exit;
 use crate::base::ids;
-use crate::config::{Address, Cluster};
+use crate::config::cpus::Decision;
+use crate::config::{Address, Cluster, Settings};
 use crate::pool::Pool;
 use crate::sys::signals::Signals;
 use crate::sys::{clock, limits};
@@ -71,6 +73,28 @@ pub enum StartError {
     Loop(io::Error),
 }
 
+impl StartError {
+    /// What the process ends with.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            StartError::Directory(DirectoryError::Taken { .. }) | StartError::Address(AddressError::Taken { .. }) => Exit::InUse,
+            StartError::Directory(_) | StartError::PidFile { .. } => Exit::Unwritable,
+            StartError::Address(AddressError::Io { source, .. }) => match source.kind() {
+                io::ErrorKind::PermissionDenied => Exit::NoPermission,
+                io::ErrorKind::AddrInUse => Exit::InUse,
+                _ => Exit::BadConfig,
+            },
+            StartError::Incarnation(IncarnationError::Damaged { .. }) => Exit::BadData,
+            StartError::Incarnation(IncarnationError::Io { .. }) => Exit::DiskFailed,
+            StartError::User(UserError::NotRoot { .. }) => Exit::NoPermission,
+            StartError::User(UserError::Unknown { .. }) => Exit::BadConfig,
+            StartError::System(_) => Exit::NoResources,
+            StartError::Loop(_) => Exit::Failed,
+        }
+    }
+}
+
 /// A master that may fork.
 pub(super) struct Started {
     pub(super) pool: Pool,
@@ -78,8 +102,7 @@ pub(super) struct Started {
 }
 
 /// Does everything that must be done before the first fork, in the only order that is safe.
-pub(super) fn start(options: Options) -> Result<Started, StartError> {
-    let Options { settings, load } = options;
+pub(super) fn start(launch: Launch, settings: Settings) -> Result<Started, StartError> {
     let signals = Signals::hear(&SIGNALS)?;
     let watch = Watch::new()?;
     watch.add(&signals, Source::Signals)?;
@@ -93,8 +116,9 @@ pub(super) fn start(options: Options) -> Result<Started, StartError> {
     write_pid_file(&cluster)?;
     let incarnation = incarnation::next(&directories.data)?;
     let program = Program::running()?;
-    let policy = policy_of(&settings);
-    report(&settings.cluster, &listeners.addresses(), incarnation);
+    let decision = cpus::workers(&settings);
+    let policy = policy(&settings, decision.workers);
+    report(&decision, &listeners.addresses(), incarnation);
     let first = ids::Generation(1);
     let generations = [(first, Generation::open(&program.path, settings)?)].into();
     let null = File::options().read(true).write(true).open("/dev/null")?.into();
@@ -109,7 +133,7 @@ pub(super) fn start(options: Options) -> Result<Started, StartError> {
         listeners,
         nursery,
         records,
-        load,
+        launch,
         _directories: directories,
     };
     Ok(Started { pool, world })
@@ -121,9 +145,8 @@ fn report_limits() -> io::Result<()> {
     Ok(())
 }
 
-fn report(cluster: &Cluster, addresses: &[Address], incarnation: ids::Incarnation) {
-    let (workers, reasoning) = cpus::workers(cluster.workers);
-    info!(workers, "workers: {reasoning}");
+fn report(decision: &Decision, addresses: &[Address], incarnation: ids::Incarnation) {
+    info!(workers = decision.workers, "workers: {}", decision.reasoning);
     for address in addresses {
         info!(%address, pid = std::process::id(), %incarnation, "listening on {address}");
         if !address.is_loopback() {

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::directories::Directories;
 use super::generation::Generation;
+use super::launch::Launch;
 use super::listeners::Listeners;
 use super::orphans::{Record, Records};
 use super::process::Process;
-use super::run::Load;
 use super::spawn::Nursery;
 use super::watch::Watch;
 use crate::base::ids::{Epoch, Generation as Number, Incarnation, Life, Slot};
@@ -23,7 +23,7 @@ pub(super) struct World {
     pub(super) listeners: Listeners,
     pub(super) nursery: Nursery,
     pub(super) records: Records,
-    pub(super) load: Load,
+    pub(super) launch: Launch,
     pub(super) _directories: Directories,
 }
 

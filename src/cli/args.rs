@@ -1,0 +1,79 @@
+//! The command line of any program under supervision: `serve`, which is also meant when no command is named, and `check`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use super::{Program, flags, help};
+use crate::master::launch::Launch;
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub enum Request {
+    /// Become the master.
+    Serve(Launch),
+    /// Read the configuration, print what is in effect and who said so.
+    Check(Launch),
+    /// Print every key with its default as a configuration file.
+    Keys,
+}
+
+/// The command line as clap knows it, for help texts and completions.
+#[must_use]
+pub fn command(program: &Program) -> Command {
+    let check =
+        "Read the configuration as serve would, print what is in effect and where each value comes from";
+    let keys = Arg::new("keys")
+        .long("keys")
+        .action(ArgAction::SetTrue)
+        .help("Print every key with its meaning, bounds and default, as a configuration file");
+    serving(Command::new(program.name))
+        .bin_name(program.name)
+        .version(program.version)
+        .about(program.about)
+        .args_conflicts_with_subcommands(true)
+        .subcommand(serving(
+            Command::new("serve").about("Start the cluster; also meant when no command is named"),
+        ))
+        .subcommand(serving(Command::new("check").about(check)).arg(keys))
+}
+
+/// A command with every flag that says how to serve.
+fn serving(command: Command) -> Command {
+    let config = Arg::new("config")
+        .long("config")
+        .value_name("FILE")
+        .value_parser(clap::value_parser!(PathBuf))
+        .help("Read this configuration (TOML); flags win over it");
+    command
+        .arg(config)
+        .args(flags::FLAGS.iter().map(|flag| flag.arg()))
+        .arg(flags::set())
+        .after_help("Signals, exit codes, files and environment: see --help.")
+        .after_long_help(help::after())
+}
+
+/// Understands the arguments, the program's own name first.
+///
+/// # Errors
+/// What clap has to say: a mistake, or the help or version that was asked for.
+pub fn parse(program: &Program, args: impl IntoIterator<Item = OsString>) -> Result<Request, clap::Error> {
+    let matches = command(program).try_get_matches_from(args)?;
+    Ok(match matches.subcommand() {
+        Some(("check", check)) if check.get_flag("keys") => Request::Keys,
+        Some(("check", check)) => Request::Check(launch(program, check)),
+        Some((_, serve)) => Request::Serve(launch(program, serve)),
+        None => Request::Serve(launch(program, &matches)),
+    })
+}
+
+fn launch(program: &Program, matches: &ArgMatches) -> Launch {
+    Launch {
+        program: program.name,
+        sections: program.sections,
+        config: matches.get_one::<PathBuf>("config").cloned(),
+        overrides: flags::overrides(matches),
+        check: program.check,
+    }
+}

@@ -1,0 +1,126 @@
+//! What stands below the flags in `--help`: signals, exit codes, files, environment. The signals and the environment are
+//! tables, so that a test can hold the README against them.
+
+use std::fmt::Write;
+
+use crate::base::exit::Exit;
+
+/// What a signal to the master does.
+pub const SIGNALS: &[(&str, &str)] = &[
+    (
+        "SIGTERM",
+        "stop gracefully: workers finish what they accepted, within drain_timeout; a second one stops at once",
+    ),
+    ("SIGINT", "as SIGTERM"),
+    ("SIGQUIT", "stop at once: workers are killed"),
+    (
+        "SIGHUP",
+        "reload: read the configuration again and replace the workers one by one; if it fails, nothing changes",
+    ),
+    ("SIGTTIN", "one worker more"),
+    ("SIGTTOU", "one worker less, never less than one"),
+    ("SIGUSR1", "ignored"),
+    ("SIGUSR2", "ignored"),
+    ("SIGWINCH", "ignored"),
+];
+
+/// What the environment means to the master, and what it gives its workers.
+pub const ENVIRONMENT: &[(&str, &str)] = &[
+    (
+        "NOTIFY_SOCKET",
+        "systemd's: told READY, RELOADING and STOPPING; each worker gets one of its own instead",
+    ),
+    (
+        "LISTEN_FDS",
+        "given to workers, with LISTEN_PID and LISTEN_FDNAMES: the listeners, from descriptor 3 on",
+    ),
+    (
+        "CLUSTER_WORKER",
+        "1 in a worker, which never starts a cluster of its own",
+    ),
+    (
+        "CLUSTER_INCARNATION",
+        "given to workers: how often a master was started over this data directory",
+    ),
+    ("CLUSTER_SLOT", "given to workers: the slot they fill, from 0"),
+    (
+        "CLUSTER_EPOCH",
+        "given to workers: how often that slot was filled",
+    ),
+    ("CLUSTER_GENERATION", "given to workers: +1 per reload"),
+    ("CLUSTER_SCOREBOARD_FD", "given to workers: the page they beat in"),
+    (
+        "CLUSTER_LIFELINE_FD",
+        "given to workers: the socket to the master; its end is the master's",
+    ),
+    (
+        "CLUSTER_SETTINGS_FD",
+        "given to workers: their generation's settings, as JSON",
+    ),
+    ("CLUSTER_LOG_FD", "given to workers: where log lines go"),
+];
+
+/// The files a cluster has.
+pub const FILES: &[(&str, &str)] = &[
+    (
+        "--config FILE",
+        "the configuration (TOML); every key with its default: `check --keys`",
+    ),
+    (
+        "<data_dir>",
+        "./data: the databases and the incarnation counter; one master at a time",
+    ),
+    (
+        "<run_dir>",
+        "<data_dir>/run: lock, worker records and control socket; only the master's user may enter",
+    ),
+    ("<pid_file>", "the master's pid while it runs, if asked for"),
+];
+
+/// No line below the flags is longer.
+const COLUMNS: usize = 96;
+
+/// All of it.
+#[must_use]
+pub fn after() -> String {
+    let codes: Vec<(String, &str)> = Exit::ALL
+        .iter()
+        .map(|exit| (exit.code().to_string(), exit.doc()))
+        .collect();
+    let codes: Vec<(&str, &str)> = codes.iter().map(|(code, doc)| (code.as_str(), *doc)).collect();
+    let parts = [
+        ("Signals", SIGNALS),
+        ("Exit codes", &codes),
+        ("Files", FILES),
+        ("Environment", ENVIRONMENT),
+    ];
+    parts.map(|(title, rows)| part(title, rows)).join("\n")
+}
+
+fn part(title: &str, rows: &[(&str, &str)]) -> String {
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let mut text = format!("{title}:\n");
+    for (name, doc) in rows {
+        let doc = hanging(doc, width + 4);
+        writeln!(text, "  {name:width$}  {doc}").expect("writing to a String never fails");
+    }
+    text
+}
+
+/// The words in lines of at most [`COLUMNS`], each but the first behind `indent` spaces.
+fn hanging(doc: &str, indent: usize) -> String {
+    let mut text = String::new();
+    let mut column = indent;
+    for word in doc.split(' ') {
+        if column > indent && column + word.len() > COLUMNS {
+            text.push('\n');
+            text.push_str(&" ".repeat(indent));
+            column = indent;
+        } else if column > indent {
+            text.push(' ');
+        }
+        text.push_str(word);
+        column += word.len() + 1;
+    }
+    text
+}

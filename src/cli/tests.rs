@@ -1,0 +1,201 @@
+//! The command line as people type it.
+
+use super::*;
+use crate::config::{Address, LogFormat, Settings, Workers, keys};
+
+const HELLO: Program = Program {
+    name: "hello",
+    about: "Greets.",
+    version: "1.2.3",
+    sections: &[],
+    check: None,
+};
+
+fn words(line: &str) -> Vec<OsString> {
+    line.split(' ').map(OsString::from).collect()
+}
+
+fn typed(line: &str) -> Answer {
+    answer(&HELLO, words(line))
+}
+
+fn serves(line: &str) -> Settings {
+    match typed(line) {
+        Answer::Serve(_, effective) => effective.settings,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+fn says(line: &str) -> String {
+    match typed(line) {
+        Answer::Say(text) => text,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+fn refuses(line: &str) -> String {
+    match typed(line) {
+        Answer::Refuse(text) => text,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+fn help_of(line: &str) -> String {
+    args::parse(&HELLO, words(line))
+        .expect_err("help is told like an error")
+        .to_string()
+}
+
+#[test]
+fn serve_is_meant_when_no_command_is_named() {
+    assert_eq!(serves("hello").cluster.workers, Workers::Auto);
+    assert_eq!(serves("hello --workers 2"), serves("hello serve --workers 2"));
+    assert_eq!(serves("hello --workers 2").cluster.workers, Workers::Count(2));
+}
+
+#[test]
+fn every_flag_sets_its_key() {
+    let settings = serves(
+        "hello serve --workers auto --bind 127.0.0.1:1 --bind unix:/x --data-dir d --run-dir r --pid-file p --user u --group g \
+         --log-format json --access-log --set cluster.restart_limit=4 --set log.level=warn",
+    );
+    let cluster = settings.cluster;
+    assert_eq!(
+        cluster.bind.iter().map(Address::to_string).collect::<Vec<_>>(),
+        ["127.0.0.1:1", "unix:/x"]
+    );
+    assert_eq!(cluster.data_dir.to_str(), Some("d"));
+    assert_eq!(cluster.run_dir().to_str(), Some("r"));
+    assert_eq!(
+        cluster.pid_file.as_deref().and_then(std::path::Path::to_str),
+        Some("p")
+    );
+    assert_eq!(
+        (cluster.user.as_deref(), cluster.group.as_deref()),
+        (Some("u"), Some("g"))
+    );
+    assert_eq!(
+        (settings.log.format, settings.log.access, cluster.restart_limit),
+        (LogFormat::Json, true, 4)
+    );
+}
+
+#[test]
+fn a_line_that_is_not_understood_is_an_error_of_usage() {
+    for line in [
+        "hello --wrokers 2",
+        "hello server",
+        "hello --workers 0",
+        "hello --workers 2 serve",
+        "hello serve --bind localhost:1",
+        "hello serve --user",
+        "hello --log-format xml",
+        "hello --set level=debug",
+        "hello --set log.level",
+        "hello check --frobnicate",
+    ] {
+        assert!(
+            matches!(typed(line), Answer::Clap(told) if told.use_stderr()),
+            "{line}"
+        );
+    }
+    let told = help_of("hello --workers 0");
+    assert!(
+        told.contains("expected \"auto\" or a whole number from 1 to 1024"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_configuration_that_is_wrong_starts_nothing() {
+    let missing = refuses("hello --config /does/not/exist.toml");
+    assert!(
+        missing
+            .starts_with("hello: the configuration is refused; nothing was started\n/does/not/exist.toml: "),
+        "{missing}"
+    );
+    refuses("hello check --config /does/not/exist.toml");
+    refuses("hello --set cluster.wrokers=2");
+    assert!(refuses("hello --group www").contains("\n--group: group is \"www\" but user is not set"));
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    for line in ["hello --help", "hello -h", "hello --version", "hello help serve"] {
+        assert!(
+            matches!(typed(line), Answer::Clap(told) if !told.use_stderr()),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn check_says_what_is_in_effect_and_how_many_workers_that_is() {
+    let text = says("hello check --workers 3");
+    assert!(text.contains("# workers = 3 by configuration\n"), "{text}");
+    assert!(
+        text.lines()
+            .any(|line| line.starts_with("workers = 3 ") && line.ends_with("# --workers")),
+        "{text}"
+    );
+    assert_eq!(says("hello check --keys"), print::example("hello", &[]));
+}
+
+#[test]
+fn help_tells_every_flag_signal_exit_code_and_file() {
+    for line in ["hello --help", "hello serve --help", "hello check --help"] {
+        let text = help_of(line);
+        let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for exit in Exit::ALL {
+            assert!(
+                one_line.contains(&format!("{} {}", exit.code(), exit.doc())),
+                "{line}: {exit:?} is missing"
+            );
+        }
+        for (name, doc) in help::SIGNALS.iter().chain(help::ENVIRONMENT).chain(help::FILES) {
+            assert!(
+                one_line.contains(&format!("{name} {doc}")),
+                "{line}: {name} is missing"
+            );
+        }
+        for flag in flags::FLAGS {
+            assert!(
+                text.contains(&format!("--{}", flag.long)),
+                "{line}: --{} is missing",
+                flag.long
+            );
+        }
+    }
+}
+
+#[test]
+fn clap_finds_nothing_wrong_with_the_commands() {
+    args::command(&HELLO).debug_assert();
+}
+
+#[test]
+fn the_committed_example_is_fresh() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/config/cluster.toml");
+    let committed = std::fs::read_to_string(path).expect("config/cluster.toml is committed");
+    let fresh = print::example("cluster", &[]);
+    assert!(
+        committed == fresh,
+        "config/cluster.toml is stale: run `cargo run -- check --keys > config/cluster.toml`"
+    );
+    let own: Vec<_> = keys::SECTIONS.iter().map(|section| section.name).collect();
+    assert_eq!(own, ["cluster", "http", "log", "drill"]);
+}
+
+#[test]
+fn workers_end_with_the_codes_of_the_book() {
+    use crate::worker::exit;
+    for (code, entry) in [
+        (exit::DRAINED, Exit::Stopped),
+        (exit::CUT, Exit::DrainCut),
+        (exit::BOOT_FAILED, Exit::BootFailed),
+        (exit::POISONED, Exit::Poisoned),
+        (exit::NO_WORKER, Exit::NoWorker),
+    ] {
+        assert_eq!(Exit::from_code(i32::from(code)), Some(entry));
+    }
+}

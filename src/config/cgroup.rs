@@ -1,0 +1,158 @@
+//! Which directories may hold a CPU quota of this process, from the texts of `/proc/self/cgroup` and `/proc/self/mountinfo`.
+//! Pure. After cgroups(7) and proc(5).
+
+use std::path::{Component, Path, PathBuf};
+
+/// A directory in which a quota may be found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Which files it holds.
+    pub version: Version,
+    /// Where.
+    pub dir: PathBuf,
+}
+
+/// Which files hold a quota.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// `cpu.cfs_quota_us` and `cpu.cfs_period_us`
+    V1,
+    /// `cpu.max`
+    V2,
+}
+
+/// Every directory that may hold a quota of this process, from its own group up to the root of the mount: a group's quota
+/// bounds all that lie below it. From the texts of `/proc/self/cgroup` and `/proc/self/mountinfo`.
+#[must_use]
+pub fn groups(cgroup: &str, mountinfo: &str) -> Vec<Group> {
+    let mounts: Vec<Mount> = mountinfo.lines().filter_map(Mount::parse).collect();
+    cgroup
+        .lines()
+        .filter_map(membership)
+        .flat_map(|(version, path)| along(&mounts, version, &path))
+        .collect()
+}
+
+/// `0::/path` is version 2; `4:cpu,cpuacct:/path` is version 1.
+fn membership(line: &str) -> Option<(Version, PathBuf)> {
+    let mut parts = line.splitn(3, ':');
+    let (number, controllers, path) = (parts.next()?, parts.next()?, parts.next()?);
+    if number == "0" && controllers.is_empty() {
+        return Some((Version::V2, path.into()));
+    }
+    controllers
+        .split(',')
+        .any(|name| name == "cpu")
+        .then(|| (Version::V1, path.into()))
+}
+
+fn along(mounts: &[Mount], version: Version, path: &Path) -> Vec<Group> {
+    let Some(mount) = mounts.iter().find(|mount| mount.version == version) else {
+        return Vec::new();
+    };
+    // Inside a container the mount's root is the container's group, while the membership may be told from outside of it.
+    let below = path
+        .strip_prefix(&mount.root)
+        .or_else(|_| path.strip_prefix("/"))
+        .unwrap_or(path);
+    let escapes = below.components().any(|part| part == Component::ParentDir);
+    let leaf = if escapes {
+        mount.point.clone()
+    } else {
+        mount.point.join(below)
+    };
+    leaf.ancestors()
+        .take_while(|dir| dir.starts_with(&mount.point))
+        .map(|dir| Group {
+            version,
+            dir: dir.to_owned(),
+        })
+        .collect()
+}
+
+struct Mount {
+    version: Version,
+    root: PathBuf,
+    point: PathBuf,
+}
+
+impl Mount {
+    /// `36 35 98:0 /root /point options… - type source superoptions`
+    fn parse(line: &str) -> Option<Mount> {
+        let (left, right) = line.split_once(" - ")?;
+        let mut fields = left.split(' ').skip(3);
+        let (root, point) = (fields.next()?, fields.next()?);
+        let mut kind = right.split(' ');
+        let version = match (kind.next()?, kind.nth(1)) {
+            ("cgroup2", _) => Version::V2,
+            ("cgroup", Some(options)) if options.split(',').any(|name| name == "cpu") => Version::V1,
+            (_, _) => return None,
+        };
+        Some(Mount {
+            version,
+            root: root.into(),
+            point: point.into(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const V2_MOUNT: &str = "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n";
+
+    #[test]
+    fn every_group_along_the_path_is_looked_at() {
+        let dirs: Vec<_> = groups("0::/system.slice/shop.service\n", V2_MOUNT)
+            .into_iter()
+            .map(|group| group.dir)
+            .collect();
+        assert_eq!(
+            dirs,
+            [
+                "/sys/fs/cgroup/system.slice/shop.service",
+                "/sys/fs/cgroup/system.slice",
+                "/sys/fs/cgroup"
+            ]
+            .map(PathBuf::from)
+        );
+    }
+
+    #[test]
+    fn version_1_has_the_cpu_controller_in_a_mount_of_its_own() {
+        let mountinfo = "33 30 0:30 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
+                         34 30 0:31 /docker/abc /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct\n";
+        let found = groups("5:memory:/docker/abc\n4:cpu,cpuacct:/docker/abc\n", mountinfo);
+        assert_eq!(
+            found,
+            [Group {
+                version: Version::V1,
+                dir: "/sys/fs/cgroup/cpu".into()
+            }]
+        );
+    }
+
+    #[test]
+    fn a_group_outside_of_the_namespace_is_looked_at_from_the_mount() {
+        let found = groups("0::/../other\n", V2_MOUNT);
+        assert_eq!(
+            found,
+            [Group {
+                version: Version::V2,
+                dir: "/sys/fs/cgroup".into()
+            }]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(cgroup in "([0-9]:[a-z,]{0,8}:/[./a-z]{0,12}\n){0,4}.{0,20}", mountinfo in any::<String>()) {
+            for group in groups(&cgroup, &format!("{V2_MOUNT}{mountinfo}")) {
+                prop_assert!(group.dir.starts_with("/sys/fs/cgroup"));
+            }
+        }
+    }
+}

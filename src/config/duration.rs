@@ -1,0 +1,89 @@
+//! Durations that carry their unit (`250ms`, `1m 30s`) in every text: the configuration, the settings handed to a worker, and
+//! an application's own section with `#[serde(with = "cluster::config::duration")]`.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serializer};
+
+/// What is wrong with a text that is no duration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotADuration {
+    /// `250`, `1.5`: it could be anything.
+    #[error("a number alone has no unit: write \"{number}ms\", \"{number}s\" or \"{number}m\"")]
+    NoUnit {
+        /// What was written.
+        number: String,
+    },
+    /// Anything else.
+    #[error("it is not a duration: {0}")]
+    Malformed(String),
+}
+
+/// Reads `250ms`, `5s`, `1m 30s`, `2h`. Zero has a unit too.
+pub fn parse(text: &str) -> Result<Duration, NotADuration> {
+    let text = text.trim();
+    if text.parse::<f64>().is_ok() {
+        return Err(NotADuration::NoUnit {
+            number: text.to_owned(),
+        });
+    }
+    humantime::parse_duration(text).map_err(|error| NotADuration::Malformed(error.to_string()))
+}
+
+/// Writes what [`parse`] reads, without loss.
+#[must_use]
+pub fn format(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}
+
+/// For `#[serde(with = …)]`.
+pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&format(*duration))
+}
+
+/// For `#[serde(with = …)]`.
+pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    parse(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn people_write_durations_with_a_unit() {
+        assert_eq!(parse("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(parse("1m 30s"), Ok(Duration::from_secs(90)));
+        assert_eq!(parse("0s"), Ok(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_number_alone_is_refused_with_what_to_write() {
+        for number in ["250", "0", "1.5", "-3"] {
+            assert_eq!(
+                parse(number),
+                Err(NotADuration::NoUnit {
+                    number: number.to_owned()
+                })
+            );
+        }
+        assert!(matches!(parse("5 parsecs"), Err(NotADuration::Malformed(_))));
+        assert!(matches!(parse(""), Err(NotADuration::Malformed(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_written_is_read_back(nanos in 0..u64::MAX / 1_000) {
+            let duration = Duration::from_nanos(nanos);
+            prop_assert_eq!(parse(&format(duration)), Ok(duration));
+        }
+
+        #[test]
+        fn no_text_panics(text in any::<String>(), number in "[0-9.]{0,40}[a-z µ]{0,4}[0-9]{0,30}[a-z]{0,3}") {
+            let _ = parse(&text);
+            let _ = parse(&number);
+        }
+    }
+}

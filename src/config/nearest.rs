@@ -1,0 +1,46 @@
+//! "Did you mean": the known name that a misspelt one is nearest to.
+
+/// Nothing longer is compared, because the distance costs the product of both lengths.
+const LONGEST: usize = 64;
+
+/// The most similar of `known` by transposition-aware edit distance, if it is similar enough to be meant: at most a third of
+/// its letters differ, and at least one edit is always forgiven in names of two letters and more.
+#[must_use]
+pub(super) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if written.len() > LONGEST {
+        return None;
+    }
+    let written = written.to_lowercase().replace('-', "_");
+    known
+        .into_iter()
+        .map(|name| (strsim::damerau_levenshtein(&written, name), name))
+        .filter(|(distance, name)| *distance <= (name.len() / 3).max(usize::from(name.len() > 1)))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KNOWN: [&str; 4] = ["workers", "bind", "data_dir", "drain_timeout"];
+
+    #[test]
+    fn a_slip_of_the_finger_is_understood() {
+        for (written, meant) in [
+            ("wrokers", "workers"),
+            ("worker", "workers"),
+            ("Bind", "bind"),
+            ("data-dir", "data_dir"),
+        ] {
+            assert_eq!(nearest(written, KNOWN), Some(meant));
+        }
+    }
+
+    #[test]
+    fn what_is_near_to_nothing_is_not_guessed_at() {
+        for written in ["", "x", "colour", &"workers".repeat(1_000)] {
+            assert_eq!(nearest(written, KNOWN), None, "{written:?}");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What must hold between keys that are each possible alone.
+
+use super::duration::format;
+use super::settings::Settings;
+
+/// Two or more values that cannot stand together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Conflict {
+    /// `section.key` of each, the one to blame first.
+    pub(super) keys: &'static [&'static str],
+    /// What was read, what was expected, what to do.
+    pub(super) message: String,
+}
+
+/// Every conflict of these settings.
+pub(super) fn conflicts(settings: &Settings) -> Vec<Conflict> {
+    [
+        beats(settings),
+        lock_above_interval(settings),
+        lock_below_timeout(settings),
+        backoff(settings),
+        group(settings),
+        drill(settings),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn beats(settings: &Settings) -> Option<Conflict> {
+    let (timeout, interval) = (
+        settings.cluster.heartbeat_timeout,
+        settings.cluster.heartbeat_interval,
+    );
+    let least = interval * 2;
+    (timeout <= least).then(|| Conflict {
+        keys: &["cluster.heartbeat_timeout", "cluster.heartbeat_interval"],
+        message: format!(
+            "heartbeat_timeout is \"{}\", expected more than twice heartbeat_interval (\"{}\"), or a worker that misses one beat \
+             is killed: raise the timeout above \"{}\" or lower the interval",
+            format(timeout),
+            format(interval),
+            format(least)
+        ),
+    })
+}
+
+fn lock_above_interval(settings: &Settings) -> Option<Conflict> {
+    let (hold, interval) = (
+        settings.cluster.lock_hold_timeout,
+        settings.cluster.heartbeat_interval,
+    );
+    (hold <= interval).then(|| Conflict {
+        keys: &["cluster.lock_hold_timeout", "cluster.heartbeat_interval"],
+        message: format!(
+            "lock_hold_timeout is \"{}\", expected more than heartbeat_interval (\"{}\"), before which no beat is late: raise \
+             the timeout or lower the interval",
+            format(hold),
+            format(interval)
+        ),
+    })
+}
+
+fn lock_below_timeout(settings: &Settings) -> Option<Conflict> {
+    let (hold, timeout) = (
+        settings.cluster.lock_hold_timeout,
+        settings.cluster.heartbeat_timeout,
+    );
+    (hold > timeout).then(|| Conflict {
+        keys: &["cluster.lock_hold_timeout", "cluster.heartbeat_timeout"],
+        message: format!(
+            "lock_hold_timeout is \"{}\", expected at most heartbeat_timeout (\"{}\"), which kills whether a lock is held or \
+             not: lower the first or raise the second",
+            format(hold),
+            format(timeout)
+        ),
+    })
+}
+
+fn backoff(settings: &Settings) -> Option<Conflict> {
+    let (first, longest) = (settings.cluster.backoff_first, settings.cluster.backoff_longest);
+    (first > longest).then(|| Conflict {
+        keys: &["cluster.backoff_first", "cluster.backoff_longest"],
+        message: format!(
+            "backoff_first is \"{}\", expected at most backoff_longest (\"{}\"): lower the first or raise the second",
+            format(first),
+            format(longest)
+        ),
+    })
+}
+
+fn group(settings: &Settings) -> Option<Conflict> {
+    let group = settings.cluster.group.as_ref()?;
+    settings.cluster.user.is_none().then(|| Conflict {
+        keys: &["cluster.group", "cluster.user"],
+        message: format!("group is {group:?} but user is not set, expected both or user alone: set user too, or remove group"),
+    })
+}
+
+fn drill(settings: &Settings) -> Option<Conflict> {
+    let open = settings
+        .cluster
+        .bind
+        .iter()
+        .find(|address| !address.is_loopback())?;
+    settings.drill.routes.then(|| Conflict {
+        keys: &["drill.routes", "cluster.bind"],
+        message: format!(
+            "drill.routes is true while bind has {open}, expected loopback addresses alone, because whoever reaches /drill can \
+             crash workers: set routes = false, or bind 127.0.0.1, [::1] or unix: only"
+        ),
+    })
+}

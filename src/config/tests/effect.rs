@@ -1,0 +1,233 @@
+//! Good configurations: defaults, precedence, what is printed, what a reload may change.
+
+use std::time::Duration;
+
+use super::*;
+
+#[test]
+fn nothing_said_is_every_default() {
+    let Settings {
+        cluster,
+        http,
+        log,
+        drill,
+        app,
+    } = Settings::default();
+    assert_eq!(cluster.workers, Workers::Auto);
+    assert_eq!(cluster.bind, ["127.0.0.1:8080".parse().expect("an address")]);
+    assert_eq!(cluster.run_dir().to_str(), Some("./data/run"));
+    assert_eq!(
+        (
+            cluster.pid_file,
+            cluster.user,
+            cluster.group,
+            cluster.max_draining
+        ),
+        (None, None, None, None)
+    );
+    assert_eq!(cluster.heartbeat_interval, Duration::from_millis(250));
+    assert_eq!(cluster.restart_window, Duration::from_secs(60));
+    assert_eq!(
+        (http.max_header_bytes, http.max_body_bytes, http.max_connections),
+        (16_384, 1_048_576, 10_000)
+    );
+    assert_eq!(
+        (log.format, log.level, log.access),
+        (LogFormat::Auto, LogLevel::Info, false)
+    );
+    assert!(!drill.routes);
+    assert!(app.is_empty());
+}
+
+#[test]
+fn every_key_can_be_set() {
+    let text = "[cluster]\nworkers = 3\nbind = ['[::1]:9000', 'unix:/run/x.sock']\ndata_dir = '/d'\nrun_dir = '/r'\n\
+        pid_file = '/p'\nuser = 'www'\ngroup = '33'\nheartbeat_interval = '100ms'\nheartbeat_timeout = '1s'\n\
+        lock_hold_timeout = '300ms'\nready_timeout = '1s'\ndrain_timeout = '2s'\nbake_time = '0s'\nearly_death = '10ms'\n\
+        backoff_first = '1ms'\nbackoff_longest = '1m'\nrestart_limit = 0x10\nrestart_window = '1h'\nmax_draining = 7\n\
+        [http]\nmax_header_bytes = '1KiB'\nmax_body_bytes = '0B'\nheader_read_timeout = '1s'\nrequest_timeout = '1m'\n\
+        max_connections = 1\n[log]\nformat = 'json'\nlevel = 'trace'\naccess = true\n[drill]\nroutes = true\n\
+        [shop]\norder_wait = '1s'\nqueue_depth = 1\ncatalog = 'c.toml'\n";
+    let effective = file(text).expect("a good file");
+    let defaults: Vec<_> = effective
+        .entries
+        .iter()
+        .filter(|entry| entry.origin == Origin::Default)
+        .collect();
+    assert!(defaults.is_empty(), "{defaults:?}");
+    assert_eq!(effective.settings.cluster.restart_limit, 16);
+    assert_eq!(effective.settings.cluster.max_draining(3), 7);
+    assert_eq!(effective.settings.app["shop"]["order_wait"].as_str(), Some("1s"));
+}
+
+#[test]
+fn settings_survive_the_way_to_a_worker() {
+    let settings = file("[cluster]\nworkers = 2\nuser = 'www'\n[shop]\ncatalog = 'x'")
+        .expect("a good file")
+        .settings;
+    let json = serde_json::to_string(&settings).expect("settings are JSON");
+    assert_eq!(
+        serde_json::from_str::<Settings>(&json).expect("our own JSON"),
+        settings
+    );
+}
+
+#[test]
+fn flags_win_over_the_file_and_the_file_over_defaults() {
+    let text = b"[cluster]\nworkers = 2\nbind = ['127.0.0.1:80']\n";
+    let overrides = flags(&[
+        ("cluster.bind", "127.0.0.1:81,unix:/x"),
+        ("shop.order_wait", "3s"),
+        ("log.access", "true"),
+    ]);
+    let effective = read(
+        &[SHOP],
+        Some(Source {
+            name: "c.toml",
+            bytes: text,
+        }),
+        &overrides,
+    )
+    .expect("good");
+    let cluster = &effective.settings.cluster;
+    assert_eq!(cluster.workers, Workers::Count(2));
+    assert_eq!(
+        cluster.bind.iter().map(Address::to_string).collect::<Vec<_>>(),
+        ["127.0.0.1:81", "unix:/x"]
+    );
+    assert_eq!(effective.settings.app["shop"]["order_wait"].as_str(), Some("3s"));
+    assert!(effective.settings.log.access);
+    let printed = print::effective(&effective.entries);
+    for (key, origin) in [
+        ("workers = 2 ", "# c.toml:2:1"),
+        ("bind = [", "# --set cluster.bind"),
+        ("run_dir is not set", "# default"),
+    ] {
+        let line = printed.lines().find(|line| line.contains(key)).expect(key);
+        assert!(line.ends_with(origin), "{line}");
+    }
+    assert_eq!(
+        file(&printed).expect("what is printed is a file").settings,
+        effective.settings
+    );
+}
+
+#[test]
+fn a_good_flag_does_not_hide_a_bad_line_but_ends_its_conflicts() {
+    let text = b"[cluster]\nheartbeat_timeout = '100ms'\n";
+    let source = Source {
+        name: "c.toml",
+        bytes: text,
+    };
+    read(&[], Some(source), &flags(&[("cluster.heartbeat_timeout", "1s")])).expect("the flag's value counts");
+}
+
+#[test]
+fn a_reload_refuses_by_name_what_the_table_says_it_cannot_change() {
+    let old = file("").expect("good").settings;
+    let new = file(
+        "[cluster]\nworkers = 7\ndata_dir = '/x'\nuser = 'www'\n[log]\nlevel = 'warn'\n[shop]\ncatalog = 'x'\n",
+    );
+    let new = new.expect("good").settings;
+    assert_eq!(
+        changes_refused(&[SHOP], &old, &new),
+        ["cluster.data_dir", "cluster.user", "shop.catalog"]
+    );
+    assert!(changes_refused(&[SHOP], &new, &new).is_empty());
+}
+
+#[test]
+fn the_example_is_read_as_the_defaults_and_names_every_key() {
+    let text = print::example("cluster", &[SHOP]);
+    let effective = file(&text).expect("the example is good");
+    assert_eq!(effective.settings, file("").expect("good").settings);
+    for Entry {
+        key, value, origin, ..
+    } in &effective.entries
+    {
+        assert_eq!(
+            value.is_some(),
+            matches!(origin, Origin::Set(_)),
+            "{} is set unless it has no default",
+            key.name
+        );
+    }
+    let every = text
+        .replace("\n# Expected: ", "\n## ")
+        .replace("\n# ", "\n")
+        .replace("\n## ", "\n# Expected: ");
+    for entry in &effective.entries {
+        assert!(
+            every.contains(&format!("\n{} = ", entry.key.name)),
+            "{} is missing",
+            entry.key.name
+        );
+    }
+}
+
+#[test]
+fn the_markdown_table_has_a_row_for_every_key() {
+    let table = print::markdown(&[SHOP]);
+    let keys: usize = keys::SECTIONS
+        .iter()
+        .chain([&SHOP])
+        .map(|section| section.keys.len())
+        .sum();
+    assert_eq!(table.lines().count(), keys + 2);
+    assert!(
+        table
+            .lines()
+            .any(|row| row.starts_with("| `shop.order_wait` | `\"2s\"` | a duration from ")),
+        "{table}"
+    );
+    assert!(
+        table
+            .lines()
+            .all(|row| row.replace("\\|", "").matches('|').count() == 6),
+        "{table}"
+    );
+}
+
+#[test]
+fn every_key_is_documented_and_named_like_the_others() {
+    for section in keys::SECTIONS {
+        for key in section.keys {
+            assert!(
+                key.doc.ends_with('.') && !key.doc.contains('\n'),
+                "{}: {:?}",
+                key.name,
+                key.doc
+            );
+            assert!(
+                key.name.chars().all(|c| c.is_ascii_lowercase() || c == '_'),
+                "{}",
+                key.name
+            );
+        }
+    }
+}
+
+#[test]
+fn an_application_reads_its_section_into_its_own_type() {
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Shop {
+        #[serde(with = "duration")]
+        order_wait: Duration,
+        queue_depth: usize,
+        catalog: Option<std::path::PathBuf>,
+    }
+    let settings = file("[shop]\norder_wait = '1s 500ms'\n").expect("good").settings;
+    let shop: Shop = settings.app["shop"]
+        .clone()
+        .try_into()
+        .expect("the type fits its key table");
+    assert_eq!(
+        shop,
+        Shop {
+            order_wait: Duration::from_millis(1_500),
+            queue_depth: 1024,
+            catalog: None
+        }
+    );
+}

@@ -1,0 +1,300 @@
+//! Bad ones: each error with its place and words, each bound.
+
+use super::*;
+
+#[test]
+fn an_unknown_key_is_told_with_the_nearest_known_one() {
+    assert_eq!(
+        problem("[cluster]\n\nwrokers = 2\n"),
+        "c.toml:3:1: unknown key \"wrokers\" in [cluster] (did you mean \"workers\"?)"
+    );
+    assert_eq!(
+        problem("[cluster]\nqueue_depth = 2"),
+        "c.toml:2:1: unknown key \"queue_depth\" in [cluster] (it belongs to [shop])"
+    );
+    assert_eq!(
+        problem("[shop]\nqueue_dept = 2"),
+        "c.toml:2:1: unknown key \"queue_dept\" in [shop] (did you mean \"queue_depth\"?)"
+    );
+    assert_eq!(
+        problem("[log]\ncolour = 2"),
+        "c.toml:2:1: unknown key \"colour\" in [log] (known keys: format, level, access)"
+    );
+}
+
+#[test]
+fn an_unknown_section_is_told_with_the_nearest_known_one() {
+    assert_eq!(
+        problem("[clutser]\nworkers = 2\n"),
+        "c.toml:1:2: unknown section [clutser] (did you mean [cluster]?)"
+    );
+    assert_eq!(
+        problem("[telemetry]"),
+        "c.toml:1:2: unknown section [telemetry] (known sections: [cluster], [http], [log], [drill], [shop])"
+    );
+    assert_eq!(
+        problem("workers = 2"),
+        "c.toml:1:1: key \"workers\" stands outside of its section: write it below a line [cluster]"
+    );
+    assert_eq!(
+        problem("log = 'info'"),
+        "c.toml:1:1: log is 'info', expected a section: write its keys below a line [log]"
+    );
+    assert!(problem("[[log]]\nlevel = 'info'").contains("expected a section"));
+}
+
+#[test]
+fn impossible_values_name_what_is_possible() {
+    for (line, words) in [
+        (
+            "workers = 0",
+            "c.toml:2:11: workers in [cluster] is 0, expected \"auto\" or a whole number from 1 to 1024",
+        ),
+        ("workers = 1025", "is 1025, expected \"auto\" or"),
+        ("workers = -1", "is -1, expected"),
+        ("workers = 2.5", "is 2.5, expected"),
+        (
+            "workers = 99999999999999999999",
+            "is 99999999999999999999, expected",
+        ),
+        ("workers = 'many'", "is 'many', expected"),
+        ("workers = '4'", "; write 4 without quotes"),
+        (
+            "heartbeat_timeout = '0s'",
+            "is '0s', expected a duration from \"50ms\" to \"1h\"",
+        ),
+        ("ready_timeout = '0ms'", "expected a duration from"),
+        ("drain_timeout = '0s'", "expected a duration from"),
+        ("drain_timeout = '10000h'", "expected a duration from"),
+        (
+            "restart_limit = 0",
+            "is 0, expected a whole number from 1 to 10000",
+        ),
+        ("max_draining = 0", "is 0, expected a whole number from 1 to 4096"),
+        ("data_dir = ''", "is '', expected a path that is not empty"),
+        ("data_dir = \"a\\u0000b\"", "expected a path that is not empty"),
+        ("user = ' '", "expected a text of one line"),
+        ("user = \"a\\nb\"", "expected a text of one line"),
+        ("bind = []", "; name at least one address"),
+        (
+            "bind = '127.0.0.1:80'",
+            "; write [\"127.0.0.1:80\"]: several addresses are possible",
+        ),
+        (
+            "bind = ['127.0.0.1:80', 'localhost:80']",
+            "c.toml:2:25: bind in [cluster] is 'localhost:80', expected a list",
+        ),
+        (
+            "bind = ['127.0.0.1:80', 7]",
+            "c.toml:2:25: bind in [cluster] is 7, expected a list",
+        ),
+        ("bind = ['unix:x.sock']", "unix:/PATH"),
+    ] {
+        let told = problem(&format!("[cluster]\n{line}\n"));
+        assert!(told.contains(words), "{line}\n{told}");
+    }
+}
+
+#[test]
+fn a_number_without_a_unit_is_told_what_to_write() {
+    assert_eq!(
+        problem("[cluster]\nheartbeat_interval = 250"),
+        "c.toml:2:22: heartbeat_interval in [cluster] is 250, expected a duration from \"10ms\" to \"1m\"; a number alone has no \
+         unit: write \"250ms\", \"250s\" or \"250m\""
+    );
+    assert!(problem("[cluster]\nready_timeout = 1.5").contains("has no unit"));
+    assert!(problem("[cluster]\nready_timeout = '10'").contains("has no unit"));
+    assert!(problem("[http]\nmax_body_bytes = 1048576").contains("write \"1048576B\""));
+    assert!(problem("[http]\nmax_body_bytes = '1MB'").contains("\"MB\" is not a unit of size"));
+}
+
+#[test]
+fn wrong_types_are_refused() {
+    for line in [
+        "[log]\naccess = 1",
+        "[log]\naccess = 'true'",
+        "[log]\nlevel = 3",
+        "[log]\nlevel = 'inf'",
+        "[log]\nformat = true",
+        "[cluster]\nworkers = true",
+        "[cluster]\nworkers = { count = 3 }",
+        "[cluster]\ndata_dir = 1979-05-27",
+        "[cluster]\nready_timeout = ['1s']",
+        "[cluster]\nready_timeout = 0x10",
+        "[cluster.workers]\ncount = 3",
+        "[http]\nmax_connections = '10'",
+    ] {
+        assert!(problem(line).contains(", expected "), "{line}");
+    }
+    assert!(problem("[log]\nlevel = 'inof'").ends_with("did you mean \"info\"?"));
+}
+
+#[test]
+fn addresses_that_take_each_other_are_refused() {
+    for list in [
+        "'127.0.0.1:80', '127.0.0.1:80'",
+        "'127.0.0.1:80', '0.0.0.0:80'",
+        "'[::]:80', '[::1]:80'",
+        "'unix:/x', 'unix:/x'",
+    ] {
+        assert!(
+            problem(&format!("[cluster]\nbind = [{list}]")).contains("is already taken by"),
+            "{list}"
+        );
+    }
+    file("[cluster]\nbind = ['127.0.0.1:80', '127.0.0.1:81', '[::1]:80', 'unix:/x']")
+        .expect("four different addresses");
+}
+
+#[test]
+fn values_that_cannot_stand_together_are_told_at_the_one_that_was_set() {
+    for (lines, words) in [
+        (
+            "[cluster]\nheartbeat_timeout = '500ms'",
+            "c.toml:2:1: heartbeat_timeout is \"500ms\", expected more than twice",
+        ),
+        (
+            "[cluster]\nheartbeat_interval = '300ms'\nlock_hold_timeout = '300ms'",
+            "c.toml:3:1: lock_hold_timeout is \"300ms\"",
+        ),
+        (
+            "[cluster]\nheartbeat_interval = '500ms'",
+            "c.toml:2:1: lock_hold_timeout is \"400ms\"",
+        ),
+        (
+            "[cluster]\nlock_hold_timeout = '6s'",
+            "expected at most heartbeat_timeout (\"5s\")",
+        ),
+        (
+            "[cluster]\nbackoff_longest = '50ms'",
+            "c.toml:2:1: backoff_first is \"100ms\", expected at most",
+        ),
+        ("[cluster]\ngroup = 'www'", "group is \"www\" but user is not set"),
+        (
+            "[drill]\nroutes = true\n[cluster]\nbind = ['127.0.0.1:80', '0.0.0.0:81']",
+            "c.toml:2:1: drill.routes is true while bind has 0.0.0.0:81",
+        ),
+    ] {
+        let told = problem(lines);
+        assert!(told.contains(words), "{lines}\n{told}");
+    }
+}
+
+#[test]
+fn every_problem_is_told_at_once_in_the_order_of_the_lines() {
+    let told = problems(
+        "[log]\nlevle = 'x'\n[cluster]\nworkers = 0\nbind = 7\nheartbeat_timeout = '1'\nheartbeat_interval = '1m'\n[x]\n",
+    );
+    let lines: Vec<_> = told
+        .iter()
+        .map(|line| line.split(':').nth(1).unwrap_or_default())
+        .collect();
+    assert_eq!(lines, ["2", "4", "5", "6", "7", "8"], "{told:#?}");
+    assert!(
+        told[4].contains("lock_hold_timeout"),
+        "no conflict with a refused value is told: {told:#?}"
+    );
+}
+
+#[test]
+fn what_is_not_toml_is_told_with_what_is_wrong_elsewhere() {
+    let told = problems("[cluster\nworkers = 2\n");
+    assert!(told[0].starts_with("c.toml:1:9: not TOML: "), "{told:#?}");
+    let told = problems("[cluster]\nworkers = \nbind = [\"127.0.0.1:1\"]\ndata_dri = 'x'\n");
+    assert!(told[0].starts_with("c.toml:2:"), "{told:#?}");
+    assert!(told[1].contains("did you mean \"data_dir\""), "{told:#?}");
+    assert_eq!(told.len(), 2, "{told:#?}");
+    assert!(
+        problems("[log]\naccess = true\naccess = true\n")[0]
+            .starts_with("c.toml:3:1: not TOML: duplicate key")
+    );
+}
+
+#[test]
+fn what_is_not_utf_8_is_told_with_its_place() {
+    let source = Source {
+        name: "c.toml",
+        bytes: b"[log]\n# caf\xe9\n",
+    };
+    let told = read(&[], Some(source), &Overrides::default()).expect_err("latin 1");
+    assert_eq!(
+        told.to_string(),
+        "c.toml:2:6: byte 0xe9 is not UTF-8, expected a TOML text: save the file in UTF-8"
+    );
+}
+
+#[test]
+fn a_byte_order_mark_is_no_problem() {
+    file("\u{feff}[log]\naccess = true\n").expect("a good file");
+    assert!(problem("\u{feff}x = 1").starts_with("c.toml:1:1: "));
+}
+
+#[test]
+fn a_file_that_is_something_else_is_not_told_line_by_line() {
+    let told = file(&"<p>hello</p>\n".repeat(1_000))
+        .expect_err("HTML")
+        .to_string();
+    assert!(told.lines().count() <= 21, "{told}");
+    assert!(told.contains("more"), "{told}");
+}
+
+#[test]
+fn a_flag_that_is_wrong_is_told_by_its_name() {
+    for (key, text, told) in [
+        (
+            "cluster.wrokers",
+            "2",
+            "--set cluster.wrokers: unknown key \"wrokers\" in [cluster] (did you mean \"workers\"?)",
+        ),
+        (
+            "clutser.workers",
+            "2",
+            "--set clutser.workers: unknown section [clutser] (did you mean [cluster]?)",
+        ),
+        (
+            "workers",
+            "2",
+            "--set workers: \"workers\" names no section, expected SECTION.KEY=VALUE",
+        ),
+        (
+            "log.access",
+            "yes",
+            "--set log.access: access in [log] is \"yes\", expected true or false",
+        ),
+    ] {
+        assert_eq!(
+            read(&[], None, &flags(&[(key, text)]))
+                .expect_err("wrong")
+                .to_string(),
+            told
+        );
+    }
+}
+
+#[test]
+fn a_section_that_contradicts_itself_is_the_programs_bug() {
+    const TWICE: Section = Section {
+        name: "cluster",
+        doc: "",
+        keys: &[Key::new("workers", Kind::Switch, "x", "")],
+    };
+    let told = read(&[TWICE], None, &Overrides::default())
+        .expect_err("a bug")
+        .to_string();
+    assert!(
+        told.contains("a bug in this program: workers is declared twice in [cluster]"),
+        "{told}"
+    );
+    assert!(
+        told.contains("the default of workers in [cluster] is not true or false"),
+        "{told}"
+    );
+}
+
+#[test]
+fn nesting_without_end_is_told_and_not_followed() {
+    for opening in ["[", "x = [", "{", "a.", "x = {a="] {
+        let text = format!("[cluster]\nworkers = {}", opening.repeat(100_000));
+        assert!(!file(&text).expect_err("not TOML").list().is_empty());
+    }
+}

@@ -1,0 +1,58 @@
+//! The configuration as a whole: what each file and flag comes to.
+
+mod effect;
+mod mistakes;
+mod random;
+
+use super::*;
+
+const SHOP: Section = Section {
+    name: "shop",
+    doc: "The shop.",
+    keys: &[
+        Key::new(
+            "order_wait",
+            Kind::duration(0, 60_000),
+            "2s",
+            "How long an order is waited for.",
+        ),
+        Key::new(
+            "queue_depth",
+            Kind::number(1, 100_000),
+            "1024",
+            "How many writes may wait.",
+        ),
+        Key::unset("catalog", Kind::Path, "Loaded on first start.").fixed(),
+    ],
+};
+
+fn file(text: &str) -> Result<Effective, Problems> {
+    read(
+        &[SHOP],
+        Some(Source {
+            name: "c.toml",
+            bytes: text.as_bytes(),
+        }),
+        &Overrides::default(),
+    )
+}
+
+fn problems(text: &str) -> Vec<String> {
+    let problems = file(text).expect_err("this configuration is wrong");
+    problems.list().iter().map(Problem::to_string).collect()
+}
+
+fn flags(list: &[(&str, &str)]) -> Overrides {
+    let mut overrides = Overrides::default();
+    for (key, text) in list {
+        overrides.push(format!("--set {key}"), *key, *text);
+    }
+    overrides
+}
+
+/// The one problem of a file.
+fn problem(text: &str) -> String {
+    let mut all = problems(text);
+    assert_eq!(all.len(), 1, "{all:#?}");
+    all.remove(0)
+}

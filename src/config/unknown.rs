@@ -1,0 +1,46 @@
+//! What to say about a section or key that nobody declared: the nearest known one, where it belongs, or all there are.
+
+use super::key::Section;
+use super::nearest::nearest;
+use super::source::quote;
+
+/// Of a name at the top of the file (or before a flag's point) that is no section.
+pub(super) fn section(sections: &[Section], name: &str, is_table: bool) -> String {
+    let quoted = quote(name);
+    let home = sections.iter().find(|section| section.key(name).is_some());
+    if let (Some(home), false) = (home, is_table) {
+        return format!(
+            "key \"{quoted}\" stands outside of its section: write it below a line [{}]",
+            home.name
+        );
+    }
+    let hint = match nearest(name, sections.iter().map(|section| section.name)) {
+        Some(near) => format!("did you mean [{near}]?"),
+        None => format!(
+            "known sections: {}",
+            sections
+                .iter()
+                .map(|s| format!("[{}]", s.name))
+                .collect::<Vec<_>>()
+                .join(", ")
+        ),
+    };
+    if is_table {
+        format!("unknown section [{quoted}] ({hint})")
+    } else {
+        format!("unknown key \"{quoted}\" outside of any section ({hint})")
+    }
+}
+
+/// Of a name in `home` that is none of its keys.
+pub(super) fn key(sections: &[Section], home: &Section, name: &str) -> String {
+    let known = || home.keys.iter().map(|key| key.name);
+    let hint = if let Some(other) = sections.iter().find(|other| other.key(name).is_some()) {
+        format!("it belongs to [{}]", other.name)
+    } else if let Some(near) = nearest(name, known()) {
+        format!("did you mean \"{near}\"?")
+    } else {
+        format!("known keys: {}", known().collect::<Vec<_>>().join(", "))
+    };
+    format!("unknown key \"{}\" in [{}] ({hint})", quote(name), home.name)
+}
