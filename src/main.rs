@@ -1,3 +1,9 @@
 //! The `cluster` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+use axum::Router;
+
+fn main() -> ExitCode {
+    cluster::App::new("cluster").boot(|_| async { Ok(Router::new()) }).run()
+}

@@ -1,13 +1,56 @@
-//! The one `main` of an application: the same program is master and worker, and its environment says which.
+//! The one `main` of an application: the same program is command line, master and worker, and its environment says which.
 
+use std::os::fd::AsFd;
 use std::process::ExitCode;
+use std::time::Duration;
 
+use crate::base::exit::Exit;
+use crate::cli::{self, Program};
+use crate::config::Effective;
+use crate::master::{self, Launch};
+use crate::observe;
+use crate::pool::Outcome;
 use crate::worker::{self, App};
 
+/// How long a log that is not read may hold up the end.
+const LAST_LINES: Duration = Duration::from_millis(100);
+
 impl App {
-    /// The whole `main` of an application: in a process that a master started as a worker, lives as one.
+    /// The whole `main` of an application. In a process that a master started as a worker it lives as one; in any other it does
+    /// what the command line asks for: serve as the master, check the configuration, print help.
     #[must_use]
     pub fn run(self) -> ExitCode {
-        worker::run(self)
+        if worker::is_asked_for() {
+            return worker::run(self);
+        }
+        let ([name, about, version], (sections, check)) = (self.labels(), self.configuration());
+        let program = Program { name, about, version, sections, check };
+        cli::run(&program, std::env::args_os(), serve).into()
+    }
+}
+
+fn serve(launch: Launch, effective: Effective) -> Exit {
+    let log = &effective.settings.log;
+    if let Err(error) = observe::init(std::io::stderr().as_fd(), log.format, log.level, "master") {
+        eprintln!("{}: failed to log to stderr: {error}", launch.program);
+        return Exit::Failed;
+    }
+    observe::log_panics();
+    let exit = match master::run(launch, effective.settings) {
+        Ok(outcome) => exit_of(outcome),
+        Err(error) => {
+            tracing::error!("{error}");
+            error.exit()
+        }
+    };
+    observe::finish(LAST_LINES);
+    exit
+}
+
+fn exit_of(outcome: Outcome) -> Exit {
+    match outcome {
+        Outcome::Stopped => Exit::Stopped,
+        Outcome::Cut => Exit::Cut,
+        Outcome::NeverReady => Exit::NeverReady,
     }
 }

@@ -35,6 +35,13 @@ pub(super) fn announce(announcement: &Announcement) {
         A::Reloaded { generation, after } => {
             info!(%generation, "reload done after {}: every worker is of the new generation", span(*after));
         }
+        A::Baking { life, generation, bake_time } => {
+            info!(%life, %generation, "reload: the first worker of the new generation is watched for {}", span(*bake_time));
+        }
+        A::BackingOut { generation, reason } => {
+            error!(%generation, "reload: giving the slots back to the old generation: {reason}");
+        }
+        A::ReloadQueued => info!("reload: another one runs; this one follows it"),
         A::BackedOut { generation, reason } => {
             error!(%generation, "reload backed out, the old generation serves on: {reason}");
         }

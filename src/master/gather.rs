@@ -48,9 +48,10 @@ impl World {
             let vitals = process.board.vitals(now);
             Event::Observed {
                 life: process.life,
-                beat: vitals.beat,
+                // Before its first beat a worker is judged by the time of its birth.
+                beat: vitals.beat.unwrap_or(process.born),
                 lock_held_since: vitals.lock_held_since,
-                connections: vitals.connections,
+                connections: vitals.counts.connections,
             }
         };
         self.processes.values().map(look).collect()

@@ -19,7 +19,10 @@ pub(super) struct Process {
     pub(super) life: Life,
     pub(super) generation: Generation,
     pub(super) pid: i32,
+    /// In clock ticks since boot, as `/proc` has it.
     pub(super) started: u64,
+    /// When it was forked.
+    pub(super) born: Monotonic,
     pub(super) pidfd: OwnedFd,
     pub(super) notify: NotifySocket,
     pub(super) lifeline: Option<OwnedFd>,

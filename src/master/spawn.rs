@@ -13,7 +13,7 @@ use crate::base::ids::Life;
 use crate::scoreboard::{Board, BoardView};
 use crate::sys::notify::NotifySocket;
 use crate::sys::process::{Child, Credentials, FIRST_FD, Spawn};
-use crate::sys::{procfs, seqpacket};
+use crate::sys::{clock, procfs, seqpacket};
 
 /// What the master was told by whoever supervises it, which is not a worker's business.
 const OWN: [&str; 7] =
@@ -63,9 +63,10 @@ pub(super) fn spawn(
         fds: &fds,
         credentials: nursery.credentials,
     })?;
+    let born = clock::now();
     let started = procfs::stat(pid).map_or(0, |stat| stat.started);
     let (lifeline, stderr, tail, looked) = (Some(lifeline), Some(stderr.into()), Tail::default(), None);
-    Ok(Process { life, generation: number, pid, started, pidfd, notify, lifeline, stderr, tail, board, looked })
+    Ok(Process { life, generation: number, pid, started, born, pidfd, notify, lifeline, stderr, tail, board, looked })
 }
 
 fn environment(

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use axum::Router;
 
 use super::handle::Worker;
-use crate::config::Settings;
+use crate::config::{Section, Settings};
 
 /// What a boot hook fails with; any error converts with `?`, any text with `.into()`.
 pub type BootError = Box<dyn std::error::Error + Send + Sync>;
@@ -31,7 +31,9 @@ pub(super) type ExitHook = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()>>>
 /// ```
 pub struct App {
     name: &'static str,
-    sections: Vec<&'static str>,
+    about: &'static str,
+    version: &'static str,
+    sections: &'static [Section],
     check: Option<CheckHook>,
     pub(super) boot: Option<BootHook>,
     pub(super) on_exit: Option<ExitHook>,
@@ -43,17 +45,34 @@ impl App {
     pub fn new(name: &'static str) -> App {
         App {
             name,
-            sections: Vec::new(),
+            about: "A supervised cluster of worker processes",
+            version: env!("CARGO_PKG_VERSION"),
+            sections: &[],
             check: None,
             boot: None,
             on_exit: None,
         }
     }
 
-    /// Owns this section of the configuration file and reads it itself, with [`Worker::section`].
+    /// What it does, in one line, for the help text.
     #[must_use]
-    pub fn section(mut self, name: &'static str) -> App {
-        self.sections.push(name);
+    pub fn about(mut self, about: &'static str) -> App {
+        self.about = about;
+        self
+    }
+
+    /// Its version, for `--version`; this library's when not told.
+    #[must_use]
+    pub fn version(mut self, version: &'static str) -> App {
+        self.version = version;
+        self
+    }
+
+    /// Owns these sections of the configuration file: their keys are checked like the supervisor's own, and read with
+    /// [`Worker::section`].
+    #[must_use]
+    pub fn sections(mut self, sections: &'static [Section]) -> App {
+        self.sections = sections;
         self
     }
 
@@ -88,21 +107,13 @@ impl App {
         self
     }
 
-    /// The name, for logs and help texts.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        self.name
+    /// What the command line prints of it: name, one line, version.
+    pub(crate) fn labels(&self) -> [&'static str; 3] {
+        [self.name, self.about, self.version]
     }
 
-    /// The sections of the configuration file that are the application's.
-    #[must_use]
-    pub fn sections(&self) -> &[&'static str] {
-        &self.sections
-    }
-
-    /// The application's own check of the settings.
-    #[must_use]
-    pub fn check_hook(&self) -> Option<CheckHook> {
-        self.check
+    /// Its sections of the configuration, and its check of the settings.
+    pub(crate) fn configuration(&self) -> (&'static [Section], Option<CheckHook>) {
+        (self.sections, self.check)
     }
 }
