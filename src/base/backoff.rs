@@ -21,7 +21,9 @@ impl Backoff {
         if failures == 0 {
             return Duration::ZERO;
         }
-        let doubled = self.first.saturating_mul(1_u32.checked_shl(failures - 1).unwrap_or(u32::MAX));
+        let doubled = self
+            .first
+            .saturating_mul(1_u32.checked_shl(failures - 1).unwrap_or(u32::MAX));
         let half = doubled.min(self.longest) / 2;
         let nanos = u64::try_from(half.as_nanos()).unwrap_or(u64::MAX);
         half + Duration::from_nanos(random % nanos.saturating_add(1).max(1))
@@ -32,15 +34,33 @@ impl Backoff {
 mod tests {
     use super::*;
 
-    const BACKOFF: Backoff = Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(5) };
+    const BACKOFF: Backoff = Backoff {
+        first: Duration::from_millis(100),
+        longest: Duration::from_secs(5),
+    };
 
     #[test]
     fn it_doubles_up_to_the_longest() {
-        for (failures, whole_ms) in [(1, 100), (2, 200), (3, 400), (7, 5_000), (40, 5_000), (u32::MAX, 5_000)] {
+        for (failures, whole_ms) in [
+            (1, 100),
+            (2, 200),
+            (3, 400),
+            (7, 5_000),
+            (40, 5_000),
+            (u32::MAX, 5_000),
+        ] {
             let whole = Duration::from_millis(whole_ms);
-            assert_eq!(BACKOFF.wait(failures, 0), whole / 2, "shortest wait after {failures}");
+            assert_eq!(
+                BACKOFF.wait(failures, 0),
+                whole / 2,
+                "shortest wait after {failures}"
+            );
             let half_ns = u64::try_from((whole / 2).as_nanos()).expect("small");
-            assert_eq!(BACKOFF.wait(failures, half_ns), whole, "longest wait after {failures}");
+            assert_eq!(
+                BACKOFF.wait(failures, half_ns),
+                whole,
+                "longest wait after {failures}"
+            );
             assert!(BACKOFF.wait(failures, u64::MAX) <= whole);
         }
     }

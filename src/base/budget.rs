@@ -19,7 +19,11 @@ impl Budget {
     /// At most `limit` events in any `window`.
     #[must_use]
     pub fn new(limit: u32, window: Duration) -> Budget {
-        Budget { limit, window, spent: VecDeque::new() }
+        Budget {
+            limit,
+            window,
+            spent: VecDeque::new(),
+        }
     }
 
     /// Records one event. Whether the budget still holds afterwards.

@@ -117,7 +117,11 @@ mod tests {
 
     #[test]
     fn a_life_survives_being_written_and_read() {
-        let life = Life { incarnation: Incarnation(7), slot: Slot(2), epoch: Epoch(14) };
+        let life = Life {
+            incarnation: Incarnation(7),
+            slot: Slot(2),
+            epoch: Epoch(14),
+        };
         assert_eq!(life.to_string(), "7/2/14");
         assert_eq!("7/2/14".parse(), Ok(life));
     }

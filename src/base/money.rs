@@ -78,7 +78,10 @@ impl Money {
     /// # Errors
     /// When the product is larger than [`Money::MAX_AMOUNT`].
     pub fn times(self, quantity: u32) -> Result<Money, MoneyError> {
-        let amount = self.amount.checked_mul(u64::from(quantity)).ok_or(MoneyError::TooLarge)?;
+        let amount = self
+            .amount
+            .checked_mul(u64::from(quantity))
+            .ok_or(MoneyError::TooLarge)?;
         Money { amount, ..self }.bounded()
     }
 
@@ -90,12 +93,19 @@ impl Money {
         if self.currency != other.currency {
             return Err(MoneyError::Mixed(self.currency, other.currency));
         }
-        let amount = self.amount.checked_add(other.amount).ok_or(MoneyError::TooLarge)?;
+        let amount = self
+            .amount
+            .checked_add(other.amount)
+            .ok_or(MoneyError::TooLarge)?;
         Money { amount, ..self }.bounded()
     }
 
     fn bounded(self) -> Result<Money, MoneyError> {
-        if self.amount > Money::MAX_AMOUNT { Err(MoneyError::TooLarge) } else { Ok(self) }
+        if self.amount > Money::MAX_AMOUNT {
+            Err(MoneyError::TooLarge)
+        } else {
+            Ok(self)
+        }
     }
 }
 
@@ -110,7 +120,10 @@ mod tests {
     use super::*;
 
     fn usd(amount: u64) -> Money {
-        Money { amount, currency: Currency::USD }
+        Money {
+            amount,
+            currency: Currency::USD,
+        }
     }
 
     #[test]
@@ -118,7 +131,13 @@ mod tests {
         assert_eq!(usd(450).times(2), Ok(usd(900)));
         assert_eq!(usd(450).plus(usd(50)), Ok(usd(500)));
         let euro = Currency::try_from("EUR".to_owned()).expect("a currency");
-        assert_eq!(usd(1).plus(Money { amount: 1, currency: euro }), Err(MoneyError::Mixed(Currency::USD, euro)));
+        assert_eq!(
+            usd(1).plus(Money {
+                amount: 1,
+                currency: euro
+            }),
+            Err(MoneyError::Mixed(Currency::USD, euro))
+        );
     }
 
     #[test]
@@ -130,7 +149,10 @@ mod tests {
     #[test]
     fn a_currency_is_three_capitals() {
         for code in ["usd", "US", "USDT", "", "U$D"] {
-            assert!(Currency::try_from(code.to_owned()).is_err(), "{code:?} was taken for a currency");
+            assert!(
+                Currency::try_from(code.to_owned()).is_err(),
+                "{code:?} was taken for a currency"
+            );
         }
     }
 }

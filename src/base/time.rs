@@ -24,7 +24,10 @@ impl Add<Duration> for Monotonic {
     type Output = Monotonic;
 
     fn add(self, by: Duration) -> Monotonic {
-        Monotonic(self.0.saturating_add(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX)))
+        Monotonic(
+            self.0
+                .saturating_add(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX)),
+        )
     }
 }
 
@@ -39,7 +42,9 @@ impl Grid {
     /// A grid with that much between two points; an interval of zero is taken as a nanosecond.
     #[must_use]
     pub fn new(interval: Duration) -> Grid {
-        Grid { interval_ns: u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX).max(1) }
+        Grid {
+            interval_ns: u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX).max(1),
+        }
     }
 
     /// The distance of two points.

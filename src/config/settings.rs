@@ -195,7 +195,10 @@ impl std::str::FromStr for Address {
         match text.strip_prefix("unix:") {
             Some(path) if path.starts_with('/') => Ok(Address::Unix(PathBuf::from(path))),
             Some(_) => Err(NotAnAddress(text.to_owned())),
-            None => text.parse().map(Address::Tcp).map_err(|_| NotAnAddress(text.to_owned())),
+            None => text
+                .parse()
+                .map(Address::Tcp)
+                .map_err(|_| NotAnAddress(text.to_owned())),
         }
     }
 }
