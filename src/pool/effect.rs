@@ -48,7 +48,7 @@ pub enum Effect {
         /// Of what.
         generation: Generation,
     },
-    /// Send a signal through the life's pidfd.
+    /// Send a signal through the life's pidfd. Nothing to do when that life is gone or could not be spawned.
     Signal {
         /// To whom.
         life: Life,
@@ -71,7 +71,8 @@ pub enum Effect {
     Load(Generation),
     /// No life of that generation is left or will be: let go of its binary and configuration.
     Unload(Generation),
-    /// Tell a ready worker to finish what an estate left behind. Answered, some time, by `Inherited`.
+    /// Tell a ready worker to finish what an estate left behind. Answered, some time, by `Inherited` (for a worker that has no
+    /// lifeline, the shell answers at once). May be said again, to another heir, before the first one answered.
     Bequeath {
         /// Who takes over.
         heir: Life,
@@ -123,7 +124,8 @@ pub enum Outcome {
     Stopped,
     /// As asked, and some drains were cut.
     Cut,
-    /// No worker of the first generation became ready within `ready_timeout` and all of them failed at boot.
+    /// No worker was ever ready, and every slot's first three lives left by themselves with an exit code (or could not be
+    /// spawned): the program does not start, and trying for ever would only hide it.
     NeverReady,
 }
 
@@ -244,6 +246,24 @@ pub enum Announcement {
         /// What is being rolled out.
         generation: Generation,
     },
+    /// The first worker of the new generation is ready and serves beside the old ones; it is watched for the bake time.
+    Baking {
+        /// Who.
+        life: Life,
+        /// Of what.
+        generation: Generation,
+        /// How long it has to hold out.
+        bake_time: Duration,
+    },
+    /// The rollout failed after the first slots had been replaced: they are being given back to the old generation.
+    BackingOut {
+        /// What is being given up.
+        generation: Generation,
+        /// Why.
+        reason: String,
+    },
+    /// A reload was asked for while one runs: it is done afterwards, once, however often it was asked for.
+    ReloadQueued,
     /// Every slot runs the new generation.
     Reloaded {
         /// Which.
@@ -258,7 +278,7 @@ pub enum Announcement {
         /// Why.
         reason: String,
     },
-    /// One asked for while one ran or while stopping.
+    /// One asked for while stopping.
     ReloadRefused {
         /// Why.
         reason: String,

@@ -9,7 +9,8 @@ use crate::base::time::Monotonic;
 /// One thing that happened. An event about a life that no slot and no drain list knows is dropped.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// Nothing but time passed: `next_deadline` was reached.
+    /// Nothing but time passed: `next_deadline` was reached. The shell sends it last, after one `Observed` for every live worker
+    /// (draining ones included), so that whatever is decided by the time is decided on fresh sights.
     Ticked,
     /// The shell did as [`super::Effect::Spawn`] told it.
     Spawned {
@@ -32,7 +33,7 @@ pub enum Event {
         /// What.
         notice: Notice,
     },
-    /// The shell looked at the worker's scoreboard, as it does shortly after each grid point for every live worker.
+    /// The shell looked at the worker's scoreboard, as it does for every live worker each time `next_deadline` is reached.
     Observed {
         /// Whose.
         life: Life,

@@ -1,8 +1,36 @@
 //! The master's brain: which life fills which slot, who gets connections, when to restart, roll out, retire, kill and stop.
 //! Pure: `now`, events and randomness come in, effects go out; it holds no process, socket, clock, future or log call.
+//!
+//! Reading order: [`event`] and [`effect`] (the vocabulary), `brain` (the pool and how an event finds its worker), `member` (one
+//! worker's phases), `seat` and `record` (a slot and its restart policy), `watch` (beats), `lives`, `rollout` and `reload`,
+//! `scale`, `ending`, `estates`, `settle` (what follows after every event), `passing` (time), [`steering`] (the kernel's program),
+//! [`status`] (what people are shown).
 
 pub mod effect;
 pub mod event;
+pub mod status;
+pub mod steering;
 
-pub use effect::{Announcement, Effect, Estate, KillReason, Outcome, Signal, SystemdState};
+mod brain;
+mod ending;
+mod estates;
+mod lives;
+mod member;
+mod passing;
+mod random;
+mod record;
+mod reload;
+mod rollout;
+mod scale;
+mod seat;
+mod settle;
+mod watch;
+
+#[cfg(test)]
+mod fixture;
+
+pub use brain::Pool;
+pub use effect::{Announcement, Effect, Estate, KillReason, Outcome, Policy, Signal, SystemdState};
 pub use event::{Activity, Event, Exit, Notice, StopMode};
+pub use scale::BOUNDS;
+pub use settle::FULL_SHARE;

@@ -1,0 +1,316 @@
+//! The pool itself: takes one event at a time, hands it to whom it concerns, and then compares what is with what should be.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::effect::{Announcement, Effect, Estate, Policy};
+use super::estates::Estates;
+use super::event::Event;
+use super::member::{Input, Member, Turn};
+use super::random::Random;
+use super::record::End;
+use super::rollout::{Fact, Rollout};
+use super::seat::Seat;
+use super::watch::{Nap, Sight};
+use crate::base::ids::{Epoch, Generation, Incarnation, Life, Slot};
+use crate::base::time::Monotonic;
+
+/// What the cluster as a whole is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Mode {
+    /// Every slot is to be filled.
+    Running,
+    /// Nobody is started any more; it is over when the last is gone. `cut`: a drain was cut short.
+    Stopping { cut: bool },
+    /// No worker ever became ready: it is over when the last is gone.
+    GivingUp,
+    /// `Exit` was said.
+    Over,
+}
+
+/// What happens once in a master's time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Milestones {
+    /// Some worker was ready.
+    pub(super) ever_ready: bool,
+    /// Every slot had a worker that served.
+    pub(super) all_serving: bool,
+    /// systemd knows that we are ready.
+    pub(super) told_ready: bool,
+}
+
+/// The master's brain. Serialisable, so that a new master binary can go on where this one was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pool {
+    pub(super) incarnation: Incarnation,
+    pub(super) mode: Mode,
+    /// When it was last asked.
+    pub(super) now: Monotonic,
+    pub(super) next_look: Monotonic,
+    pub(super) nap: Nap,
+    pub(super) random: Random,
+    /// Of every generation that is loaded; a worker is judged by the policy of its own.
+    pub(super) policies: BTreeMap<Generation, Policy>,
+    /// The generation the cluster is committed to.
+    pub(super) current: Generation,
+    /// The newest one that was tried.
+    pub(super) newest: Generation,
+    pub(super) seats: Vec<Seat>,
+    /// Of every slot there ever was, since a slot that comes back goes on counting.
+    pub(super) epochs: Vec<Epoch>,
+    /// Stands beside a slot's worker to replace it.
+    pub(super) newcomer: Option<Member>,
+    /// In no slot any more, not dead yet; the oldest first.
+    pub(super) leaving: Vec<Member>,
+    pub(super) rollout: Rollout,
+    pub(super) reload_queued: bool,
+    pub(super) estates: Estates,
+    pub(super) steered: Vec<(Slot, u16)>,
+    pub(super) milestones: Milestones,
+}
+
+/// Who holds a life.
+pub(super) enum Place {
+    Seat(usize),
+    Newcomer,
+    Leaving(usize),
+}
+
+impl Pool {
+    /// A pool with nobody in it yet. `seed` feeds the jitter.
+    #[must_use]
+    pub fn new(
+        policy: Policy,
+        incarnation: Incarnation,
+        generation: Generation,
+        now: Monotonic,
+        seed: u64,
+    ) -> Pool {
+        let slots = super::scale::clamp(policy.workers);
+        let seats = (0..slots)
+            .map(|slot| Seat::vacant(Slot(slot), generation, &policy))
+            .collect();
+        Pool {
+            incarnation,
+            mode: Mode::Running,
+            now,
+            next_look: now,
+            nap: Nap::default(),
+            random: Random::seeded(seed),
+            policies: BTreeMap::from([(generation, policy)]),
+            current: generation,
+            newest: generation,
+            seats,
+            epochs: vec![Epoch::default(); usize::from(slots)],
+            newcomer: None,
+            leaving: Vec::new(),
+            rollout: Rollout::Idle,
+            reload_queued: false,
+            estates: Estates::default(),
+            steered: Vec::new(),
+            milestones: Milestones::default(),
+        }
+    }
+
+    /// Begins: listeners, the first life of each slot, and what earlier incarnations left behind.
+    pub fn start(&mut self, now: Monotonic, effects: &mut Vec<Effect>) {
+        self.now = now;
+        self.estates.leave(Estate::Before(self.incarnation));
+        effects.push(Effect::Listen {
+            slots: self.slots_ever(),
+        });
+        self.settle(effects);
+    }
+
+    /// One event: what follows from it, and from the time that passed, is appended to `effects`.
+    pub fn handle(&mut self, now: Monotonic, event: Event, effects: &mut Vec<Effect>) {
+        if self.mode == Mode::Over {
+            return;
+        }
+        self.wake(now, effects);
+        match event {
+            Event::Ticked => {}
+            Event::Spawned { life, pid } => self.tell(life, Input::Spawned(pid), effects),
+            Event::SpawnFailed { life, reason } => self.bury(life, End::SpawnFailed(reason), effects),
+            Event::Notified { life, notice } => self.tell(life, Input::Notified(notice), effects),
+            Event::Observed {
+                life,
+                beat,
+                lock_held_since,
+                connections,
+            } => {
+                self.tell(
+                    life,
+                    Input::Observed(Sight {
+                        beat,
+                        lock_held_since,
+                        connections,
+                    }),
+                    effects,
+                );
+            }
+            Event::Examined { life, activity } => self.tell(life, Input::Examined(activity), effects),
+            Event::Died { life, exit } => self.bury(life, End::Exited(exit), effects),
+            Event::Inherited { heir, estate } => self.estates.settle(heir, estate),
+            Event::StopAsked(mode) => self.stop(mode, effects),
+            Event::ReloadAsked => self.ask_reload(effects),
+            Event::ScaleAsked { by } => self.scale(by, effects),
+            Event::Loaded(verdict) => self.loaded(verdict, effects),
+        }
+        self.pass_time(effects);
+        self.settle(effects);
+    }
+
+    /// When the shell has to look at the workers and send `Ticked`, if nothing else happens before; `None`: never. Not before
+    /// `now`.
+    #[must_use]
+    pub fn next_deadline(&self, now: Monotonic) -> Option<Monotonic> {
+        self.due().map(|due| due.max(now))
+    }
+
+    pub(super) fn place(&self, life: Life) -> Option<Place> {
+        let seat = life.slot.index();
+        if self.seats.get(seat).is_some_and(|seat| seat.is_filled_by(life)) {
+            return Some(Place::Seat(seat));
+        }
+        if self.newcomer.as_ref().is_some_and(|member| member.life == life) {
+            return Some(Place::Newcomer);
+        }
+        self.leaving
+            .iter()
+            .position(|member| member.life == life)
+            .map(Place::Leaving)
+    }
+
+    /// Hands an input to the worker it is about; nobody knows it: dropped.
+    fn tell(&mut self, life: Life, input: Input, effects: &mut Vec<Effect>) {
+        match self.place(life) {
+            Some(Place::Seat(index)) => self.in_seat(index, super::seat::Occurrence::Told(input), effects),
+            Some(Place::Newcomer) => self.in_newcomer(input, effects),
+            Some(Place::Leaving(index)) => self.in_leaving(index, input, effects),
+            None => {}
+        }
+    }
+
+    /// A worker is gone, or never came to be.
+    fn bury(&mut self, life: Life, end: End, effects: &mut Vec<Effect>) {
+        let Some(place) = self.place(life) else { return };
+        self.estates.forget(life);
+        if !matches!(end, End::SpawnFailed(_)) {
+            self.estates.leave(Estate::Life(life));
+        }
+        match place {
+            Place::Seat(index) => self.emptied(index, end, effects),
+            Place::Newcomer => self.lost_newcomer(&end, effects),
+            Place::Leaving(index) => self.gone(index, &end, effects),
+        }
+    }
+
+    /// The policy a generation is judged by.
+    pub(super) fn policy_of(&self, generation: Generation) -> &Policy {
+        self.policies.get(&generation).unwrap_or_else(|| self.policy())
+    }
+
+    /// The policy the cluster as a whole goes by.
+    pub(super) fn policy(&self) -> &Policy {
+        self.policies
+            .get(&self.current)
+            .expect("the current generation is never unloaded")
+    }
+
+    pub(super) fn turn_of<'a>(
+        (now, nap): (Monotonic, Nap),
+        policies: &'a BTreeMap<Generation, Policy>,
+        generation: Generation,
+        effects: &'a mut Vec<Effect>,
+    ) -> Turn<'a> {
+        let policy = policies
+            .get(&generation)
+            .expect("a generation is unloaded after its last worker");
+        Turn {
+            now,
+            nap,
+            policy,
+            effects,
+        }
+    }
+
+    pub(super) fn in_seat(
+        &mut self,
+        index: usize,
+        occurrence: super::seat::Occurrence<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let generation = self.seats[index].runs();
+        let mut turn = Self::turn_of((self.now, self.nap), &self.policies, generation, effects);
+        self.seats[index].step(occurrence, &mut turn);
+    }
+
+    pub(super) fn in_newcomer(&mut self, input: Input, effects: &mut Vec<Effect>) {
+        if let Some(member) = &mut self.newcomer {
+            let mut turn = Self::turn_of((self.now, self.nap), &self.policies, member.generation, effects);
+            member.step(input, &mut turn);
+        }
+    }
+
+    pub(super) fn in_leaving(&mut self, index: usize, input: Input, effects: &mut Vec<Effect>) {
+        let member = &mut self.leaving[index];
+        let mut turn = Self::turn_of((self.now, self.nap), &self.policies, member.generation, effects);
+        member.step(input, &mut turn);
+    }
+
+    /// A new life for a slot: its epoch was never used before.
+    pub(super) fn start_life(
+        &mut self,
+        slot: Slot,
+        generation: Generation,
+        effects: &mut Vec<Effect>,
+    ) -> Member {
+        let epoch = self.epochs[slot.index()].next();
+        self.epochs[slot.index()] = epoch;
+        let life = Life {
+            incarnation: self.incarnation,
+            slot,
+            epoch,
+        };
+        let mut turn = Self::turn_of((self.now, self.nap), &self.policies, generation, effects);
+        Member::start(life, generation, &mut turn)
+    }
+
+    /// Every worker there is, wherever it is.
+    pub(super) fn members(&self) -> impl Iterator<Item = &Member> {
+        self.seats
+            .iter()
+            .filter_map(Seat::member)
+            .chain(&self.newcomer)
+            .chain(&self.leaving)
+    }
+
+    pub(super) fn slots_ever(&self) -> u16 {
+        u16::try_from(self.epochs.len()).unwrap_or(u16::MAX)
+    }
+
+    /// Shows the rollout one fact and does what it orders.
+    pub(super) fn show(&mut self, fact: Fact, effects: &mut Vec<Effect>) -> bool {
+        let random = self.random.draw();
+        let rollout = std::mem::replace(&mut self.rollout, Rollout::Idle);
+        let generation = rollout.job().map_or(self.current, |job| job.target);
+        let hand = super::rollout::Hand {
+            now: self.now,
+            policy: self.policy_of(generation),
+            random,
+        };
+        let (rollout, order) = rollout.step(fact, hand);
+        self.rollout = rollout;
+        let ordered = order.is_some();
+        if let Some(order) = order {
+            self.perform(order, effects);
+        }
+        ordered
+    }
+}
+
+pub(super) fn announce(announcement: Announcement, effects: &mut Vec<Effect>) {
+    effects.push(Effect::Announce(announcement));
+}

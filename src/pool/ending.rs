@@ -1,0 +1,83 @@
+//! How a pool ends: asked to, in grace or at once, or because nothing it starts ever becomes ready.
+
+use super::brain::{Mode, Pool, announce};
+use super::effect::{Announcement, Effect, KillReason, Outcome, SystemdState};
+use super::event::StopMode;
+use super::member::Input;
+use super::rollout::{Fact, Rollout};
+
+/// So many lives of each slot in a row have to leave by themselves before they were ready, and nobody ever was, to give up.
+const HOPELESS: u32 = 3;
+
+impl Pool {
+    /// SIGTERM, SIGINT, SIGQUIT. Whatever comes second, comes in haste.
+    pub(super) fn stop(&mut self, mode: StopMode, effects: &mut Vec<Effect>) {
+        match (self.mode, mode) {
+            (Mode::Running, StopMode::Graceful) => self.begin_stop(&Input::Retired, effects),
+            (Mode::Running, StopMode::AtOnce) => {
+                self.begin_stop(&Input::Killed(KillReason::StopAtOnce), effects);
+                self.kill_leaving(effects);
+            }
+            (Mode::Stopping { .. }, StopMode::Graceful | StopMode::AtOnce) => self.kill_leaving(effects),
+            (Mode::GivingUp | Mode::Over, StopMode::Graceful | StopMode::AtOnce) => {}
+        }
+    }
+
+    fn begin_stop(&mut self, how: &Input, effects: &mut Vec<Effect>) {
+        let workers = u16::try_from(self.members().count()).unwrap_or(u16::MAX);
+        self.mode = Mode::Stopping { cut: false };
+        self.reload_queued = false;
+        announce(Announcement::Stopping { workers }, effects);
+        effects.push(Effect::Tell(SystemdState::Stopping));
+        self.dismiss_all(how, effects);
+        self.show(Fact::Stopped, effects);
+    }
+
+    fn dismiss_all(&mut self, how: &Input, effects: &mut Vec<Effect>) {
+        let mut members: Vec<_> = (0..self.seats.len())
+            .filter_map(|index| self.clear(index, effects))
+            .collect();
+        members.extend(self.newcomer.take());
+        for member in members {
+            self.leave(member, how.clone(), effects);
+        }
+    }
+
+    fn kill_leaving(&mut self, effects: &mut Vec<Effect>) {
+        for index in 0..self.leaving.len() {
+            if self.leaving[index].can_be_killed() {
+                self.in_leaving(index, Input::Killed(KillReason::StopAtOnce), effects);
+            }
+        }
+    }
+
+    /// A first generation that never once became ready and leaves by itself each time will not come up by being tried for
+    /// ever; nginx and gunicorn give up too, and whoever started us has to be told.
+    pub(super) fn consider_giving_up(&mut self, effects: &mut Vec<Effect>) {
+        let hopeless = self.mode == Mode::Running
+            && self.rollout == Rollout::Idle
+            && !self.milestones.ever_ready
+            && self
+                .seats
+                .iter()
+                .all(|seat| seat.record.boot_failures >= HOPELESS);
+        if hopeless {
+            self.mode = Mode::GivingUp;
+            self.dismiss_all(&Input::Killed(KillReason::NeverReady), effects);
+        }
+    }
+
+    /// The last is gone.
+    pub(super) fn consider_exit(&mut self, effects: &mut Vec<Effect>) {
+        let outcome = match self.mode {
+            Mode::Running | Mode::Over => return,
+            Mode::Stopping { cut: false } => Outcome::Stopped,
+            Mode::Stopping { cut: true } => Outcome::Cut,
+            Mode::GivingUp => Outcome::NeverReady,
+        };
+        if self.members().next().is_none() {
+            self.mode = Mode::Over;
+            effects.push(Effect::Exit(outcome));
+        }
+    }
+}

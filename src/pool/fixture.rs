@@ -1,0 +1,40 @@
+//! What the pool's in-file tests share: a policy with round numbers, instants in milliseconds.
+
+use std::time::Duration;
+
+use super::effect::Policy;
+use crate::base::backoff::Backoff;
+use crate::base::ids::{Epoch, Incarnation, Life, Slot};
+use crate::base::time::Monotonic;
+
+pub(super) fn at(ms: u64) -> Monotonic {
+    Monotonic(ms * 1_000_000)
+}
+
+pub(super) fn life(slot: u16, epoch: u32) -> Life {
+    Life {
+        incarnation: Incarnation(1),
+        slot: Slot(slot),
+        epoch: Epoch(epoch),
+    }
+}
+
+pub(super) fn policy() -> Policy {
+    Policy {
+        workers: 2,
+        heartbeat_interval: Duration::from_millis(250),
+        heartbeat_timeout: Duration::from_secs(5),
+        lock_hold_timeout: Duration::from_millis(400),
+        ready_timeout: Duration::from_secs(10),
+        drain_timeout: Duration::from_secs(30),
+        bake_time: Duration::from_secs(1),
+        early_death: Duration::from_secs(1),
+        backoff: Backoff {
+            first: Duration::from_millis(100),
+            longest: Duration::from_secs(5),
+        },
+        restart_limit: 5,
+        restart_window: Duration::from_secs(60),
+        max_draining: 4,
+    }
+}

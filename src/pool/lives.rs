@@ -1,0 +1,205 @@
+//! How lives end and slots are filled again: crashes, those who leave, the crowd of those who drain.
+
+use super::brain::{Mode, Pool, announce};
+use super::effect::{Announcement, Effect, KillReason};
+use super::event::Exit;
+use super::member::{Input, Member, Phase};
+use super::record::{End, Sentence};
+use super::seat::Occurrence;
+
+impl Pool {
+    /// The worker of a slot ended unasked.
+    pub(super) fn emptied(&mut self, index: usize, end: End, effects: &mut Vec<Effect>) {
+        let Some(sentence) = self.judge(index, &end) else {
+            return;
+        };
+        let failures = self.seats[index].record.failures;
+        if let Some(life) = self.seats[index].member().map(|member| member.life) {
+            match end {
+                End::Exited(exit) => {
+                    announce(
+                        Announcement::Crashed {
+                            life,
+                            exit,
+                            restart_in: sentence.wait,
+                            failures,
+                        },
+                        effects,
+                    );
+                }
+                End::SpawnFailed(reason) => {
+                    announce(
+                        Announcement::SpawnFailed {
+                            life,
+                            reason,
+                            restart_in: sentence.wait,
+                        },
+                        effects,
+                    );
+                }
+                End::LeftByItself => {}
+            }
+        }
+        self.tell_breaker(index, sentence, effects);
+        self.in_seat(index, Occurrence::Emptied(sentence), effects);
+    }
+
+    fn judge(&mut self, index: usize, end: &End) -> Option<Sentence> {
+        let random = self.random.draw();
+        let generation = self.seats[index].generation;
+        let policy = self
+            .policies
+            .get(&generation)
+            .expect("what a slot is filled with next is loaded");
+        self.seats[index].judge(end, policy, self.now, random)
+    }
+
+    fn tell_breaker(&self, index: usize, sentence: Sentence, effects: &mut Vec<Effect>) {
+        if let Some(deaths) = sentence.opened {
+            announce(
+                Announcement::BreakerOpened {
+                    slot: self.seats[index].slot,
+                    deaths,
+                },
+                effects,
+            );
+        }
+    }
+
+    /// One of those who leave is gone.
+    pub(super) fn gone(&mut self, index: usize, end: &End, effects: &mut Vec<Effect>) {
+        let member = self.leaving.remove(index);
+        let exit = match end {
+            End::Exited(exit) => *exit,
+            End::SpawnFailed(_) | End::LeftByItself => return,
+        };
+        if let Some(since) = member.draining_since() {
+            let after = self.now.since(since);
+            announce(
+                Announcement::Drained {
+                    life: member.life,
+                    after,
+                    exit,
+                },
+                effects,
+            );
+        }
+        self.note_cut(&member);
+    }
+
+    fn note_cut(&mut self, member: &Member) {
+        let was_cut = matches!(
+            member.phase,
+            Phase::Killed {
+                draining_since: Some(_),
+                ..
+            }
+        );
+        match &mut self.mode {
+            Mode::Stopping { cut } => *cut |= was_cut,
+            Mode::Running | Mode::GivingUp | Mode::Over => {}
+        }
+    }
+
+    /// A worker leaves its place and drains.
+    pub(super) fn retire(&mut self, member: Member, effects: &mut Vec<Effect>) {
+        self.leave(member, Input::Retired, effects);
+    }
+
+    /// A worker leaves its place one way or the other.
+    pub(super) fn leave(&mut self, member: Member, how: Input, effects: &mut Vec<Effect>) {
+        self.leaving.push(member);
+        self.in_leaving(self.leaving.len() - 1, how, effects);
+    }
+
+    /// Takes the worker out of a slot, if there is one.
+    pub(super) fn clear(&mut self, index: usize, effects: &mut Vec<Effect>) -> Option<Member> {
+        let mut out = None;
+        self.in_seat(index, Occurrence::Cleared(&mut out), effects);
+        out
+    }
+
+    /// Workers that said STOPPING without having been asked drain on, but not in a slot: it is filled by somebody else.
+    pub(super) fn release_leavers(&mut self, effects: &mut Vec<Effect>) {
+        for index in 0..self.seats.len() {
+            if !self.seats[index].member().is_some_and(Member::is_leaving) {
+                continue;
+            }
+            let sentence = self.judge(index, &End::LeftByItself);
+            let member = self.clear(index, effects);
+            self.leaving.extend(member);
+            if let Some(sentence) = sentence {
+                self.tell_breaker(index, sentence, effects);
+                self.seats[index].left(sentence, self.now);
+            }
+        }
+    }
+
+    /// Fills whatever is due, lowest slot first.
+    pub(super) fn fill(&mut self, effects: &mut Vec<Effect>) {
+        if self.mode != Mode::Running {
+            return;
+        }
+        for index in 0..self.seats.len() {
+            if self.seats[index].is_due(self.now) {
+                let (slot, generation) = (self.seats[index].slot, self.seats[index].generation);
+                let member = self.start_life(slot, generation, effects);
+                self.in_seat(index, Occurrence::Taken(member), effects);
+            }
+        }
+    }
+
+    pub(super) fn draining(&self) -> usize {
+        self.leaving
+            .iter()
+            .filter(|member| matches!(member.phase, Phase::Draining { .. }))
+            .count()
+    }
+
+    /// Too many drain: the one that has drained longest is cut. Not while stopping, when everyone drains and nobody follows.
+    pub(super) fn thin_crowd(&mut self, effects: &mut Vec<Effect>) {
+        if self.mode != Mode::Running {
+            return;
+        }
+        while self.draining() > usize::from(self.policy().max_draining) {
+            let draining = self
+                .leaving
+                .iter()
+                .enumerate()
+                .filter_map(|(index, member)| match member.phase {
+                    Phase::Draining { since, .. } => Some((since, index)),
+                    Phase::Starting { .. }
+                    | Phase::Serving { .. }
+                    | Phase::Late { .. }
+                    | Phase::Killed { .. } => None,
+                });
+            let Some((_, index)) = draining.min() else { return };
+            self.in_leaving(index, Input::Killed(KillReason::DrainCrowd), effects);
+        }
+    }
+}
+
+/// How a worker ended, for people.
+pub(super) fn words(member: &Member, end: &End) -> String {
+    let how = match end {
+        End::Exited(Exit::Code(code)) => format!("exited with code {code}"),
+        End::Exited(Exit::Signal(signal)) => format!("was ended by signal {signal}"),
+        End::SpawnFailed(reason) => return format!("worker {} could not be started: {reason}", member.life),
+        End::LeftByItself => "went by itself".to_owned(),
+    };
+    let life = member.life;
+    match (&member.phase, member.ready_at) {
+        (
+            Phase::Killed {
+                reason: KillReason::NeverReady,
+                ..
+            },
+            _,
+        ) => {
+            format!("worker {life} was not ready in time and was killed")
+        }
+        (Phase::Killed { .. }, _) => format!("worker {life} hung and was killed"),
+        (_, None) => format!("worker {life} {how} before it was ready"),
+        (_, Some(_)) => format!("worker {life} {how} while it was watched"),
+    }
+}

@@ -1,0 +1,409 @@
+//! One worker as the pool knows it, from its fork to its end: one phase at a time, one function per phase that answers every
+//! input. Who owns it (a slot, a rollout, the list of those who leave) and what follows from its death is not known here.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::effect::{Announcement, Effect, KillReason, Policy, Signal};
+use super::event::{Activity, Notice};
+use super::watch::{Nap, Sight, Watch};
+use crate::base::ids::{Generation, Life};
+use crate::base::time::Monotonic;
+
+/// What a worker is doing, as far as it said or showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Phase {
+    /// Forked, not ready. Nobody judges its beats: booting has a deadline of its own.
+    Starting { deadline: Monotonic },
+    /// Ready and beating.
+    Serving { watch: Watch },
+    /// Ready once, and its beat is late: it gets no new connections.
+    Late { watch: Watch, since: Monotonic },
+    /// Asked to go, or going by itself. One that never was ready has no beats to watch.
+    Draining {
+        since: Monotonic,
+        deadline: Monotonic,
+        watch: Option<Watch>,
+    },
+    /// SIGKILL is on its way.
+    Killed {
+        reason: KillReason,
+        draining_since: Option<Monotonic>,
+    },
+}
+
+/// What can happen to a worker while it lives.
+#[derive(Clone, Debug)]
+pub(super) enum Input {
+    Spawned(i32),
+    Notified(Notice),
+    Observed(Sight),
+    Examined(Activity),
+    /// Time passed.
+    Ticked,
+    /// The master overslept.
+    Excused(Duration),
+    /// It shall finish what it has and go.
+    Retired,
+    /// It shall be gone.
+    Killed(KillReason),
+}
+
+/// What a phase may use beside itself.
+pub(super) struct Turn<'a> {
+    pub(super) now: Monotonic,
+    pub(super) nap: Nap,
+    pub(super) policy: &'a Policy,
+    pub(super) effects: &'a mut Vec<Effect>,
+}
+
+impl Turn<'_> {
+    pub(super) fn announce(&mut self, announcement: Announcement) {
+        self.effects.push(Effect::Announce(announcement));
+    }
+}
+
+/// One worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Member {
+    pub(super) life: Life,
+    pub(super) generation: Generation,
+    pub(super) pid: Option<i32>,
+    pub(super) started: Monotonic,
+    pub(super) ready_at: Option<Monotonic>,
+    pub(super) connections: u32,
+    pub(super) status: Option<String>,
+    pub(super) phase: Phase,
+}
+
+impl Member {
+    /// One that is about to be forked.
+    pub(super) fn start(life: Life, generation: Generation, turn: &mut Turn<'_>) -> Member {
+        turn.effects.push(Effect::Spawn { life, generation });
+        Member {
+            life,
+            generation,
+            pid: None,
+            started: turn.now,
+            ready_at: None,
+            connections: 0,
+            status: None,
+            phase: Phase::Starting {
+                deadline: turn.now + turn.policy.ready_timeout,
+            },
+        }
+    }
+
+    /// Ready and beating.
+    pub(super) fn is_serving(&self) -> bool {
+        matches!(self.phase, Phase::Serving { .. })
+    }
+
+    /// On its way out by its own or somebody's wish, dead or alive.
+    pub(super) fn is_leaving(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Draining { .. }
+                | Phase::Killed {
+                    draining_since: Some(_),
+                    ..
+                }
+        )
+    }
+
+    /// Not on its way to the grave already.
+    pub(super) fn can_be_killed(&self) -> bool {
+        !matches!(self.phase, Phase::Killed { .. })
+    }
+
+    /// When it began to drain, if it did.
+    pub(super) fn draining_since(&self) -> Option<Monotonic> {
+        match self.phase {
+            Phase::Draining { since, .. } => Some(since),
+            Phase::Killed { draining_since, .. } => draining_since,
+            Phase::Starting { .. } | Phase::Serving { .. } | Phase::Late { .. } => None,
+        }
+    }
+
+    /// The instant at which time alone will change something, looks at its beats aside.
+    pub(super) fn deadline(&self, policy: &Policy) -> Option<Monotonic> {
+        match &self.phase {
+            Phase::Starting { deadline } => Some(*deadline),
+            Phase::Serving { .. } | Phase::Killed { .. } => None,
+            Phase::Late { watch, .. } => watch.lock_deadline(policy),
+            Phase::Draining { deadline, .. } => Some(*deadline),
+        }
+    }
+
+    /// Whether its beats are looked at.
+    pub(super) fn is_watched(&self) -> bool {
+        match self.phase {
+            Phase::Serving { .. } | Phase::Late { .. } => true,
+            Phase::Draining { watch, .. } => watch.is_some(),
+            Phase::Starting { .. } | Phase::Killed { .. } => false,
+        }
+    }
+
+    /// One thing happened to it.
+    pub(super) fn step(&mut self, input: Input, turn: &mut Turn<'_>) {
+        let input = match self.remember(input) {
+            Some(input) => input,
+            None => return,
+        };
+        self.phase = match self.phase {
+            Phase::Starting { deadline } => self.starting(deadline, input, turn),
+            Phase::Serving { watch } => self.serving(watch, input, turn),
+            Phase::Late { watch, since } => self.late(watch, since, input, turn),
+            Phase::Draining {
+                since,
+                deadline,
+                watch,
+            } => self.draining(since, deadline, watch, input, turn),
+            Phase::Killed {
+                reason,
+                draining_since,
+            } => Self::killed(reason, draining_since, &input),
+        };
+    }
+
+    /// Facts that are kept whatever the phase is; the rest is handed on.
+    fn remember(&mut self, input: Input) -> Option<Input> {
+        match input {
+            Input::Notified(Notice::Status(text)) => self.status = Some(text),
+            Input::Observed(sight) => {
+                self.connections = sight.connections;
+                return Some(input);
+            }
+            Input::Spawned(_)
+            | Input::Notified(Notice::Ready | Notice::Stopping)
+            | Input::Examined(_)
+            | Input::Ticked
+            | Input::Excused(_)
+            | Input::Retired
+            | Input::Killed(_) => return Some(input),
+        }
+        None
+    }
+
+    fn starting(&mut self, deadline: Monotonic, input: Input, turn: &mut Turn<'_>) -> Phase {
+        match input {
+            Input::Spawned(pid) => {
+                self.spawned(pid, turn);
+                Phase::Starting { deadline }
+            }
+            Input::Notified(Notice::Ready) => self.ready(turn),
+            Input::Notified(Notice::Stopping) => self.drain_unasked(None, turn),
+            Input::Ticked if deadline <= turn.now => self.kill(KillReason::NeverReady, turn),
+            Input::Excused(by) => Phase::Starting {
+                deadline: deadline + by,
+            },
+            Input::Retired => self.drain(None, turn),
+            Input::Killed(reason) => self.kill(reason, turn),
+            Input::Ticked | Input::Notified(Notice::Status(_)) | Input::Observed(_) | Input::Examined(_) => {
+                Phase::Starting { deadline }
+            }
+        }
+    }
+
+    fn serving(&mut self, mut watch: Watch, input: Input, turn: &mut Turn<'_>) -> Phase {
+        match input {
+            Input::Observed(sight) => {
+                watch.see(sight, turn.now, turn.nap);
+                if watch.is_late(turn.now, turn.policy) {
+                    self.quarantine(watch, turn)
+                } else {
+                    Phase::Serving { watch }
+                }
+            }
+            Input::Excused(by) => {
+                watch.excuse(by);
+                Phase::Serving { watch }
+            }
+            Input::Notified(Notice::Stopping) => self.drain_unasked(Some(watch), turn),
+            Input::Retired => self.drain(Some(watch), turn),
+            Input::Killed(reason) => self.kill(reason, turn),
+            // An answer to a question from before its beat came, a second READY, a second Spawned.
+            Input::Examined(_)
+            | Input::Spawned(_)
+            | Input::Ticked
+            | Input::Notified(Notice::Ready | Notice::Status(_)) => Phase::Serving { watch },
+        }
+    }
+
+    fn late(&mut self, mut watch: Watch, since: Monotonic, input: Input, turn: &mut Turn<'_>) -> Phase {
+        match input {
+            Input::Observed(sight) => {
+                watch.see(sight, turn.now, turn.nap);
+                if watch.is_late(turn.now, turn.policy) {
+                    turn.effects.push(Effect::Examine { life: self.life });
+                    Phase::Late { watch, since }
+                } else {
+                    turn.announce(Announcement::Returned {
+                        life: self.life,
+                        after: turn.now.since(since),
+                    });
+                    Phase::Serving { watch }
+                }
+            }
+            Input::Examined(activity) => {
+                watch.examine(activity, turn.now);
+                match watch.doom(turn.now, turn.policy) {
+                    Some(reason) => self.kill(reason, turn),
+                    None => Phase::Late { watch, since },
+                }
+            }
+            Input::Excused(by) => {
+                watch.excuse(by);
+                Phase::Late { watch, since }
+            }
+            Input::Notified(Notice::Stopping) => self.drain_unasked(Some(watch), turn),
+            Input::Retired => self.drain(Some(watch), turn),
+            Input::Killed(reason) => self.kill(reason, turn),
+            Input::Spawned(_) | Input::Ticked | Input::Notified(Notice::Ready | Notice::Status(_)) => {
+                Phase::Late { watch, since }
+            }
+        }
+    }
+
+    /// One that drains may still hold a lock or hang; it is examined like the others, or it would block them for the whole
+    /// `drain_timeout`.
+    fn draining(
+        &mut self,
+        since: Monotonic,
+        deadline: Monotonic,
+        mut watch: Option<Watch>,
+        input: Input,
+        turn: &mut Turn<'_>,
+    ) -> Phase {
+        match input {
+            Input::Observed(sight) => {
+                if let Some(watch) = &mut watch {
+                    watch.see(sight, turn.now, turn.nap);
+                    if watch.is_late(turn.now, turn.policy) {
+                        turn.effects.push(Effect::Examine { life: self.life });
+                    }
+                }
+            }
+            Input::Examined(activity) => {
+                if let Some(reason) = watch.as_mut().and_then(|watch| doomed(watch, activity, turn)) {
+                    return self.kill(reason, turn);
+                }
+            }
+            Input::Ticked if deadline <= turn.now => return self.kill(KillReason::DrainTimeout, turn),
+            Input::Excused(by) => {
+                if let Some(watch) = &mut watch {
+                    watch.excuse(by);
+                }
+                return Phase::Draining {
+                    since,
+                    deadline: deadline + by,
+                    watch,
+                };
+            }
+            Input::Killed(reason) => return self.kill(reason, turn),
+            Input::Spawned(pid) => self.spawned(pid, turn),
+            Input::Ticked | Input::Notified(_) | Input::Retired => {}
+        }
+        Phase::Draining {
+            since,
+            deadline,
+            watch,
+        }
+    }
+
+    /// Nothing helps any more; only its death comes.
+    fn killed(reason: KillReason, draining_since: Option<Monotonic>, input: &Input) -> Phase {
+        match input {
+            Input::Spawned(_)
+            | Input::Notified(_)
+            | Input::Observed(_)
+            | Input::Examined(_)
+            | Input::Ticked
+            | Input::Excused(_)
+            | Input::Retired
+            | Input::Killed(_) => Phase::Killed {
+                reason,
+                draining_since,
+            },
+        }
+    }
+
+    fn spawned(&mut self, pid: i32, turn: &mut Turn<'_>) {
+        self.pid = Some(pid);
+        turn.announce(Announcement::Starting {
+            life: self.life,
+            generation: self.generation,
+            pid,
+        });
+    }
+
+    fn ready(&mut self, turn: &mut Turn<'_>) -> Phase {
+        self.ready_at = Some(turn.now);
+        turn.announce(Announcement::Ready {
+            life: self.life,
+            after: turn.now.since(self.started),
+        });
+        Phase::Serving {
+            watch: Watch::begin(turn.now),
+        }
+    }
+
+    fn quarantine(&mut self, watch: Watch, turn: &mut Turn<'_>) -> Phase {
+        turn.announce(Announcement::Quarantined {
+            life: self.life,
+            late: watch.age(turn.now),
+        });
+        turn.effects.push(Effect::Examine { life: self.life });
+        Phase::Late {
+            watch,
+            since: turn.now,
+        }
+    }
+
+    fn drain(&mut self, watch: Option<Watch>, turn: &mut Turn<'_>) -> Phase {
+        turn.effects.push(Effect::Signal {
+            life: self.life,
+            signal: Signal::Terminate,
+        });
+        self.drain_unasked(watch, turn)
+    }
+
+    fn drain_unasked(&mut self, watch: Option<Watch>, turn: &mut Turn<'_>) -> Phase {
+        turn.announce(Announcement::Draining { life: self.life });
+        Phase::Draining {
+            since: turn.now,
+            deadline: turn.now + turn.policy.drain_timeout,
+            watch,
+        }
+    }
+
+    fn kill(&mut self, reason: KillReason, turn: &mut Turn<'_>) -> Phase {
+        turn.announce(Announcement::Killed {
+            life: self.life,
+            reason,
+            beat_age: self.beat_age(turn.now),
+        });
+        turn.effects.push(Effect::Signal {
+            life: self.life,
+            signal: Signal::Kill,
+        });
+        Phase::Killed {
+            reason,
+            draining_since: self.draining_since(),
+        }
+    }
+
+    fn beat_age(&self, now: Monotonic) -> Duration {
+        match &self.phase {
+            Phase::Serving { watch } | Phase::Late { watch, .. } => watch.age(now),
+            Phase::Draining { watch, .. } => watch.map_or(Duration::ZERO, |watch| watch.age(now)),
+            Phase::Starting { .. } | Phase::Killed { .. } => Duration::ZERO,
+        }
+    }
+}
+
+fn doomed(watch: &mut Watch, activity: Activity, turn: &Turn<'_>) -> Option<KillReason> {
+    watch.examine(activity, turn.now);
+    watch.doom(turn.now, turn.policy)
+}

@@ -1,0 +1,112 @@
+//! Time as the pool feels it: when something is due, what a passed deadline does, and what the master's own sleep excuses.
+
+use super::brain::{Mode, Pool, announce};
+use super::effect::{Announcement, Effect};
+use super::member::Input;
+use super::seat::Occurrence;
+use super::watch::{Nap, look_behind};
+use crate::base::time::{Grid, Monotonic};
+use std::time::Duration;
+
+impl Pool {
+    /// The next instant at which time alone changes something. Whatever was due by the last event has been dealt with then (or
+    /// waits for something else), so that nothing in the past is ever due.
+    pub(super) fn due(&self) -> Option<Monotonic> {
+        if self.mode == Mode::Over {
+            return None;
+        }
+        let members = self
+            .members()
+            .filter_map(|member| member.deadline(self.policy_of(member.generation)));
+        let refills = self
+            .seats
+            .iter()
+            .filter_map(|seat| seat.filled_at())
+            .filter(|_| self.mode == Mode::Running);
+        let breakers = self.seats.iter().filter_map(|seat| {
+            seat.record
+                .closes_at(seat.member()?, self.policy_of(seat.generation))
+        });
+        let look = self
+            .members()
+            .any(|member| member.is_watched())
+            .then_some(self.next_look);
+        members
+            .chain(refills)
+            .chain(breakers)
+            .chain(self.rollout.deadline())
+            .chain(look)
+            .filter(|&due| due > self.now)
+            .min()
+    }
+
+    /// Takes the new time. Waking long after what was due means that the master (or the whole machine) got no CPU or was
+    /// stopped: that time is not held against any worker.
+    pub(super) fn wake(&mut self, now: Monotonic, effects: &mut Vec<Effect>) {
+        let due = self.due();
+        let now = now.max(self.now);
+        self.now = now;
+        if let Some(from) = due.filter(|&due| now.since(due) > look_behind(self.beat_interval())) {
+            self.nap = Nap { from, to: now };
+            self.excuse(effects);
+        }
+        let behind = look_behind(self.beat_interval());
+        if self.next_look <= now {
+            let point = Grid::new(self.beat_interval()).after(Monotonic(now.0.saturating_sub(nanos(behind))));
+            self.next_look = point + behind;
+        }
+    }
+
+    /// The finest grid any loaded generation beats on.
+    fn beat_interval(&self) -> Duration {
+        self.policies
+            .values()
+            .map(|policy| policy.heartbeat_interval)
+            .min()
+            .unwrap_or_default()
+    }
+
+    fn excuse(&mut self, effects: &mut Vec<Effect>) {
+        let by = self.nap.length();
+        if by > self.beat_interval() {
+            announce(Announcement::Overslept { by, at: self.now }, effects);
+        }
+        self.rollout.excuse(by);
+        self.everyone(&Input::Excused(by), effects);
+    }
+
+    /// Whatever is due by now.
+    pub(super) fn pass_time(&mut self, effects: &mut Vec<Effect>) {
+        self.everyone(&Input::Ticked, effects);
+        for index in 0..self.seats.len() {
+            self.close_breaker(index, effects);
+        }
+    }
+
+    fn close_breaker(&mut self, index: usize, effects: &mut Vec<Effect>) {
+        let seat = &self.seats[index];
+        let policy = self.policy_of(seat.generation);
+        let held_out = seat
+            .member()
+            .and_then(|member| seat.record.closes_at(member, policy));
+        if held_out.is_some_and(|at| at <= self.now) {
+            let seat = &mut self.seats[index];
+            seat.record.close();
+            announce(Announcement::BreakerClosed { slot: seat.slot }, effects);
+        }
+    }
+
+    fn everyone(&mut self, input: &Input, effects: &mut Vec<Effect>) {
+        for index in 0..self.seats.len() {
+            self.in_seat(index, Occurrence::Told(input.clone()), effects);
+        }
+        self.in_newcomer(input.clone(), effects);
+        for index in 0..self.leaving.len() {
+            self.in_leaving(index, input.clone(), effects);
+        }
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,273 @@
+//! A slot's memory of how its lives ended, and the restart policy that follows from it.
+//!
+//! - A life that served for `early_death` or longer is replaced at once, whatever ended it.
+//! - The first early death in a row is forgiven when that worker had been ready (`kill -9` right after READY costs a boot and
+//!   no wait, as under nginx); from the second on the gap between two starts doubles, and a life that outlasts its gap does not
+//!   lengthen the next one. A life that never was ready waits from its death, since its boot is what has to be spared.
+//! - More early deaths than `restart_limit` per `restart_window` open the breaker: only slow tries (`backoff.longest`) until a
+//!   life serves for `early_death`.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::effect::Policy;
+use super::event::Exit;
+use super::member::Member;
+use crate::base::budget::Budget;
+use crate::base::time::Monotonic;
+
+/// How a life ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Exited(Exit),
+    SpawnFailed(String),
+    /// It drains without having been asked; how it exits is not known yet.
+    LeftByItself,
+}
+
+/// What follows for the slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sentence {
+    /// How long it stays empty.
+    pub(super) wait: Duration,
+    /// Set when this death opened the breaker: how many there were within the window.
+    pub(super) opened: Option<u32>,
+}
+
+/// One slot's past.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Record {
+    /// Early deaths in a row.
+    pub(super) failures: u32,
+    /// Of those, how many in a row left by themselves before they were ready, or could not be spawned.
+    pub(super) boot_failures: u32,
+    /// Lives that ended unasked since the master started.
+    pub(super) restarts: u32,
+    /// How the last of them ended, where it is known.
+    pub(super) last_exit: Option<Exit>,
+    /// Whether only slow tries are made.
+    pub(super) breaker_open: bool,
+    gap: Duration,
+    budget: Budget,
+}
+
+impl Record {
+    pub(super) fn blank(policy: &Policy) -> Record {
+        Record {
+            failures: 0,
+            boot_failures: 0,
+            restarts: 0,
+            last_exit: None,
+            breaker_open: false,
+            gap: Duration::ZERO,
+            budget: Budget::new(policy.restart_limit, policy.restart_window),
+        }
+    }
+
+    /// The slot runs another generation now: what its predecessors did is not held against it.
+    pub(super) fn forgive(&mut self, policy: &Policy) {
+        let (restarts, last_exit) = (self.restarts, self.last_exit);
+        *self = Record {
+            restarts,
+            last_exit,
+            ..Record::blank(policy)
+        };
+    }
+
+    /// A life of this slot ended unasked.
+    pub(super) fn ended(
+        &mut self,
+        who: &Member,
+        end: &End,
+        policy: &Policy,
+        now: Monotonic,
+        random: u64,
+    ) -> Sentence {
+        self.note(who, end);
+        if who
+            .ready_at
+            .is_some_and(|ready| now.since(ready) >= policy.early_death)
+        {
+            self.close();
+            self.gap = Duration::ZERO;
+            return Sentence {
+                wait: Duration::ZERO,
+                opened: None,
+            };
+        }
+        self.early(who, policy, now, random)
+    }
+
+    fn note(&mut self, who: &Member, end: &End) {
+        self.restarts = self.restarts.saturating_add(1);
+        let (exit, boot_failed) = match end {
+            End::Exited(exit @ Exit::Code(_)) => (Some(*exit), who.ready_at.is_none()),
+            End::Exited(exit @ Exit::Signal(_)) => (Some(*exit), false),
+            End::SpawnFailed(_) => (self.last_exit, true),
+            End::LeftByItself => (self.last_exit, false),
+        };
+        self.last_exit = exit;
+        self.boot_failures = if boot_failed {
+            self.boot_failures.saturating_add(1)
+        } else {
+            0
+        };
+    }
+
+    fn early(&mut self, who: &Member, policy: &Policy, now: Monotonic, random: u64) -> Sentence {
+        let was_ready = who.ready_at.is_some();
+        let lived = now.since(who.started);
+        let outlasted = was_ready && self.failures > 0 && lived >= self.gap;
+        if !outlasted {
+            self.failures = self.failures.saturating_add(1);
+        }
+        self.gap = policy.backoff.wait(self.failures, random);
+        let opened = self.spend(now);
+        let wait = match (self.breaker_open, was_ready) {
+            (true, _) => policy.backoff.wait(u32::MAX, random),
+            (false, true) if self.failures == 1 => Duration::ZERO,
+            (false, true) => self.gap.saturating_sub(lived),
+            (false, false) => self.gap,
+        };
+        Sentence { wait, opened }
+    }
+
+    fn spend(&mut self, now: Monotonic) -> Option<u32> {
+        if self.budget.spend(now) || self.breaker_open {
+            return None;
+        }
+        self.breaker_open = true;
+        Some(self.budget.spent(now))
+    }
+
+    /// When the breaker closes, if nothing happens until then.
+    pub(super) fn closes_at(&self, who: &Member, policy: &Policy) -> Option<Monotonic> {
+        let ready = who.ready_at.filter(|_| self.breaker_open && who.is_serving())?;
+        Some(ready + policy.early_death)
+    }
+
+    /// The life in the slot held out.
+    pub(super) fn close(&mut self) {
+        self.breaker_open = false;
+        self.failures = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::Generation;
+    use crate::pool::fixture::{at, life, policy};
+    use crate::pool::member::{Phase, Turn};
+    use crate::pool::watch::Nap;
+
+    /// A member that started at `started` and was ready at `ready`.
+    fn member(started: u64, ready: Option<u64>) -> Member {
+        let policy = policy();
+        let mut turn = Turn {
+            now: at(started),
+            nap: Nap::default(),
+            policy: &policy,
+            effects: &mut Vec::new(),
+        };
+        let mut member = Member::start(life(0, 1), Generation(1), &mut turn);
+        member.ready_at = ready.map(at);
+        assert!(matches!(member.phase, Phase::Starting { .. }));
+        member
+    }
+
+    fn crash(record: &mut Record, started: u64, ready: Option<u64>, died: u64) -> Sentence {
+        record.ended(
+            &member(started, ready),
+            &End::Exited(Exit::Signal(9)),
+            &policy(),
+            at(died),
+            u64::MAX / 2,
+        )
+    }
+
+    #[test]
+    fn a_long_life_is_replaced_at_once_and_clears_the_record() {
+        let mut record = Record::blank(&policy());
+        crash(&mut record, 0, None, 10);
+        crash(&mut record, 200, None, 210);
+        assert_eq!(record.failures, 2);
+        assert_eq!(crash(&mut record, 500, Some(510), 1_510).wait, Duration::ZERO);
+        assert_eq!((record.failures, record.restarts), (0, 3));
+    }
+
+    #[test]
+    fn the_first_kill_right_after_ready_is_forgiven_and_a_loop_is_not() {
+        let mut record = Record::blank(&policy());
+        assert_eq!(crash(&mut record, 0, Some(10), 11).wait, Duration::ZERO);
+        let second = crash(&mut record, 11, Some(21), 22).wait;
+        let third = crash(&mut record, 300, Some(310), 311).wait;
+        assert!(second >= Duration::from_millis(89), "{second:?}");
+        assert!(third >= Duration::from_millis(189), "{third:?}");
+    }
+
+    #[test]
+    fn kills_that_are_rarer_than_the_gap_never_wait() {
+        let mut record = Record::blank(&Policy {
+            restart_limit: 1_000,
+            ..policy()
+        });
+        for start in (0..30_000).step_by(300) {
+            assert_eq!(
+                crash(&mut record, start, Some(start + 10), start + 300).wait,
+                Duration::ZERO
+            );
+        }
+    }
+
+    #[test]
+    fn a_worker_that_never_was_ready_always_waits() {
+        let mut record = Record::blank(&policy());
+        assert!(crash(&mut record, 0, None, 5_000).wait >= Duration::from_millis(50));
+    }
+
+    #[test]
+    fn one_early_death_too_many_opens_the_breaker_and_holding_out_closes_it() {
+        let mut record = Record::blank(&policy());
+        for start in 0..5 {
+            assert_eq!(crash(&mut record, start, None, start).opened, None);
+        }
+        let sixth = crash(&mut record, 6, Some(7), 8);
+        assert_eq!(sixth.opened, Some(6));
+        assert!(sixth.wait >= policy().backoff.longest / 2);
+        assert_eq!(
+            crash(&mut record, 9, Some(9), 9).opened,
+            None,
+            "it is open already"
+        );
+        record.close();
+        assert!(!record.breaker_open);
+        assert_eq!(record.failures, 0);
+    }
+
+    #[test]
+    fn only_exits_by_itself_before_ready_are_boot_failures() {
+        let mut record = Record::blank(&policy());
+        let code = End::Exited(Exit::Code(1));
+        record.ended(&member(0, None), &code, &policy(), at(1), 0);
+        record.ended(
+            &member(0, None),
+            &End::SpawnFailed("EAGAIN".into()),
+            &policy(),
+            at(1),
+            0,
+        );
+        assert_eq!((record.boot_failures, record.last_exit), (2, Some(Exit::Code(1))));
+        record.ended(
+            &member(0, None),
+            &End::Exited(Exit::Signal(9)),
+            &policy(),
+            at(1),
+            0,
+        );
+        assert_eq!(record.boot_failures, 0);
+        record.ended(&member(0, Some(0)), &code, &policy(), at(1), 0);
+        assert_eq!(record.boot_failures, 0);
+    }
+}

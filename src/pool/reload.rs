@@ -1,0 +1,244 @@
+//! Reloads: what the rollout is shown and what its orders do to the slots.
+
+use super::brain::{Mode, Pool, announce};
+use super::effect::{Announcement, Effect, KillReason, Policy, SystemdState};
+use super::lives::words;
+use super::member::{Input, Member, Phase};
+use super::record::End;
+use super::rollout::{Beside, Fact, Job, Order, Rollout, TRIES, View};
+use super::seat::{Occurrence, Seat};
+use crate::base::ids::{Generation, Slot};
+
+impl Pool {
+    /// SIGHUP. One that comes while another runs is done afterwards, once.
+    pub(super) fn ask_reload(&mut self, effects: &mut Vec<Effect>) {
+        match (self.mode, &self.rollout) {
+            (Mode::Running, Rollout::Idle) => self.begin_reload(effects),
+            (Mode::Running, _) => {
+                self.reload_queued = true;
+                announce(Announcement::ReloadQueued, effects);
+            }
+            (Mode::Stopping { .. } | Mode::GivingUp | Mode::Over, _) => {
+                announce(
+                    Announcement::ReloadRefused {
+                        reason: "the cluster is stopping".to_owned(),
+                    },
+                    effects,
+                );
+            }
+        }
+    }
+
+    fn begin_reload(&mut self, effects: &mut Vec<Effect>) {
+        self.reload_queued = false;
+        self.newest = self.newest.next();
+        self.rollout = Rollout::Loading(Job {
+            target: self.newest,
+            from: self.current,
+            started: self.now,
+        });
+        announce(
+            Announcement::ReloadStarted {
+                generation: self.newest,
+            },
+            effects,
+        );
+        if self.milestones.told_ready {
+            effects.push(Effect::Tell(SystemdState::Reloading));
+        }
+        effects.push(Effect::Load(self.newest));
+    }
+
+    /// The shell has read the configuration and opened the binary, or not. Nobody waits for it any more: let go of it.
+    pub(super) fn loaded(&mut self, verdict: Result<Policy, String>, effects: &mut Vec<Effect>) {
+        let Rollout::Loading(job) = self.rollout else {
+            if verdict.is_ok() && !self.policies.contains_key(&self.newest) {
+                effects.push(Effect::Unload(self.newest));
+            }
+            return;
+        };
+        let fact = verdict.map(|policy| {
+            self.policies.insert(job.target, policy);
+        });
+        self.show(Fact::Loaded(fact), effects);
+    }
+
+    /// Lets the rollout look until it has nothing more to order; begins the next one that was asked for.
+    pub(super) fn roll(&mut self, effects: &mut Vec<Effect>) {
+        self.release_newcomer(effects);
+        while self.show(Fact::Looked(self.view()), effects) {}
+        if self.rollout == Rollout::Idle && self.reload_queued && self.mode == Mode::Running {
+            self.begin_reload(effects);
+        }
+    }
+
+    fn view(&self) -> View {
+        let goal = self.rollout.goal();
+        let replaced = |seat: &&Seat| Some(seat.generation) == goal;
+        View {
+            beside: match &self.newcomer {
+                None => Beside::Nobody,
+                Some(member) if member.is_serving() => Beside::Serving,
+                Some(_) => Beside::NotServing,
+            },
+            next: goal.and_then(|goal| self.next_to_replace(goal)),
+            settled: self
+                .seats
+                .iter()
+                .filter(replaced)
+                .all(|seat| seat.member().is_some_and(Member::is_serving)),
+            failing: self
+                .seats
+                .iter()
+                .filter(replaced)
+                .any(|seat| seat.record.failures >= TRIES),
+            room: self.draining() < usize::from(self.policy().max_draining.max(1)),
+        }
+    }
+
+    /// Slots that the new configuration removes need no new worker; they keep the old one until then.
+    fn next_to_replace(&self, goal: Generation) -> Option<Slot> {
+        let kept = self.new_size(goal).map_or(usize::MAX, usize::from);
+        self.seats
+            .iter()
+            .take(kept)
+            .find(|seat| seat.runs() != goal)
+            .map(|seat| seat.slot)
+    }
+
+    /// The number of slots a generation brings, if its configuration asks for another one than the current's. Otherwise
+    /// the number stays what it is, for it may have been scaled by hand.
+    fn new_size(&self, generation: Generation) -> Option<u16> {
+        let workers = self.policy_of(generation).workers;
+        (workers != self.policy().workers).then(|| super::scale::clamp(workers))
+    }
+
+    pub(super) fn perform(&mut self, order: Order, effects: &mut Vec<Effect>) {
+        match order {
+            Order::Start(slot, generation) => {
+                self.newcomer = Some(self.start_life(slot, generation, effects));
+            }
+            Order::Bake => self.say_baking(effects),
+            Order::Swap => self.swap(effects),
+            Order::Undo(job, reason) => self.undo(job, reason, effects),
+            Order::Finish(job) => self.finish(job, effects),
+            Order::BackOut(job, reason) => {
+                self.dismiss_newcomer(effects);
+                announce(
+                    Announcement::BackedOut {
+                        generation: job.target,
+                        reason,
+                    },
+                    effects,
+                );
+                self.tell_reloaded(effects);
+            }
+        }
+    }
+
+    fn say_baking(&self, effects: &mut Vec<Effect>) {
+        if let Some(Member { life, generation, .. }) = self.newcomer {
+            let bake_time = self.policy_of(generation).bake_time;
+            announce(
+                Announcement::Baking {
+                    life,
+                    generation,
+                    bake_time,
+                },
+                effects,
+            );
+        }
+    }
+
+    /// New before old: whoever stood beside takes the slot, and who was in it drains.
+    fn swap(&mut self, effects: &mut Vec<Effect>) {
+        let Some(newcomer) = self.newcomer.take() else {
+            return;
+        };
+        let (index, generation) = (newcomer.life.slot.index(), newcomer.generation);
+        let old = self.clear(index, effects);
+        self.refit(index, generation);
+        self.in_seat(index, Occurrence::Taken(newcomer), effects);
+        if let Some(old) = old {
+            self.retire(old, effects);
+        }
+    }
+
+    fn refit(&mut self, index: usize, generation: Generation) {
+        let policy = self
+            .policies
+            .get(&generation)
+            .expect("a generation that has a worker is loaded");
+        self.seats[index].generation = generation;
+        self.seats[index].record.forgive(policy);
+    }
+
+    fn undo(&mut self, job: Job, reason: String, effects: &mut Vec<Effect>) {
+        announce(
+            Announcement::BackingOut {
+                generation: job.target,
+                reason,
+            },
+            effects,
+        );
+        self.dismiss_newcomer(effects);
+        for index in 0..self.seats.len() {
+            if self.seats[index].generation == job.target {
+                self.refit(index, job.from);
+                self.seats[index].hurry();
+            }
+        }
+    }
+
+    fn finish(&mut self, job: Job, effects: &mut Vec<Effect>) {
+        let size = self.new_size(job.target);
+        self.current = job.target;
+        announce(
+            Announcement::Reloaded {
+                generation: job.target,
+                after: self.now.since(job.started),
+            },
+            effects,
+        );
+        self.tell_reloaded(effects);
+        if let Some(size) = size {
+            self.resize(size, effects);
+        }
+    }
+
+    fn tell_reloaded(&self, effects: &mut Vec<Effect>) {
+        if self.milestones.told_ready && self.mode == Mode::Running {
+            effects.push(Effect::Tell(SystemdState::Ready));
+        }
+    }
+
+    /// Whoever stands beside goes: at once while it boots, since it has accepted nothing, otherwise by draining.
+    pub(super) fn dismiss_newcomer(&mut self, effects: &mut Vec<Effect>) {
+        let Some(newcomer) = self.newcomer.take() else {
+            return;
+        };
+        let how = match newcomer.phase {
+            Phase::Starting { .. } => Input::Killed(KillReason::BackedOut),
+            Phase::Serving { .. } | Phase::Late { .. } | Phase::Draining { .. } | Phase::Killed { .. } => {
+                Input::Retired
+            }
+        };
+        self.leave(newcomer, how, effects);
+    }
+
+    /// Whoever stood beside is dead.
+    pub(super) fn lost_newcomer(&mut self, end: &End, effects: &mut Vec<Effect>) {
+        if let Some(member) = self.newcomer.take() {
+            self.show(Fact::Lost(words(&member, end)), effects);
+        }
+    }
+
+    /// Whoever stood beside said STOPPING by itself.
+    fn release_newcomer(&mut self, effects: &mut Vec<Effect>) {
+        if let Some(member) = self.newcomer.take_if(|member| member.is_leaving()) {
+            let reason = words(&member, &End::LeftByItself);
+            self.leaving.push(member);
+            self.show(Fact::Lost(reason), effects);
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! The number of slots: within bounds, the highest goes first, and a slot's listener stays when the slot goes.
+
+use super::brain::{Mode, Pool, announce};
+use super::effect::{Announcement, Effect};
+use super::seat::Seat;
+use crate::base::ids::{Epoch, Slot};
+
+/// The fewest and the most slots a cluster may have.
+pub const BOUNDS: std::ops::RangeInclusive<u16> = 1..=1024;
+
+pub(super) fn clamp(workers: u16) -> u16 {
+    workers.clamp(*BOUNDS.start(), *BOUNDS.end())
+}
+
+impl Pool {
+    /// SIGTTIN and SIGTTOU. Works during a rollout too: a slot that is added gets what the rollout leads to (before its canary
+    /// has baked: what serves), and the newcomer of a slot that goes, goes with it.
+    pub(super) fn scale(&mut self, by: i32, effects: &mut Vec<Effect>) {
+        match self.scaled(by) {
+            Ok(to) => self.resize(to, effects),
+            Err(reason) => announce(Announcement::ScaleRefused { reason }, effects),
+        }
+    }
+
+    fn scaled(&self, by: i32) -> Result<u16, String> {
+        if self.mode != Mode::Running {
+            return Err("the cluster is stopping".to_owned());
+        }
+        let from = i64::from(self.size());
+        let to = from + i64::from(by);
+        let (least, most) = (*BOUNDS.start(), *BOUNDS.end());
+        u16::try_from(to).ok().filter(|to| BOUNDS.contains(to)).ok_or_else(|| {
+            format!("{from} workers and {by} more are {to}, which is not within {least} to {most}; it stays at {from}")
+        })
+    }
+
+    pub(super) fn size(&self) -> u16 {
+        u16::try_from(self.seats.len()).unwrap_or(u16::MAX)
+    }
+
+    pub(super) fn resize(&mut self, to: u16, effects: &mut Vec<Effect>) {
+        let from = self.size();
+        if from == to {
+            return;
+        }
+        announce(Announcement::Scaled { from, to }, effects);
+        for slot in from..to {
+            self.add(Slot(slot));
+        }
+        if from < to && self.slots_ever() < to {
+            self.epochs.resize(usize::from(to), Epoch::default());
+            effects.push(Effect::Listen { slots: to });
+        }
+        while self.size() > to {
+            self.remove_highest(effects);
+        }
+    }
+
+    fn add(&mut self, slot: Slot) {
+        let generation = self.rollout.goal().unwrap_or(self.current);
+        self.seats
+            .push(Seat::vacant(slot, generation, self.policy_of(generation)));
+    }
+
+    fn remove_highest(&mut self, effects: &mut Vec<Effect>) {
+        let Some(index) = self.seats.len().checked_sub(1) else {
+            return;
+        };
+        let member = self.clear(index, effects);
+        self.seats.pop();
+        if let Some(member) = member {
+            self.retire(member, effects);
+        }
+        if self
+            .newcomer
+            .as_ref()
+            .is_some_and(|newcomer| newcomer.life.slot.index() == index)
+        {
+            self.dismiss_newcomer(effects);
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! After every event: what is, compared with what should be. The order is that of urgency for clients: who leaves is unrouted
+//! and the dead one's work handed on before anybody is started.
+
+use super::brain::{Mode, Pool, announce};
+use super::effect::{Announcement, Effect, SystemdState};
+use super::member::{Member, Phase};
+use super::seat::{Seat, State};
+use crate::base::ids::{Generation, Life, Slot};
+
+/// The weight of a slot that gets its full share of new connections.
+pub const FULL_SHARE: u16 = 256;
+
+impl Pool {
+    pub(super) fn settle(&mut self, effects: &mut Vec<Effect>) {
+        self.release_leavers(effects);
+        self.roll(effects);
+        self.thin_crowd(effects);
+        self.steer(effects);
+        self.bequeath(effects);
+        self.fill(effects);
+        self.pass_milestones(effects);
+        self.unload(effects);
+        self.consider_giving_up(effects);
+        self.consider_exit(effects);
+    }
+
+    fn steer(&mut self, effects: &mut Vec<Effect>) {
+        let routed: Vec<_> = self.routed().into_iter().map(|slot| (slot, FULL_SHARE)).collect();
+        if routed != self.steered {
+            self.steered.clone_from(&routed);
+            effects.push(Effect::Steer(routed));
+        }
+    }
+
+    /// Slots with a worker that beats. When there is none, slots with a late one: it has the best chance to answer, and to
+    /// route nowhere would leave it to the kernel's hash, which knows nothing.
+    fn routed(&self) -> Vec<Slot> {
+        let serving = self.slots_with(Member::is_serving);
+        if serving.is_empty() {
+            self.slots_with(|member| matches!(member.phase, Phase::Late { .. }))
+        } else {
+            serving
+        }
+    }
+
+    /// A canary shares its slot's listener: the slot counts as long as one of the two does.
+    fn slots_with(&self, fits: impl Fn(&Member) -> bool) -> Vec<Slot> {
+        let beside = self
+            .newcomer
+            .as_ref()
+            .filter(|member| fits(member))
+            .map(|member| member.life.slot);
+        let fits_in = |seat: &&Seat| seat.member().is_some_and(&fits) || beside == Some(seat.slot);
+        self.seats.iter().filter(fits_in).map(|seat| seat.slot).collect()
+    }
+
+    fn bequeath(&mut self, effects: &mut Vec<Effect>) {
+        if self.estates.pending().is_empty() {
+            return;
+        }
+        let serving: Vec<Life> = self
+            .seats
+            .iter()
+            .filter_map(Seat::member)
+            .filter(|member| member.is_serving())
+            .map(|member| member.life)
+            .collect();
+        self.estates.bequeath(&serving, effects);
+    }
+
+    fn pass_milestones(&mut self, effects: &mut Vec<Effect>) {
+        if self.mode != Mode::Running {
+            return;
+        }
+        let serving = self
+            .seats
+            .iter()
+            .filter(|seat| seat.member().is_some_and(Member::is_serving))
+            .count();
+        let any_ready = self.members().any(|member| member.ready_at.is_some());
+        self.milestones.ever_ready |= any_ready;
+        if !self.milestones.told_ready && serving > 0 && self.seats.iter().all(has_verdict) {
+            self.milestones.told_ready = true;
+            effects.push(Effect::Tell(SystemdState::Ready));
+        }
+        if !self.milestones.all_serving && serving == self.seats.len() {
+            self.milestones.all_serving = true;
+            announce(Announcement::Serving { workers: self.size() }, effects);
+        }
+    }
+
+    /// A generation goes when nobody runs it and nobody will.
+    fn unload(&mut self, effects: &mut Vec<Effect>) {
+        let unneeded: Vec<Generation> = self
+            .policies
+            .keys()
+            .copied()
+            .filter(|generation| !self.is_needed(*generation))
+            .collect();
+        for generation in unneeded {
+            self.policies.remove(&generation);
+            effects.push(Effect::Unload(generation));
+        }
+    }
+
+    fn is_needed(&self, generation: Generation) -> bool {
+        generation == self.current
+            || self.rollout.job().is_some_and(|job| job.target == generation)
+            || self.seats.iter().any(|seat| seat.generation == generation)
+            || self.members().any(|member| member.generation == generation)
+    }
+}
+
+/// Whether a slot's first boot is decided: one bad slot must not keep systemd waiting for the others.
+fn has_verdict(seat: &Seat) -> bool {
+    match seat.state() {
+        State::Vacant | State::BackingOff { .. } | State::Degraded { .. } => true,
+        State::Filled(member) => member.ready_at.is_some() || seat.record.restarts > 0,
+    }
+}

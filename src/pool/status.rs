@@ -1,0 +1,201 @@
+//! What a pool shows of itself: to people, and to the shell. Reading it changes nothing.
+
+use serde::Serialize;
+
+use super::brain::{Mode, Pool};
+use super::effect::Estate;
+use super::event::Exit;
+use super::member::{Member, Phase};
+use super::seat::{Seat, State};
+use crate::base::ids::{Generation, Life, Slot};
+use crate::base::time::Monotonic;
+
+/// What a worker does, or why a slot has none; `as_str` is what is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Doing {
+    /// Nobody is in the slot, and somebody will be in a moment or the cluster stops.
+    Vacant,
+    /// Forked, not ready.
+    Starting,
+    /// Ready and beating.
+    Serving,
+    /// Its beat is late: no new connections.
+    Quarantined,
+    /// It finishes what it has.
+    Draining,
+    /// SIGKILL is on its way.
+    Killed,
+    /// Empty until the backoff is over.
+    BackingOff,
+    /// Empty until the next of the slow tries.
+    Degraded,
+}
+
+impl Doing {
+    /// As printed, in one word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Doing::Vacant => "vacant",
+            Doing::Starting => "starting",
+            Doing::Serving => "serving",
+            Doing::Quarantined => "quarantined",
+            Doing::Draining => "draining",
+            Doing::Killed => "killed",
+            Doing::BackingOff => "backing-off",
+            Doing::Degraded => "degraded",
+        }
+    }
+}
+
+/// One worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WorkerStatus<'a> {
+    /// Who.
+    pub life: Life,
+    /// Of what.
+    pub generation: Generation,
+    /// For people; `None` until the shell said it.
+    pub pid: Option<i32>,
+    /// What it does.
+    pub doing: Doing,
+    /// When it was forked.
+    pub started: Monotonic,
+    /// When it said READY, if it did.
+    pub ready_since: Option<Monotonic>,
+    /// Open connections when last looked at.
+    pub connections: u32,
+    /// Its own words (`STATUS=`).
+    pub status: Option<&'a str>,
+}
+
+/// One slot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SlotStatus<'a> {
+    /// Which.
+    pub slot: Slot,
+    /// What its worker does, or why it has none.
+    pub doing: Doing,
+    /// What it is filled with next.
+    pub generation: Generation,
+    /// Who is in it.
+    pub worker: Option<WorkerStatus<'a>>,
+    /// Lives that ended unasked since the master started.
+    pub restarts: u32,
+    /// Early deaths in a row.
+    pub failures: u32,
+    /// Whether only slow tries are made.
+    pub breaker_open: bool,
+    /// How the last unasked death looked, where it is known.
+    pub last_exit: Option<Exit>,
+    /// When an empty slot is filled again.
+    pub filled_at: Option<Monotonic>,
+}
+
+impl Pool {
+    /// Every slot, in order.
+    pub fn slots(&self) -> impl Iterator<Item = SlotStatus<'_>> {
+        self.seats.iter().map(slot_status)
+    }
+
+    /// The worker that stands beside a slot's own to replace it, during a rollout.
+    #[must_use]
+    pub fn newcomer(&self) -> Option<WorkerStatus<'_>> {
+        self.newcomer.as_ref().map(worker_status)
+    }
+
+    /// Those who are in no slot any more and not dead yet, the oldest first.
+    pub fn leaving(&self) -> impl Iterator<Item = WorkerStatus<'_>> {
+        self.leaving.iter().map(worker_status)
+    }
+
+    /// Every worker there is: those the shell has to look at.
+    pub fn lives(&self) -> impl Iterator<Item = Life> {
+        self.members().map(|member| member.life)
+    }
+
+    /// The generation the cluster is committed to.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        self.current
+    }
+
+    /// Every generation that is loaded.
+    pub fn generations(&self) -> impl Iterator<Item = Generation> {
+        self.policies.keys().copied()
+    }
+
+    /// How many slots there are.
+    #[must_use]
+    pub fn workers(&self) -> u16 {
+        self.size()
+    }
+
+    /// Whether a reload is under way.
+    #[must_use]
+    pub fn is_reloading(&self) -> bool {
+        self.rollout.job().is_some()
+    }
+
+    /// Whether nobody is started any more.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.mode != Mode::Running
+    }
+
+    /// Whether `Exit` was said.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.mode == Mode::Over
+    }
+
+    /// What the dead left behind and nobody has taken over yet, with the heir that was asked.
+    #[must_use]
+    pub fn estates(&self) -> &[(Estate, Option<Life>)] {
+        self.estates.pending()
+    }
+}
+
+fn slot_status(seat: &Seat) -> SlotStatus<'_> {
+    let doing = match seat.state() {
+        State::Vacant => Doing::Vacant,
+        State::Filled(member) => doing(member),
+        State::BackingOff { .. } => Doing::BackingOff,
+        State::Degraded { .. } => Doing::Degraded,
+    };
+    SlotStatus {
+        slot: seat.slot,
+        doing,
+        generation: seat.generation,
+        worker: seat.member().map(worker_status),
+        restarts: seat.record.restarts,
+        failures: seat.record.failures,
+        breaker_open: seat.record.breaker_open,
+        last_exit: seat.record.last_exit,
+        filled_at: seat.filled_at(),
+    }
+}
+
+fn worker_status(member: &Member) -> WorkerStatus<'_> {
+    WorkerStatus {
+        life: member.life,
+        generation: member.generation,
+        pid: member.pid,
+        doing: doing(member),
+        started: member.started,
+        ready_since: member.ready_at,
+        connections: member.connections,
+        status: member.status.as_deref(),
+    }
+}
+
+fn doing(member: &Member) -> Doing {
+    match member.phase {
+        Phase::Starting { .. } => Doing::Starting,
+        Phase::Serving { .. } => Doing::Serving,
+        Phase::Late { .. } => Doing::Quarantined,
+        Phase::Draining { .. } => Doing::Draining,
+        Phase::Killed { .. } => Doing::Killed,
+    }
+}

@@ -1,0 +1,122 @@
+//! The classic BPF program that decides which listener of a SO_REUSEPORT group gets a new connection.
+
+use crate::base::ids::Slot;
+
+/// The most instructions the kernel takes (`BPF_MAXINSNS`).
+pub const MOST_INSTRUCTIONS: usize = 4096;
+
+// <linux/filter.h>: the instruction classes and modes that are used here, already combined.
+const LOAD_WORD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
+const MODULO: u16 = 0x94; // BPF_ALU | BPF_MOD | BPF_K
+const JUMP_IF_AT_LEAST: u16 = 0x35; // BPF_JMP | BPF_JGE | BPF_K
+const RETURN: u16 = 0x06; // BPF_RET | BPF_K
+/// `SKF_AD_OFF + SKF_AD_RANDOM`: not packet data, but the kernel's random number.
+const RANDOM: u32 = 0xffff_f000 + 56;
+/// No listener has this index, so the kernel falls back to its hash.
+const NOBODY: u32 = u32::MAX;
+
+/// One instruction: `code`, `jt`, `jf`, `k` of a `sock_filter`.
+pub type Instruction = (u16, u8, u8, u32);
+
+/// A program that returns the index of a listener, each with the probability of its weight. Listeners lie in the group in the
+/// order of their slots. A weight of 0 is unrouted; slots beyond `slots` have no listener and are left out; when nobody is left,
+/// the kernel's hash decides. At most `2 × slots + 2` instructions, which is within [`MOST_INSTRUCTIONS`] up to 2,047 slots.
+#[must_use]
+pub fn program(weights: &[(Slot, u16)], slots: u16) -> Vec<Instruction> {
+    let routed: Vec<_> = weights
+        .iter()
+        .filter(|(slot, weight)| *weight > 0 && slot.0 < slots)
+        .collect();
+    let total: u32 = routed.iter().map(|(_, weight)| u32::from(*weight)).sum();
+    let Some(((last, _), others)) = routed.split_last() else {
+        return vec![(RETURN, 0, 0, NOBODY)];
+    };
+    let mut program = vec![(LOAD_WORD, 0, 0, RANDOM), (MODULO, 0, 0, total)];
+    let mut below = 0;
+    for (slot, weight) in others {
+        below += u32::from(*weight);
+        program.push((JUMP_IF_AT_LEAST, 1, 0, below));
+        program.push((RETURN, 0, 0, u32::from(slot.0)));
+    }
+    program.push((RETURN, 0, 0, u32::from(last.0)));
+    program
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// What the kernel would return for that random number.
+    fn run(program: &[Instruction], random: u32) -> u32 {
+        let (mut accumulator, mut next) = (0, 0);
+        loop {
+            let (code, when_true, when_false, k) = program[next];
+            next += 1;
+            match code {
+                LOAD_WORD if k == RANDOM => accumulator = random,
+                MODULO => accumulator %= k,
+                JUMP_IF_AT_LEAST => {
+                    next += usize::from(if accumulator >= k { when_true } else { when_false })
+                }
+                RETURN => return k,
+                other => panic!("no such instruction: {other:#x}"),
+            }
+        }
+    }
+
+    /// How many of `total` consecutive random numbers lead to each listener.
+    fn shares(weights: &[(Slot, u16)], slots: u16, total: u32) -> BTreeMap<u32, u32> {
+        let program = program(weights, slots);
+        let mut shares = BTreeMap::new();
+        for random in 0..total {
+            *shares.entry(run(&program, random)).or_default() += 1;
+        }
+        shares
+    }
+
+    #[test]
+    fn every_routed_slot_gets_its_weight_and_nobody_else_anything() {
+        let weights = [
+            (Slot(0), 3),
+            (Slot(2), 0),
+            (Slot(3), 5),
+            (Slot(7), 2),
+            (Slot(9), 4),
+        ];
+        assert_eq!(shares(&weights, 8, 10), BTreeMap::from([(0, 3), (3, 5), (7, 2)]));
+    }
+
+    #[test]
+    fn random_weights_are_kept_exactly() {
+        let mut random = fastrand::Rng::with_seed(7);
+        for _ in 0..200 {
+            let slots = random.u16(1..40);
+            let weights: Vec<_> = (0..slots).map(|slot| (Slot(slot), random.u16(0..50))).collect();
+            let expected: BTreeMap<u32, u32> = weights
+                .iter()
+                .filter(|(_, w)| *w > 0)
+                .map(|(s, w)| (u32::from(s.0), u32::from(*w)))
+                .collect();
+            let total = expected.values().sum();
+            assert_eq!(shares(&weights, slots, total), expected);
+        }
+    }
+
+    #[test]
+    fn when_nobody_is_routed_the_hash_decides() {
+        for weights in [vec![], vec![(Slot(0), 0)], vec![(Slot(4), 1)]] {
+            assert_eq!(run(&program(&weights, 4), 5), NOBODY);
+        }
+    }
+
+    #[test]
+    fn the_largest_cluster_with_the_largest_weights_fits() {
+        let weights: Vec<_> = (0..1024).map(|slot| (Slot(slot), u16::MAX)).collect();
+        let program = program(&weights, 1024);
+        assert!(program.len() <= 2_050 && program.len() <= MOST_INSTRUCTIONS);
+        assert_eq!(run(&program, u32::from(u16::MAX) * 1024 - 1), 1023);
+        assert_eq!(run(&program, u32::from(u16::MAX)), 1);
+    }
+}

@@ -1,0 +1,234 @@
+//! Whether a worker's heart beats: how old its beat is, less the time nobody could be blamed for, and what follows from it.
+//! Knows no slot and no effect.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::effect::{KillReason, Policy};
+use super::event::Activity;
+use crate::base::time::Monotonic;
+
+/// Looks lie this part of an interval behind the grid's points, so that a worker has that long to stamp its beat.
+const LOOK_BEHIND: u32 = 4;
+/// A beat is late when it is older than an interval and this part of one: the latest point was missed, and at a look that came
+/// off the grid a worker still had that long to stamp.
+const TOLERATED: u32 = 8;
+
+/// How long after each grid point the master looks.
+pub(super) fn look_behind(interval: Duration) -> Duration {
+    interval / LOOK_BEHIND
+}
+
+/// A stretch during which the master should have looked and did not: it had no CPU, or was stopped, or everything was frozen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Nap {
+    pub(super) from: Monotonic,
+    pub(super) to: Monotonic,
+}
+
+impl Nap {
+    pub(super) fn length(self) -> Duration {
+        self.to.since(self.from)
+    }
+
+    fn overlap_since(self, beat: Monotonic) -> Duration {
+        self.to.since(self.from.max(beat))
+    }
+}
+
+/// What was seen on a scoreboard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sight {
+    pub(super) beat: Monotonic,
+    pub(super) lock_held_since: Option<Monotonic>,
+    pub(super) connections: u32,
+}
+
+/// What is known of one worker's beats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Watch {
+    beat: Monotonic,
+    /// Time since that beat that is not held against the worker.
+    excused: Duration,
+    lock_held_since: Option<Monotonic>,
+    /// Since that beat: how often it was examined, when last, and what it did.
+    readings: u32,
+    read_at: Monotonic,
+    activity: Activity,
+}
+
+impl Watch {
+    /// A watch that begins now, as if the worker had just beaten.
+    pub(super) fn begin(now: Monotonic) -> Watch {
+        Watch {
+            beat: now,
+            excused: Duration::ZERO,
+            lock_held_since: None,
+            readings: 0,
+            read_at: now,
+            activity: Activity::Unknown,
+        }
+    }
+
+    /// Takes in a sight. Beats never fall and never lie in the future, whatever the scoreboard says.
+    pub(super) fn see(&mut self, sight: Sight, now: Monotonic, nap: Nap) {
+        let beat = sight.beat.min(now);
+        if beat > self.beat {
+            *self = Watch {
+                beat,
+                excused: nap.overlap_since(beat),
+                ..Watch::begin(now)
+            };
+        }
+        self.lock_held_since = sight.lock_held_since.map(|since| since.min(now));
+    }
+
+    /// Somebody else's fault: the master napped that long.
+    pub(super) fn excuse(&mut self, by: Duration) {
+        self.excused += by;
+    }
+
+    /// Takes in a reading of `/proc`. Starving since the previous reading is excused.
+    pub(super) fn examine(&mut self, activity: Activity, now: Monotonic) {
+        if self.readings > 0 && activity == Activity::Starved {
+            self.excused += now.since(self.read_at);
+        }
+        self.readings = self.readings.saturating_add(1);
+        self.read_at = now;
+        self.activity = activity;
+    }
+
+    /// The beat's age, less what is excused.
+    pub(super) fn age(&self, now: Monotonic) -> Duration {
+        now.since(self.beat).saturating_sub(self.excused)
+    }
+
+    pub(super) fn is_late(&self, now: Monotonic, policy: &Policy) -> bool {
+        self.age(now) > policy.heartbeat_interval + policy.heartbeat_interval / TOLERATED
+    }
+
+    /// Why it has to be killed, if it has. Needs two readings, for one alone cannot tell starving from hanging.
+    pub(super) fn doom(&self, now: Monotonic, policy: &Policy) -> Option<KillReason> {
+        if self.readings < 2 || self.activity == Activity::Starved {
+            return None;
+        }
+        if self.lock_deadline(policy).is_some_and(|deadline| deadline <= now) {
+            return Some(KillReason::HeldLock(self.activity));
+        }
+        (self.age(now) > policy.heartbeat_timeout).then_some(KillReason::Hung(self.activity))
+    }
+
+    /// When a late lock holder's patience ends: both its beat and its hold are that old by then.
+    pub(super) fn lock_deadline(&self, policy: &Policy) -> Option<Monotonic> {
+        let since = self.lock_held_since?.max(self.beat);
+        Some(since + self.excused + policy.lock_hold_timeout)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::fixture::{at, policy};
+
+    fn sight(ms: u64) -> Sight {
+        Sight {
+            beat: at(ms),
+            lock_held_since: None,
+            connections: 0,
+        }
+    }
+
+    #[test]
+    fn a_missed_point_is_late_at_the_look_behind_it() {
+        let policy = policy();
+        let mut watch = Watch::begin(at(0));
+        watch.see(sight(1_000), at(1_062), Nap::default());
+        assert!(!watch.is_late(at(1_062), &policy));
+        assert!(
+            !watch.is_late(at(1_280), &policy),
+            "a look off the grid leaves time to stamp"
+        );
+        assert!(watch.is_late(at(1_312), &policy));
+    }
+
+    #[test]
+    fn beats_from_the_future_and_falling_beats_are_not_believed() {
+        let mut watch = Watch::begin(at(1_000));
+        watch.see(sight(90_000), at(2_000), Nap::default());
+        assert_eq!(watch.age(at(2_100)), Duration::from_millis(100));
+        watch.see(sight(500), at(2_200), Nap::default());
+        assert_eq!(watch.age(at(2_200)), Duration::from_millis(200));
+    }
+
+    #[test]
+    fn one_reading_dooms_nobody_and_two_do() {
+        let policy = policy();
+        let mut watch = Watch::begin(at(0));
+        assert_eq!(watch.doom(at(60_000), &policy), None);
+        watch.examine(Activity::Blocked, at(60_000));
+        assert_eq!(watch.doom(at(60_000), &policy), None);
+        watch.examine(Activity::Blocked, at(60_250));
+        assert_eq!(
+            watch.doom(at(60_250), &policy),
+            Some(KillReason::Hung(Activity::Blocked))
+        );
+    }
+
+    #[test]
+    fn starving_is_excused_for_as_long_as_it_lasts() {
+        let policy = policy();
+        let mut watch = Watch::begin(at(0));
+        for ms in (312..60_000).step_by(250) {
+            watch.examine(Activity::Starved, at(ms));
+        }
+        assert_eq!(watch.doom(at(60_000), &policy), None);
+        assert!(watch.age(at(60_000)) < Duration::from_secs(1));
+        watch.examine(Activity::Spinning, at(60_000));
+        assert_eq!(
+            watch.doom(at(60_000), &policy),
+            None,
+            "it has had CPU for a moment only"
+        );
+        watch.examine(Activity::Spinning, at(65_000));
+        assert_eq!(
+            watch.doom(at(65_000), &policy),
+            Some(KillReason::Hung(Activity::Spinning))
+        );
+    }
+
+    #[test]
+    fn a_late_lock_holder_has_less_time() {
+        let policy = policy();
+        let mut watch = Watch::begin(at(0));
+        watch.see(
+            Sight {
+                lock_held_since: Some(at(100)),
+                ..sight(0)
+            },
+            at(312),
+            Nap::default(),
+        );
+        watch.examine(Activity::Stopped, at(312));
+        watch.examine(Activity::Stopped, at(499));
+        assert_eq!(watch.doom(at(499), &policy), None);
+        assert_eq!(watch.lock_deadline(&policy), Some(at(500)));
+        assert_eq!(
+            watch.doom(at(500), &policy),
+            Some(KillReason::HeldLock(Activity::Stopped))
+        );
+    }
+
+    #[test]
+    fn a_beat_before_the_nap_is_excused_the_whole_nap_and_one_within_it_the_rest() {
+        let nap = Nap {
+            from: at(1_000),
+            to: at(11_000),
+        };
+        let mut watch = Watch::begin(at(0));
+        watch.see(sight(900), at(11_000), nap);
+        assert_eq!(watch.age(at(11_000)), Duration::from_millis(100));
+        watch.see(sight(6_000), at(11_100), nap);
+        assert_eq!(watch.age(at(11_100)), Duration::from_millis(100));
+    }
+}
