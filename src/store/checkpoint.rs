@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rusqlite::Connection;
 
 /// Past this many frames a checkpoint begins. Bounds what a worker must read to open the file after a crash.
-pub(super) const SOFT_FRAMES: usize = 1_000;
+pub(super) const SOFT_FRAMES: usize = 500;
 /// Past this many, readers are waited for (they keep the WAL from starting again) and the file is cut.
-pub(super) const HARD_FRAMES: usize = 8 * SOFT_FRAMES;
+pub(super) const HARD_FRAMES: usize = 16 * SOFT_FRAMES;
 
 /// What is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

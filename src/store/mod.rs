@@ -29,3 +29,6 @@ pub use handle::Store;
 pub use job::Tx;
 pub use lock::FileLock;
 pub use options::{Admission, Options, PoisonHook, Schema, Verify};
+
+#[cfg(test)]
+mod tests;
