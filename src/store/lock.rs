@@ -12,16 +12,16 @@ use nix::fcntl::{FcntlArg, fcntl};
 /// An open file description that can hold an exclusive OFD lock. One holder at a time, across processes and threads, as long as
 /// each has opened its own.
 #[derive(Debug)]
-pub struct FileLock {
+pub struct OfdLock {
     file: File,
 }
 
-impl FileLock {
+impl OfdLock {
     /// Opens (creates, mode 0600) the file to be locked.
     ///
     /// # Errors
     /// The system's, when it cannot be created or opened.
-    pub fn open(path: &Path) -> io::Result<FileLock> {
+    pub fn open(path: &Path) -> io::Result<OfdLock> {
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -29,7 +29,7 @@ impl FileLock {
             .truncate(false)
             .mode(0o600)
             .open(path)?;
-        Ok(FileLock { file })
+        Ok(OfdLock { file })
     }
 
     /// Takes the lock if it is free. Whether it was.
@@ -47,7 +47,7 @@ impl FileLock {
     /// Waits for the lock and takes it.
     ///
     /// # Errors
-    /// As [`FileLock::try_take`].
+    /// As [`OfdLock::try_take`].
     pub fn take(&self) -> io::Result<()> {
         loop {
             match fcntl(&self.file, FcntlArg::F_OFD_SETLKW(&whole_file(libc::F_WRLCK))) {
@@ -87,7 +87,7 @@ mod tests {
     fn one_description_holds_it_at_a_time() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.lock");
-        let (first, second) = (FileLock::open(&path).unwrap(), FileLock::open(&path).unwrap());
+        let (first, second) = (OfdLock::open(&path).unwrap(), OfdLock::open(&path).unwrap());
         assert!(first.try_take().unwrap());
         assert!(!second.try_take().unwrap());
         first.release().unwrap();
@@ -98,8 +98,8 @@ mod tests {
     fn a_closed_description_frees_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.lock");
-        let second = FileLock::open(&path).unwrap();
-        let first = FileLock::open(&path).unwrap();
+        let second = OfdLock::open(&path).unwrap();
+        let first = OfdLock::open(&path).unwrap();
         first.take().unwrap();
         let waiter = std::thread::spawn(move || second.take());
         drop(first);

@@ -27,7 +27,7 @@ mod writer;
 pub use error::{OpenError, ReadError, WriteError};
 pub use handle::Store;
 pub use job::Tx;
-pub use lock::FileLock;
+pub use lock::OfdLock;
 pub use options::{Admission, Options, PoisonHook, Schema, Verify};
 
 #[cfg(test)]

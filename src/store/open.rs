@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::error::OpenError;
 use super::header::{self, Found};
-use super::lock::FileLock;
+use super::lock::OfdLock;
 use super::options::{Options, Schema, Verify};
 use super::place;
 
@@ -27,7 +27,7 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 /// What a writer thread starts with.
 pub(super) struct Opened {
     pub(super) connection: Connection,
-    pub(super) lock: FileLock,
+    pub(super) lock: OfdLock,
 }
 
 /// Opens, checks and if need be creates or migrates.
@@ -44,7 +44,7 @@ pub(super) fn open(schema: &Schema, options: &Options) -> Result<Opened, OpenErr
         let path = path.to_owned();
         move |reason| OpenError::Io { path, reason }
     };
-    let lock = FileLock::open(&lock_path).map_err(io(&lock_path))?;
+    let lock = OfdLock::open(&lock_path).map_err(io(&lock_path))?;
     create_private(path).map_err(io(path))?;
     let connection = connect(path).map_err(|reason| header::explain(reason, path, schema))?;
     if connection.is_readonly("main").unwrap_or(true) {

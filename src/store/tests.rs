@@ -70,9 +70,18 @@ impl Place {
         Store::open(schema, self.options()).unwrap_err()
     }
 
+    /// Fills some pages and overwrites one of them (counted from 1).
+    fn damage_page(&self, number: usize) {
+        let fill = |tx: &Tx<'_>| (0..2_000).try_for_each(|id| insert(id)(tx).map(drop));
+        wait(self.open().write(Admission::New, fill)).unwrap();
+        let mut bytes = std::fs::read(self.path()).unwrap();
+        bytes[(number - 1) * 4096..number * 4096].fill(0xa5);
+        std::fs::write(self.path(), bytes).unwrap();
+    }
+
     /// While this is held, what is written waits; when it is dropped, all of it is one batch.
-    fn hold(&self) -> FileLock {
-        let lock = FileLock::open(&beside(&self.path(), ".lock")).unwrap();
+    fn hold(&self) -> OfdLock {
+        let lock = OfdLock::open(&beside(&self.path(), ".lock")).unwrap();
         lock.take().unwrap();
         lock
     }
@@ -241,14 +250,7 @@ fn a_full_disk_fails_whom_it_meets_and_passes() {
 #[test]
 fn a_corrupt_page_poisons_the_store_and_says_so_once() {
     let place = Place::new();
-    let store = place.open();
-    let corrupt = |tx: &Tx<'_>| -> rusqlite::Result<()> {
-        tx.execute_batch(
-            "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET rootpage = 9999 WHERE name = 'entry';",
-        )
-    };
-    wait(store.write(Admission::New, corrupt)).unwrap();
-    drop(store);
+    place.damage_page(2);
     let store = place.open();
     assert!(matches!(
         wait(store.write(Admission::New, insert(1))),
@@ -362,11 +364,7 @@ fn what_is_no_database_is_refused() {
 #[test]
 fn a_corrupted_page_is_found_when_pages_are_verified() {
     let place = Place::new();
-    let fill = |tx: &Tx<'_>| (0..2_000).try_for_each(|id| insert(id)(tx).map(drop));
-    wait(place.open().write(Admission::New, fill)).unwrap();
-    let mut bytes = std::fs::read(place.path()).unwrap();
-    bytes[2 * 4096..3 * 4096].fill(0xa5);
-    std::fs::write(place.path(), bytes).unwrap();
+    place.damage_page(3);
     let options = Options {
         verify: Verify::Pages,
         ..place.options()

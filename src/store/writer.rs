@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use super::batch::{self, RanJob};
 use super::checkpoint::Checkpointer;
 use super::job::{Fate, Job, panic_text};
-use super::lock::FileLock;
+use super::lock::OfdLock;
 use super::options::PoisonHook;
 use super::queue::Queue;
 use crate::scoreboard::Cell;
@@ -21,7 +21,7 @@ const MOST_JOBS: usize = 256;
 /// What the thread owns.
 pub(super) struct Writer {
     pub(super) connection: Connection,
-    pub(super) lock: FileLock,
+    pub(super) lock: OfdLock,
     pub(super) queue: Arc<Queue>,
     pub(super) cell: Cell,
     pub(super) on_poison: PoisonHook,
@@ -87,13 +87,20 @@ impl Writer {
     }
 
     fn take_lock(&self) -> std::io::Result<()> {
-        if !self.lock.try_take()? {
+        // Marked before it is had: a process that is stopped right after getting the lock must be seen to hold it.
+        self.cell.stamp();
+        self.cell.lock_taken();
+        let free = self.lock.try_take();
+        if !matches!(free, Ok(true)) {
+            self.cell.lock_released();
+        }
+        if !free? {
             // Whoever holds the lock is looked at; the one who waits for it is not late.
             self.cell.idle();
             self.lock.take()?;
+            self.cell.lock_taken();
+            self.cell.stamp();
         }
-        self.cell.lock_taken();
-        self.cell.stamp();
         Ok(())
     }
 }
