@@ -72,26 +72,27 @@ pub(crate) struct Figures {
     pub(crate) p50: Duration,
     /// All but one in a hundred orders took less.
     pub(crate) p99: Duration,
-    /// The largest WAL left, in bytes.
+    /// The largest WAL left by a `kill -9`, in bytes.
     pub(crate) wal_bytes: u64,
+    /// To open the four files again after that, one after the other.
+    pub(crate) reopen: Duration,
 }
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Figures {
-            orders_per_s,
-            commits_per_s,
-            jobs_per_commit,
-            p50,
-            p99,
-            wal_bytes,
-        } = self;
+        let ms = |time: Duration| time.as_secs_f64() * 1e3;
         write!(
             f,
-            "{orders_per_s:.0} orders/s, {commits_per_s:.0} commits/s, {jobs_per_commit:.1} jobs per commit, p50 {:.1} ms, p99 {:.1} ms, largest WAL {} KiB",
-            p50.as_secs_f64() * 1e3,
-            p99.as_secs_f64() * 1e3,
-            wal_bytes / 1024
+            "{:.0} orders/s, {:.0} commits/s, ",
+            self.orders_per_s, self.commits_per_s
+        )?;
+        write!(f, "{:.1} jobs per commit, ", self.jobs_per_commit)?;
+        write!(f, "p50 {:.1} ms, p99 {:.1} ms, ", ms(self.p50), ms(self.p99))?;
+        write!(
+            f,
+            "largest WAL {} KiB, reopened after kill -9 in {:.2} ms",
+            self.wal_bytes / 1024,
+            ms(self.reopen)
         )
     }
 }
@@ -110,7 +111,14 @@ pub(crate) fn run(plan: &Plan) -> Result<Figures, String> {
     for child in &mut children {
         reports.push(child.report()?);
     }
-    Ok(add_up(&reports, &dir))
+    // Killed, not asked to end: what they leave is what a crash leaves.
+    drop(children);
+    let wal_bytes = largest_wal(&dir);
+    let began = Instant::now();
+    let stores = Stores::open(&dir)?;
+    let reopen = began.elapsed();
+    drop(stores);
+    Ok(add_up(&reports, wal_bytes, reopen))
 }
 
 fn prepare(dir: &Path) -> Result<(), String> {
@@ -197,7 +205,7 @@ struct Report {
     latencies_us: Vec<u32>,
 }
 
-fn add_up(reports: &[Report], dir: &Path) -> Figures {
+fn add_up(reports: &[Report], wal_bytes: u64, reopen: Duration) -> Figures {
     let seconds = reports.iter().map(|report| report.seconds).fold(0.0, f64::max);
     let commits = reports.iter().map(|report| report.commits).sum::<u64>() as f64;
     let mut latencies: Vec<u32> = reports
@@ -219,7 +227,8 @@ fn add_up(reports: &[Report], dir: &Path) -> Figures {
         jobs_per_commit: orders * 6.0 / commits,
         p50: Duration::from_micros(at(0.5).into()),
         p99: Duration::from_micros(at(0.99).into()),
-        wal_bytes: largest_wal(dir),
+        wal_bytes,
+        reopen,
     }
 }
 
@@ -263,6 +272,10 @@ fn child(dir: &Path, in_flight: usize, seconds: u64) -> Result<(), String> {
         line.push_str(&format!(" {latency}"));
     }
     println!("{line}");
+    // Killed here, with the files open.
+    std::io::stdin()
+        .read_line(&mut line)
+        .map_err(|error| error.to_string())?;
     Ok(())
 }
 
