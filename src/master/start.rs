@@ -29,7 +29,7 @@ use crate::sys::signals::Signals;
 use crate::sys::{clock, limits};
 
 /// Those the master gives a meaning to, and those that peers do: none of them may kill it.
-pub const SIGNALS: [Signal; 10] = [
+pub(super) const SIGNALS: [Signal; 10] = [
     Signal::SIGTERM,
     Signal::SIGINT,
     Signal::SIGQUIT,

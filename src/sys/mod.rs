@@ -18,4 +18,5 @@ pub mod procfs;
 pub mod seqpacket;
 pub mod signals;
 pub mod socket;
+pub mod sqlite;
 pub mod watch;

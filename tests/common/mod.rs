@@ -1,6 +1,6 @@
 //! A running cluster as a test sees it: a real master with real workers in a private directory, its log read line by line, and
 //! a method for each gesture. Whatever a test waits for is an event with a generous deadline; nothing sleeps to find out.
-#![expect(dead_code, reason = "each test program uses a part of the gestures")]
+#![expect(dead_code, unreachable_pub, reason = "each test program uses a part of the gestures")]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};

@@ -1,0 +1,3 @@
+//! Payments: what was charged and refunded for which order.
+
+pub mod provider;

@@ -1,0 +1,110 @@
+//! The built-in payment provider: no money, but a durable ledger that nobody can argue with. It stands outside the shop (its file
+//! is never opened by a service) and is the independent witness of every test: `sqlite3 data/sandbox.db 'SELECT * FROM attempt'`.
+//! Must not know orders or sagas; faults are wrapped around it as another `Provider`, never built in.
+
+mod ledger;
+mod methods;
+
+use std::path::Path;
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::shop::payments::provider::{
+    CancelOutcome, ChargeOutcome, ChargeRequest, Provider, RefundOutcome, RefundRequest, Reply,
+};
+use crate::store::{Admission, OpenError, Options, Schema, Store, WriteError};
+
+pub use ledger::SCHEMA;
+
+/// The name of the ledger's file in the data directory.
+pub const FILE: &str = "sandbox.db";
+
+/// The provider `sandbox`. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Sandbox {
+    store: Store,
+}
+
+impl Sandbox {
+    /// Opens the ledger; `options.path` is usually `<data-dir>/sandbox.db`.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open(options: Options) -> Result<Sandbox, OpenError> {
+        Ok(Sandbox {
+            store: Store::open(&SCHEMA, options)?,
+        })
+    }
+
+    /// Over a store that was opened with [`SCHEMA`].
+    #[must_use]
+    pub fn new(store: Store) -> Sandbox {
+        Sandbox { store }
+    }
+
+    /// The schema of the ledger.
+    #[must_use]
+    pub fn schema() -> &'static Schema {
+        &SCHEMA
+    }
+
+    /// Where the ledger is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.store.path()
+    }
+}
+
+impl Provider for Sandbox {
+    fn name(&self) -> &'static str {
+        "sandbox"
+    }
+
+    fn charge<'a>(&'a self, request: &'a ChargeRequest) -> Reply<'a, ChargeOutcome> {
+        let (request, at) = (request.clone(), now());
+        let job = self
+            .store
+            .write(Admission::Continue, move |tx| ledger::charge(tx, &request, &at));
+        Box::pin(async move {
+            job.await
+                .unwrap_or_else(|error| ChargeOutcome::Unknown(unknown(&error)))
+        })
+    }
+
+    fn cancel<'a>(&'a self, provider_key: &'a str) -> Reply<'a, CancelOutcome> {
+        let (key, at) = (provider_key.to_owned(), now());
+        let job = self
+            .store
+            .write(Admission::Continue, move |tx| ledger::cancel(tx, &key, &at));
+        Box::pin(async move {
+            job.await
+                .unwrap_or_else(|error| CancelOutcome::Unknown(unknown(&error)))
+        })
+    }
+
+    fn refund<'a>(&'a self, request: &'a RefundRequest) -> Reply<'a, RefundOutcome> {
+        let (request, at) = (request.clone(), now());
+        let job = self
+            .store
+            .write(Admission::Continue, move |tx| ledger::refund(tx, &request, &at));
+        Box::pin(async move {
+            job.await
+                .unwrap_or_else(|error| RefundOutcome::Unknown(unknown(&error)))
+        })
+    }
+}
+
+/// A ledger that could not be written says nothing about the money: a remote provider's 5xx.
+fn unknown(error: &WriteError<rusqlite::Error>) -> String {
+    format!("the sandbox could not answer: {error}")
+}
+
+fn now() -> String {
+    OffsetDateTime::now_utc()
+        .format(&Rfc3339)
+        .unwrap_or_else(|_| "unknown".to_owned())
+}
+
+#[cfg(test)]
+mod tests;

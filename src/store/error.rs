@@ -1,0 +1,163 @@
+//! What can go wrong, each with what to do about it.
+
+use std::path::PathBuf;
+
+/// Why a write did not happen. Except for `Poisoned`, nothing of it is in the file.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError<E> {
+    /// The job itself said no (or met an ordinary SQL error); it was rolled back alone.
+    #[error("the write was refused: {0}")]
+    Refused(E),
+    /// Too many writes are waiting; try again later.
+    #[error("too many writes are waiting for the store")]
+    Busy,
+    /// No room on the disk; the whole batch was rolled back. It works again when there is room.
+    #[error("the disk is full; nothing was written")]
+    Full,
+    /// The transaction could not be carried out or committed (I/O error, out of memory); it was rolled back.
+    #[error("failed to write ({0}); nothing was written")]
+    Failed(String),
+    /// The job panicked; it was rolled back alone.
+    #[error("the write panicked ({0}); nothing was written")]
+    Panicked(String),
+    /// The file can no longer be trusted by this process; whether this write is in it is unknown. The process must exit.
+    #[error("the store is out of service until this process is replaced: {0}")]
+    Poisoned(String),
+    /// The store was closed before the write ran.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// Why a read gave nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// SQLite's own error.
+    #[error("failed to read: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// Too many reads are waiting; try again later.
+    #[error("too many reads are waiting for the store")]
+    Busy,
+    /// The job panicked.
+    #[error("the read panicked ({0})")]
+    Panicked(String),
+    /// The store was closed, or its reader could not be started.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// Why a file is not opened. Each message is one paragraph: what was found, what was expected, what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The SQLite in this binary has the WAL corruption of 3.7.0 to 3.51.2.
+    #[error(
+        "this binary holds SQLite {found}, in which several processes can corrupt a shared WAL; expected 3.51.3 or newer: build it with rusqlite's bundled SQLite"
+    )]
+    OldSqlite {
+        /// The version that is linked.
+        found: &'static str,
+    },
+    /// The directory is missing, or files cannot be made in it.
+    #[error(
+        "cannot create files in {directory:?} ({reason}); the database, its WAL and its lock live there: create the directory or give this user write permission, or choose another with --data-dir"
+    )]
+    Directory {
+        /// Where the database should be.
+        directory: PathBuf,
+        /// The system's words.
+        reason: std::io::Error,
+    },
+    /// The file cannot be written.
+    #[error(
+        "{path:?} is read-only for this user; the store writes it: give write permission to the file and its directory (chown/chmod), or remount the file system read-write"
+    )]
+    ReadOnly {
+        /// The database.
+        path: PathBuf,
+    },
+    /// The file lies on a file system whose locks and shared memory cannot be relied on.
+    #[error(
+        "{path:?} lies on a network or user-space file system ({kind}), where the locks that keep several writers apart cannot be relied on: choose a --data-dir on a local disk (ext4, xfs, btrfs)"
+    )]
+    NetworkFileSystem {
+        /// The database.
+        path: PathBuf,
+        /// Which one.
+        kind: &'static str,
+    },
+    /// No SQLite file.
+    #[error(
+        "{path:?} is not an SQLite database; expected the {name} database or no file at all: move it away, and it will be created anew, or restore it from a backup"
+    )]
+    NotADatabase {
+        /// The database.
+        path: PathBuf,
+        /// The schema's name.
+        name: &'static str,
+    },
+    /// Somebody else's SQLite file.
+    #[error(
+        "{path:?} is a database of another program (application_id {found:#x}); expected the {name} database ({expected:#x}): move it away or choose another --data-dir; nothing was changed"
+    )]
+    Foreign {
+        /// The database.
+        path: PathBuf,
+        /// The schema's name.
+        name: &'static str,
+        /// What it says.
+        found: i32,
+        /// What it should say.
+        expected: i32,
+    },
+    /// Written by a newer version of this program.
+    #[error(
+        "{path:?} has schema version {found}, and this binary knows versions up to {known}: start the newer binary again, or restore a backup from before the upgrade; nothing was changed"
+    )]
+    Newer {
+        /// The database.
+        path: PathBuf,
+        /// Its `user_version`.
+        found: i64,
+        /// The newest this binary knows.
+        known: i64,
+    },
+    /// Pages that contradict each other.
+    #[error(
+        "{path:?} is corrupt ({reason}): stop the cluster, keep a copy of the file with its -wal, and restore the newest backup, or salvage it with `sqlite3 {path:?} .recover`"
+    )]
+    Corrupt {
+        /// The database.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A migration failed; it was rolled back.
+    #[error(
+        "failed to bring {path:?} from schema version {from} to {to}: {reason}; it was rolled back and the file is as it was"
+    )]
+    Migration {
+        /// The database.
+        path: PathBuf,
+        /// Its `user_version`.
+        from: i64,
+        /// What was tried.
+        to: i64,
+        /// SQLite's words.
+        reason: rusqlite::Error,
+    },
+    /// Anything else SQLite said.
+    #[error("failed to open {path:?}: {reason}")]
+    Sqlite {
+        /// The database.
+        path: PathBuf,
+        /// SQLite's words.
+        reason: rusqlite::Error,
+    },
+    /// A lock file or a thread could not be had.
+    #[error("failed to open {path:?}: {reason}")]
+    Io {
+        /// The file concerned.
+        path: PathBuf,
+        /// The system's words.
+        reason: std::io::Error,
+    },
+}

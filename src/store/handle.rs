@@ -1,0 +1,179 @@
+//! The store as its users hold it.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::checkpoint::Checkpointer;
+use super::error::{OpenError, ReadError, WriteError};
+use super::header;
+use super::job::{Fate, Job, Pending, Tx};
+use super::open::{self, Opened};
+use super::options::{Admission, Options, Schema};
+use super::queue::{Queue, Turned};
+use super::reader::Reader;
+use super::writer::Writer;
+
+/// SQLite needs some tens of KB, a job's own frames (unoptimised, serde) the rest; only what is touched is memory.
+pub(super) const STACK_BYTES: usize = 512 * 1024;
+
+/// One database file, open for writing and reading. Cheap to clone; the last clone that is dropped finishes what was accepted,
+/// joins the writer thread and closes the file (which blocks for as long as that takes).
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    queue: Arc<Queue>,
+    commits: Arc<AtomicU64>,
+    reader: Reader,
+    peek: Mutex<Option<Connection>>,
+    path: std::path::PathBuf,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Store {
+    /// Opens the file, creates it or brings it up to date, and starts its writer thread. Blocks, below a millisecond for a file
+    /// that is up to date; several stores may be opened at the same time from different threads.
+    ///
+    /// # Errors
+    /// [`OpenError`]: each variant says what was found and what to do; a file that is refused was not changed.
+    pub fn open(schema: &Schema, options: Options) -> Result<Store, OpenError> {
+        let Opened { mut connection, lock } = open::open(schema, &options)?;
+        let path = options.path;
+        let checkpointer =
+            Checkpointer::watch(&mut connection).map_err(|reason| header::explain(reason, &path, schema))?;
+        let queue = Arc::new(Queue::new(options.queue_depth, options.cell.clone()));
+        let commits = Arc::new(AtomicU64::new(0));
+        let writer = Writer {
+            connection,
+            lock,
+            queue: Arc::clone(&queue),
+            cell: options.cell,
+            on_poison: options.on_poison,
+            commits: Arc::clone(&commits),
+            checkpointer,
+        };
+        let thread = std::thread::Builder::new()
+            .name(format!("{}-write", schema.name))
+            .stack_size(STACK_BYTES)
+            .spawn(move || writer.run())
+            .map_err(|reason| OpenError::Io {
+                path: path.clone(),
+                reason,
+            })?;
+        let reader = Reader::new(schema.name, path.clone(), options.queue_depth);
+        let writer = Mutex::new(Some(thread));
+        Ok(Store {
+            inner: Arc::new(Inner {
+                queue,
+                commits,
+                reader,
+                peek: Mutex::new(None),
+                path,
+                writer,
+            }),
+        })
+    }
+
+    /// Runs `job` in the writer thread as a part of the current batch. `Ok` is on disk (fsync) when this returns; an `Err` of the
+    /// job rolls back that job alone. Once accepted, a job runs even when this future is dropped.
+    ///
+    /// # Errors
+    /// [`WriteError`]; except for `Poisoned`, nothing was written.
+    pub async fn write<T, E>(
+        &self,
+        admission: Admission,
+        job: impl FnOnce(&Tx<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, WriteError<E>>
+    where
+        T: Send + 'static,
+        E: From<rusqlite::Error> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job: Box<dyn Job> = Box::new(Pending::new(job, reply));
+        match self.inner.queue.submit(admission, job) {
+            Ok(()) => answer.await.unwrap_or(Err(WriteError::Closed)),
+            Err(Turned::Busy) => Err(WriteError::Busy),
+            Err(Turned::Away(Fate::Poisoned(reason))) => Err(WriteError::Poisoned(reason)),
+            Err(Turned::Away(Fate::Committed | Fate::Full | Fate::Failed(_) | Fate::Closed)) => {
+                Err(WriteError::Closed)
+            }
+        }
+    }
+
+    /// Runs `job` in the store's reader thread, on a connection that cannot write. For lists and anything that may take long.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn read<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        self.inner.reader.read(job).await
+    }
+
+    /// Runs `job` on the caller's own thread. For point lookups by an index only: it blocks the handlers' runtime meanwhile.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn peek<T>(&self, job: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, ReadError> {
+        let mut slot = self.inner.peek.lock().unwrap_or_else(PoisonError::into_inner);
+        let connection = match slot.take() {
+            Some(connection) => connection,
+            None => open::read_only(&self.inner.path)?,
+        };
+        Ok(job(slot.insert(connection))?)
+    }
+
+    /// Whether the store commits, found out by a commit of its own that changes nothing.
+    ///
+    /// # Errors
+    /// The reason, in words for a readiness probe.
+    pub async fn probe(&self) -> Result<(), String> {
+        let version = |tx: &Tx<'_>| -> rusqlite::Result<()> {
+            let version: i64 = tx.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+            tx.execute_batch(&format!("PRAGMA user_version = {version}"))
+        };
+        self.write(Admission::Continue, version)
+            .await
+            .map_err(|error| error.to_string())
+    }
+
+    /// How many transactions this process has committed to the file.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.inner.commits.load(Ordering::Acquire)
+    }
+
+    /// The database file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store")
+            .field("path", &self.inner.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.queue.close();
+        self.reader.close();
+        let thread = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id()) {
+            // It catches its own panics and tells of them through the poison hook.
+            drop(thread.join());
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Whose file it is, and of which version: refused or migrated, never guessed. Reads and writes only SQLite's own header fields.
+
+use std::path::Path;
+
+use rusqlite::{Connection, ErrorCode};
+
+use super::error::OpenError;
+use super::options::Schema;
+
+/// What the header says about a file that may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Ours, in WAL mode, with every migration applied.
+    Ready,
+    /// Ours or empty, with migrations to run from this version on (or only the journal mode to set).
+    Behind(i64),
+}
+
+/// Reads the header. Anything that is not ours is an error, and nothing was changed.
+pub(super) fn look(connection: &Connection, path: &Path, schema: &Schema) -> Result<Found, OpenError> {
+    let explain = |reason| explain(reason, path, schema);
+    let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+    let application_id: i32 = connection
+        .query_row("PRAGMA application_id", [], |row| row.get(0))
+        .map_err(explain)?;
+    let found = number("PRAGMA user_version").map_err(explain)?;
+    let tables = number("SELECT count(*) FROM sqlite_schema").map_err(explain)?;
+    let empty = application_id == 0 && found == 0 && tables == 0;
+    if application_id != schema.application_id && !empty {
+        let expected = schema.application_id;
+        return Err(OpenError::Foreign {
+            path: path.to_owned(),
+            name: schema.name,
+            found: application_id,
+            expected,
+        });
+    }
+    let known = schema.version();
+    if found > known {
+        return Err(OpenError::Newer {
+            path: path.to_owned(),
+            found,
+            known,
+        });
+    }
+    let mode: String = connection
+        .query_row("PRAGMA journal_mode", [], |row| row.get(0))
+        .map_err(explain)?;
+    Ok(if found == known && !empty && mode == "wal" {
+        Found::Ready
+    } else {
+        Found::Behind(found)
+    })
+}
+
+/// Applies what is missing in one transaction. The caller holds the write lock.
+pub(super) fn migrate(
+    connection: &Connection,
+    path: &Path,
+    schema: &Schema,
+    from: i64,
+) -> Result<(), OpenError> {
+    let to = schema.version();
+    let done = usize::try_from(from).unwrap_or(0);
+    let steps = schema.migrations.iter().skip(done).copied().collect::<String>();
+    let script = format!(
+        "BEGIN IMMEDIATE;\n{steps};\nPRAGMA application_id = {};\nPRAGMA user_version = {to};\nCOMMIT;",
+        schema.application_id
+    );
+    connection.execute_batch(&script).map_err(|reason| {
+        // Without a transaction to roll back this fails, and there was nothing to undo.
+        drop(connection.execute_batch("ROLLBACK"));
+        OpenError::Migration {
+            path: path.to_owned(),
+            from,
+            to,
+            reason,
+        }
+    })
+}
+
+/// Every page, or the first things wrong with them.
+pub(super) fn verify_pages(connection: &Connection, path: &Path, schema: &Schema) -> Result<(), OpenError> {
+    let verdict = connection
+        .query_row("PRAGMA quick_check(3)", [], |row| row.get::<_, String>(0))
+        .map_err(|reason| explain(reason, path, schema))?;
+    if verdict == "ok" {
+        Ok(())
+    } else {
+        Err(OpenError::Corrupt {
+            path: path.to_owned(),
+            reason: verdict,
+        })
+    }
+}
+
+/// SQLite's refusal in an operator's words.
+pub(super) fn explain(reason: rusqlite::Error, path: &Path, schema: &Schema) -> OpenError {
+    let path = path.to_owned();
+    match reason.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => OpenError::NotADatabase {
+            path,
+            name: schema.name,
+        },
+        Some(ErrorCode::DatabaseCorrupt) => OpenError::Corrupt {
+            path,
+            reason: reason.to_string(),
+        },
+        Some(ErrorCode::ReadOnly) => OpenError::ReadOnly { path },
+        Some(_) | None => OpenError::Sqlite { path, reason },
+    }
+}

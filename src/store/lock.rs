@@ -1,0 +1,108 @@
+//! A lock on a file of its own that the kernel frees when its holder dies, and grants in about the order it was asked for.
+//! Knows nothing of SQLite: its busy handler polls with sleeps and is unfair, which is why writers queue here first.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+
+/// An open file description that can hold an exclusive OFD lock. One holder at a time, across processes and threads, as long as
+/// each has opened its own.
+#[derive(Debug)]
+pub struct OfdLock {
+    file: File,
+}
+
+impl OfdLock {
+    /// Opens (creates, mode 0600) the file to be locked.
+    ///
+    /// # Errors
+    /// The system's, when it cannot be created or opened.
+    pub fn open(path: &Path) -> io::Result<OfdLock> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)?;
+        Ok(OfdLock { file })
+    }
+
+    /// Takes the lock if it is free. Whether it was.
+    ///
+    /// # Errors
+    /// The system's, which is a lack of memory or a file system without locks.
+    pub fn try_take(&self) -> io::Result<bool> {
+        match fcntl(&self.file, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_WRLCK))) {
+            Ok(_) => Ok(true),
+            Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Waits for the lock and takes it.
+    ///
+    /// # Errors
+    /// As [`OfdLock::try_take`].
+    pub fn take(&self) -> io::Result<()> {
+        loop {
+            match fcntl(&self.file, FcntlArg::F_OFD_SETLKW(&whole_file(libc::F_WRLCK))) {
+                Ok(_) => return Ok(()),
+                Err(Errno::EINTR) => (),
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+
+    /// Gives it back.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn release(&self) -> io::Result<()> {
+        fcntl(&self.file, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_UNLCK)))?;
+        Ok(())
+    }
+}
+
+fn whole_file(kind: libc::c_int) -> libc::flock {
+    libc::flock {
+        l_type: i16::try_from(kind).unwrap_or_default(),
+        l_whence: i16::try_from(libc::SEEK_SET).unwrap_or_default(),
+        l_start: 0,
+        l_len: 0,
+        // Must be zero for an OFD lock.
+        l_pid: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_description_holds_it_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.lock");
+        let (first, second) = (OfdLock::open(&path).unwrap(), OfdLock::open(&path).unwrap());
+        assert!(first.try_take().unwrap());
+        assert!(!second.try_take().unwrap());
+        first.release().unwrap();
+        assert!(second.try_take().unwrap());
+    }
+
+    #[test]
+    fn a_closed_description_frees_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.lock");
+        let second = OfdLock::open(&path).unwrap();
+        let first = OfdLock::open(&path).unwrap();
+        first.take().unwrap();
+        let waiter = std::thread::spawn(move || second.take());
+        drop(first);
+        waiter.join().unwrap().unwrap();
+    }
+}

@@ -1,0 +1,131 @@
+//! From a path to a connection that may be written through, or to a refusal that says what to do. Blocking, and fast: a worker
+//! that replaces a dead one opens four of these before it answers.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::error::OpenError;
+use super::header::{self, Found};
+use super::lock::OfdLock;
+use super::options::{Options, Schema, Verify};
+use super::place;
+
+/// Writers queue at the lock file and never wait here; what may is an opening against another's recovery or last close.
+pub(super) const BUSY_TIMEOUT_MS: u64 = 5_000;
+/// Another process's commit empties a connection's page cache, so a larger one would never fill: this holds one batch's pages.
+const CACHE_KIB: i64 = 1_024;
+/// Each service has some dozens of statements; one more costs a few KB when it is used, and nothing before.
+const STATEMENTS: usize = 64;
+/// The first SQLite without the WAL-reset corruption between processes.
+const OLDEST_SQLITE: i32 = 3_051_003;
+
+/// What a writer thread starts with.
+pub(super) struct Opened {
+    pub(super) connection: Connection,
+    pub(super) lock: OfdLock,
+}
+
+/// Opens, checks and if need be creates or migrates.
+pub(super) fn open(schema: &Schema, options: &Options) -> Result<Opened, OpenError> {
+    if rusqlite::version_number() < OLDEST_SQLITE {
+        return Err(OpenError::OldSqlite {
+            found: rusqlite::version(),
+        });
+    }
+    let path = options.path.as_path();
+    place::check(path)?;
+    let lock_path = beside(path, ".lock");
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |reason| OpenError::Io { path, reason }
+    };
+    let lock = OfdLock::open(&lock_path).map_err(io(&lock_path))?;
+    create_private(path).map_err(io(path))?;
+    let connection = connect(path).map_err(|reason| header::explain(reason, path, schema))?;
+    if connection.is_readonly("main").unwrap_or(true) {
+        return Err(OpenError::ReadOnly {
+            path: path.to_owned(),
+        });
+    }
+    if header::look(&connection, path, schema)? != Found::Ready {
+        lock.take().map_err(io(&lock_path))?;
+        let migrated = bring_up_to_date(&connection, path, schema);
+        lock.release().map_err(io(&lock_path))?;
+        migrated?;
+    }
+    writable(&connection).map_err(|reason| header::explain(reason, path, schema))?;
+    match options.verify {
+        Verify::Header => (),
+        Verify::Pages => header::verify_pages(&connection, path, schema)?,
+    }
+    Ok(Opened { connection, lock })
+}
+
+/// Under the write lock; another process may have been faster, so it looks again.
+fn bring_up_to_date(connection: &Connection, path: &Path, schema: &Schema) -> Result<(), OpenError> {
+    connection
+        .query_row("PRAGMA journal_mode = WAL", [], |row| row.get::<_, String>(0))
+        .map_err(|reason| header::explain(reason, path, schema))?;
+    match header::look(connection, path, schema)? {
+        Found::Ready => Ok(()),
+        Found::Behind(from) => header::migrate(connection, path, schema, from),
+    }
+}
+
+/// A connection that only reads, for another thread.
+pub(super) fn read_only(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = connect(path)?;
+    connection.execute_batch("PRAGMA query_only = ON")?;
+    Ok(connection)
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_PRIVATE_CACHE;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS))?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.execute_batch(&format!(
+        "PRAGMA cache_size = -{CACHE_KIB}; PRAGMA temp_store = MEMORY;"
+    ))?;
+    Ok(connection)
+}
+
+fn writable(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")
+}
+
+/// An empty file of mode 0600 (its WAL takes the same mode), unless there is one. Made under another name and linked into place:
+/// closing a descriptor of the database itself would drop the locks of every connection of this process.
+fn create_private(path: &Path) -> io::Result<()> {
+    if path.try_exists()? {
+        return Ok(());
+    }
+    let temporary = beside(
+        path,
+        &format!(".new-{}-{:x}", std::process::id(), fastrand::u64(..)),
+    );
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&temporary)?;
+    let linked = std::fs::hard_link(&temporary, path);
+    std::fs::remove_file(&temporary)?;
+    match linked {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}

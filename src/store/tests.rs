@@ -1,0 +1,387 @@
+//! What a store promises, on real files. Batches are made on purpose by holding the write lock while jobs are queued.
+
+use std::future::Future;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
+
+use rusqlite::Connection;
+
+use super::open::beside;
+use super::*;
+use crate::scoreboard::Board;
+
+const SCHEMA: Schema = Schema {
+    name: "test",
+    application_id: 0x7e57,
+    migrations: &[FIRST],
+};
+const FIRST: &str = "CREATE TABLE entry (id INTEGER, body BLOB) STRICT;";
+const NEWER: Schema = Schema {
+    migrations: &[
+        FIRST,
+        "ALTER TABLE entry ADD COLUMN more TEXT;",
+        "UPDATE entry SET id = id + 1;",
+    ],
+    ..SCHEMA
+};
+const BROKEN: Schema = Schema {
+    migrations: &[FIRST, "DELETE FROM entry; SELECT nonsense;"],
+    ..SCHEMA
+};
+
+struct Place {
+    dir: tempfile::TempDir,
+    poison: Arc<Mutex<Vec<String>>>,
+}
+
+type Answer = Pin<Box<dyn Future<Output = Result<usize, WriteError<rusqlite::Error>>>>>;
+
+impl Place {
+    fn new() -> Place {
+        Place {
+            dir: tempfile::tempdir().unwrap(),
+            poison: Arc::default(),
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("test.db")
+    }
+
+    fn options(&self) -> Options {
+        let poison = Arc::clone(&self.poison);
+        let cell = Board::private().cell("test").unwrap();
+        let on_poison: PoisonHook = Arc::new(move |reason| poison.lock().unwrap().push(reason));
+        Options {
+            queue_depth: 8,
+            on_poison,
+            ..Options::new(self.path(), cell)
+        }
+    }
+
+    fn open(&self) -> Store {
+        Store::open(&SCHEMA, self.options()).unwrap()
+    }
+
+    fn refused(&self, schema: &Schema) -> OpenError {
+        Store::open(schema, self.options()).unwrap_err()
+    }
+
+    /// Fills some pages and overwrites one of them (counted from 1).
+    fn damage_page(&self, number: usize) {
+        let fill = |tx: &Tx<'_>| (0..2_000).try_for_each(|id| insert(id)(tx).map(drop));
+        wait(self.open().write(Admission::New, fill)).unwrap();
+        let mut bytes = std::fs::read(self.path()).unwrap();
+        bytes[(number - 1) * 4096..number * 4096].fill(0xa5);
+        std::fs::write(self.path(), bytes).unwrap();
+    }
+
+    /// While this is held, what is written waits; when it is dropped, all of it is one batch.
+    fn hold(&self) -> OfdLock {
+        let lock = OfdLock::open(&beside(&self.path(), ".lock")).unwrap();
+        lock.take().unwrap();
+        lock
+    }
+}
+
+fn insert(id: i64) -> impl FnOnce(&Tx<'_>) -> rusqlite::Result<usize> + Send + 'static {
+    move |tx| tx.execute("INSERT INTO entry VALUES (?1, NULL)", [id])
+}
+
+/// Queues a write and does not wait for it.
+fn queue(store: &Store, job: impl FnOnce(&Tx<'_>) -> rusqlite::Result<usize> + Send + 'static) -> Answer {
+    let store = store.clone();
+    let mut answer: Answer = Box::pin(async move { store.write(Admission::New, job).await });
+    assert!(
+        answer
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+            .is_pending()
+    );
+    answer
+}
+
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(future)
+}
+
+fn ids(store: &Store) -> Vec<i64> {
+    let all = |connection: &Connection| {
+        connection
+            .prepare("SELECT id FROM entry ORDER BY id")?
+            .query_map([], |row| row.get(0))?
+            .collect()
+    };
+    store.peek(all).unwrap()
+}
+
+#[test]
+fn what_waits_for_the_lock_is_one_commit() {
+    let place = Place::new();
+    let store = place.open();
+    let held = place.hold();
+    let answers: Vec<Answer> = (0..5).map(|id| queue(&store, insert(id))).collect();
+    drop(held);
+    for answer in answers {
+        assert_eq!(wait(answer).unwrap(), 1);
+    }
+    assert_eq!((ids(&store), store.commits()), (vec![0, 1, 2, 3, 4], 1));
+}
+
+#[test]
+fn a_refusal_is_rolled_back_alone() {
+    let place = Place::new();
+    let store = place.open();
+    let held = place.hold();
+    let first = queue(&store, insert(1));
+    let refused = queue(&store, |tx| {
+        insert(2)(tx).and(Err(rusqlite::Error::QueryReturnedNoRows))
+    });
+    let third = queue(&store, insert(3));
+    drop(held);
+    assert!(matches!(
+        wait(refused),
+        Err(WriteError::Refused(rusqlite::Error::QueryReturnedNoRows))
+    ));
+    assert!(wait(first).is_ok() && wait(third).is_ok());
+    assert_eq!(ids(&store), [1, 3]);
+}
+
+#[test]
+fn a_lone_refusal_leaves_nothing() {
+    let place = Place::new();
+    let store = place.open();
+    let refused: Result<(), _> = wait(store.write(Admission::New, |tx| {
+        insert(1)(tx)?;
+        Err(rusqlite::Error::QueryReturnedNoRows)
+    }));
+    assert!(matches!(refused, Err(WriteError::Refused(_))));
+    assert!(ids(&store).is_empty());
+}
+
+#[test]
+fn a_panic_fails_its_job_alone() {
+    let place = Place::new();
+    let store = place.open();
+    let held = place.hold();
+    let first = queue(&store, insert(1));
+    let panicked = queue(&store, |tx| {
+        insert(2)(tx)?;
+        std::panic::panic_any("on purpose".to_owned())
+    });
+    drop(held);
+    assert!(matches!(wait(panicked), Err(WriteError::Panicked(reason)) if reason == "on purpose"));
+    assert!(wait(first).is_ok());
+    assert_eq!(ids(&store), [1]);
+}
+
+#[test]
+fn new_work_is_refused_when_too_much_waits_and_old_work_is_not() {
+    let place = Place::new();
+    let store = place.open();
+    let held = place.hold();
+    let answers: Vec<Answer> = (0..8).map(|id| queue(&store, insert(id))).collect();
+    assert!(matches!(
+        wait(store.write(Admission::New, insert(8))),
+        Err(WriteError::Busy)
+    ));
+    let mut old = Box::pin(store.write(Admission::Continue, insert(9)));
+    assert!(
+        old.as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+            .is_pending()
+    );
+    drop(held);
+    assert!(wait(old).is_ok());
+    assert!(answers.into_iter().all(|answer| wait(answer).is_ok()));
+    assert!(
+        wait(store.write(Admission::New, insert(10))).is_ok(),
+        "there is room again"
+    );
+}
+
+#[test]
+fn what_was_accepted_is_finished_when_the_store_is_dropped() {
+    let place = Place::new();
+    let store = place.open();
+    let held = place.hold();
+    let answers: Vec<Answer> = (0..5).map(|id| queue(&store, insert(id))).collect();
+    drop(held);
+    drop(answers);
+    drop(store);
+    assert_eq!(ids(&place.open()), [0, 1, 2, 3, 4]);
+}
+
+#[test]
+fn a_full_disk_fails_whom_it_meets_and_passes() {
+    let place = Place::new();
+    let store = place.open();
+    let held = place.hold();
+    let first = queue(&store, |tx| {
+        tx.execute_batch("PRAGMA max_page_count = 8")?;
+        insert(1)(tx)
+    });
+    let large = queue(&store, |tx| {
+        tx.execute("INSERT INTO entry VALUES (2, zeroblob(1000000))", [])
+    });
+    let third = queue(&store, insert(3));
+    drop(held);
+    assert!(matches!(wait(large), Err(WriteError::Full)));
+    let told: Vec<i64> = [(1, wait(first)), (3, wait(third))]
+        .into_iter()
+        .filter_map(|(id, answer)| answer.is_ok().then_some(id))
+        .collect();
+    assert_eq!(
+        ids(&store),
+        told,
+        "what was acknowledged is there, and nothing else"
+    );
+    let room = |tx: &Tx<'_>| tx.execute_batch("PRAGMA max_page_count = 100000");
+    assert!(wait(store.write(Admission::New, room)).is_ok());
+    assert!(wait(store.write(Admission::New, insert(4))).is_ok());
+}
+
+#[test]
+fn a_corrupt_page_poisons_the_store_and_says_so_once() {
+    let place = Place::new();
+    place.damage_page(2);
+    let store = place.open();
+    assert!(matches!(
+        wait(store.write(Admission::New, insert(1))),
+        Err(WriteError::Poisoned(_))
+    ));
+    assert!(matches!(
+        wait(store.write(Admission::Continue, insert(2))),
+        Err(WriteError::Poisoned(_))
+    ));
+    assert!(wait(store.probe()).is_err());
+    drop(store);
+    assert_eq!(place.poison.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn it_reads_in_another_thread_and_cannot_write_there() {
+    let place = Place::new();
+    let store = place.open();
+    wait(store.write(Admission::New, insert(7))).unwrap();
+    let read =
+        store.read(|connection| connection.query_row("SELECT id FROM entry", [], |row| row.get::<_, i64>(0)));
+    assert_eq!(wait(read).unwrap(), 7);
+    assert!(wait(store.read(|connection| connection.execute("DELETE FROM entry", []))).is_err());
+    assert!(
+        store
+            .peek(|connection| connection.execute("DELETE FROM entry", []))
+            .is_err()
+    );
+}
+
+#[test]
+fn a_probe_commits_and_changes_nothing() {
+    let place = Place::new();
+    let store = place.open();
+    assert_eq!(wait(store.probe()), Ok(()));
+    assert_eq!(store.commits(), 1);
+    drop(store);
+    place.open();
+}
+
+#[test]
+fn its_files_are_private_and_a_clean_close_leaves_one() {
+    let place = Place::new();
+    let store = place.open();
+    wait(store.write(Admission::New, insert(1))).unwrap();
+    for suffix in ["", "-wal", "-shm", ".lock"] {
+        let mode = beside(&place.path(), suffix)
+            .metadata()
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600, "test.db{suffix}");
+    }
+    drop(store);
+    assert!(!beside(&place.path(), "-wal").exists());
+}
+
+#[test]
+fn migrations_run_once_and_in_order() {
+    let place = Place::new();
+    wait(place.open().write(Admission::New, insert(1))).unwrap();
+    for _ in 0..2 {
+        assert_eq!(ids(&Store::open(&NEWER, place.options()).unwrap()), [2]);
+    }
+    let error = place.refused(&SCHEMA);
+    assert!(
+        matches!(
+            error,
+            OpenError::Newer {
+                found: 3,
+                known: 1,
+                ..
+            }
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_migration_that_fails_leaves_the_file_as_it_was() {
+    let place = Place::new();
+    wait(place.open().write(Admission::New, insert(1))).unwrap();
+    let error = place.refused(&BROKEN);
+    assert!(
+        matches!(error, OpenError::Migration { from: 1, to: 2, .. }),
+        "{error}"
+    );
+    assert_eq!(ids(&place.open()), [1]);
+}
+
+#[test]
+fn a_foreign_database_is_refused_and_untouched() {
+    let place = Place::new();
+    let foreign = Connection::open(place.path()).unwrap();
+    foreign.execute_batch("CREATE TABLE theirs (a)").unwrap();
+    drop(foreign);
+    let before = std::fs::read(place.path()).unwrap();
+    let error = place.refused(&SCHEMA);
+    assert!(matches!(error, OpenError::Foreign { found: 0, .. }), "{error}");
+    assert_eq!(std::fs::read(place.path()).unwrap(), before);
+}
+
+#[test]
+fn what_is_no_database_is_refused() {
+    let place = Place::new();
+    std::fs::write(place.path(), "Dear diary, ".repeat(1_000)).unwrap();
+    let error = place.refused(&SCHEMA);
+    assert!(matches!(error, OpenError::NotADatabase { .. }), "{error}");
+}
+
+#[test]
+fn a_corrupted_page_is_found_when_pages_are_verified() {
+    let place = Place::new();
+    place.damage_page(3);
+    let options = Options {
+        verify: Verify::Pages,
+        ..place.options()
+    };
+    let error = Store::open(&SCHEMA, options).unwrap_err();
+    assert!(matches!(error, OpenError::Corrupt { .. }), "{error}");
+}
+
+#[test]
+fn a_truncated_header_is_refused() {
+    let place = Place::new();
+    drop(place.open());
+    let bytes = std::fs::read(place.path()).unwrap();
+    std::fs::write(place.path(), &bytes[..50]).unwrap();
+    let error = place.refused(&SCHEMA);
+    assert!(
+        matches!(error, OpenError::NotADatabase { .. } | OpenError::Corrupt { .. }),
+        "{error}"
+    );
+}

@@ -1,0 +1,106 @@
+//! The one thread of this process that writes this file: wait, lock, take all that waits, run, commit, unlock, answer.
+//! Must not know what jobs do; what a failure means is [`super::batch`]'s.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rusqlite::Connection;
+
+use super::batch::{self, RanJob};
+use super::checkpoint::Checkpointer;
+use super::job::{Fate, Job, panic_text};
+use super::lock::OfdLock;
+use super::options::PoisonHook;
+use super::queue::Queue;
+use crate::scoreboard::Cell;
+
+/// Jobs of one transaction, at most: bounds how long one process keeps the others waiting.
+const MOST_JOBS: usize = 256;
+
+/// What the thread owns.
+pub(super) struct Writer {
+    pub(super) connection: Connection,
+    pub(super) lock: OfdLock,
+    pub(super) queue: Arc<Queue>,
+    pub(super) cell: Cell,
+    pub(super) on_poison: PoisonHook,
+    pub(super) commits: Arc<AtomicU64>,
+    pub(super) checkpointer: Checkpointer,
+}
+
+impl Writer {
+    /// The thread. Ends when the queue is closed and empty, or the file can no longer be trusted.
+    pub(super) fn run(mut self) {
+        let (queue, on_poison) = (Arc::clone(&self.queue), Arc::clone(&self.on_poison));
+        let end = catch_unwind(AssertUnwindSafe(|| self.rounds()));
+        let reason = match end {
+            Ok(None) => return,
+            Ok(Some(reason)) => reason,
+            Err(payload) => format!("the writer panicked: {}", panic_text(payload.as_ref())),
+        };
+        let fate = Fate::Poisoned(reason.clone());
+        for job in queue.poison(fate.clone()) {
+            job.answer(&fate);
+        }
+        on_poison(reason);
+    }
+
+    fn rounds(&mut self) -> Option<String> {
+        let (mut jobs, mut ran) = (Vec::with_capacity(MOST_JOBS), Vec::with_capacity(MOST_JOBS));
+        while self.queue.wait() {
+            let fate = self.round(&mut jobs, &mut ran);
+            self.queue.answered(ran.len());
+            ran.drain(..).for_each(|job: RanJob| job.answer(&fate));
+            self.queue.put_back(jobs.drain(..));
+            if let Fate::Poisoned(reason) = fate {
+                return Some(reason);
+            }
+            self.checkpointer.between_batches(&self.connection);
+        }
+        None
+    }
+
+    /// One transaction under the lock.
+    fn round(&mut self, jobs: &mut Vec<Box<dyn Job>>, ran: &mut Vec<RanJob>) -> Fate {
+        if let Err(error) = self.take_lock() {
+            self.queue.drain_into(jobs, MOST_JOBS);
+            return batch::none(
+                jobs,
+                ran,
+                Fate::Failed(format!("the write lock could not be taken: {error}")),
+            );
+        }
+        self.checkpointer.under_the_lock(&self.connection);
+        // Drained only now, so that whatever arrived during the wait rides along.
+        self.queue.drain_into(jobs, MOST_JOBS);
+        let fate = batch::run(&self.connection, jobs, ran);
+        if fate == Fate::Committed {
+            self.commits.fetch_add(1, Ordering::Release);
+        }
+        self.cell.stamp();
+        self.cell.lock_released();
+        match self.lock.release() {
+            Ok(()) => fate,
+            Err(error) => Fate::Poisoned(format!("the write lock could not be released: {error}")),
+        }
+    }
+
+    fn take_lock(&self) -> std::io::Result<()> {
+        // Marked before it is had: a process that is stopped right after getting the lock must be seen to hold it.
+        self.cell.stamp();
+        self.cell.lock_taken();
+        let free = self.lock.try_take();
+        if !matches!(free, Ok(true)) {
+            self.cell.lock_released();
+        }
+        if !free? {
+            // Whoever holds the lock is looked at; the one who waits for it is not late.
+            self.cell.idle();
+            self.lock.take()?;
+            self.cell.lock_taken();
+            self.cell.stamp();
+        }
+        Ok(())
+    }
+}
