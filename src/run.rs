@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::base::exit::Exit;
 use crate::cli::{self, Program};
 use crate::config::Effective;
-use crate::master::{self, Launch};
+use crate::master::{self, End, Launch};
 use crate::observe;
 use crate::pool::Outcome;
 use crate::worker::{self, App};
@@ -37,7 +37,7 @@ fn serve(launch: Launch, effective: Effective) -> Exit {
     }
     observe::log_panics();
     let exit = match master::run(launch, effective.settings) {
-        Ok(outcome) => exit_of(outcome),
+        Ok(end) => exit_of(end),
         Err(error) => {
             tracing::error!("{error}");
             error.exit()
@@ -47,10 +47,12 @@ fn serve(launch: Launch, effective: Effective) -> Exit {
     exit
 }
 
-fn exit_of(outcome: Outcome) -> Exit {
-    match outcome {
+/// A boot that fails for a reason only a person can mend ends the master with the worker's own code.
+fn exit_of(end: End) -> Exit {
+    let reason = end.last_code.and_then(Exit::from_code).filter(|exit| exit.needs_a_person());
+    match end.outcome {
         Outcome::Stopped => Exit::Stopped,
         Outcome::Cut => Exit::Cut,
-        Outcome::NeverReady => Exit::NeverReady,
+        Outcome::NeverReady => reason.unwrap_or(Exit::NeverReady),
     }
 }

@@ -37,13 +37,12 @@ fn a_killed_worker_is_replaced_and_its_sibling_serves_meanwhile() {
 fn the_only_worker_comes_back_for_whoever_waits_in_its_queue() {
     let cluster = Plan::shop().replace("workers = 2", "workers = 1").start();
     for _ in 0..5 {
-        cluster.signal_worker(0, Signal::SIGKILL);
+        let mark = cluster.mark();
+        let killed = cluster.signal_worker(0, Signal::SIGKILL);
         // Nobody listens but the master, who keeps the listener: the request waits, and is answered.
         assert_eq!(cluster.get("/healthz/liveness").status, 200);
-        let pid = cluster.worker(0);
-        cluster.wait_until(0, "the new worker's readiness", |line| {
-            line["message"].as_str().is_some_and(|text| text.contains("worker starting")) && line["pid"] == pid
-        });
+        cluster.wait_from(mark, "worker ready");
+        assert_ne!(cluster.worker(0), killed);
     }
     assert!(cluster.stop().success());
 }

@@ -101,6 +101,9 @@ impl World {
             warn!(%life, "worker said: {line}");
         }
         self.processes.remove(&life);
+        if let Exit::Code(code) = exit {
+            self.last_code = Some(code);
+        }
         self.record_processes();
         events.push(Event::Died { life, exit });
     }

@@ -44,6 +44,7 @@ impl World {
             Effect::Listen { slots } => self.listen(slots),
             Effect::Unload(generation) => drop(self.generations.remove(&generation)),
             Effect::Bequeath { heir, estate } => self.bequeath(heir, estate),
+            Effect::Hasten => self.hasten(),
             Effect::Announce(announcement) => announce::announce(&announcement),
             Effect::Tell(state) => systemd::tell(state),
         }
@@ -121,6 +122,15 @@ impl World {
         let generation = Generation::open(&self.nursery.program.path, settings).map_err(|error| error.to_string())?;
         self.generations.insert(number, generation);
         Ok(policy)
+    }
+
+    /// Whoever does not hear it drains as patiently as SIGTERM alone asks for.
+    fn hasten(&self) {
+        for process in self.processes.values() {
+            if let Err(error) = process.command(&Command::Stop) {
+                debug!(life = %process.life, "failed to tell a worker that the cluster stops: {error}");
+            }
+        }
     }
 
     /// A worker that does not read its lifeline is late soon, is killed, and the pool finds another heir.

@@ -1,11 +1,10 @@
 //! One worker process as the master holds it: the descriptors it is watched and spoken to by.
 
-use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use crate::base::ids::{Generation, Life};
+use crate::base::ids::Life;
 use crate::base::time::Monotonic;
 use crate::lifeline::{self, Command};
 use crate::scoreboard::BoardView;
@@ -17,7 +16,6 @@ use crate::sys::{pidfd, seqpacket};
 #[derive(Debug)]
 pub(super) struct Process {
     pub(super) life: Life,
-    pub(super) generation: Generation,
     pub(super) pid: i32,
     /// In clock ticks since boot, as `/proc` has it.
     pub(super) started: u64,
@@ -46,15 +44,13 @@ impl Process {
     }
 }
 
-/// The last lines a worker wrote to its stderr, for the one who asks why it died.
+/// What a worker writes to its stderr (panics, aborts, foreign libraries), put together to lines.
 #[derive(Debug, Default)]
 pub(super) struct Tail {
-    lines: VecDeque<String>,
     unfinished: Vec<u8>,
 }
 
 impl Tail {
-    const LINES: usize = 20;
     const LINE_BYTES: usize = 1024;
 
     /// Takes what was read; gives back the lines that were finished by it.
@@ -77,18 +73,8 @@ impl Tail {
         if bytes.is_empty() {
             return None;
         }
-        let line: String =
-            String::from_utf8_lossy(&bytes).chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
-        self.lines.push_back(line.clone());
-        if self.lines.len() > Self::LINES {
-            self.lines.pop_front();
-        }
-        Some(line)
-    }
-
-    /// The lines that are kept, oldest first.
-    pub(super) fn lines(&self) -> impl Iterator<Item = &str> {
-        self.lines.iter().map(String::as_str)
+        let text = String::from_utf8_lossy(&bytes);
+        Some(text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect())
     }
 }
 
@@ -102,10 +88,7 @@ mod tests {
         assert!(tail.push(b"thread 'main' pan").is_empty());
         assert_eq!(tail.push(b"icked\n\nat\x1b[31m\n"), ["thread 'main' panicked", "at [31m"]);
         assert_eq!(tail.finish(), None);
-        for _ in 0..100 {
-            tail.push(&[b'x'; 3000]);
-        }
-        assert_eq!(tail.lines().count(), Tail::LINES);
-        assert!(tail.lines().all(|line| line.len() <= Tail::LINE_BYTES));
+        let lines = tail.push(&[b'x'; 3000]);
+        assert!(lines.len() == 2 && lines.iter().all(|line| line.len() == Tail::LINE_BYTES));
     }
 }

@@ -15,11 +15,24 @@ use crate::sys::clock;
 ///
 /// # Errors
 /// When it cannot even begin, or the system takes away what the loop stands on.
-pub fn run(launch: Launch, settings: Settings) -> Result<Outcome, StartError> {
+pub fn run(launch: Launch, settings: Settings) -> Result<End, StartError> {
     let started = start::start(launch, settings)?;
-    let outcome = Master { pool: started.pool, world: started.world }.serve().map_err(StartError::Loop)?;
-    tracing::info!("stopped");
-    Ok(outcome)
+    let end = Master { pool: started.pool, world: started.world }.serve().map_err(StartError::Loop)?;
+    match end.outcome {
+        Outcome::Stopped => tracing::info!("stopped"),
+        Outcome::Cut => tracing::warn!("stopped; some requests were cut"),
+        Outcome::NeverReady => tracing::error!("giving up: no worker ever became ready, and each left by itself"),
+    }
+    Ok(end)
+}
+
+/// How serving ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    /// What the pool says.
+    pub outcome: Outcome,
+    /// The code the last worker left with by itself.
+    pub last_code: Option<i32>,
 }
 
 struct Master {
@@ -28,14 +41,15 @@ struct Master {
 }
 
 impl Master {
-    fn serve(mut self) -> io::Result<Outcome> {
+    fn serve(mut self) -> io::Result<End> {
         let mut effects = Vec::new();
         self.pool.start(clock::now(), &mut effects);
         let mut happened = VecDeque::new();
         loop {
             if let Some(outcome) = self.act(&mut effects, &mut happened) {
-                return Ok(outcome);
+                return Ok(End { outcome, last_code: self.world.last_code });
             }
+            crate::observe::flush();
             happened.extend(self.wait()?);
         }
     }

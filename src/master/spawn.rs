@@ -66,7 +66,7 @@ pub(super) fn spawn(
     let born = clock::now();
     let started = procfs::stat(pid).map_or(0, |stat| stat.started);
     let (lifeline, stderr, tail, looked) = (Some(lifeline), Some(stderr.into()), Tail::default(), None);
-    Ok(Process { life, generation: number, pid, started, born, pidfd, notify, lifeline, stderr, tail, board, looked })
+    Ok(Process { life, pid, started, born, pidfd, notify, lifeline, stderr, tail, board, looked })
 }
 
 fn environment(

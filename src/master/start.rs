@@ -2,17 +2,16 @@
 
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
 
 use nix::sys::signal::Signal;
 use tracing::{info, warn};
 
 use super::cpus;
 use super::directories::{DirectoryError, Directories};
-use super::durable::{Sync, replace};
 use super::generation::{Generation, Program};
 use super::incarnation::{self, IncarnationError};
 use super::listeners::Listeners;
+use super::pid_file::{PidFile, PidFileError};
 use super::orphans::{AddressError, Orphan, Records, wait_for_addresses};
 use super::launch::Launch;
 use super::policy::policy;
@@ -58,13 +57,8 @@ pub enum StartError {
     #[error(transparent)]
     User(#[from] UserError),
     /// The pid file cannot be written.
-    #[error("failed to write the pid file {path}: {source}")]
-    PidFile {
-        /// Which.
-        path: PathBuf,
-        /// The system's words.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    PidFile(#[from] PidFileError),
     /// Descriptors, memory, `/dev/null`: what every process needs.
     #[error("failed to set up the master: {0}")]
     System(#[from] io::Error),
@@ -79,7 +73,7 @@ impl StartError {
     pub fn exit(&self) -> Exit {
         match self {
             StartError::Directory(DirectoryError::Taken { .. }) | StartError::Address(AddressError::Taken { .. }) => Exit::InUse,
-            StartError::Directory(_) | StartError::PidFile { .. } => Exit::Unwritable,
+            StartError::Directory(_) | StartError::PidFile(_) => Exit::Unwritable,
             StartError::Address(AddressError::Io { source, .. }) => match source.kind() {
                 io::ErrorKind::PermissionDenied => Exit::NoPermission,
                 io::ErrorKind::AddrInUse => Exit::InUse,
@@ -113,7 +107,7 @@ pub(super) fn start(launch: Launch, settings: Settings) -> Result<Started, Start
     directories.sign(&format!("pid {}", std::process::id()))?;
     let records = Records::of(&directories.run);
     let listeners = listen(&cluster, records.living())?;
-    write_pid_file(&cluster)?;
+    let pid_file = PidFile::write(cluster.pid_file.as_deref())?;
     let incarnation = incarnation::next(&directories.data)?;
     let program = Program::running()?;
     let decision = cpus::workers(&settings);
@@ -134,6 +128,8 @@ pub(super) fn start(launch: Launch, settings: Settings) -> Result<Started, Start
         nursery,
         records,
         launch,
+        last_code: None,
+        _pid_file: pid_file,
         _directories: directories,
     };
     Ok(Started { pool, world })
@@ -166,10 +162,4 @@ fn listen(cluster: &Cluster, mut orphans: Vec<Orphan>) -> Result<Listeners, Star
     wait_for_addresses(&cluster.bind, &mut orphans, clock::now() + cluster.drain_timeout)?;
     Listeners::open(&cluster.bind)
         .map_err(|(address, source)| StartError::Address(AddressError::Io { address, source }))
-}
-
-fn write_pid_file(cluster: &Cluster) -> Result<(), StartError> {
-    let Some(path) = &cluster.pid_file else { return Ok(()) };
-    let failed = |source| StartError::PidFile { path: path.clone(), source };
-    replace(path, format!("{}\n", std::process::id()).as_bytes(), Sync::Lazily).map_err(failed)
 }

@@ -7,6 +7,7 @@ use super::generation::Generation;
 use super::launch::Launch;
 use super::listeners::Listeners;
 use super::orphans::{Record, Records};
+use super::pid_file::PidFile;
 use super::process::Process;
 use super::spawn::Nursery;
 use super::watch::Watch;
@@ -24,6 +25,11 @@ pub(super) struct World {
     pub(super) nursery: Nursery,
     pub(super) records: Records,
     pub(super) launch: Launch,
+    /// The code the last worker left with by itself, for a master that gives up because none boots.
+    pub(super) last_code: Option<i32>,
+    /// Removed with this.
+    pub(super) _pid_file: Option<PidFile>,
+    /// Their locks are held for as long as this lives.
     pub(super) _directories: Directories,
 }
 

@@ -79,6 +79,9 @@ pub enum Effect {
         /// What.
         estate: Estate,
     },
+    /// Tell every worker, also those that drain already, that the whole cluster stops: nobody serves on, so silent connections
+    /// need not be kept.
+    Hasten,
     /// Say one thing a person cares about.
     Announce(Announcement),
     /// Tell systemd.

@@ -30,6 +30,7 @@ impl Pool {
         announce(Announcement::Stopping { workers }, effects);
         effects.push(Effect::Tell(SystemdState::Stopping));
         self.dismiss_all(how, effects);
+        effects.push(Effect::Hasten);
         self.show(Fact::Stopped, effects);
     }
 
