@@ -233,7 +233,7 @@ fn histories(of: fn(u64)) {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let seeds = match number("CLUSTER_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("CLUSTER_HISTORIES").unwrap_or(1_500),
+        None => 0..number("CLUSTER_HISTORIES").unwrap_or(500),
     };
     for seed in seeds {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| of(seed))) {
