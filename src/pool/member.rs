@@ -131,17 +131,8 @@ impl Member {
         match &self.phase {
             Phase::Starting { deadline } => Some(*deadline),
             Phase::Serving { .. } | Phase::Killed { .. } => None,
-            Phase::Late { watch, .. } => watch.lock_deadline(policy),
+            Phase::Late { watch, .. } => watch.look_again_at(policy),
             Phase::Draining { deadline, .. } => Some(*deadline),
-        }
-    }
-
-    /// Whether its beats are looked at.
-    pub(super) fn is_watched(&self) -> bool {
-        match self.phase {
-            Phase::Serving { .. } | Phase::Late { .. } => true,
-            Phase::Draining { watch, .. } => watch.is_some(),
-            Phase::Starting { .. } | Phase::Killed { .. } => false,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::brain::{Mode, Pool, announce};
 use super::effect::{Announcement, Effect};
-use super::member::Input;
+use super::member::{Input, Member};
 use super::seat::Occurrence;
 use super::watch::{Nap, look_behind};
 use crate::base::time::{Grid, Monotonic};
@@ -27,9 +27,10 @@ impl Pool {
             seat.record
                 .closes_at(seat.member()?, self.policy_of(seat.generation))
         });
+        // Those who boot or only drain have no beats, but a nap of the master's has to be noticed for them too.
         let look = self
             .members()
-            .any(|member| member.is_watched())
+            .any(Member::can_be_killed)
             .then_some(self.next_look);
         members
             .chain(refills)

@@ -119,8 +119,15 @@ impl Watch {
         (self.age(now) > policy.heartbeat_timeout).then_some(KillReason::Hung(self.activity))
     }
 
+    /// When to look again at a late lock holder, off the grid: when its patience ends, and not before a second reading of `/proc`
+    /// can differ from the first.
+    pub(super) fn look_again_at(&self, policy: &Policy) -> Option<Monotonic> {
+        let second = self.read_at + look_behind(policy.heartbeat_interval);
+        Some(self.lock_deadline(policy)?.max(second))
+    }
+
     /// When a late lock holder's patience ends: both its beat and its hold are that old by then.
-    pub(super) fn lock_deadline(&self, policy: &Policy) -> Option<Monotonic> {
+    fn lock_deadline(&self, policy: &Policy) -> Option<Monotonic> {
         let since = self.lock_held_since?.max(self.beat);
         Some(since + self.excused + policy.lock_hold_timeout)
     }

@@ -1,0 +1,254 @@
+//! Random histories: faults, reloads good and bad, scaling, naps, hand-overs to a new master; then peace, and all must be well.
+//! A failure prints its seed; `CLUSTER_SEED=… cargo test --test pool` replays that one, `CLUSTER_HISTORIES=…` runs more.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use cluster::base::ids::{Epoch, Incarnation, Life, Slot};
+use cluster::pool::{Estate, Event, Exit, Notice, Policy, Pool, StopMode};
+use fastrand::Rng;
+
+use crate::world::{Program, World, ms, policy};
+
+const PROGRAMS: [Program; 7] = [
+    Program::Good,
+    Program::Good,
+    Program::ExitsAtBoot,
+    Program::NeverReady,
+    Program::DiesAfterReady(ms(400)),
+    Program::CannotSpawn,
+    Program::GoesByItself,
+];
+
+fn random_policy(random: &mut Rng) -> Policy {
+    Policy {
+        max_draining: random.u16(0..4),
+        drain_timeout: ms(random.u64(100..3_000)),
+        ready_timeout: ms(random.u64(100..3_000)),
+        bake_time: ms(random.u64(0..2_000)),
+        restart_limit: random.u32(1..6),
+        heartbeat_timeout: ms(random.u64(600..3_000)),
+        ..policy(random.u16(1..6))
+    }
+}
+
+fn anybody(world: &World, random: &mut Rng) -> Option<Life> {
+    let lives: Vec<Life> = world.processes.keys().copied().collect();
+    random.choice(lives)
+}
+
+/// One fault or wish.
+fn disturb(world: &mut World, random: &mut Rng) {
+    match random.u8(0..16) {
+        0..3 => with_anybody(world, random, |world, life| world.crash(life, Exit::Signal(9))),
+        3 => with_anybody(world, random, |world, life| world.crash(life, Exit::Code(1))),
+        4 | 5 => with_anybody(world, random, World::hang),
+        6 => with_anybody(world, random, World::wake_up),
+        7 => with_anybody(world, random, World::hold_lock),
+        8 => with_anybody(world, random, |world, life| {
+            world.happen(Event::Notified {
+                life,
+                notice: Notice::Stopping,
+            });
+        }),
+        9 | 10 => reload(world, random),
+        11 => world.happen(Event::ScaleAsked {
+            by: random.i32(-2..3),
+        }),
+        12 => nap(world, random),
+        13 => hand_over(world),
+        14 => lie(world, random),
+        _ => world.deaf_heirs = random.bool(),
+    }
+}
+
+fn with_anybody(world: &mut World, random: &mut Rng, deed: impl Fn(&mut World, Life)) {
+    if let Some(life) = anybody(world, random) {
+        deed(world, life);
+    }
+}
+
+fn reload(world: &mut World, random: &mut Rng) {
+    let program = random.choice(PROGRAMS).expect("there are some");
+    let policy = Policy {
+        max_draining: world.max_draining(),
+        ..random_policy(random)
+    };
+    world.next_load = if random.u8(0..5) == 0 {
+        Err("bad".to_owned())
+    } else {
+        Ok((program, policy))
+    };
+    world.happen(Event::ReloadAsked);
+}
+
+fn nap(world: &mut World, random: &mut Rng) {
+    world.now = world.now + ms(random.u64(0..20_000));
+    world.look();
+}
+
+/// The state goes to a new master binary and is the same there.
+fn hand_over(world: &mut World) {
+    let state = serde_json::to_string(&world.pool).expect("a pool can be written");
+    let read: Pool = serde_json::from_str(&state).expect("and read");
+    assert_eq!(read, world.pool);
+    world.pool = read;
+}
+
+/// Events about lives that nobody knows, and news that cannot be.
+fn lie(world: &mut World, random: &mut Rng) {
+    let life = Life {
+        incarnation: Incarnation(6),
+        slot: Slot(random.u16(0..4)),
+        epoch: Epoch(1),
+    };
+    let before = world.pool.clone();
+    let heir = life;
+    let lies = [
+        Event::Spawned { life, pid: 1 },
+        Event::SpawnFailed {
+            life,
+            reason: String::new(),
+        },
+        Event::Notified {
+            life,
+            notice: Notice::Ready,
+        },
+        Event::Notified {
+            life,
+            notice: Notice::Stopping,
+        },
+        Event::Observed {
+            life,
+            beat: world.now,
+            lock_held_since: None,
+            connections: 1,
+        },
+        Event::Died {
+            life,
+            exit: Exit::Code(0),
+        },
+        Event::Inherited {
+            heir,
+            estate: Estate::Life(life),
+        },
+    ];
+    // The first one may find that time has passed.
+    world.happen(Event::Ticked);
+    let settled = serde_json::to_value((world.doings(), world.pool.estates())).expect("plain");
+    for lie in lies {
+        world.happen(lie);
+    }
+    assert_eq!(
+        serde_json::to_value((world.doings(), world.pool.estates())).expect("plain"),
+        settled
+    );
+    assert_eq!(before.generation(), world.pool.generation());
+    with_anybody(world, random, |world, life| {
+        if world.processes[&life].ready {
+            world.happen(Event::Notified {
+                life,
+                notice: Notice::Ready,
+            });
+        }
+    });
+}
+
+/// Disturbs a world for a while.
+fn trouble(seed: u64) -> (World, Rng) {
+    let mut random = Rng::with_seed(seed);
+    let first = if random.u8(0..4) == 0 {
+        random.choice(PROGRAMS).expect("some")
+    } else {
+        Program::Good
+    };
+    let mut world = World::start(random_policy(&mut random), first, seed);
+    world.drain_time = ms(random.u64(0..4_000));
+    for _ in 0..random.u32(5..40) {
+        world.run(ms(random.u64(0..1_500)));
+        if world.exit.is_some() {
+            break;
+        }
+        disturb(&mut world, &mut random);
+    }
+    (world, random)
+}
+
+/// No more faults: what hangs hangs on, but whatever starts is good.
+fn converges(seed: u64) {
+    let (mut world, _) = trouble(seed);
+    if world.exit.is_some() {
+        return;
+    }
+    world.deaf_heirs = false;
+    world.next_load = world.next_load.map(|(_, policy)| (Program::Good, policy));
+    for program in world.programs.values_mut() {
+        *program = Program::Good;
+    }
+    world.answer_estates();
+    // Deaths that are on their way already.
+    world.run(ms(2_000));
+    world.run_until("rest", |world| {
+        world.is_at_rest() && !world.anybody_hangs() || world.exit.is_some()
+    });
+    world.run(ms(2_000));
+    assert!(
+        world.is_at_rest() || world.exit.is_some(),
+        "rest does not last: {:?}",
+        world.doings()
+    );
+}
+
+/// A stop ends, whenever it comes and whatever hangs.
+fn stops(seed: u64) {
+    let (mut world, mut random) = trouble(seed);
+    if world.exit.is_some() {
+        return;
+    }
+    world.stop(if random.bool() {
+        StopMode::Graceful
+    } else {
+        StopMode::AtOnce
+    });
+    if random.bool() {
+        disturb_stopping(&mut world, &mut random);
+    }
+    world.run(ms(20_000));
+    assert!(
+        world.exit.is_some(),
+        "still there: {:?}",
+        world.pool.lives().collect::<Vec<_>>()
+    );
+}
+
+fn disturb_stopping(world: &mut World, random: &mut Rng) {
+    for _ in 0..3 {
+        world.run(ms(random.u64(0..50)));
+        if world.exit.is_none() {
+            disturb(world, random);
+        }
+    }
+}
+
+fn histories(of: fn(u64)) {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let seeds = match number("CLUSTER_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("CLUSTER_HISTORIES").unwrap_or(500),
+    };
+    for seed in seeds {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| of(seed))) {
+            eprintln!("history with CLUSTER_SEED={seed} failed");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+#[test]
+fn after_any_history_peace_brings_every_slot_to_one_generation() {
+    histories(converges);
+}
+
+#[test]
+fn after_any_history_a_stop_ends() {
+    histories(stops);
+}
