@@ -31,6 +31,7 @@ pub mod lifeline;
 pub mod master;
 pub mod observe;
 pub mod pool;
+mod run;
 pub mod saga;
 pub mod scoreboard;
 pub mod shop;

@@ -1,7 +1,13 @@
 //! The messages between master and worker on their SOCK_SEQPACKET pair, which is lifeline (end of file: the other is gone),
 //! command channel, wake-up and carrier of descriptors. One JSON document a packet, at most [`MAX_PACKET`] bytes.
 
+mod packet;
+mod worker_end;
+
 use serde::{Deserialize, Serialize};
+
+pub use packet::{PacketError, decode, encode};
+pub use worker_end::WorkerEnd;
 
 use crate::pool::Estate;
 
@@ -14,6 +20,9 @@ pub const MAX_PACKET: usize = 4096;
 pub enum Command {
     /// Take over and finish what these left behind, then say [`Report::Inherited`].
     Inherit(Estate),
+    /// The whole cluster stops: drain, and do not wait for connections that are silent, because nobody will serve on. Sent
+    /// before or after SIGTERM; either begins the drain.
+    Stop,
 }
 
 /// Worker to master.

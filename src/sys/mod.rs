@@ -18,3 +18,4 @@ pub mod procfs;
 pub mod seqpacket;
 pub mod signals;
 pub mod socket;
+pub mod watch;

@@ -1,11 +1,36 @@
 //! A worker's life: boot, connections, drain, beats; and the library's face, [`App`] and [`Worker`]. It must not know the shop,
 //! nor what the master decides.
+//!
+//! Reading order: `run` → `environment` → `booting` → `serving` → `draining` are the phases; `door` → `drive` → `edge` →
+//! `limits` is the way of a request; `connections` and `connection` are what is known about who is there.
 
+mod access;
 mod app;
+mod beat;
+mod body;
+mod booting;
+mod connection;
+mod connections;
+mod door;
+mod draining;
+mod drill;
+mod drive;
+mod edge;
+mod environment;
 pub mod exit;
 mod handle;
+mod health;
 mod identity;
+mod lifeline;
+mod limits;
+mod listener;
+mod notify;
+mod run;
+mod serving;
+mod signals;
+mod wire;
 
 pub use app::{App, BootError, CheckHook};
 pub use handle::{Haste, SectionError, Worker};
 pub use identity::Identity;
+pub use run::{is_asked_for, run};

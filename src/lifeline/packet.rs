@@ -1,0 +1,75 @@
+//! One message, one packet: JSON, at most [`MAX_PACKET`] bytes. Both ends use these two functions.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::MAX_PACKET;
+
+/// Why a packet is no message; the receiver drops it.
+#[derive(Debug, thiserror::Error)]
+pub enum PacketError {
+    /// Too long.
+    #[error("the packet has {0} bytes or more, at most {MAX_PACKET} were expected; it is dropped")]
+    TooLong(usize),
+    /// No message of this program.
+    #[error("the packet is no message of this program ({0}); it is dropped")]
+    Unknown(#[from] serde_json::Error),
+}
+
+/// A [`super::Command`] or [`super::Report`] as a packet.
+#[must_use]
+pub fn encode<T: Serialize>(message: &T) -> Vec<u8> {
+    serde_json::to_vec(message).expect("messages hold numbers, texts and no maps, which JSON can say")
+}
+
+/// A packet as a [`super::Command`] or [`super::Report`].
+///
+/// # Errors
+/// When it is neither, or too long.
+pub fn decode<T: DeserializeOwned>(packet: &[u8]) -> Result<T, PacketError> {
+    if packet.len() > MAX_PACKET {
+        return Err(PacketError::TooLong(packet.len()));
+    }
+    Ok(serde_json::from_slice(packet)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Command, Report};
+    use super::*;
+    use crate::base::ids::{Epoch, Incarnation, Life, Slot};
+    use crate::pool::Estate;
+
+    #[test]
+    fn every_message_survives_the_wire() {
+        let life = Life {
+            incarnation: Incarnation(u64::MAX),
+            slot: Slot(u16::MAX),
+            epoch: Epoch(u32::MAX),
+        };
+        for estate in [Estate::Life(life), Estate::Before(Incarnation(7))] {
+            let command = encode(&Command::Inherit(estate));
+            assert!(command.len() < MAX_PACKET);
+            assert_eq!(
+                decode::<Command>(&command).expect("a command"),
+                Command::Inherit(estate)
+            );
+            let report = encode(&Report::Inherited(estate));
+            assert_eq!(
+                decode::<Report>(&report).expect("a report"),
+                Report::Inherited(estate)
+            );
+        }
+        assert_eq!(
+            decode::<Command>(&encode(&Command::Stop)).expect("a command"),
+            Command::Stop
+        );
+    }
+
+    #[test]
+    fn garbage_is_refused() {
+        for packet in [&b""[..], b"{", b"\"bow\"", b"\xff\xfe", &[b' '; MAX_PACKET + 1]] {
+            assert!(decode::<Command>(packet).is_err());
+        }
+    }
+}

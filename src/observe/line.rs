@@ -1,0 +1,208 @@
+//! What one line looks like. Pure: the time comes in.
+
+use std::fmt::{self, Write};
+
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+use tracing::Level;
+use tracing::field::{Field, Visit};
+
+/// No text in a line is longer; the rest is cut, so that a line stays below what a pipe takes at once.
+const MAX_TEXT: usize = 1500;
+
+/// For whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Style {
+    /// `2026-11-22T16:02:20.123Z INFO worker 7/0/3: ready after="12ms"`
+    Text,
+    /// `{"time":…,"level":"info","who":…,"message":…, …}`
+    Json,
+}
+
+/// What an event says: its message and its fields, in order.
+#[derive(Debug, Default)]
+pub(super) struct Content {
+    message: String,
+    fields: Vec<(&'static str, Value)>,
+}
+
+impl Content {
+    /// Nothing but a message.
+    pub(super) fn message(message: String) -> Content {
+        Content {
+            message,
+            fields: Vec::new(),
+        }
+    }
+
+    /// The whole line, with its newline.
+    pub(super) fn line(&self, style: Style, now: OffsetDateTime, level: Level, who: &str) -> String {
+        match style {
+            Style::Text => self.text(now, level, who),
+            Style::Json => self.json(now, level, who),
+        }
+    }
+
+    fn text(&self, now: OffsetDateTime, level: Level, who: &str) -> String {
+        let mut line = format!(
+            "{} {level:<5} {who}: {}",
+            timestamp(now),
+            Printable(&self.message)
+        );
+        for (name, value) in &self.fields {
+            let written = match value {
+                Value::String(text) if is_plain(text) => write!(line, " {name}={text}"),
+                other => write!(line, " {name}={other}"),
+            };
+            debug_assert!(written.is_ok(), "a String takes everything");
+        }
+        line.push('\n');
+        line
+    }
+
+    fn json(&self, now: OffsetDateTime, level: Level, who: &str) -> String {
+        let mut object = Map::new();
+        for (name, value) in &self.fields {
+            object.insert((*name).to_owned(), value.clone());
+        }
+        object.insert("time".to_owned(), timestamp(now).into());
+        object.insert("level".to_owned(), level.as_str().to_lowercase().into());
+        object.insert("who".to_owned(), who.into());
+        object.insert("message".to_owned(), self.message.as_str().into());
+        let mut line = Value::Object(object).to_string();
+        line.push('\n');
+        line
+    }
+
+    fn record(&mut self, field: &Field, value: Value) {
+        match (field.name(), value) {
+            ("message", Value::String(text)) => self.message = text,
+            (name, value) => self.fields.push((name, value)),
+        }
+    }
+}
+
+impl Visit for Content {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let mut text = Cut(String::new());
+        // An error only says that the text was cut.
+        let _cut = write!(text, "{value:?}");
+        self.record(field, Value::String(text.0));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        let end = value.floor_char_boundary(MAX_TEXT);
+        self.record(field, Value::from(&value[..end]));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.record(field, Value::from(value));
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.record(field, Value::from(value));
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.record(field, Value::from(value));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.record(field, Value::from(value));
+    }
+}
+
+/// A text that stops growing at [`MAX_TEXT`].
+struct Cut(String);
+
+impl Write for Cut {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = MAX_TEXT.saturating_sub(self.0.len());
+        let end = text.floor_char_boundary(room);
+        self.0.push_str(&text[..end]);
+        if end == text.len() {
+            Ok(())
+        } else {
+            Err(fmt::Error)
+        }
+    }
+}
+
+/// A message whose control characters (a client may have chosen them) cannot forge a line or steer a terminal.
+struct Printable<'text>(&'text str);
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for character in self.0.chars() {
+            if character.is_control() {
+                write!(f, "{}", character.escape_default())?;
+            } else {
+                f.write_char(character)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_plain(text: &str) -> bool {
+    !text.is_empty()
+        && !text
+            .chars()
+            .any(|c| c.is_control() || c.is_whitespace() || matches!(c, '"' | '=' | '\\'))
+}
+
+/// RFC 3339 with milliseconds, in UTC.
+fn timestamp(now: OffsetDateTime) -> String {
+    let (date, time) = (now.date(), now.time());
+    format!(
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
+        date.year(),
+        u8::from(date.month()),
+        date.day(),
+        time.hour(),
+        time.minute(),
+        time.second(),
+        time.millisecond()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn content() -> Content {
+        let fields = vec![
+            ("slot", Value::from(2)),
+            ("path", Value::from("/a b\n")),
+            ("pid", Value::from("x")),
+        ];
+        Content {
+            message: "ready\x1b[31m\nforged".to_owned(),
+            fields,
+        }
+    }
+
+    #[test]
+    fn text_is_one_printable_line() {
+        let line = content().line(
+            Style::Text,
+            OffsetDateTime::UNIX_EPOCH,
+            Level::INFO,
+            "worker 7/0/3",
+        );
+        let expected = "1970-01-01T00:00:00.000Z INFO  worker 7/0/3: ready\\u{1b}[31m\\nforged slot=2 path=\"/a b\\n\" pid=x\n";
+        assert_eq!(line, expected);
+    }
+
+    #[test]
+    fn json_is_one_object_a_line() {
+        let line = content().line(Style::Json, OffsetDateTime::UNIX_EPOCH, Level::WARN, "master");
+        assert_eq!(line.matches('\n').count(), 1);
+        let object: Value = serde_json::from_str(&line).expect("JSON");
+        assert_eq!(object["level"], "warn");
+        assert_eq!(object["who"], "master");
+        assert_eq!(object["slot"], 2);
+        assert_eq!(object["message"], "ready\x1b[31m\nforged");
+        assert_eq!(object["time"], "1970-01-01T00:00:00.000Z");
+    }
+}

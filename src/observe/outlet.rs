@@ -1,0 +1,161 @@
+//! A descriptor that log lines go to, written without ever waiting. It must not know lines.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::time::Duration;
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{MsgFlags, send};
+use nix::sys::stat::{SFlag, fstat};
+
+/// A pipe that polls writable takes at least this much without blocking (PIPE_BUF).
+const SURE: usize = 4096;
+
+/// How to write without waiting.
+#[derive(Debug)]
+pub(super) enum Outlet {
+    /// A pipe or terminal through a file description of our own with O_NONBLOCK. It is opened anew, because the flag on the
+    /// inherited description would change it for everyone who holds it, the user's shell among them.
+    NonBlocking(File),
+    /// A pipe or terminal that could not be opened anew (another user's): asked before each write.
+    Polled(File),
+    /// A socket (systemd's journal): told not to wait each time.
+    Socket(OwnedFd),
+    /// A file or `/dev/null`: does not wait on anybody.
+    Plain(File),
+}
+
+impl Outlet {
+    /// The way that fits the descriptor, which is duplicated.
+    pub(super) fn open(fd: BorrowedFd) -> io::Result<Outlet> {
+        let own = fd.try_clone_to_owned()?;
+        let kind = SFlag::from_bits_truncate(fstat(&own)?.st_mode) & SFlag::S_IFMT;
+        Ok(match kind {
+            SFlag::S_IFSOCK => Outlet::Socket(own),
+            SFlag::S_IFIFO => Outlet::open_waiting(own),
+            SFlag::S_IFCHR if own.is_terminal() => Outlet::open_waiting(own),
+            _ => Outlet::Plain(File::from(own)),
+        })
+    }
+
+    fn open_waiting(own: OwnedFd) -> Outlet {
+        if is_nonblocking(&own) {
+            return Outlet::NonBlocking(File::from(own));
+        }
+        let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        let path = format!("/proc/self/fd/{}", own.as_raw_fd());
+        match OpenOptions::new()
+            .append(true)
+            .custom_flags(flags.bits())
+            .open(path)
+        {
+            Ok(file) => Outlet::NonBlocking(file),
+            Err(_) => Outlet::Polled(File::from(own)),
+        }
+    }
+
+    /// Whether a person reads it.
+    pub(super) fn is_terminal(&self) -> bool {
+        self.descriptor().is_terminal()
+    }
+
+    /// Writes as much as is taken at once; 0 when nothing is.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = match self {
+            Outlet::NonBlocking(file) | Outlet::Plain(file) => file.write(bytes),
+            Outlet::Socket(socket) => {
+                let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+                Ok(send(socket.as_raw_fd(), bytes, flags)?)
+            }
+            Outlet::Polled(file) if takes_more(file.as_fd(), Duration::ZERO) => {
+                file.write(&bytes[..bytes.len().min(SURE)])
+            }
+            Outlet::Polled(_) => Ok(0),
+        };
+        match written {
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(0),
+            other => other,
+        }
+    }
+
+    /// Waits until it takes more (or is broken), at most that long.
+    pub(super) fn wait(&self, at_most: Duration) {
+        takes_more(self.descriptor(), at_most);
+    }
+
+    fn descriptor(&self) -> BorrowedFd<'_> {
+        match self {
+            Outlet::NonBlocking(file) | Outlet::Polled(file) | Outlet::Plain(file) => file.as_fd(),
+            Outlet::Socket(socket) => socket.as_fd(),
+        }
+    }
+}
+
+fn is_nonblocking(fd: &OwnedFd) -> bool {
+    fcntl(fd, FcntlArg::F_GETFL).is_ok_and(|flags| OFlag::from_bits_retain(flags).contains(OFlag::O_NONBLOCK))
+}
+
+fn takes_more(fd: BorrowedFd, within: Duration) -> bool {
+    let timeout = PollTimeout::try_from(within).unwrap_or(PollTimeout::MAX);
+    let mut polled = [PollFd::new(fd, PollFlags::POLLOUT)];
+    poll(&mut polled, timeout).is_ok_and(|ready| ready > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+
+    use nix::unistd::pipe;
+
+    use super::*;
+
+    fn fill(outlet: &mut Outlet) -> usize {
+        let mut total = 0;
+        loop {
+            match outlet.write(&[b'x'; 1000]).expect("writable") {
+                0 => return total,
+                more => total += more,
+            }
+        }
+    }
+
+    #[test]
+    fn a_full_pipe_takes_nothing_and_does_not_wait() {
+        let (mut reader, writer) = pipe().map(|(r, w)| (File::from(r), w)).expect("a pipe");
+        let mut outlet = Outlet::open(writer.as_fd()).expect("an outlet");
+        assert!(matches!(outlet, Outlet::NonBlocking(_)));
+        assert!(fill(&mut outlet) > 0);
+        assert!(
+            !is_nonblocking(&writer),
+            "the flag that others share is untouched"
+        );
+        reader.read_exact(&mut [0; 8192]).expect("readable");
+        assert!(fill(&mut outlet) > 0, "there is room again");
+    }
+
+    #[test]
+    fn a_full_pipe_that_must_be_asked_does_not_block_either() {
+        let (_reader, writer) = pipe().expect("a pipe");
+        assert!(fill(&mut Outlet::Polled(File::from(writer))) > 0);
+    }
+
+    #[test]
+    fn a_full_socket_does_not_block_either() {
+        let (_reader, writer) = UnixStream::pair().expect("a pair");
+        let mut outlet = Outlet::open(writer.as_fd()).expect("an outlet");
+        assert!(matches!(outlet, Outlet::Socket(_)));
+        assert!(fill(&mut outlet) > 0);
+    }
+
+    #[test]
+    fn a_broken_pipe_is_an_error() {
+        let (reader, writer) = pipe().expect("a pipe");
+        let mut outlet = Outlet::open(writer.as_fd()).expect("an outlet");
+        drop(reader);
+        assert!(outlet.write(b"x").is_err());
+    }
+}

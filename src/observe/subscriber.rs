@@ -1,0 +1,174 @@
+//! From tracing's events to lines, and from lines to the descriptor.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use time::OffsetDateTime;
+use tracing::level_filters::LevelFilter;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::Context;
+
+use super::backlog::Backlog;
+use super::line::{Content, Style};
+use super::outlet::Outlet;
+use crate::config::settings::LogLevel;
+
+/// Where the lines of this process go.
+pub(super) struct Log {
+    style: Style,
+    who: String,
+    writer: Mutex<Writer>,
+}
+
+struct Writer {
+    outlet: Outlet,
+    backlog: Backlog,
+}
+
+impl Log {
+    pub(super) fn new(outlet: Outlet, backlog: Backlog, style: Style, who: String) -> Log {
+        Log {
+            style,
+            who,
+            writer: Mutex::new(Writer { outlet, backlog }),
+        }
+    }
+
+    /// One more line.
+    pub(super) fn say(&self, level: Level, content: &Content) {
+        let line = self.line(level, content);
+        let mut writer = self.writer();
+        self.flush_into(&mut writer);
+        writer.backlog.push(line.as_bytes());
+        writer.hand_out();
+    }
+
+    /// Hands out what waits.
+    pub(super) fn flush(&self) {
+        let mut writer = self.writer();
+        if !writer.backlog.is_settled() {
+            self.flush_into(&mut writer);
+        }
+    }
+
+    /// Hands out what waits, waiting for the descriptor at most that long.
+    pub(super) fn finish(&self, within: Duration) {
+        let deadline = Instant::now() + within;
+        let mut writer = self.writer();
+        self.flush_into(&mut writer);
+        while !writer.backlog.is_settled() && Instant::now() < deadline {
+            writer
+                .outlet
+                .wait(deadline.saturating_duration_since(Instant::now()));
+            self.flush_into(&mut writer);
+        }
+    }
+
+    pub(super) fn dropped(&self) -> u64 {
+        self.writer().backlog.dropped()
+    }
+
+    fn flush_into(&self, writer: &mut Writer) {
+        writer.hand_out();
+        if let Some(lines) = writer.backlog.tell() {
+            let content = Content::message(format!(
+                "{lines} log lines were dropped: the log did not take them in time"
+            ));
+            writer.backlog.push(self.line(Level::WARN, &content).as_bytes());
+            writer.hand_out();
+        }
+    }
+
+    fn line(&self, level: Level, content: &Content) -> String {
+        content.line(self.style, OffsetDateTime::now_utc(), level, &self.who)
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Writer {
+    fn hand_out(&mut self) {
+        while !self.backlog.next().is_empty() {
+            match self.outlet.write(self.backlog.next()) {
+                Ok(0) => return,
+                Ok(bytes) => self.backlog.written(bytes),
+                Err(_) => return self.backlog.lose(),
+            }
+        }
+    }
+}
+
+/// The layer that makes a line of each event.
+pub(super) struct Lines {
+    log: &'static Log,
+}
+
+impl Lines {
+    pub(super) fn new(log: &'static Log) -> Lines {
+        Lines { log }
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Lines {
+    fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
+        let mut content = Content::default();
+        event.record(&mut content);
+        self.log.say(*event.metadata().level(), &content);
+    }
+}
+
+/// What is too unimportant for `level` is not even put together.
+pub(super) fn filter(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Read;
+    use std::os::fd::AsFd;
+
+    use nix::unistd::pipe;
+
+    use super::*;
+
+    #[test]
+    fn a_full_pipe_costs_lines_not_time_and_says_so_when_there_is_room() {
+        let (reader, writer) = pipe().expect("a pipe");
+        let outlet = Outlet::open(writer.as_fd()).expect("an outlet");
+        let log = Log::new(outlet, Backlog::default(), Style::Text, "worker 7/0/3".to_owned());
+        for number in 0..20_000 {
+            log.say(Level::INFO, &Content::message(format!("line {number}")));
+        }
+        let dropped = log.dropped();
+        assert!(dropped > 0);
+        let all = std::thread::spawn(move || {
+            let mut all = String::new();
+            File::from(reader).read_to_string(&mut all).map(|_| all)
+        });
+        log.finish(Duration::from_secs(10));
+        drop((log, writer));
+        let all = all.join().expect("read").expect("text");
+        let told = format!("{dropped} log lines were dropped");
+        assert!(
+            all.lines().last().expect("lines").contains(&told),
+            "{:?}",
+            all.lines().last()
+        );
+        let kept = all.lines().filter(|line| line.contains(": line ")).count() as u64;
+        assert_eq!(kept + dropped, 20_000);
+        assert!(
+            all.lines().all(|line| line.contains("worker 7/0/3: ")),
+            "a line was torn"
+        );
+    }
+}

@@ -1,0 +1,120 @@
+//! The first phase: everything is inherited, nothing is served. Only [`Booting::boot`] makes a [`Serving`].
+
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::app::{App, BootError};
+use super::beat::beat;
+use super::connections::Connections;
+use super::door::{Door, House};
+use super::edge::Edge;
+use super::environment::Environment;
+use super::handle::{Haste, Worker};
+use super::lifeline::Ears;
+use super::listener::Listener;
+use super::notify::Notify;
+use super::serving::Serving;
+use super::signals::Terminations;
+use crate::lifeline::WorkerEnd;
+use crate::scoreboard::Cell;
+
+/// A worker before its application is there.
+pub(super) struct Booting {
+    worker: Worker,
+    listeners: Vec<Listener>,
+    notify: Notify,
+    connections: Arc<Connections>,
+    runtime_cell: Cell,
+    ears: Ears,
+    begun: Instant,
+}
+
+/// Why there is nothing to serve.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BootFailure {
+    #[error("the application has no boot hook (App::boot)")]
+    NoHook,
+    #[error("{0}")]
+    Hook(BootError),
+}
+
+/// What came of the boot.
+pub(super) enum Booted {
+    /// The application is there and the master knows.
+    Serving(Box<Serving>),
+    /// The end came first.
+    NeverServed,
+}
+
+impl Booting {
+    /// Takes everything over. To be called inside the runtime.
+    pub(super) fn new(environment: Environment, terminations: Terminations) -> io::Result<Booting> {
+        let Environment {
+            identity,
+            settings,
+            listeners,
+            notify,
+            board,
+            lifeline,
+            log: _,
+        } = environment;
+        let connections = Arc::new(Connections::new(board.clone()));
+        let runtime_cell = board.cell("runtime").expect("a new board has free cells");
+        let worker = Worker::new(identity, settings, board);
+        let listeners = listeners
+            .into_iter()
+            .map(Listener::new)
+            .collect::<io::Result<_>>()?;
+        let ears = Ears::open(WorkerEnd::new(lifeline)?, worker.clone());
+        tokio::spawn(terminate(terminations, worker.clone()));
+        tokio::spawn(beat(
+            worker.clone(),
+            runtime_cell.clone(),
+            Arc::clone(&connections),
+        ));
+        Ok(Booting {
+            worker,
+            listeners,
+            notify,
+            connections,
+            runtime_cell,
+            ears,
+            begun: Instant::now(),
+        })
+    }
+
+    /// Lets the application boot, opens the doors, and tells the master.
+    pub(super) async fn boot(self, app: &mut App) -> Result<Booted, BootFailure> {
+        let hook = app.boot.take().ok_or(BootFailure::NoHook)?;
+        let router = tokio::select! {
+            biased;
+            () = self.worker.draining() => return Ok(Booted::NeverServed),
+            router = hook(self.worker.clone()) => router.map_err(BootFailure::Hook)?,
+        };
+        if self.worker.settings().drill.routes {
+            tracing::warn!(
+                "DRILL ROUTES ARE ON: any client of this machine can hang and kill workers at /drill/…"
+            );
+        }
+        let edge = Arc::new(Edge::new(self.worker.clone(), router));
+        let house = Arc::new(House::new(edge, Arc::clone(&self.connections)));
+        let doors = self
+            .listeners
+            .into_iter()
+            .map(|listener| Door::new(listener, Arc::clone(&house)))
+            .collect();
+        self.ears.booted();
+        // The first beat must be there before anybody looks for it.
+        self.runtime_cell.stamp();
+        let serving = Serving::open(self.worker, self.notify, self.connections, doors, self.begun);
+        Ok(Booted::Serving(Box::new(serving)))
+    }
+}
+
+async fn terminate(terminations: Terminations, worker: Worker) {
+    match terminations.wait().await {
+        Ok(()) => worker.drain(Haste::Patient),
+        Err(error) => worker.fail(format!("SIGTERM cannot be watched: {error}")),
+    }
+}

@@ -1,0 +1,190 @@
+//! One connection as the driver knows it: its identity and its phase, readable by others while the connection is served.
+//! It must not know HTTP.
+
+use std::net::SocketAddr;
+use std::sync::OnceLock;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
+use std::task::Waker;
+
+/// What a connection is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(super) enum Phase {
+    /// Between requests, or before the first: no byte of the next one has been read.
+    Idle = 0,
+    /// A request's head has begun to arrive.
+    Reading = 1,
+    /// The head is read, the answer's head is not known.
+    Handling = 2,
+    /// The answer is known and not wholly handed to the kernel.
+    Writing = 3,
+    /// Everything is said; what the client still sends is read and thrown away, so that no reset overtakes the answer.
+    Closing = 4,
+}
+
+/// What the worker wants of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(super) enum Order {
+    /// Go on.
+    Serve = 0,
+    /// Its request head took too long: answer 408 and close. Taken back when the head is complete by then.
+    Expire = 1,
+    /// Finish the request that runs, take no other, close.
+    Finish = 2,
+    /// Stop now.
+    Cut = 3,
+}
+
+/// One connection, shared by its task and those who look at all of them.
+#[derive(Debug)]
+pub(super) struct Connection {
+    /// Counted from 1 within this life; together with the life it never repeats.
+    pub(super) number: u64,
+    pub(super) peer: Option<SocketAddr>,
+    phase: AtomicU8,
+    /// When the request head began to arrive, in milliseconds of the worker's coarse clock.
+    reading_since_ms: AtomicU64,
+    /// The answer's body has been handed to HTTP; the next flush ends it.
+    answered: AtomicBool,
+    order: AtomicU8,
+    waker: OnceLock<Waker>,
+}
+
+impl Connection {
+    pub(super) fn new(number: u64, peer: Option<SocketAddr>) -> Connection {
+        Connection {
+            number,
+            peer,
+            phase: AtomicU8::new(Phase::Idle as u8),
+            reading_since_ms: AtomicU64::new(0),
+            answered: AtomicBool::new(false),
+            order: AtomicU8::new(Order::Serve as u8),
+            waker: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        match self.phase.load(Relaxed) {
+            0 => Phase::Idle,
+            1 => Phase::Reading,
+            2 => Phase::Handling,
+            3 => Phase::Writing,
+            _ => Phase::Closing,
+        }
+    }
+
+    /// Bytes arrived. When no request was under way, one is now.
+    pub(super) fn bytes_arrived(&self, now_ms: u64) {
+        if self.phase() == Phase::Idle {
+            self.reading_since_ms.store(now_ms, Relaxed);
+            self.enter(Phase::Reading);
+        }
+    }
+
+    /// A request's head is complete.
+    pub(super) fn handling(&self) {
+        self.answered.store(false, Relaxed);
+        self.enter(Phase::Handling);
+    }
+
+    /// Its answer's head is known.
+    pub(super) fn writing(&self) {
+        self.enter(Phase::Writing);
+    }
+
+    /// Its answer's body is over (or was given up).
+    pub(super) fn answered(&self) {
+        self.answered.store(true, Relaxed);
+    }
+
+    /// Everything that was written is with the kernel.
+    pub(super) fn flushed(&self) {
+        if self.phase() == Phase::Writing && self.answered.load(Relaxed) {
+            self.enter(Phase::Idle);
+        }
+    }
+
+    pub(super) fn closing(&self) {
+        self.enter(Phase::Closing);
+    }
+
+    /// Since when its request head has been arriving, in milliseconds of the coarse clock.
+    pub(super) fn reading_since_ms(&self) -> Option<u64> {
+        (self.phase() == Phase::Reading).then(|| self.reading_since_ms.load(Relaxed))
+    }
+
+    /// Tells it what to do, and wakes it. A stronger order stays.
+    pub(super) fn give(&self, order: Order) {
+        if self.order.fetch_max(order as u8, Relaxed) < order as u8
+            && let Some(waker) = self.waker.get()
+        {
+            waker.wake_by_ref();
+        }
+    }
+
+    pub(super) fn order(&self) -> Order {
+        match self.order.load(Relaxed) {
+            0 => Order::Serve,
+            1 => Order::Expire,
+            2 => Order::Finish,
+            _ => Order::Cut,
+        }
+    }
+
+    /// The head that was to expire is complete after all.
+    pub(super) fn forgive(&self) {
+        // When a stronger order came meanwhile, that one stays.
+        let _stronger =
+            self.order
+                .compare_exchange(Order::Expire as u8, Order::Serve as u8, Relaxed, Relaxed);
+    }
+
+    /// Whom to wake for an order: a task has one waker for its whole life.
+    pub(super) fn remember(&self, waker: &Waker) {
+        if self.waker.get().is_none() {
+            // It is set by this task alone, which has just seen it unset.
+            let _first = self.waker.set(waker.clone());
+        }
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_goes_through_the_phases_in_order() {
+        let connection = Connection::new(1, None);
+        assert_eq!(connection.phase(), Phase::Idle);
+        connection.bytes_arrived(7);
+        assert_eq!(connection.reading_since_ms(), Some(7));
+        connection.bytes_arrived(9);
+        assert_eq!(connection.reading_since_ms(), Some(7), "the first byte counts");
+        connection.handling();
+        connection.flushed();
+        assert_eq!(connection.phase(), Phase::Handling);
+        connection.writing();
+        connection.flushed();
+        assert_eq!(connection.phase(), Phase::Writing, "the body is not over");
+        connection.answered();
+        connection.flushed();
+        assert_eq!(connection.phase(), Phase::Idle);
+    }
+
+    #[test]
+    fn the_strongest_order_stays() {
+        let connection = Connection::new(1, None);
+        connection.give(Order::Finish);
+        connection.give(Order::Expire);
+        connection.forgive();
+        assert_eq!(connection.order(), Order::Finish);
+        connection.give(Order::Cut);
+        assert_eq!(connection.order(), Order::Cut);
+    }
+}

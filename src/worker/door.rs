@@ -1,0 +1,193 @@
+//! The door: accepts from one listener, seats each connection and has it driven; says no when the house is full or descriptors
+//! have run out, without spinning and without sleeping. It must not know when to stop, only how.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+
+use http::StatusCode;
+use hyper::server::conn::http1;
+use nix::errno::Errno;
+use tokio::sync::Semaphore;
+
+use super::connections::Connections;
+use super::drive::{drive, linger};
+use super::edge::Edge;
+use super::listener::{Listener, Stream};
+use crate::http::Problem;
+use crate::scoreboard::Counter;
+
+/// Accepted in one go, before the connections that are there get their turn.
+const BATCH: usize = 16;
+/// As many who were told no may linger; more are closed at once.
+const LINGERING: usize = 128;
+
+/// What every door of a worker shares.
+pub(super) struct House {
+    pub(super) connections: Arc<Connections>,
+    edge: Arc<Edge>,
+    protocol: http1::Builder,
+    no_room: Vec<u8>,
+    lingering: Arc<Semaphore>,
+}
+
+impl House {
+    pub(super) fn new(edge: Arc<Edge>, connections: Arc<Connections>) -> House {
+        let protocol = super::drive::protocol(&edge.worker.settings().http);
+        let no_room = no_room(edge.worker.settings().http.max_connections).to_http1();
+        House {
+            connections,
+            edge,
+            protocol,
+            no_room,
+            lingering: Arc::new(Semaphore::new(LINGERING)),
+        }
+    }
+
+    /// Seats a connection, or tells it that there is no room.
+    fn admit(&self, stream: Stream) {
+        let counters = self.edge.worker.board().counters();
+        counters.add(Counter::Accepted);
+        let limit = self.edge.worker.settings().http.max_connections;
+        match self.connections.seat(stream.peer, limit) {
+            Some(seat) => {
+                let (connections, edge) = (Arc::clone(&self.connections), Arc::clone(&self.edge));
+                tokio::spawn(drive(self.protocol.clone(), stream, seat, connections, edge));
+            }
+            None => self.refuse(stream),
+        }
+    }
+
+    fn refuse(&self, stream: Stream) {
+        self.edge.worker.board().counters().add(Counter::Refused);
+        // The send buffer of a new connection is empty and takes the whole answer, unless the client is gone already.
+        if stream.try_write(&self.no_room).is_ok()
+            && let Ok(place) = Arc::clone(&self.lingering).try_acquire_owned()
+        {
+            tokio::spawn(async move {
+                linger(stream).await;
+                drop(place);
+            });
+        }
+    }
+}
+
+/// One listener's door.
+pub(super) struct Door {
+    listener: Listener,
+    house: Arc<House>,
+    /// Given up for a moment when no descriptor is left, so that whoever waits can be told.
+    spare: Option<File>,
+}
+
+impl Door {
+    pub(super) fn new(listener: Listener, house: Arc<House>) -> Door {
+        Door {
+            listener,
+            house,
+            spare: spare(),
+        }
+    }
+
+    /// Accepts until `stop` ends, then everything that is in the queue by then, and closes.
+    pub(super) async fn keep(mut self, stop: impl Future<Output = ()>) {
+        let mut stop = std::pin::pin!(stop);
+        let mut accepted = 0_usize;
+        loop {
+            let next = tokio::select! {
+                biased;
+                () = &mut stop => break,
+                next = self.listener.accept() => next,
+            };
+            match next {
+                Ok(stream) => self.house.admit(stream),
+                Err(error) => tokio::select! {
+                    biased;
+                    () = &mut stop => break,
+                    () = self.recover(&error) => {}
+                },
+            }
+            accepted += 1;
+            if accepted.is_multiple_of(BATCH) {
+                tokio::task::yield_now().await;
+            }
+        }
+        self.empty();
+    }
+
+    /// Admits whoever is in the queue.
+    fn empty(&mut self) {
+        loop {
+            match self.listener.accept_now() {
+                Ok(Some(stream)) => self.house.admit(stream),
+                Ok(None) => return,
+                Err(error) if is_about_one_connection(&error) => {}
+                Err(error) => {
+                    let told = is_out_of_descriptors(&error) && self.turn_one_away();
+                    if !told {
+                        tracing::error!(%error, "the accept queue could not be emptied");
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// After a failed accept: returns when it is worth trying again.
+    async fn recover(&mut self, error: &io::Error) {
+        if is_about_one_connection(error) {
+            return;
+        }
+        tracing::warn!(%error, open = self.house.connections.count(), "a connection could not be accepted");
+        if is_out_of_descriptors(error) && self.turn_one_away() {
+            return tokio::task::yield_now().await;
+        }
+        // What is short comes back when a connection ends; and at the next second's look, when others had taken it.
+        let _closed = tokio::time::timeout(
+            std::time::Duration::from_secs(1),
+            self.house.connections.one_closed(),
+        )
+        .await;
+    }
+
+    /// Uses the spare descriptor to tell one client that there is no room. Whether it could.
+    fn turn_one_away(&mut self) -> bool {
+        if self.spare.take().is_none() {
+            self.spare = spare();
+            return false;
+        }
+        if let Ok(Some(stream)) = self.listener.accept_now() {
+            let counters = self.house.edge.worker.board().counters();
+            counters.add(Counter::Accepted);
+            counters.add(Counter::Refused);
+            // A client that does not take its answer at once does not get it.
+            let _written = stream.try_write(&self.house.no_room);
+        }
+        self.spare = spare();
+        self.spare.is_some()
+    }
+}
+
+fn spare() -> Option<File> {
+    File::open("/dev/null").ok()
+}
+
+/// The client was gone before it was accepted, or a signal came: nothing is wrong with the listener.
+fn is_about_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error().map(Errno::from_raw),
+        Some(Errno::ECONNABORTED | Errno::EINTR | Errno::EPROTO | Errno::EPERM | Errno::ENOTCONN)
+    )
+}
+
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error().map(Errno::from_raw),
+        Some(Errno::EMFILE | Errno::ENFILE)
+    )
+}
+
+fn no_room(limit: usize) -> Problem {
+    let detail = format!("this worker serves as many connections as it may ({limit})");
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_connections", detail).retry_after(1)
+}

@@ -1,0 +1,98 @@
+//! `/drill/…`: faults on purpose, for tests and exercises. Off unless `drill.routes` is on, which is refused unless every
+//! address is loopback.
+//!
+//! | path | does |
+//! |---|---|
+//! | `/drill/spin?ms=1000` | keeps the event loop busy, at most 600,000 ms |
+//! | `/drill/sleep?ms=1000` | answers after that time without keeping anything busy, at most 600,000 ms |
+//! | `/drill/panic` | panics in the handler |
+//! | `/drill/abort` | aborts the process |
+//! | `/drill/allocate?mib=64` | takes memory, touches it and keeps it, at most 4,096 MiB a request |
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::Query;
+use axum::routing::any;
+use serde::Deserialize;
+
+use crate::http::fallbacks;
+
+/// No drill takes longer.
+const LONGEST_MS: u64 = 600_000;
+/// No request takes more.
+const MOST_MIB: usize = 4096;
+
+/// What was allocated, kept for the rest of the life.
+static HOARD: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Time {
+    #[serde(default = "a_second")]
+    ms: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Memory {
+    #[serde(default = "some_mib")]
+    mib: usize,
+}
+
+fn a_second() -> u64 {
+    1000
+}
+
+fn some_mib() -> usize {
+    64
+}
+
+impl Time {
+    fn bounded(&self) -> Duration {
+        Duration::from_millis(self.ms.min(LONGEST_MS))
+    }
+}
+
+/// The routes, all of them below `/drill/`.
+pub(super) fn routes() -> Router {
+    fallbacks(
+        Router::new()
+            .route("/drill/spin", any(spin))
+            .route("/drill/sleep", any(sleep))
+            .route("/drill/panic", any(panic))
+            .route("/drill/abort", any(abort))
+            .route("/drill/allocate", any(allocate)),
+    )
+}
+
+async fn spin(Query(time): Query<Time>) -> String {
+    let end = Instant::now() + time.bounded();
+    while Instant::now() < end {
+        std::hint::spin_loop();
+    }
+    format!("spun for {:?}\n", time.bounded())
+}
+
+async fn sleep(Query(time): Query<Time>) -> String {
+    tokio::time::sleep(time.bounded()).await;
+    format!("slept for {:?}\n", time.bounded())
+}
+
+async fn panic() {
+    panic!("a drill");
+}
+
+async fn abort() {
+    tracing::error!("a drill aborts this worker");
+    std::process::abort();
+}
+
+async fn allocate(Query(memory): Query<Memory>) -> String {
+    let mib = memory.mib.min(MOST_MIB);
+    // Not zero, so that every page is really touched.
+    let block = vec![0xa5; mib * 1024 * 1024];
+    HOARD.lock().unwrap_or_else(PoisonError::into_inner).push(block);
+    format!("holding {mib} MiB more\n")
+}

@@ -1,0 +1,150 @@
+//! Serving one connection from its first byte to its last: HTTP/1.1 by hyper, orders from outside, and an end without a reset.
+//! This is where HTTP/2 by prior knowledge will branch off, before the first byte is given to hyper.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use http::StatusCode;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::connection::{Order, Phase};
+use super::connections::{Connections, Seat};
+use super::edge::{ConnectionService, Edge};
+use super::listener::Stream;
+use super::wire::Wire;
+use crate::config::Http;
+use crate::http::Problem;
+use crate::scoreboard::Counter;
+
+/// What a client sends after everything is said is read at most this long,
+const LINGER: Duration = Duration::from_secs(1);
+/// and at most this much of it.
+const LINGER_BYTES: usize = 256 * 1024;
+/// hyper takes no smaller buffer.
+const SMALLEST_BUFFER: usize = 8192;
+
+/// How HTTP/1.1 is served. hyper's `header_read_timeout` is not used, because it also runs between requests and would close
+/// idle connections under the client's next request; [`Connections::beat`] times heads from their first byte.
+pub(super) fn protocol(limits: &Http) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(limits.max_header_bytes.max(SMALLEST_BUFFER));
+    builder.max_header_size(limits.max_header_bytes);
+    builder.header_read_timeout(None);
+    builder
+}
+
+/// How serving ended.
+enum End {
+    /// The conversation is over: by the client, by an error, or by an answer with `Connection: close`.
+    Over,
+    /// A silent connection was told to finish.
+    Dismissed,
+    /// A request head took too long.
+    Expired,
+    /// Cut.
+    Cut,
+}
+
+/// Serves one connection to its end.
+pub(super) async fn drive(
+    protocol: http1::Builder,
+    stream: Stream,
+    seat: Seat,
+    connections: Arc<Connections>,
+    edge: Arc<Edge>,
+) {
+    let connection = Arc::clone(&seat.connection);
+    let wire = Wire::new(stream, Arc::clone(&connection), connections);
+    let service = ConnectionService::new(Arc::clone(&edge), Arc::clone(&connection));
+    let mut http = protocol.serve_connection(TokioIo::new(wire), service);
+    let end = poll_fn(|cx| {
+        connection.remember(cx.waker());
+        match connection.order() {
+            Order::Serve => {}
+            Order::Expire if connection.phase() == Phase::Reading => return Poll::Ready(End::Expired),
+            Order::Expire => connection.forgive(),
+            Order::Finish if connection.phase() == Phase::Idle => return Poll::Ready(End::Dismissed),
+            Order::Finish => Pin::new(&mut http).graceful_shutdown(),
+            Order::Cut => return Poll::Ready(End::Cut),
+        }
+        // An error is the client's doing (or hyper's word on an unreadable request, which the wire has kept): nobody to tell.
+        http.poll_without_shutdown(cx).map(|_done| End::Over)
+    })
+    .await;
+    let wire = http.into_parts().io.into_inner();
+    connection.closing();
+    finish(wire, end, &edge).await;
+    drop(seat);
+}
+
+/// Says the last word, if one is owed, and closes.
+async fn finish(wire: Wire, end: End, edge: &Edge) {
+    let (client_is_gone, rejected) = (wire.has_ended(), wire.rejected());
+    let mut stream = wire.into_stream();
+    let last_word = match (end, rejected) {
+        (End::Over, Some(status)) => Some(unreadable(status, &edge.worker.settings().http)),
+        (End::Over, None) => None,
+        (End::Expired, _) => {
+            edge.worker.board().counters().add(Counter::HeaderTimeouts);
+            Some(too_slow(&edge.worker.settings().http))
+        }
+        (End::Dismissed | End::Cut, _) => return,
+    };
+    if let Some(problem) = last_word {
+        edge.worker
+            .board()
+            .counters()
+            .add(Counter::of_status(problem.status().as_u16()));
+        // A client that does not take its answer does not get it.
+        let _written = tokio::time::timeout(LINGER, stream.write_all(&problem.to_http1())).await;
+    } else if client_is_gone {
+        return;
+    }
+    linger(stream).await;
+}
+
+/// Closes without a reset: says that nothing more will come, then reads what the client still sends (requests it pipelined,
+/// the rest of a body) until it closes, too. Closing with unread bytes would make the kernel send a reset, which can
+/// overtake the answer on its way.
+pub(super) async fn linger(mut stream: Stream) {
+    if stream.shutdown().await.is_err() {
+        return;
+    }
+    let drained = async {
+        let mut scratch = [0; 4096];
+        let mut left = LINGER_BYTES;
+        while let Ok(bytes @ 1..) = stream.read(&mut scratch).await {
+            left = left.saturating_sub(bytes);
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    // Over time or not, the connection ends here.
+    let _in_time = tokio::time::timeout(LINGER, drained).await;
+}
+
+fn unreadable(status: u16, limits: &Http) -> Problem {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+    match status {
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
+            let most = limits.max_header_bytes;
+            let detail =
+                format!("request line and headers are longer than {most} bytes (or more than 100 headers)");
+            Problem::new(status, "headers_too_large", detail)
+        }
+        StatusCode::URI_TOO_LONG => Problem::new(status, "uri_too_long", "the request's target is too long"),
+        other => Problem::new(other, "bad_request", "this is no request of HTTP/1.1"),
+    }
+}
+
+fn too_slow(limits: &Http) -> Problem {
+    let limit = humantime::format_duration(limits.header_read_timeout);
+    let detail = format!("the request's head was not complete {limit} after its first byte");
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "header_timeout", detail)
+}

@@ -1,0 +1,150 @@
+//! One request: counted, probed, limited, routed, answered. It must not know how its bytes travel.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::Router;
+use axum::response::IntoResponse;
+use bytes::Bytes;
+use http::header::{CONNECTION, HeaderValue};
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::service::Service;
+
+use super::access::Access;
+use super::body::{AnswerBody, Content, InFlight};
+use super::connection::Connection;
+use super::handle::Worker;
+use super::health::{self, Probe};
+use super::{drill, limits};
+use crate::http::Problem;
+use crate::scoreboard::Counter;
+
+/// What all requests of a worker share.
+pub(super) struct Edge {
+    pub(super) worker: Worker,
+    router: Router,
+    drill: Option<Router>,
+}
+
+impl Edge {
+    pub(super) fn new(worker: Worker, router: Router) -> Edge {
+        // The edge's own limit holds for every body, whatever extractor reads it.
+        let router = router.layer(axum::extract::DefaultBodyLimit::disable());
+        let drill = worker.settings().drill.routes.then(drill::routes);
+        Edge {
+            worker,
+            router,
+            drill,
+        }
+    }
+
+    /// Whose request it is: the application's, or a drill.
+    fn router_for(&self, path: &str) -> Router {
+        match &self.drill {
+            Some(drill) if path.starts_with("/drill/") => drill.clone(),
+            Some(_) | None => self.router.clone(),
+        }
+    }
+}
+
+/// The service of one connection.
+pub(super) struct ConnectionService {
+    edge: Arc<Edge>,
+    connection: Arc<Connection>,
+}
+
+impl ConnectionService {
+    pub(super) fn new(edge: Arc<Edge>, connection: Arc<Connection>) -> ConnectionService {
+        ConnectionService { edge, connection }
+    }
+}
+
+impl Service<Request<Incoming>> for ConnectionService {
+    type Response = Response<AnswerBody>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn call(&self, request: Request<Incoming>) -> Answering {
+        let worker = &self.edge.worker;
+        worker.board().counters().add(Counter::Requests);
+        let answer = Answer {
+            in_flight: InFlight::new(worker.board().clone(), Arc::clone(&self.connection)),
+            access: Access::begin(worker, &request, &self.connection),
+            edge: Arc::clone(&self.edge),
+            connection: Arc::clone(&self.connection),
+        };
+        let probe = Probe::at(request.uri().path());
+        match probe.map(|probe| probe.answer_now(request.method(), worker)) {
+            Some(Some(known)) => Answering::Known(Some(answer.short(known))),
+            Some(None) => Answering::Asked(Box::pin(async move {
+                let word = health::ask(&answer.edge.worker).await;
+                answer.short(word)
+            })),
+            None => Answering::Asked(Box::pin(async move {
+                let router = answer.edge.router_for(request.uri().path());
+                let routed = limits::route(router, request, &answer.edge.worker).await;
+                answer.give(routed.map(Content::Routed))
+            })),
+        }
+    }
+}
+
+/// An answer in the making, and everything that ends with it.
+struct Answer {
+    edge: Arc<Edge>,
+    connection: Arc<Connection>,
+    in_flight: InFlight,
+    access: Option<Access>,
+}
+
+impl Answer {
+    /// The edge's own words.
+    fn short(self, words: Result<Response<Bytes>, Problem>) -> Response<AnswerBody> {
+        match words {
+            Ok(response) => self.give(response.map(Content::Short)),
+            Err(problem) => self.give(problem.into_response().map(Content::Routed)),
+        }
+    }
+
+    fn give(self, response: Response<Content>) -> Response<AnswerBody> {
+        let worker = &self.edge.worker;
+        worker
+            .board()
+            .counters()
+            .add(Counter::of_status(response.status().as_u16()));
+        if let Some(access) = self.access {
+            access.end(response.status());
+        }
+        let mut response = response.map(|content| AnswerBody::new(content, self.in_flight));
+        if worker.is_draining() {
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        self.connection.writing();
+        response
+    }
+}
+
+/// The way to an answer: known at once without a box or a timer, or not.
+pub(super) enum Answering {
+    Known(Option<Response<AnswerBody>>),
+    Asked(Pin<Box<dyn Future<Output = Response<AnswerBody>> + Send>>),
+}
+
+impl Future for Answering {
+    type Output = Result<Response<AnswerBody>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            Answering::Known(answer) => {
+                Poll::Ready(Ok(answer.take().expect("a future is not polled after its end")))
+            }
+            Answering::Asked(answer) => answer.as_mut().poll(cx).map(Ok),
+        }
+    }
+}

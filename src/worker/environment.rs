@@ -1,0 +1,154 @@
+//! What a worker is told by its environment, and the descriptors that came along. It must not act on any of it.
+
+use std::io;
+use std::os::fd::{OwnedFd, RawFd};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::identity::Identity;
+use super::notify::Notify;
+use crate::base::ids::{Epoch, Generation, Incarnation, Life, Slot};
+use crate::config::Settings;
+use crate::scoreboard::{Board, BoardError};
+use crate::sys::{inherit, memfd};
+
+/// The first inherited listener.
+const FIRST_LISTENER: RawFd = 3;
+/// More listeners are a mistake.
+const MAX_LISTENERS: usize = 1024;
+/// Longer settings are a mistake.
+const MAX_SETTINGS_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Everything a native worker is given.
+#[derive(Debug)]
+pub(super) struct Environment {
+    pub(super) identity: Identity,
+    pub(super) settings: Settings,
+    pub(super) listeners: Vec<OwnedFd>,
+    pub(super) notify: Notify,
+    pub(super) board: Board,
+    pub(super) lifeline: OwnedFd,
+    /// Where log lines go; stderr when not given.
+    pub(super) log: Option<OwnedFd>,
+}
+
+/// Why this is no worker's environment.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum EnvironmentError {
+    #[error("{0} is not set")]
+    Missing(&'static str),
+    #[error("{name}={value:?} is not {expected}")]
+    Odd {
+        name: &'static str,
+        value: String,
+        expected: &'static str,
+    },
+    #[error("LISTEN_PID={told}, but this process is {actual}: the descriptors are meant for another one")]
+    OtherProcess { told: u32, actual: u32 },
+    #[error("descriptor {number} ({what}) cannot be taken over: {error}")]
+    Descriptor {
+        number: RawFd,
+        what: &'static str,
+        error: io::Error,
+    },
+    #[error("the settings in descriptor {number} cannot be understood: {reason}")]
+    Settings { number: RawFd, reason: String },
+    #[error(transparent)]
+    Board(#[from] BoardError),
+    #[error("NOTIFY_SOCKET cannot be used: {0}")]
+    Notify(io::Error),
+}
+
+impl Environment {
+    /// Reads the variables and takes over the descriptors. To be called first of all, once.
+    pub(super) fn read() -> Result<Environment, EnvironmentError> {
+        let identity = identity()?;
+        let listeners = listeners()?;
+        let settings = settings(number_of("CLUSTER_SETTINGS_FD")?)?;
+        let board = Board::open(take("CLUSTER_SCOREBOARD_FD")?)?;
+        board.claim(identity.life);
+        let lifeline = take("CLUSTER_LIFELINE_FD")?;
+        let log = if is_set("CLUSTER_LOG_FD") {
+            Some(take("CLUSTER_LOG_FD")?)
+        } else {
+            None
+        };
+        let address = PathBuf::from(variable("NOTIFY_SOCKET")?);
+        let notify = Notify::connect(&address).map_err(EnvironmentError::Notify)?;
+        Ok(Environment {
+            identity,
+            settings,
+            listeners,
+            notify,
+            board,
+            lifeline,
+            log,
+        })
+    }
+}
+
+fn identity() -> Result<Identity, EnvironmentError> {
+    let life = Life {
+        incarnation: Incarnation(parsed("CLUSTER_INCARNATION", "a number")?),
+        slot: Slot(parsed("CLUSTER_SLOT", "the number of a slot")?),
+        epoch: Epoch(parsed("CLUSTER_EPOCH", "a number")?),
+    };
+    Ok(Identity {
+        life,
+        generation: Generation(parsed("CLUSTER_GENERATION", "a number")?),
+    })
+}
+
+fn listeners() -> Result<Vec<OwnedFd>, EnvironmentError> {
+    let (told, actual) = (parsed("LISTEN_PID", "a process id")?, std::process::id());
+    if told != actual {
+        return Err(EnvironmentError::OtherProcess { told, actual });
+    }
+    let count: usize = parsed("LISTEN_FDS", "a number of descriptors")?;
+    (FIRST_LISTENER..)
+        .take(count.min(MAX_LISTENERS))
+        .map(|number| take_number(number, "a listener"))
+        .collect()
+}
+
+fn settings(number: RawFd) -> Result<Settings, EnvironmentError> {
+    let file = take_number(number, "CLUSTER_SETTINGS_FD")?;
+    let bytes = memfd::content(&file, MAX_SETTINGS_BYTES).map_err(|error| EnvironmentError::Descriptor {
+        number,
+        what: "CLUSTER_SETTINGS_FD",
+        error,
+    })?;
+    serde_json::from_slice(&bytes).map_err(|error| EnvironmentError::Settings {
+        number,
+        reason: error.to_string(),
+    })
+}
+
+fn take(name: &'static str) -> Result<OwnedFd, EnvironmentError> {
+    take_number(number_of(name)?, name)
+}
+
+fn take_number(number: RawFd, what: &'static str) -> Result<OwnedFd, EnvironmentError> {
+    inherit::take(number).map_err(|error| EnvironmentError::Descriptor { number, what, error })
+}
+
+fn number_of(name: &'static str) -> Result<RawFd, EnvironmentError> {
+    parsed(name, "the number of a descriptor")
+}
+
+fn parsed<T: FromStr>(name: &'static str, expected: &'static str) -> Result<T, EnvironmentError> {
+    let value = variable(name)?;
+    value.parse().map_err(|_| EnvironmentError::Odd {
+        name,
+        value,
+        expected,
+    })
+}
+
+fn variable(name: &'static str) -> Result<String, EnvironmentError> {
+    std::env::var(name).map_err(|_| EnvironmentError::Missing(name))
+}
+
+fn is_set(name: &str) -> bool {
+    std::env::var_os(name).is_some()
+}

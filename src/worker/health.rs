@@ -1,0 +1,78 @@
+//! `/healthz/{liveness,readiness,startup}`: answered before the router, so that every application has them and a busy router
+//! costs them nothing.
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use http::{Method, Response, StatusCode};
+
+use super::handle::Worker;
+use crate::http::Problem;
+
+/// Which question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Probe {
+    /// Does this process's event loop turn? Its answer is the proof; no database is asked.
+    Liveness,
+    /// May requests come here? Not while draining, nor when the application says no.
+    Readiness,
+    /// Has the boot hook returned? It has, or nobody would answer.
+    Startup,
+}
+
+impl Probe {
+    /// The question behind a path, if it is one.
+    pub(super) fn at(path: &str) -> Option<Probe> {
+        match path.strip_prefix("/healthz/")? {
+            "liveness" => Some(Probe::Liveness),
+            "readiness" => Some(Probe::Readiness),
+            "startup" => Some(Probe::Startup),
+            _ => None,
+        }
+    }
+
+    /// The answer, when it is known without asking the application.
+    pub(super) fn answer_now(
+        self,
+        method: &Method,
+        worker: &Worker,
+    ) -> Option<Result<Response<Bytes>, Problem>> {
+        if method != Method::GET && method != Method::HEAD {
+            return Some(Err(wrong_method(method)));
+        }
+        match self {
+            Probe::Liveness => Some(Ok(yes(b"alive\n"))),
+            Probe::Startup => Some(Ok(yes(b"started\n"))),
+            Probe::Readiness if worker.is_draining() => Some(Err(not_ready("this worker is draining"))),
+            Probe::Readiness => None,
+        }
+    }
+}
+
+/// The application's word on its readiness.
+pub(super) async fn ask(worker: &Worker) -> Result<Response<Bytes>, Problem> {
+    let opinion = match worker.ask_readiness() {
+        Some(question) => question.await,
+        None => Ok(()),
+    };
+    opinion
+        .map(|()| yes(b"ready\n"))
+        .map_err(|reason| not_ready(&reason))
+}
+
+fn yes(word: &'static [u8]) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from_static(word));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    response
+}
+
+fn not_ready(reason: &str) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", reason).retry_after(1)
+}
+
+fn wrong_method(method: &Method) -> Problem {
+    let detail = format!("a health check is asked with GET or HEAD, not {method}");
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+        .header(ALLOW, HeaderValue::from_static("GET,HEAD"))
+}

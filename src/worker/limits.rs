@@ -1,0 +1,114 @@
+//! The limits around the application's router: a body that is too long, an answer that takes too long, a handler that panics.
+//! Each has a clear answer, and none shows anything of the inside.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::{Method, Request, StatusCode, Uri};
+use hyper::body::{Body as _, Incoming};
+use tower::Service;
+use uuid::Uuid;
+
+use super::body::BoundedBody;
+use super::handle::Worker;
+use crate::http::Problem;
+use crate::scoreboard::Counter;
+
+/// The router's answer, or that of the limit that was met.
+pub(super) async fn route(mut router: Router, request: Request<Incoming>, worker: &Worker) -> Response {
+    let limit = worker.settings().http.max_body_bytes;
+    if request.body().size_hint().lower() > limit as u64 {
+        return too_large(limit).into_response();
+    }
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let (request, too_long) = bounded(request, limit);
+    let handled = catching(async move { router.call(request).await });
+    let response = match tokio::time::timeout(worker.settings().http.request_timeout, handled).await {
+        Ok(Ok(Ok(response))) => response,
+        Ok(Ok(Err(never))) => match never {},
+        Ok(Err(panic)) => panicked(worker, &method, &uri, &*panic).into_response(),
+        Err(_elapsed) => timed_out(worker, &method, &uri).into_response(),
+    };
+    let refused = response.status().is_client_error() || response.status().is_server_error();
+    if refused && too_long.is_some_and(|too_long| too_long.load(Relaxed)) {
+        return too_large(limit).into_response();
+    }
+    response
+}
+
+/// The request as the router takes it. A body whose length is known needs no watching.
+fn bounded(request: Request<Incoming>, limit: usize) -> (Request<Body>, Option<Arc<AtomicBool>>) {
+    if request.body().is_end_stream() {
+        return (request.map(|_empty| Body::empty()), None);
+    }
+    if request.body().size_hint().exact().is_some() {
+        return (request.map(Body::new), None);
+    }
+    let too_long = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&too_long);
+    (
+        request.map(|body| Body::new(BoundedBody::new(body, limit, flag))),
+        Some(too_long),
+    )
+}
+
+/// A future whose panic is a value.
+async fn catching<F: Future>(future: F) -> Result<F::Output, Box<dyn Any + Send>> {
+    let mut future = pin!(future);
+    // A future that panicked is not polled again, so nobody sees its broken state.
+    std::future::poll_fn(
+        move |cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+            Ok(poll) => poll.map(Ok),
+            Err(panic) => Poll::Ready(Err(panic)),
+        },
+    )
+    .await
+}
+
+fn too_large(limit: usize) -> Problem {
+    let detail = format!("the request's body is longer than {limit} bytes, which is the most that is taken");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
+}
+
+fn panicked(worker: &Worker, method: &Method, uri: &Uri, panic: &(dyn Any + Send)) -> Problem {
+    worker.board().counters().add(Counter::Panics);
+    let request_id = Uuid::now_v7().to_string();
+    let reason = panic.downcast_ref::<&str>().copied();
+    let reason = reason
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("(no text)");
+    tracing::error!(
+        request_id,
+        method = method.as_str(),
+        path = uri.path(),
+        panic = reason,
+        "a handler panicked"
+    );
+    let detail = "the server failed to answer; its log has the reason under this request id";
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail).with("request_id", request_id)
+}
+
+fn timed_out(worker: &Worker, method: &Method, uri: &Uri) -> Problem {
+    worker.board().counters().add(Counter::RequestTimeouts);
+    let request_id = Uuid::now_v7().to_string();
+    tracing::warn!(
+        request_id,
+        method = method.as_str(),
+        path = uri.path(),
+        "a request ran into request_timeout"
+    );
+    let limit = humantime::format_duration(worker.settings().http.request_timeout);
+    let detail = format!("there was no answer within {limit}; whether anything was done is not known");
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "request_timeout", detail)
+        .with("request_id", request_id)
+        .retry_after(1)
+}

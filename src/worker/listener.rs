@@ -1,0 +1,152 @@
+//! A listener borrowed from the master, and the streams that come out of it. It must not know what is done with them.
+
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use socket2::{Domain, SockRef, Socket};
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::sys::watch::watch;
+
+/// A borrowed listener. The socket behind it stays open in the master when this one is dropped.
+#[derive(Debug)]
+pub(super) struct Listener {
+    socket: AsyncFd<OwnedFd>,
+    family: Family,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Family {
+    Tcp,
+    Unix,
+}
+
+impl Listener {
+    /// Takes over an inherited descriptor. Its O_NONBLOCK flag is shared with everyone who ever held it, so it is set again.
+    /// To be called inside the runtime.
+    pub(super) fn new(fd: OwnedFd) -> io::Result<Listener> {
+        let socket = SockRef::from(&fd);
+        socket.set_nonblocking(true)?;
+        let family = if socket.domain()? == Domain::UNIX {
+            Family::Unix
+        } else {
+            Family::Tcp
+        };
+        Ok(Listener {
+            socket: watch(fd, Interest::READABLE)?,
+            family,
+        })
+    }
+
+    /// The next connection. Dropping the future loses none.
+    pub(super) async fn accept(&self) -> io::Result<Stream> {
+        let (socket, peer) = self
+            .socket
+            .async_io(Interest::READABLE, |fd| SockRef::from(fd).accept())
+            .await?;
+        self.stream(socket, peer.as_socket())
+    }
+
+    /// The next connection that is in the queue now.
+    pub(super) fn accept_now(&self) -> io::Result<Option<Stream>> {
+        let listener = SockRef::from(self.socket.get_ref());
+        listener.set_nonblocking(true)?;
+        match listener.accept() {
+            Ok((socket, peer)) => self.stream(socket, peer.as_socket()).map(Some),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn stream(&self, socket: Socket, peer: Option<SocketAddr>) -> io::Result<Stream> {
+        socket.set_nonblocking(true)?;
+        let pipe = match self.family {
+            Family::Tcp => {
+                socket.set_tcp_nodelay(true)?;
+                Pipe::Tcp(TcpStream::from_std(socket.into())?)
+            }
+            Family::Unix => Pipe::Unix(UnixStream::from_std(socket.into())?),
+        };
+        Ok(Stream { pipe, peer })
+    }
+}
+
+/// One accepted connection's bytes.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pipe: Pipe,
+    /// Who is at the other end; nobody can say on a unix socket.
+    pub(super) peer: Option<SocketAddr>,
+}
+
+#[derive(Debug)]
+enum Pipe {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Stream {
+    /// Writes what is taken at once, for answers to those who are not let in.
+    pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match &self.pipe {
+            Pipe::Tcp(stream) => stream.try_write(bytes),
+            Pipe::Unix(stream) => stream.try_write(bytes),
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut self.pipe {
+            Pipe::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Pipe::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.pipe {
+            Pipe::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Pipe::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.pipe {
+            Pipe::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Pipe::Unix(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.pipe {
+            Pipe::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Pipe::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.pipe {
+            Pipe::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Pipe::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        }
+    }
+}

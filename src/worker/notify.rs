@@ -1,0 +1,60 @@
+//! What a worker tells its master in systemd's words. It must not know when.
+
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::Path;
+
+/// The notify socket of this life.
+#[derive(Debug)]
+pub(super) struct Notify {
+    socket: UnixDatagram,
+}
+
+impl Notify {
+    /// Connects to `NOTIFY_SOCKET`: a path, or a name in the abstract namespace when it starts with `@`.
+    pub(super) fn connect(address: &Path) -> io::Result<Notify> {
+        let address = match address.as_os_str().as_bytes().strip_prefix(b"@") {
+            Some(name) => SocketAddr::from_abstract_name(name)?,
+            None => SocketAddr::from_pathname(address)?,
+        };
+        let socket = UnixDatagram::unbound()?;
+        socket.connect_addr(&address)?;
+        socket.set_nonblocking(true)?;
+        Ok(Notify { socket })
+    }
+
+    /// `READY=1`, with a status for people.
+    pub(super) fn ready(&self, status: &str) {
+        self.say(&format!("READY=1\nSTATUS={status}"));
+    }
+
+    /// `STOPPING=1`, with a status for people.
+    pub(super) fn stopping(&self, status: &str) {
+        self.say(&format!("STOPPING=1\nSTATUS={status}"));
+    }
+
+    /// A datagram that cannot be sent is one that nobody will read: a master that is gone is noticed on the lifeline.
+    fn say(&self, text: &str) {
+        if let Err(error) = self.socket.send(text.as_bytes()) {
+            tracing::debug!(%error, text, "the notify socket did not take it");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_reaches_a_path() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("notify");
+        let master = UnixDatagram::bind(&path).expect("bound");
+        Notify::connect(&path).expect("connected").ready("serving");
+        let mut buffer = [0; 100];
+        let length = master.recv(&mut buffer).expect("received");
+        assert_eq!(&buffer[..length], b"READY=1\nSTATUS=serving");
+    }
+}

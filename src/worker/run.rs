@@ -1,0 +1,79 @@
+//! From `exec` to exit: the phases of a worker, one after the other.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use super::app::App;
+use super::booting::{Booted, Booting};
+use super::environment::{Environment, EnvironmentError};
+use super::exit;
+use super::signals::Terminations;
+use crate::observe;
+
+/// The log has this long for the last lines.
+const LAST_LINES: Duration = Duration::from_millis(100);
+
+/// Whether this process was started to be a worker: `CLUSTER_WORKER=1`.
+#[must_use]
+pub fn is_asked_for() -> bool {
+    std::env::var_os("CLUSTER_WORKER").is_some_and(|value| value == "1")
+}
+
+/// Why this process cannot be a worker.
+#[derive(Debug, thiserror::Error)]
+enum NoWorker {
+    #[error("its environment is not that of a worker: {0}")]
+    Environment(#[from] EnvironmentError),
+    #[error("it cannot log: {0}")]
+    Log(#[from] observe::InitError),
+    #[error("the system refused what a worker needs: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Is a worker from now to its end. The code is one of [`exit`].
+pub fn run(app: App) -> ExitCode {
+    let code = live(app).unwrap_or_else(|reason| {
+        eprintln!(
+            "cluster: this process was asked to be a worker (CLUSTER_WORKER=1), but {reason}. Workers are started by their \
+             master, which sets CLUSTER_*, LISTEN_FDS, LISTEN_PID and NOTIFY_SOCKET; start the program without CLUSTER_WORKER \
+             to get a master with its workers."
+        );
+        exit::NO_WORKER
+    });
+    observe::finish(LAST_LINES);
+    ExitCode::from(code)
+}
+
+fn live(mut app: App) -> Result<u8, NoWorker> {
+    let terminations = Terminations::catch()?;
+    let environment = Environment::read()?;
+    start_log(&environment)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let code = runtime.block_on(async {
+        match Booting::new(environment, terminations)?.boot(&mut app).await {
+            Ok(Booted::Serving(serving)) => Ok(serving.serve().await.drain(app.on_exit.take()).await),
+            Ok(Booted::NeverServed) => Ok(exit::DRAINED),
+            Err(failure) => {
+                tracing::error!("failed to boot: {failure}");
+                Ok(exit::BOOT_FAILED)
+            }
+        }
+    });
+    // Tasks that are left were cut; blocking ones are not waited for.
+    runtime.shutdown_background();
+    code
+}
+
+fn start_log(environment: &Environment) -> Result<(), observe::InitError> {
+    let log = &environment.settings.log;
+    let who = format!("worker {}", environment.identity.life);
+    let stderr = io::stderr();
+    let fd = environment.log.as_ref().map_or(stderr.as_fd(), AsFd::as_fd);
+    observe::init(fd, log.format, log.level, who)?;
+    observe::log_panics();
+    Ok(())
+}

@@ -1,0 +1,54 @@
+//! The second phase: the application answers. Only [`Serving::serve`] makes a [`Draining`].
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::task::JoinSet;
+
+use super::connections::Connections;
+use super::door::Door;
+use super::draining::Draining;
+use super::handle::Worker;
+use super::notify::Notify;
+
+/// A worker whose doors are open.
+pub(super) struct Serving {
+    worker: Worker,
+    notify: Notify,
+    connections: Arc<Connections>,
+    doors: JoinSet<()>,
+}
+
+impl Serving {
+    /// Opens the doors and tells the master.
+    pub(super) fn open(
+        worker: Worker,
+        notify: Notify,
+        connections: Arc<Connections>,
+        doors: Vec<Door>,
+        begun: Instant,
+    ) -> Serving {
+        let mut open = JoinSet::new();
+        for door in doors {
+            let worker = worker.clone();
+            open.spawn(door.keep(async move { worker.draining().await }));
+        }
+        let ms = begun.elapsed().as_millis();
+        tracing::debug!(ms, generation = worker.identity().generation.0, "ready");
+        notify.ready(&format!("serving, booted in {ms} ms"));
+        Serving {
+            worker,
+            notify,
+            connections,
+            doors: open,
+        }
+    }
+
+    /// Serves until somebody wants it to end.
+    pub(super) async fn serve(self) -> Draining {
+        let begun = self.worker.haste_above(None).await;
+        self.notify
+            .stopping(&format!("draining {} connections", self.connections.count()));
+        Draining::new(self.worker, self.connections, self.doors, begun)
+    }
+}

@@ -1,0 +1,115 @@
+//! A connection's bytes on their way to and from hyper: it watches them to know the connection's phase, and holds back the bare
+//! answer hyper would give to a request it cannot read, so that a problem document goes out instead.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::connection::{Connection, Phase};
+use super::connections::Connections;
+use super::listener::Stream;
+
+/// The status code lies here in `HTTP/1.1 400 Bad Request`.
+const STATUS: std::ops::Range<usize> = 9..12;
+
+/// A stream that knows what its bytes mean for the connection.
+#[derive(Debug)]
+pub(super) struct Wire {
+    stream: Stream,
+    connection: Arc<Connection>,
+    connections: Arc<Connections>,
+    ended: bool,
+    rejected: Option<u16>,
+}
+
+impl Wire {
+    pub(super) fn new(stream: Stream, connection: Arc<Connection>, connections: Arc<Connections>) -> Wire {
+        Wire {
+            stream,
+            connection,
+            connections,
+            ended: false,
+            rejected: None,
+        }
+    }
+
+    /// The client has closed its side.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// The status hyper wanted to answer without asking the service: the request could not be read.
+    pub(super) fn rejected(&self) -> Option<u16> {
+        self.rejected
+    }
+
+    pub(super) fn into_stream(self) -> Stream {
+        self.stream
+    }
+
+    /// No service was asked, so what hyper writes now is its own answer to a request it cannot read. It is kept back.
+    fn keep_back(&mut self, bytes: &[u8]) -> bool {
+        let own = matches!(self.connection.phase(), Phase::Idle | Phase::Reading);
+        if own && self.rejected.is_none() {
+            let status = bytes
+                .get(STATUS)
+                .and_then(|digits| std::str::from_utf8(digits).ok());
+            self.rejected = Some(status.and_then(|digits| digits.parse().ok()).unwrap_or(400));
+        }
+        own
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        if buf.filled().len() > before {
+            self.connection.bytes_arrived(self.connections.coarse_ms());
+        } else if buf.remaining() > 0 {
+            self.ended = true;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if self.keep_back(buf) {
+            return Poll::Ready(Ok(buf.len()));
+        }
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        self.connection.flushed();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.keep_back(bufs.first().map_or(&[][..], |first| &first[..])) {
+            return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
+        }
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+}
