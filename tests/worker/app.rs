@@ -23,7 +23,7 @@ struct Slow {
     ms: u64,
 }
 
-pub fn app() -> App {
+pub(crate) fn app() -> App {
     App::new("test")
         .section("test")
         .boot(boot)

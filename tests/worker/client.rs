@@ -4,21 +4,21 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-pub struct Client {
+pub(crate) struct Client {
     stream: BufReader<TcpStream>,
 }
 
 #[derive(Debug)]
-pub struct Response {
-    pub status: u16,
+pub(crate) struct Response {
+    pub(crate) status: u16,
     /// Lower-case lines.
-    pub head: String,
-    pub body: String,
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 impl Response {
     /// The `code` of a problem document.
-    pub fn code(&self) -> String {
+    pub(crate) fn code(&self) -> String {
         assert!(
             self.head.contains("content-type: application/problem+json"),
             "{self:?}"
@@ -28,13 +28,13 @@ impl Response {
         document["code"].as_str().expect("a code").to_owned()
     }
 
-    pub fn closes(&self) -> bool {
+    pub(crate) fn closes(&self) -> bool {
         self.head.contains("connection: close")
     }
 }
 
 impl Client {
-    pub fn connect(address: SocketAddr) -> Client {
+    pub(crate) fn connect(address: SocketAddr) -> Client {
         let stream = TcpStream::connect(address).expect("connected");
         stream
             .set_read_timeout(Some(Duration::from_secs(20)))
@@ -44,19 +44,19 @@ impl Client {
         }
     }
 
-    pub fn send(&mut self, bytes: &str) {
+    pub(crate) fn send(&mut self, bytes: &str) {
         self.stream
             .get_mut()
             .write_all(bytes.as_bytes())
             .expect("written");
     }
 
-    pub fn get(&mut self, path: &str) -> Response {
+    pub(crate) fn get(&mut self, path: &str) -> Response {
         self.send(&format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
         self.response().expect("an answer")
     }
 
-    pub fn post(&mut self, path: &str, body: &str) -> Response {
+    pub(crate) fn post(&mut self, path: &str, body: &str) -> Response {
         let length = body.len();
         self.send(&format!(
             "POST {path} HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n\r\n{body}"
@@ -64,7 +64,7 @@ impl Client {
         self.response().expect("an answer")
     }
 
-    pub fn response(&mut self) -> io::Result<Response> {
+    pub(crate) fn response(&mut self) -> io::Result<Response> {
         let head = self.head()?;
         let length = head
             .lines()
@@ -94,7 +94,7 @@ impl Client {
     }
 
     /// What comes until the other side closes; a reset is an error.
-    pub fn rest(&mut self) -> io::Result<String> {
+    pub(crate) fn rest(&mut self) -> io::Result<String> {
         let mut rest = String::new();
         self.stream.read_to_string(&mut rest).map(|_| rest)
     }

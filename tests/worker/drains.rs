@@ -10,7 +10,7 @@ use crate::Test;
 use crate::client::Client;
 use crate::master::Worker;
 
-pub const TESTS: &[Test] = &[
+pub(crate) const TESTS: &[Test] = &[
     (
         "an_idle_connection_is_kept_until_its_next_request",
         an_idle_connection_is_kept_until_its_next_request,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::Test;
 use crate::master::Worker;
 
-pub const TESTS: &[Test] = &[
+pub(crate) const TESTS: &[Test] = &[
     (
         "a_body_too_long_is_413_whether_announced_or_not",
         a_body_too_long_is_413_whether_announced_or_not,

@@ -15,7 +15,7 @@ use nix::sys::signal::Signal;
 use crate::Test;
 use crate::master::{LIFE, Worker};
 
-pub const TESTS: &[Test] = &[
+pub(crate) const TESTS: &[Test] = &[
     ("a_worker_says_ready_and_answers", a_worker_says_ready_and_answers),
     (
         "it_beats_and_counts_on_its_board",

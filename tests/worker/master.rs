@@ -25,18 +25,18 @@ use crate::client::Client;
 /// Nothing here takes longer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-pub const LIFE: Life = Life {
+pub(crate) const LIFE: Life = Life {
     incarnation: Incarnation(7),
     slot: Slot(2),
     epoch: Epoch(3),
 };
 
 /// A worker and everything its master holds of it.
-pub struct Worker {
-    pub pid: Pid,
-    pub address: SocketAddr,
-    pub board: BoardView,
-    pub log: tempfile::NamedTempFile,
+pub(crate) struct Worker {
+    pub(crate) pid: Pid,
+    pub(crate) address: SocketAddr,
+    pub(crate) board: BoardView,
+    pub(crate) log: tempfile::NamedTempFile,
     pidfd: OwnedFd,
     notify: NotifySocket,
     lifeline: Option<OwnedFd>,
@@ -47,19 +47,19 @@ pub struct Worker {
 
 impl Worker {
     /// A worker that is ready.
-    pub fn ready(change: impl FnOnce(&mut Settings)) -> Worker {
+    pub(crate) fn ready(change: impl FnOnce(&mut Settings)) -> Worker {
         let worker = Worker::start(change);
         assert!(worker.hears().starts_with("READY=1"), "the first word is READY=1");
         worker
     }
 
-    pub fn start(change: impl FnOnce(&mut Settings)) -> Worker {
+    pub(crate) fn start(change: impl FnOnce(&mut Settings)) -> Worker {
         let log = tempfile::NamedTempFile::new().expect("a log file");
         let fd = log.reopen().expect("the log file").into();
         Worker::start_with_log(change, log, fd)
     }
 
-    pub fn start_with_log(
+    pub(crate) fn start_with_log(
         change: impl FnOnce(&mut Settings),
         log: tempfile::NamedTempFile,
         log_fd: OwnedFd,
@@ -109,7 +109,7 @@ impl Worker {
     }
 
     /// The next thing it says on its notify socket.
-    pub fn hears(&self) -> String {
+    pub(crate) fn hears(&self) -> String {
         wait_readable(self.notify.as_fd());
         match self.notify.receive().expect("readable") {
             Datagram::From { pid, text } => {
@@ -120,22 +120,22 @@ impl Worker {
         }
     }
 
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill(self.pid, signal).expect("alive");
     }
 
     /// Returns when it has begun to drain.
-    pub fn drain(&self) {
+    pub(crate) fn drain(&self) {
         self.signal(Signal::SIGTERM);
         assert!(self.hears().starts_with("STOPPING=1"));
     }
 
-    pub fn command(&self, command: Command) {
+    pub(crate) fn command(&self, command: Command) {
         let lifeline = self.lifeline.as_ref().expect("not let go");
         seqpacket::send(lifeline.as_fd(), &encode(&command)).expect("sent");
     }
 
-    pub fn report(&self) -> Report {
+    pub(crate) fn report(&self) -> Report {
         let lifeline = self.lifeline.as_ref().expect("not let go");
         wait_readable(lifeline.as_fd());
         let mut buffer = [0; 4096];
@@ -146,20 +146,20 @@ impl Worker {
     }
 
     /// The master dies.
-    pub fn let_go(&mut self) {
+    pub(crate) fn let_go(&mut self) {
         self.lifeline = None;
     }
 
-    pub fn connect(&self) -> Client {
+    pub(crate) fn connect(&self) -> Client {
         Client::connect(self.address)
     }
 
-    pub fn vitals(&self) -> Vitals {
+    pub(crate) fn vitals(&self) -> Vitals {
         self.board.vitals(clock::now())
     }
 
     /// Waits until the board says so.
-    pub fn until(&self, what: &str, holds: impl Fn(&Vitals) -> bool) {
+    pub(crate) fn until(&self, what: &str, holds: impl Fn(&Vitals) -> bool) {
         let begun = Instant::now();
         while !holds(&self.vitals()) {
             assert!(begun.elapsed() < PATIENCE, "never: {what}; {:?}", self.vitals());
@@ -168,7 +168,7 @@ impl Worker {
     }
 
     /// Its exit code.
-    pub fn exit(&mut self) -> i32 {
+    pub(crate) fn exit(&mut self) -> i32 {
         wait_readable(self.pidfd.as_fd());
         self.reaped = true;
         match waitpid(self.pid, None).expect("a child") {
@@ -177,7 +177,7 @@ impl Worker {
         }
     }
 
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.log.path()).expect("a log")
     }
 }
