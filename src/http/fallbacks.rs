@@ -7,7 +7,6 @@ use super::Problem;
 
 /// The router with its empty 404 and 405 turned into problem documents: 404 `not_found`, 405 `method_not_allowed` (with the
 /// `Allow` header that axum fills in). To be called after all routes are there.
-#[must_use]
 pub fn fallbacks<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
     router
         .fallback(not_found)

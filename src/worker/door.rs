@@ -1,9 +1,9 @@
 //! The door: accepts from one listener, seats each connection and has it driven; says no when the house is full or descriptors
 //! have run out, without spinning and without sleeping. It must not know when to stop, only how.
 
-use std::fs::File;
 use std::io;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use hyper::server::conn::http1;
@@ -14,11 +14,14 @@ use super::connections::Connections;
 use super::drive::{drive, linger};
 use super::edge::Edge;
 use super::listener::{Listener, Stream};
+use super::spare::{Spare, Turned};
 use crate::http::Problem;
 use crate::scoreboard::Counter;
 
 /// Accepted in one go, before the connections that are there get their turn.
 const BATCH: usize = 16;
+/// An accept that failed is tried again after this at the latest, and complained about no more often.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// As many who were told no may linger; more are closed at once.
 const LINGERING: usize = 128;
 
@@ -58,10 +61,18 @@ impl House {
         }
     }
 
+    /// Tells a client that will be closed at once. One that does not take its answer at once does not get it.
+    fn turn_away(&self, stream: &Stream) {
+        let counters = self.edge.worker.board().counters();
+        counters.add(Counter::Accepted);
+        counters.add(Counter::Refused);
+        let _written = stream.write_now(&self.no_room);
+    }
+
     fn refuse(&self, stream: Stream) {
         self.edge.worker.board().counters().add(Counter::Refused);
         // The send buffer of a new connection is empty and takes the whole answer, unless the client is gone already.
-        if stream.try_write(&self.no_room).is_ok()
+        if stream.write_now(&self.no_room).is_ok()
             && let Ok(place) = Arc::clone(&self.lingering).try_acquire_owned()
         {
             tokio::spawn(async move {
@@ -76,8 +87,8 @@ impl House {
 pub(super) struct Door {
     listener: Listener,
     house: Arc<House>,
-    /// Given up for a moment when no descriptor is left, so that whoever waits can be told.
-    spare: Option<File>,
+    spare: Spare,
+    complained: Option<Instant>,
 }
 
 impl Door {
@@ -85,7 +96,8 @@ impl Door {
         Door {
             listener,
             house,
-            spare: spare(),
+            spare: Spare::new(),
+            complained: None,
         }
     }
 
@@ -122,13 +134,13 @@ impl Door {
                 Ok(Some(stream)) => self.house.admit(stream),
                 Ok(None) => return,
                 Err(error) if is_about_one_connection(&error) => {}
-                Err(error) => {
-                    let told = is_out_of_descriptors(&error) && self.turn_one_away();
-                    if !told {
-                        tracing::error!(%error, "the accept queue could not be emptied");
-                        return;
-                    }
-                }
+                Err(error)
+                    if is_out_of_descriptors(&error)
+                        && self
+                            .spare
+                            .turn_one_away(&self.listener, |stream| self.house.turn_away(stream))
+                            == Turned::Away => {}
+                Err(error) => return self.complain(&error),
             }
         }
     }
@@ -138,38 +150,34 @@ impl Door {
         if is_about_one_connection(error) {
             return;
         }
-        tracing::warn!(%error, open = self.house.connections.count(), "a connection could not be accepted");
-        if is_out_of_descriptors(error) && self.turn_one_away() {
-            return tokio::task::yield_now().await;
+        self.complain(error);
+        if is_out_of_descriptors(error) {
+            // The kernel says so even when nobody waits, so whether somebody does is asked with the spare descriptor.
+            let readiness = self.listener.readiness().await;
+            match self
+                .spare
+                .turn_one_away(&self.listener, |stream| self.house.turn_away(stream))
+            {
+                Turned::Away => return tokio::task::yield_now().await,
+                Turned::NobodyThere => return self.listener.forget(readiness),
+                Turned::Unable => {}
+            }
         }
-        // What is short comes back when a connection ends; and at the next second's look, when others had taken it.
-        let _closed = tokio::time::timeout(
-            std::time::Duration::from_secs(1),
-            self.house.connections.one_closed(),
-        )
-        .await;
+        // What is short comes back when a connection ends; or, when others had taken it, some time: it is looked at again.
+        let _closed = tokio::time::timeout(PATIENCE, self.house.connections.one_closed()).await;
     }
 
-    /// Uses the spare descriptor to tell one client that there is no room. Whether it could.
-    fn turn_one_away(&mut self) -> bool {
-        if self.spare.take().is_none() {
-            self.spare = spare();
-            return false;
+    /// Says what is wrong, at most once a second.
+    fn complain(&mut self, error: &io::Error) {
+        let now = Instant::now();
+        if self
+            .complained
+            .is_none_or(|before| now.duration_since(before) >= PATIENCE)
+        {
+            self.complained = Some(now);
+            tracing::warn!(%error, open = self.house.connections.count(), "a connection could not be accepted");
         }
-        if let Ok(Some(stream)) = self.listener.accept_now() {
-            let counters = self.house.edge.worker.board().counters();
-            counters.add(Counter::Accepted);
-            counters.add(Counter::Refused);
-            // A client that does not take its answer at once does not get it.
-            let _written = stream.try_write(&self.house.no_room);
-        }
-        self.spare = spare();
-        self.spare.is_some()
     }
-}
-
-fn spare() -> Option<File> {
-    File::open("/dev/null").ok()
 }
 
 /// The client was gone before it was accepted, or a signal came: nothing is wrong with the listener.

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use socket2::{Domain, SockRef, Socket};
-use tokio::io::unix::AsyncFd;
+use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -19,6 +19,9 @@ pub(super) struct Listener {
     socket: AsyncFd<OwnedFd>,
     family: Family,
 }
+
+/// That a queue was said to hold somebody.
+pub(super) type Readiness<'listener> = AsyncFdReadyGuard<'listener, OwnedFd>;
 
 #[derive(Clone, Copy, Debug)]
 enum Family {
@@ -63,6 +66,18 @@ impl Listener {
         }
     }
 
+    /// What the runtime knows about the queue, for [`Listener::forget`]; returns at once after a failed accept.
+    pub(super) async fn readiness(&self) -> io::Result<Readiness<'_>> {
+        self.socket.readable().await
+    }
+
+    /// The queue was seen empty after this was known.
+    pub(super) fn forget(&self, readiness: io::Result<Readiness<'_>>) {
+        if let Ok(mut readiness) = readiness {
+            readiness.clear_ready();
+        }
+    }
+
     fn stream(&self, socket: Socket, peer: Option<SocketAddr>) -> io::Result<Stream> {
         socket.set_nonblocking(true)?;
         let pipe = match self.family {
@@ -91,11 +106,12 @@ enum Pipe {
 }
 
 impl Stream {
-    /// Writes what is taken at once, for answers to those who are not let in.
-    pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+    /// Writes what the kernel takes at once, for answers to those who are not let in. The runtime is not asked, because it
+    /// does not know yet that a new connection can be written to.
+    pub(super) fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
         match &self.pipe {
-            Pipe::Tcp(stream) => stream.try_write(bytes),
-            Pipe::Unix(stream) => stream.try_write(bytes),
+            Pipe::Tcp(stream) => SockRef::from(stream).send(bytes),
+            Pipe::Unix(stream) => SockRef::from(stream).send(bytes),
         }
     }
 }

@@ -28,6 +28,7 @@ mod notify;
 mod run;
 mod serving;
 mod signals;
+mod spare;
 mod wire;
 
 pub use app::{App, BootError, CheckHook};

@@ -1,0 +1,223 @@
+//! A drain loses nothing: whatever was accepted or waits in the queue is answered, and no answer meets a reset.
+
+use std::time::{Duration, Instant};
+
+use cluster::lifeline::Command;
+use cluster::worker::exit;
+use nix::sys::signal::Signal;
+
+use crate::Test;
+use crate::client::Client;
+use crate::master::Worker;
+
+pub(crate) const TESTS: &[Test] = &[
+    (
+        "an_idle_connection_is_kept_until_its_next_request",
+        an_idle_connection_is_kept_until_its_next_request,
+    ),
+    (
+        "a_fresh_connection_is_kept_until_its_first_request",
+        a_fresh_connection_is_kept_until_its_first_request,
+    ),
+    ("a_running_request_is_finished", a_running_request_is_finished),
+    (
+        "half_a_head_and_half_a_body_are_waited_for",
+        half_a_head_and_half_a_body_are_waited_for,
+    ),
+    (
+        "pipelined_requests_do_not_cause_a_reset",
+        pipelined_requests_do_not_cause_a_reset,
+    ),
+    (
+        "what_waits_in_the_queue_is_answered",
+        what_waits_in_the_queue_is_answered,
+    ),
+    ("a_draining_worker_is_not_ready", a_draining_worker_is_not_ready),
+    ("the_end_of_the_master_drains", the_end_of_the_master_drains),
+    (
+        "a_stop_does_not_wait_for_silence",
+        a_stop_does_not_wait_for_silence,
+    ),
+    (
+        "a_stop_hastens_a_drain_that_runs",
+        a_stop_hastens_a_drain_that_runs,
+    ),
+    (
+        "what_takes_too_long_is_cut_and_reported",
+        what_takes_too_long_is_cut_and_reported,
+    ),
+    (
+        "silence_is_over_before_the_time_is",
+        silence_is_over_before_the_time_is,
+    ),
+];
+
+fn ends_well(mut client: Client, path: &str) {
+    let answer = client.get(path);
+    assert_eq!(answer.status, 200);
+    assert!(answer.closes(), "{answer:?}");
+    assert_eq!(client.rest().expect("no reset"), "");
+}
+
+fn drained(worker: &mut Worker) {
+    assert_eq!(worker.exit(), i32::from(exit::DRAINED), "{}", worker.log());
+    assert!(worker.log().contains("the exit hook ran"), "{}", worker.log());
+}
+
+fn an_idle_connection_is_kept_until_its_next_request() {
+    let mut worker = Worker::ready(|_| {});
+    let mut client = worker.connect();
+    assert!(!client.get("/").closes());
+    worker.drain();
+    std::thread::sleep(Duration::from_millis(1500));
+    ends_well(client, "/");
+    drained(&mut worker);
+}
+
+fn a_fresh_connection_is_kept_until_its_first_request() {
+    let mut worker = Worker::ready(|_| {});
+    let client = worker.connect();
+    worker.until("it is accepted", |vitals| vitals.counts.connections == 1);
+    worker.drain();
+    ends_well(client, "/");
+    drained(&mut worker);
+}
+
+fn a_running_request_is_finished() {
+    let mut worker = Worker::ready(|_| {});
+    let mut client = worker.connect();
+    client.send("GET /slow?ms=400 HTTP/1.1\r\nHost: test\r\n\r\n");
+    worker.until("it runs", |vitals| vitals.counts.in_flight == 1);
+    worker.drain();
+    let answer = client.response().expect("an answer");
+    assert_eq!(
+        (answer.status, answer.body.as_str(), answer.closes()),
+        (200, "at last", true)
+    );
+    drop(client);
+    drained(&mut worker);
+}
+
+fn half_a_head_and_half_a_body_are_waited_for() {
+    let mut worker = Worker::ready(|_| {});
+    let (mut head, mut body) = (worker.connect(), worker.connect());
+    head.send("GET / HTTP/1.1\r\nHo");
+    body.send("POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 8\r\n\r\nhalf");
+    worker.until("both are there", |vitals| {
+        vitals.counts.connections == 2 && vitals.counts.in_flight == 1
+    });
+    worker.drain();
+    head.send("st: test\r\n\r\n");
+    assert_eq!(head.response().expect("an answer").status, 200);
+    body.send("half");
+    assert_eq!(body.response().expect("an answer").body, "halfhalf");
+    drop((head, body));
+    drained(&mut worker);
+}
+
+fn pipelined_requests_do_not_cause_a_reset() {
+    let mut worker = Worker::ready(|_| {});
+    let mut client = worker.connect();
+    client.get("/");
+    worker.drain();
+    client.send(&"GET / HTTP/1.1\r\nHost: test\r\n\r\n".repeat(50));
+    assert!(client.response().expect("an answer").closes());
+    client.send(&"GET / HTTP/1.1\r\nHost: test\r\n\r\n".repeat(50));
+    assert_eq!(
+        client.rest().expect("no reset"),
+        "",
+        "nothing is answered after the last word"
+    );
+    drop(client);
+    drained(&mut worker);
+}
+
+fn what_waits_in_the_queue_is_answered() {
+    let mut worker = Worker::ready(|_| {});
+    worker.signal(Signal::SIGSTOP);
+    let mut clients: Vec<_> = (0..100).map(|_| worker.connect()).collect();
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+    }
+    worker.signal(Signal::SIGTERM);
+    worker.signal(Signal::SIGCONT);
+    for client in &mut clients {
+        assert_eq!(client.response().expect("an answer").status, 200);
+    }
+    drop(clients);
+    drained(&mut worker);
+}
+
+fn a_draining_worker_is_not_ready() {
+    let worker = Worker::ready(|_| {});
+    let mut client = worker.connect();
+    client.get("/");
+    worker.drain();
+    assert_eq!(client.get("/healthz/readiness").code(), "not_ready");
+}
+
+fn the_end_of_the_master_drains() {
+    let mut worker = Worker::ready(|_| {});
+    let mut running = worker.connect();
+    running.send("GET /slow?ms=400 HTTP/1.1\r\nHost: test\r\n\r\n");
+    worker.until("it runs", |vitals| vitals.counts.in_flight == 1);
+    worker.let_go();
+    assert!(running.response().expect("an answer").closes());
+    drop(running);
+    drained(&mut worker);
+    assert!(worker.log().contains("the master is gone"), "{}", worker.log());
+}
+
+fn a_stop_does_not_wait_for_silence() {
+    let mut worker = Worker::ready(|_| {});
+    let mut silent = worker.connect();
+    silent.get("/");
+    let begun = Instant::now();
+    worker.command(Command::Stop);
+    drained(&mut worker);
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert_eq!(silent.rest().expect("no reset"), "");
+}
+
+fn a_stop_hastens_a_drain_that_runs() {
+    let mut worker = Worker::ready(|_| {});
+    let mut silent = worker.connect();
+    silent.get("/");
+    worker.drain();
+    let begun = Instant::now();
+    worker.command(Command::Stop);
+    drained(&mut worker);
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+}
+
+fn what_takes_too_long_is_cut_and_reported() {
+    let mut worker = Worker::ready(|settings| settings.cluster.drain_timeout = Duration::from_millis(500));
+    let mut client = worker.connect();
+    client.send("GET /slow?ms=60000 HTTP/1.1\r\nHost: test\r\n\r\n");
+    worker.until("it runs", |vitals| vitals.counts.in_flight == 1);
+    worker.drain();
+    let begun = Instant::now();
+    assert_eq!(worker.exit(), i32::from(exit::CUT));
+    assert!(
+        begun.elapsed() < Duration::from_millis(2000),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert!(
+        worker
+            .log()
+            .contains("cut=1 idle=0 reading=0 handling=1 writing=0"),
+        "{}",
+        worker.log()
+    );
+    assert!(worker.log().contains("the exit hook ran"), "{}", worker.log());
+}
+
+fn silence_is_over_before_the_time_is() {
+    let mut worker = Worker::ready(|settings| settings.cluster.drain_timeout = Duration::from_millis(1000));
+    let mut silent = worker.connect();
+    silent.get("/");
+    worker.drain();
+    drained(&mut worker);
+    assert_eq!(silent.rest().expect("no reset"), "");
+}

@@ -1,0 +1,206 @@
+//! From boot to exit: readiness, identity, beats, signals, commands, exit codes.
+
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::Command as Process;
+use std::time::{Duration, Instant};
+
+use cluster::base::ids::Incarnation;
+use cluster::lifeline::{Command, Report};
+use cluster::pool::Estate;
+use cluster::sys::clock;
+use cluster::worker::exit;
+use nix::sys::signal::Signal;
+
+use crate::Test;
+use crate::master::{LIFE, Worker};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("a_worker_says_ready_and_answers", a_worker_says_ready_and_answers),
+    (
+        "it_beats_and_counts_on_its_board",
+        it_beats_and_counts_on_its_board,
+    ),
+    (
+        "a_spinning_handler_stops_the_beat",
+        a_spinning_handler_stops_the_beat,
+    ),
+    (
+        "what_a_terminal_or_a_peer_sends_does_not_kill",
+        what_a_terminal_or_a_peer_sends_does_not_kill,
+    ),
+    (
+        "an_estate_is_taken_over_and_reported",
+        an_estate_is_taken_over_and_reported,
+    ),
+    (
+        "a_poisoned_worker_ends_with_its_own_code",
+        a_poisoned_worker_ends_with_its_own_code,
+    ),
+    ("a_failed_boot_says_why", a_failed_boot_says_why),
+    (
+        "without_a_master_it_says_what_is_missing",
+        without_a_master_it_says_what_is_missing,
+    ),
+    ("a_full_log_pipe_stops_nobody", a_full_log_pipe_stops_nobody),
+    (
+        "the_application_has_a_say_in_readiness",
+        the_application_has_a_say_in_readiness,
+    ),
+];
+
+fn a_worker_says_ready_and_answers() {
+    let worker = Worker::ready(|_| {});
+    let mut client = worker.connect();
+    let answer = client.get("/");
+    assert_eq!((answer.status, answer.body.as_str()), (200, "7/2/3"));
+    for probe in ["liveness", "readiness", "startup"] {
+        assert_eq!(client.get(&format!("/healthz/{probe}")).status, 200, "{probe}");
+    }
+    assert_eq!(client.get("/nowhere").code(), "not_found");
+    let wrong = client.post("/", "");
+    assert_eq!((wrong.status, wrong.code().as_str()), (405, "method_not_allowed"));
+    assert!(wrong.head.contains("allow: get,head"), "{wrong:?}");
+    assert_eq!(client.post("/healthz/liveness", "").code(), "method_not_allowed");
+    client.send(
+        "HEAD / HTTP/1.1\r\nHost: test\r\n\r\nGET /echo HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n",
+    );
+    let rest = client.rest().expect("no reset");
+    assert!(
+        rest.contains("content-length: 5\r\n") && !rest.contains("7/2/3"),
+        "{rest}"
+    );
+    assert!(rest.contains("405 Method Not Allowed"), "{rest}");
+}
+
+fn it_beats_and_counts_on_its_board() {
+    let worker = Worker::ready(|_| {});
+    let beat = worker.vitals().beat.expect("the first beat comes before READY");
+    worker.until("a later beat", |vitals| vitals.beat > Some(beat));
+    assert_eq!(
+        (worker.vitals().life, worker.vitals().oldest.as_str()),
+        (Some(LIFE), "runtime")
+    );
+    let mut client = worker.connect();
+    client.get("/");
+    client.get("/nowhere");
+    let counts = worker.vitals().counts;
+    assert_eq!((counts.connections, counts.accepted, counts.requests), (1, 1, 2));
+    assert_eq!((counts.responses, counts.in_flight), ([0, 1, 0, 1, 0], 0));
+    drop(client);
+    worker.until("no connection", |vitals| vitals.counts.connections == 0);
+}
+
+fn a_spinning_handler_stops_the_beat() {
+    let worker = Worker::ready(|settings| settings.drill.routes = true);
+    assert!(worker.log().contains("DRILL ROUTES ARE ON"));
+    let mut client = worker.connect();
+    client.send("GET /drill/spin?ms=400 HTTP/1.1\r\nHost: test\r\n\r\n");
+    let late = |vitals: &cluster::scoreboard::Vitals| clock::now().since(vitals.beat.expect("a beat"));
+    worker.until("a late beat", |vitals| late(vitals) > Duration::from_millis(200));
+    assert_eq!(client.response().expect("an answer").status, 200);
+    worker.until("a beat again", |vitals| late(vitals) < Duration::from_millis(100));
+    assert_eq!(client.get("/drill/panic").code(), "internal_error");
+    assert_eq!(client.get("/drill/allocate?mib=1").status, 200);
+}
+
+fn what_a_terminal_or_a_peer_sends_does_not_kill() {
+    let worker = Worker::ready(|_| {});
+    let harmless = [
+        Signal::SIGINT,
+        Signal::SIGQUIT,
+        Signal::SIGHUP,
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+        Signal::SIGWINCH,
+    ];
+    for signal in harmless {
+        worker.signal(signal);
+        assert_eq!(worker.connect().get("/").status, 200, "{signal}");
+    }
+}
+
+fn an_estate_is_taken_over_and_reported() {
+    let worker = Worker::ready(|_| {});
+    for estate in [Estate::Life(LIFE), Estate::Before(Incarnation(7))] {
+        worker.command(Command::Inherit(estate));
+        assert_eq!(worker.report(), Report::Inherited(estate));
+    }
+    assert!(worker.log().contains("taken over"));
+}
+
+fn a_poisoned_worker_ends_with_its_own_code() {
+    let mut worker = Worker::ready(|_| {});
+    let mut silent = worker.connect();
+    silent.get("/");
+    assert_eq!(
+        worker.connect().get("/poison").status,
+        200,
+        "what was being answered is answered"
+    );
+    assert_eq!(worker.exit(), i32::from(exit::POISONED));
+    assert!(worker.log().contains("reason=\"a test\""), "{}", worker.log());
+}
+
+fn a_failed_boot_says_why() {
+    let mut worker = Worker::start(|settings| {
+        let section = toml::toml! { boot_error = "the shelf is empty" };
+        settings.app.insert("test".to_owned(), section.into());
+    });
+    assert_eq!(worker.exit(), i32::from(exit::BOOT_FAILED));
+    assert!(
+        worker.log().contains("failed to boot: the shelf is empty"),
+        "{}",
+        worker.log()
+    );
+}
+
+fn without_a_master_it_says_what_is_missing() {
+    let this = std::env::current_exe().expect("this program");
+    let output = Process::new(this)
+        .env_clear()
+        .env("CLUSTER_WORKER", "1")
+        .output()
+        .expect("started");
+    assert_eq!(output.status.code(), Some(i32::from(exit::NO_WORKER)));
+    let said = String::from_utf8(output.stderr).expect("text");
+    assert!(said.contains("CLUSTER_INCARNATION is not set"), "{said}");
+}
+
+fn a_full_log_pipe_stops_nobody() {
+    let (reader, writer) = nix::unistd::pipe().expect("a pipe");
+    let unused = tempfile::NamedTempFile::new().expect("a file");
+    let worker = Worker::start_with_log(|settings| settings.log.access = true, unused, writer);
+    assert!(worker.hears().starts_with("READY=1"));
+    let mut client = worker.connect();
+    let begun = Instant::now();
+    for _ in 0..3000 {
+        client.get("/healthz/liveness");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    worker.until("dropped lines", |vitals| vitals.counts.log_lines_dropped > 0);
+    assert!(is_full(&reader));
+}
+
+fn is_full(reader: &OwnedFd) -> bool {
+    use std::io::Read;
+    let mut bytes = [0; 4096];
+    File::from(reader.as_fd().try_clone_to_owned().expect("a copy"))
+        .read(&mut bytes)
+        .is_ok_and(|read| read == 4096)
+}
+
+fn the_application_has_a_say_in_readiness() {
+    let worker = Worker::ready(|settings| {
+        settings.app.insert(
+            "test".to_owned(),
+            toml::toml! { not_ready = "the store is full" }.into(),
+        );
+    });
+    let answer = worker.connect().get("/healthz/readiness");
+    assert_eq!((answer.status, answer.code().as_str()), (503, "not_ready"));
+    assert!(
+        answer.body.contains("the store is full") && answer.head.contains("retry-after: 1"),
+        "{answer:?}"
+    );
+}
