@@ -24,41 +24,6 @@ pub(crate) struct Plan {
     pub(crate) dir: Option<PathBuf>,
 }
 
-impl Plan {
-    /// From the command line. Cargo's own `--bench` is ignored.
-    pub(crate) fn from_args(mut args: impl Iterator<Item = String>) -> Result<Plan, String> {
-        let mut plan = Plan {
-            processes: 2,
-            in_flight: 64,
-            seconds: 5,
-            dir: None,
-        };
-        while let Some(flag) = args.next() {
-            if flag == "--bench" {
-                continue;
-            }
-            let value = args.next().ok_or_else(|| format!("{flag} needs a value"))?;
-            let number = || {
-                value
-                    .parse::<usize>()
-                    .map_err(|_| format!("{flag} {value:?} is not a number"))
-            };
-            match flag.as_str() {
-                "--processes" => plan.processes = number()?.max(1),
-                "--in-flight" => plan.in_flight = number()?.max(1),
-                "--seconds" => plan.seconds = number()?.max(1) as u64,
-                "--dir" => plan.dir = Some(PathBuf::from(value)),
-                _ => {
-                    return Err(format!(
-                        "unknown flag {flag} (expected --processes, --in-flight, --seconds or --dir)"
-                    ));
-                }
-            }
-        }
-        Ok(plan)
-    }
-}
-
 /// What came of it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Figures {

@@ -374,7 +374,7 @@ impl World {
                 }
                 Effect::Bequeath { heir, estate } => self.bequeath(heir, estate),
                 Effect::Announce(announcement) => self.announced.push(announcement),
-                Effect::Tell(_) => {}
+                Effect::Tell(_) | Effect::Hasten => {}
                 Effect::Exit(outcome) => {
                     assert!(self.processes.is_empty(), "left workers behind");
                     self.exit = Some(outcome);

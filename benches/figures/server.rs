@@ -1,0 +1,140 @@
+//! A cluster of its own: private directory, free port, a thousand articles. Gone when dropped.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::stores::{SKUS, sku};
+use crate::{client, procfs};
+
+/// How it is started.
+pub(crate) struct Plan {
+    /// How many workers.
+    pub(crate) workers: usize,
+}
+
+/// A running `cluster serve`.
+pub(crate) struct Server {
+    master: Child,
+    address: SocketAddr,
+    directory: tempfile::TempDir,
+}
+
+impl Server {
+    /// Starts it and waits until it is ready.
+    pub(crate) fn start(plan: &Plan) -> Result<Server, String> {
+        let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let address = free_address().map_err(|error| error.to_string())?;
+        let config = write_config(directory.path()).map_err(|error| error.to_string())?;
+        let log = std::fs::File::create(directory.path().join("log")).map_err(|error| error.to_string())?;
+        let master = Command::new(env!("CARGO_BIN_EXE_cluster"))
+            .args([
+                "serve",
+                "--workers",
+                &plan.workers.to_string(),
+                "--bind",
+                &address.to_string(),
+            ])
+            .arg("--config")
+            .arg(config)
+            .arg("--data-dir")
+            .arg(directory.path().join("data"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .map_err(|error| error.to_string())?;
+        let server = Server {
+            master,
+            address,
+            directory,
+        };
+        let ready = client::until(
+            address,
+            &client::get("/healthz/readiness"),
+            200,
+            Duration::from_secs(20),
+        );
+        let ready =
+            ready.and_then(|_| client::until(address, &client::order(), 201, Duration::from_secs(20)));
+        ready.map_err(|reason| format!("{reason}; its log:\n{}", server.log()))?;
+        Ok(server)
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The master's pid.
+    pub(crate) fn master(&self) -> u32 {
+        self.master.id()
+    }
+
+    /// The workers' pids.
+    pub(crate) fn workers(&self) -> Result<Vec<u32>, String> {
+        procfs::children(self.master())
+    }
+
+    /// Master and workers.
+    pub(crate) fn everyone(&self) -> Result<Vec<u32>, String> {
+        let mut pids = self.workers()?;
+        pids.push(self.master());
+        Ok(pids)
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let workers = self.workers().unwrap_or_default();
+        signal(self.master(), Signal::SIGTERM);
+        let until = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < until {
+            if !matches!(self.master.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        eprintln!("figures: the master did not stop within 10 s and is killed");
+        // Not reaped yet, so these pids are still theirs.
+        signal(self.master(), Signal::SIGKILL);
+        workers.into_iter().for_each(|pid| signal(pid, Signal::SIGKILL));
+        drop(self.master.wait());
+    }
+}
+
+/// Signals a process of ours; one that is gone needs none.
+pub(crate) fn signal(pid: u32, signal: Signal) {
+    if let Ok(pid) = i32::try_from(pid) {
+        kill(Pid::from_raw(pid), signal).unwrap_or_default();
+    }
+}
+
+/// A port that is free now. Somebody may take it before the server does; then the server says so, and one tries again.
+pub(crate) fn free_address() -> std::io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+}
+
+/// Workers are killed again and again here, which must not look like a crash loop.
+fn write_config(directory: &Path) -> std::io::Result<std::path::PathBuf> {
+    let catalog = directory.join("catalog.toml");
+    let articles = (0..SKUS).map(|number| {
+        let (sku, price) = (sku(number), r#"{ amount = 450, currency = "USD" }"#);
+        format!(
+            "[[item]]\nsku = {sku:?}\nname = \"Article {number}\"\nunit_price = {price}\non_hand = 1000000\n"
+        )
+    });
+    std::fs::write(&catalog, articles.collect::<String>())?;
+    let config = directory.join("cluster.toml");
+    let cluster = "[cluster]\nearly_death = \"10ms\"\nrestart_limit = 1000\n";
+    std::fs::write(&config, format!("{cluster}\n[shop]\ncatalog = {catalog:?}\n"))?;
+    Ok(config)
+}

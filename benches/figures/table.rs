@@ -1,0 +1,96 @@
+//! Figure, bar, verdict.
+
+use std::fmt;
+
+/// What was measured so far.
+#[derive(Default)]
+pub(crate) struct Table {
+    rows: Vec<Row>,
+}
+
+struct Row {
+    figure: String,
+    value: f64,
+    unit: &'static str,
+    bar: Bar,
+}
+
+enum Bar {
+    AtLeast(f64),
+    AtMost(f64),
+    None,
+}
+
+impl Table {
+    /// A figure that should be large.
+    pub(crate) fn at_least(&mut self, figure: &str, value: f64, bar: f64, unit: &'static str) {
+        self.rows.push(Row {
+            figure: figure.to_owned(),
+            value,
+            unit,
+            bar: Bar::AtLeast(bar),
+        });
+    }
+
+    /// A figure that should be small.
+    pub(crate) fn at_most(&mut self, figure: &str, value: f64, bar: f64, unit: &'static str) {
+        self.rows.push(Row {
+            figure: figure.to_owned(),
+            value,
+            unit,
+            bar: Bar::AtMost(bar),
+        });
+    }
+
+    /// A figure without a bar.
+    pub(crate) fn fact(&mut self, figure: &str, value: f64, unit: &'static str) {
+        self.rows.push(Row {
+            figure: figure.to_owned(),
+            value,
+            unit,
+            bar: Bar::None,
+        });
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\n{:<48} {:>14}  {:>18}  verdict", "figure", "measured", "bar")?;
+        for Row {
+            figure,
+            value,
+            unit,
+            bar,
+        } in &self.rows
+        {
+            let measured = format!("{} {unit}", short(*value));
+            let (bar, verdict) = match bar {
+                Bar::AtLeast(least) => (
+                    format!("at least {} {unit}", short(*least)),
+                    verdict(value >= least),
+                ),
+                Bar::AtMost(most) => (format!("at most {} {unit}", short(*most)), verdict(value <= most)),
+                Bar::None => (String::new(), ""),
+            };
+            writeln!(
+                f,
+                "{figure:<48} {:>14}  {:>18}  {verdict}",
+                measured.trim_end(),
+                bar.trim_end()
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn verdict(good: bool) -> &'static str {
+    if good { "ok" } else { "MISSED" }
+}
+
+fn short(value: f64) -> String {
+    if value.abs() >= 100.0 || value.fract() == 0.0 {
+        format!("{value:.0}")
+    } else {
+        format!("{value:.2}")
+    }
+}
