@@ -175,8 +175,7 @@ fn orders_survive_kills_and_reloads() {
                 let mark = cluster.mark();
                 cluster.signal(Signal::SIGHUP);
                 cluster.wait_from(mark, "reload done");
-                cluster.wait_from(mark, "worker gone");
-                wait_until_each_slot_has_one_worker(&cluster);
+                cluster.wait_for_many(mark, "worker gone", 2);
             }
         }
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
@@ -191,14 +190,6 @@ fn orders_survive_kills_and_reloads() {
     let data = cluster.data();
     assert!(cluster.stop().success());
     drop(data);
-}
-
-fn wait_until_each_slot_has_one_worker(cluster: &Cluster) {
-    let deadline = std::time::Instant::now() + common::PATIENCE;
-    while cluster.workers().values().any(|pids| pids.len() != 1) {
-        assert!(std::time::Instant::now() < deadline, "old workers do not go");
-        std::thread::yield_now();
-    }
 }
 
 /// Places orders one after the other, each retried under its key until it gets a final answer.

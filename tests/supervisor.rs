@@ -98,9 +98,7 @@ fn a_reload_replaces_every_worker_and_reads_the_configuration_again() {
     assert_eq!(cluster.get("/drill/sleep?ms=1").status, 200);
     cluster.signal(Signal::SIGHUP);
     cluster.wait_from(mark, "reload done");
-    for _ in 0..2 {
-        cluster.wait_from(mark, "worker gone");
-    }
+    cluster.wait_for_many(mark, "worker gone", 2);
     assert_eq!(cluster.get("/drill/sleep?ms=1").status, 404);
     for (slot, pids) in cluster.workers() {
         assert!(!pids.iter().any(|pid| before[&slot].contains(pid)), "slot {slot} was not replaced");

@@ -216,6 +216,16 @@ impl Cluster {
         self.log.wait(from, what, is_it)
     }
 
+    /// Waits until so many lines from a place on contain this.
+    pub fn wait_for_many(&self, from: usize, text: &str, many: usize) {
+        let seen = std::cell::Cell::new(0);
+        self.wait_until(from, text, |line| {
+            let hit = line["message"].as_str().is_some_and(|message| message.contains(text));
+            seen.set(seen.get() + usize::from(hit));
+            seen.get() == many
+        });
+    }
+
     /// How many lines from a place on contain this.
     pub fn count_from(&self, from: usize, text: &str) -> usize {
         let lines = self.log.lines.0.lock().expect("a lock");
