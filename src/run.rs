@@ -24,7 +24,13 @@ impl App {
             return worker::run(self);
         }
         let ([name, about, version], (sections, check)) = (self.labels(), self.configuration());
-        let program = Program { name, about, version, sections, check };
+        let program = Program {
+            name,
+            about,
+            version,
+            sections,
+            check,
+        };
         cli::run(&program, std::env::args_os(), serve).into()
     }
 }

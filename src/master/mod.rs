@@ -27,8 +27,8 @@ mod world;
 
 pub use directories::DirectoryError;
 pub use incarnation::IncarnationError;
-pub use orphans::AddressError;
 pub use launch::{Launch, LoadError};
+pub use orphans::AddressError;
 pub use run::run;
 pub use start::StartError;
 pub use user::UserError;

@@ -77,8 +77,10 @@ impl Tail {
         if bytes.is_empty() {
             return None;
         }
-        let line: String =
-            String::from_utf8_lossy(&bytes).chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
+        let line: String = String::from_utf8_lossy(&bytes)
+            .chars()
+            .map(|char| if char.is_control() { ' ' } else { char })
+            .collect();
         self.lines.push_back(line.clone());
         if self.lines.len() > Self::LINES {
             self.lines.pop_front();
@@ -100,7 +102,10 @@ mod tests {
     fn lines_are_put_together_cleaned_and_bounded() {
         let mut tail = Tail::default();
         assert!(tail.push(b"thread 'main' pan").is_empty());
-        assert_eq!(tail.push(b"icked\n\nat\x1b[31m\n"), ["thread 'main' panicked", "at [31m"]);
+        assert_eq!(
+            tail.push(b"icked\n\nat\x1b[31m\n"),
+            ["thread 'main' panicked", "at [31m"]
+        );
         assert_eq!(tail.finish(), None);
         for _ in 0..100 {
             tail.push(&[b'x'; 3000]);

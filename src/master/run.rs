@@ -17,7 +17,12 @@ use crate::sys::clock;
 /// When it cannot even begin, or the system takes away what the loop stands on.
 pub fn run(launch: Launch, settings: Settings) -> Result<Outcome, StartError> {
     let started = start::start(launch, settings)?;
-    let outcome = Master { pool: started.pool, world: started.world }.serve().map_err(StartError::Loop)?;
+    let outcome = Master {
+        pool: started.pool,
+        world: started.world,
+    }
+    .serve()
+    .map_err(StartError::Loop)?;
     tracing::info!("stopped");
     Ok(outcome)
 }
@@ -41,7 +46,11 @@ impl Master {
     }
 
     /// Performs effects and decides on what they lead to, until nothing is left to do or decide.
-    fn act(&mut self, effects: &mut Vec<crate::pool::Effect>, happened: &mut VecDeque<Event>) -> Option<Outcome> {
+    fn act(
+        &mut self,
+        effects: &mut Vec<crate::pool::Effect>,
+        happened: &mut VecDeque<Event>,
+    ) -> Option<Outcome> {
         loop {
             for effect in effects.drain(..) {
                 match self.world.perform(effect) {
@@ -59,7 +68,10 @@ impl Master {
     fn wait(&mut self) -> io::Result<Vec<Event>> {
         let now = clock::now();
         let deadline = self.pool.next_deadline(now);
-        let sources = self.world.watch.wait(deadline.map(|deadline| deadline.since(now)))?;
+        let sources = self
+            .world
+            .watch
+            .wait(deadline.map(|deadline| deadline.since(now)))?;
         let mut events = self.world.gather(&sources);
         let now = clock::now();
         if deadline.is_some_and(|deadline| now >= deadline) {
