@@ -131,6 +131,7 @@ mod tests {
         bequeathed(&mut estates, &[first]);
         estates.settle(first, Estate::Life(life(2, 1)));
         estates.forget(first);
+        estates.settle(first, Estate::Life(life(3, 1)));
         estates.leave(Estate::Life(first));
         let passed = bequeathed(&mut estates, &[second]);
         assert_eq!(

@@ -1,10 +1,10 @@
 //! The master's brain: which life fills which slot, who gets connections, when to restart, roll out, retire, kill and stop.
 //! Pure: `now`, events and randomness come in, effects go out; it holds no process, socket, clock, future or log call.
 //!
-//! Reading order: [`event`] and [`effect`] (the vocabulary), `brain` (the pool and how an event finds its worker), `member` (one
-//! worker's phases), `seat` and `record` (a slot and its restart policy), `watch` (beats), `lives`, `rollout` and `reload`,
-//! `scale`, `ending`, `estates`, `settle` (what follows after every event), `passing` (time), [`steering`] (the kernel's program),
-//! [`status`] (what people are shown).
+//! Reading order: [`event`] and [`effect`] (the vocabulary), `brain` (the pool and how an event finds its worker), `member` and
+//! `phases` (one worker), `seat` and `record` (a slot and its restart policy), `watch` (beats), `lives`, `rollout` and `reload`,
+//! `scale`, `ending`, `estates`, `settle` (what follows after every event), `passing` (time), [`steering`] (the kernel's
+//! program), [`status`] (what people are shown).
 
 pub mod effect;
 pub mod event;
@@ -17,6 +17,7 @@ mod estates;
 mod lives;
 mod member;
 mod passing;
+mod phases;
 mod random;
 mod record;
 mod reload;

@@ -227,6 +227,25 @@ mod tests {
     }
 
     #[test]
+    fn a_starved_lock_holder_is_not_killed_however_late_it_was_found() {
+        let policy = policy();
+        let mut watch = Watch::begin(at(0));
+        watch.see(
+            Sight {
+                lock_held_since: Some(at(0)),
+                ..sight(0)
+            },
+            at(562),
+            Nap::default(),
+        );
+        watch.examine(Activity::Starved, at(562));
+        watch.examine(Activity::Starved, at(624));
+        assert_eq!(watch.doom(at(624), &policy), None);
+        watch.examine(Activity::Stopped, at(687));
+        assert!(watch.doom(at(687), &policy).is_some());
+    }
+
+    #[test]
     fn a_beat_before_the_nap_is_excused_the_whole_nap_and_one_within_it_the_rest() {
         let nap = Nap {
             from: at(1_000),

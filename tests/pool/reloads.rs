@@ -174,7 +174,14 @@ fn a_replaced_slot_that_keeps_dying_undoes_the_rollout() {
     world.programs.insert(SECOND, Program::ExitsAtBoot);
     let canary = world.life_in(0);
     world.crash(canary, Exit::Code(3));
-    world.run_until("verdict", |world| reason_of_back_out(world).is_some());
+    world.run_until("undoing", |world| {
+        world.was_announced(|a| matches!(a, Announcement::BackingOut { .. }))
+    });
+    assert_eq!(
+        world.doings()[0],
+        Doing::Starting,
+        "the old generation has not to wait for what the new one did"
+    );
     world.run_until("rest", World::is_at_rest);
     assert_eq!(world.generations_in_slots(), [1, 1]);
 }

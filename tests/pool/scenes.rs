@@ -22,7 +22,9 @@ fn every_slot_is_filled_and_routed_and_it_is_said_once() {
 
 #[test]
 fn a_kill_right_after_ready_is_replaced_at_once() {
-    let mut world = World::serving(1);
+    let mut world = World::start(policy(1), Program::Good, 8);
+    world.run(ms(24));
+    assert_eq!(world.doings(), [Doing::Serving]);
     let victim = world.life_in(0);
     world.crash(victim, SIGKILL);
     assert_eq!(world.doings(), [Doing::Starting], "in the same breath");
