@@ -68,7 +68,7 @@ impl Outlet {
             Outlet::NonBlocking(file) | Outlet::Plain(file) => file.write(bytes),
             Outlet::Socket(socket) => {
                 let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-                Ok(send(socket.as_raw_fd(), bytes, flags)?)
+                send(socket.as_raw_fd(), bytes, flags).map_err(io::Error::from)
             }
             Outlet::Polled(file) if takes_more(file.as_fd(), Duration::ZERO) => {
                 file.write(&bytes[..bytes.len().min(SURE)])
