@@ -24,7 +24,13 @@ impl App {
             return worker::run(self);
         }
         let ([name, about, version], (sections, check)) = (self.labels(), self.configuration());
-        let program = Program { name, about, version, sections, check };
+        let program = Program {
+            name,
+            about,
+            version,
+            sections,
+            check,
+        };
         cli::run(&program, std::env::args_os(), serve).into()
     }
 }
@@ -49,7 +55,10 @@ fn serve(launch: Launch, effective: Effective) -> Exit {
 
 /// A boot that fails for a reason only a person can mend ends the master with the worker's own code.
 fn exit_of(end: End) -> Exit {
-    let reason = end.last_code.and_then(Exit::from_code).filter(|exit| exit.needs_a_person());
+    let reason = end
+        .last_code
+        .and_then(Exit::from_code)
+        .filter(|exit| exit.needs_a_person());
     match end.outcome {
         Outcome::Stopped => Exit::Stopped,
         Outcome::Cut => Exit::Cut,

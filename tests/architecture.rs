@@ -17,10 +17,51 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("observe", &["base", "config", "sys"]),
     ("store", &["base", "sys", "scoreboard"]),
     ("http", &["base"]),
-    ("worker", &["base", "config", "pool", "sys", "scoreboard", "lifeline", "observe", "http"]),
-    ("master", &["base", "config", "pool", "sys", "scoreboard", "lifeline", "observe"]),
-    ("shop", &["base", "config", "pool", "saga", "scoreboard", "store", "http", "worker", "App"]),
-    ("cli", &["base", "config", "pool", "sys", "master", "worker", "observe", "App"]),
+    (
+        "worker",
+        &[
+            "base",
+            "config",
+            "pool",
+            "sys",
+            "scoreboard",
+            "lifeline",
+            "observe",
+            "http",
+        ],
+    ),
+    (
+        "master",
+        &[
+            "base",
+            "config",
+            "pool",
+            "sys",
+            "scoreboard",
+            "lifeline",
+            "observe",
+        ],
+    ),
+    (
+        "shop",
+        &[
+            "base",
+            "config",
+            "pool",
+            "saga",
+            "scoreboard",
+            "store",
+            "http",
+            "worker",
+            "App",
+        ],
+    ),
+    (
+        "cli",
+        &[
+            "base", "config", "pool", "sys", "master", "worker", "observe", "App",
+        ],
+    ),
 ];
 
 /// Services of the shop: none may name another; they meet in the contract.
@@ -45,7 +86,11 @@ fn sources(root: &str) -> Vec<(PathBuf, String)> {
 /// The source without comments, and without its tests, which may use what they like.
 fn code(text: &str) -> String {
     let product = text.split("#[cfg(test)]").next().unwrap_or_default();
-    product.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+    product
+        .lines()
+        .map(|line| line.split("//").next().unwrap_or_default())
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// The names that follow `prefix`, braces included: `crate::{a, b::c}` names `a` and `b`.
@@ -79,12 +124,22 @@ fn top_level_names(list: &str) -> Vec<String> {
 }
 
 fn word(text: &str) -> String {
-    text.chars().take_while(|char| char.is_alphanumeric() || *char == '_').collect()
+    text.chars()
+        .take_while(|char| char.is_alphanumeric() || *char == '_')
+        .collect()
 }
 
 fn module_of(path: &Path) -> Option<String> {
-    let inside = path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).ok()?;
-    (inside.components().count() > 1).then(|| inside.iter().next().and_then(|first| first.to_str()).map(str::to_owned))?
+    let inside = path
+        .strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src"))
+        .ok()?;
+    (inside.components().count() > 1).then(|| {
+        inside
+            .iter()
+            .next()
+            .and_then(|first| first.to_str())
+            .map(str::to_owned)
+    })?
 }
 
 #[test]
@@ -93,7 +148,9 @@ fn layers_import_only_what_lies_below_them() {
     let mut wrong = Vec::new();
     for (path, text) in sources("src") {
         let Some(module) = module_of(&path) else { continue };
-        let allowed = allowed.get(module.as_str()).unwrap_or_else(|| panic!("{module} is in no layer"));
+        let allowed = allowed
+            .get(module.as_str())
+            .unwrap_or_else(|| panic!("{module} is in no layer"));
         for name in names_after(&code(&text), "crate::") {
             if name != module && !allowed.contains(&name.as_str()) {
                 wrong.push(format!("{} imports crate::{name}", path.display()));
@@ -108,7 +165,9 @@ fn services_meet_only_in_their_contract() {
     let mut wrong = Vec::new();
     for (path, text) in sources("src/shop") {
         let parts: Vec<&str> = path.iter().filter_map(|part| part.to_str()).collect();
-        let Some(service) = SERVICES.iter().find(|service| parts.contains(service)) else { continue };
+        let Some(service) = SERVICES.iter().find(|service| parts.contains(service)) else {
+            continue;
+        };
         for other in SERVICES.iter().filter(|other| *other != service) {
             let code = code(&text);
             let names = |prefix| names_after(&code, prefix).contains(&(*other).to_owned());
@@ -124,12 +183,29 @@ fn services_meet_only_in_their_contract() {
 
 #[test]
 fn the_cores_are_pure() {
-    let forbidden = ["std::fs", "std::net", "std::process", "Instant::now", "SystemTime", "tokio", "nix::", "tracing", "rusqlite", "std::env", "async fn"];
+    let forbidden = [
+        "std::fs",
+        "std::net",
+        "std::process",
+        "Instant::now",
+        "SystemTime",
+        "tokio",
+        "nix::",
+        "tracing",
+        "rusqlite",
+        "std::env",
+        "async fn",
+    ];
     let mut wrong = Vec::new();
     for module in ["base", "pool", "saga", "config"] {
         for (path, text) in sources(&format!("src/{module}")) {
             let code = code(&text);
-            wrong.extend(forbidden.iter().filter(|word| code.contains(**word)).map(|word| format!("{}: {word}", path.display())));
+            wrong.extend(
+                forbidden
+                    .iter()
+                    .filter(|word| code.contains(**word))
+                    .map(|word| format!("{}: {word}", path.display())),
+            );
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -137,7 +213,15 @@ fn the_cores_are_pure() {
 
 #[test]
 fn the_master_has_no_thread_no_runtime_no_http_and_no_sql() {
-    let forbidden = ["tokio", "thread::spawn", "async ", "hyper", "axum", "rusqlite", "http::"];
+    let forbidden = [
+        "tokio",
+        "thread::spawn",
+        "async ",
+        "hyper",
+        "axum",
+        "rusqlite",
+        "http::",
+    ];
     for (path, text) in sources("src/master") {
         let code = code(&text);
         for word in forbidden {
@@ -152,7 +236,8 @@ fn unsafe_stays_in_sys() {
         for (path, text) in sources(root) {
             let fenced = module_of(&path).is_some_and(|module| module == "sys");
             let code = code(&text);
-            let unsafe_code = code.contains("unsafe {") || code.contains("unsafe fn") || code.contains("unsafe impl");
+            let unsafe_code =
+                code.contains("unsafe {") || code.contains("unsafe fn") || code.contains("unsafe impl");
             assert!(fenced || !unsafe_code, "{} has unsafe code", path.display());
         }
     }
@@ -162,13 +247,20 @@ fn unsafe_stays_in_sys() {
 fn every_file_says_first_what_it_owns() {
     for root in ["src", "tests", "benches", "examples"] {
         for (path, text) in sources(root) {
-            assert!(text.starts_with("//!"), "{} does not begin with //!", path.display());
+            assert!(
+                text.starts_with("//!"),
+                "{} does not begin with //!",
+                path.display()
+            );
         }
     }
 }
 
 #[test]
 fn the_checker_sees_what_it_is_to_see() {
-    let found = names_after(&code("use crate::{base::{a, b}, sys};\nuse crate::pool::Pool; // crate::shop\n"), "crate::");
+    let found = names_after(
+        &code("use crate::{base::{a, b}, sys};\nuse crate::pool::Pool; // crate::shop\n"),
+        "crate::",
+    );
     assert_eq!(found, ["base", "sys", "pool"]);
 }

@@ -13,7 +13,10 @@ fn order(sku: &str, quantity: u32, method: &str) -> String {
 
 fn problem(answer: &Answer, status: u16, code: &str) -> Value {
     assert_eq!(answer.status, status, "{answer:?}");
-    assert_eq!(answer.headers["content-type"], "application/problem+json", "{answer:?}");
+    assert_eq!(
+        answer.headers["content-type"], "application/problem+json",
+        "{answer:?}"
+    );
     let problem = answer.json();
     assert_eq!(problem["code"], code, "{problem}");
     assert_eq!(problem["status"], status, "{problem}");
@@ -39,8 +42,14 @@ fn an_order_is_confirmed_and_leaves_its_trace_in_all_three_services() {
     assert_eq!(body["customer_id"], "c-1");
     assert_eq!(body["total"], json!({ "amount": 900, "currency": "USD" }));
     let unit_price = json!({ "amount": 450, "currency": "USD" });
-    assert_eq!(body["items"], json!([{ "sku": "espresso-cup", "quantity": 2, "unit_price": unit_price }]));
-    assert!(body["created_at"].as_str().is_some_and(|at| at.ends_with('Z')), "{body}");
+    assert_eq!(
+        body["items"],
+        json!([{ "sku": "espresso-cup", "quantity": 2, "unit_price": unit_price }])
+    );
+    assert!(
+        body["created_at"].as_str().is_some_and(|at| at.ends_with('Z')),
+        "{body}"
+    );
 
     assert_eq!(cluster.get(&format!("/orders/{id}")).json(), body);
     let payments = cluster.get(&format!("/payments?order_id={id}")).json();
@@ -68,10 +77,15 @@ fn an_order_is_confirmed_and_leaves_its_trace_in_all_three_services() {
 #[test]
 fn refusals_say_which_and_leave_nothing_behind() {
     let cluster = Plan::shop().start();
-    let body = json!({ "name": "Rare", "unit_price": { "amount": 100, "currency": "USD" }, "on_hand": 1 }).to_string();
+    let body = json!({ "name": "Rare", "unit_price": { "amount": 100, "currency": "USD" }, "on_hand": 1 })
+        .to_string();
     assert_eq!(cluster.put("/inventory/rare", &body).status, 201);
     assert_eq!(cluster.put("/inventory/rare", &body).status, 200);
-    let declined = cluster.post("/orders", &[], &order("rare", 1, "pm_card_chargeDeclinedInsufficientFunds"));
+    let declined = cluster.post(
+        "/orders",
+        &[],
+        &order("rare", 1, "pm_card_chargeDeclinedInsufficientFunds"),
+    );
     let declined = problem(&declined, 402, "payment_declined");
     let sold_out = cluster.post("/orders", &[], &order("rare", 2, "pm_card_visa"));
     let sold_out = problem(&sold_out, 409, "out_of_stock");
@@ -79,11 +93,18 @@ fn refusals_say_which_and_leave_nothing_behind() {
         let id = refusal["order_id"].as_str().expect("an order id");
         assert_eq!(cluster.get(&format!("/orders/{id}")).json()["status"], "rejected");
         let payments = cluster.get(&format!("/payments?order_id={id}")).json();
-        let standing = payments["items"].as_array().expect("a list").iter().filter(|item| item["status"] == "succeeded");
+        let standing = payments["items"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .filter(|item| item["status"] == "succeeded");
         assert_eq!(standing.count(), 0, "{payments}");
     }
     let stock = stock(&cluster, "rare");
-    assert_eq!((&stock["on_hand"], &stock["reserved"], &stock["available"]), (&json!(1), &json!(0), &json!(1)));
+    assert_eq!(
+        (&stock["on_hand"], &stock["reserved"], &stock["available"]),
+        (&json!(1), &json!(0), &json!(1))
+    );
     assert!(cluster.stop().success());
 }
 
@@ -116,10 +137,16 @@ fn lists_are_turned_page_by_page() {
         .collect();
     let (mut seen, mut cursor) = (Vec::new(), String::new());
     loop {
-        let page = cluster.get(&format!("/orders?customer_id=c-1&limit=2{cursor}")).json();
+        let page = cluster
+            .get(&format!("/orders?customer_id=c-1&limit=2{cursor}"))
+            .json();
         let items = page["items"].as_array().expect("a list");
         assert!(items.len() <= 2);
-        seen.extend(items.iter().map(|item| item["id"].as_str().expect("an id").to_owned()));
+        seen.extend(
+            items
+                .iter()
+                .map(|item| item["id"].as_str().expect("an id").to_owned()),
+        );
         match page["next_cursor"].as_str() {
             Some(next) => cursor = format!("&cursor={next}"),
             None => break,
@@ -135,19 +162,43 @@ fn lists_are_turned_page_by_page() {
 #[test]
 fn bad_requests_get_clear_answers() {
     let cluster = Plan::shop().start();
-    problem(&cluster.post("/orders", &[], "{\"customer_id\":"), 400, "malformed_json");
-    problem(&cluster.post("/orders", &[], &order("no-such-thing", 1, "pm_card_visa")), 422, "unknown_sku");
+    problem(
+        &cluster.post("/orders", &[], "{\"customer_id\":"),
+        400,
+        "malformed_json",
+    );
+    problem(
+        &cluster.post("/orders", &[], &order("no-such-thing", 1, "pm_card_visa")),
+        422,
+        "unknown_sku",
+    );
     problem(&cluster.get("/nowhere"), 404, "not_found");
     problem(&cluster.get("/orders/ord_nope"), 404, "order_not_found");
     let answer = Answer::try_of(common::client().delete(cluster.url("/orders")).call()).expect("an answer");
     problem(&answer, 405, "method_not_allowed");
     assert!(answer.headers["allow"].contains("POST"), "{answer:?}");
-    let text = common::client().post(cluster.url("/orders")).header("content-type", "text/plain").send("hello");
-    problem(&Answer::try_of(text).expect("an answer"), 415, "unsupported_media_type");
+    let text = common::client()
+        .post(cluster.url("/orders"))
+        .header("content-type", "text/plain")
+        .send("hello");
+    problem(
+        &Answer::try_of(text).expect("an answer"),
+        415,
+        "unsupported_media_type",
+    );
     let huge = format!("{{\"customer_id\":\"{}\"}}", "x".repeat(2_000_000));
     problem(&cluster.post("/orders", &[], &huge), 413, "payload_too_large");
-    assert_eq!(cluster.post("/orders", &[], &order("espresso-cup", 0, "pm_card_visa")).status, 422);
-    assert_eq!(cluster.get("/orders").json()["items"], json!([]), "a bad request left an order behind");
+    assert_eq!(
+        cluster
+            .post("/orders", &[], &order("espresso-cup", 0, "pm_card_visa"))
+            .status,
+        422
+    );
+    assert_eq!(
+        cluster.get("/orders").json()["items"],
+        json!([]),
+        "a bad request left an order behind"
+    );
     assert!(cluster.stop().success());
 }
 
@@ -156,7 +207,9 @@ fn bad_requests_get_clear_answers() {
 #[test]
 fn orders_survive_kills_and_reloads() {
     let cluster = Plan::shop().start();
-    let body = json!({ "name": "Mug", "unit_price": { "amount": 700, "currency": "USD" }, "on_hand": 10_000 }).to_string();
+    let body =
+        json!({ "name": "Mug", "unit_price": { "amount": 700, "currency": "USD" }, "on_hand": 10_000 })
+            .to_string();
     assert_eq!(cluster.put("/inventory/mug", &body).status, 201);
     let url = cluster.url("/orders");
     let stop = std::sync::atomic::AtomicBool::new(false);
@@ -180,11 +233,17 @@ fn orders_survive_kills_and_reloads() {
             }
         }
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
-        clients.into_iter().flat_map(|client| client.join().expect("a client")).collect()
+        clients
+            .into_iter()
+            .flat_map(|client| client.join().expect("a client"))
+            .collect()
     });
     assert!(!confirmed.is_empty());
     for id in &confirmed {
-        assert_eq!(cluster.get(&format!("/orders/{id}")).json()["status"], "confirmed");
+        assert_eq!(
+            cluster.get(&format!("/orders/{id}")).json()["status"],
+            "confirmed"
+        );
     }
     let at_rest = wait_for_rest(&cluster);
     assert_eq!(at_rest["on_hand"], json!(10_000 - confirmed.len()), "{at_rest}");
@@ -217,7 +276,10 @@ fn place_orders(url: &str, client: usize, stop: &std::sync::atomic::AtomicBool) 
 fn place_until_final(url: &str, key: &str) -> String {
     let deadline = std::time::Instant::now() + common::PATIENCE;
     loop {
-        let request = common::client().post(url).header("content-type", "application/json").header("idempotency-key", key);
+        let request = common::client()
+            .post(url)
+            .header("content-type", "application/json")
+            .header("idempotency-key", key);
         if let Ok(answer) = Answer::try_of(request.send(order("mug", 1, "pm_card_visa"))) {
             match answer.status {
                 201 => return answer.json()["id"].as_str().expect("an id").to_owned(),
@@ -236,6 +298,9 @@ fn wait_for_rest(cluster: &Cluster) -> Value {
         if stock["reserved"] == 0 {
             return stock;
         }
-        assert!(std::time::Instant::now() < deadline, "stock stays reserved: {stock}");
+        assert!(
+            std::time::Instant::now() < deadline,
+            "stock stays reserved: {stock}"
+        );
     }
 }

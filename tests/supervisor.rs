@@ -49,22 +49,42 @@ fn the_only_worker_comes_back_for_whoever_waits_in_its_queue() {
 
 #[test]
 fn a_stopped_worker_is_quarantined_then_killed_and_replaced() {
-    let cluster = Plan::shop().with("[cluster]", "heartbeat_interval = \"100ms\"\nheartbeat_timeout = \"2s\"").start();
+    let cluster = Plan::shop()
+        .with(
+            "[cluster]",
+            "heartbeat_interval = \"100ms\"\nheartbeat_timeout = \"2s\"",
+        )
+        .start();
     let mark = cluster.mark();
     cluster.signal_worker(0, Signal::SIGSTOP);
     cluster.wait_from(mark, "worker late");
     for _ in 0..20 {
-        assert_eq!(cluster.get("/healthz/liveness").status, 200, "a new connection went to the stopped worker");
+        assert_eq!(
+            cluster.get("/healthz/liveness").status,
+            200,
+            "a new connection went to the stopped worker"
+        );
     }
     let line = cluster.wait_from(mark, "killing worker: hung");
-    assert!(line["message"].as_str().expect("a message").contains("stopped by a signal"), "{line}");
+    assert!(
+        line["message"]
+            .as_str()
+            .expect("a message")
+            .contains("stopped by a signal"),
+        "{line}"
+    );
     cluster.wait_from(mark, "worker ready");
     assert!(cluster.stop().success());
 }
 
 #[test]
 fn a_worker_that_was_only_stopped_for_a_moment_is_not_killed() {
-    let cluster = Plan::shop().with("[cluster]", "heartbeat_interval = \"100ms\"\nheartbeat_timeout = \"30s\"").start();
+    let cluster = Plan::shop()
+        .with(
+            "[cluster]",
+            "heartbeat_interval = \"100ms\"\nheartbeat_timeout = \"30s\"",
+        )
+        .start();
     let mark = cluster.mark();
     let pid = cluster.signal_worker(0, Signal::SIGSTOP);
     cluster.wait_from(mark, "worker late");
@@ -77,15 +97,26 @@ fn a_worker_that_was_only_stopped_for_a_moment_is_not_killed() {
 
 #[test]
 fn a_spinning_handler_is_a_hang_and_said_to_spin() {
-    let cluster = Plan::shop().with("[cluster]", "heartbeat_interval = \"100ms\"\nheartbeat_timeout = \"2s\"").start();
+    let cluster = Plan::shop()
+        .with(
+            "[cluster]",
+            "heartbeat_interval = \"100ms\"\nheartbeat_timeout = \"2s\"",
+        )
+        .start();
     let mark = cluster.mark();
     let url = cluster.url("/drill/spin?ms=60000");
     let client = std::thread::spawn(move || common::Answer::try_of(common::client().get(url).call()));
     cluster.wait_from(mark, "worker late");
     let line = cluster.wait_from(mark, "killing worker: hung");
-    assert!(line["message"].as_str().expect("a message").contains("spins"), "{line}");
+    assert!(
+        line["message"].as_str().expect("a message").contains("spins"),
+        "{line}"
+    );
     cluster.wait_from(mark, "worker ready");
-    assert!(client.join().expect("joined").is_err(), "the request of a killed worker was answered");
+    assert!(
+        client.join().expect("joined").is_err(),
+        "the request of a killed worker was answered"
+    );
     assert!(cluster.stop().success());
 }
 
@@ -103,7 +134,10 @@ fn a_reload_replaces_every_worker_and_reads_the_configuration_again() {
     }
     assert_eq!(cluster.get("/drill/sleep?ms=1").status, 404);
     for (slot, pids) in cluster.workers() {
-        assert!(!pids.iter().any(|pid| before[&slot].contains(pid)), "slot {slot} was not replaced");
+        assert!(
+            !pids.iter().any(|pid| before[&slot].contains(pid)),
+            "slot {slot} was not replaced"
+        );
     }
     assert!(cluster.stop().success());
 }
@@ -117,7 +151,10 @@ fn a_reload_to_a_bad_configuration_changes_nothing_and_says_why() {
     cluster.signal(Signal::SIGHUP);
     let line = cluster.wait_from(mark, "reload backed out");
     let message = line["message"].as_str().expect("a message");
-    assert!(message.contains("wrokers") && message.contains("did you mean \"workers\"?"), "{message}");
+    assert!(
+        message.contains("wrokers") && message.contains("did you mean \"workers\"?"),
+        "{message}"
+    );
     assert_eq!(cluster.workers(), before);
     assert_eq!(cluster.get("/healthz/liveness").status, 200);
     assert!(cluster.stop().success());
@@ -162,7 +199,9 @@ fn a_second_stop_does_not_wait() {
     let mut cluster = Plan::shop().start();
     let mark = cluster.mark();
     let mut client = std::net::TcpStream::connect(cluster.address()).expect("connected");
-    client.write_all(b"GET /drill/sleep?ms=25000 HTTP/1.1\r\nhost: x\r\n\r\n").expect("sent");
+    client
+        .write_all(b"GET /drill/sleep?ms=25000 HTTP/1.1\r\nhost: x\r\n\r\n")
+        .expect("sent");
     // Whatever is on the wire by now is waited for, so the stop cannot be over before the second one is heard.
     cluster.signal(Signal::SIGTERM);
     cluster.wait_from(mark, "stopping");
@@ -178,11 +217,17 @@ fn a_taken_port_and_a_taken_directory_are_refused_by_name() {
     let pid = cluster.pid().to_string();
     let mut second = Plan::shop().replace("127.0.0.1:0", &address).launch();
     let line = second.wait_for("is in use by pid");
-    assert!(line["message"].as_str().expect("a message").contains(&pid), "{line}");
+    assert!(
+        line["message"].as_str().expect("a message").contains(&pid),
+        "{line}"
+    );
     assert_eq!(second.wait().code(), Some(69));
     let mut third = Plan::shop().over(&cluster).launch();
     let line = third.wait_for("another master uses the directory");
-    assert!(line["message"].as_str().expect("a message").contains(&pid), "{line}");
+    assert!(
+        line["message"].as_str().expect("a message").contains(&pid),
+        "{line}"
+    );
     assert_eq!(third.wait().code(), Some(69));
     assert!(cluster.stop().success());
 }
@@ -196,7 +241,11 @@ fn a_new_master_waits_for_the_last_ones_workers_and_serves() {
     let second = Plan::shop().over(&first).replace("127.0.0.1:0", &address).start();
     assert_eq!(second.get("/healthz/liveness").status, 200);
     for pid in orphans {
-        let alive = second.workers().into_values().flatten().any(|worker| worker == pid);
+        let alive = second
+            .workers()
+            .into_values()
+            .flatten()
+            .any(|worker| worker == pid);
         assert!(!alive, "pid {pid} is taken for a worker of the new master");
     }
     assert!(second.stop().success());

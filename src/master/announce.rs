@@ -11,31 +11,58 @@ use crate::pool::{Activity, Announcement, Exit, KillReason};
 pub(super) fn announce(announcement: &Announcement) {
     use Announcement as A;
     match announcement {
-        A::Starting { life, generation, pid } => info!(%life, %generation, pid, "worker starting"),
+        A::Starting {
+            life,
+            generation,
+            pid,
+        } => info!(%life, %generation, pid, "worker starting"),
         A::Ready { life, after } => info!(%life, "worker ready after {}", span(*after)),
         A::Serving { workers } => info!(workers, "serving: every worker is ready"),
-        A::Crashed { life, exit, restart_in, failures } => {
+        A::Crashed {
+            life,
+            exit,
+            restart_in,
+            failures,
+        } => {
             warn!(%life, failures, "worker crashed ({}); {}", ended(*exit), next_start(*restart_in));
         }
-        A::SpawnFailed { life, reason, restart_in } => {
+        A::SpawnFailed {
+            life,
+            reason,
+            restart_in,
+        } => {
             error!(%life, "failed to start a worker: {reason}; {}", next_start(*restart_in));
         }
         A::BreakerOpened { slot, deaths } => {
             error!(%slot, deaths, "this slot's workers keep dying; it is retried slowly from now on, the others serve");
         }
-        A::BreakerClosed { slot } => info!(%slot, "this slot's worker has held out; it is restarted at once again"),
+        A::BreakerClosed { slot } => {
+            info!(%slot, "this slot's worker has held out; it is restarted at once again")
+        }
         A::Quarantined { life, late } => {
             warn!(%life, "worker late: no beat for {}; new connections go elsewhere until it beats", span(*late));
         }
-        A::Returned { life, after } => info!(%life, "worker beats again after {}; it gets connections again", span(*after)),
-        A::Killed { life, reason, beat_age } => warn!(%life, "killing worker: {}", killed(*reason, *beat_age)),
+        A::Returned { life, after } => {
+            info!(%life, "worker beats again after {}; it gets connections again", span(*after))
+        }
+        A::Killed {
+            life,
+            reason,
+            beat_age,
+        } => warn!(%life, "killing worker: {}", killed(*reason, *beat_age)),
         A::Draining { life } => info!(%life, "worker draining"),
-        A::Drained { life, after, exit } => info!(%life, "worker gone after {} ({})", span(*after), ended(*exit)),
+        A::Drained { life, after, exit } => {
+            info!(%life, "worker gone after {} ({})", span(*after), ended(*exit))
+        }
         A::ReloadStarted { generation } => info!(%generation, "reload: rolling out a new generation"),
         A::Reloaded { generation, after } => {
             info!(%generation, "reload done after {}: every worker is of the new generation", span(*after));
         }
-        A::Baking { life, generation, bake_time } => {
+        A::Baking {
+            life,
+            generation,
+            bake_time,
+        } => {
             info!(%life, %generation, "reload: the first worker of the new generation is watched for {}", span(*bake_time));
         }
         A::BackingOut { generation, reason } => {
@@ -50,13 +77,20 @@ pub(super) fn announce(announcement: &Announcement) {
         A::ScaleRefused { reason } => warn!("scaling refused: {reason}"),
         A::Stopping { workers } => info!(workers, "stopping: workers finish what they accepted"),
         A::Overslept { by, at: _ } => {
-            warn!("the master was not scheduled for {}: nobody's beats of that time are held against them", span(*by));
+            warn!(
+                "the master was not scheduled for {}: nobody's beats of that time are held against them",
+                span(*by)
+            );
         }
     }
 }
 
 fn next_start(wait: Duration) -> String {
-    if wait.is_zero() { "starting another at once".to_owned() } else { format!("starting another in {}", span(wait)) }
+    if wait.is_zero() {
+        "starting another at once".to_owned()
+    } else {
+        format!("starting another in {}", span(wait))
+    }
 }
 
 /// How a process ended, in words.
@@ -75,11 +109,16 @@ fn killed(reason: KillReason, beat_age: Duration) -> String {
     match reason {
         KillReason::Hung(activity) => format!("hung, no beat for {late} ({})", doing(activity)),
         KillReason::HeldLock(activity) => {
-            format!("it holds a store lock that its siblings wait for, no beat for {late} ({})", doing(activity))
+            format!(
+                "it holds a store lock that its siblings wait for, no beat for {late} ({})",
+                doing(activity)
+            )
         }
         KillReason::NeverReady => "it did not become ready in time (ready_timeout)".to_owned(),
         KillReason::DrainTimeout => "it did not finish draining in time (drain_timeout)".to_owned(),
-        KillReason::DrainCrowd => "too many workers drain at once and it has drained longest (max_draining)".to_owned(),
+        KillReason::DrainCrowd => {
+            "too many workers drain at once and it has drained longest (max_draining)".to_owned()
+        }
         KillReason::StopAtOnce => "stopping at once".to_owned(),
         KillReason::BackedOut => "its reload was backed out".to_owned(),
     }

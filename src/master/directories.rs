@@ -20,7 +20,9 @@ pub(super) struct Directories {
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
     /// Another master is at work there.
-    #[error("another master uses the directory {path} ({holder}); stop it first, or choose another --data-dir")]
+    #[error(
+        "another master uses the directory {path} ({holder}); stop it first, or choose another --data-dir"
+    )]
     Taken {
         /// Which directory.
         path: PathBuf,
@@ -50,7 +52,11 @@ impl Directories {
     ///
     /// # Errors
     /// [`DirectoryError::Taken`] names the master that is already there.
-    pub(super) fn open(data: &Path, run: &Path, workers: Option<Credentials>) -> Result<Directories, DirectoryError> {
+    pub(super) fn open(
+        data: &Path,
+        run: &Path,
+        workers: Option<Credentials>,
+    ) -> Result<Directories, DirectoryError> {
         let data = prepare(data, 0o700)?;
         if let Some(credentials) = workers {
             share_with_workers(&data, credentials)?;
@@ -71,35 +77,61 @@ impl Directories {
 }
 
 fn prepare(path: &Path, mode: u32) -> Result<PathBuf, DirectoryError> {
-    let failed = |source| DirectoryError::Io { path: path.to_owned(), source };
-    DirBuilder::new().recursive(true).mode(mode).create(path).map_err(failed)?;
+    let failed = |source| DirectoryError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(path)
+        .map_err(failed)?;
     let path = fs::canonicalize(path).map_err(failed)?;
     let probe = path.join(".cluster-write-probe");
-    let failed = |source| DirectoryError::Io { path: path.clone(), source };
-    fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe)).map_err(failed)?;
+    let failed = |source| DirectoryError::Io {
+        path: path.clone(),
+        source,
+    };
+    fs::write(&probe, b"")
+        .and_then(|()| fs::remove_file(&probe))
+        .map_err(failed)?;
     Ok(path)
 }
 
 /// Workers of another user make their databases in the data directory. The sticky bit keeps them from renaming or removing what
 /// is the master's there: its locks, its counter and the run directory.
 fn share_with_workers(path: &Path, credentials: Credentials) -> Result<(), DirectoryError> {
-    let failed = |source: io::Error| DirectoryError::Io { path: path.to_owned(), source };
+    let failed = |source: io::Error| DirectoryError::Io {
+        path: path.to_owned(),
+        source,
+    };
     std::os::unix::fs::chown(path, None, Some(credentials.gid)).map_err(failed)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o1770)).map_err(failed)
 }
 
 /// The control socket lies here: nobody but this user may write, or even look.
 fn check_private(path: &Path) -> Result<(), DirectoryError> {
-    let untrusted = |reason: String| DirectoryError::Untrusted { path: path.to_owned(), reason };
-    let found: Metadata =
-        fs::symlink_metadata(path).map_err(|source| DirectoryError::Io { path: path.to_owned(), source })?;
+    let untrusted = |reason: String| DirectoryError::Untrusted {
+        path: path.to_owned(),
+        reason,
+    };
+    let found: Metadata = fs::symlink_metadata(path).map_err(|source| DirectoryError::Io {
+        path: path.to_owned(),
+        source,
+    })?;
     let own = nix::unistd::geteuid().as_raw();
     if found.uid() != own {
-        return Err(untrusted(format!("it belongs to user {}, and this is user {own}", found.uid())));
+        return Err(untrusted(format!(
+            "it belongs to user {}, and this is user {own}",
+            found.uid()
+        )));
     }
     if found.mode() & 0o077 != 0 {
         let mode = found.mode() & 0o7777;
-        return Err(untrusted(format!("its mode is {mode:04o}; expected 0700 (chmod 0700 {})", path.display())));
+        return Err(untrusted(format!(
+            "its mode is {mode:04o}; expected 0700 (chmod 0700 {})",
+            path.display()
+        )));
     }
     Ok(())
 }
@@ -107,7 +139,10 @@ fn check_private(path: &Path) -> Result<(), DirectoryError> {
 fn lock(directory: &Path) -> Result<FileLock, DirectoryError> {
     let path = directory.join("master.lock");
     FileLock::take(&path).map_err(|error| match error {
-        LockError::Held(holder) => DirectoryError::Taken { path: directory.to_owned(), holder },
+        LockError::Held(holder) => DirectoryError::Taken {
+            path: directory.to_owned(),
+            holder,
+        },
         LockError::Io(source) => DirectoryError::Io { path, source },
     })
 }

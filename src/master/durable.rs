@@ -11,7 +11,12 @@ use std::path::Path;
 /// What the file system said; the old content is then still there.
 pub(super) fn replace(path: &Path, content: &[u8], sync: Sync) -> io::Result<()> {
     let beside = path.with_extension("new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&beside)?;
     file.write_all(content)?;
     if sync == Sync::ToDisk {
         file.sync_all()?;

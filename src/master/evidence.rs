@@ -7,7 +7,9 @@ use crate::sys::procfs::{self, Stat};
 
 /// Looks, compares with the last look, and keeps this one.
 pub(super) fn examine(process: &mut Process, now: Monotonic) -> Activity {
-    let Ok(stat) = procfs::stat(process.pid) else { return Activity::Unknown };
+    let Ok(stat) = procfs::stat(process.pid) else {
+        return Activity::Unknown;
+    };
     let before = process.looked.replace((now, stat));
     activity(before.map(|(_, stat)| stat), stat)
 }
@@ -29,7 +31,11 @@ mod tests {
     use super::*;
 
     fn stat(state: char, cpu_ticks: u64) -> Stat {
-        Stat { state, cpu_ticks, started: 1 }
+        Stat {
+            state,
+            cpu_ticks,
+            started: 1,
+        }
     }
 
     #[test]

@@ -74,7 +74,12 @@ impl World {
     /// Every exited child: ours are buried, strangers' (this may be PID 1) are only reaped.
     fn reap_all(&mut self, events: &mut Vec<Event>) {
         while let Some(pid) = pidfd::any_exited_child() {
-            match self.processes.values().find(|process| process.pid == pid).map(|process| process.life) {
+            match self
+                .processes
+                .values()
+                .find(|process| process.pid == pid)
+                .map(|process| process.life)
+            {
                 Some(life) => self.bury(life, events),
                 None => reap_stranger(pid),
             }
@@ -83,7 +88,9 @@ impl World {
 
     /// Hears the last words, reaps, and tells the pool.
     fn bury(&mut self, life: Life, events: &mut Vec<Event>) {
-        let Some(process) = self.processes.get_mut(&life) else { return };
+        let Some(process) = self.processes.get_mut(&life) else {
+            return;
+        };
         let exit = match pidfd::reap(process.pidfd.as_fd()) {
             Ok(None) => return,
             Ok(Some(WaitStatus::Exited(_, code))) => Exit::Code(code),
@@ -110,7 +117,10 @@ impl World {
 }
 
 fn reap_stranger(pid: i32) {
-    let status = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid), Some(nix::sys::wait::WaitPidFlag::WNOHANG));
+    let status = nix::sys::wait::waitpid(
+        nix::unistd::Pid::from_raw(pid),
+        Some(nix::sys::wait::WaitPidFlag::WNOHANG),
+    );
     debug!(pid, "reaped a child that is not ours: {status:?}");
 }
 
@@ -151,7 +161,10 @@ fn notices(text: &str) -> impl Iterator<Item = Notice> + '_ {
 }
 
 fn printable(text: &str) -> String {
-    text.chars().take(200).map(|char| if char.is_control() { ' ' } else { char }).collect()
+    text.chars()
+        .take(200)
+        .map(|char| if char.is_control() { ' ' } else { char })
+        .collect()
 }
 
 fn hear_reports(process: &mut Process, events: &mut Vec<Event>) {
@@ -201,6 +214,13 @@ mod tests {
     fn notices_are_read_line_by_line_and_cleaned() {
         let text = "READY=1\nSTATUS=up\x1b[2J\nMAINPID=1\nREADY=2\nnonsense\nSTOPPING=1";
         let found: Vec<_> = notices(text).collect();
-        assert_eq!(found, [Notice::Ready, Notice::Status("up [2J".to_owned()), Notice::Stopping]);
+        assert_eq!(
+            found,
+            [
+                Notice::Ready,
+                Notice::Status("up [2J".to_owned()),
+                Notice::Stopping
+            ]
+        );
     }
 }

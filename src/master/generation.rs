@@ -24,14 +24,20 @@ impl Generation {
     /// # Errors
     /// When the binary cannot be opened or is empty, or memory is short.
     pub(super) fn open(binary: &Path, settings: Settings) -> io::Result<Generation> {
-        let failed = |error: io::Error| io::Error::new(error.kind(), format!("the binary {}: {error}", binary.display()));
+        let failed = |error: io::Error| {
+            io::Error::new(error.kind(), format!("the binary {}: {error}", binary.display()))
+        };
         let file = File::open(binary).map_err(failed)?;
         if file.metadata().map_err(failed)?.len() == 0 {
             return Err(failed(io::Error::other("it is empty")));
         }
         let json = serde_json::to_vec(&settings)?;
         let frozen_settings = memfd::create_sealed("cluster-settings", &json, json.len() as u64, true)?;
-        Ok(Generation { binary: file, frozen_settings, settings })
+        Ok(Generation {
+            binary: file,
+            frozen_settings,
+            settings,
+        })
     }
 
     pub(super) fn binary(&self) -> BorrowedFd<'_> {
@@ -56,12 +62,21 @@ impl Program {
     /// The path as it was typed, where that names the running file, so that a symbolic link may be pointed elsewhere; else what
     /// the kernel says runs.
     pub(super) fn running() -> io::Result<Program> {
-        let arguments: Vec<CString> =
-            std::env::args_os().filter_map(|argument| CString::new(argument.as_bytes()).ok()).collect();
+        let arguments: Vec<CString> = std::env::args_os()
+            .filter_map(|argument| CString::new(argument.as_bytes()).ok())
+            .collect();
         let executable = std::env::current_exe()?;
-        let typed = std::env::args_os().next().map(PathBuf::from).filter(|path| path.components().count() > 1);
-        let typed = typed.and_then(|path| std::path::absolute(path).ok()).filter(|path| same_file(path, &executable));
-        Ok(Program { path: typed.unwrap_or(executable), arguments })
+        let typed = std::env::args_os()
+            .next()
+            .map(PathBuf::from)
+            .filter(|path| path.components().count() > 1);
+        let typed = typed
+            .and_then(|path| std::path::absolute(path).ok())
+            .filter(|path| same_file(path, &executable));
+        Ok(Program {
+            path: typed.unwrap_or(executable),
+            arguments,
+        })
     }
 }
 

@@ -43,14 +43,20 @@ pub(super) fn next(data: &Path) -> Result<Incarnation, IncarnationError> {
     let last = match fs::read_to_string(&file) {
         Ok(text) => match text.trim().parse() {
             Ok(number) => number,
-            Err(_) => return Err(IncarnationError::Damaged { path, found: text.chars().take(40).collect() }),
+            Err(_) => {
+                return Err(IncarnationError::Damaged {
+                    path,
+                    found: text.chars().take(40).collect(),
+                });
+            }
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
         Err(source) => return Err(IncarnationError::Io { path, source }),
     };
     let next = Incarnation(last).next();
     let content = format!("{next}\n");
-    replace(&file, content.as_bytes(), Sync::ToDisk).map_err(|source| IncarnationError::Io { path, source })?;
+    replace(&file, content.as_bytes(), Sync::ToDisk)
+        .map_err(|source| IncarnationError::Io { path, source })?;
     Ok(next)
 }
 
@@ -64,6 +70,9 @@ mod tests {
         assert_eq!(next(directory.path()).expect("first"), Incarnation(1));
         assert_eq!(next(directory.path()).expect("second"), Incarnation(2));
         fs::write(directory.path().join(FILE), "soon").expect("written");
-        assert!(matches!(next(directory.path()), Err(IncarnationError::Damaged { .. })));
+        assert!(matches!(
+            next(directory.path()),
+            Err(IncarnationError::Damaged { .. })
+        ));
     }
 }

@@ -48,11 +48,17 @@ impl Listeners {
             Address::Tcp(address) => {
                 let first = socket::listen(*address)?;
                 let address = socket::local_address(&first)?;
-                self.groups.push(Group { address, members: vec![first] });
+                self.groups.push(Group {
+                    address,
+                    members: vec![first],
+                });
             }
             Address::Unix(path) => {
                 let listener = socket::listen_unix(path)?;
-                self.paths.push(SharedPath { path: path.clone(), listener });
+                self.paths.push(SharedPath {
+                    path: path.clone(),
+                    listener,
+                });
             }
         }
         Ok(())
@@ -71,15 +77,24 @@ impl Listeners {
     /// Where clients come in, with the ports the kernel chose.
     pub(super) fn addresses(&self) -> Vec<Address> {
         let tcp = self.groups.iter().map(|group| Address::Tcp(group.address));
-        tcp.chain(self.paths.iter().map(|shared| Address::Unix(shared.path.clone()))).collect()
+        tcp.chain(self.paths.iter().map(|shared| Address::Unix(shared.path.clone())))
+            .collect()
     }
 
     /// What the worker of a slot borrows, each with its address as a name without colons (they separate names in
     /// `LISTEN_FDNAMES`).
     pub(super) fn of(&self, slot: Slot) -> Vec<(String, BorrowedFd<'_>)> {
-        let tcp = self.groups.iter().filter_map(|group| Some((group.address.to_string(), group.members.get(slot.index())?)));
-        let unix = self.paths.iter().map(|shared| (format!("unix={}", shared.path.display()), &shared.listener));
-        tcp.chain(unix).map(|(name, fd)| (name.replace(':', "_"), fd.as_fd())).collect()
+        let tcp = self
+            .groups
+            .iter()
+            .filter_map(|group| Some((group.address.to_string(), group.members.get(slot.index())?)));
+        let unix = self
+            .paths
+            .iter()
+            .map(|shared| (format!("unix={}", shared.path.display()), &shared.listener));
+        tcp.chain(unix)
+            .map(|(name, fd)| (name.replace(':', "_"), fd.as_fd()))
+            .collect()
     }
 
     /// Steers new connections of every group by these weights.
@@ -89,7 +104,9 @@ impl Listeners {
     pub(super) fn steer(&self, weights: &[(Slot, u16)]) -> io::Result<()> {
         self.groups.iter().try_for_each(|group| {
             let slots = u16::try_from(group.members.len()).unwrap_or(u16::MAX);
-            let Some(member) = group.members.first() else { return Ok(()) };
+            let Some(member) = group.members.first() else {
+                return Ok(());
+            };
             socket::steer(member, &steering::program(weights, slots))
         })
     }

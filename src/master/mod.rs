@@ -28,8 +28,8 @@ mod world;
 
 pub use directories::DirectoryError;
 pub use incarnation::IncarnationError;
-pub use orphans::AddressError;
 pub use launch::{Launch, LoadError};
+pub use orphans::AddressError;
 pub use pid_file::PidFileError;
 pub use run::{End, run};
 pub use start::StartError;

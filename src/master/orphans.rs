@@ -35,7 +35,9 @@ pub(super) struct Records {
 
 impl Records {
     pub(super) fn of(run_dir: &Path) -> Records {
-        Records { path: run_dir.join("workers.json") }
+        Records {
+            path: run_dir.join("workers.json"),
+        }
     }
 
     /// Replaces the records. They need not survive a power cut: no worker does.
@@ -94,7 +96,11 @@ pub enum AddressError {
 }
 
 fn named(holders: &[String]) -> String {
-    if holders.is_empty() { String::new() } else { format!(" by {}", holders.join(", ")) }
+    if holders.is_empty() {
+        String::new()
+    } else {
+        format!(" by {}", holders.join(", "))
+    }
 }
 
 fn hint(error: &io::Error) -> &'static str {
@@ -132,20 +138,30 @@ pub(super) fn wait_for_addresses(
 fn probe(address: &Address) -> Result<(), AddressError> {
     let Address::Tcp(tcp) = address else { return Ok(()) };
     socket::probe(*tcp).map_err(|source| match source.kind() {
-        io::ErrorKind::AddrInUse => AddressError::Taken { address: address.clone(), holders: holders(*tcp) },
-        _ => AddressError::Io { address: address.clone(), source },
+        io::ErrorKind::AddrInUse => AddressError::Taken {
+            address: address.clone(),
+            holders: holders(*tcp),
+        },
+        _ => AddressError::Io {
+            address: address.clone(),
+            source,
+        },
     })
 }
 
 fn holders(address: SocketAddr) -> Vec<String> {
     let pids = procfs::listeners_at(address);
-    pids.iter().map(|&pid| format!("pid {pid} ({})", procfs::command_line(pid))).collect()
+    pids.iter()
+        .map(|&pid| format!("pid {pid} ({})", procfs::command_line(pid)))
+        .collect()
 }
 
 /// Whether one of them exited within that time.
 fn wait_for_exit(orphans: &[Orphan], at_most: Duration) -> bool {
-    let mut fds: Vec<PollFd<'_>> =
-        orphans.iter().map(|orphan| PollFd::new(orphan.pidfd.as_fd(), PollFlags::POLLIN)).collect();
+    let mut fds: Vec<PollFd<'_>> = orphans
+        .iter()
+        .map(|orphan| PollFd::new(orphan.pidfd.as_fd(), PollFlags::POLLIN))
+        .collect();
     let timeout = PollTimeout::try_from(at_most).unwrap_or(PollTimeout::MAX);
     nix::poll::poll(&mut fds, timeout).is_ok_and(|ready| ready > 0)
 }
@@ -155,7 +171,11 @@ mod tests {
     use super::*;
     use crate::base::ids::{Epoch, Incarnation, Slot};
 
-    const LIFE: Life = Life { incarnation: Incarnation(1), slot: Slot(0), epoch: Epoch(1) };
+    const LIFE: Life = Life {
+        incarnation: Incarnation(1),
+        slot: Slot(0),
+        epoch: Epoch(1),
+    };
 
     #[test]
     fn only_the_very_process_is_an_orphan_and_not_one_with_its_pid() {
@@ -164,8 +184,14 @@ mod tests {
         assert!(records.living().is_empty());
         let pid = nix::unistd::getpid().as_raw();
         let started = procfs::stat(pid).expect("readable").started;
-        let record = |started| Record { life: LIFE, pid, started };
-        records.write(&[record(started), record(started + 1)]).expect("written");
+        let record = |started| Record {
+            life: LIFE,
+            pid,
+            started,
+        };
+        records
+            .write(&[record(started), record(started + 1)])
+            .expect("written");
         let living: Vec<_> = records.living().into_iter().map(|orphan| orphan.record).collect();
         assert_eq!(living, [record(started)]);
     }

@@ -6,9 +6,9 @@ use std::os::fd::AsFd;
 use nix::sys::signal::Signal as OsSignal;
 use tracing::{debug, error, warn};
 
+use super::cpus;
 use super::evidence::examine;
 use super::generation::Generation;
-use super::cpus;
 use super::policy::policy;
 use super::process::Process;
 use super::watch::{Part, Source};
@@ -57,14 +57,25 @@ impl World {
                 self.record_processes();
                 Event::Spawned { life, pid }
             }
-            Err(error) => Event::SpawnFailed { life, reason: error.to_string() },
+            Err(error) => Event::SpawnFailed {
+                life,
+                reason: error.to_string(),
+            },
         }
     }
 
     fn try_spawn(&mut self, life: Life, number: Number) -> io::Result<i32> {
-        let generation =
-            self.generations.get(&number).ok_or_else(|| io::Error::other(format!("generation {number} is gone")))?;
-        let process = spawn::spawn(&self.nursery, life, number, generation, &self.listeners.of(life.slot))?;
+        let generation = self
+            .generations
+            .get(&number)
+            .ok_or_else(|| io::Error::other(format!("generation {number} is gone")))?;
+        let process = spawn::spawn(
+            &self.nursery,
+            life,
+            number,
+            generation,
+            &self.listeners.of(life.slot),
+        )?;
         let pid = process.pid;
         let watched = self.watch_process(&process);
         self.processes.insert(life, process);
@@ -84,7 +95,9 @@ impl World {
     }
 
     fn signal(&self, life: Life, signal: Signal) {
-        let Some(process) = self.processes.get(&life) else { return };
+        let Some(process) = self.processes.get(&life) else {
+            return;
+        };
         let signal = match signal {
             Signal::Terminate => OsSignal::SIGTERM,
             Signal::Kill => OsSignal::SIGKILL,
@@ -96,7 +109,9 @@ impl World {
 
     fn examine(&mut self, life: Life) -> Performed {
         let now = clock::now();
-        let Some(process) = self.processes.get_mut(&life) else { return Performed::Done };
+        let Some(process) = self.processes.get_mut(&life) else {
+            return Performed::Done;
+        };
         let activity = examine(process, now);
         Performed::Happened(Event::Examined { life, activity })
     }
@@ -116,10 +131,15 @@ impl World {
     fn load(&mut self, number: Number) -> Result<Policy, String> {
         let settings = self.launch.load().map_err(|error| error.to_string())?.settings;
         if let Some(newest) = self.newest() {
-            refuse_what_is_fixed(&changes_refused(self.launch.sections, &newest.settings, &settings))?;
+            refuse_what_is_fixed(&changes_refused(
+                self.launch.sections,
+                &newest.settings,
+                &settings,
+            ))?;
         }
         let policy = policy(&settings, cpus::workers(&settings).workers);
-        let generation = Generation::open(&self.nursery.program.path, settings).map_err(|error| error.to_string())?;
+        let generation =
+            Generation::open(&self.nursery.program.path, settings).map_err(|error| error.to_string())?;
         self.generations.insert(number, generation);
         Ok(policy)
     }
@@ -135,7 +155,9 @@ impl World {
 
     /// A worker that does not read its lifeline is late soon, is killed, and the pool finds another heir.
     fn bequeath(&self, heir: Life, estate: Estate) {
-        let Some(process) = self.processes.get(&heir) else { return };
+        let Some(process) = self.processes.get(&heir) else {
+            return;
+        };
         if let Err(error) = process.command(&Command::Inherit(estate)) {
             warn!(%heir, "failed to tell a worker to take over {estate:?}: {error}");
         }
@@ -145,6 +167,9 @@ impl World {
 fn refuse_what_is_fixed(keys: &[String]) -> Result<(), String> {
     match keys {
         [] => Ok(()),
-        keys => Err(format!("a reload cannot change {}; stop and start to change it", keys.join(", "))),
+        keys => Err(format!(
+            "a reload cannot change {}; stop and start to change it",
+            keys.join(", ")
+        )),
     }
 }

@@ -27,8 +27,13 @@ impl PidFile {
         let Some(path) = path else { return Ok(None) };
         let content = format!("{}\n", std::process::id());
         match replace(path, content.as_bytes(), Sync::Lazily) {
-            Ok(()) => Ok(Some(PidFile { path: path.to_owned() })),
-            Err(source) => Err(PidFileError { path: path.to_owned(), source }),
+            Ok(()) => Ok(Some(PidFile {
+                path: path.to_owned(),
+            })),
+            Err(source) => Err(PidFileError {
+                path: path.to_owned(),
+                source,
+            }),
         }
     }
 }

@@ -74,7 +74,11 @@ impl Tail {
             return None;
         }
         let text = String::from_utf8_lossy(&bytes);
-        Some(text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect())
+        Some(
+            text.chars()
+                .map(|char| if char.is_control() { ' ' } else { char })
+                .collect(),
+        )
     }
 }
 
@@ -86,7 +90,10 @@ mod tests {
     fn lines_are_put_together_cleaned_and_bounded() {
         let mut tail = Tail::default();
         assert!(tail.push(b"thread 'main' pan").is_empty());
-        assert_eq!(tail.push(b"icked\n\nat\x1b[31m\n"), ["thread 'main' panicked", "at [31m"]);
+        assert_eq!(
+            tail.push(b"icked\n\nat\x1b[31m\n"),
+            ["thread 'main' panicked", "at [31m"]
+        );
         assert_eq!(tail.finish(), None);
         let lines = tail.push(&[b'x'; 3000]);
         assert!(lines.len() == 2 && lines.iter().all(|line| line.len() == Tail::LINE_BYTES));

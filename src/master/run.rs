@@ -17,11 +17,18 @@ use crate::sys::clock;
 /// When it cannot even begin, or the system takes away what the loop stands on.
 pub fn run(launch: Launch, settings: Settings) -> Result<End, StartError> {
     let started = start::start(launch, settings)?;
-    let end = Master { pool: started.pool, world: started.world }.serve().map_err(StartError::Loop)?;
+    let end = Master {
+        pool: started.pool,
+        world: started.world,
+    }
+    .serve()
+    .map_err(StartError::Loop)?;
     match end.outcome {
         Outcome::Stopped => tracing::info!("stopped"),
         Outcome::Cut => tracing::warn!("stopped; some requests were cut"),
-        Outcome::NeverReady => tracing::error!("giving up: no worker ever became ready, and each left by itself"),
+        Outcome::NeverReady => {
+            tracing::error!("giving up: no worker ever became ready, and each left by itself")
+        }
     }
     Ok(end)
 }
@@ -47,7 +54,10 @@ impl Master {
         let mut happened = VecDeque::new();
         loop {
             if let Some(outcome) = self.act(&mut effects, &mut happened) {
-                return Ok(End { outcome, last_code: self.world.last_code });
+                return Ok(End {
+                    outcome,
+                    last_code: self.world.last_code,
+                });
             }
             crate::observe::flush();
             happened.extend(self.wait()?);
@@ -55,7 +65,11 @@ impl Master {
     }
 
     /// Performs effects and decides on what they lead to, until nothing is left to do or decide.
-    fn act(&mut self, effects: &mut Vec<crate::pool::Effect>, happened: &mut VecDeque<Event>) -> Option<Outcome> {
+    fn act(
+        &mut self,
+        effects: &mut Vec<crate::pool::Effect>,
+        happened: &mut VecDeque<Event>,
+    ) -> Option<Outcome> {
         loop {
             for effect in effects.drain(..) {
                 match self.world.perform(effect) {
@@ -73,7 +87,10 @@ impl Master {
     fn wait(&mut self) -> io::Result<Vec<Event>> {
         let now = clock::now();
         let deadline = self.pool.next_deadline(now);
-        let sources = self.world.watch.wait(deadline.map(|deadline| deadline.since(now)))?;
+        let sources = self
+            .world
+            .watch
+            .wait(deadline.map(|deadline| deadline.since(now)))?;
         let mut events = self.world.gather(&sources);
         let now = clock::now();
         if deadline.is_some_and(|deadline| now >= deadline) {

@@ -16,8 +16,15 @@ use crate::sys::process::{Child, Credentials, FIRST_FD, Spawn};
 use crate::sys::{clock, procfs, seqpacket};
 
 /// What the master was told by whoever supervises it, which is not a worker's business.
-const OWN: [&str; 7] =
-    ["NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "LISTEN_PIDFDID", "WATCHDOG_USEC", "WATCHDOG_PID"];
+const OWN: [&str; 7] = [
+    "NOTIFY_SOCKET",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "LISTEN_FDNAMES",
+    "LISTEN_PIDFDID",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+];
 
 /// Everything that is the same for each worker of one master.
 #[derive(Debug)]
@@ -44,7 +51,10 @@ pub(super) fn spawn(
     let notify = NotifySocket::bind()?;
     let (lifeline, workers_end) = seqpacket::pair()?;
     let (stderr, workers_stderr) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
-    nix::fcntl::fcntl(&stderr, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK))?;
+    nix::fcntl::fcntl(
+        &stderr,
+        nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK),
+    )?;
     let own_stderr = io::stderr();
     let native = [
         ("CLUSTER_SCOREBOARD_FD", board_fd.as_fd()),
@@ -52,21 +62,41 @@ pub(super) fn spawn(
         ("CLUSTER_SETTINGS_FD", generation.frozen_settings()),
         ("CLUSTER_LOG_FD", own_stderr.as_fd()),
     ];
-    let fds: Vec<BorrowedFd<'_>> = listeners.iter().map(|(_, fd)| *fd).chain(native.map(|(_, fd)| fd)).collect();
+    let fds: Vec<BorrowedFd<'_>> = listeners
+        .iter()
+        .map(|(_, fd)| *fd)
+        .chain(native.map(|(_, fd)| fd))
+        .collect();
     let names: Vec<&str> = listeners.iter().map(|(name, _)| name.as_str()).collect();
     let env = environment(life, number, notify.name(), &names, &native.map(|(key, _)| key))?;
     let Child { pid, pidfd } = crate::sys::process::spawn(&Spawn {
         binary: generation.binary(),
         args: &nursery.program.arguments,
         env: &env,
-        stdio: [nursery.null.as_fd(), workers_stderr.as_fd(), workers_stderr.as_fd()],
+        stdio: [
+            nursery.null.as_fd(),
+            workers_stderr.as_fd(),
+            workers_stderr.as_fd(),
+        ],
         fds: &fds,
         credentials: nursery.credentials,
     })?;
     let born = clock::now();
     let started = procfs::stat(pid).map_or(0, |stat| stat.started);
     let (lifeline, stderr, tail, looked) = (Some(lifeline), Some(stderr.into()), Tail::default(), None);
-    Ok(Process { life, pid, started, born, pidfd, notify, lifeline, stderr, tail, board, looked })
+    Ok(Process {
+        life,
+        pid,
+        started,
+        born,
+        pidfd,
+        notify,
+        lifeline,
+        stderr,
+        tail,
+        board,
+        looked,
+    })
 }
 
 fn environment(
@@ -77,7 +107,9 @@ fn environment(
     native: &[&str],
 ) -> io::Result<Vec<CString>> {
     let inherited = std::env::vars_os().filter(|(key, _)| !is_replaced(key));
-    let mut variables: Vec<CString> = inherited.map(|(key, value)| variable(&key, &value)).collect::<io::Result<_>>()?;
+    let mut variables: Vec<CString> = inherited
+        .map(|(key, value)| variable(&key, &value))
+        .collect::<io::Result<_>>()?;
     let mut set = |key: &str, value: String| -> io::Result<()> {
         variables.push(variable(OsStr::new(key), OsStr::new(&value))?);
         Ok(())
@@ -91,7 +123,10 @@ fn environment(
     set("CLUSTER_EPOCH", life.epoch.to_string())?;
     set("CLUSTER_GENERATION", generation.to_string())?;
     for (place, key) in native.iter().enumerate() {
-        set(key, (usize::try_from(FIRST_FD).unwrap_or(3) + listeners.len() + place).to_string())?;
+        set(
+            key,
+            (usize::try_from(FIRST_FD).unwrap_or(3) + listeners.len() + place).to_string(),
+        )?;
     }
     Ok(variables)
 }

@@ -7,13 +7,13 @@ use nix::sys::signal::Signal;
 use tracing::{info, warn};
 
 use super::cpus;
-use super::directories::{DirectoryError, Directories};
+use super::directories::{Directories, DirectoryError};
 use super::generation::{Generation, Program};
 use super::incarnation::{self, IncarnationError};
-use super::listeners::Listeners;
-use super::pid_file::{PidFile, PidFileError};
-use super::orphans::{AddressError, Orphan, Records, wait_for_addresses};
 use super::launch::Launch;
+use super::listeners::Listeners;
+use super::orphans::{AddressError, Orphan, Records, wait_for_addresses};
+use super::pid_file::{PidFile, PidFileError};
 use super::policy::policy;
 use super::spawn::Nursery;
 use super::user::{self, UserError};
@@ -72,7 +72,8 @@ impl StartError {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            StartError::Directory(DirectoryError::Taken { .. }) | StartError::Address(AddressError::Taken { .. }) => Exit::InUse,
+            StartError::Directory(DirectoryError::Taken { .. })
+            | StartError::Address(AddressError::Taken { .. }) => Exit::InUse,
             StartError::Directory(_) | StartError::PidFile(_) => Exit::Unwritable,
             StartError::Address(AddressError::Io { source, .. }) => match source.kind() {
                 io::ErrorKind::PermissionDenied => Exit::NoPermission,
@@ -116,7 +117,11 @@ pub(super) fn start(launch: Launch, settings: Settings) -> Result<Started, Start
     let first = ids::Generation(1);
     let generations = [(first, Generation::open(&program.path, settings)?)].into();
     let null = File::options().read(true).write(true).open("/dev/null")?.into();
-    let nursery = Nursery { program, credentials, null };
+    let nursery = Nursery {
+        program,
+        credentials,
+        null,
+    };
     let pool = Pool::new(policy, incarnation, first, clock::now(), fastrand::u64(..));
     let world = World {
         incarnation,
@@ -153,7 +158,10 @@ fn report(decision: &Decision, addresses: &[Address], incarnation: ids::Incarnat
 
 fn listen(cluster: &Cluster, mut orphans: Vec<Orphan>) -> Result<Listeners, StartError> {
     if !orphans.is_empty() {
-        let pids: Vec<String> = orphans.iter().map(|orphan| orphan.record.pid.to_string()).collect();
+        let pids: Vec<String> = orphans
+            .iter()
+            .map(|orphan| orphan.record.pid.to_string())
+            .collect();
         warn!(
             "the last master left workers behind (pids {}); waiting until they let go of the addresses",
             pids.join(", ")

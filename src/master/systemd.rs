@@ -11,7 +11,10 @@ pub(super) fn tell(state: SystemdState) {
     let text = match state {
         SystemdState::Ready => "READY=1\nSTATUS=serving".to_owned(),
         // systemd wants to know from when on, to order this against READY=1.
-        SystemdState::Reloading => format!("RELOADING=1\nMONOTONIC_USEC={}\nSTATUS=reloading", clock::now().0 / 1_000),
+        SystemdState::Reloading => format!(
+            "RELOADING=1\nMONOTONIC_USEC={}\nSTATUS=reloading",
+            clock::now().0 / 1_000
+        ),
         SystemdState::Stopping => "STOPPING=1\nSTATUS=stopping".to_owned(),
     };
     if let Err(error) = notify::send(&address, &text) {

@@ -16,7 +16,9 @@ pub enum UserError {
         name: String,
     },
     /// Only root may.
-    #[error("only root may run workers as another user (this is user {own}); start as root, or leave `user` and `group` out")]
+    #[error(
+        "only root may run workers as another user (this is user {own}); start as root, or leave `user` and `group` out"
+    )]
     NotRoot {
         /// Who this is.
         own: u32,
@@ -38,18 +40,29 @@ pub(super) fn credentials(user: Option<&str>, group: Option<&str>) -> Result<Opt
         return Ok(None);
     }
     if !own_uid.is_root() {
-        return Err(UserError::NotRoot { own: own_uid.as_raw() });
+        return Err(UserError::NotRoot {
+            own: own_uid.as_raw(),
+        });
     }
-    Ok(Some(Credentials { uid: uid.as_raw(), gid: gid.as_raw() }))
+    Ok(Some(Credentials {
+        uid: uid.as_raw(),
+        gid: gid.as_raw(),
+    }))
 }
 
 fn find_user(name: &str) -> Result<(Uid, Gid), UserError> {
     let number = name.parse().ok().map(Uid::from_raw);
-    let found = number.map_or_else(|| User::from_name(name), User::from_uid).ok().flatten();
+    let found = number
+        .map_or_else(|| User::from_name(name), User::from_uid)
+        .ok()
+        .flatten();
     match (found, number) {
         (Some(user), _) => Ok((user.uid, user.gid)),
         (None, Some(uid)) => Ok((uid, Gid::from_raw(uid.as_raw()))),
-        (None, None) => Err(UserError::Unknown { kind: "user", name: name.to_owned() }),
+        (None, None) => Err(UserError::Unknown {
+            kind: "user",
+            name: name.to_owned(),
+        }),
     }
 }
 
@@ -58,7 +71,10 @@ fn find_group(name: &str) -> Result<Gid, UserError> {
         return Ok(Gid::from_raw(number));
     }
     let found = Group::from_name(name).ok().flatten().map(|group| group.gid);
-    found.ok_or_else(|| UserError::Unknown { kind: "group", name: name.to_owned() })
+    found.ok_or_else(|| UserError::Unknown {
+        kind: "group",
+        name: name.to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -68,8 +84,14 @@ mod tests {
     #[test]
     fn names_and_numbers_are_found_and_nobody_is_not_guessed() {
         assert!(matches!(credentials(None, None), Ok(None)));
-        assert!(matches!(credentials(Some("no-such-user"), None), Err(UserError::Unknown { kind: "user", .. })));
-        assert!(matches!(credentials(None, Some("no-such-group")), Err(UserError::Unknown { kind: "group", .. })));
+        assert!(matches!(
+            credentials(Some("no-such-user"), None),
+            Err(UserError::Unknown { kind: "user", .. })
+        ));
+        assert!(matches!(
+            credentials(None, Some("no-such-group")),
+            Err(UserError::Unknown { kind: "group", .. })
+        ));
         let (uid, gid) = find_user("root").expect("root is always there");
         assert!(uid.is_root() && gid.as_raw() == 0);
     }

@@ -43,7 +43,9 @@ impl Source {
     fn encode(self) -> u64 {
         match self {
             Source::Signals => Source::SIGNALS,
-            Source::Worker(slot, epoch, part) => u64::from(slot.0) << 40 | u64::from(epoch.0) << 8 | part as u64,
+            Source::Worker(slot, epoch, part) => {
+                u64::from(slot.0) << 40 | u64::from(epoch.0) << 8 | part as u64
+            }
         }
     }
 
@@ -66,11 +68,15 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) fn new() -> io::Result<Watch> {
-        Ok(Watch { epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)? })
+        Ok(Watch {
+            epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
+        })
     }
 
     pub(super) fn add(&self, fd: &impl AsFd, source: Source) -> io::Result<()> {
-        Ok(self.epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, source.encode()))?)
+        Ok(self
+            .epoll
+            .add(fd, EpollEvent::new(EpollFlags::EPOLLIN, source.encode()))?)
     }
 
     /// Waits for something to be readable, at most that long (for ever when `None`). A signal may end the wait with nothing.
@@ -78,7 +84,10 @@ impl Watch {
         let mut events = [EpollEvent::empty(); 64];
         let timeout = at_most.map_or(EpollTimeout::NONE, whole_milliseconds);
         match self.epoll.wait(&mut events, timeout) {
-            Ok(count) => Ok(events[..count].iter().filter_map(|event| Source::decode(event.data())).collect()),
+            Ok(count) => Ok(events[..count]
+                .iter()
+                .filter_map(|event| Source::decode(event.data()))
+                .collect()),
             Err(Errno::EINTR) => Ok(Vec::new()),
             Err(errno) => Err(errno.into()),
         }
@@ -88,7 +97,8 @@ impl Watch {
 /// Rounded up, so that the deadline has passed when the wait is over and nobody spins before it.
 fn whole_milliseconds(duration: Duration) -> EpollTimeout {
     let up = duration.as_nanos().div_ceil(1_000_000);
-    EpollTimeout::try_from(u32::try_from(up).unwrap_or(u32::MAX).min(i32::MAX as u32)).unwrap_or(EpollTimeout::MAX)
+    EpollTimeout::try_from(u32::try_from(up).unwrap_or(u32::MAX).min(i32::MAX as u32))
+        .unwrap_or(EpollTimeout::MAX)
 }
 
 #[cfg(test)]
@@ -98,7 +108,8 @@ mod tests {
     #[test]
     fn every_source_comes_back_as_it_went_in() {
         let workers = Part::ALL.into_iter().flat_map(|part| {
-            [(0, 0), (7, 3), (u16::MAX, u32::MAX)].map(|(slot, epoch)| Source::Worker(Slot(slot), Epoch(epoch), part))
+            [(0, 0), (7, 3), (u16::MAX, u32::MAX)]
+                .map(|(slot, epoch)| Source::Worker(Slot(slot), Epoch(epoch), part))
         });
         for source in workers.chain([Source::Signals]) {
             assert_eq!(Source::decode(source.encode()), Some(source));
@@ -107,7 +118,10 @@ mod tests {
 
     #[test]
     fn a_wait_is_never_shorter_than_asked() {
-        assert_eq!(whole_milliseconds(Duration::from_micros(1)), EpollTimeout::from(1_u16));
+        assert_eq!(
+            whole_milliseconds(Duration::from_micros(1)),
+            EpollTimeout::from(1_u16)
+        );
         assert_eq!(whole_milliseconds(Duration::ZERO), EpollTimeout::ZERO);
     }
 }

@@ -36,19 +36,31 @@ pub(super) struct World {
 impl World {
     /// The worker that was started as that filling of that slot, while it has not been reaped.
     pub(super) fn process(&mut self, slot: Slot, epoch: Epoch) -> Option<&mut Process> {
-        self.processes.get_mut(&Life { incarnation: self.incarnation, slot, epoch })
+        self.processes.get_mut(&Life {
+            incarnation: self.incarnation,
+            slot,
+            epoch,
+        })
     }
 
     /// The youngest generation whose configuration was taken.
     pub(super) fn newest(&self) -> Option<&Generation> {
-        self.generations.last_key_value().map(|(_, generation)| generation)
+        self.generations
+            .last_key_value()
+            .map(|(_, generation)| generation)
     }
 
     /// Writes down who lives, for the master after this one. To fail here costs that master a name in a message.
     pub(super) fn record_processes(&self) {
         let records = self.processes.values().map(|process| {
-            let Process { life, pid, started, .. } = process;
-            Record { life: *life, pid: *pid, started: *started }
+            let Process {
+                life, pid, started, ..
+            } = process;
+            Record {
+                life: *life,
+                pid: *pid,
+                started: *started,
+            }
         });
         if let Err(error) = self.records.write(&records.collect::<Vec<_>>()) {
             tracing::warn!("failed to write down the living workers: {error}");

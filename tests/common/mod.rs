@@ -1,6 +1,10 @@
 //! A running cluster as a test sees it: a real master with real workers in a private directory, its log read line by line, and
 //! a method for each gesture. Whatever a test waits for is an event with a generous deadline; nothing sleeps to find out.
-#![expect(dead_code, unreachable_pub, reason = "each test program uses a part of the gestures")]
+#![expect(
+    dead_code,
+    unreachable_pub,
+    reason = "each test program uses a part of the gestures"
+)]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
@@ -52,12 +56,20 @@ impl Plan {
     /// Adds lines under a heading that is there already.
     pub fn with(self, heading: &str, lines: &str) -> Plan {
         let to = format!("{heading}\n{lines}");
-        if self.config.contains(heading) { self.replace(heading, &to) } else { Plan { config: format!("{}{to}\n", self.config), ..self } }
+        if self.config.contains(heading) {
+            self.replace(heading, &to)
+        } else {
+            Plan {
+                config: format!("{}{to}\n", self.config),
+                ..self
+            }
+        }
     }
 
     /// More flags.
     pub fn arguments(mut self, arguments: &[&str]) -> Plan {
-        self.arguments.extend(arguments.iter().map(|&argument| argument.to_owned()));
+        self.arguments
+            .extend(arguments.iter().map(|&argument| argument.to_owned()));
         self
     }
 
@@ -97,7 +109,12 @@ impl Plan {
             .spawn()
             .expect("the program starts");
         let log = Log::follow(child.stderr.take().expect("piped"));
-        Cluster { child, log, directory: self.directory, config }
+        Cluster {
+            child,
+            log,
+            directory: self.directory,
+            config,
+        }
     }
 
     /// Starts it and waits until every worker is ready.
@@ -130,7 +147,11 @@ impl Cluster {
     /// Where the first TCP address ended up.
     pub fn address(&self) -> SocketAddr {
         let line = self.wait_for("listening on");
-        line["address"].as_str().expect("an address").parse().expect("an IP address")
+        line["address"]
+            .as_str()
+            .expect("an address")
+            .parse()
+            .expect("an IP address")
     }
 
     /// `http://address/path`
@@ -145,13 +166,25 @@ impl Cluster {
 
     /// POST of a JSON text on a connection of its own.
     pub fn post(&self, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-        let request = client().post(self.url(path)).header("content-type", "application/json");
-        Answer::of(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).send(body))
+        let request = client()
+            .post(self.url(path))
+            .header("content-type", "application/json");
+        Answer::of(
+            headers
+                .iter()
+                .fold(request, |request, (name, value)| request.header(*name, *value))
+                .send(body),
+        )
     }
 
     /// PUT of a JSON text on a connection of its own.
     pub fn put(&self, path: &str, body: &str) -> Answer {
-        Answer::of(client().put(self.url(path)).header("content-type", "application/json").send(body))
+        Answer::of(
+            client()
+                .put(self.url(path))
+                .header("content-type", "application/json")
+                .send(body),
+        )
     }
 
     /// Replaces the configuration file.
@@ -175,8 +208,18 @@ impl Cluster {
         let records: Vec<Value> = serde_json::from_slice(&text).unwrap_or_default();
         let mut workers: BTreeMap<u16, Vec<i32>> = BTreeMap::new();
         for record in records {
-            let slot = record["life"].as_str().expect("a life").split('/').nth(1).expect("a slot").parse().expect("a number");
-            workers.entry(slot).or_default().push(i32::try_from(record["pid"].as_i64().expect("a pid")).expect("a pid"));
+            let slot = record["life"]
+                .as_str()
+                .expect("a life")
+                .split('/')
+                .nth(1)
+                .expect("a slot")
+                .parse()
+                .expect("a number");
+            workers
+                .entry(slot)
+                .or_default()
+                .push(i32::try_from(record["pid"].as_i64().expect("a pid")).expect("a pid"));
         }
         workers
     }
@@ -208,7 +251,11 @@ impl Cluster {
 
     /// The same, from a place on.
     pub fn wait_from(&self, from: usize, text: &str) -> Value {
-        self.wait_until(from, text, |line| line["message"].as_str().is_some_and(|message| message.contains(text)))
+        self.wait_until(from, text, |line| {
+            line["message"]
+                .as_str()
+                .is_some_and(|message| message.contains(text))
+        })
     }
 
     /// The first line from a place on that this is true of.
@@ -219,7 +266,14 @@ impl Cluster {
     /// How many lines from a place on contain this.
     pub fn count_from(&self, from: usize, text: &str) -> usize {
         let lines = self.log.lines.0.lock().expect("a lock");
-        lines[from..].iter().filter(|line| line["message"].as_str().is_some_and(|message| message.contains(text))).count()
+        lines[from..]
+            .iter()
+            .filter(|line| {
+                line["message"]
+                    .as_str()
+                    .is_some_and(|message| message.contains(text))
+            })
+            .count()
     }
 
     /// Everything logged so far.
@@ -233,10 +287,17 @@ impl Cluster {
         let pidfd = nix::poll::PollTimeout::try_from(PATIENCE).expect("short");
         let fd = cluster::sys::pidfd::open(self.pid());
         if let Ok(fd) = fd {
-            let mut fds = [nix::poll::PollFd::new(std::os::fd::AsFd::as_fd(&fd), nix::poll::PollFlags::POLLIN)];
+            let mut fds = [nix::poll::PollFd::new(
+                std::os::fd::AsFd::as_fd(&fd),
+                nix::poll::PollFlags::POLLIN,
+            )];
             nix::poll::poll(&mut fds, pidfd).expect("polled");
         }
-        assert!(Instant::now() < deadline, "the master did not end; its log:\n{}", self.log.text());
+        assert!(
+            Instant::now() < deadline,
+            "the master did not end; its log:\n{}",
+            self.log.text()
+        );
         self.child.wait().expect("waited")
     }
 
@@ -286,10 +347,23 @@ impl Answer {
     pub fn try_of(result: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Answer, String> {
         let mut response = result.map_err(|error| error.to_string())?;
         let headers = response.headers().iter();
-        let headers =
-            headers.map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())).collect();
-        let body = response.body_mut().read_to_string().map_err(|error| error.to_string())?;
-        Ok(Answer { status: response.status().as_u16(), headers, body })
+        let headers = headers
+            .map(|(name, value)| {
+                (
+                    name.to_string(),
+                    String::from_utf8_lossy(value.as_bytes()).into_owned(),
+                )
+            })
+            .collect();
+        let body = response
+            .body_mut()
+            .read_to_string()
+            .map_err(|error| error.to_string())?;
+        Ok(Answer {
+            status: response.status().as_u16(),
+            headers,
+            body,
+        })
     }
 
     /// The body as JSON.
@@ -318,7 +392,8 @@ impl Log {
         let shared = Arc::clone(&lines);
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                let value = serde_json::from_str(&line).unwrap_or_else(|_| serde_json::json!({ "message": line }));
+                let value =
+                    serde_json::from_str(&line).unwrap_or_else(|_| serde_json::json!({ "message": line }));
                 shared.0.lock().expect("a lock").push(value);
                 shared.1.notify_all();
             }
@@ -345,6 +420,12 @@ impl Log {
     }
 
     fn text(&self) -> String {
-        self.lines.0.lock().expect("a lock").iter().map(|line| format!("{line}\n")).collect()
+        self.lines
+            .0
+            .lock()
+            .expect("a lock")
+            .iter()
+            .map(|line| format!("{line}\n"))
+            .collect()
     }
 }

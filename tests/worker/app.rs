@@ -25,7 +25,6 @@ struct Slow {
 
 pub(crate) fn app() -> App {
     App::new("test")
-        .section("test")
         .boot(boot)
         .on_exit(|| async { tracing::info!("the exit hook ran") })
 }

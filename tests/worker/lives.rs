@@ -7,11 +7,11 @@ use std::os::unix::net::UnixStream;
 use std::process::Command as Process;
 use std::time::{Duration, Instant};
 
+use cluster::base::exit::Exit;
 use cluster::base::ids::Incarnation;
 use cluster::lifeline::{Command, Report};
 use cluster::pool::Estate;
 use cluster::sys::clock;
-use cluster::worker::exit;
 use nix::sys::signal::Signal;
 
 use crate::Test;
@@ -169,7 +169,7 @@ fn a_poisoned_worker_ends_with_its_own_code() {
         200,
         "what was being answered is answered"
     );
-    assert_eq!(worker.exit(), i32::from(exit::POISONED));
+    assert_eq!(worker.exit(), i32::from(Exit::Poisoned.code()));
     assert!(worker.log().contains("reason=\"a test\""), "{}", worker.log());
 }
 
@@ -178,7 +178,7 @@ fn a_failed_boot_says_why() {
         let section = toml::toml! { boot_error = "the shelf is empty" };
         settings.app.insert("test".to_owned(), section.into());
     });
-    assert_eq!(worker.exit(), i32::from(exit::BOOT_FAILED));
+    assert_eq!(worker.exit(), i32::from(Exit::BootFailed.code()));
     assert!(
         worker.log().contains("failed to boot: the shelf is empty"),
         "{}",
@@ -193,7 +193,7 @@ fn without_a_master_it_says_what_is_missing() {
         .env("CLUSTER_WORKER", "1")
         .output()
         .expect("started");
-    assert_eq!(output.status.code(), Some(i32::from(exit::NO_WORKER)));
+    assert_eq!(output.status.code(), Some(i32::from(Exit::NoWorker.code())));
     let said = String::from_utf8(output.stderr).expect("text");
     assert!(said.contains("CLUSTER_INCARNATION is not set"), "{said}");
 }

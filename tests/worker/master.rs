@@ -255,7 +255,7 @@ fn settings() -> Settings {
             backoff_longest: ms(1000),
             restart_limit: 5,
             restart_window: ms(10_000),
-            max_draining: 4,
+            max_draining: Some(4),
         },
         http: Http {
             max_header_bytes: 16 * 1024,
