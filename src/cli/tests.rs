@@ -185,17 +185,3 @@ fn the_committed_example_is_fresh() {
     let own: Vec<_> = keys::SECTIONS.iter().map(|section| section.name).collect();
     assert_eq!(own, ["cluster", "http", "log", "drill"]);
 }
-
-#[test]
-fn workers_end_with_the_codes_of_the_book() {
-    use crate::worker::exit;
-    for (code, entry) in [
-        (exit::DRAINED, Exit::Stopped),
-        (exit::CUT, Exit::DrainCut),
-        (exit::BOOT_FAILED, Exit::BootFailed),
-        (exit::POISONED, Exit::Poisoned),
-        (exit::NO_WORKER, Exit::NoWorker),
-    ] {
-        assert_eq!(Exit::from_code(i32::from(code)), Some(entry));
-    }
-}

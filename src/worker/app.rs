@@ -7,10 +7,22 @@ use std::pin::Pin;
 use axum::Router;
 
 use super::handle::Worker;
+use crate::base::exit::Exit;
 use crate::config::{Section, Settings};
 
 /// What a boot hook fails with; any error converts with `?`, any text with `.into()`.
 pub type BootError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A boot error that chooses its exit code: [`Exit::BadData`] or [`Exit::Unwritable`], say, where a person has to do something
+/// before another try can succeed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct BootRefused {
+    /// How the worker ends.
+    pub exit: Exit,
+    /// Why, for the log.
+    pub reason: String,
+}
 
 /// Says why these settings are impossible for the application; asked by `check`, at start and before each reload, in the master.
 pub type CheckHook = fn(&Settings) -> Result<(), String>;
@@ -85,7 +97,7 @@ impl App {
     }
 
     /// Makes the routes of one worker. It runs in the worker's runtime, before the worker is ready; what it opens is opened
-    /// after `exec`. An error ends the worker with [`super::exit::BOOT_FAILED`].
+    /// after `exec`. An error ends the worker with [`Exit::BootFailed`], or the code of a [`BootRefused`].
     #[must_use]
     pub fn boot<F, Fut>(mut self, boot: F) -> App
     where

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::app::{App, BootError};
+use super::app::{App, BootError, BootRefused};
 use super::beat::beat;
 use super::connections::Connections;
 use super::door::{Door, House};
@@ -16,6 +16,7 @@ use super::listener::Listener;
 use super::notify::Notify;
 use super::serving::Serving;
 use super::signals::Terminations;
+use crate::base::exit::Exit;
 use crate::lifeline::WorkerEnd;
 use crate::scoreboard::Cell;
 
@@ -37,6 +38,18 @@ pub(super) enum BootFailure {
     NoHook,
     #[error("{0}")]
     Hook(BootError),
+}
+
+impl BootFailure {
+    /// How the worker ends.
+    pub(super) fn exit(&self) -> Exit {
+        match self {
+            BootFailure::NoHook => Exit::BootFailed,
+            BootFailure::Hook(error) => error
+                .downcast_ref()
+                .map_or(Exit::BootFailed, |refused: &BootRefused| refused.exit),
+        }
+    }
 }
 
 /// What came of the boot.

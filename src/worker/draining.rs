@@ -21,8 +21,8 @@ use tokio::time::Instant;
 use super::app::ExitHook;
 use super::connection::{Order, Phase};
 use super::connections::Connections;
-use super::exit;
 use super::handle::{Haste, Worker};
+use crate::base::exit::Exit;
 use crate::scoreboard::Counter;
 
 /// How long a silent connection is kept when nobody serves on.
@@ -87,7 +87,7 @@ impl Draining {
     }
 
     /// Drains, runs the exit hook, and says how the process ends.
-    pub(super) async fn drain(mut self, hook: Option<ExitHook>) -> u8 {
+    pub(super) async fn drain(mut self, hook: Option<ExitHook>) -> Exit {
         while self.doors.join_next().await.is_some() {}
         tracing::debug!(connections = self.connections.count(), haste = ?self.haste, "draining");
         let cut = self.see_off().await;
@@ -95,9 +95,9 @@ impl Draining {
             self.run(hook).await;
         }
         match cut {
-            _ if self.worker.failed() => exit::POISONED,
-            0 => exit::DRAINED,
-            1.. => exit::CUT,
+            _ if self.worker.failed() => Exit::Poisoned,
+            0 => Exit::Stopped,
+            1.. => Exit::DrainCut,
         }
     }
 

@@ -146,7 +146,7 @@ impl Worker {
     }
 
     /// This worker can do no more good and wants to be replaced (after a failed fsync, say): it is logged, new connections go
-    /// elsewhere, what is being answered has half a second, and the process ends with [`super::exit::POISONED`]. Any thread may say so.
+    /// elsewhere, what is being answered has half a second, and the process ends with [`crate::base::exit::Exit::Poisoned`]. Any thread may say so.
     pub fn fail(&self, reason: impl Into<String>) {
         let reason = reason.into();
         if self.inner.failure.set(reason.clone()).is_ok() {

@@ -17,7 +17,6 @@ mod drill;
 mod drive;
 mod edge;
 mod environment;
-pub mod exit;
 mod handle;
 mod health;
 mod identity;
@@ -31,7 +30,7 @@ mod signals;
 mod spare;
 mod wire;
 
-pub use app::{App, BootError, CheckHook};
+pub use app::{App, BootError, BootRefused, CheckHook};
 pub use handle::{Haste, SectionError, Worker};
 pub use identity::Identity;
 pub use run::{is_asked_for, run};

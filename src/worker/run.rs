@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::app::App;
 use super::booting::{Booted, Booting};
 use super::environment::{Environment, EnvironmentError};
-use super::exit;
 use super::signals::Terminations;
+use crate::base::exit::Exit;
 use crate::observe;
 
 /// The log has this long for the last lines.
@@ -32,7 +32,7 @@ enum NoWorker {
     System(#[from] io::Error),
 }
 
-/// Is a worker from now to its end. The code is one of [`exit`].
+/// Is a worker from now to its end. The code is one of [`Exit`].
 pub fn run(app: App) -> ExitCode {
     let code = live(app).unwrap_or_else(|reason| {
         eprintln!(
@@ -40,13 +40,13 @@ pub fn run(app: App) -> ExitCode {
              master, which sets CLUSTER_*, LISTEN_FDS, LISTEN_PID and NOTIFY_SOCKET; start the program without CLUSTER_WORKER \
              to get a master with its workers."
         );
-        exit::NO_WORKER
+        Exit::NoWorker
     });
     observe::finish(LAST_LINES);
-    ExitCode::from(code)
+    code.into()
 }
 
-fn live(mut app: App) -> Result<u8, NoWorker> {
+fn live(mut app: App) -> Result<Exit, NoWorker> {
     let terminations = Terminations::catch()?;
     let environment = Environment::read()?;
     start_log(&environment)?;
@@ -56,10 +56,10 @@ fn live(mut app: App) -> Result<u8, NoWorker> {
     let code = runtime.block_on(async {
         match Booting::new(environment, terminations)?.boot(&mut app).await {
             Ok(Booted::Serving(serving)) => Ok(serving.serve().await.drain(app.on_exit.take()).await),
-            Ok(Booted::NeverServed) => Ok(exit::DRAINED),
+            Ok(Booted::NeverServed) => Ok(Exit::Stopped),
             Err(failure) => {
                 tracing::error!("failed to boot: {failure}");
-                Ok(exit::BOOT_FAILED)
+                Ok(failure.exit())
             }
         }
     });

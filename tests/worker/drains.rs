@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use cluster::base::exit::Exit;
 use cluster::lifeline::Command;
-use cluster::worker::exit;
 use nix::sys::signal::Signal;
 
 use crate::Test;
@@ -60,7 +60,7 @@ fn ends_well(mut client: Client, path: &str) {
 }
 
 fn drained(worker: &mut Worker) {
-    assert_eq!(worker.exit(), i32::from(exit::DRAINED), "{}", worker.log());
+    assert_eq!(worker.exit(), i32::from(Exit::Stopped.code()), "{}", worker.log());
     assert!(worker.log().contains("the exit hook ran"), "{}", worker.log());
 }
 
@@ -197,7 +197,7 @@ fn what_takes_too_long_is_cut_and_reported() {
     worker.until("it runs", |vitals| vitals.counts.in_flight == 1);
     worker.drain();
     let begun = Instant::now();
-    assert_eq!(worker.exit(), i32::from(exit::CUT));
+    assert_eq!(worker.exit(), i32::from(Exit::DrainCut.code()));
     assert!(
         begun.elapsed() < Duration::from_millis(2000),
         "{:?}",

@@ -1,21 +1,28 @@
 //! From boot to exit: readiness, identity, beats, signals, commands, exit codes.
 
 use std::fs::File;
+use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::process::Command as Process;
 use std::time::{Duration, Instant};
 
+use cluster::base::exit::Exit;
 use cluster::base::ids::Incarnation;
 use cluster::lifeline::{Command, Report};
 use cluster::pool::Estate;
 use cluster::sys::clock;
-use cluster::worker::exit;
 use nix::sys::signal::Signal;
 
 use crate::Test;
 use crate::master::{LIFE, Worker};
 
 pub(crate) const TESTS: &[Test] = &[
+    ("it_answers_on_a_unix_socket_too", it_answers_on_a_unix_socket_too),
+    (
+        "liveness_is_answered_while_every_handler_waits",
+        liveness_is_answered_while_every_handler_waits,
+    ),
     ("a_worker_says_ready_and_answers", a_worker_says_ready_and_answers),
     (
         "it_beats_and_counts_on_its_board",
@@ -71,6 +78,30 @@ fn a_worker_says_ready_and_answers() {
         "{rest}"
     );
     assert!(rest.contains("405 Method Not Allowed"), "{rest}");
+}
+
+fn it_answers_on_a_unix_socket_too() {
+    let worker = Worker::ready(|_| {});
+    let mut stream = UnixStream::connect(worker.directory.path().join("socket")).expect("connected");
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+        .expect("written");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("no reset");
+    assert!(
+        answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("7/2/3"),
+        "{answer}"
+    );
+}
+
+fn liveness_is_answered_while_every_handler_waits() {
+    let worker = Worker::ready(|_| {});
+    let mut waiting: Vec<_> = (0..200).map(|_| worker.connect()).collect();
+    for client in &mut waiting {
+        client.send("GET /slow?ms=60000 HTTP/1.1\r\nHost: test\r\n\r\n");
+    }
+    worker.until("all wait", |vitals| vitals.counts.in_flight == 200);
+    assert_eq!(worker.connect().get("/healthz/liveness").status, 200);
 }
 
 fn it_beats_and_counts_on_its_board() {
@@ -138,7 +169,7 @@ fn a_poisoned_worker_ends_with_its_own_code() {
         200,
         "what was being answered is answered"
     );
-    assert_eq!(worker.exit(), i32::from(exit::POISONED));
+    assert_eq!(worker.exit(), i32::from(Exit::Poisoned.code()));
     assert!(worker.log().contains("reason=\"a test\""), "{}", worker.log());
 }
 
@@ -147,7 +178,7 @@ fn a_failed_boot_says_why() {
         let section = toml::toml! { boot_error = "the shelf is empty" };
         settings.app.insert("test".to_owned(), section.into());
     });
-    assert_eq!(worker.exit(), i32::from(exit::BOOT_FAILED));
+    assert_eq!(worker.exit(), i32::from(Exit::BootFailed.code()));
     assert!(
         worker.log().contains("failed to boot: the shelf is empty"),
         "{}",
@@ -162,7 +193,7 @@ fn without_a_master_it_says_what_is_missing() {
         .env("CLUSTER_WORKER", "1")
         .output()
         .expect("started");
-    assert_eq!(output.status.code(), Some(i32::from(exit::NO_WORKER)));
+    assert_eq!(output.status.code(), Some(i32::from(Exit::NoWorker.code())));
     let said = String::from_utf8(output.stderr).expect("text");
     assert!(said.contains("CLUSTER_INCARNATION is not set"), "{said}");
 }
@@ -183,7 +214,6 @@ fn a_full_log_pipe_stops_nobody() {
 }
 
 fn is_full(reader: &OwnedFd) -> bool {
-    use std::io::Read;
     let mut bytes = [0; 4096];
     File::from(reader.as_fd().try_clone_to_owned().expect("a copy"))
         .read(&mut bytes)

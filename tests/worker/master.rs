@@ -4,6 +4,7 @@ use std::ffi::CString;
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
 use cluster::base::ids::{Epoch, Incarnation, Life, Slot};
@@ -41,7 +42,8 @@ pub(crate) struct Worker {
     notify: NotifySocket,
     lifeline: Option<OwnedFd>,
     /// Kept open, as a master does.
-    _listener: TcpListener,
+    _listeners: (TcpListener, UnixListener),
+    pub(crate) directory: tempfile::TempDir,
     reaped: bool,
 }
 
@@ -66,6 +68,8 @@ impl Worker {
     ) -> Worker {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("bound");
+        let directory = tempfile::tempdir().expect("a directory");
+        let unix = UnixListener::bind(directory.path().join("socket")).expect("bound");
         let mut settings = settings();
         settings.cluster.bind = vec![Address::Tcp(address)];
         change(&mut settings);
@@ -85,6 +89,7 @@ impl Worker {
             stdio: [null.as_fd(), log_fd.as_fd(), log_fd.as_fd()],
             fds: &[
                 listener.as_fd(),
+                unix.as_fd(),
                 board.as_fd(),
                 theirs.as_fd(),
                 settings.as_fd(),
@@ -103,7 +108,8 @@ impl Worker {
             pidfd,
             notify,
             lifeline,
-            _listener: listener,
+            _listeners: (listener, unix),
+            directory,
             reaped: false,
         }
     }
@@ -211,11 +217,11 @@ fn environment(notify: &str) -> Vec<CString> {
         "CLUSTER_SLOT=2",
         "CLUSTER_EPOCH=3",
         "CLUSTER_GENERATION=5",
-        "LISTEN_FDS=1",
-        "CLUSTER_SCOREBOARD_FD=4",
-        "CLUSTER_LIFELINE_FD=5",
-        "CLUSTER_SETTINGS_FD=6",
-        "CLUSTER_LOG_FD=7",
+        "LISTEN_FDS=2",
+        "CLUSTER_SCOREBOARD_FD=5",
+        "CLUSTER_LIFELINE_FD=6",
+        "CLUSTER_SETTINGS_FD=7",
+        "CLUSTER_LOG_FD=8",
     ];
     let socket = format!("NOTIFY_SOCKET={notify}");
     variables
