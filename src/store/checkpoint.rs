@@ -7,13 +7,43 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use rusqlite::Connection;
 
-/// Past this many frames a checkpoint begins. Bounds what a worker must read to open the file after a crash.
-pub(super) const SOFT_FRAMES: usize = 500;
-/// Past this many, readers are waited for (they keep the WAL from starting again) and the file is cut.
-pub(super) const HARD_FRAMES: usize = 16 * SOFT_FRAMES;
+/// Past this many frames (2 MB) a checkpoint begins. It bounds what a worker must read to open the file after a crash: four such
+/// files open again in 3 ms. Measured with 2 processes and 64 orders in flight each: 250 to 1,000 frames give the same orders/s
+/// within the noise, 4,000 a tenth more; a checkpoint wholly under the write lock gives the same at a p99 a tenth longer.
+const SOFT_FRAMES: usize = 500;
+/// Past this many (32 MB), readers are waited for, since it is they who keep the WAL from starting again, and the file is cut.
+const HARD_FRAMES: usize = 16 * SOFT_FRAMES;
+/// Everyone's writes wait as long as this for a reader, at worst: well below the time after which a lock's holder is killed.
+const READERS_WAIT: Duration = Duration::from_millis(50);
+
+/// When to try, by the WAL's length. A try that brought nothing (a reader stands on the WAL) is repeated only when it has grown
+/// by a good part again, or a long reader would make every commit pay for a checkpoint.
+#[derive(Debug)]
+struct Policy {
+    next_at: usize,
+}
+
+impl Policy {
+    fn is_due(&mut self, frames: usize) -> bool {
+        if frames < SOFT_FRAMES {
+            self.next_at = SOFT_FRAMES;
+        }
+        if frames < self.next_at {
+            return false;
+        }
+        self.next_at = frames
+            + if frames < HARD_FRAMES {
+                SOFT_FRAMES / 2
+            } else {
+                HARD_FRAMES / 4
+            };
+        true
+    }
+}
 
 /// What is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +57,7 @@ enum Phase {
 /// The writer thread's view of the WAL.
 pub(super) struct Checkpointer {
     frames: Arc<AtomicUsize>,
+    policy: Policy,
     phase: Phase,
 }
 
@@ -41,16 +72,14 @@ impl Checkpointer {
         }))?;
         Ok(Checkpointer {
             frames,
+            policy: Policy { next_at: SOFT_FRAMES },
             phase: Phase::Rest,
         })
     }
 
     /// Between batches, without the write lock.
     pub(super) fn between_batches(&mut self, connection: &Connection) {
-        if self.phase == Phase::Rest
-            && self.frames.load(Ordering::Relaxed) >= SOFT_FRAMES
-            && passive(connection)
-        {
+        if self.policy.is_due(self.frames.load(Ordering::Relaxed)) && passive(connection) {
             self.phase = Phase::Finish;
         }
     }
@@ -77,19 +106,42 @@ fn passive(connection: &Connection) -> bool {
 
 /// Waits a moment for readers, copies everything, and gives the file's length back to the disk.
 fn truncate(connection: &Connection) {
-    let wait = |ms| connection.busy_timeout(std::time::Duration::from_millis(ms));
-    if wait(READERS_WAIT_MS).is_ok() {
+    if connection.busy_timeout(READERS_WAIT).is_ok() {
+        // As in `passive`: a reader that stays only puts it off.
         checkpoint(connection, "PRAGMA wal_checkpoint(TRUNCATE)").unwrap_or(false);
     }
-    // Setting a timeout only stores a number.
-    drop(wait(super::open::BUSY_TIMEOUT_MS));
+    // Setting a timeout only stores a number, which cannot fail on an open connection.
+    connection
+        .busy_timeout(super::open::BUSY_TIMEOUT)
+        .unwrap_or_default();
 }
-
-/// Everyone's writes wait as long as this for a reader, at worst: well below the time after which a lock's holder is killed.
-const READERS_WAIT_MS: u64 = 50;
 
 fn checkpoint(connection: &Connection, sql: &str) -> rusqlite::Result<bool> {
     connection
         .prepare_cached(sql)?
         .query_row([], |row| Ok(row.get::<_, i64>(0)? == 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_wal_is_left_alone_and_a_long_one_is_tried_once_per_growth() {
+        let mut policy = Policy { next_at: SOFT_FRAMES };
+        assert!(!policy.is_due(SOFT_FRAMES - 1));
+        assert!(policy.is_due(SOFT_FRAMES));
+        assert!(!policy.is_due(SOFT_FRAMES + 1), "a reader stands on it");
+        assert!(policy.is_due(SOFT_FRAMES + SOFT_FRAMES / 2));
+        assert!(!policy.is_due(10), "it began again");
+        assert!(policy.is_due(SOFT_FRAMES));
+    }
+
+    #[test]
+    fn past_the_hard_length_writers_are_held_up_less_often() {
+        let mut policy = Policy { next_at: SOFT_FRAMES };
+        assert!(policy.is_due(HARD_FRAMES));
+        assert!(!policy.is_due(HARD_FRAMES + SOFT_FRAMES));
+        assert!(policy.is_due(HARD_FRAMES + HARD_FRAMES / 4));
+    }
 }

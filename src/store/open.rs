@@ -16,7 +16,7 @@ use super::options::{Options, Schema, Verify};
 use super::place;
 
 /// Writers queue at the lock file and never wait here; what may is an opening against another's recovery or last close.
-pub(super) const BUSY_TIMEOUT_MS: u64 = 5_000;
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Another process's commit empties a connection's page cache, so a larger one would never fill: this holds one batch's pages.
 const CACHE_KIB: i64 = 1_024;
 /// Each service has some dozens of statements; one more costs a few KB when it is used, and nothing before.
@@ -89,7 +89,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_PRIVATE_CACHE;
     let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS))?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.execute_batch(&format!(
         "PRAGMA cache_size = -{CACHE_KIB}; PRAGMA temp_store = MEMORY;"
