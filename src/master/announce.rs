@@ -5,7 +5,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use tracing::{error, info, warn};
 
-use crate::pool::{Activity, Announcement, Exit, KillReason};
+use crate::pool::{Activity, Announcement, Exit, KillReason, Request, StopMode};
 
 /// Says it. A table, one arm a message.
 pub(super) fn announce(announcement: &Announcement) {
@@ -68,13 +68,12 @@ pub(super) fn announce(announcement: &Announcement) {
         A::BackingOut { generation, reason } => {
             error!(%generation, "reload: giving the slots back to the old generation: {reason}");
         }
-        A::ReloadQueued => info!("reload: another one runs; this one follows it"),
+        A::Queued { request } => info!("{}: something else is under way; it follows", asked(*request)),
         A::BackedOut { generation, reason } => {
             error!(%generation, "reload backed out, the old generation serves on: {reason}");
         }
-        A::ReloadRefused { reason } => warn!("reload refused: {reason}"),
         A::Scaled { from, to } => info!(from, to, "scaled"),
-        A::ScaleRefused { reason } => warn!("scaling refused: {reason}"),
+        A::Refused { request, reason } => warn!("{} refused: {reason}", asked(*request)),
         A::Stopping { workers } => info!(workers, "stopping: workers finish what they accepted"),
         A::Overslept { by, at: _ } => {
             warn!(
@@ -82,6 +81,20 @@ pub(super) fn announce(announcement: &Announcement) {
                 span(*by)
             );
         }
+    }
+}
+
+/// What was asked for, in words.
+fn asked(request: Request) -> String {
+    match request {
+        Request::Reload => "reload".to_owned(),
+        Request::Rollback => "rollback".to_owned(),
+        Request::ScaleTo(to) => format!("scaling to {to} workers"),
+        Request::ScaleBy(by) => format!("scaling by {by:+} workers"),
+        Request::Restart(slot) => format!("restart of slot {slot}"),
+        Request::Drain(slot) => format!("drain of slot {slot}"),
+        Request::Stop(StopMode::Graceful) => "stop".to_owned(),
+        Request::Stop(StopMode::AtOnce) => "stop at once".to_owned(),
     }
 }
 
@@ -121,6 +134,7 @@ fn killed(reason: KillReason, beat_age: Duration) -> String {
         }
         KillReason::StopAtOnce => "stopping at once".to_owned(),
         KillReason::BackedOut => "its reload was backed out".to_owned(),
+        KillReason::NotNeeded => "it was to replace another one, which is not wanted any more".to_owned(),
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::desk::Desk;
 use super::effect::{Announcement, Effect, Estate, Policy};
 use super::estates::Estates;
 use super::event::Event;
@@ -12,7 +13,7 @@ use super::random::Random;
 use super::record::End;
 use super::rollout::{Fact, Rollout};
 use super::seat::Seat;
-use super::watch::{Nap, Sight};
+use super::watch::Nap;
 use crate::base::ids::{Epoch, Generation, Incarnation, Life, Slot};
 use crate::base::time::Monotonic;
 
@@ -64,7 +65,7 @@ pub struct Pool {
     /// In no slot any more, not dead yet; the oldest first.
     pub(super) leaving: Vec<Member>,
     pub(super) rollout: Rollout,
-    pub(super) reload_queued: bool,
+    pub(super) desk: Desk,
     pub(super) estates: Estates,
     pub(super) steered: Vec<(Slot, u16)>,
     pub(super) milestones: Milestones,
@@ -106,7 +107,7 @@ impl Pool {
             newcomer: None,
             leaving: Vec::new(),
             rollout: Rollout::Idle,
-            reload_queued: false,
+            desk: Desk::default(),
             estates: Estates::default(),
             steered: Vec::new(),
             milestones: Milestones::default(),
@@ -134,28 +135,12 @@ impl Pool {
             Event::Spawned { life, pid } => self.tell(life, Input::Spawned(pid), effects),
             Event::SpawnFailed { life, reason } => self.bury(life, End::SpawnFailed(reason), effects),
             Event::Notified { life, notice } => self.tell(life, Input::Notified(notice), effects),
-            Event::Observed {
-                life,
-                beat,
-                lock_held_since,
-                connections,
-            } => {
-                self.tell(
-                    life,
-                    Input::Observed(Sight {
-                        beat,
-                        lock_held_since,
-                        connections,
-                    }),
-                    effects,
-                );
-            }
+            Event::Observed { life, sight } => self.tell(life, Input::Observed(sight), effects),
             Event::Examined { life, activity } => self.tell(life, Input::Examined(activity), effects),
-            Event::Died { life, exit } => self.bury(life, End::Exited(exit), effects),
+            Event::Died { life, exit, oom } => self.bury(life, End::Exited { exit, oom }, effects),
+            Event::Probed { .. } => {}
             Event::Inherited { heir, estate } => self.estates.settle(heir, estate),
-            Event::StopAsked(mode) => self.stop(mode, effects),
-            Event::ReloadAsked => self.ask_reload(effects),
-            Event::ScaleAsked { by } => self.scale(by, effects),
+            Event::Asked { ticket, request } => self.asked(ticket, request, effects),
             Event::Loaded(verdict) => self.loaded(verdict, effects),
         }
         self.pass_time(effects);

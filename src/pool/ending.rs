@@ -26,12 +26,12 @@ impl Pool {
     fn begin_stop(&mut self, how: &Input, effects: &mut Vec<Effect>) {
         let workers = u16::try_from(self.members().count()).unwrap_or(u16::MAX);
         self.mode = Mode::Stopping { cut: false };
-        self.reload_queued = false;
         announce(Announcement::Stopping { workers }, effects);
         effects.push(Effect::Tell(SystemdState::Stopping));
         self.dismiss_all(how, effects);
         effects.push(Effect::Hasten);
         self.show(Fact::Stopped, effects);
+        self.refuse_queue(effects);
     }
 
     fn dismiss_all(&mut self, how: &Input, effects: &mut Vec<Effect>) {
@@ -65,6 +65,7 @@ impl Pool {
         if hopeless {
             self.mode = Mode::GivingUp;
             self.dismiss_all(&Input::Killed(KillReason::NeverReady), effects);
+            self.refuse_queue(effects);
         }
     }
 
@@ -78,6 +79,7 @@ impl Pool {
         };
         if self.members().next().is_none() {
             self.mode = Mode::Over;
+            self.answer_stops(outcome, effects);
             effects.push(Effect::Exit(outcome));
         }
     }

@@ -36,5 +36,8 @@ pub(super) fn policy() -> Policy {
         restart_limit: 5,
         restart_window: Duration::from_secs(60),
         max_draining: 4,
+        max_requests: None,
+        max_rss: None,
+        max_age: None,
     }
 }

@@ -2,10 +2,10 @@
 
 use super::brain::{Mode, Pool, announce};
 use super::effect::{Announcement, Effect, KillReason};
-use super::event::Exit;
 use super::member::{Input, Member, Phase};
 use super::record::{End, Sentence};
 use super::seat::Occurrence;
+use super::verdict::Failure;
 
 impl Pool {
     /// The worker of a slot ended unasked.
@@ -16,7 +16,7 @@ impl Pool {
         let failures = self.seats[index].record.failures;
         if let Some(life) = self.seats[index].member().map(|member| member.life) {
             match end {
-                End::Exited(exit) => {
+                End::Exited { exit, .. } => {
                     announce(
                         Announcement::Crashed {
                             life,
@@ -70,7 +70,7 @@ impl Pool {
     pub(super) fn gone(&mut self, index: usize, end: &End, effects: &mut Vec<Effect>) {
         let member = self.leaving.remove(index);
         let exit = match end {
-            End::Exited(exit) => *exit,
+            End::Exited { exit, .. } => *exit,
             End::SpawnFailed(_) | End::LeftByItself => return,
         };
         if let Some(since) = member.draining_since() {
@@ -179,27 +179,26 @@ impl Pool {
     }
 }
 
-/// How a worker ended, for people.
-pub(super) fn words(member: &Member, end: &End) -> String {
-    let how = match end {
-        End::Exited(Exit::Code(code)) => format!("exited with code {code}"),
-        End::Exited(Exit::Signal(signal)) => format!("was ended by signal {signal}"),
-        End::SpawnFailed(reason) => return format!("worker {} could not be started: {reason}", member.life),
-        End::LeftByItself => "went by itself".to_owned(),
-    };
+/// Why somebody who should have taken a slot over did not.
+pub(super) fn failure(member: &Member, end: &End) -> Failure {
     let life = member.life;
-    match (&member.phase, member.ready_at) {
-        (
-            Phase::Killed {
-                reason: KillReason::NeverReady,
-                ..
-            },
-            _,
-        ) => {
-            format!("worker {life} was not ready in time and was killed")
-        }
-        (Phase::Killed { .. }, _) => format!("worker {life} hung and was killed"),
-        (_, None) => format!("worker {life} {how} before it was ready"),
-        (_, Some(_)) => format!("worker {life} {how} while it was watched"),
+    match end {
+        End::SpawnFailed(reason) => Failure::SpawnFailed {
+            life,
+            reason: reason.clone(),
+        },
+        End::LeftByItself => Failure::WentByItself { life },
+        End::Exited { exit, .. } => match (&member.phase, member.ready_at) {
+            (
+                Phase::Killed {
+                    reason: KillReason::NeverReady,
+                    ..
+                },
+                _,
+            ) => Failure::NeverReady { life },
+            (Phase::Killed { .. }, _) => Failure::Hung { life },
+            (_, None) => Failure::ExitedAtBoot { life, exit: *exit },
+            (_, Some(_)) => Failure::DiedBaking { life, exit: *exit },
+        },
     }
 }

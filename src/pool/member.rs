@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::effect::{Announcement, Effect, KillReason, Policy};
-use super::event::{Activity, Notice};
-use super::watch::{Nap, Sight, Watch};
+use super::event::{Activity, Notice, Sight};
+use super::watch::{Nap, Watch};
 use crate::base::ids::{Generation, Life};
 use crate::base::time::Monotonic;
 

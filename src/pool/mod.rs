@@ -6,12 +6,15 @@
 //! `scale`, `ending`, `estates`, `settle` (what follows after every event), `passing` (time), [`steering`] (the kernel's
 //! program), [`status`] (what people are shown).
 
+pub mod certificate;
 pub mod effect;
 pub mod event;
 pub mod status;
 pub mod steering;
+pub mod verdict;
 
 mod brain;
+mod desk;
 mod ending;
 mod estates;
 mod lives;
@@ -31,7 +34,9 @@ mod watch;
 mod fixture;
 
 pub use brain::Pool;
+pub use certificate::{Cause, CauseKind, Certificate, Decision, Purpose};
 pub use effect::{Announcement, Effect, Estate, KillReason, Outcome, Policy, Signal, SystemdState};
-pub use event::{Activity, Event, Exit, Notice, StopMode};
+pub use event::{Activity, Event, Exit, NotLoaded, Notice, Request, Sight, StopMode, Ticket};
 pub use scale::BOUNDS;
 pub use settle::FULL_SHARE;
+pub use verdict::{Done, Failure, Replaced, Rolled, Share, Verdict};

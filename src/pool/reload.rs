@@ -1,36 +1,24 @@
 //! Reloads: what the rollout is shown and what its orders do to the slots.
 
 use super::brain::{Mode, Pool, announce};
+use super::desk::Trip;
 use super::effect::{Announcement, Effect, KillReason, Policy, SystemdState};
-use super::lives::words;
+use super::event::{NotLoaded, Ticket};
+use super::lives::failure;
 use super::member::{Input, Member, Phase};
 use super::record::End;
 use super::rollout::{Beside, Fact, Job, Order, Rollout, TRIES, View};
 use super::seat::{Occurrence, Seat};
+use super::verdict::{Failure, Replaced};
 use crate::base::ids::{Generation, Slot};
 
 impl Pool {
-    /// SIGHUP. One that comes while another runs is done afterwards, once.
-    pub(super) fn ask_reload(&mut self, effects: &mut Vec<Effect>) {
-        match (self.mode, &self.rollout) {
-            (Mode::Running, Rollout::Idle) => self.begin_reload(effects),
-            (Mode::Running, _) => {
-                self.reload_queued = true;
-                announce(Announcement::ReloadQueued, effects);
-            }
-            (Mode::Stopping { .. } | Mode::GivingUp | Mode::Over, _) => {
-                announce(
-                    Announcement::ReloadRefused {
-                        reason: "the cluster is stopping".to_owned(),
-                    },
-                    effects,
-                );
-            }
-        }
-    }
-
-    fn begin_reload(&mut self, effects: &mut Vec<Effect>) {
-        self.reload_queued = false;
+    /// A new generation is to be loaded and rolled out.
+    pub(super) fn begin_reload(&mut self, tickets: Vec<Ticket>, effects: &mut Vec<Effect>) {
+        self.desk.trip = Some(Trip {
+            tickets,
+            slots: Vec::new(),
+        });
         self.newest = self.newest.next();
         self.rollout = Rollout::Loading(Job {
             target: self.newest,
@@ -50,16 +38,21 @@ impl Pool {
     }
 
     /// The shell has read the configuration and opened the binary, or not. Nobody waits for it any more: let go of it.
-    pub(super) fn loaded(&mut self, verdict: Result<Policy, String>, effects: &mut Vec<Effect>) {
+    pub(super) fn loaded(&mut self, verdict: Result<Policy, NotLoaded>, effects: &mut Vec<Effect>) {
         let Rollout::Loading(job) = self.rollout else {
             if verdict.is_ok() && !self.policies.contains_key(&self.newest) {
                 effects.push(Effect::Unload(self.newest));
             }
             return;
         };
-        let fact = verdict.map(|policy| {
-            self.policies.insert(job.target, policy);
-        });
+        let fact = match verdict {
+            Ok(policy) => {
+                self.policies.insert(job.target, policy);
+                Ok(())
+            }
+            Err(NotLoaded::Configuration(reason)) => Err(Failure::BadConfiguration { reason }),
+            Err(NotLoaded::Binary(reason)) => Err(Failure::BadBinary { reason }),
+        };
         self.show(Fact::Loaded(fact), effects);
     }
 
@@ -67,9 +60,7 @@ impl Pool {
     pub(super) fn roll(&mut self, effects: &mut Vec<Effect>) {
         self.release_newcomer(effects);
         while self.show(Fact::Looked(self.view()), effects) {}
-        if self.rollout == Rollout::Idle && self.reload_queued && self.mode == Mode::Running {
-            self.begin_reload(effects);
-        }
+        while self.begin_next(effects) {}
     }
 
     fn view(&self) -> View {
@@ -127,11 +118,12 @@ impl Pool {
                 announce(
                     Announcement::BackedOut {
                         generation: job.target,
-                        reason,
+                        reason: reason.clone(),
                     },
                     effects,
                 );
                 self.tell_reloaded(effects);
+                self.not_rolled(job, reason, effects);
             }
         }
     }
@@ -156,12 +148,28 @@ impl Pool {
             return;
         };
         let (index, generation) = (newcomer.life.slot.index(), newcomer.generation);
+        self.note_replaced(&newcomer);
         let old = self.clear(index, effects);
         self.refit(index, generation);
         self.in_seat(index, Occurrence::Taken(newcomer), effects);
         if let Some(old) = old {
             self.retire(old, effects);
         }
+    }
+
+    fn note_replaced(&mut self, newcomer: &Member) {
+        let (Some(job), Some(trip)) = (self.rollout.job(), &mut self.desk.trip) else {
+            return;
+        };
+        trip.slots.push(Replaced {
+            slot: newcomer.life.slot,
+            life: newcomer.life,
+            ready_after: newcomer
+                .ready_at
+                .map(|ready| ready.since(newcomer.started))
+                .unwrap_or_default(),
+            replaced_after: self.now.since(job.started),
+        });
     }
 
     fn refit(&mut self, index: usize, generation: Generation) {
@@ -173,7 +181,7 @@ impl Pool {
         self.seats[index].record.forgive(policy);
     }
 
-    fn undo(&mut self, job: Job, reason: String, effects: &mut Vec<Effect>) {
+    fn undo(&mut self, job: Job, reason: Failure, effects: &mut Vec<Effect>) {
         announce(
             Announcement::BackingOut {
                 generation: job.target,
@@ -201,6 +209,7 @@ impl Pool {
             effects,
         );
         self.tell_reloaded(effects);
+        self.rolled(job, effects);
         if let Some(size) = size {
             self.resize(size, effects);
         }
@@ -229,14 +238,14 @@ impl Pool {
     /// Whoever stood beside is dead.
     pub(super) fn lost_newcomer(&mut self, end: &End, effects: &mut Vec<Effect>) {
         if let Some(member) = self.newcomer.take() {
-            self.show(Fact::Lost(words(&member, end)), effects);
+            self.show(Fact::Lost(failure(&member, end)), effects);
         }
     }
 
     /// Whoever stood beside said STOPPING by itself.
     fn release_newcomer(&mut self, effects: &mut Vec<Effect>) {
         if let Some(member) = self.newcomer.take_if(|member| member.is_leaving()) {
-            let reason = words(&member, &End::LeftByItself);
+            let reason = failure(&member, &End::LeftByItself);
             self.leaving.push(member);
             self.show(Fact::Lost(reason), effects);
         }

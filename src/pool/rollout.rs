@@ -8,6 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::effect::Policy;
+use super::verdict::Failure;
 use crate::base::ids::{Generation, Slot};
 use crate::base::time::Monotonic;
 
@@ -42,7 +43,7 @@ pub(super) enum Rollout {
     /// The replaced slots go back.
     Undoing {
         job: Job,
-        reason: String,
+        reason: Failure,
         tries: u32,
         retry_at: Monotonic,
     },
@@ -74,9 +75,9 @@ pub(super) struct View {
 /// What a rollout is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fact {
-    Loaded(Result<(), String>),
+    Loaded(Result<(), Failure>),
     /// Whoever stood beside is gone or going.
-    Lost(String),
+    Lost(Failure),
     /// The cluster stops.
     Stopped,
     /// A look at the pool, after every event.
@@ -93,11 +94,11 @@ pub(super) enum Order {
     /// Whoever stands beside takes the slot; who was in it drains.
     Swap,
     /// Every slot is to be filled with that generation again; whoever stands beside goes.
-    Undo(Job, String),
+    Undo(Job, Failure),
     /// The new generation is the current one.
     Finish(Job),
     /// The old generation is whole; the new one goes.
-    BackOut(Job, String),
+    BackOut(Job, Failure),
 }
 
 /// Time, policy and chance, as a step needs them.
@@ -223,11 +224,9 @@ impl Rollout {
                 )
             }
             Fact::Stopped => Self::stopped(job),
-            Fact::Looked(View { failing: true, .. }) => Self::undo(
-                job,
-                format!("{TRIES} workers of it in a row died early in one slot"),
-                hand,
-            ),
+            Fact::Looked(View { failing: true, .. }) => {
+                Self::undo(job, Failure::KeepsDying { tries: TRIES }, hand)
+            }
             Fact::Looked(view) => {
                 match Self::follow(view, job.target, view.settled && retry_at <= hand.now) {
                     Follow::Wait => (stay, None),
@@ -245,7 +244,7 @@ impl Rollout {
     /// There is nothing to go back to but the old generation: it is tried for as long as it takes.
     fn undoing(
         job: Job,
-        reason: String,
+        reason: Failure,
         tries: u32,
         retry_at: Monotonic,
         fact: &Fact,
@@ -311,7 +310,7 @@ impl Rollout {
         }
     }
 
-    fn undo(job: Job, reason: String, hand: Hand<'_>) -> Step {
+    fn undo(job: Job, reason: Failure, hand: Hand<'_>) -> Step {
         let order = Order::Undo(job, reason.clone());
         (
             Rollout::Undoing {
@@ -324,12 +323,12 @@ impl Rollout {
         )
     }
 
-    fn back_out(job: Job, reason: String) -> Step {
+    fn back_out(job: Job, reason: Failure) -> Step {
         (Rollout::Idle, Some(Order::BackOut(job, reason)))
     }
 
     fn stopped(job: Job) -> Step {
-        Self::back_out(job, "the cluster stops".to_owned())
+        Self::back_out(job, Failure::Stopped)
     }
 
     /// The master overslept: what bakes was not watched meanwhile.

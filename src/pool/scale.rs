@@ -1,8 +1,11 @@
 //! The number of slots: within bounds, the highest goes first, and a slot's listener stays when the slot goes.
 
-use super::brain::{Mode, Pool, announce};
+use super::brain::{Pool, announce};
+use super::desk::{answer, refuse};
 use super::effect::{Announcement, Effect};
+use super::event::{Request, Ticket};
 use super::seat::Seat;
+use super::verdict::{Done, Verdict};
 use crate::base::ids::{Epoch, Slot};
 
 /// The fewest and the most slots a cluster may have.
@@ -13,25 +16,28 @@ pub(super) fn clamp(workers: u16) -> u16 {
 }
 
 impl Pool {
-    /// SIGTTIN and SIGTTOU. Works during a rollout too: a slot that is added gets what the rollout leads to (before its canary
-    /// has baked: what serves), and the newcomer of a slot that goes, goes with it.
-    pub(super) fn scale(&mut self, by: i32, effects: &mut Vec<Effect>) {
-        match self.scaled(by) {
-            Ok(to) => self.resize(to, effects),
-            Err(reason) => announce(Announcement::ScaleRefused { reason }, effects),
+    /// Works during a rollout too: a slot that is added gets what the rollout leads to (before its canary has baked: what
+    /// serves), and the newcomer of a slot that goes, goes with it.
+    pub(super) fn scale(&mut self, ticket: Ticket, request: Request, to: i64, effects: &mut Vec<Effect>) {
+        let from = self.size();
+        match self.scaled(to) {
+            Ok(to) => {
+                self.resize(to, effects);
+                answer(&[ticket], &Verdict::Done(Done::Scaled { from, to }), effects);
+            }
+            Err(reason) => refuse(&[ticket], request, reason, effects),
         }
     }
 
-    fn scaled(&self, by: i32) -> Result<u16, String> {
-        if self.mode != Mode::Running {
-            return Err("the cluster is stopping".to_owned());
-        }
-        let from = i64::from(self.size());
-        let to = from + i64::from(by);
+    fn scaled(&self, to: i64) -> Result<u16, String> {
         let (least, most) = (*BOUNDS.start(), *BOUNDS.end());
-        u16::try_from(to).ok().filter(|to| BOUNDS.contains(to)).ok_or_else(|| {
-            format!("{from} workers and {by} more are {to}, which is not within {least} to {most}; it stays at {from}")
-        })
+        u16::try_from(to)
+            .ok()
+            .filter(|to| BOUNDS.contains(to))
+            .ok_or_else(|| {
+                let from = self.size();
+                format!("asked for {to} workers, expected {least} to {most}; it stays at {from}")
+            })
     }
 
     pub(super) fn size(&self) -> u16 {

@@ -4,10 +4,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use cluster::base::ids::{Epoch, Incarnation, Life, Slot};
-use cluster::pool::{Estate, Event, Exit, Notice, Policy, Pool, StopMode};
+use cluster::pool::{Estate, Event, Exit, NotLoaded, Notice, Policy, Pool, Request, Sight, StopMode};
 use fastrand::Rng;
 
-use crate::world::{Program, World, ms, policy};
+use crate::world::{Program, World, asked, ms, policy};
 
 const PROGRAMS: [Program; 7] = [
     Program::Good,
@@ -51,9 +51,7 @@ fn disturb(world: &mut World, random: &mut Rng) {
             });
         }),
         9 | 10 => reload(world, random),
-        11 => world.happen(Event::ScaleAsked {
-            by: random.i32(-2..3),
-        }),
+        11 => world.happen(asked(Request::ScaleBy(random.i32(-2..3)))),
         12 => nap(world, random),
         13 => hand_over(world),
         14 => lie(world, random),
@@ -74,11 +72,11 @@ fn reload(world: &mut World, random: &mut Rng) {
         ..random_policy(random)
     };
     world.next_load = if random.u8(0..5) == 0 {
-        Err("bad".to_owned())
+        Err(NotLoaded::Configuration("bad".to_owned()))
     } else {
         Ok((program, policy))
     };
-    world.happen(Event::ReloadAsked);
+    world.happen(asked(Request::Reload));
 }
 
 fn nap(world: &mut World, random: &mut Rng) {
@@ -119,13 +117,17 @@ fn lie(world: &mut World, random: &mut Rng) {
         },
         Event::Observed {
             life,
-            beat: world.now,
-            lock_held_since: None,
-            connections: 1,
+            sight: Sight {
+                beat: world.now,
+                lock_held_since: None,
+                connections: 1,
+                ..Sight::default()
+            },
         },
         Event::Died {
             life,
             exit: Exit::Code(0),
+            oom: false,
         },
         Event::Inherited {
             heir,

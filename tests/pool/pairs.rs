@@ -5,9 +5,11 @@ use cluster::base::ids::{Life, Slot};
 use cluster::pool::status::Doing::{
     self, BackingOff, Degraded, Draining, Killed, Quarantined, Serving, Starting, Vacant,
 };
-use cluster::pool::{Activity, Effect, Estate, Event, Exit, Notice, Pool, StopMode};
+use cluster::pool::{
+    Activity, Effect, Estate, Event, Exit, NotLoaded, Notice, Pool, Request, Sight, StopMode,
+};
 
-use crate::world::{FIRST, Program, World, ms, policy};
+use crate::world::{FIRST, Program, World, asked, ms, policy};
 
 /// The columns of the table. `Gone`: the worker is in no list any more.
 const EVENTS: [&str; 15] = [
@@ -32,9 +34,12 @@ fn event(name: &str, life: Life, world: &World) -> Event {
     let notified = |notice| Event::Notified { life, notice };
     let observed = |beat| Event::Observed {
         life,
-        beat,
-        lock_held_since: None,
-        connections: 0,
+        sight: Sight {
+            beat,
+            lock_held_since: None,
+            connections: 0,
+            ..Sight::default()
+        },
     };
     match name {
         "ticked" => Event::Ticked,
@@ -55,15 +60,16 @@ fn event(name: &str, life: Life, world: &World) -> Event {
         "died" => Event::Died {
             life,
             exit: Exit::Code(0),
+            oom: false,
         },
         "inherited" => Event::Inherited {
             heir: life,
             estate: Estate::Life(life),
         },
-        "stop" => Event::StopAsked(StopMode::Graceful),
-        "stop at once" => Event::StopAsked(StopMode::AtOnce),
-        "scale -1" => Event::ScaleAsked { by: -1 },
-        "reload" => Event::ReloadAsked,
+        "stop" => asked(Request::Stop(StopMode::Graceful)),
+        "stop at once" => asked(Request::Stop(StopMode::AtOnce)),
+        "scale -1" => asked(Request::ScaleBy(-1)),
+        "reload" => asked(Request::Reload),
         other => panic!("no such event: {other}"),
     }
 }
@@ -82,7 +88,7 @@ fn in_state(state: Doing) -> (World, Life) {
         }
         Draining => {
             world.drain_time = ms(10_000);
-            world.happen(Event::ScaleAsked { by: -1 });
+            world.happen(asked(Request::ScaleBy(-1)));
             return (world, life);
         }
         Killed => {
@@ -237,7 +243,7 @@ fn a_worker_that_left_a_slot_is_followed_by_another_at_once() {
 fn in_stage(stage: &str) -> World {
     let mut world = World::serving(3);
     world.boot_time = ms(100);
-    world.happen(Event::ReloadAsked);
+    world.happen(asked(Request::Reload));
     match stage {
         "loading" => {}
         "booting" => world.run(ms(20)),
@@ -295,7 +301,7 @@ fn a_second_load_verdict_is_dropped() {
         let mut world = in_stage(stage);
         let before = world.pool.clone();
         world.happen(Event::Loaded(Ok(policy(9))));
-        world.happen(Event::Loaded(Err("late".to_owned())));
+        world.happen(Event::Loaded(Err(NotLoaded::Binary("late".to_owned()))));
         assert_eq!(
             world.doings(),
             before.slots().map(|slot| slot.doing).collect::<Vec<_>>(),

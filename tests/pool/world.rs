@@ -9,8 +9,17 @@ use cluster::base::ids::{Epoch, Generation, Incarnation, Life, Slot};
 use cluster::base::time::Monotonic;
 use cluster::pool::status::Doing;
 use cluster::pool::{
-    Activity, Announcement, Effect, Estate, Event, Exit, Notice, Outcome, Policy, Pool, Signal, StopMode,
+    Activity, Announcement, Effect, Estate, Event, Exit, NotLoaded, Notice, Outcome, Policy, Pool, Request,
+    Sight, Signal, StopMode, Ticket, Verdict,
 };
+
+/// A signal: nobody waits.
+pub(crate) fn asked(request: Request) -> Event {
+    Event::Asked {
+        ticket: Ticket::NOBODY,
+        request,
+    }
+}
 
 pub(crate) const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -33,6 +42,9 @@ pub(crate) fn policy(workers: u16) -> Policy {
         restart_limit: 5,
         restart_window: ms(60_000),
         max_draining: 4,
+        max_requests: None,
+        max_rss: None,
+        max_age: None,
     }
 }
 
@@ -68,11 +80,12 @@ pub(crate) struct World {
     pub(crate) processes: BTreeMap<Life, Process>,
     pub(crate) programs: BTreeMap<Generation, Program>,
     /// What the next `Load` finds.
-    pub(crate) next_load: Result<(Program, Policy), String>,
+    pub(crate) next_load: Result<(Program, Policy), NotLoaded>,
     pub(crate) steered: Vec<Slot>,
     pub(crate) announced: Vec<Announcement>,
     pub(crate) bequeathed: Vec<(Life, Estate)>,
     pub(crate) owed: BTreeSet<Estate>,
+    pub(crate) verdicts: BTreeMap<Ticket, Verdict>,
     pub(crate) exit: Option<Outcome>,
     pub(crate) boot_time: Duration,
     pub(crate) drain_time: Duration,
@@ -109,6 +122,7 @@ impl World {
             announced: Vec::new(),
             bequeathed: Vec::new(),
             owed: BTreeSet::from([Estate::Before(INCARNATION)]),
+            verdicts: BTreeMap::new(),
             exit: None,
             boot_time: ms(20),
             drain_time: ms(50),
@@ -180,7 +194,11 @@ impl World {
     }
 
     pub(crate) fn crash(&mut self, life: Life, exit: Exit) {
-        self.happen(Event::Died { life, exit });
+        self.happen(Event::Died {
+            life,
+            exit,
+            oom: false,
+        });
     }
 
     pub(crate) fn hang(&mut self, life: Life) {
@@ -251,9 +269,12 @@ impl World {
             let beat = if process.starved { Monotonic(0) } else { beat };
             self.happen(Event::Observed {
                 life,
-                beat,
-                lock_held_since: process.lock,
-                connections: 3,
+                sight: Sight {
+                    beat,
+                    lock_held_since: process.lock,
+                    connections: 3,
+                    ..Sight::default()
+                },
             });
         }
         self.happen(Event::Ticked);
@@ -269,9 +290,8 @@ impl World {
             Event::SpawnFailed { .. }
             | Event::Observed { .. }
             | Event::Examined { .. }
-            | Event::StopAsked(_)
-            | Event::ReloadAsked
-            | Event::ScaleAsked { .. }
+            | Event::Asked { .. }
+            | Event::Probed { .. }
             | Event::Loaded(_)
             | Event::Ticked => None,
         };
@@ -325,9 +345,8 @@ impl World {
             | Event::SpawnFailed { .. }
             | Event::Observed { .. }
             | Event::Examined { .. }
-            | Event::StopAsked(_)
-            | Event::ReloadAsked
-            | Event::ScaleAsked { .. }
+            | Event::Asked { .. }
+            | Event::Probed { .. }
             | Event::Loaded(_) => {}
         }
     }
@@ -351,6 +370,7 @@ impl World {
                         Event::Died {
                             life,
                             exit: Exit::Signal(9),
+                            oom: false,
                         },
                     );
                 }
@@ -374,7 +394,20 @@ impl World {
                 }
                 Effect::Bequeath { heir, estate } => self.bequeath(heir, estate),
                 Effect::Announce(announcement) => self.announced.push(announcement),
-                Effect::Tell(_) | Effect::Hasten => {}
+                Effect::Tell(_) | Effect::Hasten | Effect::Adopt { .. } | Effect::Disown { .. } => {}
+                Effect::Probe { life } => self.schedule(
+                    ms(1),
+                    Event::Probed {
+                        life,
+                        verdict: Ok(()),
+                    },
+                ),
+                Effect::Answer { ticket, verdict } => {
+                    assert!(
+                        self.verdicts.insert(ticket, verdict).is_none(),
+                        "{ticket:?} was answered twice"
+                    );
+                }
                 Effect::Exit(outcome) => {
                     assert!(self.processes.is_empty(), "left workers behind");
                     self.exit = Some(outcome);
@@ -426,6 +459,7 @@ impl World {
                 Event::Died {
                     life,
                     exit: Exit::Code(1),
+                    oom: false,
                 },
             ),
             Program::NeverReady | Program::CannotSpawn => {}
@@ -436,6 +470,7 @@ impl World {
                     Event::Died {
                         life,
                         exit: Exit::Signal(11),
+                        oom: false,
                     },
                 );
             }
@@ -463,7 +498,14 @@ impl World {
             Exit::Signal(15)
         };
         if !std::mem::replace(&mut process.terminated, true) && process.hung.is_none() {
-            self.schedule(after, Event::Died { life, exit });
+            self.schedule(
+                after,
+                Event::Died {
+                    life,
+                    exit,
+                    oom: false,
+                },
+            );
         }
     }
 
@@ -550,7 +592,7 @@ impl World {
     }
 
     pub(crate) fn stop(&mut self, mode: StopMode) {
-        self.happen(Event::StopAsked(mode));
+        self.happen(asked(Request::Stop(mode)));
     }
 
     pub(crate) fn was_announced(&self, wanted: impl Fn(&Announcement) -> bool) -> bool {
