@@ -5,7 +5,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use tracing::{error, info, warn};
 
-use crate::pool::{Activity, Announcement, Exit, KillReason, Request, StopMode};
+use crate::pool::{Activity, Announcement, Exit, KillReason, Purpose, Request, StopMode};
 
 /// Says it. A table, one arm a message.
 pub(super) fn announce(announcement: &Announcement) {
@@ -55,6 +55,13 @@ pub(super) fn announce(announcement: &Announcement) {
             info!(%life, "worker gone after {} ({})", span(*after), ended(*exit))
         }
         A::ReloadStarted { generation } => info!(%generation, "reload: rolling out a new generation"),
+        A::RollbackStarted { generation } => {
+            info!(%generation, "rollback: rolling out the previous generation")
+        }
+        A::Replacing { slot, purpose } => info!(%slot, "replacing this slot's worker ({})", why(*purpose)),
+        A::NotReplaced { slot, reason } => {
+            warn!(%slot, "this slot's worker was not replaced and serves on: {reason}");
+        }
         A::Reloaded { generation, after } => {
             info!(%generation, "reload done after {}: every worker is of the new generation", span(*after));
         }
@@ -95,6 +102,22 @@ fn asked(request: Request) -> String {
         Request::Drain(slot) => format!("drain of slot {slot}"),
         Request::Stop(StopMode::Graceful) => "stop".to_owned(),
         Request::Stop(StopMode::AtOnce) => "stop at once".to_owned(),
+    }
+}
+
+fn why(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::Itself => "it goes by itself",
+        Purpose::Reload => "reload",
+        Purpose::BackOut => "its reload was backed out",
+        Purpose::NotNeeded => "not needed any more",
+        Purpose::MaxRequests => "it has answered max_requests",
+        Purpose::MaxRss => "it is larger than max_rss",
+        Purpose::MaxAge => "it has served for max_age",
+        Purpose::Restart => "asked for",
+        Purpose::Drain => "asked to drain",
+        Purpose::ScaleDown => "its slot is removed",
+        Purpose::Stop => "the cluster stops",
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::certificate::Purpose;
 use super::event::{Activity, Exit, Request, Ticket};
 use super::verdict::{Failure, Verdict};
 use crate::base::backoff::Backoff;
@@ -318,6 +319,25 @@ pub enum Announcement {
     BackedOut {
         /// What was given up.
         generation: Generation,
+        /// Why.
+        reason: Failure,
+    },
+    /// The previous generation is being rolled out again.
+    RollbackStarted {
+        /// Which.
+        generation: Generation,
+    },
+    /// A slot's worker is being replaced by another of its generation.
+    Replacing {
+        /// Which slot.
+        slot: Slot,
+        /// What for.
+        purpose: Purpose,
+    },
+    /// It was not: the slot keeps whom it has.
+    NotReplaced {
+        /// Which slot.
+        slot: Slot,
         /// Why.
         reason: Failure,
     },

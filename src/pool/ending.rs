@@ -1,10 +1,12 @@
 //! How a pool ends: asked to, in grace or at once, or because nothing it starts ever becomes ready.
 
 use super::brain::{Mode, Pool, announce};
+use super::certificate::Purpose;
 use super::effect::{Announcement, Effect, KillReason, Outcome, SystemdState};
 use super::event::StopMode;
 use super::member::Input;
 use super::rollout::{Fact, Rollout};
+use super::verdict::Failure;
 
 /// So many lives of each slot in a row have to leave by themselves before they were ready, and nobody ever was, to give up.
 const HOPELESS: u32 = 3;
@@ -31,6 +33,13 @@ impl Pool {
         self.dismiss_all(how, effects);
         effects.push(Effect::Hasten);
         self.show(Fact::Stopped, effects);
+        self.abandon(effects);
+    }
+
+    /// Nothing that was asked for is done any more.
+    fn abandon(&mut self, effects: &mut Vec<Effect>) {
+        self.not_relieved(Failure::Stopped, effects);
+        self.no_growth(effects);
         self.refuse_queue(effects);
     }
 
@@ -40,7 +49,7 @@ impl Pool {
             .collect();
         members.extend(self.newcomer.take());
         for member in members {
-            self.leave(member, how.clone(), effects);
+            self.leave(member, how.clone(), Purpose::Stop, effects);
         }
     }
 
@@ -65,7 +74,7 @@ impl Pool {
         if hopeless {
             self.mode = Mode::GivingUp;
             self.dismiss_all(&Input::Killed(KillReason::NeverReady), effects);
-            self.refuse_queue(effects);
+            self.abandon(effects);
         }
     }
 

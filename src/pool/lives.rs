@@ -1,6 +1,7 @@
 //! How lives end and slots are filled again: crashes, those who leave, the crowd of those who drain.
 
 use super::brain::{Mode, Pool, announce};
+use super::certificate::Purpose;
 use super::effect::{Announcement, Effect, KillReason};
 use super::member::{Input, Member, Phase};
 use super::record::{End, Sentence};
@@ -13,7 +14,14 @@ impl Pool {
         let Some(sentence) = self.judge(index, &end) else {
             return;
         };
-        let failures = self.seats[index].record.failures;
+        let record = &self.seats[index].record;
+        let (failures, degraded) = (record.failures, record.breaker_open);
+        if let Some(member) = self.seats[index].member().cloned() {
+            self.certify_fallen(&member, &end, sentence, degraded);
+            if member.ready_at.is_none() {
+                self.not_grown(member.life.slot, &failure(&member, &end), effects);
+            }
+        }
         if let Some(life) = self.seats[index].member().map(|member| member.life) {
             match end {
                 End::Exited { exit, .. } => {
@@ -69,6 +77,8 @@ impl Pool {
     /// One of those who leave is gone.
     pub(super) fn gone(&mut self, index: usize, end: &End, effects: &mut Vec<Effect>) {
         let member = self.leaving.remove(index);
+        self.certify_gone(&member, end);
+        self.drained(member.life, effects);
         let exit = match end {
             End::Exited { exit, .. } => *exit,
             End::SpawnFailed(_) | End::LeftByItself => return,
@@ -102,12 +112,19 @@ impl Pool {
     }
 
     /// A worker leaves its place and drains.
-    pub(super) fn retire(&mut self, member: Member, effects: &mut Vec<Effect>) {
-        self.leave(member, Input::Retired, effects);
+    pub(super) fn retire(&mut self, member: Member, purpose: Purpose, effects: &mut Vec<Effect>) {
+        self.leave(member, Input::Retired, purpose, effects);
     }
 
     /// A worker leaves its place one way or the other.
-    pub(super) fn leave(&mut self, member: Member, how: Input, effects: &mut Vec<Effect>) {
+    pub(super) fn leave(
+        &mut self,
+        mut member: Member,
+        how: Input,
+        purpose: Purpose,
+        effects: &mut Vec<Effect>,
+    ) {
+        member.purpose = Some(purpose);
         self.leaving.push(member);
         self.in_leaving(self.leaving.len() - 1, how, effects);
     }
@@ -122,16 +139,23 @@ impl Pool {
     /// Workers that said STOPPING without having been asked drain on, but not in a slot: it is filled by somebody else.
     pub(super) fn release_leavers(&mut self, effects: &mut Vec<Effect>) {
         for index in 0..self.seats.len() {
-            if !self.seats[index].member().is_some_and(Member::is_leaving) {
-                continue;
-            }
-            let sentence = self.judge(index, &End::LeftByItself);
-            let member = self.clear(index, effects);
-            self.leaving.extend(member);
-            if let Some(sentence) = sentence {
-                self.tell_breaker(index, sentence, effects);
-                self.seats[index].left(sentence, self.now);
-            }
+            self.release_leaver(index, effects);
+        }
+    }
+
+    pub(super) fn release_leaver(&mut self, index: usize, effects: &mut Vec<Effect>) {
+        if !self.seats[index].member().is_some_and(Member::is_leaving) {
+            return;
+        }
+        let sentence = self.judge(index, &End::LeftByItself);
+        let member = self.clear(index, effects);
+        self.leaving.extend(member.map(|member| Member {
+            purpose: Some(Purpose::Itself),
+            ..member
+        }));
+        if let Some(sentence) = sentence {
+            self.tell_breaker(index, sentence, effects);
+            self.seats[index].left(sentence, self.now);
         }
     }
 
@@ -147,6 +171,11 @@ impl Pool {
                 self.in_seat(index, Occurrence::Taken(member), effects);
             }
         }
+    }
+
+    /// One more may drain.
+    pub(super) fn has_room(&self) -> bool {
+        self.draining() < usize::from(self.policy().max_draining.max(1))
     }
 
     pub(super) fn draining(&self) -> usize {

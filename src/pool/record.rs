@@ -180,7 +180,7 @@ mod tests {
             policy: &policy,
             effects: &mut Vec::new(),
         };
-        let mut member = Member::start(life(0, 1), Generation(1), &mut turn);
+        let mut member = Member::start(life(0, 1), Generation(1), 0, &mut turn);
         member.ready_at = ready.map(at);
         assert!(matches!(member.phase, Phase::Starting { .. }));
         member

@@ -1,11 +1,13 @@
 //! The number of slots: within bounds, the highest goes first, and a slot's listener stays when the slot goes.
 
+use super::archive::Past;
 use super::brain::{Pool, announce};
-use super::desk::{answer, refuse};
+use super::certificate::Purpose;
+use super::desk::refuse;
 use super::effect::{Announcement, Effect};
 use super::event::{Request, Ticket};
 use super::seat::Seat;
-use super::verdict::{Done, Verdict};
+use super::verdict::Failure;
 use crate::base::ids::{Epoch, Slot};
 
 /// The fewest and the most slots a cluster may have.
@@ -23,7 +25,7 @@ impl Pool {
         match self.scaled(to) {
             Ok(to) => {
                 self.resize(to, effects);
-                answer(&[ticket], &Verdict::Done(Done::Scaled { from, to }), effects);
+                self.grow(ticket, from, to, effects);
             }
             Err(reason) => refuse(&[ticket], request, reason, effects),
         }
@@ -55,17 +57,26 @@ impl Pool {
         }
         if from < to && self.slots_ever() < to {
             self.epochs.resize(usize::from(to), Epoch::default());
+            self.past.resize_with(usize::from(to), Past::default);
             effects.push(Effect::Listen { slots: to });
         }
         while self.size() > to {
             self.remove_highest(effects);
         }
+        if self.seats.iter().all(Seat::is_held) {
+            // A cluster of drained slots alone would answer nobody.
+            self.seats.iter_mut().for_each(Seat::unhold);
+        }
     }
 
     fn add(&mut self, slot: Slot) {
         let generation = self.rollout.goal().unwrap_or(self.current);
-        self.seats
-            .push(Seat::vacant(slot, generation, self.policy_of(generation)));
+        self.seats.push(Seat::vacant(
+            slot,
+            generation,
+            self.policy_of(generation),
+            self.now,
+        ));
     }
 
     fn remove_highest(&mut self, effects: &mut Vec<Effect>) {
@@ -75,7 +86,7 @@ impl Pool {
         let member = self.clear(index, effects);
         self.seats.pop();
         if let Some(member) = member {
-            self.retire(member, effects);
+            self.retire(member, Purpose::ScaleDown, effects);
         }
         if self
             .newcomer
@@ -83,6 +94,8 @@ impl Pool {
             .is_some_and(|newcomer| newcomer.life.slot.index() == index)
         {
             self.dismiss_newcomer(effects);
+            let slot = Slot(self.size());
+            self.not_relieved(Failure::SlotRemoved { slot }, effects);
         }
     }
 }

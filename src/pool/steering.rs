@@ -1,6 +1,62 @@
-//! The classic BPF program that decides which listener of a SO_REUSEPORT group gets a new connection.
+//! Which slot gets a new connection: weights from what the slots carry, and the classic BPF program that draws by them.
+//!
+//! The weights bring every slot to the same number of open connections by the time the foreseen ones have come: a slot's weight
+//! is the room it has left under that height. Room for chance is left as well (the count of a slot of short connections scatters
+//! by its root), so that noise moves little. A slot whose loop runs late gets less by how much later it runs than
+//! [`PATIENCE`]; when all run late alike, nobody does.
 
+use std::time::Duration;
+
+use super::settle::FULL_SHARE;
 use crate::base::ids::Slot;
+
+/// A loop that is late by so much gets half of what one on time gets.
+const PATIENCE: Duration = Duration::from_millis(10);
+/// No routed slot gets less: it has to show that it is well again.
+const LEAST: u64 = FULL_SHARE as u64 / 8;
+/// Nor more: an empty slot is filled without being flooded.
+const MOST: u64 = FULL_SHARE as u64 * 3;
+/// There is always room for so many connections a slot, in sixteenths.
+const ROOM: u64 = 4 * 16;
+
+/// What one slot carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Carried {
+    /// Which.
+    pub slot: Slot,
+    /// Open connections, smoothed, in sixteenths.
+    pub connections: u64,
+    /// How late its loop runs.
+    pub loop_lag: Duration,
+}
+
+/// A weight for each slot. `foreseen`: by how many sixteenths of a connection the cluster will grow before the next weights
+/// show their effect.
+#[must_use]
+pub fn weights(carried: &[Carried], foreseen: u64) -> Vec<(Slot, u16)> {
+    let count = u64::try_from(carried.len()).unwrap_or(u64::MAX).max(1);
+    let total = carried
+        .iter()
+        .fold(0_u64, |sum, one| sum.saturating_add(one.connections.min(1 << 40)));
+    let mean = total / count;
+    // In sixteenths: the root of n connections is 4 times the root of 16 n.
+    let scatter = 2 * 4 * mean.isqrt();
+    let room = ROOM.max(foreseen.min(1 << 40) / count).max(scatter);
+    let pace = |one: &Carried| 1_000 * micros(PATIENCE) / (micros(PATIENCE) + micros(one.loop_lag));
+    let mean_pace = (carried.iter().map(pace).sum::<u64>() / count).max(1);
+    let weight = |one: &Carried| {
+        let left = (mean + room).saturating_sub(one.connections);
+        let full = u64::from(FULL_SHARE) * left / room;
+        u16::try_from((full * pace(one) / mean_pace).clamp(LEAST, MOST)).unwrap_or(FULL_SHARE)
+    };
+    carried.iter().map(|one| (one.slot, weight(one))).collect()
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros())
+        .unwrap_or(u64::MAX)
+        .min(60_000_000)
+}
 
 /// The most instructions the kernel takes (`BPF_MAXINSNS`).
 pub const MOST_INSTRUCTIONS: usize = 4096;
