@@ -37,6 +37,8 @@ mod watch;
 
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod traffic;
 
 pub use brain::Pool;
 pub use certificate::{Cause, CauseKind, Certificate, Decision, Purpose};

@@ -83,14 +83,19 @@ impl Answers {
     /// Whether the canary's share of 5xx is more than [`Answers::MARGIN`] points above the old generation's.
     fn are_worse(self) -> bool {
         let (new, old) = (self.new, self.old);
-        // e/n > o/m + 5/100, without fractions.
-        let part = |errors: u64, of: u64| u128::from(errors) * u128::from(of.max(1)) * 100;
+        // e/n > o/m + 5/100, without fractions; bounded so that a liar's numbers fit.
+        let part = |errors: u64, of: u64| u128::from(bounded(errors)) * u128::from(bounded(of)) * 100;
         let (n, m) = (new.requests.max(1), old.requests.max(1));
-        let margin = u128::from(n) * u128::from(m) * u128::from(Self::MARGIN);
+        let margin = part(n, m) / 100 * u128::from(Self::MARGIN);
         new.requests >= Self::ENOUGH
             && new.server_errors >= Self::ERRORS
-            && part(new.server_errors, m) > part(old.server_errors, n).saturating_add(margin)
+            && part(new.server_errors, m) > part(old.server_errors, n) + margin
     }
+}
+
+/// No worker answers more in a thousand years.
+fn bounded(count: u64) -> u64 {
+    count.min(1 << 56)
 }
 
 /// Whether somebody stands beside a slot's worker, to replace it.

@@ -279,6 +279,7 @@ fn the_number_of_slots_has_bounds_that_are_named() {
         assert!(reason.contains("1 to 1024"), "{reason}");
     }
     assert_eq!(world.pool.workers(), 1);
+    world.batches = true;
     world.happen(asked(Request::ScaleBy(1_023)));
     world.run(ms(50));
     assert_eq!(world.serving_slots(), 1_024);

@@ -96,6 +96,8 @@ pub(crate) struct World {
     pub(crate) probes: Vec<Life>,
     /// How many tickets were given out.
     pub(crate) asked: u64,
+    /// What happens at one instant is handed over together.
+    pub(crate) batches: bool,
     pub(crate) exit: Option<Outcome>,
     pub(crate) boot_time: Duration,
     pub(crate) drain_time: Duration,
@@ -132,6 +134,7 @@ impl World {
             weights: Vec::new(),
             adopters: BTreeMap::new(),
             asked: 0,
+            batches: false,
             readiness: Ok(()),
             probes: Vec::new(),
             announced: Vec::new(),
@@ -286,7 +289,14 @@ impl World {
         self.now = self.now.max(next);
         if queued.is_some_and(|queued| queued <= next) {
             let (_, event) = self.queue.pop_first().expect("it was looked at");
-            self.deliver(event);
+            let mut events = vec![event];
+            while self.batches
+                && let Some(entry) = self.queue.first_entry().filter(|entry| entry.key().0 <= next)
+            {
+                events.push(entry.remove());
+            }
+            events.retain(|event| self.comes(event));
+            self.happen_all(events);
         } else {
             self.wakes += 1;
             self.look();
@@ -317,8 +327,8 @@ impl World {
     }
 
     /// Events of processes that are gone by now do not come; the others do.
-    fn deliver(&mut self, event: Event) {
-        let about = match &event {
+    fn comes(&self, event: &Event) -> bool {
+        let about = match event {
             Event::Notified { life, .. } | Event::Died { life, .. } | Event::Spawned { life, .. } => {
                 Some(*life)
             }
@@ -341,10 +351,7 @@ impl World {
                     }
                 )
         };
-        if about.is_some_and(|life| self.processes.get(&life).is_none_or(silent)) {
-            return;
-        }
-        self.happen(event);
+        about.is_none_or(|life| !self.processes.get(&life).is_none_or(silent))
     }
 
     /// What an event means for the world itself.
@@ -637,8 +644,9 @@ impl World {
             .filter(|worker| worker.doing == Doing::Serving)
             .map(|worker| worker.life)
             .collect();
+        let manned: BTreeSet<Slot> = serving.iter().map(|life| life.slot).collect();
         for slot in (0..self.listeners).map(Slot) {
-            let own = serving.iter().any(|life| life.slot == slot);
+            let own = manned.contains(&slot);
             let adopter = self
                 .adopters
                 .get(&slot)
