@@ -6,6 +6,7 @@ use super::certificate::Purpose;
 use super::desk::refuse;
 use super::effect::{Announcement, Effect};
 use super::event::{Request, Ticket};
+use super::rollout::{Fact, Rollout};
 use super::seat::Seat;
 use super::verdict::Failure;
 use crate::base::ids::{Epoch, Slot};
@@ -95,7 +96,20 @@ impl Pool {
         {
             self.dismiss_newcomer(effects);
             let slot = Slot(self.size());
-            self.not_relieved(Failure::SlotRemoved { slot }, effects);
+            self.removed_under(slot, effects);
+        }
+    }
+
+    /// Whoever was to take that slot goes with it. A rollout that has baked goes on with the others; one that has only this
+    /// canary (the slots below are drained) is given up.
+    fn removed_under(&mut self, slot: Slot, effects: &mut Vec<Effect>) {
+        let reason = Failure::SlotRemoved { slot };
+        match self.rollout {
+            Rollout::Booting(_) | Rollout::Baking { .. } => {
+                self.show(Fact::Lost(reason), effects);
+            }
+            Rollout::Idle => self.not_relieved(reason, effects),
+            Rollout::Loading(_) | Rollout::Rolling { .. } | Rollout::Undoing { .. } => {}
         }
     }
 }

@@ -12,6 +12,10 @@ use crate::base::time::Monotonic;
 
 /// Who is in a slot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a slot is filled nearly always, and there are at most 1,024"
+)]
 pub(super) enum State {
     /// Nobody; filled as soon as the cluster is not stopping.
     Vacant,

@@ -168,7 +168,8 @@ fn one_that_is_too_large_from_its_birth_is_not_replaced_all_the_time() {
 #[test]
 fn every_end_has_its_certificate() {
     type Deed = fn(&mut World, Life);
-    let cases: [(Deed, fn(&Cause) -> bool, CauseKind); 10] = [
+    type Case = (Deed, fn(&Cause) -> bool, CauseKind);
+    let cases: [Case; 10] = [
         (
             |w, life| w.crash(life, Exit::Code(3)),
             |c| *c == Cause::Exited,

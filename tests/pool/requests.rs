@@ -48,11 +48,11 @@ fn a_reload_tells_its_generation_and_when_each_slot_was_replaced() {
 
 #[test]
 fn each_way_to_fail_has_its_own_reason() {
-    type Is = fn(&Failure) -> bool;
+    type Case = (Result<(Program, Policy), NotLoaded>, fn(&Failure) -> bool);
     let bad = || NotLoaded::Configuration("line 3: workers".to_owned());
     let no_program = || NotLoaded::Binary("ENOENT".to_owned());
     let good = |program| Ok((program, policy(2)));
-    let cases: [(Result<(Program, Policy), NotLoaded>, Is); 7] = [
+    let cases: [Case; 7] = [
         (
             Err(bad()),
             |f| matches!(f, Failure::BadConfiguration { reason } if reason.contains("line 3")),
@@ -401,6 +401,22 @@ fn a_slot_that_is_removed_under_its_restart_fails_it() {
         Failure::SlotRemoved { slot: Slot(1) }
     );
     world.run_until("rest", World::is_at_rest);
+}
+
+#[test]
+fn a_slot_that_is_removed_under_the_canary_backs_the_reload_out() {
+    let mut world = World::serving(2);
+    let drained = world.ask(Request::Drain(Slot(0)));
+    world.await_verdict(drained);
+    let ticket = world.ask(Request::Reload);
+    world.run(ms(500));
+    world.happen(asked(Request::ScaleTo(1)));
+    assert_eq!(
+        failure(world.await_verdict(ticket)),
+        Failure::SlotRemoved { slot: Slot(1) }
+    );
+    world.run_until("rest", World::is_at_rest);
+    assert_eq!(world.doings(), [Doing::Serving]);
 }
 
 #[test]
