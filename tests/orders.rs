@@ -187,7 +187,7 @@ fn bad_requests_get_clear_answers() {
         "unsupported_media_type",
     );
     let huge = format!("{{\"customer_id\":\"{}\"}}", "x".repeat(2_000_000));
-    problem(&cluster.post("/orders", &[], &huge), 413, "payload_too_large");
+    problem(&cluster.post("/orders", &[], &huge), 413, "body_too_large");
     assert_eq!(
         cluster
             .post("/orders", &[], &order("espresso-cup", 0, "pm_card_visa"))

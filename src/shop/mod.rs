@@ -1,4 +1,17 @@
 //! The shop: orders, inventory, payments, their sagas and their routes.
+//!
+//! The three services meet in [`contract`] and are wired together in [`boot`] alone; each owns one file in the data directory
+//! and knows no other's. [`sandbox`] is the provider that payments charges through, with a ledger of its own.
 
+mod boot;
+pub mod clock;
+pub mod contract;
+pub mod http;
+pub mod inventory;
+pub mod orders;
 pub mod payments;
 pub mod sandbox;
+pub mod settings;
+
+pub use boot::app;
+pub use settings::SECTIONS;
