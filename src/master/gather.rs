@@ -111,7 +111,7 @@ impl World {
         if let Exit::Code(code) = exit {
             self.last_code = Some(code);
         }
-        self.record_processes();
+        self.unrecorded = true;
         events.push(Event::Died { life, exit });
     }
 }

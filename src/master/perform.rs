@@ -18,7 +18,7 @@ use crate::base::ids::{Generation as Number, Life, Slot};
 use crate::config::changes_refused;
 use crate::lifeline::Command;
 use crate::pool::{Effect, Estate, Event, Outcome, Policy, Signal};
-use crate::sys::clock;
+use crate::sys::{clock, memory};
 
 /// What came of an effect.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl World {
     fn spawn(&mut self, life: Life, generation: Number) -> Event {
         match self.try_spawn(life, generation) {
             Ok(pid) => {
-                self.record_processes();
+                self.unrecorded = true;
                 Event::Spawned { life, pid }
             }
             Err(error) => Event::SpawnFailed {
@@ -130,6 +130,7 @@ impl World {
 
     fn load(&mut self, number: Number) -> Result<Policy, String> {
         let settings = self.launch.load().map_err(|error| error.to_string())?.settings;
+        memory::give_back();
         if let Some(newest) = self.newest() {
             refuse_what_is_fixed(&changes_refused(
                 self.launch.sections,

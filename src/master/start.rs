@@ -132,6 +132,7 @@ pub(super) fn start(launch: Launch, settings: Settings) -> Result<Started, Start
         listeners,
         nursery,
         records,
+        unrecorded: true,
         launch,
         last_code: None,
         _pid_file: pid_file,
