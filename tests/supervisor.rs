@@ -26,7 +26,9 @@ fn a_killed_worker_is_replaced_and_its_sibling_serves_meanwhile() {
     cluster.wait_from(mark, "worker crashed (signal 9, SIGKILL)");
     assert_eq!(cluster.get("/healthz/liveness").status, 200);
     cluster.wait_from(mark, "worker ready");
-    cluster.wait_for_workers("another worker", |workers| workers.get(&1).is_some_and(|pids| pids != &[before]));
+    cluster.wait_for_workers("another worker", |workers| {
+        workers.get(&1).is_some_and(|pids| pids != &[before])
+    });
     for _ in 0..20 {
         assert_eq!(cluster.get("/healthz/liveness").status, 200);
     }
@@ -42,7 +44,9 @@ fn the_only_worker_comes_back_for_whoever_waits_in_its_queue() {
         // Nobody listens but the master, who keeps the listener: the request waits, and is answered.
         assert_eq!(cluster.get("/healthz/liveness").status, 200);
         cluster.wait_from(mark, "worker ready");
-        cluster.wait_for_workers("another worker", |workers| workers.get(&0).is_some_and(|pids| pids != &[killed]));
+        cluster.wait_for_workers("another worker", |workers| {
+            workers.get(&0).is_some_and(|pids| pids != &[killed])
+        });
     }
     assert!(cluster.stop().success());
 }

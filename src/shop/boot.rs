@@ -48,7 +48,10 @@ fn check(settings: &Settings) -> Result<(), String> {
 }
 
 /// The four files, opened at the same time, and the services over them.
-async fn open(worker: &Worker) -> Result<Desk, BootError> {
+///
+/// # Errors
+/// Whatever keeps a worker from booting: a bad section, a bad catalog, a file that must not be opened.
+pub async fn open(worker: &Worker) -> Result<Desk, BootError> {
     let shop: ShopSettings = worker.section("shop")?;
     let store: StoreSettings = worker.section("store")?;
     let files = [

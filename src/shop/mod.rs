@@ -3,6 +3,7 @@
 //! The three services meet in [`contract`] and are wired together in [`boot`] alone; each owns one file in the data directory
 //! and knows no other's. [`sandbox`] is the provider that payments charges through, with a ledger of its own.
 
+pub mod audit;
 mod boot;
 pub mod clock;
 pub mod contract;
@@ -12,6 +13,8 @@ pub mod orders;
 pub mod payments;
 pub mod sandbox;
 pub mod settings;
+#[cfg(test)]
+mod tests;
 
-pub use boot::app;
+pub use boot::{app, open};
 pub use settings::SECTIONS;

@@ -228,14 +228,20 @@ impl Cluster {
     pub fn wait_for_workers(&self, what: &str, is_it: impl Fn(&BTreeMap<u16, Vec<i32>>) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !is_it(&self.workers()) {
-            assert!(Instant::now() < deadline, "waited in vain for {what}: {:?}", self.workers());
+            assert!(
+                Instant::now() < deadline,
+                "waited in vain for {what}: {:?}",
+                self.workers()
+            );
             std::thread::sleep(Duration::from_millis(1));
         }
     }
 
     /// The only worker of a slot.
     pub fn worker(&self, slot: u16) -> i32 {
-        self.wait_for_workers("one worker in the slot", |workers| workers.get(&slot).is_some_and(|pids| pids.len() == 1));
+        self.wait_for_workers("one worker in the slot", |workers| {
+            workers.get(&slot).is_some_and(|pids| pids.len() == 1)
+        });
         match self.workers().get(&slot).map(Vec::as_slice) {
             Some([pid]) => *pid,
             other => panic!("slot {slot} has not one worker but {other:?}"),

@@ -1,5 +1,10 @@
 //! The shop's routes: wire types, status codes, problem codes. Must not know tables or sagas; it speaks to the services.
 
+#![expect(
+    clippy::result_large_err,
+    reason = "a Problem is the answer itself: it is made once per refused request and moved to the edge at once"
+)]
+
 mod articles;
 mod body;
 mod faults;
@@ -38,7 +43,6 @@ pub struct Desk {
 }
 
 /// All routes of the shop.
-#[must_use]
 pub fn routes(desk: Desk) -> Router {
     let limit = DefaultBodyLimit::max(desk.max_body_bytes);
     let router = Router::new()

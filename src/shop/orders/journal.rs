@@ -168,7 +168,7 @@ fn owners(tx: &Connection, of: Of, heir: Life) -> Result<Vec<String>> {
                 .query_map([], |row| row.get(0))?
                 .collect::<Result<_>>()?;
             let earlier = |owner: &String| match owner.parse::<Life>() {
-                Ok(life) => life.incarnation < incarnation,
+                Ok(life) => life != heir && life.incarnation < incarnation,
                 Err(_) => false,
             };
             Ok(all.into_iter().filter(earlier).collect())
