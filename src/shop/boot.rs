@@ -8,10 +8,11 @@ use axum::Router;
 use super::http::{Desk, Orders, routes};
 use super::settings::{SECTIONS, ShopSettings, StoreSettings};
 use super::{inventory, orders, payments, sandbox};
+use crate::base::exit::Exit;
 use crate::config::Settings;
 use crate::pool::Estate;
 use crate::store::{OpenError, Options, Schema, Store};
-use crate::worker::{App, BootError, Worker};
+use crate::worker::{App, BootError, BootRefused, Worker};
 
 /// The shop as an application: `cluster serve` is this and nothing else.
 #[must_use]
@@ -63,9 +64,11 @@ pub async fn open(worker: &Worker) -> Result<Desk, BootError> {
     let [orders_store, inventory_store, payments_store, sandbox_store] =
         open_all(worker, &files, store.queue_depth)?;
     let inventory = inventory::Service::new(inventory_store);
-    inventory
-        .load_once(inventory::catalog::read(shop.catalog.as_deref())?)
-        .await?;
+    // A large catalog takes longer to read than everything else here, and a crash is no first start.
+    if !inventory.is_stocked()? {
+        let catalog = inventory::catalog::read(shop.catalog.as_deref()).map_err(bad_catalog)?;
+        inventory.stock(catalog).await?;
+    }
     let provider = Arc::new(sandbox::Sandbox::new(sandbox_store));
     let payments = payments::Service::new(payments_store, provider);
     let limits = orders::Limits {
@@ -121,7 +124,25 @@ fn open_one(
         on_poison: Arc::new(move |reason| poisoned.fail(reason)),
         ..Options::new(path, cell)
     };
-    Store::open(schema, options).map_err(|error: OpenError| error.into())
+    Store::open(schema, options).map_err(unusable_store)
+}
+
+fn bad_catalog(error: inventory::catalog::CatalogError) -> BootError {
+    BootRefused { exit: Exit::BadData, reason: error.to_string() }.into()
+}
+
+/// What a person has to mend ends the worker, and the master after it, with a code that says so.
+fn unusable_store(error: OpenError) -> BootError {
+    let exit = match error {
+        OpenError::Directory { .. } | OpenError::ReadOnly { .. } | OpenError::NetworkFileSystem { .. } => Exit::Unwritable,
+        OpenError::NotADatabase { .. }
+        | OpenError::Foreign { .. }
+        | OpenError::Newer { .. }
+        | OpenError::Corrupt { .. } => Exit::BadData,
+        OpenError::Sqlite { .. } | OpenError::Io { .. } => Exit::DiskFailed,
+        OpenError::OldSqlite { .. } | OpenError::Migration { .. } => Exit::BootFailed,
+    };
+    BootRefused { exit, reason: error.to_string() }.into()
 }
 
 fn listen(worker: &Worker, desk: &Desk) {

@@ -42,7 +42,7 @@ fn expect_json(headers: &HeaderMap) -> Result<(), Problem> {
 
 fn too_large() -> Problem {
     let detail = "the body is longer than [http] max_body_bytes allows";
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", detail)
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
 }
 
 fn unfit(error: &serde_json::Error) -> Problem {

@@ -23,14 +23,19 @@ impl Service {
         Service { store }
     }
 
+    /// Whether a catalog was put in before.
+    ///
+    /// # Errors
+    /// As [`Store::peek`].
+    pub fn is_stocked(&self) -> Result<bool, ReadError> {
+        self.store.peek(catalog::is_loaded)
+    }
+
     /// Puts the catalog in, unless one was put in before. However many workers boot at the same time, one does it.
     ///
     /// # Errors
     /// As [`Store::write`].
-    pub async fn load_once(&self, stockings: Vec<Stocking>) -> Result<(), WriteError<PutError>> {
-        if self.store.peek(catalog::is_loaded).unwrap_or(false) {
-            return Ok(());
-        }
+    pub async fn stock(&self, stockings: Vec<Stocking>) -> Result<(), WriteError<PutError>> {
         let load = move |tx: &Tx<'_>| catalog::load(tx, &stockings, now_ms());
         self.store.write(Admission::Continue, load).await
     }

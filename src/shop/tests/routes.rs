@@ -395,7 +395,7 @@ async fn the_media_type_and_the_size_are_looked_at() {
     let large = " ".repeat(shop.desk.max_body_bytes + 1);
     assert_eq!(
         shop.send(post(large, None)).await.problem(),
-        (413, "payload_too_large".to_owned())
+        (413, "body_too_large".to_owned())
     );
 }
 
