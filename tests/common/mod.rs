@@ -84,6 +84,11 @@ impl Plan {
         self.directory.path()
     }
 
+    /// Keeps the private directory for as long as the caller has this.
+    pub fn keep(&self) -> Arc<tempfile::TempDir> {
+        Arc::clone(&self.directory)
+    }
+
     /// Over the directory that another cluster used.
     pub fn over(mut self, cluster: &Cluster) -> Plan {
         self.directory = Arc::clone(&cluster.directory);
