@@ -8,7 +8,7 @@ use common::Plan;
 /// Launches it, expects that exit code, and gives back everything it said.
 fn refused(plan: Plan, code: i32) -> String {
     let mut cluster = plan.launch();
-    let status = cluster.wait();
+    let status = cluster.wait_to_the_last_word();
     let said: String =
         cluster.log().iter().map(|line| format!("{}\n", line["message"].as_str().unwrap_or_default())).collect();
     assert_eq!(status.code(), Some(code), "{status}\n{said}");

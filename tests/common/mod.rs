@@ -334,6 +334,13 @@ impl Cluster {
         self.child.wait().expect("waited")
     }
 
+    /// Waits for the master to end, and until everything that it and its workers said has been read.
+    pub fn wait_to_the_last_word(&mut self) -> ExitStatus {
+        let status = self.wait();
+        self.log.wait(0, "the end of the log", |line| line.get("end of log").is_some());
+        status
+    }
+
     /// SIGTERM, and the exit.
     pub fn stop(mut self) -> ExitStatus {
         self.signal(Signal::SIGTERM);
@@ -430,6 +437,8 @@ impl Log {
                 shared.0.lock().expect("a lock").push(value);
                 shared.1.notify_all();
             }
+            shared.0.lock().expect("a lock").push(serde_json::json!({ "end of log": true }));
+            shared.1.notify_all();
         });
         Log { lines }
     }
