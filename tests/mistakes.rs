@@ -3,14 +3,19 @@
 
 mod common;
 
+use std::path::Path;
+
 use common::Plan;
 
 /// Launches it, expects that exit code, and gives back everything it said.
 fn refused(plan: Plan, code: i32) -> String {
     let mut cluster = plan.launch();
     let status = cluster.wait_to_the_last_word();
-    let said: String =
-        cluster.log().iter().map(|line| format!("{}\n", line["message"].as_str().unwrap_or_default())).collect();
+    let said: String = cluster
+        .log()
+        .iter()
+        .map(|line| format!("{}\n", line["message"].as_str().unwrap_or_default()))
+        .collect();
     assert_eq!(status.code(), Some(code), "{status}\n{said}");
     said
 }
@@ -24,12 +29,22 @@ fn says(said: &str, words: &[&str]) {
 #[test]
 fn a_misspelt_key_is_told_with_its_line_and_its_neighbour() {
     let said = refused(Plan::shop().replace("workers = 2", "wrokers = 2"), 78);
-    says(&said, &["cluster.toml:2:1", "unknown key \"wrokers\" in [cluster]", "did you mean \"workers\"?"]);
+    says(
+        &said,
+        &[
+            "cluster.toml:2:1",
+            "unknown key \"wrokers\" in [cluster]",
+            "did you mean \"workers\"?",
+        ],
+    );
 }
 
 #[test]
 fn impossible_values_are_refused() {
-    says(&refused(Plan::shop().replace("workers = 2", "workers = 0"), 78), &["workers in [cluster] is 0"]);
+    says(
+        &refused(Plan::shop().replace("workers = 2", "workers = 0"), 78),
+        &["workers in [cluster] is 0"],
+    );
     let said = refused(Plan::shop().with("[cluster]", "heartbeat_timeout = \"0s\""), 78);
     says(&said, &["heartbeat_timeout", "0s"]);
     let said = refused(Plan::shop().with("[shop]", "order_wiat = \"1s\""), 78);
@@ -47,7 +62,10 @@ fn a_catalog_with_a_sku_twice_is_refused_before_anything_is_written() {
     let data = plan.directory().join("data");
     let said = refused(plan.with("[shop]", &format!("catalog = {path:?}")), 78);
     says(&said, &["catalog.toml", "line 6", "cup"]);
-    assert!(!data.exists(), "something was made for a cluster that cannot start");
+    assert!(
+        !data.exists(),
+        "something was made for a cluster that cannot start"
+    );
 }
 
 #[test]
@@ -59,21 +77,31 @@ fn a_data_directory_that_is_none_is_refused() {
 
 #[test]
 fn a_foreign_or_broken_database_is_refused_and_left_as_it_was() {
-    let foreign = |path: &std::path::Path| {
+    let foreign = |path: &Path| {
         let database = rusqlite::Connection::open(path).expect("opened");
-        database.execute_batch("PRAGMA application_id = 7; CREATE TABLE mine (a)").expect("made");
+        database
+            .execute_batch("PRAGMA application_id = 7; CREATE TABLE mine (a)")
+            .expect("made");
     };
-    let garbage = |path: &std::path::Path| std::fs::write(path, "not a database at all ".repeat(500)).expect("written");
-    let cases: [(&dyn Fn(&std::path::Path), &str); 2] =
-        [(&foreign, "database of another program"), (&garbage, "is not an SQLite database")];
+    let garbage = |path: &Path| std::fs::write(path, "not a database at all ".repeat(500)).expect("written");
+    let cases: [(&dyn Fn(&std::path::Path), &str); 2] = [
+        (&foreign, "database of another program"),
+        (&garbage, "is not an SQLite database"),
+    ];
     for (make, words) in cases {
         let plan = Plan::shop();
         let data = plan.directory().join("data");
         std::fs::create_dir(&data).expect("made");
         make(&data.join("orders.db"));
-        let (kept, before) = (plan.keep(), std::fs::read(data.join("orders.db")).expect("readable"));
+        let (kept, before) = (
+            plan.keep(),
+            std::fs::read(data.join("orders.db")).expect("readable"),
+        );
         says(&refused(plan, 65), &[words, "orders.db"]);
-        assert!(std::fs::read(data.join("orders.db")).expect("readable") == before, "the file was changed");
+        assert!(
+            std::fs::read(data.join("orders.db")).expect("readable") == before,
+            "the file was changed"
+        );
         drop(kept);
     }
 }
@@ -84,7 +112,10 @@ fn a_damaged_incarnation_counter_is_not_guessed() {
     let data = plan.directory().join("data");
     std::fs::create_dir(&data).expect("made");
     std::fs::write(data.join("incarnation"), "soon").expect("written");
-    says(&refused(plan, 65), &["incarnation", "\"soon\"", "expected a whole number"]);
+    says(
+        &refused(plan, 65),
+        &["incarnation", "\"soon\"", "expected a whole number"],
+    );
 }
 
 #[test]
@@ -100,9 +131,15 @@ fn an_open_run_directory_is_not_trusted() {
 #[test]
 fn check_says_what_is_in_effect_and_what_is_wrong() {
     let check = |arguments: &[&str]| {
-        let output = std::process::Command::new(env!("CARGO_BIN_EXE_cluster")).arg("check").args(arguments).output();
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_cluster"))
+            .arg("check")
+            .args(arguments)
+            .output();
         let output = output.expect("it runs");
-        (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(),
+        )
     };
     let (code, said) = check(&["--workers", "3"]);
     assert_eq!(code, Some(0), "{said}");

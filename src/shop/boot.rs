@@ -128,13 +128,19 @@ fn open_one(
 }
 
 fn bad_catalog(error: inventory::catalog::CatalogError) -> BootError {
-    BootRefused { exit: Exit::BadData, reason: error.to_string() }.into()
+    BootRefused {
+        exit: Exit::BadData,
+        reason: error.to_string(),
+    }
+    .into()
 }
 
 /// What a person has to mend ends the worker, and the master after it, with a code that says so.
 fn unusable_store(error: OpenError) -> BootError {
     let exit = match error {
-        OpenError::Directory { .. } | OpenError::ReadOnly { .. } | OpenError::NetworkFileSystem { .. } => Exit::Unwritable,
+        OpenError::Directory { .. } | OpenError::ReadOnly { .. } | OpenError::NetworkFileSystem { .. } => {
+            Exit::Unwritable
+        }
         OpenError::NotADatabase { .. }
         | OpenError::Foreign { .. }
         | OpenError::Newer { .. }
@@ -142,7 +148,11 @@ fn unusable_store(error: OpenError) -> BootError {
         OpenError::Sqlite { .. } | OpenError::Io { .. } => Exit::DiskFailed,
         OpenError::OldSqlite { .. } | OpenError::Migration { .. } => Exit::BootFailed,
     };
-    BootRefused { exit, reason: error.to_string() }.into()
+    BootRefused {
+        exit,
+        reason: error.to_string(),
+    }
+    .into()
 }
 
 fn listen(worker: &Worker, desk: &Desk) {

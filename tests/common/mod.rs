@@ -337,7 +337,8 @@ impl Cluster {
     /// Waits for the master to end, and until everything that it and its workers said has been read.
     pub fn wait_to_the_last_word(&mut self) -> ExitStatus {
         let status = self.wait();
-        self.log.wait(0, "the end of the log", |line| line.get("end of log").is_some());
+        self.log
+            .wait(0, "the end of the log", |line| line.get("end of log").is_some());
         status
     }
 
@@ -437,7 +438,11 @@ impl Log {
                 shared.0.lock().expect("a lock").push(value);
                 shared.1.notify_all();
             }
-            shared.0.lock().expect("a lock").push(serde_json::json!({ "end of log": true }));
+            shared
+                .0
+                .lock()
+                .expect("a lock")
+                .push(serde_json::json!({ "end of log": true }));
             shared.1.notify_all();
         });
         Log { lines }
