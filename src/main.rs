@@ -1,11 +1,5 @@
-//! The `cluster` command.
+//! The `cluster` command: the shop, under the library's own supervisor.
 
-use std::process::ExitCode;
-
-use axum::Router;
-
-fn main() -> ExitCode {
-    cluster::App::new("cluster")
-        .boot(|_| async { Ok(Router::new()) })
-        .run()
+fn main() -> std::process::ExitCode {
+    cluster::shop::app().run()
 }

@@ -49,6 +49,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "config",
             "pool",
             "saga",
+            "sys",
             "scoreboard",
             "store",
             "http",
@@ -75,12 +76,18 @@ fn sources(root: &str) -> Vec<(PathBuf, String)> {
             let path = entry.path();
             if path.is_dir() {
                 open.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
+            } else if path.extension().is_some_and(|extension| extension == "rs") && !is_test(&path) {
                 found.push((path.clone(), fs::read_to_string(&path).expect("text")));
             }
         }
     }
     found
+}
+
+/// Tests beside the product, which may use what they like.
+fn is_test(path: &Path) -> bool {
+    let inside = path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    inside.is_ok_and(|inside| inside.iter().any(|part| part == "tests" || part == "tests.rs"))
 }
 
 /// The source without comments, and without its tests, which may use what they like.

@@ -2,6 +2,7 @@
 
 mod common;
 
+use cluster::shop::audit::Moment;
 use common::{Answer, Cluster, Plan};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -187,7 +188,7 @@ fn bad_requests_get_clear_answers() {
         "unsupported_media_type",
     );
     let huge = format!("{{\"customer_id\":\"{}\"}}", "x".repeat(2_000_000));
-    problem(&cluster.post("/orders", &[], &huge), 413, "payload_too_large");
+    problem(&cluster.post("/orders", &[], &huge), 413, "body_too_large");
     assert_eq!(
         cluster
             .post("/orders", &[], &order("espresso-cup", 0, "pm_card_visa"))
@@ -220,11 +221,11 @@ fn orders_survive_kills_and_reloads() {
                 scope.spawn(move || place_orders(url, client, stop))
             })
             .collect();
-        for round in 0..10 {
+        for round in 0..20 {
             let mark = cluster.mark();
             cluster.signal_worker(round % 2, Signal::SIGKILL);
             cluster.wait_from(mark, "worker ready");
-            if round % 3 == 0 {
+            if round % 2 == 0 {
                 let mark = cluster.mark();
                 cluster.signal(Signal::SIGHUP);
                 cluster.wait_from(mark, "reload done");
@@ -246,9 +247,9 @@ fn orders_survive_kills_and_reloads() {
     }
     let at_rest = wait_for_rest(&cluster);
     assert_eq!(at_rest["on_hand"], json!(10_000 - confirmed.len()), "{at_rest}");
-    let data = cluster.data();
+    let audit = cluster::shop::audit::check_invariants(&cluster.data(), Moment::Rest).expect("an audit");
+    assert_eq!(audit.violations, Vec::<String>::new());
     assert!(cluster.stop().success());
-    drop(data);
 }
 
 /// Places orders one after the other, each retried under its key until it gets a final answer.

@@ -129,7 +129,7 @@ fn write_config(directory: &Path) -> std::io::Result<std::path::PathBuf> {
     let articles = (0..SKUS).map(|number| {
         let (sku, price) = (sku(number), r#"{ amount = 450, currency = "USD" }"#);
         format!(
-            "[[item]]\nsku = {sku:?}\nname = \"Article {number}\"\nunit_price = {price}\non_hand = 1000000\n"
+            "[[article]]\nsku = {sku:?}\nname = \"Article {number}\"\nunit_price = {price}\non_hand = 1000000\n"
         )
     });
     std::fs::write(&catalog, articles.collect::<String>())?;

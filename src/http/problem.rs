@@ -41,6 +41,14 @@ impl Problem {
         }
     }
 
+    /// 413 `body_too_large`: the request's body is longer than that many bytes.
+    #[must_use]
+    pub fn body_too_large(limit: usize) -> Problem {
+        let detail =
+            format!("the request's body is longer than {limit} bytes, which is the most that is taken");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
+    }
+
     /// With one more member. The five standard ones cannot be replaced.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Problem {

@@ -109,7 +109,7 @@ impl World {
         if let Exit::Code(code) = exit {
             self.last_code = Some(code);
         }
-        self.record_processes();
+        self.unrecorded = true;
         // Nothing reads the cgroup's counter of OOM kills yet.
         events.push(Event::Died {
             life,

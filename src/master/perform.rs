@@ -18,7 +18,7 @@ use crate::base::ids::{Generation as Number, Life, Slot};
 use crate::config::changes_refused;
 use crate::lifeline::Command;
 use crate::pool::{Effect, Estate, Event, NotLoaded, Outcome, Policy, Signal};
-use crate::sys::clock;
+use crate::sys::{clock, memory};
 
 /// What came of an effect.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ impl World {
     fn spawn(&mut self, life: Life, generation: Number) -> Event {
         match self.try_spawn(life, generation) {
             Ok(pid) => {
-                self.record_processes();
+                self.unrecorded = true;
                 Event::Spawned { life, pid }
             }
             Err(error) => Event::SpawnFailed {
@@ -149,6 +149,7 @@ impl World {
             .load()
             .map_err(|error| NotLoaded::Configuration(error.to_string()))?
             .settings;
+        memory::give_back();
         if let Some(newest) = self.newest() {
             refuse_what_is_fixed(&changes_refused(
                 self.launch.sections,

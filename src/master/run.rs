@@ -9,7 +9,7 @@ use super::start::{self, StartError};
 use super::world::World;
 use crate::config::Settings;
 use crate::pool::{Event, Outcome, Pool};
-use crate::sys::clock;
+use crate::sys::{clock, memory};
 
 /// Serves until it is told to stop.
 ///
@@ -51,6 +51,8 @@ impl Master {
     fn serve(mut self) -> io::Result<End> {
         let mut effects = Vec::new();
         self.pool.start(clock::now(), &mut effects);
+        // The master is to be small for months, and has just read a configuration and a catalog.
+        memory::give_back();
         let mut happened = VecDeque::new();
         loop {
             if let Some(outcome) = self.act(&mut effects, &mut happened) {
@@ -59,6 +61,7 @@ impl Master {
                     last_code: self.world.last_code,
                 });
             }
+            self.world.record_processes();
             crate::observe::flush();
             happened.extend(self.wait()?);
         }

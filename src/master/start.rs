@@ -132,6 +132,7 @@ pub(super) fn start(launch: Launch, settings: Settings) -> Result<Started, Start
         listeners,
         nursery,
         records,
+        unrecorded: true,
         launch,
         last_code: None,
         _pid_file: pid_file,
@@ -147,7 +148,7 @@ fn report_limits() -> io::Result<()> {
 }
 
 fn report(decision: &Decision, addresses: &[Address], incarnation: ids::Incarnation) {
-    info!(workers = decision.workers, "workers: {}", decision.reasoning);
+    info!(workers = decision.workers, "{}", decision.reasoning);
     for address in addresses {
         info!(%address, pid = std::process::id(), %incarnation, "listening on {address}");
         if !address.is_loopback() {

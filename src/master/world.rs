@@ -24,6 +24,8 @@ pub(super) struct World {
     pub(super) listeners: Listeners,
     pub(super) nursery: Nursery,
     pub(super) records: Records,
+    /// Whether somebody came or went since the records were written.
+    pub(super) unrecorded: bool,
     pub(super) launch: Launch,
     /// The code the last worker left with by itself, for a master that gives up because none boots.
     pub(super) last_code: Option<i32>,
@@ -50,8 +52,12 @@ impl World {
             .map(|(_, generation)| generation)
     }
 
-    /// Writes down who lives, for the master after this one. To fail here costs that master a name in a message.
-    pub(super) fn record_processes(&self) {
+    /// Writes down who lives, for the master after this one, if that changed. Done when there is nothing more urgent: until then
+    /// that master would miss a name in a message. To fail here costs it the same.
+    pub(super) fn record_processes(&mut self) {
+        if !std::mem::take(&mut self.unrecorded) {
+            return;
+        }
         let records = self.processes.values().map(|process| {
             let Process {
                 life, pid, started, ..

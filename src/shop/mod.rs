@@ -1,4 +1,20 @@
 //! The shop: orders, inventory, payments, their sagas and their routes.
+//!
+//! The three services meet in [`contract`] and are wired together in [`boot`] alone; each owns one file in the data directory
+//! and knows no other's. [`sandbox`] is the provider that payments charges through, with a ledger of its own.
 
+pub mod audit;
+mod boot;
+pub mod clock;
+pub mod contract;
+pub mod http;
+pub mod inventory;
+pub mod orders;
 pub mod payments;
 pub mod sandbox;
+pub mod settings;
+#[cfg(test)]
+mod tests;
+
+pub use boot::{app, open};
+pub use settings::SECTIONS;

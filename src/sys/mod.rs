@@ -11,6 +11,7 @@ pub mod inherit;
 pub mod limits;
 pub mod lock;
 pub mod memfd;
+pub mod memory;
 pub mod notify;
 pub mod pidfd;
 pub mod process;

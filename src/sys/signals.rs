@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
-use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal};
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::SignalOnly;
 
@@ -43,12 +43,23 @@ impl AsFd for Signals {
     }
 }
 
+/// What a terminal, a hang-up or a habit sends to the whole process group is the master's to answer. Ignored signals stay ignored
+/// across exec, so a worker is safe from them before it has handlers of its own.
+const NOT_FOR_WORKERS: [Signal; 4] = [Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2];
+
 /// An empty mask, and SIGPIPE as every program expects it (Rust's runtime ignores it). Handlers do not survive exec.
 /// Async-signal-safe.
 pub(super) fn reset_in_child() -> nix::Result<()> {
-    nix::sys::signal::sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
-    // SAFETY: SIG_DFL is no handler of ours, so nothing can run at a bad time.
-    unsafe { nix::sys::signal::signal(Signal::SIGPIPE, nix::sys::signal::SigHandler::SigDfl) }.map(drop)
+    for signal in NOT_FOR_WORKERS {
+        dispose(signal, SigHandler::SigIgn)?;
+    }
+    dispose(Signal::SIGPIPE, SigHandler::SigDfl)?;
+    nix::sys::signal::sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
+}
+
+fn dispose(signal: Signal, how: SigHandler) -> nix::Result<()> {
+    // SAFETY: SIG_IGN and SIG_DFL are no handlers of ours, so nothing can run at a bad time.
+    unsafe { nix::sys::signal::signal(signal, how) }.map(drop)
 }
 
 #[cfg(test)]

@@ -23,8 +23,8 @@ use crate::scoreboard::Counter;
 
 /// What a client sends after everything is said is read at most this long,
 const LINGER: Duration = Duration::from_secs(1);
-/// and at most this much of it.
-const LINGER_BYTES: usize = 256 * 1024;
+/// and at most this much of it: the rest of a body that was refused for its length. It is thrown away as it is read.
+const LINGER_BYTES: usize = 16 * 1024 * 1024;
 /// hyper takes no smaller buffer.
 const SMALLEST_BUFFER: usize = 8192;
 

@@ -23,6 +23,9 @@ use super::{drill, limits};
 use crate::http::Problem;
 use crate::scoreboard::Counter;
 
+/// What axum's extractors take at most by themselves.
+const AXUMS_LIMIT: usize = 2 * 1024 * 1024;
+
 /// What all requests of a worker share.
 pub(super) struct Edge {
     pub(super) worker: Worker,
@@ -32,8 +35,7 @@ pub(super) struct Edge {
 
 impl Edge {
     pub(super) fn new(worker: Worker, router: Router) -> Edge {
-        // The edge's own limit holds for every body, whatever extractor reads it.
-        let router = router.layer(axum::extract::DefaultBodyLimit::disable());
+        let router = without_axums_limit(router, worker.settings().http.max_body_bytes);
         let drill = worker.settings().drill.routes.then(drill::routes);
         Edge {
             worker,
@@ -49,6 +51,15 @@ impl Edge {
             Some(_) | None => self.router.clone(),
         }
     }
+}
+
+/// The edge's own limit holds for every body, whatever extractor reads it. axum's is only taken away where it would be met
+/// first, because each layer costs every request.
+fn without_axums_limit(router: Router, max_body_bytes: usize) -> Router {
+    if max_body_bytes <= AXUMS_LIMIT {
+        return router;
+    }
+    router.layer(axum::extract::DefaultBodyLimit::disable())
 }
 
 /// The service of one connection.

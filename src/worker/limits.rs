@@ -27,7 +27,7 @@ use crate::scoreboard::Counter;
 pub(super) async fn route(mut router: Router, request: Request<Incoming>, worker: &Worker) -> Response {
     let limit = worker.settings().http.max_body_bytes;
     if request.body().size_hint().lower() > limit as u64 {
-        return too_large(limit).into_response();
+        return Problem::body_too_large(limit).into_response();
     }
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let (request, too_long) = bounded(request, limit);
@@ -40,7 +40,7 @@ pub(super) async fn route(mut router: Router, request: Request<Incoming>, worker
     };
     let refused = response.status().is_client_error() || response.status().is_server_error();
     if refused && too_long.is_some_and(|too_long| too_long.load(Relaxed)) {
-        return too_large(limit).into_response();
+        return Problem::body_too_large(limit).into_response();
     }
     response
 }
@@ -72,11 +72,6 @@ async fn catching<F: Future>(future: F) -> Result<F::Output, Box<dyn Any + Send>
         },
     )
     .await
-}
-
-fn too_large(limit: usize) -> Problem {
-    let detail = format!("the request's body is longer than {limit} bytes, which is the most that is taken");
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
 }
 
 fn panicked(worker: &Worker, method: &Method, uri: &Uri, panic: &(dyn Any + Send)) -> Problem {

@@ -84,6 +84,11 @@ impl Plan {
         self.directory.path()
     }
 
+    /// Keeps the private directory for as long as the caller has this.
+    pub fn keep(&self) -> Arc<tempfile::TempDir> {
+        Arc::clone(&self.directory)
+    }
+
     /// Over the directory that another cluster used.
     pub fn over(mut self, cluster: &Cluster) -> Plan {
         self.directory = Arc::clone(&cluster.directory);
@@ -224,8 +229,24 @@ impl Cluster {
         workers
     }
 
+    /// Waits until the records of the living workers are as they should be. They are written a moment after the log line.
+    pub fn wait_for_workers(&self, what: &str, is_it: impl Fn(&BTreeMap<u16, Vec<i32>>) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !is_it(&self.workers()) {
+            assert!(
+                Instant::now() < deadline,
+                "waited in vain for {what}: {:?}",
+                self.workers()
+            );
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     /// The only worker of a slot.
     pub fn worker(&self, slot: u16) -> i32 {
+        self.wait_for_workers("one worker in the slot", |workers| {
+            workers.get(&slot).is_some_and(|pids| pids.len() == 1)
+        });
         match self.workers().get(&slot).map(Vec::as_slice) {
             Some([pid]) => *pid,
             other => panic!("slot {slot} has not one worker but {other:?}"),
@@ -311,6 +332,14 @@ impl Cluster {
             self.log.text()
         );
         self.child.wait().expect("waited")
+    }
+
+    /// Waits for the master to end, and until everything that it and its workers said has been read.
+    pub fn wait_to_the_last_word(&mut self) -> ExitStatus {
+        let status = self.wait();
+        self.log
+            .wait(0, "the end of the log", |line| line.get("end of log").is_some());
+        status
     }
 
     /// SIGTERM, and the exit.
@@ -409,6 +438,12 @@ impl Log {
                 shared.0.lock().expect("a lock").push(value);
                 shared.1.notify_all();
             }
+            shared
+                .0
+                .lock()
+                .expect("a lock")
+                .push(serde_json::json!({ "end of log": true }));
+            shared.1.notify_all();
         });
         Log { lines }
     }

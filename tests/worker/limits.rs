@@ -6,6 +6,7 @@ use crate::Test;
 use crate::master::Worker;
 
 pub(crate) const TESTS: &[Test] = &[
+    ("a_limit_above_axums_own_holds", a_limit_above_axums_own_holds),
     (
         "a_body_too_long_is_413_whether_announced_or_not",
         a_body_too_long_is_413_whether_announced_or_not,
@@ -46,6 +47,14 @@ fn a_body_too_long_is_413_whether_announced_or_not() {
     assert_eq!(
         (streamed.status, streamed.code().as_str()),
         (413, "body_too_large")
+    );
+}
+
+fn a_limit_above_axums_own_holds() {
+    let worker = Worker::ready(|settings| settings.http.max_body_bytes = 4_000_000);
+    assert_eq!(
+        worker.connect().post("/echo", &"x".repeat(3_000_000)).body.len(),
+        3_000_000
     );
 }
 

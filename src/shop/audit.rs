@@ -1,0 +1,273 @@
+//! The invariants of the shop, read from its four files by one who trusts no service: what tests, torture and doctor share.
+//! Opens the files read-only and by their documented formats alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::contract::OrderId;
+use super::{inventory, orders, payments, sandbox};
+
+/// When it is looked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// Nothing is under way: all invariants hold, across the files too.
+    Rest,
+    /// While orders are placed: what holds within each file at any time.
+    Any,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Audit {
+    /// Each broken invariant, in words.
+    pub violations: Vec<String>,
+    /// Orders that stand.
+    pub confirmed: usize,
+    /// Orders that do not.
+    pub rejected: usize,
+    /// Orders whose saga is under way.
+    pub pending: usize,
+    /// Orders whose saga stands still.
+    pub parked: usize,
+}
+
+/// Why nothing could be found out.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to read {file} for the audit: {reason}")]
+pub struct AuditError {
+    file: &'static str,
+    reason: rusqlite::Error,
+}
+
+type Rows<T> = rusqlite::Result<Vec<T>>;
+
+/// Checks the files under `data_dir`.
+///
+/// # Errors
+/// [`AuditError`] when a file cannot be read.
+pub fn check_invariants(data_dir: &Path, moment: Moment) -> Result<Audit, AuditError> {
+    let read = |file, check: &dyn Fn(&Connection) -> rusqlite::Result<()>| {
+        open(&data_dir.join(file))
+            .and_then(|connection| check(&connection))
+            .map_err(|reason| AuditError { file, reason })
+    };
+    let findings = std::cell::RefCell::new(Findings::default());
+    read(inventory::FILE, &|connection| {
+        findings.borrow_mut().inventory(connection)
+    })?;
+    read(orders::FILE, &|connection| {
+        findings.borrow_mut().orders(connection)
+    })?;
+    read(payments::FILE, &|connection| {
+        findings.borrow_mut().payments(connection)
+    })?;
+    read(sandbox::FILE, &|connection| {
+        findings.borrow_mut().ledger(connection)
+    })?;
+    let mut findings = findings.into_inner();
+    if moment == Moment::Rest {
+        findings.across_the_files();
+    }
+    Ok(findings.audit)
+}
+
+fn open(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.execute_batch("PRAGMA query_only = ON; PRAGMA busy_timeout = 5000")?;
+    Ok(connection)
+}
+
+#[derive(Default)]
+struct Findings {
+    audit: Audit,
+    committed: BTreeMap<String, i64>,
+    sold: BTreeMap<String, i64>,
+    totals: BTreeMap<OrderId, (i64, i64)>,
+    paid: BTreeMap<OrderId, i64>,
+    standing: BTreeMap<OrderId, Vec<i64>>,
+    held: usize,
+}
+
+const CONFIRMED: i64 = 20;
+
+impl Findings {
+    fn broken(&mut self, what: String) {
+        self.audit.violations.push(what);
+    }
+
+    /// Stock adds up per SKU, and what is reserved is what is held.
+    fn inventory(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        // One statement, one snapshot.
+        let rows: Rows<(String, i64, i64, i64, i64, i64)> = connection
+            .prepare(
+                "WITH lines AS (SELECT state, item.value ->> 0 AS sku, item.value ->> 1 AS quantity
+                                FROM reservations, json_each(items) AS item WHERE state IN (10, 20))
+                 SELECT sku, on_hand, reserved, received,
+                        (SELECT coalesce(sum(quantity), 0) FROM lines WHERE lines.sku = stock.sku AND state = 10),
+                        (SELECT coalesce(sum(quantity), 0) FROM lines WHERE lines.sku = stock.sku AND state = 20)
+                 FROM stock",
+            )?
+            .query_map([], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
+            })?
+            .collect();
+        for (sku, on_hand, reserved, received, held, committed) in rows? {
+            if on_hand < 0 || reserved < 0 || reserved > on_hand {
+                self.broken(format!("stock of {sku}: {on_hand} on hand, {reserved} reserved"));
+            }
+            if received != on_hand + committed {
+                self.broken(format!(
+                    "stock of {sku}: {received} came in, {on_hand} are there and {committed} went out"
+                ));
+            }
+            if reserved != held {
+                self.broken(format!(
+                    "stock of {sku}: {reserved} reserved, {held} held for orders"
+                ));
+            }
+            self.held += usize::from(held > 0);
+            self.committed.insert(sku, committed);
+        }
+        Ok(())
+    }
+
+    /// Exactly one terminal event per ended order, of its kind; none for others; no gap.
+    fn orders(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let snapshot = connection.unchecked_transaction()?;
+        let rows: Rows<(i64, i64, i64, i64, Option<String>)> = snapshot
+            .prepare(
+                "SELECT id, status, amount, coalesce(events, 0), event FROM orders LEFT JOIN
+                 (SELECT order_id, count(*) AS events, min(event) AS event FROM outbox GROUP BY order_id) ON order_id = id",
+            )?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))?
+            .collect();
+        for (id, status, amount, events, event) in rows? {
+            self.order(OrderId::from_key(id), status, amount, events, event.as_deref());
+        }
+        let (most, count): (i64, i64) =
+            snapshot.query_row("SELECT coalesce(max(seq), 0), count(*) FROM outbox", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?;
+        if most != count {
+            self.broken(format!("the outbox has {count} events and ends at {most}"));
+        }
+        let sold: Rows<(String, i64)> = snapshot
+            .prepare(
+                "SELECT item.value ->> 0, sum(item.value ->> 1) FROM orders, json_each(items) AS item
+                 WHERE status = 20 GROUP BY 1",
+            )?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect();
+        self.sold = sold?.into_iter().collect();
+        Ok(())
+    }
+
+    fn order(&mut self, id: OrderId, status: i64, amount: i64, events: i64, event: Option<&str>) {
+        let (count, expected) = match status {
+            10 => (&mut self.audit.pending, None),
+            11 => (&mut self.audit.parked, None),
+            CONFIRMED => (&mut self.audit.confirmed, Some("order.confirmed")),
+            _ => (&mut self.audit.rejected, Some("order.rejected")),
+        };
+        *count += 1;
+        if event != expected || events > 1 {
+            self.broken(format!(
+                "{id} has status {status} and {events} terminal events, of which the first is {event:?}"
+            ));
+        }
+        self.totals.insert(id, (status, amount));
+    }
+
+    fn payments(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let rows: Rows<(i64, i64)> = connection
+            .prepare("SELECT order_id, amount FROM payments WHERE state = 10")?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect();
+        self.paid = rows?
+            .into_iter()
+            .map(|(id, amount)| (OrderId::from_key(id), amount))
+            .collect();
+        Ok(())
+    }
+
+    /// At most one charge per order, by the provider's own book.
+    fn ledger(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let rows: Rows<(String, i64)> = connection
+            .prepare("SELECT order_id, amount FROM standing_charge")?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect();
+        for (order, amount) in rows? {
+            match order.parse::<OrderId>() {
+                Ok(order) => self.standing.entry(order).or_default().push(amount),
+                Err(error) => self.broken(format!("a charge stands for {error}")),
+            }
+        }
+        let twice: Vec<OrderId> = self
+            .standing
+            .iter()
+            .filter(|(_, charges)| charges.len() > 1)
+            .map(|(id, _)| *id)
+            .collect();
+        for order in twice {
+            self.broken(format!("{order} was charged more than once"));
+        }
+        Ok(())
+    }
+
+    fn across_the_files(&mut self) {
+        if self.audit.pending > 0 {
+            self.broken(format!("{} orders never ended", self.audit.pending));
+        }
+        if self.held > 0 && self.audit.parked == 0 {
+            self.broken(format!(
+                "stock of {} SKUs is held though nothing is under way",
+                self.held
+            ));
+        }
+        let skus: BTreeSet<String> = self.sold.keys().chain(self.committed.keys()).cloned().collect();
+        for sku in skus {
+            let (sold, left) = (
+                self.sold.get(&sku).unwrap_or(&0),
+                self.committed.get(&sku).unwrap_or(&0),
+            );
+            if sold != left && self.audit.parked == 0 {
+                self.broken(format!(
+                    "{sold} of {sku} are in confirmed orders and {left} left the shelf"
+                ));
+            }
+        }
+        for (order, (status, total)) in std::mem::take(&mut self.totals) {
+            self.money(order, status, total);
+        }
+        let charged: Vec<OrderId> = self.standing.keys().copied().collect();
+        for order in charged {
+            self.broken(format!("a charge stands for {order}, which there is not"));
+        }
+    }
+
+    /// The order's charge in the ledger and in payments; takes it out of both.
+    fn money(&mut self, order: OrderId, status: i64, total: i64) {
+        let charges = self.standing.remove(&order).unwrap_or_default();
+        let paid = self.paid.remove(&order);
+        match status {
+            CONFIRMED if charges != [total] => {
+                self.broken(format!(
+                    "{order} is confirmed at {total} and its standing charges are {charges:?}"
+                ));
+            }
+            CONFIRMED if paid != Some(total) => {
+                self.broken(format!(
+                    "{order} is confirmed at {total} and payments says {paid:?}"
+                ));
+            }
+            30 if !charges.is_empty() || paid.is_some() => {
+                self.broken(format!(
+                    "{order} is rejected and its standing charges are {charges:?}, by payments {paid:?}"
+                ));
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! How the shop boots in a worker: stores, services, catalog, routes, and what it does when the master speaks.
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use axum::Router;
+
+use super::http::{Desk, Orders, routes};
+use super::settings::{SECTIONS, ShopSettings, StoreSettings};
+use super::{inventory, orders, payments, sandbox};
+use crate::base::exit::Exit;
+use crate::config::Settings;
+use crate::pool::Estate;
+use crate::store::{OpenError, Options, Schema, Store};
+use crate::worker::{App, BootError, BootRefused, Worker};
+
+/// The shop as an application: `cluster serve` is this and nothing else.
+#[must_use]
+pub fn app() -> App {
+    let booted: Arc<OnceLock<Orders>> = Arc::default();
+    let drained = Arc::clone(&booted);
+    App::new("cluster")
+        .about("A shop of three services, served by supervised workers that lose nothing")
+        .sections(SECTIONS)
+        .check(check)
+        .boot(move |worker| async move {
+            let desk = open(&worker).await?;
+            listen(&worker, &desk);
+            drop(booted.set(desk.orders.clone()));
+            Ok::<Router, BootError>(routes(desk))
+        })
+        .on_exit(move || async move {
+            // Clients may be gone whose orders are still under way.
+            if let Some(orders) = drained.get() {
+                orders.settled().await;
+            }
+        })
+}
+
+fn check(settings: &Settings) -> Result<(), String> {
+    let section = settings.app.get("shop").cloned();
+    let section = section.unwrap_or_else(|| toml::Value::Table(toml::Table::new()));
+    let shop: ShopSettings = section
+        .try_into()
+        .map_err(|error| format!("failed to read [shop]: {error}"))?;
+    inventory::catalog::read(shop.catalog.as_deref())
+        .map(drop)
+        .map_err(|error| error.to_string())
+}
+
+/// The four files, opened at the same time, and the services over them.
+///
+/// # Errors
+/// Whatever keeps a worker from booting: a bad section, a bad catalog, a file that must not be opened.
+pub async fn open(worker: &Worker) -> Result<Desk, BootError> {
+    let shop: ShopSettings = worker.section("shop")?;
+    let store: StoreSettings = worker.section("store")?;
+    let files = [
+        (&orders::SCHEMA, orders::FILE),
+        (&inventory::SCHEMA, inventory::FILE),
+        (&payments::SCHEMA, payments::FILE),
+        (sandbox::Sandbox::schema(), sandbox::FILE),
+    ];
+    let [orders_store, inventory_store, payments_store, sandbox_store] =
+        open_all(worker, &files, store.queue_depth)?;
+    let inventory = inventory::Service::new(inventory_store);
+    // A large catalog takes longer to read than everything else here, and a crash is no first start.
+    if !inventory.is_stocked()? {
+        let catalog = inventory::catalog::read(shop.catalog.as_deref()).map_err(bad_catalog)?;
+        inventory.stock(catalog).await?;
+    }
+    let provider = Arc::new(sandbox::Sandbox::new(sandbox_store));
+    let payments = payments::Service::new(payments_store, provider);
+    let limits = orders::Limits {
+        max_live_sagas: shop.max_live_sagas,
+        idempotency_retention: shop.idempotency_retention,
+    };
+    let life = worker.identity().life;
+    let orders = orders::Service::new(orders_store, inventory.clone(), payments.clone(), life, limits);
+    let max_body_bytes = worker.settings().http.max_body_bytes;
+    Ok(Desk {
+        orders,
+        inventory,
+        payments,
+        order_wait: shop.order_wait,
+        max_body_bytes,
+    })
+}
+
+fn open_all<const N: usize>(
+    worker: &Worker,
+    files: &[(&'static Schema, &str); N],
+    queue_depth: usize,
+) -> Result<[Store; N], BootError> {
+    let data_dir = worker.settings().cluster.data_dir.as_path();
+    let opened: Vec<Result<Store, BootError>> = std::thread::scope(|scope| {
+        let opening = files.map(|(schema, file)| {
+            scope.spawn(move || open_one(worker, schema, &data_dir.join(file), queue_depth))
+        });
+        let joined = |thread: std::thread::ScopedJoinHandle<'_, _>| {
+            thread
+                .join()
+                .unwrap_or_else(|_| Err("opening a database panicked".into()))
+        };
+        opening.into_iter().map(joined).collect()
+    });
+    let stores: Vec<Store> = opened.into_iter().collect::<Result<_, _>>()?;
+    stores.try_into().map_err(|_| "a database was not opened".into())
+}
+
+fn open_one(
+    worker: &Worker,
+    schema: &'static Schema,
+    path: &Path,
+    queue_depth: usize,
+) -> Result<Store, BootError> {
+    let cell = worker
+        .board()
+        .cell(schema.name)
+        .ok_or("the scoreboard has no cell left for a writer thread")?;
+    let poisoned = worker.clone();
+    let options = Options {
+        queue_depth,
+        on_poison: Arc::new(move |reason| poisoned.fail(reason)),
+        ..Options::new(path, cell)
+    };
+    Store::open(schema, options).map_err(unusable_store)
+}
+
+fn bad_catalog(error: inventory::catalog::CatalogError) -> BootError {
+    BootRefused {
+        exit: Exit::BadData,
+        reason: error.to_string(),
+    }
+    .into()
+}
+
+/// What a person has to mend ends the worker, and the master after it, with a code that says so.
+fn unusable_store(error: OpenError) -> BootError {
+    let exit = match error {
+        OpenError::Directory { .. } | OpenError::ReadOnly { .. } | OpenError::NetworkFileSystem { .. } => {
+            Exit::Unwritable
+        }
+        OpenError::NotADatabase { .. }
+        | OpenError::Foreign { .. }
+        | OpenError::Newer { .. }
+        | OpenError::Corrupt { .. } => Exit::BadData,
+        OpenError::Sqlite { .. } | OpenError::Io { .. } => Exit::DiskFailed,
+        OpenError::OldSqlite { .. } | OpenError::Migration { .. } => Exit::BootFailed,
+    };
+    BootRefused {
+        exit,
+        reason: error.to_string(),
+    }
+    .into()
+}
+
+fn listen(worker: &Worker, desk: &Desk) {
+    let orders = desk.orders.clone();
+    worker.on_inherit(move |estate| {
+        let orders = orders.clone();
+        async move {
+            match estate {
+                Estate::Life(life) => orders.inherit_life(life).await,
+                Estate::Before(incarnation) => orders.inherit_before(incarnation).await,
+            }
+        }
+    });
+    let desk = desk.clone();
+    worker.readiness(move || {
+        let desk = desk.clone();
+        async move {
+            let (orders, inventory, payments) =
+                tokio::join!(desk.orders.probe(), desk.inventory.probe(), desk.payments.probe());
+            orders.and(inventory).and(payments)
+        }
+    });
+}

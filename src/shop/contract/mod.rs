@@ -1,0 +1,10 @@
+//! Where the services meet: identities, commands, replies, events. Orders knows inventory and payments as the traits in here and
+//! cannot name a type, table or file of theirs. Nothing in here does anything.
+
+mod ids;
+mod service;
+mod story;
+
+pub use ids::{CustomerId, NotAnId, OrderId, PaymentId, Sku};
+pub use service::{Charge, Inventory, Line, Mandate, Outcome, Payments, QuoteError, Refusal, Wanted};
+pub use story::{Actor, Entry, StoryError};

@@ -1,0 +1,130 @@
+//! What orders asks of the other two services, and what they answer.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{OrderId, Sku};
+use super::story::{Entry, StoryError};
+use crate::base::ids::Life;
+use crate::base::money::Money;
+
+/// On whose behalf a command is sent. A participant that has seen a higher `claim_no` for the order refuses it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mandate {
+    /// For which order.
+    pub order: OrderId,
+    /// How often its saga was claimed.
+    pub claim_no: u32,
+    /// By whom.
+    pub life: Life,
+}
+
+/// How a command ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is done and on disk, now or before.
+    Done,
+    /// It is not done and never will be; that is on disk too.
+    Refused(Refusal),
+    /// Nobody knows; in words, for the log.
+    Unknown(String),
+    /// A higher claim was seen: whoever asked owns the saga no more.
+    Fenced,
+}
+
+/// A definite no.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Refusal {
+    /// Less of it is available than was asked for.
+    OutOfStock {
+        /// Of which article.
+        sku: Sku,
+        /// How many were asked for.
+        requested: u32,
+        /// How many there were.
+        available: u64,
+    },
+    /// The money was not taken.
+    Declined {
+        /// For programs (`insufficient_funds`).
+        code: String,
+        /// For people.
+        message: String,
+    },
+    /// The opposite was commanded before: a reserve after its release, a charge after its cancel.
+    Withdrawn,
+    /// The opposite is done: a release after the commit, a cancel after the charge.
+    Irrevocable,
+    /// The command does not fit what the participant knows (a commit of nothing, a SKU that is gone).
+    Senseless(String),
+}
+
+/// One line of an order as the customer wants it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Which article.
+    pub sku: Sku,
+    /// How many.
+    pub quantity: u32,
+}
+
+/// One line of an order, priced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Which article.
+    pub sku: Sku,
+    /// How many.
+    pub quantity: u32,
+    /// For each.
+    pub unit_price: Money,
+}
+
+/// Why there is no price.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QuoteError {
+    /// There is no such article.
+    #[error("there is no article {0:?}")]
+    UnknownSku(Sku),
+    /// The store could not be read.
+    #[error("failed to read the prices: {0}")]
+    Unavailable(String),
+}
+
+/// Money to be taken for an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Charge {
+    /// How much.
+    pub amount: Money,
+    /// The provider's name of the means of payment (`pm_card_visa`).
+    pub method: Arc<str>,
+}
+
+/// Stock. Each command is idempotent per order and answers again what it answered first.
+pub trait Inventory: Clone + Send + Sync + 'static {
+    /// What these cost now. A point lookup per line, on the caller's thread.
+    ///
+    /// # Errors
+    /// [`QuoteError`].
+    fn quote(&self, wanted: &[Wanted]) -> Result<Vec<Line>, QuoteError>;
+    /// Holds all of the lines, or none.
+    fn reserve(&self, mandate: Mandate, lines: Arc<[Line]>) -> impl Future<Output = Outcome> + Send;
+    /// Lets go of what is held; a later reserve is refused.
+    fn release(&self, mandate: Mandate) -> impl Future<Output = Outcome> + Send;
+    /// What is held leaves the shelf.
+    fn commit(&self, mandate: Mandate) -> impl Future<Output = Outcome> + Send;
+    /// What it did for the order.
+    fn story(&self, order: OrderId) -> impl Future<Output = Result<Vec<Entry>, StoryError>> + Send;
+}
+
+/// Money. Each command is idempotent per order and answers again what it answered first.
+pub trait Payments: Clone + Send + Sync + 'static {
+    /// Takes the money.
+    fn charge(&self, mandate: Mandate, charge: Charge) -> impl Future<Output = Outcome> + Send;
+    /// Makes sure that none was and none will be taken.
+    fn cancel(&self, mandate: Mandate, charge: Charge) -> impl Future<Output = Outcome> + Send;
+    /// What it did for the order.
+    fn story(&self, order: OrderId) -> impl Future<Output = Result<Vec<Entry>, StoryError>> + Send;
+}

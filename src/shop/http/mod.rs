@@ -1,0 +1,57 @@
+//! The shop's routes: wire types, status codes, problem codes. Must not know tables or sagas; it speaks to the services.
+
+#![expect(
+    clippy::result_large_err,
+    reason = "a Problem is the answer itself: it is made once per refused request and moved to the edge at once"
+)]
+
+mod articles;
+mod body;
+mod faults;
+mod orders;
+mod page;
+mod payments;
+mod place;
+mod rejection;
+mod wire;
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+
+use crate::http::fallbacks;
+use crate::shop::{inventory, orders as order_service, payments as payment_service};
+
+/// The orders service over this shop's other two.
+pub type Orders = order_service::Service<inventory::Service, payment_service::Service>;
+
+/// What the routes speak to.
+#[derive(Clone, Debug)]
+pub struct Desk {
+    /// Orders.
+    pub orders: Orders,
+    /// Stock.
+    pub inventory: inventory::Service,
+    /// Money.
+    pub payments: payment_service::Service,
+    /// How long a client waits for its order to be final.
+    pub order_wait: Duration,
+    /// A longer body is refused.
+    pub max_body_bytes: usize,
+}
+
+/// All routes of the shop.
+pub fn routes(desk: Desk) -> Router {
+    let limit = DefaultBodyLimit::max(desk.max_body_bytes);
+    let router = Router::new()
+        .route("/orders", post(place::place).get(orders::list))
+        .route("/orders/{id}", get(orders::one))
+        .route("/orders/{id}/timeline", get(orders::timeline))
+        .route("/inventory", get(articles::list))
+        .route("/inventory/{sku}", get(articles::one).put(articles::put))
+        .route("/payments", get(payments::list))
+        .route("/payments/{id}", get(payments::one));
+    fallbacks(router).layer(limit).with_state(desk)
+}

@@ -1,0 +1,86 @@
+//! Reading payments.
+
+use axum::Json;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use serde::Deserialize;
+
+use super::page::{self, Limit, Page};
+use super::wire::PaymentDocument;
+use super::{Desk, faults};
+use crate::http::Problem;
+use crate::shop::contract::{OrderId, PaymentId};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Asked {
+    order_id: Option<String>,
+    limit: Option<String>,
+    cursor: Option<String>,
+}
+
+pub(super) async fn one(
+    State(desk): State<Desk>,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    let id: Option<PaymentId> = path.ok().and_then(|Path(id)| id.parse().ok());
+    let PaymentId(order) = id.ok_or_else(not_found)?;
+    let payment = desk
+        .payments
+        .of_order(order)
+        .map_err(faults::read)?
+        .ok_or_else(not_found)?;
+    Ok(Json(PaymentDocument::from(payment)).into_response())
+}
+
+pub(super) async fn list(
+    State(desk): State<Desk>,
+    asked: Result<Query<Asked>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let Query(asked) = asked.map_err(|rejection| page::bad_query(&rejection))?;
+    let limit = Limit::read(asked.limit.as_deref())?;
+    let before = page::before(asked.cursor.as_deref())?;
+    if let Some(order) = asked.order_id {
+        return of_order(&desk, &order);
+    }
+    let payments = desk
+        .payments
+        .latest(before, limit.and_one())
+        .await
+        .map_err(faults::read)?;
+    let page = Page::of(
+        payments,
+        limit,
+        |payment| payment.id.0.to_string(),
+        PaymentDocument::from,
+    );
+    Ok(Json(page).into_response())
+}
+
+/// An order has one payment or none.
+fn of_order(desk: &Desk, order: &str) -> Result<Response, Problem> {
+    let payment = match order.parse::<OrderId>() {
+        Ok(order) => desk.payments.of_order(order).map_err(faults::read)?,
+        Err(error) => {
+            return Err(Problem::new(
+                StatusCode::BAD_REQUEST,
+                "invalid_order_id",
+                format!("order_id: {error}"),
+            ));
+        }
+    };
+    Ok(Json(Page::whole(
+        payment.map(PaymentDocument::from).into_iter().collect(),
+    ))
+    .into_response())
+}
+
+fn not_found() -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "payment_not_found",
+        "there is no payment with this id",
+    )
+}

@@ -1,0 +1,115 @@
+//! `POST /orders`. What is answered is derived from the order's id, content and end alone, so that a replay under the same
+//! Idempotency-Key gives the same bytes whichever worker answers.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use http::header::LOCATION;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use tokio::time::Instant;
+
+use super::wire::{OrderDocument, PlaceOrder, Wish};
+use super::{Desk, body, faults, rejection};
+use crate::http::Problem;
+use crate::shop::clock::now_ms;
+use crate::shop::contract::{Inventory, OrderId, QuoteError};
+use crate::shop::orders::{End, Key, NewOrder, Placed};
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+pub(super) async fn place(State(desk): State<Desk>, request: Request) -> Result<Response, Problem> {
+    let deadline = Instant::now() + desk.order_wait;
+    let key_text = key_text(request.headers())?;
+    let wanted: PlaceOrder = body::json(request).await?;
+    let key = key_text.map(|text| key(&text, &wanted)).transpose()?;
+    let wish = wanted.wish()?;
+    if let Some(key) = &key
+        && let Some(order) = desk.orders.placed_before(key).map_err(faults::place)?
+    {
+        return replay(&desk, order);
+    }
+    let new = price(&desk, wish)?;
+    match desk.orders.place(new.clone(), key).await.map_err(faults::place)? {
+        Placed::New(order, saga) => {
+            let end = desk.orders.wait(order, saga, deadline).await;
+            Ok(answer(order, &new, end.as_ref()))
+        }
+        Placed::Before(order) => replay(&desk, order),
+    }
+}
+
+fn key_text(headers: &HeaderMap) -> Result<Option<HeaderValue>, Problem> {
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    match (values.next(), values.next()) {
+        (first, None) => Ok(first.cloned()),
+        (_, Some(_)) => Err(bad_key("there is more than one Idempotency-Key")),
+    }
+}
+
+fn key(text: &HeaderValue, wanted: &PlaceOrder) -> Result<Key, Problem> {
+    Key::new(text.as_bytes(), wanted.hash()).map_err(|error| bad_key(&error.to_string()))
+}
+
+fn bad_key(detail: &str) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "invalid_idempotency_key", detail)
+}
+
+fn price(desk: &Desk, wish: Wish) -> Result<NewOrder, Problem> {
+    let lines = desk.inventory.quote(&wish.items).map_err(|error| match error {
+        QuoteError::UnknownSku(ref sku) => {
+            let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown_sku", error.to_string());
+            problem.with("sku", sku.as_str())
+        }
+        QuoteError::Unavailable(reason) => faults::unavailable(&reason),
+    })?;
+    NewOrder::new(wish.customer, lines, wish.method).map_err(|error| {
+        Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "invalid_total",
+            error.to_string(),
+        )
+    })
+}
+
+/// The answer to a new order.
+fn answer(order: OrderId, placed: &NewOrder, end: Option<&End>) -> Response {
+    let status = match end {
+        Some(End::Rejected(why)) => return rejection::problem(order, why).into_response(),
+        Some(End::Confirmed) => StatusCode::CREATED,
+        Some(End::Parked | End::Lost) | None => StatusCode::ACCEPTED,
+    };
+    let mut response = (status, Json(OrderDocument::new(order, placed, end))).into_response();
+    if let Ok(location) = HeaderValue::try_from(format!("/orders/{order}")) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    response
+}
+
+/// The answer to a request that was made before under the same key.
+fn replay(desk: &Desk, order: OrderId) -> Result<Response, Problem> {
+    let known = desk.orders.order(order).map_err(faults::read)?;
+    let known =
+        known.ok_or_else(|| faults::internal("an idempotency key stands for an order that is not there"))?;
+    let end = known.end();
+    if end.is_none() && is_waited_for(order, desk.order_wait) {
+        let detail =
+            "the first request under this Idempotency-Key is still being answered; ask again in a moment";
+        return Err(Problem::new(StatusCode::CONFLICT, "idempotency_key_in_use", detail).retry_after(1));
+    }
+    let mut response = answer(order, &known.placed, end.as_ref());
+    response
+        .headers_mut()
+        .insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+    Ok(response)
+}
+
+/// Whether the first request may still be waiting, by the age of its order. An order from the future is of a clock that stepped.
+fn is_waited_for(order: OrderId, order_wait: Duration) -> bool {
+    let age = now_ms()
+        .checked_sub(order.created_ms())
+        .map(Duration::from_millis);
+    age.is_some_and(|age| age < order_wait)
+}

@@ -1,0 +1,251 @@
+//! What is held for orders: reserve, release, commit, each once per order and answered again for ever.
+
+use rusqlite::{Connection, OptionalExtension};
+
+use crate::shop::contract::{Actor, Entry, Line, Mandate, OrderId, Outcome, Refusal, Sku};
+
+/// Where a reservation stands; the numbers are those of the column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Held = 10,
+    Committed = 20,
+    Released = 30,
+    Refused = 40,
+    Shut = 50,
+}
+
+struct Reservation {
+    state: State,
+    reason: Option<Refusal>,
+}
+
+type Result<T> = rusqlite::Result<T>;
+
+/// Holds all lines, or writes down that it cannot.
+pub(super) fn reserve(tx: &Connection, mandate: Mandate, lines: &[Line], now_ms: u64) -> Result<Outcome> {
+    let items: Vec<(&Sku, u32)> = lines.iter().map(|line| (&line.sku, line.quantity)).collect();
+    if insert(tx, mandate, State::Held, &json(&items), now_ms)? {
+        return hold_all(tx, mandate.order, &items);
+    }
+    answer_again(tx, mandate, |known| match known.state {
+        // Also when it was released since: the release followed a charge that is refused for ever, and will be so again.
+        State::Held | State::Committed | State::Released => Outcome::Done,
+        State::Refused => Outcome::Refused(known.reason.unwrap_or(Refusal::Withdrawn)),
+        State::Shut => Outcome::Refused(Refusal::Withdrawn),
+    })
+}
+
+/// Lets go; shuts the door when nothing came yet.
+pub(super) fn release(tx: &Connection, mandate: Mandate, now_ms: u64) -> Result<Outcome> {
+    if let Some(items) = end(tx, mandate, State::Released, now_ms)? {
+        for (sku, quantity) in items {
+            change(
+                tx,
+                "UPDATE stock SET reserved = reserved - ?2 WHERE sku = ?1",
+                &sku,
+                quantity,
+            )?;
+        }
+        return Ok(Outcome::Done);
+    }
+    if insert(tx, mandate, State::Shut, "[]", now_ms)? {
+        return Ok(Outcome::Done);
+    }
+    answer_again(tx, mandate, |known| match known.state {
+        State::Held | State::Released | State::Refused | State::Shut => Outcome::Done,
+        State::Committed => Outcome::Refused(Refusal::Irrevocable),
+    })
+}
+
+/// What is held leaves the shelf.
+pub(super) fn commit(tx: &Connection, mandate: Mandate, now_ms: u64) -> Result<Outcome> {
+    if let Some(items) = end(tx, mandate, State::Committed, now_ms)? {
+        for (sku, quantity) in items {
+            let leave = "UPDATE stock SET on_hand = on_hand - ?2, reserved = reserved - ?2 WHERE sku = ?1";
+            change(tx, leave, &sku, quantity)?;
+        }
+        return Ok(Outcome::Done);
+    }
+    if find(tx, mandate.order)?.is_none() {
+        return Ok(Outcome::Refused(Refusal::Senseless(
+            "nothing was reserved for this order".to_owned(),
+        )));
+    }
+    answer_again(tx, mandate, |known| match known.state {
+        State::Held | State::Committed => Outcome::Done,
+        State::Released | State::Refused | State::Shut => Outcome::Refused(Refusal::Withdrawn),
+    })
+}
+
+/// Whether a row was made; `false` when the order has one.
+fn insert(tx: &Connection, mandate: Mandate, state: State, items: &str, now_ms: u64) -> Result<bool> {
+    let inserted = tx
+        .prepare_cached(
+            "INSERT INTO reservations (order_id, state, claim_no, items, reserved_ms, reserved_by, ended_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?5) ON CONFLICT DO NOTHING",
+        )?
+        .execute((
+            mandate.order.key(),
+            state as i64,
+            mandate.claim_no,
+            items,
+            now_ms.cast_signed(),
+            mandate.life.to_string(),
+        ))?;
+    Ok(inserted == 1)
+}
+
+fn hold_all(tx: &Connection, order: OrderId, items: &[(&Sku, u32)]) -> Result<Outcome> {
+    for (index, (sku, quantity)) in items.iter().enumerate() {
+        let hold = "UPDATE stock SET reserved = reserved + ?2 WHERE sku = ?1 AND on_hand - reserved >= ?2";
+        if tx.prepare_cached(hold)?.execute((sku.as_str(), quantity))? == 0 {
+            for (sku, quantity) in &items[..index] {
+                change(
+                    tx,
+                    "UPDATE stock SET reserved = reserved - ?2 WHERE sku = ?1",
+                    sku,
+                    *quantity,
+                )?;
+            }
+            return refuse(tx, order, sku, *quantity);
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+fn refuse(tx: &Connection, order: OrderId, sku: &Sku, requested: u32) -> Result<Outcome> {
+    let available = tx
+        .prepare_cached("SELECT on_hand - reserved FROM stock WHERE sku = ?1")?
+        .query_row([sku.as_str()], |row| row.get::<_, i64>(0))
+        .optional()?;
+    let available = available
+        .and_then(|available| u64::try_from(available).ok())
+        .unwrap_or(0);
+    let refusal = Refusal::OutOfStock {
+        sku: sku.clone(),
+        requested,
+        available,
+    };
+    tx.prepare_cached("UPDATE reservations SET state = ?2, reason = ?3 WHERE order_id = ?1")?
+        .execute((order.key(), State::Refused as i64, json(&refusal)))?;
+    Ok(Outcome::Refused(refusal))
+}
+
+/// Ends a held reservation, unless it was claimed by someone later; its items.
+fn end(tx: &Connection, mandate: Mandate, state: State, now_ms: u64) -> Result<Option<Vec<(Sku, u32)>>> {
+    tx.prepare_cached(
+        "UPDATE reservations SET state = ?2, claim_no = ?3, ended_ms = ?4, ended_by = nullif(?5, reserved_by)
+         WHERE order_id = ?1 AND state = 10 AND claim_no <= ?3 RETURNING items",
+    )?
+    .query_row(
+        (
+            mandate.order.key(),
+            state as i64,
+            mandate.claim_no,
+            now_ms.cast_signed(),
+            mandate.life.to_string(),
+        ),
+        |row| parsed(row, 0),
+    )
+    .optional()
+}
+
+/// The answer to a command that changes nothing (any more); it still notes a higher claim, so that a lower one is refused after.
+fn answer_again(
+    tx: &Connection,
+    mandate: Mandate,
+    answer: impl FnOnce(Reservation) -> Outcome,
+) -> Result<Outcome> {
+    let noted = tx
+        .prepare_cached("UPDATE reservations SET claim_no = ?2 WHERE order_id = ?1 AND claim_no <= ?2")?
+        .execute((mandate.order.key(), mandate.claim_no))?;
+    match find(tx, mandate.order)? {
+        Some(known) if noted == 1 => Ok(answer(known)),
+        Some(_) => Ok(Outcome::Fenced),
+        None => Ok(Outcome::Unknown(
+            "the reservation was there and is gone".to_owned(),
+        )),
+    }
+}
+
+fn find(tx: &Connection, order: OrderId) -> Result<Option<Reservation>> {
+    tx.prepare_cached("SELECT state, reason FROM reservations WHERE order_id = ?1")?
+        .query_row([order.key()], |row| {
+            let reason: Option<String> = row.get(1)?;
+            Ok(Reservation {
+                state: state(row.get(0)?)?,
+                reason: reason.and_then(|reason| serde_json::from_str(&reason).ok()),
+            })
+        })
+        .optional()
+}
+
+fn state(number: i64) -> Result<State> {
+    let states = [
+        State::Held,
+        State::Committed,
+        State::Released,
+        State::Refused,
+        State::Shut,
+    ];
+    let state = states.into_iter().find(|state| *state as i64 == number);
+    state.ok_or(rusqlite::Error::IntegralValueOutOfRange(0, number))
+}
+
+fn change(tx: &Connection, sql: &str, sku: &Sku, quantity: u32) -> Result<()> {
+    let changed = tx.prepare_cached(sql)?.execute((sku.as_str(), quantity))?;
+    if changed == 1 {
+        Ok(())
+    } else {
+        Err(rusqlite::Error::StatementChangedRows(changed))
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("these types have only string keys and cannot fail to be written")
+}
+
+fn parsed(row: &rusqlite::Row<'_>, column: usize) -> Result<Vec<(Sku, u32)>> {
+    let items: String = row.get(column)?;
+    serde_json::from_str(&items).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
+    })
+}
+
+/// What was done for the order.
+pub(super) fn story(connection: &Connection, order: OrderId) -> Result<Vec<Entry>> {
+    let told = connection
+        .prepare_cached(
+            "SELECT state, reserved_ms, reserved_by, ended_ms, coalesce(ended_by, reserved_by), reason
+             FROM reservations WHERE order_id = ?1",
+        )?
+        .query_row([order.key()], |row| {
+            let entry = |step, outcome, column: usize, detail| -> Result<Entry> {
+                let at_ms = row.get::<_, i64>(column)?.unsigned_abs();
+                let worker = row.get(column + 1)?;
+                Ok(Entry {
+                    at_ms,
+                    service: Actor::Inventory,
+                    step,
+                    outcome,
+                    worker,
+                    detail,
+                })
+            };
+            let reserved = || entry("reserve", "done", 1, None);
+            Ok(match state(row.get(0)?)? {
+                State::Held => vec![reserved()?],
+                State::Committed => vec![reserved()?, entry("commit", "done", 3, None)?],
+                State::Released => vec![reserved()?, entry("release", "done", 3, None)?],
+                State::Refused => vec![entry("reserve", "refused", 1, row.get(5)?)?],
+                State::Shut => vec![entry(
+                    "release",
+                    "done",
+                    1,
+                    Some("nothing was reserved".to_owned()),
+                )?],
+            })
+        })
+        .optional()?;
+    Ok(told.unwrap_or_default())
+}

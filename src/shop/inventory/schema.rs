@@ -1,0 +1,41 @@
+//! The tables of `inventory.db`.
+
+use crate::store::Schema;
+
+/// The file's name in the data directory.
+pub const FILE: &str = "inventory.db";
+
+/// Stock and reservations.
+pub const SCHEMA: Schema = Schema {
+    name: "inventory",
+    application_id: 0x436c_4956,
+    migrations: &[VERSION_1],
+};
+
+/// `received` is all that was ever put on the shelf, so that `received = on_hand + what was committed` can be checked at any
+/// time. A reservation's `ended_ms` starts as its `reserved_ms` and its states have one byte each, so that ending it overwrites
+/// the row in place instead of moving its page's neighbours. `ended_by` is null when it is `reserved_by`.
+const VERSION_1: &str = "
+CREATE TABLE stock (
+    sku      TEXT NOT NULL PRIMARY KEY,
+    name     TEXT NOT NULL,
+    amount   INTEGER NOT NULL CHECK (amount >= 0), -- unit price, minor units
+    currency TEXT NOT NULL,
+    on_hand  INTEGER NOT NULL CHECK (on_hand >= 0),
+    reserved INTEGER NOT NULL CHECK (reserved >= 0 AND reserved <= on_hand),
+    received INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE reservations (
+    order_id    INTEGER PRIMARY KEY,
+    state       INTEGER NOT NULL CHECK (state IN (10, 20, 30, 40, 50)), -- held, committed, released, refused, shut before it came
+    claim_no    INTEGER NOT NULL,
+    items       TEXT NOT NULL,    -- [[sku, quantity], ...]
+    reserved_ms INTEGER NOT NULL,
+    reserved_by TEXT NOT NULL,    -- the life of a worker
+    ended_ms    INTEGER NOT NULL,
+    ended_by    TEXT,
+    reason      TEXT              -- of a refused one, as JSON
+) STRICT;
+-- The catalog is loaded once in the life of this file; its row here says that it was, and when.
+CREATE TABLE loaded (what TEXT NOT NULL PRIMARY KEY, at_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+";

@@ -1,0 +1,132 @@
+//! The inventory as others hold it: the contract's commands, and what the routes ask.
+
+use std::sync::Arc;
+
+use super::articles::{self, Article, Put, PutError, Stocking};
+use super::{catalog, reservations};
+use crate::shop::clock::now_ms;
+use crate::shop::contract::{
+    Entry, Inventory, Line, Mandate, OrderId, Outcome, QuoteError, Sku, StoryError, Wanted,
+};
+use crate::store::{Admission, ReadError, Store, Tx, WriteError};
+
+/// The inventory. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Service {
+    store: Store,
+}
+
+impl Service {
+    /// Over a store that was opened with this service's schema.
+    #[must_use]
+    pub fn new(store: Store) -> Service {
+        Service { store }
+    }
+
+    /// Whether a catalog was put in before.
+    ///
+    /// # Errors
+    /// As [`Store::peek`].
+    pub fn is_stocked(&self) -> Result<bool, ReadError> {
+        self.store.peek(catalog::is_loaded)
+    }
+
+    /// Puts the catalog in, unless one was put in before. However many workers boot at the same time, one does it.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    pub async fn stock(&self, stockings: Vec<Stocking>) -> Result<(), WriteError<PutError>> {
+        let load = move |tx: &Tx<'_>| catalog::load(tx, &stockings, now_ms());
+        self.store.write(Admission::Continue, load).await
+    }
+
+    /// One article.
+    ///
+    /// # Errors
+    /// As [`Store::peek`].
+    pub fn article(&self, sku: &Sku) -> Result<Option<Article>, ReadError> {
+        self.store.peek(|connection| articles::find(connection, sku))
+    }
+
+    /// At most `limit` articles after `after`, by SKU.
+    ///
+    /// # Errors
+    /// As [`Store::read`].
+    pub async fn articles(&self, after: String, limit: usize) -> Result<Vec<Article>, ReadError> {
+        self.store
+            .read(move |connection| articles::list(connection, &after, limit))
+            .await
+    }
+
+    /// Sets name, price and count of an article.
+    ///
+    /// # Errors
+    /// As [`Store::write`]; [`PutError::BelowReserved`] when more is held for orders.
+    pub async fn put(&self, stocking: Stocking) -> Result<Put, WriteError<PutError>> {
+        self.store
+            .write(Admission::New, move |tx: &Tx<'_>| articles::put(tx, &stocking))
+            .await
+    }
+
+    /// Whether the store commits.
+    ///
+    /// # Errors
+    /// The reason.
+    pub async fn probe(&self) -> Result<(), String> {
+        self.store.probe().await
+    }
+
+    async fn command(
+        &self,
+        job: impl FnOnce(&Tx<'_>) -> rusqlite::Result<Outcome> + Send + 'static,
+    ) -> Outcome {
+        let answer = self.store.write(Admission::Continue, job).await;
+        answer.unwrap_or_else(|error| Outcome::Unknown(format!("inventory: {error}")))
+    }
+}
+
+impl Inventory for Service {
+    fn quote(&self, wanted: &[Wanted]) -> Result<Vec<Line>, QuoteError> {
+        let priced = self.store.peek(|connection| {
+            let line = |wanted: &Wanted| {
+                let price = articles::price(connection, &wanted.sku)?;
+                Ok(price.map(|unit_price| Line {
+                    sku: wanted.sku.clone(),
+                    quantity: wanted.quantity,
+                    unit_price,
+                }))
+            };
+            wanted
+                .iter()
+                .map(line)
+                .collect::<rusqlite::Result<Vec<Option<Line>>>>()
+        });
+        let priced = priced.map_err(|error| QuoteError::Unavailable(error.to_string()))?;
+        let known = |(line, wanted): (Option<Line>, &Wanted)| {
+            line.ok_or_else(|| QuoteError::UnknownSku(wanted.sku.clone()))
+        };
+        priced.into_iter().zip(wanted).map(known).collect()
+    }
+
+    async fn reserve(&self, mandate: Mandate, lines: Arc<[Line]>) -> Outcome {
+        self.command(move |tx| reservations::reserve(tx, mandate, &lines, now_ms()))
+            .await
+    }
+
+    async fn release(&self, mandate: Mandate) -> Outcome {
+        self.command(move |tx| reservations::release(tx, mandate, now_ms()))
+            .await
+    }
+
+    async fn commit(&self, mandate: Mandate) -> Outcome {
+        self.command(move |tx| reservations::commit(tx, mandate, now_ms()))
+            .await
+    }
+
+    async fn story(&self, order: OrderId) -> Result<Vec<Entry>, StoryError> {
+        let told = self
+            .store
+            .peek(|connection| reservations::story(connection, order));
+        told.map_err(|error| StoryError(error.to_string()))
+    }
+}

@@ -1,0 +1,191 @@
+//! Carries out what the saga's table says, for one order at a time. It decides nothing: it waits, sends, and brings back what
+//! was answered. Dropping it at any point loses nothing but time; another life then starts at the top of the same table.
+
+use std::time::Duration;
+
+use super::domain::{NewOrder, Rejection, command_name};
+use super::journal::{self, Written};
+use crate::base::ids::Life;
+use crate::saga::definition::RECORD_RETRY;
+use crate::saga::table::Parking;
+use crate::saga::{Command, Effect, Event, ORDER, State, Verdict};
+use crate::shop::clock::now_ms;
+use crate::shop::contract::{Charge, Inventory, Mandate, OrderId, Outcome, Payments, Refusal};
+use crate::store::{Admission, Store, Tx, WriteError};
+use crate::sys::clock::now;
+
+/// What drives sagas: this service's store and the other two services.
+#[derive(Clone)]
+pub(super) struct Driver<I, P> {
+    pub(super) store: Store,
+    pub(super) inventory: I,
+    pub(super) payments: P,
+    pub(super) life: Life,
+}
+
+/// A saga that this life owns.
+pub(super) struct Saga {
+    pub(super) order: OrderId,
+    pub(super) claim_no: u32,
+    pub(super) placed: NewOrder,
+}
+
+/// How driving a saga ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The order stands.
+    Confirmed,
+    /// It does not.
+    Rejected(Rejection),
+    /// It is left as it is, visible.
+    Parked,
+    /// It is not this life's any more: what became of it is on disk.
+    Lost,
+}
+
+impl<I: Inventory, P: Payments> Driver<I, P> {
+    /// From the top of the table to its end.
+    pub(super) async fn drive(&self, saga: Saga) -> End {
+        let (mut state, mut effect) = State::begin(ORDER, now());
+        loop {
+            let event = match effect {
+                Effect::Send(command, wait) => self.send(&saga, command, wait).await,
+                Effect::Record(verdict, wait) => self.record(&saga, verdict, wait).await,
+                Effect::Park(parking) => {
+                    self.park(&saga, &parking).await;
+                    return End::Parked;
+                }
+                Effect::Rest => return end(state),
+            };
+            (state, effect) = match state.on(ORDER, now(), event) {
+                Ok(next) => next,
+                Err(illegal) => {
+                    tracing::error!(order = %saga.order, %illegal, "this order's saga contradicts what is on disk and was left alone");
+                    return End::Lost;
+                }
+            };
+        }
+    }
+
+    async fn send(&self, saga: &Saga, command: Command, wait: Duration) -> Event<Refusal> {
+        pause(wait).await;
+        let mandate = self.mandate(saga);
+        let charge = || Charge {
+            amount: saga.placed.total,
+            method: saga.placed.method.clone(),
+        };
+        let outcome = match command {
+            Command::Reserve => self.inventory.reserve(mandate, saga.placed.lines.clone()).await,
+            Command::Release => self.inventory.release(mandate).await,
+            Command::Charge => self.payments.charge(mandate, charge()).await,
+            Command::Cancel => self.payments.cancel(mandate, charge()).await,
+            Command::Commit => self.inventory.commit(mandate).await,
+        };
+        match outcome {
+            Outcome::Done => Event::Done,
+            Outcome::Refused(refusal) => Event::Refused(refusal),
+            Outcome::Unknown(reason) => {
+                let step = command_name(command);
+                tracing::warn!(order = %saga.order, step, reason, "the outcome of a step is unknown; it will be tried again");
+                Event::Unknown {
+                    random: fastrand::u64(..),
+                }
+            }
+            Outcome::Fenced => Event::Fenced,
+        }
+    }
+
+    async fn record(&self, saga: &Saga, verdict: Verdict<Refusal>, wait: Duration) -> Event<Refusal> {
+        pause(wait).await;
+        let mandate = self.mandate(saga);
+        let rejection = match verdict {
+            Verdict::Confirmed => None,
+            Verdict::Rejected(cause) => Some(Rejection::from(cause)),
+        };
+        let written = self
+            .write(move |tx| journal::end(tx, mandate, rejection.as_ref(), now_ms()))
+            .await;
+        match written {
+            Ok(Written::Stands) => Event::Done,
+            Ok(Written::Fenced) => Event::Fenced,
+            Ok(Written::Contradicted) => {
+                Event::Refused(Refusal::Senseless("the order ended otherwise before".to_owned()))
+            }
+            Err(error) => {
+                tracing::warn!(order = %saga.order, %error, "an order's end could not be written; it will be tried again");
+                Event::Unknown {
+                    random: fastrand::u64(..),
+                }
+            }
+        }
+    }
+
+    /// Until it is written: a saga must not stand still without a word.
+    async fn park(&self, saga: &Saga, parking: &Parking<Refusal>) {
+        let why = describe(parking);
+        tracing::error!(order = %saga.order, why, "an order is parked and waits for a person or the next start");
+        let mandate = self.mandate(saga);
+        for tries in 1.. {
+            let text = why.clone();
+            if self
+                .write(move |tx| journal::park(tx, mandate, &text, now_ms()))
+                .await
+                .is_ok()
+            {
+                return;
+            }
+            pause(RECORD_RETRY.wait(tries, fastrand::u64(..))).await;
+        }
+    }
+
+    async fn write(
+        &self,
+        job: impl FnOnce(&Tx<'_>) -> rusqlite::Result<Written> + Send + 'static,
+    ) -> Result<Written, WriteError<rusqlite::Error>> {
+        self.store.write(Admission::Continue, job).await
+    }
+
+    fn mandate(&self, saga: &Saga) -> Mandate {
+        Mandate {
+            order: saga.order,
+            claim_no: saga.claim_no,
+            life: self.life,
+        }
+    }
+}
+
+async fn pause(wait: Duration) {
+    if !wait.is_zero() {
+        tokio::time::sleep(wait).await;
+    }
+}
+
+fn end(state: State<Refusal>) -> End {
+    match state {
+        State::Ended(Verdict::Confirmed) => End::Confirmed,
+        State::Ended(Verdict::Rejected(cause)) => End::Rejected(cause.into()),
+        State::Lost => End::Lost,
+        State::Parked(_)
+        | State::Doing(_)
+        | State::Settling(..)
+        | State::Undoing(..)
+        | State::Recording(..) => End::Parked,
+    }
+}
+
+fn describe(parking: &Parking<Refusal>) -> String {
+    match parking {
+        Parking::Unknown(command) => {
+            format!(
+                "the outcome of {} stayed unknown past its budget",
+                command_name(*command)
+            )
+        }
+        Parking::Contradicted(command, refusal) => {
+            format!(
+                "{} was refused where it must not be: {refusal:?}",
+                command_name(*command)
+            )
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! A client's idempotency keys: which order a key stands for, and whether the request is the same. The answer itself is not
+//! stored: it is derived from the order, which never changes once it is final.
+
+use rusqlite::{Connection, OptionalExtension};
+
+use crate::shop::contract::OrderId;
+
+/// Longer keys are refused.
+const LONGEST: usize = 255;
+/// How many expired keys one placed order takes along; more than it adds, so that they cannot pile up.
+const EXPIRED_AT_ONCE: u32 = 3;
+
+/// A key with the hash of what was asked under it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    text: String,
+    hash: [u8; 32],
+}
+
+/// Why a text is no key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an Idempotency-Key has 1 to {LONGEST} printable ASCII characters")]
+pub struct KeyError;
+
+impl Key {
+    /// A key for a request, given as it was understood: two bodies that mean the same are the same request.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn new(text: &[u8], hash: [u8; 32]) -> Result<Key, KeyError> {
+        let printable = text.iter().all(|byte| (b' '..=b'~').contains(byte));
+        if !(1..=LONGEST).contains(&text.len()) || !printable {
+            return Err(KeyError);
+        }
+        Ok(Key {
+            text: String::from_utf8_lossy(text).into_owned(),
+            hash,
+        })
+    }
+}
+
+/// What a key stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// This order, placed with the same request.
+    Same(OrderId),
+    /// Another request.
+    Other,
+}
+
+/// What the key stands for, unless it stands for nothing or is older than `oldest`.
+pub(super) fn find(connection: &Connection, key: &Key, oldest: OrderId) -> rusqlite::Result<Option<Found>> {
+    let known = connection
+        .prepare_cached("SELECT order_id, body_hash FROM idempotency_keys WHERE key = ?1")?
+        .query_row([&key.text], |row| {
+            Ok((OrderId::from_key(row.get(0)?), row.get::<_, [u8; 32]>(1)?))
+        })
+        .optional()?;
+    let live = known.filter(|(order, _)| *order >= oldest);
+    Ok(live.map(|(order, hash)| {
+        if hash == key.hash {
+            Found::Same(order)
+        } else {
+            Found::Other
+        }
+    }))
+}
+
+/// Binds the key to the order, and lets some expired ones go (also this one, if it is).
+pub(super) fn bind(tx: &Connection, key: &Key, order: OrderId, oldest: OrderId) -> rusqlite::Result<()> {
+    tx.prepare_cached("DELETE FROM idempotency_keys WHERE key = ?1 AND order_id < ?2")?
+        .execute((&key.text, oldest.key()))?;
+    tx.prepare_cached(
+        "DELETE FROM idempotency_keys WHERE order_id IN
+         (SELECT order_id FROM idempotency_keys WHERE order_id < ?1 ORDER BY order_id LIMIT ?2)",
+    )?
+    .execute((oldest.key(), EXPIRED_AT_ONCE))?;
+    tx.prepare_cached("INSERT INTO idempotency_keys (order_id, key, body_hash) VALUES (?1, ?2, ?3)")?
+        .execute((order.key(), &key.text, key.hash))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_short_and_printable() {
+        assert!(Key::new(b"8e03978e-40d5-43e8-bc93-6894a57f9324", [0; 32]).is_ok());
+        assert!(Key::new(&[b'k'; LONGEST], [0; 32]).is_ok());
+        for bad in [&b""[..], &[b'k'; LONGEST + 1], b"a\tb", "ä".as_bytes()] {
+            assert_eq!(Key::new(bad, [0; 32]), Err(KeyError));
+        }
+    }
+}

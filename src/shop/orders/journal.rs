@@ -1,0 +1,271 @@
+//! What is written down of orders and their sagas, each function one transaction: placed, ended, parked, claimed.
+//! Every write for a saga checks the claim it is made under.
+
+use rusqlite::{Connection, OptionalExtension, named_params};
+
+use super::domain::{NewOrder, Order, Rejection, Status};
+use super::idempotency::{self, Found, Key};
+use super::row::{self, COLUMNS, Reason};
+use crate::base::ids::{Incarnation, Life};
+use crate::saga::definition::ORDER_VERSION;
+use crate::shop::contract::{Actor, CustomerId, Entry, Mandate, OrderId};
+
+type Result<T> = rusqlite::Result<T>;
+
+/// What came of placing an order.
+pub(super) enum Placing {
+    /// It was placed under this id.
+    Placed(OrderId),
+    /// Its key is taken.
+    Known(Found),
+}
+
+/// What came of a write for a saga.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    /// It stands, written now or before.
+    Stands,
+    /// The saga was claimed by someone else.
+    Fenced,
+    /// The order ended otherwise. Cannot be, and must not be hidden.
+    Contradicted,
+}
+
+/// Order, saga and key, at once. `wanted` is the id unless it is taken; keys of orders before `oldest` have expired.
+pub(super) fn place(
+    tx: &Connection,
+    owner: Life,
+    new: &NewOrder,
+    wanted: OrderId,
+    key: Option<(&Key, OrderId)>,
+) -> Result<Placing> {
+    if let Some((key, oldest)) = key
+        && let Some(found) = idempotency::find(tx, key, oldest)?
+    {
+        return Ok(Placing::Known(found));
+    }
+    let mut id = wanted;
+    while !insert(tx, owner, new, id)? {
+        id = id.next();
+    }
+    if let Some((key, oldest)) = key {
+        idempotency::bind(tx, key, id, oldest)?;
+    }
+    Ok(Placing::Placed(id))
+}
+
+/// Whether it was inserted; `false` when the id is taken.
+fn insert(tx: &Connection, owner: Life, new: &NewOrder, id: OrderId) -> Result<bool> {
+    let inserted = tx
+        .prepare_cached(
+            "INSERT INTO orders (id, status, customer_id, items, amount, currency, method, version, owner, claim_no, ended_ms)
+             VALUES (:id, 10, :customer, :items, :amount, :currency, :method, :version, :owner, 1, :ended_ms)
+             ON CONFLICT DO NOTHING",
+        )?
+        .execute(named_params! {
+            ":id": id.key(),
+            ":customer": new.customer.as_str(),
+            ":items": row::items(&new.lines),
+            ":amount": new.total.amount.cast_signed(),
+            ":currency": new.total.currency.as_str(),
+            ":method": &*new.method,
+            ":version": ORDER_VERSION,
+            ":owner": owner.to_string(),
+            ":ended_ms": id.created_ms().cast_signed(),
+        })?;
+    Ok(inserted == 1)
+}
+
+/// Ends the order, and writes its one terminal event.
+pub(super) fn end(
+    tx: &Connection,
+    mandate: Mandate,
+    rejection: Option<&Rejection>,
+    now_ms: u64,
+) -> Result<Written> {
+    let (status, event) = match rejection {
+        None => (Status::Confirmed, "order.confirmed"),
+        Some(_) => (Status::Rejected, "order.rejected"),
+    };
+    let reason = rejection.map(|rejection| row::json(&Reason::Rejected(rejection.clone())));
+    let changed = tx
+        .prepare_cached(
+            "UPDATE orders SET status = ?3, ended_ms = ?4, reason = ?5 WHERE id = ?1 AND claim_no = ?2 AND status < 20",
+        )?
+        .execute((mandate.order.key(), mandate.claim_no, status.number(), now_ms.cast_signed(), reason))?;
+    if changed == 0 {
+        return what_stands(tx, mandate, status);
+    }
+    tx.prepare_cached("INSERT INTO outbox (order_id, event, at_ms) VALUES (?1, ?2, ?3)")?
+        .execute((mandate.order.key(), event, now_ms.cast_signed()))?;
+    Ok(Written::Stands)
+}
+
+/// Leaves the saga as it is, for a person or the next start.
+pub(super) fn park(tx: &Connection, mandate: Mandate, why: &str, now_ms: u64) -> Result<Written> {
+    let reason = row::json(&Reason::Parked(why.to_owned()));
+    let changed = tx
+        .prepare_cached(
+            "UPDATE orders SET status = 11, ended_ms = ?3, reason = ?4 WHERE id = ?1 AND claim_no = ?2 AND status = 10",
+        )?
+        .execute((mandate.order.key(), mandate.claim_no, now_ms.cast_signed(), reason))?;
+    if changed == 1 {
+        Ok(Written::Stands)
+    } else {
+        what_stands(tx, mandate, Status::Parked)
+    }
+}
+
+fn what_stands(tx: &Connection, mandate: Mandate, wanted: Status) -> Result<Written> {
+    let known = tx
+        .prepare_cached("SELECT status, claim_no FROM orders WHERE id = ?1")?
+        .query_row([mandate.order.key()], |row| {
+            Ok((row::status(row, 0)?, row.get::<_, u32>(1)?))
+        })
+        .optional()?;
+    Ok(match known {
+        Some((_, claim_no)) if claim_no != mandate.claim_no => Written::Fenced,
+        Some((status, _)) if status == wanted => Written::Stands,
+        Some(_) | None => Written::Contradicted,
+    })
+}
+
+/// Whose unfinished sagas are claimed.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Of {
+    /// Those of one life.
+    Life(Life),
+    /// Those of every life of an earlier incarnation, parked ones among them: a new start is a new try.
+    Before(Incarnation),
+}
+
+/// Claims at most `most` of them for `heir`; the orders as they are then.
+pub(super) fn claim(tx: &Connection, of: Of, heir: Life, most: usize, now_ms: u64) -> Result<Vec<Order>> {
+    let mut claimed = Vec::new();
+    for owner in owners(tx, of, heir)? {
+        let parked_too = matches!(of, Of::Before(_));
+        let limit = i64::try_from(most - claimed.len()).unwrap_or(i64::MAX);
+        let ids: Vec<i64> = tx
+            .prepare_cached(
+                "SELECT id FROM orders WHERE status < 20 AND owner = ?1 AND (status = 10 OR ?2) ORDER BY id LIMIT ?3",
+            )?
+            .query_map((&owner, parked_too, limit), |row| row.get(0))?
+            .collect::<Result<_>>()?;
+        for id in ids {
+            claimed.push(claim_one(tx, id, &owner, heir, now_ms)?);
+        }
+    }
+    Ok(claimed)
+}
+
+fn owners(tx: &Connection, of: Of, heir: Life) -> Result<Vec<String>> {
+    match of {
+        Of::Life(life) if life == heir => Ok(Vec::new()),
+        Of::Life(life) => Ok(vec![life.to_string()]),
+        Of::Before(incarnation) => {
+            let all: Vec<String> = tx
+                .prepare_cached("SELECT DISTINCT owner FROM orders WHERE status < 20")?
+                .query_map([], |row| row.get(0))?
+                .collect::<Result<_>>()?;
+            let earlier = |owner: &String| match owner.parse::<Life>() {
+                Ok(life) => life != heir && life.incarnation < incarnation,
+                Err(_) => false,
+            };
+            Ok(all.into_iter().filter(earlier).collect())
+        }
+    }
+}
+
+fn claim_one(tx: &Connection, id: i64, from: &str, heir: Life, now_ms: u64) -> Result<Order> {
+    let heir = heir.to_string();
+    let claimed = tx
+        .prepare_cached(&format!(
+            "UPDATE orders SET owner = ?2, claim_no = claim_no + 1, status = 10, reason = NULL WHERE id = ?1
+             RETURNING {COLUMNS}"
+        ))?
+        .query_row((id, &heir), row::order)?;
+    tx.prepare_cached(
+        "INSERT INTO takeovers (order_id, claim_no, from_owner, to_owner, at_ms) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?
+    .execute((id, claimed.claim_no, from, &heir, now_ms.cast_signed()))?;
+    Ok(claimed)
+}
+
+/// One order.
+pub(super) fn find(connection: &Connection, id: OrderId) -> Result<Option<Order>> {
+    connection
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM orders WHERE id = ?1"))?
+        .query_row([id.key()], row::order)
+        .optional()
+}
+
+/// At most `limit` orders (of that customer) before `before`, the latest first.
+pub(super) fn list(
+    connection: &Connection,
+    customer: Option<&CustomerId>,
+    before: OrderId,
+    limit: usize,
+) -> Result<Vec<Order>> {
+    let of_customer = if customer.is_some() {
+        "customer_id = ?3 AND"
+    } else {
+        "?3 IS NULL AND"
+    };
+    connection
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM orders WHERE {of_customer} id < ?1 ORDER BY id DESC LIMIT ?2"
+        ))?
+        .query_map(
+            (
+                before.key(),
+                i64::try_from(limit).unwrap_or(i64::MAX),
+                customer.map(CustomerId::as_str),
+            ),
+            row::order,
+        )?
+        .collect()
+}
+
+/// What orders itself did for the order: placed, claimed, ended.
+pub(super) fn story(connection: &Connection, order: &Order) -> Result<Vec<Entry>> {
+    let entry = |at_ms, step, outcome, worker: &str, detail| {
+        let (service, worker) = (Actor::Orders, worker.to_owned());
+        Entry {
+            at_ms,
+            service,
+            step,
+            outcome,
+            worker,
+            detail,
+        }
+    };
+    let takeovers: Vec<(u32, String, String, i64)> = connection
+        .prepare_cached(
+            "SELECT claim_no, from_owner, to_owner, at_ms FROM takeovers WHERE order_id = ?1 ORDER BY claim_no",
+        )?
+        .query_map([order.id.key()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
+        .collect::<Result<_>>()?;
+    let first_owner = takeovers.first().map_or(&order.owner, |(_, from, ..)| from);
+    let mut entries = vec![entry(order.id.created_ms(), "place", "done", first_owner, None)];
+    for (claim_no, from, to, at_ms) in &takeovers {
+        let detail = Some(format!("claim {claim_no}, from {from}"));
+        entries.push(entry(at_ms.unsigned_abs(), "claim", "done", to, detail));
+    }
+    let why = |rejection: &Rejection| row::json(rejection);
+    match order.status {
+        Status::Pending => {}
+        Status::Parked => entries.push(entry(
+            order.ended_ms,
+            "park",
+            "parked",
+            &order.owner,
+            order.parked.clone(),
+        )),
+        Status::Confirmed => entries.push(entry(order.ended_ms, "confirm", "done", &order.owner, None)),
+        Status::Rejected => {
+            let detail = order.rejection.as_ref().map(why);
+            entries.push(entry(order.ended_ms, "reject", "done", &order.owner, detail));
+        }
+    }
+    Ok(entries)
+}

@@ -1,0 +1,58 @@
+//! The tables of `orders.db`.
+
+use crate::store::Schema;
+
+/// The file's name in the data directory.
+pub const FILE: &str = "orders.db";
+
+/// Orders, their sagas, the outbox, idempotency keys.
+pub const SCHEMA: Schema = Schema {
+    name: "orders",
+    application_id: 0x436c_4f52,
+    migrations: &[VERSION_1],
+};
+
+/// A saga is a part of its order's row: while `status` is below 20 it is unfinished and in the partial index that recovery
+/// reads, and the statement that ends the order takes it out. When an order was made is in its id; `ended_ms` starts as that
+/// time and every status has one byte, so that ending an order overwrites its row in place.
+const VERSION_1: &str = "
+CREATE TABLE orders (
+    id          INTEGER PRIMARY KEY,
+    status      INTEGER NOT NULL CHECK (status IN (10, 11, 20, 30)), -- pending, parked, confirmed, rejected
+    customer_id TEXT NOT NULL,
+    items       TEXT NOT NULL,    -- [[sku, quantity, unit price], ...]
+    amount      INTEGER NOT NULL CHECK (amount >= 0), -- the total, minor units
+    currency    TEXT NOT NULL,    -- of the total and of every unit price
+    method      TEXT NOT NULL,    -- the provider's name of the means of payment
+    version     INTEGER NOT NULL, -- of the saga's definition
+    owner       TEXT NOT NULL,    -- the life of the worker that drives the saga, or that ended it
+    claim_no    INTEGER NOT NULL, -- how often it was claimed
+    ended_ms    INTEGER NOT NULL,
+    reason      TEXT              -- of a rejected or parked one, as JSON
+) STRICT;
+CREATE INDEX orders_unfinished ON orders (owner) WHERE status < 20;
+CREATE INDEX orders_of_customer ON orders (customer_id);
+-- Every claim but the first: who took the saga from whom, and when.
+CREATE TABLE takeovers (
+    order_id   INTEGER NOT NULL,
+    claim_no   INTEGER NOT NULL,
+    from_owner TEXT NOT NULL,
+    to_owner   TEXT NOT NULL,
+    at_ms      INTEGER NOT NULL,
+    PRIMARY KEY (order_id, claim_no)
+) STRICT, WITHOUT ROWID;
+-- Exactly one terminal event per order, written with the change it tells of. Its text is derived from the order, which never
+-- changes after it.
+CREATE TABLE outbox (
+    seq      INTEGER PRIMARY KEY,
+    order_id INTEGER NOT NULL,
+    event    TEXT NOT NULL CHECK (event IN ('order.confirmed', 'order.rejected')),
+    at_ms    INTEGER NOT NULL
+) STRICT;
+-- Idempotency keys of clients. The answer is derived from the order; retention goes by the order's time.
+CREATE TABLE idempotency_keys (
+    order_id  INTEGER PRIMARY KEY,
+    key       TEXT NOT NULL UNIQUE,
+    body_hash BLOB NOT NULL       -- SHA-256 of the request as it was understood
+) STRICT;
+";

@@ -1,0 +1,326 @@
+//! The orders as others hold them: placing, waiting, reading, inheriting.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::domain::{NewOrder, Order, Status};
+use super::driver::{Driver, End, Saga};
+use super::idempotency::{self, Found, Key};
+use super::journal::{self, Of, Placing};
+use crate::base::backoff::Backoff;
+use crate::base::ids::{Incarnation, Life};
+use crate::shop::clock::now_ms;
+use crate::shop::contract::{CustomerId, Entry, Inventory, OrderId, Payments, StoryError};
+use crate::store::{Admission, ReadError, Store, Tx, WriteError};
+
+/// How many sagas are claimed in one transaction.
+const CLAIMED_AT_ONCE: usize = 200;
+/// The waits between tries to claim while the store cannot be written.
+const CLAIM_RETRY: Backoff = Backoff {
+    first: Duration::from_millis(20),
+    longest: Duration::from_secs(1),
+};
+/// How often an order is read whose saga another process finishes.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// Bounds of this service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Sagas under way in this process; more orders are refused.
+    pub max_live_sagas: usize,
+    /// How long an idempotency key is kept.
+    pub idempotency_retention: Duration,
+}
+
+/// The orders. Cheap to clone.
+#[derive(Clone)]
+pub struct Service<I, P> {
+    driver: Driver<I, P>,
+    limits: Limits,
+    live: Arc<Semaphore>,
+}
+
+/// What came of an order that was to be placed.
+#[derive(Debug)]
+pub enum Placed {
+    /// It is on disk, and its saga is under way.
+    New(OrderId, JoinHandle<End>),
+    /// The same request was made before under the same key: this is its order.
+    Before(OrderId),
+}
+
+/// Why an order was not placed.
+#[derive(Debug, thiserror::Error)]
+pub enum PlaceError {
+    /// The key was used with another request.
+    #[error("the idempotency key was used with another request")]
+    KeyReused,
+    /// Too many sagas are under way.
+    #[error("too many orders are under way")]
+    TooMany,
+    /// The store did not take it.
+    #[error(transparent)]
+    Store(#[from] WriteError<rusqlite::Error>),
+}
+
+impl<I: Inventory, P: Payments> Service<I, P> {
+    /// Over a store that was opened with this service's schema, on behalf of that life.
+    #[must_use]
+    pub fn new(store: Store, inventory: I, payments: P, life: Life, limits: Limits) -> Service<I, P> {
+        let live = Arc::new(Semaphore::new(limits.max_live_sagas.min(Semaphore::MAX_PERMITS)));
+        Service {
+            driver: Driver {
+                store,
+                inventory,
+                payments,
+                life,
+            },
+            limits,
+            live,
+        }
+    }
+
+    /// Puts order, saga and key on disk and starts the saga, which goes on whether or not anybody waits for it.
+    ///
+    /// # Errors
+    /// [`PlaceError`]; nothing was written then.
+    pub async fn place(&self, new: NewOrder, key: Option<Key>) -> Result<Placed, PlaceError> {
+        let permit = Arc::clone(&self.live)
+            .try_acquire_owned()
+            .map_err(|_| PlaceError::TooMany)?;
+        let (owner, oldest) = (self.driver.life, self.oldest_key());
+        let wanted = OrderId::at(now_ms(), fastrand::u64(..));
+        let order = new.clone();
+        let job = move |tx: &Tx<'_>| {
+            let key = key.as_ref().map(|key| (key, oldest));
+            journal::place(tx, owner, &order, wanted, key)
+        };
+        let (told, placing) = oneshot::channel();
+        let driver = self.driver.clone();
+        // One task from the first write on: a client that leaves must not leave an order on disk that nobody drives.
+        let task = tokio::spawn(async move {
+            let _live = permit;
+            let placing = driver.store.write(Admission::New, job).await;
+            let placed = match &placing {
+                Ok(Placing::Placed(order)) => Some(*order),
+                Ok(Placing::Known(_)) | Err(_) => None,
+            };
+            // Whoever asked may have left.
+            drop(told.send(placing));
+            match placed {
+                Some(order) => {
+                    driver
+                        .drive(Saga {
+                            order,
+                            claim_no: 1,
+                            placed: new,
+                        })
+                        .await
+                }
+                None => End::Lost,
+            }
+        });
+        match placing.await.unwrap_or(Err(WriteError::Closed))? {
+            Placing::Placed(order) => Ok(Placed::New(order, task)),
+            Placing::Known(Found::Same(order)) => Ok(Placed::Before(order)),
+            Placing::Known(Found::Other) => Err(PlaceError::KeyReused),
+        }
+    }
+
+    /// The order that was placed with the same request under the same key, if there is one.
+    ///
+    /// # Errors
+    /// [`PlaceError::KeyReused`] for another request; a failed look-up is told as a failed write.
+    pub fn placed_before(&self, key: &Key) -> Result<Option<OrderId>, PlaceError> {
+        let oldest = self.oldest_key();
+        let found = self
+            .driver
+            .store
+            .peek(|connection| idempotency::find(connection, key, oldest));
+        match found.map_err(|error| WriteError::Failed(error.to_string()))? {
+            Some(Found::Same(order)) => Ok(Some(order)),
+            Some(Found::Other) => Err(PlaceError::KeyReused),
+            None => Ok(None),
+        }
+    }
+
+    /// Waits for a saga that was started here; for one that was taken over meanwhile, by reading. `None` when it is not final
+    /// at `deadline`.
+    pub async fn wait(&self, order: OrderId, task: JoinHandle<End>, deadline: Instant) -> Option<End> {
+        match tokio::time::timeout_at(deadline, task).await {
+            Ok(Ok(end @ (End::Confirmed | End::Rejected(_)))) => Some(end),
+            Ok(Ok(End::Parked)) | Err(_) => None,
+            Ok(Ok(End::Lost) | Err(_)) => self.wait_for_another(order, deadline).await,
+        }
+    }
+
+    async fn wait_for_another(&self, order: OrderId, deadline: Instant) -> Option<End> {
+        loop {
+            if let Ok(Some(order)) = self.order(order)
+                && let Some(end) = order.end()
+            {
+                return Some(end);
+            }
+            if Instant::now() + LOOK_AGAIN >= deadline {
+                return None;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Claims the unfinished sagas of a life that ended. Returns when all of them have an owner; they are driven meanwhile.
+    pub async fn inherit_life(&self, life: Life) {
+        self.inherit(Of::Life(life)).await;
+    }
+
+    /// Claims the unfinished sagas of every life of an earlier incarnation, and the parked ones for another try.
+    pub async fn inherit_before(&self, incarnation: Incarnation) {
+        self.inherit(Of::Before(incarnation)).await;
+    }
+
+    async fn inherit(&self, of: Of) {
+        let heir = self.driver.life;
+        let mut failures = 0;
+        loop {
+            let job = move |tx: &Tx<'_>| journal::claim(tx, of, heir, CLAIMED_AT_ONCE, now_ms());
+            match self
+                .driver
+                .store
+                .write::<_, rusqlite::Error>(Admission::Continue, job)
+                .await
+            {
+                Ok(claimed) if claimed.is_empty() => return,
+                Ok(claimed) => self.take_over(claimed),
+                Err(error) => {
+                    failures += 1;
+                    tracing::warn!(%error, failures, "unfinished orders could not be claimed; it will be tried again");
+                    tokio::time::sleep(CLAIM_RETRY.wait(failures, fastrand::u64(..))).await;
+                }
+            }
+        }
+    }
+
+    fn take_over(&self, claimed: Vec<Order>) {
+        tracing::info!(orders = claimed.len(), "took over unfinished orders");
+        for order in claimed {
+            let (driver, live) = (self.driver.clone(), Arc::clone(&self.live));
+            let saga = Saga {
+                order: order.id,
+                claim_no: order.claim_no,
+                placed: order.placed,
+            };
+            tokio::spawn(async move {
+                let _live = live.acquire_owned().await;
+                driver.drive(saga).await
+            });
+        }
+    }
+
+    /// Returns when no saga is under way in this process.
+    pub async fn settled(&self) {
+        let all = u32::try_from(self.limits.max_live_sagas).unwrap_or(u32::MAX);
+        drop(self.live.acquire_many(all).await);
+    }
+
+    /// How many sagas are under way in this process.
+    #[must_use]
+    pub fn live_sagas(&self) -> usize {
+        self.limits
+            .max_live_sagas
+            .saturating_sub(self.live.available_permits())
+    }
+
+    /// One order.
+    ///
+    /// # Errors
+    /// As [`Store::peek`].
+    pub fn order(&self, id: OrderId) -> Result<Option<Order>, ReadError> {
+        self.driver.store.peek(|connection| journal::find(connection, id))
+    }
+
+    /// At most `limit` orders (of that customer) before `before`, the latest first.
+    ///
+    /// # Errors
+    /// As [`Store::read`].
+    pub async fn orders(
+        &self,
+        customer: Option<CustomerId>,
+        before: OrderId,
+        limit: usize,
+    ) -> Result<Vec<Order>, ReadError> {
+        let list = move |connection: &rusqlite::Connection| {
+            journal::list(connection, customer.as_ref(), before, limit)
+        };
+        self.driver.store.read(list).await
+    }
+
+    /// Everything that was done for the order, by whichever service, in order of time. `None` when there is no such order.
+    ///
+    /// # Errors
+    /// [`StoryError`] when a service could not tell.
+    pub async fn timeline(&self, id: OrderId) -> Result<Option<Vec<Entry>>, StoryError> {
+        let told = self.driver.store.peek(|connection| {
+            let Some(order) = journal::find(connection, id)? else {
+                return Ok(None);
+            };
+            journal::story(connection, &order).map(Some)
+        });
+        let Some(mut entries) = told.map_err(|error| StoryError(error.to_string()))? else {
+            return Ok(None);
+        };
+        // Between the first line and the last, in the order of the saga; the sort is stable, so clocks that agree keep it.
+        let last = if entries.len() > 1 {
+            entries.split_off(1)
+        } else {
+            Vec::new()
+        };
+        let inventory = self.driver.inventory.story(id).await?;
+        let payments = self.driver.payments.story(id).await?;
+        let (reserved, ended) = inventory.split_at(inventory.len().min(1));
+        entries.extend_from_slice(reserved);
+        entries.extend(payments);
+        entries.extend_from_slice(ended);
+        entries.extend(last);
+        entries.sort_by_key(|entry| entry.at_ms);
+        Ok(Some(entries))
+    }
+
+    /// Whether the store commits.
+    ///
+    /// # Errors
+    /// The reason.
+    pub async fn probe(&self) -> Result<(), String> {
+        self.driver.store.probe().await
+    }
+
+    /// Keys of orders before this one have expired.
+    fn oldest_key(&self) -> OrderId {
+        let retention = u64::try_from(self.limits.idempotency_retention.as_millis()).unwrap_or(u64::MAX);
+        OrderId::first_of(now_ms().saturating_sub(retention))
+    }
+}
+
+impl Order {
+    /// How it ended, if it did.
+    #[must_use]
+    pub fn end(&self) -> Option<End> {
+        match self.status {
+            Status::Pending | Status::Parked => None,
+            Status::Confirmed => Some(End::Confirmed),
+            Status::Rejected => self.rejection.clone().map(End::Rejected),
+        }
+    }
+}
+
+impl<I, P> std::fmt::Debug for Service<I, P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service")
+            .field("life", &self.driver.life)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,211 @@
+//! Payments as they are written down: once, when the provider has decided.
+
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
+
+use crate::base::money::{Currency, Money};
+use crate::shop::contract::{Actor, Charge, Entry, Mandate, OrderId, PaymentId};
+
+/// How a payment ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// The money was taken and stands.
+    Succeeded {
+        /// The provider's name of the charge.
+        receipt: String,
+    },
+    /// The provider said no.
+    Declined {
+        /// For programs.
+        code: String,
+        /// For people.
+        message: String,
+    },
+    /// Given up before any money was taken; none ever will be.
+    Cancelled,
+}
+
+/// One payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Payment {
+    /// Its id; names its order, too.
+    pub id: PaymentId,
+    /// How it ended.
+    pub status: Status,
+    /// How much.
+    pub amount: Money,
+    /// The means of payment.
+    pub method: String,
+    /// When it was decided, in milliseconds since 1970.
+    pub at_ms: u64,
+    by: String,
+}
+
+const COLUMNS: &str = "order_id, state, amount, currency, method, receipt, code, message, at_ms, by";
+
+impl Status {
+    fn number(&self) -> i64 {
+        match self {
+            Status::Succeeded { .. } => 10,
+            Status::Declined { .. } => 20,
+            Status::Cancelled => 30,
+        }
+    }
+
+    /// The word for it.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Status::Succeeded { .. } => "succeeded",
+            Status::Declined { .. } => "declined",
+            Status::Cancelled => "cancelled",
+        }
+    }
+
+    /// Why it was declined.
+    #[must_use]
+    pub fn decline_code(&self) -> Option<&str> {
+        match self {
+            Status::Declined { code, .. } => Some(code),
+            Status::Succeeded { .. } | Status::Cancelled => None,
+        }
+    }
+
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Status> {
+        match row.get::<_, i64>(1)? {
+            10 => Ok(Status::Succeeded { receipt: row.get(5)? }),
+            20 => Ok(Status::Declined {
+                code: row.get(6)?,
+                message: row.get(7)?,
+            }),
+            30 => Ok(Status::Cancelled),
+            other => Err(rusqlite::Error::IntegralValueOutOfRange(1, other)),
+        }
+    }
+}
+
+impl Payment {
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Payment> {
+        let currency = Currency::try_from(row.get::<_, String>(3)?).map_err(|error| {
+            rusqlite::Error::FromSqlConversionFailure(3, rusqlite::types::Type::Text, Box::new(error))
+        })?;
+        Ok(Payment {
+            id: PaymentId(OrderId::from_key(row.get(0)?)),
+            status: Status::from_row(row)?,
+            amount: Money {
+                amount: row.get::<_, i64>(2)?.unsigned_abs(),
+                currency,
+            },
+            method: row.get(4)?,
+            at_ms: row.get::<_, i64>(8)?.unsigned_abs(),
+            by: row.get(9)?,
+        })
+    }
+
+    /// As the order's story tells it.
+    pub(super) fn entry(self) -> Entry {
+        let (step, outcome, detail) = match self.status {
+            Status::Succeeded { receipt } => ("charge", "done", Some(receipt)),
+            Status::Declined { code, .. } => ("charge", "refused", Some(code)),
+            Status::Cancelled => ("cancel", "done", None),
+        };
+        Entry {
+            at_ms: self.at_ms,
+            service: Actor::Payments,
+            step,
+            outcome,
+            worker: self.by,
+            detail,
+        }
+    }
+}
+
+/// What stands after someone wrote down what the provider decided.
+pub(super) enum Written {
+    /// This, written now or before.
+    Stands(Status),
+    /// A higher claim was noted: the writer is not the owner any more.
+    Fenced,
+}
+
+/// Writes down how it ended, unless that is written already; what stands then. A higher claim is noted either way.
+pub(super) fn write(
+    tx: &Connection,
+    mandate: Mandate,
+    charge: &Charge,
+    status: Status,
+    now_ms: u64,
+) -> rusqlite::Result<Written> {
+    if insert(tx, mandate, charge, &status, now_ms)? {
+        return Ok(Written::Stands(status));
+    }
+    let noted = tx
+        .prepare_cached("UPDATE payments SET claim_no = ?2 WHERE order_id = ?1 AND claim_no <= ?2")?
+        .execute((mandate.order.key(), mandate.claim_no))?;
+    match find(tx, mandate.order)? {
+        Some(known) if noted == 1 => Ok(Written::Stands(known.status)),
+        Some(_) | None => Ok(Written::Fenced),
+    }
+}
+
+fn insert(
+    tx: &Connection,
+    mandate: Mandate,
+    charge: &Charge,
+    status: &Status,
+    now_ms: u64,
+) -> rusqlite::Result<bool> {
+    let (receipt, code, message) = match status {
+        Status::Succeeded { receipt } => (Some(receipt), None, None),
+        Status::Declined { code, message } => (None, Some(code), Some(message)),
+        Status::Cancelled => (None, None, None),
+    };
+    let inserted = tx
+        .prepare_cached(
+            "INSERT INTO payments (order_id, state, claim_no, amount, currency, method, receipt, code, message, at_ms, by)
+             VALUES (:order, :state, :claim_no, :amount, :currency, :method, :receipt, :code, :message, :at_ms, :by)
+             ON CONFLICT DO NOTHING",
+        )?
+        .execute(named_params! {
+            ":order": mandate.order.key(),
+            ":state": status.number(),
+            ":claim_no": mandate.claim_no,
+            ":amount": charge.amount.amount.cast_signed(),
+            ":currency": charge.amount.currency.as_str(),
+            ":method": &*charge.method,
+            ":receipt": receipt,
+            ":code": code,
+            ":message": message,
+            ":at_ms": now_ms.cast_signed(),
+            ":by": mandate.life.to_string(),
+        })?;
+    Ok(inserted == 1)
+}
+
+/// The claim that was noted last, if anything was written.
+pub(super) fn claim_no(connection: &Connection, order: OrderId) -> rusqlite::Result<Option<u32>> {
+    connection
+        .prepare_cached("SELECT claim_no FROM payments WHERE order_id = ?1")?
+        .query_row([order.key()], |row| row.get(0))
+        .optional()
+}
+
+/// An order's payment.
+pub(super) fn find(connection: &Connection, order: OrderId) -> rusqlite::Result<Option<Payment>> {
+    connection
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM payments WHERE order_id = ?1"))?
+        .query_row([order.key()], Payment::from_row)
+        .optional()
+}
+
+/// At most `limit` payments of orders before that one, the latest first.
+pub(super) fn list(connection: &Connection, before: OrderId, limit: usize) -> rusqlite::Result<Vec<Payment>> {
+    connection
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM payments WHERE order_id < ?1 ORDER BY order_id DESC LIMIT ?2"
+        ))?
+        .query_map(
+            (before.key(), i64::try_from(limit).unwrap_or(i64::MAX)),
+            Payment::from_row,
+        )?
+        .collect()
+}

@@ -1,0 +1,30 @@
+//! The tables of `payments.db`.
+
+use crate::store::Schema;
+
+/// The file's name in the data directory.
+pub const FILE: &str = "payments.db";
+
+/// Payments.
+pub const SCHEMA: Schema = Schema {
+    name: "payments",
+    application_id: 0x436c_5059,
+    migrations: &[VERSION_1],
+};
+
+/// One payment per order, so the order is the key and nothing needs an index of its own. Written once, when it is decided.
+const VERSION_1: &str = "
+CREATE TABLE payments (
+    order_id INTEGER PRIMARY KEY,
+    state    INTEGER NOT NULL CHECK (state IN (10, 20, 30)), -- succeeded, declined, cancelled
+    claim_no INTEGER NOT NULL,
+    amount   INTEGER NOT NULL CHECK (amount >= 0),
+    currency TEXT NOT NULL,
+    method   TEXT NOT NULL,
+    receipt  TEXT,              -- the provider's name of the charge
+    code     TEXT,              -- why it was declined
+    message  TEXT,
+    at_ms    INTEGER NOT NULL,
+    by       TEXT NOT NULL      -- the life of a worker
+) STRICT;
+";

@@ -1,0 +1,109 @@
+//! The shop's own sections of the configuration. The keys are declared once, here; what the shop reads has the same defaults.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::config::{Key, Kind, Section};
+
+const HOUR_MS: u64 = 3_600_000;
+
+/// The sections of the configuration file that are the shop's.
+pub const SECTIONS: &[Section] = &[SHOP, STORE];
+
+const SHOP: Section = Section {
+    name: "shop",
+    doc: "The shop.",
+    keys: &[
+        Key::new(
+            "order_wait",
+            Kind::duration(1, 60_000),
+            "2s",
+            "How long POST /orders waits for its order to be final before it answers 202.",
+        ),
+        Key::new(
+            "idempotency_retention",
+            Kind::duration(1_000, 365 * 24 * HOUR_MS),
+            "24h",
+            "How long an Idempotency-Key is kept.",
+        ),
+        Key::new(
+            "max_live_sagas",
+            Kind::number(1, 1_000_000),
+            "4096",
+            "Orders under way in one worker; one more is answered 503.",
+        ),
+        Key::unset(
+            "catalog",
+            Kind::Path,
+            "What is on the shelf at the first start; the built-in catalog when not set.",
+        ),
+    ],
+};
+
+const STORE: Section = Section {
+    name: "store",
+    doc: "The databases.",
+    keys: &[Key::new(
+        "queue_depth",
+        Kind::number(1, 1_000_000),
+        "4096",
+        "Writes waiting for one database in one worker; one more is answered 503.",
+    )],
+};
+
+/// `[shop]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ShopSettings {
+    /// How long `POST /orders` waits for its order to be final.
+    #[serde(with = "crate::config::duration")]
+    pub order_wait: Duration,
+    /// How long an idempotency key is kept.
+    #[serde(with = "crate::config::duration")]
+    pub idempotency_retention: Duration,
+    /// Orders under way in one worker.
+    pub max_live_sagas: usize,
+    /// The catalog's file.
+    pub catalog: Option<PathBuf>,
+}
+
+impl Default for ShopSettings {
+    fn default() -> ShopSettings {
+        ShopSettings {
+            order_wait: Duration::from_secs(2),
+            idempotency_retention: Duration::from_millis(24 * HOUR_MS),
+            max_live_sagas: 4096,
+            catalog: None,
+        }
+    }
+}
+
+/// `[store]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreSettings {
+    /// Writes waiting for one database in one worker.
+    pub queue_depth: usize,
+}
+
+impl Default for StoreSettings {
+    fn default() -> StoreSettings {
+        StoreSettings { queue_depth: 4096 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Overrides, read};
+
+    #[test]
+    fn what_is_declared_is_what_is_read_and_the_defaults_agree() {
+        let app = read(SECTIONS, None, &Overrides::default()).unwrap().settings.app;
+        let shop: ShopSettings = app["shop"].clone().try_into().unwrap();
+        let store: StoreSettings = app["store"].clone().try_into().unwrap();
+        assert_eq!((shop, store), (ShopSettings::default(), StoreSettings::default()));
+    }
+}

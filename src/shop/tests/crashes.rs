@@ -1,0 +1,309 @@
+//! An owner is stopped before and after every command, another life takes over, and later the first one wakes up.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+use super::kit::{Shop, life};
+use crate::base::ids::Incarnation;
+use crate::base::money::{Currency, Money};
+use crate::shop::audit::{Moment, check_invariants};
+use crate::shop::contract::{
+    Charge, CustomerId, Entry, Inventory, Line, Mandate, OrderId, Outcome, Payments, QuoteError, Sku,
+    StoryError, Wanted,
+};
+use crate::shop::orders::{End, FILE, Limits, NewOrder, Placed, SCHEMA, Service, Status};
+use crate::store::{Options, Store};
+
+/// Stops whoever sends the command of that number, before or after it is carried out, until it is woken.
+#[derive(Clone)]
+struct Stopping<S> {
+    service: S,
+    fuse: Arc<Fuse>,
+}
+
+struct Fuse {
+    left: AtomicU32,
+    after: bool,
+    stopped: Semaphore,
+    woken: Semaphore,
+}
+
+impl Fuse {
+    fn at(command: u32, after: bool) -> Arc<Fuse> {
+        let (stopped, woken) = (Semaphore::new(0), Semaphore::new(0));
+        Arc::new(Fuse {
+            left: AtomicU32::new(command),
+            after,
+            stopped,
+            woken,
+        })
+    }
+
+    async fn around(&self, command: impl Future<Output = Outcome> + Send) -> Outcome {
+        let stops = self.left.fetch_sub(1, Ordering::SeqCst) == 1;
+        if stops && !self.after {
+            self.sleep().await;
+        }
+        let outcome = command.await;
+        if stops && self.after {
+            self.sleep().await;
+        }
+        outcome
+    }
+
+    async fn sleep(&self) {
+        self.stopped.add_permits(1);
+        self.woken.acquire().await.unwrap().forget();
+    }
+}
+
+impl<S: Inventory> Inventory for Stopping<S> {
+    fn quote(&self, wanted: &[Wanted]) -> Result<Vec<Line>, QuoteError> {
+        self.service.quote(wanted)
+    }
+
+    async fn reserve(&self, mandate: Mandate, lines: Arc<[Line]>) -> Outcome {
+        self.fuse.around(self.service.reserve(mandate, lines)).await
+    }
+
+    async fn release(&self, mandate: Mandate) -> Outcome {
+        self.fuse.around(self.service.release(mandate)).await
+    }
+
+    async fn commit(&self, mandate: Mandate) -> Outcome {
+        self.fuse.around(self.service.commit(mandate)).await
+    }
+
+    async fn story(&self, order: OrderId) -> Result<Vec<Entry>, StoryError> {
+        self.service.story(order).await
+    }
+}
+
+impl<S: Payments> Payments for Stopping<S> {
+    async fn charge(&self, mandate: Mandate, charge: Charge) -> Outcome {
+        self.fuse.around(self.service.charge(mandate, charge)).await
+    }
+
+    async fn cancel(&self, mandate: Mandate, charge: Charge) -> Outcome {
+        self.fuse.around(self.service.cancel(mandate, charge)).await
+    }
+
+    async fn story(&self, order: OrderId) -> Result<Vec<Entry>, StoryError> {
+        self.service.story(order).await
+    }
+}
+
+const LIMITS: Limits = Limits {
+    max_live_sagas: 8,
+    idempotency_retention: Duration::from_secs(60),
+};
+
+fn new_order(method: &str) -> NewOrder {
+    let cup = Sku::try_from("espresso-cup".to_owned()).unwrap();
+    let unit_price = Money {
+        amount: 450,
+        currency: Currency::USD,
+    };
+    let customer = CustomerId::try_from("c-1".to_owned()).unwrap();
+    NewOrder::new(
+        customer,
+        vec![Line {
+            sku: cup,
+            quantity: 2,
+            unit_price,
+        }],
+        method.to_owned(),
+    )
+    .unwrap()
+}
+
+/// A second process's view of the same file.
+fn orders_store(shop: &Shop) -> Store {
+    let cell = crate::scoreboard::Board::private().cell("orders").unwrap();
+    Store::open(&SCHEMA, Options::new(shop.dir.path().join(FILE), cell)).unwrap()
+}
+
+async fn stop_take_over_and_wake(method: &str, command: u32, after: bool) -> (Status, End) {
+    let shop = Shop::open().await;
+    let fuse = Fuse::at(command, after);
+    let inventory = Stopping {
+        service: shop.desk.inventory.clone(),
+        fuse: fuse.clone(),
+    };
+    let payments = Stopping {
+        service: shop.desk.payments.clone(),
+        fuse: fuse.clone(),
+    };
+    let sleeper = Service::new(orders_store(&shop), inventory, payments, life(7), LIMITS);
+    let Placed::New(order, task) = sleeper.place(new_order(method), None).await.unwrap() else {
+        panic!("not placed")
+    };
+    fuse.stopped.acquire().await.unwrap().forget();
+
+    shop.desk.orders.inherit_life(life(6)).await;
+    assert_eq!(
+        shop.desk.orders.live_sagas(),
+        0,
+        "an order whose owner was not named was touched"
+    );
+    shop.desk.orders.inherit_life(life(7)).await;
+    shop.desk.orders.inherit_life(life(7)).await;
+    while shop.desk.orders.order(order).unwrap().unwrap().end().is_none() {
+        tokio::task::yield_now().await;
+    }
+    shop.sound();
+
+    fuse.woken.add_permits(1);
+    let end = task.await.unwrap();
+    shop.sound();
+    let known = shop.desk.orders.order(order).unwrap().unwrap();
+    assert_eq!((known.claim_no, known.owner), (2, life(1).to_string()));
+    (known.status, end)
+}
+
+#[tokio::test]
+async fn whoever_is_stopped_around_any_command_of_a_good_order_loses_it_and_it_is_confirmed() {
+    for command in 1..=3 {
+        for after in [false, true] {
+            let (status, end) = stop_take_over_and_wake("pm_card_visa", command, after).await;
+            assert_eq!(
+                (status, end),
+                (Status::Confirmed, End::Lost),
+                "command {command}, after: {after}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn whoever_is_stopped_around_any_command_of_a_declined_order_loses_it_and_it_is_rejected() {
+    for command in 1..=3 {
+        for after in [false, true] {
+            let (status, end) = stop_take_over_and_wake("pm_card_chargeDeclined", command, after).await;
+            assert_eq!(
+                (status, end),
+                (Status::Rejected, End::Lost),
+                "command {command}, after: {after}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_new_incarnation_takes_over_what_earlier_ones_left_and_nothing_of_its_own() {
+    let shop = Shop::open().await;
+    let fuse = Fuse::at(2, false);
+    let inventory = Stopping {
+        service: shop.desk.inventory.clone(),
+        fuse: fuse.clone(),
+    };
+    let payments = Stopping {
+        service: shop.desk.payments.clone(),
+        fuse: fuse.clone(),
+    };
+    let sleeper = Service::new(orders_store(&shop), inventory, payments, life(7), LIMITS);
+    let Placed::New(order, _task) = sleeper.place(new_order("pm_card_visa"), None).await.unwrap() else {
+        panic!("not placed")
+    };
+    fuse.stopped.acquire().await.unwrap().forget();
+    shop.desk.orders.inherit_before(Incarnation(1)).await;
+    assert!(shop.desk.orders.order(order).unwrap().unwrap().end().is_none());
+    let audit = check_invariants(shop.dir.path(), Moment::Any).unwrap();
+    assert_eq!((audit.violations.len(), audit.pending), (0, 1));
+    shop.desk.orders.inherit_before(Incarnation(2)).await;
+    while shop.desk.orders.order(order).unwrap().unwrap().end().is_none() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(shop.sound().confirmed, 1);
+    let story = shop.desk.orders.timeline(order).await.unwrap().unwrap();
+    let steps: Vec<&str> = story.iter().map(|entry| entry.step).collect();
+    assert_eq!(
+        steps.iter().filter(|step| **step == "claim").count(),
+        1,
+        "{steps:?}"
+    );
+}
+
+fn mandate(claim_no: u32) -> Mandate {
+    Mandate {
+        order: OrderId::at(1_795_363_200_123, 7),
+        claim_no,
+        life: life(claim_no),
+    }
+}
+
+#[tokio::test]
+async fn inventory_answers_again_and_refuses_a_lower_claim() {
+    let shop = Shop::open().await;
+    let inventory = &shop.desk.inventory;
+    let lines = new_order("pm_card_visa").lines;
+    for claim_no in [1, 1, 3, 3] {
+        assert_eq!(
+            inventory.reserve(mandate(claim_no), lines.clone()).await,
+            Outcome::Done
+        );
+    }
+    assert_eq!(inventory.reserve(mandate(2), lines).await, Outcome::Fenced);
+    assert_eq!(inventory.commit(mandate(2)).await, Outcome::Fenced);
+    assert_eq!(inventory.release(mandate(2)).await, Outcome::Fenced);
+    assert_eq!(inventory.commit(mandate(3)).await, Outcome::Done);
+    assert_eq!(inventory.commit(mandate(3)).await, Outcome::Done);
+    assert!(matches!(inventory.release(mandate(3)).await, Outcome::Refused(_)));
+    let cup = inventory
+        .article(&Sku::try_from("espresso-cup".to_owned()).unwrap())
+        .unwrap()
+        .unwrap();
+    assert_eq!((cup.on_hand, cup.reserved), (99_998, 0));
+}
+
+#[tokio::test]
+async fn a_release_that_comes_first_shuts_the_door() {
+    let shop = Shop::open().await;
+    assert_eq!(shop.desk.inventory.release(mandate(1)).await, Outcome::Done);
+    let late = shop
+        .desk
+        .inventory
+        .reserve(mandate(1), new_order("pm_card_visa").lines)
+        .await;
+    assert!(matches!(late, Outcome::Refused(_)));
+    assert!(matches!(
+        shop.desk.inventory.commit(mandate(1)).await,
+        Outcome::Refused(_)
+    ));
+    shop.sound();
+}
+
+#[tokio::test]
+async fn payments_answers_again_and_a_cancel_that_comes_first_refuses_the_late_charge() {
+    let shop = Shop::open().await;
+    let payments = &shop.desk.payments;
+    let charge = || Charge {
+        amount: Money {
+            amount: 900,
+            currency: Currency::USD,
+        },
+        method: "pm_card_visa".into(),
+    };
+    for claim_no in [2, 2] {
+        assert_eq!(payments.cancel(mandate(claim_no), charge()).await, Outcome::Done);
+    }
+    assert!(matches!(
+        payments.charge(mandate(2), charge()).await,
+        Outcome::Refused(_)
+    ));
+    assert_eq!(payments.charge(mandate(1), charge()).await, Outcome::Fenced);
+    let other = Mandate {
+        order: OrderId::at(1_795_363_200_124, 7),
+        ..mandate(1)
+    };
+    for _ in 0..2 {
+        assert_eq!(payments.charge(other, charge()).await, Outcome::Done);
+    }
+    assert!(matches!(
+        payments.cancel(other, charge()).await,
+        Outcome::Refused(_)
+    ));
+}

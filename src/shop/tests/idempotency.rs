@@ -1,0 +1,124 @@
+//! The same key and body give the same answer.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::kit::{Shop, order_of};
+
+#[tokio::test]
+async fn a_replay_gives_the_same_bytes_for_every_kind_of_answer() {
+    let shop = Shop::open().await;
+    let bodies = [
+        (201, order_of("espresso-cup", 2, "pm_card_visa")),
+        (409, order_of("lever-machine", 4, "pm_card_visa")),
+        (
+            402,
+            order_of("espresso-cup", 2, "pm_card_chargeDeclinedInsufficientFunds"),
+        ),
+    ];
+    for (status, body) in bodies {
+        let key = format!("key-{status}");
+        let first = shop.place_with_key(&body, &key).await;
+        assert_eq!(first.status, status);
+        assert!(!first.headers.contains_key("idempotent-replayed"));
+        let again = shop.place_with_key(&body, &key).await;
+        assert_eq!((again.status, &again.bytes), (first.status, &first.bytes));
+        assert_eq!(again.headers["idempotent-replayed"], "true");
+        assert_eq!(again.headers.get("location"), first.headers.get("location"));
+    }
+    let audit = shop.sound();
+    assert_eq!((audit.confirmed, audit.rejected), (1, 2));
+}
+
+#[tokio::test]
+async fn another_body_under_the_same_key_is_refused_and_another_spelling_of_it_is_not() {
+    let shop = Shop::open().await;
+    let body = order_of("espresso-cup", 2, "pm_card_visa");
+    let first = shop.place_with_key(&body, "k").await;
+    let other = shop
+        .place_with_key(&order_of("espresso-cup", 3, "pm_card_visa"), "k")
+        .await;
+    assert_eq!(other.problem(), (422, "idempotency_key_reused".to_owned()));
+    let spelling = r#" {"payment":{"method":"pm_card_visa"}, "items":[{"quantity":2,"sku":"espresso-cup"}], "customer_id":"c-1"}"#;
+    let same = shop.send(super::kit::post(spelling, Some("k"))).await;
+    assert_eq!(same.bytes, first.bytes);
+}
+
+#[tokio::test]
+async fn an_order_that_is_not_final_is_202_then_in_use_then_202_then_what_it_became() {
+    let shop = Shop::open_with(|desk| desk.order_wait = Duration::ZERO).await;
+    let patient = Shop {
+        router: crate::shop::http::routes(waiting(&shop, 3_600)),
+        ..shop
+    };
+    let body = order_of("espresso-cup", 1, "pm_card_visa");
+    let hasty = crate::shop::http::routes(waiting(&patient, 0));
+    let hasty = Shop {
+        router: hasty,
+        desk: patient.desk.clone(),
+        dir: tempfile::tempdir().unwrap(),
+    };
+    let first = hasty.place_with_key(&body, "k").await;
+    assert_eq!(
+        (first.status.as_u16(), &first.json()["status"]),
+        (202, &json!("pending"))
+    );
+    let location = first.headers["location"].to_str().unwrap().to_owned();
+
+    let in_use = patient.place_with_key(&body, "k").await;
+    assert_eq!(in_use.problem(), (409, "idempotency_key_in_use".to_owned()));
+    assert_eq!(in_use.headers["retry-after"], "1");
+    let still = hasty.place_with_key(&body, "k").await;
+    assert_eq!((still.status, &still.bytes), (first.status, &first.bytes));
+
+    while patient.get(&location).await.json()["status"] == "pending" {
+        tokio::task::yield_now().await;
+    }
+    let became = patient.place_with_key(&body, "k").await;
+    assert_eq!(
+        (became.status.as_u16(), &became.json()["status"]),
+        (201, &json!("confirmed"))
+    );
+    assert_eq!(became.headers["location"], location);
+    patient.sound();
+}
+
+fn waiting(shop: &Shop, secs: u64) -> crate::shop::http::Desk {
+    crate::shop::http::Desk {
+        order_wait: Duration::from_secs(secs),
+        ..shop.desk.clone()
+    }
+}
+
+#[tokio::test]
+async fn two_at_once_under_one_key_make_one_order() {
+    let shop = Shop::open().await;
+    let body = order_of("espresso-cup", 1, "pm_card_visa");
+    let (one, two) = tokio::join!(shop.place_with_key(&body, "k"), shop.place_with_key(&body, "k"));
+    let mut statuses = [one.status.as_u16(), two.status.as_u16()];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 409]);
+    assert_eq!(shop.sound().confirmed, 1);
+}
+
+#[tokio::test]
+async fn a_refused_request_binds_no_key() {
+    let shop = Shop::open().await;
+    let unknown = shop
+        .place_with_key(&order_of("no-such-cup", 1, "pm_card_visa"), "k")
+        .await;
+    assert_eq!(unknown.problem(), (422, "unknown_sku".to_owned()));
+    let good = shop
+        .place_with_key(&order_of("espresso-cup", 1, "pm_card_visa"), "k")
+        .await;
+    assert_eq!(good.status, 201);
+}
+
+#[tokio::test]
+async fn a_bad_key_is_told() {
+    let shop = Shop::open().await;
+    let body = order_of("espresso-cup", 1, "pm_card_visa");
+    let long = shop.place_with_key(&body, &"k".repeat(256)).await;
+    assert_eq!(long.problem(), (400, "invalid_idempotency_key".to_owned()));
+}

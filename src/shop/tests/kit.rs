@@ -1,0 +1,126 @@
+//! A shop in a directory of its own, with a method per gesture.
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::response::Response;
+use http::{HeaderMap, Request, StatusCode};
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use crate::base::ids::{Epoch, Generation, Incarnation, Life, Slot};
+use crate::config::{Overrides, read};
+use crate::shop::audit::{Audit, Moment, check_invariants};
+use crate::shop::http::{Desk, routes};
+use crate::shop::{SECTIONS, open};
+use crate::worker::{Identity, Worker};
+
+pub(super) struct Shop {
+    pub(super) desk: Desk,
+    pub(super) router: Router,
+    pub(super) dir: tempfile::TempDir,
+}
+
+/// An answer, whole.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Answer {
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_slice(&self.bytes).unwrap()
+    }
+
+    /// Of a problem document: its status and code.
+    pub(super) fn problem(&self) -> (u16, String) {
+        assert_eq!(self.headers["content-type"], "application/problem+json");
+        (
+            self.status.as_u16(),
+            self.json()["code"].as_str().unwrap().to_owned(),
+        )
+    }
+
+    async fn of(response: Response) -> Answer {
+        let (status, headers) = (response.status(), response.headers().clone());
+        let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap().to_vec();
+        Answer {
+            status,
+            headers,
+            bytes,
+        }
+    }
+}
+
+pub(super) fn life(epoch: u32) -> Life {
+    Life {
+        incarnation: Incarnation(1),
+        slot: Slot(0),
+        epoch: Epoch(epoch),
+    }
+}
+
+pub(super) fn order_of(sku: &str, quantity: i64, method: &str) -> Value {
+    json!({"customer_id": "c-1", "items": [{"sku": sku, "quantity": quantity}], "payment": {"method": method}})
+}
+
+impl Shop {
+    pub(super) async fn open() -> Shop {
+        Shop::open_with(|_| {}).await
+    }
+
+    pub(super) async fn open_with(change: impl FnOnce(&mut Desk)) -> Shop {
+        let dir = tempfile::tempdir().unwrap();
+        let mut settings = read(SECTIONS, None, &Overrides::default()).unwrap().settings;
+        settings.cluster.data_dir = dir.path().to_owned();
+        let identity = Identity {
+            life: life(1),
+            generation: Generation(1),
+        };
+        let mut desk = open(&Worker::detached(identity, settings)).await.unwrap();
+        change(&mut desk);
+        let router = routes(desk.clone());
+        Shop { desk, router, dir }
+    }
+
+    pub(super) async fn send(&self, request: Request<Body>) -> Answer {
+        Answer::of(self.router.clone().oneshot(request).await.unwrap()).await
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Answer {
+        self.send(Request::get(path).body(Body::empty()).unwrap()).await
+    }
+
+    pub(super) async fn place(&self, body: &Value) -> Answer {
+        self.send(post(body.to_string(), None)).await
+    }
+
+    pub(super) async fn place_with_key(&self, body: &Value, key: &str) -> Answer {
+        self.send(post(body.to_string(), Some(key))).await
+    }
+
+    pub(super) async fn put(&self, sku: &str, body: &Value) -> Answer {
+        let request = Request::put(format!("/inventory/{sku}")).header("content-type", "application/json");
+        self.send(request.body(Body::from(body.to_string())).unwrap())
+            .await
+    }
+
+    pub(super) fn audit(&self) -> Audit {
+        check_invariants(self.dir.path(), Moment::Rest).unwrap()
+    }
+
+    pub(super) fn sound(&self) -> Audit {
+        let audit = self.audit();
+        assert_eq!(audit.violations, Vec::<String>::new());
+        audit
+    }
+}
+
+pub(super) fn post(body: impl Into<Body>, key: Option<&str>) -> Request<Body> {
+    let mut request = Request::post("/orders").header("content-type", "application/json; charset=utf-8");
+    if let Some(key) = key {
+        request = request.header("idempotency-key", key);
+    }
+    request.body(body.into()).unwrap()
+}

@@ -1,0 +1,153 @@
+//! What an operator gets wrong: each has an exit code of its own and a message that says what was read, what was expected and what
+//! to do; and nothing that was there before is harmed.
+
+mod common;
+
+use std::path::Path;
+
+use common::Plan;
+
+/// Launches it, expects that exit code, and gives back everything it said.
+fn refused(plan: Plan, code: i32) -> String {
+    let mut cluster = plan.launch();
+    let status = cluster.wait_to_the_last_word();
+    let said: String = cluster
+        .log()
+        .iter()
+        .map(|line| format!("{}\n", line["message"].as_str().unwrap_or_default()))
+        .collect();
+    assert_eq!(status.code(), Some(code), "{status}\n{said}");
+    said
+}
+
+fn says(said: &str, words: &[&str]) {
+    for word in words {
+        assert!(said.contains(word), "{word:?} is not in:\n{said}");
+    }
+}
+
+#[test]
+fn a_misspelt_key_is_told_with_its_line_and_its_neighbour() {
+    let said = refused(Plan::shop().replace("workers = 2", "wrokers = 2"), 78);
+    says(
+        &said,
+        &[
+            "cluster.toml:2:1",
+            "unknown key \"wrokers\" in [cluster]",
+            "did you mean \"workers\"?",
+        ],
+    );
+}
+
+#[test]
+fn impossible_values_are_refused() {
+    says(
+        &refused(Plan::shop().replace("workers = 2", "workers = 0"), 78),
+        &["workers in [cluster] is 0"],
+    );
+    let said = refused(Plan::shop().with("[cluster]", "heartbeat_timeout = \"0s\""), 78);
+    says(&said, &["heartbeat_timeout", "0s"]);
+    let said = refused(Plan::shop().with("[shop]", "order_wiat = \"1s\""), 78);
+    says(&said, &["order_wiat", "did you mean \"order_wait\"?"]);
+    let said = refused(Plan::shop().replace("127.0.0.1:0", "0.0.0.0:0"), 78);
+    says(&said, &["drill"]);
+}
+
+#[test]
+fn a_catalog_with_a_sku_twice_is_refused_before_anything_is_written() {
+    let plan = Plan::shop();
+    let article = "[[article]]\nsku = \"cup\"\nname = \"Cup\"\nunit_price = { amount = 1, currency = \"USD\" }\non_hand = 1\n";
+    let path = plan.directory().join("catalog.toml");
+    std::fs::write(&path, format!("{article}{article}")).expect("written");
+    let data = plan.directory().join("data");
+    let said = refused(plan.with("[shop]", &format!("catalog = {path:?}")), 78);
+    says(&said, &["catalog.toml", "line 6", "cup"]);
+    assert!(
+        !data.exists(),
+        "something was made for a cluster that cannot start"
+    );
+}
+
+#[test]
+fn a_data_directory_that_is_none_is_refused() {
+    let plan = Plan::shop();
+    std::fs::write(plan.directory().join("data"), "precious").expect("written");
+    says(&refused(plan, 73), &["data"]);
+}
+
+#[test]
+fn a_foreign_or_broken_database_is_refused_and_left_as_it_was() {
+    let foreign = |path: &Path| {
+        let database = rusqlite::Connection::open(path).expect("opened");
+        database
+            .execute_batch("PRAGMA application_id = 7; CREATE TABLE mine (a)")
+            .expect("made");
+    };
+    let garbage = |path: &Path| std::fs::write(path, "not a database at all ".repeat(500)).expect("written");
+    let cases: [(&dyn Fn(&std::path::Path), &str); 2] = [
+        (&foreign, "database of another program"),
+        (&garbage, "is not an SQLite database"),
+    ];
+    for (make, words) in cases {
+        let plan = Plan::shop();
+        let data = plan.directory().join("data");
+        std::fs::create_dir(&data).expect("made");
+        make(&data.join("orders.db"));
+        let (kept, before) = (
+            plan.keep(),
+            std::fs::read(data.join("orders.db")).expect("readable"),
+        );
+        says(&refused(plan, 65), &[words, "orders.db"]);
+        assert!(
+            std::fs::read(data.join("orders.db")).expect("readable") == before,
+            "the file was changed"
+        );
+        drop(kept);
+    }
+}
+
+#[test]
+fn a_damaged_incarnation_counter_is_not_guessed() {
+    let plan = Plan::shop();
+    let data = plan.directory().join("data");
+    std::fs::create_dir(&data).expect("made");
+    std::fs::write(data.join("incarnation"), "soon").expect("written");
+    says(
+        &refused(plan, 65),
+        &["incarnation", "\"soon\"", "expected a whole number"],
+    );
+}
+
+#[test]
+fn an_open_run_directory_is_not_trusted() {
+    use std::os::unix::fs::PermissionsExt;
+    let plan = Plan::shop();
+    let run = plan.directory().join("data/run");
+    std::fs::create_dir_all(&run).expect("made");
+    std::fs::set_permissions(&run, std::fs::Permissions::from_mode(0o777)).expect("set");
+    says(&refused(plan, 73), &["cannot be trusted", "0777", "chmod 0700"]);
+}
+
+#[test]
+fn check_says_what_is_in_effect_and_what_is_wrong() {
+    let check = |arguments: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_cluster"))
+            .arg("check")
+            .args(arguments)
+            .output();
+        let output = output.expect("it runs");
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(),
+        )
+    };
+    let (code, said) = check(&["--workers", "3"]);
+    assert_eq!(code, Some(0), "{said}");
+    says(&said, &["workers = 3", "--workers"]);
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("c.toml");
+    std::fs::write(&path, "[cluster]\nworkers = \"many\"\n[htpp]\n").expect("written");
+    let (code, said) = check(&["--config", path.to_str().expect("text")]);
+    assert_eq!(code, Some(78), "{said}");
+    says(&said, &["c.toml:2:11", "c.toml:3", "htpp"]);
+}
