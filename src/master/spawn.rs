@@ -96,6 +96,7 @@ pub(super) fn spawn(
         tail,
         board,
         looked,
+        at_kill: None,
     })
 }
 

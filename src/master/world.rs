@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::control::{ClientId, Desk, Graves, OomWatch};
 use super::directories::Directories;
 use super::generation::Generation;
 use super::launch::Launch;
@@ -12,11 +13,15 @@ use super::process::Process;
 use super::spawn::Nursery;
 use super::watch::Watch;
 use crate::base::ids::{Epoch, Generation as Number, Incarnation, Life, Slot};
+use crate::base::time::Monotonic;
+use crate::control::Request;
 use crate::sys::signals::Signals;
 
 /// Everything but the brain.
 pub(super) struct World {
     pub(super) incarnation: Incarnation,
+    /// When this master began.
+    pub(super) began: Monotonic,
     pub(super) watch: Watch,
     pub(super) signals: Signals,
     pub(super) processes: BTreeMap<Life, Process>,
@@ -27,6 +32,15 @@ pub(super) struct World {
     /// Whether somebody came or went since the records were written.
     pub(super) unrecorded: bool,
     pub(super) launch: Launch,
+    pub(super) desk: Desk,
+    /// What clients have asked since the last look, not answered yet.
+    pub(super) asked: Vec<(ClientId, Request)>,
+    /// Those who want to know only that what they asked for has begun.
+    pub(super) hasty: Vec<ClientId>,
+    pub(super) graves: Graves,
+    pub(super) oom: OomWatch,
+    /// How new connections are steered.
+    pub(super) weights: Vec<(Slot, u16)>,
     /// The code the last worker left with by itself, for a master that gives up because none boots.
     pub(super) last_code: Option<i32>,
     /// Removed with this.
