@@ -84,10 +84,9 @@ fn a_foreign_or_broken_database_is_refused_and_left_as_it_was() {
             .expect("made");
     };
     let garbage = |path: &Path| std::fs::write(path, "not a database at all ".repeat(500)).expect("written");
-    let cases: [(&dyn Fn(&std::path::Path), &str); 2] = [
-        (&foreign, "database of another program"),
-        (&garbage, "is not an SQLite database"),
-    ];
+    type Make = fn(&Path);
+    let cases: [(Make, &str); 2] =
+        [(foreign, "database of another program"), (garbage, "is not an SQLite database")];
     for (make, words) in cases {
         let plan = Plan::shop();
         let data = plan.directory().join("data");

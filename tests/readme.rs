@@ -2,6 +2,7 @@
 //! writes them anew.
 
 use std::fmt::Write;
+use std::ops::Range;
 
 use cluster::base::exit::Exit;
 use cluster::cli::help::{ENVIRONMENT, SIGNALS};
@@ -9,8 +10,8 @@ use cluster::config::print;
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
 
-/// What stands between `<!-- name -->` and `<!-- /name -->`, markers left out.
-fn section<'a>(readme: &'a str, name: &str) -> &'a str {
+/// Where the text between `<!-- name -->` and `<!-- /name -->` stands, markers left out.
+fn section(readme: &str, name: &str) -> Range<usize> {
     let (from, to) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
     let start = readme
         .find(&from)
@@ -19,20 +20,21 @@ fn section<'a>(readme: &'a str, name: &str) -> &'a str {
     let end = readme[start..]
         .find(&to)
         .unwrap_or_else(|| panic!("{to} is not in the README"));
-    &readme[start..start + end]
+    start..start + end
 }
 
 fn check(name: &str, fresh: &str) {
-    let readme = std::fs::read_to_string(PATH).expect("readable");
-    let found = section(&readme, name);
-    if found != fresh && std::env::var_os("CLUSTER_UPDATE").is_some() {
-        std::fs::write(PATH, readme.replace(found, fresh)).expect("written");
+    let mut readme = std::fs::read_to_string(PATH).expect("readable");
+    let place = section(&readme, name);
+    if &readme[place.clone()] == fresh {
         return;
     }
     assert!(
-        found == fresh,
+        std::env::var_os("CLUSTER_UPDATE").is_some(),
         "the README's {name} are stale: CLUSTER_UPDATE=1 cargo test --test readme"
     );
+    readme.replace_range(place, fresh);
+    std::fs::write(PATH, readme).expect("written");
 }
 
 fn table(head: [&str; 2], rows: impl Iterator<Item = [String; 2]>) -> String {
