@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::adoption::Adoptions;
+use super::announcement::Announcement;
 use super::archive::Past;
 use super::balance::Balance;
 use super::desk::Desk;
-use super::effect::{Announcement, Effect, Estate, Policy};
+use super::effect::{Effect, Estate, Policy};
 use super::estates::Estates;
 use super::event::Event;
 use super::member::{Input, Member, Turn};

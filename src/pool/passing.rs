@@ -1,7 +1,8 @@
 //! Time as the pool feels it: when something is due, what a passed deadline does, and what the master's own sleep excuses.
 
+use super::announcement::Announcement;
 use super::brain::{Mode, Pool, announce};
-use super::effect::{Announcement, Effect};
+use super::effect::Effect;
 use super::member::{Input, Member};
 use super::seat::Occurrence;
 use super::watch::{Nap, look_behind};
