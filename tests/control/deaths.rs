@@ -173,5 +173,8 @@ fn those_who_were_asked_to_go_are_told_with_what_for() {
             .collect()
     };
     until("three deaths are told", || kinds().len() == 3);
-    assert_eq!(kinds(), ["scale_down", "request", "reload"]);
+    // Deaths are told in the order in which they happened, and drains overlap.
+    let mut told = kinds();
+    told.sort();
+    assert_eq!(told, ["reload", "request", "scale_down"]);
 }
