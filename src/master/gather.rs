@@ -32,6 +32,10 @@ impl World {
             match *source {
                 Source::Signals => self.take_signals(&mut events),
                 Source::Control => self.desk.welcome(&self.watch),
+                Source::Orphan(place) => {
+                    self.unrecorded = true;
+                    events.extend(self.orphans.bury(place).map(|life| Event::OrphanEnded { life }));
+                }
                 Source::Client(id) => {
                     let request = self.desk.hear(id, &self.watch);
                     self.asked.extend(request.map(|request| (id, request)));

@@ -14,7 +14,7 @@ use super::generation::{Generation, Program};
 use super::incarnation::{self, IncarnationError};
 use super::launch::Launch;
 use super::listeners::Listeners;
-use super::orphans::{AddressError, Orphan, Records, wait_for_addresses};
+use super::orphans::{AddressError, Orphan, Orphans, Records, wait_for_addresses};
 use super::pid_file::{PidFile, PidFileError};
 use super::policy::policy;
 use super::spawn::Nursery;
@@ -125,7 +125,9 @@ pub(super) fn start(launch: Launch, settings: Settings) -> Result<Started, Start
     directories.sign(&format!("pid {}", std::process::id()))?;
     let desk = open_desk(&directories.run, &watch)?;
     let records = Records::of(&directories.run);
-    let listeners = listen(&cluster, records.living())?;
+    let mut orphans = records.living();
+    let listeners = listen(&cluster, &mut orphans)?;
+    let orphans = Orphans::watched(orphans, &watch)?;
     let pid_file = PidFile::write(cluster.pid_file.as_deref())?;
     let incarnation = incarnation::next(&directories.data)?;
     let program = Program::running()?;
@@ -151,6 +153,7 @@ pub(super) fn start(launch: Launch, settings: Settings) -> Result<Started, Start
         generations,
         listeners,
         nursery,
+        orphans,
         records,
         unrecorded: true,
         launch,
@@ -188,7 +191,7 @@ fn report(decision: &Decision, addresses: &[Address], incarnation: ids::Incarnat
     }
 }
 
-fn listen(cluster: &Cluster, mut orphans: Vec<Orphan>) -> Result<Listeners, StartError> {
+fn listen(cluster: &Cluster, orphans: &mut Vec<Orphan>) -> Result<Listeners, StartError> {
     if !orphans.is_empty() {
         let pids: Vec<String> = orphans
             .iter()
@@ -199,7 +202,7 @@ fn listen(cluster: &Cluster, mut orphans: Vec<Orphan>) -> Result<Listeners, Star
             pids.join(", ")
         );
     }
-    wait_for_addresses(&cluster.bind, &mut orphans, clock::now() + cluster.drain_timeout)?;
+    wait_for_addresses(&cluster.bind, orphans, clock::now() + cluster.drain_timeout)?;
     Listeners::open(&cluster.bind)
         .map_err(|(address, source)| StartError::Address(AddressError::Io { address, source }))
 }

@@ -20,6 +20,8 @@ pub(super) enum Source {
     Control,
     /// One who came in there.
     Client(ClientId),
+    /// The exit of a worker of an earlier master, by its place among them.
+    Orphan(u32),
     /// One descriptor of one worker.
     Worker(Slot, Epoch, Part),
 }
@@ -46,6 +48,8 @@ impl Source {
     const CONTROL: u64 = u64::MAX - 1;
     /// Set for clients, clear for workers.
     const CLIENT: u64 = 1 << 63;
+    /// Set for orphans, clear for workers.
+    const ORPHAN: u64 = 1 << 62;
 
     /// `slot << 40 | epoch << 8 | part`, which leaves the highest byte free: a client has its highest bit, and no client's number
     /// gets up to the two that are not counted.
@@ -54,6 +58,7 @@ impl Source {
             Source::Signals => Source::SIGNALS,
             Source::Control => Source::CONTROL,
             Source::Client(id) => Source::CLIENT | id.0,
+            Source::Orphan(place) => Source::ORPHAN | u64::from(place),
             Source::Worker(slot, epoch, part) => {
                 u64::from(slot.0) << 40 | u64::from(epoch.0) << 8 | part as u64
             }
@@ -66,6 +71,9 @@ impl Source {
             Source::CONTROL => return Some(Source::Control),
             client if client & Source::CLIENT != 0 => {
                 return Some(Source::Client(ClientId(client & !Source::CLIENT)));
+            }
+            orphan if orphan & Source::ORPHAN != 0 => {
+                return u32::try_from(orphan & !Source::ORPHAN).ok().map(Source::Orphan);
             }
             _worker => {}
         }
@@ -146,7 +154,12 @@ mod tests {
                 .map(|(slot, epoch)| Source::Worker(Slot(slot), Epoch(epoch), part))
         });
         let clients = [1, u64::from(u32::MAX), 1 << 62].map(|id| Source::Client(ClientId(id)));
-        for source in workers.chain(clients).chain([Source::Signals, Source::Control]) {
+        let orphans = [0, u32::MAX].map(Source::Orphan);
+        for source in workers
+            .chain(clients)
+            .chain(orphans)
+            .chain([Source::Signals, Source::Control])
+        {
             assert_eq!(Source::decode(source.encode()), Some(source));
         }
     }

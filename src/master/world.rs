@@ -7,7 +7,7 @@ use super::directories::Directories;
 use super::generation::Generation;
 use super::launch::Launch;
 use super::listeners::Listeners;
-use super::orphans::{Record, Records};
+use super::orphans::{Orphans, Record, Records};
 use super::pid_file::PidFile;
 use super::process::Process;
 use super::spawn::Nursery;
@@ -28,6 +28,8 @@ pub(super) struct World {
     pub(super) generations: BTreeMap<Number, Generation>,
     pub(super) listeners: Listeners,
     pub(super) nursery: Nursery,
+    /// Workers of earlier masters that are still alive.
+    pub(super) orphans: Orphans,
     pub(super) records: Records,
     /// Whether somebody came or went since the records were written.
     pub(super) unrecorded: bool,
@@ -82,7 +84,8 @@ impl World {
                 started: *started,
             }
         });
-        if let Err(error) = self.records.write(&records.collect::<Vec<_>>()) {
+        let records: Vec<Record> = records.chain(self.orphans.records()).collect();
+        if let Err(error) = self.records.write(&records) {
             tracing::warn!("failed to write down the living workers: {error}");
         }
     }

@@ -2,7 +2,7 @@
 
 use super::announcement::Announcement;
 use super::brain::{Mode, Pool, announce};
-use super::effect::Effect;
+use super::effect::{Effect, Estate};
 use super::member::{Input, Member};
 use super::seat::Occurrence;
 use super::watch::{Nap, look_behind};
@@ -38,6 +38,7 @@ impl Pool {
             .chain(breakers)
             .chain(self.rollout.deadlines())
             .chain(self.balance.glance)
+            .chain(self.second_sweep)
             .chain(look)
             .filter(|&due| due > self.now)
             .min()
@@ -83,6 +84,10 @@ impl Pool {
         self.everyone(&Input::Ticked, effects);
         for index in 0..self.seats.len() {
             self.close_breaker(index, effects);
+        }
+        if self.second_sweep.is_some_and(|at| at <= self.now) {
+            self.second_sweep = None;
+            self.estates.leave(Estate::Before(self.incarnation));
         }
     }
 
