@@ -19,7 +19,7 @@ use crate::pool::{Event, Exit, Notice, Request, Sight, StopMode, Ticket};
 use crate::scoreboard::Vitals;
 use crate::sys::notify::Datagram;
 use crate::sys::seqpacket::Received;
-use crate::sys::{pidfd, seqpacket};
+use crate::sys::{clock, pidfd, seqpacket};
 
 /// How much one worker is listened to before the others have their turn.
 const AT_ONCE: usize = 16;
@@ -56,14 +56,10 @@ impl World {
 
     /// Looks at every worker's scoreboard.
     pub(super) fn observe(&self, now: Monotonic) -> Vec<Event> {
-        let look = |process: &Process| {
-            let vitals = process.board.vitals(now);
-            Event::Observed {
-                life: process.life,
-                sight: sight(&vitals, process.born),
-            }
-        };
-        self.processes.values().map(look).collect()
+        self.processes
+            .values()
+            .map(|process| observed(process, now))
+            .collect()
     }
 
     fn take_signals(&mut self, events: &mut Vec<Event>) {
@@ -110,6 +106,8 @@ impl World {
             warn!(%life, "worker said: {line}");
         }
         if let Some(process) = self.processes.remove(&life) {
+            // What it was answering when it ended: the board outlives it.
+            events.push(observed(&process, clock::now()));
             let oom = self.keep_evidence(process, exit, peak_resident);
             events.push(Event::Died { life, exit, oom });
         }
@@ -136,6 +134,14 @@ impl World {
         };
         self.graves.keep(process.life, evidence);
         oom_kill
+    }
+}
+
+fn observed(process: &Process, now: Monotonic) -> Event {
+    let vitals = process.board.vitals(now);
+    Event::Observed {
+        life: process.life,
+        sight: sight(&vitals, process.born),
     }
 }
 

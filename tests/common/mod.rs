@@ -273,6 +273,26 @@ impl Cluster {
         pid
     }
 
+    /// Waits until some worker is answering a request, as the control socket tells.
+    pub fn wait_for_request_in_flight(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        let in_flight = || {
+            let status = Command::new(env!("CARGO_BIN_EXE_cluster"))
+                .args(["status", "--json", "--data-dir"])
+                .arg(self.data())
+                .output()
+                .expect("it runs");
+            let status: Value = serde_json::from_slice(&status.stdout).unwrap_or_default();
+            let slots = status["slots"].as_array().cloned().unwrap_or_default();
+            slots
+                .iter()
+                .any(|slot| slot["worker"]["in_flight"].as_u64().is_some_and(|many| many > 0))
+        };
+        while !in_flight() {
+            assert!(Instant::now() < deadline, "no request is in flight");
+        }
+    }
+
     /// A place in the log to wait from.
     pub fn mark(&self) -> usize {
         self.log.lines.0.lock().expect("a lock").len()
