@@ -46,6 +46,8 @@ impl Store {
     pub fn open(schema: &Schema, options: Options) -> Result<Store, OpenError> {
         let Opened { mut connection, lock } = open::open(schema, &options)?;
         let path = options.path;
+        let prepared = connection.busy_timeout(open::STRANGERS_TIMEOUT);
+        prepared.map_err(|reason| header::explain(reason, &path, schema))?;
         let checkpointer =
             Checkpointer::watch(&mut connection).map_err(|reason| header::explain(reason, &path, schema))?;
         let queue = Arc::new(Queue::new(options.queue_depth, options.cell.clone()));

@@ -149,6 +149,11 @@ impl Cluster {
         self.directory.path().join("data")
     }
 
+    /// Keeps the private directory for as long as the caller has this.
+    pub fn keep(&self) -> Arc<tempfile::TempDir> {
+        Arc::clone(&self.directory)
+    }
+
     /// Where the first TCP address ended up.
     pub fn address(&self) -> SocketAddr {
         let line = self.wait_for("listening on");
