@@ -129,6 +129,21 @@ const CLUSTER: Section = Section {
             Kind::number(1, 4_096),
             "How many workers may drain at once before the oldest drain is cut; twice the workers, at least 16, when not set.",
         ),
+        Key::unset(
+            "max_requests",
+            Kind::number(100, 1_000_000_000_000),
+            "A worker that has answered so many requests (up to a tenth fewer, by chance) is replaced; never when not set.",
+        ),
+        Key::unset(
+            "max_rss",
+            Kind::size(16 << 20, 1 << 40),
+            "A worker of more resident memory is replaced; never when not set.",
+        ),
+        Key::unset(
+            "max_age",
+            Kind::duration(10 * SECOND, 365 * 24 * HOUR),
+            "A worker that has served so long (up to a tenth less, by chance) is replaced; never when not set.",
+        ),
     ],
 };
 

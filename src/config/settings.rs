@@ -82,6 +82,13 @@ pub struct Cluster {
     pub restart_window: Duration,
     /// How many workers may drain at the same time; past it the one that drains longest is killed. See [`Cluster::max_draining`].
     pub max_draining: Option<u16>,
+    /// A worker that has answered about so many requests is replaced; never when not set.
+    pub max_requests: Option<u64>,
+    /// A worker of more resident bytes is replaced; never when not set.
+    pub max_rss: Option<u64>,
+    /// A worker that has served about so long is replaced; never when not set.
+    #[serde(default, with = "duration::optional")]
+    pub max_age: Option<Duration>,
 }
 
 impl Cluster {

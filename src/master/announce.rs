@@ -5,7 +5,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use tracing::{error, info, warn};
 
-use crate::pool::{Activity, Announcement, Exit, KillReason};
+use crate::pool::{Activity, Announcement, Exit, KillReason, Purpose, Request, StopMode};
 
 /// Says it. A table, one arm a message.
 pub(super) fn announce(announcement: &Announcement) {
@@ -55,6 +55,13 @@ pub(super) fn announce(announcement: &Announcement) {
             info!(%life, "worker gone after {} ({})", span(*after), ended(*exit))
         }
         A::ReloadStarted { generation } => info!(%generation, "reload: rolling out a new generation"),
+        A::RollbackStarted { generation } => {
+            info!(%generation, "rollback: rolling out the previous generation")
+        }
+        A::Replacing { slot, purpose } => info!(%slot, "replacing this slot's worker ({})", why(*purpose)),
+        A::NotReplaced { slot, reason } => {
+            warn!(%slot, "this slot's worker was not replaced and serves on: {reason}");
+        }
         A::Reloaded { generation, after } => {
             info!(%generation, "reload done after {}: every worker is of the new generation", span(*after));
         }
@@ -68,13 +75,12 @@ pub(super) fn announce(announcement: &Announcement) {
         A::BackingOut { generation, reason } => {
             error!(%generation, "reload: giving the slots back to the old generation: {reason}");
         }
-        A::ReloadQueued => info!("reload: another one runs; this one follows it"),
+        A::Queued { request } => info!("{}: something else is under way; it follows", asked(*request)),
         A::BackedOut { generation, reason } => {
             error!(%generation, "reload backed out, the old generation serves on: {reason}");
         }
-        A::ReloadRefused { reason } => warn!("reload refused: {reason}"),
         A::Scaled { from, to } => info!(from, to, "scaled"),
-        A::ScaleRefused { reason } => warn!("scaling refused: {reason}"),
+        A::Refused { request, reason } => warn!("{} refused: {reason}", asked(*request)),
         A::Stopping { workers } => info!(workers, "stopping: workers finish what they accepted"),
         A::Overslept { by, at: _ } => {
             warn!(
@@ -82,6 +88,36 @@ pub(super) fn announce(announcement: &Announcement) {
                 span(*by)
             );
         }
+    }
+}
+
+/// What was asked for, in words.
+fn asked(request: Request) -> String {
+    match request {
+        Request::Reload => "reload".to_owned(),
+        Request::Rollback => "rollback".to_owned(),
+        Request::ScaleTo(to) => format!("scaling to {to} workers"),
+        Request::ScaleBy(by) => format!("scaling by {by:+} workers"),
+        Request::Restart(slot) => format!("restart of slot {slot}"),
+        Request::Drain(slot) => format!("drain of slot {slot}"),
+        Request::Stop(StopMode::Graceful) => "stop".to_owned(),
+        Request::Stop(StopMode::AtOnce) => "stop at once".to_owned(),
+    }
+}
+
+fn why(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::Itself => "it goes by itself",
+        Purpose::Reload => "reload",
+        Purpose::BackOut => "its reload was backed out",
+        Purpose::NotNeeded => "not needed any more",
+        Purpose::MaxRequests => "it has answered max_requests",
+        Purpose::MaxRss => "it is larger than max_rss",
+        Purpose::MaxAge => "it has served for max_age",
+        Purpose::Restart => "asked for",
+        Purpose::Drain => "asked to drain",
+        Purpose::ScaleDown => "its slot is removed",
+        Purpose::Stop => "the cluster stops",
     }
 }
 
@@ -121,6 +157,7 @@ fn killed(reason: KillReason, beat_age: Duration) -> String {
         }
         KillReason::StopAtOnce => "stopping at once".to_owned(),
         KillReason::BackedOut => "its reload was backed out".to_owned(),
+        KillReason::NotNeeded => "it was to replace another one, which is not wanted any more".to_owned(),
     }
 }
 

@@ -13,7 +13,8 @@ use super::world::World;
 use crate::base::ids::Life;
 use crate::base::time::Monotonic;
 use crate::lifeline::{self, MAX_PACKET, Report};
-use crate::pool::{Event, Exit, Notice, StopMode};
+use crate::pool::{Event, Exit, Notice, Request, Sight, StopMode, Ticket};
+use crate::scoreboard::Vitals;
 use crate::sys::notify::Datagram;
 use crate::sys::seqpacket::Received;
 use crate::sys::{pidfd, seqpacket};
@@ -48,10 +49,7 @@ impl World {
             let vitals = process.board.vitals(now);
             Event::Observed {
                 life: process.life,
-                // Before its first beat a worker is judged by the time of its birth.
-                beat: vitals.beat.unwrap_or(process.born),
-                lock_held_since: vitals.lock_held_since,
-                connections: vitals.counts.connections,
+                sight: sight(&vitals, process.born),
             }
         };
         self.processes.values().map(look).collect()
@@ -60,11 +58,11 @@ impl World {
     fn take_signals(&mut self, events: &mut Vec<Event>) {
         for signal in self.signals.take() {
             match signal {
-                Signal::SIGTERM | Signal::SIGINT => events.push(Event::StopAsked(StopMode::Graceful)),
-                Signal::SIGQUIT => events.push(Event::StopAsked(StopMode::AtOnce)),
-                Signal::SIGHUP => events.push(Event::ReloadAsked),
-                Signal::SIGTTIN => events.push(Event::ScaleAsked { by: 1 }),
-                Signal::SIGTTOU => events.push(Event::ScaleAsked { by: -1 }),
+                Signal::SIGTERM | Signal::SIGINT => events.push(asked(Request::Stop(StopMode::Graceful))),
+                Signal::SIGQUIT => events.push(asked(Request::Stop(StopMode::AtOnce))),
+                Signal::SIGHUP => events.push(asked(Request::Reload)),
+                Signal::SIGTTIN => events.push(asked(Request::ScaleBy(1))),
+                Signal::SIGTTOU => events.push(asked(Request::ScaleBy(-1))),
                 Signal::SIGCHLD => self.reap_all(events),
                 other => debug!("{other} has no meaning here"),
             }
@@ -112,7 +110,38 @@ impl World {
             self.last_code = Some(code);
         }
         self.unrecorded = true;
-        events.push(Event::Died { life, exit });
+        // Nothing reads the cgroup's counter of OOM kills yet.
+        events.push(Event::Died {
+            life,
+            exit,
+            oom: false,
+        });
+    }
+}
+
+/// A signal asks, and nobody waits for the verdict.
+fn asked(request: Request) -> Event {
+    Event::Asked {
+        ticket: Ticket::NOBODY,
+        request,
+    }
+}
+
+/// Before its first beat a worker is judged by the time of its birth.
+fn sight(vitals: &Vitals, born: Monotonic) -> Sight {
+    let counts = &vitals.counts;
+    Sight {
+        beat: vitals.beat.unwrap_or(born),
+        lock_held_since: vitals.lock_held_since,
+        connections: counts.connections,
+        in_flight: counts.in_flight,
+        accepted: counts.accepted,
+        requests: counts
+            .responses
+            .iter()
+            .fold(0, |sum, class| sum.saturating_add(*class)),
+        server_errors: counts.responses[4],
+        ..Sight::default()
     }
 }
 

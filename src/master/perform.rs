@@ -17,11 +17,15 @@ use super::{announce, spawn, systemd};
 use crate::base::ids::{Generation as Number, Life, Slot};
 use crate::config::changes_refused;
 use crate::lifeline::Command;
-use crate::pool::{Effect, Estate, Event, Outcome, Policy, Signal};
+use crate::pool::{Effect, Estate, Event, NotLoaded, Outcome, Policy, Signal};
 use crate::sys::{clock, memory};
 
 /// What came of an effect.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time, taken apart where it is returned"
+)]
 pub(super) enum Performed {
     /// Nothing the pool must hear of.
     Done,
@@ -45,6 +49,17 @@ impl World {
             Effect::Unload(generation) => drop(self.generations.remove(&generation)),
             Effect::Bequeath { heir, estate } => self.bequeath(heir, estate),
             Effect::Hasten => self.hasten(),
+            // A worker says READY when it is; nothing more is asked of it yet.
+            Effect::Probe { life } => {
+                return Performed::Happened(Event::Probed {
+                    life,
+                    verdict: Ok(()),
+                });
+            }
+            // A parked listener waits for its slot's next worker: descriptors do not travel yet.
+            Effect::Adopt { .. } | Effect::Disown { .. } => {}
+            // Nobody but signals asks, and they do not wait.
+            Effect::Answer { .. } => {}
             Effect::Announce(announcement) => announce::announce(&announcement),
             Effect::Tell(state) => systemd::tell(state),
         }
@@ -128,19 +143,24 @@ impl World {
         }
     }
 
-    fn load(&mut self, number: Number) -> Result<Policy, String> {
-        let settings = self.launch.load().map_err(|error| error.to_string())?.settings;
+    fn load(&mut self, number: Number) -> Result<Policy, NotLoaded> {
+        let settings = self
+            .launch
+            .load()
+            .map_err(|error| NotLoaded::Configuration(error.to_string()))?
+            .settings;
         memory::give_back();
         if let Some(newest) = self.newest() {
             refuse_what_is_fixed(&changes_refused(
                 self.launch.sections,
                 &newest.settings,
                 &settings,
-            ))?;
+            ))
+            .map_err(NotLoaded::Configuration)?;
         }
         let policy = policy(&settings, cpus::workers(&settings).workers);
-        let generation =
-            Generation::open(&self.nursery.program.path, settings).map_err(|error| error.to_string())?;
+        let generation = Generation::open(&self.nursery.program.path, settings)
+            .map_err(|error| NotLoaded::Binary(error.to_string()))?;
         self.generations.insert(number, generation);
         Ok(policy)
     }

@@ -24,6 +24,9 @@ pub fn policy(settings: &Settings, workers: u16) -> Policy {
         restart_limit: cluster.restart_limit,
         restart_window: cluster.restart_window,
         max_draining: cluster.max_draining(workers),
+        max_requests: cluster.max_requests,
+        max_rss: cluster.max_rss,
+        max_age: cluster.max_age,
     }
 }
 

@@ -81,9 +81,10 @@ impl Master {
                     Performed::Over(outcome) => return Some(outcome),
                 }
             }
-            // `None` ends the round, not the loop of the caller: nothing is left to decide on.
-            let event = happened.pop_front()?;
-            self.pool.handle(clock::now(), event, effects);
+            if happened.is_empty() {
+                return None;
+            }
+            self.pool.handle_all(clock::now(), happened.drain(..), effects);
         }
     }
 

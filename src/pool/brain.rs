@@ -4,15 +4,20 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::adoption::Adoptions;
+use super::archive::Past;
+use super::balance::Balance;
+use super::desk::Desk;
 use super::effect::{Announcement, Effect, Estate, Policy};
 use super::estates::Estates;
 use super::event::Event;
 use super::member::{Input, Member, Turn};
 use super::random::Random;
 use super::record::End;
+use super::relief::Relief;
 use super::rollout::{Fact, Rollout};
 use super::seat::Seat;
-use super::watch::{Nap, Sight};
+use super::watch::Nap;
 use crate::base::ids::{Epoch, Generation, Incarnation, Life, Slot};
 use crate::base::time::Monotonic;
 
@@ -54,6 +59,8 @@ pub struct Pool {
     pub(super) policies: BTreeMap<Generation, Policy>,
     /// The generation the cluster is committed to.
     pub(super) current: Generation,
+    /// The one before it, to roll back to.
+    pub(super) previous: Option<Generation>,
     /// The newest one that was tried.
     pub(super) newest: Generation,
     pub(super) seats: Vec<Seat>,
@@ -64,8 +71,14 @@ pub struct Pool {
     /// In no slot any more, not dead yet; the oldest first.
     pub(super) leaving: Vec<Member>,
     pub(super) rollout: Rollout,
-    pub(super) reload_queued: bool,
+    pub(super) desk: Desk,
     pub(super) estates: Estates,
+    pub(super) adoptions: Adoptions,
+    /// A replacement within a generation that is under way.
+    pub(super) relief: Option<Relief>,
+    /// Of every slot there ever was.
+    pub(super) past: Vec<Past>,
+    pub(super) balance: Balance,
     pub(super) steered: Vec<(Slot, u16)>,
     pub(super) milestones: Milestones,
 }
@@ -89,7 +102,7 @@ impl Pool {
     ) -> Pool {
         let slots = super::scale::clamp(policy.workers);
         let seats = (0..slots)
-            .map(|slot| Seat::vacant(Slot(slot), generation, &policy))
+            .map(|slot| Seat::vacant(Slot(slot), generation, &policy, now))
             .collect();
         Pool {
             incarnation,
@@ -100,14 +113,19 @@ impl Pool {
             random: Random::seeded(seed),
             policies: BTreeMap::from([(generation, policy)]),
             current: generation,
+            previous: None,
             newest: generation,
             seats,
             epochs: vec![Epoch::default(); usize::from(slots)],
             newcomer: None,
             leaving: Vec::new(),
             rollout: Rollout::Idle,
-            reload_queued: false,
+            desk: Desk::default(),
             estates: Estates::default(),
+            adoptions: Adoptions::default(),
+            relief: None,
+            past: vec![Past::default(); usize::from(slots)],
+            balance: Balance::default(),
             steered: Vec::new(),
             milestones: Milestones::default(),
         }
@@ -125,41 +143,42 @@ impl Pool {
 
     /// One event: what follows from it, and from the time that passed, is appended to `effects`.
     pub fn handle(&mut self, now: Monotonic, event: Event, effects: &mut Vec<Effect>) {
+        self.handle_all(now, [event], effects);
+    }
+
+    /// All that happened since it was last asked, in order: what follows from it all, and from the time that passed. A look at
+    /// 1,024 slots costs one pass over them this way, and a thousand passes one by one.
+    pub fn handle_all(
+        &mut self,
+        now: Monotonic,
+        events: impl IntoIterator<Item = Event>,
+        effects: &mut Vec<Effect>,
+    ) {
         if self.mode == Mode::Over {
             return;
         }
         self.wake(now, effects);
-        match event {
-            Event::Ticked => {}
-            Event::Spawned { life, pid } => self.tell(life, Input::Spawned(pid), effects),
-            Event::SpawnFailed { life, reason } => self.bury(life, End::SpawnFailed(reason), effects),
-            Event::Notified { life, notice } => self.tell(life, Input::Notified(notice), effects),
-            Event::Observed {
-                life,
-                beat,
-                lock_held_since,
-                connections,
-            } => {
-                self.tell(
-                    life,
-                    Input::Observed(Sight {
-                        beat,
-                        lock_held_since,
-                        connections,
-                    }),
-                    effects,
-                );
-            }
-            Event::Examined { life, activity } => self.tell(life, Input::Examined(activity), effects),
-            Event::Died { life, exit } => self.bury(life, End::Exited(exit), effects),
-            Event::Inherited { heir, estate } => self.estates.settle(heir, estate),
-            Event::StopAsked(mode) => self.stop(mode, effects),
-            Event::ReloadAsked => self.ask_reload(effects),
-            Event::ScaleAsked { by } => self.scale(by, effects),
-            Event::Loaded(verdict) => self.loaded(verdict, effects),
+        for event in events {
+            self.take(event, effects);
         }
         self.pass_time(effects);
         self.settle(effects);
+    }
+
+    fn take(&mut self, event: Event, effects: &mut Vec<Effect>) {
+        match event {
+            Event::Ticked => self.weigh(),
+            Event::Spawned { life, pid } => self.tell(life, Input::Spawned(pid), effects),
+            Event::SpawnFailed { life, reason } => self.bury(life, End::SpawnFailed(reason), effects),
+            Event::Notified { life, notice } => self.tell(life, Input::Notified(notice), effects),
+            Event::Observed { life, sight } => self.tell(life, Input::Observed(sight), effects),
+            Event::Examined { life, activity } => self.tell(life, Input::Examined(activity), effects),
+            Event::Died { life, exit, oom } => self.bury(life, End::Exited { exit, oom }, effects),
+            Event::Probed { life, verdict } => self.probed(life, verdict, effects),
+            Event::Inherited { heir, estate } => self.estates.settle(heir, estate),
+            Event::Asked { ticket, request } => self.asked(ticket, request, effects),
+            Event::Loaded(verdict) => self.loaded(verdict, effects),
+        }
     }
 
     /// When the shell has to look at the workers and send `Ticked`, if nothing else happens before; `None`: never. Not before
@@ -201,7 +220,14 @@ impl Pool {
             self.estates.leave(Estate::Life(life));
         }
         match place {
-            Place::Seat(index) => self.emptied(index, end, effects),
+            Place::Seat(index) => {
+                // It may have said STOPPING in the same breath.
+                self.release_leaver(index, effects);
+                match self.place(life) {
+                    Some(Place::Leaving(index)) => self.gone(index, &end, effects),
+                    Some(Place::Seat(_) | Place::Newcomer) | None => self.emptied(index, end, effects),
+                }
+            }
             Place::Newcomer => self.lost_newcomer(&end, effects),
             Place::Leaving(index) => self.gone(index, &end, effects),
         }
@@ -274,8 +300,9 @@ impl Pool {
             slot,
             epoch,
         };
+        let chance = u16::try_from(self.random.draw() >> 48).unwrap_or(0);
         let mut turn = Self::turn_of((self.now, self.nap), &self.policies, generation, effects);
-        Member::start(life, generation, &mut turn)
+        Member::start(life, generation, chance, &mut turn)
     }
 
     /// Every worker there is, wherever it is.

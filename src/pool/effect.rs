@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{Activity, Exit};
+use super::certificate::Purpose;
+use super::event::{Activity, Exit, Request, Ticket};
+use super::verdict::{Failure, Verdict};
 use crate::base::backoff::Backoff;
 use crate::base::ids::{Generation, Incarnation, Life, Slot};
 use crate::base::time::Monotonic;
@@ -36,6 +38,12 @@ pub struct Policy {
     pub restart_window: Duration,
     /// Past this the longest drain is cut.
     pub max_draining: u16,
+    /// A worker that has answered so many requests (less up to a tenth, by chance) is replaced.
+    pub max_requests: Option<u64>,
+    /// A worker that is larger than so many resident bytes is replaced.
+    pub max_rss: Option<u64>,
+    /// A worker that has served so long (less up to a tenth, by chance) is replaced.
+    pub max_age: Option<Duration>,
 }
 
 /// One thing to do.
@@ -59,6 +67,33 @@ pub enum Effect {
     Examine {
         /// Whom.
         life: Life,
+    },
+    /// Ask a worker whether it is ready, as its own readiness has it, without waiting. Answered by `Probed`.
+    Probe {
+        /// Whom.
+        life: Life,
+    },
+    /// Hand a slot's listeners to a worker of another slot, which accepts what waits there and whatever comes until `Disown`.
+    /// Said again to another worker when the first one does not serve any more.
+    Adopt {
+        /// Who.
+        by: Life,
+        /// Whose queue.
+        slot: Slot,
+    },
+    /// The slot has a worker of its own again, or another adopter: let go of its listeners. Nothing to do for one that is gone.
+    Disown {
+        /// Who.
+        by: Life,
+        /// Whose queue.
+        slot: Slot,
+    },
+    /// Tell one who asked how it ended. Exactly once for each ticket but [`Ticket::NOBODY`].
+    Answer {
+        /// Whom.
+        ticket: Ticket,
+        /// What came of it.
+        verdict: Verdict,
     },
     /// Route new connections to these slots alone, by these weights. Empty: nobody is routed (the kernel's hash decides).
     Steer(Vec<(Slot, u16)>),
@@ -149,6 +184,8 @@ pub enum KillReason {
     StopAtOnce,
     /// Its rollout was backed out before it was ready.
     BackedOut,
+    /// It was to replace another one, which is not wanted any more.
+    NotNeeded,
 }
 
 /// What a person cares about; the shell turns each into one line.
@@ -263,10 +300,14 @@ pub enum Announcement {
         /// What is being given up.
         generation: Generation,
         /// Why.
-        reason: String,
+        reason: Failure,
     },
-    /// A reload was asked for while one runs: it is done afterwards, once, however often it was asked for.
-    ReloadQueued,
+    /// It was asked for while something else is under way that it must not be mixed with: it is done afterwards (a reload:
+    /// once, however often it was asked for meanwhile).
+    Queued {
+        /// What.
+        request: Request,
+    },
     /// Every slot runs the new generation.
     Reloaded {
         /// Which.
@@ -279,10 +320,31 @@ pub enum Announcement {
         /// What was given up.
         generation: Generation,
         /// Why.
-        reason: String,
+        reason: Failure,
     },
-    /// One asked for while stopping.
-    ReloadRefused {
+    /// The previous generation is being rolled out again.
+    RollbackStarted {
+        /// Which.
+        generation: Generation,
+    },
+    /// A slot's worker is being replaced by another of its generation.
+    Replacing {
+        /// Which slot.
+        slot: Slot,
+        /// What for.
+        purpose: Purpose,
+    },
+    /// It was not: the slot keeps whom it has.
+    NotReplaced {
+        /// Which slot.
+        slot: Slot,
+        /// Why.
+        reason: Failure,
+    },
+    /// Nothing is done about it.
+    Refused {
+        /// What was asked for.
+        request: Request,
         /// Why.
         reason: String,
     },
@@ -292,11 +354,6 @@ pub enum Announcement {
         from: u16,
         /// To.
         to: u16,
-    },
-    /// It did not change.
-    ScaleRefused {
-        /// Why.
-        reason: String,
     },
     /// A stop began.
     Stopping {

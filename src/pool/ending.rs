@@ -1,10 +1,12 @@
 //! How a pool ends: asked to, in grace or at once, or because nothing it starts ever becomes ready.
 
 use super::brain::{Mode, Pool, announce};
+use super::certificate::Purpose;
 use super::effect::{Announcement, Effect, KillReason, Outcome, SystemdState};
 use super::event::StopMode;
 use super::member::Input;
 use super::rollout::{Fact, Rollout};
+use super::verdict::Failure;
 
 /// So many lives of each slot in a row have to leave by themselves before they were ready, and nobody ever was, to give up.
 const HOPELESS: u32 = 3;
@@ -26,12 +28,19 @@ impl Pool {
     fn begin_stop(&mut self, how: &Input, effects: &mut Vec<Effect>) {
         let workers = u16::try_from(self.members().count()).unwrap_or(u16::MAX);
         self.mode = Mode::Stopping { cut: false };
-        self.reload_queued = false;
         announce(Announcement::Stopping { workers }, effects);
         effects.push(Effect::Tell(SystemdState::Stopping));
         self.dismiss_all(how, effects);
         effects.push(Effect::Hasten);
         self.show(Fact::Stopped, effects);
+        self.abandon(effects);
+    }
+
+    /// Nothing that was asked for is done any more.
+    fn abandon(&mut self, effects: &mut Vec<Effect>) {
+        self.not_relieved(Failure::Stopped, effects);
+        self.no_growth(effects);
+        self.refuse_queue(effects);
     }
 
     fn dismiss_all(&mut self, how: &Input, effects: &mut Vec<Effect>) {
@@ -40,7 +49,7 @@ impl Pool {
             .collect();
         members.extend(self.newcomer.take());
         for member in members {
-            self.leave(member, how.clone(), effects);
+            self.leave(member, how.clone(), Purpose::Stop, effects);
         }
     }
 
@@ -65,6 +74,7 @@ impl Pool {
         if hopeless {
             self.mode = Mode::GivingUp;
             self.dismiss_all(&Input::Killed(KillReason::NeverReady), effects);
+            self.abandon(effects);
         }
     }
 
@@ -78,6 +88,7 @@ impl Pool {
         };
         if self.members().next().is_none() {
             self.mode = Mode::Over;
+            self.answer_stops(outcome, effects);
             effects.push(Effect::Exit(outcome));
         }
     }

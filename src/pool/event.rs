@@ -1,9 +1,12 @@
 //! What can happen to a pool: past tense, gathered by the shell from pidfds, sockets, signals, scoreboards and clocks.
 
+use std::fmt;
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
-use super::effect::Estate;
-use crate::base::ids::Life;
+use super::effect::{Estate, Policy};
+use crate::base::ids::{Life, Slot};
 use crate::base::time::Monotonic;
 
 /// One thing that happened. An event about a life that no slot and no drain list knows is dropped.
@@ -37,13 +40,8 @@ pub enum Event {
     Observed {
         /// Whose.
         life: Life,
-        /// The oldest of its beats (each thread that vouches for work stamps its own); the shell has already clamped what
-        /// lies in the future to the instant it looked.
-        beat: Monotonic,
-        /// Since when it has held a store lock.
-        lock_held_since: Option<Monotonic>,
-        /// Open connections, for steering.
-        connections: u32,
+        /// What it said.
+        sight: Sight,
     },
     /// The evidence asked for by [`super::Effect::Examine`].
     Examined {
@@ -58,6 +56,15 @@ pub enum Event {
         life: Life,
         /// How.
         exit: Exit,
+        /// Whether the kernel killed it for memory (the shell reads its cgroup's counter before and after).
+        oom: bool,
+    },
+    /// Its readiness was asked for by [`super::Effect::Probe`], and this is its answer.
+    Probed {
+        /// Whose.
+        life: Life,
+        /// Whether it holds, or its words.
+        verdict: Result<(), String>,
     },
     /// An heir has taken over everything an estate left behind.
     Inherited {
@@ -66,18 +73,80 @@ pub enum Event {
         /// Whose work.
         estate: Estate,
     },
-    /// SIGTERM, SIGINT or SIGQUIT.
-    StopAsked(StopMode),
-    /// SIGHUP.
-    ReloadAsked,
-    /// SIGTTIN: +1, SIGTTOU: -1.
-    ScaleAsked {
-        /// By how many slots.
-        by: i32,
+    /// A person wants something: a signal, or a client of the control socket.
+    Asked {
+        /// Who waits for the verdict.
+        ticket: Ticket,
+        /// What.
+        request: Request,
     },
     /// The configuration was read and the binary opened, as [`super::Effect::Load`] told: the new generation's policy, or why
     /// there is none.
-    Loaded(Result<super::effect::Policy, String>),
+    Loaded(Result<Policy, NotLoaded>),
+}
+
+/// What one look at a worker's scoreboard says. Every number is a stranger's: counters may fall, beats may stand still.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sight {
+    /// The oldest of its beats (each thread that vouches for work stamps its own); the shell has already clamped what lies in
+    /// the future to the instant it looked.
+    pub beat: Monotonic,
+    /// Since when it has held a store lock.
+    pub lock_held_since: Option<Monotonic>,
+    /// Open connections.
+    pub connections: u32,
+    /// Requests that are being answered.
+    pub in_flight: u32,
+    /// Connections accepted in its life.
+    pub accepted: u64,
+    /// Requests answered in its life.
+    pub requests: u64,
+    /// Of those, with 5xx.
+    pub server_errors: u64,
+    /// How late its runtime ran its last beat.
+    pub loop_lag: Duration,
+    /// Resident bytes; `None` when the shell did not read them this time.
+    pub rss: Option<u64>,
+}
+
+/// Names one request of one who waits for its verdict. 0 is nobody: a signal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Ticket(pub u64);
+
+impl Ticket {
+    /// Nobody waits.
+    pub const NOBODY: Ticket = Ticket(0);
+}
+
+/// What a person can ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// A new generation from the configuration and the binary as they are now (SIGHUP).
+    Reload,
+    /// The previous generation.
+    Rollback,
+    /// That many slots.
+    ScaleTo(u16),
+    /// So many more or fewer slots (SIGTTIN: +1, SIGTTOU: -1).
+    ScaleBy(i32),
+    /// A new worker for a slot, before the old one goes.
+    Restart(Slot),
+    /// A slot's worker goes, and the slot stays empty until it is restarted.
+    Drain(Slot),
+    /// The end (SIGTERM, SIGINT, SIGQUIT).
+    Stop(StopMode),
+}
+
+/// Why a generation could not be loaded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotLoaded {
+    /// The configuration cannot be read, has mistakes, or changes what a reload cannot.
+    Configuration(String),
+    /// The binary cannot be opened.
+    Binary(String),
 }
 
 /// What a worker says on its notify socket.
@@ -113,6 +182,15 @@ pub enum Exit {
     Code(i32),
     /// This signal ended it.
     Signal(i32),
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Exit::Code(code) => write!(f, "exited with code {code}"),
+            Exit::Signal(signal) => write!(f, "was ended by signal {signal}"),
+        }
+    }
 }
 
 /// How much haste a stop has.

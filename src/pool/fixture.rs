@@ -1,8 +1,10 @@
-//! What the pool's in-file tests share: a policy with round numbers, instants in milliseconds.
+//! What the pool's in-file tests share: a policy with round numbers, instants in milliseconds, and the kernel's part of
+//! steering.
 
 use std::time::Duration;
 
 use super::effect::Policy;
+use super::steering::{Instruction, JUMP_IF_AT_LEAST, LOAD_WORD, MODULO, RANDOM, RETURN};
 use crate::base::backoff::Backoff;
 use crate::base::ids::{Epoch, Incarnation, Life, Slot};
 use crate::base::time::Monotonic;
@@ -36,5 +38,24 @@ pub(super) fn policy() -> Policy {
         restart_limit: 5,
         restart_window: Duration::from_secs(60),
         max_draining: 4,
+        max_requests: None,
+        max_rss: None,
+        max_age: None,
+    }
+}
+
+/// What the kernel would return for that random number.
+pub(super) fn run(program: &[Instruction], random: u32) -> u32 {
+    let (mut accumulator, mut next) = (0, 0);
+    loop {
+        let (code, when_true, when_false, k) = program[next];
+        next += 1;
+        match code {
+            LOAD_WORD if k == RANDOM => accumulator = random,
+            MODULO => accumulator %= k,
+            JUMP_IF_AT_LEAST => next += usize::from(if accumulator >= k { when_true } else { when_false }),
+            RETURN => return k,
+            other => panic!("no such instruction: {other:#x}"),
+        }
     }
 }

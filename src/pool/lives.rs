@@ -1,11 +1,12 @@
 //! How lives end and slots are filled again: crashes, those who leave, the crowd of those who drain.
 
 use super::brain::{Mode, Pool, announce};
+use super::certificate::Purpose;
 use super::effect::{Announcement, Effect, KillReason};
-use super::event::Exit;
 use super::member::{Input, Member, Phase};
 use super::record::{End, Sentence};
 use super::seat::Occurrence;
+use super::verdict::Failure;
 
 impl Pool {
     /// The worker of a slot ended unasked.
@@ -13,10 +14,17 @@ impl Pool {
         let Some(sentence) = self.judge(index, &end) else {
             return;
         };
-        let failures = self.seats[index].record.failures;
+        let record = &self.seats[index].record;
+        let (failures, degraded) = (record.failures, record.breaker_open);
+        if let Some(member) = self.seats[index].member().cloned() {
+            self.certify_fallen(&member, &end, sentence, degraded);
+            if member.ready_at.is_none() {
+                self.not_grown(member.life.slot, &failure(&member, &end), effects);
+            }
+        }
         if let Some(life) = self.seats[index].member().map(|member| member.life) {
             match end {
-                End::Exited(exit) => {
+                End::Exited { exit, .. } => {
                     announce(
                         Announcement::Crashed {
                             life,
@@ -69,8 +77,10 @@ impl Pool {
     /// One of those who leave is gone.
     pub(super) fn gone(&mut self, index: usize, end: &End, effects: &mut Vec<Effect>) {
         let member = self.leaving.remove(index);
+        self.certify_gone(&member, end);
+        self.drained(member.life, effects);
         let exit = match end {
-            End::Exited(exit) => *exit,
+            End::Exited { exit, .. } => *exit,
             End::SpawnFailed(_) | End::LeftByItself => return,
         };
         if let Some(since) = member.draining_since() {
@@ -102,12 +112,19 @@ impl Pool {
     }
 
     /// A worker leaves its place and drains.
-    pub(super) fn retire(&mut self, member: Member, effects: &mut Vec<Effect>) {
-        self.leave(member, Input::Retired, effects);
+    pub(super) fn retire(&mut self, member: Member, purpose: Purpose, effects: &mut Vec<Effect>) {
+        self.leave(member, Input::Retired, purpose, effects);
     }
 
     /// A worker leaves its place one way or the other.
-    pub(super) fn leave(&mut self, member: Member, how: Input, effects: &mut Vec<Effect>) {
+    pub(super) fn leave(
+        &mut self,
+        mut member: Member,
+        how: Input,
+        purpose: Purpose,
+        effects: &mut Vec<Effect>,
+    ) {
+        member.purpose = Some(purpose);
         self.leaving.push(member);
         self.in_leaving(self.leaving.len() - 1, how, effects);
     }
@@ -122,16 +139,23 @@ impl Pool {
     /// Workers that said STOPPING without having been asked drain on, but not in a slot: it is filled by somebody else.
     pub(super) fn release_leavers(&mut self, effects: &mut Vec<Effect>) {
         for index in 0..self.seats.len() {
-            if !self.seats[index].member().is_some_and(Member::is_leaving) {
-                continue;
-            }
-            let sentence = self.judge(index, &End::LeftByItself);
-            let member = self.clear(index, effects);
-            self.leaving.extend(member);
-            if let Some(sentence) = sentence {
-                self.tell_breaker(index, sentence, effects);
-                self.seats[index].left(sentence, self.now);
-            }
+            self.release_leaver(index, effects);
+        }
+    }
+
+    pub(super) fn release_leaver(&mut self, index: usize, effects: &mut Vec<Effect>) {
+        if !self.seats[index].member().is_some_and(Member::is_leaving) {
+            return;
+        }
+        let sentence = self.judge(index, &End::LeftByItself);
+        let member = self.clear(index, effects);
+        self.leaving.extend(member.map(|member| Member {
+            purpose: Some(Purpose::Itself),
+            ..member
+        }));
+        if let Some(sentence) = sentence {
+            self.tell_breaker(index, sentence, effects);
+            self.seats[index].left(sentence, self.now);
         }
     }
 
@@ -147,6 +171,11 @@ impl Pool {
                 self.in_seat(index, Occurrence::Taken(member), effects);
             }
         }
+    }
+
+    /// One more may drain.
+    pub(super) fn has_room(&self) -> bool {
+        self.draining() < usize::from(self.policy().max_draining.max(1))
     }
 
     pub(super) fn draining(&self) -> usize {
@@ -179,27 +208,26 @@ impl Pool {
     }
 }
 
-/// How a worker ended, for people.
-pub(super) fn words(member: &Member, end: &End) -> String {
-    let how = match end {
-        End::Exited(Exit::Code(code)) => format!("exited with code {code}"),
-        End::Exited(Exit::Signal(signal)) => format!("was ended by signal {signal}"),
-        End::SpawnFailed(reason) => return format!("worker {} could not be started: {reason}", member.life),
-        End::LeftByItself => "went by itself".to_owned(),
-    };
+/// Why somebody who should have taken a slot over did not.
+pub(super) fn failure(member: &Member, end: &End) -> Failure {
     let life = member.life;
-    match (&member.phase, member.ready_at) {
-        (
-            Phase::Killed {
-                reason: KillReason::NeverReady,
-                ..
-            },
-            _,
-        ) => {
-            format!("worker {life} was not ready in time and was killed")
-        }
-        (Phase::Killed { .. }, _) => format!("worker {life} hung and was killed"),
-        (_, None) => format!("worker {life} {how} before it was ready"),
-        (_, Some(_)) => format!("worker {life} {how} while it was watched"),
+    match end {
+        End::SpawnFailed(reason) => Failure::SpawnFailed {
+            life,
+            reason: reason.clone(),
+        },
+        End::LeftByItself => Failure::WentByItself { life },
+        End::Exited { exit, .. } => match (&member.phase, member.ready_at) {
+            (
+                Phase::Killed {
+                    reason: KillReason::NeverReady,
+                    ..
+                },
+                _,
+            ) => Failure::NeverReady { life },
+            (Phase::Killed { .. }, _) => Failure::Hung { life },
+            (_, None) => Failure::ExitedAtBoot { life, exit: *exit },
+            (_, Some(_)) => Failure::DiedBaking { life, exit: *exit },
+        },
     }
 }

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::certificate::Purpose;
 use super::effect::{Announcement, Effect, KillReason, Policy};
-use super::event::{Activity, Notice};
-use super::watch::{Nap, Sight, Watch};
+use super::event::{Activity, Notice, Sight};
+use super::load::Load;
+use super::watch::{Nap, Watch};
 use crate::base::ids::{Generation, Life};
 use crate::base::time::Monotonic;
 
@@ -72,14 +74,22 @@ pub(super) struct Member {
     pub(super) pid: Option<i32>,
     pub(super) started: Monotonic,
     pub(super) ready_at: Option<Monotonic>,
-    pub(super) connections: u32,
+    /// When its phase began.
+    pub(super) since: Monotonic,
+    pub(super) load: Load,
+    /// What it is asked to go for.
+    pub(super) purpose: Option<Purpose>,
+    /// The age of its last beat when it was killed.
+    pub(super) killed_with: Option<Duration>,
+    /// Its own part of what is left to chance.
+    pub(super) chance: u16,
     pub(super) status: Option<String>,
     pub(super) phase: Phase,
 }
 
 impl Member {
     /// One that is about to be forked.
-    pub(super) fn start(life: Life, generation: Generation, turn: &mut Turn<'_>) -> Member {
+    pub(super) fn start(life: Life, generation: Generation, chance: u16, turn: &mut Turn<'_>) -> Member {
         turn.effects.push(Effect::Spawn { life, generation });
         Member {
             life,
@@ -87,7 +97,11 @@ impl Member {
             pid: None,
             started: turn.now,
             ready_at: None,
-            connections: 0,
+            since: turn.now,
+            load: Load::default(),
+            purpose: None,
+            killed_with: None,
+            chance,
             status: None,
             phase: Phase::Starting {
                 deadline: turn.now + turn.policy.ready_timeout,
@@ -142,6 +156,7 @@ impl Member {
             Some(input) => input,
             None => return,
         };
+        let before = std::mem::discriminant(&self.phase);
         self.phase = match self.phase {
             Phase::Starting { deadline } => self.starting(deadline, input, turn),
             Phase::Serving { watch } => self.serving(watch, input, turn),
@@ -156,14 +171,17 @@ impl Member {
                 draining_since,
             } => Self::killed(reason, draining_since, &input),
         };
+        if std::mem::discriminant(&self.phase) != before {
+            self.since = turn.now;
+        }
     }
 
     /// Facts that are kept whatever the phase is; the rest is handed on.
     fn remember(&mut self, input: Input) -> Option<Input> {
         match input {
             Input::Notified(Notice::Status(text)) => self.status = Some(text),
-            Input::Observed(sight) => {
-                self.connections = sight.connections;
+            Input::Observed(ref sight) => {
+                self.load.see(sight);
                 return Some(input);
             }
             Input::Spawned(_)

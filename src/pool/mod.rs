@@ -6,20 +6,28 @@
 //! `scale`, `ending`, `estates`, `settle` (what follows after every event), `passing` (time), [`steering`] (the kernel's
 //! program), [`status`] (what people are shown).
 
+pub mod certificate;
 pub mod effect;
 pub mod event;
 pub mod status;
 pub mod steering;
+pub mod verdict;
 
+mod adoption;
+mod archive;
+mod balance;
 mod brain;
+mod desk;
 mod ending;
 mod estates;
 mod lives;
+mod load;
 mod member;
 mod passing;
 mod phases;
 mod random;
 mod record;
+mod relief;
 mod reload;
 mod rollout;
 mod scale;
@@ -29,9 +37,13 @@ mod watch;
 
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod traffic;
 
 pub use brain::Pool;
+pub use certificate::{Cause, CauseKind, Certificate, Decision, Purpose};
 pub use effect::{Announcement, Effect, Estate, KillReason, Outcome, Policy, Signal, SystemdState};
-pub use event::{Activity, Event, Exit, Notice, StopMode};
+pub use event::{Activity, Event, Exit, NotLoaded, Notice, Request, Sight, StopMode, Ticket};
 pub use scale::BOUNDS;
 pub use settle::FULL_SHARE;
+pub use verdict::{Done, Failure, Replaced, Rolled, Share, Verdict};

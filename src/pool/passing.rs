@@ -35,7 +35,8 @@ impl Pool {
         members
             .chain(refills)
             .chain(breakers)
-            .chain(self.rollout.deadline())
+            .chain(self.rollout.deadlines())
+            .chain(self.balance.glance)
             .chain(look)
             .filter(|&due| due > self.now)
             .min()
@@ -59,7 +60,7 @@ impl Pool {
     }
 
     /// The finest grid any loaded generation beats on.
-    fn beat_interval(&self) -> Duration {
+    pub(super) fn beat_interval(&self) -> Duration {
         self.policies
             .values()
             .map(|policy| policy.heartbeat_interval)

@@ -211,8 +211,9 @@ impl Member {
         turn.announce(Announcement::Killed {
             life: self.life,
             reason,
-            beat_age: self.beat_age(turn.now),
+            beat_age: self.beat_age(turn.now).unwrap_or_default(),
         });
+        self.killed_with = self.beat_age(turn.now);
         turn.effects.push(Effect::Signal {
             life: self.life,
             signal: Signal::Kill,
@@ -223,11 +224,13 @@ impl Member {
         }
     }
 
-    fn beat_age(&self, now: Monotonic) -> Duration {
+    /// The age of its last beat, less what nobody could be blamed for; when it was killed: at that moment.
+    pub(super) fn beat_age(&self, now: Monotonic) -> Option<Duration> {
         match &self.phase {
-            Phase::Serving { watch } | Phase::Late { watch, .. } => watch.age(now),
-            Phase::Draining { watch, .. } => watch.map_or(Duration::ZERO, |watch| watch.age(now)),
-            Phase::Starting { .. } | Phase::Killed { .. } => Duration::ZERO,
+            Phase::Serving { watch } | Phase::Late { watch, .. } => Some(watch.age(now)),
+            Phase::Draining { watch, .. } => watch.map(|watch| watch.age(now)),
+            Phase::Starting { .. } => None,
+            Phase::Killed { .. } => self.killed_with,
         }
     }
 }

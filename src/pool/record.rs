@@ -20,7 +20,10 @@ use crate::base::time::Monotonic;
 /// How a life ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    Exited(Exit),
+    Exited {
+        exit: Exit,
+        oom: bool,
+    },
     SpawnFailed(String),
     /// It drains without having been asked; how it exits is not known yet.
     LeftByItself,
@@ -102,8 +105,14 @@ impl Record {
     fn note(&mut self, who: &Member, end: &End) {
         self.restarts = self.restarts.saturating_add(1);
         let (exit, boot_failed) = match end {
-            End::Exited(exit @ Exit::Code(_)) => (Some(*exit), who.ready_at.is_none()),
-            End::Exited(exit @ Exit::Signal(_)) => (Some(*exit), false),
+            End::Exited {
+                exit: exit @ Exit::Code(_),
+                ..
+            } => (Some(*exit), who.ready_at.is_none()),
+            End::Exited {
+                exit: exit @ Exit::Signal(_),
+                ..
+            } => (Some(*exit), false),
             End::SpawnFailed(_) => (self.last_exit, true),
             End::LeftByItself => (self.last_exit, false),
         };
@@ -171,16 +180,20 @@ mod tests {
             policy: &policy,
             effects: &mut Vec::new(),
         };
-        let mut member = Member::start(life(0, 1), Generation(1), &mut turn);
+        let mut member = Member::start(life(0, 1), Generation(1), 0, &mut turn);
         member.ready_at = ready.map(at);
         assert!(matches!(member.phase, Phase::Starting { .. }));
         member
     }
 
+    fn exited(exit: Exit) -> End {
+        End::Exited { exit, oom: false }
+    }
+
     fn crash(record: &mut Record, started: u64, ready: Option<u64>, died: u64) -> Sentence {
         record.ended(
             &member(started, ready),
-            &End::Exited(Exit::Signal(9)),
+            &exited(Exit::Signal(9)),
             &policy(),
             at(died),
             u64::MAX / 2,
@@ -249,7 +262,7 @@ mod tests {
     #[test]
     fn only_exits_by_itself_before_ready_are_boot_failures() {
         let mut record = Record::blank(&policy());
-        let code = End::Exited(Exit::Code(1));
+        let code = exited(Exit::Code(1));
         record.ended(&member(0, None), &code, &policy(), at(1), 0);
         record.ended(
             &member(0, None),
@@ -259,13 +272,7 @@ mod tests {
             0,
         );
         assert_eq!((record.boot_failures, record.last_exit), (2, Some(Exit::Code(1))));
-        record.ended(
-            &member(0, None),
-            &End::Exited(Exit::Signal(9)),
-            &policy(),
-            at(1),
-            0,
-        );
+        record.ended(&member(0, None), &exited(Exit::Signal(9)), &policy(), at(1), 0);
         assert_eq!(record.boot_failures, 0);
         record.ended(&member(0, Some(0)), &code, &policy(), at(1), 0);
         assert_eq!(record.boot_failures, 0);

@@ -1,36 +1,22 @@
 //! Reloads: what the rollout is shown and what its orders do to the slots.
 
 use super::brain::{Mode, Pool, announce};
+use super::certificate::Purpose;
+use super::desk::Trip;
 use super::effect::{Announcement, Effect, KillReason, Policy, SystemdState};
-use super::lives::words;
+use super::event::{NotLoaded, Ticket};
+use super::lives::failure;
 use super::member::{Input, Member, Phase};
 use super::record::End;
-use super::rollout::{Beside, Fact, Job, Order, Rollout, TRIES, View};
+use super::rollout::{Answers, Beside, Fact, Job, Order, Rollout, TRIES, View};
 use super::seat::{Occurrence, Seat};
-use crate::base::ids::{Generation, Slot};
+use super::verdict::{Failure, Replaced, Share};
+use crate::base::ids::{Generation, Life, Slot};
 
 impl Pool {
-    /// SIGHUP. One that comes while another runs is done afterwards, once.
-    pub(super) fn ask_reload(&mut self, effects: &mut Vec<Effect>) {
-        match (self.mode, &self.rollout) {
-            (Mode::Running, Rollout::Idle) => self.begin_reload(effects),
-            (Mode::Running, _) => {
-                self.reload_queued = true;
-                announce(Announcement::ReloadQueued, effects);
-            }
-            (Mode::Stopping { .. } | Mode::GivingUp | Mode::Over, _) => {
-                announce(
-                    Announcement::ReloadRefused {
-                        reason: "the cluster is stopping".to_owned(),
-                    },
-                    effects,
-                );
-            }
-        }
-    }
-
-    fn begin_reload(&mut self, effects: &mut Vec<Effect>) {
-        self.reload_queued = false;
+    /// A new generation is to be loaded and rolled out.
+    pub(super) fn begin_reload(&mut self, tickets: Vec<Ticket>, effects: &mut Vec<Effect>) {
+        self.desk.trip = Some(Trip::begun(tickets, false));
         self.newest = self.newest.next();
         self.rollout = Rollout::Loading(Job {
             target: self.newest,
@@ -49,26 +35,62 @@ impl Pool {
         effects.push(Effect::Load(self.newest));
     }
 
+    /// The previous generation is loaded still; its first worker is a canary like any other.
+    pub(super) fn begin_rollback(
+        &mut self,
+        target: Generation,
+        tickets: Vec<Ticket>,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.desk.trip = Some(Trip::begun(tickets, true));
+        self.rollout = Rollout::Booting(Job {
+            target,
+            from: self.current,
+            started: self.now,
+        });
+        announce(Announcement::RollbackStarted { generation: target }, effects);
+        if self.milestones.told_ready {
+            effects.push(Effect::Tell(SystemdState::Reloading));
+        }
+        self.perform(Order::StartCanary(target), effects);
+    }
+
+    /// The canary's own readiness answered.
+    pub(super) fn probed(&mut self, life: Life, verdict: Result<(), String>, effects: &mut Vec<Effect>) {
+        if self.newcomer.as_ref().is_some_and(|member| member.life == life) {
+            self.show(Fact::Probed(life, verdict), effects);
+        }
+    }
+
     /// The shell has read the configuration and opened the binary, or not. Nobody waits for it any more: let go of it.
-    pub(super) fn loaded(&mut self, verdict: Result<Policy, String>, effects: &mut Vec<Effect>) {
+    pub(super) fn loaded(&mut self, verdict: Result<Policy, NotLoaded>, effects: &mut Vec<Effect>) {
         let Rollout::Loading(job) = self.rollout else {
             if verdict.is_ok() && !self.policies.contains_key(&self.newest) {
                 effects.push(Effect::Unload(self.newest));
             }
             return;
         };
-        let fact = verdict.map(|policy| {
-            self.policies.insert(job.target, policy);
-        });
+        let fact = match verdict {
+            Ok(policy) => {
+                self.policies.insert(job.target, policy);
+                Ok(())
+            }
+            Err(NotLoaded::Configuration(reason)) => Err(Failure::BadConfiguration { reason }),
+            Err(NotLoaded::Binary(reason)) => Err(Failure::BadBinary { reason }),
+        };
         self.show(Fact::Loaded(fact), effects);
     }
 
     /// Lets the rollout look until it has nothing more to order; begins the next one that was asked for.
     pub(super) fn roll(&mut self, effects: &mut Vec<Effect>) {
         self.release_newcomer(effects);
+        if self.relief.is_some() {
+            self.relieve(effects);
+        }
         while self.show(Fact::Looked(self.view()), effects) {}
-        if self.rollout == Rollout::Idle && self.reload_queued && self.mode == Mode::Running {
-            self.begin_reload(effects);
+        while self.begin_next(effects) {}
+        if self.mode == Mode::Running && self.is_free() {
+            self.recycle(effects);
         }
     }
 
@@ -92,7 +114,23 @@ impl Pool {
                 .iter()
                 .filter(replaced)
                 .any(|seat| seat.record.failures >= TRIES),
-            room: self.draining() < usize::from(self.policy().max_draining.max(1)),
+            room: self.has_room(),
+            answers: self.newcomer.as_ref().map(|canary| self.answers(canary)),
+        }
+    }
+
+    fn answers(&self, canary: &Member) -> Answers {
+        let old = self
+            .members()
+            .filter(|member| member.generation != canary.generation)
+            .map(|member| member.load.since_mark());
+        Answers {
+            life: canary.life,
+            new: canary.load.since_mark(),
+            old: old.fold(Share::default(), |sum, share| Share {
+                requests: sum.requests.saturating_add(share.requests),
+                server_errors: sum.server_errors.saturating_add(share.server_errors),
+            }),
         }
     }
 
@@ -102,7 +140,7 @@ impl Pool {
         self.seats
             .iter()
             .take(kept)
-            .find(|seat| seat.runs() != goal)
+            .find(|seat| seat.runs() != goal && !seat.is_held())
             .map(|seat| seat.slot)
     }
 
@@ -118,8 +156,22 @@ impl Pool {
             Order::Start(slot, generation) => {
                 self.newcomer = Some(self.start_life(slot, generation, effects));
             }
-            Order::Bake => self.say_baking(effects),
-            Order::Swap => self.swap(effects),
+            Order::StartCanary(generation) => {
+                let free = self.seats.iter().find(|seat| !seat.is_held());
+                let slot = free.map_or(Slot(0), |seat| seat.slot);
+                self.newcomer = Some(self.start_life(slot, generation, effects));
+            }
+            Order::Bake => self.bake(effects),
+            Order::Probe => self.probe(effects),
+            Order::Swap => {
+                let undoing = matches!(self.rollout, Rollout::Undoing { .. });
+                let purpose = if undoing {
+                    Purpose::BackOut
+                } else {
+                    Purpose::Reload
+                };
+                self.swap(purpose, effects);
+            }
             Order::Undo(job, reason) => self.undo(job, reason, effects),
             Order::Finish(job) => self.finish(job, effects),
             Order::BackOut(job, reason) => {
@@ -127,13 +179,37 @@ impl Pool {
                 announce(
                     Announcement::BackedOut {
                         generation: job.target,
-                        reason,
+                        reason: reason.clone(),
                     },
                     effects,
                 );
                 self.tell_reloaded(effects);
+                self.not_rolled(job, reason, effects);
             }
         }
+    }
+
+    fn bake(&mut self, effects: &mut Vec<Effect>) {
+        self.everybody(|member| member.load.mark());
+        self.say_baking(effects);
+        self.probe(effects);
+    }
+
+    fn probe(&self, effects: &mut Vec<Effect>) {
+        effects.extend(
+            self.newcomer
+                .as_ref()
+                .map(|member| Effect::Probe { life: member.life }),
+        );
+    }
+
+    fn everybody(&mut self, deed: impl Fn(&mut Member)) {
+        self.seats
+            .iter_mut()
+            .filter_map(Seat::member_mut)
+            .chain(&mut self.newcomer)
+            .chain(&mut self.leaving)
+            .for_each(deed);
     }
 
     fn say_baking(&self, effects: &mut Vec<Effect>) {
@@ -151,17 +227,35 @@ impl Pool {
     }
 
     /// New before old: whoever stood beside takes the slot, and who was in it drains.
-    fn swap(&mut self, effects: &mut Vec<Effect>) {
-        let Some(newcomer) = self.newcomer.take() else {
-            return;
-        };
+    pub(super) fn swap(&mut self, purpose: Purpose, effects: &mut Vec<Effect>) -> Option<Life> {
+        let newcomer = self.newcomer.take()?;
+        let life = newcomer.life;
         let (index, generation) = (newcomer.life.slot.index(), newcomer.generation);
+        self.note_replaced(&newcomer);
         let old = self.clear(index, effects);
-        self.refit(index, generation);
+        if self.seats[index].generation != generation || purpose == Purpose::Restart {
+            self.refit(index, generation);
+        }
         self.in_seat(index, Occurrence::Taken(newcomer), effects);
         if let Some(old) = old {
-            self.retire(old, effects);
+            self.retire(old, purpose, effects);
         }
+        Some(life)
+    }
+
+    fn note_replaced(&mut self, newcomer: &Member) {
+        let (Some(job), Some(trip)) = (self.rollout.job(), &mut self.desk.trip) else {
+            return;
+        };
+        trip.slots.push(Replaced {
+            slot: newcomer.life.slot,
+            life: newcomer.life,
+            ready_after: newcomer
+                .ready_at
+                .map(|ready| ready.since(newcomer.started))
+                .unwrap_or_default(),
+            replaced_after: self.now.since(job.started),
+        });
     }
 
     fn refit(&mut self, index: usize, generation: Generation) {
@@ -173,7 +267,7 @@ impl Pool {
         self.seats[index].record.forgive(policy);
     }
 
-    fn undo(&mut self, job: Job, reason: String, effects: &mut Vec<Effect>) {
+    fn undo(&mut self, job: Job, reason: Failure, effects: &mut Vec<Effect>) {
         announce(
             Announcement::BackingOut {
                 generation: job.target,
@@ -193,6 +287,10 @@ impl Pool {
     fn finish(&mut self, job: Job, effects: &mut Vec<Effect>) {
         let size = self.new_size(job.target);
         self.current = job.target;
+        self.previous = Some(job.from);
+        for seat in self.seats.iter_mut().filter(|seat| seat.is_held()) {
+            seat.generation = job.target;
+        }
         announce(
             Announcement::Reloaded {
                 generation: job.target,
@@ -201,6 +299,7 @@ impl Pool {
             effects,
         );
         self.tell_reloaded(effects);
+        self.rolled(job, effects);
         if let Some(size) = size {
             self.resize(size, effects);
         }
@@ -217,27 +316,43 @@ impl Pool {
         let Some(newcomer) = self.newcomer.take() else {
             return;
         };
+        let (purpose, killed) = match self.relief {
+            Some(_) => (Purpose::NotNeeded, KillReason::NotNeeded),
+            None => (Purpose::BackOut, KillReason::BackedOut),
+        };
         let how = match newcomer.phase {
-            Phase::Starting { .. } => Input::Killed(KillReason::BackedOut),
+            Phase::Starting { .. } => Input::Killed(killed),
             Phase::Serving { .. } | Phase::Late { .. } | Phase::Draining { .. } | Phase::Killed { .. } => {
                 Input::Retired
             }
         };
-        self.leave(newcomer, how, effects);
+        self.leave(newcomer, how, purpose, effects);
     }
 
     /// Whoever stood beside is dead.
     pub(super) fn lost_newcomer(&mut self, end: &End, effects: &mut Vec<Effect>) {
         if let Some(member) = self.newcomer.take() {
-            self.show(Fact::Lost(words(&member, end)), effects);
+            self.certify_newcomer(&member, end);
+            self.fell_short(failure(&member, end), effects);
         }
     }
 
     /// Whoever stood beside said STOPPING by itself.
     fn release_newcomer(&mut self, effects: &mut Vec<Effect>) {
         if let Some(member) = self.newcomer.take_if(|member| member.is_leaving()) {
-            let reason = words(&member, &End::LeftByItself);
-            self.leaving.push(member);
+            let reason = failure(&member, &End::LeftByItself);
+            self.leaving.push(Member {
+                purpose: Some(Purpose::Itself),
+                ..member
+            });
+            self.fell_short(reason, effects);
+        }
+    }
+
+    fn fell_short(&mut self, reason: Failure, effects: &mut Vec<Effect>) {
+        if self.relief.is_some() {
+            self.not_relieved(reason, effects);
+        } else {
             self.show(Fact::Lost(reason), effects);
         }
     }

@@ -8,7 +8,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::effect::Policy;
-use crate::base::ids::{Generation, Slot};
+use super::verdict::{Failure, Share};
+use crate::base::ids::{Generation, Life, Slot};
 use crate::base::time::Monotonic;
 
 /// How many lives in a row may fail in one slot, after the canary baked, before the rollout is undone.
@@ -32,7 +33,11 @@ pub(super) enum Rollout {
     /// The canary boots.
     Booting(Job),
     /// The canary serves and is watched.
-    Baking { job: Job, until: Monotonic },
+    Baking {
+        job: Job,
+        until: Monotonic,
+        probe: Probe,
+    },
     /// The other slots follow, one at a time.
     Rolling {
         job: Job,
@@ -42,10 +47,55 @@ pub(super) enum Rollout {
     /// The replaced slots go back.
     Undoing {
         job: Job,
-        reason: String,
+        reason: Failure,
         tries: u32,
         retry_at: Monotonic,
     },
+}
+
+/// What the canary's own readiness says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Probe {
+    /// Asked, and there is no answer yet.
+    Asked { deadline: Monotonic },
+    /// Not ready, in its own words; it is asked again as long as it bakes.
+    Denied { reason: String, again_at: Monotonic },
+    /// Ready.
+    Held,
+}
+
+/// What the canary and the old generation answered since it bakes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Answers {
+    pub(super) life: Life,
+    pub(super) new: Share,
+    pub(super) old: Share,
+}
+
+impl Answers {
+    /// Fewer answers of the canary say nothing.
+    pub(super) const ENOUGH: u64 = 20;
+    /// One error alone is chance.
+    pub(super) const ERRORS: u64 = 2;
+    /// Percentage points.
+    pub(super) const MARGIN: u64 = 5;
+
+    /// Whether the canary's share of 5xx is more than [`Answers::MARGIN`] points above the old generation's.
+    fn are_worse(self) -> bool {
+        let (new, old) = (self.new, self.old);
+        // e/n > o/m + 5/100, without fractions; bounded so that a liar's numbers fit.
+        let part = |errors: u64, of: u64| u128::from(bounded(errors)) * u128::from(bounded(of)) * 100;
+        let (n, m) = (new.requests.max(1), old.requests.max(1));
+        let margin = part(n, m) / 100 * u128::from(Self::MARGIN);
+        new.requests >= Self::ENOUGH
+            && new.server_errors >= Self::ERRORS
+            && part(new.server_errors, m) > part(old.server_errors, n) + margin
+    }
+}
+
+/// No worker answers more in a thousand years.
+fn bounded(count: u64) -> u64 {
+    count.min(1 << 56)
 }
 
 /// Whether somebody stands beside a slot's worker, to replace it.
@@ -69,14 +119,18 @@ pub(super) struct View {
     pub(super) failing: bool,
     /// One more worker may drain.
     pub(super) room: bool,
+    /// While a canary stands beside.
+    pub(super) answers: Option<Answers>,
 }
 
 /// What a rollout is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fact {
-    Loaded(Result<(), String>),
+    Loaded(Result<(), Failure>),
+    /// The canary's own readiness answered.
+    Probed(Life, Result<(), String>),
     /// Whoever stood beside is gone or going.
-    Lost(String),
+    Lost(Failure),
     /// The cluster stops.
     Stopped,
     /// A look at the pool, after every event.
@@ -86,18 +140,22 @@ pub(super) enum Fact {
 /// What it wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Order {
+    /// Start the first worker of that generation beside some slot's own.
+    StartCanary(Generation),
     /// Start a worker of that generation beside that slot's own.
     Start(Slot, Generation),
-    /// Say that the canary bakes.
+    /// Say that the canary bakes, count its answers from here, and ask for its readiness.
     Bake,
+    /// Ask for the canary's readiness again.
+    Probe,
     /// Whoever stands beside takes the slot; who was in it drains.
     Swap,
     /// Every slot is to be filled with that generation again; whoever stands beside goes.
-    Undo(Job, String),
+    Undo(Job, Failure),
     /// The new generation is the current one.
     Finish(Job),
     /// The old generation is whole; the new one goes.
-    BackOut(Job, String),
+    BackOut(Job, Failure),
 }
 
 /// Time, policy and chance, as a step needs them.
@@ -132,12 +190,13 @@ impl Rollout {
     }
 
     /// When time alone will change something.
-    pub(super) fn deadline(&self) -> Option<Monotonic> {
-        match self {
-            Rollout::Idle | Rollout::Loading(_) | Rollout::Booting(_) => None,
-            Rollout::Baking { until, .. } => Some(*until),
-            Rollout::Rolling { retry_at, .. } | Rollout::Undoing { retry_at, .. } => Some(*retry_at),
-        }
+    pub(super) fn deadlines(&self) -> impl Iterator<Item = Monotonic> + use<> {
+        let due = match self {
+            Rollout::Idle | Rollout::Loading(_) | Rollout::Booting(_) => [None, None],
+            Rollout::Baking { until, probe, .. } => [Some(*until), probe.deadline()],
+            Rollout::Rolling { retry_at, .. } | Rollout::Undoing { retry_at, .. } => [Some(*retry_at), None],
+        };
+        due.into_iter().flatten()
     }
 
     /// One fact: where it stands now, and what to do about it.
@@ -146,7 +205,7 @@ impl Rollout {
             Rollout::Idle => Self::idle(&fact),
             Rollout::Loading(job) => Self::loading(job, fact),
             Rollout::Booting(job) => Self::booting(job, fact, hand),
-            Rollout::Baking { job, until } => Self::baking(job, until, fact, hand),
+            Rollout::Baking { job, until, probe } => Self::baking(job, until, probe, fact, hand),
             Rollout::Rolling { job, tries, retry_at } => Self::rolling(job, tries, retry_at, fact, hand),
             Rollout::Undoing {
                 job,
@@ -159,16 +218,18 @@ impl Rollout {
 
     fn idle(fact: &Fact) -> Step {
         match fact {
-            Fact::Loaded(_) | Fact::Lost(_) | Fact::Stopped | Fact::Looked(_) => (Rollout::Idle, None),
+            Fact::Loaded(_) | Fact::Probed(..) | Fact::Lost(_) | Fact::Stopped | Fact::Looked(_) => {
+                (Rollout::Idle, None)
+            }
         }
     }
 
     fn loading(job: Job, fact: Fact) -> Step {
         match fact {
-            Fact::Loaded(Ok(())) => (Rollout::Booting(job), Some(Order::Start(Slot(0), job.target))),
+            Fact::Loaded(Ok(())) => (Rollout::Booting(job), Some(Order::StartCanary(job.target))),
             Fact::Loaded(Err(reason)) => Self::back_out(job, reason),
             Fact::Stopped => Self::stopped(job),
-            Fact::Lost(_) | Fact::Looked(_) => (Rollout::Loading(job), None),
+            Fact::Probed(..) | Fact::Lost(_) | Fact::Looked(_) => (Rollout::Loading(job), None),
         }
     }
 
@@ -181,29 +242,60 @@ impl Rollout {
                 ..
             }) => {
                 let until = hand.now + hand.policy.bake_time;
-                (Rollout::Baking { job, until }, Some(Order::Bake))
+                let probe = Probe::asked(hand);
+                (Rollout::Baking { job, until, probe }, Some(Order::Bake))
             }
-            Fact::Loaded(_) | Fact::Looked(_) => (Rollout::Booting(job), None),
+            Fact::Loaded(_) | Fact::Probed(..) | Fact::Looked(_) => (Rollout::Booting(job), None),
         }
     }
 
-    fn baking(job: Job, until: Monotonic, fact: Fact, hand: Hand<'_>) -> Step {
+    /// It takes over when its time is up, its own readiness has held, and one more may drain.
+    fn baking(job: Job, until: Monotonic, probe: Probe, fact: Fact, hand: Hand<'_>) -> Step {
         match fact {
             Fact::Lost(reason) => Self::back_out(job, reason),
             Fact::Stopped => Self::stopped(job),
+            Fact::Probed(life, verdict) => match probe.answered(verdict, until, hand) {
+                Ok(probe) => (Rollout::Baking { job, until, probe }, None),
+                Err(reason) => Self::back_out(job, Failure::ReadinessFailed { life, reason }),
+            },
             Fact::Looked(View {
-                beside: Beside::Serving,
-                room: true,
+                answers: Some(answers),
                 ..
-            }) if until <= hand.now => (
-                Rollout::Rolling {
+            }) if answers.are_worse() => {
+                let Answers { life, new, old } = answers;
+                Self::back_out(job, Failure::AnswersWorse { life, new, old })
+            }
+            Fact::Looked(view) => Self::look_at_canary(job, until, probe, view, hand),
+            Fact::Loaded(_) => (Rollout::Baking { job, until, probe }, None),
+        }
+    }
+
+    fn look_at_canary(job: Job, until: Monotonic, probe: Probe, view: View, hand: Hand<'_>) -> Step {
+        match probe {
+            Probe::Asked { deadline } if deadline <= hand.now => {
+                let reason = "no answer within ready_timeout".to_owned();
+                match view.answers {
+                    Some(Answers { life, .. }) => {
+                        Self::back_out(job, Failure::ReadinessFailed { life, reason })
+                    }
+                    None => (Rollout::Baking { job, until, probe }, None),
+                }
+            }
+            Probe::Denied { again_at, .. } if again_at <= hand.now => {
+                let probe = Probe::asked(hand);
+                (Rollout::Baking { job, until, probe }, Some(Order::Probe))
+            }
+            Probe::Held if view.beside == Beside::Serving && view.room && until <= hand.now => {
+                let rolling = Rollout::Rolling {
                     job,
                     tries: 0,
                     retry_at: hand.now,
-                },
-                Some(Order::Swap),
-            ),
-            Fact::Loaded(_) | Fact::Looked(_) => (Rollout::Baking { job, until }, None),
+                };
+                (rolling, Some(Order::Swap))
+            }
+            Probe::Asked { .. } | Probe::Denied { .. } | Probe::Held => {
+                (Rollout::Baking { job, until, probe }, None)
+            }
         }
     }
 
@@ -223,11 +315,9 @@ impl Rollout {
                 )
             }
             Fact::Stopped => Self::stopped(job),
-            Fact::Looked(View { failing: true, .. }) => Self::undo(
-                job,
-                format!("{TRIES} workers of it in a row died early in one slot"),
-                hand,
-            ),
+            Fact::Looked(View { failing: true, .. }) => {
+                Self::undo(job, Failure::KeepsDying { tries: TRIES }, hand)
+            }
             Fact::Looked(view) => {
                 match Self::follow(view, job.target, view.settled && retry_at <= hand.now) {
                     Follow::Wait => (stay, None),
@@ -238,14 +328,14 @@ impl Rollout {
                     }
                 }
             }
-            Fact::Loaded(_) => (stay, None),
+            Fact::Loaded(_) | Fact::Probed(..) => (stay, None),
         }
     }
 
     /// There is nothing to go back to but the old generation: it is tried for as long as it takes.
     fn undoing(
         job: Job,
-        reason: String,
+        reason: Failure,
         tries: u32,
         retry_at: Monotonic,
         fact: &Fact,
@@ -287,7 +377,7 @@ impl Rollout {
                     Some(order),
                 ),
             },
-            Fact::Loaded(_) => (
+            Fact::Loaded(_) | Fact::Probed(..) => (
                 Rollout::Undoing {
                     job,
                     reason,
@@ -311,7 +401,7 @@ impl Rollout {
         }
     }
 
-    fn undo(job: Job, reason: String, hand: Hand<'_>) -> Step {
+    fn undo(job: Job, reason: Failure, hand: Hand<'_>) -> Step {
         let order = Order::Undo(job, reason.clone());
         (
             Rollout::Undoing {
@@ -324,23 +414,63 @@ impl Rollout {
         )
     }
 
-    fn back_out(job: Job, reason: String) -> Step {
+    fn back_out(job: Job, reason: Failure) -> Step {
         (Rollout::Idle, Some(Order::BackOut(job, reason)))
     }
 
     fn stopped(job: Job) -> Step {
-        Self::back_out(job, "the cluster stops".to_owned())
+        Self::back_out(job, Failure::Stopped)
     }
 
     /// The master overslept: what bakes was not watched meanwhile.
     pub(super) fn excuse(&mut self, by: std::time::Duration) {
         match self {
-            Rollout::Baking { until, .. } => *until = *until + by,
+            Rollout::Baking { until, probe, .. } => {
+                *until = *until + by;
+                if let Probe::Asked { deadline } = probe {
+                    *deadline = *deadline + by;
+                }
+            }
             Rollout::Idle
             | Rollout::Loading(_)
             | Rollout::Booting(_)
             | Rollout::Rolling { .. }
             | Rollout::Undoing { .. } => {}
+        }
+    }
+}
+
+impl Probe {
+    fn asked(hand: Hand<'_>) -> Probe {
+        Probe::Asked {
+            deadline: hand.now + hand.policy.ready_timeout,
+        }
+    }
+
+    fn deadline(&self) -> Option<Monotonic> {
+        match self {
+            Probe::Asked { deadline } => Some(*deadline),
+            Probe::Denied { again_at, .. } => Some(*again_at),
+            Probe::Held => None,
+        }
+    }
+
+    /// A denial is final once the time to bake is up: until then it may be a store that is busy.
+    fn answered(
+        self,
+        verdict: Result<(), String>,
+        until: Monotonic,
+        hand: Hand<'_>,
+    ) -> Result<Probe, String> {
+        match (self, verdict) {
+            (Probe::Asked { .. }, Ok(())) => Ok(Probe::Held),
+            (Probe::Asked { .. }, Err(reason)) if until <= hand.now => Err(reason),
+            (Probe::Asked { .. }, Err(reason)) => Ok(Probe::Denied {
+                reason,
+                again_at: until.min(hand.now + hand.policy.heartbeat_interval),
+            }),
+            // Nobody asked.
+            (probe @ (Probe::Denied { .. } | Probe::Held), Ok(()) | Err(_)) => Ok(probe),
         }
     }
 }

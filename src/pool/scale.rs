@@ -1,8 +1,14 @@
 //! The number of slots: within bounds, the highest goes first, and a slot's listener stays when the slot goes.
 
-use super::brain::{Mode, Pool, announce};
+use super::archive::Past;
+use super::brain::{Pool, announce};
+use super::certificate::Purpose;
+use super::desk::refuse;
 use super::effect::{Announcement, Effect};
+use super::event::{Request, Ticket};
+use super::rollout::{Fact, Rollout};
 use super::seat::Seat;
+use super::verdict::Failure;
 use crate::base::ids::{Epoch, Slot};
 
 /// The fewest and the most slots a cluster may have.
@@ -13,25 +19,28 @@ pub(super) fn clamp(workers: u16) -> u16 {
 }
 
 impl Pool {
-    /// SIGTTIN and SIGTTOU. Works during a rollout too: a slot that is added gets what the rollout leads to (before its canary
-    /// has baked: what serves), and the newcomer of a slot that goes, goes with it.
-    pub(super) fn scale(&mut self, by: i32, effects: &mut Vec<Effect>) {
-        match self.scaled(by) {
-            Ok(to) => self.resize(to, effects),
-            Err(reason) => announce(Announcement::ScaleRefused { reason }, effects),
+    /// Works during a rollout too: a slot that is added gets what the rollout leads to (before its canary has baked: what
+    /// serves), and the newcomer of a slot that goes, goes with it.
+    pub(super) fn scale(&mut self, ticket: Ticket, request: Request, to: i64, effects: &mut Vec<Effect>) {
+        let from = self.size();
+        match self.scaled(to) {
+            Ok(to) => {
+                self.resize(to, effects);
+                self.grow(ticket, from, to, effects);
+            }
+            Err(reason) => refuse(&[ticket], request, reason, effects),
         }
     }
 
-    fn scaled(&self, by: i32) -> Result<u16, String> {
-        if self.mode != Mode::Running {
-            return Err("the cluster is stopping".to_owned());
-        }
-        let from = i64::from(self.size());
-        let to = from + i64::from(by);
+    fn scaled(&self, to: i64) -> Result<u16, String> {
         let (least, most) = (*BOUNDS.start(), *BOUNDS.end());
-        u16::try_from(to).ok().filter(|to| BOUNDS.contains(to)).ok_or_else(|| {
-            format!("{from} workers and {by} more are {to}, which is not within {least} to {most}; it stays at {from}")
-        })
+        u16::try_from(to)
+            .ok()
+            .filter(|to| BOUNDS.contains(to))
+            .ok_or_else(|| {
+                let from = self.size();
+                format!("asked for {to} workers, expected {least} to {most}; it stays at {from}")
+            })
     }
 
     pub(super) fn size(&self) -> u16 {
@@ -49,17 +58,26 @@ impl Pool {
         }
         if from < to && self.slots_ever() < to {
             self.epochs.resize(usize::from(to), Epoch::default());
+            self.past.resize_with(usize::from(to), Past::default);
             effects.push(Effect::Listen { slots: to });
         }
         while self.size() > to {
             self.remove_highest(effects);
         }
+        if self.seats.iter().all(Seat::is_held) {
+            // A cluster of drained slots alone would answer nobody.
+            self.seats.iter_mut().for_each(Seat::unhold);
+        }
     }
 
     fn add(&mut self, slot: Slot) {
         let generation = self.rollout.goal().unwrap_or(self.current);
-        self.seats
-            .push(Seat::vacant(slot, generation, self.policy_of(generation)));
+        self.seats.push(Seat::vacant(
+            slot,
+            generation,
+            self.policy_of(generation),
+            self.now,
+        ));
     }
 
     fn remove_highest(&mut self, effects: &mut Vec<Effect>) {
@@ -69,7 +87,7 @@ impl Pool {
         let member = self.clear(index, effects);
         self.seats.pop();
         if let Some(member) = member {
-            self.retire(member, effects);
+            self.retire(member, Purpose::ScaleDown, effects);
         }
         if self
             .newcomer
@@ -77,6 +95,21 @@ impl Pool {
             .is_some_and(|newcomer| newcomer.life.slot.index() == index)
         {
             self.dismiss_newcomer(effects);
+            let slot = Slot(self.size());
+            self.removed_under(slot, effects);
+        }
+    }
+
+    /// Whoever was to take that slot goes with it. A rollout that has baked goes on with the others; one that has only this
+    /// canary (the slots below are drained) is given up.
+    fn removed_under(&mut self, slot: Slot, effects: &mut Vec<Effect>) {
+        let reason = Failure::SlotRemoved { slot };
+        match self.rollout {
+            Rollout::Booting(_) | Rollout::Baking { .. } => {
+                self.show(Fact::Lost(reason), effects);
+            }
+            Rollout::Idle => self.not_relieved(reason, effects),
+            Rollout::Loading(_) | Rollout::Rolling { .. } | Rollout::Undoing { .. } => {}
         }
     }
 }

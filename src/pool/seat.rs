@@ -12,6 +12,10 @@ use crate::base::time::Monotonic;
 
 /// Who is in a slot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a slot is filled nearly always, and there are at most 1,024"
+)]
 pub(super) enum State {
     /// Nobody; filled as soon as the cluster is not stopping.
     Vacant,
@@ -21,6 +25,8 @@ pub(super) enum State {
     BackingOff { until: Monotonic },
     /// Nobody until then: the breaker is open.
     Degraded { until: Monotonic },
+    /// Nobody until somebody asks for its restart.
+    Held,
 }
 
 /// What can happen to a slot.
@@ -44,15 +50,21 @@ pub(super) struct Seat {
     pub(super) generation: Generation,
     pub(super) record: Record,
     state: State,
+    /// Since when nobody, or this one, is in it.
+    pub(super) since: Monotonic,
+    /// Its worker is not recycled before that.
+    pub(super) spared_until: Monotonic,
 }
 
 impl Seat {
-    pub(super) fn vacant(slot: Slot, generation: Generation, policy: &Policy) -> Seat {
+    pub(super) fn vacant(slot: Slot, generation: Generation, policy: &Policy, now: Monotonic) -> Seat {
         Seat {
             slot,
             generation,
             record: Record::blank(policy),
             state: State::Vacant,
+            since: now,
+            spared_until: now,
         }
     }
 
@@ -63,7 +75,14 @@ impl Seat {
     pub(super) fn member(&self) -> Option<&Member> {
         match &self.state {
             State::Filled(member) => Some(member),
-            State::Vacant | State::BackingOff { .. } | State::Degraded { .. } => None,
+            State::Vacant | State::Held | State::BackingOff { .. } | State::Degraded { .. } => None,
+        }
+    }
+
+    pub(super) fn member_mut(&mut self) -> Option<&mut Member> {
+        match &mut self.state {
+            State::Filled(member) => Some(member),
+            State::Vacant | State::Held | State::BackingOff { .. } | State::Degraded { .. } => None,
         }
     }
 
@@ -79,7 +98,7 @@ impl Seat {
     pub(super) fn is_due(&self, now: Monotonic) -> bool {
         match self.state {
             State::Vacant => true,
-            State::Filled(_) => false,
+            State::Filled(_) | State::Held => false,
             State::BackingOff { until } | State::Degraded { until } => until <= now,
         }
     }
@@ -87,16 +106,20 @@ impl Seat {
     /// When it is filled again.
     pub(super) fn filled_at(&self) -> Option<Monotonic> {
         match self.state {
-            State::Vacant | State::Filled(_) => None,
+            State::Vacant | State::Filled(_) | State::Held => None,
             State::BackingOff { until } | State::Degraded { until } => Some(until),
         }
     }
 
     /// One thing happened to it.
     pub(super) fn step(&mut self, occurrence: Occurrence<'_>, turn: &mut Turn<'_>) {
+        if !matches!(occurrence, Occurrence::Told(_)) {
+            self.since = turn.now;
+        }
         let state = std::mem::replace(&mut self.state, State::Vacant);
         self.state = match state {
             State::Vacant => self.vacated(State::Vacant, occurrence),
+            State::Held => self.vacated(State::Held, occurrence),
             State::Filled(member) => self.filled(member, occurrence, turn),
             State::BackingOff { until } => self.vacated(State::BackingOff { until }, occurrence),
             State::Degraded { until } => self.vacated(State::Degraded { until }, occurrence),
@@ -145,20 +168,38 @@ impl Seat {
     ) -> Option<Sentence> {
         match &self.state {
             State::Filled(member) => Some(self.record.ended(member, end, policy, now, random)),
-            State::Vacant | State::BackingOff { .. } | State::Degraded { .. } => None,
+            State::Vacant | State::Held | State::BackingOff { .. } | State::Degraded { .. } => None,
         }
     }
 
     /// Its worker was taken out because it leaves by itself.
     pub(super) fn left(&mut self, sentence: Sentence, now: Monotonic) {
         self.state = self.wait(sentence.wait, now);
+        self.since = now;
     }
 
     /// What was waited for is not worth it any more: fill it at once.
     pub(super) fn hurry(&mut self) {
         match self.state {
-            State::Vacant | State::Filled(_) => {}
+            State::Vacant | State::Filled(_) | State::Held => {}
             State::BackingOff { .. } | State::Degraded { .. } => self.state = State::Vacant,
+        }
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        matches!(self.state, State::Held)
+    }
+
+    /// Nobody shall be in it until somebody asks for it.
+    pub(super) fn hold(&mut self, now: Monotonic) {
+        self.state = State::Held;
+        self.since = now;
+    }
+
+    /// It is filled like any other again.
+    pub(super) fn unhold(&mut self) {
+        if self.is_held() {
+            self.state = State::Vacant;
         }
     }
 }

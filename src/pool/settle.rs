@@ -3,9 +3,9 @@
 
 use super::brain::{Mode, Pool, announce};
 use super::effect::{Announcement, Effect, SystemdState};
-use super::member::{Member, Phase};
+use super::member::Member;
 use super::seat::{Seat, State};
-use crate::base::ids::{Generation, Life, Slot};
+use crate::base::ids::{Generation, Life};
 
 /// The weight of a slot that gets its full share of new connections.
 pub const FULL_SHARE: u16 = 256;
@@ -16,42 +16,14 @@ impl Pool {
         self.roll(effects);
         self.thin_crowd(effects);
         self.steer(effects);
+        self.adopt(effects);
         self.bequeath(effects);
         self.fill(effects);
         self.pass_milestones(effects);
+        self.answer_growths(effects);
         self.unload(effects);
         self.consider_giving_up(effects);
         self.consider_exit(effects);
-    }
-
-    fn steer(&mut self, effects: &mut Vec<Effect>) {
-        let routed: Vec<_> = self.routed().into_iter().map(|slot| (slot, FULL_SHARE)).collect();
-        if routed != self.steered {
-            self.steered.clone_from(&routed);
-            effects.push(Effect::Steer(routed));
-        }
-    }
-
-    /// Slots with a worker that beats. When there is none, slots with a late one: it has the best chance to answer, and to
-    /// route nowhere would leave it to the kernel's hash, which knows nothing.
-    fn routed(&self) -> Vec<Slot> {
-        let serving = self.slots_with(Member::is_serving);
-        if serving.is_empty() {
-            self.slots_with(|member| matches!(member.phase, Phase::Late { .. }))
-        } else {
-            serving
-        }
-    }
-
-    /// A canary shares its slot's listener: the slot counts as long as one of the two does.
-    fn slots_with(&self, fits: impl Fn(&Member) -> bool) -> Vec<Slot> {
-        let beside = self
-            .newcomer
-            .as_ref()
-            .filter(|member| fits(member))
-            .map(|member| member.life.slot);
-        let fits_in = |seat: &&Seat| seat.member().is_some_and(&fits) || beside == Some(seat.slot);
-        self.seats.iter().filter(fits_in).map(|seat| seat.slot).collect()
     }
 
     fn bequeath(&mut self, effects: &mut Vec<Effect>) {
@@ -83,13 +55,14 @@ impl Pool {
             self.milestones.told_ready = true;
             effects.push(Effect::Tell(SystemdState::Ready));
         }
-        if !self.milestones.all_serving && serving == self.seats.len() {
+        if !self.milestones.all_serving && serving == self.seats.iter().filter(|seat| !seat.is_held()).count()
+        {
             self.milestones.all_serving = true;
             announce(Announcement::Serving { workers: self.size() }, effects);
         }
     }
 
-    /// A generation goes when nobody runs it and nobody will.
+    /// A generation goes when nobody runs it, nobody will, and it is not the one to roll back to.
     fn unload(&mut self, effects: &mut Vec<Effect>) {
         let unneeded: Vec<Generation> = self
             .policies
@@ -105,6 +78,7 @@ impl Pool {
 
     fn is_needed(&self, generation: Generation) -> bool {
         generation == self.current
+            || self.previous == Some(generation)
             || self.rollout.job().is_some_and(|job| job.target == generation)
             || self.seats.iter().any(|seat| seat.generation == generation)
             || self.members().any(|member| member.generation == generation)
@@ -114,7 +88,7 @@ impl Pool {
 /// Whether a slot's first boot is decided: one bad slot must not keep systemd waiting for the others.
 fn has_verdict(seat: &Seat) -> bool {
     match seat.state() {
-        State::Vacant | State::BackingOff { .. } | State::Degraded { .. } => true,
+        State::Vacant | State::Held | State::BackingOff { .. } | State::Degraded { .. } => true,
         State::Filled(member) => member.ready_at.is_some() || seat.record.restarts > 0,
     }
 }

@@ -1,12 +1,17 @@
 //! What a pool shows of itself: to people, and to the shell. Reading it changes nothing.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::brain::{Mode, Pool};
+use super::certificate::{CauseKind, Certificate, Purpose};
 use super::effect::Estate;
 use super::event::Exit;
 use super::member::{Member, Phase};
 use super::seat::{Seat, State};
+use super::verdict::Share;
 use crate::base::ids::{Generation, Life, Slot};
 use crate::base::time::Monotonic;
 
@@ -30,6 +35,8 @@ pub enum Doing {
     BackingOff,
     /// Empty until the next of the slow tries.
     Degraded,
+    /// Empty until it is restarted, on request.
+    Drained,
 }
 
 impl Doing {
@@ -45,6 +52,7 @@ impl Doing {
             Doing::Killed => "killed",
             Doing::BackingOff => "backing-off",
             Doing::Degraded => "degraded",
+            Doing::Drained => "drained",
         }
     }
 }
@@ -64,8 +72,24 @@ pub struct WorkerStatus<'a> {
     pub started: Monotonic,
     /// When it said READY, if it did.
     pub ready_since: Option<Monotonic>,
+    /// Since when it does that.
+    pub since: Monotonic,
+    /// The age of its last beat, less what is nobody's fault, at the pool's last event; `None` before it was ready.
+    pub beat_age: Option<Duration>,
     /// Open connections when last looked at.
     pub connections: u32,
+    /// Requests in flight when last looked at.
+    pub in_flight: u32,
+    /// Connections it accepted, never falling.
+    pub accepted: u64,
+    /// What it answered, never falling.
+    pub answered: Share,
+    /// How late its loop runs, smoothed.
+    pub loop_lag: Duration,
+    /// Resident bytes when last read.
+    pub rss: Option<u64>,
+    /// What it was asked to go for, if it was.
+    pub purpose: Option<Purpose>,
     /// Its own words (`STATUS=`).
     pub status: Option<&'a str>,
 }
@@ -91,23 +115,33 @@ pub struct SlotStatus<'a> {
     pub last_exit: Option<Exit>,
     /// When an empty slot is filled again.
     pub filled_at: Option<Monotonic>,
+    /// Since when this worker is in it, or nobody.
+    pub since: Monotonic,
+    /// Its share of new connections, [`super::FULL_SHARE`] being an equal one; `None` when it is unrouted.
+    pub weight: Option<u16>,
+    /// Who accepts what waits in its queue while it has no ready worker of its own.
+    pub adopted_by: Option<Life>,
+    /// How its lives ended, by cause, since the master started.
+    pub endings: &'a BTreeMap<CauseKind, u64>,
+    /// The last end of all.
+    pub last_certificate: Option<&'a Certificate>,
 }
 
 impl Pool {
     /// Every slot, in order.
     pub fn slots(&self) -> impl Iterator<Item = SlotStatus<'_>> {
-        self.seats.iter().map(slot_status)
+        self.seats.iter().map(|seat| self.slot_status(seat))
     }
 
     /// The worker that stands beside a slot's own to replace it, during a rollout.
     #[must_use]
     pub fn newcomer(&self) -> Option<WorkerStatus<'_>> {
-        self.newcomer.as_ref().map(worker_status)
+        self.newcomer.as_ref().map(|member| self.worker_status(member))
     }
 
     /// Those who are in no slot any more and not dead yet, the oldest first.
     pub fn leaving(&self) -> impl Iterator<Item = WorkerStatus<'_>> {
-        self.leaving.iter().map(worker_status)
+        self.leaving.iter().map(|member| self.worker_status(member))
     }
 
     /// Every worker there is: those the shell has to look at.
@@ -155,38 +189,87 @@ impl Pool {
     pub fn estates(&self) -> &[(Estate, Option<Life>)] {
         self.estates.pending()
     }
-}
 
-fn slot_status(seat: &Seat) -> SlotStatus<'_> {
-    let doing = match seat.state() {
-        State::Vacant => Doing::Vacant,
-        State::Filled(member) => doing(member),
-        State::BackingOff { .. } => Doing::BackingOff,
-        State::Degraded { .. } => Doing::Degraded,
-    };
-    SlotStatus {
-        slot: seat.slot,
-        doing,
-        generation: seat.generation,
-        worker: seat.member().map(worker_status),
-        restarts: seat.record.restarts,
-        failures: seat.record.failures,
-        breaker_open: seat.record.breaker_open,
-        last_exit: seat.record.last_exit,
-        filled_at: seat.filled_at(),
+    /// The last certificates of a slot (also of one that was removed), the oldest first.
+    pub fn certificates(&self, slot: Slot) -> impl Iterator<Item = &Certificate> {
+        self.past
+            .get(slot.index())
+            .into_iter()
+            .flat_map(|past| &past.certificates)
     }
-}
 
-fn worker_status(member: &Member) -> WorkerStatus<'_> {
-    WorkerStatus {
-        life: member.life,
-        generation: member.generation,
-        pid: member.pid,
-        doing: doing(member),
-        started: member.started,
-        ready_since: member.ready_at,
-        connections: member.connections,
-        status: member.status.as_deref(),
+    /// How lives ended, by slot (also of those that were removed) and cause.
+    pub fn endings(&self) -> impl Iterator<Item = (Slot, &BTreeMap<CauseKind, u64>)> {
+        (0..)
+            .map(Slot)
+            .zip(&self.past)
+            .map(|(slot, past)| (slot, &past.endings))
+    }
+
+    /// Every slot whose queue somebody else serves, and who does.
+    pub fn adoptions(&self) -> impl Iterator<Item = (Slot, Life)> {
+        (0..self.slots_ever())
+            .map(Slot)
+            .filter_map(|slot| Some((slot, self.adoptions.adopter(slot)?)))
+    }
+
+    /// The generation a rollback would return to.
+    #[must_use]
+    pub fn previous(&self) -> Option<Generation> {
+        self.previous
+    }
+
+    fn weight(&self, slot: Slot) -> Option<u16> {
+        let at = self.steered.binary_search_by_key(&slot, |(slot, _)| *slot).ok()?;
+        Some(self.steered[at].1)
+    }
+
+    fn slot_status<'a>(&'a self, seat: &'a Seat) -> SlotStatus<'a> {
+        let past = &self.past[seat.slot.index()];
+        let doing = match seat.state() {
+            State::Vacant => Doing::Vacant,
+            State::Filled(member) => doing(member),
+            State::BackingOff { .. } => Doing::BackingOff,
+            State::Degraded { .. } => Doing::Degraded,
+            State::Held => Doing::Drained,
+        };
+        SlotStatus {
+            slot: seat.slot,
+            doing,
+            generation: seat.generation,
+            worker: seat.member().map(|member| self.worker_status(member)),
+            restarts: seat.record.restarts,
+            failures: seat.record.failures,
+            breaker_open: seat.record.breaker_open,
+            last_exit: seat.record.last_exit,
+            filled_at: seat.filled_at(),
+            since: seat.since,
+            weight: self.weight(seat.slot),
+            adopted_by: self.adoptions.adopter(seat.slot),
+            endings: &past.endings,
+            last_certificate: past.certificates.back(),
+        }
+    }
+
+    fn worker_status<'a>(&self, member: &'a Member) -> WorkerStatus<'a> {
+        WorkerStatus {
+            life: member.life,
+            generation: member.generation,
+            pid: member.pid,
+            doing: doing(member),
+            started: member.started,
+            ready_since: member.ready_at,
+            since: member.since,
+            beat_age: member.beat_age(self.now),
+            connections: member.load.connections,
+            in_flight: member.load.in_flight,
+            accepted: member.load.accepted,
+            answered: member.load.answered,
+            loop_lag: member.load.loop_lag,
+            rss: member.load.rss,
+            purpose: member.purpose,
+            status: member.status.as_deref(),
+        }
     }
 }
 

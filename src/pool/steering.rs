@@ -1,17 +1,74 @@
-//! The classic BPF program that decides which listener of a SO_REUSEPORT group gets a new connection.
+//! Which slot gets a new connection: weights from what the slots carry, and the classic BPF program that draws by them.
+//!
+//! The weights bring every slot to the same number of open connections by the time the foreseen ones have come: a slot's weight
+//! is the room it has left under that height. Room for chance is left as well (the count of a slot of short connections scatters
+//! by its root), so that noise moves little. A slot whose loop runs late gets less by how much later it runs than
+//! [`PATIENCE`]; when all run late alike, nobody does.
 
+use std::time::Duration;
+
+use super::settle::FULL_SHARE;
 use crate::base::ids::Slot;
+
+/// A loop that is late by so much gets half of what one on time gets.
+const PATIENCE: Duration = Duration::from_millis(10);
+/// No routed slot gets less: it has to show that it is well again.
+const LEAST: u64 = FULL_SHARE as u64 / 8;
+/// Nor more: an empty slot is filled without being flooded.
+const MOST: u64 = FULL_SHARE as u64 * 3;
+/// There is always room for so many connections a slot, in sixteenths.
+const ROOM: u64 = 4 * 16;
+
+const MOST_OPEN: u64 = 1 << 40;
+
+/// What one slot carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Carried {
+    /// Which.
+    pub slot: Slot,
+    /// Open connections, smoothed, in sixteenths.
+    pub connections: u64,
+    /// How late its loop runs.
+    pub loop_lag: Duration,
+}
+
+/// A weight for each slot. `foreseen`: by how many sixteenths of a connection the cluster will grow before the next weights
+/// show their effect.
+#[must_use]
+pub fn weights(carried: &[Carried], foreseen: u64) -> Vec<(Slot, u16)> {
+    let count = u64::try_from(carried.len()).unwrap_or(u64::MAX).max(1);
+    // A stranger's number, bounded so that sums and products of 1,024 stay in 64 bits.
+    let open = |one: &Carried| one.connections.min(MOST_OPEN);
+    let mean = carried.iter().map(open).sum::<u64>() / count;
+    // In sixteenths: the root of n connections is 4 times the root of 16 n.
+    let scatter = 2 * 4 * mean.isqrt();
+    let room = ROOM.max(foreseen.min(MOST_OPEN) / count).max(scatter);
+    let pace = |one: &Carried| 1_000 * micros(PATIENCE) / (micros(PATIENCE) + micros(one.loop_lag));
+    let mean_pace = (carried.iter().map(pace).sum::<u64>() / count).max(1);
+    let weight = |one: &Carried| {
+        let left = (mean + room).saturating_sub(open(one));
+        let full = u64::from(FULL_SHARE) * left / room;
+        u16::try_from((full * pace(one) / mean_pace).clamp(LEAST, MOST)).unwrap_or(FULL_SHARE)
+    };
+    carried.iter().map(|one| (one.slot, weight(one))).collect()
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros())
+        .unwrap_or(u64::MAX)
+        .min(60_000_000)
+}
 
 /// The most instructions the kernel takes (`BPF_MAXINSNS`).
 pub const MOST_INSTRUCTIONS: usize = 4096;
 
 // <linux/filter.h>: the instruction classes and modes that are used here, already combined.
-const LOAD_WORD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
-const MODULO: u16 = 0x94; // BPF_ALU | BPF_MOD | BPF_K
-const JUMP_IF_AT_LEAST: u16 = 0x35; // BPF_JMP | BPF_JGE | BPF_K
-const RETURN: u16 = 0x06; // BPF_RET | BPF_K
+pub(super) const LOAD_WORD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
+pub(super) const MODULO: u16 = 0x94; // BPF_ALU | BPF_MOD | BPF_K
+pub(super) const JUMP_IF_AT_LEAST: u16 = 0x35; // BPF_JMP | BPF_JGE | BPF_K
+pub(super) const RETURN: u16 = 0x06; // BPF_RET | BPF_K
 /// `SKF_AD_OFF + SKF_AD_RANDOM`: not packet data, but the kernel's random number.
-const RANDOM: u32 = 0xffff_f000 + 56;
+pub(super) const RANDOM: u32 = 0xffff_f000 + 56;
 /// No listener has this index, so the kernel falls back to its hash.
 const NOBODY: u32 = u32::MAX;
 
@@ -47,24 +104,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-
-    /// What the kernel would return for that random number.
-    fn run(program: &[Instruction], random: u32) -> u32 {
-        let (mut accumulator, mut next) = (0, 0);
-        loop {
-            let (code, when_true, when_false, k) = program[next];
-            next += 1;
-            match code {
-                LOAD_WORD if k == RANDOM => accumulator = random,
-                MODULO => accumulator %= k,
-                JUMP_IF_AT_LEAST => {
-                    next += usize::from(if accumulator >= k { when_true } else { when_false })
-                }
-                RETURN => return k,
-                other => panic!("no such instruction: {other:#x}"),
-            }
-        }
-    }
+    use crate::pool::fixture::run;
 
     /// How many of `total` consecutive random numbers lead to each listener.
     fn shares(weights: &[(Slot, u16)], slots: u16, total: u32) -> BTreeMap<u32, u32> {
@@ -118,5 +158,52 @@ mod tests {
         assert!(program.len() <= 2_050 && program.len() <= MOST_INSTRUCTIONS);
         assert_eq!(run(&program, u32::from(u16::MAX) * 1024 - 1), 1023);
         assert_eq!(run(&program, u32::from(u16::MAX)), 1);
+    }
+
+    fn carried(connections: &[u64], lag_ms: &[u64]) -> Vec<Carried> {
+        let carried = |(slot, (connections, lag)): (u16, (&u64, &u64))| Carried {
+            slot: Slot(slot),
+            connections: connections * 16,
+            loop_lag: Duration::from_millis(*lag),
+        };
+        (0..).zip(connections.iter().zip(lag_ms)).map(carried).collect()
+    }
+
+    fn weights_of(connections: &[u64], lag_ms: &[u64], foreseen: u64) -> Vec<u16> {
+        weights(&carried(connections, lag_ms), foreseen)
+            .into_iter()
+            .map(|(_, weight)| weight)
+            .collect()
+    }
+
+    #[test]
+    fn equal_slots_get_equal_shares() {
+        for connections in [0, 1, 250, 1 << 30, u64::MAX / 16] {
+            assert_eq!(weights_of(&[connections; 3], &[0; 3], 0), [FULL_SHARE; 3]);
+        }
+        assert_eq!(weights_of(&[10; 3], &[500; 3], 0), [FULL_SHARE; 3], "late alike");
+        assert_eq!(weights(&[], 7), []);
+    }
+
+    #[test]
+    fn the_fuller_gets_less_and_everybody_something() {
+        let found = weights_of(&[100, 110, 90, 100], &[0; 4], 0);
+        assert!(found[1] < found[0] && found[0] < found[2], "{found:?}");
+        let extreme = weights_of(&[100_000, 0, 0, 0], &[0; 4], 0);
+        assert_eq!(extreme[0], FULL_SHARE / 8);
+        assert!(extreme[1] <= FULL_SHARE * 3, "{extreme:?}");
+    }
+
+    #[test]
+    fn many_that_are_foreseen_make_a_difference_small() {
+        let few = weights_of(&[110, 90], &[0; 2], 0);
+        let many = weights_of(&[110, 90], &[0; 2], 16 * 4_000);
+        assert!(few[0] < many[0] && many[0] < FULL_SHARE, "{few:?} {many:?}");
+    }
+
+    #[test]
+    fn one_whose_loop_runs_late_gets_less() {
+        let found = weights_of(&[10; 4], &[0, 0, 40, 0], 0);
+        assert!(found[2] < FULL_SHARE / 3 && found[0] > FULL_SHARE, "{found:?}");
     }
 }

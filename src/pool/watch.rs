@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::effect::{KillReason, Policy};
-use super::event::Activity;
+use super::event::{Activity, Sight};
 use crate::base::time::Monotonic;
 
 /// Looks lie this part of an interval behind the grid's points, so that a worker has that long to stamp its beat.
@@ -35,14 +35,6 @@ impl Nap {
     fn overlap_since(self, beat: Monotonic) -> Duration {
         self.to.since(self.from.max(beat))
     }
-}
-
-/// What was seen on a scoreboard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Sight {
-    pub(super) beat: Monotonic,
-    pub(super) lock_held_since: Option<Monotonic>,
-    pub(super) connections: u32,
 }
 
 /// What is known of one worker's beats.
@@ -141,8 +133,7 @@ mod tests {
     fn sight(ms: u64) -> Sight {
         Sight {
             beat: at(ms),
-            lock_held_since: None,
-            connections: 0,
+            ..Sight::default()
         }
     }
 

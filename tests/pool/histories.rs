@@ -4,10 +4,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use cluster::base::ids::{Epoch, Incarnation, Life, Slot};
-use cluster::pool::{Estate, Event, Exit, Notice, Policy, Pool, StopMode};
+use cluster::pool::{Estate, Event, Exit, NotLoaded, Notice, Policy, Pool, Request, Sight, StopMode};
 use fastrand::Rng;
 
-use crate::world::{Program, World, ms, policy};
+use crate::world::{Program, World, asked, ms, policy};
 
 const PROGRAMS: [Program; 7] = [
     Program::Good,
@@ -27,6 +27,8 @@ fn random_policy(random: &mut Rng) -> Policy {
         bake_time: ms(random.u64(0..2_000)),
         restart_limit: random.u32(1..6),
         heartbeat_timeout: ms(random.u64(600..3_000)),
+        max_requests: random.bool().then(|| random.u64(100..2_000)),
+        max_rss: random.bool().then_some(1_000_000),
         ..policy(random.u16(1..6))
     }
 }
@@ -38,7 +40,7 @@ fn anybody(world: &World, random: &mut Rng) -> Option<Life> {
 
 /// One fault or wish.
 fn disturb(world: &mut World, random: &mut Rng) {
-    match random.u8(0..16) {
+    match random.u8(0..24) {
         0..3 => with_anybody(world, random, |world, life| world.crash(life, Exit::Signal(9))),
         3 => with_anybody(world, random, |world, life| world.crash(life, Exit::Code(1))),
         4 | 5 => with_anybody(world, random, World::hang),
@@ -51,13 +53,64 @@ fn disturb(world: &mut World, random: &mut Rng) {
             });
         }),
         9 | 10 => reload(world, random),
-        11 => world.happen(Event::ScaleAsked {
-            by: random.i32(-2..3),
-        }),
+        11 => world.happen(asked(Request::ScaleBy(random.i32(-2..3)))),
         12 => nap(world, random),
         13 => hand_over(world),
         14 => lie(world, random),
-        _ => world.deaf_heirs = random.bool(),
+        15 => world.deaf_heirs = random.bool(),
+        16 | 17 => {
+            let request = wish(random);
+            world.ask(request);
+        }
+        18 => {
+            world.readiness = random
+                .choice([Ok(()), Err("no".to_owned()), Err("silence".to_owned())])
+                .expect("some");
+        }
+        19..22 => traffic(world, random),
+        22 => world.batches = random.bool(),
+        _ => {
+            // Two at once: the second may find the first under way.
+            let requests = [wish(random), wish(random)];
+            for request in requests {
+                world.ask(request);
+            }
+        }
+    }
+}
+
+fn wish(random: &mut Rng) -> Request {
+    let slot = Slot(random.u16(0..5));
+    match random.u8(0..6) {
+        0 => Request::Reload,
+        1 => Request::Rollback,
+        2 => Request::ScaleTo(random.u16(0..6)),
+        3 => Request::ScaleBy(random.i32(-2..3)),
+        4 => Request::Restart(slot),
+        _ => Request::Drain(slot),
+    }
+}
+
+/// Counters rise, and those of liars fall.
+fn traffic(world: &mut World, random: &mut Rng) {
+    for process in world.processes.values_mut() {
+        let sight = &mut process.sight;
+        let lies = random.u8(0..10) == 0;
+        let more = random.u64(0..500);
+        sight.requests = if lies {
+            random.u64(..)
+        } else {
+            sight.requests.wrapping_add(more)
+        };
+        sight.server_errors = if lies {
+            random.u64(..)
+        } else {
+            sight.server_errors.wrapping_add(more / 7)
+        };
+        sight.accepted = sight.accepted.wrapping_add(more);
+        sight.connections = random.u32(0..200);
+        sight.loop_lag = ms(random.u64(0..50));
+        sight.rss = random.bool().then(|| random.u64(0..1_100_000));
     }
 }
 
@@ -74,11 +127,11 @@ fn reload(world: &mut World, random: &mut Rng) {
         ..random_policy(random)
     };
     world.next_load = if random.u8(0..5) == 0 {
-        Err("bad".to_owned())
+        Err(NotLoaded::Configuration("bad".to_owned()))
     } else {
         Ok((program, policy))
     };
-    world.happen(Event::ReloadAsked);
+    world.happen(asked(Request::Reload));
 }
 
 fn nap(world: &mut World, random: &mut Rng) {
@@ -119,13 +172,17 @@ fn lie(world: &mut World, random: &mut Rng) {
         },
         Event::Observed {
             life,
-            beat: world.now,
-            lock_held_since: None,
-            connections: 1,
+            sight: Sight {
+                beat: world.now,
+                lock_held_since: None,
+                connections: 1,
+                ..Sight::default()
+            },
         },
         Event::Died {
             life,
             exit: Exit::Code(0),
+            oom: false,
         },
         Event::Inherited {
             heir,
@@ -177,16 +234,21 @@ fn trouble(seed: u64) -> (World, Rng) {
 fn converges(seed: u64) {
     let (mut world, _) = trouble(seed);
     if world.exit.is_some() {
+        assert_eq!(world.verdicts.len() as u64, world.asked);
         return;
     }
     world.deaf_heirs = false;
+    world.readiness = Ok(());
+    for process in world.processes.values_mut() {
+        process.sight = Sight::default();
+    }
     world.next_load = world.next_load.map(|(_, policy)| (Program::Good, policy));
     for program in world.programs.values_mut() {
         *program = Program::Good;
     }
     world.answer_estates();
-    // Deaths that are on their way already.
-    world.run(ms(2_000));
+    // Deaths that are on their way already, and workers that have served their time.
+    world.run(ms(60_000));
     world.run_until("rest", |world| {
         world.is_at_rest() && !world.anybody_hangs() || world.exit.is_some()
     });
@@ -218,6 +280,7 @@ fn stops(seed: u64) {
         "still there: {:?}",
         world.pool.lives().collect::<Vec<_>>()
     );
+    assert_eq!(world.verdicts.len() as u64, world.asked, "everybody was answered");
 }
 
 fn disturb_stopping(world: &mut World, random: &mut Rng) {

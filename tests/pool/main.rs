@@ -6,8 +6,10 @@
     reason = "tests pick one announcement out of many"
 )]
 
+mod careers;
 mod histories;
 mod pairs;
 mod reloads;
+mod requests;
 mod scenes;
 mod world;

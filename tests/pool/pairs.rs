@@ -3,14 +3,16 @@
 
 use cluster::base::ids::{Life, Slot};
 use cluster::pool::status::Doing::{
-    self, BackingOff, Degraded, Draining, Killed, Quarantined, Serving, Starting, Vacant,
+    self, BackingOff, Degraded, Drained, Draining, Killed, Quarantined, Serving, Starting, Vacant,
 };
-use cluster::pool::{Activity, Effect, Estate, Event, Exit, Notice, Pool, StopMode};
+use cluster::pool::{
+    Activity, Effect, Estate, Event, Exit, NotLoaded, Notice, Pool, Request, Sight, StopMode,
+};
 
-use crate::world::{FIRST, Program, World, ms, policy};
+use crate::world::{FIRST, Program, World, asked, ms, policy};
 
 /// The columns of the table. `Gone`: the worker is in no list any more.
-const EVENTS: [&str; 15] = [
+const EVENTS: [&str; 20] = [
     "ticked",
     "spawned",
     "spawn failed",
@@ -26,15 +28,23 @@ const EVENTS: [&str; 15] = [
     "stop at once",
     "scale -1",
     "reload",
+    "rollback",
+    "restart",
+    "drain",
+    "scale to 2",
+    "probed",
 ];
 
 fn event(name: &str, life: Life, world: &World) -> Event {
     let notified = |notice| Event::Notified { life, notice };
     let observed = |beat| Event::Observed {
         life,
-        beat,
-        lock_held_since: None,
-        connections: 0,
+        sight: Sight {
+            beat,
+            lock_held_since: None,
+            connections: 0,
+            ..Sight::default()
+        },
     };
     match name {
         "ticked" => Event::Ticked,
@@ -55,15 +65,24 @@ fn event(name: &str, life: Life, world: &World) -> Event {
         "died" => Event::Died {
             life,
             exit: Exit::Code(0),
+            oom: false,
         },
         "inherited" => Event::Inherited {
             heir: life,
             estate: Estate::Life(life),
         },
-        "stop" => Event::StopAsked(StopMode::Graceful),
-        "stop at once" => Event::StopAsked(StopMode::AtOnce),
-        "scale -1" => Event::ScaleAsked { by: -1 },
-        "reload" => Event::ReloadAsked,
+        "stop" => asked(Request::Stop(StopMode::Graceful)),
+        "stop at once" => asked(Request::Stop(StopMode::AtOnce)),
+        "scale -1" => asked(Request::ScaleBy(-1)),
+        "reload" => asked(Request::Reload),
+        "rollback" => asked(Request::Rollback),
+        "restart" => asked(Request::Restart(Slot(1))),
+        "drain" => asked(Request::Drain(Slot(1))),
+        "scale to 2" => asked(Request::ScaleTo(2)),
+        "probed" => Event::Probed {
+            life,
+            verdict: Err("no".to_owned()),
+        },
         other => panic!("no such event: {other}"),
     }
 }
@@ -82,7 +101,7 @@ fn in_state(state: Doing) -> (World, Life) {
         }
         Draining => {
             world.drain_time = ms(10_000);
-            world.happen(Event::ScaleAsked { by: -1 });
+            world.happen(asked(Request::ScaleBy(-1)));
             return (world, life);
         }
         Killed => {
@@ -102,6 +121,11 @@ fn in_state(state: Doing) -> (World, Life) {
             world.run_until("degraded", |world| world.doings()[1] == Degraded);
             return (world, life);
         }
+        Drained => {
+            world.happen(asked(Request::Drain(Slot(1))));
+            world.run(ms(1_000));
+            return (world, life);
+        }
         Vacant => {
             world.stop(StopMode::Graceful);
             return (world, life);
@@ -119,10 +143,13 @@ fn after(state: Doing, name: &str) -> Option<Doing> {
     let next = match state {
         Starting if name == "ready" => Serving,
         Starting | Serving | Quarantined if name == "stopping" || retired => Draining,
+        Starting | Serving | Quarantined if name == "drain" => Draining,
         Starting | Serving | Quarantined | Draining if at_once => Killed,
         Serving if name == "late" => Quarantined,
         Quarantined if name == "beats" => Serving,
-        Starting | Serving | Quarantined | Draining | Killed | BackingOff | Degraded | Vacant => state,
+        Starting | Serving | Quarantined | Draining | Killed | BackingOff | Degraded | Drained | Vacant => {
+            state
+        }
     };
     (!gone).then_some(next)
 }
@@ -171,20 +198,22 @@ fn every_state_of_a_worker_answers_every_event() {
 
 #[test]
 fn events_about_the_dead_leave_an_empty_slot_as_it_is() {
-    for state in [BackingOff, Degraded] {
+    for state in [BackingOff, Degraded, Drained] {
         for name in EVENTS {
             let (world, _, effects) = try_pair(state, name);
             let slot = world.pool.slots().find(|slot| slot.slot == Slot(1));
             let expected = match name {
                 "stop" | "stop at once" => Some(Vacant),
                 "scale -1" => None,
+                "drain" => Some(Drained),
                 _ => Some(state),
             };
             assert_eq!(slot.map(|slot| slot.doing), expected, "{state:?} × {name}");
             assert!(
-                !effects
-                    .iter()
-                    .any(|effect| matches!(effect, Effect::Spawn { .. })),
+                name == "restart"
+                    || !effects
+                        .iter()
+                        .any(|effect| matches!(effect, Effect::Spawn { .. })),
                 "{state:?} × {name}"
             );
         }
@@ -237,7 +266,7 @@ fn a_worker_that_left_a_slot_is_followed_by_another_at_once() {
 fn in_stage(stage: &str) -> World {
     let mut world = World::serving(3);
     world.boot_time = ms(100);
-    world.happen(Event::ReloadAsked);
+    world.happen(asked(Request::Reload));
     match stage {
         "loading" => {}
         "booting" => world.run(ms(20)),
@@ -295,7 +324,7 @@ fn a_second_load_verdict_is_dropped() {
         let mut world = in_stage(stage);
         let before = world.pool.clone();
         world.happen(Event::Loaded(Ok(policy(9))));
-        world.happen(Event::Loaded(Err("late".to_owned())));
+        world.happen(Event::Loaded(Err(NotLoaded::Binary("late".to_owned()))));
         assert_eq!(
             world.doings(),
             before.slots().map(|slot| slot.doing).collect::<Vec<_>>(),

@@ -2,13 +2,13 @@
 
 use cluster::base::ids::Generation;
 use cluster::pool::status::Doing;
-use cluster::pool::{Announcement, Event, Exit, Outcome, Policy, StopMode};
+use cluster::pool::{Announcement, Event, Exit, NotLoaded, Outcome, Policy, Request, Sight, StopMode};
 
-use crate::world::{Program, SECOND, World, ms, policy};
+use crate::world::{Program, SECOND, World, asked, ms, policy};
 
-fn reason_of_back_out(world: &World) -> Option<&str> {
+fn reason_of_back_out(world: &World) -> Option<String> {
     world.announced.iter().find_map(|a| match a {
-        Announcement::BackedOut { reason, .. } => Some(reason.as_str()),
+        Announcement::BackedOut { reason, .. } => Some(reason.to_string()),
         _ => None,
     })
 }
@@ -21,7 +21,7 @@ fn reloaded(world: &World) -> usize {
 fn a_good_reload_replaces_every_slot_and_never_falls_below_capacity() {
     let mut world = World::serving(4);
     world.least_serving = usize::MAX;
-    world.happen(Event::ReloadAsked);
+    world.happen(asked(Request::Reload));
     world.run(ms(900));
     assert_eq!(
         world.generations_in_slots(),
@@ -58,7 +58,7 @@ fn a_reload_waits_for_room_to_drain_and_cuts_nobody() {
             ..policy(4)
         },
     ));
-    world.happen(Event::ReloadAsked);
+    world.happen(asked(Request::Reload));
     world.run_until("rest", |world| reloaded(world) == 1 && world.is_at_rest());
     assert!(world.kills.is_empty());
 }
@@ -67,14 +67,17 @@ fn a_reload_waits_for_room_to_drain_and_cuts_nobody() {
 fn a_bad_configuration_touches_nothing() {
     let mut world = World::serving(2);
     let before = (world.life_in(0), world.life_in(1));
-    world.next_load = Err("unknown key \"wrokers\"".to_owned());
-    world.happen(Event::ReloadAsked);
+    world.next_load = Err(NotLoaded::Configuration("unknown key \"wrokers\"".to_owned()));
+    world.happen(asked(Request::Reload));
     world.run(ms(1_000));
-    assert_eq!(reason_of_back_out(&world), Some("unknown key \"wrokers\""));
+    assert_eq!(
+        reason_of_back_out(&world).as_deref(),
+        Some("unknown key \"wrokers\"")
+    );
     assert_eq!((world.life_in(0), world.life_in(1)), before);
     assert!(world.is_at_rest());
     world.next_load = Ok((Program::Good, policy(2)));
-    world.happen(Event::ReloadAsked);
+    world.happen(asked(Request::Reload));
     world.run(ms(5_000));
     assert_eq!(
         world.pool.generation(),
@@ -99,7 +102,7 @@ fn a_bad_canary_backs_out_and_the_old_workers_were_never_touched() {
         let mut world = World::serving(3);
         let before: Vec<_> = (0..3).map(|slot| world.life_in(slot)).collect();
         world.next_load = Ok((program, policy(3)));
-        world.happen(Event::ReloadAsked);
+        world.happen(asked(Request::Reload));
         world.run_until("verdict", |world| reason_of_back_out(world).is_some());
         let reason = reason_of_back_out(&world).expect("there is one");
         assert!(reason.contains(words), "{program:?}: {reason}");
@@ -121,7 +124,7 @@ fn a_canary_that_hangs_while_it_bakes_does_not_take_over() {
         ..policy(2)
     };
     world.next_load = Ok((Program::Good, slow));
-    world.happen(Event::ReloadAsked);
+    world.happen(asked(Request::Reload));
     world.run(ms(300));
     let canary = world.pool.newcomer().expect("bakes").life;
     world.hang(canary);
@@ -136,7 +139,7 @@ fn one_that_fails_after_the_canary_is_undone_without_losing_capacity() {
     for program in [Program::ExitsAtBoot, Program::CannotSpawn, Program::NeverReady] {
         let mut world = World::serving(4);
         world.least_serving = usize::MAX;
-        world.happen(Event::ReloadAsked);
+        world.happen(asked(Request::Reload));
         world.run_until("two replaced", |world| {
             world.generations_in_slots()[..2] == [2, 2]
         });
@@ -152,7 +155,7 @@ fn one_that_fails_after_the_canary_is_undone_without_losing_capacity() {
 #[test]
 fn one_late_failure_is_tried_again() {
     let mut world = World::serving(3);
-    world.happen(Event::ReloadAsked);
+    world.happen(asked(Request::Reload));
     world.run_until("the second newcomer", |world| {
         world
             .pool
@@ -169,7 +172,7 @@ fn one_late_failure_is_tried_again() {
 fn a_replaced_slot_that_keeps_dying_undoes_the_rollout() {
     let mut world = World::serving(2);
     world.boot_time = ms(300);
-    world.happen(Event::ReloadAsked);
+    world.happen(asked(Request::Reload));
     world.run_until("the canary is in", |world| world.generations_in_slots()[0] == 2);
     world.programs.insert(SECOND, Program::ExitsAtBoot);
     let canary = world.life_in(0);
@@ -189,7 +192,7 @@ fn a_replaced_slot_that_keeps_dying_undoes_the_rollout() {
 #[test]
 fn an_old_worker_that_crashes_before_the_bake_is_over_is_replaced_by_its_own_kind() {
     let mut world = World::serving(2);
-    world.happen(Event::ReloadAsked);
+    world.happen(asked(Request::Reload));
     world.run(ms(200));
     for slot in 0..2 {
         let victim = world.life_in(slot);
@@ -205,7 +208,7 @@ fn an_old_worker_that_crashes_before_the_bake_is_over_is_replaced_by_its_own_kin
 fn reloads_during_a_reload_are_done_once_afterwards() {
     let mut world = World::serving(2);
     for _ in 0..5 {
-        world.happen(Event::ReloadAsked);
+        world.happen(asked(Request::Reload));
         world.run(ms(50));
     }
     world.run(ms(20_000));
@@ -217,11 +220,11 @@ fn reloads_during_a_reload_are_done_once_afterwards() {
 fn a_stop_during_a_reload_stops() {
     for after in [0, 3, 10, 500, 1_020, 1_040, 1_060, 1_080] {
         let mut world = World::serving(3);
-        world.happen(Event::ReloadAsked);
+        world.happen(asked(Request::Reload));
         world.run(ms(after));
         world.stop(StopMode::Graceful);
-        world.happen(Event::ReloadAsked);
-        assert!(world.was_announced(|a| matches!(a, Announcement::ReloadRefused { .. })));
+        world.happen(asked(Request::Reload));
+        assert!(world.was_announced(|a| matches!(a, Announcement::Refused { .. })));
         world.run(ms(40_000));
         assert_eq!(world.exit, Some(Outcome::Stopped), "after {after} ms");
     }
@@ -233,7 +236,7 @@ fn a_reload_brings_the_configured_number_of_slots_at_its_end() {
         let mut world = World::serving(3);
         world.least_serving = usize::MAX;
         world.next_load = Ok((Program::Good, policy(workers)));
-        world.happen(Event::ReloadAsked);
+        world.happen(asked(Request::Reload));
         world.run_until("rest", |world| reloaded(world) == 1 && world.is_at_rest());
         assert_eq!(world.pool.workers(), workers);
         assert!(world.least_serving >= usize::from(workers.min(3)));
@@ -243,8 +246,8 @@ fn a_reload_brings_the_configured_number_of_slots_at_its_end() {
 #[test]
 fn an_unchanged_number_leaves_what_was_scaled_by_hand() {
     let mut world = World::serving(2);
-    world.happen(Event::ScaleAsked { by: 1 });
-    world.happen(Event::ReloadAsked);
+    world.happen(asked(Request::ScaleBy(1)));
+    world.happen(asked(Request::Reload));
     world.run_until("rest", |world| reloaded(world) == 1 && world.is_at_rest());
     assert_eq!(world.pool.workers(), 3);
 }
@@ -254,9 +257,9 @@ fn scaling_at_any_moment_of_a_reload_ends_whole() {
     for by in [-2, -1, 1, 2] {
         for after in (0..1_300).step_by(10) {
             let mut world = World::serving(3);
-            world.happen(Event::ReloadAsked);
+            world.happen(asked(Request::Reload));
             world.run(ms(after));
-            world.happen(Event::ScaleAsked { by });
+            world.happen(asked(Request::ScaleBy(by)));
             world.run_until("rest", |world| reloaded(world) == 1 && world.is_at_rest());
             assert_eq!(i32::from(world.pool.workers()), 3 + by);
         }
@@ -267,7 +270,7 @@ fn scaling_at_any_moment_of_a_reload_ends_whole() {
 fn a_reload_saves_a_cluster_that_never_came_up() {
     let mut world = World::start(policy(2), Program::NeverReady, 4);
     world.run(ms(500));
-    world.happen(Event::ReloadAsked);
+    world.happen(asked(Request::Reload));
     world.run_until("rest", |world| reloaded(world) == 1 && world.is_at_rest());
     assert_eq!(world.generations_in_slots(), [2, 2]);
 }
@@ -281,15 +284,18 @@ fn a_longer_interval_is_not_held_against_the_workers_that_beat_by_it() {
     let mut world = World::start(long, Program::Good, 4);
     world.run(ms(100));
     world.drain_time = ms(10_000);
-    world.happen(Event::ReloadAsked);
+    world.happen(asked(Request::Reload));
     world.run(ms(300));
     let (old, now) = (world.life_in(0), world.now);
     world.run(ms(400));
     world.happen(Event::Observed {
         life: old,
-        beat: now,
-        lock_held_since: None,
-        connections: 0,
+        sight: Sight {
+            beat: now,
+            lock_held_since: None,
+            connections: 0,
+            ..Sight::default()
+        },
     });
     assert!(!world.was_announced(|a| matches!(a, Announcement::Quarantined { .. })));
 }

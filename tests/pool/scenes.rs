@@ -3,10 +3,10 @@
 use cluster::base::ids::Epoch;
 use cluster::pool::status::Doing;
 use cluster::pool::{
-    Activity, Announcement, Estate, Event, Exit, KillReason, Notice, Outcome, Policy, StopMode,
+    Activity, Announcement, Estate, Event, Exit, KillReason, Notice, Outcome, Policy, Request, StopMode,
 };
 
-use crate::world::{Program, World, ms, policy};
+use crate::world::{Program, World, asked, ms, policy};
 
 const SIGKILL: Exit = Exit::Signal(9);
 
@@ -204,7 +204,7 @@ fn an_oversleeping_master_gives_booting_and_draining_workers_their_time_back() {
     assert!(world.kills.is_empty());
     let mut world = World::serving(2);
     world.drain_time = ms(1_000_000);
-    world.happen(Event::ScaleAsked { by: -1 });
+    world.happen(asked(Request::ScaleBy(-1)));
     world.run(ms(1_000));
     world.now = world.now + ms(40_000);
     world.look();
@@ -252,17 +252,17 @@ fn an_idle_master_wakes_four_times_a_second() {
 #[test]
 fn a_slot_that_is_added_is_filled_and_one_that_goes_drains() {
     let mut world = World::serving(2);
-    world.happen(Event::ScaleAsked { by: 1 });
+    world.happen(asked(Request::ScaleBy(1)));
     world.run(ms(30));
     assert!(world.is_at_rest());
     let last = world.life_in(2);
-    world.happen(Event::ScaleAsked { by: -1 });
+    world.happen(asked(Request::ScaleBy(-1)));
     assert_eq!((world.steered.len(), world.pool.workers()), (2, 2));
     assert_eq!(
         world.pool.leaving().map(|worker| worker.life).collect::<Vec<_>>(),
         [last]
     );
-    world.happen(Event::ScaleAsked { by: 1 });
+    world.happen(asked(Request::ScaleBy(1)));
     assert_eq!(world.life_in(2).epoch, Epoch(2), "epochs go on");
     world.run(ms(100));
     assert!(world.is_at_rest() && world.kills.is_empty());
@@ -272,14 +272,15 @@ fn a_slot_that_is_added_is_filled_and_one_that_goes_drains() {
 fn the_number_of_slots_has_bounds_that_are_named() {
     let mut world = World::serving(1);
     for by in [-1, 1_024, i32::MAX, i32::MIN] {
-        world.happen(Event::ScaleAsked { by });
-        let Some(Announcement::ScaleRefused { reason }) = world.announced.last() else {
+        world.happen(asked(Request::ScaleBy(by)));
+        let Some(Announcement::Refused { reason, .. }) = world.announced.last() else {
             panic!("{by} went")
         };
         assert!(reason.contains("1 to 1024"), "{reason}");
     }
     assert_eq!(world.pool.workers(), 1);
-    world.happen(Event::ScaleAsked { by: 1_023 });
+    world.batches = true;
+    world.happen(asked(Request::ScaleBy(1_023)));
     world.run(ms(50));
     assert_eq!(world.serving_slots(), 1_024);
 }
@@ -298,7 +299,7 @@ fn past_max_draining_the_longest_drain_is_cut() {
     world.drain_time = ms(20_000);
     let first = world.life_in(3);
     for _ in 0..3 {
-        world.happen(Event::ScaleAsked { by: -1 });
+        world.happen(asked(Request::ScaleBy(-1)));
         world.run(ms(10));
     }
     assert_eq!(world.kills, [first]);
@@ -348,8 +349,8 @@ fn the_second_stop_is_at_once() {
 fn a_stop_at_once_kills_those_who_serve_boot_and_drain() {
     let mut world = World::serving(3);
     world.drain_time = ms(60_000);
-    world.happen(Event::ScaleAsked { by: -1 });
-    world.happen(Event::ScaleAsked { by: 1 });
+    world.happen(asked(Request::ScaleBy(-1)));
+    world.happen(asked(Request::ScaleBy(1)));
     world.stop(StopMode::AtOnce);
     world.run(ms(2));
     assert_eq!((world.exit, world.kills.len()), (Some(Outcome::Cut), 4));

@@ -9,8 +9,17 @@ use cluster::base::ids::{Epoch, Generation, Incarnation, Life, Slot};
 use cluster::base::time::Monotonic;
 use cluster::pool::status::Doing;
 use cluster::pool::{
-    Activity, Announcement, Effect, Estate, Event, Exit, Notice, Outcome, Policy, Pool, Signal, StopMode,
+    Activity, Announcement, Effect, Estate, Event, Exit, NotLoaded, Notice, Outcome, Policy, Pool, Request,
+    Sight, Signal, StopMode, Ticket, Verdict,
 };
+
+/// A signal: nobody waits.
+pub(crate) fn asked(request: Request) -> Event {
+    Event::Asked {
+        ticket: Ticket::NOBODY,
+        request,
+    }
+}
 
 pub(crate) const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -33,6 +42,9 @@ pub(crate) fn policy(workers: u16) -> Policy {
         restart_limit: 5,
         restart_window: ms(60_000),
         max_draining: 4,
+        max_requests: None,
+        max_rss: None,
+        max_age: None,
     }
 }
 
@@ -60,6 +72,8 @@ pub(crate) struct Process {
     pub(crate) starved: bool,
     pub(crate) lock: Option<Monotonic>,
     pub(crate) terminated: bool,
+    /// What its scoreboard says, beats and locks aside.
+    pub(crate) sight: Sight,
 }
 
 pub(crate) struct World {
@@ -68,11 +82,22 @@ pub(crate) struct World {
     pub(crate) processes: BTreeMap<Life, Process>,
     pub(crate) programs: BTreeMap<Generation, Program>,
     /// What the next `Load` finds.
-    pub(crate) next_load: Result<(Program, Policy), String>,
+    pub(crate) next_load: Result<(Program, Policy), NotLoaded>,
     pub(crate) steered: Vec<Slot>,
+    pub(crate) weights: Vec<(Slot, u16)>,
     pub(crate) announced: Vec<Announcement>,
     pub(crate) bequeathed: Vec<(Life, Estate)>,
     pub(crate) owed: BTreeSet<Estate>,
+    pub(crate) verdicts: BTreeMap<Ticket, Verdict>,
+    /// Who was told to accept for which slot.
+    pub(crate) adopters: BTreeMap<Slot, Life>,
+    /// What a canary's readiness answers; the rest of the world is always ready.
+    pub(crate) readiness: Result<(), String>,
+    pub(crate) probes: Vec<Life>,
+    /// How many tickets were given out.
+    pub(crate) asked: u64,
+    /// What happens at one instant is handed over together.
+    pub(crate) batches: bool,
     pub(crate) exit: Option<Outcome>,
     pub(crate) boot_time: Duration,
     pub(crate) drain_time: Duration,
@@ -106,9 +131,16 @@ impl World {
             programs: BTreeMap::from([(FIRST, program)]),
             next_load: Ok((Program::Good, policy)),
             steered: Vec::new(),
+            weights: Vec::new(),
+            adopters: BTreeMap::new(),
+            asked: 0,
+            batches: false,
+            readiness: Ok(()),
+            probes: Vec::new(),
             announced: Vec::new(),
             bequeathed: Vec::new(),
             owed: BTreeSet::from([Estate::Before(INCARNATION)]),
+            verdicts: BTreeMap::new(),
             exit: None,
             boot_time: ms(20),
             drain_time: ms(50),
@@ -166,11 +198,34 @@ impl World {
 
     /// Something happens now.
     pub(crate) fn happen(&mut self, event: Event) {
-        self.note(&event);
+        self.happen_all(vec![event]);
+    }
+
+    /// All this was gathered in one round.
+    pub(crate) fn happen_all(&mut self, events: Vec<Event>) {
+        events.iter().for_each(|event| self.note(event));
         let mut effects = Vec::new();
-        self.pool.handle(self.now, event, &mut effects);
+        self.pool.handle_all(self.now, events, &mut effects);
         self.perform(effects);
         self.check();
+    }
+
+    /// Somebody asks, and waits for the verdict under this ticket.
+    pub(crate) fn ask(&mut self, request: Request) -> Ticket {
+        self.asked += 1;
+        let ticket = Ticket(self.asked);
+        self.happen(Event::Asked { ticket, request });
+        ticket
+    }
+
+    pub(crate) fn verdict(&self, ticket: Ticket) -> Option<&Verdict> {
+        self.verdicts.get(&ticket)
+    }
+
+    /// Lets time pass until the verdict comes.
+    pub(crate) fn await_verdict(&mut self, ticket: Ticket) -> Verdict {
+        self.run_until("verdict", |world| world.verdict(ticket).is_some());
+        self.verdicts[&ticket].clone()
     }
 
     /// Something will happen then.
@@ -180,7 +235,11 @@ impl World {
     }
 
     pub(crate) fn crash(&mut self, life: Life, exit: Exit) {
-        self.happen(Event::Died { life, exit });
+        self.happen(Event::Died {
+            life,
+            exit,
+            oom: false,
+        });
     }
 
     pub(crate) fn hang(&mut self, life: Life) {
@@ -230,7 +289,14 @@ impl World {
         self.now = self.now.max(next);
         if queued.is_some_and(|queued| queued <= next) {
             let (_, event) = self.queue.pop_first().expect("it was looked at");
-            self.deliver(event);
+            let mut events = vec![event];
+            while self.batches
+                && let Some(entry) = self.queue.first_entry().filter(|entry| entry.key().0 <= next)
+            {
+                events.push(entry.remove());
+            }
+            events.retain(|event| self.comes(event));
+            self.happen_all(events);
         } else {
             self.wakes += 1;
             self.look();
@@ -241,27 +307,28 @@ impl World {
     /// What a shell does when the deadline is reached.
     pub(crate) fn look(&mut self) {
         let lives: Vec<Life> = self.pool.lives().collect();
-        for life in lives {
-            let Some(process) = self.processes.get(&life).filter(|process| process.ready) else {
-                continue;
-            };
-            let grid = 250_000_000;
-            let alive = process.hung.unwrap_or(self.now);
-            let beat = Monotonic(alive.0 / grid * grid);
-            let beat = if process.starved { Monotonic(0) } else { beat };
-            self.happen(Event::Observed {
-                life,
-                beat,
-                lock_held_since: process.lock,
-                connections: 3,
-            });
-        }
-        self.happen(Event::Ticked);
+        let mut events: Vec<Event> = lives.iter().filter_map(|life| self.sight_of(*life)).collect();
+        events.push(Event::Ticked);
+        self.happen_all(events);
+    }
+
+    fn sight_of(&self, life: Life) -> Option<Event> {
+        let process = self.processes.get(&life).filter(|process| process.ready)?;
+        let grid = 250_000_000;
+        let alive = process.hung.unwrap_or(self.now);
+        let beat = Monotonic(alive.0 / grid * grid);
+        let beat = if process.starved { Monotonic(0) } else { beat };
+        let sight = Sight {
+            beat,
+            lock_held_since: process.lock,
+            ..process.sight
+        };
+        Some(Event::Observed { life, sight })
     }
 
     /// Events of processes that are gone by now do not come; the others do.
-    fn deliver(&mut self, event: Event) {
-        let about = match &event {
+    fn comes(&self, event: &Event) -> bool {
+        let about = match event {
             Event::Notified { life, .. } | Event::Died { life, .. } | Event::Spawned { life, .. } => {
                 Some(*life)
             }
@@ -269,9 +336,8 @@ impl World {
             Event::SpawnFailed { .. }
             | Event::Observed { .. }
             | Event::Examined { .. }
-            | Event::StopAsked(_)
-            | Event::ReloadAsked
-            | Event::ScaleAsked { .. }
+            | Event::Asked { .. }
+            | Event::Probed { .. }
             | Event::Loaded(_)
             | Event::Ticked => None,
         };
@@ -285,10 +351,7 @@ impl World {
                     }
                 )
         };
-        if about.is_some_and(|life| self.processes.get(&life).is_none_or(silent)) {
-            return;
-        }
-        self.happen(event);
+        about.is_none_or(|life| !self.processes.get(&life).is_none_or(silent))
     }
 
     /// What an event means for the world itself.
@@ -325,9 +388,8 @@ impl World {
             | Event::SpawnFailed { .. }
             | Event::Observed { .. }
             | Event::Examined { .. }
-            | Event::StopAsked(_)
-            | Event::ReloadAsked
-            | Event::ScaleAsked { .. }
+            | Event::Asked { .. }
+            | Event::Probed { .. }
             | Event::Loaded(_) => {}
         }
     }
@@ -351,13 +413,15 @@ impl World {
                         Event::Died {
                             life,
                             exit: Exit::Signal(9),
+                            oom: false,
                         },
                     );
                 }
                 Effect::Examine { life } => self.examine(life),
                 Effect::Steer(weights) => {
-                    assert_ne!(self.steered, slots(&weights), "steered again without need");
+                    assert_ne!(self.weights, weights, "steered again without need");
                     self.steered = slots(&weights);
+                    self.weights = weights;
                 }
                 Effect::Listen { slots } => {
                     assert!(slots > self.listeners, "listeners only grow");
@@ -375,6 +439,31 @@ impl World {
                 Effect::Bequeath { heir, estate } => self.bequeath(heir, estate),
                 Effect::Announce(announcement) => self.announced.push(announcement),
                 Effect::Tell(_) | Effect::Hasten => {}
+                Effect::Adopt { by, slot } => {
+                    assert!(slot.0 < self.listeners, "slot {slot} has no listener");
+                    assert_ne!(by.slot, slot, "its own queue");
+                    let ready = self.processes.get(&by).is_some_and(|process| process.ready);
+                    assert!(ready, "{by} cannot adopt");
+                    let before = self.adopters.insert(slot, by);
+                    assert!(
+                        before.is_none_or(|before| !self.processes.contains_key(&before)),
+                        "two adopters"
+                    );
+                }
+                Effect::Disown { by, slot } => assert_eq!(self.adopters.remove(&slot), Some(by)),
+                Effect::Probe { life } => {
+                    self.probes.push(life);
+                    let verdict = self.readiness.clone();
+                    if verdict != Err("silence".to_owned()) {
+                        self.schedule(ms(1), Event::Probed { life, verdict });
+                    }
+                }
+                Effect::Answer { ticket, verdict } => {
+                    assert!(
+                        self.verdicts.insert(ticket, verdict).is_none(),
+                        "{ticket:?} was answered twice"
+                    );
+                }
                 Effect::Exit(outcome) => {
                     assert!(self.processes.is_empty(), "left workers behind");
                     self.exit = Some(outcome);
@@ -411,6 +500,10 @@ impl World {
             starved: false,
             lock: None,
             terminated: false,
+            sight: Sight {
+                connections: 3,
+                ..Sight::default()
+            },
         };
         self.processes.insert(life, process);
         self.schedule(ms(0), Event::Spawned { life, pid: 1000 });
@@ -426,6 +519,7 @@ impl World {
                 Event::Died {
                     life,
                     exit: Exit::Code(1),
+                    oom: false,
                 },
             ),
             Program::NeverReady | Program::CannotSpawn => {}
@@ -436,6 +530,7 @@ impl World {
                     Event::Died {
                         life,
                         exit: Exit::Signal(11),
+                        oom: false,
                     },
                 );
             }
@@ -463,7 +558,14 @@ impl World {
             Exit::Signal(15)
         };
         if !std::mem::replace(&mut process.terminated, true) && process.hung.is_none() {
-            self.schedule(after, Event::Died { life, exit });
+            self.schedule(
+                after,
+                Event::Died {
+                    life,
+                    exit,
+                    oom: false,
+                },
+            );
         }
     }
 
@@ -529,28 +631,71 @@ impl World {
         let owed: BTreeSet<Estate> = self.pool.estates().iter().map(|(estate, _)| *estate).collect();
         assert_eq!(owed, self.owed, "what is owed is remembered");
         self.least_serving = self.least_serving.min(self.serving_slots());
+        self.check_queues();
+    }
+
+    /// Every queue is somebody's as long as there is anybody.
+    fn check_queues(&self) {
+        let serving: BTreeSet<Life> = self
+            .pool
+            .slots()
+            .filter_map(|slot| slot.worker)
+            .chain(self.pool.newcomer())
+            .filter(|worker| worker.doing == Doing::Serving)
+            .map(|worker| worker.life)
+            .collect();
+        let manned: BTreeSet<Slot> = serving.iter().map(|life| life.slot).collect();
+        for slot in (0..self.listeners).map(Slot) {
+            let own = manned.contains(&slot);
+            let adopter = self
+                .adopters
+                .get(&slot)
+                .filter(|by| self.processes.contains_key(by));
+            assert!(
+                !(own && adopter.is_some()),
+                "slot {slot} has its own worker and an adopter"
+            );
+            assert!(
+                own || serving.is_empty() || adopter.is_some_and(|by| serving.contains(by)),
+                "slot {slot}'s queue is nobody's; {adopter:?}"
+            );
+        }
+        let said: BTreeMap<Slot, Life> = self.pool.adoptions().collect();
+        let heard = self
+            .adopters
+            .iter()
+            .filter(|(_, by)| self.processes.contains_key(by));
+        assert_eq!(said, heard.map(|(slot, by)| (*slot, *by)).collect());
     }
 
     /// All is as it should be: every slot serves the current generation and nothing is left over.
     pub(crate) fn is_at_rest(&self) -> bool {
         let serves = |slot: cluster::pool::status::SlotStatus<'_>| {
-            slot.doing == Doing::Serving
-                && !slot.breaker_open
-                && slot
-                    .worker
-                    .is_some_and(|worker| worker.generation == self.pool.generation())
+            slot.doing == Doing::Drained
+                || slot.doing == Doing::Serving
+                    && !slot.breaker_open
+                    && slot
+                        .worker
+                        .is_some_and(|worker| worker.generation == self.pool.generation())
         };
         self.pool.slots().all(serves)
-            && self.steered.len() == usize::from(self.pool.workers())
+            && self.steered.len() == self.serving_slots()
             && self.pool.newcomer().is_none()
             && self.pool.leaving().next().is_none()
             && !self.pool.is_reloading()
             && self.owed.is_empty()
-            && self.loaded == BTreeSet::from([self.pool.generation()])
+            && self.loaded
+                == self
+                    .pool
+                    .previous()
+                    .into_iter()
+                    .chain([self.pool.generation()])
+                    .collect()
+            && self.verdicts.len() as u64 == self.asked
     }
 
     pub(crate) fn stop(&mut self, mode: StopMode) {
-        self.happen(Event::StopAsked(mode));
+        self.happen(asked(Request::Stop(mode)));
     }
 
     pub(crate) fn was_announced(&self, wanted: impl Fn(&Announcement) -> bool) -> bool {

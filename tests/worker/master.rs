@@ -256,6 +256,9 @@ fn settings() -> Settings {
             restart_limit: 5,
             restart_window: ms(10_000),
             max_draining: Some(4),
+            max_requests: None,
+            max_rss: None,
+            max_age: None,
         },
         http: Http {
             max_header_bytes: 16 * 1024,

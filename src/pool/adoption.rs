@@ -1,0 +1,177 @@
+//! Who accepts what waits at a slot that has no ready worker: a slot between two lives, one whose worker is late, drained or
+//! removed by scaling. A handshake that began before the slot was unrouted may end in its queue at any time, so a queue stays
+//! adopted until the slot has its own ready worker again. At most one entry per slot there ever was.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::brain::Pool;
+use super::effect::Effect;
+use super::member::Member;
+use super::seat::Seat;
+use crate::base::ids::{Life, Slot};
+
+/// Which worker accepts for which slot.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Adoptions {
+    by: BTreeMap<Slot, Life>,
+}
+
+/// The pool as adoption sees it.
+#[derive(Debug, Default)]
+pub(super) struct Household {
+    /// How many slots there ever were.
+    pub(super) slots: u16,
+    /// Everybody who is ready and beats, with the number of open connections.
+    pub(super) serving: BTreeMap<Life, u32>,
+    /// Everybody else who is not dead: a late or draining adopter is better than none.
+    pub(super) others: BTreeSet<Life>,
+}
+
+impl Adoptions {
+    pub(super) fn adopter(&self, slot: Slot) -> Option<Life> {
+        self.by.get(&slot).copied()
+    }
+
+    /// Lets go of what has its own worker or no fit adopter any more, and finds an adopter for the rest: who adopted least, and
+    /// of those who has the fewest connections.
+    pub(super) fn settle(&mut self, household: &Household, effects: &mut Vec<Effect>) {
+        let own: BTreeSet<Slot> = household.serving.keys().map(|life| life.slot).collect();
+        self.let_go(household, &own, effects);
+        let mut fittest = self.fittest(household);
+        for slot in (0..household.slots).map(Slot) {
+            if own.contains(&slot) || self.by.contains_key(&slot) {
+                continue;
+            }
+            let Some((adopted, connections, by)) = fittest.pop_first() else {
+                return;
+            };
+            fittest.insert((adopted + 1, connections, by));
+            self.by.insert(slot, by);
+            effects.push(Effect::Adopt { by, slot });
+        }
+    }
+
+    fn let_go(&mut self, household: &Household, own: &BTreeSet<Slot>, effects: &mut Vec<Effect>) {
+        self.by.retain(|&slot, &mut by| {
+            let serves = household.serving.contains_key(&by);
+            let lives = serves || household.others.contains(&by);
+            let stays = !own.contains(&slot) && (serves || lives && household.serving.is_empty());
+            if !stays && lives {
+                effects.push(Effect::Disown { by, slot });
+            }
+            stays
+        });
+    }
+
+    fn fittest(&self, household: &Household) -> BTreeSet<(usize, u32, Life)> {
+        let mut adopted: BTreeMap<Life, usize> = BTreeMap::new();
+        for by in self.by.values() {
+            *adopted.entry(*by).or_default() += 1;
+        }
+        let of = |life: &Life| adopted.get(life).copied().unwrap_or(0);
+        household
+            .serving
+            .iter()
+            .map(|(life, connections)| (of(life), *connections, *life))
+            .collect()
+    }
+}
+
+impl Pool {
+    pub(super) fn adopt(&mut self, effects: &mut Vec<Effect>) {
+        let mut household = Household {
+            slots: self.slots_ever(),
+            ..Household::default()
+        };
+        let seated = self.seats.iter().filter_map(Seat::member);
+        for member in seated.chain(&self.newcomer).chain(&self.leaving) {
+            if Member::is_serving(member) {
+                household.serving.insert(member.life, member.load.connections);
+            } else {
+                household.others.insert(member.life);
+            }
+        }
+        self.adoptions.settle(&household, effects);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::fixture::life;
+
+    fn household(slots: u16, serving: &[(Life, u32)], others: &[Life]) -> Household {
+        Household {
+            slots,
+            serving: serving.iter().copied().collect(),
+            others: others.iter().copied().collect(),
+        }
+    }
+
+    fn settled(adoptions: &mut Adoptions, household: &Household) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        adoptions.settle(household, &mut effects);
+        effects
+    }
+
+    #[test]
+    fn queues_are_shared_out_evenly_and_the_least_busy_begins() {
+        let mut adoptions = Adoptions::default();
+        settled(
+            &mut adoptions,
+            &household(8, &[(life(0, 1), 90), (life(1, 1), 10)], &[]),
+        );
+        let by: Vec<_> = (2..8)
+            .map(|slot| adoptions.adopter(Slot(slot)).expect("adopted").slot.0)
+            .collect();
+        assert_eq!(by, [1, 0, 1, 0, 1, 0]);
+        assert_eq!(adoptions.adopter(Slot(0)), None);
+    }
+
+    #[test]
+    fn it_is_told_once_and_let_go_when_the_slot_has_its_own_worker() {
+        let mut adoptions = Adoptions::default();
+        let by = life(0, 1);
+        let one = household(2, &[(by, 0)], &[]);
+        assert_eq!(
+            settled(&mut adoptions, &one),
+            [Effect::Adopt { by, slot: Slot(1) }]
+        );
+        assert_eq!(settled(&mut adoptions, &one), []);
+        let both = household(2, &[(by, 0), (life(1, 2), 0)], &[]);
+        assert_eq!(
+            settled(&mut adoptions, &both),
+            [Effect::Disown { by, slot: Slot(1) }]
+        );
+    }
+
+    #[test]
+    fn a_late_adopter_is_relieved_a_dead_one_replaced_and_the_last_one_keeps_what_it_has() {
+        let mut adoptions = Adoptions::default();
+        let (one, other) = (life(0, 1), life(2, 1));
+        settled(&mut adoptions, &household(2, &[(one, 0)], &[]));
+        let last = household(2, &[], &[one]);
+        assert_eq!(settled(&mut adoptions, &last), [], "nobody is fitter");
+        let relieved = settled(&mut adoptions, &household(3, &[(other, 0)], &[one]));
+        assert!(relieved.contains(&Effect::Disown {
+            by: one,
+            slot: Slot(1)
+        }));
+        assert_eq!(adoptions.adopter(Slot(1)), Some(other));
+        assert_eq!(
+            adoptions.adopter(Slot(0)),
+            Some(other),
+            "the late one's own queue too"
+        );
+        let replaced = settled(&mut adoptions, &household(3, &[(one, 0)], &[]));
+        assert!(
+            !replaced
+                .iter()
+                .any(|effect| matches!(effect, Effect::Disown { .. })),
+            "nobody is told"
+        );
+        assert_eq!(adoptions.adopter(Slot(2)), Some(one));
+    }
+}

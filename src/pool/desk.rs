@@ -1,0 +1,367 @@
+//! What people asked for: done at once, refused, or put in a queue when something is under way that it must not be mixed with;
+//! and who waits for which verdict. What is asked for itself is done elsewhere (`reload`, `relief`, `scale`, `ending`).
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::brain::{Mode, Pool, announce};
+use super::certificate::Purpose;
+use super::effect::{Announcement, Effect};
+use super::event::{Request, Ticket};
+use super::member::Member;
+use super::rollout::{Job, Rollout};
+use super::seat::Seat;
+use super::verdict::{Done, Failure, Replaced, Rolled, Verdict};
+use crate::base::ids::{Life, Slot};
+use crate::base::time::Monotonic;
+
+const NO_PREVIOUS: &str =
+    "there is no previous generation, because no reload went through since the master started";
+/// So many may wait for verdicts at once; one more is refused.
+const MOST_WAITING: usize = 64;
+
+/// Who waits for what.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Desk {
+    /// Asked for and not begun, the oldest first.
+    queue: VecDeque<Wish>,
+    /// The rollout that is under way.
+    pub(super) trip: Option<Trip>,
+    /// Added slots that do not all serve yet.
+    growths: Vec<Growth>,
+    /// Slots whose workers still drain on request.
+    drains: Vec<Leave>,
+    /// They wait for the end.
+    stops: Vec<Ticket>,
+}
+
+/// One who wants to know when the slots that were added serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Growth {
+    ticket: Ticket,
+    from: u16,
+    to: u16,
+    started: Monotonic,
+}
+
+/// Those who want to know when a slot's worker is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Leave {
+    tickets: Vec<Ticket>,
+    life: Life,
+    started: Monotonic,
+}
+
+/// One thing that is asked for, by as many as asked for it before it was begun.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Wish {
+    request: Request,
+    tickets: Vec<Ticket>,
+}
+
+/// A rollout's people, and what they are told at its end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Trip {
+    tickets: Vec<Ticket>,
+    is_rollback: bool,
+    pub(super) slots: Vec<Replaced>,
+}
+
+impl Trip {
+    pub(super) fn begun(tickets: Vec<Ticket>, is_rollback: bool) -> Trip {
+        Trip {
+            tickets,
+            is_rollback,
+            slots: Vec::new(),
+        }
+    }
+}
+
+impl Desk {
+    fn waiting(&self) -> usize {
+        let queued: usize = self.queue.iter().map(|wish| wish.tickets.len()).sum();
+        let leaves: usize = self.drains.iter().map(|leave| leave.tickets.len()).sum();
+        let rolling = self.trip.as_ref().map_or(0, |trip| trip.tickets.len());
+        queued + leaves + rolling + self.growths.len() + self.stops.len()
+    }
+}
+
+/// Tells everyone who waited.
+pub(super) fn answer(tickets: &[Ticket], verdict: &Verdict, effects: &mut Vec<Effect>) {
+    for ticket in tickets {
+        if *ticket != Ticket::NOBODY {
+            effects.push(Effect::Answer {
+                ticket: *ticket,
+                verdict: verdict.clone(),
+            });
+        }
+    }
+}
+
+impl Pool {
+    /// A person wants something.
+    pub(super) fn asked(&mut self, ticket: Ticket, request: Request, effects: &mut Vec<Effect>) {
+        if let Err(reason) = self.admit(ticket, request) {
+            return refuse(&[ticket], request, reason, effects);
+        }
+        match request {
+            Request::Stop(mode) => {
+                self.desk.stops.push(ticket);
+                self.stop(mode, effects);
+            }
+            Request::ScaleTo(to) => self.scale(ticket, request, i64::from(to), effects),
+            Request::ScaleBy(by) => {
+                self.scale(ticket, request, i64::from(self.size()) + i64::from(by), effects)
+            }
+            Request::Reload | Request::Rollback | Request::Restart(_) | Request::Drain(_) => {
+                self.enqueue(ticket, request, effects);
+            }
+        }
+    }
+
+    fn admit(&self, ticket: Ticket, request: Request) -> Result<(), String> {
+        match (self.mode, request) {
+            (_, Request::Stop(_)) => Ok(()),
+            (Mode::Stopping { .. } | Mode::GivingUp | Mode::Over, _) => {
+                Err("the cluster is stopping".to_owned())
+            }
+            (Mode::Running, _) if ticket != Ticket::NOBODY && self.desk.waiting() >= MOST_WAITING => {
+                Err(format!("{MOST_WAITING} others wait for their verdicts already"))
+            }
+            (Mode::Running, _) => Ok(()),
+        }
+    }
+
+    /// The same wish twice in a row is one wish: it has not been begun yet.
+    fn enqueue(&mut self, ticket: Ticket, request: Request, effects: &mut Vec<Effect>) {
+        if !self.is_free() || !self.desk.queue.is_empty() {
+            announce(Announcement::Queued { request }, effects);
+        }
+        match self.desk.queue.back_mut().filter(|wish| wish.request == request) {
+            Some(wish) => wish.tickets.push(ticket),
+            None => self.desk.queue.push_back(Wish {
+                request,
+                tickets: vec![ticket],
+            }),
+        }
+    }
+
+    /// Nobody stands beside a slot's worker, or will.
+    pub(super) fn is_free(&self) -> bool {
+        self.rollout == Rollout::Idle && self.relief.is_none()
+    }
+
+    /// Begins the next thing that was asked for, once the last one ended. Whether anything was begun or refused.
+    pub(super) fn begin_next(&mut self, effects: &mut Vec<Effect>) -> bool {
+        if self.mode != Mode::Running || !self.is_free() {
+            return false;
+        }
+        let Some(Wish { request, tickets }) = self.desk.queue.pop_front() else {
+            return false;
+        };
+        match request {
+            Request::Reload => self.begin_reload(tickets, effects),
+            Request::Rollback => match self.previous {
+                Some(target) => self.begin_rollback(target, tickets, effects),
+                None => refuse(&tickets, request, NO_PREVIOUS.to_owned(), effects),
+            },
+            Request::Restart(slot) => match self.exists(slot) {
+                Ok(()) => self.begin_relief(slot, Purpose::Restart, tickets, effects),
+                Err(reason) => refuse(&tickets, request, reason, effects),
+            },
+            Request::Drain(slot) => match self.can_be_drained(slot) {
+                Ok(()) => self.drain(slot, tickets, effects),
+                Err(reason) => refuse(&tickets, request, reason, effects),
+            },
+            // Done at once when they are asked for.
+            Request::ScaleTo(_) | Request::ScaleBy(_) | Request::Stop(_) => {}
+        }
+        true
+    }
+
+    fn exists(&self, slot: Slot) -> Result<(), String> {
+        let last = self.size().saturating_sub(1);
+        let exists = slot.index() < self.seats.len();
+        exists
+            .then_some(())
+            .ok_or_else(|| format!("there is no slot {slot}, expected 0 to {last}"))
+    }
+
+    fn can_be_drained(&self, slot: Slot) -> Result<(), String> {
+        self.exists(slot)?;
+        let serves = |seat: &Seat| seat.slot != slot && seat.member().is_some_and(Member::is_serving);
+        let another = self.seats.iter().any(serves) || self.seats[slot.index()].is_held();
+        another
+            .then_some(())
+            .ok_or_else(|| format!("no slot but {slot} has a ready worker, and nobody would serve"))
+    }
+
+    /// Its worker goes, and nobody follows.
+    fn drain(&mut self, slot: Slot, tickets: Vec<Ticket>, effects: &mut Vec<Effect>) {
+        let index = slot.index();
+        let member = self.clear(index, effects);
+        self.seats[index].hold(self.now);
+        let life = member.as_ref().map(|member| member.life);
+        if let Some(member) = member {
+            self.retire(member, Purpose::Drain, effects);
+        }
+        let still = self.leaving.iter().rev().find(|member| member.life.slot == slot);
+        match life.or_else(|| still.map(|member| member.life)) {
+            Some(life) => self.desk.drains.push(Leave {
+                tickets,
+                life,
+                started: self.now,
+            }),
+            None => answer(
+                &tickets,
+                &Verdict::Done(Done::Drained {
+                    slot,
+                    life: None,
+                    after: Duration::ZERO,
+                }),
+                effects,
+            ),
+        }
+    }
+
+    /// A worker that left is gone.
+    pub(super) fn drained(&mut self, life: Life, effects: &mut Vec<Effect>) {
+        let now = self.now;
+        self.desk.drains.retain(|leave| {
+            if leave.life == life {
+                let done = Done::Drained {
+                    slot: life.slot,
+                    life: Some(life),
+                    after: now.since(leave.started),
+                };
+                answer(&leave.tickets, &Verdict::Done(done), effects);
+            }
+            leave.life != life
+        });
+    }
+
+    /// The number of slots is another one. Who asked is told when every added slot serves.
+    pub(super) fn grow(&mut self, ticket: Ticket, from: u16, to: u16, effects: &mut Vec<Effect>) {
+        if ticket != Ticket::NOBODY {
+            self.desk.growths.push(Growth {
+                ticket,
+                from,
+                to,
+                started: self.now,
+            });
+        }
+        self.answer_growths(effects);
+    }
+
+    pub(super) fn answer_growths(&mut self, effects: &mut Vec<Effect>) {
+        if self.desk.growths.is_empty() {
+            return;
+        }
+        let seats = &self.seats;
+        // A slot that was removed or drained meanwhile is nobody's concern any more.
+        let is_open = |slot: u16| {
+            seats
+                .get(usize::from(slot))
+                .is_some_and(|seat| !seat.is_held() && !seat.member().is_some_and(Member::is_serving))
+        };
+        self.desk.growths.retain(|growth| {
+            let Growth { ticket, from, to, .. } = *growth;
+            let done = !(from..to).any(is_open);
+            if done {
+                answer(&[ticket], &Verdict::Done(Done::Scaled { from, to }), effects);
+            }
+            !done
+        });
+    }
+
+    /// The first worker of an added slot came to nothing: it is tried again, and who asked need not wait for that.
+    pub(super) fn not_grown(&mut self, slot: Slot, reason: &Failure, effects: &mut Vec<Effect>) {
+        self.end_growths(
+            |growth| (growth.from..growth.to).contains(&slot.0),
+            reason,
+            effects,
+        );
+    }
+
+    /// The cluster stops: nobody will serve in what was added.
+    pub(super) fn no_growth(&mut self, effects: &mut Vec<Effect>) {
+        self.end_growths(|_| true, &Failure::Stopped, effects);
+    }
+
+    fn end_growths(
+        &mut self,
+        concerned: impl Fn(&Growth) -> bool,
+        reason: &Failure,
+        effects: &mut Vec<Effect>,
+    ) {
+        let (now, generation) = (self.now, self.current);
+        self.desk.growths.retain(|growth| {
+            let ended = concerned(growth);
+            if ended {
+                let verdict = Verdict::Failed {
+                    reason: reason.clone(),
+                    generation,
+                    after: now.since(growth.started),
+                    slots: Vec::new(),
+                };
+                answer(&[growth.ticket], &verdict, effects);
+            }
+            !ended
+        });
+    }
+
+    /// A rollout went through.
+    pub(super) fn rolled(&mut self, job: Job, effects: &mut Vec<Effect>) {
+        let Some(trip) = self.desk.trip.take() else { return };
+        let rolled = Rolled {
+            generation: job.target,
+            from: job.from,
+            after: self.now.since(job.started),
+            slots: trip.slots,
+        };
+        let done = if trip.is_rollback {
+            Done::RolledBack(rolled)
+        } else {
+            Done::Reloaded(rolled)
+        };
+        answer(&trip.tickets, &Verdict::Done(done), effects);
+    }
+
+    /// A rollout was backed out.
+    pub(super) fn not_rolled(&mut self, job: Job, reason: Failure, effects: &mut Vec<Effect>) {
+        let Some(trip) = self.desk.trip.take() else { return };
+        let verdict = Verdict::Failed {
+            reason,
+            generation: job.target,
+            after: self.now.since(job.started),
+            slots: trip.slots,
+        };
+        answer(&trip.tickets, &verdict, effects);
+    }
+
+    /// Whatever was asked for and not begun will not be.
+    pub(super) fn refuse_queue(&mut self, effects: &mut Vec<Effect>) {
+        for Wish { request, tickets } in std::mem::take(&mut self.desk.queue) {
+            refuse(&tickets, request, "the cluster is stopping".to_owned(), effects);
+        }
+    }
+
+    /// Everybody is gone.
+    pub(super) fn answer_stops(&mut self, outcome: super::effect::Outcome, effects: &mut Vec<Effect>) {
+        let stops = std::mem::take(&mut self.desk.stops);
+        answer(&stops, &Verdict::Done(Done::Stopped { outcome }), effects);
+    }
+}
+
+pub(super) fn refuse(tickets: &[Ticket], request: Request, reason: String, effects: &mut Vec<Effect>) {
+    announce(
+        Announcement::Refused {
+            request,
+            reason: reason.clone(),
+        },
+        effects,
+    );
+    answer(tickets, &Verdict::Refused { reason }, effects);
+}

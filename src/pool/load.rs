@@ -1,0 +1,90 @@
+//! What a worker was last seen to carry. The numbers are a stranger's: what can only grow never falls here, and a falling one
+//! counts for nothing until it has passed its old height.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::event::Sight;
+use super::verdict::Share;
+
+/// One worker's load.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Load {
+    pub(super) connections: u32,
+    pub(super) in_flight: u32,
+    pub(super) accepted: u64,
+    pub(super) answered: Share,
+    /// Half the last, half what it was before: one look's chance decides nothing.
+    pub(super) loop_lag: Duration,
+    /// Open connections in sixteenths, smoothed in the same way.
+    pub(super) smooth: u64,
+    pub(super) rss: Option<u64>,
+    /// What had been answered at the last mark.
+    mark: Share,
+}
+
+impl Load {
+    pub(super) fn see(&mut self, sight: &Sight) {
+        self.connections = sight.connections;
+        self.in_flight = sight.in_flight;
+        self.accepted = self.accepted.max(sight.accepted);
+        let requests = self.answered.requests.max(sight.requests);
+        self.answered = Share {
+            requests,
+            server_errors: self.answered.server_errors.max(sight.server_errors).min(requests),
+        };
+        self.loop_lag = (self.loop_lag.saturating_add(sight.loop_lag)) / 2;
+        self.smooth = u64::midpoint(self.smooth, u64::from(sight.connections) * 16);
+        self.rss = sight.rss.or(self.rss);
+    }
+
+    /// From here on [`Load::since_mark`] counts.
+    pub(super) fn mark(&mut self) {
+        self.mark = self.answered;
+    }
+
+    pub(super) fn since_mark(&self) -> Share {
+        Share {
+            requests: self.answered.requests - self.mark.requests,
+            server_errors: self
+                .answered
+                .server_errors
+                .saturating_sub(self.mark.server_errors),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(load: &mut Load, requests: u64, server_errors: u64) {
+        load.see(&Sight {
+            requests,
+            server_errors,
+            ..Sight::default()
+        });
+    }
+
+    #[test]
+    fn counters_that_fall_count_nothing_and_never_twice() {
+        let mut load = Load::default();
+        seen(&mut load, 100, 3);
+        load.mark();
+        seen(&mut load, 10, 1);
+        seen(&mut load, 100, 3);
+        assert_eq!(load.since_mark(), Share::default());
+        seen(&mut load, 150, u64::MAX);
+        assert_eq!(
+            load.since_mark(),
+            Share {
+                requests: 50,
+                server_errors: 147
+            },
+            "no more errors in a life than answers"
+        );
+        seen(&mut load, u64::MAX, 0);
+        assert_eq!(load.since_mark().requests, u64::MAX - 100);
+    }
+}

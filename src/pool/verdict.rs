@@ -1,0 +1,232 @@
+//! What a person who asked for something is told at its end: done, refused before it began, or failed on the way, with the
+//! reason as a value rather than a sentence. Knows nothing of how it is carried to that person.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::effect::Outcome;
+use super::event::Exit;
+use crate::base::ids::{Generation, Life, Slot};
+
+/// The end of one request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// As asked.
+    Done(Done),
+    /// Nothing was begun.
+    Refused {
+        /// What was read, what was expected.
+        reason: String,
+    },
+    /// It was begun, and everything is as it was before.
+    Failed {
+        /// Why.
+        reason: Failure,
+        /// The generation that was tried.
+        generation: Generation,
+        /// Since it was begun.
+        after: Duration,
+        /// The slots that had been replaced by then (they were given back).
+        slots: Vec<Replaced>,
+    },
+}
+
+/// What was done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Done {
+    /// Every slot runs the new generation.
+    Reloaded(Rolled),
+    /// Every slot runs the previous generation again.
+    RolledBack(Rolled),
+    /// The number of slots is another one, and every added slot serves.
+    Scaled {
+        /// Before.
+        from: u16,
+        /// Now.
+        to: u16,
+    },
+    /// A slot has a new worker.
+    Restarted {
+        /// Which slot.
+        slot: Slot,
+        /// Who was in it.
+        from: Option<Life>,
+        /// Who is in it.
+        to: Life,
+        /// From the request's beginning to the hand-over.
+        after: Duration,
+    },
+    /// A slot's worker is gone, and the slot stays empty until it is restarted.
+    Drained {
+        /// Which slot.
+        slot: Slot,
+        /// Who was in it.
+        life: Option<Life>,
+        /// How long it took.
+        after: Duration,
+    },
+    /// Everybody is gone.
+    Stopped {
+        /// How it ended.
+        outcome: Outcome,
+    },
+}
+
+/// A rollout that went through.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rolled {
+    /// What every slot runs now.
+    pub generation: Generation,
+    /// What it ran before.
+    pub from: Generation,
+    /// From the request's beginning to its end.
+    pub after: Duration,
+    /// One entry per slot that was replaced, in the order it happened.
+    pub slots: Vec<Replaced>,
+}
+
+/// One slot's part of a rollout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replaced {
+    /// Which slot.
+    pub slot: Slot,
+    /// Who took it over.
+    pub life: Life,
+    /// From its fork to its READY.
+    pub ready_after: Duration,
+    /// From the rollout's beginning to the hand-over.
+    pub replaced_after: Duration,
+}
+
+/// Answers of one generation while a canary is watched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// Requests.
+    pub requests: u64,
+    /// Of those, answered with 5xx.
+    pub server_errors: u64,
+}
+
+impl Share {
+    /// Server errors among a hundred requests; 0 when there was none.
+    #[must_use]
+    pub fn percent(self) -> u64 {
+        self.server_errors.saturating_mul(100) / self.requests.max(1)
+    }
+}
+
+/// Why something that was begun came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "failure")]
+pub enum Failure {
+    /// The configuration cannot be read, has mistakes, or changes what a reload cannot.
+    BadConfiguration {
+        /// The shell's words, with line and key.
+        reason: String,
+    },
+    /// The binary cannot be opened.
+    BadBinary {
+        /// The shell's words.
+        reason: String,
+    },
+    /// The system refused to start it.
+    SpawnFailed {
+        /// Who it would have been.
+        life: Life,
+        /// The system's words.
+        reason: String,
+    },
+    /// It ended before it was ready. Its last words are the shell's to add.
+    ExitedAtBoot {
+        /// Who.
+        life: Life,
+        /// How.
+        exit: Exit,
+    },
+    /// It was not ready within `ready_timeout` and was killed.
+    NeverReady {
+        /// Who.
+        life: Life,
+    },
+    /// It ended while it was watched.
+    DiedBaking {
+        /// Who.
+        life: Life,
+        /// How.
+        exit: Exit,
+    },
+    /// It hung and was killed.
+    Hung {
+        /// Who.
+        life: Life,
+    },
+    /// It said STOPPING without having been asked.
+    WentByItself {
+        /// Who.
+        life: Life,
+    },
+    /// It answered with a worse share of 5xx than the old generation at the same time.
+    AnswersWorse {
+        /// Who.
+        life: Life,
+        /// Its answers.
+        new: Share,
+        /// The old generation's.
+        old: Share,
+    },
+    /// It said READY, and its own readiness says otherwise, or nothing.
+    ReadinessFailed {
+        /// Who.
+        life: Life,
+        /// Its words.
+        reason: String,
+    },
+    /// So many workers of it in a row died early in one slot.
+    KeepsDying {
+        /// How many.
+        tries: u32,
+    },
+    /// The slot it was about was removed.
+    SlotRemoved {
+        /// Which.
+        slot: Slot,
+    },
+    /// The cluster stops.
+    Stopped,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::BadConfiguration { reason } | Failure::BadBinary { reason } => f.write_str(reason),
+            Failure::SpawnFailed { life, reason } => {
+                write!(f, "worker {life} could not be started: {reason}")
+            }
+            Failure::ExitedAtBoot { life, exit } => write!(f, "worker {life} {exit} before it was ready"),
+            Failure::NeverReady { life } => write!(f, "worker {life} was not ready in time and was killed"),
+            Failure::DiedBaking { life, exit } => write!(f, "worker {life} {exit} while it was watched"),
+            Failure::Hung { life } => write!(f, "worker {life} hung and was killed"),
+            Failure::WentByItself { life } => write!(f, "worker {life} went by itself"),
+            Failure::AnswersWorse { life, new, old } => write!(
+                f,
+                "worker {life} answers worse: {} of {} with 5xx, the old generation {} of {}",
+                new.server_errors, new.requests, old.server_errors, old.requests
+            ),
+            Failure::ReadinessFailed { life, reason } => {
+                write!(
+                    f,
+                    "worker {life} said READY but its readiness does not hold: {reason}"
+                )
+            }
+            Failure::KeepsDying { tries } => {
+                write!(f, "{tries} workers of it in a row died early in one slot")
+            }
+            Failure::SlotRemoved { slot } => write!(f, "slot {slot} was removed meanwhile"),
+            Failure::Stopped => f.write_str("the cluster stops"),
+        }
+    }
+}

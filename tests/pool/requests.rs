@@ -1,0 +1,454 @@
+//! What people ask for, and that each who asked is told the end exactly once.
+
+use cluster::base::ids::{Generation, Slot};
+use cluster::pool::status::Doing;
+use cluster::pool::{
+    Announcement, Done, Event, Exit, Failure, NotLoaded, Outcome, Policy, Request, Share, StopMode, Ticket,
+    Verdict,
+};
+
+use crate::world::{FIRST, Program, SECOND, World, asked, ms, policy};
+
+fn failure(verdict: Verdict) -> Failure {
+    match verdict {
+        Verdict::Failed { reason, .. } => reason,
+        other => panic!("it did not fail: {other:?}"),
+    }
+}
+
+fn refusal(verdict: Verdict) -> String {
+    match verdict {
+        Verdict::Refused { reason } => reason,
+        other => panic!("it was not refused: {other:?}"),
+    }
+}
+
+#[test]
+fn a_reload_tells_its_generation_and_when_each_slot_was_replaced() {
+    let mut world = World::serving(3);
+    let ticket = world.ask(Request::Reload);
+    world.run(ms(900));
+    assert_eq!(world.verdict(ticket), None, "nothing is said before the end");
+    let Verdict::Done(Done::Reloaded(rolled)) = world.await_verdict(ticket) else {
+        panic!("{:?}", world.verdict(ticket))
+    };
+    assert_eq!((rolled.generation, rolled.from), (SECOND, FIRST));
+    assert_eq!(
+        rolled.slots.iter().map(|slot| slot.slot.0).collect::<Vec<_>>(),
+        [0, 1, 2]
+    );
+    assert!(
+        rolled
+            .slots
+            .is_sorted_by(|one, next| one.replaced_after < next.replaced_after)
+    );
+    assert!(rolled.slots.iter().all(|slot| slot.ready_after == ms(20)));
+    assert!(rolled.after >= ms(1_000));
+}
+
+#[test]
+fn each_way_to_fail_has_its_own_reason() {
+    type Case = (Result<(Program, Policy), NotLoaded>, fn(&Failure) -> bool);
+    let bad = || NotLoaded::Configuration("line 3: workers".to_owned());
+    let no_program = || NotLoaded::Binary("ENOENT".to_owned());
+    let good = |program| Ok((program, policy(2)));
+    let cases: [Case; 7] = [
+        (
+            Err(bad()),
+            |f| matches!(f, Failure::BadConfiguration { reason } if reason.contains("line 3")),
+        ),
+        (Err(no_program()), |f| matches!(f, Failure::BadBinary { .. })),
+        (good(Program::CannotSpawn), |f| {
+            matches!(f, Failure::SpawnFailed { .. })
+        }),
+        (good(Program::ExitsAtBoot), |f| {
+            matches!(
+                f,
+                Failure::ExitedAtBoot {
+                    exit: Exit::Code(1),
+                    ..
+                }
+            )
+        }),
+        (good(Program::NeverReady), |f| {
+            matches!(f, Failure::NeverReady { .. })
+        }),
+        (good(Program::DiesAfterReady(ms(300))), |f| {
+            matches!(
+                f,
+                Failure::DiedBaking {
+                    exit: Exit::Signal(11),
+                    ..
+                }
+            )
+        }),
+        (good(Program::GoesByItself), |f| {
+            matches!(f, Failure::WentByItself { .. })
+        }),
+    ];
+    for (load, is) in cases {
+        let mut world = World::serving(2);
+        world.next_load = load.clone();
+        let ticket = world.ask(Request::Reload);
+        let reason = failure(world.await_verdict(ticket));
+        assert!(is(&reason), "{load:?}: {reason:?}");
+        world.run_until("rest", World::is_at_rest);
+        assert_eq!(world.pool.generation(), FIRST);
+    }
+}
+
+#[test]
+fn a_canary_whose_readiness_does_not_hold_backs_out() {
+    for (said, words) in [("the store is closed", "closed"), ("silence", "no answer")] {
+        let mut world = World::serving(2);
+        world.readiness = Err(said.to_owned());
+        let ticket = world.ask(Request::Reload);
+        let reason = failure(world.await_verdict(ticket));
+        assert!(
+            matches!(&reason, Failure::ReadinessFailed { reason, .. } if reason.contains(words)),
+            "{reason:?}"
+        );
+        assert!(
+            (1..=6).contains(&world.probes.len()),
+            "asked {} times",
+            world.probes.len()
+        );
+        world.run_until("rest", World::is_at_rest);
+    }
+}
+
+#[test]
+fn a_canary_that_is_not_ready_for_a_moment_is_asked_again() {
+    let mut world = World::serving(2);
+    world.readiness = Err("busy".to_owned());
+    let ticket = world.ask(Request::Reload);
+    world.run(ms(300));
+    world.readiness = Ok(());
+    assert!(matches!(
+        world.await_verdict(ticket),
+        Verdict::Done(Done::Reloaded(_))
+    ));
+}
+
+/// Lets every worker answer so much more, the first number of the canary, the second of everybody else.
+fn answer(world: &mut World, new: (u64, u64), old: (u64, u64)) {
+    for process in world.processes.values_mut() {
+        let (requests, errors) = if process.generation == SECOND { new } else { old };
+        process.sight.requests += requests;
+        process.sight.server_errors += errors;
+    }
+}
+
+#[test]
+fn a_canary_that_answers_worse_backs_out_and_one_that_answers_alike_does_not() {
+    let cases = [
+        // Of the canary and of each of two old ones: answers, 5xx.
+        ((100, 20), (100, 0), true),
+        ((20, 2), (0, 0), true),
+        ((19, 19), (1_000, 0), false),
+        ((20, 1), (1_000, 0), false),
+        ((100, 20), (100, 16), false),
+        ((100, 22), (100, 16), true),
+        ((100, 5), (100, 0), false),
+        ((1_000, 0), (0, 0), false),
+    ];
+    for (new, old, worse) in cases {
+        let mut world = World::serving(2);
+        // What was answered before the canary came counts for nothing.
+        answer(&mut world, (0, 0), (1_000_000, 900_000));
+        world.run(ms(1_000));
+        let ticket = world.ask(Request::Reload);
+        world.run(ms(300));
+        answer(&mut world, new, old);
+        let verdict = world.await_verdict(ticket);
+        let backed_out = matches!(
+            &verdict,
+            Verdict::Failed { reason: Failure::AnswersWorse { new: share, .. }, .. }
+                if *share == Share { requests: new.0, server_errors: new.1 }
+        );
+        assert_eq!(backed_out, worse, "{new:?} {old:?}: {verdict:?}");
+    }
+}
+
+#[test]
+fn reloads_that_wait_together_get_one_verdict_and_a_rollback_between_is_kept_apart() {
+    let mut world = World::serving(2);
+    let wishes = [
+        Request::Reload,
+        Request::Reload,
+        Request::Reload,
+        Request::Rollback,
+        Request::Reload,
+    ];
+    let tickets = wishes.map(|request| world.ask(request));
+    let generations: Vec<u32> = tickets
+        .iter()
+        .map(|ticket| match world.await_verdict(*ticket) {
+            Verdict::Done(Done::Reloaded(rolled) | Done::RolledBack(rolled)) => rolled.generation.0,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(generations, [2, 3, 3, 2, 4]);
+    world.run_until("rest", World::is_at_rest);
+}
+
+#[test]
+fn a_rollback_returns_to_the_last_generation_without_loading_it_and_again_forth() {
+    let mut world = World::serving(3);
+    let none = world.ask(Request::Rollback);
+    assert!(refusal(world.await_verdict(none)).contains("no previous generation"));
+    let ticket = world.ask(Request::Reload);
+    world.await_verdict(ticket);
+    world.run(ms(1_000));
+    world.least_serving = usize::MAX;
+    world.next_load = Err(NotLoaded::Binary("nobody loads".to_owned()));
+    for generation in [1, 2, 1] {
+        let ticket = world.ask(Request::Rollback);
+        let verdict = world.await_verdict(ticket);
+        assert!(
+            matches!(&verdict, Verdict::Done(Done::RolledBack(rolled)) if rolled.generation.0 == generation)
+        );
+        world.run_until("rest", World::is_at_rest);
+        assert_eq!(world.generations_in_slots(), [generation; 3]);
+    }
+    assert_eq!(world.least_serving, 3);
+}
+
+#[test]
+fn a_rollback_that_fails_leaves_the_current_generation_and_the_way_back() {
+    let mut world = World::serving(2);
+    let ticket = world.ask(Request::Reload);
+    world.await_verdict(ticket);
+    world.run_until("rest", World::is_at_rest);
+    world.programs.insert(FIRST, Program::ExitsAtBoot);
+    let ticket = world.ask(Request::Rollback);
+    assert!(matches!(
+        failure(world.await_verdict(ticket)),
+        Failure::ExitedAtBoot { .. }
+    ));
+    world.run_until("rest", World::is_at_rest);
+    assert_eq!(
+        (world.pool.generation(), world.pool.previous()),
+        (SECOND, Some(FIRST))
+    );
+}
+
+#[test]
+fn only_the_last_two_generations_stay_loaded() {
+    let mut world = World::serving(2);
+    for _ in 0..5 {
+        let ticket = world.ask(Request::Reload);
+        world.await_verdict(ticket);
+        world.run_until("rest", World::is_at_rest);
+    }
+    assert_eq!(
+        world.pool.generations().collect::<Vec<_>>(),
+        [Generation(5), Generation(6)]
+    );
+}
+
+#[test]
+fn a_restart_replaces_one_worker_before_it_goes() {
+    let mut world = World::serving(3);
+    world.least_serving = usize::MAX;
+    let old = world.life_in(1);
+    let ticket = world.ask(Request::Restart(Slot(1)));
+    let Verdict::Done(Done::Restarted { slot, from, to, .. }) = world.await_verdict(ticket) else {
+        panic!()
+    };
+    assert_eq!((slot, from, to), (Slot(1), Some(old), world.life_in(1)));
+    assert_ne!(to, old);
+    world.run_until("rest", World::is_at_rest);
+    assert_eq!(world.least_serving, 3);
+    let none = world.ask(Request::Restart(Slot(3)));
+    assert!(refusal(world.await_verdict(none)).contains("expected 0 to 2"));
+}
+
+#[test]
+fn a_restart_whose_newcomer_fails_leaves_the_old_worker_where_it_is() {
+    let mut world = World::serving(2);
+    let old = world.life_in(0);
+    world.programs.insert(FIRST, Program::ExitsAtBoot);
+    let ticket = world.ask(Request::Restart(Slot(0)));
+    assert!(matches!(
+        failure(world.await_verdict(ticket)),
+        Failure::ExitedAtBoot { .. }
+    ));
+    world.run_until("rest", World::is_at_rest);
+    assert_eq!(world.life_in(0), old);
+}
+
+#[test]
+fn a_drained_slot_stays_empty_its_queue_adopted_until_it_is_restarted() {
+    let mut world = World::serving(2);
+    world.drain_time = ms(400);
+    let old = world.life_in(1);
+    let ticket = world.ask(Request::Drain(Slot(1)));
+    world.run(ms(300));
+    assert_eq!(world.verdict(ticket), None, "it still drains");
+    assert_eq!(world.adopters.get(&Slot(1)), Some(&world.life_in(0)));
+    let Verdict::Done(Done::Drained { life, .. }) = world.await_verdict(ticket) else {
+        panic!()
+    };
+    assert_eq!(life, Some(old));
+    world.run(ms(60_000));
+    assert_eq!(world.doings(), [Doing::Serving, Doing::Drained]);
+    let again = world.ask(Request::Drain(Slot(1)));
+    assert!(matches!(
+        world.await_verdict(again),
+        Verdict::Done(Done::Drained { life: None, .. })
+    ));
+    let last = world.ask(Request::Drain(Slot(0)));
+    assert!(refusal(world.await_verdict(last)).contains("nobody would serve"));
+    let back = world.ask(Request::Restart(Slot(1)));
+    assert!(matches!(
+        world.await_verdict(back),
+        Verdict::Done(Done::Restarted { from: None, .. })
+    ));
+    assert_eq!(world.doings(), [Doing::Serving; 2]);
+    assert!(world.adopters.is_empty());
+}
+
+#[test]
+fn a_reload_passes_over_a_drained_slot_which_then_restarts_with_the_new_generation() {
+    let mut world = World::serving(3);
+    let drained = world.ask(Request::Drain(Slot(0)));
+    world.await_verdict(drained);
+    let ticket = world.ask(Request::Reload);
+    let Verdict::Done(Done::Reloaded(rolled)) = world.await_verdict(ticket) else {
+        panic!()
+    };
+    assert_eq!(
+        rolled.slots.iter().map(|slot| slot.slot.0).collect::<Vec<_>>(),
+        [1, 2]
+    );
+    world.run_until("rest", World::is_at_rest);
+    assert_eq!(world.doings()[0], Doing::Drained);
+    let back = world.ask(Request::Restart(Slot(0)));
+    world.await_verdict(back);
+    assert_eq!(world.generations_in_slots(), [2, 2, 2]);
+}
+
+#[test]
+fn scaling_to_drained_slots_alone_fills_them() {
+    let mut world = World::serving(2);
+    let drained = world.ask(Request::Drain(Slot(0)));
+    world.await_verdict(drained);
+    world.happen(asked(Request::ScaleTo(1)));
+    world.run(ms(100));
+    assert_eq!(world.doings(), [Doing::Serving]);
+}
+
+#[test]
+fn scaling_is_answered_when_every_added_slot_serves() {
+    let mut world = World::serving(2);
+    let up = world.ask(Request::ScaleTo(4));
+    world.run(ms(10));
+    assert_eq!(world.verdict(up), None);
+    assert_eq!(
+        world.await_verdict(up),
+        Verdict::Done(Done::Scaled { from: 2, to: 4 })
+    );
+    assert_eq!(world.serving_slots(), 4);
+    let down = world.ask(Request::ScaleBy(-3));
+    assert_eq!(
+        world.verdict(down),
+        Some(&Verdict::Done(Done::Scaled { from: 4, to: 1 }))
+    );
+    world.programs.insert(FIRST, Program::ExitsAtBoot);
+    let bad = world.ask(Request::ScaleTo(2));
+    assert!(matches!(
+        failure(world.await_verdict(bad)),
+        Failure::ExitedAtBoot { .. }
+    ));
+    for to in [0, 1_025, 10_000] {
+        let ticket = world.ask(Request::ScaleTo(to));
+        assert!(refusal(world.await_verdict(ticket)).contains("1 to 1024"));
+    }
+}
+
+#[test]
+fn a_stop_answers_everybody_before_it_is_over() {
+    let mut world = World::serving(2);
+    let up = world.ask(Request::ScaleTo(3));
+    let reload = world.ask(Request::Reload);
+    let queued = world.ask(Request::Restart(Slot(0)));
+    let drain = world.ask(Request::Drain(Slot(0)));
+    let stop = world.ask(Request::Stop(StopMode::Graceful));
+    let late = world.ask(Request::Reload);
+    world.run(ms(1_000));
+    assert_eq!(world.exit, Some(Outcome::Stopped));
+    assert_eq!(failure(world.verdicts[&up].clone()), Failure::Stopped);
+    assert_eq!(failure(world.verdicts[&reload].clone()), Failure::Stopped);
+    for ticket in [queued, drain, late] {
+        assert!(refusal(world.verdicts[&ticket].clone()).contains("stopping"));
+    }
+    assert_eq!(
+        world.verdicts[&stop],
+        Verdict::Done(Done::Stopped {
+            outcome: Outcome::Stopped
+        })
+    );
+}
+
+#[test]
+fn a_slot_that_is_removed_under_its_restart_fails_it() {
+    let mut world = World::serving(2);
+    let ticket = world.ask(Request::Restart(Slot(1)));
+    world.happen(asked(Request::ScaleTo(1)));
+    assert_eq!(
+        failure(world.await_verdict(ticket)),
+        Failure::SlotRemoved { slot: Slot(1) }
+    );
+    world.run_until("rest", World::is_at_rest);
+}
+
+#[test]
+fn a_slot_that_is_removed_under_the_canary_backs_the_reload_out() {
+    let mut world = World::serving(2);
+    let drained = world.ask(Request::Drain(Slot(0)));
+    world.await_verdict(drained);
+    let ticket = world.ask(Request::Reload);
+    world.run(ms(500));
+    world.happen(asked(Request::ScaleTo(1)));
+    assert_eq!(
+        failure(world.await_verdict(ticket)),
+        Failure::SlotRemoved { slot: Slot(1) }
+    );
+    world.run_until("rest", World::is_at_rest);
+    assert_eq!(world.doings(), [Doing::Serving]);
+}
+
+#[test]
+fn no_more_than_sixty_four_may_wait_and_signals_always_may() {
+    let mut world = World::serving(1);
+    for _ in 0..64 {
+        world.ask(Request::Reload);
+    }
+    let one_more = world.ask(Request::Reload);
+    assert!(refusal(world.await_verdict(one_more)).contains("64 others"));
+    world.happen(asked(Request::Reload));
+    assert!(!world.verdicts.contains_key(&Ticket::NOBODY));
+    world.run_until("rest", World::is_at_rest);
+    assert_eq!(world.pool.generation(), Generation(3));
+}
+
+#[test]
+fn a_verdict_of_somebody_elses_canary_is_dropped() {
+    let mut world = World::serving(2);
+    world.readiness = Err("silence".to_owned());
+    let ticket = world.ask(Request::Reload);
+    world.run(ms(500));
+    let other = world.life_in(0);
+    world.happen(Event::Probed {
+        life: other,
+        verdict: Ok(()),
+    });
+    world.run(ms(2_000));
+    assert_eq!(world.generations_in_slots(), [1, 1]);
+    assert!(matches!(
+        failure(world.await_verdict(ticket)),
+        Failure::ReadinessFailed { .. }
+    ));
+    assert!(world.was_announced(|a| matches!(a, Announcement::BackedOut { .. })));
+}
