@@ -85,8 +85,10 @@ fn a_foreign_or_broken_database_is_refused_and_left_as_it_was() {
     };
     let garbage = |path: &Path| std::fs::write(path, "not a database at all ".repeat(500)).expect("written");
     type Make = fn(&Path);
-    let cases: [(Make, &str); 2] =
-        [(foreign, "database of another program"), (garbage, "is not an SQLite database")];
+    let cases: [(Make, &str); 2] = [
+        (foreign, "database of another program"),
+        (garbage, "is not an SQLite database"),
+    ];
     for (make, words) in cases {
         let plan = Plan::shop();
         let data = plan.directory().join("data");

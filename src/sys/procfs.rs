@@ -4,6 +4,24 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 
+/// How much memory a process has in use (its resident set), in bytes.
+///
+/// # Errors
+/// When the process is gone or the text is not what the kernel writes.
+pub fn resident_bytes(pid: i32) -> io::Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/statm"))?;
+    let pages = text
+        .split_whitespace()
+        .nth(1)
+        .and_then(|pages| pages.parse::<u64>().ok());
+    let page =
+        nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)?.and_then(|size| u64::try_from(size).ok());
+    pages
+        .zip(page)
+        .map(|(pages, page)| pages.saturating_mul(page))
+        .ok_or_else(|| io::Error::other(format!("/proc/{pid}/statm has another format: {text:?}")))
+}
+
 /// The fields of `/proc/PID/stat` that matter here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat {
@@ -125,6 +143,8 @@ mod tests {
     fn this_process_can_be_read_and_is_found_behind_its_port() {
         let own = nix::unistd::getpid().as_raw();
         assert!(stat(own).expect("readable").started > 0);
+        let bytes = resident_bytes(own).expect("readable");
+        assert!((1 << 18..1 << 36).contains(&bytes), "{bytes}");
         assert!(!command_line(own).is_empty());
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
         assert_eq!(listeners_at(listener.local_addr().expect("an address")), [own]);
