@@ -29,7 +29,7 @@ impl Burst {
         Burst(clients.collect())
     }
 
-    fn is_answered(self) {
+    fn all_answered(self) {
         for mut client in self.0 {
             let mut answer = String::new();
             client.read_to_string(&mut answer).expect("no reset, no time-out");
@@ -50,12 +50,12 @@ fn the_queue_of_a_stopped_worker_is_answered_while_it_is_stopped() {
     let cluster = stoppable().start();
     let mark = cluster.mark();
     cluster.signal_worker(1, Signal::SIGSTOP);
-    Burst::send(&cluster).is_answered();
+    Burst::send(&cluster).all_answered();
     cluster.wait_from(mark, "worker late");
     assert_eq!(cluster.count_from(mark, "killing worker"), 0);
     cluster.signal_worker(1, Signal::SIGCONT);
     cluster.wait_from(mark, "worker beats again");
-    Burst::send(&cluster).is_answered();
+    Burst::send(&cluster).all_answered();
     assert!(cluster.stop().success());
 }
 
@@ -71,10 +71,10 @@ fn the_queue_of_a_killed_worker_is_answered_before_its_replacement_is_there() {
     let burst = Burst::send(&cluster);
     let mark = cluster.mark();
     cluster.signal_worker(1, Signal::SIGKILL);
-    burst.is_answered();
+    burst.all_answered();
     cluster.wait_from(mark, "worker crashed (signal 9");
     assert_eq!(cluster.count_from(mark, "worker ready"), 0);
-    Burst::send(&cluster).is_answered();
+    Burst::send(&cluster).all_answered();
     assert!(cluster.stop().success());
 }
 
@@ -86,13 +86,13 @@ fn the_queue_of_a_slot_that_is_scaled_away_is_answered() {
         let pid = cluster.signal_worker(1, Signal::SIGSTOP);
         let burst = Burst::send(&cluster);
         cluster.signal(Signal::SIGTTOU);
-        burst.is_answered();
+        burst.all_answered();
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGCONT).expect("it lives");
         cluster.wait_from(mark, "worker gone");
-        Burst::send(&cluster).is_answered();
+        Burst::send(&cluster).all_answered();
         cluster.signal(Signal::SIGTTIN);
         cluster.wait_from(mark, "worker ready");
-        Burst::send(&cluster).is_answered();
+        Burst::send(&cluster).all_answered();
     }
     assert!(cluster.stop().success());
 }

@@ -5,6 +5,7 @@ mod annexes;
 mod app;
 mod client;
 mod drains;
+mod http2;
 mod limits;
 mod lives;
 mod master;
@@ -23,7 +24,14 @@ fn main() -> ExitCode {
         .iter()
         .filter(|argument| !argument.starts_with('-'))
         .collect();
-    let all = [lives::TESTS, limits::TESTS, drains::TESTS, annexes::TESTS].concat();
+    let all = [
+        lives::TESTS,
+        limits::TESTS,
+        drains::TESTS,
+        annexes::TESTS,
+        http2::TESTS,
+    ]
+    .concat();
     let wanted: Vec<Test> = all
         .into_iter()
         .filter(|(name, _)| filters.is_empty() || filters.iter().any(|f| name.contains(*f)))

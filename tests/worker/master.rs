@@ -273,6 +273,7 @@ fn settings() -> Settings {
             header_read_timeout: ms(10_000),
             request_timeout: ms(10_000),
             max_connections: 1000,
+            max_streams: 100,
         },
         log: Log {
             format: LogFormat::Text,
