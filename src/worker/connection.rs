@@ -54,6 +54,9 @@ pub(super) struct Connection {
     shared: AtomicBool,
     /// How many those are.
     streams: AtomicU32,
+    /// How many requests the client has begun to send (one at a time: HTTP/1.1), and how many were taken of them.
+    begun: AtomicU64,
+    taken: AtomicU64,
 }
 
 impl Connection {
@@ -68,6 +71,8 @@ impl Connection {
             waker: OnceLock::new(),
             shared: AtomicBool::new(false),
             streams: AtomicU32::new(0),
+            begun: AtomicU64::new(0),
+            taken: AtomicU64::new(0),
         }
     }
 
@@ -100,12 +105,23 @@ impl Connection {
         }
     }
 
+    /// So many requests have begun to arrive; 0 when that is not known.
+    pub(super) fn begun(&self, requests: u64) {
+        self.begun.store(requests, Relaxed);
+    }
+
+    /// Whether the client has begun to send another request behind the last one that was taken.
+    pub(super) fn has_more(&self) -> bool {
+        self.begun.load(Relaxed) > self.taken.load(Relaxed)
+    }
+
     /// A request's head is complete.
     pub(super) fn handling(&self) {
         if self.is_shared() {
             self.streams.fetch_add(1, Relaxed);
         } else {
             self.answered.store(false, Relaxed);
+            self.taken.fetch_add(1, Relaxed);
         }
         self.enter(Phase::Handling);
     }

@@ -26,6 +26,7 @@ mod lifeline;
 mod limits;
 mod listener;
 mod notify;
+mod pipeline;
 mod preface;
 mod run;
 mod serving;

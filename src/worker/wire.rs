@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::connection::{Connection, Phase};
 use super::connections::Connections;
 use super::listener::Stream;
+use super::pipeline::Pipeline;
 use super::preface::{Look, Opening};
 
 /// The status code lies here in `HTTP/1.1 400 Bad Request`.
@@ -26,6 +27,7 @@ pub(super) struct Wire {
     ended: bool,
     rejected: Option<u16>,
     opening: Opening,
+    pipeline: Pipeline,
 }
 
 impl Wire {
@@ -37,6 +39,7 @@ impl Wire {
             ended: false,
             rejected: None,
             opening: Opening::new(),
+            pipeline: Pipeline::new(),
         }
     }
 
@@ -48,6 +51,14 @@ impl Wire {
     /// The status hyper wanted to answer without asking the service: the request could not be read.
     pub(super) fn rejected(&self) -> Option<u16> {
         self.rejected
+    }
+
+    /// HTTP/1.1 gets these bytes.
+    fn count(&mut self, bytes: &[u8]) {
+        if !self.connection.is_shared() {
+            self.pipeline.feed(bytes);
+            self.connection.begun(self.pipeline.begun().unwrap_or(0));
+        }
     }
 
     pub(super) fn into_stream(self) -> Stream {
@@ -74,11 +85,12 @@ impl AsyncRead for Wire {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
         if self.opening.give_back(buf) {
+            self.count(&buf.filled()[before..]);
             return Poll::Ready(Ok(()));
         }
         loop {
-            let before = buf.filled().len();
             ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
             if buf.filled().len() > before {
                 self.connection.bytes_arrived(self.connections.coarse_ms());
@@ -86,7 +98,10 @@ impl AsyncRead for Wire {
                 self.ended = true;
             }
             match self.opening.look(buf, before) {
-                Look::Http1 => return Poll::Ready(Ok(())),
+                Look::Http1 => {
+                    self.count(&buf.filled()[before..]);
+                    return Poll::Ready(Ok(()));
+                }
                 Look::More => {}
                 Look::Http2 => {
                     // Nobody needs to be woken: whoever polls hyper looks at the connection next.
