@@ -13,6 +13,7 @@
 //! | [`sys`] | `unsafe` and raw system calls | every policy |
 //! | [`scoreboard`] | the shared page a worker beats in | who reads it |
 //! | [`lifeline`] | the messages between master and worker | what they lead to |
+//! | [`control`] | the words of the control socket, and its client | how the master answers |
 //! | [`observe`] | log lines that never block | what they say |
 //! | [`store`] | one SQLite file: writer thread, lock, group commit | the shop |
 //! | [`http`] | problem documents, limits (the edge's vocabulary) | the shop |
@@ -21,11 +22,12 @@
 //! | [`shop`] | orders, inventory, payments, their sagas, their routes | the supervisor's inside |
 //! | [`cli`] | flags, exit codes, what is printed | how it is done |
 //!
-//! `main, cli → master | worker → services, http, store, scoreboard, lifeline, observe → sys → pool, saga, config → base`
+//! `main, cli → master | worker → services, http, store, scoreboard, lifeline, control, observe → sys → pool, saga, config → base`
 
 pub mod base;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod http;
 pub mod lifeline;
 pub mod master;

@@ -67,6 +67,15 @@ fn the_queue_of_a_killed_worker_is_answered_before_its_replacement_is_there() {
             "early_death = \"1h\"\nbackoff_first = \"1h\"\nbackoff_longest = \"1h\"",
         )
         .start();
+    // The first early death is replaced at once; after the second there is time to look.
+    let mark = cluster.mark();
+    let first = cluster.signal_worker(1, Signal::SIGKILL);
+    cluster.wait_from(mark, "worker ready");
+    cluster.wait_for_workers("another worker", |workers| {
+        workers
+            .get(&1)
+            .is_some_and(|pids| pids.len() == 1 && pids != &[first])
+    });
     cluster.signal_worker(1, Signal::SIGSTOP);
     let burst = Burst::send(&cluster);
     let mark = cluster.mark();

@@ -14,6 +14,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("sys", &["base"]),
     ("scoreboard", &["base", "sys"]),
     ("lifeline", &["base", "pool", "sys"]),
+    ("control", &["base", "pool", "sys"]),
     ("observe", &["base", "config", "sys"]),
     ("store", &["base", "sys", "scoreboard"]),
     ("http", &["base"]),
@@ -39,6 +40,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "sys",
             "scoreboard",
             "lifeline",
+            "control",
             "observe",
         ],
     ),
@@ -60,7 +62,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "base", "config", "pool", "sys", "master", "worker", "observe", "App",
+            "base", "config", "pool", "sys", "control", "master", "worker", "observe", "App",
         ],
     ),
 ];

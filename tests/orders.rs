@@ -2,7 +2,10 @@
 
 mod common;
 
+use std::io::{Read, Write};
+
 use cluster::shop::audit::Moment;
+use cluster::store::OfdLock;
 use common::{Answer, Cluster, Plan};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -295,4 +298,65 @@ fn wait_for_rest(cluster: &Cluster) -> Value {
             "stock stays reserved: {stock}"
         );
     }
+}
+
+/// A worker that outlived its master may take one more order on a connection that is still open, after everything of its master's
+/// time was handed over, and die with it. Whoever is master then has to notice.
+#[test]
+fn an_order_of_an_orphan_that_dies_is_taken_over() {
+    for attempt in 0.. {
+        assert!(attempt < 10, "the orphan never took an order");
+        if an_orphan_takes_an_order_and_dies() {
+            return;
+        }
+    }
+}
+
+/// Whether the orphan was quick enough to take it: it keeps silent connections for a second only.
+fn an_orphan_takes_an_order_and_dies() -> bool {
+    let mut first = Plan::shop().replace("workers = 2", "workers = 1").start();
+    let address = first.address().to_string();
+    let orphan = first.worker(0);
+    let mut client = std::net::TcpStream::connect(&address).expect("connected");
+    client
+        .write_all(b"GET /healthz/liveness HTTP/1.1\r\nhost: x\r\n\r\n")
+        .expect("sent");
+    let mut head = [0; 12];
+    client.read_exact(&mut head).expect("an answer");
+    first.kill_master();
+    let second = Plan::shop().over(&first).replace("127.0.0.1:0", &address).start();
+    second.wait_for("serving");
+    let lock = OfdLock::open(&second.data().join("inventory.db.lock")).expect("there");
+    lock.take().expect("taken");
+    let body = order("espresso-cup", 1, "pm_card_visa");
+    let request = format!(
+        "POST /orders HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let _ = client.write_all(request.as_bytes());
+    let Some(id) = the_only_order(&second) else {
+        return false;
+    };
+    let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(orphan), Signal::SIGKILL);
+    lock.release().expect("released");
+    let deadline = std::time::Instant::now() + common::PATIENCE / 3;
+    while second.get(&format!("/orders/{id}")).json()["status"] == "pending" {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "the orphan's order stays pending"
+        );
+    }
+    assert!(second.stop().success());
+    true
+}
+
+fn the_only_order(cluster: &Cluster) -> Option<String> {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(2);
+    while std::time::Instant::now() < deadline {
+        let orders = cluster.get("/orders").json();
+        if let Some(id) = orders["items"][0]["id"].as_str() {
+            return Some(id.to_owned());
+        }
+    }
+    None
 }

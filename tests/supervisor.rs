@@ -252,3 +252,21 @@ fn a_new_master_waits_for_the_last_ones_workers_and_serves() {
     }
     assert!(second.stop().success());
 }
+
+#[test]
+fn a_hung_worker_of_a_dead_master_does_not_keep_the_next_one_out() {
+    let plan = Plan::shop().with("[cluster]", "drain_timeout = \"1s\"");
+    let mut first = plan.start();
+    let address = first.address().to_string();
+    let hung = first.signal_worker(0, Signal::SIGSTOP);
+    first.kill_master();
+    let second = Plan::shop()
+        .with("[cluster]", "drain_timeout = \"1s\"")
+        .over(&first)
+        .replace("127.0.0.1:0", &address)
+        .start();
+    let line = second.wait_for("killing a worker of the last master");
+    assert_eq!(line["pid"], hung);
+    assert_eq!(second.get("/healthz/liveness").status, 200);
+    assert!(second.stop().success());
+}

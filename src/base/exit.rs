@@ -30,16 +30,20 @@ book! {
     Failed = 1, "something failed that has no code of its own; the last line on stderr says what";
     Usage = 2, "the command line was not understood";
     Cut = 3, "stopped as asked, but requests in progress were cut (drain_timeout, SIGQUIT or a second SIGTERM)";
+    Refused = 4, "command: the master refused; nothing was begun, and the message says why";
+    BackedOut = 5, "command: it was begun and came to nothing; what served before serves on";
     DrainCut = 20, "worker: its drain was cut at drain_timeout; the log says what was in progress";
     BootFailed = 21, "worker: the application's boot failed; it is tried again";
     Poisoned = 22, "worker: it gave itself up because it can no longer trust its state; it is replaced";
     NoWorker = 23, "worker: started without what a master hands over, or refused what it needs by the system";
     BadData = 65, "a catalog or database holds something else than expected (mistakes, corrupt, foreign, too new)";
+    NoMaster = 68, "command: no master serves that run directory";
     InUse = 69, "another master serves this address, data directory or run directory";
     NeverReady = 70, "no worker became ready, and the reason is none of the others here";
     NoResources = 71, "the system refused a process, memory or a descriptor";
     Unwritable = 73, "the data or run directory, or a file in it, cannot be created or written";
     DiskFailed = 74, "reading or writing failed on the disk (full, or broken)";
+    Misunderstood = 76, "command: the master's answer was cut off, or is of another version";
     NoPermission = 77, "not permitted: a privileged port, or becoming another user";
     BadConfig = 78, "the configuration cannot be read or has mistakes, each told with its line";
     Panicked = 101, "a bug: the program panicked; the message on stderr says where";
@@ -70,6 +74,10 @@ impl Exit {
             Exit::Stopped
             | Exit::Failed
             | Exit::Cut
+            | Exit::Refused
+            | Exit::BackedOut
+            | Exit::NoMaster
+            | Exit::Misunderstood
             | Exit::DrainCut
             | Exit::NoWorker
             | Exit::InUse
@@ -104,7 +112,7 @@ mod tests {
         for &exit in Exit::ALL {
             assert_eq!(Exit::from_code(i32::from(exit.code())), Some(exit));
         }
-        for unknown in [-1, 4, 128, 256 + 65, i32::MAX] {
+        for unknown in [-1, 9, 128, 256 + 65, i32::MAX] {
             assert_eq!(Exit::from_code(unknown), None);
         }
     }

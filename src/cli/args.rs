@@ -1,10 +1,13 @@
-//! The command line of any program under supervision: `serve`, which is also meant when no command is named, and `check`.
+//! The command line of any program under supervision: `serve`, which is also meant when no command is named, `check`, the
+//! commands that ask a running master, and completions.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap_complete::Shell;
 
+use super::errand::{self, Errand};
 use super::{Program, flags, help};
 use crate::master::launch::Launch;
 
@@ -17,6 +20,10 @@ pub enum Request {
     Check(Launch),
     /// Print every key with its default as a configuration file.
     Keys,
+    /// Ask a running master.
+    Errand(Errand),
+    /// Print a shell's completions.
+    Completions(Shell),
 }
 
 /// The command line as clap knows it, for help texts and completions.
@@ -37,6 +44,19 @@ pub fn command(program: &Program) -> Command {
             Command::new("serve").about("Start the cluster; also meant when no command is named"),
         ))
         .subcommand(serving(Command::new("check").about(check)).arg(keys))
+        .subcommands(errand::commands())
+        .subcommand(completions())
+}
+
+fn completions() -> Command {
+    let shell = Arg::new("shell")
+        .value_name("SHELL")
+        .required(true)
+        .value_parser(value_parser!(Shell))
+        .help("Which shell will read them");
+    Command::new("completions")
+        .about("Print what a shell needs to complete these commands")
+        .arg(shell)
 }
 
 /// A command with every flag that says how to serve.
@@ -63,7 +83,13 @@ pub fn parse(program: &Program, args: impl IntoIterator<Item = OsString>) -> Res
     Ok(match matches.subcommand() {
         Some(("check", check)) if check.get_flag("keys") => Request::Keys,
         Some(("check", check)) => Request::Check(launch(program, check)),
-        Some((_, serve)) => Request::Serve(launch(program, serve)),
+        Some(("completions", asked)) => {
+            Request::Completions(asked.get_one::<Shell>("shell").copied().unwrap_or(Shell::Bash))
+        }
+        Some((name, asked)) => match errand::of(name, asked) {
+            Some(errand) => Request::Errand(errand),
+            None => Request::Serve(launch(program, asked)),
+        },
         None => Request::Serve(launch(program, &matches)),
     })
 }

@@ -72,7 +72,7 @@ pub const FILES: &[(&str, &str)] = &[
     ),
     (
         "<run_dir>",
-        "<data_dir>/run: lock, worker records and control socket; only the master's user may enter",
+        "<data_dir>/run: lock, worker records and control.sock, which the other commands use; only the master's user may enter",
     ),
     ("<pid_file>", "the master's pid while it runs, if asked for"),
 ];

@@ -1,10 +1,16 @@
 //! Flags, exit codes, and what is printed. It knows what can be asked for and not how it is done: serving is handed in.
 
 pub mod args;
+pub mod errand;
+pub mod find;
 pub mod flags;
 pub mod help;
+pub mod table;
+mod talk;
 #[cfg(test)]
 mod tests;
+pub mod told;
+mod top;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -14,6 +20,8 @@ use crate::config::{Effective, Section, print};
 use crate::master::cpus;
 use crate::master::launch::{Check, Launch};
 use args::Request;
+use clap_complete::Shell;
+use errand::Errand;
 
 /// What a program is called and owns.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +47,8 @@ pub fn run(
 ) -> Exit {
     match answer(program, args) {
         Answer::Serve(launch, effective) => serve(launch, *effective),
-        Answer::Say(text) => say(&text),
+        Answer::Say(text) => talk::print(text.as_bytes()).exit(),
+        Answer::Run(errand) => talk::run(program.name, &errand),
         Answer::Refuse(message) => {
             // When stderr is gone there is nobody left to tell; the exit code says it.
             let _ = writeln!(io::stderr(), "{message}");
@@ -62,6 +71,8 @@ pub fn run(
 enum Answer {
     /// The cluster starts.
     Serve(Launch, Box<Effective>),
+    /// A running master is asked.
+    Run(Errand),
     /// This is printed, and all is well.
     Say(String),
     /// The configuration is bad, and this says why.
@@ -79,6 +90,8 @@ fn answer(program: &Program, args: impl IntoIterator<Item = OsString>) -> Answer
     };
     match args::parse(program, args) {
         Err(told) => Answer::Clap(told),
+        Ok(Request::Errand(errand)) => Answer::Run(errand),
+        Ok(Request::Completions(shell)) => Answer::Say(completions(program, shell)),
         Ok(Request::Keys) => Answer::Say(print::example(program.name, program.sections)),
         Ok(Request::Check(launch)) => match launch.load() {
             Ok(effective) => Answer::Say(checked(&launch, &effective)),
@@ -89,6 +102,12 @@ fn answer(program: &Program, args: impl IntoIterator<Item = OsString>) -> Answer
             Err(error) => refuse(error, "; nothing was started"),
         },
     }
+}
+
+fn completions(program: &Program, shell: Shell) -> String {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut args::command(program), program.name, &mut text);
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 fn checked(launch: &Launch, effective: &Effective) -> String {
@@ -102,20 +121,4 @@ fn checked(launch: &Launch, effective: &Effective) -> String {
         decision.reasoning,
         print::effective(&effective.entries)
     )
-}
-
-/// To stdout; that its reader went away is no failure of ours, that it is full is.
-fn say(text: &str) -> Exit {
-    match io::stdout()
-        .lock()
-        .write_all(text.as_bytes())
-        .and_then(|()| io::stdout().flush())
-    {
-        Ok(()) => Exit::Stopped,
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Stopped,
-        Err(error) => {
-            let _ = writeln!(io::stderr(), "failed to print to stdout: {error}");
-            Exit::Failed
-        }
-    }
 }

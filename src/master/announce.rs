@@ -140,7 +140,8 @@ pub(super) fn ended(exit: Exit) -> String {
     }
 }
 
-fn killed(reason: KillReason, beat_age: Duration) -> String {
+/// Why a worker is killed, in words.
+pub(super) fn killed(reason: KillReason, beat_age: Duration) -> String {
     let late = span(beat_age);
     match reason {
         KillReason::Hung(activity) => format!("hung, no beat for {late} ({})", doing(activity)),

@@ -8,11 +8,13 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
 use tracing::{debug, warn};
 
+use super::control::{Evidence, Requests};
 use super::process::Process;
 use super::watch::{Part, Source};
 use super::world::World;
 use crate::base::ids::Life;
 use crate::base::time::Monotonic;
+use crate::control::Memory;
 use crate::lifeline::{self, MAX_PACKET, MAX_REASON, Report};
 use crate::pool::{Event, Exit, Notice, Request, Sight, StopMode, Ticket};
 use crate::scoreboard::Vitals;
@@ -33,6 +35,15 @@ impl World {
         for source in sources {
             match *source {
                 Source::Signals => self.take_signals(&mut events),
+                Source::Control => self.desk.welcome(&self.watch),
+                Source::Orphan(place) => {
+                    self.unrecorded = true;
+                    events.extend(self.orphans.bury(place).map(|life| Event::OrphanEnded { life }));
+                }
+                Source::Client(id) => {
+                    let request = self.desk.hear(id, &self.watch);
+                    self.asked.extend(request.map(|request| (id, request)));
+                }
                 Source::Worker(slot, epoch, part) => {
                     if let Some(process) = self.process(slot, epoch) {
                         let life = process.life;
@@ -95,20 +106,13 @@ impl World {
         }
     }
 
-    /// Hears the last words, reaps, and tells the pool.
+    /// Hears the last words, reaps, keeps the evidence, and tells the pool.
     fn bury(&mut self, life: Life, events: &mut Vec<Event>) {
         let Some(process) = self.processes.get_mut(&life) else {
             return;
         };
-        let exit = match pidfd::reap(process.pidfd.as_fd()) {
-            Ok(None) => return,
-            Ok(Some(WaitStatus::Exited(_, code))) => Exit::Code(code),
-            Ok(Some(WaitStatus::Signaled(_, signal, _))) => Exit::Signal(signal as i32),
-            Ok(Some(status)) => return debug!(%life, "neither exited nor killed: {status:?}"),
-            Err(error) => {
-                warn!(%life, "failed to reap a worker: {error}");
-                Exit::Code(-1)
-            }
+        let Some((exit, peak_resident)) = reap(process) else {
+            return;
         };
         for part in [Part::Notify, Part::Lifeline, Part::Stderr] {
             hear(process, part, events);
@@ -116,17 +120,55 @@ impl World {
         if let Some(line) = process.tail.finish() {
             warn!(%life, "worker said: {line}");
         }
-        self.processes.remove(&life);
+        if let Some(process) = self.processes.remove(&life) {
+            let oom = self.keep_evidence(process, exit, peak_resident);
+            events.push(Event::Died { life, exit, oom });
+        }
         if let Exit::Code(code) = exit {
             self.last_code = Some(code);
         }
         self.unrecorded = true;
-        // Nothing reads the cgroup's counter of OOM kills yet.
-        events.push(Event::Died {
-            life,
-            exit,
-            oom: false,
-        });
+    }
+
+    /// What `why` will tell. Whether the kernel killed it for want of memory.
+    fn keep_evidence(&mut self, process: Process, exit: Exit, peak_resident: Option<u64>) -> bool {
+        let by_us = process.at_kill.is_some();
+        let oom_kill = exit == Exit::Signal(Signal::SIGKILL as i32) && !by_us && self.oom.killed_since();
+        let memory = Memory {
+            peak_rss_bytes: peak_resident,
+            limit_bytes: self.oom.limit(),
+            oom_kill,
+        };
+        let evidence = Evidence {
+            stderr: process.tail.last_lines(),
+            memory,
+            requests: Requests::left_on(&process.board),
+            at_kill: process.at_kill,
+        };
+        self.graves.keep(process.life, evidence);
+        oom_kill
+    }
+}
+
+/// How a process ended and the most memory it had; `None` while it lives.
+fn reap(process: &Process) -> Option<(Exit, Option<u64>)> {
+    let life = process.life;
+    match pidfd::reap(process.pid) {
+        Ok(None) => None,
+        Ok(Some(reaped)) => match reaped.status {
+            WaitStatus::Exited(_, code) => Some((Exit::Code(code), Some(reaped.peak_resident))),
+            WaitStatus::Signaled(_, signal, _) => {
+                Some((Exit::Signal(signal as i32), Some(reaped.peak_resident)))
+            }
+            status => {
+                debug!(%life, "neither exited nor killed: {status:?}");
+                None
+            }
+        },
+        Err(error) => {
+            warn!(%life, "failed to reap a worker: {error}");
+            Some((Exit::Code(-1), None))
+        }
     }
 }
 
@@ -166,7 +208,7 @@ fn weigh(process: &mut Process, now: Monotonic) -> Option<u64> {
         return None;
     }
     process.weighed = Some(now);
-    procfs::resident_bytes(process.pid).ok()
+    procfs::resident_bytes(process.pid)
 }
 
 fn reap_stranger(pid: i32) {

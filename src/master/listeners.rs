@@ -106,6 +106,17 @@ impl Listeners {
         members.map(AsFd::as_fd).collect()
     }
 
+    /// How many connections wait for the worker of a slot; `None` when it has no listener of its own.
+    pub(super) fn queue_of(&self, slot: Slot) -> Option<u32> {
+        let members = self
+            .groups
+            .iter()
+            .filter_map(|group| group.members.get(slot.index()));
+        members
+            .filter_map(|member| socket::accept_queue(member).ok())
+            .reduce(u32::saturating_add)
+    }
+
     /// Steers new connections of every group by these weights.
     ///
     /// # Errors

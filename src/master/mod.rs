@@ -4,6 +4,7 @@
 //! readable into events, [`perform`] does what the pool wants).
 
 mod announce;
+mod control;
 pub mod cpus;
 mod directories;
 mod durable;

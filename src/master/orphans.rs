@@ -3,6 +3,7 @@
 //! A new master never listens beside a living orphan: its sockets would sit behind the orphan's in the group, and the steering
 //! program would count them wrongly.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 use serde::{Deserialize, Serialize};
 
 use super::durable::{Sync, replace};
+use super::watch::{Source, Watch};
 use crate::base::ids::Life;
 use crate::base::time::Monotonic;
 use crate::config::Address;
@@ -69,8 +71,44 @@ impl Orphan {
         (stat.started == record.started && stat.state != 'Z').then_some(Orphan { record, pidfd })
     }
 
+    /// It had all the time that draining may take, and keeps an address: nobody else will ever end it.
+    fn kill(&self) {
+        let Record { life, pid, .. } = self.record;
+        tracing::warn!(%life, pid, "killing a worker of the last master: it did not drain in time and keeps its address");
+        if let Err(error) = pidfd::signal(self.pidfd.as_fd(), nix::sys::signal::Signal::SIGKILL) {
+            tracing::debug!(pid, "failed to kill it: {error}");
+        }
+    }
+
     fn is_alive(&self) -> bool {
         !wait_for_exit(std::slice::from_ref(self), Duration::ZERO)
+    }
+}
+
+/// The living workers of earlier masters, whose ends are waited for: until then they may begin work under their old names.
+#[derive(Debug, Default)]
+pub(super) struct Orphans {
+    living: BTreeMap<u32, Orphan>,
+}
+
+impl Orphans {
+    /// Those who are alive, each with its exit watched.
+    pub(super) fn watched(orphans: Vec<Orphan>, watch: &Watch) -> io::Result<Orphans> {
+        let living: BTreeMap<u32, Orphan> = (0..).zip(orphans).collect();
+        for (&place, orphan) in &living {
+            watch.add(&orphan.pidfd, Source::Orphan(place))?;
+        }
+        Ok(Orphans { living })
+    }
+
+    /// Its exit was told: who it was.
+    pub(super) fn bury(&mut self, place: u32) -> Option<Life> {
+        self.living.remove(&place).map(|orphan| orphan.record.life)
+    }
+
+    /// For the records: a third master has to know them, too.
+    pub(super) fn records(&self) -> impl Iterator<Item = Record> + '_ {
+        self.living.values().map(|orphan| orphan.record.clone())
     }
 }
 
@@ -113,7 +151,11 @@ fn hint(error: &io::Error) -> &'static str {
     }
 }
 
-/// Waits until nobody listens at any of the addresses, for as long as orphans live that may, and until `deadline` at most.
+/// A killed process is gone soon, unless the disk keeps it.
+const AFTER_THE_KILL: Duration = Duration::from_secs(5);
+
+/// Waits until nobody listens at any of the addresses, for as long as orphans live that may, and until `deadline` at most; orphans that
+/// are not gone by then are killed.
 ///
 /// # Errors
 /// [`AddressError::Taken`] names whoever still listens.
@@ -126,7 +168,15 @@ pub(super) fn wait_for_addresses(
         let taken = addresses.iter().find_map(|address| probe(address).err());
         let Some(error) = taken else { return Ok(()) };
         orphans.retain(Orphan::is_alive);
-        if orphans.is_empty() || clock::now() >= deadline || !matches!(error, AddressError::Taken { .. }) {
+        if clock::now() >= deadline {
+            orphans.iter().for_each(Orphan::kill);
+            while orphans.iter().any(Orphan::is_alive) && clock::now() < deadline + AFTER_THE_KILL {
+                wait_for_exit(orphans, Duration::from_millis(100));
+                orphans.retain(Orphan::is_alive);
+            }
+            return addresses.iter().try_for_each(probe);
+        }
+        if orphans.is_empty() || !matches!(error, AddressError::Taken { .. }) {
             // Whoever died a moment ago may have been the last who listened.
             return addresses.iter().try_for_each(probe);
         }

@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use nix::sys::signal::Signal as OsSignal;
 use tracing::{debug, error, warn};
 
+use super::control::{self, AtKill, ClientId};
 use super::cpus;
 use super::evidence::examine;
 use super::generation::Generation;
@@ -17,7 +18,7 @@ use super::{announce, spawn, systemd};
 use crate::base::ids::{Generation as Number, Life, Slot};
 use crate::config::changes_refused;
 use crate::lifeline::Command;
-use crate::pool::{Effect, Estate, Event, NotLoaded, Outcome, Policy, Signal};
+use crate::pool::{Effect, Estate, Event, NotLoaded, Outcome, Policy, Signal, Ticket, Verdict};
 use crate::sys::{clock, memory};
 
 /// What came of an effect.
@@ -44,7 +45,7 @@ impl World {
             Effect::Load(generation) => return Performed::Happened(Event::Loaded(self.load(generation))),
             Effect::Exit(outcome) => return Performed::Over(outcome),
             Effect::Signal { life, signal } => self.signal(life, signal),
-            Effect::Steer(weights) => self.steer(&weights),
+            Effect::Steer(weights) => self.steer(weights),
             Effect::Listen { slots } => self.listen(slots),
             Effect::Unload(generation) => drop(self.generations.remove(&generation)),
             Effect::Bequeath { heir, estate } => self.bequeath(heir, estate),
@@ -52,8 +53,7 @@ impl World {
             Effect::Probe { life } => return self.probe(life),
             Effect::Adopt { by, slot } => self.adopt(by, slot),
             Effect::Disown { by, slot } => self.disown(by, slot),
-            // Nobody but signals asks, and they do not wait.
-            Effect::Answer { .. } => {}
+            Effect::Answer { ticket, verdict } => self.answer(ticket, verdict),
             Effect::Announce(announcement) => announce::announce(&announcement),
             Effect::Tell(state) => systemd::tell(state),
         }
@@ -103,13 +103,17 @@ impl World {
         self.watch.add(&process.pidfd, source(Part::Exit))
     }
 
-    fn signal(&self, life: Life, signal: Signal) {
-        let Some(process) = self.processes.get(&life) else {
+    fn signal(&mut self, life: Life, signal: Signal) {
+        let Some(process) = self.processes.get_mut(&life) else {
             return;
         };
         let signal = match signal {
             Signal::Terminate => OsSignal::SIGTERM,
-            Signal::Kill => OsSignal::SIGKILL,
+            Signal::Kill => {
+                // Afterwards there is nothing left to look at.
+                process.at_kill = Some(AtKill::look(process.pid));
+                OsSignal::SIGKILL
+            }
         };
         if let Err(error) = process.signal(signal) {
             debug!(%life, "failed to send {signal}: {error}");
@@ -125,10 +129,17 @@ impl World {
         Performed::Happened(Event::Examined { life, activity })
     }
 
-    fn steer(&self, weights: &[(Slot, u16)]) {
-        if let Err(error) = self.listeners.steer(weights) {
+    fn steer(&mut self, weights: Vec<(Slot, u16)>) {
+        if let Err(error) = self.listeners.steer(&weights) {
             warn!("failed to steer new connections ({error}); the kernel's hash spreads them over all slots");
         }
+        self.weights = weights;
+    }
+
+    /// A client that has left is told nothing.
+    fn answer(&mut self, ticket: Ticket, verdict: Verdict) {
+        let answer = control::answer(verdict, self);
+        self.desk.answer(ClientId(ticket.0), answer, &self.watch);
     }
 
     fn listen(&mut self, slots: u16) {

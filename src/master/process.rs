@@ -1,9 +1,11 @@
 //! One worker process as the master holds it: the descriptors it is watched and spoken to by.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use super::control::AtKill;
 use crate::base::ids::{Generation, Life, Slot};
 use crate::base::time::Monotonic;
 use crate::lifeline::{self, Command};
@@ -33,6 +35,8 @@ pub(super) struct Process {
     pub(super) generation: Generation,
     /// When its size was last looked at.
     pub(super) weighed: Option<Monotonic>,
+    /// What it did when it was killed, if it was.
+    pub(super) at_kill: Option<AtKill>,
 }
 
 impl Process {
@@ -57,14 +61,16 @@ impl Process {
     }
 }
 
-/// What a worker writes to its stderr (panics, aborts, foreign libraries), put together to lines.
+/// What a worker writes to its stderr (panics, aborts, foreign libraries), put together to lines, of which the last are kept.
 #[derive(Debug, Default)]
 pub(super) struct Tail {
     unfinished: Vec<u8>,
+    kept: VecDeque<String>,
 }
 
 impl Tail {
     const LINE_BYTES: usize = 1024;
+    const KEPT: usize = 20;
 
     /// Takes what was read; gives back the lines that were finished by it.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Vec<String> {
@@ -87,11 +93,24 @@ impl Tail {
             return None;
         }
         let text = String::from_utf8_lossy(&bytes);
-        Some(
-            text.chars()
-                .map(|char| if char.is_control() { ' ' } else { char })
-                .collect(),
-        )
+        let line: String = text
+            .chars()
+            .map(|char| if char.is_control() { ' ' } else { char })
+            .collect();
+        self.keep(line.clone());
+        Some(line)
+    }
+
+    fn keep(&mut self, line: String) {
+        self.kept.push_back(line);
+        if self.kept.len() > Self::KEPT {
+            self.kept.pop_front();
+        }
+    }
+
+    /// The last lines, the newest last.
+    pub(super) fn last_lines(&self) -> Vec<String> {
+        self.kept.iter().cloned().collect()
     }
 }
 
@@ -110,5 +129,12 @@ mod tests {
         assert_eq!(tail.finish(), None);
         let lines = tail.push(&[b'x'; 3000]);
         assert!(lines.len() == 2 && lines.iter().all(|line| line.len() == Tail::LINE_BYTES));
+        let numbers: String = (0..100).map(|number| format!("{number}\n")).collect();
+        tail.push(numbers.as_bytes());
+        let last = tail.last_lines();
+        assert_eq!(
+            (last.len(), last[0].as_str(), last[19].as_str()),
+            (20, "80", "99")
+        );
     }
 }

@@ -62,6 +62,7 @@ impl Master {
                 });
             }
             self.world.record_processes();
+            self.world.release_hasty();
             crate::observe::flush();
             happened.extend(self.wait()?);
         }
@@ -91,12 +92,15 @@ impl Master {
     fn wait(&mut self) -> io::Result<Vec<Event>> {
         let now = clock::now();
         let deadline = self.pool.next_deadline(now);
+        let earliest = deadline.into_iter().chain(self.world.desk.deadline()).min();
         let sources = self
             .world
             .watch
-            .wait(deadline.map(|deadline| deadline.since(now)))?;
+            .wait(earliest.map(|deadline| deadline.since(now)))?;
         let mut events = self.world.gather(&sources);
         let now = clock::now();
+        self.world.expire_clients(now);
+        events.extend(self.world.hear_clients(&self.pool, now));
         if deadline.is_some_and(|deadline| now >= deadline) {
             events.extend(self.world.observe(now));
             events.push(Event::Ticked);

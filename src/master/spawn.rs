@@ -98,6 +98,7 @@ pub(super) fn spawn(
         looked,
         generation: number,
         weighed: None,
+        at_kill: None,
     })
 }
 

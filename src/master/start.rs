@@ -2,17 +2,19 @@
 
 use std::fs::File;
 use std::io;
+use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
 use tracing::{info, warn};
 
+use super::control::{Desk, Graves, OomWatch};
 use super::cpus;
 use super::directories::{Directories, DirectoryError};
 use super::generation::{Generation, Program};
 use super::incarnation::{self, IncarnationError};
 use super::launch::Launch;
 use super::listeners::Listeners;
-use super::orphans::{AddressError, Orphan, Records, wait_for_addresses};
+use super::orphans::{AddressError, Orphan, Orphans, Records, wait_for_addresses};
 use super::pid_file::{PidFile, PidFileError};
 use super::policy::policy;
 use super::spawn::Nursery;
@@ -23,6 +25,7 @@ use crate::base::exit::Exit;
 use crate::base::ids;
 use crate::config::cpus::Decision;
 use crate::config::{Address, Cluster, Settings};
+use crate::control::place;
 use crate::pool::Pool;
 use crate::sys::signals::Signals;
 use crate::sys::{clock, limits};
@@ -56,6 +59,17 @@ pub enum StartError {
     /// Nobody the workers could run as.
     #[error(transparent)]
     User(#[from] UserError),
+    /// The run directory lies too deep for a socket.
+    #[error(transparent)]
+    TooDeep(#[from] place::TooDeep),
+    /// Nobody could ask this master anything.
+    #[error("failed to listen on the control socket {path}: {source}; the run directory must be able to hold a socket (--run-dir)", path = path.display())]
+    Control {
+        /// Where.
+        path: PathBuf,
+        /// The system's words.
+        source: io::Error,
+    },
     /// The pid file cannot be written.
     #[error(transparent)]
     PidFile(#[from] PidFileError),
@@ -74,7 +88,10 @@ impl StartError {
         match self {
             StartError::Directory(DirectoryError::Taken { .. })
             | StartError::Address(AddressError::Taken { .. }) => Exit::InUse,
-            StartError::Directory(_) | StartError::PidFile(_) => Exit::Unwritable,
+            StartError::Directory(_) | StartError::PidFile(_) | StartError::Control { .. } => {
+                Exit::Unwritable
+            }
+            StartError::TooDeep(_) => Exit::BadConfig,
             StartError::Address(AddressError::Io { source, .. }) => match source.kind() {
                 io::ErrorKind::PermissionDenied => Exit::NoPermission,
                 io::ErrorKind::AddrInUse => Exit::InUse,
@@ -106,8 +123,11 @@ pub(super) fn start(launch: Launch, settings: Settings) -> Result<Started, Start
     let credentials = user::credentials(cluster.user.as_deref(), cluster.group.as_deref())?;
     let mut directories = Directories::open(&cluster.data_dir, &cluster.run_dir(), credentials)?;
     directories.sign(&format!("pid {}", std::process::id()))?;
+    let desk = open_desk(&directories.run, &watch)?;
     let records = Records::of(&directories.run);
-    let listeners = listen(&cluster, records.living())?;
+    let mut orphans = records.living();
+    let listeners = listen(&cluster, &mut orphans)?;
+    let orphans = Orphans::watched(orphans, &watch)?;
     let pid_file = PidFile::write(cluster.pid_file.as_deref())?;
     let incarnation = incarnation::next(&directories.data)?;
     let program = Program::running()?;
@@ -122,23 +142,37 @@ pub(super) fn start(launch: Launch, settings: Settings) -> Result<Started, Start
         credentials,
         null,
     };
-    let pool = Pool::new(policy, incarnation, first, clock::now(), fastrand::u64(..));
+    let began = clock::now();
+    let pool = Pool::new(policy, incarnation, first, began, fastrand::u64(..));
     let world = World {
         incarnation,
+        began,
         watch,
         signals,
         processes: std::collections::BTreeMap::new(),
         generations,
         listeners,
         nursery,
+        orphans,
         records,
         unrecorded: true,
         launch,
+        desk,
+        asked: Vec::new(),
+        hasty: Vec::new(),
+        graves: Graves::default(),
+        oom: OomWatch::begin(),
+        weights: Vec::new(),
         last_code: None,
         _pid_file: pid_file,
         _directories: directories,
     };
     Ok(Started { pool, world })
+}
+
+fn open_desk(run_dir: &Path, watch: &Watch) -> Result<Desk, StartError> {
+    let path = place::socket(run_dir)?;
+    Desk::open(&path, watch).map_err(|source| StartError::Control { path, source })
 }
 
 fn report_limits() -> io::Result<()> {
@@ -157,7 +191,7 @@ fn report(decision: &Decision, addresses: &[Address], incarnation: ids::Incarnat
     }
 }
 
-fn listen(cluster: &Cluster, mut orphans: Vec<Orphan>) -> Result<Listeners, StartError> {
+fn listen(cluster: &Cluster, orphans: &mut Vec<Orphan>) -> Result<Listeners, StartError> {
     if !orphans.is_empty() {
         let pids: Vec<String> = orphans
             .iter()
@@ -168,7 +202,7 @@ fn listen(cluster: &Cluster, mut orphans: Vec<Orphan>) -> Result<Listeners, Star
             pids.join(", ")
         );
     }
-    wait_for_addresses(&cluster.bind, &mut orphans, clock::now() + cluster.drain_timeout)?;
+    wait_for_addresses(&cluster.bind, orphans, clock::now() + cluster.drain_timeout)?;
     Listeners::open(&cluster.bind)
         .map_err(|(address, source)| StartError::Address(AddressError::Io { address, source }))
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
+use super::control::{ClientId, Interest};
 use crate::base::ids::{Epoch, Slot};
 
 /// Something the master waits on. A worker is named by slot and epoch: the incarnation is always this master's.
@@ -15,6 +16,12 @@ use crate::base::ids::{Epoch, Slot};
 pub(super) enum Source {
     /// The signals' pipe.
     Signals,
+    /// The control socket: somebody wants to come in.
+    Control,
+    /// One who came in there.
+    Client(ClientId),
+    /// The exit of a worker of an earlier master, by its place among them.
+    Orphan(u32),
     /// One descriptor of one worker.
     Worker(Slot, Epoch, Part),
 }
@@ -38,11 +45,20 @@ impl Part {
 
 impl Source {
     const SIGNALS: u64 = u64::MAX;
+    const CONTROL: u64 = u64::MAX - 1;
+    /// Set for clients, clear for workers.
+    const CLIENT: u64 = 1 << 63;
+    /// Set for orphans, clear for workers.
+    const ORPHAN: u64 = 1 << 62;
 
-    /// `slot << 40 | epoch << 8 | part`, which no worker's source fills up to [`Source::SIGNALS`].
+    /// `slot << 40 | epoch << 8 | part`, which leaves the highest byte free: a client has its highest bit, and no client's number
+    /// gets up to the two that are not counted.
     fn encode(self) -> u64 {
         match self {
             Source::Signals => Source::SIGNALS,
+            Source::Control => Source::CONTROL,
+            Source::Client(id) => Source::CLIENT | id.0,
+            Source::Orphan(place) => Source::ORPHAN | u64::from(place),
             Source::Worker(slot, epoch, part) => {
                 u64::from(slot.0) << 40 | u64::from(epoch.0) << 8 | part as u64
             }
@@ -50,8 +66,16 @@ impl Source {
     }
 
     fn decode(data: u64) -> Option<Source> {
-        if data == Source::SIGNALS {
-            return Some(Source::Signals);
+        match data {
+            Source::SIGNALS => return Some(Source::Signals),
+            Source::CONTROL => return Some(Source::Control),
+            client if client & Source::CLIENT != 0 => {
+                return Some(Source::Client(ClientId(client & !Source::CLIENT)));
+            }
+            orphan if orphan & Source::ORPHAN != 0 => {
+                return u32::try_from(orphan & !Source::ORPHAN).ok().map(Source::Orphan);
+            }
+            _worker => {}
         }
         let part = Part::ALL.into_iter().find(|part| *part as u64 == data & 0xff)?;
         let slot = u16::try_from(data >> 40).ok()?;
@@ -77,6 +101,24 @@ impl Watch {
         Ok(self
             .epoll
             .add(fd, EpollEvent::new(EpollFlags::EPOLLIN, source.encode()))?)
+    }
+
+    /// Something else is of interest from now on.
+    pub(super) fn change(&self, fd: &impl AsFd, source: Source, interest: Interest) -> io::Result<()> {
+        let flags = match interest {
+            Interest::Readable => EpollFlags::EPOLLIN,
+            // EPOLLHUP is always told.
+            Interest::Gone => EpollFlags::empty(),
+            Interest::Writable => EpollFlags::EPOLLOUT,
+        };
+        Ok(self
+            .epoll
+            .modify(fd, &mut EpollEvent::new(flags, source.encode()))?)
+    }
+
+    /// Takes a descriptor out that stays open.
+    pub(super) fn remove(&self, fd: &impl AsFd) -> io::Result<()> {
+        Ok(self.epoll.delete(fd)?)
     }
 
     /// Waits for something to be readable, at most that long (for ever when `None`). A signal may end the wait with nothing.
@@ -111,7 +153,13 @@ mod tests {
             [(0, 0), (7, 3), (u16::MAX, u32::MAX)]
                 .map(|(slot, epoch)| Source::Worker(Slot(slot), Epoch(epoch), part))
         });
-        for source in workers.chain([Source::Signals]) {
+        let clients = [1, u64::from(u32::MAX), 1 << 62].map(|id| Source::Client(ClientId(id)));
+        let orphans = [0, u32::MAX].map(Source::Orphan);
+        for source in workers
+            .chain(clients)
+            .chain(orphans)
+            .chain([Source::Signals, Source::Control])
+        {
             assert_eq!(Source::decode(source.encode()), Some(source));
         }
     }

@@ -2,31 +2,47 @@
 
 use std::collections::BTreeMap;
 
+use super::control::{ClientId, Desk, Graves, OomWatch};
 use super::directories::Directories;
 use super::generation::Generation;
 use super::launch::Launch;
 use super::listeners::Listeners;
-use super::orphans::{Record, Records};
+use super::orphans::{Orphans, Record, Records};
 use super::pid_file::PidFile;
 use super::process::Process;
 use super::spawn::Nursery;
 use super::watch::Watch;
 use crate::base::ids::{Epoch, Generation as Number, Incarnation, Life, Slot};
+use crate::base::time::Monotonic;
+use crate::control::Request;
 use crate::sys::signals::Signals;
 
 /// Everything but the brain.
 pub(super) struct World {
     pub(super) incarnation: Incarnation,
+    /// When this master began.
+    pub(super) began: Monotonic,
     pub(super) watch: Watch,
     pub(super) signals: Signals,
     pub(super) processes: BTreeMap<Life, Process>,
     pub(super) generations: BTreeMap<Number, Generation>,
     pub(super) listeners: Listeners,
     pub(super) nursery: Nursery,
+    /// Workers of earlier masters that are still alive.
+    pub(super) orphans: Orphans,
     pub(super) records: Records,
     /// Whether somebody came or went since the records were written.
     pub(super) unrecorded: bool,
     pub(super) launch: Launch,
+    pub(super) desk: Desk,
+    /// What clients have asked since the last look, not answered yet.
+    pub(super) asked: Vec<(ClientId, Request)>,
+    /// Those who want to know only that what they asked for has begun.
+    pub(super) hasty: Vec<ClientId>,
+    pub(super) graves: Graves,
+    pub(super) oom: OomWatch,
+    /// How new connections are steered.
+    pub(super) weights: Vec<(Slot, u16)>,
     /// The code the last worker left with by itself, for a master that gives up because none boots.
     pub(super) last_code: Option<i32>,
     /// Removed with this.
@@ -68,7 +84,8 @@ impl World {
                 started: *started,
             }
         });
-        if let Err(error) = self.records.write(&records.collect::<Vec<_>>()) {
+        let records: Vec<Record> = records.chain(self.orphans.records()).collect();
+        if let Err(error) = self.records.write(&records) {
             tracing::warn!("failed to write down the living workers: {error}");
         }
     }

@@ -187,6 +187,23 @@ mod tests {
     }
 
     #[test]
+    fn arrivals_of_the_next_glances_are_foreseen_whatever_time_passed_between_two_looks() {
+        for ms in [50, 100, 250] {
+            let mut balance = Balance::default();
+            assert!(!balance.flows((0, 0, 0), at(1_000)));
+            // 32 connections per glance.
+            let grown = 32 * ms / 100;
+            assert!(balance.flows((grown, grown, 0), at(1_000 + ms)));
+            assert_eq!(balance.foreseen, 4 * 16 * 32, "{ms} ms");
+        }
+        let mut balance = Balance::default();
+        balance.flows((100, 0, 0), at(1_000));
+        let before = balance.foreseen;
+        assert!(balance.flows((0, 0, 1), at(1_100)), "answers are traffic too");
+        assert_eq!(balance.foreseen, before / 4 * 3, "it is forgotten by and by");
+    }
+
+    #[test]
     fn little_moves_are_not_told_and_another_set_is() {
         let slots = |weights: &[u16]| (0..).map(Slot).zip(weights.iter().copied()).collect::<Vec<_>>();
         assert!(is_much_like(&slots(&[256, 256]), &slots(&[250, 262])));

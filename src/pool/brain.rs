@@ -1,14 +1,16 @@
 //! The pool itself: takes one event at a time, hands it to whom it concerns, and then compares what is with what should be.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::adoption::Adoptions;
+use super::announcement::Announcement;
 use super::archive::Past;
 use super::balance::Balance;
 use super::desk::Desk;
-use super::effect::{Announcement, Effect, Estate, Policy};
+use super::effect::{Effect, Estate, Policy};
 use super::estates::Estates;
 use super::event::Event;
 use super::member::{Input, Member, Turn};
@@ -73,6 +75,9 @@ pub struct Pool {
     pub(super) rollout: Rollout,
     pub(super) desk: Desk,
     pub(super) estates: Estates,
+    /// When what earlier incarnations left is looked through once more: a worker that nobody knew to have outlived its master has
+    /// drained by then.
+    pub(super) second_sweep: Option<Monotonic>,
     pub(super) adoptions: Adoptions,
     /// A replacement within a generation that is under way.
     pub(super) relief: Option<Relief>,
@@ -82,6 +87,9 @@ pub struct Pool {
     pub(super) steered: Vec<(Slot, u16)>,
     pub(super) milestones: Milestones,
 }
+
+/// A worker that lost its master ends within `drain_timeout`, give or take this.
+const SWEEP_MARGIN: Duration = Duration::from_secs(5);
 
 /// Who holds a life.
 pub(super) enum Place {
@@ -122,6 +130,7 @@ impl Pool {
             rollout: Rollout::Idle,
             desk: Desk::default(),
             estates: Estates::default(),
+            second_sweep: None,
             adoptions: Adoptions::default(),
             relief: None,
             past: vec![Past::default(); usize::from(slots)],
@@ -135,6 +144,7 @@ impl Pool {
     pub fn start(&mut self, now: Monotonic, effects: &mut Vec<Effect>) {
         self.now = now;
         self.estates.leave(Estate::Before(self.incarnation));
+        self.second_sweep = Some(now + self.policy().drain_timeout + SWEEP_MARGIN);
         effects.push(Effect::Listen {
             slots: self.slots_ever(),
         });
@@ -175,6 +185,7 @@ impl Pool {
             Event::Examined { life, activity } => self.tell(life, Input::Examined(activity), effects),
             Event::Died { life, exit, oom } => self.bury(life, End::Exited { exit, oom }, effects),
             Event::Probed { life, verdict } => self.probed(life, verdict, effects),
+            Event::OrphanEnded { life } => self.estates.leave(Estate::Life(life)),
             Event::Inherited { heir, estate } => self.estates.settle(heir, estate),
             Event::Asked { ticket, request } => self.asked(ticket, request, effects),
             Event::Loaded(verdict) => self.loaded(verdict, effects),

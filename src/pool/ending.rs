@@ -1,8 +1,9 @@
 //! How a pool ends: asked to, in grace or at once, or because nothing it starts ever becomes ready.
 
+use super::announcement::Announcement;
 use super::brain::{Mode, Pool, announce};
 use super::certificate::Purpose;
-use super::effect::{Announcement, Effect, KillReason, Outcome, SystemdState};
+use super::effect::{Effect, KillReason, Outcome, SystemdState};
 use super::event::StopMode;
 use super::member::Input;
 use super::rollout::{Fact, Rollout};

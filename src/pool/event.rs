@@ -66,6 +66,12 @@ pub enum Event {
         /// Whether it holds, or its words.
         verdict: Result<(), String>,
     },
+    /// A worker of an earlier incarnation, which had outlived its master, is gone. It may have begun work after its estate was
+    /// taken over with the others.
+    OrphanEnded {
+        /// Who.
+        life: Life,
+    },
     /// An heir has taken over everything an estate left behind.
     Inherited {
         /// Who did.

@@ -1,8 +1,9 @@
 //! How lives end and slots are filled again: crashes, those who leave, the crowd of those who drain.
 
+use super::announcement::Announcement;
 use super::brain::{Mode, Pool, announce};
 use super::certificate::Purpose;
-use super::effect::{Announcement, Effect, KillReason};
+use super::effect::{Effect, KillReason};
 use super::member::{Input, Member, Phase};
 use super::record::{End, Sentence};
 use super::seat::Occurrence;

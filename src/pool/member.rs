@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::announcement::Announcement;
 use super::certificate::Purpose;
-use super::effect::{Announcement, Effect, KillReason, Policy};
+use super::effect::{Effect, KillReason, Policy};
 use super::event::{Activity, Notice, Sight};
 use super::load::Load;
 use super::watch::{Nap, Watch};

@@ -1,7 +1,8 @@
 //! Time as the pool feels it: when something is due, what a passed deadline does, and what the master's own sleep excuses.
 
+use super::announcement::Announcement;
 use super::brain::{Mode, Pool, announce};
-use super::effect::{Announcement, Effect};
+use super::effect::{Effect, Estate};
 use super::member::{Input, Member};
 use super::seat::Occurrence;
 use super::watch::{Nap, look_behind};
@@ -37,6 +38,7 @@ impl Pool {
             .chain(breakers)
             .chain(self.rollout.deadlines())
             .chain(self.balance.glance)
+            .chain(self.second_sweep)
             .chain(look)
             .filter(|&due| due > self.now)
             .min()
@@ -82,6 +84,10 @@ impl Pool {
         self.everyone(&Input::Ticked, effects);
         for index in 0..self.seats.len() {
             self.close_breaker(index, effects);
+        }
+        if self.second_sweep.is_some_and(|at| at <= self.now) {
+            self.second_sweep = None;
+            self.estates.leave(Estate::Before(self.incarnation));
         }
     }
 

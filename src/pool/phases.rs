@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::effect::{Announcement, Effect, KillReason, Signal};
+use super::announcement::Announcement;
+use super::effect::{Effect, KillReason, Signal};
 use super::event::{Activity, Notice};
 use super::member::{Input, Member, Phase, Turn};
 use super::watch::Watch;

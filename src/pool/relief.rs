@@ -4,10 +4,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::announcement::Announcement;
 use super::brain::{Pool, announce};
 use super::certificate::Purpose;
 use super::desk::answer;
-use super::effect::{Announcement, Effect, Policy};
+use super::effect::{Effect, Policy};
 use super::event::Ticket;
 use super::member::Member;
 use super::seat::Seat;
@@ -39,10 +40,7 @@ impl Pool {
         tickets: Vec<Ticket>,
         effects: &mut Vec<Effect>,
     ) {
-        let seat = &mut self.seats[slot.index()];
-        if seat.is_held() {
-            seat.generation = self.current;
-        }
+        let seat = &self.seats[slot.index()];
         let generation = seat.generation;
         let from = seat.member().map(|member| member.life);
         announce(Announcement::Replacing { slot, purpose }, effects);

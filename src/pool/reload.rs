@@ -1,16 +1,16 @@
 //! Reloads: what the rollout is shown and what its orders do to the slots.
 
+use super::announcement::Announcement;
 use super::brain::{Mode, Pool, announce};
+use super::canary::Answers;
 use super::certificate::Purpose;
 use super::desk::Trip;
-use super::effect::{Announcement, Effect, KillReason, Policy, SystemdState};
+use super::effect::{Effect, Policy, SystemdState};
 use super::event::{NotLoaded, Ticket};
-use super::lives::failure;
-use super::member::{Input, Member, Phase};
-use super::record::End;
-use super::rollout::{Answers, Beside, Fact, Job, Order, Rollout, TRIES, View};
-use super::seat::{Occurrence, Seat};
-use super::verdict::{Failure, Replaced, Share};
+use super::member::Member;
+use super::rollout::{Beside, Fact, Job, Order, Rollout, TRIES, View};
+use super::seat::Seat;
+use super::verdict::{Failure, Share};
 use crate::base::ids::{Generation, Life, Slot};
 
 impl Pool {
@@ -226,47 +226,6 @@ impl Pool {
         }
     }
 
-    /// New before old: whoever stood beside takes the slot, and who was in it drains.
-    pub(super) fn swap(&mut self, purpose: Purpose, effects: &mut Vec<Effect>) -> Option<Life> {
-        let newcomer = self.newcomer.take()?;
-        let life = newcomer.life;
-        let (index, generation) = (newcomer.life.slot.index(), newcomer.generation);
-        self.note_replaced(&newcomer);
-        let old = self.clear(index, effects);
-        if self.seats[index].generation != generation || purpose == Purpose::Restart {
-            self.refit(index, generation);
-        }
-        self.in_seat(index, Occurrence::Taken(newcomer), effects);
-        if let Some(old) = old {
-            self.retire(old, purpose, effects);
-        }
-        Some(life)
-    }
-
-    fn note_replaced(&mut self, newcomer: &Member) {
-        let (Some(job), Some(trip)) = (self.rollout.job(), &mut self.desk.trip) else {
-            return;
-        };
-        trip.slots.push(Replaced {
-            slot: newcomer.life.slot,
-            life: newcomer.life,
-            ready_after: newcomer
-                .ready_at
-                .map(|ready| ready.since(newcomer.started))
-                .unwrap_or_default(),
-            replaced_after: self.now.since(job.started),
-        });
-    }
-
-    fn refit(&mut self, index: usize, generation: Generation) {
-        let policy = self
-            .policies
-            .get(&generation)
-            .expect("a generation that has a worker is loaded");
-        self.seats[index].generation = generation;
-        self.seats[index].record.forgive(policy);
-    }
-
     fn undo(&mut self, job: Job, reason: Failure, effects: &mut Vec<Effect>) {
         announce(
             Announcement::BackingOut {
@@ -308,52 +267,6 @@ impl Pool {
     fn tell_reloaded(&self, effects: &mut Vec<Effect>) {
         if self.milestones.told_ready && self.mode == Mode::Running {
             effects.push(Effect::Tell(SystemdState::Ready));
-        }
-    }
-
-    /// Whoever stands beside goes: at once while it boots, since it has accepted nothing, otherwise by draining.
-    pub(super) fn dismiss_newcomer(&mut self, effects: &mut Vec<Effect>) {
-        let Some(newcomer) = self.newcomer.take() else {
-            return;
-        };
-        let (purpose, killed) = match self.relief {
-            Some(_) => (Purpose::NotNeeded, KillReason::NotNeeded),
-            None => (Purpose::BackOut, KillReason::BackedOut),
-        };
-        let how = match newcomer.phase {
-            Phase::Starting { .. } => Input::Killed(killed),
-            Phase::Serving { .. } | Phase::Late { .. } | Phase::Draining { .. } | Phase::Killed { .. } => {
-                Input::Retired
-            }
-        };
-        self.leave(newcomer, how, purpose, effects);
-    }
-
-    /// Whoever stood beside is dead.
-    pub(super) fn lost_newcomer(&mut self, end: &End, effects: &mut Vec<Effect>) {
-        if let Some(member) = self.newcomer.take() {
-            self.certify_newcomer(&member, end);
-            self.fell_short(failure(&member, end), effects);
-        }
-    }
-
-    /// Whoever stood beside said STOPPING by itself.
-    fn release_newcomer(&mut self, effects: &mut Vec<Effect>) {
-        if let Some(member) = self.newcomer.take_if(|member| member.is_leaving()) {
-            let reason = failure(&member, &End::LeftByItself);
-            self.leaving.push(Member {
-                purpose: Some(Purpose::Itself),
-                ..member
-            });
-            self.fell_short(reason, effects);
-        }
-    }
-
-    fn fell_short(&mut self, reason: Failure, effects: &mut Vec<Effect>) {
-        if self.relief.is_some() {
-            self.not_relieved(reason, effects);
-        } else {
-            self.show(Fact::Lost(reason), effects);
         }
     }
 }

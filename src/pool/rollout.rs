@@ -7,8 +7,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::canary::{Answers, Probe};
 use super::effect::Policy;
-use super::verdict::{Failure, Share};
+use super::verdict::Failure;
 use crate::base::ids::{Generation, Life, Slot};
 use crate::base::time::Monotonic;
 
@@ -51,51 +52,6 @@ pub(super) enum Rollout {
         tries: u32,
         retry_at: Monotonic,
     },
-}
-
-/// What the canary's own readiness says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Probe {
-    /// Asked, and there is no answer yet.
-    Asked { deadline: Monotonic },
-    /// Not ready, in its own words; it is asked again as long as it bakes.
-    Denied { reason: String, again_at: Monotonic },
-    /// Ready.
-    Held,
-}
-
-/// What the canary and the old generation answered since it bakes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Answers {
-    pub(super) life: Life,
-    pub(super) new: Share,
-    pub(super) old: Share,
-}
-
-impl Answers {
-    /// Fewer answers of the canary say nothing.
-    pub(super) const ENOUGH: u64 = 20;
-    /// One error alone is chance.
-    pub(super) const ERRORS: u64 = 2;
-    /// Percentage points.
-    pub(super) const MARGIN: u64 = 5;
-
-    /// Whether the canary's share of 5xx is more than [`Answers::MARGIN`] points above the old generation's.
-    fn are_worse(self) -> bool {
-        let (new, old) = (self.new, self.old);
-        // e/n > o/m + 5/100, without fractions; bounded so that a liar's numbers fit.
-        let part = |errors: u64, of: u64| u128::from(bounded(errors)) * u128::from(bounded(of)) * 100;
-        let (n, m) = (new.requests.max(1), old.requests.max(1));
-        let margin = part(n, m) / 100 * u128::from(Self::MARGIN);
-        new.requests >= Self::ENOUGH
-            && new.server_errors >= Self::ERRORS
-            && part(new.server_errors, m) > part(old.server_errors, n) + margin
-    }
-}
-
-/// No worker answers more in a thousand years.
-fn bounded(count: u64) -> u64 {
-    count.min(1 << 56)
 }
 
 /// Whether somebody stands beside a slot's worker, to replace it.
@@ -436,41 +392,6 @@ impl Rollout {
             | Rollout::Booting(_)
             | Rollout::Rolling { .. }
             | Rollout::Undoing { .. } => {}
-        }
-    }
-}
-
-impl Probe {
-    fn asked(hand: Hand<'_>) -> Probe {
-        Probe::Asked {
-            deadline: hand.now + hand.policy.ready_timeout,
-        }
-    }
-
-    fn deadline(&self) -> Option<Monotonic> {
-        match self {
-            Probe::Asked { deadline } => Some(*deadline),
-            Probe::Denied { again_at, .. } => Some(*again_at),
-            Probe::Held => None,
-        }
-    }
-
-    /// A denial is final once the time to bake is up: until then it may be a store that is busy.
-    fn answered(
-        self,
-        verdict: Result<(), String>,
-        until: Monotonic,
-        hand: Hand<'_>,
-    ) -> Result<Probe, String> {
-        match (self, verdict) {
-            (Probe::Asked { .. }, Ok(())) => Ok(Probe::Held),
-            (Probe::Asked { .. }, Err(reason)) if until <= hand.now => Err(reason),
-            (Probe::Asked { .. }, Err(reason)) => Ok(Probe::Denied {
-                reason,
-                again_at: until.min(hand.now + hand.policy.heartbeat_interval),
-            }),
-            // Nobody asked.
-            (probe @ (Probe::Denied { .. } | Probe::Held), Ok(()) | Err(_)) => Ok(probe),
         }
     }
 }

@@ -1,10 +1,11 @@
 //! The number of slots: within bounds, the highest goes first, and a slot's listener stays when the slot goes.
 
+use super::announcement::Announcement;
 use super::archive::Past;
 use super::brain::{Pool, announce};
 use super::certificate::Purpose;
 use super::desk::refuse;
-use super::effect::{Announcement, Effect};
+use super::effect::Effect;
 use super::event::{Request, Ticket};
 use super::rollout::{Fact, Rollout};
 use super::seat::Seat;

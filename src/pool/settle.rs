@@ -1,8 +1,9 @@
 //! After every event: what is, compared with what should be. The order is that of urgency for clients: who leaves is unrouted
 //! and the dead one's work handed on before anybody is started.
 
+use super::announcement::Announcement;
 use super::brain::{Mode, Pool, announce};
-use super::effect::{Announcement, Effect, SystemdState};
+use super::effect::{Effect, SystemdState};
 use super::member::Member;
 use super::seat::{Seat, State};
 use crate::base::ids::{Generation, Life};

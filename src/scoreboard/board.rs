@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 use super::cell::Cell;
 use super::counters::Counters;
 use super::layout::{self, cell};
+use super::requests::Noted;
 use crate::base::ids::Life;
 use crate::sys::memfd::{self, Access, Mapping};
 
@@ -40,7 +41,21 @@ enum Memory {
 /// A worker's own board: what it stamps and counts here, the master sees. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Board {
-    memory: Arc<Memory>,
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    memory: Memory,
+    /// A bit for each entry of the table of requests that is taken: the writer need not search the shared page.
+    noted: AtomicU64,
+}
+
+impl Inner {
+    fn new(memory: Memory) -> Arc<Inner> {
+        let noted = AtomicU64::new(0);
+        Arc::new(Inner { memory, noted })
+    }
 }
 
 impl Board {
@@ -59,7 +74,7 @@ impl Board {
     pub fn open(fd: OwnedFd) -> Result<Board, BoardError> {
         let mapping = map_checked(fd.as_fd(), Access::Write)?;
         Ok(Board {
-            memory: Arc::new(Memory::Shared(mapping)),
+            inner: Inner::new(Memory::Shared(mapping)),
         })
     }
 
@@ -68,7 +83,7 @@ impl Board {
     pub fn private() -> Board {
         let words = (0..layout::WORDS).map(|_| AtomicU64::new(0)).collect();
         Board {
-            memory: Arc::new(Memory::Private(words)),
+            inner: Inner::new(Memory::Private(words)),
         }
     }
 
@@ -99,6 +114,30 @@ impl Board {
         Counters::new(&self.words()[layout::COUNTERS_AT..layout::COUNTERS_AT + layout::COUNTERS])
     }
 
+    /// Writes down a request that is being answered, until the note is dropped; `None` when the table is full. The writer alone
+    /// takes entries, so this is a few stores and no system call.
+    #[must_use]
+    pub fn note(&self, method: &str, path: &str) -> Option<Noted> {
+        let index = self.take_entry()?;
+        Some(Noted::new(self.clone(), index, method, path))
+    }
+
+    fn take_entry(&self) -> Option<usize> {
+        let free = |taken: u64| (taken != u64::MAX).then(|| taken | (1 << taken.trailing_ones()));
+        let before = self.inner.noted.fetch_update(AcqRel, Relaxed, free).ok()?;
+        Some(before.trailing_ones() as usize)
+    }
+
+    pub(super) fn give_back_entry(&self, index: usize) {
+        self.inner.noted.fetch_and(!(1 << index), AcqRel);
+    }
+
+    /// The words of the request entry at `index`, which is below [`layout::REQUESTS`].
+    pub(super) fn request_words(&self, index: usize) -> &[AtomicU64] {
+        let first = layout::REQUESTS_AT + index * layout::request::WORDS;
+        &self.words()[first..first + layout::request::WORDS]
+    }
+
     fn take_cell(&self, index: usize) -> bool {
         self.cell_words(index)[cell::TAKEN_AT]
             .compare_exchange(0, 1, AcqRel, Relaxed)
@@ -112,7 +151,7 @@ impl Board {
     }
 
     fn words(&self) -> &[AtomicU64] {
-        match &*self.memory {
+        match &self.inner.memory {
             Memory::Shared(mapping) => mapping.words(),
             Memory::Private(words) => words,
         }

@@ -12,7 +12,8 @@
 //! | 8–127 | counters, by the numbers of [`super::Counter`] |
 //! | 128–255 | 16 cells of 8 words: see [`cell`] |
 //! | 256–511 | reserved for gauges of the runtime |
-//! | 512–2047 | reserved for the table of requests in flight (death certificates) |
+//! | 512–1535 | 64 requests in flight of 16 words: see [`request`] |
+//! | 1536–2047 | reserved |
 //! | 2048–4095 | reserved for the latency histogram and the counters by route |
 //! | 4096–8191 | reserved for the table of connections |
 
@@ -41,6 +42,27 @@ pub const COUNTERS: usize = 120;
 pub const CELLS_AT: usize = 128;
 /// As many cells: the runtime's, and one for each thread that vouches for work of its own.
 pub const CELLS: usize = 16;
+
+/// The first entry of the table of requests in flight.
+pub const REQUESTS_AT: usize = 512;
+/// As many entries; what is in flight beyond them is counted and not named.
+pub const REQUESTS: usize = 64;
+
+/// The words of one request in flight, from its first.
+pub mod request {
+    /// As many words.
+    pub const WORDS: usize = 16;
+    /// When its head was read, in nanoseconds of `CLOCK_MONOTONIC`; 0 while the entry is free. Written last, cleared first.
+    pub const BEGAN_AT: usize = 0;
+    /// One word: the method, as up to 8 bytes of ASCII, filled up with zeros.
+    pub const METHOD_AT: usize = 1;
+    /// As many bytes has a method at most.
+    pub const METHOD_BYTES: usize = 8;
+    /// Eight words: the path, as up to 64 bytes, filled up with zeros. The query is not written down: it may hold secrets.
+    pub const PATH_AT: usize = 2;
+    /// As many bytes has a path at most.
+    pub const PATH_BYTES: usize = 64;
+}
 
 /// The words of one cell, from its first.
 pub mod cell {
@@ -76,6 +98,9 @@ mod tests {
     fn the_regions_follow_each_other() {
         const { assert!(COUNTERS_AT + COUNTERS == CELLS_AT) };
         const { assert!(CELLS_AT + CELLS * cell::WORDS == 256) };
+        const { assert!(CELLS_AT + CELLS * cell::WORDS <= REQUESTS_AT) };
+        const { assert!(REQUESTS_AT + REQUESTS * request::WORDS == 1536) };
+        const { assert!(request::PATH_AT + request::PATH_BYTES / 8 < request::WORDS) };
         const { assert!(cell::NAME_AT + cell::NAME_BYTES / 8 < cell::WORDS) };
     }
 }

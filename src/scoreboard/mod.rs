@@ -5,9 +5,11 @@ mod board;
 mod cell;
 mod counters;
 pub mod layout;
+mod requests;
 mod view;
 
 pub use board::{Board, BoardError};
 pub use cell::Cell;
 pub use counters::{Counter, Counters};
+pub use requests::{Noted, Seen};
 pub use view::{BoardView, Counts, Vitals};

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use super::board::{BoardError, map_checked};
 use super::counters::{Counter, Counters};
 use super::layout::{self, cell};
+use super::requests::{Seen, read_text};
 use crate::base::ids::{Epoch, Incarnation, Life, Slot};
 use crate::base::time::Monotonic;
 use crate::sys::memfd::{Access, Mapping};
@@ -93,6 +94,16 @@ impl BoardView {
         vitals
     }
 
+    /// The requests that are being answered, as far as the table holds them.
+    #[must_use]
+    pub fn requests(&self, now: Monotonic) -> Vec<Seen> {
+        let first = layout::REQUESTS_AT;
+        self.mapping.words()[first..first + layout::REQUESTS * layout::request::WORDS]
+            .chunks_exact(layout::request::WORDS)
+            .filter_map(|entry| Seen::read(entry, now))
+            .collect()
+    }
+
     fn life(&self) -> Option<Life> {
         let word = |at: usize| self.mapping.words()[layout::LIFE_AT + at].load(Relaxed);
         let life = Life {
@@ -156,16 +167,7 @@ fn earliest(one: Option<Monotonic>, other: Option<Monotonic>) -> Option<Monotoni
 }
 
 fn name(cell: &[AtomicU64]) -> String {
-    let words = &cell[cell::NAME_AT..cell::NAME_AT + cell::NAME_BYTES / 8];
-    let bytes: Vec<u8> = words
-        .iter()
-        .flat_map(|word| word.load(Relaxed).to_ne_bytes())
-        .take_while(|&b| b != 0)
-        .collect();
-    String::from_utf8_lossy(&bytes)
-        .chars()
-        .map(|c| if c.is_control() { '?' } else { c })
-        .collect()
+    read_text(&cell[cell::NAME_AT..cell::NAME_AT + cell::NAME_BYTES / 8])
 }
 
 #[cfg(test)]

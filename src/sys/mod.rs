@@ -7,6 +7,7 @@
 )]
 
 pub mod clock;
+pub mod credentials;
 pub mod inherit;
 pub mod limits;
 pub mod lock;

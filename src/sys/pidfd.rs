@@ -2,8 +2,10 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus};
 
@@ -37,18 +39,43 @@ pub fn signal(pidfd: BorrowedFd<'_>, signal: Signal) -> io::Result<()> {
     Ok(Errno::result(result).map(drop)?)
 }
 
-/// Reaps a child that has exited; `None` while it lives.
+/// Whether the process is gone within that time; it need not be a child.
+#[must_use]
+pub fn exits_within(pidfd: &impl AsFd, at_most: Duration) -> bool {
+    let mut fds = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+    let timeout = PollTimeout::try_from(at_most).unwrap_or(PollTimeout::MAX);
+    nix::poll::poll(&mut fds, timeout).is_ok_and(|ready| ready > 0)
+}
+
+/// A child that was reaped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reaped {
+    /// How it ended.
+    pub status: WaitStatus,
+    /// The most memory it ever had in RAM, in bytes.
+    pub peak_resident: u64,
+}
+
+/// Reaps the child with this pid if it has exited; `None` while it lives. A child that was not reaped keeps its pid, so a pid is
+/// safe here: the caller reaps each child once.
 ///
 /// # Errors
 /// `ECHILD` when it is not ours or was reaped before.
-pub fn reap(pidfd: BorrowedFd<'_>) -> io::Result<Option<WaitStatus>> {
-    match nix::sys::wait::waitid(
-        Id::PIDFd(pidfd.as_fd()),
-        WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG,
-    )? {
-        WaitStatus::StillAlive => Ok(None),
-        status => Ok(Some(status)),
+pub fn reap(pid: i32) -> io::Result<Option<Reaped>> {
+    let mut status = 0;
+    // SAFETY: rusage is plain integers, for which all zeros is a value.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: both pointers are to memory of ours that outlives the call.
+    let reaped = unsafe { libc::wait4(pid, &raw mut status, libc::WNOHANG, &raw mut usage) };
+    if Errno::result(reaped)? == 0 {
+        return Ok(None);
     }
+    let status = WaitStatus::from_raw(nix::unistd::Pid::from_raw(pid), status)?;
+    let peak_resident = u64::try_from(usage.ru_maxrss).unwrap_or(0).saturating_mul(1024);
+    Ok(Some(Reaped {
+        status,
+        peak_resident,
+    }))
 }
 
 /// The pid of some exited child that waits to be reaped, without reaping it.

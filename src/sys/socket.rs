@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
@@ -94,6 +94,28 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     }
 }
 
+/// How many connections wait in this listener's accept queue: what the kernel calls `tcpi_unacked` while a socket listens.
+///
+/// # Errors
+/// When it is no TCP socket.
+pub fn accept_queue(listener: &impl AsFd) -> io::Result<u32> {
+    // SAFETY: tcp_info is plain integers, for which all zeros is a value.
+    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+    let mut length = libc::socklen_t::try_from(size_of::<libc::tcp_info>()).map_err(io::Error::other)?;
+    // SAFETY: the kernel writes at most `length` bytes into `info`, which has as many and outlives the call.
+    let result = unsafe {
+        libc::getsockopt(
+            listener.as_fd().as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            (&raw mut info).cast(),
+            &raw mut length,
+        )
+    };
+    nix::errno::Errno::result(result)?;
+    Ok(info.tcpi_unacked)
+}
+
 /// One instruction of a classic BPF program: operation, jump if true, jump if false, constant.
 pub type Instruction = (u16, u8, u8, u32);
 
@@ -154,6 +176,17 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn what_waits_in_a_queue_is_counted() {
+        let listener = listen(LOOPBACK).expect("a listener");
+        let address = local_address(&listener).expect("an address");
+        assert_eq!(accept_queue(&listener).expect("counted"), 0);
+        let _clients = [(); 3].map(|()| TcpStream::connect(address).expect("connected"));
+        assert_eq!(accept_queue(&listener).expect("counted"), 3);
+        let no_tcp = std::os::unix::net::UnixStream::pair().expect("a pair").0;
+        assert!(accept_queue(&no_tcp).is_err());
     }
 
     #[test]

@@ -7,24 +7,36 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::Method;
 use http_body_util::{LengthLimitError, Limited};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use super::connection::Connection;
-use crate::scoreboard::{Board, Counter};
+use crate::scoreboard::{Board, Counter, Noted};
 
 /// A request in flight: counted until it is dropped, which is when its answer's body is over or given up.
 #[derive(Debug)]
 pub(super) struct InFlight {
     board: Board,
     connection: Arc<Connection>,
+    /// Written down for the master, should this worker die with it; the edge's own short answers are not.
+    _noted: Option<Noted>,
 }
 
 impl InFlight {
     pub(super) fn new(board: Board, connection: Arc<Connection>) -> InFlight {
         board.counters().add(Counter::InFlight);
         connection.handling();
-        InFlight { board, connection }
+        InFlight {
+            board,
+            connection,
+            _noted: None,
+        }
+    }
+
+    /// It may take a while.
+    pub(super) fn note(&mut self, method: &Method, path: &str) {
+        self._noted = self.board.note(method.as_str(), path);
     }
 }
 

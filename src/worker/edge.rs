@@ -82,7 +82,7 @@ impl Service<Request<Incoming>> for ConnectionService {
     fn call(&self, request: Request<Incoming>) -> Answering {
         let worker = &self.edge.worker;
         worker.board().counters().add(Counter::Requests);
-        let answer = Answer {
+        let mut answer = Answer {
             in_flight: InFlight::new(worker.board().clone(), Arc::clone(&self.connection)),
             access: Access::begin(worker, &request, &self.connection),
             edge: Arc::clone(&self.edge),
@@ -96,6 +96,7 @@ impl Service<Request<Incoming>> for ConnectionService {
                 answer.short(word)
             })),
             None => Answering::Asked(Box::pin(async move {
+                answer.in_flight.note(request.method(), request.uri().path());
                 let router = answer.edge.router_for(request.uri().path());
                 let routed = limits::route(router, request, &answer.edge.worker).await;
                 answer.give(routed.map(Content::Routed))

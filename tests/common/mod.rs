@@ -212,7 +212,20 @@ impl Cluster {
         let text = std::fs::read(self.data().join("run/workers.json")).unwrap_or_default();
         let records: Vec<Value> = serde_json::from_slice(&text).unwrap_or_default();
         let mut workers: BTreeMap<u16, Vec<i32>> = BTreeMap::new();
-        for record in records {
+        // Workers that outlived an earlier master are recorded, too, and are not this one's.
+        let incarnation = |record: &Value| {
+            let life = record["life"].as_str().expect("a life");
+            life.split('/')
+                .next()
+                .expect("an incarnation")
+                .parse::<u64>()
+                .expect("a number")
+        };
+        let newest = records.iter().map(incarnation).max();
+        for record in records
+            .iter()
+            .filter(|record| Some(incarnation(record)) == newest)
+        {
             let slot = record["life"]
                 .as_str()
                 .expect("a life")

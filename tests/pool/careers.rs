@@ -310,6 +310,33 @@ fn every_end_has_its_certificate() {
 }
 
 #[test]
+fn one_that_says_stopping_and_ends_in_the_same_breath_has_not_crashed() {
+    let mut world = World::serving(2);
+    world.run(ms(2_000));
+    let life = world.life_in(1);
+    let stopping = Event::Notified {
+        life,
+        notice: Notice::Stopping,
+    };
+    let died = Event::Died {
+        life,
+        exit: Exit::Code(0),
+        oom: false,
+    };
+    world.happen_all(vec![stopping, died]);
+    assert_eq!(
+        last(&world, 1).cause,
+        Cause::Retired {
+            purpose: Purpose::Itself,
+            cut: None
+        }
+    );
+    assert!(!world.was_announced(|a| matches!(a, cluster::pool::Announcement::Crashed { .. })));
+    world.run(ms(30));
+    assert!(world.is_at_rest());
+}
+
+#[test]
 fn ends_before_ready_are_boot_failures_and_the_decision_is_the_wait() {
     let mut world = World::serving(2);
     world.run(ms(2_000));

@@ -12,7 +12,7 @@ use cluster::pool::{
 use crate::world::{FIRST, Program, World, asked, ms, policy};
 
 /// The columns of the table. `Gone`: the worker is in no list any more.
-const EVENTS: [&str; 20] = [
+const EVENTS: [&str; 21] = [
     "ticked",
     "spawned",
     "spawn failed",
@@ -24,6 +24,7 @@ const EVENTS: [&str; 20] = [
     "examined",
     "died",
     "inherited",
+    "orphan ended",
     "stop",
     "stop at once",
     "scale -1",
@@ -67,6 +68,7 @@ fn event(name: &str, life: Life, world: &World) -> Event {
             exit: Exit::Code(0),
             oom: false,
         },
+        "orphan ended" => Event::OrphanEnded { life },
         "inherited" => Event::Inherited {
             heir: life,
             estate: Estate::Life(life),

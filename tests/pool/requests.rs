@@ -98,6 +98,28 @@ fn each_way_to_fail_has_its_own_reason() {
 }
 
 #[test]
+fn a_rollout_that_is_undone_tells_what_had_been_replaced() {
+    let mut world = World::serving(4);
+    let ticket = world.ask(Request::Reload);
+    world.run_until("two replaced", |world| {
+        world.generations_in_slots()[..2] == [2, 2]
+    });
+    world.programs.insert(SECOND, Program::ExitsAtBoot);
+    let Verdict::Failed {
+        slots, generation, ..
+    } = world.await_verdict(ticket)
+    else {
+        panic!()
+    };
+    assert_eq!(
+        slots.iter().map(|slot| slot.slot.0).collect::<Vec<_>>(),
+        [0, 1, 2],
+        "the third booted already; what is given back is not replaced"
+    );
+    assert_eq!(generation, SECOND);
+}
+
+#[test]
 fn a_canary_whose_readiness_does_not_hold_backs_out() {
     for (said, words) in [("the store is closed", "closed"), ("silence", "no answer")] {
         let mut world = World::serving(2);
@@ -324,9 +346,12 @@ fn a_reload_passes_over_a_drained_slot_which_then_restarts_with_the_new_generati
     );
     world.run_until("rest", World::is_at_rest);
     assert_eq!(world.doings()[0], Doing::Drained);
+    let again = world.ask(Request::Reload);
+    world.await_verdict(again);
+    world.run_until("rest, and the first generation let go", World::is_at_rest);
     let back = world.ask(Request::Restart(Slot(0)));
     world.await_verdict(back);
-    assert_eq!(world.generations_in_slots(), [2, 2, 2]);
+    assert_eq!(world.generations_in_slots(), [3, 3, 3]);
 }
 
 #[test]

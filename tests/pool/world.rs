@@ -336,6 +336,7 @@ impl World {
             Event::SpawnFailed { .. }
             | Event::Observed { .. }
             | Event::Examined { .. }
+            | Event::OrphanEnded { .. }
             | Event::Asked { .. }
             | Event::Probed { .. }
             | Event::Loaded(_)
@@ -361,6 +362,9 @@ impl World {
                 if self.processes.remove(life).is_some() {
                     self.owed.insert(Estate::Life(*life));
                 }
+            }
+            Event::OrphanEnded { life } => {
+                self.owed.insert(Estate::Life(*life));
             }
             Event::Notified {
                 life,
@@ -629,6 +633,9 @@ impl World {
             "what is due has been dealt with"
         );
         let owed: BTreeSet<Estate> = self.pool.estates().iter().map(|(estate, _)| *estate).collect();
+        // What earlier incarnations left is looked through a second time.
+        self.owed
+            .extend(owed.iter().filter(|estate| matches!(estate, Estate::Before(_))));
         assert_eq!(owed, self.owed, "what is owed is remembered");
         self.least_serving = self.least_serving.min(self.serving_slots());
         self.check_queues();

@@ -1,0 +1,208 @@
+//! The commands that ask a running master for something: their flags, and what they stand for. It must not know how the answer
+//! is got or printed.
+
+use std::path::PathBuf;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+
+use super::find::Place;
+use crate::base::ids::Slot;
+use crate::control::{Ask, Request};
+
+/// One such command as it was typed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Errand {
+    /// Which master.
+    pub place: Place,
+    /// For programs: the master's own words.
+    pub json: bool,
+    /// What.
+    pub task: Task,
+}
+
+/// What it is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// One request, one answer.
+    Ask {
+        /// What.
+        ask: Ask,
+        /// Until it has ended.
+        wait: bool,
+    },
+    /// Status again and again.
+    Top {
+        /// So often; for ever when `None`.
+        count: Option<u64>,
+    },
+}
+
+impl Task {
+    /// As the master is asked.
+    #[must_use]
+    pub fn request(self) -> Request {
+        match self {
+            Task::Ask { ask, wait } => Request {
+                wait,
+                ..Request::new(ask)
+            },
+            Task::Top { .. } => Request::new(Ask::Status),
+        }
+    }
+}
+
+/// Each command's name and what it is for; [`of`] says what it stands for.
+const COMMANDS: &[(&str, &str)] = &[
+    ("status", "Show the master, its slots and their workers"),
+    (
+        "top",
+        "Show the same again every second; on a terminal in place (Ctrl-C ends it)",
+    ),
+    (
+        "why",
+        "Show how a slot's last workers ended, and everything that was seen of it",
+    ),
+    (
+        "reload",
+        "Read configuration and binary again and replace the workers one by one; wait for the verdict",
+    ),
+    (
+        "rollback",
+        "Return to the generation before this one, in the same way",
+    ),
+    ("scale", "Have N workers"),
+    (
+        "restart",
+        "Replace a slot's worker: another one is ready before it finishes and goes; fills a drained slot",
+    ),
+    (
+        "drain",
+        "Let a slot's worker finish and go; the slot stays empty until it is restarted",
+    ),
+    (
+        "stop",
+        "Stop the cluster gracefully, and wait until the master is gone",
+    ),
+];
+
+/// What clap knows of them.
+pub fn commands() -> impl Iterator<Item = Command> {
+    COMMANDS
+        .iter()
+        .map(|&(name, about)| with_place(Command::new(name).about(about).args(own_args(name))))
+}
+
+fn own_args(name: &str) -> Vec<Arg> {
+    let no_wait = Arg::new("no-wait")
+        .long("no-wait")
+        .action(ArgAction::SetTrue)
+        .help("Do not wait for its end, which the master's log tells");
+    let slot = Arg::new("slot")
+        .value_name("SLOT")
+        .required(true)
+        .value_parser(value_parser!(u16))
+        .help("The slot's number, from 0");
+    match name {
+        "why" => vec![slot],
+        "restart" | "drain" => vec![slot, no_wait],
+        "reload" | "rollback" => vec![no_wait],
+        "scale" => vec![
+            Arg::new("workers")
+                .value_name("N")
+                .required(true)
+                .value_parser(value_parser!(u32))
+                .help("How many; the master tells the bounds"),
+            no_wait,
+        ],
+        "stop" => vec![
+            Arg::new("now")
+                .long("now")
+                .action(ArgAction::SetTrue)
+                .help("Kill the workers; what they are answering is cut"),
+            no_wait,
+        ],
+        "top" => vec![
+            Arg::new("count")
+                .long("count")
+                .value_name("N")
+                .value_parser(value_parser!(u64).range(1..))
+                .help("End after so many"),
+        ],
+        _status => Vec::new(),
+    }
+}
+
+fn with_place(command: Command) -> Command {
+    let path = |name: &'static str, value: &'static str, help: &'static str| {
+        Arg::new(name)
+            .long(name)
+            .value_name(value)
+            .value_parser(value_parser!(PathBuf))
+            .help(help)
+    };
+    command
+        .arg(
+            Arg::new("json")
+                .long("json")
+                .action(ArgAction::SetTrue)
+                .help("Print the answer as one line of JSON"),
+        )
+        .arg(path("run-dir", "DIR", "The master's run directory"))
+        .arg(path(
+            "data-dir",
+            "DIR",
+            "Its data directory; the run directory is in it unless said otherwise",
+        ))
+        .arg(path(
+            "config",
+            "FILE",
+            "Its configuration, which may name both directories",
+        ))
+        .after_help(
+            "Exit codes: 0 done, 4 refused, 5 backed out, 68 no master there; all of them: `help serve`.",
+        )
+}
+
+/// What was typed, if it is one of these commands.
+#[must_use]
+pub fn of(name: &str, matches: &ArgMatches) -> Option<Errand> {
+    let slot = || Slot(matches.get_one::<u16>("slot").copied().unwrap_or_default());
+    let ask = match name {
+        "status" => Ask::Status,
+        "why" => Ask::Why { slot: slot() },
+        "reload" => Ask::Reload,
+        "rollback" => Ask::Rollback,
+        "scale" => Ask::Scale {
+            to: matches.get_one::<u32>("workers").copied().unwrap_or_default(),
+        },
+        "restart" => Ask::Restart { slot: slot() },
+        "drain" => Ask::Drain { slot: slot() },
+        "stop" => Ask::Stop {
+            now: matches.get_flag("now"),
+        },
+        "top" => {
+            return Some(errand(
+                matches,
+                Task::Top {
+                    count: matches.get_one("count").copied(),
+                },
+            ));
+        }
+        _other => return None,
+    };
+    let wait = !(ask.ends_later() && matches.get_flag("no-wait"));
+    Some(errand(matches, Task::Ask { ask, wait }))
+}
+
+fn errand(matches: &ArgMatches, task: Task) -> Errand {
+    let path = |name: &str| matches.get_one::<PathBuf>(name).cloned();
+    Errand {
+        place: Place {
+            run_dir: path("run-dir"),
+            data_dir: path("data-dir"),
+            config: path("config"),
+        },
+        json: matches.get_flag("json"),
+        task,
+    }
+}

@@ -1,0 +1,162 @@
+//! A status as text: one line for the master, one for each slot. Pure.
+
+use std::collections::BTreeMap;
+
+use crate::base::ids::{Epoch, Slot};
+use crate::control::{MasterReport, SlotReport, Status, WorkerReport};
+
+const HEAD: [&str; 17] = [
+    "SLOT", "STATE", "GEN", "EPOCH", "PID", "UP", "CONN", "BUSY", "REQUESTS", "5XX", "RSS", "CPU", "BEAT",
+    "QUEUE", "WEIGHT", "ENDED", "LAST END",
+];
+
+/// The share of one CPU that each worker had since the last look, in percent.
+pub type Shares = BTreeMap<(Slot, Epoch), f64>;
+
+/// All of it. With shares, the CPU column is the share since the last look; without, the CPU time of the life.
+#[must_use]
+pub fn text(status: &Status, shares: Option<&Shares>) -> String {
+    let mut rows = vec![HEAD.map(str::to_owned)];
+    rows.extend(status.slots.iter().map(|slot| row(slot, shares)));
+    rows.extend(status.beside.iter().map(|worker| beside(worker, shares)));
+    format!("{}\n\n{}", master(&status.master), aligned(&rows))
+}
+
+fn master(master: &MasterReport) -> String {
+    let addresses = master.addresses.join(", ");
+    let (pid, up, state) = (master.pid, span(master.uptime_ms), master.state.as_str());
+    let (incarnation, generation) = (master.incarnation, master.generation);
+    let memory = master
+        .rss_bytes
+        .map_or_else(String::new, |bytes| format!("{}, ", size(bytes)));
+    let (program, fds, draining) = (&master.program, master.fds, master.draining);
+    format!(
+        "{program} on {addresses}: {state}, up {up}, generation {generation}, incarnation {incarnation}\n\
+         master: pid {pid}, {memory}{fds} descriptors; {draining} workers draining"
+    )
+}
+
+fn row(slot: &SlotReport, shares: Option<&Shares>) -> [String; 17] {
+    let mut row = slot
+        .worker
+        .as_ref()
+        .map_or_else(|| empty(slot), |worker| filled(worker, shares));
+    row[13] = optional(slot.queue);
+    row[14] = optional(slot.weight);
+    row[15] = slot.restarts.to_string();
+    row[16] = slot.last_cause.clone().unwrap_or_default();
+    row
+}
+
+fn empty(slot: &SlotReport) -> [String; 17] {
+    let mut row = [const { String::new() }; 17];
+    row[0] = slot.slot.to_string();
+    row[1].clone_from(&slot.state);
+    row[2] = slot.generation.to_string();
+    row[5] = slot
+        .filled_in_ms
+        .map_or_else(String::new, |ms| format!("in {}", span(ms)));
+    row
+}
+
+fn filled(worker: &WorkerReport, shares: Option<&Shares>) -> [String; 17] {
+    let cpu = match shares {
+        Some(shares) => shares
+            .get(&(worker.slot, worker.epoch))
+            .map_or_else(String::new, |share| format!("{share:.0}%")),
+        None => worker.cpu_ms.map_or_else(String::new, span),
+    };
+    [
+        worker.slot.to_string(),
+        worker.state.clone(),
+        worker.generation.to_string(),
+        worker.epoch.to_string(),
+        optional(worker.pid),
+        span(worker.uptime_ms),
+        worker.connections.to_string(),
+        worker.in_flight.to_string(),
+        worker.requests.to_string(),
+        worker.failed.to_string(),
+        worker.rss_bytes.map_or_else(String::new, size),
+        cpu,
+        worker.beat_age_ms.map_or_else(String::new, span),
+        String::new(),
+        String::new(),
+        String::new(),
+        String::new(),
+    ]
+}
+
+/// A worker in no slot.
+fn beside(worker: &WorkerReport, shares: Option<&Shares>) -> [String; 17] {
+    let mut row = filled(worker, shares);
+    row[0] = format!("({})", worker.slot);
+    row
+}
+
+fn optional<T: ToString>(value: Option<T>) -> String {
+    value.map_or_else(String::new, |value| value.to_string())
+}
+
+/// Columns as wide as their widest entry, two blanks between them, none at the end.
+fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| {
+        rows.iter()
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let line = |row: &[String; N]| {
+        let cells = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, &width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+    };
+    rows.iter().map(line).collect()
+}
+
+/// Milliseconds to about three digits, with their unit.
+#[must_use]
+pub fn span(ms: u64) -> String {
+    let seconds = ms / 1000;
+    match seconds {
+        0 => format!("{ms} ms"),
+        1..60 => format!("{}.{} s", seconds, ms % 1000 / 100),
+        60..3600 => format!("{}m {}s", seconds / 60, seconds % 60),
+        3600..86400 => format!("{}h {}m", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{}d {}h", seconds / 86400, seconds / 3600 % 24),
+    }
+}
+
+/// Bytes in the unit that leaves three digits or so.
+#[must_use]
+pub fn size(bytes: u64) -> String {
+    let tenths = |unit: u64| format!("{}.{}", bytes / unit, bytes % unit * 10 / unit);
+    match bytes {
+        0..1_024 => format!("{bytes} B"),
+        1_024..1_048_576 => format!("{} KiB", bytes / 1_024),
+        1_048_576..1_073_741_824 => format!("{} MiB", tenths(1 << 20)),
+        _ => format!("{} GiB", tenths(1 << 30)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_and_sizes_are_short_and_carry_their_unit() {
+        let spans = [0, 999, 1_250, 61_000, 3_700_000, 90_000_000].map(span);
+        assert_eq!(spans, ["0 ms", "999 ms", "1.2 s", "1m 1s", "1h 1m", "1d 1h"]);
+        let sizes = [5, 2048, 5_767_168, 3 << 30].map(size);
+        assert_eq!(sizes, ["5 B", "2 KiB", "5.5 MiB", "3.0 GiB"]);
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_entry() {
+        let rows = [["a", "bbb", ""], ["aa", "b", "×"]].map(|row| row.map(str::to_owned));
+        assert_eq!(aligned(&rows), "a   bbb\naa  b    ×\n");
+    }
+}

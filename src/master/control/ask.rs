@@ -1,0 +1,137 @@
+//! From a client's request to its answer: what can be told at once is, and what the pool must decide on becomes its event.
+
+use tracing::info;
+
+use super::{ClientId, autopsy, survey};
+use crate::base::ids::Life;
+use crate::base::time::Monotonic;
+use crate::control::{Answer, Ask, Done, Failed, Request};
+use crate::master::world::World;
+use crate::pool::{self, Event, Failure, Pool, StopMode, Ticket, Verdict};
+
+impl World {
+    /// Answers what can be answered at once; the rest becomes events.
+    pub(in crate::master) fn hear_clients(&mut self, pool: &Pool, now: Monotonic) -> Vec<Event> {
+        let mut events = Vec::new();
+        for (id, request) in std::mem::take(&mut self.asked) {
+            match turn(id, &request, pool, self, now) {
+                Turn::Told(answer) => self.desk.answer(id, answer, &self.watch),
+                Turn::Asked(event) => {
+                    let pid = self.desk.peer(id).map(|peer| peer.pid);
+                    info!(client = id.0, pid, ask = ?request.ask, "asked over the control socket");
+                    events.push(event);
+                    self.hasty.extend((!request.wait).then_some(id));
+                }
+            }
+        }
+        events
+    }
+
+    /// Everything that follows at once from what was asked has been done: whoever does not want to wait for more is told so. Who
+    /// was refused meanwhile has an answer already.
+    pub(in crate::master) fn release_hasty(&mut self) {
+        for id in std::mem::take(&mut self.hasty) {
+            if self.desk.awaits(id) {
+                self.desk.answer(id, Answer::Begun, &self.watch);
+            }
+        }
+    }
+
+    /// Cuts clients that are too slow.
+    pub(in crate::master) fn expire_clients(&mut self, now: Monotonic) {
+        if self.desk.deadline().is_some_and(|deadline| deadline <= now) {
+            self.desk.expire(now, &self.watch);
+        }
+    }
+}
+
+/// What follows from a request.
+enum Turn {
+    /// This is the answer.
+    Told(Answer),
+    /// The pool will give the verdict.
+    Asked(Event),
+}
+
+/// Takes one request.
+fn turn(id: ClientId, request: &Request, pool: &Pool, world: &World, now: Monotonic) -> Turn {
+    let wanted = match request.ask {
+        Ask::Status => return Turn::Told(Answer::Status(Box::new(survey::status(pool, world, now)))),
+        Ask::Why { slot } => {
+            return Turn::Told(match autopsy::why(pool, world, slot, now) {
+                Ok(why) => Answer::Why(Box::new(why)),
+                Err(reason) => Answer::Refused { reason },
+            });
+        }
+        Ask::Reload => pool::Request::Reload,
+        Ask::Rollback => pool::Request::Rollback,
+        Ask::Scale { to } => match u16::try_from(to) {
+            Ok(to) => pool::Request::ScaleTo(to),
+            Err(_) => {
+                return Turn::Told(Answer::Refused {
+                    reason: out_of_bounds(to),
+                });
+            }
+        },
+        Ask::Restart { slot } => pool::Request::Restart(slot),
+        Ask::Drain { slot } => pool::Request::Drain(slot),
+        Ask::Stop { now: true } => pool::Request::Stop(StopMode::AtOnce),
+        Ask::Stop { now: false } => pool::Request::Stop(StopMode::Graceful),
+    };
+    Turn::Asked(Event::Asked {
+        ticket: Ticket(id.0),
+        request: wanted,
+    })
+}
+
+fn out_of_bounds(to: u32) -> String {
+    let (least, most) = (pool::BOUNDS.start(), pool::BOUNDS.end());
+    format!("{to} workers are not within {least} to {most}")
+}
+
+/// The pool's verdict as a client is told it.
+pub(in crate::master) fn answer(verdict: Verdict, world: &World) -> Answer {
+    match verdict {
+        Verdict::Done(done) => Answer::Done(Done::from(done)),
+        Verdict::Refused { reason } => Answer::Refused { reason },
+        Verdict::Failed {
+            reason,
+            generation,
+            after,
+            slots,
+        } => Answer::Failed(Box::new(Failed {
+            reason: reason.to_string(),
+            stderr: last_words(&reason, world),
+            cause: reason,
+            generation,
+            after_ms: crate::control::outcome::ms(after),
+            slots: slots.into_iter().map(Into::into).collect(),
+        })),
+    }
+}
+
+/// What the worker said that it failed with.
+fn last_words(failure: &Failure, world: &World) -> Vec<String> {
+    failed_with(failure)
+        .and_then(|life| world.graves.of(life))
+        .map(|seen| seen.stderr.clone())
+        .unwrap_or_default()
+}
+
+fn failed_with(failure: &Failure) -> Option<Life> {
+    match failure {
+        Failure::ExitedAtBoot { life, .. }
+        | Failure::NeverReady { life }
+        | Failure::DiedBaking { life, .. }
+        | Failure::Hung { life }
+        | Failure::WentByItself { life }
+        | Failure::AnswersWorse { life, .. }
+        | Failure::ReadinessFailed { life, .. } => Some(*life),
+        Failure::BadConfiguration { .. }
+        | Failure::BadBinary { .. }
+        | Failure::SpawnFailed { .. }
+        | Failure::KeepsDying { .. }
+        | Failure::SlotRemoved { .. }
+        | Failure::Stopped => None,
+    }
+}

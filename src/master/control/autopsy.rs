@@ -1,0 +1,54 @@
+//! Why a slot's lives ended: the pool's certificates, each with what the shell saw of that life.
+
+use super::causes;
+use crate::base::ids::Slot;
+use crate::base::time::Monotonic;
+use crate::control::outcome::ms;
+use crate::control::{Death, Why};
+use crate::master::world::World;
+use crate::pool::{Certificate, Exit, Pool};
+
+/// The last deaths of a slot, the newest first; or why there is nothing to tell.
+pub(in crate::master) fn why(pool: &Pool, world: &World, slot: Slot, now: Monotonic) -> Result<Why, String> {
+    let state = pool.slots().find(|status| status.slot == slot);
+    let mut deaths: Vec<Death> = pool
+        .certificates(slot)
+        .map(|certificate| death(certificate, world, now))
+        .collect();
+    deaths.reverse();
+    if state.is_none() && deaths.is_empty() {
+        let last = pool.workers().saturating_sub(1);
+        return Err(format!("there is no slot {slot}; expected one from 0 to {last}"));
+    }
+    let state = state.map(|status| status.doing.as_str().to_owned());
+    Ok(Why { slot, state, deaths })
+}
+
+fn death(certificate: &Certificate, world: &World, now: Monotonic) -> Death {
+    let seen = world.graves.of(certificate.life).cloned().unwrap_or_default();
+    let (exit_code, signal) = match certificate.exit {
+        Some(Exit::Code(code)) => (Some(code), None),
+        Some(Exit::Signal(signal)) => (None, Some(signal)),
+        None => (None, None),
+    };
+    Death {
+        life: certificate.life,
+        generation: certificate.generation,
+        ago_ms: ms(now.since(certificate.at)),
+        lived_ms: ms(certificate.lived),
+        kind: certificate.cause.kind().as_str().to_owned(),
+        cause: causes::cause(certificate),
+        decision: causes::decision(&certificate.decision),
+        exit_code,
+        signal,
+        process_state: seen.at_kill.as_ref().and_then(|at_kill| at_kill.state),
+        wait_channel: seen
+            .at_kill
+            .map(|at_kill| at_kill.wait_channel)
+            .filter(|channel| !channel.is_empty()),
+        memory: seen.memory,
+        in_flight: seen.requests.named,
+        in_flight_unlisted: seen.requests.unnamed,
+        stderr: seen.stderr,
+    }
+}

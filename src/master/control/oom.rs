@@ -1,0 +1,108 @@
+//! Whether the kernel killed for want of memory: its own count of such kills, before and after. It must not know who was killed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::config::cgroup;
+
+/// Where the kernel counts its kills, and how many it had counted.
+#[derive(Debug)]
+pub(in crate::master) struct OomWatch {
+    counter: Counter,
+    seen: u64,
+}
+
+#[derive(Debug)]
+enum Counter {
+    /// Of this control group and those below it.
+    Group(PathBuf),
+    /// Of the whole machine, where no group counts.
+    Machine,
+}
+
+impl OomWatch {
+    /// Finds the counter that is closest to this process.
+    pub(in crate::master) fn begin() -> OomWatch {
+        let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        let groups = cgroup::groups(&text("/proc/self/cgroup"), &text("/proc/self/mountinfo"));
+        let counter = groups
+            .into_iter()
+            .map(|group| group.dir)
+            .find(|dir| dir.join("memory.events").exists())
+            .map_or(Counter::Machine, Counter::Group);
+        let seen = counter.read();
+        OomWatch { counter, seen }
+    }
+
+    /// Whether there were more since the last look.
+    pub(in crate::master) fn killed_since(&mut self) -> bool {
+        let now = self.counter.read();
+        let before = std::mem::replace(&mut self.seen, now);
+        now > before
+    }
+
+    /// The memory that the group may have, in bytes, if it is limited.
+    pub(in crate::master) fn limit(&self) -> Option<u64> {
+        match &self.counter {
+            Counter::Group(dir) => limit_of(dir),
+            Counter::Machine => None,
+        }
+    }
+}
+
+impl Counter {
+    fn read(&self) -> u64 {
+        let path = match self {
+            Counter::Group(dir) => dir.join("memory.events"),
+            Counter::Machine => PathBuf::from("/proc/vmstat"),
+        };
+        fs::read_to_string(path).map_or(0, |text| oom_kills(&text))
+    }
+}
+
+/// `max` is no limit.
+fn limit_of(dir: &Path) -> Option<u64> {
+    fs::read_to_string(dir.join("memory.max"))
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
+}
+
+/// Both files have lines of a name and a number.
+fn oom_kills(text: &str) -> u64 {
+    text.lines()
+        .find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_counts_its_kills_and_says_its_limit() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).expect("written");
+        write(
+            "memory.events",
+            "low 0\nhigh 0\nmax 3\noom 2\noom_kill 1\noom_group_kill 0\n",
+        );
+        write("memory.max", "max\n");
+        let counter = Counter::Group(directory.path().to_owned());
+        let seen = counter.read();
+        let mut watch = OomWatch { counter, seen };
+        assert_eq!((seen, watch.limit(), watch.killed_since()), (1, None, false));
+        write("memory.events", "oom 3\noom_kill 2\n");
+        write("memory.max", "1048576\n");
+        assert_eq!((watch.limit(), watch.killed_since()), (Some(1_048_576), true));
+        assert!(!watch.killed_since(), "each kill is told once");
+    }
+
+    #[test]
+    fn this_machine_can_be_asked() {
+        let mut watch = OomWatch::begin();
+        let _whatever_happened_meanwhile = watch.killed_since();
+        assert_eq!(oom_kills("nothing of the kind"), 0);
+    }
+}

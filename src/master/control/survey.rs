@@ -1,0 +1,104 @@
+//! How everything is at the moment of asking: the pool's view, the workers' boards, `/proc` and the listeners' queues, put
+//! together. Nothing is kept for it, so that nobody pays for a status that nobody asks for.
+
+use super::causes;
+use crate::base::ids::Slot;
+use crate::base::time::Monotonic;
+use crate::control::outcome::ms;
+use crate::control::{MasterReport, SlotReport, State, Status, WorkerReport};
+use crate::master::world::World;
+use crate::pool::Pool;
+use crate::pool::status::{SlotStatus, WorkerStatus};
+use crate::sys::procfs;
+
+/// Everything.
+pub(in crate::master) fn status(pool: &Pool, world: &World, now: Monotonic) -> Status {
+    let beside = pool.newcomer().into_iter().chain(pool.leaving());
+    Status {
+        master: master(pool, world, now),
+        slots: pool
+            .slots()
+            .map(|status| slot(&status, pool, world, now))
+            .collect(),
+        beside: beside.map(|status| worker(&status, world, now)).collect(),
+    }
+}
+
+fn master(pool: &Pool, world: &World, now: Monotonic) -> MasterReport {
+    let pid = std::process::id();
+    let own = i32::try_from(pid).unwrap_or_default();
+    MasterReport {
+        program: world.launch.program.to_owned(),
+        pid,
+        uptime_ms: ms(now.since(world.began)),
+        state: state(pool),
+        incarnation: world.incarnation,
+        generation: pool.generation(),
+        addresses: world
+            .listeners
+            .addresses()
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+        rss_bytes: procfs::resident_bytes(own),
+        cpu_ms: procfs::stat(own).ok().map(|stat| ms(stat.cpu_time())),
+        fds: procfs::open_descriptors(),
+        draining: pool.leaving().count(),
+    }
+}
+
+fn state(pool: &Pool) -> State {
+    match (pool.is_stopping(), pool.is_reloading()) {
+        (true, _) => State::Stopping,
+        (false, true) => State::Reloading,
+        (false, false) => State::Running,
+    }
+}
+
+fn slot(status: &SlotStatus<'_>, pool: &Pool, world: &World, now: Monotonic) -> SlotReport {
+    SlotReport {
+        slot: status.slot,
+        state: status.doing.as_str().to_owned(),
+        generation: status
+            .worker
+            .as_ref()
+            .map_or(status.generation, |worker| worker.generation),
+        worker: status.worker.as_ref().map(|status| worker(status, world, now)),
+        restarts: status.restarts,
+        last_cause: pool.certificates(status.slot).last().map(causes::cause),
+        queue: world.listeners.queue_of(status.slot),
+        weight: weight(world, status.slot),
+        filled_in_ms: status.filled_at.map(|at| ms(at.since(now))),
+    }
+}
+
+fn weight(world: &World, slot: Slot) -> Option<u16> {
+    world
+        .weights
+        .iter()
+        .find(|(weighed, _)| *weighed == slot)
+        .map(|&(_, weight)| weight)
+}
+
+fn worker(status: &WorkerStatus<'_>, world: &World, now: Monotonic) -> WorkerReport {
+    let process = world.processes.get(&status.life);
+    let vitals = process.map(|process| process.board.vitals(now));
+    let counts = vitals.as_ref().map(|vitals| vitals.counts).unwrap_or_default();
+    let pid = process.map(|process| process.pid);
+    WorkerReport {
+        slot: status.life.slot,
+        epoch: status.life.epoch,
+        generation: status.generation,
+        pid,
+        state: status.doing.as_str().to_owned(),
+        uptime_ms: ms(now.since(status.started)),
+        connections: counts.connections,
+        in_flight: counts.in_flight,
+        requests: counts.requests,
+        failed: counts.responses[4],
+        rss_bytes: pid.and_then(procfs::resident_bytes),
+        cpu_ms: pid.and_then(|pid| Some(ms(procfs::stat(pid).ok()?.cpu_time()))),
+        beat_age_ms: vitals.and_then(|vitals| Some(ms(now.since(vitals.beat?)))),
+        status: status.status.map(str::to_owned),
+    }
+}

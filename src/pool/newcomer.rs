@@ -1,0 +1,102 @@
+//! Whoever stands beside a slot's worker to replace it, for a rollout or within a generation: takes over, is sent away, or
+//! comes to nothing.
+
+use super::brain::Pool;
+use super::certificate::Purpose;
+use super::effect::{Effect, KillReason};
+use super::lives::failure;
+use super::member::{Input, Member, Phase};
+use super::record::End;
+use super::rollout::{Fact, Rollout};
+use super::seat::Occurrence;
+use super::verdict::{Failure, Replaced};
+use crate::base::ids::{Generation, Life};
+
+impl Pool {
+    /// New before old: whoever stood beside takes the slot, and who was in it drains.
+    pub(super) fn swap(&mut self, purpose: Purpose, effects: &mut Vec<Effect>) -> Option<Life> {
+        let newcomer = self.newcomer.take()?;
+        let life = newcomer.life;
+        let (index, generation) = (newcomer.life.slot.index(), newcomer.generation);
+        self.note_replaced(&newcomer);
+        let old = self.clear(index, effects);
+        if self.seats[index].generation != generation || purpose == Purpose::Restart {
+            self.refit(index, generation);
+        }
+        self.in_seat(index, Occurrence::Taken(newcomer), effects);
+        if let Some(old) = old {
+            self.retire(old, purpose, effects);
+        }
+        Some(life)
+    }
+
+    fn note_replaced(&mut self, newcomer: &Member) {
+        let (Rollout::Rolling { job, .. }, Some(trip)) = (&self.rollout, &mut self.desk.trip) else {
+            return;
+        };
+        trip.slots.push(Replaced {
+            slot: newcomer.life.slot,
+            life: newcomer.life,
+            ready_after: newcomer
+                .ready_at
+                .map(|ready| ready.since(newcomer.started))
+                .unwrap_or_default(),
+            replaced_after: self.now.since(job.started),
+        });
+    }
+
+    pub(super) fn refit(&mut self, index: usize, generation: Generation) {
+        let policy = self
+            .policies
+            .get(&generation)
+            .expect("a generation that has a worker is loaded");
+        self.seats[index].generation = generation;
+        self.seats[index].record.forgive(policy);
+    }
+
+    /// Whoever stands beside goes: at once while it boots, since it has accepted nothing, otherwise by draining.
+    pub(super) fn dismiss_newcomer(&mut self, effects: &mut Vec<Effect>) {
+        let Some(newcomer) = self.newcomer.take() else {
+            return;
+        };
+        let (purpose, killed) = match self.relief {
+            Some(_) => (Purpose::NotNeeded, KillReason::NotNeeded),
+            None => (Purpose::BackOut, KillReason::BackedOut),
+        };
+        let how = match newcomer.phase {
+            Phase::Starting { .. } => Input::Killed(killed),
+            Phase::Serving { .. } | Phase::Late { .. } | Phase::Draining { .. } | Phase::Killed { .. } => {
+                Input::Retired
+            }
+        };
+        self.leave(newcomer, how, purpose, effects);
+    }
+
+    /// Whoever stood beside is dead.
+    pub(super) fn lost_newcomer(&mut self, end: &End, effects: &mut Vec<Effect>) {
+        if let Some(member) = self.newcomer.take() {
+            self.certify_newcomer(&member, end);
+            self.fell_short(failure(&member, end), effects);
+        }
+    }
+
+    /// Whoever stood beside said STOPPING by itself.
+    pub(super) fn release_newcomer(&mut self, effects: &mut Vec<Effect>) {
+        if let Some(member) = self.newcomer.take_if(|member| member.is_leaving()) {
+            let reason = failure(&member, &End::LeftByItself);
+            self.leaving.push(Member {
+                purpose: Some(Purpose::Itself),
+                ..member
+            });
+            self.fell_short(reason, effects);
+        }
+    }
+
+    fn fell_short(&mut self, reason: Failure, effects: &mut Vec<Effect>) {
+        if self.relief.is_some() {
+            self.not_relieved(reason, effects);
+        } else {
+            self.show(Fact::Lost(reason), effects);
+        }
+    }
+}

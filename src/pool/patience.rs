@@ -1,0 +1,149 @@
+//! Requests whose end comes by itself some time after they were done: added slots have to become ready, and drained workers to
+//! go. Who asked is told then.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::brain::Pool;
+use super::certificate::Purpose;
+use super::desk::answer;
+use super::effect::Effect;
+use super::event::Ticket;
+use super::member::Member;
+use super::verdict::{Done, Failure, Verdict};
+use crate::base::ids::{Life, Slot};
+use crate::base::time::Monotonic;
+
+/// One who wants to know when the slots that were added serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Growth {
+    ticket: Ticket,
+    from: u16,
+    to: u16,
+    started: Monotonic,
+}
+
+/// Those who want to know when a slot's worker is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Leave {
+    pub(super) tickets: Vec<Ticket>,
+    life: Life,
+    started: Monotonic,
+}
+
+impl Pool {
+    /// Its worker goes, and nobody follows.
+    pub(super) fn drain(&mut self, slot: Slot, tickets: Vec<Ticket>, effects: &mut Vec<Effect>) {
+        let index = slot.index();
+        let member = self.clear(index, effects);
+        self.seats[index].hold(self.now);
+        let life = member.as_ref().map(|member| member.life);
+        if let Some(member) = member {
+            self.retire(member, Purpose::Drain, effects);
+        }
+        let still = self.leaving.iter().rev().find(|member| member.life.slot == slot);
+        match life.or_else(|| still.map(|member| member.life)) {
+            Some(life) => self.desk.drains.push(Leave {
+                tickets,
+                life,
+                started: self.now,
+            }),
+            None => answer(
+                &tickets,
+                &Verdict::Done(Done::Drained {
+                    slot,
+                    life: None,
+                    after: Duration::ZERO,
+                }),
+                effects,
+            ),
+        }
+    }
+
+    /// A worker that left is gone.
+    pub(super) fn drained(&mut self, life: Life, effects: &mut Vec<Effect>) {
+        let now = self.now;
+        self.desk.drains.retain(|leave| {
+            if leave.life == life {
+                let done = Done::Drained {
+                    slot: life.slot,
+                    life: Some(life),
+                    after: now.since(leave.started),
+                };
+                answer(&leave.tickets, &Verdict::Done(done), effects);
+            }
+            leave.life != life
+        });
+    }
+
+    /// The number of slots is another one. Who asked is told when every added slot serves.
+    pub(super) fn grow(&mut self, ticket: Ticket, from: u16, to: u16, effects: &mut Vec<Effect>) {
+        if ticket != Ticket::NOBODY {
+            self.desk.growths.push(Growth {
+                ticket,
+                from,
+                to,
+                started: self.now,
+            });
+        }
+        self.answer_growths(effects);
+    }
+
+    pub(super) fn answer_growths(&mut self, effects: &mut Vec<Effect>) {
+        if self.desk.growths.is_empty() {
+            return;
+        }
+        let seats = &self.seats;
+        // A slot that was removed or drained meanwhile is nobody's concern any more.
+        let is_open = |slot: u16| {
+            seats
+                .get(usize::from(slot))
+                .is_some_and(|seat| !seat.is_held() && !seat.member().is_some_and(Member::is_serving))
+        };
+        self.desk.growths.retain(|growth| {
+            let Growth { ticket, from, to, .. } = *growth;
+            let done = !(from..to).any(is_open);
+            if done {
+                answer(&[ticket], &Verdict::Done(Done::Scaled { from, to }), effects);
+            }
+            !done
+        });
+    }
+
+    /// The first worker of an added slot came to nothing: it is tried again, and who asked need not wait for that.
+    pub(super) fn not_grown(&mut self, slot: Slot, reason: &Failure, effects: &mut Vec<Effect>) {
+        self.end_growths(
+            |growth| (growth.from..growth.to).contains(&slot.0),
+            reason,
+            effects,
+        );
+    }
+
+    /// The cluster stops: nobody will serve in what was added.
+    pub(super) fn no_growth(&mut self, effects: &mut Vec<Effect>) {
+        self.end_growths(|_| true, &Failure::Stopped, effects);
+    }
+
+    fn end_growths(
+        &mut self,
+        concerned: impl Fn(&Growth) -> bool,
+        reason: &Failure,
+        effects: &mut Vec<Effect>,
+    ) {
+        let (now, generation) = (self.now, self.current);
+        self.desk.growths.retain(|growth| {
+            let ended = concerned(growth);
+            if ended {
+                let verdict = Verdict::Failed {
+                    reason: reason.clone(),
+                    generation,
+                    after: now.since(growth.started),
+                    slots: Vec::new(),
+                };
+                answer(&[growth.ticket], &verdict, effects);
+            }
+            !ended
+        });
+    }
+}

@@ -1,0 +1,145 @@
+//! Clients that mean no good: whatever they do, they are cut, it is logged, and the master goes on.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+
+use crate::common::{Cluster, Plan};
+use crate::gestures::Desk;
+
+fn refused(cluster: &Cluster, bytes: &[u8]) -> String {
+    let answer = cluster.say(bytes);
+    let line: serde_json::Value =
+        serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{error}: {answer:?}"));
+    assert_eq!(line["answer"], "refused", "{line}");
+    line["reason"].as_str().expect("a reason").to_owned()
+}
+
+#[test]
+fn what_is_no_request_is_refused_and_changes_nothing() {
+    let cluster = Plan::shop().start();
+    let binary: Vec<u8> = (0..=255_u8).chain(*b"\n").collect();
+    for garbage in [
+        &b"GET / HTTP/1.1\r\n"[..],
+        b"\n",
+        b"\0\0\0\0\n",
+        b"{\"version\":1,\"ask\":\"explode\"}\n",
+        b"{\"version\":1,\"ask\":\"stop\"}\n",
+        b"{\"version\":1,\"ask\":{\"stop\":{\"now\":\"yes\"}}}\n",
+        b"{\"version\":1,\"ask\":{\"scale\":{\"to\":-1}}}\n",
+        b"{\"version\":1,\"ask\":\"reload\",\"binary\":\"/tmp/evil\"}\n",
+        &binary,
+    ] {
+        let reason = refused(&cluster, garbage);
+        assert!(reason.contains("expected"), "{reason}");
+    }
+    let later = refused(&cluster, b"{\"version\":2,\"ask\":\"stop\"}\n");
+    assert!(
+        later.contains("version 2") && later.contains("version 1"),
+        "{later}"
+    );
+    cluster.wait_for("refused a control client's line");
+    cluster.is_well(2);
+    assert!(cluster.stop().success());
+}
+
+#[test]
+fn a_megabyte_is_not_read_to_its_end() {
+    let cluster = Plan::shop().start();
+    let answer = cluster.say(&vec![b'x'; 1 << 20]);
+    assert!(answer.is_empty() || answer.contains("4096"), "{answer}");
+    cluster.wait_for("more than any request has");
+    let deep = [b'['; 4096];
+    assert!(refused(&cluster, &[&deep[..], b"\n"].concat()).contains("expected"));
+    cluster.is_well(2);
+}
+
+#[test]
+fn a_request_that_comes_in_pieces_is_understood_and_a_half_one_is_cut() {
+    let cluster = Plan::shop().start();
+    let mut slow = cluster.connect();
+    for byte in b"{\"version\":1,\"ask\":\"status\"}\n" {
+        slow.write_all(&[*byte]).expect("said");
+    }
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).expect("heard");
+    assert!(answer.contains("\"answer\":\"status\""), "{answer}");
+
+    let mut left = cluster.connect();
+    left.write_all(b"{\"version\"").expect("said");
+    drop(left);
+    cluster.wait_for("left after 10 bytes of a request");
+
+    let mut silent = cluster.connect();
+    silent.write_all(b"{\"version\":1,").expect("said");
+    let mut nothing = Vec::new();
+    // Nothing is ever answered: the master closes after its patience.
+    silent.read_to_end(&mut nothing).expect("closed");
+    assert!(nothing.is_empty());
+    cluster.wait_for("too slow in saying its request");
+    cluster.is_well(2);
+}
+
+#[test]
+fn fifty_silent_clients_keep_nobody_out_for_long() {
+    let cluster = Plan::shop().start();
+    let crowd: Vec<UnixStream> = (0..50).map(|_| cluster.connect()).collect();
+    assert_eq!(cluster.get("/healthz/liveness").status, 200);
+    // Those before it in the queue are silent, and cut in turn.
+    let mut command = cluster.typed(&["scale", "3"]);
+    let asked = command.spawn().expect("it runs");
+    drop(crowd);
+    let told = asked.wait_with_output().expect("it ends");
+    assert!(told.status.success(), "{told:?}");
+    cluster.is_well(3);
+}
+
+#[test]
+fn fifty_people_at_once_are_all_answered() {
+    let cluster = Plan::shop().start();
+    let asked: Vec<_> = (0..50)
+        .map(|_| cluster.typed(&["status", "--json"]).spawn().expect("it runs"))
+        .collect();
+    for one in asked {
+        let told = one.wait_with_output().expect("it ends");
+        assert!(told.status.success(), "{told:?}");
+    }
+    cluster.is_well(2);
+}
+
+#[test]
+fn a_client_that_never_reads_and_one_that_leaves_hold_up_nobody() {
+    let cluster = Plan::shop().start();
+    let deaf: Vec<UnixStream> = (0..8)
+        .map(|_| {
+            let mut stream = cluster.connect();
+            stream
+                .write_all(b"{\"version\":1,\"ask\":\"status\"}\n")
+                .expect("said");
+            stream
+        })
+        .collect();
+    cluster.is_well(2);
+    drop(deaf);
+    // Whoever leaves before the end of what it asked for is forgotten; what it asked for goes on.
+    let mark = cluster.mark();
+    let mut gone = cluster.connect();
+    gone.write_all(b"{\"version\":1,\"ask\":\"reload\"}\n")
+        .expect("said");
+    cluster.wait_from(mark, "reload: rolling out");
+    drop(gone);
+    cluster.wait_from(mark, "reload done");
+    cluster.is_well(2);
+}
+
+#[test]
+fn one_who_has_said_everything_and_closed_its_half_is_answered_all_the_same() {
+    let cluster = Plan::shop().start();
+    let mut stream = cluster.connect();
+    stream
+        .write_all(b"{\"version\":1,\"ask\":\"reload\"}\n")
+        .expect("said");
+    stream.shutdown(std::net::Shutdown::Write).expect("closed");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("heard");
+    assert!(answer.contains("\"did\":\"reloaded\""), "{answer}");
+}

@@ -1,0 +1,10 @@
+//! The control socket from outside: real masters, the commands as people type them, and clients that mean no good.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod commands;
+mod deaths;
+mod gestures;
+mod hostile;
+mod reloads;

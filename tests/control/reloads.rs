@@ -1,0 +1,144 @@
+//! Reloads with their verdicts: exit code, JSON, and the reason; and back again.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::common::{Cluster, Plan};
+use crate::gestures::Desk;
+
+/// A cluster whose program lies in its own directory, where it can be replaced.
+fn replaceable(plan: Plan) -> (Cluster, PathBuf) {
+    let program = plan.directory().join("program");
+    put(Path::new(env!("CARGO_BIN_EXE_cluster")), &program);
+    (plan.program(&program).start(), program)
+}
+
+/// Another file under that name, as a package manager puts it there.
+fn put(from: &Path, to: &Path) {
+    let beside = to.with_extension("new");
+    std::fs::copy(from, &beside).expect("copied");
+    std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(0o755)).expect("set");
+    std::fs::rename(&beside, to).expect("renamed");
+}
+
+#[test]
+fn a_good_reload_tells_its_generation_and_the_times_of_each_slot() {
+    let cluster = Plan::shop().start();
+    let told = cluster.ask(&["reload"]);
+    assert_eq!(
+        (told["answer"].as_str(), told["did"].as_str()),
+        (Some("done"), Some("reloaded"))
+    );
+    assert_eq!(
+        (told["generation"].as_u64(), told["from"].as_u64()),
+        (Some(2), Some(1))
+    );
+    let slots = told["slots"].as_array().expect("slots");
+    assert_eq!(slots.len(), 2);
+    assert!(
+        slots
+            .iter()
+            .all(|slot| slot["ready_after_ms"].is_u64() && slot["replaced_after_ms"].is_u64())
+    );
+    assert_eq!(cluster.ask(&["status"])["master"]["generation"], 2);
+    let text = cluster.tell(&["reload"]);
+    assert!(
+        text.stdout
+            .starts_with("reloaded: generation 3 serves in place of 2"),
+        "{text:?}"
+    );
+}
+
+#[test]
+fn a_bad_configuration_is_told_with_line_and_key() {
+    let cluster = Plan::shop().start();
+    let good = cluster.config_text();
+    cluster.rewrite_config(&format!("{good}\n[http]\nwrong_key = 1\n"));
+    let told = cluster.tell(&["reload", "--json"]);
+    assert_eq!(told.code, 5, "{told:?}");
+    let told = told.json();
+    assert_eq!(
+        (told["answer"].as_str(), told["cause"]["failure"].as_str()),
+        (Some("failed"), Some("bad_configuration"))
+    );
+    let reason = told["reason"].as_str().expect("a reason");
+    assert!(
+        reason.contains("wrong_key") && reason.contains("cluster.toml:"),
+        "{reason}"
+    );
+    let text = cluster.tell(&["reload"]);
+    assert!(text.code == 5 && text.stdout.contains("wrong_key"), "{text:?}");
+    cluster.rewrite_config(&good);
+    assert_eq!(cluster.tell(&["reload"]).code, 0);
+}
+
+#[test]
+fn a_binary_that_exits_at_boot_is_told_with_its_last_words() {
+    let (cluster, program) = replaceable(Plan::shop());
+    put(Path::new("/bin/ls"), &program);
+    let told = cluster.tell(&["reload", "--json"]);
+    assert_eq!(told.code, 5, "{told:?}");
+    let told = told.json();
+    assert_eq!(told["cause"]["failure"], "exited_at_boot", "{told}");
+    let said = told["stderr"].to_string();
+    assert!(said.contains("--config"), "{told}");
+    cluster.is_well(2);
+    let why = cluster.ask(&["why", "0"]);
+    let death = &why["deaths"][0];
+    assert_eq!(
+        (death["kind"].as_str(), death["exit_code"].as_i64()),
+        (Some("boot"), Some(2)),
+        "{death}"
+    );
+    assert!(death["stderr"].to_string().contains("--config"), "{death}");
+}
+
+#[test]
+fn a_binary_that_is_empty_gone_or_no_program_changes_nothing() {
+    let (cluster, program) = replaceable(Plan::shop());
+    let refused = || {
+        let told = cluster.tell(&["reload", "--json"]);
+        assert_eq!(told.code, 5, "{told:?}");
+        cluster.is_well(2);
+        told.json()["cause"]["failure"]
+            .as_str()
+            .expect("a cause")
+            .to_owned()
+    };
+    std::fs::remove_file(&program).expect("removed");
+    assert_eq!(refused(), "bad_binary");
+    std::fs::write(&program, "").expect("written");
+    assert_eq!(refused(), "bad_binary");
+    std::fs::write(&program, "no program at all").expect("written");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("set");
+    assert_eq!(refused(), "spawn_failed");
+    put(Path::new(env!("CARGO_BIN_EXE_cluster")), &program);
+    assert_eq!(cluster.tell(&["reload"]).code, 0);
+}
+
+#[test]
+fn rollback_returns_to_the_generation_before() {
+    let cluster = Plan::shop().start();
+    let nothing = cluster.tell(&["rollback"]);
+    assert_eq!(nothing.code, 4, "there is none before the first: {nothing:?}");
+    cluster.ask(&["reload"]);
+    let told = cluster.ask(&["rollback"]);
+    assert_eq!(told["did"], "rolled_back", "{told}");
+    cluster.is_well(2);
+}
+
+#[test]
+fn a_second_reload_is_not_mixed_with_the_first() {
+    let cluster = Plan::shop()
+        .replace("bake_time = \"50ms\"", "bake_time = \"500ms\"")
+        .start();
+    let mark = cluster.mark();
+    let first = cluster.typed(&["reload", "--json"]).spawn().expect("it runs");
+    cluster.wait_from(mark, "reload: rolling out");
+    let second = cluster.tell(&["reload", "--json"]);
+    let first = first.wait_with_output().expect("it ends");
+    assert!(first.status.success(), "{first:?}");
+    // Refused or done after the first, and told which.
+    assert!(second.code == 0 || second.code == 4, "{second:?}");
+    cluster.is_well(2);
+}
