@@ -181,6 +181,12 @@ const HTTP: Section = Section {
             "10000",
             "Per worker; one more is answered 503 and closed.",
         ),
+        Key::new(
+            "max_streams",
+            Kind::number(1, 10_000),
+            "100",
+            "HTTP/2 requests at once on one connection; the client is told, and one more is refused.",
+        ),
     ],
 };
 

@@ -123,6 +123,8 @@ pub struct Http {
     pub request_timeout: Duration,
     /// Per worker; one more is answered 503 and closed.
     pub max_connections: usize,
+    /// HTTP/2 requests at once on one connection; one more is refused.
+    pub max_streams: u32,
 }
 
 /// `[log]`: what is printed to stderr.

@@ -7,8 +7,9 @@ mod worker_end;
 use serde::{Deserialize, Serialize};
 
 pub use packet::{PacketError, decode, encode};
-pub use worker_end::WorkerEnd;
+pub use worker_end::{Received, WorkerEnd};
 
+use crate::base::ids::Slot;
 use crate::pool::Estate;
 
 /// No packet is longer; a longer one is dropped by the receiver.
@@ -23,12 +24,24 @@ pub enum Command {
     /// The whole cluster stops: drain, and do not wait for connections that are silent, because nobody will serve on. Sent
     /// before or after SIGTERM; either begins the drain.
     Stop,
+    /// The listeners of that slot come along: accept from them as from your own, until [`Command::Disown`] or your drain. Said
+    /// more than once when there are too many for one packet.
+    Adopt(Slot),
+    /// Take what waits there now, and let go of that slot's listeners. Nothing to do for a slot that was not adopted.
+    Disown(Slot),
+    /// Say by [`Report::Probed`] whether you are ready, as your own readiness has it.
+    Probe,
 }
 
+/// A worker's reason is cut to so many characters, so that its report fits into a packet.
+pub const MAX_REASON: usize = 500;
+
 /// Worker to master.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Report {
     /// Everything of that estate has an owner again.
     Inherited(Estate),
+    /// Ready, or why not, in at most [`MAX_REASON`] characters.
+    Probed(Result<(), String>),
 }

@@ -35,7 +35,7 @@ pub fn decode<T: DeserializeOwned>(packet: &[u8]) -> Result<T, PacketError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Command, Report};
+    use super::super::{Command, MAX_REASON, Report};
     use super::*;
     use crate::base::ids::{Epoch, Incarnation, Life, Slot};
     use crate::pool::Estate;
@@ -60,10 +60,22 @@ mod tests {
                 Report::Inherited(estate)
             );
         }
-        assert_eq!(
-            decode::<Command>(&encode(&Command::Stop)).expect("a command"),
-            Command::Stop
-        );
+        let slot = Slot(u16::MAX);
+        for command in [
+            Command::Stop,
+            Command::Adopt(slot),
+            Command::Disown(slot),
+            Command::Probe,
+        ] {
+            assert_eq!(decode::<Command>(&encode(&command)).expect("a command"), command);
+        }
+        // The longest there is on the wire: six bytes for each character.
+        for verdict in [Ok(()), Err("\u{1}".repeat(MAX_REASON))] {
+            let report = Report::Probed(verdict);
+            let packet = encode(&report);
+            assert!(packet.len() < MAX_PACKET);
+            assert_eq!(decode::<Report>(&packet).expect("a report"), report);
+        }
     }
 
     #[test]

@@ -1,19 +1,28 @@
 //! The worker's end of the pair, for its runtime. It must not know what a command leads to.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
-use nix::sys::socket::{MsgFlags, recv, send};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::{Command, MAX_PACKET, Report, decode, encode};
+use crate::sys::seqpacket;
 use crate::sys::watch::watch;
 
 /// The worker's end of its lifeline.
 #[derive(Debug)]
 pub struct WorkerEnd {
     socket: AsyncFd<OwnedFd>,
+}
+
+/// A command, and the descriptors that came along.
+#[derive(Debug)]
+pub struct Received {
+    /// What is to be done.
+    pub command: Command,
+    /// With what.
+    pub fds: Vec<OwnedFd>,
 }
 
 impl WorkerEnd {
@@ -29,19 +38,26 @@ impl WorkerEnd {
 
     /// The master's next command; `None` when the master is gone. What is no command is dropped and logged. Dropping the
     /// future loses nothing.
-    pub async fn receive(&self) -> Option<Command> {
+    pub async fn receive(&self) -> Option<Received> {
+        let mut packet = vec![0; MAX_PACKET];
         loop {
-            let packet = match self.receive_packet().await {
-                Ok(packet) if packet.is_empty() => return None,
-                Ok(packet) => packet,
+            let (received, fds) = match self.receive_packet(&mut packet).await {
+                Ok(received) => received,
                 Err(error) => {
                     tracing::warn!(%error, "the lifeline broke: taken as the end of the master");
                     return None;
                 }
             };
-            match decode(&packet) {
-                Ok(command) => return Some(command),
-                Err(error) => tracing::warn!(%error, "the master sent something unknown"),
+            match received {
+                seqpacket::Received::Packet(length) => match decode(&packet[..length]) {
+                    Ok(command) => return Some(Received { command, fds }),
+                    Err(error) => tracing::warn!(%error, "the master sent something unknown"),
+                },
+                seqpacket::Received::TooLong => {
+                    tracing::warn!("the master sent more than {MAX_PACKET} bytes; they are dropped");
+                }
+                seqpacket::Received::Nothing => {}
+                seqpacket::Received::End => return None,
             }
         }
     }
@@ -52,26 +68,21 @@ impl WorkerEnd {
     /// When the master is gone.
     pub async fn send(&self, report: Report) -> io::Result<()> {
         let packet = encode(&report);
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
         loop {
             let mut guard = self.socket.writable().await?;
-            match guard.try_io(|fd| Ok(send(fd.as_raw_fd(), &packet, flags)?)) {
-                Ok(sent) => return sent.map(drop),
+            match guard.try_io(|fd| seqpacket::send(fd.as_fd(), &packet)) {
+                Ok(sent) => return sent,
                 Err(_would_block) => {}
             }
         }
     }
 
-    async fn receive_packet(&self) -> io::Result<Vec<u8>> {
-        let mut packet = vec![0; MAX_PACKET + 1];
+    async fn receive_packet(&self, packet: &mut [u8]) -> io::Result<(seqpacket::Received, Vec<OwnedFd>)> {
         loop {
             let mut guard = self.socket.readable().await?;
-            match guard.try_io(|fd| Ok(recv(fd.as_raw_fd(), &mut packet, MsgFlags::MSG_DONTWAIT)?)) {
-                Ok(received) => {
-                    packet.truncate(received?);
-                    return Ok(packet);
-                }
-                Err(_would_block) => {}
+            match seqpacket::receive_with(self.socket.as_fd(), packet)? {
+                (seqpacket::Received::Nothing, _) => guard.clear_ready(),
+                received => return Ok(received),
             }
         }
     }
@@ -79,42 +90,57 @@ impl WorkerEnd {
 
 #[cfg(test)]
 mod tests {
-    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
-
     use super::*;
-    use crate::base::ids::Incarnation;
+    use crate::base::ids::{Incarnation, Slot};
     use crate::pool::Estate;
 
     fn pair() -> (OwnedFd, WorkerEnd) {
-        let (master, worker) = socketpair(
-            AddressFamily::Unix,
-            SockType::SeqPacket,
-            None,
-            SockFlag::SOCK_CLOEXEC,
-        )
-        .expect("a pair");
+        let (master, worker) = seqpacket::pair().expect("a pair");
         (master, WorkerEnd::new(worker).expect("watched"))
     }
 
     #[tokio::test]
     async fn commands_arrive_garbage_is_dropped_and_the_end_is_told() {
         let (master, worker) = pair();
-        let say = |packet: &[u8]| send(master.as_raw_fd(), packet, MsgFlags::empty()).expect("sent");
+        let say = |packet: &[u8]| seqpacket::send(master.as_fd(), packet).expect("sent");
         say(b"garbage");
         say(&[b'x'; MAX_PACKET * 2]);
         say(&encode(&Command::Stop));
-        assert_eq!(worker.receive().await, Some(Command::Stop));
+        let received = worker.receive().await.expect("a command");
+        assert_eq!((received.command, received.fds.len()), (Command::Stop, 0));
         drop(master);
-        assert_eq!(worker.receive().await, None);
+        assert!(worker.receive().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn descriptors_come_with_their_command() {
+        let (master, worker) = pair();
+        let adopt = encode(&Command::Adopt(Slot(3)));
+        seqpacket::send_with(master.as_fd(), &adopt, &[master.as_fd(), master.as_fd()]).expect("sent");
+        seqpacket::send(master.as_fd(), &encode(&Command::Disown(Slot(3)))).expect("sent");
+        let received = worker.receive().await.expect("a command");
+        assert_eq!(
+            (received.command, received.fds.len()),
+            (Command::Adopt(Slot(3)), 2)
+        );
+        let received = worker.receive().await.expect("a command");
+        assert_eq!(
+            (received.command, received.fds.len()),
+            (Command::Disown(Slot(3)), 0)
+        );
     }
 
     #[tokio::test]
     async fn reports_arrive() {
         let (master, worker) = pair();
         let report = Report::Inherited(Estate::Before(Incarnation(3)));
-        worker.send(report).await.expect("sent");
+        worker.send(report.clone()).await.expect("sent");
         let mut packet = [0; MAX_PACKET];
-        let length = recv(master.as_raw_fd(), &mut packet, MsgFlags::empty()).expect("received");
-        assert_eq!(decode::<Report>(&packet[..length]).expect("a report"), report);
+        match seqpacket::receive(master.as_fd(), &mut packet).expect("received") {
+            seqpacket::Received::Packet(length) => {
+                assert_eq!(decode::<Report>(&packet[..length]).expect("a report"), report);
+            }
+            other => panic!("{other:?}"),
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
@@ -14,15 +15,18 @@ use super::world::World;
 use crate::base::ids::Life;
 use crate::base::time::Monotonic;
 use crate::control::Memory;
-use crate::lifeline::{self, MAX_PACKET, Report};
+use crate::lifeline::{self, MAX_PACKET, MAX_REASON, Report};
 use crate::pool::{Event, Exit, Notice, Request, Sight, StopMode, Ticket};
 use crate::scoreboard::Vitals;
 use crate::sys::notify::Datagram;
 use crate::sys::seqpacket::Received;
-use crate::sys::{clock, pidfd, seqpacket};
+use crate::sys::{clock, pidfd, procfs, seqpacket};
 
 /// How much one worker is listened to before the others have their turn.
 const AT_ONCE: usize = 16;
+
+/// How often a worker's size is looked at, when it matters.
+const WEIGHED_EVERY: Duration = Duration::from_secs(1);
 
 impl World {
     /// Reads what these sources have to say.
@@ -55,11 +59,16 @@ impl World {
     }
 
     /// Looks at every worker's scoreboard.
-    pub(super) fn observe(&self, now: Monotonic) -> Vec<Event> {
-        self.processes
-            .values()
-            .map(|process| observed(process, now))
-            .collect()
+    pub(super) fn observe(&mut self, now: Monotonic) -> Vec<Event> {
+        let generations = &self.generations;
+        let look = |process: &mut Process| {
+            let weighed = generations
+                .get(&process.generation)
+                .is_some_and(|generation| generation.settings.cluster.max_rss.is_some());
+            let rss = weighed.then(|| weigh(process, now)).flatten();
+            observed(process, rss, now)
+        };
+        self.processes.values_mut().map(look).collect()
     }
 
     fn take_signals(&mut self, events: &mut Vec<Event>) {
@@ -107,7 +116,7 @@ impl World {
         }
         if let Some(process) = self.processes.remove(&life) {
             // What it was answering when it ended: the board outlives it.
-            events.push(observed(&process, clock::now()));
+            events.push(observed(&process, None, clock::now()));
             let oom = self.keep_evidence(process, exit, peak_resident);
             events.push(Event::Died { life, exit, oom });
         }
@@ -137,11 +146,14 @@ impl World {
     }
 }
 
-fn observed(process: &Process, now: Monotonic) -> Event {
+fn observed(process: &Process, rss: Option<u64>, now: Monotonic) -> Event {
     let vitals = process.board.vitals(now);
     Event::Observed {
         life: process.life,
-        sight: sight(&vitals, process.born),
+        sight: Sight {
+            rss,
+            ..sight(&vitals, process.born)
+        },
     }
 }
 
@@ -189,8 +201,21 @@ fn sight(vitals: &Vitals, born: Monotonic) -> Sight {
             .iter()
             .fold(0, |sum, class| sum.saturating_add(*class)),
         server_errors: counts.responses[4],
+        loop_lag: Duration::from_nanos(counts.loop_lag_ns),
         ..Sight::default()
     }
+}
+
+/// Resident bytes, once every [`WEIGHED_EVERY`]: nobody grows over a limit much faster than that.
+fn weigh(process: &mut Process, now: Monotonic) -> Option<u64> {
+    if process
+        .weighed
+        .is_some_and(|before| now.since(before) < WEIGHED_EVERY)
+    {
+        return None;
+    }
+    process.weighed = Some(now);
+    procfs::resident_bytes(process.pid)
 }
 
 fn reap_stranger(pid: i32) {
@@ -232,14 +257,14 @@ fn notices(text: &str) -> impl Iterator<Item = Notice> + '_ {
     text.lines().filter_map(|line| match line.split_once('=')? {
         ("READY", "1") => Some(Notice::Ready),
         ("STOPPING", "1") => Some(Notice::Stopping),
-        ("STATUS", status) => Some(Notice::Status(printable(status))),
+        ("STATUS", status) => Some(Notice::Status(printable(status, 200))),
         (_, _) => None,
     })
 }
 
-fn printable(text: &str) -> String {
+fn printable(text: &str, most: usize) -> String {
     text.chars()
-        .take(200)
+        .take(most)
         .map(|char| if char.is_control() { ' ' } else { char })
         .collect()
 }
@@ -252,6 +277,10 @@ fn hear_reports(process: &mut Process, events: &mut Vec<Event>) {
         match seqpacket::receive(lifeline.as_fd(), &mut buffer) {
             Ok(Received::Packet(length)) => match lifeline::decode(&buffer[..length]) {
                 Ok(Report::Inherited(estate)) => events.push(Event::Inherited { heir: life, estate }),
+                Ok(Report::Probed(verdict)) => events.push(Event::Probed {
+                    life,
+                    verdict: verdict.map_err(|reason| printable(&reason, MAX_REASON)),
+                }),
                 Err(error) => warn!(%life, "dropped a report that is none: {error}"),
             },
             Ok(Received::TooLong) => warn!(%life, "dropped a report of more than {MAX_PACKET} bytes"),

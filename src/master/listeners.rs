@@ -97,6 +97,15 @@ impl Listeners {
             .collect()
     }
 
+    /// A slot's own listeners, for a worker of another slot. A shared path is borrowed by that one already.
+    pub(super) fn members_of(&self, slot: Slot) -> Vec<BorrowedFd<'_>> {
+        let members = self
+            .groups
+            .iter()
+            .filter_map(|group| group.members.get(slot.index()));
+        members.map(AsFd::as_fd).collect()
+    }
+
     /// How many connections wait for the worker of a slot; `None` when it has no listener of its own.
     pub(super) fn queue_of(&self, slot: Slot) -> Option<u32> {
         let members = self

@@ -52,15 +52,9 @@ impl World {
             Effect::Bequeath { heir, estate } => self.bequeath(heir, estate),
             Effect::Close => self.listeners = Listeners::default(),
             Effect::Hasten => self.hasten(),
-            // A worker says READY when it is; nothing more is asked of it yet.
-            Effect::Probe { life } => {
-                return Performed::Happened(Event::Probed {
-                    life,
-                    verdict: Ok(()),
-                });
-            }
-            // A parked listener waits for its slot's next worker: descriptors do not travel yet.
-            Effect::Adopt { .. } | Effect::Disown { .. } => {}
+            Effect::Probe { life } => return self.probe(life),
+            Effect::Adopt { by, slot } => self.adopt(by, slot),
+            Effect::Disown { by, slot } => self.disown(by, slot),
             Effect::Answer { ticket, verdict } => self.answer(ticket, verdict),
             Effect::Announce(announcement) => announce::announce(&announcement),
             Effect::Tell(state) => systemd::tell(state),
@@ -194,6 +188,42 @@ impl World {
         };
         if let Err(error) = process.command(&Command::Inherit(estate)) {
             warn!(%heir, "failed to tell a worker to take over {estate:?}: {error}");
+        }
+    }
+}
+
+impl World {
+    /// One that does not read is late soon, and the pool finds another adopter.
+    fn adopt(&self, by: Life, slot: Slot) {
+        let Some(process) = self.processes.get(&by) else {
+            return;
+        };
+        match process.hand_over(slot, &self.listeners.members_of(slot)) {
+            Ok(()) => debug!(%by, %slot, "adopts the queue of another slot"),
+            Err(error) => warn!(%by, %slot, "failed to hand over a queue: {error}"),
+        }
+    }
+
+    fn disown(&self, by: Life, slot: Slot) {
+        let Some(process) = self.processes.get(&by) else {
+            return;
+        };
+        if let Err(error) = process.command(&Command::Disown(slot)) {
+            debug!(%by, %slot, "failed to take back a queue: {error}");
+        }
+    }
+
+    /// The answer comes over the lifeline; one that cannot be asked is not ready.
+    fn probe(&self, life: Life) -> Performed {
+        let Some(process) = self.processes.get(&life) else {
+            return Performed::Done;
+        };
+        match process.command(&Command::Probe) {
+            Ok(()) => Performed::Done,
+            Err(error) => Performed::Happened(Event::Probed {
+                life,
+                verdict: Err(format!("it cannot be asked: {error}")),
+            }),
         }
     }
 }

@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::control::AtKill;
-use crate::base::ids::Life;
+use crate::base::ids::{Generation, Life, Slot};
 use crate::base::time::Monotonic;
 use crate::lifeline::{self, Command};
 use crate::scoreboard::BoardView;
@@ -31,6 +31,10 @@ pub(super) struct Process {
     pub(super) board: BoardView,
     /// The last look at `/proc`, for the next one to be compared with.
     pub(super) looked: Option<(Monotonic, Stat)>,
+    /// Of what it was started.
+    pub(super) generation: Generation,
+    /// When its size was last looked at.
+    pub(super) weighed: Option<Monotonic>,
     /// What it did when it was killed, if it was.
     pub(super) at_kill: Option<AtKill>,
 }
@@ -45,6 +49,15 @@ impl Process {
     pub(super) fn command(&self, command: &Command) -> io::Result<()> {
         let lifeline = self.lifeline.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
         seqpacket::send(lifeline.as_fd(), &lifeline::encode(command))
+    }
+
+    /// Hands it the listeners of another slot.
+    pub(super) fn hand_over(&self, slot: Slot, listeners: &[BorrowedFd<'_>]) -> io::Result<()> {
+        let lifeline = self.lifeline.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
+        let packet = lifeline::encode(&Command::Adopt(slot));
+        listeners
+            .chunks(seqpacket::MAX_FDS)
+            .try_for_each(|some| seqpacket::send_with(lifeline.as_fd(), &packet, some))
     }
 }
 

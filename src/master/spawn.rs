@@ -96,6 +96,8 @@ pub(super) fn spawn(
         tail,
         board,
         looked,
+        generation: number,
+        weighed: None,
         at_kill: None,
     })
 }

@@ -37,6 +37,8 @@ pub enum Counter {
     LogLinesDropped = 13,
     /// Connections cut at the end of a drain.
     Cut = 14,
+    /// How late the runtime ran its last beat, in nanoseconds; a timer's own coarseness (a millisecond or two) is part of it.
+    LoopLagNs = 15,
 }
 
 impl Counter {

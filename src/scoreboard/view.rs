@@ -54,6 +54,7 @@ pub struct Counts {
     pub header_timeouts: u64,
     pub log_lines_dropped: u64,
     pub cut: u64,
+    pub loop_lag_ns: u64,
 }
 
 impl BoardView {
@@ -137,6 +138,7 @@ impl BoardView {
             header_timeouts: many(Counter::HeaderTimeouts),
             log_lines_dropped: many(Counter::LogLinesDropped),
             cut: many(Counter::Cut),
+            loop_lag_ns: many(Counter::LoopLagNs),
         }
     }
 

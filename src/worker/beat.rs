@@ -15,8 +15,14 @@ use crate::sys::clock;
 pub(super) async fn beat(worker: Worker, cell: Cell, connections: Arc<Connections>) {
     let settings = worker.settings();
     let grid = Grid::new(settings.cluster.heartbeat_interval);
+    let mut due = clock::now();
     loop {
         cell.stamp();
+        let lag = clock::now().since(due);
+        worker.board().counters().set(
+            Counter::LoopLagNs,
+            u64::try_from(lag.as_nanos()).unwrap_or(u64::MAX),
+        );
         connections.beat(clock::now(), settings.http.header_read_timeout);
         observe::flush();
         worker
@@ -24,6 +30,7 @@ pub(super) async fn beat(worker: Worker, cell: Cell, connections: Arc<Connection
             .counters()
             .set(Counter::LogLinesDropped, observe::dropped());
         let now = clock::now();
-        tokio::time::sleep(grid.after(now).since(now)).await;
+        due = grid.after(now);
+        tokio::time::sleep(due.since(now)).await;
     }
 }

@@ -117,10 +117,10 @@ impl Booting {
             .into_iter()
             .map(|listener| Door::new(listener, Arc::clone(&house)))
             .collect();
-        self.ears.booted();
+        let wishes = self.ears.booted();
         // The first beat must be there before anybody looks for it.
         self.runtime_cell.stamp();
-        let serving = Serving::open(self.worker, self.notify, self.connections, doors, self.begun);
+        let serving = Serving::open(self.worker, self.notify, house, (doors, wishes), self.begun);
         Ok(Booted::Serving(Box::new(serving)))
     }
 }

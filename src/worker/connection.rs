@@ -1,10 +1,10 @@
 //! One connection as the driver knows it: its identity and its phase, readable by others while the connection is served.
-//! It must not know HTTP.
+//! It must not know HTTP, but for one thing: whether it carries one request at a time or many.
 
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};
 use std::task::Waker;
 
 /// What a connection is doing.
@@ -50,6 +50,13 @@ pub(super) struct Connection {
     answered: AtomicBool,
     order: AtomicU8,
     waker: OnceLock<Waker>,
+    /// It carries many requests at once (HTTP/2): it is idle without any, and handling otherwise.
+    shared: AtomicBool,
+    /// How many those are.
+    streams: AtomicU32,
+    /// How many requests the client has begun to send (one at a time: HTTP/1.1), and how many were taken of them.
+    begun: AtomicU64,
+    taken: AtomicU64,
 }
 
 impl Connection {
@@ -62,7 +69,22 @@ impl Connection {
             answered: AtomicBool::new(false),
             order: AtomicU8::new(Order::Serve as u8),
             waker: OnceLock::new(),
+            shared: AtomicBool::new(false),
+            streams: AtomicU32::new(0),
+            begun: AtomicU64::new(0),
+            taken: AtomicU64::new(0),
         }
+    }
+
+    /// From here on it carries many requests at once.
+    pub(super) fn share(&self) {
+        self.shared.store(true, Relaxed);
+        self.enter(Phase::Idle);
+    }
+
+    /// Whether it carries many requests at once.
+    pub(super) fn is_shared(&self) -> bool {
+        self.shared.load(Relaxed)
     }
 
     pub(super) fn phase(&self) -> Phase {
@@ -77,26 +99,47 @@ impl Connection {
 
     /// Bytes arrived. When no request was under way, one is now.
     pub(super) fn bytes_arrived(&self, now_ms: u64) {
-        if self.phase() == Phase::Idle {
+        if self.phase() == Phase::Idle && !self.is_shared() {
             self.reading_since_ms.store(now_ms, Relaxed);
             self.enter(Phase::Reading);
         }
     }
 
+    /// So many requests have begun to arrive; 0 when that is not known.
+    pub(super) fn begun(&self, requests: u64) {
+        self.begun.store(requests, Relaxed);
+    }
+
+    /// Whether the client has begun to send another request behind the last one that was taken.
+    pub(super) fn has_more(&self) -> bool {
+        self.begun.load(Relaxed) > self.taken.load(Relaxed)
+    }
+
     /// A request's head is complete.
     pub(super) fn handling(&self) {
-        self.answered.store(false, Relaxed);
+        if self.is_shared() {
+            self.streams.fetch_add(1, Relaxed);
+        } else {
+            self.answered.store(false, Relaxed);
+            self.taken.fetch_add(1, Relaxed);
+        }
         self.enter(Phase::Handling);
     }
 
     /// Its answer's head is known.
     pub(super) fn writing(&self) {
-        self.enter(Phase::Writing);
+        if !self.is_shared() {
+            self.enter(Phase::Writing);
+        }
     }
 
     /// Its answer's body is over (or was given up).
     pub(super) fn answered(&self) {
-        self.answered.store(true, Relaxed);
+        if !self.is_shared() {
+            self.answered.store(true, Relaxed);
+        } else if self.streams.fetch_sub(1, Relaxed) == 1 && self.phase() == Phase::Handling {
+            self.enter(Phase::Idle);
+        }
     }
 
     /// Everything that was written is with the kernel.
@@ -117,9 +160,14 @@ impl Connection {
 
     /// Tells it what to do, and wakes it. A stronger order stays.
     pub(super) fn give(&self, order: Order) {
-        if self.order.fetch_max(order as u8, Relaxed) < order as u8
-            && let Some(waker) = self.waker.get()
-        {
+        if self.order.fetch_max(order as u8, Relaxed) < order as u8 {
+            self.wake();
+        }
+    }
+
+    /// Has its task look around.
+    pub(super) fn wake(&self) {
+        if let Some(waker) = self.waker.get() {
             waker.wake_by_ref();
         }
     }
@@ -174,6 +222,26 @@ mod tests {
         assert_eq!(connection.phase(), Phase::Writing, "the body is not over");
         connection.answered();
         connection.flushed();
+        assert_eq!(connection.phase(), Phase::Idle);
+    }
+
+    #[test]
+    fn a_shared_one_is_idle_when_its_last_request_is_answered() {
+        let connection = Connection::new(1, None);
+        connection.bytes_arrived(7);
+        connection.share();
+        connection.bytes_arrived(8);
+        assert_eq!(
+            (connection.phase(), connection.reading_since_ms()),
+            (Phase::Idle, None)
+        );
+        connection.handling();
+        connection.handling();
+        connection.writing();
+        connection.answered();
+        connection.flushed();
+        assert_eq!(connection.phase(), Phase::Handling);
+        connection.answered();
         assert_eq!(connection.phase(), Phase::Idle);
     }
 

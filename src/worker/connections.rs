@@ -91,6 +91,13 @@ impl Connections {
         }
     }
 
+    /// Has the task of each look around: the drain has begun.
+    pub(super) fn wake_all(&self) {
+        for connection in self.open() {
+            connection.wake();
+        }
+    }
+
     /// At each beat: moves the coarse clock on, and expires the connections whose request head takes too long.
     pub(super) fn beat(&self, now: Monotonic, header_read_timeout: Duration) {
         let before = self.coarse_ms.swap(now.0 / 1_000_000, Relaxed);

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
-use hyper::server::conn::http1;
 use nix::errno::Errno;
 use tokio::sync::Semaphore;
 
 use super::connections::Connections;
-use super::drive::{drive, linger};
+use super::drive::{Protocols, drive, linger};
 use super::edge::Edge;
 use super::listener::{Listener, Stream};
 use super::spare::{Spare, Turned};
@@ -29,19 +28,19 @@ const LINGERING: usize = 128;
 pub(super) struct House {
     pub(super) connections: Arc<Connections>,
     edge: Arc<Edge>,
-    protocol: http1::Builder,
+    protocols: Protocols,
     no_room: Vec<u8>,
     lingering: Arc<Semaphore>,
 }
 
 impl House {
     pub(super) fn new(edge: Arc<Edge>, connections: Arc<Connections>) -> House {
-        let protocol = super::drive::protocol(&edge.worker.settings().http);
+        let protocols = Protocols::new(&edge.worker.settings().http);
         let no_room = no_room(edge.worker.settings().http.max_connections).to_http1();
         House {
             connections,
             edge,
-            protocol,
+            protocols,
             no_room,
             lingering: Arc::new(Semaphore::new(LINGERING)),
         }
@@ -55,7 +54,7 @@ impl House {
         match self.connections.seat(stream.peer, limit) {
             Some(seat) => {
                 let (connections, edge) = (Arc::clone(&self.connections), Arc::clone(&self.edge));
-                tokio::spawn(drive(self.protocol.clone(), stream, seat, connections, edge));
+                tokio::spawn(drive(self.protocols.clone(), stream, seat, connections, edge));
             }
             None => self.refuse(stream),
         }

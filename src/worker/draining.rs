@@ -1,6 +1,7 @@
 //! The last phase: finish what was accepted, without a reset.
 //!
-//! From its first moment every answer carries `Connection: close`, and the doors close once their queues are empty. A silent
+//! From its first moment every answer carries `Connection: close` (of pipelined ones the last that is on its way), HTTP/2 clients are told by GOAWAY (twice: nothing that was on
+//! the wire before they heard of it is lost), and the doors close once their queues are empty. A silent
 //! connection (between requests, or fresh) may have a request on the wire at any time, so closing it can reset one; it is
 //! kept until its next request is answered, or until the time for silence is over. How long that is, is the haste:
 //!
@@ -88,6 +89,7 @@ impl Draining {
 
     /// Drains, runs the exit hook, and says how the process ends.
     pub(super) async fn drain(mut self, hook: Option<ExitHook>) -> Exit {
+        self.connections.wake_all();
         while self.doors.join_next().await.is_some() {}
         tracing::debug!(connections = self.connections.count(), haste = ?self.haste, "draining");
         let cut = self.see_off().await;

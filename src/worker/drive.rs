@@ -1,5 +1,5 @@
 //! Serving one connection from its first byte to its last: HTTP/1.1 by hyper, orders from outside, and an end without a reset.
-//! This is where HTTP/2 by prior knowledge will branch off, before the first byte is given to hyper.
+//! HTTP/2 by prior knowledge branches off here: when the wire has seen its preface, before hyper was given a byte.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -15,6 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::connection::{Order, Phase};
 use super::connections::{Connections, Seat};
 use super::edge::{ConnectionService, Edge};
+use super::http2;
 use super::listener::Stream;
 use super::wire::Wire;
 use crate::config::Http;
@@ -28,9 +29,25 @@ const LINGER_BYTES: usize = 16 * 1024 * 1024;
 /// hyper takes no smaller buffer.
 const SMALLEST_BUFFER: usize = 8192;
 
+/// How connections are served, by what they begin with.
+#[derive(Clone)]
+pub(super) struct Protocols {
+    http1: http1::Builder,
+    http2: http2::Builder,
+}
+
+impl Protocols {
+    pub(super) fn new(limits: &Http) -> Protocols {
+        Protocols {
+            http1: http1(limits),
+            http2: http2::builder(limits),
+        }
+    }
+}
+
 /// How HTTP/1.1 is served. hyper's `header_read_timeout` is not used, because it also runs between requests and would close
 /// idle connections under the client's next request; [`Connections::beat`] times heads from their first byte.
-pub(super) fn protocol(limits: &Http) -> http1::Builder {
+fn http1(limits: &Http) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder.max_buf_size(limits.max_header_bytes.max(SMALLEST_BUFFER));
     builder.max_header_size(limits.max_header_bytes);
@@ -39,7 +56,7 @@ pub(super) fn protocol(limits: &Http) -> http1::Builder {
 }
 
 /// How serving ended.
-enum End {
+pub(super) enum End {
     /// The conversation is over: by the client, by an error, or by an answer with `Connection: close`.
     Over,
     /// A silent connection was told to finish.
@@ -48,11 +65,13 @@ enum End {
     Expired,
     /// Cut.
     Cut,
+    /// It is no HTTP/1.1 at all: not a byte was given to hyper.
+    Http2,
 }
 
 /// Serves one connection to its end.
 pub(super) async fn drive(
-    protocol: http1::Builder,
+    protocols: Protocols,
     stream: Stream,
     seat: Seat,
     connections: Arc<Connections>,
@@ -61,7 +80,7 @@ pub(super) async fn drive(
     let connection = Arc::clone(&seat.connection);
     let wire = Wire::new(stream, Arc::clone(&connection), connections);
     let service = ConnectionService::new(Arc::clone(&edge), Arc::clone(&connection));
-    let mut http = protocol.serve_connection(TokioIo::new(wire), service);
+    let mut http = protocols.http1.serve_connection(TokioIo::new(wire), service);
     let end = poll_fn(|cx| {
         connection.remember(cx.waker());
         match connection.order() {
@@ -73,10 +92,17 @@ pub(super) async fn drive(
             Order::Cut => return Poll::Ready(End::Cut),
         }
         // An error is the client's doing (or hyper's word on an unreadable request, which the wire has kept): nobody to tell.
-        http.poll_without_shutdown(cx).map(|_done| End::Over)
+        match http.poll_without_shutdown(cx) {
+            Poll::Ready(_done) => Poll::Ready(End::Over),
+            Poll::Pending if connection.is_shared() => Poll::Ready(End::Http2),
+            Poll::Pending => Poll::Pending,
+        }
     })
     .await;
-    let wire = http.into_parts().io.into_inner();
+    let (mut wire, mut end) = (http.into_parts().io.into_inner(), end);
+    if matches!(end, End::Http2) {
+        (wire, end) = http2::converse(&protocols.http2, wire, &connection, &edge).await;
+    }
     connection.closing();
     finish(wire, end, &edge).await;
     drop(seat);
@@ -88,7 +114,7 @@ async fn finish(wire: Wire, end: End, edge: &Edge) {
     let mut stream = wire.into_stream();
     let last_word = match (end, rejected) {
         (End::Over, Some(status)) => Some(unreadable(status, &edge.worker.settings().http)),
-        (End::Over, None) => None,
+        (End::Over | End::Http2, None | Some(_)) => None,
         (End::Expired, _) => {
             edge.worker.board().counters().add(Counter::HeaderTimeouts);
             Some(too_slow(&edge.worker.settings().http))

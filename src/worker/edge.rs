@@ -132,7 +132,8 @@ impl Answer {
             access.end(response.status());
         }
         let mut response = response.map(|content| AnswerBody::new(content, self.in_flight));
-        if worker.is_draining() {
+        // The last of those that are on their way says so. HTTP/2 has no such header: its GOAWAY is the connection's affair.
+        if worker.is_draining() && !self.connection.is_shared() && !self.connection.has_more() {
             response
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));

@@ -8,6 +8,8 @@ use http::{Method, Response, StatusCode};
 use super::handle::Worker;
 use crate::http::Problem;
 
+const DRAINING: &str = "this worker is draining";
+
 /// Which question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Probe {
@@ -42,19 +44,27 @@ impl Probe {
         match self {
             Probe::Liveness => Some(Ok(yes(b"alive\n"))),
             Probe::Startup => Some(Ok(yes(b"started\n"))),
-            Probe::Readiness if worker.is_draining() => Some(Err(not_ready("this worker is draining"))),
+            Probe::Readiness if worker.is_draining() => Some(Err(not_ready(DRAINING))),
             Probe::Readiness => None,
         }
     }
 }
 
-/// The application's word on its readiness.
-pub(super) async fn ask(worker: &Worker) -> Result<Response<Bytes>, Problem> {
-    let opinion = match worker.ask_readiness() {
+/// Whether this worker is ready, for whoever asks, or why not.
+pub(super) async fn readiness(worker: &Worker) -> Result<(), String> {
+    if worker.is_draining() {
+        return Err(DRAINING.to_owned());
+    }
+    match worker.ask_readiness() {
         Some(question) => question.await,
         None => Ok(()),
-    };
-    opinion
+    }
+}
+
+/// The same as an answer.
+pub(super) async fn ask(worker: &Worker) -> Result<Response<Bytes>, Problem> {
+    readiness(worker)
+        .await
         .map(|()| yes(b"ready\n"))
         .map_err(|reason| not_ready(&reason))
 }

@@ -1,45 +1,111 @@
 //! Listening to the master: its commands, and its end.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
+use super::annex::Wish;
 use super::handle::{Haste, Worker};
-use crate::lifeline::{Command, Report, WorkerEnd};
+use super::health;
+use crate::base::ids::Slot;
+use crate::lifeline::{Command, MAX_REASON, Received, Report, WorkerEnd};
 use crate::pool::Estate;
 
 /// The worker's ears: from the start on they hear the end of the master, and commands are kept until the application is there.
 pub(super) struct Ears {
     booted: watch::Sender<bool>,
+    wishes: mpsc::UnboundedReceiver<Wish>,
 }
 
 impl Ears {
     /// Begins to listen. To be called inside the runtime.
     pub(super) fn open(line: WorkerEnd, worker: Worker) -> Ears {
         let (booted, is_booted) = watch::channel(false);
-        tokio::spawn(listen(Arc::new(line), worker, is_booted));
-        Ears { booted }
+        // Unbounded, for the master is trusted and says little: one word for each slot that has no worker.
+        let (annexes, wishes) = mpsc::unbounded_channel();
+        let ears = Mind {
+            line: Arc::new(line),
+            worker,
+            booted: is_booted,
+            annexes,
+        };
+        tokio::spawn(ears.listen());
+        Ears { booted, wishes }
     }
 
-    /// The application is there: its hooks can be called.
-    pub(super) fn booted(&self) {
+    /// The application is there: its hooks can be called. What the master wants of other slots' queues.
+    pub(super) fn booted(self) -> mpsc::UnboundedReceiver<Wish> {
         self.booted.send_replace(true);
+        self.wishes
     }
 }
 
-async fn listen(line: Arc<WorkerEnd>, worker: Worker, booted: watch::Receiver<bool>) {
-    while let Some(command) = line.receive().await {
+/// Between the ears and the hands.
+struct Mind {
+    line: Arc<WorkerEnd>,
+    worker: Worker,
+    booted: watch::Receiver<bool>,
+    annexes: mpsc::UnboundedSender<Wish>,
+}
+
+impl Mind {
+    async fn listen(self) {
+        while let Some(received) = self.line.receive().await {
+            self.obey(received);
+        }
+        if !self.worker.is_draining() {
+            tracing::warn!("the master is gone: answering what is in the queue, then draining");
+        }
+        self.worker.drain(Haste::Prompt);
+    }
+
+    fn obey(&self, Received { command, fds }: Received) {
+        let hands = || (Arc::clone(&self.line), self.worker.clone(), self.booted.clone());
         match command {
             Command::Inherit(estate) => {
-                tokio::spawn(inherit(Arc::clone(&line), worker.clone(), booted.clone(), estate));
+                let (line, worker, booted) = hands();
+                tokio::spawn(inherit(line, worker, booted, estate));
             }
-            Command::Stop => worker.drain(Haste::Prompt),
+            Command::Probe => {
+                let (line, worker, booted) = hands();
+                tokio::spawn(probe(line, worker, booted));
+            }
+            Command::Stop => self.worker.drain(Haste::Prompt),
+            Command::Adopt(slot) => self.adopt(slot, fds),
+            Command::Disown(slot) => self.wish(Wish::Disown(slot)),
         }
     }
-    if !worker.is_draining() {
-        tracing::warn!("the master is gone: answering what is in the queue, then draining");
+
+    fn adopt(&self, slot: Slot, listeners: Vec<OwnedFd>) {
+        if listeners.is_empty() {
+            tracing::warn!(%slot, "another slot's listeners could not be taken over (too many open files): what waits there is left to its next worker");
+        }
+        self.wish(Wish::Adopt(slot, listeners));
     }
-    worker.drain(Haste::Prompt);
+
+    /// A worker that drains has stopped listening to this, and the master finds another one.
+    fn wish(&self, wish: Wish) {
+        if let Err(unheard) = self.annexes.send(wish) {
+            tracing::debug!(wish = ?unheard.0, "this worker drains and serves no other slot's queue");
+        }
+    }
+}
+
+/// Asks the application and tells the master.
+async fn probe(line: Arc<WorkerEnd>, worker: Worker, mut booted: watch::Receiver<bool>) {
+    if booted.wait_for(|booted| *booted).await.is_err() {
+        return;
+    }
+    // In a task of its own, so that a panic is seen here.
+    let asked = tokio::spawn(async move { health::readiness(&worker).await });
+    let verdict = match asked.await {
+        Ok(verdict) => verdict.map_err(|reason| reason.chars().take(MAX_REASON).collect()),
+        Err(_panic) => Err("its readiness check panicked".to_owned()),
+    };
+    if let Err(error) = line.send(Report::Probed(verdict)).await {
+        tracing::debug!(%error, "nobody is there to be told of the readiness");
+    }
 }
 
 /// Has the application take over an estate, and tells the master.

@@ -2,9 +2,10 @@
 //! nor what the master decides.
 //!
 //! Reading order: `run` → `environment` → `booting` → `serving` → `draining` are the phases; `door` → `drive` → `edge` →
-//! `limits` is the way of a request; `connections` and `connection` are what is known about who is there.
+//! `limits` is the way of a request; `annex` are the doors of other slots; `connections` and `connection` are what is known about who is there.
 
 mod access;
+mod annex;
 mod app;
 mod beat;
 mod body;
@@ -19,11 +20,14 @@ mod edge;
 mod environment;
 mod handle;
 mod health;
+mod http2;
 mod identity;
 mod lifeline;
 mod limits;
 mod listener;
 mod notify;
+mod pipeline;
+mod preface;
 mod run;
 mod serving;
 mod signals;

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::annex::{self, Wish};
 use super::connections::Connections;
-use super::door::Door;
+use super::door::{Door, House};
 use super::draining::Draining;
 use super::handle::Worker;
 use super::notify::Notify;
@@ -24,15 +26,17 @@ impl Serving {
     pub(super) fn open(
         worker: Worker,
         notify: Notify,
-        connections: Arc<Connections>,
-        doors: Vec<Door>,
+        house: Arc<House>,
+        (doors, wishes): (Vec<Door>, mpsc::UnboundedReceiver<Wish>),
         begun: Instant,
     ) -> Serving {
+        let connections = Arc::clone(&house.connections);
         let mut open = JoinSet::new();
         for door in doors {
             let worker = worker.clone();
             open.spawn(door.keep(async move { worker.draining().await }));
         }
+        open.spawn(annex::keep(worker.clone(), house, wishes));
         let ms = begun.elapsed().as_millis();
         tracing::debug!(ms, generation = worker.identity().generation.0, "ready");
         notify.ready(&format!("serving, booted in {ms} ms"));

@@ -1,5 +1,6 @@
 //! A connection's bytes on their way to and from hyper: it watches them to know the connection's phase, and holds back the bare
-//! answer hyper would give to a request it cannot read, so that a problem document goes out instead.
+//! answer hyper would give to a request it cannot read, so that a problem document goes out instead. And it looks at a
+//! connection's first bytes, which say whether it is HTTP/2; no byte is read by hyper's HTTP/1.1 then.
 
 use std::io;
 use std::pin::Pin;
@@ -11,6 +12,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::connection::{Connection, Phase};
 use super::connections::Connections;
 use super::listener::Stream;
+use super::pipeline::Pipeline;
+use super::preface::{Look, Opening};
 
 /// The status code lies here in `HTTP/1.1 400 Bad Request`.
 const STATUS: std::ops::Range<usize> = 9..12;
@@ -23,6 +26,8 @@ pub(super) struct Wire {
     connections: Arc<Connections>,
     ended: bool,
     rejected: Option<u16>,
+    opening: Opening,
+    pipeline: Pipeline,
 }
 
 impl Wire {
@@ -33,6 +38,8 @@ impl Wire {
             connections,
             ended: false,
             rejected: None,
+            opening: Opening::new(),
+            pipeline: Pipeline::new(),
         }
     }
 
@@ -46,13 +53,22 @@ impl Wire {
         self.rejected
     }
 
+    /// HTTP/1.1 gets these bytes.
+    fn count(&mut self, bytes: &[u8]) {
+        if !self.connection.is_shared() {
+            self.pipeline.feed(bytes);
+            self.connection.begun(self.pipeline.begun().unwrap_or(0));
+        }
+    }
+
     pub(super) fn into_stream(self) -> Stream {
         self.stream
     }
 
     /// No service was asked, so what hyper writes now is its own answer to a request it cannot read. It is kept back.
     fn keep_back(&mut self, bytes: &[u8]) -> bool {
-        let own = matches!(self.connection.phase(), Phase::Idle | Phase::Reading);
+        let silent = matches!(self.connection.phase(), Phase::Idle | Phase::Reading);
+        let own = silent && !self.connection.is_shared();
         if own && self.rejected.is_none() {
             let status = bytes
                 .get(STATUS)
@@ -70,13 +86,30 @@ impl AsyncRead for Wire {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        if buf.filled().len() > before {
-            self.connection.bytes_arrived(self.connections.coarse_ms());
-        } else if buf.remaining() > 0 {
-            self.ended = true;
+        if self.opening.give_back(buf) {
+            self.count(&buf.filled()[before..]);
+            return Poll::Ready(Ok(()));
         }
-        Poll::Ready(Ok(()))
+        loop {
+            ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+            if buf.filled().len() > before {
+                self.connection.bytes_arrived(self.connections.coarse_ms());
+            } else if buf.remaining() > 0 {
+                self.ended = true;
+            }
+            match self.opening.look(buf, before) {
+                Look::Http1 => {
+                    self.count(&buf.filled()[before..]);
+                    return Poll::Ready(Ok(()));
+                }
+                Look::More => {}
+                Look::Http2 => {
+                    // Nobody needs to be woken: whoever polls hyper looks at the connection next.
+                    self.connection.share();
+                    return Poll::Pending;
+                }
+            }
+        }
     }
 }
 

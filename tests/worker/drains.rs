@@ -29,6 +29,10 @@ pub(crate) const TESTS: &[Test] = &[
         pipelined_requests_do_not_cause_a_reset,
     ),
     (
+        "pipelined_requests_that_are_on_their_way_are_all_answered",
+        pipelined_requests_that_are_on_their_way_are_all_answered,
+    ),
+    (
         "what_waits_in_the_queue_is_answered",
         what_waits_in_the_queue_is_answered,
     ),
@@ -121,7 +125,12 @@ fn pipelined_requests_do_not_cause_a_reset() {
     client.get("/");
     worker.drain();
     client.send(&"GET / HTTP/1.1\r\nHost: test\r\n\r\n".repeat(50));
-    assert!(client.response().expect("an answer").closes());
+    let answers = (1..).map(|number| (number, client.response().expect("an answer")));
+    let (last, _) = answers
+        .into_iter()
+        .find(|(_, answer)| answer.closes())
+        .expect("one says so");
+    assert_eq!(last, 50, "the last one");
     client.send(&"GET / HTTP/1.1\r\nHost: test\r\n\r\n".repeat(50));
     assert_eq!(
         client.rest().expect("no reset"),
@@ -129,6 +138,25 @@ fn pipelined_requests_do_not_cause_a_reset() {
         "nothing is answered after the last word"
     );
     drop(client);
+    drained(&mut worker);
+}
+
+fn pipelined_requests_that_are_on_their_way_are_all_answered() {
+    let mut worker = Worker::ready(|_| {});
+    let mut client = worker.connect();
+    let get = "GET /slow?ms=100 HTTP/1.1\r\nHost: test\r\n\r\n";
+    let post = "POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\n\r\nabc";
+    client.send(&[get, post, get, post].concat());
+    worker.until("the first is being answered", |vitals| {
+        vitals.counts.in_flight == 1
+    });
+    worker.drain();
+    client.send(&[post, get, post].concat());
+    for number in 1..=7 {
+        let answer = client.response().expect("an answer");
+        assert_eq!((answer.status, answer.closes()), (200, number == 7), "{number}");
+    }
+    assert_eq!(client.rest().expect("no reset"), "");
     drained(&mut worker);
 }
 

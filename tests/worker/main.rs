@@ -1,9 +1,11 @@
 //! A worker alone, against a master of a few lines: real processes, sockets and signals. Without libtest, because the same
 //! program is also the worker: `cluster::App::run` wants to be its `main`.
 
+mod annexes;
 mod app;
 mod client;
 mod drains;
+mod http2;
 mod limits;
 mod lives;
 mod master;
@@ -22,7 +24,14 @@ fn main() -> ExitCode {
         .iter()
         .filter(|argument| !argument.starts_with('-'))
         .collect();
-    let all = [lives::TESTS, limits::TESTS, drains::TESTS].concat();
+    let all = [
+        lives::TESTS,
+        limits::TESTS,
+        drains::TESTS,
+        annexes::TESTS,
+        http2::TESTS,
+    ]
+    .concat();
     let wanted: Vec<Test> = all
         .into_iter()
         .filter(|(name, _)| filters.is_empty() || filters.iter().any(|f| name.contains(*f)))

@@ -141,6 +141,13 @@ impl Worker {
         seqpacket::send(lifeline.as_fd(), &encode(&command)).expect("sent");
     }
 
+    /// Lends it a listener of another slot.
+    pub(crate) fn adopts(&self, slot: Slot, listener: &TcpListener) {
+        let lifeline = self.lifeline.as_ref().expect("not let go");
+        let packet = encode(&Command::Adopt(slot));
+        seqpacket::send_with(lifeline.as_fd(), &packet, &[listener.as_fd()]).expect("sent");
+    }
+
     pub(crate) fn report(&self) -> Report {
         let lifeline = self.lifeline.as_ref().expect("not let go");
         wait_readable(lifeline.as_fd());
@@ -266,6 +273,7 @@ fn settings() -> Settings {
             header_read_timeout: ms(10_000),
             request_timeout: ms(10_000),
             max_connections: 1000,
+            max_streams: 100,
         },
         log: Log {
             format: LogFormat::Text,

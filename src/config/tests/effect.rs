@@ -35,6 +35,7 @@ fn nothing_said_is_every_default() {
         (log.format, log.level, log.access),
         (LogFormat::Auto, LogLevel::Info, false)
     );
+    assert_eq!(http.max_streams, 100);
     assert!(!drill.routes);
     assert!(app.is_empty());
 }
@@ -46,7 +47,7 @@ fn every_key_can_be_set() {
         lock_hold_timeout = '300ms'\nready_timeout = '1s'\ndrain_timeout = '2s'\nbake_time = '0s'\nearly_death = '10ms'\n\
         backoff_first = '1ms'\nbackoff_longest = '1m'\nrestart_limit = 0x10\nrestart_window = '1h'\nmax_draining = 7\nmax_requests = 100\nmax_rss = '1GiB'\nmax_age = '1day'\n\
         [http]\nmax_header_bytes = '1KiB'\nmax_body_bytes = '0B'\nheader_read_timeout = '1s'\nrequest_timeout = '1m'\n\
-        max_connections = 1\n[log]\nformat = 'json'\nlevel = 'trace'\naccess = true\n[drill]\nroutes = true\n\
+        max_connections = 1\nmax_streams = 7\n[log]\nformat = 'json'\nlevel = 'trace'\naccess = true\n[drill]\nroutes = true\n\
         [shop]\norder_wait = '1s'\nqueue_depth = 1\ncatalog = 'c.toml'\n";
     let effective = file(text).expect("a good file");
     let defaults: Vec<_> = effective

@@ -1,0 +1,115 @@
+//! HTTP/2 by prior knowledge, by hyper. A drain needs no waiting here: hyper's graceful shutdown sends GOAWAY twice, first with
+//! the highest stream there can be, then, when the client has answered a PING and so has heard of it, with the last one that
+//! came. Whatever the client sent before it knew is answered.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::connection::{Connection, Order, Phase};
+use super::drive::End;
+use super::edge::{ConnectionService, Edge};
+use super::wire::Wire;
+use crate::config::Http;
+
+/// How it is served.
+pub(super) type Builder = http2::Builder<TokioExecutor>;
+
+/// As much of an answer waits in memory for a client that does not take it.
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// How HTTP/2 is served. Where a limit is not set, hyper's own holds (streams that were reset before they were taken, for one).
+pub(super) fn builder(limits: &Http) -> Builder {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.max_concurrent_streams(limits.max_streams);
+    builder.max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX));
+    builder.max_send_buf_size(SEND_BUFFER);
+    builder
+}
+
+/// Serves a connection whose preface was seen to its end, and gives its wire back.
+pub(super) async fn converse(
+    builder: &Builder,
+    wire: Wire,
+    connection: &Arc<Connection>,
+    edge: &Arc<Edge>,
+) -> (Wire, End) {
+    let wire = Arc::new(Mutex::new(wire));
+    let lent = TokioIo::new(Lent(Arc::clone(&wire)));
+    let service = ConnectionService::new(Arc::clone(edge), Arc::clone(connection));
+    let mut http = Box::pin(builder.serve_connection(lent, service));
+    let end = poll_fn(|cx| {
+        connection.remember(cx.waker());
+        let dismissed = match connection.order() {
+            Order::Serve => false,
+            Order::Expire => {
+                connection.forgive();
+                false
+            }
+            Order::Finish => true,
+            Order::Cut => return Poll::Ready(End::Cut),
+        };
+        if dismissed || edge.worker.is_draining() {
+            http.as_mut().graceful_shutdown();
+        }
+        match http.as_mut().poll(cx) {
+            // An error is the client's doing, and it has been told.
+            Poll::Ready(_done) => Poll::Ready(End::Http2),
+            // It has not even answered a PING.
+            Poll::Pending if dismissed && connection.phase() == Phase::Idle => Poll::Ready(End::Dismissed),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await;
+    drop(http);
+    let wire = Arc::into_inner(wire).expect("hyper keeps the wire in its connection, which is dropped");
+    (wire.into_inner().unwrap_or_else(PoisonError::into_inner), end)
+}
+
+/// hyper does not give back what it served HTTP/2 on, but the last word to the client needs it: so it is only lent.
+struct Lent(Arc<Mutex<Wire>>);
+
+impl Lent {
+    /// Never waits: only the connection's own task asks.
+    fn wire(&self) -> MutexGuard<'_, Wire> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl AsyncRead for Lent {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.wire()).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Lent {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.wire()).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.wire()).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.wire()).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.wire().is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.wire()).poll_write_vectored(cx, bufs)
+    }
+}

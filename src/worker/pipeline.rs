@@ -1,0 +1,191 @@
+//! How many requests a client has begun to send on a connection, counted from the bytes that HTTP/1.1 was given: a drain closes
+//! after the last one that is on its way, and hyper does not tell what it still holds. It follows heads and lengths and judges
+//! nothing; what it cannot follow (chunks) it gives up on, and the connection counts as one whose client waits for each answer.
+
+/// No header line that matters is longer.
+const LONGEST_LINE: usize = 64;
+
+/// The requests of one connection.
+#[derive(Debug)]
+pub(super) struct Pipeline {
+    begun: u64,
+    place: Place,
+    /// The line that has not ended yet, as much of it as matters.
+    line: Vec<u8>,
+}
+
+/// Where the next byte belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// No request has begun, or the last one is complete.
+    Between,
+    /// In a head that has announced so many bytes of body.
+    Head { length: u64 },
+    /// So many bytes of body are to come.
+    Body { left: u64 },
+    /// Nobody knows.
+    Lost,
+}
+
+/// What a header line says about the body.
+enum Says {
+    Nothing,
+    Length(u64),
+    Unclear,
+}
+
+impl Pipeline {
+    pub(super) fn new() -> Pipeline {
+        Pipeline {
+            begun: 0,
+            place: Place::Between,
+            line: Vec::new(),
+        }
+    }
+
+    /// How many requests have begun; `None` when that is not known.
+    pub(super) fn begun(&self) -> Option<u64> {
+        (self.place != Place::Lost).then_some(self.begun)
+    }
+
+    /// These bytes came.
+    pub(super) fn feed(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            bytes = match self.place {
+                Place::Between => self.begin(bytes),
+                Place::Head { length } => self.read_line(bytes, length),
+                Place::Body { left } => self.skip(bytes, left),
+                Place::Lost => return,
+            };
+        }
+    }
+
+    /// Empty lines between requests are passed over, as every server does.
+    fn begin<'bytes>(&mut self, bytes: &'bytes [u8]) -> &'bytes [u8] {
+        let empty = bytes
+            .iter()
+            .take_while(|byte| matches!(byte, b'\r' | b'\n'))
+            .count();
+        let rest = &bytes[empty..];
+        if !rest.is_empty() {
+            self.begun += 1;
+            self.place = Place::Head { length: 0 };
+        }
+        rest
+    }
+
+    fn read_line<'bytes>(&mut self, bytes: &'bytes [u8], length: u64) -> &'bytes [u8] {
+        let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else {
+            self.keep(bytes);
+            return &[];
+        };
+        if self.line.is_empty() {
+            self.place = after_line(&bytes[..end], length);
+        } else {
+            self.keep(&bytes[..end]);
+            self.place = after_line(&self.line, length);
+            self.line.clear();
+        }
+        &bytes[end + 1..]
+    }
+
+    fn keep(&mut self, part: &[u8]) {
+        let room = LONGEST_LINE.saturating_sub(self.line.len());
+        self.line.extend_from_slice(&part[..part.len().min(room)]);
+    }
+
+    fn skip<'bytes>(&mut self, bytes: &'bytes [u8], left: u64) -> &'bytes [u8] {
+        let here = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
+        self.place = body(left - here as u64);
+        &bytes[here..]
+    }
+}
+
+fn after_line(line: &[u8], length: u64) -> Place {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    if line.is_empty() {
+        return body(length);
+    }
+    match about_body(line) {
+        Says::Nothing => Place::Head { length },
+        Says::Length(told) => Place::Head { length: told },
+        Says::Unclear => Place::Lost,
+    }
+}
+
+fn body(left: u64) -> Place {
+    match left {
+        0 => Place::Between,
+        left => Place::Body { left },
+    }
+}
+
+fn about_body(line: &[u8]) -> Says {
+    // Nearly every line is decided by its first letter.
+    let value_of = |name: &str| {
+        let (head, value) = line.split_at_checked(name.len())?;
+        head.eq_ignore_ascii_case(name.as_bytes()).then_some(value)
+    };
+    match line.first() {
+        Some(b'c' | b'C') => match value_of("content-length:") {
+            Some(value) => std::str::from_utf8(value)
+                .ok()
+                .and_then(|text| text.trim().parse().ok())
+                .map_or(Says::Unclear, Says::Length),
+            None => Says::Nothing,
+        },
+        Some(b't' | b'T') if value_of("transfer-encoding:").is_some() => Says::Unclear,
+        Some(_) | None => Says::Nothing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GET: &str = "GET / HTTP/1.1\r\nHost: test\r\nCookie: x\r\n\r\n";
+    const POST: &str =
+        "POST / HTTP/1.1\r\nContent-Type: text/plain\r\ncontent-LENGTH:  9\r\n\r\n\r\n\r\nGET /";
+
+    /// After these bytes, fed in pieces of that many.
+    fn begun(text: &str, piece: usize) -> Option<u64> {
+        let mut pipeline = Pipeline::new();
+        for part in text.as_bytes().chunks(piece) {
+            pipeline.feed(part);
+        }
+        pipeline.begun()
+    }
+
+    #[test]
+    fn requests_are_counted_from_their_first_byte_however_they_are_cut() {
+        for (text, many) in [
+            (String::new(), 0),
+            ("\r\n\r\n".to_owned(), 0),
+            ("G".to_owned(), 1),
+            (GET.to_owned(), 1),
+            (format!("{GET}\r\n"), 1),
+            (format!("{GET}G"), 2),
+            (GET.repeat(50), 50),
+            (POST.to_owned(), 1),
+            (format!("{POST}{GET}{POST}\r\n{GET}"), 4),
+        ] {
+            for piece in [1, 2, 3, 7, 50, 100_000] {
+                assert_eq!(begun(&text, piece), Some(many), "{text:?} in {piece}s");
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_followed_is_given_up_on() {
+        for line in [
+            "Transfer-Encoding: chunked",
+            "Content-Length: 1, 1",
+            "Content-Length: -1",
+        ] {
+            let text = format!("POST / HTTP/1.1\r\n{line}\r\n\r\n{GET}");
+            for piece in [1, 9, 1000] {
+                assert_eq!(begun(&text, piece), None, "{line}");
+            }
+        }
+    }
+}

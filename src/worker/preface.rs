@@ -1,0 +1,131 @@
+//! A connection's first bytes: do they say HTTP/2 (RFC 9113, section 3.4)? Most connections are decided by their first read, and
+//! nothing is copied for them. It must not know where the bytes come from.
+
+use tokio::io::ReadBuf;
+
+/// What every HTTP/2 connection of a client that knows begins with.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// What one look says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// HTTP/1.1, or nothing that could be told apart from it: the bytes are the reader's.
+    Http1,
+    /// As many bytes as there are begin the preface; they are kept.
+    More,
+    /// HTTP/2: the bytes are kept for whoever speaks it.
+    Http2,
+}
+
+/// A connection that may still be either, and the bytes that are kept until that is known and they are asked for.
+#[derive(Debug)]
+pub(super) struct Opening {
+    decided: bool,
+    kept: Vec<u8>,
+}
+
+impl Opening {
+    pub(super) fn new() -> Opening {
+        Opening {
+            decided: false,
+            kept: Vec::new(),
+        }
+    }
+
+    /// Gives what is kept and was decided on to the reader. Whether there was anything.
+    pub(super) fn give_back(&mut self, buf: &mut ReadBuf<'_>) -> bool {
+        if !self.decided || self.kept.is_empty() {
+            return false;
+        }
+        let many = self.kept.len().min(buf.remaining());
+        buf.put_slice(&self.kept[..many]);
+        self.kept.drain(..many);
+        true
+    }
+
+    /// Looks at what was read into `buf` behind its first `before` bytes; nothing there is the end of the stream.
+    pub(super) fn look(&mut self, buf: &mut ReadBuf<'_>, before: usize) -> Look {
+        if self.decided {
+            return Look::Http1;
+        }
+        let fresh = &buf.filled()[before..];
+        if self.kept.is_empty() && (fresh.is_empty() || !begins(fresh)) {
+            self.decided = true;
+            return Look::Http1;
+        }
+        let ended = fresh.is_empty();
+        self.kept.extend_from_slice(fresh);
+        buf.set_filled(before);
+        if begins(&self.kept) && self.kept.len() < PREFACE.len() && !ended {
+            return Look::More;
+        }
+        self.decided = true;
+        if self.kept.starts_with(PREFACE) {
+            return Look::Http2;
+        }
+        self.give_back(buf);
+        Look::Http1
+    }
+}
+
+/// Whether these bytes begin the preface, or begin with it.
+fn begins(bytes: &[u8]) -> bool {
+    let many = bytes.len().min(PREFACE.len());
+    bytes[..many] == PREFACE[..many]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the reader gets of these reads, and what it is.
+    fn opened(reads: &[&[u8]]) -> (Look, Vec<u8>) {
+        let mut opening = Opening::new();
+        let (mut last, mut all) = (Look::More, Vec::new());
+        for read in reads {
+            let mut space = [0; 64];
+            let mut buf = ReadBuf::new(&mut space);
+            buf.put_slice(read);
+            let look = opening.look(&mut buf, 0);
+            if last == Look::More {
+                last = look;
+            }
+            all.extend_from_slice(buf.filled());
+        }
+        let mut space = [0; 64];
+        let mut buf = ReadBuf::new(&mut space);
+        while opening.give_back(&mut buf) {}
+        all.extend_from_slice(buf.filled());
+        (last, all)
+    }
+
+    #[test]
+    fn it_is_recognised_however_it_is_cut_and_no_byte_is_lost() {
+        let bytes = [PREFACE, b"frames"].concat();
+        for cut in 1..bytes.len() {
+            let (look, all) = opened(&[&bytes[..cut]]);
+            if cut >= PREFACE.len() {
+                assert_eq!((look, all), (Look::Http2, bytes[..cut].to_vec()));
+            } else {
+                assert_eq!(look, Look::More);
+                assert_eq!(
+                    opened(&[&bytes[..cut], &bytes[cut..]]),
+                    (Look::Http2, bytes.clone())
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn everything_else_is_handed_on_as_it_came() {
+        for reads in [
+            &[&b"GET / HTTP/1.1\r\n"[..]][..],
+            &[b"P", b"OST / HTTP/1.1\r\n", b"more"],
+            &[b"PRI * HTTP/2.0\r\n\r\nS", b"O\r\n"],
+            &[b"PRI * HT", b""],
+            &[b""],
+        ] {
+            assert_eq!(opened(reads), (Look::Http1, reads.concat()), "{reads:?}");
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! HTTP/2 by prior knowledge on the same port: the same answers, limits and counters as HTTP/1.1, and a drain by GOAWAY that
+//! loses nothing.
+
+use std::cell::Cell;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use axum::body::Bytes;
+use cluster::base::exit::Exit;
+use http::{Request, StatusCode, Version};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use nix::sys::signal::Signal;
+use tokio::task::{JoinSet, LocalSet};
+
+use crate::Test;
+use crate::master::Worker;
+
+pub(crate) const TESTS: &[Test] = &[
+    (
+        "http2_gets_the_same_answers_limits_and_counters",
+        http2_gets_the_same_answers_limits_and_counters,
+    ),
+    (
+        "a_preface_in_pieces_is_a_preface_and_half_a_one_expires",
+        a_preface_in_pieces_is_a_preface_and_half_a_one_expires,
+    ),
+    (
+        "more_streams_than_may_be_wait_their_turn",
+        more_streams_than_may_be_wait_their_turn,
+    ),
+    (
+        "http2_drains_under_load_without_a_failed_request",
+        http2_drains_under_load_without_a_failed_request,
+    ),
+    (
+        "http2_drains_what_waits_in_the_queue",
+        http2_drains_what_waits_in_the_queue,
+    ),
+    (
+        "a_silent_http2_client_does_not_hold_a_drain_up",
+        a_silent_http2_client_does_not_hold_a_drain_up,
+    ),
+    (
+        "an_http2_client_that_does_not_answer_is_let_go_when_silence_is_over",
+        an_http2_client_that_does_not_answer_is_let_go_when_silence_is_over,
+    ),
+];
+
+type Client = SendRequest<Full<Bytes>>;
+
+fn in_runtime<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    LocalSet::new().block_on(&runtime, work)
+}
+
+async fn connect(address: SocketAddr) -> Client {
+    let stream = tokio::net::TcpStream::connect(address).await.expect("connected");
+    let (client, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+        .await
+        .expect("a handshake");
+    tokio::spawn(connection);
+    client
+}
+
+fn request(method: &str, path: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
+    Request::builder()
+        .method(method)
+        .uri(format!("http://test{path}"))
+        .body(Full::new(body.into()))
+        .expect("a request")
+}
+
+async fn answer(client: &mut Client, request: Request<Full<Bytes>>) -> (StatusCode, String) {
+    let response = client.send_request(request).await.expect("an answer");
+    assert_eq!(response.version(), Version::HTTP_2);
+    let status = response.status();
+    let body = response.into_body().collect().await.expect("a body").to_bytes();
+    (status, String::from_utf8(body.to_vec()).expect("text"))
+}
+
+fn drained(worker: &mut Worker) {
+    assert_eq!(worker.exit(), i32::from(Exit::Stopped.code()), "{}", worker.log());
+}
+
+fn http2_gets_the_same_answers_limits_and_counters() {
+    let worker = Worker::ready(|_| {});
+    in_runtime(async {
+        let mut client = connect(worker.address).await;
+        assert_eq!(
+            answer(&mut client, request("GET", "/", "")).await,
+            (StatusCode::OK, "7/2/3".to_owned())
+        );
+        assert_eq!(
+            answer(&mut client, request("GET", "/healthz/liveness", ""))
+                .await
+                .0,
+            200
+        );
+        let echoed = answer(&mut client, request("POST", "/echo", "x".repeat(1000))).await;
+        assert_eq!(echoed, (StatusCode::OK, "x".repeat(1000)));
+        let (status, problem) = answer(&mut client, request("POST", "/echo", "x".repeat(1001))).await;
+        assert!(status == 413 && problem.contains("body_too_large"), "{problem}");
+        assert_eq!(answer(&mut client, request("GET", "/panic", "")).await.0, 500);
+        let mut wide = request("GET", "/", "");
+        wide.headers_mut()
+            .insert("x-wide", "w".repeat(20_000).parse().expect("a value"));
+        assert_eq!(answer(&mut client, wide).await.0, 431);
+        assert_eq!(
+            answer(&mut client, request("GET", "/", "")).await.0,
+            200,
+            "the connection is as good as before"
+        );
+        worker.until("six requests, one connection", |vitals| {
+            let counts = vitals.counts;
+            (counts.requests, counts.connections, counts.in_flight) == (6, 1, 0)
+                && counts.responses == [0, 4, 0, 1, 1]
+        });
+    });
+    worker.until("the connection is gone", |vitals| vitals.counts.connections == 0);
+}
+
+fn a_preface_in_pieces_is_a_preface_and_half_a_one_expires() {
+    let worker = Worker::ready(|settings| settings.http.header_read_timeout = Duration::from_millis(300));
+    let mut client = TcpStream::connect(worker.address).expect("connected");
+    client.set_nodelay(true).expect("set");
+    for byte in b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" {
+        client.write_all(&[*byte]).expect("written");
+    }
+    let mut head = [0; 9];
+    client.read_exact(&mut head).expect("a frame");
+    assert_eq!(
+        (head[3], head[5..].to_vec()),
+        (4, vec![0; 4]),
+        "SETTINGS of stream 0"
+    );
+    let mut half = TcpStream::connect(worker.address).expect("connected");
+    half.write_all(b"PRI * HTTP/2.0\r\n\r\n").expect("written");
+    let mut text = String::new();
+    half.read_to_string(&mut text).expect("no reset");
+    assert!(text.starts_with("HTTP/1.1 408"), "{text}");
+    let mut like = TcpStream::connect(worker.address).expect("connected");
+    for part in [
+        "P",
+        "OST /echo HTTP/1.1\r\nHost: test\r\nConnection: close\r\n",
+        "Content-Length: 3\r\n\r\nabc",
+    ] {
+        like.write_all(part.as_bytes()).expect("written");
+    }
+    let mut text = String::new();
+    like.read_to_string(&mut text).expect("no reset");
+    assert!(
+        text.starts_with("HTTP/1.1 200") && text.ends_with("abc"),
+        "{text}"
+    );
+}
+
+fn more_streams_than_may_be_wait_their_turn() {
+    let worker = Worker::ready(|settings| settings.http.max_streams = 10);
+    in_runtime(async {
+        let mut client = connect(worker.address).await;
+        // The client learns of the limit with the first answer.
+        answer(&mut client, request("GET", "/", "")).await;
+        let mut all = JoinSet::new();
+        for _ in 0..100 {
+            let mut client = client.clone();
+            all.spawn_local(async move { answer(&mut client, request("GET", "/slow?ms=20", "")).await });
+        }
+        let mut most = 0;
+        while let Some(done) = all.join_next().await {
+            assert_eq!(done.expect("no panic").0, 200);
+            most = most.max(worker.vitals().counts.in_flight);
+        }
+        assert!((1..=10).contains(&most), "{most} at once");
+    });
+}
+
+/// Sends one request after the other until the server says that it goes. A request that was sent and not answered panics.
+async fn load(mut client: Client, answered: Rc<Cell<usize>>) {
+    loop {
+        // GOAWAY came: nothing was sent, and a real client goes elsewhere.
+        if client.ready().await.is_err() {
+            return;
+        }
+        match client.try_send_request(request("POST", "/echo", "abc")).await {
+            Ok(response) => {
+                assert_eq!(response.status(), 200);
+                let body = response.into_body().collect().await.expect("a whole body");
+                assert_eq!(&body.to_bytes()[..], b"abc");
+                answered.set(answered.get() + 1);
+            }
+            Err(unsent) if unsent.message().is_some() => return,
+            // REFUSED_STREAM: it came after the last stream the server named, and may be sent again as safely.
+            Err(error) if is_unprocessed(error.error()) => return,
+            Err(error) => panic!("a request was lost: {:?}", error.error()),
+        }
+    }
+}
+
+fn is_unprocessed(error: &hyper::Error) -> bool {
+    let source = std::error::Error::source(error);
+    source.is_some_and(|source| source.to_string().contains("refused")) || error.is_canceled()
+}
+
+fn http2_drains_under_load_without_a_failed_request() {
+    for _ in 0..5 {
+        let mut worker = Worker::ready(|_| {});
+        let begun = in_runtime(async {
+            let answered = Rc::new(Cell::new(0));
+            let mut clients = JoinSet::new();
+            for _ in 0..4 {
+                let client = connect(worker.address).await;
+                for _ in 0..8 {
+                    clients.spawn_local(load(client.clone(), Rc::clone(&answered)));
+                }
+            }
+            while answered.get() < 500 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            worker.signal(Signal::SIGTERM);
+            let begun = Instant::now();
+            while let Some(client) = clients.join_next().await {
+                client.expect("no request is lost");
+            }
+            begun
+        });
+        drained(&mut worker);
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    }
+}
+
+fn http2_drains_what_waits_in_the_queue() {
+    let mut worker = Worker::ready(|_| {});
+    worker.signal(Signal::SIGSTOP);
+    in_runtime(async {
+        let mut waiting = JoinSet::new();
+        for _ in 0..20 {
+            let mut client = connect(worker.address).await;
+            waiting.spawn_local(async move { answer(&mut client, request("GET", "/slow?ms=50", "")).await });
+        }
+        tokio::task::yield_now().await;
+        worker.signal(Signal::SIGTERM);
+        worker.signal(Signal::SIGCONT);
+        while let Some(done) = waiting.join_next().await {
+            assert_eq!(done.expect("answered").0, 200);
+        }
+    });
+    drained(&mut worker);
+}
+
+fn a_silent_http2_client_does_not_hold_a_drain_up() {
+    let mut worker = Worker::ready(|_| {});
+    in_runtime(async {
+        let mut idle = connect(worker.address).await;
+        answer(&mut idle, request("GET", "/", "")).await;
+        let mut busy = connect(worker.address).await;
+        let running =
+            tokio::task::spawn_local(
+                async move { answer(&mut busy, request("GET", "/slow?ms=300", "")).await },
+            );
+        while worker.vitals().counts.in_flight == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let begun = Instant::now();
+        worker.signal(Signal::SIGTERM);
+        assert_eq!(running.await.expect("no panic").0, 200);
+        while !idle.is_closed() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    });
+    drained(&mut worker);
+}
+
+fn an_http2_client_that_does_not_answer_is_let_go_when_silence_is_over() {
+    let mut worker = Worker::ready(|settings| settings.cluster.drain_timeout = Duration::from_millis(1000));
+    let mut mute = TcpStream::connect(worker.address).expect("connected");
+    mute.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+        .expect("written");
+    worker.until("it is there", |vitals| vitals.counts.connections == 1);
+    worker.drain();
+    drained(&mut worker);
+    let mut frames = Vec::new();
+    mute.read_to_end(&mut frames).expect("no reset");
+    assert!(frames.len() > 9);
+}
