@@ -263,19 +263,19 @@ fn place_orders(url: &str, client: usize, stop: &std::sync::atomic::AtomicBool) 
             break;
         }
         let key = format!("client-{client}-{number}");
-        confirmed.push(place_until_final(url, &key));
+        confirmed.push(place_until_final(url, "mug", &key));
     }
     confirmed
 }
 
-fn place_until_final(url: &str, key: &str) -> String {
+fn place_until_final(url: &str, sku: &str, key: &str) -> String {
     let deadline = std::time::Instant::now() + common::PATIENCE;
     loop {
         let request = common::client()
             .post(url)
             .header("content-type", "application/json")
             .header("idempotency-key", key);
-        if let Ok(answer) = Answer::try_of(request.send(order("mug", 1, "pm_card_visa"))) {
+        if let Ok(answer) = Answer::try_of(request.send(order(sku, 1, "pm_card_visa"))) {
             match answer.status {
                 201 => return answer.json()["id"].as_str().expect("an id").to_owned(),
                 202 | 409 | 503 => {}
@@ -359,4 +359,44 @@ fn the_only_order(cluster: &Cluster) -> Option<String> {
         }
     }
     None
+}
+
+#[test]
+fn another_program_that_writes_a_database_for_a_while_is_waited_for() {
+    let cluster = Plan::shop().start();
+    let stranger = rusqlite::Connection::open(cluster.data().join("orders.db")).expect("opened");
+    stranger.execute_batch("BEGIN IMMEDIATE").expect("begun");
+    let url = cluster.url("/orders");
+    let client = std::thread::spawn(move || place_until_final(&url, "espresso-cup", "during"));
+    // The heartbeat looks four times a second; a worker that held its siblings up would be gone by the third look.
+    cluster.wait_for("another program writes the database");
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    stranger.execute_batch("ROLLBACK").expect("ended");
+    client.join().expect("confirmed");
+    assert_eq!(cluster.count_from(0, "killing worker"), 0);
+    assert!(cluster.stop().success());
+}
+
+#[test]
+fn after_a_stop_each_database_is_whole_without_its_wal() {
+    let cluster = Plan::shop().start();
+    let kept = cluster.keep();
+    let answer = cluster.post("/orders", &[], &order("espresso-cup", 1, "pm_card_visa"));
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let data = cluster.data();
+    assert!(cluster.stop().success());
+    for name in ["orders", "inventory", "payments", "sandbox"] {
+        assert!(
+            !data.join(format!("{name}.db-wal")).exists(),
+            "{name}.db-wal was left behind"
+        );
+    }
+    let orders = rusqlite::Connection::open(data.join("orders.db")).expect("opened");
+    let confirmed: i64 = orders
+        .query_row("SELECT count(*) FROM orders WHERE status = 20", [], |row| {
+            row.get(0)
+        })
+        .expect("read");
+    assert_eq!(confirmed, 1);
+    drop(kept);
 }

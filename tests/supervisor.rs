@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::io::Write;
+use std::io::{Read, Write};
 
 use common::Plan;
 use nix::sys::signal::Signal;
@@ -135,12 +135,11 @@ fn a_reload_replaces_every_worker_and_reads_the_configuration_again() {
     cluster.wait_from(mark, "reload done");
     cluster.wait_for_many(mark, "worker gone", 2);
     assert_eq!(cluster.get("/drill/sleep?ms=1").status, 404);
-    for (slot, pids) in cluster.workers() {
-        assert!(
-            !pids.iter().any(|pid| before[&slot].contains(pid)),
-            "slot {slot} was not replaced"
-        );
-    }
+    cluster.wait_for_workers("only new workers", |workers| {
+        workers
+            .iter()
+            .all(|(slot, pids)| pids.len() == 1 && pids != &before[slot])
+    });
     assert!(cluster.stop().success());
 }
 
@@ -204,7 +203,7 @@ fn a_second_stop_does_not_wait() {
     client
         .write_all(b"GET /drill/sleep?ms=25000 HTTP/1.1\r\nhost: x\r\n\r\n")
         .expect("sent");
-    // Whatever is on the wire by now is waited for, so the stop cannot be over before the second one is heard.
+    cluster.wait_for_request_in_flight();
     cluster.signal(Signal::SIGTERM);
     cluster.wait_from(mark, "stopping");
     cluster.signal(Signal::SIGTERM);
@@ -269,4 +268,40 @@ fn a_hung_worker_of_a_dead_master_does_not_keep_the_next_one_out() {
     assert_eq!(line["pid"], hung);
     assert_eq!(second.get("/healthz/liveness").status, 200);
     assert!(second.stop().success());
+}
+
+#[test]
+fn a_stop_that_cut_a_request_says_so_and_one_that_cut_nothing_does_not() {
+    let mut cluster = Plan::shop().start();
+    let mut client = std::net::TcpStream::connect(cluster.address()).expect("connected");
+    client
+        .write_all(b"GET /drill/sleep?ms=25000 HTTP/1.1\r\nhost: x\r\n\r\n")
+        .expect("sent");
+    cluster.wait_for_request_in_flight();
+    cluster.signal(Signal::SIGQUIT);
+    assert_eq!(cluster.wait().code(), Some(3), "a request was cut");
+
+    let mut idle = Plan::shop().start();
+    idle.signal(Signal::SIGTERM);
+    idle.signal(Signal::SIGQUIT);
+    assert_eq!(idle.wait().code(), Some(0), "nothing was cut");
+}
+
+#[test]
+fn a_stopping_cluster_refuses_new_connections_and_finishes_the_old() {
+    let cluster = Plan::shop().start();
+    let address = cluster.address();
+    let mut client = std::net::TcpStream::connect(address).expect("connected");
+    client
+        .write_all(b"GET /drill/sleep?ms=3000 HTTP/1.1\r\nhost: x\r\n\r\n")
+        .expect("sent");
+    cluster.wait_for_request_in_flight();
+    let mark = cluster.mark();
+    cluster.signal(Signal::SIGTERM);
+    cluster.wait_from(mark, "worker gone");
+    let refused = std::net::TcpStream::connect(address).map_err(|error| error.kind());
+    assert_eq!(refused.err(), Some(std::io::ErrorKind::ConnectionRefused));
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).expect("an answer to its end");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }

@@ -36,7 +36,7 @@ book! {
     BootFailed = 21, "worker: the application's boot failed; it is tried again";
     Poisoned = 22, "worker: it gave itself up because it can no longer trust its state; it is replaced";
     NoWorker = 23, "worker: started without what a master hands over, or refused what it needs by the system";
-    BadData = 65, "a catalog or database holds something else than expected (mistakes, corrupt, foreign, too new)";
+    BadData = 65, "a database, or the incarnation counter, holds something else than expected (corrupt, foreign, too new)";
     NoMaster = 68, "command: no master serves that run directory";
     InUse = 69, "another master serves this address, data directory or run directory";
     NeverReady = 70, "no worker became ready, and the reason is none of the others here";
@@ -45,7 +45,7 @@ book! {
     DiskFailed = 74, "reading or writing failed on the disk (full, or broken)";
     Misunderstood = 76, "command: the master's answer was cut off, or is of another version";
     NoPermission = 77, "not permitted: a privileged port, or becoming another user";
-    BadConfig = 78, "the configuration cannot be read or has mistakes, each told with its line";
+    BadConfig = 78, "the configuration or the catalog cannot be read or has mistakes, each told with its line";
     Panicked = 101, "a bug: the program panicked; the message on stderr says where";
 }
 

@@ -20,7 +20,7 @@ use crate::pool::{Event, Exit, Notice, Request, Sight, StopMode, Ticket};
 use crate::scoreboard::Vitals;
 use crate::sys::notify::Datagram;
 use crate::sys::seqpacket::Received;
-use crate::sys::{pidfd, procfs, seqpacket};
+use crate::sys::{clock, pidfd, procfs, seqpacket};
 
 /// How much one worker is listened to before the others have their turn.
 const AT_ONCE: usize = 16;
@@ -65,14 +65,8 @@ impl World {
             let weighed = generations
                 .get(&process.generation)
                 .is_some_and(|generation| generation.settings.cluster.max_rss.is_some());
-            let vitals = process.board.vitals(now);
-            Event::Observed {
-                life: process.life,
-                sight: Sight {
-                    rss: weighed.then(|| weigh(process, now)).flatten(),
-                    ..sight(&vitals, process.born)
-                },
-            }
+            let rss = weighed.then(|| weigh(process, now)).flatten();
+            observed(process, rss, now)
         };
         self.processes.values_mut().map(look).collect()
     }
@@ -121,6 +115,8 @@ impl World {
             warn!(%life, "worker said: {line}");
         }
         if let Some(process) = self.processes.remove(&life) {
+            // What it was answering when it ended: the board outlives it.
+            events.push(observed(&process, None, clock::now()));
             let oom = self.keep_evidence(process, exit, peak_resident);
             events.push(Event::Died { life, exit, oom });
         }
@@ -147,6 +143,17 @@ impl World {
         };
         self.graves.keep(process.life, evidence);
         oom_kill
+    }
+}
+
+fn observed(process: &Process, rss: Option<u64>, now: Monotonic) -> Event {
+    let vitals = process.board.vitals(now);
+    Event::Observed {
+        life: process.life,
+        sight: Sight {
+            rss,
+            ..sight(&vitals, process.born)
+        },
     }
 }
 

@@ -10,6 +10,7 @@ use super::control::{self, AtKill, ClientId};
 use super::cpus;
 use super::evidence::examine;
 use super::generation::Generation;
+use super::listeners::Listeners;
 use super::policy::policy;
 use super::process::Process;
 use super::watch::{Part, Source};
@@ -49,6 +50,7 @@ impl World {
             Effect::Listen { slots } => self.listen(slots),
             Effect::Unload(generation) => drop(self.generations.remove(&generation)),
             Effect::Bequeath { heir, estate } => self.bequeath(heir, estate),
+            Effect::Close => self.listeners = Listeners::default(),
             Effect::Hasten => self.hasten(),
             Effect::Probe { life } => return self.probe(life),
             Effect::Adopt { by, slot } => self.adopt(by, slot),

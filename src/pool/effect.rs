@@ -113,6 +113,9 @@ pub enum Effect {
         /// What.
         estate: Estate,
     },
+    /// Nobody will be started any more: let go of every listener, so that new connections are refused as soon as the workers
+    /// have emptied their queues, and nobody waits in vain.
+    Close,
     /// Tell every worker, also those that drain already, that the whole cluster stops: nobody serves on, so silent connections
     /// need not be kept.
     Hasten,

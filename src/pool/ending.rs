@@ -31,6 +31,7 @@ impl Pool {
         self.mode = Mode::Stopping { cut: false };
         announce(Announcement::Stopping { workers }, effects);
         effects.push(Effect::Tell(SystemdState::Stopping));
+        effects.push(Effect::Close);
         self.dismiss_all(how, effects);
         effects.push(Effect::Hasten);
         self.show(Fact::Stopped, effects);

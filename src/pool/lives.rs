@@ -4,10 +4,12 @@ use super::announcement::Announcement;
 use super::brain::{Mode, Pool, announce};
 use super::certificate::Purpose;
 use super::effect::{Effect, KillReason};
+use super::event::Exit;
 use super::member::{Input, Member, Phase};
 use super::record::{End, Sentence};
 use super::seat::Occurrence;
 use super::verdict::Failure;
+use crate::base::exit::Exit as ExitCode;
 
 impl Pool {
     /// The worker of a slot ended unasked.
@@ -95,17 +97,16 @@ impl Pool {
                 effects,
             );
         }
-        self.note_cut(&member);
+        self.note_cut(&member, exit);
     }
 
-    fn note_cut(&mut self, member: &Member) {
-        let was_cut = matches!(
-            member.phase,
-            Phase::Killed {
-                draining_since: Some(_),
-                ..
-            }
-        );
+    /// Whether requests were cut: the worker says so itself by its exit code, or it did not live to say anything and was answering
+    /// some when it was last looked at.
+    fn note_cut(&mut self, member: &Member, exit: Exit) {
+        let was_cut = match exit {
+            Exit::Code(code) => code == i32::from(ExitCode::DrainCut.code()),
+            Exit::Signal(_) => member.load.in_flight > 0,
+        };
         match &mut self.mode {
             Mode::Stopping { cut } => *cut |= was_cut,
             Mode::Running | Mode::GivingUp | Mode::Over => {}

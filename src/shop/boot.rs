@@ -17,22 +17,23 @@ use crate::worker::{App, BootError, BootRefused, Worker};
 /// The shop as an application: `cluster serve` is this and nothing else.
 #[must_use]
 pub fn app() -> App {
-    let booted: Arc<OnceLock<Orders>> = Arc::default();
+    let booted: Arc<OnceLock<(Orders, Vec<Store>)>> = Arc::default();
     let drained = Arc::clone(&booted);
     App::new("cluster")
         .about("A shop of three services, served by supervised workers that lose nothing")
         .sections(SECTIONS)
         .check(check)
         .boot(move |worker| async move {
-            let desk = open(&worker).await?;
+            let (desk, stores) = open_with_stores(&worker).await?;
             listen(&worker, &desk);
-            drop(booted.set(desk.orders.clone()));
+            drop(booted.set((desk.orders.clone(), stores)));
             Ok::<Router, BootError>(routes(desk))
         })
         .on_exit(move || async move {
             // Clients may be gone whose orders are still under way.
-            if let Some(orders) = drained.get() {
+            if let Some((orders, stores)) = drained.get() {
                 orders.settled().await;
+                stores.iter().for_each(Store::close);
             }
         })
 }
@@ -53,6 +54,12 @@ fn check(settings: &Settings) -> Result<(), String> {
 /// # Errors
 /// Whatever keeps a worker from booting: a bad section, a bad catalog, a file that must not be opened.
 pub async fn open(worker: &Worker) -> Result<Desk, BootError> {
+    open_with_stores(worker).await.map(|(desk, _)| desk)
+}
+
+/// The stores come along for whoever closes them, so that the last worker of a cluster that stops leaves files that are whole
+/// without their WAL.
+async fn open_with_stores(worker: &Worker) -> Result<(Desk, Vec<Store>), BootError> {
     let shop: ShopSettings = worker.section("shop")?;
     let store: StoreSettings = worker.section("store")?;
     let files = [
@@ -61,8 +68,9 @@ pub async fn open(worker: &Worker) -> Result<Desk, BootError> {
         (&payments::SCHEMA, payments::FILE),
         (sandbox::Sandbox::schema(), sandbox::FILE),
     ];
-    let [orders_store, inventory_store, payments_store, sandbox_store] =
-        open_all(worker, &files, store.queue_depth)?;
+    let stores = open_all(worker, &files, store.queue_depth)?;
+    let kept = stores.to_vec();
+    let [orders_store, inventory_store, payments_store, sandbox_store] = stores;
     let inventory = inventory::Service::new(inventory_store);
     // A large catalog takes longer to read than everything else here, and a crash is no first start.
     if !inventory.is_stocked()? {
@@ -78,13 +86,14 @@ pub async fn open(worker: &Worker) -> Result<Desk, BootError> {
     let life = worker.identity().life;
     let orders = orders::Service::new(orders_store, inventory.clone(), payments.clone(), life, limits);
     let max_body_bytes = worker.settings().http.max_body_bytes;
-    Ok(Desk {
+    let desk = Desk {
         orders,
         inventory,
         payments,
         order_wait: shop.order_wait,
         max_body_bytes,
-    })
+    };
+    Ok((desk, kept))
 }
 
 fn open_all<const N: usize>(

@@ -21,13 +21,26 @@ impl RanJob {
     }
 }
 
-/// Runs the jobs from the front of `jobs` in one transaction. Those it ran move to `ran`; those that stay in `jobs` were not
+/// Why there is no transaction.
+pub(super) enum NotBegun {
+    /// A program that does not know of our lock writes the file.
+    Stranger,
+    /// Anything else.
+    Failed(Fate),
+}
+
+/// Begins the transaction of a batch.
+pub(super) fn begin(connection: &Connection) -> Result<(), NotBegun> {
+    statement(connection, "BEGIN IMMEDIATE").map_err(|error| match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DatabaseBusy) => NotBegun::Stranger,
+        Some(_) | None => NotBegun::Failed(fate_of(&error)),
+    })
+}
+
+/// Runs the jobs from the front of `jobs` in the transaction that was begun. Those it ran move to `ran`; those that stay in `jobs` were not
 /// begun (the transaction was lost before their turn) and can run in another one.
 pub(super) fn run(connection: &Connection, jobs: &mut Vec<Box<dyn Job>>, ran: &mut Vec<RanJob>) -> Fate {
     let savepoints = jobs.len() > 1;
-    if let Err(error) = statement(connection, "BEGIN IMMEDIATE") {
-        return none(jobs, ran, fate_of(&error));
-    }
     let mut kept = 0;
     let mut lost = None;
     let mut left = std::mem::take(jobs).into_iter();

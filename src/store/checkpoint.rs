@@ -112,7 +112,7 @@ fn truncate(connection: &Connection) {
     }
     // Setting a timeout only stores a number, which cannot fail on an open connection.
     connection
-        .busy_timeout(super::open::BUSY_TIMEOUT)
+        .busy_timeout(super::open::STRANGERS_TIMEOUT)
         .unwrap_or_default();
 }
 

@@ -46,6 +46,8 @@ impl Store {
     pub fn open(schema: &Schema, options: Options) -> Result<Store, OpenError> {
         let Opened { mut connection, lock } = open::open(schema, &options)?;
         let path = options.path;
+        let prepared = connection.busy_timeout(open::STRANGERS_TIMEOUT);
+        prepared.map_err(|reason| header::explain(reason, &path, schema))?;
         let checkpointer =
             Checkpointer::watch(&mut connection).map_err(|reason| header::explain(reason, &path, schema))?;
         let queue = Arc::new(Queue::new(options.queue_depth, options.cell.clone()));
@@ -145,6 +147,12 @@ impl Store {
             .map_err(|error| error.to_string())
     }
 
+    /// Finishes what was accepted, takes no more, and closes the file: whoever is the last to do so leaves a database without a
+    /// WAL beside it, which can be copied alone. Blocks meanwhile. Closing twice is closing once.
+    pub fn close(&self) {
+        self.inner.close();
+    }
+
     /// How many transactions this process has committed to the file.
     #[must_use]
     pub fn commits(&self) -> u64 {
@@ -166,14 +174,21 @@ impl std::fmt::Debug for Store {
     }
 }
 
-impl Drop for Inner {
-    fn drop(&mut self) {
+impl Inner {
+    fn close(&self) {
         self.queue.close();
         self.reader.close();
+        drop(self.peek.lock().unwrap_or_else(PoisonError::into_inner).take());
         let thread = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id()) {
             // It catches its own panics and tells of them through the poison hook.
             drop(thread.join());
         }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close();
     }
 }

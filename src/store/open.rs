@@ -17,6 +17,9 @@ use super::place;
 
 /// Writers queue at the lock file and never wait here; what may is an opening against another's recovery or last close.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Once open, only another program (a shell, a backup tool) can keep a writer from its transaction. It waits for that under the
+/// lock that its siblings wait for, so not for long: well below `lock_hold_timeout`.
+pub(super) const STRANGERS_TIMEOUT: Duration = Duration::from_millis(50);
 /// Another process's commit empties a connection's page cache, so a larger one would never fill: this holds one batch's pages.
 const CACHE_KIB: i64 = 1_024;
 /// Each service has some dozens of statements; one more costs a few KB when it is used, and nothing before.

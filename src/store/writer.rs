@@ -4,10 +4,11 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use super::batch::{self, RanJob};
+use super::batch::{self, NotBegun, RanJob};
 use super::checkpoint::Checkpointer;
 use super::job::{Fate, Job, panic_text};
 use super::lock::OfdLock;
@@ -17,6 +18,11 @@ use crate::scoreboard::Cell;
 
 /// Jobs of one transaction, at most: bounds how long one process keeps the others waiting.
 const MOST_JOBS: usize = 256;
+
+/// A stranger's transaction may take this long before writes are refused,
+const STRANGERS_SHARE: Duration = Duration::from_secs(5);
+/// and is asked after this often.
+const STRANGERS_PAUSE: Duration = Duration::from_millis(20);
 
 /// What the thread owns.
 pub(super) struct Writer {
@@ -48,8 +54,14 @@ impl Writer {
 
     fn rounds(&mut self) -> Option<String> {
         let (mut jobs, mut ran) = (Vec::with_capacity(MOST_JOBS), Vec::with_capacity(MOST_JOBS));
+        let mut waits_since = None;
         while self.queue.wait() {
-            let fate = self.round(&mut jobs, &mut ran);
+            let Some(fate) = self.round(&mut jobs, &mut ran, waits_since) else {
+                let since = *waits_since.get_or_insert_with(Instant::now);
+                self.wait_for_the_stranger(since);
+                continue;
+            };
+            waits_since = None;
             self.queue.answered(ran.len());
             ran.drain(..).for_each(|job: RanJob| job.answer(&fate));
             self.queue.put_back(jobs.drain(..));
@@ -61,29 +73,63 @@ impl Writer {
         None
     }
 
-    /// One transaction under the lock.
-    fn round(&mut self, jobs: &mut Vec<Box<dyn Job>>, ran: &mut Vec<RanJob>) -> Fate {
+    /// One transaction under the lock; `None` when a stranger writes the file, who may yet finish.
+    fn round(
+        &mut self,
+        jobs: &mut Vec<Box<dyn Job>>,
+        ran: &mut Vec<RanJob>,
+        waits_since: Option<Instant>,
+    ) -> Option<Fate> {
         if let Err(error) = self.take_lock() {
             self.queue.drain_into(jobs, MOST_JOBS);
-            return batch::none(
-                jobs,
-                ran,
-                Fate::Failed(format!("the write lock could not be taken: {error}")),
-            );
+            let fate = Fate::Failed(format!("the write lock could not be taken: {error}"));
+            return Some(batch::none(jobs, ran, fate));
         }
         self.checkpointer.under_the_lock(&self.connection);
+        let begun = batch::begin(&self.connection);
+        let may_finish = waits_since.is_none_or(|since| since.elapsed() < STRANGERS_SHARE);
+        let fate = match begun {
+            Err(NotBegun::Stranger) if may_finish => None,
+            Err(NotBegun::Stranger) => {
+                self.queue.drain_into(jobs, MOST_JOBS);
+                let reason = "another program has been writing the database for too long";
+                Some(batch::none(jobs, ran, Fate::Failed(reason.to_owned())))
+            }
+            Err(NotBegun::Failed(fate)) => {
+                self.queue.drain_into(jobs, MOST_JOBS);
+                Some(batch::none(jobs, ran, fate))
+            }
+            Ok(()) => Some(self.transact(jobs, ran)),
+        };
+        self.cell.stamp();
+        self.cell.lock_released();
+        match self.lock.release() {
+            Ok(()) => fate,
+            Err(error) => {
+                let reason = format!("the write lock could not be released: {error}");
+                Some(Fate::Poisoned(reason))
+            }
+        }
+    }
+
+    fn transact(&mut self, jobs: &mut Vec<Box<dyn Job>>, ran: &mut Vec<RanJob>) -> Fate {
         // Drained only now, so that whatever arrived during the wait rides along.
         self.queue.drain_into(jobs, MOST_JOBS);
         let fate = batch::run(&self.connection, jobs, ran);
         if fate == Fate::Committed {
             self.commits.fetch_add(1, Ordering::Release);
         }
-        self.cell.stamp();
-        self.cell.lock_released();
-        match self.lock.release() {
-            Ok(()) => fate,
-            Err(error) => Fate::Poisoned(format!("the write lock could not be released: {error}")),
+        fate
+    }
+
+    /// There is no event for the end of a stranger's transaction. Nothing is locked meanwhile, and nobody is late.
+    fn wait_for_the_stranger(&self, since: Instant) {
+        if since.elapsed() < STRANGERS_PAUSE {
+            tracing::warn!("another program writes the database; waiting for it");
         }
+        self.cell.idle();
+        std::thread::sleep(STRANGERS_PAUSE);
+        self.cell.stamp();
     }
 
     fn take_lock(&self) -> std::io::Result<()> {

@@ -149,6 +149,11 @@ impl Cluster {
         self.directory.path().join("data")
     }
 
+    /// Keeps the private directory for as long as the caller has this.
+    pub fn keep(&self) -> Arc<tempfile::TempDir> {
+        Arc::clone(&self.directory)
+    }
+
     /// Where the first TCP address ended up.
     pub fn address(&self) -> SocketAddr {
         let line = self.wait_for("listening on");
@@ -271,6 +276,26 @@ impl Cluster {
         let pid = self.worker(slot);
         kill(Pid::from_raw(pid), signal).expect("the worker lives");
         pid
+    }
+
+    /// Waits until some worker is answering a request, as the control socket tells.
+    pub fn wait_for_request_in_flight(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        let in_flight = || {
+            let status = Command::new(env!("CARGO_BIN_EXE_cluster"))
+                .args(["status", "--json", "--data-dir"])
+                .arg(self.data())
+                .output()
+                .expect("it runs");
+            let status: Value = serde_json::from_slice(&status.stdout).unwrap_or_default();
+            let slots = status["slots"].as_array().cloned().unwrap_or_default();
+            slots
+                .iter()
+                .any(|slot| slot["worker"]["in_flight"].as_u64().is_some_and(|many| many > 0))
+        };
+        while !in_flight() {
+            assert!(Instant::now() < deadline, "no request is in flight");
+        }
     }
 
     /// A place in the log to wait from.

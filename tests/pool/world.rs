@@ -321,6 +321,8 @@ impl World {
         let sight = Sight {
             beat,
             lock_held_since: process.lock,
+            // Who hangs is answering something.
+            in_flight: process.sight.in_flight.max(u32::from(process.hung.is_some())),
             ..process.sight
         };
         Some(Event::Observed { life, sight })
@@ -412,6 +414,10 @@ impl World {
                     signal: Signal::Kill,
                 } => {
                     self.kills.push(life);
+                    // The shell looks at a board once more when its worker is gone.
+                    if let Some(last_sight) = self.sight_of(life) {
+                        self.schedule(ms(1), last_sight);
+                    }
                     self.schedule(
                         ms(1),
                         Event::Died {
@@ -442,7 +448,7 @@ impl World {
                 }
                 Effect::Bequeath { heir, estate } => self.bequeath(heir, estate),
                 Effect::Announce(announcement) => self.announced.push(announcement),
-                Effect::Tell(_) | Effect::Hasten => {}
+                Effect::Tell(_) | Effect::Close | Effect::Hasten => {}
                 Effect::Adopt { by, slot } => {
                     assert!(slot.0 < self.listeners, "slot {slot} has no listener");
                     assert_ne!(by.slot, slot, "its own queue");
@@ -557,6 +563,8 @@ impl World {
             return;
         };
         let exit = if process.ready {
+            // Who takes time to drain is answering something.
+            process.sight.in_flight = process.sight.in_flight.max(1);
             Exit::Code(0)
         } else {
             Exit::Signal(15)
