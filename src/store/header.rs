@@ -19,12 +19,15 @@ pub(super) enum Found {
 /// Reads the header. Anything that is not ours is an error, and nothing was changed.
 pub(super) fn look(connection: &Connection, path: &Path, schema: &Schema) -> Result<Found, OpenError> {
     let explain = |reason| explain(reason, path, schema);
+    // One snapshot: another process may be in the middle of making the file what it should be.
+    let snapshot = connection.unchecked_transaction().map_err(explain)?;
     let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
     let application_id: i32 = connection
         .query_row("PRAGMA application_id", [], |row| row.get(0))
         .map_err(explain)?;
     let found = number("PRAGMA user_version").map_err(explain)?;
     let tables = number("SELECT count(*) FROM sqlite_schema").map_err(explain)?;
+    snapshot.finish().map_err(explain)?;
     let empty = application_id == 0 && found == 0 && tables == 0;
     if application_id != schema.application_id && !empty {
         let expected = schema.application_id;

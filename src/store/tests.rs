@@ -330,6 +330,19 @@ fn migrations_run_once_and_in_order() {
 }
 
 #[test]
+fn a_file_that_another_one_is_just_migrating_is_never_taken_for_a_foreign_one() {
+    for _ in 0..100 {
+        let place = Place::new();
+        std::thread::scope(|scope| {
+            let opening: Vec<_> = (0..4).map(|_| scope.spawn(|| drop(place.open()))).collect();
+            for one in opening {
+                one.join().expect("opened");
+            }
+        });
+    }
+}
+
+#[test]
 fn a_migration_that_fails_leaves_the_file_as_it_was() {
     let place = Place::new();
     wait(place.open().write(Admission::New, insert(1))).unwrap();

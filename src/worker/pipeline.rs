@@ -75,7 +75,7 @@ impl Pipeline {
     }
 
     fn read_line<'bytes>(&mut self, bytes: &'bytes [u8], length: u64) -> &'bytes [u8] {
-        let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else {
+        let Some(end) = memchr::memchr(b'\n', bytes) else {
             self.keep(bytes);
             return &[];
         };
