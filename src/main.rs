@@ -1,5 +1,10 @@
 //! The `cluster` command: the shop, under the library's own supervisor.
 
+use cluster::torture;
+use cluster::worker::AppCommand;
+
+const COMMANDS: &[AppCommand] = &[torture::COMMAND];
+
 fn main() -> std::process::ExitCode {
-    cluster::shop::app().run()
+    cluster::shop::app().commands(COMMANDS).run()
 }

@@ -73,7 +73,8 @@ pub fn check_invariants(data_dir: &Path, moment: Moment) -> Result<Audit, AuditE
     Ok(findings.audit)
 }
 
-fn open(path: &Path) -> rusqlite::Result<Connection> {
+/// A connection that cannot write.
+pub(crate) fn open(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection.execute_batch("PRAGMA query_only = ON; PRAGMA busy_timeout = 5000")?;
     Ok(connection)

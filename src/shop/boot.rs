@@ -6,7 +6,9 @@ use std::sync::{Arc, OnceLock};
 use axum::Router;
 
 use super::http::{Desk, Orders, routes};
+use super::payments::provider::Provider;
 use super::settings::{SECTIONS, ShopSettings, StoreSettings};
+use super::unreliable::{Faults, Unreliable};
 use super::{inventory, orders, payments, sandbox};
 use crate::base::exit::Exit;
 use crate::config::Settings;
@@ -39,14 +41,39 @@ pub fn app() -> App {
 }
 
 fn check(settings: &Settings) -> Result<(), String> {
-    let section = settings.app.get("shop").cloned();
-    let section = section.unwrap_or_else(|| toml::Value::Table(toml::Table::new()));
-    let shop: ShopSettings = section
-        .try_into()
-        .map_err(|error| format!("failed to read [shop]: {error}"))?;
+    let shop: ShopSettings = section(settings, "shop")?;
+    faults_are_possible(settings, section(settings, "provider_faults")?)?;
     inventory::catalog::read(shop.catalog.as_deref())
         .map(drop)
         .map_err(|error| error.to_string())
+}
+
+fn section<T: serde::de::DeserializeOwned>(settings: &Settings, name: &str) -> Result<T, String> {
+    let section = settings.app.get(name).cloned();
+    let section = section.unwrap_or_else(|| toml::Value::Table(toml::Table::new()));
+    section
+        .try_into()
+        .map_err(|error| format!("failed to read [{name}]: {error}"))
+}
+
+/// Money that is really somebody's must not meet a drill.
+fn faults_are_possible(settings: &Settings, faults: Faults) -> Result<(), String> {
+    let open = settings
+        .cluster
+        .bind
+        .iter()
+        .find(|address| !address.is_loopback());
+    match open {
+        Some(open) if faults.are_on() => Err(format!(
+            "[provider_faults] is on while bind has {open}, expected loopback addresses alone: set its numbers to 0, or bind \
+             127.0.0.1, [::1] or unix: only"
+        )),
+        Some(_) | None if faults.sum() > 100 => Err(format!(
+            "fail, lose, late and slow of [provider_faults] make {} of 100 calls, expected at most 100: lower one of them",
+            faults.sum()
+        )),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// The four files, opened at the same time, and the services over them.
@@ -77,7 +104,13 @@ async fn open_with_stores(worker: &Worker) -> Result<(Desk, Vec<Store>), BootErr
         let catalog = inventory::catalog::read(shop.catalog.as_deref()).map_err(bad_catalog)?;
         inventory.stock(catalog).await?;
     }
-    let provider = Arc::new(sandbox::Sandbox::new(sandbox_store));
+    let faults: Faults = worker.section("provider_faults")?;
+    let sandbox: Arc<dyn Provider> = Arc::new(sandbox::Sandbox::new(sandbox_store));
+    let provider: Arc<dyn Provider> = if faults.are_on() {
+        Arc::new(Unreliable::new(sandbox, faults))
+    } else {
+        sandbox
+    };
     let payments = payments::Service::new(payments_store, provider);
     let limits = orders::Limits {
         max_live_sagas: shop.max_live_sagas,

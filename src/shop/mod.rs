@@ -7,6 +7,7 @@ pub mod audit;
 mod boot;
 pub mod clock;
 pub mod contract;
+pub mod dossier;
 pub mod http;
 pub mod inventory;
 pub mod orders;
@@ -15,6 +16,7 @@ pub mod sandbox;
 pub mod settings;
 #[cfg(test)]
 mod tests;
+pub mod unreliable;
 
 pub use boot::{app, open};
 pub use settings::SECTIONS;
