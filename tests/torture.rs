@@ -23,7 +23,10 @@ fn no_order_is_harmed_by_kills_stops_reloads_outages_and_a_bad_provider() {
     assert_eq!(code, Some(0), "{verdict:#}\n{said}");
     assert_eq!(verdict["violations"], serde_json::json!([]));
     for sort in ["confirmed", "declined", "sold_out"] {
-        assert!(verdict[sort].as_u64() > Some(0), "nothing was {sort}: {verdict:#}");
+        assert!(
+            verdict[sort].as_u64() > Some(0),
+            "nothing was {sort}: {verdict:#}"
+        );
     }
     assert!(verdict["faults"]["kills"].as_u64() > Some(0), "{verdict:#}");
 }

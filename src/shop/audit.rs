@@ -66,6 +66,9 @@ pub fn check_invariants(data_dir: &Path, moment: Moment) -> Result<Audit, AuditE
     read(sandbox::FILE, &|connection| {
         findings.borrow_mut().ledger(connection)
     })?;
+    read(orders::FILE, &|connection| {
+        findings.borrow_mut().claims(connection, data_dir)
+    })?;
     let mut findings = findings.into_inner();
     if moment == Moment::Rest {
         findings.across_the_files();
@@ -213,6 +216,34 @@ impl Findings {
             .collect();
         for order in twice {
             self.broken(format!("{order} was charged more than once"));
+        }
+        Ok(())
+    }
+
+    /// Nobody wrote for a saga after it was claimed from him.
+    fn claims(&mut self, connection: &Connection, data_dir: &Path) -> rusqlite::Result<()> {
+        for (file, name) in [(inventory::FILE, "inventory"), (payments::FILE, "payments")] {
+            let path = data_dir.join(file).display().to_string();
+            connection.execute(&format!("ATTACH ?1 AS {name}"), [path])?;
+        }
+        let late: Rows<(i64, String, String)> = connection
+            .prepare(
+                "WITH written AS (
+                    SELECT order_id, reserved_by AS by, reserved_ms AS at_ms, 'a reservation' AS what
+                        FROM inventory.reservations
+                    UNION ALL SELECT order_id, coalesce(ended_by, reserved_by), ended_ms, 'the end of a reservation'
+                        FROM inventory.reservations WHERE state IN (20, 30)
+                    UNION ALL SELECT order_id, by, at_ms, 'a payment' FROM payments.payments)
+                 SELECT written.order_id, by, what FROM written JOIN takeovers USING (order_id)
+                 WHERE by = from_owner AND written.at_ms > takeovers.at_ms",
+            )?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .collect();
+        for (id, by, what) in late? {
+            let id = OrderId::from_key(id);
+            self.broken(format!(
+                "{id}: {by} wrote {what} after the saga was claimed from it"
+            ));
         }
         Ok(())
     }

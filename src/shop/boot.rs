@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 
-use super::http::{Desk, Orders, routes};
+use super::http::{Desk, Orders, drill, routes};
 use super::payments::provider::Provider;
 use super::settings::{SECTIONS, ShopSettings, StoreSettings};
 use super::unreliable::{Faults, Unreliable};
@@ -29,7 +29,12 @@ pub fn app() -> App {
             let (desk, stores) = open_with_stores(&worker).await?;
             listen(&worker, &desk);
             drop(booted.set((desk.orders.clone(), stores)));
-            Ok::<Router, BootError>(routes(desk))
+            let drills = worker
+                .settings()
+                .drill
+                .routes
+                .then(|| drill::routes(desk.orders.clone()));
+            Ok::<Router, BootError>(routes(desk).merge(drills.unwrap_or_default()))
         })
         .on_exit(move || async move {
             // Clients may be gone whose orders are still under way.
@@ -117,7 +122,9 @@ async fn open_with_stores(worker: &Worker) -> Result<(Desk, Vec<Store>), BootErr
         idempotency_retention: shop.idempotency_retention,
     };
     let life = worker.identity().life;
-    let orders = orders::Service::new(orders_store, inventory.clone(), payments.clone(), life, limits);
+    let barred = worker.clone();
+    let orders = orders::Service::new(orders_store, inventory.clone(), payments.clone(), life, limits)
+        .on_barred(move || barred.fail("it was taken for dead, and its orders were taken over"));
     let max_body_bytes = worker.settings().http.max_body_bytes;
     let desk = Desk {
         orders,
@@ -205,7 +212,7 @@ fn listen(worker: &Worker, desk: &Desk) {
             match estate {
                 Estate::Life(life) => orders.inherit_life(life).await,
                 Estate::Before(incarnation) => orders.inherit_before(incarnation).await,
-            }
+            };
         }
     });
     let desk = desk.clone();

@@ -8,6 +8,7 @@ mod boot;
 pub mod clock;
 pub mod contract;
 pub mod dossier;
+mod fences;
 pub mod http;
 pub mod inventory;
 pub mod orders;

@@ -9,18 +9,22 @@ use serde::Serialize;
 use super::book::Book;
 use super::cluster::{Cluster, Process};
 use super::options::Options;
+use crate::shop::clock::now_ms;
 
 /// No worker is stopped for longer.
 const LONGEST_STOP_MS: u64 = 3_000;
 
 /// How often what was done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Tally {
     pub(super) kills: u32,
     pub(super) stops: u32,
     pub(super) reloads: u32,
     pub(super) master_kills: u32,
     pub(super) outages: u32,
+    /// Which life was killed when, in milliseconds since 1970.
+    #[serde(skip)]
+    pub(super) killed: BTreeMap<String, u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,13 +103,13 @@ impl Reign<'_> {
     /// Wakes meanwhile who is due.
     fn sleep(&mut self, pause: Duration) {
         let until = Instant::now() + pause;
-        while let Some((&due, &process)) = self.asleep.first_key_value() {
+        while let Some(first) = self.asleep.first_entry() {
+            let due = *first.key();
             if due > until {
                 break;
             }
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
-            process.signal(Signal::SIGCONT);
-            self.asleep.remove(&due);
+            first.remove().signal(Signal::SIGCONT);
         }
         std::thread::sleep(until.saturating_duration_since(Instant::now()));
     }
@@ -114,6 +118,7 @@ impl Reign<'_> {
         match fault {
             Fault::Kill => {
                 if let Some(victim) = self.victim() {
+                    self.tally.killed.insert(victim.life.clone(), now_ms());
                     victim.signal(Signal::SIGKILL);
                     self.tally.kills += 1;
                 }
@@ -145,7 +150,7 @@ impl Reign<'_> {
 
     fn victim(&mut self) -> Option<Process> {
         let workers = self.cluster.workers();
-        self.random.choice(&workers).copied()
+        self.random.choice(workers)
     }
 
     fn wake_all(&mut self) {

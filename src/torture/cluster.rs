@@ -39,9 +39,11 @@ struct Heard {
 }
 
 /// One worker: pid and start time, which together name one process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Process {
-    pub(super) pid: i32,
+    /// `7/0/3`
+    pub(super) life: String,
+    pid: i32,
     started: u64,
 }
 
@@ -74,12 +76,13 @@ impl Cluster {
         let process = |record: &Value| {
             let pid = i32::try_from(record["pid"].as_i64()?).ok()?;
             let started = record["started"].as_u64()?;
-            Some(Process { pid, started })
+            let life = record["life"].as_str()?.to_owned();
+            Some(Process { life, pid, started })
         };
         records
             .iter()
             .filter_map(process)
-            .filter(|process| process.is_alive())
+            .filter(Process::is_alive)
             .collect()
     }
 
@@ -157,12 +160,12 @@ impl Cluster {
 }
 
 impl Process {
-    fn is_alive(self) -> bool {
+    fn is_alive(&self) -> bool {
         procfs::stat(self.pid).is_ok_and(|stat| stat.started == self.started && stat.state != 'Z')
     }
 
     /// Signals this very process, and none that has its pid by now.
-    pub(super) fn signal(self, signal: Signal) {
+    pub(super) fn signal(&self, signal: Signal) {
         if let Ok(fd) = pidfd::open(self.pid)
             && procfs::stat(self.pid).is_ok_and(|stat| stat.started == self.started)
         {

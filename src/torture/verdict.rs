@@ -30,10 +30,20 @@ pub(super) struct Verdict {
     parked: usize,
     asked_again: u64,
     takeovers: u64,
+    takeover_ms: Option<Latency>,
     faults: Tally,
     violations: Vec<String>,
     stories: Vec<String>,
     directory: String,
+}
+
+/// From the kill of an owner to the next durable step of each of its sagas by another worker, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+struct Latency {
+    sagas: usize,
+    p50: u64,
+    p99: u64,
+    longest: u64,
 }
 
 /// Looks at everything, after the cluster has stopped.
@@ -55,14 +65,14 @@ pub(super) fn reach(
         Err(error) => violations.push(error.to_string()),
     }
     let looked = against_the_files(&data, workload, &entries);
-    let takeovers = match looked {
-        Ok((found, takeovers)) => {
+    let (takeovers, takeover_ms) = match looked.and_then(|found| Ok((found, latency(&data, &faults)?))) {
+        Ok(((found, takeovers), latency)) => {
             violations.extend(found);
-            takeovers
+            (takeovers, latency)
         }
         Err(error) => {
             violations.push(format!("failed to read the databases: {error}"));
-            0
+            (0, None)
         }
     };
     let count = |is: fn(&Ending) -> bool| entries.iter().filter(|entry| is(&entry.ending)).count();
@@ -76,6 +86,7 @@ pub(super) fn reach(
         parked: count(|ending| *ending == Ending::Parked),
         asked_again: entries.iter().map(|entry| u64::from(entry.tries - 1)).sum(),
         takeovers,
+        takeover_ms,
         faults,
         stories: stories(&data, &violations, &entries),
         violations,
@@ -94,7 +105,6 @@ fn against_the_files(
     let inventory = audit::open(&data.join("inventory.db"))?;
     shelf(&inventory, workload, entries, &mut found)?;
     one_order_per_key(&orders, entries, &mut found)?;
-    writes_after_claims(&orders, data, &mut found)?;
     let takeovers: i64 = orders.query_row("SELECT count(*) FROM takeovers", [], |row| row.get(0))?;
     Ok((found, takeovers.unsigned_abs()))
 }
@@ -155,31 +165,38 @@ fn one_order_per_key(
     Ok(())
 }
 
-/// Nobody wrote for a saga after it was claimed from him.
-fn writes_after_claims(orders: &Connection, data: &Path, found: &mut Vec<String>) -> rusqlite::Result<()> {
-    let attach = |file: &str, name: &str| {
-        let path = data.join(file).display().to_string();
-        orders.execute(&format!("ATTACH ?1 AS {name}"), [path])
-    };
-    attach("inventory.db", "inventory")?;
-    attach("payments.db", "payments")?;
-    let late: Vec<(i64, String, String)> = orders
+/// Only of workers that were killed alone: without a master nobody tells a sibling.
+fn latency(data: &Path, faults: &Tally) -> rusqlite::Result<Option<Latency>> {
+    let orders = audit::open(&data.join("orders.db"))?;
+    for name in ["inventory", "payments"] {
+        let path = data.join(format!("{name}.db")).display().to_string();
+        orders.execute(&format!("ATTACH ?1 AS {name}"), [path])?;
+    }
+    let steps: Vec<(String, u64)> = orders
         .prepare(
-            "WITH written AS (
-                SELECT order_id, reserved_by AS by, reserved_ms AS at_ms, 'reserve' AS what FROM inventory.reservations
-                UNION ALL SELECT order_id, coalesce(ended_by, reserved_by), ended_ms, 'the end of a reservation'
-                    FROM inventory.reservations WHERE state IN (20, 30)
-                UNION ALL SELECT order_id, by, at_ms, 'charge' FROM payments.payments)
-             SELECT written.order_id, by, what FROM written JOIN takeovers USING (order_id)
-             WHERE by = from_owner AND written.at_ms > takeovers.at_ms",
+            "WITH step AS (
+                SELECT order_id, reserved_by AS by, reserved_ms AS at_ms FROM inventory.reservations
+                UNION ALL SELECT order_id, coalesce(ended_by, reserved_by), ended_ms FROM inventory.reservations
+                UNION ALL SELECT order_id, by, at_ms FROM payments.payments
+                UNION ALL SELECT id, owner, ended_ms FROM orders WHERE status >= 20)
+             SELECT from_owner, min(step.at_ms) FROM takeovers JOIN step USING (order_id)
+             WHERE by = to_owner AND step.at_ms >= takeovers.at_ms GROUP BY order_id, claim_no",
         )?
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs())))?
         .collect::<rusqlite::Result<_>>()?;
-    found.extend(late.into_iter().map(|(id, by, what)| {
-        let id = crate::shop::contract::OrderId::from_key(id);
-        format!("{id}: {by} wrote {what} after the saga was claimed from it")
-    }));
-    Ok(())
+    let took = |(from, at_ms): (String, u64)| Some(at_ms.saturating_sub(*faults.killed.get(&from)?));
+    let mut took: Vec<u64> = steps.into_iter().filter_map(took).collect();
+    took.sort_unstable();
+    let at = |percent: usize| took.get((took.len() * percent / 100).min(took.len().saturating_sub(1)));
+    Ok(match (at(50), at(99), took.last()) {
+        (Some(&p50), Some(&p99), Some(&longest)) => Some(Latency {
+            sagas: took.len(),
+            p50,
+            p99,
+            longest,
+        }),
+        _ => None,
+    })
 }
 
 /// The stories of the first orders that a violation names.
@@ -216,7 +233,7 @@ impl Verdict {
         if json {
             return serde_json::to_string_pretty(self).unwrap_or_default();
         }
-        let faults = self.faults;
+        let faults = &self.faults;
         let mut text = format!(
             "{}: {} orders ({} confirmed, {} declined, {} sold out, {} given up, {} parked), asked again {} times, {} takeovers\n\
              faults: {} kills, {} stops, {} reloads, {} master kills, {} outages\n",
@@ -235,6 +252,12 @@ impl Verdict {
             faults.master_kills,
             faults.outages,
         );
+        if let Some(latency) = self.takeover_ms {
+            text.push_str(&format!(
+                "takeover, from the kill to the saga's next durable step: {} sagas, p50 {} ms, p99 {} ms, longest {} ms\n",
+                latency.sagas, latency.p50, latency.p99, latency.longest
+            ));
+        }
         for violation in &self.violations {
             text.push_str(&format!("violated: {violation}\n"));
         }

@@ -1,5 +1,6 @@
 //! The tables of `orders.db`.
 
+use crate::shop::fences;
 use crate::store::Schema;
 
 /// The file's name in the data directory.
@@ -9,7 +10,7 @@ pub const FILE: &str = "orders.db";
 pub const SCHEMA: Schema = Schema {
     name: "orders",
     application_id: 0x436c_4f52,
-    migrations: &[VERSION_1],
+    migrations: &[VERSION_1, fences::TABLE],
 };
 
 /// A saga is a part of its order's row: while `status` is below 20 it is unfinished and in the partial index that recovery
