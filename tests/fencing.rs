@@ -70,9 +70,15 @@ fn claim_from_a_sleeper(cluster: &Cluster, round: usize) -> usize {
     let _ = kill(Pid::from_raw(pid), Signal::SIGCONT);
     if claimed > 0 {
         // A fenced worker finds out with the next order, and is replaced.
-        cluster.wait_from(mark, "worker ready");
+        cluster.wait_until(mark, "the sleeper's replacement", |line| {
+            line["life"] == life.as_str() && line["message"].as_str().is_some_and(is_an_end)
+        });
     }
     claimed
+}
+
+fn is_an_end(message: &str) -> bool {
+    message.contains("worker crashed") || message.contains("worker gone")
 }
 
 fn life_of(cluster: &Cluster, pid: i32) -> String {

@@ -136,6 +136,15 @@ fn what_stands(tx: &Connection, mandate: Mandate, wanted: Status) -> Result<Writ
     })
 }
 
+/// Whether the saga is still that life's, and unfinished.
+pub(super) fn is_owner(connection: &Connection, mandate: Mandate) -> Result<bool> {
+    connection
+        .prepare_cached(
+            "SELECT 1 FROM orders WHERE id = ?1 AND claim_no = ?2 AND owner = ?3 AND status < 20",
+        )?
+        .exists((mandate.order.key(), mandate.claim_no, mandate.life.to_string()))
+}
+
 /// Whether there is anything to claim.
 pub(super) fn is_owed(connection: &Connection, of: Fence, heir: Life) -> Result<bool> {
     let mut owed = connection.prepare_cached(
@@ -154,8 +163,18 @@ fn parked_too(of: Fence) -> bool {
     matches!(of, Fence::Before(_))
 }
 
-/// Fences them, and claims at most `most` of their unfinished sagas for `heir`; the orders as they are then.
-pub(super) fn claim(tx: &Connection, of: Fence, heir: Life, most: usize, now_ms: u64) -> Result<Vec<Order>> {
+/// Fences them, and claims at most `most` of their unfinished sagas for `heir`; the orders as they are then. `None` when the heir
+/// is fenced himself.
+pub(super) fn claim(
+    tx: &Connection,
+    of: Fence,
+    heir: Life,
+    most: usize,
+    now_ms: u64,
+) -> Result<Option<Vec<Order>>> {
+    if fences::bars(tx, heir)? {
+        return Ok(None);
+    }
     fences::raise(tx, of)?;
     let mut claimed = Vec::new();
     for owner in owners(tx, of, heir)? {
@@ -170,7 +189,7 @@ pub(super) fn claim(tx: &Connection, of: Fence, heir: Life, most: usize, now_ms:
             claimed.push(claim_one(tx, id, &owner, heir, now_ms)?);
         }
     }
-    Ok(claimed)
+    Ok(Some(claimed))
 }
 
 fn owners(tx: &Connection, of: Fence, heir: Life) -> Result<Vec<String>> {

@@ -15,6 +15,7 @@ use crate::base::backoff::Backoff;
 use crate::base::ids::{Incarnation, Life};
 use crate::shop::clock::now_ms;
 use crate::shop::contract::{CustomerId, Entry, Fence, Inventory, OrderId, Payments, StoryError};
+use crate::shop::fences;
 use crate::store::{Admission, ReadError, Store, Tx, WriteError};
 
 /// How many sagas are claimed in one transaction.
@@ -42,7 +43,6 @@ pub struct Service<I, P> {
     driver: Driver<I, P>,
     limits: Limits,
     live: Arc<Semaphore>,
-    on_barred: Arc<dyn Fn() + Send + Sync>,
 }
 
 /// What came of an order that was to be placed.
@@ -82,20 +82,18 @@ impl<I: Inventory, P: Payments> Service<I, P> {
                 inventory,
                 payments,
                 life,
+                on_barred: Arc::new(|| ()),
             },
             limits,
             live,
-            on_barred: Arc::new(|| ()),
         }
     }
 
     /// Told when this life turns out to be fenced: it can place no order any more and must be replaced.
     #[must_use]
-    pub fn on_barred(self, hook: impl Fn() + Send + Sync + 'static) -> Service<I, P> {
-        Service {
-            on_barred: Arc::new(hook),
-            ..self
-        }
+    pub fn on_barred(mut self, hook: impl Fn() + Send + Sync + 'static) -> Service<I, P> {
+        self.driver.on_barred = Arc::new(hook);
+        self
     }
 
     /// Puts order, saga and key on disk and starts the saga, which goes on whether or not anybody waits for it.
@@ -143,7 +141,7 @@ impl<I: Inventory, P: Payments> Service<I, P> {
             Placing::Known(Found::Same(order)) => Ok(Placed::Before(order)),
             Placing::Known(Found::Other) => Err(PlaceError::KeyReused),
             Placing::Barred => {
-                (self.on_barred)();
+                (self.driver.on_barred)();
                 Err(PlaceError::Barred)
             }
         }
@@ -204,8 +202,13 @@ impl<I: Inventory, P: Payments> Service<I, P> {
         let (mut failures, mut all) = (0, 0);
         loop {
             match self.claim_some(of).await {
-                Ok(claimed) if claimed.is_empty() => return all,
-                Ok(claimed) => {
+                Ok(Some(claimed)) if claimed.is_empty() => return all,
+                Ok(None) => {
+                    // Somebody else must do it, and is asked as soon as this process has ended.
+                    (self.driver.on_barred)();
+                    std::future::pending::<()>().await;
+                }
+                Ok(Some(claimed)) => {
                     all += claimed.len();
                     self.take_over(claimed);
                 }
@@ -220,11 +223,16 @@ impl<I: Inventory, P: Payments> Service<I, P> {
 
     /// First the participants refuse the earlier owner, then the sagas get another: whoever wakes up in between, or afterwards,
     /// writes nothing for a claimed saga.
-    async fn claim_some(&self, of: Fence) -> Result<Vec<Order>, String> {
+    async fn claim_some(&self, of: Fence) -> Result<Option<Vec<Order>>, String> {
         let (store, heir) = (&self.driver.store, self.driver.life);
-        let owed = store.peek(|connection| journal::is_owed(connection, of, heir));
-        if !owed.map_err(|error| error.to_string())? {
-            return Ok(Vec::new());
+        let looked = store.peek(|connection| {
+            let owed = journal::is_owed(connection, of, heir)?;
+            Ok((owed, fences::bars(connection, heir)?))
+        });
+        match looked.map_err(|error| error.to_string())? {
+            (false, _) => return Ok(Some(Vec::new())),
+            (true, true) => return Ok(None),
+            (true, false) => {}
         }
         let (inventory, payments) =
             tokio::join!(self.driver.inventory.fence(of), self.driver.payments.fence(of));

@@ -299,8 +299,8 @@ async fn a_fenced_life_can_do_nothing_and_place_nothing() {
         service: inventory.clone(),
         fuse: fuse.clone(),
     };
-    let sleeper = Service::new(orders_store(&shop), stopping, payments.clone(), life(7), LIMITS)
-        .on_barred(move || {
+    let sleeper =
+        Service::new(orders_store(&shop), stopping, payments.clone(), life(7), LIMITS).on_barred(move || {
             counter.fetch_add(1, Ordering::SeqCst);
         });
     let Placed::New(..) = sleeper.place(new_order("pm_card_visa"), None).await.unwrap() else {
