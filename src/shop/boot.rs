@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use axum::Router;
 
 use super::http::{Desk, Orders, drill, routes};
+use super::keeper;
 use super::payments::provider::Provider;
 use super::settings::{SECTIONS, ShopSettings, StoreSettings};
 use super::unreliable::{Faults, Unreliable};
@@ -29,6 +30,9 @@ pub fn app() -> App {
             let (desk, stores) = open_with_stores(&worker).await?;
             listen(&worker, &desk);
             drop(booted.set((desk.orders.clone(), stores)));
+            let retention = worker.section::<ShopSettings>("shop")?.retention;
+            let data_dir = worker.settings().cluster.data_dir.clone();
+            tokio::spawn(keeper::keep(desk.orders.clone(), data_dir, retention));
             let drills = worker
                 .settings()
                 .drill
@@ -47,6 +51,13 @@ pub fn app() -> App {
 
 fn check(settings: &Settings) -> Result<(), String> {
     let shop: ShopSettings = section(settings, "shop")?;
+    if shop.retention < shop.idempotency_retention {
+        return Err(
+            "shop.retention is shorter than shop.idempotency_retention, expected at least as long, or a key would outlive its \
+             order: raise the first or lower the second"
+                .to_owned(),
+        );
+    }
     faults_are_possible(settings, section(settings, "provider_faults")?)?;
     inventory::catalog::read(shop.catalog.as_deref())
         .map(drop)
@@ -125,6 +136,19 @@ async fn open_with_stores(worker: &Worker) -> Result<(Desk, Vec<Store>), BootErr
     let barred = worker.clone();
     let orders = orders::Service::new(orders_store, inventory.clone(), payments.clone(), life, limits)
         .on_barred(move || barred.fail("it was taken for dead, and its orders were taken over"));
+    let unknown = orders.unknown_versions()?;
+    if unknown > 0 {
+        let reason = format!(
+            "{unknown} orders are under way whose saga is newer than this program knows (version {}); start the newer program \
+             until they have ended",
+            crate::saga::definition::ORDER_VERSION
+        );
+        return Err(BootRefused {
+            exit: Exit::BadData,
+            reason,
+        }
+        .into());
+    }
     let max_body_bytes = worker.settings().http.max_body_bytes;
     let desk = Desk {
         orders,

@@ -50,6 +50,7 @@ const ORDERS: &str = "
     UNION ALL SELECT ended_ms, CASE status WHEN 10 THEN 'pending since it was placed' WHEN 11 THEN 'parked' WHEN 20 THEN
         'confirmed' ELSE 'rejected' END || ' (owner ' || owner || ', claim ' || claim_no || ')' || coalesce(': ' || reason, '')
         FROM orders WHERE id = ?1
+    UNION ALL SELECT at_ms, who || ' decided: ' || act || ', because ' || reason FROM interventions WHERE order_id = ?1
     UNION ALL SELECT at_ms, 'event ' || event || ', number ' || seq FROM outbox WHERE order_id = ?1";
 const INVENTORY: &str = "
     SELECT reserved_ms, CASE state WHEN 40 THEN 'refused to reserve' WHEN 50 THEN 'released before anything was reserved'

@@ -11,6 +11,8 @@ pub mod dossier;
 mod fences;
 pub mod http;
 pub mod inventory;
+mod keeper;
+pub mod office;
 pub mod orders;
 pub mod payments;
 pub mod sandbox;

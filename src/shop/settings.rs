@@ -29,6 +29,12 @@ const SHOP: Section = Section {
             "How long an Idempotency-Key is kept.",
         ),
         Key::new(
+            "retention",
+            Kind::duration(1_000, 3_650 * 24 * HOUR_MS),
+            "90d",
+            "How long an ended order is kept, with all that the services know of it; not below idempotency_retention.",
+        ),
+        Key::new(
             "max_live_sagas",
             Kind::number(1, 1_000_000),
             "4096",
@@ -102,6 +108,9 @@ pub struct ShopSettings {
     /// How long an idempotency key is kept.
     #[serde(with = "crate::config::duration")]
     pub idempotency_retention: Duration,
+    /// How long an ended order is kept.
+    #[serde(with = "crate::config::duration")]
+    pub retention: Duration,
     /// Orders under way in one worker.
     pub max_live_sagas: usize,
     /// The catalog's file.
@@ -113,6 +122,7 @@ impl Default for ShopSettings {
         ShopSettings {
             order_wait: Duration::from_secs(2),
             idempotency_retention: Duration::from_millis(24 * HOUR_MS),
+            retention: Duration::from_millis(90 * 24 * HOUR_MS),
             max_live_sagas: 4096,
             catalog: None,
         }

@@ -126,6 +126,12 @@ pub trait Inventory: Clone + Send + Sync + 'static {
     fn commit(&self, mandate: Mandate) -> impl Future<Output = Outcome> + Send;
     /// From now on nothing is written for those lives; on disk when this returns. The error says why not.
     fn fence(&self, fence: Fence) -> impl Future<Output = Result<(), String>> + Send;
+    /// Removes some of what is kept for orders before `before`, but for these; what is under way stays. The error says why not.
+    fn forget(
+        &self,
+        before: OrderId,
+        kept: Arc<[OrderId]>,
+    ) -> impl Future<Output = Result<(), String>> + Send;
     /// What it did for the order.
     fn story(&self, order: OrderId) -> impl Future<Output = Result<Vec<Entry>, StoryError>> + Send;
 }
@@ -138,6 +144,12 @@ pub trait Payments: Clone + Send + Sync + 'static {
     fn cancel(&self, mandate: Mandate, charge: Charge) -> impl Future<Output = Outcome> + Send;
     /// From now on nothing is written for those lives; on disk when this returns. The error says why not.
     fn fence(&self, fence: Fence) -> impl Future<Output = Result<(), String>> + Send;
+    /// Removes some of what is kept for orders before `before`, but for these; what is under way stays. The error says why not.
+    fn forget(
+        &self,
+        before: OrderId,
+        kept: Arc<[OrderId]>,
+    ) -> impl Future<Output = Result<(), String>> + Send;
     /// What it did for the order.
     fn story(&self, order: OrderId) -> impl Future<Output = Result<Vec<Entry>, StoryError>> + Send;
 }

@@ -140,6 +140,15 @@ impl Inventory for Service {
         raised.map_err(|error| format!("inventory: {error}"))
     }
 
+    async fn forget(&self, before: OrderId, kept: Arc<[OrderId]>) -> Result<(), String> {
+        let forget = move |tx: &Tx<'_>| reservations::forget(tx, before, &kept);
+        let done = self
+            .store
+            .write::<_, rusqlite::Error>(Admission::Continue, forget)
+            .await;
+        done.map_err(|error| format!("inventory: {error}"))
+    }
+
     async fn story(&self, order: OrderId) -> Result<Vec<Entry>, StoryError> {
         let told = self
             .store

@@ -181,9 +181,9 @@ pub(super) fn claim(
         let limit = i64::try_from(most - claimed.len()).unwrap_or(i64::MAX);
         let ids: Vec<i64> = tx
             .prepare_cached(
-                "SELECT id FROM orders WHERE status < 20 AND owner = ?1 AND (status = 10 OR ?2) ORDER BY id LIMIT ?3",
+                "SELECT id FROM orders WHERE status < 20 AND owner = ?1 AND (status = 10 OR ?2) AND version <= ?4 ORDER BY id LIMIT ?3",
             )?
-            .query_map((&owner, parked_too(of), limit), |row| row.get(0))?
+            .query_map((&owner, parked_too(of), limit, ORDER_VERSION), |row| row.get(0))?
             .collect::<Result<_>>()?;
         for id in ids {
             claimed.push(claim_one(tx, id, &owner, heir, now_ms)?);

@@ -11,8 +11,10 @@ use super::domain::{NewOrder, Order, Status};
 use super::driver::{Driver, End, Saga};
 use super::idempotency::{self, Found, Key};
 use super::journal::{self, Placing};
+use super::retention;
 use crate::base::backoff::Backoff;
 use crate::base::ids::{Incarnation, Life};
+use crate::saga::definition::ORDER_VERSION;
 use crate::shop::clock::now_ms;
 use crate::shop::contract::{CustomerId, Entry, Fence, Inventory, OrderId, Payments, StoryError};
 use crate::shop::fences;
@@ -256,6 +258,39 @@ impl<I: Inventory, P: Payments> Service<I, P> {
                 driver.drive(saga).await
             });
         }
+    }
+
+    /// One small round of retention: removes at most some hundred orders that ended `retention` ago, and what the others keep for
+    /// orders that are gone. How many were removed.
+    ///
+    /// # Errors
+    /// The reason, in words; the next round tries again.
+    pub async fn sweep(&self, retention: Duration) -> Result<usize, String> {
+        let before = now_ms().saturating_sub(u64::try_from(retention.as_millis()).unwrap_or(u64::MAX));
+        let horizon = OrderId::first_of(before);
+        let job = move |tx: &Tx<'_>| retention::sweep(tx, horizon, before);
+        let swept = self
+            .driver
+            .store
+            .write::<_, rusqlite::Error>(Admission::Continue, job)
+            .await;
+        let round = swept.map_err(|error| error.to_string())?;
+        if let Some(kept) = round.kept {
+            let kept: Arc<[OrderId]> = kept.into();
+            self.driver.inventory.forget(horizon, Arc::clone(&kept)).await?;
+            self.driver.payments.forget(horizon, kept).await?;
+        }
+        Ok(round.removed)
+    }
+
+    /// How many unfinished sagas are of a newer definition than this program knows.
+    ///
+    /// # Errors
+    /// As [`Store::peek`].
+    pub fn unknown_versions(&self) -> Result<u64, ReadError> {
+        let unknown =
+            |connection: &rusqlite::Connection| retention::unknown_versions(connection, ORDER_VERSION);
+        self.driver.store.peek(unknown)
     }
 
     /// Returns when no saga is under way in this process.

@@ -137,6 +137,15 @@ impl Payments for Service {
         raised.map_err(|error| format!("payments: {error}"))
     }
 
+    async fn forget(&self, before: OrderId, kept: Arc<[OrderId]>) -> Result<(), String> {
+        let forget = move |tx: &Tx<'_>| record::forget(tx, before, &kept);
+        let done = self
+            .store
+            .write::<_, rusqlite::Error>(Admission::Continue, forget)
+            .await;
+        done.map_err(|error| format!("payments: {error}"))
+    }
+
     async fn story(&self, order: OrderId) -> Result<Vec<Entry>, StoryError> {
         let payment = self
             .of_order(order)

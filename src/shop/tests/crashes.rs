@@ -81,6 +81,10 @@ impl<S: Inventory> Inventory for Stopping<S> {
         self.service.fence(fence).await
     }
 
+    async fn forget(&self, before: OrderId, kept: Arc<[OrderId]>) -> Result<(), String> {
+        self.service.forget(before, kept).await
+    }
+
     async fn story(&self, order: OrderId) -> Result<Vec<Entry>, StoryError> {
         self.service.story(order).await
     }
@@ -97,6 +101,10 @@ impl<S: Payments> Payments for Stopping<S> {
 
     async fn fence(&self, fence: Fence) -> Result<(), String> {
         self.service.fence(fence).await
+    }
+
+    async fn forget(&self, before: OrderId, kept: Arc<[OrderId]>) -> Result<(), String> {
+        self.service.forget(before, kept).await
     }
 
     async fn story(&self, order: OrderId) -> Result<Vec<Entry>, StoryError> {
