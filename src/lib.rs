@@ -20,6 +20,7 @@
 //! | [`worker`] | a worker's boot, connections, drain, beats | the shop |
 //! | [`master`] | the loop that waits, asks the pool, and acts | the shop, HTTP, SQL, async |
 //! | [`shop`] | orders, inventory, payments, their sagas, their routes | the supervisor's inside |
+//! | [`torture`] | drills against a cluster of its own, and the verdict | the supervisor's inside |
 //! | [`cli`] | flags, exit codes, what is printed | how it is done |
 //!
 //! `main, cli → master | worker → services, http, store, scoreboard, lifeline, control, observe → sys → pool, saga, config → base`
@@ -39,6 +40,7 @@ pub mod scoreboard;
 pub mod shop;
 pub mod store;
 pub mod sys;
+pub mod torture;
 pub mod worker;
 
 pub use worker::{App, Worker};

@@ -30,6 +30,7 @@ impl App {
             version,
             sections,
             check,
+            commands: self.own_commands(),
         };
         cli::run(&program, std::env::args_os(), serve).into()
     }

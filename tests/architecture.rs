@@ -59,6 +59,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "App",
         ],
     ),
+    ("torture", &["base", "sys", "shop", "worker", "App"]),
     (
         "cli",
         &[

@@ -8,8 +8,11 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use clap_complete::Shell;
 
 use super::errand::{self, Errand};
-use super::{Program, flags, help};
+use super::{AppCommand, Program, flags, help};
 use crate::master::launch::Launch;
+
+/// Where clap keeps the arguments of an application's command.
+const ARGUMENTS: &str = "ARGUMENTS";
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -24,6 +27,8 @@ pub enum Request {
     Errand(Errand),
     /// Print a shell's completions.
     Completions(Shell),
+    /// Run a command of the application's own with these arguments.
+    App(AppCommand, Vec<OsString>),
 }
 
 /// The command line as clap knows it, for help texts and completions.
@@ -46,6 +51,7 @@ pub fn command(program: &Program) -> Command {
         .subcommand(serving(Command::new("check").about(check)).arg(keys))
         .subcommands(errand::commands())
         .subcommand(completions())
+        .subcommands(program.commands.iter().map(foreign))
 }
 
 fn completions() -> Command {
@@ -57,6 +63,25 @@ fn completions() -> Command {
     Command::new("completions")
         .about("Print what a shell needs to complete these commands")
         .arg(shell)
+}
+
+/// A command of the application's: its arguments are passed on as they are.
+fn foreign(command: &AppCommand) -> Command {
+    let arguments = Arg::new(ARGUMENTS)
+        .num_args(0..)
+        .trailing_var_arg(true)
+        .allow_hyphen_values(true)
+        .value_parser(clap::value_parser!(OsString));
+    Command::new(command.name)
+        .about(command.about)
+        .disable_help_flag(true)
+        .arg(arguments)
+}
+
+fn passed_on(program: &Program, command: AppCommand, matches: &ArgMatches) -> Request {
+    let arguments = matches.get_many::<OsString>(ARGUMENTS).into_iter().flatten();
+    let name = OsString::from(format!("{} {}", program.name, command.name));
+    Request::App(command, std::iter::once(name).chain(arguments.cloned()).collect())
 }
 
 /// A command with every flag that says how to serve.
@@ -80,6 +105,11 @@ fn serving(command: Command) -> Command {
 /// What clap has to say: a mistake, or the help or version that was asked for.
 pub fn parse(program: &Program, args: impl IntoIterator<Item = OsString>) -> Result<Request, clap::Error> {
     let matches = command(program).try_get_matches_from(args)?;
+    if let Some((name, matches)) = matches.subcommand()
+        && let Some(command) = program.commands.iter().find(|command| command.name == name)
+    {
+        return Ok(passed_on(program, *command, matches));
+    }
     Ok(match matches.subcommand() {
         Some(("check", check)) if check.get_flag("keys") => Request::Keys,
         Some(("check", check)) => Request::Check(launch(program, check)),

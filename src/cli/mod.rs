@@ -19,6 +19,7 @@ pub use crate::base::exit::Exit;
 use crate::config::{Effective, Section, print};
 use crate::master::cpus;
 use crate::master::launch::{Check, Launch};
+pub use crate::worker::AppCommand;
 use args::Request;
 use clap_complete::Shell;
 use errand::Errand;
@@ -36,6 +37,8 @@ pub struct Program {
     pub sections: &'static [Section],
     /// Its own check of the settings.
     pub check: Option<Check>,
+    /// Its own commands, beside the supervisor's.
+    pub commands: &'static [AppCommand],
 }
 
 /// Understands `args` (the program's own name first) and does what is asked: `serve` becomes the master, with the launch and
@@ -49,6 +52,7 @@ pub fn run(
         Answer::Serve(launch, effective) => serve(launch, *effective),
         Answer::Say(text) => talk::print(text.as_bytes()).exit(),
         Answer::Run(errand) => talk::run(program.name, &errand),
+        Answer::Own(command, arguments) => (command.run)(arguments),
         Answer::Refuse(message) => {
             // When stderr is gone there is nobody left to tell; the exit code says it.
             let _ = writeln!(io::stderr(), "{message}");
@@ -73,6 +77,8 @@ enum Answer {
     Serve(Launch, Box<Effective>),
     /// A running master is asked.
     Run(Errand),
+    /// A command of the application's own.
+    Own(AppCommand, Vec<OsString>),
     /// This is printed, and all is well.
     Say(String),
     /// The configuration is bad, and this says why.
@@ -92,6 +98,7 @@ fn answer(program: &Program, args: impl IntoIterator<Item = OsString>) -> Answer
         Err(told) => Answer::Clap(told),
         Ok(Request::Errand(errand)) => Answer::Run(errand),
         Ok(Request::Completions(shell)) => Answer::Say(completions(program, shell)),
+        Ok(Request::App(command, arguments)) => Answer::Own(command, arguments),
         Ok(Request::Keys) => Answer::Say(print::example(program.name, program.sections)),
         Ok(Request::Check(launch)) => match launch.load() {
             Ok(effective) => Answer::Say(checked(&launch, &effective)),

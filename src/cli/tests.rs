@@ -9,6 +9,11 @@ const HELLO: Program = Program {
     version: "1.2.3",
     sections: &[],
     check: None,
+    commands: &[AppCommand {
+        name: "wave",
+        about: "Waves.",
+        run: |_| Exit::Stopped,
+    }],
 };
 
 fn words(line: &str) -> Vec<OsString> {
@@ -184,4 +189,17 @@ fn the_committed_example_is_fresh() {
     );
     let own: Vec<_> = keys::SECTIONS.iter().map(|section| section.name).collect();
     assert_eq!(own, ["cluster", "http", "log", "drill"]);
+}
+
+#[test]
+fn a_command_of_the_applications_own_gets_its_arguments_as_they_are() {
+    let Answer::Own(command, arguments) = typed("hello wave --hands 2 --help -- x") else {
+        panic!("not run");
+    };
+    assert_eq!(command.name, "wave");
+    let arguments: Vec<_> = arguments
+        .iter()
+        .filter_map(|argument| argument.to_str())
+        .collect();
+    assert_eq!(arguments, ["hello wave", "--hands", "2", "--help", "--", "x"]);
 }

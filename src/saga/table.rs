@@ -8,7 +8,7 @@ use crate::base::time::Monotonic;
 
 /// Where a saga stands in the mind of its owner. Only the start, the two ends and `Parked` are ever stored; all between is
 /// found again by asking the participants. `R` is what a refusal says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum State<R> {
     /// A step was commanded.
     Doing(Try),
@@ -27,7 +27,7 @@ pub enum State<R> {
 }
 
 /// A command under way: of which step, since when, and how many of its outcomes were unknown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Try {
     /// Index into the definition; for a record, the number of steps.
     pub step: usize,
@@ -38,7 +38,7 @@ pub struct Try {
 }
 
 /// Why an order is rejected.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Cause<R> {
     /// A participant said no.
     Refused(R),
@@ -47,7 +47,7 @@ pub enum Cause<R> {
 }
 
 /// How a saga ends.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Verdict<R> {
     /// Every step was done.
     Confirmed,
@@ -56,7 +56,7 @@ pub enum Verdict<R> {
 }
 
 /// Why a saga stands still.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Parking<R> {
     /// The outcome of this command stayed unknown past the budget.
     Unknown(Command),
@@ -81,7 +81,7 @@ pub enum Event<R> {
 }
 
 /// The one thing to do next.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Effect<R> {
     /// Send this after that wait, and bring back its outcome.
     Send(Command, Duration),

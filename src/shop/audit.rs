@@ -54,6 +54,9 @@ pub fn check_invariants(data_dir: &Path, moment: Moment) -> Result<Audit, AuditE
             .map_err(|reason| AuditError { file, reason })
     };
     let findings = std::cell::RefCell::new(Findings::default());
+    read(orders::FILE, &|connection| {
+        findings.borrow_mut().horizon(connection)
+    })?;
     read(inventory::FILE, &|connection| {
         findings.borrow_mut().inventory(connection)
     })?;
@@ -66,6 +69,9 @@ pub fn check_invariants(data_dir: &Path, moment: Moment) -> Result<Audit, AuditE
     read(sandbox::FILE, &|connection| {
         findings.borrow_mut().ledger(connection)
     })?;
+    read(orders::FILE, &|connection| {
+        findings.borrow_mut().claims(connection, data_dir)
+    })?;
     let mut findings = findings.into_inner();
     if moment == Moment::Rest {
         findings.across_the_files();
@@ -73,7 +79,8 @@ pub fn check_invariants(data_dir: &Path, moment: Moment) -> Result<Audit, AuditE
     Ok(findings.audit)
 }
 
-fn open(path: &Path) -> rusqlite::Result<Connection> {
+/// A connection that cannot write.
+pub(crate) fn open(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection.execute_batch("PRAGMA query_only = ON; PRAGMA busy_timeout = 5000")?;
     Ok(connection)
@@ -88,6 +95,8 @@ struct Findings {
     paid: BTreeMap<OrderId, i64>,
     standing: BTreeMap<OrderId, Vec<i64>>,
     held: usize,
+    /// Orders before it may be removed from one file already and not from another.
+    horizon: i64,
 }
 
 const CONFIRMED: i64 = 20;
@@ -97,23 +106,31 @@ impl Findings {
         self.audit.violations.push(what);
     }
 
+    fn horizon(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let known = "SELECT coalesce(max(order_id), 0) FROM horizon";
+        self.horizon = connection.query_row(known, [], |row| row.get(0))?;
+        Ok(())
+    }
+
     /// Stock adds up per SKU, and what is reserved is what is held.
     fn inventory(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         // One statement, one snapshot.
-        let rows: Rows<(String, i64, i64, i64, i64, i64)> = connection
+        let rows: Rows<(String, i64, i64, i64, i64, i64, i64)> = connection
             .prepare(
-                "WITH lines AS (SELECT state, item.value ->> 0 AS sku, item.value ->> 1 AS quantity
+                "WITH lines AS (SELECT order_id, state, item.value ->> 0 AS sku, item.value ->> 1 AS quantity
                                 FROM reservations, json_each(items) AS item WHERE state IN (10, 20))
                  SELECT sku, on_hand, reserved, received,
                         (SELECT coalesce(sum(quantity), 0) FROM lines WHERE lines.sku = stock.sku AND state = 10),
-                        (SELECT coalesce(sum(quantity), 0) FROM lines WHERE lines.sku = stock.sku AND state = 20)
+                        (SELECT coalesce(sum(quantity), 0) FROM lines WHERE lines.sku = stock.sku AND state = 20),
+                        (SELECT coalesce(sum(quantity), 0) FROM lines
+                         WHERE lines.sku = stock.sku AND state = 20 AND order_id >= ?1)
                  FROM stock",
             )?
-            .query_map([], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
+            .query_map([self.horizon], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))
             })?
             .collect();
-        for (sku, on_hand, reserved, received, held, committed) in rows? {
+        for (sku, on_hand, reserved, received, held, committed, lately) in rows? {
             if on_hand < 0 || reserved < 0 || reserved > on_hand {
                 self.broken(format!("stock of {sku}: {on_hand} on hand, {reserved} reserved"));
             }
@@ -128,7 +145,7 @@ impl Findings {
                 ));
             }
             self.held += usize::from(held > 0);
-            self.committed.insert(sku, committed);
+            self.committed.insert(sku, lately);
         }
         Ok(())
     }
@@ -146,19 +163,20 @@ impl Findings {
         for (id, status, amount, events, event) in rows? {
             self.order(OrderId::from_key(id), status, amount, events, event.as_deref());
         }
-        let (most, count): (i64, i64) =
-            snapshot.query_row("SELECT coalesce(max(seq), 0), count(*) FROM outbox", [], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })?;
+        let (most, count): (i64, i64) = snapshot.query_row(
+            "SELECT coalesce(max(seq) - min(seq) + 1, 0), count(*) FROM outbox",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
         if most != count {
-            self.broken(format!("the outbox has {count} events and ends at {most}"));
+            self.broken(format!("the outbox has {count} events under {most} numbers"));
         }
         let sold: Rows<(String, i64)> = snapshot
             .prepare(
                 "SELECT item.value ->> 0, sum(item.value ->> 1) FROM orders, json_each(items) AS item
-                 WHERE status = 20 GROUP BY 1",
+                 WHERE status = 20 AND orders.id >= ?1 GROUP BY 1",
             )?
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .query_map([self.horizon], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect();
         self.sold = sold?.into_iter().collect();
         Ok(())
@@ -216,6 +234,34 @@ impl Findings {
         Ok(())
     }
 
+    /// Nobody wrote for a saga after it was claimed from him.
+    fn claims(&mut self, connection: &Connection, data_dir: &Path) -> rusqlite::Result<()> {
+        for (file, name) in [(inventory::FILE, "inventory"), (payments::FILE, "payments")] {
+            let path = data_dir.join(file).display().to_string();
+            connection.execute(&format!("ATTACH ?1 AS {name}"), [path])?;
+        }
+        let late: Rows<(i64, String, String)> = connection
+            .prepare(
+                "WITH written AS (
+                    SELECT order_id, reserved_by AS by, reserved_ms AS at_ms, 'a reservation' AS what
+                        FROM inventory.reservations
+                    UNION ALL SELECT order_id, coalesce(ended_by, reserved_by), ended_ms, 'the end of a reservation'
+                        FROM inventory.reservations WHERE state IN (20, 30)
+                    UNION ALL SELECT order_id, by, at_ms, 'a payment' FROM payments.payments)
+                 SELECT written.order_id, by, what FROM written JOIN takeovers USING (order_id)
+                 WHERE by = from_owner AND written.at_ms > takeovers.at_ms",
+            )?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .collect();
+        for (id, by, what) in late? {
+            let id = OrderId::from_key(id);
+            self.broken(format!(
+                "{id}: {by} wrote {what} after the saga was claimed from it"
+            ));
+        }
+        Ok(())
+    }
+
     fn across_the_files(&mut self) {
         if self.audit.pending > 0 {
             self.broken(format!("{} orders never ended", self.audit.pending));
@@ -239,9 +285,12 @@ impl Findings {
             }
         }
         for (order, (status, total)) in std::mem::take(&mut self.totals) {
-            self.money(order, status, total);
+            if order.key() >= self.horizon {
+                self.money(order, status, total);
+            }
         }
-        let charged: Vec<OrderId> = self.standing.keys().copied().collect();
+        let horizon = OrderId::from_key(self.horizon);
+        let charged: Vec<OrderId> = self.standing.range(horizon..).map(|(id, _)| *id).collect();
         for order in charged {
             self.broken(format!("a charge stands for {order}, which there is not"));
         }

@@ -5,8 +5,11 @@ use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 
-use super::http::{Desk, Orders, routes};
+use super::http::{Desk, Orders, drill, routes};
+use super::keeper;
+use super::payments::provider::Provider;
 use super::settings::{SECTIONS, ShopSettings, StoreSettings};
+use super::unreliable::{Faults, Unreliable};
 use super::{inventory, orders, payments, sandbox};
 use crate::base::exit::Exit;
 use crate::config::Settings;
@@ -27,7 +30,15 @@ pub fn app() -> App {
             let (desk, stores) = open_with_stores(&worker).await?;
             listen(&worker, &desk);
             drop(booted.set((desk.orders.clone(), stores)));
-            Ok::<Router, BootError>(routes(desk))
+            let retention = worker.section::<ShopSettings>("shop")?.retention;
+            let data_dir = worker.settings().cluster.data_dir.clone();
+            tokio::spawn(keeper::keep(desk.orders.clone(), data_dir, retention));
+            let drills = worker
+                .settings()
+                .drill
+                .routes
+                .then(|| drill::routes(desk.orders.clone()));
+            Ok::<Router, BootError>(routes(desk).merge(drills.unwrap_or_default()))
         })
         .on_exit(move || async move {
             // Clients may be gone whose orders are still under way.
@@ -39,14 +50,46 @@ pub fn app() -> App {
 }
 
 fn check(settings: &Settings) -> Result<(), String> {
-    let section = settings.app.get("shop").cloned();
-    let section = section.unwrap_or_else(|| toml::Value::Table(toml::Table::new()));
-    let shop: ShopSettings = section
-        .try_into()
-        .map_err(|error| format!("failed to read [shop]: {error}"))?;
+    let shop: ShopSettings = section(settings, "shop")?;
+    if shop.retention < shop.idempotency_retention {
+        return Err(
+            "shop.retention is shorter than shop.idempotency_retention, expected at least as long, or a key would outlive its \
+             order: raise the first or lower the second"
+                .to_owned(),
+        );
+    }
+    faults_are_possible(settings, section(settings, "provider_faults")?)?;
     inventory::catalog::read(shop.catalog.as_deref())
         .map(drop)
         .map_err(|error| error.to_string())
+}
+
+fn section<T: serde::de::DeserializeOwned>(settings: &Settings, name: &str) -> Result<T, String> {
+    let section = settings.app.get(name).cloned();
+    let section = section.unwrap_or_else(|| toml::Value::Table(toml::Table::new()));
+    section
+        .try_into()
+        .map_err(|error| format!("failed to read [{name}]: {error}"))
+}
+
+/// Money that is really somebody's must not meet a drill.
+fn faults_are_possible(settings: &Settings, faults: Faults) -> Result<(), String> {
+    let open = settings
+        .cluster
+        .bind
+        .iter()
+        .find(|address| !address.is_loopback());
+    match open {
+        Some(open) if faults.are_on() => Err(format!(
+            "[provider_faults] is on while bind has {open}, expected loopback addresses alone: set its numbers to 0, or bind \
+             127.0.0.1, [::1] or unix: only"
+        )),
+        Some(_) | None if faults.sum() > 100 => Err(format!(
+            "fail, lose, late and slow of [provider_faults] make {} of 100 calls, expected at most 100: lower one of them",
+            faults.sum()
+        )),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// The four files, opened at the same time, and the services over them.
@@ -77,14 +120,35 @@ async fn open_with_stores(worker: &Worker) -> Result<(Desk, Vec<Store>), BootErr
         let catalog = inventory::catalog::read(shop.catalog.as_deref()).map_err(bad_catalog)?;
         inventory.stock(catalog).await?;
     }
-    let provider = Arc::new(sandbox::Sandbox::new(sandbox_store));
+    let faults: Faults = worker.section("provider_faults")?;
+    let sandbox: Arc<dyn Provider> = Arc::new(sandbox::Sandbox::new(sandbox_store));
+    let provider: Arc<dyn Provider> = if faults.are_on() {
+        Arc::new(Unreliable::new(sandbox, faults))
+    } else {
+        sandbox
+    };
     let payments = payments::Service::new(payments_store, provider);
     let limits = orders::Limits {
         max_live_sagas: shop.max_live_sagas,
         idempotency_retention: shop.idempotency_retention,
     };
     let life = worker.identity().life;
-    let orders = orders::Service::new(orders_store, inventory.clone(), payments.clone(), life, limits);
+    let barred = worker.clone();
+    let orders = orders::Service::new(orders_store, inventory.clone(), payments.clone(), life, limits)
+        .on_barred(move || barred.fail("it was taken for dead, and its orders were taken over"));
+    let unknown = orders.unknown_versions()?;
+    if unknown > 0 {
+        let reason = format!(
+            "{unknown} orders are under way whose saga is newer than this program knows (version {}); start the newer program \
+             until they have ended",
+            crate::saga::definition::ORDER_VERSION
+        );
+        return Err(BootRefused {
+            exit: Exit::BadData,
+            reason,
+        }
+        .into());
+    }
     let max_body_bytes = worker.settings().http.max_body_bytes;
     let desk = Desk {
         orders,
@@ -172,7 +236,7 @@ fn listen(worker: &Worker, desk: &Desk) {
             match estate {
                 Estate::Life(life) => orders.inherit_life(life).await,
                 Estate::Before(incarnation) => orders.inherit_before(incarnation).await,
-            }
+            };
         }
     });
     let desk = desk.clone();

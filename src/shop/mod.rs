@@ -7,14 +7,19 @@ pub mod audit;
 mod boot;
 pub mod clock;
 pub mod contract;
+pub mod dossier;
+mod fences;
 pub mod http;
 pub mod inventory;
+mod keeper;
+pub mod office;
 pub mod orders;
 pub mod payments;
 pub mod sandbox;
 pub mod settings;
 #[cfg(test)]
 mod tests;
+pub mod unreliable;
 
 pub use boot::{app, open};
 pub use settings::SECTIONS;

@@ -10,7 +10,7 @@ use crate::config::{Key, Kind, Section};
 const HOUR_MS: u64 = 3_600_000;
 
 /// The sections of the configuration file that are the shop's.
-pub const SECTIONS: &[Section] = &[SHOP, STORE];
+pub const SECTIONS: &[Section] = &[SHOP, STORE, PROVIDER_FAULTS];
 
 const SHOP: Section = Section {
     name: "shop",
@@ -27,6 +27,12 @@ const SHOP: Section = Section {
             Kind::duration(1_000, 365 * 24 * HOUR_MS),
             "24h",
             "How long an Idempotency-Key is kept.",
+        ),
+        Key::new(
+            "retention",
+            Kind::duration(1_000, 3_650 * 24 * HOUR_MS),
+            "90d",
+            "How long an ended order is kept, with all that the services know of it; not below idempotency_retention.",
         ),
         Key::new(
             "max_live_sagas",
@@ -53,6 +59,45 @@ const STORE: Section = Section {
     )],
 };
 
+const PROVIDER_FAULTS: Section = Section {
+    name: "provider_faults",
+    doc: "A drill: the payment provider behind a bad line. Refused unless every address is loopback.",
+    keys: &[
+        Key::new(
+            "fail",
+            PERCENT,
+            "0",
+            "Of a hundred calls, how many are never carried out.",
+        ),
+        Key::new(
+            "lose",
+            PERCENT,
+            "0",
+            "Of a hundred calls, how many are carried out and never answered.",
+        ),
+        Key::new(
+            "late",
+            PERCENT,
+            "0",
+            "Of a hundred calls, how many are given up and carried out afterwards.",
+        ),
+        Key::new(
+            "slow",
+            PERCENT,
+            "0",
+            "Of a hundred calls, how many are answered late.",
+        ),
+        Key::new(
+            "late_by",
+            Kind::duration(0, 60_000),
+            "500ms",
+            "The longest delay of a late or slow call.",
+        ),
+    ],
+};
+
+const PERCENT: Kind = Kind::number(0, 100);
+
 /// `[shop]`
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -63,6 +108,9 @@ pub struct ShopSettings {
     /// How long an idempotency key is kept.
     #[serde(with = "crate::config::duration")]
     pub idempotency_retention: Duration,
+    /// How long an ended order is kept.
+    #[serde(with = "crate::config::duration")]
+    pub retention: Duration,
     /// Orders under way in one worker.
     pub max_live_sagas: usize,
     /// The catalog's file.
@@ -74,6 +122,7 @@ impl Default for ShopSettings {
         ShopSettings {
             order_wait: Duration::from_secs(2),
             idempotency_retention: Duration::from_millis(24 * HOUR_MS),
+            retention: Duration::from_millis(90 * 24 * HOUR_MS),
             max_live_sagas: 4096,
             catalog: None,
         }
@@ -98,12 +147,15 @@ impl Default for StoreSettings {
 mod tests {
     use super::*;
     use crate::config::{Overrides, read};
+    use crate::shop::unreliable::Faults;
 
     #[test]
     fn what_is_declared_is_what_is_read_and_the_defaults_agree() {
         let app = read(SECTIONS, None, &Overrides::default()).unwrap().settings.app;
         let shop: ShopSettings = app["shop"].clone().try_into().unwrap();
         let store: StoreSettings = app["store"].clone().try_into().unwrap();
+        let faults: Faults = app["provider_faults"].clone().try_into().unwrap();
         assert_eq!((shop, store), (ShopSettings::default(), StoreSettings::default()));
+        assert_eq!(faults, Faults::default());
     }
 }

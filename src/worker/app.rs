@@ -1,6 +1,7 @@
 //! The application as its `main` describes it. It must not know where it will run: the same description makes the master and
 //! every worker.
 
+use std::ffi::OsString;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -27,6 +28,17 @@ pub struct BootRefused {
 /// Says why these settings are impossible for the application; asked by `check`, at start and before each reload, in the master.
 pub type CheckHook = fn(&Settings) -> Result<(), String>;
 
+/// A command that an application brings along: `NAME ARGUMENTS...`. What the arguments mean is its own affair, `--help` included.
+#[derive(Clone, Copy, Debug)]
+pub struct AppCommand {
+    /// What is typed for it.
+    pub name: &'static str,
+    /// What it does, in one line.
+    pub about: &'static str,
+    /// Does it; the first argument is `PROGRAM NAME`, for its messages.
+    pub run: fn(Vec<OsString>) -> Exit,
+}
+
 pub(super) type BootHook =
     Box<dyn FnOnce(Worker) -> Pin<Box<dyn Future<Output = Result<Router, BootError>>>>>;
 pub(super) type ExitHook = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()>>>>;
@@ -47,6 +59,7 @@ pub struct App {
     version: &'static str,
     sections: &'static [Section],
     check: Option<CheckHook>,
+    commands: &'static [AppCommand],
     pub(super) boot: Option<BootHook>,
     pub(super) on_exit: Option<ExitHook>,
 }
@@ -61,6 +74,7 @@ impl App {
             version: env!("CARGO_PKG_VERSION"),
             sections: &[],
             check: None,
+            commands: &[],
             boot: None,
             on_exit: None,
         }
@@ -96,6 +110,13 @@ impl App {
         self
     }
 
+    /// Brings commands of its own to the command line, beside `serve` and the others of the supervisor.
+    #[must_use]
+    pub fn commands(mut self, commands: &'static [AppCommand]) -> App {
+        self.commands = commands;
+        self
+    }
+
     /// Makes the routes of one worker. It runs in the worker's runtime, before the worker is ready; what it opens is opened
     /// after `exec`. An error ends the worker with [`Exit::BootFailed`], or the code of a [`BootRefused`].
     #[must_use]
@@ -122,6 +143,11 @@ impl App {
     /// What the command line prints of it: name, one line, version.
     pub(crate) fn labels(&self) -> [&'static str; 3] {
         [self.name, self.about, self.version]
+    }
+
+    /// Its own commands.
+    pub(crate) fn own_commands(&self) -> &'static [AppCommand] {
+        self.commands
     }
 
     /// Its sections of the configuration, and its check of the settings.

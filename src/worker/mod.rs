@@ -34,7 +34,7 @@ mod signals;
 mod spare;
 mod wire;
 
-pub use app::{App, BootError, BootRefused, CheckHook};
+pub use app::{App, AppCommand, BootError, BootRefused, CheckHook};
 pub use handle::{Haste, SectionError, Worker};
 pub use identity::Identity;
 pub use run::{is_asked_for, run};

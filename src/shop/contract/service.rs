@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::{OrderId, Sku};
 use super::story::{Entry, StoryError};
-use crate::base::ids::Life;
+use crate::base::ids::{Incarnation, Life};
 use crate::base::money::Money;
 
 /// On whose behalf a command is sent. A participant that has seen a higher `claim_no` for the order refuses it.
@@ -21,6 +21,15 @@ pub struct Mandate {
     pub life: Life,
 }
 
+/// Who may write nothing more, because what he was doing is about to be claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fence {
+    /// One life.
+    Life(Life),
+    /// Every life of an earlier incarnation.
+    Before(Incarnation),
+}
+
 /// How a command ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -30,7 +39,7 @@ pub enum Outcome {
     Refused(Refusal),
     /// Nobody knows; in words, for the log.
     Unknown(String),
-    /// A higher claim was seen: whoever asked owns the saga no more.
+    /// A higher claim or a fence was seen: whoever asked owns the saga no more.
     Fenced,
 }
 
@@ -115,6 +124,14 @@ pub trait Inventory: Clone + Send + Sync + 'static {
     fn release(&self, mandate: Mandate) -> impl Future<Output = Outcome> + Send;
     /// What is held leaves the shelf.
     fn commit(&self, mandate: Mandate) -> impl Future<Output = Outcome> + Send;
+    /// From now on nothing is written for those lives; on disk when this returns. The error says why not.
+    fn fence(&self, fence: Fence) -> impl Future<Output = Result<(), String>> + Send;
+    /// Removes some of what is kept for orders before `before`, but for these; what is under way stays. The error says why not.
+    fn forget(
+        &self,
+        before: OrderId,
+        kept: Arc<[OrderId]>,
+    ) -> impl Future<Output = Result<(), String>> + Send;
     /// What it did for the order.
     fn story(&self, order: OrderId) -> impl Future<Output = Result<Vec<Entry>, StoryError>> + Send;
 }
@@ -125,6 +142,14 @@ pub trait Payments: Clone + Send + Sync + 'static {
     fn charge(&self, mandate: Mandate, charge: Charge) -> impl Future<Output = Outcome> + Send;
     /// Makes sure that none was and none will be taken.
     fn cancel(&self, mandate: Mandate, charge: Charge) -> impl Future<Output = Outcome> + Send;
+    /// From now on nothing is written for those lives; on disk when this returns. The error says why not.
+    fn fence(&self, fence: Fence) -> impl Future<Output = Result<(), String>> + Send;
+    /// Removes some of what is kept for orders before `before`, but for these; what is under way stays. The error says why not.
+    fn forget(
+        &self,
+        before: OrderId,
+        kept: Arc<[OrderId]>,
+    ) -> impl Future<Output = Result<(), String>> + Send;
     /// What it did for the order.
     fn story(&self, order: OrderId) -> impl Future<Output = Result<Vec<Entry>, StoryError>> + Send;
 }

@@ -51,6 +51,7 @@ pub(super) fn place(error: PlaceError) -> Problem {
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
         }
         PlaceError::TooMany => overloaded(),
+        PlaceError::Barred => unavailable(&error.to_string()),
         PlaceError::Store(error) => write(error, |error| internal(&error.to_string())),
     }
 }

@@ -7,6 +7,7 @@
 
 mod articles;
 mod body;
+pub(super) mod drill;
 mod faults;
 mod orders;
 mod page;

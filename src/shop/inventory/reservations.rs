@@ -168,6 +168,45 @@ fn answer_again(
     }
 }
 
+/// Removed in one transaction at most.
+const FORGOTTEN_AT_ONCE: usize = 400;
+
+/// Removes ended reservations of orders before `before` that are not among `kept`. What had left the shelf for them is no longer
+/// counted as having come in, so that the sum stays right.
+pub(super) fn forget(tx: &Connection, before: OrderId, kept: &[OrderId]) -> Result<()> {
+    let ended: Vec<(i64, i64)> = tx
+        .prepare_cached(
+            "SELECT order_id, state FROM reservations WHERE order_id < ?1 AND state <> 10 LIMIT ?2",
+        )?
+        .query_map(
+            (
+                before.key(),
+                i64::try_from(FORGOTTEN_AT_ONCE + kept.len()).unwrap_or(i64::MAX),
+            ),
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?
+        .collect::<Result<_>>()?;
+    let gone = ended
+        .into_iter()
+        .filter(|(order, _)| !kept.contains(&OrderId::from_key(*order)));
+    for (order, state) in gone.take(FORGOTTEN_AT_ONCE) {
+        let items = tx
+            .prepare_cached("DELETE FROM reservations WHERE order_id = ?1 RETURNING items")?
+            .query_row([order], |row| parsed(row, 0))?;
+        if state == State::Committed as i64 {
+            for (sku, quantity) in items {
+                change(
+                    tx,
+                    "UPDATE stock SET received = received - ?2 WHERE sku = ?1",
+                    &sku,
+                    quantity,
+                )?;
+            }
+        }
+    }
+    Ok(())
+}
+
 fn find(tx: &Connection, order: OrderId) -> Result<Option<Reservation>> {
     tx.prepare_cached("SELECT state, reason FROM reservations WHERE order_id = ?1")?
         .query_row([order.key()], |row| {

@@ -1,5 +1,6 @@
 //! The tables of `inventory.db`.
 
+use crate::shop::fences;
 use crate::store::Schema;
 
 /// The file's name in the data directory.
@@ -9,7 +10,7 @@ pub const FILE: &str = "inventory.db";
 pub const SCHEMA: Schema = Schema {
     name: "inventory",
     application_id: 0x436c_4956,
-    migrations: &[VERSION_1],
+    migrations: &[VERSION_1, fences::TABLE],
 };
 
 /// `received` is all that was ever put on the shelf, so that `received = on_hand + what was committed` can be checked at any

@@ -6,8 +6,9 @@ use super::articles::{self, Article, Put, PutError, Stocking};
 use super::{catalog, reservations};
 use crate::shop::clock::now_ms;
 use crate::shop::contract::{
-    Entry, Inventory, Line, Mandate, OrderId, Outcome, QuoteError, Sku, StoryError, Wanted,
+    Entry, Fence, Inventory, Line, Mandate, OrderId, Outcome, QuoteError, Sku, StoryError, Wanted,
 };
+use crate::shop::fences;
 use crate::store::{Admission, ReadError, Store, Tx, WriteError};
 
 /// The inventory. Cheap to clone.
@@ -78,9 +79,14 @@ impl Service {
 
     async fn command(
         &self,
+        mandate: Mandate,
         job: impl FnOnce(&Tx<'_>) -> rusqlite::Result<Outcome> + Send + 'static,
     ) -> Outcome {
-        let answer = self.store.write(Admission::Continue, job).await;
+        let fenced = move |tx: &Tx<'_>| match fences::bars(tx, mandate.life)? {
+            true => Ok(Outcome::Fenced),
+            false => job(tx),
+        };
+        let answer = self.store.write(Admission::Continue, fenced).await;
         answer.unwrap_or_else(|error| Outcome::Unknown(format!("inventory: {error}")))
     }
 }
@@ -109,18 +115,38 @@ impl Inventory for Service {
     }
 
     async fn reserve(&self, mandate: Mandate, lines: Arc<[Line]>) -> Outcome {
-        self.command(move |tx| reservations::reserve(tx, mandate, &lines, now_ms()))
-            .await
+        self.command(mandate, move |tx| {
+            reservations::reserve(tx, mandate, &lines, now_ms())
+        })
+        .await
     }
 
     async fn release(&self, mandate: Mandate) -> Outcome {
-        self.command(move |tx| reservations::release(tx, mandate, now_ms()))
+        self.command(mandate, move |tx| reservations::release(tx, mandate, now_ms()))
             .await
     }
 
     async fn commit(&self, mandate: Mandate) -> Outcome {
-        self.command(move |tx| reservations::commit(tx, mandate, now_ms()))
+        self.command(mandate, move |tx| reservations::commit(tx, mandate, now_ms()))
             .await
+    }
+
+    async fn fence(&self, fence: Fence) -> Result<(), String> {
+        let raise = move |tx: &Tx<'_>| fences::raise(tx, fence);
+        let raised = self
+            .store
+            .write::<_, rusqlite::Error>(Admission::Continue, raise)
+            .await;
+        raised.map_err(|error| format!("inventory: {error}"))
+    }
+
+    async fn forget(&self, before: OrderId, kept: Arc<[OrderId]>) -> Result<(), String> {
+        let forget = move |tx: &Tx<'_>| reservations::forget(tx, before, &kept);
+        let done = self
+            .store
+            .write::<_, rusqlite::Error>(Admission::Continue, forget)
+            .await;
+        done.map_err(|error| format!("inventory: {error}"))
     }
 
     async fn story(&self, order: OrderId) -> Result<Vec<Entry>, StoryError> {

@@ -1,6 +1,7 @@
 //! Carries out what the saga's table says, for one order at a time. It decides nothing: it waits, sends, and brings back what
 //! was answered. Dropping it at any point loses nothing but time; another life then starts at the top of the same table.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::domain::{NewOrder, Rejection, command_name};
@@ -11,6 +12,7 @@ use crate::saga::table::Parking;
 use crate::saga::{Command, Effect, Event, ORDER, State, Verdict};
 use crate::shop::clock::now_ms;
 use crate::shop::contract::{Charge, Inventory, Mandate, OrderId, Outcome, Payments, Refusal};
+use crate::shop::fences;
 use crate::store::{Admission, Store, Tx, WriteError};
 use crate::sys::clock::now;
 
@@ -21,6 +23,8 @@ pub(super) struct Driver<I, P> {
     pub(super) inventory: I,
     pub(super) payments: P,
     pub(super) life: Life,
+    /// Told when this life turns out to be fenced.
+    pub(super) on_barred: Arc<dyn Fn() + Send + Sync>,
 }
 
 /// A saga that this life owns.
@@ -52,16 +56,21 @@ impl<I: Inventory, P: Payments> Driver<I, P> {
                 Effect::Send(command, wait) => self.send(&saga, command, wait).await,
                 Effect::Record(verdict, wait) => self.record(&saga, verdict, wait).await,
                 Effect::Park(parking) => {
-                    self.park(&saga, &parking).await;
+                    self.park(&saga, &describe(&parking)).await;
                     return End::Parked;
                 }
-                Effect::Rest => return end(state),
+                Effect::Rest => {
+                    if state == State::Lost {
+                        self.look_for_a_fence(&saga);
+                    }
+                    return end(state);
+                }
             };
             (state, effect) = match state.on(ORDER, now(), event) {
                 Ok(next) => next,
                 Err(illegal) => {
-                    tracing::error!(order = %saga.order, %illegal, "this order's saga contradicts what is on disk and was left alone");
-                    return End::Lost;
+                    self.park(&saga, &illegal.to_string()).await;
+                    return End::Parked;
                 }
             };
         }
@@ -121,12 +130,11 @@ impl<I: Inventory, P: Payments> Driver<I, P> {
     }
 
     /// Until it is written: a saga must not stand still without a word.
-    async fn park(&self, saga: &Saga, parking: &Parking<Refusal>) {
-        let why = describe(parking);
+    async fn park(&self, saga: &Saga, why: &str) {
         tracing::error!(order = %saga.order, why, "an order is parked and waits for a person or the next start");
         let mandate = self.mandate(saga);
         for tries in 1.. {
-            let text = why.clone();
+            let text = why.to_owned();
             if self
                 .write(move |tx| journal::park(tx, mandate, &text, now_ms()))
                 .await
@@ -135,6 +143,17 @@ impl<I: Inventory, P: Payments> Driver<I, P> {
                 return;
             }
             pause(RECORD_RETRY.wait(tries, fastrand::u64(..))).await;
+        }
+    }
+
+    /// One saga was taken over, or this life was taken for dead; then it must be replaced, or what it still owns stays undone.
+    fn look_for_a_fence(&self, saga: &Saga) {
+        let (life, mandate) = (self.life, self.mandate(saga));
+        let barred = self.store.peek(|connection| {
+            Ok(fences::bars(connection, life)? || journal::is_owner(connection, mandate)?)
+        });
+        if !matches!(barred, Ok(false)) {
+            (self.on_barred)();
         }
     }
 

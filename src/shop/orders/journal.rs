@@ -6,9 +6,10 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 use super::domain::{NewOrder, Order, Rejection, Status};
 use super::idempotency::{self, Found, Key};
 use super::row::{self, COLUMNS, Reason};
-use crate::base::ids::{Incarnation, Life};
+use crate::base::ids::Life;
 use crate::saga::definition::ORDER_VERSION;
-use crate::shop::contract::{Actor, CustomerId, Entry, Mandate, OrderId};
+use crate::shop::contract::{Actor, CustomerId, Entry, Fence, Mandate, OrderId};
+use crate::shop::fences;
 
 type Result<T> = rusqlite::Result<T>;
 
@@ -18,6 +19,8 @@ pub(super) enum Placing {
     Placed(OrderId),
     /// Its key is taken.
     Known(Found),
+    /// It was not: this life is fenced, and must be replaced.
+    Barred,
 }
 
 /// What came of a write for a saga.
@@ -43,6 +46,9 @@ pub(super) fn place(
         && let Some(found) = idempotency::find(tx, key, oldest)?
     {
         return Ok(Placing::Known(found));
+    }
+    if fences::bars(tx, owner)? {
+        return Ok(Placing::Barred);
     }
     let mut id = wanted;
     while !insert(tx, owner, new, id)? {
@@ -130,39 +136,67 @@ fn what_stands(tx: &Connection, mandate: Mandate, wanted: Status) -> Result<Writ
     })
 }
 
-/// Whose unfinished sagas are claimed.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Of {
-    /// Those of one life.
-    Life(Life),
-    /// Those of every life of an earlier incarnation, parked ones among them: a new start is a new try.
-    Before(Incarnation),
+/// Whether the saga is still that life's, and unfinished.
+pub(super) fn is_owner(connection: &Connection, mandate: Mandate) -> Result<bool> {
+    connection
+        .prepare_cached(
+            "SELECT 1 FROM orders WHERE id = ?1 AND claim_no = ?2 AND owner = ?3 AND status < 20",
+        )?
+        .exists((mandate.order.key(), mandate.claim_no, mandate.life.to_string()))
 }
 
-/// Claims at most `most` of them for `heir`; the orders as they are then.
-pub(super) fn claim(tx: &Connection, of: Of, heir: Life, most: usize, now_ms: u64) -> Result<Vec<Order>> {
+/// Whether there is anything to claim.
+pub(super) fn is_owed(connection: &Connection, of: Fence, heir: Life) -> Result<bool> {
+    let mut owed = connection.prepare_cached(
+        "SELECT 1 FROM orders WHERE status < 20 AND owner = ?1 AND (status = 10 OR ?2) LIMIT 1",
+    )?;
+    for owner in owners(connection, of, heir)? {
+        if owed.exists((&owner, parked_too(of)))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// A new start is a new try, also for what stood still.
+fn parked_too(of: Fence) -> bool {
+    matches!(of, Fence::Before(_))
+}
+
+/// Fences them, and claims at most `most` of their unfinished sagas for `heir`; the orders as they are then. `None` when the heir
+/// is fenced himself.
+pub(super) fn claim(
+    tx: &Connection,
+    of: Fence,
+    heir: Life,
+    most: usize,
+    now_ms: u64,
+) -> Result<Option<Vec<Order>>> {
+    if fences::bars(tx, heir)? {
+        return Ok(None);
+    }
+    fences::raise(tx, of)?;
     let mut claimed = Vec::new();
     for owner in owners(tx, of, heir)? {
-        let parked_too = matches!(of, Of::Before(_));
         let limit = i64::try_from(most - claimed.len()).unwrap_or(i64::MAX);
         let ids: Vec<i64> = tx
             .prepare_cached(
-                "SELECT id FROM orders WHERE status < 20 AND owner = ?1 AND (status = 10 OR ?2) ORDER BY id LIMIT ?3",
+                "SELECT id FROM orders WHERE status < 20 AND owner = ?1 AND (status = 10 OR ?2) AND version <= ?4 ORDER BY id LIMIT ?3",
             )?
-            .query_map((&owner, parked_too, limit), |row| row.get(0))?
+            .query_map((&owner, parked_too(of), limit, ORDER_VERSION), |row| row.get(0))?
             .collect::<Result<_>>()?;
         for id in ids {
             claimed.push(claim_one(tx, id, &owner, heir, now_ms)?);
         }
     }
-    Ok(claimed)
+    Ok(Some(claimed))
 }
 
-fn owners(tx: &Connection, of: Of, heir: Life) -> Result<Vec<String>> {
+fn owners(tx: &Connection, of: Fence, heir: Life) -> Result<Vec<String>> {
     match of {
-        Of::Life(life) if life == heir => Ok(Vec::new()),
-        Of::Life(life) => Ok(vec![life.to_string()]),
-        Of::Before(incarnation) => {
+        Fence::Life(life) if life == heir => Ok(Vec::new()),
+        Fence::Life(life) => Ok(vec![life.to_string()]),
+        Fence::Before(incarnation) => {
             let all: Vec<String> = tx
                 .prepare_cached("SELECT DISTINCT owner FROM orders WHERE status < 20")?
                 .query_map([], |row| row.get(0))?

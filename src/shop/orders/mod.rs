@@ -5,6 +5,7 @@ mod domain;
 mod driver;
 mod idempotency;
 mod journal;
+mod retention;
 mod row;
 mod schema;
 mod service;

@@ -1,5 +1,6 @@
 //! The tables of `orders.db`.
 
+use crate::shop::fences;
 use crate::store::Schema;
 
 /// The file's name in the data directory.
@@ -9,7 +10,7 @@ pub const FILE: &str = "orders.db";
 pub const SCHEMA: Schema = Schema {
     name: "orders",
     application_id: 0x436c_4f52,
-    migrations: &[VERSION_1],
+    migrations: &[VERSION_1, fences::TABLE, VERSION_3],
 };
 
 /// A saga is a part of its order's row: while `status` is below 20 it is unfinished and in the partial index that recovery
@@ -55,4 +56,18 @@ CREATE TABLE idempotency_keys (
     key       TEXT NOT NULL UNIQUE,
     body_hash BLOB NOT NULL       -- SHA-256 of the request as it was understood
 ) STRICT;
+";
+
+const VERSION_3: &str = "
+-- What a person did about an order, and why.
+CREATE TABLE interventions (
+    order_id INTEGER NOT NULL,
+    at_ms    INTEGER NOT NULL,
+    act      TEXT NOT NULL CHECK (act IN ('retry', 'confirm', 'reject')),
+    who      TEXT NOT NULL,
+    reason   TEXT NOT NULL,
+    PRIMARY KEY (order_id, at_ms)
+) STRICT, WITHOUT ROWID;
+-- Ended orders before this id are removed, here and in the other files.
+CREATE TABLE horizon (one INTEGER PRIMARY KEY CHECK (one = 1), order_id INTEGER NOT NULL) STRICT;
 ";

@@ -10,11 +10,14 @@ use tokio::time::Instant;
 use super::domain::{NewOrder, Order, Status};
 use super::driver::{Driver, End, Saga};
 use super::idempotency::{self, Found, Key};
-use super::journal::{self, Of, Placing};
+use super::journal::{self, Placing};
+use super::retention;
 use crate::base::backoff::Backoff;
 use crate::base::ids::{Incarnation, Life};
+use crate::saga::definition::ORDER_VERSION;
 use crate::shop::clock::now_ms;
-use crate::shop::contract::{CustomerId, Entry, Inventory, OrderId, Payments, StoryError};
+use crate::shop::contract::{CustomerId, Entry, Fence, Inventory, OrderId, Payments, StoryError};
+use crate::shop::fences;
 use crate::store::{Admission, ReadError, Store, Tx, WriteError};
 
 /// How many sagas are claimed in one transaction.
@@ -62,6 +65,9 @@ pub enum PlaceError {
     /// Too many sagas are under way.
     #[error("too many orders are under way")]
     TooMany,
+    /// The sagas of this life were claimed by another one, which happens to a worker that was taken for dead.
+    #[error("this worker was taken for dead, and its orders were taken over")]
+    Barred,
     /// The store did not take it.
     #[error(transparent)]
     Store(#[from] WriteError<rusqlite::Error>),
@@ -78,10 +84,18 @@ impl<I: Inventory, P: Payments> Service<I, P> {
                 inventory,
                 payments,
                 life,
+                on_barred: Arc::new(|| ()),
             },
             limits,
             live,
         }
+    }
+
+    /// Told when this life turns out to be fenced: it can place no order any more and must be replaced.
+    #[must_use]
+    pub fn on_barred(mut self, hook: impl Fn() + Send + Sync + 'static) -> Service<I, P> {
+        self.driver.on_barred = Arc::new(hook);
+        self
     }
 
     /// Puts order, saga and key on disk and starts the saga, which goes on whether or not anybody waits for it.
@@ -107,7 +121,7 @@ impl<I: Inventory, P: Payments> Service<I, P> {
             let placing = driver.store.write(Admission::New, job).await;
             let placed = match &placing {
                 Ok(Placing::Placed(order)) => Some(*order),
-                Ok(Placing::Known(_)) | Err(_) => None,
+                Ok(Placing::Known(_) | Placing::Barred) | Err(_) => None,
             };
             // Whoever asked may have left.
             drop(told.send(placing));
@@ -128,6 +142,10 @@ impl<I: Inventory, P: Payments> Service<I, P> {
             Placing::Placed(order) => Ok(Placed::New(order, task)),
             Placing::Known(Found::Same(order)) => Ok(Placed::Before(order)),
             Placing::Known(Found::Other) => Err(PlaceError::KeyReused),
+            Placing::Barred => {
+                (self.driver.on_barred)();
+                Err(PlaceError::Barred)
+            }
         }
     }
 
@@ -173,28 +191,29 @@ impl<I: Inventory, P: Payments> Service<I, P> {
     }
 
     /// Claims the unfinished sagas of a life that ended. Returns when all of them have an owner; they are driven meanwhile.
-    pub async fn inherit_life(&self, life: Life) {
-        self.inherit(Of::Life(life)).await;
+    pub async fn inherit_life(&self, life: Life) -> usize {
+        self.inherit(Fence::Life(life)).await
     }
 
     /// Claims the unfinished sagas of every life of an earlier incarnation, and the parked ones for another try.
-    pub async fn inherit_before(&self, incarnation: Incarnation) {
-        self.inherit(Of::Before(incarnation)).await;
+    pub async fn inherit_before(&self, incarnation: Incarnation) -> usize {
+        self.inherit(Fence::Before(incarnation)).await
     }
 
-    async fn inherit(&self, of: Of) {
-        let heir = self.driver.life;
-        let mut failures = 0;
+    async fn inherit(&self, of: Fence) -> usize {
+        let (mut failures, mut all) = (0, 0);
         loop {
-            let job = move |tx: &Tx<'_>| journal::claim(tx, of, heir, CLAIMED_AT_ONCE, now_ms());
-            match self
-                .driver
-                .store
-                .write::<_, rusqlite::Error>(Admission::Continue, job)
-                .await
-            {
-                Ok(claimed) if claimed.is_empty() => return,
-                Ok(claimed) => self.take_over(claimed),
+            match self.claim_some(of).await {
+                Ok(Some(claimed)) if claimed.is_empty() => return all,
+                Ok(None) => {
+                    // Somebody else must do it, and is asked as soon as this process has ended.
+                    (self.driver.on_barred)();
+                    std::future::pending::<()>().await;
+                }
+                Ok(Some(claimed)) => {
+                    all += claimed.len();
+                    self.take_over(claimed);
+                }
                 Err(error) => {
                     failures += 1;
                     tracing::warn!(%error, failures, "unfinished orders could not be claimed; it will be tried again");
@@ -202,6 +221,27 @@ impl<I: Inventory, P: Payments> Service<I, P> {
                 }
             }
         }
+    }
+
+    /// First the participants refuse the earlier owner, then the sagas get another: whoever wakes up in between, or afterwards,
+    /// writes nothing for a claimed saga.
+    async fn claim_some(&self, of: Fence) -> Result<Option<Vec<Order>>, String> {
+        let (store, heir) = (&self.driver.store, self.driver.life);
+        let looked = store.peek(|connection| {
+            let owed = journal::is_owed(connection, of, heir)?;
+            Ok((owed, fences::bars(connection, heir)?))
+        });
+        match looked.map_err(|error| error.to_string())? {
+            (false, _) => return Ok(Some(Vec::new())),
+            (true, true) => return Ok(None),
+            (true, false) => {}
+        }
+        let (inventory, payments) =
+            tokio::join!(self.driver.inventory.fence(of), self.driver.payments.fence(of));
+        inventory.and(payments)?;
+        let job = move |tx: &Tx<'_>| journal::claim(tx, of, heir, CLAIMED_AT_ONCE, now_ms());
+        let claimed = store.write::<_, rusqlite::Error>(Admission::Continue, job).await;
+        claimed.map_err(|error| error.to_string())
     }
 
     fn take_over(&self, claimed: Vec<Order>) {
@@ -218,6 +258,39 @@ impl<I: Inventory, P: Payments> Service<I, P> {
                 driver.drive(saga).await
             });
         }
+    }
+
+    /// One small round of retention: removes at most some hundred orders that ended `retention` ago, and what the others keep for
+    /// orders that are gone. How many were removed.
+    ///
+    /// # Errors
+    /// The reason, in words; the next round tries again.
+    pub async fn sweep(&self, retention: Duration) -> Result<usize, String> {
+        let before = now_ms().saturating_sub(u64::try_from(retention.as_millis()).unwrap_or(u64::MAX));
+        let horizon = OrderId::first_of(before);
+        let job = move |tx: &Tx<'_>| retention::sweep(tx, horizon, before);
+        let swept = self
+            .driver
+            .store
+            .write::<_, rusqlite::Error>(Admission::Continue, job)
+            .await;
+        let round = swept.map_err(|error| error.to_string())?;
+        if let Some(kept) = round.kept {
+            let kept: Arc<[OrderId]> = kept.into();
+            self.driver.inventory.forget(horizon, Arc::clone(&kept)).await?;
+            self.driver.payments.forget(horizon, kept).await?;
+        }
+        Ok(round.removed)
+    }
+
+    /// How many unfinished sagas are of a newer definition than this program knows.
+    ///
+    /// # Errors
+    /// As [`Store::peek`].
+    pub fn unknown_versions(&self) -> Result<u64, ReadError> {
+        let unknown =
+            |connection: &rusqlite::Connection| retention::unknown_versions(connection, ORDER_VERSION);
+        self.driver.store.peek(unknown)
     }
 
     /// Returns when no saga is under way in this process.

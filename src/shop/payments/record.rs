@@ -181,6 +181,31 @@ fn insert(
     Ok(inserted == 1)
 }
 
+/// Removed in one transaction at most.
+const FORGOTTEN_AT_ONCE: usize = 400;
+
+/// Removes payments of orders before `before` that are not among `kept`.
+pub(super) fn forget(tx: &Connection, before: OrderId, kept: &[OrderId]) -> rusqlite::Result<()> {
+    let known: Vec<i64> = tx
+        .prepare_cached("SELECT order_id FROM payments WHERE order_id < ?1 LIMIT ?2")?
+        .query_map(
+            (
+                before.key(),
+                i64::try_from(FORGOTTEN_AT_ONCE + kept.len()).unwrap_or(i64::MAX),
+            ),
+            |row| row.get(0),
+        )?
+        .collect::<rusqlite::Result<_>>()?;
+    let gone = known
+        .into_iter()
+        .filter(|order| !kept.contains(&OrderId::from_key(*order)));
+    for order in gone.take(FORGOTTEN_AT_ONCE) {
+        tx.prepare_cached("DELETE FROM payments WHERE order_id = ?1")?
+            .execute([order])?;
+    }
+    Ok(())
+}
+
 /// The claim that was noted last, if anything was written.
 pub(super) fn claim_no(connection: &Connection, order: OrderId) -> rusqlite::Result<Option<u32>> {
     connection

@@ -1,5 +1,6 @@
 //! The tables of `payments.db`.
 
+use crate::shop::fences;
 use crate::store::Schema;
 
 /// The file's name in the data directory.
@@ -9,7 +10,7 @@ pub const FILE: &str = "payments.db";
 pub const SCHEMA: Schema = Schema {
     name: "payments",
     application_id: 0x436c_5059,
-    migrations: &[VERSION_1],
+    migrations: &[VERSION_1, fences::TABLE],
 };
 
 /// One payment per order, so the order is the key and nothing needs an index of its own. Written once, when it is decided.

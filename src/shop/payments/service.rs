@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::provider::{CancelOutcome, ChargeOutcome, ChargeRequest, Provider};
 use super::record::{self, Payment, Status, Written};
 use crate::shop::clock::now_ms;
-use crate::shop::contract::{Charge, Entry, Mandate, OrderId, Outcome, Payments, Refusal, StoryError};
+use crate::shop::contract::{Charge, Entry, Fence, Mandate, OrderId, Outcome, Payments, Refusal, StoryError};
+use crate::shop::fences;
 use crate::store::{Admission, ReadError, Store, Tx};
 
 /// The payments. Cheap to clone.
@@ -50,14 +51,20 @@ impl Service {
 
     /// Whether a later owner was here already. Only saves a call: what is written afterwards is checked again under the lock.
     fn is_fenced(&self, mandate: Mandate) -> bool {
-        let noted = self
-            .store
-            .peek(|connection| record::claim_no(connection, mandate.order));
-        matches!(noted, Ok(Some(noted)) if noted > mandate.claim_no)
+        let noted = self.store.peek(|connection| {
+            Ok((
+                fences::bars(connection, mandate.life)?,
+                record::claim_no(connection, mandate.order)?,
+            ))
+        });
+        matches!(noted, Ok((barred, noted)) if barred || noted > Some(mandate.claim_no))
     }
 
     async fn write_down(&self, mandate: Mandate, charge: Charge, status: Status) -> Result<Written, Outcome> {
-        let job = move |tx: &Tx<'_>| record::write(tx, mandate, &charge, status, now_ms());
+        let job = move |tx: &Tx<'_>| match fences::bars(tx, mandate.life)? {
+            true => Ok(Written::Fenced),
+            false => record::write(tx, mandate, &charge, status, now_ms()),
+        };
         let written = self
             .store
             .write::<_, rusqlite::Error>(Admission::Continue, job)
@@ -119,6 +126,24 @@ impl Payments for Service {
             Ok(Written::Fenced) => Outcome::Fenced,
             Err(unknown) => unknown,
         }
+    }
+
+    async fn fence(&self, fence: Fence) -> Result<(), String> {
+        let raise = move |tx: &Tx<'_>| fences::raise(tx, fence);
+        let raised = self
+            .store
+            .write::<_, rusqlite::Error>(Admission::Continue, raise)
+            .await;
+        raised.map_err(|error| format!("payments: {error}"))
+    }
+
+    async fn forget(&self, before: OrderId, kept: Arc<[OrderId]>) -> Result<(), String> {
+        let forget = move |tx: &Tx<'_>| record::forget(tx, before, &kept);
+        let done = self
+            .store
+            .write::<_, rusqlite::Error>(Admission::Continue, forget)
+            .await;
+        done.map_err(|error| format!("payments: {error}"))
     }
 
     async fn story(&self, order: OrderId) -> Result<Vec<Entry>, StoryError> {

@@ -7,14 +7,14 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use super::kit::{Shop, life};
-use crate::base::ids::Incarnation;
+use crate::base::ids::{Incarnation, Life};
 use crate::base::money::{Currency, Money};
 use crate::shop::audit::{Moment, check_invariants};
 use crate::shop::contract::{
-    Charge, CustomerId, Entry, Inventory, Line, Mandate, OrderId, Outcome, Payments, QuoteError, Sku,
+    Charge, CustomerId, Entry, Fence, Inventory, Line, Mandate, OrderId, Outcome, Payments, QuoteError, Sku,
     StoryError, Wanted,
 };
-use crate::shop::orders::{End, FILE, Limits, NewOrder, Placed, SCHEMA, Service, Status};
+use crate::shop::orders::{End, FILE, Limits, NewOrder, PlaceError, Placed, SCHEMA, Service, Status};
 use crate::store::{Options, Store};
 
 /// Stops whoever sends the command of that number, before or after it is carried out, until it is woken.
@@ -77,6 +77,14 @@ impl<S: Inventory> Inventory for Stopping<S> {
         self.fuse.around(self.service.commit(mandate)).await
     }
 
+    async fn fence(&self, fence: Fence) -> Result<(), String> {
+        self.service.fence(fence).await
+    }
+
+    async fn forget(&self, before: OrderId, kept: Arc<[OrderId]>) -> Result<(), String> {
+        self.service.forget(before, kept).await
+    }
+
     async fn story(&self, order: OrderId) -> Result<Vec<Entry>, StoryError> {
         self.service.story(order).await
     }
@@ -89,6 +97,14 @@ impl<S: Payments> Payments for Stopping<S> {
 
     async fn cancel(&self, mandate: Mandate, charge: Charge) -> Outcome {
         self.fuse.around(self.service.cancel(mandate, charge)).await
+    }
+
+    async fn fence(&self, fence: Fence) -> Result<(), String> {
+        self.service.fence(fence).await
+    }
+
+    async fn forget(&self, before: OrderId, kept: Arc<[OrderId]>) -> Result<(), String> {
+        self.service.forget(before, kept).await
     }
 
     async fn story(&self, order: OrderId) -> Result<Vec<Entry>, StoryError> {
@@ -204,16 +220,20 @@ async fn a_new_incarnation_takes_over_what_earlier_ones_left_and_nothing_of_its_
         service: shop.desk.payments.clone(),
         fuse: fuse.clone(),
     };
-    let sleeper = Service::new(orders_store(&shop), inventory, payments, life(7), LIMITS);
+    let earlier = Life {
+        incarnation: Incarnation(0),
+        ..life(7)
+    };
+    let sleeper = Service::new(orders_store(&shop), inventory, payments, earlier, LIMITS);
     let Placed::New(order, _task) = sleeper.place(new_order("pm_card_visa"), None).await.unwrap() else {
         panic!("not placed")
     };
     fuse.stopped.acquire().await.unwrap().forget();
-    shop.desk.orders.inherit_before(Incarnation(1)).await;
+    shop.desk.orders.inherit_before(Incarnation(0)).await;
     assert!(shop.desk.orders.order(order).unwrap().unwrap().end().is_none());
     let audit = check_invariants(shop.dir.path(), Moment::Any).unwrap();
     assert_eq!((audit.violations.len(), audit.pending), (0, 1));
-    shop.desk.orders.inherit_before(Incarnation(2)).await;
+    shop.desk.orders.inherit_before(Incarnation(1)).await;
     while shop.desk.orders.order(order).unwrap().unwrap().end().is_none() {
         tokio::task::yield_now().await;
     }
@@ -257,6 +277,48 @@ async fn inventory_answers_again_and_refuses_a_lower_claim() {
         .unwrap()
         .unwrap();
     assert_eq!((cup.on_hand, cup.reserved), (99_998, 0));
+}
+
+#[tokio::test]
+async fn a_fenced_life_can_do_nothing_and_place_nothing() {
+    let shop = Shop::open().await;
+    let (inventory, payments) = (&shop.desk.inventory, &shop.desk.payments);
+    let charge = || Charge {
+        amount: new_order("pm_card_visa").total,
+        method: "pm_card_visa".into(),
+    };
+    inventory.fence(Fence::Life(life(1))).await.unwrap();
+    payments.fence(Fence::Life(life(1))).await.unwrap();
+    let lines = new_order("pm_card_visa").lines;
+    assert_eq!(
+        inventory.reserve(mandate(1), lines.clone()).await,
+        Outcome::Fenced
+    );
+    assert_eq!(inventory.release(mandate(1)).await, Outcome::Fenced);
+    assert_eq!(inventory.commit(mandate(1)).await, Outcome::Fenced);
+    assert_eq!(payments.charge(mandate(1), charge()).await, Outcome::Fenced);
+    assert_eq!(payments.cancel(mandate(1), charge()).await, Outcome::Fenced);
+    assert_eq!(inventory.reserve(mandate(2), lines).await, Outcome::Done);
+
+    let told = Arc::new(AtomicU32::new(0));
+    let counter = Arc::clone(&told);
+    let fuse = Fuse::at(1, false);
+    let stopping = Stopping {
+        service: inventory.clone(),
+        fuse: fuse.clone(),
+    };
+    let sleeper =
+        Service::new(orders_store(&shop), stopping, payments.clone(), life(7), LIMITS).on_barred(move || {
+            counter.fetch_add(1, Ordering::SeqCst);
+        });
+    let Placed::New(..) = sleeper.place(new_order("pm_card_visa"), None).await.unwrap() else {
+        panic!("not placed")
+    };
+    fuse.stopped.acquire().await.unwrap().forget();
+    assert_eq!(shop.desk.orders.inherit_life(life(7)).await, 1);
+    let barred = sleeper.place(new_order("pm_card_visa"), None).await;
+    assert!(matches!(barred, Err(PlaceError::Barred)), "{barred:?}");
+    assert_eq!(told.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]

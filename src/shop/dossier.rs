@@ -1,0 +1,134 @@
+//! One order's whole story, read from the four files by one who trusts no service: what happened, when, on which worker, under
+//! which key. Opens the files read-only and by their documented formats alone, so it works beside a running cluster or without.
+
+use std::fmt;
+use std::path::Path;
+
+use rusqlite::{Connection, Row, params};
+use serde::Serialize;
+
+use super::clock::rfc3339;
+use super::contract::{NotAnId, OrderId};
+use super::{audit, inventory, orders, payments, sandbox};
+
+/// Everything that is on disk about one order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Dossier {
+    /// `ord_…`
+    pub id: String,
+    /// In order of time.
+    pub lines: Vec<Line>,
+}
+
+/// One thing that is on disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Line {
+    /// When, as in `2026-11-22T16:02:36.123Z`.
+    pub at: String,
+    /// Whose book says so.
+    pub book: &'static str,
+    /// What it says.
+    pub says: String,
+}
+
+/// Why there is no story.
+#[derive(Debug, thiserror::Error)]
+pub enum DossierError {
+    /// Not an order's id.
+    #[error(transparent)]
+    Id(#[from] NotAnId),
+    /// A file could not be read.
+    #[error("failed to read what is on disk about an order: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+}
+
+const ORDERS: &str = "
+    SELECT ?2, 'placed by customer ' || customer_id || ': ' || items || ', ' || amount || ' ' || currency || ' with ' || method
+        || ', saga version ' || version FROM orders WHERE id = ?1
+    UNION ALL SELECT at_ms, 'claim ' || claim_no || ': from ' || from_owner || ' by ' || to_owner
+        FROM takeovers WHERE order_id = ?1
+    UNION ALL SELECT ended_ms, CASE status WHEN 10 THEN 'pending since it was placed' WHEN 11 THEN 'parked' WHEN 20 THEN
+        'confirmed' ELSE 'rejected' END || ' (owner ' || owner || ', claim ' || claim_no || ')' || coalesce(': ' || reason, '')
+        FROM orders WHERE id = ?1
+    UNION ALL SELECT at_ms, who || ' decided: ' || act || ', because ' || reason FROM interventions WHERE order_id = ?1
+    UNION ALL SELECT at_ms, 'event ' || event || ', number ' || seq FROM outbox WHERE order_id = ?1";
+const INVENTORY: &str = "
+    SELECT reserved_ms, CASE state WHEN 40 THEN 'refused to reserve' WHEN 50 THEN 'released before anything was reserved'
+        ELSE 'reserved ' || items END || ' (by ' || reserved_by || ')' || coalesce(': ' || reason, '')
+        FROM reservations WHERE order_id = ?1
+    UNION ALL SELECT ended_ms, CASE state WHEN 20 THEN 'committed' ELSE 'released' END || ' (by '
+        || coalesce(ended_by, reserved_by) || ', claim ' || claim_no || ')'
+        FROM reservations WHERE order_id = ?1 AND state IN (20, 30)";
+const PAYMENTS: &str = "
+    SELECT at_ms, CASE state WHEN 10 THEN 'charged, receipt ' || receipt WHEN 20 THEN 'declined: ' || code ELSE 'cancelled' END
+        || ', ' || amount || ' ' || currency || ' (by ' || by || ', claim ' || claim_no || ')'
+        FROM payments WHERE order_id = ?1";
+const LEDGER: &str = "
+    SELECT at, kind || ' under key ' || provider_key || ': ' || outcome || coalesce(' ' || code, '')
+        FROM attempt WHERE order_id = ?1 OR provider_key = ?1 || '.1'";
+
+/// Reads it from the files under `data_dir`.
+///
+/// # Errors
+/// [`DossierError`]. An order that there is not has a story without lines.
+pub fn read(data_dir: &Path, id: &str) -> Result<Dossier, DossierError> {
+    let order: OrderId = id.parse()?;
+    let mut lines = Vec::new();
+    for (file, book, sql) in [
+        (orders::FILE, "orders", ORDERS),
+        (inventory::FILE, "inventory", INVENTORY),
+        (payments::FILE, "payments", PAYMENTS),
+    ] {
+        let connection = audit::open(&data_dir.join(file))?;
+        lines.extend(service(&connection, order, book, sql)?);
+    }
+    let ledger = audit::open(&data_dir.join(sandbox::FILE))?;
+    let mut statement = ledger.prepare(LEDGER)?;
+    let attempts = statement.query_map([id], |row| line("provider", row.get(0)?, row))?;
+    for attempt in attempts {
+        lines.push(attempt?);
+    }
+    lines.sort_by(|one, other| one.at.cmp(&other.at));
+    Ok(Dossier {
+        id: id.to_owned(),
+        lines,
+    })
+}
+
+fn service(
+    connection: &Connection,
+    order: OrderId,
+    book: &'static str,
+    sql: &str,
+) -> rusqlite::Result<Vec<Line>> {
+    let mut statement = connection.prepare(sql)?;
+    let told = |row: &Row<'_>| {
+        let at_ms: i64 = row.get(0)?;
+        line(book, rfc3339(at_ms.unsigned_abs()), row)
+    };
+    if book == "orders" {
+        statement
+            .query_map(params![order.key(), order.created_ms().cast_signed()], told)?
+            .collect()
+    } else {
+        statement.query_map([order.key()], told)?.collect()
+    }
+}
+
+fn line(book: &'static str, at: String, row: &Row<'_>) -> rusqlite::Result<Line> {
+    Ok(Line {
+        at,
+        book,
+        says: row.get(1)?,
+    })
+}
+
+impl fmt::Display for Dossier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.id)?;
+        for Line { at, book, says } in &self.lines {
+            writeln!(f, "  {at:27}  {book:9}  {says}")?;
+        }
+        Ok(())
+    }
+}

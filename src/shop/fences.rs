@@ -1,0 +1,85 @@
+//! A fence: this life writes nothing more. Each service keeps the fences in its own file and looks at them in the transaction of
+//! every command, so a worker that was only asleep and wakes up after it was fenced can change nothing, whatever it was about to
+//! do. They are raised in the participants first and in the orders last, in the transaction that begins to claim.
+
+use rusqlite::Connection;
+
+use super::contract::Fence;
+use crate::base::ids::Life;
+
+/// The table, the same in every file. A row with slot -1 stands for every life of an earlier incarnation.
+pub(super) const TABLE: &str = "
+CREATE TABLE fences (
+    slot        INTEGER NOT NULL,
+    incarnation INTEGER NOT NULL,
+    epoch       INTEGER NOT NULL,
+    PRIMARY KEY (slot, incarnation, epoch)
+) STRICT, WITHOUT ROWID;
+";
+
+const EVERY_SLOT: i32 = -1;
+
+/// Raises it. Fences that it covers are taken down, so that there are only as many as lives of this incarnation were fenced.
+pub(super) fn raise(tx: &Connection, fence: Fence) -> rusqlite::Result<()> {
+    let row = match fence {
+        Fence::Life(life) => (i32::from(life.slot.0), number(life.incarnation.0), life.epoch.0),
+        Fence::Before(incarnation) => {
+            tx.prepare_cached("DELETE FROM fences WHERE incarnation < ?1")?
+                .execute([number(incarnation.0)])?;
+            (EVERY_SLOT, number(incarnation.0), 0)
+        }
+    };
+    tx.prepare_cached(
+        "INSERT INTO fences (slot, incarnation, epoch) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+    )?
+    .execute(row)?;
+    Ok(())
+}
+
+/// Whether one stands before that life.
+pub(super) fn bars(connection: &Connection, life: Life) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached(
+            "SELECT 1 FROM fences WHERE slot = ?1 AND incarnation = ?2 AND epoch = ?3
+             UNION ALL SELECT 1 FROM fences WHERE slot = -1 AND incarnation > ?2",
+        )?
+        .exists((life.slot.0, number(life.incarnation.0), life.epoch.0))
+}
+
+fn number(incarnation: u64) -> i64 {
+    i64::try_from(incarnation).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::{Epoch, Incarnation, Slot};
+
+    fn life(incarnation: u64, slot: u16, epoch: u32) -> Life {
+        Life {
+            incarnation: Incarnation(incarnation),
+            slot: Slot(slot),
+            epoch: Epoch(epoch),
+        }
+    }
+
+    #[test]
+    fn a_fence_bars_one_life_or_every_earlier_incarnation_and_nobody_else() {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch(TABLE).unwrap();
+        let barred = |life| bars(&db, life).unwrap();
+        raise(&db, Fence::Life(life(3, 1, 2))).unwrap();
+        raise(&db, Fence::Life(life(3, 1, 2))).unwrap();
+        assert!(barred(life(3, 1, 2)));
+        for other in [life(3, 1, 1), life(3, 1, 3), life(3, 0, 2), life(4, 1, 2)] {
+            assert!(!barred(other), "{other}");
+        }
+        raise(&db, Fence::Before(Incarnation(4))).unwrap();
+        assert!(barred(life(3, 1, 2)) && barred(life(1, 7, 9)));
+        assert!(!barred(life(4, 1, 1)));
+        let rows: i64 = db
+            .query_row("SELECT count(*) FROM fences", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(rows, 1, "what is covered is taken down");
+    }
+}

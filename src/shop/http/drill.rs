@@ -1,0 +1,28 @@
+//! A drill of the shop's own, there only when `drill.routes` is on: claim the sagas of a life that may well be alive, as a sibling
+//! would that was told of its death.
+
+use axum::Router;
+use axum::extract::{Query, State};
+use axum::routing::post;
+use serde::Deserialize;
+
+use super::Orders;
+use crate::base::ids::Life;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Whose {
+    life: Life,
+}
+
+/// `POST /drill-claim?life=7/0/3` answers how many sagas were claimed.
+pub(in crate::shop) fn routes(orders: Orders) -> Router {
+    Router::new()
+        .route("/drill-claim", post(claim))
+        .with_state(orders)
+}
+
+async fn claim(State(orders): State<Orders>, Query(whose): Query<Whose>) -> String {
+    tracing::warn!(life = %whose.life, "drill: claiming the orders of a life that may be alive");
+    format!("{}\n", orders.inherit_life(whose.life).await)
+}

@@ -1,0 +1,47 @@
+//! Housekeeping that one worker does for all: removes what is old, and takes up the orders that a person handed back. Whoever
+//! holds the lock is the keeper for the rest of its life; the kernel frees it when the keeper dies.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::http::Orders;
+use super::office::HANDED_BACK;
+use crate::store::OfdLock;
+
+/// The lock's file in the data directory.
+const LOCK: &str = "keeper.lock";
+/// The one timer. Orders handed back wait for it, so it is short; an idle round is one failed try for a lock, or two look-ups.
+const ROUND: Duration = Duration::from_secs(2);
+
+/// Never ends.
+pub(super) async fn keep(orders: Orders, data_dir: PathBuf, retention: Duration) {
+    let lock = match OfdLock::open(&data_dir.join(LOCK)) {
+        Ok(lock) => lock,
+        Err(error) => {
+            tracing::error!(%error, "{LOCK} cannot be opened: this worker removes nothing that is old");
+            return;
+        }
+    };
+    let mut keeps = false;
+    loop {
+        tokio::time::sleep(ROUND).await;
+        keeps = keeps || lock.try_take().unwrap_or(false);
+        if keeps {
+            orders.inherit_life(HANDED_BACK).await;
+            sweep(&orders, retention).await;
+        }
+    }
+}
+
+async fn sweep(orders: &Orders, retention: Duration) {
+    loop {
+        match orders.sweep(retention).await {
+            Ok(0) => return,
+            Ok(_) => tokio::task::yield_now().await,
+            Err(error) => {
+                tracing::warn!(error, "what is old could not be removed; it will be tried again");
+                return;
+            }
+        }
+    }
+}

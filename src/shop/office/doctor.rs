@@ -1,0 +1,45 @@
+//! `doctor`: every page of every file, and the audit.
+
+use super::{FILES, Failure, Where};
+use crate::base::exit::Exit;
+use crate::shop::audit::{self, Moment};
+
+/// Check every page of the four databases (`PRAGMA integrity_check`) and the shop's invariants. Reads only.
+#[derive(Debug, clap::Parser)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    place: Where,
+    /// Nothing is under way (the cluster is stopped and was at rest): expect that all four files agree with each other.
+    #[arg(long)]
+    at_rest: bool,
+}
+
+pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
+    let data_dir = arguments.place.data_dir;
+    let mut wrong = Vec::new();
+    for (_, file) in FILES {
+        let connection = audit::open(&data_dir.join(file))?;
+        let verdict: String = connection.query_row("PRAGMA integrity_check(5)", [], |row| row.get(0))?;
+        println!("{file}: {verdict}");
+        if verdict != "ok" {
+            wrong.push(format!("{file}: {verdict}"));
+        }
+    }
+    let moment = if arguments.at_rest {
+        Moment::Rest
+    } else {
+        Moment::Any
+    };
+    let audit = audit::check_invariants(&data_dir, moment)?;
+    println!(
+        "orders: {} confirmed, {} rejected, {} under way, {} parked",
+        audit.confirmed, audit.rejected, audit.pending, audit.parked
+    );
+    wrong.extend(audit.violations);
+    if wrong.is_empty() {
+        println!("all is well");
+        return Ok(());
+    }
+    let restore = "keep the files, and restore the last backup if pages are broken";
+    Err(Failure(Exit::BadData, format!("{}\n{restore}", wrong.join("\n"))))
+}

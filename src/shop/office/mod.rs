@@ -1,0 +1,91 @@
+//! What a person does beside the running cluster: look after the files, save them, and decide about orders that stand still.
+//! Works on the data directory alone, with or without a cluster over it.
+
+mod backup;
+mod doctor;
+mod sagas;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use super::{inventory, orders, payments, sandbox};
+use crate::base::exit::Exit;
+use crate::base::ids::{Epoch, Incarnation, Life, Slot};
+use crate::store::Schema;
+use crate::worker::AppCommand;
+
+/// The commands, for [`crate::App::commands`].
+pub const DOCTOR: AppCommand = AppCommand {
+    name: "doctor",
+    about: "Check every page of the databases, and that stock, money and orders add up",
+    run: |arguments| run(arguments, doctor::run),
+};
+/// As [`DOCTOR`].
+pub const BACKUP: AppCommand = AppCommand {
+    name: "backup",
+    about: "Copy the databases as they are at one instant, beside a running cluster",
+    run: |arguments| run(arguments, backup::run),
+};
+/// As [`DOCTOR`].
+pub const SAGAS: AppCommand = AppCommand {
+    name: "sagas",
+    about: "List the orders that are not over, tell one order's story, decide about one that is parked",
+    run: |arguments| run(arguments, sagas::run),
+};
+
+/// Owns the orders that a person handed back, until the keeper takes them up. No worker ever is it.
+pub(super) const HANDED_BACK: Life = Life {
+    incarnation: Incarnation(0),
+    slot: Slot(0),
+    epoch: Epoch(0),
+};
+
+const FILES: [(&Schema, &str); 4] = [
+    (&orders::SCHEMA, orders::FILE),
+    (&inventory::SCHEMA, inventory::FILE),
+    (&payments::SCHEMA, payments::FILE),
+    (&sandbox::SCHEMA, sandbox::FILE),
+];
+
+#[derive(Debug, clap::Args)]
+struct Where {
+    /// The data directory of the cluster.
+    #[arg(long, default_value = "data", value_name = "DIR")]
+    data_dir: PathBuf,
+}
+
+/// What went wrong, and the code that says so.
+struct Failure(Exit, String);
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Failure {
+        Failure(Exit::Failed, error.to_string())
+    }
+}
+
+fn run<A: Parser>(arguments: Vec<OsString>, command: fn(A) -> Result<(), Failure>) -> Exit {
+    let name = arguments
+        .first()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    match A::try_parse_from(arguments) {
+        Err(told) => {
+            // A help text nobody reads to its end is no failure.
+            let _ = told.print();
+            if told.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Stopped
+            }
+        }
+        Ok(arguments) => match command(arguments) {
+            Ok(()) => Exit::Stopped,
+            Err(Failure(exit, message)) => {
+                eprintln!("{name}: {message}");
+                exit
+            }
+        },
+    }
+}

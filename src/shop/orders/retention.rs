@@ -1,0 +1,72 @@
+//! What is old enough is removed, in small batches: an ended order with its event, its key and its takeovers, all at once. The
+//! outbox is emptied from its front, so that it never has a gap; its last event stays, so that no number is given out twice.
+
+use rusqlite::{Connection, OptionalExtension};
+
+use crate::shop::contract::OrderId;
+
+/// Removed in one transaction at most, so that no order waits for it.
+const AT_ONCE: usize = 200;
+/// With more unfinished or young orders before the horizon than these, the other files wait for the next time.
+const MOST_KEPT: usize = 5_000;
+
+/// What one round did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Round {
+    /// Orders removed.
+    pub(super) removed: usize,
+    /// Orders before the horizon that are still here; `None` when they are too many to name.
+    pub(super) kept: Option<Vec<OrderId>>,
+}
+
+/// Removes what ended before `ended_before_ms` and was placed before `horizon`.
+pub(super) fn sweep(tx: &Connection, horizon: OrderId, ended_before_ms: u64) -> rusqlite::Result<Round> {
+    tx.prepare_cached(
+        "INSERT INTO horizon (one, order_id) VALUES (1, ?1)
+         ON CONFLICT DO UPDATE SET order_id = max(order_id, excluded.order_id)",
+    )?
+    .execute([horizon.key()])?;
+    let front: Vec<(i64, i64, i64)> = tx
+        .prepare_cached(
+            "SELECT seq, order_id, at_ms FROM outbox WHERE seq < (SELECT max(seq) FROM outbox) ORDER BY seq LIMIT ?1",
+        )?
+        .query_map([number(AT_ONCE)], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    let is_old = |(_, order, at_ms): &&(i64, i64, i64)| {
+        at_ms.unsigned_abs() < ended_before_ms && *order < horizon.key()
+    };
+    let old: Vec<_> = front.iter().take_while(is_old).collect();
+    for (seq, order, _) in &old {
+        tx.prepare_cached("DELETE FROM outbox WHERE seq = ?1")?
+            .execute([seq])?;
+        for table in ["takeovers", "interventions", "idempotency_keys"] {
+            tx.prepare_cached(&format!("DELETE FROM {table} WHERE order_id = ?1"))?
+                .execute([order])?;
+        }
+        tx.prepare_cached("DELETE FROM orders WHERE id = ?1 AND status >= 20")?
+            .execute([order])?;
+    }
+    let kept: Vec<OrderId> = tx
+        .prepare_cached("SELECT id FROM orders WHERE id < ?1 LIMIT ?2")?
+        .query_map((horizon.key(), number(MOST_KEPT + 1)), |row| {
+            Ok(OrderId::from_key(row.get(0)?))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(Round {
+        removed: old.len(),
+        kept: (kept.len() <= MOST_KEPT).then_some(kept),
+    })
+}
+
+/// How many unfinished sagas are of a definition that this program does not know.
+pub(super) fn unknown_versions(connection: &Connection, newest: u32) -> rusqlite::Result<u64> {
+    let many: Option<i64> = connection
+        .prepare_cached("SELECT count(*) FROM orders WHERE status < 20 AND version > ?1")?
+        .query_row([newest], |row| row.get(0))
+        .optional()?;
+    Ok(many.unwrap_or_default().unsigned_abs())
+}
+
+fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

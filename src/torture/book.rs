@@ -1,0 +1,70 @@
+//! The clients' own records: what was asked, what was answered. Independent of everything the cluster says about itself.
+
+use std::sync::{Mutex, PoisonError};
+
+use super::workload::Wish;
+
+/// How an order ended for its client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// 201
+    Confirmed,
+    /// 402
+    Declined,
+    /// 409
+    SoldOut,
+    /// Any other refusal that names the order.
+    Rejected(String),
+    /// It waits for a person.
+    Parked,
+}
+
+/// One order from its client's side.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) wish: Wish,
+    /// `ord_…`
+    pub(super) id: String,
+    pub(super) ending: Ending,
+    /// Status and body of the answer that ended it.
+    pub(super) answer: (u16, String),
+    /// How often it was asked.
+    pub(super) tries: u32,
+}
+
+/// What the clients wrote down.
+#[derive(Debug, Default)]
+pub(super) struct Book {
+    entries: Mutex<Vec<Entry>>,
+    complaints: Mutex<Vec<String>>,
+}
+
+impl Book {
+    pub(super) fn enter(&self, entry: Entry) {
+        lock(&self.entries).push(entry);
+    }
+
+    /// Something that must not be was seen.
+    pub(super) fn complain(&self, complaint: String) {
+        lock(&self.complaints).push(complaint);
+    }
+
+    pub(super) fn entries(&self) -> Vec<Entry> {
+        lock(&self.entries).clone()
+    }
+
+    /// One of the latest entries.
+    pub(super) fn recent(&self, random: &mut fastrand::Rng) -> Option<Entry> {
+        let entries = lock(&self.entries);
+        let from = entries.len().saturating_sub(50);
+        (!entries.is_empty()).then(|| entries[random.usize(from..entries.len())].clone())
+    }
+
+    pub(super) fn complaints(&self) -> Vec<String> {
+        lock(&self.complaints).clone()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,173 @@
+//! What goes wrong, when: drawn from the seed, at the rates that were asked for.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use serde::Serialize;
+
+use super::book::Book;
+use super::cluster::{Cluster, Process};
+use super::options::Options;
+use crate::shop::clock::now_ms;
+
+/// No worker is stopped for longer.
+const LONGEST_STOP_MS: u64 = 3_000;
+
+/// How often what was done.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(super) struct Tally {
+    pub(super) kills: u32,
+    pub(super) stops: u32,
+    pub(super) reloads: u32,
+    pub(super) master_kills: u32,
+    pub(super) outages: u32,
+    /// Which life was killed when, in milliseconds since 1970.
+    #[serde(skip)]
+    pub(super) killed: BTreeMap<String, u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    Kill,
+    Stop,
+    Reload,
+    MasterKill,
+    Outage,
+}
+
+/// Does its worst until `end`; then nobody is stopped any more.
+pub(super) fn reign(options: &Options, cluster: &Cluster, book: &Book, end: Instant) -> Tally {
+    let mut reign = Reign {
+        cluster,
+        random: fastrand::Rng::with_seed(options.seed ^ 0xc4a0),
+        asleep: BTreeMap::new(),
+        tally: Tally::default(),
+    };
+    let rates = [
+        (Fault::Kill, options.kills),
+        (Fault::Stop, options.stops),
+        (Fault::Reload, options.reloads),
+        (Fault::MasterKill, options.master_kills),
+        (Fault::Outage, options.outages),
+    ];
+    let sum: u32 = rates.iter().map(|(_, rate)| rate).sum();
+    while let Some(pause) = reign.pause(sum, end) {
+        reign.sleep(pause);
+        if sum == 0 {
+            continue;
+        }
+        let number = reign.random.u32(..sum);
+        if let Err(error) = reign.strike(draw(&rates, number)) {
+            book.complain(error);
+            break;
+        }
+    }
+    reign.wake_all();
+    reign.tally
+}
+
+fn draw(rates: &[(Fault, u32)], mut number: u32) -> Fault {
+    for &(fault, rate) in rates {
+        match number.checked_sub(rate) {
+            Some(rest) => number = rest,
+            None => return fault,
+        }
+    }
+    Fault::Kill
+}
+
+struct Reign<'a> {
+    cluster: &'a Cluster,
+    random: fastrand::Rng,
+    asleep: BTreeMap<Instant, Process>,
+    tally: Tally,
+}
+
+impl Reign<'_> {
+    /// Until the next fault; `None` at the end.
+    fn pause(&mut self, per_minute: u32, end: Instant) -> Option<Duration> {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return None;
+        }
+        if per_minute == 0 {
+            return Some(left);
+        }
+        // Exponential, so that faults also come close together.
+        let mean = 60.0 / f64::from(per_minute);
+        let pause = Duration::from_secs_f64(-mean * (1.0 - self.random.f64()).ln());
+        Some(pause.min(left))
+    }
+
+    /// Wakes meanwhile who is due.
+    fn sleep(&mut self, pause: Duration) {
+        let until = Instant::now() + pause;
+        while let Some(first) = self.asleep.first_entry() {
+            let due = *first.key();
+            if due > until {
+                break;
+            }
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            first.remove().signal(Signal::SIGCONT);
+        }
+        std::thread::sleep(until.saturating_duration_since(Instant::now()));
+    }
+
+    fn strike(&mut self, fault: Fault) -> Result<(), String> {
+        match fault {
+            Fault::Kill => {
+                if let Some(victim) = self.victim() {
+                    self.tally.killed.insert(victim.life.clone(), now_ms());
+                    victim.signal(Signal::SIGKILL);
+                    self.tally.kills += 1;
+                }
+            }
+            Fault::Stop => {
+                if let Some(victim) = self.victim() {
+                    victim.signal(Signal::SIGSTOP);
+                    let ms = self.random.u64(20..LONGEST_STOP_MS);
+                    self.asleep
+                        .insert(Instant::now() + Duration::from_millis(ms), victim);
+                    self.tally.stops += 1;
+                }
+            }
+            Fault::Reload => {
+                self.cluster.reload();
+                self.tally.reloads += 1;
+            }
+            Fault::MasterKill => {
+                self.cluster.kill_master(false)?;
+                self.tally.master_kills += 1;
+            }
+            Fault::Outage => {
+                self.cluster.kill_master(true)?;
+                self.tally.outages += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn victim(&mut self) -> Option<Process> {
+        let workers = self.cluster.workers();
+        self.random.choice(workers)
+    }
+
+    fn wake_all(&mut self) {
+        std::mem::take(&mut self.asleep)
+            .into_values()
+            .for_each(|process| process.signal(Signal::SIGCONT));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_is_drawn_as_often_as_its_rate() {
+        let rates = [(Fault::Kill, 5), (Fault::Stop, 0), (Fault::Outage, 2)];
+        let drawn = |wanted| (0..7).filter(|&number| draw(&rates, number) == wanted).count();
+        assert_eq!([Fault::Kill, Fault::Stop, Fault::Outage].map(drawn), [5, 0, 2]);
+    }
+}

@@ -1,0 +1,255 @@
+//! The cluster that is tortured: starts and restarts its master, knows where it listens and who its workers are, and leaves
+//! nobody behind. Signals only processes that it started itself, or that those started (it is their subreaper).
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use super::rig;
+use crate::shop::audit::{self, Moment};
+use crate::sys::{pidfd, procfs};
+
+/// How long a master may take until it listens.
+const START: Duration = Duration::from_secs(60);
+/// How long a stop may take.
+const STOP: Duration = Duration::from_secs(30);
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// A running cluster. Dropping it kills whatever is left of it.
+pub(super) struct Cluster {
+    rig: PathBuf,
+    master: Mutex<Child>,
+    heard: Arc<Heard>,
+}
+
+/// What the master's log said that matters here.
+#[derive(Default)]
+struct Heard {
+    /// Which start, where it listens, and whether it serves.
+    now: Mutex<(u32, Option<SocketAddr>, bool)>,
+    changed: Condvar,
+}
+
+/// One worker: pid and start time, which together name one process.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Process {
+    /// `7/0/3`
+    pub(super) life: String,
+    pid: i32,
+    started: u64,
+}
+
+impl Cluster {
+    /// Starts it and waits until it serves.
+    pub(super) fn start(rig: &Path) -> Result<Cluster, String> {
+        // Workers whose master was killed become ours, so that none is left behind.
+        nix::sys::prctl::set_child_subreaper(true).map_err(|errno| errno.to_string())?;
+        let heard = Arc::new(Heard::default());
+        let master = launch(rig, &heard, 1).map_err(|error| error.to_string())?;
+        let cluster = Cluster {
+            rig: rig.to_owned(),
+            master: Mutex::new(master),
+            heard,
+        };
+        cluster.wait_until_serving()?;
+        Ok(cluster)
+    }
+
+    /// Where it listens; where nobody listens when it does not.
+    pub(super) fn address(&self) -> SocketAddr {
+        let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        lock(&self.heard.now).1.unwrap_or(nowhere)
+    }
+
+    /// The workers of the master that lives, as it wrote them down, and that still live.
+    pub(super) fn workers(&self) -> Vec<Process> {
+        let text = fs::read(self.data().join("run/workers.json")).unwrap_or_default();
+        let records: Vec<Value> = serde_json::from_slice(&text).unwrap_or_default();
+        let process = |record: &Value| {
+            let pid = i32::try_from(record["pid"].as_i64()?).ok()?;
+            let started = record["started"].as_u64()?;
+            let life = record["life"].as_str()?.to_owned();
+            Some(Process { life, pid, started })
+        };
+        records
+            .iter()
+            .filter_map(process)
+            .filter(Process::is_alive)
+            .collect()
+    }
+
+    /// SIGHUP to the master.
+    pub(super) fn reload(&self) {
+        signal_child(&lock(&self.master), Signal::SIGHUP);
+    }
+
+    /// Kills the master (and with `workers` each of them, at once) and starts another; waits until that one serves.
+    pub(super) fn kill_master(&self, workers: bool) -> Result<(), String> {
+        let mut master = lock(&self.master);
+        let doomed = if workers { self.workers() } else { Vec::new() };
+        signal_child(&master, Signal::SIGKILL);
+        doomed.iter().for_each(|worker| worker.signal(Signal::SIGKILL));
+        drop(master.wait());
+        let start = lock(&self.heard.now).0 + 1;
+        *master = launch(&self.rig, &self.heard, start).map_err(|error| error.to_string())?;
+        drop(master);
+        self.wait_until_serving()
+    }
+
+    /// Waits until no saga is under way; what is wrong, if that does not come.
+    pub(super) fn rest(&self, deadline: Instant) -> Option<String> {
+        loop {
+            let pending = match audit::check_invariants(&self.data(), Moment::Any) {
+                Ok(audit) if audit.pending == 0 => return None,
+                Ok(audit) => format!("{} orders are still under way", audit.pending),
+                Err(error) => error.to_string(),
+            };
+            if Instant::now() >= deadline {
+                return Some(format!("the cluster did not come to rest: {pending}"));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// SIGTERM; what is wrong, if it does not end well.
+    pub(super) fn stop(&self) -> Option<String> {
+        let mut master = lock(&self.master);
+        signal_child(&master, Signal::SIGTERM);
+        let deadline = Instant::now() + STOP;
+        loop {
+            match master.try_wait() {
+                Ok(Some(status)) if status.success() => return None,
+                Ok(Some(status)) => return Some(format!("the master ended with {status} instead of 0")),
+                Err(error) => return Some(error.to_string()),
+                Ok(None) if Instant::now() >= deadline => {
+                    return Some(format!("the master did not stop within {STOP:?}"));
+                }
+                Ok(None) => std::thread::sleep(LOOK_AGAIN),
+            }
+        }
+    }
+
+    fn data(&self) -> PathBuf {
+        self.rig.join(rig::DATA)
+    }
+
+    fn wait_until_serving(&self) -> Result<(), String> {
+        let deadline = Instant::now() + START;
+        let mut now = lock(&self.heard.now);
+        while !now.2 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(format!(
+                    "the master did not serve within {START:?}; see {}",
+                    self.rig.join(rig::LOG).display()
+                ));
+            }
+            let waited = self.heard.changed.wait_timeout(now, left);
+            now = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        Ok(())
+    }
+}
+
+impl Process {
+    fn is_alive(&self) -> bool {
+        procfs::stat(self.pid).is_ok_and(|stat| stat.started == self.started && stat.state != 'Z')
+    }
+
+    /// Signals this very process, and none that has its pid by now.
+    pub(super) fn signal(&self, signal: Signal) {
+        if let Ok(fd) = pidfd::open(self.pid)
+            && procfs::stat(self.pid).is_ok_and(|stat| stat.started == self.started)
+        {
+            // It may have died this moment, which is as well.
+            let _ = pidfd::signal(std::os::fd::AsFd::as_fd(&fd), signal);
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let mut master = lock(&self.master);
+        drop(master.kill());
+        drop(master.wait());
+        // Whoever outlived a master is a child of this process now.
+        for pid in children() {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            let _ = nix::sys::wait::waitpid(Pid::from_raw(pid), None);
+        }
+    }
+}
+
+fn children() -> Vec<i32> {
+    let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let of_task = |task: fs::DirEntry| fs::read_to_string(task.path().join("children")).unwrap_or_default();
+    tasks
+        .map(of_task)
+        .flat_map(|list| {
+            list.split_whitespace()
+                .filter_map(|pid| pid.parse().ok())
+                .collect::<Vec<i32>>()
+        })
+        .collect()
+}
+
+/// Not reaped yet, so the pid is still its own.
+fn signal_child(child: &Child, signal: Signal) {
+    if let Ok(pid) = i32::try_from(child.id()) {
+        let _ = kill(Pid::from_raw(pid), signal);
+    }
+}
+
+fn launch(rig: &Path, heard: &Arc<Heard>, start: u32) -> std::io::Result<Child> {
+    *lock(&heard.now) = (start, None, false);
+    let mut child = Command::new(std::env::current_exe()?)
+        .arg("serve")
+        .arg("--config")
+        .arg(rig.join(rig::CONFIG))
+        .env_remove("NOTIFY_SOCKET")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let log = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(rig.join(rig::LOG))?;
+    if let Some(stderr) = child.stderr.take() {
+        let heard = Arc::clone(heard);
+        std::thread::spawn(move || listen(BufReader::new(stderr), log, &heard, start));
+    }
+    Ok(child)
+}
+
+/// Copies the log to its file until the last process that writes it is gone.
+fn listen(lines: impl BufRead, mut log: File, heard: &Heard, start: u32) {
+    for line in lines.lines().map_while(Result::ok) {
+        // The log is for people; the torture goes on without it.
+        drop(writeln!(log, "{line}"));
+        let line: Value = serde_json::from_str(&line).unwrap_or_default();
+        let message = line["message"].as_str().unwrap_or_default();
+        let mut now = lock(&heard.now);
+        if now.0 != start {
+            continue;
+        }
+        if message.contains("listening on") {
+            now.1 = line["address"].as_str().and_then(|address| address.parse().ok());
+        }
+        // A worker that is killed while the others become ready delays "serving"; one that is ready serves as well.
+        now.2 |= message.contains("serving:") || message.contains("worker ready");
+        heard.changed.notify_all();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,87 @@
+//! The smallest HTTP client: one request, one connection. Its own, so that the server is not tried with its own library.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// A server that says nothing for so long is given up, as by a client.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) body: String,
+}
+
+pub(super) fn get(address: SocketAddr, path: &str) -> io::Result<Answer> {
+    listen(send(
+        address,
+        &format!("GET {path} HTTP/1.1\r\nHost: torture\r\nConnection: close\r\n\r\n"),
+    )?)
+}
+
+pub(super) fn post(address: SocketAddr, path: &str, key: &str, body: &str) -> io::Result<Answer> {
+    listen(send(address, &order(path, key, body))?)
+}
+
+/// Sends a request, and is gone before anybody can answer.
+pub(super) fn post_and_leave(address: SocketAddr, path: &str, key: &str, body: &str) {
+    // Whatever becomes of it is what it is for.
+    drop(send(address, &order(path, key, body)));
+}
+
+fn order(path: &str, key: &str, body: &str) -> String {
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: torture\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    );
+    format!(
+        "{head}Idempotency-Key: {key}\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+fn send(address: SocketAddr, request: &str) -> io::Result<TcpStream> {
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(request.as_bytes())?;
+    Ok(stream)
+}
+
+fn listen(mut stream: TcpStream) -> io::Result<Answer> {
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    parse(&text).ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "half an answer"))
+}
+
+/// A whole answer with a `Content-Length`; anything less is none.
+fn parse(text: &str) -> Option<Answer> {
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    let mut lines = head.lines();
+    let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
+    let length = lines.find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length")
+            .then(|| value.trim().parse::<usize>().ok())?
+    })?;
+    (body.len() == length).then(|| Answer {
+        status,
+        body: body.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_an_answer_is_none() {
+        let whole = "HTTP/1.1 201 Created\r\ncontent-length: 2\r\n\r\n{}";
+        let answer = parse(whole).unwrap();
+        assert_eq!((answer.status, answer.body.as_str()), (201, "{}"));
+        for cut in 0..whole.len() {
+            assert_eq!(parse(&whole[..cut]), None, "{cut}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! `cluster torture`: a cluster of its own in a scratch directory, orders from a seeded workload, and meanwhile whatever can go
+//! wrong on purpose; then rest, and a verdict from records that do not trust each other. A client of the program: it starts the
+//! same binary, speaks HTTP to it and signals its processes; of the shop it knows the routes, the files and the audit.
+
+mod book;
+mod chaos;
+mod client;
+mod cluster;
+mod http;
+mod options;
+mod rig;
+mod verdict;
+mod workload;
+
+use std::ffi::OsString;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::base::exit::Exit;
+use crate::worker::AppCommand;
+use book::Book;
+use cluster::Cluster;
+use options::Options;
+use verdict::Verdict;
+use workload::Workload;
+
+/// `torture`, for [`crate::App::commands`].
+pub const COMMAND: AppCommand = AppCommand {
+    name: "torture",
+    about: "Start a cluster of its own, break everything on purpose, and prove that no order was harmed",
+    run,
+};
+
+/// How long a cluster may take to come to rest.
+const REST: Duration = Duration::from_secs(90);
+
+fn run(arguments: Vec<OsString>) -> Exit {
+    let options = match Options::parse(arguments) {
+        Ok(options) => options,
+        Err(told) => {
+            // A help text nobody reads to its end is no failure.
+            let _ = told.print();
+            return if told.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Stopped
+            };
+        }
+    };
+    match torture(&options) {
+        Ok(verdict) => {
+            println!("{}", verdict.print(options.json));
+            verdict.exit()
+        }
+        Err(error) => {
+            eprintln!("cluster torture: {error}");
+            Exit::Failed
+        }
+    }
+}
+
+/// Why there is no verdict.
+#[derive(Debug, thiserror::Error)]
+enum TortureError {
+    #[error("failed to prepare {path}: {reason}")]
+    Scratch { path: String, reason: std::io::Error },
+    #[error("failed to start a cluster to torture: {0}")]
+    Start(String),
+}
+
+fn torture(options: &Options) -> Result<Verdict, TortureError> {
+    let workload = Workload::new(options.seed, options.declines);
+    let rig = rig::prepare(options, &workload)?;
+    eprintln!(
+        "torture: seed {}, {} s, in {}",
+        options.seed,
+        options.secs,
+        rig.display()
+    );
+    let cluster = Cluster::start(&rig).map_err(TortureError::Start)?;
+    let book = Book::default();
+    let began = Instant::now();
+    let stop = AtomicBool::new(false);
+    let tally = std::thread::scope(|scope| {
+        for number in 0..options.clients {
+            let (workload, cluster, book, stop) = (&workload, &cluster, &book, &stop);
+            scope.spawn(move || client::live(number, workload, cluster, book, stop));
+        }
+        let tally = chaos::reign(
+            options,
+            &cluster,
+            &book,
+            began + Duration::from_secs(options.secs),
+        );
+        stop.store(true, Ordering::Release);
+        tally
+    });
+    let rested = cluster.rest(Instant::now() + REST);
+    let lost = book
+        .entries()
+        .iter()
+        .filter_map(|entry| client::still_true(entry, &cluster))
+        .collect();
+    let stopped = cluster.stop();
+    let verdict = verdict::reach(&rig, &workload, &book, tally, lost, [rested, stopped]);
+    verdict.tidy(options, &rig);
+    Ok(verdict)
+}

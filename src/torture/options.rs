@@ -1,0 +1,77 @@
+//! What can be chosen on the command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Parser;
+
+/// Start a cluster of its own in a scratch directory, place orders from a seeded workload, kill, stop, reload and starve it
+/// meanwhile, let it rest, and check that stock, money and every answer add up. Exit code 0: they do; 1: they do not, and the
+/// story of the order that broke is printed.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "torture", no_binary_name = false)]
+pub(super) struct Options {
+    /// Decides the workload and the faults; the same seed tries the same again.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(super) seed: u64,
+    /// How long faults happen, in seconds.
+    #[arg(long, default_value_t = 60, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(super) secs: u64,
+    /// Workers of the cluster.
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(super) workers: u16,
+    /// Clients that place orders, each one after the other.
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(super) clients: u16,
+    /// Workers killed (SIGKILL) per minute.
+    #[arg(long, default_value_t = 45, value_name = "PER_MINUTE")]
+    pub(super) kills: u32,
+    /// Workers stopped for a while (SIGSTOP, up to 3 s, SIGCONT) per minute.
+    #[arg(long, default_value_t = 12, value_name = "PER_MINUTE")]
+    pub(super) stops: u32,
+    /// Reloads (SIGHUP) per minute.
+    #[arg(long, default_value_t = 6, value_name = "PER_MINUTE")]
+    pub(super) reloads: u32,
+    /// Masters killed, and started again at once, per minute.
+    #[arg(long, default_value_t = 4, value_name = "PER_MINUTE")]
+    pub(super) master_kills: u32,
+    /// Master and every worker killed at once, and started again, per minute.
+    #[arg(long, default_value_t = 2, value_name = "PER_MINUTE")]
+    pub(super) outages: u32,
+    /// Of a hundred calls to the payment provider, how many go wrong (in four ways).
+    #[arg(long, default_value_t = 12, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub(super) provider_faults: u8,
+    /// Of a hundred orders, how many pay with a card that is declined.
+    #[arg(long, default_value_t = 10, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub(super) declines: u8,
+    /// Where the cluster lives; must not exist yet. Without it: below the system's temporary directory, removed when all is well.
+    #[arg(long, value_name = "DIR")]
+    pub(super) dir: Option<PathBuf>,
+    /// Keep the directory also when all is well.
+    #[arg(long)]
+    pub(super) keep: bool,
+    /// Print the verdict as one JSON document.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl Options {
+    /// Understands the arguments, the program's name first.
+    pub(super) fn parse(arguments: Vec<OsString>) -> Result<Options, clap::Error> {
+        Options::try_parse_from(arguments)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_switch_is_understood_and_the_defaults_are_the_ten_minute_bar() {
+        let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
+        let options = Options::parse(words("torture --seed 7 --secs 5 --master-kills 0 --json")).unwrap();
+        assert_eq!((options.seed, options.secs, options.master_kills), (7, 5, 0));
+        assert!(options.kills * 10 >= 300 && options.provider_faults >= 10);
+        assert!(Options::parse(words("torture --provider-faults 101")).is_err());
+    }
+}

@@ -1,0 +1,47 @@
+//! The scratch directory: configuration and catalog of the cluster to be tortured.
+
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use super::TortureError;
+use super::options::Options;
+use super::workload::Workload;
+
+pub(super) const CONFIG: &str = "cluster.toml";
+pub(super) const DATA: &str = "data";
+pub(super) const LOG: &str = "log";
+const CATALOG: &str = "catalog.toml";
+
+/// Makes the directory, which must not exist.
+pub(super) fn prepare(options: &Options, workload: &Workload) -> Result<PathBuf, TortureError> {
+    let path = options.dir.clone().unwrap_or_else(|| {
+        let name = format!("cluster-torture-{}-{}", options.seed, std::process::id());
+        std::env::temp_dir().join(name)
+    });
+    let failed = |reason| TortureError::Scratch {
+        path: path.display().to_string(),
+        reason,
+    };
+    fs::DirBuilder::new().mode(0o700).create(&path).map_err(failed)?;
+    fs::write(path.join(CATALOG), workload.catalog()).map_err(failed)?;
+    fs::write(path.join(CONFIG), config(options, &path)).map_err(failed)?;
+    Ok(path)
+}
+
+/// Workers die again and again here, which must not look like a crash loop.
+fn config(options: &Options, path: &Path) -> String {
+    let share = |part: u8| options.provider_faults / 4 + u8::from(options.provider_faults % 4 > part);
+    format!(
+        "[cluster]\nworkers = {}\nbind = [\"127.0.0.1:0\"]\ndata_dir = {:?}\nbake_time = \"50ms\"\nearly_death = \"10ms\"\n\
+         restart_limit = 1000\ndrain_timeout = \"5s\"\n[drill]\nroutes = true\n[log]\nformat = \"json\"\n\
+         [shop]\ncatalog = {:?}\n[provider_faults]\nfail = {}\nlose = {}\nlate = {}\nslow = {}\n",
+        options.workers,
+        path.join(DATA),
+        path.join(CATALOG),
+        share(0),
+        share(1),
+        share(2),
+        share(3),
+    )
+}

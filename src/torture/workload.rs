@@ -1,0 +1,152 @@
+//! What is ordered: a function of the seed alone, so that the same seed orders the same. Few articles are wanted often (Zipf),
+//! some of them are scarce, some cards are declined.
+
+use serde_json::json;
+
+const ARTICLES: u32 = 24;
+const PLENTY: u64 = 1_000_000;
+const PRICE: u64 = 450;
+const DECLINING: [&str; 3] = [
+    "pm_card_chargeDeclined",
+    "pm_card_chargeDeclinedInsufficientFunds",
+    "pm_card_chargeDeclinedExpiredCard",
+];
+
+/// Everything that may be ordered, and by whom.
+#[derive(Clone, Debug)]
+pub(super) struct Workload {
+    seed: u64,
+    declines: u8,
+    /// Cumulative, by article.
+    weights: Vec<f64>,
+}
+
+/// One order as its client means it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Wish {
+    /// The Idempotency-Key.
+    pub(super) key: String,
+    /// What is ordered.
+    pub(super) items: Vec<(String, u64)>,
+    /// Whether the card is one that declines.
+    pub(super) declines: bool,
+    /// The request's body.
+    pub(super) body: String,
+    /// Whether it is sent twice at the same time.
+    pub(super) doubled: bool,
+    /// Whether the client hangs up before the answer, once.
+    pub(super) hasty: bool,
+}
+
+impl Workload {
+    pub(super) fn new(seed: u64, declines: u8) -> Workload {
+        let mut sum = 0.0;
+        let weight = |rank: u32| {
+            sum += 1.0 / f64::from(rank).powf(1.1);
+            sum
+        };
+        Workload {
+            seed,
+            declines,
+            weights: (1..=ARTICLES).map(weight).collect(),
+        }
+    }
+
+    /// Every article with what is on the shelf at the start: every third one runs out soon.
+    pub(super) fn shelf(&self) -> impl Iterator<Item = (String, u64)> {
+        let mut random = fastrand::Rng::with_seed(self.seed ^ 0x5e1f);
+        (0..ARTICLES).map(move |article| {
+            let scarce = random.u64(5..200);
+            (sku(article), if article % 3 == 1 { scarce } else { PLENTY })
+        })
+    }
+
+    /// The catalog's text.
+    pub(super) fn catalog(&self) -> String {
+        let article = |(sku, on_hand): (String, u64)| {
+            let price = format!("{{ amount = {PRICE}, currency = \"USD\" }}");
+            format!(
+                "[[article]]\nsku = \"{sku}\"\nname = \"{sku}\"\nunit_price = {price}\non_hand = {on_hand}\n"
+            )
+        };
+        self.shelf().map(article).collect()
+    }
+
+    /// The `number`th order of that client.
+    pub(super) fn wish(&self, client: u16, number: u64) -> Wish {
+        let mix = self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (u64::from(client) << 48) ^ number;
+        let mut random = fastrand::Rng::with_seed(mix);
+        let declines = random.u8(..100) < self.declines;
+        let method = if declines {
+            DECLINING[random.usize(..DECLINING.len())]
+        } else {
+            "pm_card_visa"
+        };
+        let mut items: Vec<(String, u64)> = Vec::new();
+        for _ in 0..random.usize(1..=3) {
+            let item = (self.article(&mut random), random.u64(1..=3));
+            if items.iter().all(|(sku, _)| *sku != item.0) {
+                items.push(item);
+            }
+        }
+        let lines: Vec<_> = items
+            .iter()
+            .map(|(sku, quantity)| json!({ "sku": sku, "quantity": quantity }))
+            .collect();
+        let customer = format!("c-{client}");
+        let body = json!({ "customer_id": customer, "items": lines, "payment": { "method": method } });
+        Wish {
+            key: format!("torture-{}-{client}-{number}", self.seed),
+            items,
+            declines,
+            body: body.to_string(),
+            doubled: random.u8(..100) < 5,
+            hasty: random.u8(..100) < 5,
+        }
+    }
+
+    fn article(&self, random: &mut fastrand::Rng) -> String {
+        let all = self.weights.last().copied().unwrap_or_default();
+        let point = random.f64() * all;
+        let rank = self.weights.partition_point(|&weight| weight < point);
+        sku(u32::try_from(rank).unwrap_or(0).min(ARTICLES - 1))
+    }
+}
+
+fn sku(article: u32) -> String {
+    format!("article-{article:02}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_orders_the_same_and_another_does_not() {
+        let (one, other) = (Workload::new(7, 10), Workload::new(8, 10));
+        assert_eq!(one.wish(3, 14), Workload::new(7, 10).wish(3, 14));
+        assert_ne!(one.wish(3, 14).items, other.wish(3, 15).items);
+        assert_eq!(one.catalog(), Workload::new(7, 10).catalog());
+    }
+
+    #[test]
+    fn few_articles_are_wanted_often_and_some_cards_decline() {
+        let workload = Workload::new(1, 10);
+        let wishes: Vec<Wish> = (0..2_000).map(|number| workload.wish(0, number)).collect();
+        let wanted = |article| {
+            let sku = sku(article);
+            wishes
+                .iter()
+                .filter(|wish| wish.items.iter().any(|(wanted, _)| *wanted == sku))
+                .count()
+        };
+        assert!(
+            wanted(0) > 4 * wanted(ARTICLES - 1),
+            "{} {}",
+            wanted(0),
+            wanted(ARTICLES - 1)
+        );
+        let declines = wishes.iter().filter(|wish| wish.declines).count();
+        assert!((100..400).contains(&declines), "{declines}");
+    }
+}

@@ -1,0 +1,126 @@
+//! Owners that are only asleep: stopped, claimed from as if they were dead, and woken up again. Whatever they were about to do,
+//! they write nothing any more for a saga that was claimed.
+
+mod common;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use cluster::shop::audit::{Moment, check_invariants};
+use common::{Answer, Cluster, PATIENCE, Plan};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::json;
+
+const SLEEPERS: usize = 20;
+
+/// Every call to the provider takes its time, so that a stopped worker always has sagas under way.
+fn plan() -> Plan {
+    let cluster = "heartbeat_timeout = \"30s\"\nearly_death = \"10ms\"\nrestart_limit = 1000";
+    Plan::shop()
+        .with("[cluster]", cluster)
+        .with("[provider_faults]", "slow = 100\nlate_by = \"400ms\"")
+}
+
+/// A client that does not wait long for a worker that sleeps.
+fn brisk(cluster: &Cluster, path: &str, key: &str, body: &str) -> Option<Answer> {
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .max_idle_connections(0)
+        .timeout_global(Some(Duration::from_millis(1500)))
+        .build()
+        .into();
+    let request = agent
+        .post(cluster.url(path))
+        .header("content-type", "application/json")
+        .header("idempotency-key", key);
+    Answer::try_of(request.send(body)).ok()
+}
+
+fn place_orders(cluster: &Cluster, client: usize, stop: &AtomicBool, confirmed: &AtomicU64) {
+    let items = json!([{ "sku": "espresso-cup", "quantity": 1 }]);
+    let body =
+        json!({ "customer_id": "c-1", "items": items, "payment": { "method": "pm_card_visa" } }).to_string();
+    let mut number = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let key = format!("sleeper-{client}-{number}");
+        let deadline = Instant::now() + PATIENCE;
+        while brisk(cluster, "/orders", &key, &body).is_none_or(|answer| answer.status != 201) {
+            assert!(Instant::now() < deadline, "{key} got no final answer");
+        }
+        confirmed.fetch_add(1, Ordering::Relaxed);
+        number += 1;
+    }
+}
+
+/// Stops a worker, has a sibling claim from it, wakes it up; how many sagas were claimed.
+fn claim_from_a_sleeper(cluster: &Cluster, round: usize) -> usize {
+    let pid = cluster.worker(u16::try_from(round % 2).expect("0 or 1"));
+    let life = life_of(cluster, pid);
+    let mark = cluster.mark();
+    kill(Pid::from_raw(pid), Signal::SIGSTOP).expect("the worker lives");
+    let deadline = Instant::now() + PATIENCE;
+    let claimed = loop {
+        if let Some(answer) = brisk(cluster, &format!("/drill-claim?life={life}"), "claim", "") {
+            break answer.body.trim().parse().expect("a number");
+        }
+        assert!(Instant::now() < deadline, "nobody claimed");
+    };
+    // It may be dead by now, if it held a lock.
+    let _ = kill(Pid::from_raw(pid), Signal::SIGCONT);
+    if claimed > 0 {
+        // A fenced worker finds out with the next order, and is replaced.
+        cluster.wait_until(mark, "the sleeper's replacement", |line| {
+            line["life"] == life.as_str() && line["message"].as_str().is_some_and(is_an_end)
+        });
+    }
+    claimed
+}
+
+fn is_an_end(message: &str) -> bool {
+    message.contains("worker crashed") || message.contains("worker gone")
+}
+
+fn life_of(cluster: &Cluster, pid: i32) -> String {
+    let text = std::fs::read(cluster.data().join("run/workers.json")).expect("readable");
+    let records: serde_json::Value = serde_json::from_slice(&text).expect("records");
+    let records = records.as_array().expect("a list");
+    let record = records
+        .iter()
+        .find(|record| record["pid"] == pid)
+        .expect("a record");
+    record["life"].as_str().expect("a life").to_owned()
+}
+
+#[test]
+fn a_sleeper_that_wakes_up_writes_nothing_for_a_claimed_saga() {
+    let cluster = plan().start();
+    let (stop, confirmed) = (AtomicBool::new(false), AtomicU64::new(0));
+    let claims = std::thread::scope(|scope| {
+        for client in 0..12 {
+            let (cluster, stop, confirmed) = (&cluster, &stop, &confirmed);
+            scope.spawn(move || place_orders(cluster, client, stop, confirmed));
+        }
+        let (mut round, mut sleepers, mut claims) = (0, 0, 0);
+        while sleepers < SLEEPERS && round < 3 * SLEEPERS {
+            let claimed = claim_from_a_sleeper(&cluster, round);
+            (round, sleepers, claims) = (round + 1, sleepers + usize::from(claimed > 0), claims + claimed);
+        }
+        stop.store(true, Ordering::Relaxed);
+        assert_eq!(sleepers, SLEEPERS, "too few sleepers had sagas under way");
+        claims
+    });
+    let deadline = Instant::now() + PATIENCE;
+    while check_invariants(&cluster.data(), Moment::Any)
+        .expect("an audit")
+        .pending
+        > 0
+    {
+        assert!(Instant::now() < deadline, "orders never ended");
+    }
+    let audit = check_invariants(&cluster.data(), Moment::Rest).expect("an audit");
+    println!("{claims} sagas were claimed from {SLEEPERS} sleepers, {audit:?}");
+    assert_eq!(audit.violations, Vec::<String>::new());
+    assert_eq!(audit.confirmed as u64, confirmed.load(Ordering::Relaxed));
+    assert!(cluster.stop().success());
+}
