@@ -28,6 +28,12 @@ async fn connect(address: SocketAddr) -> Client {
     client
 }
 
+/// It was on its way when the last GOAWAY was sent, which names it as not taken (the client lets its PONG overtake what it has
+/// not written yet): it may be sent again (RFC 9113, 6.8). `tests/worker/http2.rs` proves that it was not taken.
+fn is_unprocessed(error: &hyper::Error) -> bool {
+    std::error::Error::source(error).is_some_and(|source| format!("{source:?}").contains("NO_ERROR, Remote"))
+}
+
 /// Requests one after the other until it is told to stop; connects anew when the server has said GOAWAY, as every client does.
 /// How many were answered; one that was sent and not answered panics.
 async fn load(address: SocketAddr, over: Arc<AtomicBool>) -> (usize, usize) {
@@ -45,7 +51,7 @@ async fn load(address: SocketAddr, over: Arc<AtomicBool>) -> (usize, usize) {
                     response.into_body().collect().await.expect("a whole body");
                     answered += 1;
                 }
-                Err(unsent) if unsent.message().is_some() => break,
+                Err(unsent) if unsent.message().is_some() || is_unprocessed(unsent.error()) => break,
                 Err(error) => panic!("a request was lost: {:?}", error.error()),
             }
         }
@@ -77,7 +83,7 @@ fn reloads_cost_http2_clients_a_connection_and_no_request() {
     for _ in 0..3 {
         let mark = cluster.mark();
         cluster.signal(Signal::SIGHUP);
-        cluster.wait_from(mark, "reloaded");
+        cluster.wait_from(mark, "reload done");
     }
     over.store(true, Relaxed);
     let (answered, connections) = clients.join().expect("no request is lost");
