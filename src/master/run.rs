@@ -53,6 +53,7 @@ impl Master {
         self.pool.start(clock::now(), &mut effects);
         // The master is to be small for months, and has just read a configuration and a catalog.
         memory::give_back();
+        memory::forget_code();
         let mut happened = VecDeque::new();
         loop {
             if let Some(outcome) = self.act(&mut effects, &mut happened) {

@@ -9,14 +9,23 @@ use super::handle::Worker;
 use crate::base::time::Grid;
 use crate::observe;
 use crate::scoreboard::{Cell, Counter};
-use crate::sys::clock;
+use crate::sys::{clock, memory};
+
+/// After so many beats what only the boot needed is given back: later than any client waits for a new worker.
+const SETTLED: u32 = 4;
 
 /// Beats for ever.
 pub(super) async fn beat(worker: Worker, cell: Cell, connections: Arc<Connections>) {
     let settings = worker.settings();
     let grid = Grid::new(settings.cluster.heartbeat_interval);
     let mut due = clock::now();
+    let mut beats: u32 = 0;
     loop {
+        beats = beats.saturating_add(1);
+        if beats == SETTLED {
+            memory::give_back();
+            memory::forget_code();
+        }
         cell.stamp();
         let lag = clock::now().since(due);
         worker.board().counters().set(
