@@ -20,6 +20,7 @@ pub fn run(launch: Launch, settings: Settings) -> Result<End, StartError> {
     let end = Master {
         pool: started.pool,
         world: started.world,
+        looks: 0,
     }
     .serve()
     .map_err(StartError::Loop)?;
@@ -42,18 +43,19 @@ pub struct End {
     pub last_code: Option<i32>,
 }
 
+/// After so many looks at the workers a start is over, and what only it needed is given back.
+const SETTLED: u32 = 8;
+
 struct Master {
     pool: Pool,
     world: World,
+    looks: u32,
 }
 
 impl Master {
     fn serve(mut self) -> io::Result<End> {
         let mut effects = Vec::new();
         self.pool.start(clock::now(), &mut effects);
-        // The master is to be small for months, and has just read a configuration and a catalog.
-        memory::give_back();
-        memory::forget_code();
         let mut happened = VecDeque::new();
         loop {
             if let Some(outcome) = self.act(&mut effects, &mut happened) {
@@ -90,6 +92,15 @@ impl Master {
         }
     }
 
+    /// The master is to be small for months, and has read a configuration and a catalog.
+    fn settle(&mut self) {
+        self.looks = self.looks.saturating_add(1);
+        if self.looks == SETTLED {
+            memory::give_back();
+            memory::forget_code();
+        }
+    }
+
     fn wait(&mut self) -> io::Result<Vec<Event>> {
         let now = clock::now();
         let deadline = self.pool.next_deadline(now);
@@ -105,6 +116,7 @@ impl Master {
         if deadline.is_some_and(|deadline| now >= deadline) {
             events.extend(self.world.observe(now));
             events.push(Event::Ticked);
+            self.settle();
         }
         Ok(events)
     }
