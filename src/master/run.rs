@@ -44,7 +44,7 @@ pub struct End {
 }
 
 /// After so many looks at the workers a start is over, and what only it needed is given back.
-const SETTLED: u32 = 8;
+const SETTLED: u32 = 4;
 
 struct Master {
     pool: Pool,
