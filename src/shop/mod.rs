@@ -20,6 +20,7 @@ pub mod settings;
 #[cfg(test)]
 mod tests;
 pub mod unreliable;
+mod upkeep;
 
 pub use boot::{app, open};
 pub use settings::SECTIONS;

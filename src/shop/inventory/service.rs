@@ -8,7 +8,7 @@ use crate::shop::clock::now_ms;
 use crate::shop::contract::{
     Entry, Fence, Inventory, Line, Mandate, OrderId, Outcome, QuoteError, Sku, StoryError, Wanted,
 };
-use crate::shop::fences;
+use crate::shop::{fences, upkeep};
 use crate::store::{Admission, ReadError, Store, Tx, WriteError};
 
 /// The inventory. Cheap to clone.
@@ -133,20 +133,12 @@ impl Inventory for Service {
 
     async fn fence(&self, fence: Fence) -> Result<(), String> {
         let raise = move |tx: &Tx<'_>| fences::raise(tx, fence);
-        let raised = self
-            .store
-            .write::<_, rusqlite::Error>(Admission::Continue, raise)
-            .await;
-        raised.map_err(|error| format!("inventory: {error}"))
+        upkeep::write(&self.store, "inventory", raise).await
     }
 
     async fn forget(&self, before: OrderId, kept: Arc<[OrderId]>) -> Result<(), String> {
         let forget = move |tx: &Tx<'_>| reservations::forget(tx, before, &kept);
-        let done = self
-            .store
-            .write::<_, rusqlite::Error>(Admission::Continue, forget)
-            .await;
-        done.map_err(|error| format!("inventory: {error}"))
+        upkeep::write(&self.store, "inventory", forget).await
     }
 
     async fn story(&self, order: OrderId) -> Result<Vec<Entry>, StoryError> {

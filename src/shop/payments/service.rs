@@ -6,7 +6,7 @@ use super::provider::{CancelOutcome, ChargeOutcome, ChargeRequest, Provider};
 use super::record::{self, Payment, Status, Written};
 use crate::shop::clock::now_ms;
 use crate::shop::contract::{Charge, Entry, Fence, Mandate, OrderId, Outcome, Payments, Refusal, StoryError};
-use crate::shop::fences;
+use crate::shop::{fences, upkeep};
 use crate::store::{Admission, ReadError, Store, Tx};
 
 /// The payments. Cheap to clone.
@@ -130,20 +130,12 @@ impl Payments for Service {
 
     async fn fence(&self, fence: Fence) -> Result<(), String> {
         let raise = move |tx: &Tx<'_>| fences::raise(tx, fence);
-        let raised = self
-            .store
-            .write::<_, rusqlite::Error>(Admission::Continue, raise)
-            .await;
-        raised.map_err(|error| format!("payments: {error}"))
+        upkeep::write(&self.store, "payments", raise).await
     }
 
     async fn forget(&self, before: OrderId, kept: Arc<[OrderId]>) -> Result<(), String> {
         let forget = move |tx: &Tx<'_>| record::forget(tx, before, &kept);
-        let done = self
-            .store
-            .write::<_, rusqlite::Error>(Admission::Continue, forget)
-            .await;
-        done.map_err(|error| format!("payments: {error}"))
+        upkeep::write(&self.store, "payments", forget).await
     }
 
     async fn story(&self, order: OrderId) -> Result<Vec<Entry>, StoryError> {
