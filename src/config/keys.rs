@@ -24,8 +24,7 @@ const CLUSTER: Section = Section {
             Kind::Addresses,
             "127.0.0.1:8080",
             "Where to listen: IP:PORT or unix:/PATH.",
-        )
-        .fixed(),
+        ),
         Key::new(
             "data_dir",
             Kind::Path,

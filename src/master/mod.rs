@@ -3,6 +3,7 @@
 //! Three owners: [`crate::pool::Pool`] decides, [`watch`] waits, [`world`] holds what is acted upon ([`gather`] turns what is
 //! readable into events, [`perform`] does what the pool wants).
 
+mod addresses;
 mod announce;
 mod control;
 pub mod cpus;

@@ -185,7 +185,11 @@ pub(super) fn wait_for_addresses(
     }
 }
 
-fn probe(address: &Address) -> Result<(), AddressError> {
+/// Whether nobody listens there; a path is probed when it is opened.
+///
+/// # Errors
+/// [`AddressError::Taken`] names whoever does.
+pub(super) fn probe(address: &Address) -> Result<(), AddressError> {
     let Address::Tcp(tcp) = address else { return Ok(()) };
     socket::probe(*tcp).map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => AddressError::Taken {

@@ -46,9 +46,13 @@ impl World {
             Effect::Load(generation) => return Performed::Happened(Event::Loaded(self.load(generation))),
             Effect::Exit(outcome) => return Performed::Over(outcome),
             Effect::Signal { life, signal } => self.signal(life, signal),
-            Effect::Steer(weights) => self.steer(weights),
+            Effect::Steer(weights) => {
+                self.weights = weights;
+                self.steer();
+            }
             Effect::Listen { slots } => self.listen(slots),
             Effect::Unload(generation) => drop(self.generations.remove(&generation)),
+            Effect::Serve(generation) => self.serve(generation),
             Effect::Bequeath { heir, estate } => self.bequeath(heir, estate),
             Effect::Close => self.listeners = Listeners::default(),
             Effect::Hasten => self.hasten(),
@@ -76,20 +80,24 @@ impl World {
     }
 
     fn try_spawn(&mut self, life: Life, number: Number) -> io::Result<i32> {
-        let generation = self
-            .generations
-            .get(&number)
-            .ok_or_else(|| io::Error::other(format!("generation {number} is gone")))?;
+        let generation = self.generations.get(&number);
+        let generation =
+            generation.ok_or_else(|| io::Error::other(format!("generation {number} is gone")))?;
+        let bind = generation.settings.cluster.bind.clone();
+        // One that is rolled back to may have addresses that were let go of.
+        self.open_addresses(&bind).map_err(io::Error::other)?;
+        let listeners = self.listeners.of(life.slot, &bind);
         let process = spawn::spawn(
             &self.nursery,
             life,
             number,
-            generation,
-            &self.listeners.of(life.slot),
+            &self.generations[&number],
+            &listeners,
         )?;
         let pid = process.pid;
         let watched = self.watch_process(&process);
         self.processes.insert(life, process);
+        self.steer_if_mixed();
         watched.map(|()| pid)
     }
 
@@ -109,6 +117,7 @@ impl World {
         let Some(process) = self.processes.get_mut(&life) else {
             return;
         };
+        process.leaving = true;
         let signal = match signal {
             Signal::Terminate => OsSignal::SIGTERM,
             Signal::Kill => {
@@ -120,6 +129,7 @@ impl World {
         if let Err(error) = process.signal(signal) {
             debug!(%life, "failed to send {signal}: {error}");
         }
+        self.steer_if_mixed();
     }
 
     fn examine(&mut self, life: Life) -> Performed {
@@ -129,13 +139,6 @@ impl World {
         };
         let activity = examine(process, now);
         Performed::Happened(Event::Examined { life, activity })
-    }
-
-    fn steer(&mut self, weights: Vec<(Slot, u16)>) {
-        if let Err(error) = self.listeners.steer(&weights) {
-            warn!("failed to steer new connections ({error}); the kernel's hash spreads them over all slots");
-        }
-        self.weights = weights;
     }
 
     /// A client that has left is told nothing.
@@ -166,8 +169,11 @@ impl World {
             .map_err(NotLoaded::Configuration)?;
         }
         let policy = policy(&settings, cpus::workers(&settings).workers);
+        let bind = settings.cluster.bind.clone();
         let generation = Generation::open(&self.nursery.program.path, settings)
             .map_err(|error| NotLoaded::Binary(error.to_string()))?;
+        self.open_addresses(&bind)
+            .map_err(|error| NotLoaded::Configuration(format!("cluster.bind: {error}")))?;
         self.generations.insert(number, generation);
         Ok(policy)
     }

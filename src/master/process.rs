@@ -33,6 +33,8 @@ pub(super) struct Process {
     pub(super) looked: Option<(Monotonic, Stat)>,
     /// Of what it was started.
     pub(super) generation: Generation,
+    /// Whether it was told to drain, and takes nothing new.
+    pub(super) leaving: bool,
     /// When its size was last looked at.
     pub(super) weighed: Option<Monotonic>,
     /// What it did when it was killed, if it was.

@@ -97,6 +97,7 @@ pub(super) fn spawn(
         board,
         looked,
         generation: number,
+        leaving: false,
         weighed: None,
         at_kill: None,
     })

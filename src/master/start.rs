@@ -183,6 +183,11 @@ fn report_limits() -> io::Result<()> {
 
 fn report(decision: &Decision, addresses: &[Address], incarnation: ids::Incarnation) {
     info!(workers = decision.workers, "{}", decision.reasoning);
+    report_addresses(addresses, incarnation);
+}
+
+/// Says where clients may come in from now on.
+pub(super) fn report_addresses(addresses: &[Address], incarnation: ids::Incarnation) {
     for address in addresses {
         info!(%address, pid = std::process::id(), %incarnation, "listening on {address}");
         if !address.is_loopback() {
@@ -203,6 +208,7 @@ fn listen(cluster: &Cluster, orphans: &mut Vec<Orphan>) -> Result<Listeners, Sta
         );
     }
     wait_for_addresses(&cluster.bind, orphans, clock::now() + cluster.drain_timeout)?;
-    Listeners::open(&cluster.bind)
-        .map_err(|(address, source)| StartError::Address(AddressError::Io { address, source }))
+    let mut listeners = Listeners::default();
+    listeners.open(&cluster.bind, &[])?;
+    Ok(listeners)
 }

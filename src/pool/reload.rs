@@ -176,6 +176,7 @@ impl Pool {
             Order::Finish(job) => self.finish(job, effects),
             Order::BackOut(job, reason) => {
                 self.dismiss_newcomer(effects);
+                effects.push(Effect::Serve(job.from));
                 announce(
                     Announcement::BackedOut {
                         generation: job.target,
@@ -257,6 +258,7 @@ impl Pool {
             },
             effects,
         );
+        effects.push(Effect::Serve(job.target));
         self.tell_reloaded(effects);
         self.rolled(job, effects);
         if let Some(size) = size {

@@ -448,6 +448,9 @@ impl World {
                 }
                 Effect::Bequeath { heir, estate } => self.bequeath(heir, estate),
                 Effect::Announce(announcement) => self.announced.push(announcement),
+                Effect::Serve(generation) => {
+                    assert!(self.loaded.contains(&generation), "serves what is not loaded");
+                }
                 Effect::Tell(_) | Effect::Close | Effect::Hasten => {}
                 Effect::Adopt { by, slot } => {
                     assert!(slot.0 < self.listeners, "slot {slot} has no listener");
