@@ -184,8 +184,10 @@ fn signals_without_a_meaning_here_kill_neither_master_nor_workers() {
     let cluster = Plan::shop().start();
     let before = cluster.workers();
     for signal in [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGWINCH] {
-        cluster.signal(signal);
         cluster.signal_worker(0, signal);
+    }
+    for signal in [Signal::SIGUSR1, Signal::SIGWINCH] {
+        cluster.signal(signal);
     }
     for signal in [Signal::SIGINT, Signal::SIGHUP] {
         cluster.signal_worker(0, signal);

@@ -70,6 +70,18 @@ pub fn run(
     }
 }
 
+/// What a command line that starts a master stands for, its configuration not read.
+///
+/// # Errors
+/// When it is no such command line, in words.
+pub fn launch(program: &Program, args: impl IntoIterator<Item = OsString>) -> Result<Launch, String> {
+    match args::parse(program, args) {
+        Ok(Request::Serve(launch)) => Ok(launch),
+        Ok(other) => Err(format!("it starts no master but means {other:?}")),
+        Err(told) => Err(told.to_string().lines().next().unwrap_or_default().to_owned()),
+    }
+}
+
 /// What comes of a command line.
 #[derive(Debug)]
 enum Answer {

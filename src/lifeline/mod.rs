@@ -12,6 +12,10 @@ pub use worker_end::{Received, WorkerEnd};
 use crate::base::ids::Slot;
 use crate::pool::Estate;
 
+/// Of these messages, and of what a worker finds in its environment. Raised when a master could no longer speak with a running worker
+/// of the version before; such a master refuses to take over from one that could.
+pub const VERSION: u32 = 1;
+
 /// No packet is longer; a longer one is dropped by the receiver.
 pub const MAX_PACKET: usize = 4096;
 

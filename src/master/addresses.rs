@@ -14,7 +14,7 @@ use crate::config::Address;
 impl World {
     /// Opens what a generation serves and is not open yet. Clients that come now wait for its first worker.
     pub(super) fn open_addresses(&mut self, addresses: &[Address]) -> Result<(), AddressError> {
-        let opened = self.listeners.open(addresses, &self.weights)?;
+        let opened = self.listeners.open(addresses, &self.kept.weights)?;
         start::report_addresses(&opened, self.incarnation);
         Ok(())
     }
@@ -41,7 +41,7 @@ impl World {
                 generation.is_some_and(|generation| generation.serves(address))
             })
         };
-        if let Err(error) = self.listeners.steer(&self.weights, serves) {
+        if let Err(error) = self.listeners.steer(&self.kept.weights, serves) {
             warn!("failed to steer new connections ({error}); the kernel's hash spreads them over all slots");
         }
     }

@@ -42,8 +42,9 @@ impl World {
                 }
                 Source::Client(id) => {
                     let request = self.desk.hear(id, &self.watch);
-                    self.asked.extend(request.map(|request| (id, request)));
+                    self.kept.asked.extend(request.map(|request| (id, request)));
                 }
+                Source::Rehearsal(part) => self.hear_rehearsal(part, &mut events),
                 Source::Worker(slot, epoch, part) => {
                     if let Some(process) = self.process(slot, epoch) {
                         let life = process.life;
@@ -72,11 +73,18 @@ impl World {
     }
 
     fn take_signals(&mut self, events: &mut Vec<Event>) {
-        for signal in self.signals.take() {
+        let signals = self.signals.take();
+        self.heed(signals, events);
+    }
+
+    /// Signals that have arrived.
+    pub(super) fn heed(&mut self, signals: Vec<Signal>, events: &mut Vec<Event>) {
+        for signal in signals {
             match signal {
                 Signal::SIGTERM | Signal::SIGINT => events.push(asked(Request::Stop(StopMode::Graceful))),
                 Signal::SIGQUIT => events.push(asked(Request::Stop(StopMode::AtOnce))),
                 Signal::SIGHUP => events.push(asked(Request::Reload)),
+                Signal::SIGUSR2 => events.push(asked(Request::Upgrade)),
                 Signal::SIGTTIN => events.push(asked(Request::ScaleBy(1))),
                 Signal::SIGTTOU => events.push(asked(Request::ScaleBy(-1))),
                 Signal::SIGCHLD => self.reap_all(events),
@@ -95,6 +103,7 @@ impl World {
                 .map(|process| process.life)
             {
                 Some(life) => self.bury(life, events),
+                None if self.upgrade.is_child(pid) => events.extend(self.end_rehearsal()),
                 None => reap_stranger(pid),
             }
         }
@@ -121,7 +130,7 @@ impl World {
             events.push(Event::Died { life, exit, oom });
         }
         if let Exit::Code(code) = exit {
-            self.last_code = Some(code);
+            self.kept.last_code = Some(code);
         }
         self.unrecorded = true;
     }
@@ -129,10 +138,10 @@ impl World {
     /// What `why` will tell. Whether the kernel killed it for want of memory.
     fn keep_evidence(&mut self, process: Process, exit: Exit, peak_resident: Option<u64>) -> bool {
         let by_us = process.at_kill.is_some();
-        let oom_kill = exit == Exit::Signal(Signal::SIGKILL as i32) && !by_us && self.oom.killed_since();
+        let oom_kill = exit == Exit::Signal(Signal::SIGKILL as i32) && !by_us && self.kept.oom.killed_since();
         let memory = Memory {
             peak_rss_bytes: peak_resident,
-            limit_bytes: self.oom.limit(),
+            limit_bytes: self.kept.oom.limit(),
             oom_kill,
         };
         let evidence = Evidence {
@@ -141,7 +150,7 @@ impl World {
             requests: Requests::left_on(&process.board),
             at_kill: process.at_kill,
         };
-        self.graves.keep(process.life, evidence);
+        self.kept.graves.keep(process.life, evidence);
         oom_kill
     }
 }

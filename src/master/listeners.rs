@@ -4,10 +4,14 @@
 //! A reload may ask for other addresses: those that are new are opened beside the old ones before its first worker is started,
 //! and those that went are let go of when the reload is done.
 
+mod carried;
+
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
+
+pub(super) use carried::{PackedListeners, UnpackedListeners};
 
 use super::orphans::{AddressError, probe};
 use crate::base::ids::Slot;

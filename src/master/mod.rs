@@ -5,6 +5,7 @@
 
 mod addresses;
 mod announce;
+mod build;
 mod control;
 pub mod cpus;
 mod directories;
@@ -24,6 +25,7 @@ mod run;
 mod spawn;
 mod start;
 mod systemd;
+mod upgrade;
 mod user;
 mod watch;
 mod world;
@@ -33,6 +35,7 @@ pub use incarnation::IncarnationError;
 pub use launch::{Launch, LoadError};
 pub use orphans::AddressError;
 pub use pid_file::PidFileError;
-pub use run::{End, run};
+pub use run::{End, go_on, run};
 pub use start::StartError;
+pub use upgrade::{Arrival, UpgradeError, arrival, rehearse};
 pub use user::UserError;

@@ -13,6 +13,7 @@ use super::generation::Generation;
 use super::listeners::Listeners;
 use super::policy::policy;
 use super::process::Process;
+use super::upgrade::Upgrade;
 use super::watch::{Part, Source};
 use super::world::World;
 use super::{announce, spawn, systemd};
@@ -47,10 +48,11 @@ impl World {
             Effect::Exit(outcome) => return Performed::Over(outcome),
             Effect::Signal { life, signal } => self.signal(life, signal),
             Effect::Steer(weights) => {
-                self.weights = weights;
+                self.kept.weights = weights;
                 self.steer();
             }
             Effect::Listen { slots } => self.listen(slots),
+            Effect::Rehearse => self.upgrade = Upgrade::Wanted,
             Effect::Unload(generation) => drop(self.generations.remove(&generation)),
             Effect::Serve(generation) => self.serve(generation),
             Effect::Bequeath { heir, estate } => self.bequeath(heir, estate),
@@ -101,7 +103,7 @@ impl World {
         watched.map(|()| pid)
     }
 
-    fn watch_process(&self, process: &Process) -> io::Result<()> {
+    pub(super) fn watch_process(&self, process: &Process) -> io::Result<()> {
         let source = |part| Source::Worker(process.life.slot, process.life.epoch, part);
         self.watch.add(&process.notify.as_fd(), source(Part::Notify))?;
         if let Some(lifeline) = &process.lifeline {

@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use serde::{Deserialize, Serialize};
+
 use super::control::AtKill;
 use crate::base::ids::{Generation, Life, Slot};
 use crate::base::time::Monotonic;
@@ -29,6 +31,8 @@ pub(super) struct Process {
     pub(super) stderr: Option<File>,
     pub(super) tail: Tail,
     pub(super) board: BoardView,
+    /// The board's file, which the master after this one maps anew.
+    pub(super) board_fd: OwnedFd,
     /// The last look at `/proc`, for the next one to be compared with.
     pub(super) looked: Option<(Monotonic, Stat)>,
     /// Of what it was started.
@@ -64,7 +68,7 @@ impl Process {
 }
 
 /// What a worker writes to its stderr (panics, aborts, foreign libraries), put together to lines, of which the last are kept.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Tail {
     unfinished: Vec<u8>,
     kept: VecDeque<String>,

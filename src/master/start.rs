@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use nix::sys::signal::Signal;
 use tracing::{info, warn};
 
-use super::control::{Desk, Graves, OomWatch};
+use super::build::Build;
+use super::control::Desk;
 use super::cpus;
 use super::directories::{Directories, DirectoryError};
 use super::generation::{Generation, Program};
@@ -18,9 +19,10 @@ use super::orphans::{AddressError, Orphan, Orphans, Records, wait_for_addresses}
 use super::pid_file::{PidFile, PidFileError};
 use super::policy::policy;
 use super::spawn::Nursery;
+use super::upgrade::{Upgrade, UpgradeError};
 use super::user::{self, UserError};
 use super::watch::{Source, Watch};
-use super::world::World;
+use super::world::{Kept, World};
 use crate::base::exit::Exit;
 use crate::base::ids;
 use crate::config::cpus::Decision;
@@ -76,6 +78,11 @@ pub enum StartError {
     /// Descriptors, memory, `/dev/null`: what every process needs.
     #[error("failed to set up the master: {0}")]
     System(#[from] io::Error),
+    /// Another binary became the master of this process, and could not go on.
+    #[error(
+        "this binary took the master's place and cannot go on from where it was: {0}; the workers finish what they accepted and end, as after any death of their master; start the cluster again"
+    )]
+    Upgrade(#[from] UpgradeError),
     /// The system took away what the loop stands on.
     #[error("the master's loop failed: {0}")]
     Loop(io::Error),
@@ -102,7 +109,7 @@ impl StartError {
             StartError::User(UserError::NotRoot { .. }) => Exit::NoPermission,
             StartError::User(UserError::Unknown { .. }) => Exit::BadConfig,
             StartError::System(_) => Exit::NoResources,
-            StartError::Loop(_) => Exit::Failed,
+            StartError::Upgrade(_) | StartError::Loop(_) => Exit::Failed,
         }
     }
 }
@@ -144,9 +151,10 @@ pub(super) fn start(launch: Launch, settings: Settings) -> Result<Started, Start
     };
     let began = clock::now();
     let pool = Pool::new(policy, incarnation, first, began, fastrand::u64(..));
+    let build = Build::of_this_process(launch.version);
     let world = World {
         incarnation,
-        began,
+        kept: Kept::begin(began),
         watch,
         signals,
         processes: std::collections::BTreeMap::new(),
@@ -158,14 +166,10 @@ pub(super) fn start(launch: Launch, settings: Settings) -> Result<Started, Start
         unrecorded: true,
         launch,
         desk,
-        asked: Vec::new(),
-        hasty: Vec::new(),
-        graves: Graves::default(),
-        oom: OomWatch::begin(),
-        weights: Vec::new(),
-        last_code: None,
-        _pid_file: pid_file,
-        _directories: directories,
+        upgrade: Upgrade::None,
+        build,
+        pid_file,
+        directories,
     };
     Ok(Started { pool, world })
 }

@@ -103,6 +103,8 @@ pub enum Effect {
     },
     /// Read the configuration and open the binary as this generation. Answered by `Loaded`.
     Load(Generation),
+    /// Ask the binary on disk whether it could go on from here as the master, without waiting. Answered by `Rehearsed`.
+    Rehearse,
     /// No life of that generation is left or will be: let go of its binary and configuration.
     Unload(Generation),
     /// The cluster is that generation from now on: addresses that it does not serve are let go of.

@@ -266,7 +266,7 @@ impl Pool {
         }
     }
 
-    fn tell_reloaded(&self, effects: &mut Vec<Effect>) {
+    pub(super) fn tell_reloaded(&self, effects: &mut Vec<Effect>) {
         if self.milestones.told_ready && self.mode == Mode::Running {
             effects.push(Effect::Tell(SystemdState::Ready));
         }

@@ -8,7 +8,9 @@
 
 pub mod clock;
 pub mod credentials;
+pub mod exec;
 pub mod inherit;
+pub mod kind;
 pub mod limits;
 pub mod lock;
 pub mod memfd;

@@ -1,5 +1,6 @@
 //! What `/proc` says of a process: enough to tell a hang from starvation, and one process from a later one with its pid.
 
+use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use nix::unistd::{SysconfVar, sysconf};
 
 /// The fields of `/proc/PID/stat` that matter here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stat {
     /// R, S, D, T, t, Z and so on.
     pub state: char,

@@ -95,6 +95,8 @@ impl Worker {
                 settings.as_fd(),
                 log_fd.as_fd(),
             ],
+            keep: &[],
+            bound: false,
             credentials: None,
         })
         .expect("a child");

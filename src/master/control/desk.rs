@@ -7,6 +7,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tracing::{debug, warn};
 
 use super::client::{Client, Heard};
@@ -22,23 +23,24 @@ const PLACES: usize = 16;
 const WAITING: usize = 12;
 
 /// Names one client for as long as this master lives; never 0, never given out again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub(in crate::master) struct ClientId(pub(in crate::master) u64);
 
 /// The socket and its clients.
 #[derive(Debug)]
 pub(in crate::master) struct Desk {
-    path: PathBuf,
-    listener: UnixListener,
-    clients: BTreeMap<ClientId, Client>,
-    last: ClientId,
-    door: Door,
+    pub(super) path: PathBuf,
+    pub(super) listener: UnixListener,
+    pub(super) clients: BTreeMap<ClientId, Client>,
+    pub(super) last: ClientId,
+    pub(super) door: Door,
 }
 
 /// Whether anybody is let in. The socket is watched while it is open, and only then: whoever waits outside would wake the master
 /// for nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Door {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Door {
     Open,
     /// Until somebody leaves.
     Full,
