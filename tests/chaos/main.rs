@@ -4,21 +4,25 @@
 
 mod answer;
 mod bad;
+mod balance;
 mod client;
 #[path = "../common/mod.rs"]
 mod common;
 mod crashes;
 mod deploys;
 mod faulty;
+mod hardship;
 mod hung;
 mod mutants;
 mod record;
 mod stage;
+mod upkeep;
 mod verdict;
 mod witness;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use client::Kind::{KeepAlive, New};
 use stage::Effort;
@@ -28,31 +32,55 @@ type Test = (&'static str, fn() -> Vec<Verdict>);
 
 const TESTS: &[Test] = &[
     ("reloads_lose_nothing", || {
-        both(|kind| deploys::reloads(&Effort::quick(), kind))
+        both(|kind| deploys::reloads(&quick(), kind))
     }),
     ("scaling_loses_nothing", || {
-        both(|kind| deploys::scales(&Effort::quick(), kind))
+        both(|kind| deploys::scales(&quick(), kind))
     }),
     ("kills_lose_what_the_victim_had_accepted_and_nothing_else", || {
-        both(|kind| crashes::kills(&Effort::quick(), kind))
+        both(|kind| crashes::kills(&quick(), kind))
     }),
     ("bad_reloads_are_backed_out_and_lose_nothing", || {
-        both(|kind| bad::reloads(&Effort::quick(), kind))
-            .into_iter()
-            .collect()
+        both(|kind| bad::reloads(&quick(), kind)).into_iter().collect()
     }),
     (
         "a_stopped_worker_is_unrouted_its_queue_adopted_and_it_is_killed",
-        || both(|kind| hung::stopped(&Effort::quick(), kind)),
+        || both(|kind| hung::stopped(&quick(), kind)),
     ),
     ("a_worker_stopped_for_a_moment_comes_back", || {
-        both(|kind| hung::paused(&Effort::quick(), kind))
+        both(|kind| hung::paused(&quick(), kind))
     }),
     ("a_spinning_worker_costs_what_it_had_accepted", || {
-        both(|kind| hung::spinning(&Effort::quick(), kind))
+        both(|kind| hung::spinning(&quick(), kind))
+    }),
+    ("connections_are_spread_evenly", || {
+        vec![balance::spread(&quick(), 1)]
+    }),
+    ("reloads_leave_the_master_as_it_was", || {
+        vec![upkeep::reloads(&quick(), 10)]
+    }),
+    ("starvation_is_no_hang", || {
+        vec![hardship::saturated(&quick(), Duration::from_secs(4))]
     }),
     ("mutants_are_found", mutants::are_found),
 ];
+
+/// For every build: a few seconds a scene, at a rate that an unoptimised program serves beside its client.
+fn quick() -> Effort {
+    Effort {
+        rate: 400,
+        steady: Duration::from_millis(300),
+        rest: Duration::from_millis(100),
+        kills: 4,
+        reloads: 3,
+        scales: 6,
+        bake_time: "100ms",
+        heartbeat_timeout: Duration::from_secs(2),
+        strict: false,
+        one_order_in: 40,
+        mutant: None,
+    }
+}
 
 fn both(scene: impl Fn(client::Kind) -> Verdict) -> Vec<Verdict> {
     [New, KeepAlive].map(scene).into()

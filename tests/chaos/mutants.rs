@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::client::Kind::{KeepAlive, New};
 use crate::stage::Effort;
 use crate::verdict::Verdict;
-use crate::{crashes, deploys, hung};
+use crate::{crashes, deploys, hung, quick};
 
 /// Builds the program with its mutations compiled in, which are chosen by its environment.
 fn build() -> PathBuf {
@@ -52,8 +52,8 @@ pub(crate) fn are_found() -> Vec<Verdict> {
     HUNTS
         .iter()
         .flat_map(|(what, mutation, scene)| {
-            let healthy = scene(&Effort::quick().mutated(&program, ""));
-            let sick = scene(&Effort::quick().mutated(&program, mutation));
+            let healthy = scene(&quick().mutated(&program, ""));
+            let sick = scene(&quick().mutated(&program, mutation));
             println!("  {sick}");
             let mut found = Verdict::bare(&format!("mutant: {what}"));
             found.expect(!sick.is_good(), "found".to_owned());

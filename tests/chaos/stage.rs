@@ -40,23 +40,6 @@ pub(crate) struct Effort {
 }
 
 impl Effort {
-    /// For every build: a few seconds a scene, at a rate that an unoptimised program serves beside its client.
-    pub(crate) fn quick() -> Effort {
-        Effort {
-            rate: 400,
-            steady: Duration::from_millis(300),
-            rest: Duration::from_millis(100),
-            kills: 4,
-            reloads: 3,
-            scales: 6,
-            bake_time: "100ms",
-            heartbeat_timeout: Duration::from_secs(2),
-            strict: false,
-            one_order_in: 40,
-            mutant: None,
-        }
-    }
-
     /// The same with a mutant.
     pub(crate) fn mutated(self, program: &Path, mutation: &'static str) -> Effort {
         Effort {
@@ -176,14 +159,7 @@ impl Scene {
 
     /// A command, to its end; what it said, and its exit code.
     pub(crate) fn tell(&self, arguments: &[&str]) -> (i32, Value) {
-        let output = Command::new(env!("CARGO_BIN_EXE_cluster"))
-            .args(arguments)
-            .args(["--json", "--data-dir"])
-            .arg(self.cluster.data())
-            .output()
-            .expect("the command runs");
-        let said = serde_json::from_slice(&output.stdout).unwrap_or_default();
-        (output.status.code().unwrap_or(-1), said)
+        ask(&self.cluster.data(), arguments)
     }
 
     /// A command that has to succeed.
@@ -251,6 +227,18 @@ fn judge(name: &str, kind: Kind, record: &Record, excused: impl Fn(&Request) -> 
         verdict.wrong(format!("{many} failed that had no excuse, the first: {first:?}"));
     }
     verdict
+}
+
+/// A command about the cluster of that data directory.
+pub(crate) fn ask(data: &Path, arguments: &[&str]) -> (i32, Value) {
+    let output = Command::new(env!("CARGO_BIN_EXE_cluster"))
+        .args(arguments)
+        .args(["--json", "--data-dir"])
+        .arg(data)
+        .output()
+        .expect("the command runs");
+    let said = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    (output.status.code().unwrap_or(-1), said)
 }
 
 /// Waits until a process is in that state of `/proc/PID/stat`.

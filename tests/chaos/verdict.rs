@@ -18,7 +18,7 @@ pub(crate) struct Verdict {
     /// Failed on a connection that a victim had accepted.
     excused: usize,
     /// Milliseconds: 99th percentile before anything was done, and while it was.
-    p99_ms: Option<(f64, f64)>,
+    pub(crate) p99_ms: Option<(f64, f64)>,
     notes: Vec<String>,
     wrong: Vec<String>,
 }
