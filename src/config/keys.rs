@@ -221,6 +221,6 @@ const DRILL: Section = Section {
         "routes",
         Kind::Switch,
         "false",
-        "Serve /drill/{spin,sleep,panic,abort,allocate}; refused unless every address is loopback.",
+        "Serve /drill/{spin,sleep,panic,abort,allocate,echo}; refused unless every address is loopback.",
     )],
 };

@@ -181,6 +181,7 @@ fn doing(activity: Activity) -> &'static str {
         Activity::Starved => "runnable but given no CPU",
         Activity::Spinning => "its CPU time advances: a handler spins",
         Activity::Blocked => "it sleeps in the kernel: a handler blocks",
+        Activity::Disk => "it waits for a disk, or something else that cannot be interrupted",
         Activity::Stopped => "stopped by a signal or a debugger",
         Activity::Unknown => "its state could not be read",
     }

@@ -217,6 +217,12 @@ impl Group {
         let Some(member) = self.members.first() else {
             return Ok(());
         };
+        #[cfg(feature = "mutants")]
+        let Some(weights) = mutated(weights, slots) else {
+            return Ok(());
+        };
+        #[cfg(feature = "mutants")]
+        let weights = &weights;
         socket::steer(member, &steering::program(weights, slots))
     }
 }
@@ -226,4 +232,30 @@ impl Drop for SharedPath {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.path);
     }
+}
+
+#[cfg(feature = "mutants")]
+impl Listeners {
+    /// [`Mutation::CloseRetired`](crate::sys::mutation::Mutation).
+    pub(super) fn close_retired(&mut self, slot: Slot) {
+        if crate::sys::mutation::Mutation::CloseRetired.is_on() {
+            for group in &mut self.groups {
+                let fresh = socket::listen(group.address).expect("a mutant may panic");
+                group.members[slot.index()] = fresh;
+            }
+        }
+    }
+}
+
+/// [`Mutation::SkipUnroute`](crate::sys::mutation::Mutation): every slot there is stays routed; `Hash`: nobody steers.
+#[cfg(feature = "mutants")]
+fn mutated(weights: &[(Slot, u16)], slots: u16) -> Option<Vec<(Slot, u16)>> {
+    use crate::sys::mutation::Mutation;
+    if Mutation::Hash.is_on() {
+        return None;
+    }
+    if !Mutation::SkipUnroute.is_on() {
+        return Some(weights.to_vec());
+    }
+    Some((0..slots).map(|slot| (Slot(slot), 256)).collect())
 }

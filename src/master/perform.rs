@@ -202,7 +202,9 @@ impl World {
 
 impl World {
     /// One that does not read is late soon, and the pool finds another adopter.
-    fn adopt(&self, by: Life, slot: Slot) {
+    fn adopt(&mut self, by: Life, slot: Slot) {
+        #[cfg(feature = "mutants")]
+        self.listeners.close_retired(slot);
         let Some(process) = self.processes.get(&by) else {
             return;
         };

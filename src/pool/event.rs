@@ -174,15 +174,17 @@ pub enum Notice {
     Status(String),
 }
 
-/// What a late worker was found doing, from two readings of `/proc/PID/stat`.
+/// What a late worker was found doing, from two readings of `/proc/PID`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Activity {
     /// Runnable, and its CPU time has not moved since the last reading: it got no CPU. Not its fault.
     Starved,
     /// Runnable and its CPU time moves: it spins.
     Spinning,
-    /// Blocked (S, D) with a late beat: it waits for something that is not its event loop.
+    /// Asleep (S) with a late beat: it waits for something that is not its event loop.
     Blocked,
+    /// A thread of it is in an uninterruptible wait (D), as for a disk: a kill would wait for the same.
+    Disk,
     /// Stopped by a signal or a debugger (T, t).
     Stopped,
     /// Gone or unreadable.

@@ -15,6 +15,8 @@ pub mod limits;
 pub mod lock;
 pub mod memfd;
 pub mod memory;
+#[cfg(feature = "mutants")]
+pub mod mutation;
 pub mod notify;
 pub mod pidfd;
 pub mod process;

@@ -55,6 +55,17 @@ pub fn stat(pid: i32) -> io::Result<Stat> {
         .ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat has another format: {text:?}")))
 }
 
+/// The state of each thread of a process: R, S, D and so on. None when it is gone.
+#[must_use]
+pub fn thread_states(pid: i32) -> Vec<char> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
+    let text = |entry: fs::DirEntry| fs::read_to_string(entry.path().join("stat")).ok();
+    threads
+        .flatten()
+        .filter_map(|entry| parse_stat(&text(entry)?).map(|stat| stat.state))
+        .collect()
+}
+
 /// The command name may hold blanks and parentheses, so fields are counted from the last `)`.
 fn parse_stat(text: &str) -> Option<Stat> {
     let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();

@@ -89,6 +89,10 @@ impl Draining {
 
     /// Drains, runs the exit hook, and says how the process ends.
     pub(super) async fn drain(mut self, hook: Option<ExitHook>) -> Exit {
+        #[cfg(feature = "mutants")]
+        if crate::sys::mutation::Mutation::ShutdownAtOnce.is_on() {
+            self.connections.order_all(Order::Finish);
+        }
         self.connections.wake_all();
         while self.doors.join_next().await.is_some() {}
         tracing::debug!(connections = self.connections.count(), haste = ?self.haste, "draining");
