@@ -230,3 +230,52 @@ impl Unpacked {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(change: impl FnOnce(&mut Value)) -> Result<Settings, String> {
+        let mut value = serde_json::to_value(Settings::default()).expect("JSON");
+        change(&mut value);
+        let text = serde_json::to_vec(&value).expect("text");
+        let frozen = memfd::create_sealed("settings", &text, text.len() as u64, true).expect("a memfd");
+        settings(&frozen)
+    }
+
+    #[test]
+    fn settings_come_back_and_a_key_that_is_new_here_is_at_its_default() {
+        assert_eq!(read(|_| ()).expect("settings"), Settings::default());
+        let older = read(|value| {
+            let cluster = value["cluster"].as_object_mut().expect("a section");
+            cluster.remove("restart_limit").expect("it was there");
+            cluster.insert("workers".to_owned(), json!("3"));
+            value
+                .as_object_mut()
+                .expect("sections")
+                .remove("drill")
+                .expect("it was there");
+        });
+        let older = older.expect("settings");
+        let default = Settings::default();
+        assert_eq!(older.cluster.restart_limit, default.cluster.restart_limit);
+        assert_eq!(older.cluster.workers, crate::config::Workers::Count(3));
+        assert_eq!(older.drill, default.drill);
+    }
+
+    #[test]
+    fn the_applications_own_sections_are_as_they_were() {
+        let read = read(|value| value["app"] = json!({"shop": {"name": "here"}})).expect("settings");
+        assert_eq!(read.app["shop"]["name"].as_str(), Some("here"));
+    }
+
+    #[test]
+    fn a_key_that_this_program_does_not_know_any_more_is_refused() {
+        let told = read(|value| value["cluster"]["colour"] = json!("red")).expect_err("refused");
+        assert!(told.contains("colour"), "{told}");
+        let told = read(|value| value["paint"] = json!({})).expect_err("refused");
+        assert!(told.contains("paint"), "{told}");
+    }
+}
