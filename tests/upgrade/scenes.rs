@@ -126,6 +126,8 @@ fn after_an_upgrade_everything_works_as_before() {
     });
     assert_eq!(cluster.ask(&["scale", "4"])["to"], 4);
     assert_eq!(cluster.ask(&["reload"])["generation"], 2);
+    assert_eq!(cluster.ask(&["upgrade"])["did"], "upgraded");
+    // The generation to go back to has come along, its binary and its settings.
     assert_eq!(cluster.ask(&["rollback"])["did"], "rolled_back");
     assert_eq!(cluster.ask(&["upgrade"])["did"], "upgraded");
     assert_eq!(

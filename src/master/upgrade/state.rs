@@ -30,8 +30,8 @@ pub(super) const LARGEST: u64 = 1 << 30;
 #[serde(deny_unknown_fields)]
 pub(super) struct State {
     pub(super) version: u32,
-    /// Of the program that wrote it, for messages.
-    pub(super) written_by: String,
+    /// The name of the program that wrote it.
+    pub(super) name: String,
     /// Of the messages that the running workers understand.
     pub(super) lifeline: u32,
     pub(super) pool: Saved,
@@ -132,7 +132,7 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use serde_json::json;
 
     use super::*;
@@ -165,11 +165,11 @@ mod tests {
     }
 
     /// As version 1 is written, with something in each list.
-    fn specimen() -> Value {
+    pub(in crate::master::upgrade) fn specimen() -> Value {
         let pool = Pool::new(policy(), Incarnation(3), Generation(1), Monotonic(5), 7);
         json!({
             "version": 1,
-            "written_by": "cluster 0.1.0",
+            "name": "cluster",
             "lifeline": 1,
             "pool": Saved::of(&pool),
             "kept": {
