@@ -36,12 +36,7 @@ impl App {
         };
         match master::arrival() {
             Arrival::Fresh => cli::run(&program, std::env::args_os(), serve),
-            Arrival::Rehearsal(arguments) => master::rehearse(
-                version,
-                cli::launch(&program, arguments).map(drop).map_err(|error| {
-                    format!("it does not understand the command line of the running master: {error}")
-                }),
-            ),
+            Arrival::Rehearsal(arguments) => master::rehearse(cli::launch(&program, arguments)),
             Arrival::Master => go_on(&program),
         }
         .into()

@@ -77,8 +77,11 @@ pub fn run(
 pub fn launch(program: &Program, args: impl IntoIterator<Item = OsString>) -> Result<Launch, String> {
     match args::parse(program, args) {
         Ok(Request::Serve(launch)) => Ok(launch),
-        Ok(other) => Err(format!("it starts no master but means {other:?}")),
-        Err(told) => Err(told.to_string().lines().next().unwrap_or_default().to_owned()),
+        Ok(_) => Err("the command line starts no master".to_owned()),
+        Err(told) => Err(format!(
+            "the command line is not understood: {}",
+            told.to_string().lines().next().unwrap_or_default()
+        )),
     }
 }
 

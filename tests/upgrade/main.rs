@@ -6,6 +6,7 @@ mod common;
 #[expect(dead_code, reason = "only some of the gestures are needed here")]
 mod gestures;
 
+mod around;
 mod bad;
 mod carried;
 mod load;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::unpack::{UpgradeError, unpack};
 use crate::base::exit::Exit;
+use crate::master::launch::Launch;
 use crate::sys::inherit;
 
 /// A program that does not know this argument says so and leaves; asked by the environment alone it would start to serve.
@@ -67,11 +68,9 @@ impl Verdict {
 /// Does what the new master would do, up to the point where it would act, and says whether that went well. `launch` is what came
 /// of the command line.
 #[must_use]
-pub fn rehearse(version: &str, launch: Result<(), String>) -> Exit {
-    let verdict = match launch.and_then(|()| read_all().map_err(|error| error.to_string())) {
-        Ok(()) => Verdict::Can {
-            version: version.to_owned(),
-        },
+pub fn rehearse(launch: Result<Launch, String>) -> Exit {
+    let verdict = match launch.and_then(|launch| read_all(&launch).map_err(|error| error.to_string())) {
+        Ok(version) => Verdict::Can { version },
         Err(reason) => Verdict::Cannot { reason },
     };
     match say(&verdict) {
@@ -87,9 +86,9 @@ pub fn rehearse(version: &str, launch: Result<(), String>) -> Exit {
     }
 }
 
-fn read_all() -> Result<(), UpgradeError> {
-    // What was unpacked is only closed again: nothing in it does anything at its end.
-    unpack(state_fd()?).map(drop)
+/// What was unpacked is only closed again: nothing in it does anything at its end.
+fn read_all(launch: &Launch) -> Result<String, UpgradeError> {
+    unpack(state_fd()?, launch.program).map(|_unpacked| launch.version.to_owned())
 }
 
 pub(super) fn state_fd() -> Result<RawFd, UpgradeError> {

@@ -40,7 +40,7 @@ pub(in crate::master) struct GoingOn {
 /// any death of their master.
 pub(in crate::master) fn go_on(launch: Launch, log: impl FnOnce(&Log)) -> Result<GoingOn, UpgradeError> {
     let signals = Signals::hear(&SIGNALS)?;
-    let unpacked = unpack(state_fd()?)?;
+    let unpacked = unpack(state_fd()?, launch.program)?;
     if let Some(generation) = unpacked.generations.get(&unpacked.pool.generation()) {
         log(&generation.settings.log);
     }

@@ -69,7 +69,7 @@ fn state(pool: &Pool, world: &World, signals: &[Signal]) -> State {
     } = nursery;
     State {
         version: VERSION,
-        written_by: format!("{} {}", launch.program, launch.version),
+        name: launch.program.to_owned(),
         lifeline: lifeline::VERSION,
         pool: Saved::of(pool),
         kept: kept.clone(),

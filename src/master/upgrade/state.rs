@@ -30,8 +30,8 @@ pub(super) const LARGEST: u64 = 1 << 30;
 #[serde(deny_unknown_fields)]
 pub(super) struct State {
     pub(super) version: u32,
-    /// Of the program that wrote it, for messages.
-    pub(super) written_by: String,
+    /// The name of the program that wrote it.
+    pub(super) name: String,
     /// Of the messages that the running workers understand.
     pub(super) lifeline: u32,
     pub(super) pool: Saved,
@@ -128,5 +128,174 @@ impl State {
             None => Ok(state),
             Some(difference) => Err(StateError::Odd(difference)),
         }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::base::backoff::Backoff;
+    use crate::pool::{Policy, Pool};
+    use std::time::Duration;
+
+    fn policy() -> Policy {
+        let second = Duration::from_secs(1);
+        Policy {
+            workers: 1,
+            heartbeat_interval: second,
+            heartbeat_timeout: second,
+            lock_hold_timeout: second,
+            ready_timeout: second,
+            drain_timeout: second,
+            bake_time: second,
+            early_death: second,
+            backoff: Backoff {
+                first: second,
+                longest: second,
+            },
+            restart_limit: 1,
+            restart_window: second,
+            max_draining: 1,
+            max_requests: None,
+            max_rss: None,
+            max_age: None,
+        }
+    }
+
+    /// As version 1 is written, with something in each list.
+    pub(in crate::master::upgrade) fn specimen() -> Value {
+        let pool = Pool::new(policy(), Incarnation(3), Generation(1), Monotonic(5), 7);
+        json!({
+            "version": 1,
+            "name": "cluster",
+            "lifeline": 1,
+            "pool": Saved::of(&pool),
+            "kept": {
+                "began": 5,
+                "upgrades": 0,
+                "asked": [[4, {"version": 1, "ask": "status", "wait": true}]],
+                "hasty": [4],
+                "graves": {"by_slot": {"0": [["3/0/1", {
+                    "stderr": ["at last"],
+                    "memory": {"peak_rss_bytes": 1, "limit_bytes": null, "oom_kill": false},
+                    "requests": {"named": [{"method": "GET", "path": "/", "age_ms": 1}], "unnamed": 0},
+                    "at_kill": {"state": "S", "wait_channel": "0"}
+                }]]}},
+                "oom": {"counter": {"Group": "/sys/fs/cgroup"}, "seen": 0},
+                "weights": [[0, 256]],
+                "last_code": null
+            },
+            "incarnation": 3,
+            "signals": [17],
+            "program": "/bin/cluster",
+            "credentials": [65534, 65534],
+            "data_dir": "/data",
+            "run_dir": "/data/run",
+            "locks": [3],
+            "pid_file": null,
+            "generations": {"1": {"binary": 4, "settings": 5}},
+            "listeners": {
+                "groups": [{"asked": "127.0.0.1:0", "address": "127.0.0.1:80", "members": [6]}],
+                "paths": [["/data/sock", 7]],
+                "slots": 1
+            },
+            "desk": {
+                "path": "/data/run/control.sock",
+                "listener": 8,
+                "clients": [
+                    {"id": 4, "stream": 9, "stage": "Waiting"},
+                    {"id": 5, "stream": 10, "stage": {"Speaking": {"heard": [123], "until": 9}}}
+                ],
+                "last": 5,
+                "door": "Open"
+            },
+            "orphans": [{"place": 0, "record": {"life": "2/0/1", "pid": 7, "started": 1}, "pidfd": 11}],
+            "processes": [{
+                "life": "3/0/1", "pid": 8, "started": 2, "born": 5, "generation": 1,
+                "looked": [5, {"state": "S", "cpu_ticks": 1, "started": 2}],
+                "leaving": false, "weighed": null, "at_kill": null,
+                "tail": {"unfinished": [104], "kept": ["ello"]},
+                "pidfd": 12, "notify": 13, "lifeline": 14, "stderr": null, "board": 15
+            }],
+            "luggage": {"3": "file", "6": "listener"}
+        })
+    }
+
+    fn parse(value: &Value) -> Result<State, StateError> {
+        State::parse(&serde_json::to_vec(value).expect("text"))
+    }
+
+    /// Whoever changes a field finds this failing: raise [`VERSION`], and write the specimen anew.
+    #[test]
+    fn version_1_is_read_and_written_as_it_was() {
+        let state = parse(&specimen()).expect("a state");
+        assert_eq!(VERSION, 1);
+        assert_eq!(serde_json::to_value(&state).expect("JSON"), specimen());
+    }
+
+    /// The place of every field, however deep.
+    fn places(value: &Value, at: &str, found: &mut Vec<String>) {
+        match value {
+            Value::Object(fields) => {
+                for (key, value) in fields {
+                    found.push(format!("{at}/{key}"));
+                    places(value, &format!("{at}/{key}"), found);
+                }
+            }
+            Value::Array(items) => {
+                for (place, item) in items.iter().enumerate() {
+                    places(item, &format!("{at}/{place}"), found);
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+
+    #[test]
+    fn a_field_that_is_missing_is_refused_wherever_it_is() {
+        let mut fields = Vec::new();
+        places(&specimen(), "", &mut fields);
+        // What maps hold are entries, not fields: without one there is one less.
+        let entries = [
+            "/kept/graves/by_slot/0",
+            "/generations/1",
+            "/luggage/3",
+            "/luggage/6",
+        ];
+        // The pool checks itself, when it is loaded.
+        let is_field = |place: &&String| {
+            !entries.contains(&place.as_str())
+                && !place.starts_with("/pool/pool/")
+                && !place.contains("/Speaking")
+        };
+        for place in fields.iter().filter(is_field) {
+            let mut state = specimen();
+            let (parent, key) = place.rsplit_once('/').expect("a place");
+            let removed = state.pointer_mut(parent).and_then(Value::as_object_mut);
+            removed.expect("an object").remove(key).expect("it was there");
+            let told = parse(&state).expect_err(place).to_string();
+            assert!(
+                told.contains(key) || place.starts_with("/kept/oom/counter"),
+                "{place}: {told}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_nobody_here_knows_is_refused() {
+        for place in ["", "/kept", "/desk", "/processes/0", "/listeners/groups/0"] {
+            let mut state = specimen();
+            let fields = state.pointer_mut(place).and_then(Value::as_object_mut);
+            fields
+                .expect("an object")
+                .insert("mood".to_owned(), json!("good"));
+            let told = parse(&state).expect_err(place).to_string();
+            assert!(told.contains("mood"), "{place}: {told}");
+        }
+        let mut newer = specimen();
+        newer["version"] = json!(2);
+        assert!(matches!(parse(&newer), Err(StateError::Version(2))));
     }
 }

@@ -45,6 +45,14 @@ pub enum UpgradeError {
     /// The pool in it is none.
     #[error(transparent)]
     Pool(#[from] NotLoadable),
+    /// It would serve something else.
+    #[error("this program is {own:?}, and the running master is {running:?}")]
+    OtherProgram {
+        /// This program's name.
+        own: String,
+        /// The name of the one that runs.
+        running: String,
+    },
     /// The running workers speak another language.
     #[error("the running workers understand messages of version {0}, expected {expected}; stop and start instead", expected = lifeline::VERSION)]
     Lifeline(u32),
@@ -94,9 +102,15 @@ pub(super) struct Unpacked {
     pub(super) processes: BTreeMap<Life, Process>,
 }
 
-/// Takes over what came under this number.
-pub(super) fn unpack(state: RawFd) -> Result<Unpacked, UpgradeError> {
+/// Takes over what came under this number, as the program of this name.
+pub(super) fn unpack(state: RawFd, name: &str) -> Result<Unpacked, UpgradeError> {
     let state = State::parse(&text(state)?)?;
+    if state.name != name {
+        return Err(UpgradeError::OtherProgram {
+            own: name.to_owned(),
+            running: state.name,
+        });
+    }
     if state.lifeline != lifeline::VERSION {
         return Err(UpgradeError::Lifeline(state.lifeline));
     }
@@ -228,5 +242,81 @@ impl Unpacked {
             return odd(format!("worker {life} has no process"));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::state::tests::specimen;
+    use super::*;
+
+    fn read(change: impl FnOnce(&mut Value)) -> Result<Settings, String> {
+        let mut value = serde_json::to_value(Settings::default()).expect("JSON");
+        change(&mut value);
+        let text = serde_json::to_vec(&value).expect("text");
+        let frozen = memfd::create_sealed("settings", &text, text.len() as u64, true).expect("a memfd");
+        settings(&frozen)
+    }
+
+    #[test]
+    fn settings_come_back_and_a_key_that_is_new_here_is_at_its_default() {
+        assert_eq!(read(|_| ()).expect("settings"), Settings::default());
+        let older = read(|value| {
+            let cluster = value["cluster"].as_object_mut().expect("a section");
+            cluster.remove("restart_limit").expect("it was there");
+            cluster.insert("workers".to_owned(), json!("3"));
+            value
+                .as_object_mut()
+                .expect("sections")
+                .remove("drill")
+                .expect("it was there");
+        });
+        let older = older.expect("settings");
+        let default = Settings::default();
+        assert_eq!(older.cluster.restart_limit, default.cluster.restart_limit);
+        assert_eq!(older.cluster.workers, crate::config::Workers::Count(3));
+        assert_eq!(older.drill, default.drill);
+    }
+
+    /// What a new master of that name makes of a state of this text.
+    fn unpacked(state: &Value, name: &str) -> UpgradeError {
+        let text = serde_json::to_vec(state).expect("text");
+        let memory = memfd::create_sealed("state", &text, text.len() as u64, true).expect("a memfd");
+        // Under a number that nobody in this process has had, as after exec.
+        let lowest = nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(700 + i32::try_from(name.len()).expect("short"));
+        let number = nix::fcntl::fcntl(&memory, lowest).expect("a copy");
+        unpack(number, name).err().expect("refused")
+    }
+
+    #[test]
+    fn another_application_does_not_go_on_with_these_workers() {
+        let told = unpacked(&specimen(), "hello").to_string();
+        assert_eq!(
+            told,
+            "this program is \"hello\", and the running master is \"cluster\""
+        );
+    }
+
+    #[test]
+    fn workers_that_understand_other_messages_are_not_taken_over() {
+        let mut state = specimen();
+        state["lifeline"] = json!(lifeline::VERSION + 1);
+        assert!(matches!(unpacked(&state, "cluster"), UpgradeError::Lifeline(_)));
+    }
+
+    #[test]
+    fn the_applications_own_sections_are_as_they_were() {
+        let read = read(|value| value["app"] = json!({"shop": {"name": "here"}})).expect("settings");
+        assert_eq!(read.app["shop"]["name"].as_str(), Some("here"));
+    }
+
+    #[test]
+    fn a_key_that_this_program_does_not_know_any_more_is_refused() {
+        let told = read(|value| value["cluster"]["colour"] = json!("red")).expect_err("refused");
+        assert!(told.contains("colour"), "{told}");
+        let told = read(|value| value["paint"] = json!({})).expect_err("refused");
+        assert!(told.contains("paint"), "{told}");
     }
 }
