@@ -25,6 +25,12 @@ const CLUSTER: Section = Section {
             "127.0.0.1:8080",
             "Where to listen: IP:PORT or unix:/PATH.",
         ),
+        Key::unset(
+            "admin",
+            Kind::Address,
+            "Where /metrics and /healthz are read; nowhere when not set. At a loopback address only by this machine.",
+        )
+        .fixed(),
         Key::new(
             "data_dir",
             Kind::Path,

@@ -38,6 +38,9 @@ pub struct Cluster {
     pub workers: Workers,
     /// Where to listen; at least one, no two alike.
     pub bind: Vec<Address>,
+    /// Where metrics are read; nowhere when not set.
+    #[serde(default)]
+    pub admin: Option<Address>,
     /// The databases, the incarnation counter and (unless told otherwise) the run directory.
     pub data_dir: PathBuf,
     /// Lock, worker records and control socket. `<data_dir>/run` when not set.

@@ -35,6 +35,9 @@ pub enum Command {
     Disown(Slot),
     /// Say by [`Report::Probed`] whether you are ready, as your own readiness has it.
     Probe,
+    /// The answer to [`Report::FiguresWanted`] of that number: a sealed memory file comes along, with a
+    /// `metrics::Snapshot` as JSON.
+    Figures(u64),
 }
 
 /// A worker's reason is cut to so many characters, so that its report fits into a packet.
@@ -48,4 +51,6 @@ pub enum Report {
     Inherited(Estate),
     /// Ready, or why not, in at most [`MAX_REASON`] characters.
     Probed(Result<(), String>),
+    /// Somebody wants to know the numbers of the whole cluster; counted by the worker, so that it knows the answer.
+    FiguresWanted(u64),
 }

@@ -19,6 +19,7 @@ use crate::lifeline::{self, MAX_PACKET, MAX_REASON, Report};
 use crate::pool::{Event, Exit, Notice, Request, Sight, StopMode, Ticket};
 use crate::scoreboard::Vitals;
 use crate::sys::notify::Datagram;
+use crate::sys::pidfd::Reaped;
 use crate::sys::seqpacket::Received;
 use crate::sys::{clock, pidfd, procfs, seqpacket};
 
@@ -114,7 +115,7 @@ impl World {
         let Some(process) = self.processes.get_mut(&life) else {
             return;
         };
-        let Some((exit, peak_resident)) = reap(process) else {
+        let Some((exit, reaped)) = reap(process) else {
             return;
         };
         for part in [Part::Notify, Part::Lifeline, Part::Stderr] {
@@ -126,6 +127,8 @@ impl World {
         if let Some(process) = self.processes.remove(&life) {
             // What it was answering when it ended: the board outlives it.
             events.push(observed(&process, None, clock::now()));
+            self.close_account(&process, reaped.map(|reaped| reaped.cpu_time));
+            let peak_resident = reaped.map(|reaped| reaped.peak_resident);
             let oom = self.keep_evidence(process, exit, peak_resident);
             events.push(Event::Died { life, exit, oom });
         }
@@ -166,16 +169,14 @@ fn observed(process: &Process, rss: Option<u64>, now: Monotonic) -> Event {
     }
 }
 
-/// How a process ended and the most memory it had; `None` while it lives.
-fn reap(process: &Process) -> Option<(Exit, Option<u64>)> {
+/// How a process ended and what it had used; `None` while it lives.
+fn reap(process: &Process) -> Option<(Exit, Option<Reaped>)> {
     let life = process.life;
     match pidfd::reap(process.pid) {
         Ok(None) => None,
         Ok(Some(reaped)) => match reaped.status {
-            WaitStatus::Exited(_, code) => Some((Exit::Code(code), Some(reaped.peak_resident))),
-            WaitStatus::Signaled(_, signal, _) => {
-                Some((Exit::Signal(signal as i32), Some(reaped.peak_resident)))
-            }
+            WaitStatus::Exited(_, code) => Some((Exit::Code(code), Some(reaped))),
+            WaitStatus::Signaled(_, signal, _) => Some((Exit::Signal(signal as i32), Some(reaped))),
             status => {
                 debug!(%life, "neither exited nor killed: {status:?}");
                 None
@@ -290,6 +291,7 @@ fn hear_reports(process: &mut Process, events: &mut Vec<Event>) {
                     life,
                     verdict: verdict.map_err(|reason| printable(&reason, MAX_REASON)),
                 }),
+                Ok(Report::FiguresWanted(number)) => process.figures_wanted = Some(number),
                 Err(error) => warn!(%life, "dropped a report that is none: {error}"),
             },
             Ok(Received::TooLong) => warn!(%life, "dropped a report of more than {MAX_PACKET} bytes"),

@@ -4,6 +4,7 @@
 //! A reload may ask for other addresses: those that are new are opened beside the old ones before its first worker is started,
 //! and those that went are let go of when the reload is done.
 
+mod admin;
 mod carried;
 
 use std::io;
@@ -11,6 +12,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
+pub(super) use admin::Admin;
 pub(super) use carried::{PackedListeners, UnpackedListeners};
 
 use super::orphans::{AddressError, probe};
@@ -25,6 +27,8 @@ pub(super) struct Listeners {
     groups: Vec<Group>,
     paths: Vec<SharedPath>,
     slots: u16,
+    /// Where metrics are read, if anywhere.
+    pub(super) admin: Option<Admin>,
 }
 
 #[derive(Debug)]
@@ -141,7 +145,12 @@ impl Listeners {
             .iter()
             .filter(|shared| addresses.contains(&Address::Unix(shared.path.clone())))
             .map(|shared| (format!("unix={}", shared.path.display()), &shared.listener));
+        let admin = self
+            .admin
+            .iter()
+            .map(|admin| (admin::NAME.to_owned(), &admin.listener));
         tcp.chain(unix)
+            .chain(admin)
             .map(|(name, fd)| (name.replace(':', "_"), fd.as_fd()))
             .collect()
     }

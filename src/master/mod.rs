@@ -11,6 +11,7 @@ pub mod cpus;
 mod directories;
 mod durable;
 mod evidence;
+mod figures;
 mod gather;
 mod generation;
 mod incarnation;

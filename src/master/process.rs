@@ -43,6 +43,8 @@ pub(super) struct Process {
     pub(super) weighed: Option<Monotonic>,
     /// What it did when it was killed, if it was.
     pub(super) at_kill: Option<AtKill>,
+    /// It wants the numbers of the whole cluster, and calls this wish by that number.
+    pub(super) figures_wanted: Option<u64>,
 }
 
 impl Process {
@@ -55,6 +57,12 @@ impl Process {
     pub(super) fn command(&self, command: &Command) -> io::Result<()> {
         let lifeline = self.lifeline.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
         seqpacket::send(lifeline.as_fd(), &lifeline::encode(command))
+    }
+
+    /// Sends a command with a descriptor, or says that the worker does not read.
+    pub(super) fn command_with(&self, command: &Command, fd: BorrowedFd<'_>) -> io::Result<()> {
+        let lifeline = self.lifeline.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
+        seqpacket::send_with(lifeline.as_fd(), &lifeline::encode(command), &[fd])
     }
 
     /// Hands it the listeners of another slot.

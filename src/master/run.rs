@@ -132,6 +132,7 @@ impl Master {
         self.world.expire_clients(now);
         self.world.expire_rehearsal(now);
         events.extend(self.world.hear_clients(&self.pool, now));
+        self.world.tell_figures(&self.pool, now);
         if deadline.is_some_and(|deadline| now >= deadline) {
             events.extend(self.world.observe(now));
             events.push(Event::Ticked);

@@ -103,6 +103,7 @@ pub(super) fn spawn(
         leaving: false,
         weighed: None,
         at_kill: None,
+        figures_wanted: None,
     })
 }
 

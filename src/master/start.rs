@@ -14,7 +14,7 @@ use super::directories::{Directories, DirectoryError};
 use super::generation::{Generation, Program};
 use super::incarnation::{self, IncarnationError};
 use super::launch::Launch;
-use super::listeners::Listeners;
+use super::listeners::{Admin, Listeners};
 use super::orphans::{AddressError, Orphan, Orphans, Records, wait_for_addresses};
 use super::pid_file::{PidFile, PidFileError};
 use super::policy::policy;
@@ -140,7 +140,7 @@ pub(super) fn start(launch: Launch, settings: Settings) -> Result<Started, Start
     let program = Program::running()?;
     let decision = cpus::workers(&settings);
     let policy = policy(&settings, decision.workers);
-    report(&decision, &listeners.addresses(), incarnation);
+    report(&decision, &listeners, incarnation);
     let first = ids::Generation(1);
     let generations = [(first, Generation::open(&program.path, settings)?)].into();
     let null = File::options().read(true).write(true).open("/dev/null")?.into();
@@ -185,18 +185,27 @@ fn report_limits() -> io::Result<()> {
     Ok(())
 }
 
-fn report(decision: &Decision, addresses: &[Address], incarnation: ids::Incarnation) {
+fn report(decision: &Decision, listeners: &Listeners, incarnation: ids::Incarnation) {
     info!(workers = decision.workers, "{}", decision.reasoning);
-    report_addresses(addresses, incarnation);
+    report_addresses(&listeners.addresses(), incarnation);
+    if let Some(admin) = &listeners.admin {
+        let address = &admin.address;
+        info!(%address, "metrics at /metrics on {address}");
+        report_openness(address);
+    }
 }
 
 /// Says where clients may come in from now on.
 pub(super) fn report_addresses(addresses: &[Address], incarnation: ids::Incarnation) {
     for address in addresses {
         info!(%address, pid = std::process::id(), %incarnation, "listening on {address}");
-        if !address.is_loopback() {
-            info!(%address, "this address can be reached from other machines");
-        }
+        report_openness(address);
+    }
+}
+
+fn report_openness(address: &Address) {
+    if !address.is_loopback() {
+        info!(%address, "this address can be reached from other machines");
     }
 }
 
@@ -211,8 +220,10 @@ fn listen(cluster: &Cluster, orphans: &mut Vec<Orphan>) -> Result<Listeners, Sta
             pids.join(", ")
         );
     }
-    wait_for_addresses(&cluster.bind, orphans, clock::now() + cluster.drain_timeout)?;
+    let all: Vec<Address> = cluster.bind.iter().chain(&cluster.admin).cloned().collect();
+    wait_for_addresses(&all, orphans, clock::now() + cluster.drain_timeout)?;
     let mut listeners = Listeners::default();
     listeners.open(&cluster.bind, &[])?;
+    listeners.admin = cluster.admin.as_ref().map(Admin::open).transpose()?;
     Ok(listeners)
 }

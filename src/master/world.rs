@@ -19,6 +19,7 @@ use super::watch::Watch;
 use crate::base::ids::{Epoch, Generation as Number, Incarnation, Life, Slot};
 use crate::base::time::Monotonic;
 use crate::control::Request;
+use crate::metrics::Ledger;
 use crate::sys::signals::Signals;
 
 /// Everything but the brain.
@@ -62,6 +63,8 @@ pub(super) struct Kept {
     /// Those who want to know only that what they asked for has begun.
     pub(super) hasty: Vec<ClientId>,
     pub(super) graves: Graves,
+    /// What all lives have counted; handed on to the next master whole.
+    pub(super) ledger: Ledger,
     pub(super) oom: OomWatch,
     /// How new connections are steered.
     pub(super) weights: Vec<(Slot, u16)>,
@@ -78,6 +81,7 @@ impl Kept {
             asked: Vec::new(),
             hasty: Vec::new(),
             graves: Graves::default(),
+            ledger: Ledger::default(),
             oom: OomWatch::begin(),
             weights: Vec::new(),
             last_code: None,

@@ -2,9 +2,10 @@
 //! nor what the master decides.
 //!
 //! Reading order: `run` → `environment` → `booting` → `serving` → `draining` are the phases; `door` → `drive` → `edge` →
-//! `limits` is the way of a request; `annex` are the doors of other slots; `connections` and `connection` are what is known about who is there.
+//! `limits` is the way of a request, `routes` where it is counted; `annex` are the doors of other slots, `admin` the door of whoever watches; `connections` and `connection` are what is known about who is there.
 
 mod access;
+mod admin;
 mod annex;
 mod app;
 mod beat;
@@ -28,6 +29,7 @@ mod listener;
 mod notify;
 mod pipeline;
 mod preface;
+mod routes;
 mod run;
 mod serving;
 mod signals;

@@ -248,6 +248,7 @@ fn settings() -> Settings {
         cluster: Cluster {
             workers: Workers::Count(1),
             bind: Vec::new(),
+            admin: None,
             data_dir: "data".into(),
             run_dir: None,
             pid_file: None,

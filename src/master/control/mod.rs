@@ -17,3 +17,4 @@ pub(super) use client::Interest;
 pub(super) use desk::{ClientId, Desk};
 pub(super) use graves::{AtKill, Evidence, Graves, Requests};
 pub(super) use oom::OomWatch;
+pub(super) use survey::status;

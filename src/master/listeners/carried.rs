@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Group, Listeners, SharedPath};
+use super::{Admin, Group, Listeners, SharedPath};
+use crate::config::Address;
 use crate::master::upgrade::{Fd, Luggage, LuggageError, What};
 
 /// As they are written down.
@@ -14,6 +15,7 @@ use crate::master::upgrade::{Fd, Luggage, LuggageError, What};
 pub(in crate::master) struct PackedListeners {
     groups: Vec<PackedGroup>,
     paths: Vec<(PathBuf, Fd)>,
+    admin: Option<(Address, Fd)>,
     slots: u16,
 }
 
@@ -29,6 +31,7 @@ struct PackedGroup {
 pub(in crate::master) struct UnpackedListeners {
     groups: Vec<Group>,
     paths: Vec<(PathBuf, OwnedFd)>,
+    admin: Option<(Address, OwnedFd)>,
     slots: u16,
 }
 
@@ -43,9 +46,12 @@ impl Listeners {
         };
         let groups = self.groups.iter().map(group).collect();
         let path = |shared: &SharedPath| (shared.path.clone(), pack(&shared.listener));
+        let paths = self.paths.iter().map(path).collect();
+        let admin = |admin: &Admin| (admin.address.clone(), pack(&admin.listener));
         PackedListeners {
             groups,
-            paths: self.paths.iter().map(path).collect(),
+            paths,
+            admin: self.admin.as_ref().map(admin),
             slots: self.slots,
         }
     }
@@ -56,6 +62,9 @@ impl Listeners {
         Listeners {
             groups: unpacked.groups,
             paths: unpacked.paths.into_iter().map(path).collect(),
+            admin: unpacked
+                .admin
+                .map(|(address, listener)| Admin { address, listener }),
             slots: unpacked.slots,
         }
     }
@@ -82,9 +91,12 @@ impl PackedListeners {
             .map(&mut group)
             .collect::<Result<_, _>>()?;
         let path = |(path, fd)| Ok((path, take(fd)?));
+        let paths = self.paths.into_iter().map(path).collect::<Result<_, _>>()?;
+        let admin = |(address, fd)| Ok((address, take(fd)?));
         Ok(UnpackedListeners {
             groups,
-            paths: self.paths.into_iter().map(path).collect::<Result<_, _>>()?,
+            paths,
+            admin: self.admin.map(admin).transpose()?,
             slots: self.slots,
         })
     }

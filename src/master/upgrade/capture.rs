@@ -135,6 +135,7 @@ fn pack_process(process: &Process, luggage: &mut Luggage) -> PackedProcess {
         leaving,
         weighed,
         at_kill,
+        figures_wanted,
     } = process;
     PackedProcess {
         life: *life,
@@ -146,6 +147,7 @@ fn pack_process(process: &Process, luggage: &mut Luggage) -> PackedProcess {
         leaving: *leaving,
         weighed: *weighed,
         at_kill: at_kill.clone(),
+        figures_wanted: *figures_wanted,
         tail: tail.clone(),
         pidfd: luggage.pack(pidfd, What::Process),
         notify: luggage.pack(notify, What::Notify),

@@ -20,7 +20,7 @@ use crate::pool::saved::difference;
 use crate::sys::procfs::Stat;
 
 /// Of everything here. Raised with every change of a field, [`Kept`]'s included; the pool has a version of its own.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// No state is larger, in bytes: 1,024 slots with all that is remembered of each come to a third of it.
 pub(super) const LARGEST: u64 = 1 << 30;
@@ -82,6 +82,7 @@ pub(super) struct PackedProcess {
     pub(super) leaving: bool,
     pub(super) weighed: Option<Monotonic>,
     pub(super) at_kill: Option<AtKill>,
+    pub(super) figures_wanted: Option<u64>,
     pub(super) tail: Tail,
     pub(super) pidfd: Fd,
     pub(super) notify: Fd,

@@ -218,6 +218,7 @@ fn process(packed: PackedProcess, luggage: &mut Luggage) -> Result<(Life, Proces
         leaving: packed.leaving,
         weighed: packed.weighed,
         at_kill: packed.at_kill,
+        figures_wanted: packed.figures_wanted,
     };
     Ok((life, process))
 }
