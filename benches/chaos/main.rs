@@ -59,6 +59,9 @@ type Row = (&'static str, fn(&Effort, u64) -> Vec<Verdict>);
 const ROWS: &[Row] = &[
     ("reload", |effort, _| both(|kind| deploys::reloads(effort, kind))),
     ("scale", |effort, _| both(|kind| deploys::scales(effort, kind))),
+    ("upgrade", |effort, _| {
+        both(|kind| deploys::upgrades(effort, kind))
+    }),
     ("kill", |effort, _| both(|kind| crashes::kills(effort, kind))),
     ("bad", |effort, _| both(|kind| bad::reloads(effort, kind))),
     ("stop", |effort, _| both(|kind| hung::stopped(effort, kind))),
@@ -155,6 +158,7 @@ fn full(seconds: u64) -> Effort {
         kills: part(10),
         reloads: part(20),
         scales: part(20),
+        upgrades: part(5),
         bake_time: "1s",
         heartbeat_timeout: Duration::from_secs(5),
         strict: true,

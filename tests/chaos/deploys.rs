@@ -1,4 +1,4 @@
-//! What operators do every day, under load: reload, scale. Nothing may fail.
+//! What operators do every day, under load: reload, scale, upgrade. Nothing may fail.
 
 use crate::client::Kind;
 use crate::stage::{Effort, Scene};
@@ -15,6 +15,20 @@ pub(crate) fn reloads(effort: &Effort, kind: Kind) -> Verdict {
     if effort.strict {
         verdict.expect_p99_within(2.0);
     }
+    verdict
+}
+
+/// Another program becomes the master in place: the same pid, the same workers.
+pub(crate) fn upgrades(effort: &Effort, kind: Kind) -> Verdict {
+    let scene = Scene::open(effort, kind);
+    let workers = scene.cluster.workers();
+    for _ in 0..effort.upgrades {
+        scene.done(&["upgrade"]);
+        scene.rest();
+    }
+    let kept = scene.cluster.workers() == workers;
+    let mut verdict = scene.close(&format!("upgrade x {}", effort.upgrades));
+    verdict.expect(kept, "every worker was kept".to_owned());
     verdict
 }
 

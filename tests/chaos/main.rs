@@ -37,6 +37,9 @@ const TESTS: &[Test] = &[
     ("scaling_loses_nothing", || {
         both(|kind| deploys::scales(&quick(), kind))
     }),
+    ("upgrades_lose_nothing", || {
+        both(|kind| deploys::upgrades(&quick(), kind))
+    }),
     ("kills_lose_what_the_victim_had_accepted_and_nothing_else", || {
         both(|kind| crashes::kills(&quick(), kind))
     }),
@@ -74,6 +77,7 @@ fn quick() -> Effort {
         kills: 4,
         reloads: 3,
         scales: 6,
+        upgrades: 2,
         bake_time: "100ms",
         heartbeat_timeout: Duration::from_secs(2),
         strict: false,

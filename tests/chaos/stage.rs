@@ -29,6 +29,7 @@ pub(crate) struct Effort {
     pub(crate) kills: usize,
     pub(crate) reloads: usize,
     pub(crate) scales: usize,
+    pub(crate) upgrades: usize,
     pub(crate) bake_time: &'static str,
     pub(crate) heartbeat_timeout: Duration,
     /// Whether a time that is a bar is held to it.
