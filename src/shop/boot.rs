@@ -14,6 +14,7 @@ use super::{inventory, orders, payments, sandbox};
 use crate::base::exit::Exit;
 use crate::config::Settings;
 use crate::pool::Estate;
+use crate::saga::definition::ORDER_VERSION;
 use crate::store::{OpenError, Options, Schema, Store};
 use crate::worker::{App, BootError, BootRefused, Worker};
 
@@ -102,7 +103,7 @@ pub async fn open(worker: &Worker) -> Result<Desk, BootError> {
 
 /// The stores come along for whoever closes them, so that the last worker of a cluster that stops leaves files that are whole
 /// without their WAL.
-async fn open_with_stores(worker: &Worker) -> Result<(Desk, Vec<Store>), BootError> {
+pub(super) async fn open_with_stores(worker: &Worker) -> Result<(Desk, Vec<Store>), BootError> {
     let shop: ShopSettings = worker.section("shop")?;
     let store: StoreSettings = worker.section("store")?;
     let files = [
@@ -136,19 +137,7 @@ async fn open_with_stores(worker: &Worker) -> Result<(Desk, Vec<Store>), BootErr
     let barred = worker.clone();
     let orders = orders::Service::new(orders_store, inventory.clone(), payments.clone(), life, limits)
         .on_barred(move || barred.fail("it was taken for dead, and its orders were taken over"));
-    let unknown = orders.unknown_versions()?;
-    if unknown > 0 {
-        let reason = format!(
-            "{unknown} orders are under way whose saga is newer than this program knows (version {}); start the newer program \
-             until they have ended",
-            crate::saga::definition::ORDER_VERSION
-        );
-        return Err(BootRefused {
-            exit: Exit::BadData,
-            reason,
-        }
-        .into());
-    }
+    every_live_saga_is_known(&orders)?;
     let max_body_bytes = worker.settings().http.max_body_bytes;
     let desk = Desk {
         orders,
@@ -158,6 +147,27 @@ async fn open_with_stores(worker: &Worker) -> Result<(Desk, Vec<Store>), BootErr
         max_body_bytes,
     };
     Ok((desk, kept))
+}
+
+/// A saga keeps the version of its definition; a program that does not know it must not run it, and says so before it serves.
+fn every_live_saga_is_known(orders: &Orders) -> Result<(), BootError> {
+    let unknown = orders.unknown_versions()?;
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let live: Vec<String> = unknown
+        .iter()
+        .map(|(many, version)| format!("{many} live sagas of version {version}"))
+        .collect();
+    let reason = format!(
+        "there are {}; this binary runs up to {ORDER_VERSION}: start the newer binary until `sagas list` is empty",
+        live.join(", ")
+    );
+    Err(BootRefused {
+        exit: Exit::BadData,
+        reason,
+    }
+    .into())
 }
 
 fn open_all<const N: usize>(
@@ -217,6 +227,9 @@ fn unusable_store(error: OpenError) -> BootError {
         OpenError::NotADatabase { .. }
         | OpenError::Foreign { .. }
         | OpenError::Newer { .. }
+        | OpenError::Missing { .. }
+        | OpenError::NotAFile { .. }
+        | OpenError::Incomplete { .. }
         | OpenError::Corrupt { .. } => Exit::BadData,
         OpenError::Sqlite { .. } | OpenError::Io { .. } => Exit::DiskFailed,
         OpenError::OldSqlite { .. } | OpenError::Migration { .. } => Exit::BootFailed,

@@ -41,6 +41,13 @@ fn say(rejection: &Rejection) -> Said {
                 .to_owned(),
             members: Vec::new(),
         },
+        // The reason is a note from one of us to the others; it stays in the house.
+        Rejection::TakenBack { .. } => Said {
+            status: StatusCode::CONFLICT,
+            code: "order_taken_back",
+            detail: "the shop gave this order up; nothing was charged, or it was given back".to_owned(),
+            members: Vec::new(),
+        },
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is old enough is removed, in small batches: an ended order with its event, its key and its takeovers, all at once. The
 //! outbox is emptied from its front, so that it never has a gap; its last event stays, so that no number is given out twice.
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 
 use crate::shop::contract::OrderId;
 
@@ -39,7 +39,7 @@ pub(super) fn sweep(tx: &Connection, horizon: OrderId, ended_before_ms: u64) -> 
     for (seq, order, _) in &old {
         tx.prepare_cached("DELETE FROM outbox WHERE seq = ?1")?
             .execute([seq])?;
-        for table in ["takeovers", "interventions", "idempotency_keys"] {
+        for table in ["takeovers", "tries", "interventions", "idempotency_keys"] {
             tx.prepare_cached(&format!("DELETE FROM {table} WHERE order_id = ?1"))?
                 .execute([order])?;
         }
@@ -58,13 +58,14 @@ pub(super) fn sweep(tx: &Connection, horizon: OrderId, ended_before_ms: u64) -> 
     })
 }
 
-/// How many unfinished sagas are of a definition that this program does not know.
-pub(super) fn unknown_versions(connection: &Connection, newest: u32) -> rusqlite::Result<u64> {
-    let many: Option<i64> = connection
-        .prepare_cached("SELECT count(*) FROM orders WHERE status < 20 AND version > ?1")?
-        .query_row([newest], |row| row.get(0))
-        .optional()?;
-    Ok(many.unwrap_or_default().unsigned_abs())
+/// How many unfinished sagas are of definitions that this program does not know, and of which.
+pub(super) fn unknown_versions(connection: &Connection, newest: u32) -> rusqlite::Result<Vec<(u64, u32)>> {
+    connection
+        .prepare_cached(
+            "SELECT count(*), version FROM orders WHERE status < 20 AND version > ?1 GROUP BY version ORDER BY version DESC",
+        )?
+        .query_map([newest], |row| Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get(1)?)))?
+        .collect()
 }
 
 fn number(count: usize) -> i64 {

@@ -1,6 +1,7 @@
 //! The shop on real files: its services, its crashes, its routes.
 
 mod crashes;
+mod full_disk;
 mod idempotency;
 mod kit;
 mod routes;
