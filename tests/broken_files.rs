@@ -28,7 +28,7 @@ fn made(schema: &Schema) -> (tempfile::TempDir, PathBuf) {
 }
 
 fn refused(schema: &Schema, path: &Path, words: &[&str]) {
-    let error = open(schema, path).err().expect("refused").to_string();
+    let error = open(schema, path).expect_err("refused").to_string();
     for word in words {
         assert!(error.contains(word), "{word:?} is not in: {error}");
     }

@@ -60,9 +60,26 @@ fn check(settings: &Settings) -> Result<(), String> {
         );
     }
     faults_are_possible(settings, section(settings, "provider_faults")?)?;
-    inventory::catalog::read(shop.catalog.as_deref())
-        .map(drop)
-        .map_err(|error| error.to_string())
+    if settings.http.request_timeout <= shop.order_wait {
+        return Err(format!(
+            "http.request_timeout is {}, expected more than shop.order_wait ({}), or an order that takes its time is answered 503 \
+             instead of 202: raise the first or lower the second",
+            humantime::format_duration(settings.http.request_timeout),
+            humantime::format_duration(shop.order_wait)
+        ));
+    }
+    catalog_is_good(settings, &shop)
+}
+
+/// The catalog is read once in the life of a data directory. After that a file that is gone is nobody's concern; one that is
+/// there and wrong is told all the same.
+fn catalog_is_good(settings: &Settings, shop: &ShopSettings) -> Result<(), String> {
+    let may_be_gone = settings.cluster.data_dir.join(inventory::FILE).exists();
+    match inventory::catalog::read(shop.catalog.as_deref()) {
+        Err(inventory::catalog::CatalogError::Unreadable { .. }) if may_be_gone => Ok(()),
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn section<T: serde::de::DeserializeOwned>(settings: &Settings, name: &str) -> Result<T, String> {

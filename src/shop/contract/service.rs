@@ -97,7 +97,7 @@ pub struct Line {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QuoteError {
     /// There is no such article.
-    #[error("there is no article {0:?}")]
+    #[error("there is no article {0}")]
     UnknownSku(Sku),
     /// The store could not be read.
     #[error("failed to read the prices: {0}")]
@@ -130,9 +130,10 @@ pub trait Inventory: Clone + Send + Sync + 'static {
     fn give_back(&self, mandate: Mandate) -> impl Future<Output = Outcome> + Send;
     /// From now on nothing is written for those lives; on disk when this returns. The error says why not.
     fn fence(&self, fence: Fence) -> impl Future<Output = Result<(), String>> + Send;
-    /// Removes some of what is kept for orders before `before`, but for these; what is under way stays. The error says why not.
+    /// Removes some of what is kept for orders between these two, but for `kept`; what is under way stays. The error says why not.
     fn forget(
         &self,
+        after: OrderId,
         before: OrderId,
         kept: Arc<[OrderId]>,
     ) -> impl Future<Output = Result<(), String>> + Send;
@@ -152,9 +153,10 @@ pub trait Payments: Clone + Send + Sync + 'static {
     fn refund(&self, mandate: Mandate, charge: Charge) -> impl Future<Output = Outcome> + Send;
     /// From now on nothing is written for those lives; on disk when this returns. The error says why not.
     fn fence(&self, fence: Fence) -> impl Future<Output = Result<(), String>> + Send;
-    /// Removes some of what is kept for orders before `before`, but for these; what is under way stays. The error says why not.
+    /// Removes some of what is kept for orders between these two, but for `kept`; what is under way stays. The error says why not.
     fn forget(
         &self,
+        after: OrderId,
         before: OrderId,
         kept: Arc<[OrderId]>,
     ) -> impl Future<Output = Result<(), String>> + Send;

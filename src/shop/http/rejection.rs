@@ -59,7 +59,10 @@ pub(super) fn problem(order: OrderId, rejection: &Rejection) -> Problem {
         detail,
         members,
     } = say(rejection);
-    let problem = Problem::new(status, code, detail).with("order_id", order.to_string());
+    let mut problem = Problem::new(status, code, detail).with("order_id", order.to_string());
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        problem = problem.retry_after(1);
+    }
     members
         .into_iter()
         .fold(problem, |problem, (name, value)| problem.with(name, value))

@@ -1,5 +1,7 @@
 //! What is held for orders: reserve, release, commit, each once per order and answered again for ever.
 
+use std::collections::HashSet;
+
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::shop::clock::rfc3339;
@@ -206,24 +208,24 @@ fn answer_again(
 /// Removed in one transaction at most.
 const FORGOTTEN_AT_ONCE: usize = 400;
 
-/// Removes ended reservations of orders before `before` that are not among `kept`. What had left the shelf for them is no longer
+/// Removes ended reservations of orders between these two that are not among `kept`. What had left the shelf for them is no longer
 /// counted as having come in, so that the sum stays right.
-pub(super) fn forget(tx: &Connection, before: OrderId, kept: &[OrderId]) -> Result<()> {
+pub(super) fn forget(tx: &Connection, after: OrderId, before: OrderId, kept: &[OrderId]) -> Result<()> {
+    let kept: HashSet<i64> = kept.iter().map(|order| order.key()).collect();
     let ended: Vec<(i64, i64)> = tx
         .prepare_cached(
-            "SELECT order_id, state FROM reservations WHERE order_id < ?1 AND state <> 10 LIMIT ?2",
+            "SELECT order_id, state FROM reservations WHERE order_id > ?1 AND order_id < ?2 AND state <> 10 LIMIT ?3",
         )?
         .query_map(
             (
+                after.key(),
                 before.key(),
                 i64::try_from(FORGOTTEN_AT_ONCE + kept.len()).unwrap_or(i64::MAX),
             ),
             |row| Ok((row.get(0)?, row.get(1)?)),
         )?
         .collect::<Result<_>>()?;
-    let gone = ended
-        .into_iter()
-        .filter(|(order, _)| !kept.contains(&OrderId::from_key(*order)));
+    let gone = ended.into_iter().filter(|(order, _)| !kept.contains(order));
     for (order, state) in gone.take(FORGOTTEN_AT_ONCE) {
         let items = tx
             .prepare_cached("DELETE FROM reservations WHERE order_id = ?1 RETURNING items")?

@@ -141,8 +141,8 @@ impl Inventory for Service {
         upkeep::write(&self.store, "inventory", raise).await
     }
 
-    async fn forget(&self, before: OrderId, kept: Arc<[OrderId]>) -> Result<(), String> {
-        let forget = move |tx: &Tx<'_>| reservations::forget(tx, before, &kept);
+    async fn forget(&self, after: OrderId, before: OrderId, kept: Arc<[OrderId]>) -> Result<(), String> {
+        let forget = move |tx: &Tx<'_>| reservations::forget(tx, after, before, &kept);
         upkeep::write(&self.store, "inventory", forget).await
     }
 

@@ -7,7 +7,8 @@ use crate::shop::contract::OrderId;
 
 /// Removed in one transaction at most, so that no order waits for it.
 const AT_ONCE: usize = 200;
-/// With more unfinished or young orders before the horizon than these, the other files wait for the next time.
+/// The other files are swept in windows with at most so many orders that are still here, so that none of these, however old
+/// and however many, holds back the rest.
 const MOST_KEPT: usize = 5_000;
 
 /// What one round did.
@@ -15,12 +16,50 @@ const MOST_KEPT: usize = 5_000;
 pub(super) struct Round {
     /// Orders removed.
     pub(super) removed: usize,
-    /// Orders before the horizon that are still here; `None` when they are too many to name.
-    pub(super) kept: Option<Vec<OrderId>>,
+    /// What the others may forget.
+    pub(super) window: Window,
 }
 
-/// Removes what ended before `ended_before_ms` and was placed before `horizon`.
-pub(super) fn sweep(tx: &Connection, horizon: OrderId, ended_before_ms: u64) -> rusqlite::Result<Round> {
+/// A stretch of orders, and those of it that are still here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Window {
+    /// It begins after this one,
+    pub(super) after: OrderId,
+    /// and ends before this one.
+    pub(super) before: OrderId,
+    /// Not over, or too young.
+    pub(super) kept: Vec<OrderId>,
+}
+
+impl Window {
+    fn open(tx: &Connection, after: OrderId, horizon: OrderId) -> rusqlite::Result<Window> {
+        let mut kept: Vec<OrderId> = tx
+            .prepare_cached("SELECT id FROM orders WHERE id > ?1 AND id < ?2 ORDER BY id LIMIT ?3")?
+            .query_map((after.key(), horizon.key(), number(MOST_KEPT + 1)), |row| {
+                Ok(OrderId::from_key(row.get(0)?))
+            })?
+            .collect::<rusqlite::Result<_>>()?;
+        let before = kept.get(MOST_KEPT).copied().unwrap_or(horizon);
+        kept.truncate(MOST_KEPT);
+        Ok(Window { after, before, kept })
+    }
+
+    /// After which order the next window begins: where this one ended, or from the start again.
+    pub(super) fn next(&self) -> OrderId {
+        match self.kept.last() {
+            Some(last) if self.kept.len() == MOST_KEPT => *last,
+            Some(_) | None => OrderId::from_key(-1),
+        }
+    }
+}
+
+/// Removes what ended before `ended_before_ms` and was placed before `horizon`; what is left of the orders after `after`.
+pub(super) fn sweep(
+    tx: &Connection,
+    horizon: OrderId,
+    ended_before_ms: u64,
+    after: OrderId,
+) -> rusqlite::Result<Round> {
     tx.prepare_cached(
         "INSERT INTO horizon (one, order_id) VALUES (1, ?1)
          ON CONFLICT DO UPDATE SET order_id = max(order_id, excluded.order_id)",
@@ -46,15 +85,9 @@ pub(super) fn sweep(tx: &Connection, horizon: OrderId, ended_before_ms: u64) -> 
         tx.prepare_cached("DELETE FROM orders WHERE id = ?1 AND status >= 20")?
             .execute([order])?;
     }
-    let kept: Vec<OrderId> = tx
-        .prepare_cached("SELECT id FROM orders WHERE id < ?1 LIMIT ?2")?
-        .query_map((horizon.key(), number(MOST_KEPT + 1)), |row| {
-            Ok(OrderId::from_key(row.get(0)?))
-        })?
-        .collect::<rusqlite::Result<_>>()?;
     Ok(Round {
         removed: old.len(),
-        kept: (kept.len() <= MOST_KEPT).then_some(kept),
+        window: Window::open(tx, after, horizon)?,
     })
 }
 

@@ -102,11 +102,4 @@ CREATE TABLE interventions_4 (
 INSERT INTO interventions_4 SELECT * FROM interventions;
 DROP TABLE interventions;
 ALTER TABLE interventions_4 RENAME TO interventions;
--- A clock for what expires, that no step of the system's clock moves forward.
-CREATE TABLE clock (
-    one        INTEGER PRIMARY KEY CHECK (one = 1),
-    boot_id    TEXT NOT NULL,
-    boot_ms    INTEGER NOT NULL, -- CLOCK_BOOTTIME
-    trusted_ms INTEGER NOT NULL  -- milliseconds since 1970
-) STRICT;
 ";

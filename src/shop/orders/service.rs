@@ -1,6 +1,7 @@
 //! The orders as others hold them: placing, waiting, reading, inheriting.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, oneshot};
@@ -47,6 +48,8 @@ pub struct Service<I, P> {
     limits: Limits,
     live: Arc<Semaphore>,
     almanac: Arc<Almanac>,
+    /// Where the next round of retention goes on in the other files.
+    swept: Arc<AtomicI64>,
 }
 
 /// What came of an order that was to be placed.
@@ -97,6 +100,7 @@ impl<I: Inventory, P: Payments> Service<I, P> {
             limits,
             live,
             almanac,
+            swept: Arc::new(AtomicI64::new(-1)),
         }
     }
 
@@ -313,18 +317,22 @@ impl<I: Inventory, P: Payments> Service<I, P> {
         let now_ms = self.almanac.now_ms();
         let before = now_ms.saturating_sub(u64::try_from(retention.as_millis()).unwrap_or(u64::MAX));
         let horizon = OrderId::first_of(before);
-        let job = move |tx: &Tx<'_>| retention::sweep(tx, horizon, before);
+        let after = OrderId::from_key(self.swept.load(Ordering::Relaxed));
+        let job = move |tx: &Tx<'_>| retention::sweep(tx, horizon, before, after);
         let swept = self
             .driver
             .store
             .write::<_, rusqlite::Error>(Admission::Continue, job)
             .await;
         let round = swept.map_err(|error| error.to_string())?;
-        if let Some(kept) = round.kept {
-            let kept: Arc<[OrderId]> = kept.into();
-            self.driver.inventory.forget(horizon, Arc::clone(&kept)).await?;
-            self.driver.payments.forget(horizon, kept).await?;
-        }
+        let window = round.window;
+        let next = window.next();
+        let kept: Arc<[OrderId]> = window.kept.into();
+        let (after, before) = (window.after, window.before);
+        let inventory = self.driver.inventory.forget(after, before, Arc::clone(&kept));
+        inventory.await?;
+        self.driver.payments.forget(after, before, kept).await?;
+        self.swept.store(next.key(), Ordering::Relaxed);
         Ok(round.removed)
     }
 

@@ -1,5 +1,7 @@
 //! Payments as they are written down: once, when the provider has decided.
 
+use std::collections::HashSet;
+
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use crate::base::money::{Currency, Money};
@@ -242,21 +244,26 @@ pub(super) fn refund(
 /// Removed in one transaction at most.
 const FORGOTTEN_AT_ONCE: usize = 400;
 
-/// Removes payments of orders before `before` that are not among `kept`.
-pub(super) fn forget(tx: &Connection, before: OrderId, kept: &[OrderId]) -> rusqlite::Result<()> {
+/// Removes payments of orders between these two that are not among `kept`.
+pub(super) fn forget(
+    tx: &Connection,
+    after: OrderId,
+    before: OrderId,
+    kept: &[OrderId],
+) -> rusqlite::Result<()> {
+    let kept: HashSet<i64> = kept.iter().map(|order| order.key()).collect();
     let known: Vec<i64> = tx
-        .prepare_cached("SELECT order_id FROM payments WHERE order_id < ?1 LIMIT ?2")?
+        .prepare_cached("SELECT order_id FROM payments WHERE order_id > ?1 AND order_id < ?2 LIMIT ?3")?
         .query_map(
             (
+                after.key(),
                 before.key(),
                 i64::try_from(FORGOTTEN_AT_ONCE + kept.len()).unwrap_or(i64::MAX),
             ),
             |row| row.get(0),
         )?
         .collect::<rusqlite::Result<_>>()?;
-    let gone = known
-        .into_iter()
-        .filter(|order| !kept.contains(&OrderId::from_key(*order)));
+    let gone = known.into_iter().filter(|order| !kept.contains(order));
     for order in gone.take(FORGOTTEN_AT_ONCE) {
         tx.prepare_cached("DELETE FROM payments WHERE order_id = ?1")?
             .execute([order])?;

@@ -183,8 +183,8 @@ impl Payments for Service {
         upkeep::write(&self.store, "payments", raise).await
     }
 
-    async fn forget(&self, before: OrderId, kept: Arc<[OrderId]>) -> Result<(), String> {
-        let forget = move |tx: &Tx<'_>| record::forget(tx, before, &kept);
+    async fn forget(&self, after: OrderId, before: OrderId, kept: Arc<[OrderId]>) -> Result<(), String> {
+        let forget = move |tx: &Tx<'_>| record::forget(tx, after, before, &kept);
         upkeep::write(&self.store, "payments", forget).await
     }
 

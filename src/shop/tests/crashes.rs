@@ -85,8 +85,8 @@ impl<S: Inventory> Inventory for Stopping<S> {
         self.service.fence(fence).await
     }
 
-    async fn forget(&self, before: OrderId, kept: Arc<[OrderId]>) -> Result<(), String> {
-        self.service.forget(before, kept).await
+    async fn forget(&self, after: OrderId, before: OrderId, kept: Arc<[OrderId]>) -> Result<(), String> {
+        self.service.forget(after, before, kept).await
     }
 
     async fn has_room(&self) -> bool {
@@ -115,8 +115,8 @@ impl<S: Payments> Payments for Stopping<S> {
         self.service.fence(fence).await
     }
 
-    async fn forget(&self, before: OrderId, kept: Arc<[OrderId]>) -> Result<(), String> {
-        self.service.forget(before, kept).await
+    async fn forget(&self, after: OrderId, before: OrderId, kept: Arc<[OrderId]>) -> Result<(), String> {
+        self.service.forget(after, before, kept).await
     }
 
     async fn has_room(&self) -> bool {

@@ -4,4 +4,5 @@ mod crashes;
 mod full_disk;
 mod idempotency;
 mod kit;
+mod old;
 mod routes;
