@@ -33,7 +33,8 @@ pub fn app() -> App {
             drop(booted.set((desk.orders.clone(), stores)));
             let retention = worker.section::<ShopSettings>("shop")?.retention;
             let data_dir = worker.settings().cluster.data_dir.clone();
-            tokio::spawn(keeper::keep(desk.orders.clone(), data_dir, retention));
+            let tally = keeper::Tally::register(&worker)?;
+            tokio::spawn(keeper::keep(desk.orders.clone(), data_dir, retention, tally));
             let drills = worker
                 .settings()
                 .drill
