@@ -218,7 +218,7 @@ fn forget_numbers(work: &mut Work) {
     if let Table::Doing(at) | Table::Settling(at, _) | Table::Undoing(at, _) | Table::Recording(_, at) =
         &mut work.state
     {
-        (at.unknown, at.since) = (0, NOW);
+        (at.unknown, at.since, at.last) = (0, NOW, NOW);
     }
     if let Effect::Send(_, wait) | Effect::Record(_, wait) = &mut work.effect {
         *wait = Duration::ZERO;
