@@ -52,7 +52,7 @@ pub(crate) fn stopped(effort: &Effort, kind: Kind) -> Verdict {
     verdict.expect(strays == 0, format!("{strays} connections went to it afterwards"));
     let waited = killed.duration_since(began);
     verdict.expect(
-        waited >= timeout - effort_slack(timeout),
+        waited >= timeout - slack(timeout),
         format!("killed after {:.1} s", waited.as_secs_f64()),
     );
     verdict.expect(
@@ -74,7 +74,7 @@ fn without_orders(effort: &Effort) -> Effort {
 }
 
 /// The beat that the time is counted from lies up to an interval before the stop.
-fn effort_slack(timeout: Duration) -> Duration {
+fn slack(timeout: Duration) -> Duration {
     (timeout / 4).max(Duration::from_millis(300))
 }
 
