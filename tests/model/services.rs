@@ -26,6 +26,9 @@ impl World {
             }
             Effect::Record(verdict, _) => Some(self.record(life, order, work.claim_no, Some(&verdict))),
             Effect::Park(_) => Some(self.record(life, order, work.claim_no, None)),
+            Effect::Send(Command::Return | Command::Refund, _) => {
+                unreachable!("nobody here gives an order up")
+            }
             Effect::Rest => unreachable!("not busy"),
         }
     }
