@@ -166,6 +166,7 @@ fn a_database_that_is_taken_away_ends_its_workers_and_the_next_are_refused() {
 }
 
 #[test]
+#[ignore = "needs to mount a read-only file system (root): cargo test --test broken_files -- --ignored"]
 fn a_read_only_file_system_is_refused_with_what_to_do() {
     let directory = tempfile::tempdir().expect("a directory");
     let target = directory.path().to_str().expect("text");
@@ -176,10 +177,10 @@ fn a_read_only_file_system_is_refused_with_what_to_do() {
             .output();
         done.is_ok_and(|output| output.status.success())
     };
-    if !mount(&["-t", "tmpfs", "-o", "ro", "tmpfs"]) {
-        eprintln!("not tried: mounting is not permitted here");
-        return;
-    }
+    assert!(
+        mount(&["-t", "tmpfs", "-o", "ro", "tmpfs"]),
+        "mounting is permitted"
+    );
     refused(
         &orders::SCHEMA,
         &directory.path().join("a.db"),
