@@ -61,7 +61,7 @@ pub struct End {
     pub last_code: Option<i32>,
 }
 
-/// After so many looks at the workers a start is over, and what only it needed is given back.
+/// After so many looks at the workers a start or a reload is over, and what only it needed is given back.
 const SETTLED: u32 = 4;
 
 struct Master {
@@ -96,6 +96,9 @@ impl Master {
     fn act(&mut self, effects: &mut Vec<Effect>, happened: &mut VecDeque<Event>) -> Option<Outcome> {
         loop {
             for effect in effects.drain(..) {
+                if matches!(effect, Effect::Serve(_)) {
+                    self.looks = 0;
+                }
                 match self.world.perform(effect) {
                     Performed::Done => {}
                     Performed::Happened(event) => happened.push_back(event),
@@ -109,7 +112,7 @@ impl Master {
         }
     }
 
-    /// The master is to be small for months, and has read a configuration and a catalog.
+    /// The master is to be small for months, and has read a configuration.
     fn settle(&mut self) {
         self.looks = self.looks.saturating_add(1);
         if self.looks == SETTLED {
