@@ -93,6 +93,7 @@ impl Flag {
             | Kind::Word(_)
             | Kind::Text
             | Kind::Path
+            | Kind::Mode
             | Kind::Workers => arg.value_name(self.value).value_parser(checked(key.kind)),
         }
     }

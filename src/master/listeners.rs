@@ -7,9 +7,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use crate::base::ids::Slot;
-use crate::config::Address;
+use crate::config::{Address, Cluster, FileMode};
 use crate::pool::steering;
-use crate::sys::socket;
+use crate::sys::socket::{self, FileId};
 
 /// Every address with its sockets.
 #[derive(Debug, Default)]
@@ -27,6 +27,7 @@ struct Group {
 #[derive(Debug)]
 struct SharedPath {
     path: PathBuf,
+    file: FileId,
     listener: OwnedFd,
 }
 
@@ -35,15 +36,17 @@ impl Listeners {
     ///
     /// # Errors
     /// The address that failed, and the system's words.
-    pub(super) fn open(addresses: &[Address]) -> Result<Listeners, (Address, io::Error)> {
+    pub(super) fn open(cluster: &Cluster) -> Result<Listeners, (Address, io::Error)> {
         let mut listeners = Listeners::default();
-        for address in addresses {
-            listeners.add(address).map_err(|error| (address.clone(), error))?;
+        for address in &cluster.bind {
+            listeners
+                .add(address, cluster.socket_mode)
+                .map_err(|error| (address.clone(), error))?;
         }
         Ok(listeners)
     }
 
-    fn add(&mut self, address: &Address) -> io::Result<()> {
+    fn add(&mut self, address: &Address, mode: FileMode) -> io::Result<()> {
         match address {
             Address::Tcp(address) => {
                 let first = socket::listen(*address)?;
@@ -54,8 +57,9 @@ impl Listeners {
                 });
             }
             Address::Unix(path) => {
-                let listener = socket::listen_unix(path)?;
+                let listener = socket::listen_unix(path, mode.bits())?;
                 self.paths.push(SharedPath {
+                    file: FileId::at(path)?,
                     path: path.clone(),
                     listener,
                 });
@@ -136,7 +140,7 @@ impl Drop for Listeners {
     /// A path outlives its listener; whoever stops serving it takes it away.
     fn drop(&mut self) {
         for shared in &self.paths {
-            let _ = std::fs::remove_file(&shared.path);
+            let _ = shared.file.remove();
         }
     }
 }

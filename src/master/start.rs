@@ -203,6 +203,6 @@ fn listen(cluster: &Cluster, orphans: &mut Vec<Orphan>) -> Result<Listeners, Sta
         );
     }
     wait_for_addresses(&cluster.bind, orphans, clock::now() + cluster.drain_timeout)?;
-    Listeners::open(&cluster.bind)
+    Listeners::open(cluster)
         .map_err(|(address, source)| StartError::Address(AddressError::Io { address, source }))
 }

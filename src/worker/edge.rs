@@ -20,7 +20,7 @@ use super::connection::Connection;
 use super::handle::Worker;
 use super::health::{self, Probe};
 use super::{drill, limits};
-use crate::http::Problem;
+use crate::http::{Problem, check_host};
 use crate::scoreboard::Counter;
 
 /// What axum's extractors take at most by themselves.
@@ -88,6 +88,9 @@ impl Service<Request<Incoming>> for ConnectionService {
             edge: Arc::clone(&self.edge),
             connection: Arc::clone(&self.connection),
         };
+        if let Err(refused) = check_host(&request) {
+            return Answering::Known(Some(answer.short(Err(refused))));
+        }
         let probe = Probe::at(request.uri().path());
         match probe.map(|probe| probe.answer_now(request.method(), worker)) {
             Some(Some(known)) => Answering::Known(Some(answer.short(known))),

@@ -2,7 +2,7 @@
 //! nor what the master decides.
 //!
 //! Reading order: `run` → `environment` → `booting` → `serving` → `draining` are the phases; `door` → `drive` → `edge` →
-//! `limits` is the way of a request; `annex` are the doors of other slots; `connections` and `connection` are what is known about who is there.
+//! `limits` is the way of a request; `annex` are the doors of other slots; `connections` and `connection` are what is known about who is there, `overdue` how long each may take.
 
 mod access;
 mod annex;
@@ -26,6 +26,7 @@ mod lifeline;
 mod limits;
 mod listener;
 mod notify;
+mod overdue;
 mod pipeline;
 mod preface;
 mod run;

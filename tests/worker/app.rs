@@ -1,12 +1,16 @@
 //! The application the tests put into a worker.
 
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use axum::Router;
+use axum::body::{Body, Bytes};
 use axum::extract::Query;
 use axum::routing::{get, post};
-use axum::{Router, body::Bytes};
 use cluster::http::fallbacks;
 use cluster::{App, Worker};
+use hyper::body::{self as http_body, Frame};
 use serde::Deserialize;
 
 /// `[test]`
@@ -48,6 +52,8 @@ async fn boot(worker: Worker) -> Result<Router, cluster::worker::BootError> {
             .route("/", get(async move || me.clone()))
             .route("/echo", post(async |body: Bytes| body))
             .route("/slow", get(slow))
+            .route("/wide", get(wide))
+            .route("/drip", get(drip))
             .route("/panic", get(panics))
             .route("/poison", get(async move || poisoned.fail("a test"))),
     ))
@@ -56,6 +62,67 @@ async fn boot(worker: Worker) -> Result<Router, cluster::worker::BootError> {
 async fn slow(Query(slow): Query<Slow>) -> &'static str {
     tokio::time::sleep(Duration::from_millis(slow.ms)).await;
     "at last"
+}
+
+#[derive(Deserialize)]
+struct Wide {
+    mib: usize,
+}
+
+/// So much in pieces of 64 KiB.
+async fn wide(Query(wide): Query<Wide>) -> Body {
+    let piece = Bytes::from(vec![b'w'; 64 * 1024]);
+    Body::new(Pieces {
+        left: wide.mib * 16,
+        piece,
+    })
+}
+
+struct Pieces {
+    left: usize,
+    piece: Bytes,
+}
+
+impl http_body::Body for Pieces {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if self.left == 0 {
+            return Poll::Ready(None);
+        }
+        self.left -= 1;
+        Poll::Ready(Some(Ok(Frame::data(self.piece.clone()))))
+    }
+}
+
+/// An answer whose only word comes late.
+async fn drip(Query(slow): Query<Slow>) -> Body {
+    Body::new(Late(Some(Box::pin(tokio::time::sleep(Duration::from_millis(
+        slow.ms,
+    ))))))
+}
+
+struct Late(Option<Pin<Box<tokio::time::Sleep>>>);
+
+impl http_body::Body for Late {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let Some(sleep) = &mut self.0 else {
+            return Poll::Ready(None);
+        };
+        ready!(sleep.as_mut().poll(cx));
+        self.0 = None;
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"drop")))))
+    }
 }
 
 async fn panics() {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use tracing::{debug, warn};
@@ -14,12 +14,16 @@ use crate::base::time::Monotonic;
 use crate::control::{Answer, Reply, Request};
 use crate::master::watch::{Source, Watch};
 use crate::sys::credentials::{self, Peer};
+use crate::sys::socket::FileId;
 use crate::sys::{clock, socket};
 
 /// How many clients may be at the desk at once; the next ones wait in the socket's queue.
 const PLACES: usize = 16;
 /// Of those, how many may wait for the end of something long, so that `status` always finds a place.
 const WAITING: usize = 12;
+
+/// The socket's mode: it is this user's alone.
+const PRIVATE: u32 = 0o600;
 
 /// Names one client for as long as this master lives; never 0, never given out again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,7 +32,7 @@ pub(in crate::master) struct ClientId(pub(in crate::master) u64);
 /// The socket and its clients.
 #[derive(Debug)]
 pub(in crate::master) struct Desk {
-    path: PathBuf,
+    file: FileId,
     listener: UnixListener,
     clients: BTreeMap<ClientId, Client>,
     last: ClientId,
@@ -57,10 +61,10 @@ impl Desk {
     /// # Errors
     /// The system's.
     pub(in crate::master) fn open(path: &Path, watch: &Watch) -> io::Result<Desk> {
-        let listener = UnixListener::from(socket::listen_unix(path)?);
+        let listener = UnixListener::from(socket::listen_unix(path, PRIVATE)?);
         watch.add(&listener, Source::Control)?;
         Ok(Desk {
-            path: path.to_owned(),
+            file: FileId::at(path)?,
             listener,
             clients: BTreeMap::new(),
             last: ClientId(0),
@@ -251,7 +255,7 @@ impl Desk {
 impl Drop for Desk {
     /// A path outlives its listener. That it cannot be removed is no harm: the next master replaces it.
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
+        let _ = self.file.remove();
     }
 }
 
