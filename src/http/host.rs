@@ -6,21 +6,19 @@ use http::{Request, StatusCode, Version};
 
 use super::Problem;
 
-/// Refuses a request of HTTP/1.1 without a Host, and any with two of them or one that is no host: 400 `bad_host`. HTTP/1.0 need
+/// What is wrong with a request of HTTP/1.1 without a Host, and any with two of them or one that is no host: 400 `bad_host`. HTTP/1.0 need
 /// not say it, nor HTTP/2, which has `:authority`.
-///
-/// # Errors
-/// The answer, which ends the connection.
-pub fn check_host<B>(request: &Request<B>) -> Result<(), Problem> {
+/// The answer to it ends the connection.
+pub fn host_problem<B>(request: &Request<B>) -> Option<Problem> {
     let mut hosts = request.headers().get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
-        (None, _) if request.version() == Version::HTTP_11 => Err(refused(
+        (None, _) if request.version() == Version::HTTP_11 => Some(refused(
             "a request of HTTP/1.1 says in a Host field whom it is for, and this one has none",
         )),
-        (None, _) => Ok(()),
-        (Some(_), Some(_)) => Err(refused("the request has more than one Host field")),
-        (Some(host), None) if is_host(host.as_bytes()) => Ok(()),
-        (Some(_), None) => Err(refused("the request's Host field is no host and port")),
+        (None, _) => None,
+        (Some(_), Some(_)) => Some(refused("the request has more than one Host field")),
+        (Some(host), None) if is_host(host.as_bytes()) => None,
+        (Some(_), None) => Some(refused("the request's Host field is no host and port")),
     }
 }
 
@@ -44,7 +42,7 @@ mod tests {
         let request = hosts
             .iter()
             .fold(request, |request, host| request.header(HOST, *host));
-        check_host(&request.body(()).expect("a request")).is_ok()
+        host_problem(&request.body(()).expect("a request")).is_none()
     }
 
     #[test]

@@ -5,5 +5,5 @@ mod host;
 mod problem;
 
 pub use fallbacks::fallbacks;
-pub use host::check_host;
+pub use host::host_problem;
 pub use problem::Problem;

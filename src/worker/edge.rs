@@ -20,7 +20,7 @@ use super::connection::Connection;
 use super::handle::Worker;
 use super::health::{self, Probe};
 use super::{drill, limits};
-use crate::http::{Problem, check_host};
+use crate::http::{Problem, host_problem};
 use crate::scoreboard::Counter;
 
 /// What axum's extractors take at most by themselves.
@@ -88,7 +88,7 @@ impl Service<Request<Incoming>> for ConnectionService {
             edge: Arc::clone(&self.edge),
             connection: Arc::clone(&self.connection),
         };
-        if let Err(refused) = check_host(&request) {
+        if let Some(refused) = host_problem(&request) {
             return Answering::Known(Some(answer.short(Err(refused))));
         }
         let probe = Probe::at(request.uri().path());
