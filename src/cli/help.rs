@@ -9,7 +9,7 @@ use crate::base::exit::Exit;
 pub const SIGNALS: &[(&str, &str)] = &[
     (
         "SIGTERM",
-        "stop gracefully: workers finish what they accepted, within drain_timeout; a second one stops at once",
+        "stop gracefully: workers finish what they accepted, within drain_timeout; a second one stops at once, unless it follows within 250 ms (as `timeout` sends it)",
     ),
     ("SIGINT", "as SIGTERM"),
     ("SIGQUIT", "stop at once: workers are killed"),
@@ -22,6 +22,10 @@ pub const SIGNALS: &[(&str, &str)] = &[
     ("SIGUSR1", "ignored"),
     ("SIGUSR2", "ignored"),
     ("SIGWINCH", "ignored"),
+    (
+        "SIGALRM",
+        "ignored, and so are SIGVTALRM, SIGPROF, SIGIO and SIGPWR",
+    ),
 ];
 
 /// What the environment means to the master, and what it gives its workers.

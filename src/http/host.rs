@@ -6,9 +6,8 @@ use http::{Request, StatusCode, Version};
 
 use super::Problem;
 
-/// What is wrong with a request of HTTP/1.1 without a Host, and any with two of them or one that is no host: 400 `bad_host`. HTTP/1.0 need
-/// not say it, nor HTTP/2, which has `:authority`.
-/// The answer to it ends the connection.
+/// 400 `bad_host` for a request of HTTP/1.1 without a Host, and for any with two of them or one that is no host; the answer ends
+/// the connection. HTTP/1.0 need not say it, nor HTTP/2, which has `:authority`.
 pub fn host_problem<B>(request: &Request<B>) -> Option<Problem> {
     let mut hosts = request.headers().get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {

@@ -23,7 +23,7 @@ mod run;
 mod spawn;
 mod start;
 mod systemd;
-mod user;
+pub mod user;
 mod watch;
 mod world;
 

@@ -45,6 +45,8 @@ pub(super) struct World {
     pub(super) weights: Vec<(Slot, u16)>,
     /// The code the last worker left with by itself, for a master that gives up because none boots.
     pub(super) last_code: Option<i32>,
+    /// When a signal asked for a stop last.
+    pub(super) stop_heard: Option<Monotonic>,
     /// Removed with this.
     pub(super) _pid_file: Option<PidFile>,
     /// Their locks are held for as long as this lives.

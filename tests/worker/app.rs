@@ -20,6 +20,7 @@ struct Section {
     boot_error: Option<String>,
     descriptors: Option<u64>,
     not_ready: Option<String>,
+    never_says: bool,
 }
 
 #[derive(Deserialize)]
@@ -43,6 +44,9 @@ async fn boot(worker: Worker) -> Result<Router, cluster::worker::BootError> {
     }
     if let Some(reason) = section.not_ready {
         worker.readiness(move || std::future::ready(Err(reason.clone())));
+    }
+    if section.never_says {
+        worker.readiness(std::future::pending);
     }
     worker.on_inherit(|estate| async move { tracing::info!(?estate, "taken over") });
     let me = worker.identity().life.to_string();

@@ -82,7 +82,7 @@ fn frames(stream: &mut TcpStream) -> Vec<u8> {
 }
 
 fn a_silent_http2_connection_is_told_to_go() {
-    let worker = Worker::ready(|settings| settings.http.idle_timeout = Duration::from_millis(300));
+    let worker = Worker::ready(|settings| settings.http.idle_timeout = Duration::from_millis(1500));
     let mut silent = TcpStream::connect(worker.address).expect("connected");
     silent
         .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
@@ -250,7 +250,7 @@ fn more_streams_than_may_be_wait_their_turn() {
         let mut all = JoinSet::new();
         for _ in 0..100 {
             let mut client = client.clone();
-            all.spawn_local(async move { answer(&mut client, request("GET", "/slow?ms=20", "")).await });
+            all.spawn_local(async move { answer(&mut client, request("GET", "/slow?ms=100", "")).await });
         }
         let mut most = 0;
         while let Some(done) = all.join_next().await {
