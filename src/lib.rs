@@ -13,6 +13,7 @@
 //! | [`sys`] | `unsafe` and raw system calls | every policy |
 //! | [`scoreboard`] | the shared page a worker beats in | who reads it |
 //! | [`lifeline`] | the messages between master and worker | what they lead to |
+//! | [`metrics`] | the numbers of all lives, put together | who asks for them, HTTP |
 //! | [`control`] | the words of the control socket, and its client | how the master answers |
 //! | [`observe`] | log lines that never block | what they say |
 //! | [`store`] | one SQLite file: writer thread, lock, group commit | the shop |
@@ -23,7 +24,7 @@
 //! | [`torture`] | drills against a cluster of its own, and the verdict | the supervisor's inside |
 //! | [`cli`] | flags, exit codes, what is printed | how it is done |
 //!
-//! `main, cli → master | worker → services, http, store, scoreboard, lifeline, control, observe → sys → pool, saga, config → base`
+//! `main, cli → master | worker → services, http, store, metrics, scoreboard, lifeline, control, observe → sys → pool, saga, config → base`
 
 pub mod base;
 pub mod cli;
@@ -32,6 +33,7 @@ pub mod control;
 pub mod http;
 pub mod lifeline;
 pub mod master;
+pub mod metrics;
 pub mod observe;
 pub mod pool;
 mod run;

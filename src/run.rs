@@ -1,13 +1,15 @@
 //! The one `main` of an application: the same program is command line, master and worker, and its environment says which.
 
+use std::cell::Cell;
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::base::exit::Exit;
 use crate::cli::{self, Program};
-use crate::config::Effective;
-use crate::master::{self, End, Launch};
+use crate::config::settings::Log;
+use crate::config::{Effective, Settings};
+use crate::master::{self, Arrival, End, Launch, StartError};
 use crate::observe;
 use crate::pool::Outcome;
 use crate::worker::{self, App};
@@ -32,8 +34,41 @@ impl App {
             check,
             commands: self.own_commands(),
         };
-        cli::run(&program, std::env::args_os(), serve).into()
+        match master::arrival() {
+            Arrival::Fresh => cli::run(&program, std::env::args_os(), serve),
+            Arrival::Rehearsal(arguments) => master::rehearse(cli::launch(&program, arguments)),
+            Arrival::Master => go_on(&program),
+        }
+        .into()
     }
+}
+
+/// Another binary was the master of this process until now.
+fn go_on(program: &Program) -> Exit {
+    observe::log_panics();
+    let launch = match cli::launch(program, std::env::args_os()) {
+        Ok(launch) => launch,
+        Err(error) => {
+            eprintln!(
+                "{}: {error}; the workers finish what they accepted and end",
+                program.name
+            );
+            return Exit::Usage;
+        }
+    };
+    let logs = Cell::new(false);
+    let log = |log: &Log| {
+        logs.set(true);
+        if let Err(error) = observe::init(std::io::stderr().as_fd(), log.format, log.level, "master") {
+            eprintln!("{}: failed to log to stderr: {error}", program.name);
+        }
+    };
+    let ended = master::go_on(launch, log);
+    if !logs.get() {
+        // It failed before it could read how the cluster logs.
+        log(&Settings::default().log);
+    }
+    finish(ended)
 }
 
 fn serve(launch: Launch, effective: Effective) -> Exit {
@@ -43,7 +78,11 @@ fn serve(launch: Launch, effective: Effective) -> Exit {
         return Exit::Failed;
     }
     observe::log_panics();
-    let exit = match master::run(launch, effective.settings) {
+    finish(master::run(launch, effective.settings))
+}
+
+fn finish(ended: Result<End, StartError>) -> Exit {
+    let exit = match ended {
         Ok(end) => exit_of(end),
         Err(error) => {
             tracing::error!("{error}");

@@ -1,18 +1,23 @@
 //! Owners that are only asleep: stopped, claimed from as if they were dead, and woken up again. Whatever they were about to do,
 //! they write nothing any more for a saga that was claimed.
+//!
+//! A sleeper counts when it had sagas under way that were claimed, was not killed as a holder of a store's lock, woke up, tried to
+//! go on and was refused, which it says itself.
 
 mod common;
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use cluster::shop::audit::{Moment, check_invariants};
+use cluster::store::OfdLock;
 use common::{Answer, Cluster, PATIENCE, Plan};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::json;
+use serde_json::{Value, json};
 
-const SLEEPERS: usize = 20;
+const SLEEPERS: usize = 100;
 
 /// Every call to the provider takes its time, so that a stopped worker always has sagas under way.
 fn plan() -> Plan {
@@ -53,8 +58,8 @@ fn place_orders(cluster: &Cluster, client: usize, stop: &AtomicBool, confirmed: 
     }
 }
 
-/// Stops a worker, has a sibling claim from it, wakes it up; how many sagas were claimed.
-fn claim_from_a_sleeper(cluster: &Cluster, round: usize) -> usize {
+/// Stops a worker, has a sibling claim from it, wakes it up; how many sagas were claimed, and whether it was refused.
+fn claim_from_a_sleeper(cluster: &Cluster, round: usize) -> (usize, bool) {
     let pid = cluster.worker(u16::try_from(round % 2).expect("0 or 1"));
     let life = life_of(cluster, pid);
     let mark = cluster.mark();
@@ -68,13 +73,53 @@ fn claim_from_a_sleeper(cluster: &Cluster, round: usize) -> usize {
     };
     // It may be dead by now, if it held a lock.
     let _ = kill(Pid::from_raw(pid), Signal::SIGCONT);
-    if claimed > 0 {
-        // A fenced worker finds out with the next order, and is replaced.
-        cluster.wait_until(mark, "the sleeper's replacement", |line| {
-            line["life"] == life.as_str() && line["message"].as_str().is_some_and(is_an_end)
-        });
+    if claimed == 0 {
+        return (0, false);
     }
-    claimed
+    // A fenced worker finds out with its next write, and is replaced.
+    cluster.wait_until(mark, "the sleeper's replacement", |line| {
+        line["life"] == life.as_str() && line["message"].as_str().is_some_and(is_an_end)
+    });
+    let who = format!("worker {life}");
+    let refused = |line: &Value| {
+        let reason = line["reason"].as_str().unwrap_or_default();
+        line["who"] == who.as_str() && reason.contains("its orders were taken over")
+    };
+    (claimed, cluster.log()[mark..].iter().any(refused))
+}
+
+/// The file whose lock a stopped worker does not give back; its siblings hold one for a moment only.
+fn held_file(cluster: &Cluster) -> Option<PathBuf> {
+    let held = |file: &PathBuf| {
+        let lock = OfdLock::open(&file.with_extension("db.lock")).expect("opened");
+        let since = Instant::now();
+        while since.elapsed() < Duration::from_millis(100) {
+            if lock.try_take().expect("asked") {
+                lock.release().expect("given back");
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        true
+    };
+    ["orders.db", "inventory.db", "payments.db", "sandbox.db"]
+        .map(|file| cluster.data().join(file))
+        .into_iter()
+        .find(held)
+}
+
+/// Waits until somebody commits to the file.
+fn wait_for_a_commit(file: &Path) {
+    let connection = rusqlite::Connection::open(file).expect("opened");
+    let version = || -> i64 {
+        let version = connection.query_row("PRAGMA data_version", [], |row| row.get(0));
+        version.expect("a number")
+    };
+    let (before, deadline) = (version(), Instant::now() + PATIENCE);
+    while version() == before {
+        assert!(Instant::now() < deadline, "{} is locked for good", file.display());
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 fn is_an_end(message: &str) -> bool {
@@ -93,6 +138,54 @@ fn life_of(cluster: &Cluster, pid: i32) -> String {
 }
 
 #[test]
+fn a_worker_that_is_stopped_while_it_holds_a_stores_lock_holds_nobody_up_for_long() {
+    let cluster = Plan::shop()
+        .with(
+            "[cluster]",
+            "heartbeat_timeout = \"30s\"\nearly_death = \"10ms\"\nrestart_limit = 1000",
+        )
+        .start();
+    let (stop, confirmed) = (AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for client in 0..12 {
+            let (cluster, stop, confirmed) = (&cluster, &stop, &confirmed);
+            scope.spawn(move || place_orders(cluster, client, stop, confirmed));
+        }
+        let (mut caught, mut round) = (0, 0_u16);
+        while caught < 2 && round < 2_000 {
+            round += 1;
+            let (pid, mark) = (cluster.worker(round % 2), cluster.mark());
+            let life = life_of(&cluster, pid);
+            kill(Pid::from_raw(pid), Signal::SIGSTOP).expect("the worker lives");
+            let stopped = Instant::now();
+            let Some(file) = held_file(&cluster) else {
+                // It may be dead by now: on a busy machine a sibling was taken for it.
+                let _ = kill(Pid::from_raw(pid), Signal::SIGCONT);
+                continue;
+            };
+            wait_for_a_commit(&file);
+            println!(
+                "{}: a sibling committed {:?} after the stop",
+                file.display(),
+                stopped.elapsed()
+            );
+            // Not by the heartbeat's timeout, which is much longer.
+            assert!(stopped.elapsed() < Duration::from_secs(20));
+            cluster.wait_until(mark, "the end of the holder", |line| {
+                line["life"] == life.as_str() && line["message"].as_str().is_some_and(is_an_end)
+            });
+            caught += 1;
+        }
+        stop.store(true, Ordering::Relaxed);
+        assert_eq!(
+            caught, 2,
+            "no worker was stopped while it held a lock, in {round} tries"
+        );
+    });
+    assert!(cluster.stop().success());
+}
+
+#[test]
 fn a_sleeper_that_wakes_up_writes_nothing_for_a_claimed_saga() {
     let cluster = plan().start();
     let (stop, confirmed) = (AtomicBool::new(false), AtomicU64::new(0));
@@ -102,12 +195,16 @@ fn a_sleeper_that_wakes_up_writes_nothing_for_a_claimed_saga() {
             scope.spawn(move || place_orders(cluster, client, stop, confirmed));
         }
         let (mut round, mut sleepers, mut claims) = (0, 0, 0);
-        while sleepers < SLEEPERS && round < 3 * SLEEPERS {
-            let claimed = claim_from_a_sleeper(&cluster, round);
-            (round, sleepers, claims) = (round + 1, sleepers + usize::from(claimed > 0), claims + claimed);
+        while sleepers < SLEEPERS && round < 4 * SLEEPERS {
+            let (claimed, refused) = claim_from_a_sleeper(&cluster, round);
+            (round, claims) = (round + 1, claims + claimed);
+            sleepers += usize::from(refused);
         }
         stop.store(true, Ordering::Relaxed);
-        assert_eq!(sleepers, SLEEPERS, "too few sleepers had sagas under way");
+        assert_eq!(
+            sleepers, SLEEPERS,
+            "too few of {round} sleepers woke up and were refused"
+        );
         claims
     });
     let deadline = Instant::now() + PATIENCE;
@@ -119,7 +216,7 @@ fn a_sleeper_that_wakes_up_writes_nothing_for_a_claimed_saga() {
         assert!(Instant::now() < deadline, "orders never ended");
     }
     let audit = check_invariants(&cluster.data(), Moment::Rest).expect("an audit");
-    println!("{claims} sagas were claimed from {SLEEPERS} sleepers, {audit:?}");
+    println!("{claims} sagas were claimed; {SLEEPERS} sleepers woke up and were refused; {audit:?}");
     assert_eq!(audit.violations, Vec::<String>::new());
     assert_eq!(audit.confirmed as u64, confirmed.load(Ordering::Relaxed));
     assert!(cluster.stop().success());

@@ -48,6 +48,7 @@ fn table(head: [&str; 2], rows: impl Iterator<Item = [String; 2]>) -> String {
 /// One test, because each of its parts may write the file.
 #[test]
 fn its_tables_are_the_programs_own() {
+    check("metrics", &cluster::metrics::families::markdown());
     check("keys", &print::markdown(cluster::shop::SECTIONS));
     check(
         "exit codes",

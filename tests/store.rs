@@ -297,6 +297,45 @@ fn the_wal_is_bounded_under_constant_writes_and_reads() {
 }
 
 #[test]
+fn the_wal_grows_under_a_long_reader_only_while_it_lives_and_nobody_sees_busy() {
+    const LONG: u64 = 40 << 20;
+    const SHORT: u64 = 8 << 20;
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("torture.db");
+    let (sender, said) = channel();
+    let writers: Vec<Writer> = (0..2)
+        .map(|life| Writer::start(&path, &format!("w{life}"), 20_000, "unlimited", &sender))
+        .collect();
+    let mut ids = acknowledged(&said, 1);
+    let reader = Connection::open(&path).expect("a database");
+    let snapshot = reader.unchecked_transaction().expect("a transaction");
+    let count = || -> i64 {
+        snapshot
+            .query_row("SELECT count(*) FROM entry", [], |row| row.get(0))
+            .expect("a count")
+    };
+    let before = count();
+    while wal_bytes(&path) < LONG {
+        // A caller that was told of a busy database would end this with a panic.
+        ids.extend(acknowledged(&said, 50));
+        assert!(ids.len() < 20_000, "nothing of it stays in the WAL");
+    }
+    assert_eq!(count(), before, "the reader sees what it began with");
+    drop(snapshot);
+    let gone_at = ids.len();
+    while wal_bytes(&path) > SHORT {
+        ids.extend(acknowledged(&said, 50));
+        assert!(
+            ids.len() < gone_at + 20_000,
+            "the WAL is still {} bytes long",
+            wal_bytes(&path)
+        );
+    }
+    drop(writers);
+    check(&path, &ids);
+}
+
+#[test]
 fn a_full_disk_loses_nothing_that_was_acknowledged_and_passes() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("torture.db");

@@ -194,8 +194,10 @@ fn signals_without_a_meaning_here_kill_neither_master_nor_workers() {
         cluster.signal(signal);
     }
     for signal in [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGWINCH] {
-        cluster.signal(signal);
         cluster.signal_worker(0, signal);
+    }
+    for signal in [Signal::SIGUSR1, Signal::SIGWINCH] {
+        cluster.signal(signal);
     }
     for signal in [Signal::SIGINT, Signal::SIGHUP] {
         cluster.signal_worker(0, signal);

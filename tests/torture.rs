@@ -1,13 +1,14 @@
-//! The shipped torture, for a short while: whatever it breaks must mend. `cluster torture --secs 600` is the same for longer.
+//! The shipped torture, for a minute: whatever it breaks must mend. `cluster torture --secs 600` is the same for longer. And the
+//! test of the test: a record that is spoiled before the verdict must be found.
 
 use std::process::Command;
 
 use serde_json::Value;
 
-fn torture(arguments: &[&str]) -> (Option<i32>, Value, String) {
+fn torture(arguments: &str) -> (Option<i32>, Value, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_cluster"))
         .args(["torture", "--json"])
-        .args(arguments)
+        .args(arguments.split(' '))
         .output()
         .expect("the program starts");
     let verdict = serde_json::from_slice(&output.stdout).unwrap_or_default();
@@ -16,10 +17,11 @@ fn torture(arguments: &[&str]) -> (Option<i32>, Value, String) {
 }
 
 #[test]
-fn no_order_is_harmed_by_kills_stops_reloads_outages_and_a_bad_provider() {
-    let arguments = "--seed 4 --secs 20 --kills 60 --stops 20 --reloads 9 --master-kills 9 --outages 6";
-    let (code, verdict, said) = torture(&arguments.split(' ').collect::<Vec<_>>());
-    println!("{verdict:#}");
+fn no_order_is_harmed_by_kills_stops_reloads_outages_full_disks_and_a_bad_provider() {
+    let (code, verdict, said) = torture(
+        "--seed 4 --secs 60 --kills 50 --stops 15 --reloads 8 --master-kills 6 --outages 6 --full-disks 6",
+    );
+    println!("{verdict:#}\n{said}");
     assert_eq!(code, Some(0), "{verdict:#}\n{said}");
     assert_eq!(verdict["violations"], serde_json::json!([]));
     for sort in ["confirmed", "declined", "sold_out"] {
@@ -28,12 +30,50 @@ fn no_order_is_harmed_by_kills_stops_reloads_outages_and_a_bad_provider() {
             "nothing was {sort}: {verdict:#}"
         );
     }
-    assert!(verdict["faults"]["kills"].as_u64() > Some(0), "{verdict:#}");
+    for fault in ["kills", "stops", "reloads", "master_kills", "outages"] {
+        assert!(
+            verdict["faults"][fault].as_u64() > Some(0),
+            "no {fault}: {verdict:#}"
+        );
+    }
+    let small_disk = !said.contains("no disk is filled");
+    assert_eq!(
+        verdict["faults"]["full_disks"].as_u64() > Some(0),
+        small_disk,
+        "{verdict:#}"
+    );
+}
+
+#[test]
+fn a_spoiled_record_is_found_and_its_story_is_told() {
+    let calm =
+        "--secs 2 --kills 0 --stops 0 --reloads 0 --master-kills 0 --outages 0 --full-disks 0 --declines 30";
+    let spoiled = [
+        ("stock", "stock of article-00"),
+        ("charge", "was charged more than once"),
+        ("rejected", "is rejected and its standing charges are"),
+        ("event", "0 terminal events"),
+        ("order", "which there is not"),
+        ("pending", "never ended"),
+    ];
+    for (what, expected) in spoiled {
+        let directory = tempfile::tempdir().expect("a directory");
+        let rig = directory.path().join("rig");
+        let (code, verdict, said) = torture(&format!("{calm} --tamper {what} --dir {}", rig.display()));
+        assert_eq!(code, Some(1), "{what}: {verdict:#}\n{said}");
+        let violations = verdict["violations"].to_string();
+        assert!(violations.contains(expected), "{what}: {violations}");
+        let names_an_order = violations.contains("ord_");
+        let tells_a_story = verdict["stories"]
+            .as_array()
+            .is_some_and(|stories| !stories.is_empty());
+        assert_eq!(names_an_order, tells_a_story, "{what}: {verdict:#}");
+    }
 }
 
 #[test]
 fn what_is_no_switch_is_an_error_of_usage() {
-    let (code, _, said) = torture(&["--kils", "3"]);
+    let (code, _, said) = torture("--kils 3");
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("--kills"), "{said}");
 }

@@ -11,9 +11,11 @@ mod procfs;
 mod restarts;
 #[path = "../ceiling/run.rs"]
 mod run;
+#[expect(dead_code, reason = "the bars, which share it, use the rest")]
 mod server;
 #[path = "../ceiling/stores.rs"]
 mod stores;
+#[expect(dead_code, reason = "the bars, which share it, use the rest")]
 mod table;
 
 use std::process::ExitCode;
@@ -54,7 +56,7 @@ fn measure(seconds: u64) -> Result<Table, String> {
     load::find_wrk()?;
     let mut table = Table::default();
     eprintln!("idle: memory and wake-ups, two workers");
-    let server = Server::start(&Plan { workers: 2 })?;
+    let server = Server::start(&Plan::workers(2))?;
     idle(&server, &mut table)?;
     eprintln!("orders: two workers, 64 connections, {seconds} s");
     orders(&server, seconds, &mut table)?;
@@ -66,7 +68,7 @@ fn measure(seconds: u64) -> Result<Table, String> {
         restarts::TIMES,
         restarts::LOADED
     );
-    let server = Server::start(&Plan { workers: 1 })?;
+    let server = Server::start(&Plan::workers(1))?;
     restarts::measure(&server, &mut table)?;
     Ok(table)
 }
@@ -128,7 +130,7 @@ fn orders(server: &Server, seconds: u64, table: &mut Table) -> Result<(), String
 
 /// The two take turns, so that what else the machine does falls on both.
 fn liveness(seconds: u64, table: &mut Table) -> Result<(), String> {
-    let server = Server::start(&Plan { workers: 1 })?;
+    let server = Server::start(&Plan::workers(1))?;
     let bare = bare::Bare::start()?;
     let (mut ours, mut theirs) = (load::Cost::default(), load::Cost::default());
     for _ in 0..4 {

@@ -1,7 +1,7 @@
 //! A cluster of its own: private directory, free port, a thousand articles. Gone when dropped.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -12,9 +12,24 @@ use crate::stores::{SKUS, sku};
 use crate::{client, procfs};
 
 /// How it is started.
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Plan {
     /// How many workers.
     pub(crate) workers: usize,
+    /// More lines for `[cluster]`.
+    pub(crate) cluster: &'static str,
+    /// More lines for `[shop]`, and whole sections after it.
+    pub(crate) shop: &'static str,
+}
+
+impl Plan {
+    /// So many, and nothing else of note.
+    pub(crate) fn workers(workers: usize) -> Plan {
+        Plan {
+            workers,
+            ..Plan::default()
+        }
+    }
 }
 
 /// A running `cluster serve`.
@@ -29,7 +44,7 @@ impl Server {
     pub(crate) fn start(plan: &Plan) -> Result<Server, String> {
         let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
         let address = free_address().map_err(|error| error.to_string())?;
-        let config = write_config(directory.path()).map_err(|error| error.to_string())?;
+        let config = write_config(directory.path(), plan).map_err(|error| error.to_string())?;
         let log = std::fs::File::create(directory.path().join("log")).map_err(|error| error.to_string())?;
         let master = Command::new(env!("CARGO_BIN_EXE_cluster"))
             .args([
@@ -87,7 +102,24 @@ impl Server {
         Ok(pids)
     }
 
-    fn log(&self) -> String {
+    /// The data directory.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    /// The workers that live, as the master wrote them down: life (`7/0/3`) and pid.
+    pub(crate) fn lives(&self) -> Vec<(String, u32)> {
+        let text = std::fs::read(self.data().join("run/workers.json")).unwrap_or_default();
+        let records: Vec<serde_json::Value> = serde_json::from_slice(&text).unwrap_or_default();
+        let one = |record: &serde_json::Value| {
+            let pid = u32::try_from(record["pid"].as_u64()?).ok()?;
+            Some((record["life"].as_str()?.to_owned(), pid))
+        };
+        records.iter().filter_map(one).collect()
+    }
+
+    /// What it said so far.
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
     }
 }
@@ -124,7 +156,7 @@ pub(crate) fn free_address() -> std::io::Result<SocketAddr> {
 }
 
 /// Workers are killed again and again here, which must not look like a crash loop.
-fn write_config(directory: &Path) -> std::io::Result<std::path::PathBuf> {
+fn write_config(directory: &Path, plan: &Plan) -> std::io::Result<std::path::PathBuf> {
     let catalog = directory.join("catalog.toml");
     let articles = (0..SKUS).map(|number| {
         let (sku, price) = (sku(number), r#"{ amount = 450, currency = "USD" }"#);
@@ -134,7 +166,10 @@ fn write_config(directory: &Path) -> std::io::Result<std::path::PathBuf> {
     });
     std::fs::write(&catalog, articles.collect::<String>())?;
     let config = directory.join("cluster.toml");
-    let cluster = "[cluster]\nearly_death = \"10ms\"\nrestart_limit = 1000\n";
-    std::fs::write(&config, format!("{cluster}\n[shop]\ncatalog = {catalog:?}\n"))?;
+    let Plan { cluster, shop, .. } = plan;
+    let text = format!(
+        "[cluster]\nearly_death = \"10ms\"\nrestart_limit = 1000\n{cluster}\n[shop]\ncatalog = {catalog:?}\n{shop}\n"
+    );
+    std::fs::write(&config, text)?;
     Ok(config)
 }

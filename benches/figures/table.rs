@@ -42,6 +42,15 @@ impl Table {
         });
     }
 
+    /// Whether no bar was missed.
+    pub(crate) fn is_good(&self) -> bool {
+        self.rows.iter().all(|row| match row.bar {
+            Bar::AtLeast(least) => row.value >= least,
+            Bar::AtMost(most) => row.value <= most,
+            Bar::None => true,
+        })
+    }
+
     /// A figure without a bar.
     pub(crate) fn fact(&mut self, figure: &str, value: f64, unit: &'static str) {
         self.rows.push(Row {

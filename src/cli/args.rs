@@ -127,6 +127,7 @@ pub fn parse(program: &Program, args: impl IntoIterator<Item = OsString>) -> Res
 fn launch(program: &Program, matches: &ArgMatches) -> Launch {
     Launch {
         program: program.name,
+        version: program.version,
         sections: program.sections,
         config: matches.get_one::<PathBuf>("config").cloned(),
         overrides: flags::overrides(matches),

@@ -70,6 +70,10 @@ const COMMANDS: &[(&str, &str)] = &[
         "rollback",
         "Return to the generation before this one, in the same way",
     ),
+    (
+        "upgrade",
+        "Have the master run the binary that is on disk now, with the same workers and connections; wait for the verdict",
+    ),
     ("scale", "Have N workers"),
     (
         "restart",
@@ -105,7 +109,7 @@ fn own_args(name: &str) -> Vec<Arg> {
     match name {
         "why" => vec![slot],
         "restart" | "drain" => vec![slot, no_wait],
-        "reload" | "rollback" => vec![no_wait],
+        "reload" | "rollback" | "upgrade" => vec![no_wait],
         "scale" => vec![
             Arg::new("workers")
                 .value_name("N")
@@ -172,6 +176,7 @@ pub fn of(name: &str, matches: &ArgMatches) -> Option<Errand> {
         "why" => Ask::Why { slot: slot() },
         "reload" => Ask::Reload,
         "rollback" => Ask::Rollback,
+        "upgrade" => Ask::Upgrade,
         "scale" => Ask::Scale {
             to: matches.get_one::<u32>("workers").copied().unwrap_or_default(),
         },

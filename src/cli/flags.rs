@@ -29,6 +29,11 @@ pub const FLAGS: &[Flag] = &[
         value: "ADDR",
     },
     Flag {
+        long: "admin",
+        key: "cluster.admin",
+        value: "ADDR",
+    },
+    Flag {
         long: "data-dir",
         key: "cluster.data_dir",
         value: "DIR",
@@ -94,6 +99,7 @@ impl Flag {
             | Kind::Text
             | Kind::Path
             | Kind::Mode
+            | Kind::Address
             | Kind::Workers => arg.value_name(self.value).value_parser(checked(key.kind)),
         }
     }

@@ -20,7 +20,10 @@ pub const SIGNALS: &[(&str, &str)] = &[
     ("SIGTTIN", "one worker more"),
     ("SIGTTOU", "one worker less, never less than one"),
     ("SIGUSR1", "ignored"),
-    ("SIGUSR2", "ignored"),
+    (
+        "SIGUSR2",
+        "upgrade: the binary on disk, if it can take over, becomes the master in the same process, with the same workers; if not, nothing changes",
+    ),
     ("SIGWINCH", "ignored"),
     (
         "SIGALRM",
@@ -62,6 +65,10 @@ pub const ENVIRONMENT: &[(&str, &str)] = &[
         "given to workers: their generation's settings, as JSON",
     ),
     ("CLUSTER_LOG_FD", "given to workers: where log lines go"),
+    (
+        "CLUSTER_UPGRADE_FD",
+        "given to the next master by an upgrade: the state that it goes on from",
+    ),
 ];
 
 /// The files a cluster has.

@@ -76,6 +76,21 @@ pub fn run(
     }
 }
 
+/// What a command line that starts a master stands for, its configuration not read.
+///
+/// # Errors
+/// When it is no such command line, in words.
+pub fn launch(program: &Program, args: impl IntoIterator<Item = OsString>) -> Result<Launch, String> {
+    match args::parse(program, args) {
+        Ok(Request::Serve(launch)) => Ok(launch),
+        Ok(_) => Err("the command line starts no master".to_owned()),
+        Err(told) => Err(format!(
+            "the command line is not understood: {}",
+            told.to_string().lines().next().unwrap_or_default()
+        )),
+    }
+}
+
 /// What comes of a command line.
 #[derive(Debug)]
 enum Answer {

@@ -29,10 +29,16 @@ fn master(master: &MasterReport) -> String {
     let memory = master
         .rss_bytes
         .map_or_else(String::new, |bytes| format!("{}, ", size(bytes)));
+    let (version, since) = (&master.version, span(master.binary_for_ms));
+    let written = master
+        .binary_written
+        .as_ref()
+        .map_or_else(String::new, |written| format!(" of {written}"));
     let (program, fds, draining) = (&master.program, master.fds, master.draining);
     format!(
         "{program} on {addresses}: {state}, up {up}, generation {generation}, incarnation {incarnation}\n\
-         master: pid {pid}, {memory}{fds} descriptors; {draining} workers draining"
+         master: pid {pid}, {memory}{fds} descriptors; {draining} workers draining\n\
+         binary: version {version}{written}, the master's for {since}"
     )
 }
 

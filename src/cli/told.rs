@@ -2,6 +2,7 @@
 
 use super::table::{self, size, span};
 use crate::control::{Answer, Death, Done, Failed, Replaced, Rolled, Why};
+use crate::pool::Failure;
 
 /// The words for an answer, and whether they are bad news.
 #[must_use]
@@ -38,6 +39,10 @@ fn done(done: &Done) -> String {
             ),
             None => format!("slot {slot} is empty; `restart {slot}` fills it again\n"),
         },
+        Done::Upgraded { to, after_ms } => format!(
+            "upgraded: the master runs version {to} after {}, with the same workers; `reload` gives them the new binary, too\n",
+            span(*after_ms)
+        ),
         Done::Stopped { whole: true } => "stopped; every request was answered\n".to_owned(),
         Done::Stopped { whole: false } => "stopped; some requests were cut\n".to_owned(),
     }
@@ -56,6 +61,9 @@ fn replaced(replaced: &Replaced) -> String {
 }
 
 fn failed(failed: &Failed) -> String {
+    if matches!(failed.cause, Failure::NotExecuted { .. }) {
+        return format!("backed out, the master goes on as it was: {}\n", failed.reason);
+    }
     let (generation, after, reason) = (failed.generation, span(failed.after_ms), &failed.reason);
     let given_back = match failed.slots.len() {
         0 => String::new(),

@@ -88,6 +88,8 @@ pub enum Kind {
     Workers,
     /// A list of addresses to listen on, no two alike.
     Addresses,
+    /// One address to listen on.
+    Address,
 }
 
 impl Key {
@@ -171,6 +173,7 @@ impl fmt::Display for Kind {
             Kind::Path => f.write_str("a path that is not empty"),
             Kind::Mode => f.write_str("a file mode in octal, from \"0000\" to \"0777\""),
             Kind::Workers => write!(f, "\"auto\" or a whole number from 1 to {MOST_WORKERS}"),
+            Kind::Address => f.write_str("an address, as in \"127.0.0.1:9900\" or \"unix:/run/x.sock\""),
             Kind::Addresses => {
                 f.write_str("a list of addresses, as in [\"127.0.0.1:8080\", \"unix:/run/x.sock\"]")
             }

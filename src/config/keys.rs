@@ -24,6 +24,11 @@ const CLUSTER: Section = Section {
             Kind::Addresses,
             "127.0.0.1:8080",
             "Where to listen: IP:PORT or unix:/PATH.",
+        ),
+        Key::unset(
+            "admin",
+            Kind::Address,
+            "Where /metrics and /healthz are read; nowhere when not set. At a loopback address only by this machine.",
         )
         .fixed(),
         Key::new(
@@ -241,6 +246,6 @@ const DRILL: Section = Section {
         "routes",
         Kind::Switch,
         "false",
-        "Serve /drill/{spin,sleep,panic,abort,allocate}; refused unless every address is loopback.",
+        "Serve /drill/{spin,sleep,panic,abort,allocate,echo}; refused unless every address is loopback.",
     )],
 };

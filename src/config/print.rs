@@ -80,6 +80,7 @@ fn specimen(kind: Kind) -> String {
         Kind::Text | Kind::Path => "\"…\"".to_owned(),
         Kind::Mode => "\"0600\"".to_owned(),
         Kind::Workers => "\"auto\"".to_owned(),
+        Kind::Address => "\"127.0.0.1:9900\"".to_owned(),
         Kind::Addresses => "[\"127.0.0.1:8080\"]".to_owned(),
     }
 }

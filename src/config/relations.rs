@@ -1,5 +1,6 @@
 //! What must hold between keys that are each possible alone.
 
+use super::address::Address;
 use super::duration::format;
 use super::settings::Settings;
 
@@ -21,6 +22,7 @@ pub(super) fn conflicts(settings: &Settings) -> Vec<Conflict> {
         backoff(settings),
         group(settings),
         drill(settings),
+        admin(settings),
     ]
     .into_iter()
     .flatten()
@@ -108,6 +110,19 @@ fn drill(settings: &Settings) -> Option<Conflict> {
         message: format!(
             "drill.routes is true while bind has {open}, expected loopback addresses alone, because whoever reaches /drill can \
              crash workers: set routes = false, or bind 127.0.0.1, [::1] or unix: only"
+        ),
+    })
+}
+
+fn admin(settings: &Settings) -> Option<Conflict> {
+    let admin = settings.cluster.admin.as_ref()?;
+    let chosen_by_the_kernel = matches!(admin, Address::Tcp(address) if address.port() == 0);
+    let overlaps = |other: &&Address| other.covers(admin) || admin.covers(other);
+    let other = settings.cluster.bind.iter().find(overlaps)?;
+    (!chosen_by_the_kernel).then(|| Conflict {
+        keys: &["cluster.admin", "cluster.bind"],
+        message: format!(
+            "admin is \"{admin}\" and bind has {other}, expected an address of its own for what administers: take another port"
         ),
     })
 }

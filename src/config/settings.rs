@@ -41,6 +41,9 @@ pub struct Cluster {
     pub bind: Vec<Address>,
     /// The mode of the paths among them.
     pub socket_mode: FileMode,
+    /// Where metrics are read; nowhere when not set.
+    #[serde(default)]
+    pub admin: Option<Address>,
     /// The databases, the incarnation counter and (unless told otherwise) the run directory.
     pub data_dir: PathBuf,
     /// Lock, worker records and control socket. `<data_dir>/run` when not set.

@@ -32,6 +32,8 @@ pub enum Value {
     Workers(Workers),
     /// Of [`Kind::Addresses`].
     Addresses(Vec<Address>),
+    /// Of [`Kind::Address`].
+    Address(Address),
 }
 
 /// Why what was read is no value of that kind. What was expected is the kind's own to say.
@@ -75,6 +77,10 @@ impl Value {
                 .map(|mode: FileMode| Value::Text(mode.to_string()))
                 .map_err(|_| Refusal::default()),
             Kind::Workers => text.parse().map(Value::Workers).map_err(|_| Refusal::default()),
+            Kind::Address => match text.parse() {
+                Ok(address) => Ok(Value::Address(address)),
+                Err(NotAnAddress { .. }) => Err(Refusal::hint(HOW_TO_WRITE_AN_ADDRESS)),
+            },
             Kind::Addresses => addresses(text.split(',').map(|text| (text.trim(), None))),
         }
     }
@@ -94,7 +100,7 @@ impl Value {
                 (_, Some(number)) => Value::from_text(kind, number.as_str()),
                 (_, None) => text_of(kind, value),
             },
-            Kind::Word(_) | Kind::Text | Kind::Path => text_of(kind, value),
+            Kind::Word(_) | Kind::Text | Kind::Path | Kind::Address => text_of(kind, value),
             // Without quotes 0660 is no TOML, and 660 would have to be taken for octal.
             Kind::Mode => text_of(kind, value),
             Kind::Addresses => address_list(value),
@@ -111,6 +117,7 @@ impl Value {
             Value::Duration(time) => toml::Value::String(duration::format(*time)),
             Value::Text(text) => toml::Value::String(text.clone()),
             Value::Workers(workers) => toml::Value::String(workers.to_string()),
+            Value::Address(address) => toml::Value::String(address.to_string()),
             Value::Addresses(list) => list.iter().map(Address::to_string).collect::<Vec<_>>().into(),
         }
     }
@@ -126,6 +133,7 @@ impl Value {
             | Value::Duration(_)
             | Value::Text(_)
             | Value::Workers(Workers::Auto)
+            | Value::Address(_)
             | Value::Addresses(_) => self.normalised().to_string(),
         }
     }

@@ -42,6 +42,13 @@ pub enum Done {
         /// How long it took.
         after_ms: u64,
     },
+    /// The master runs the binary that was on disk, with the same workers.
+    Upgraded {
+        /// The version of that binary.
+        to: String,
+        /// From the request's beginning to the new master's.
+        after_ms: u64,
+    },
     /// The cluster has ended.
     Stopped {
         /// Whether every request was answered.
@@ -118,6 +125,10 @@ impl From<pool::Done> for Done {
             pool::Done::Drained { slot, life, after } => Done::Drained {
                 slot,
                 life,
+                after_ms: ms(after),
+            },
+            pool::Done::Upgraded { version, after } => Done::Upgraded {
+                to: version,
                 after_ms: ms(after),
             },
             pool::Done::Stopped { outcome } => Done::Stopped {

@@ -24,6 +24,14 @@ pub struct MasterReport {
     pub pid: u32,
     /// Since it began to serve.
     pub uptime_ms: u64,
+    /// The version of the binary it runs.
+    pub version: String,
+    /// When that binary's file was written (RFC 3339, UTC).
+    pub binary_written: Option<String>,
+    /// Since when it runs that binary.
+    pub binary_for_ms: u64,
+    /// How often another binary took over in this process.
+    pub upgrades: u32,
     /// What it does.
     pub state: State,
     /// How often a master was started over this data directory.
@@ -50,6 +58,8 @@ pub enum State {
     Running,
     /// It serves, and replaces one generation by another.
     Reloading,
+    /// It serves, and asks another binary whether it can become the master.
+    Upgrading,
     /// It ends.
     Stopping,
 }
@@ -61,6 +71,7 @@ impl State {
         match self {
             State::Running => "running",
             State::Reloading => "reloading",
+            State::Upgrading => "upgrading",
             State::Stopping => "stopping",
         }
     }

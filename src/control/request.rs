@@ -42,6 +42,8 @@ pub enum Ask {
     Reload,
     /// Return to the generation before this one.
     Rollback,
+    /// Have the master run the binary that is on disk now, with the same workers.
+    Upgrade,
     /// Have this many slots. Any number can be asked for, so that the refusal can tell the bounds.
     Scale {
         /// How many.
@@ -72,6 +74,7 @@ impl Ask {
             Ask::Status | Ask::Why { .. } => false,
             Ask::Reload
             | Ask::Rollback
+            | Ask::Upgrade
             | Ask::Scale { .. }
             | Ask::Restart { .. }
             | Ask::Drain { .. }
@@ -143,11 +146,12 @@ mod tests {
 
     use super::*;
 
-    const ALL: [Ask; 9] = [
+    const ALL: [Ask; 10] = [
         Ask::Status,
         Ask::Why { slot: Slot(3) },
         Ask::Reload,
         Ask::Rollback,
+        Ask::Upgrade,
         Ask::Scale { to: 4 },
         Ask::Restart { slot: Slot(0) },
         Ask::Drain { slot: Slot(1) },

@@ -12,6 +12,10 @@ pub use worker_end::{Received, WorkerEnd};
 use crate::base::ids::Slot;
 use crate::pool::Estate;
 
+/// Of these messages, and of what a worker finds in its environment. Raised when a master could no longer speak with a running worker
+/// of the version before; such a master refuses to take over from one that could.
+pub const VERSION: u32 = 1;
+
 /// No packet is longer; a longer one is dropped by the receiver.
 pub const MAX_PACKET: usize = 4096;
 
@@ -31,6 +35,9 @@ pub enum Command {
     Disown(Slot),
     /// Say by [`Report::Probed`] whether you are ready, as your own readiness has it.
     Probe,
+    /// The answer to [`Report::FiguresWanted`] of that number: a sealed memory file comes along, with a
+    /// `metrics::Snapshot` as JSON.
+    Figures(u64),
 }
 
 /// A worker's reason is cut to so many characters, so that its report fits into a packet.
@@ -44,4 +51,6 @@ pub enum Report {
     Inherited(Estate),
     /// Ready, or why not, in at most [`MAX_REASON`] characters.
     Probed(Result<(), String>),
+    /// Somebody wants to know the numbers of the whole cluster; counted by the worker, so that it knows the answer.
+    FiguresWanted(u64),
 }

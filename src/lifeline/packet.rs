@@ -66,9 +66,12 @@ mod tests {
             Command::Adopt(slot),
             Command::Disown(slot),
             Command::Probe,
+            Command::Figures(u64::MAX),
         ] {
             assert_eq!(decode::<Command>(&encode(&command)).expect("a command"), command);
         }
+        let wanted = Report::FiguresWanted(u64::MAX);
+        assert_eq!(decode::<Report>(&encode(&wanted)).expect("a report"), wanted);
         // The longest there is on the wire: six bytes for each character.
         for verdict in [Ok(()), Err("\u{1}".repeat(MAX_REASON))] {
             let report = Report::Probed(verdict);

@@ -75,6 +75,19 @@ pub(super) fn announce(announcement: &Announcement) {
         A::BackingOut { generation, reason } => {
             error!(%generation, "reload: giving the slots back to the old generation: {reason}");
         }
+        A::UpgradeStarted => info!("upgrade: asking the binary on disk whether it can take over"),
+        A::HandingOver { after } => {
+            info!(
+                "upgrade: the new binary can, it said so after {}; executing it",
+                span(*after)
+            );
+        }
+        A::Upgraded { version, after } => {
+            info!(%version, "upgrade done after {}: this master goes on with the same workers", span(*after));
+        }
+        A::NotUpgraded { reason } => {
+            error!("upgrade backed out, this master goes on: the new one could not be executed: {reason}");
+        }
         A::Queued { request } => info!("{}: something else is under way; it follows", asked(*request)),
         A::BackedOut { generation, reason } => {
             error!(%generation, "reload backed out, the old generation serves on: {reason}");
@@ -96,6 +109,7 @@ fn asked(request: Request) -> String {
     match request {
         Request::Reload => "reload".to_owned(),
         Request::Rollback => "rollback".to_owned(),
+        Request::Upgrade => "upgrade".to_owned(),
         Request::ScaleTo(to) => format!("scaling to {to} workers"),
         Request::ScaleBy(by) => format!("scaling by {by:+} workers"),
         Request::Restart(slot) => format!("restart of slot {slot}"),
@@ -167,6 +181,7 @@ fn doing(activity: Activity) -> &'static str {
         Activity::Starved => "runnable but given no CPU",
         Activity::Spinning => "its CPU time advances: a handler spins",
         Activity::Blocked => "it sleeps in the kernel: a handler blocks",
+        Activity::Disk => "it waits for a disk, or something else that cannot be interrupted",
         Activity::Stopped => "stopped by a signal or a debugger",
         Activity::Unknown => "its state could not be read",
     }

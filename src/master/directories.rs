@@ -70,6 +70,16 @@ impl Directories {
         Ok(Directories { data, run, locks })
     }
 
+    /// Those of the master before this binary, in this process.
+    pub(super) fn kept(data: PathBuf, run: PathBuf, locks: Vec<FileLock>) -> Directories {
+        Directories { data, run, locks }
+    }
+
+    /// What keeps a second master out.
+    pub(super) fn locks(&self) -> impl Iterator<Item = &FileLock> {
+        self.locks.iter()
+    }
+
     /// Leaves word for whoever finds the locks held.
     pub(super) fn sign(&mut self, words: &str) -> io::Result<()> {
         self.locks.iter_mut().try_for_each(|lock| lock.sign(words))

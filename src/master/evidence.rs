@@ -11,16 +11,30 @@ pub(super) fn examine(process: &mut Process, now: Monotonic) -> Activity {
         return Activity::Unknown;
     };
     let before = process.looked.replace((now, stat));
-    activity(before.map(|(_, stat)| stat), stat)
+    activity(
+        before.map(|(_, stat)| stat),
+        stat,
+        &procfs::thread_states(process.pid),
+    )
 }
 
 /// A runnable process whose CPU time stands still got no CPU. Without an earlier look to compare with it has the benefit of the
 /// doubt. (`schedstat`'s waiting time is no use: it stands still while a task waits.)
-fn activity(before: Option<Stat>, now: Stat) -> Activity {
+///
+/// The state of a process is that of its first thread, which sleeps soundly while a thread that writes a database is late: it is
+/// the others that tell then.
+fn activity(before: Option<Stat>, now: Stat, threads: &[char]) -> Activity {
+    let has = |state| now.state == state || threads.contains(&state);
     match now.state {
-        'R' if before.is_some_and(|before| now.cpu_ticks > before.cpu_ticks) => Activity::Spinning,
-        'R' => Activity::Starved,
         'T' | 't' => Activity::Stopped,
+        'R' | 'S' | 'D' | 'I' if has('R') => {
+            if before.is_some_and(|before| now.cpu_ticks > before.cpu_ticks) {
+                Activity::Spinning
+            } else {
+                Activity::Starved
+            }
+        }
+        'S' | 'D' | 'I' if has('D') => Activity::Disk,
         'S' | 'D' | 'I' => Activity::Blocked,
         _ => Activity::Unknown,
     }
@@ -40,10 +54,29 @@ mod tests {
 
     #[test]
     fn a_runnable_worker_without_cpu_time_is_starved_and_not_hung() {
-        assert_eq!(activity(None, stat('R', 9)), Activity::Starved);
-        assert_eq!(activity(Some(stat('R', 9)), stat('R', 9)), Activity::Starved);
-        assert_eq!(activity(Some(stat('R', 9)), stat('R', 10)), Activity::Spinning);
-        assert_eq!(activity(None, stat('T', 9)), Activity::Stopped);
-        assert_eq!(activity(None, stat('D', 9)), Activity::Blocked);
+        let first = |before, now| activity(before, now, &[now.state]);
+        assert_eq!(first(None, stat('R', 9)), Activity::Starved);
+        assert_eq!(first(Some(stat('R', 9)), stat('R', 9)), Activity::Starved);
+        assert_eq!(first(Some(stat('R', 9)), stat('R', 10)), Activity::Spinning);
+        assert_eq!(first(None, stat('T', 9)), Activity::Stopped);
+        assert_eq!(first(None, stat('S', 9)), Activity::Blocked);
+    }
+
+    #[test]
+    fn a_thread_that_starves_or_waits_for_a_disk_is_seen_behind_a_first_one_that_sleeps() {
+        let asleep = |before, ticks, threads: &[char]| activity(before, stat('S', ticks), threads);
+        assert_eq!(
+            asleep(Some(stat('S', 9)), 9, &['S', 'S', 'R', 'D']),
+            Activity::Starved
+        );
+        assert_eq!(asleep(Some(stat('S', 9)), 11, &['S', 'R']), Activity::Spinning);
+        assert_eq!(asleep(None, 9, &['S', 'D', 'S']), Activity::Disk);
+        assert_eq!(activity(None, stat('D', 9), &['D']), Activity::Disk);
+        assert_eq!(asleep(None, 9, &['S', 'S']), Activity::Blocked);
+        assert_eq!(
+            activity(None, stat('T', 9), &['T', 'D']),
+            Activity::Stopped,
+            "whatever it waited for"
+        );
     }
 }

@@ -19,6 +19,7 @@ use crate::lifeline::{self, MAX_PACKET, MAX_REASON, Report};
 use crate::pool::{Event, Exit, Notice, Request, Sight, StopMode, Ticket};
 use crate::scoreboard::Vitals;
 use crate::sys::notify::Datagram;
+use crate::sys::pidfd::Reaped;
 use crate::sys::seqpacket::Received;
 use crate::sys::{clock, pidfd, procfs, seqpacket};
 
@@ -46,8 +47,9 @@ impl World {
                 }
                 Source::Client(id) => {
                     let request = self.desk.hear(id, &self.watch);
-                    self.asked.extend(request.map(|request| (id, request)));
+                    self.kept.asked.extend(request.map(|request| (id, request)));
                 }
+                Source::Rehearsal(part) => self.hear_rehearsal(part, &mut events),
                 Source::Worker(slot, epoch, part) => {
                     if let Some(process) = self.process(slot, epoch) {
                         let life = process.life;
@@ -76,7 +78,13 @@ impl World {
     }
 
     fn take_signals(&mut self, events: &mut Vec<Event>) {
-        for signal in self.signals.take() {
+        let signals = self.signals.take();
+        self.heed(signals, events);
+    }
+
+    /// Signals that have arrived.
+    pub(super) fn heed(&mut self, signals: Vec<Signal>, events: &mut Vec<Event>) {
+        for signal in signals {
             match signal {
                 Signal::SIGTERM | Signal::SIGINT => {
                     let now = clock::now();
@@ -87,6 +95,7 @@ impl World {
                 }
                 Signal::SIGQUIT => events.push(asked(Request::Stop(StopMode::AtOnce))),
                 Signal::SIGHUP => events.push(asked(Request::Reload)),
+                Signal::SIGUSR2 => events.push(asked(Request::Upgrade)),
                 Signal::SIGTTIN => events.push(asked(Request::ScaleBy(1))),
                 Signal::SIGTTOU => events.push(asked(Request::ScaleBy(-1))),
                 Signal::SIGCHLD => self.reap_all(events),
@@ -105,6 +114,7 @@ impl World {
                 .map(|process| process.life)
             {
                 Some(life) => self.bury(life, events),
+                None if self.upgrade.is_child(pid) => events.extend(self.end_rehearsal()),
                 None => reap_stranger(pid),
             }
         }
@@ -115,7 +125,7 @@ impl World {
         let Some(process) = self.processes.get_mut(&life) else {
             return;
         };
-        let Some((exit, peak_resident)) = reap(process) else {
+        let Some((exit, reaped)) = reap(process) else {
             return;
         };
         for part in [Part::Notify, Part::Lifeline, Part::Stderr] {
@@ -127,11 +137,13 @@ impl World {
         if let Some(process) = self.processes.remove(&life) {
             // What it was answering when it ended: the board outlives it.
             events.push(observed(&process, None, clock::now()));
+            self.close_account(&process, reaped.map(|reaped| reaped.cpu_time));
+            let peak_resident = reaped.map(|reaped| reaped.peak_resident);
             let oom = self.keep_evidence(process, exit, peak_resident);
             events.push(Event::Died { life, exit, oom });
         }
         if let Exit::Code(code) = exit {
-            self.last_code = Some(code);
+            self.kept.last_code = Some(code);
         }
         self.unrecorded = true;
     }
@@ -139,10 +151,10 @@ impl World {
     /// What `why` will tell. Whether the kernel killed it for want of memory.
     fn keep_evidence(&mut self, process: Process, exit: Exit, peak_resident: Option<u64>) -> bool {
         let by_us = process.at_kill.is_some();
-        let oom_kill = exit == Exit::Signal(Signal::SIGKILL as i32) && !by_us && self.oom.killed_since();
+        let oom_kill = exit == Exit::Signal(Signal::SIGKILL as i32) && !by_us && self.kept.oom.killed_since();
         let memory = Memory {
             peak_rss_bytes: peak_resident,
-            limit_bytes: self.oom.limit(),
+            limit_bytes: self.kept.oom.limit(),
             oom_kill,
         };
         let evidence = Evidence {
@@ -151,7 +163,7 @@ impl World {
             requests: Requests::left_on(&process.board),
             at_kill: process.at_kill,
         };
-        self.graves.keep(process.life, evidence);
+        self.kept.graves.keep(process.life, evidence);
         oom_kill
     }
 }
@@ -167,16 +179,14 @@ fn observed(process: &Process, rss: Option<u64>, now: Monotonic) -> Event {
     }
 }
 
-/// How a process ended and the most memory it had; `None` while it lives.
-fn reap(process: &Process) -> Option<(Exit, Option<u64>)> {
+/// How a process ended and what it had used; `None` while it lives.
+fn reap(process: &Process) -> Option<(Exit, Option<Reaped>)> {
     let life = process.life;
     match pidfd::reap(process.pid) {
         Ok(None) => None,
         Ok(Some(reaped)) => match reaped.status {
-            WaitStatus::Exited(_, code) => Some((Exit::Code(code), Some(reaped.peak_resident))),
-            WaitStatus::Signaled(_, signal, _) => {
-                Some((Exit::Signal(signal as i32), Some(reaped.peak_resident)))
-            }
+            WaitStatus::Exited(_, code) => Some((Exit::Code(code), Some(reaped))),
+            WaitStatus::Signaled(_, signal, _) => Some((Exit::Signal(signal as i32), Some(reaped))),
             status => {
                 debug!(%life, "neither exited nor killed: {status:?}");
                 None
@@ -291,6 +301,7 @@ fn hear_reports(process: &mut Process, events: &mut Vec<Event>) {
                     life,
                     verdict: verdict.map_err(|reason| printable(&reason, MAX_REASON)),
                 }),
+                Ok(Report::FiguresWanted(number)) => process.figures_wanted = Some(number),
                 Err(error) => warn!(%life, "dropped a report that is none: {error}"),
             },
             Ok(Received::TooLong) => warn!(%life, "dropped a report of more than {MAX_PACKET} bytes"),

@@ -24,13 +24,7 @@ impl Generation {
     /// # Errors
     /// When the binary cannot be opened or is empty, or memory is short.
     pub(super) fn open(binary: &Path, settings: Settings) -> io::Result<Generation> {
-        let failed = |error: io::Error| {
-            io::Error::new(error.kind(), format!("the binary {}: {error}", binary.display()))
-        };
-        let file = File::open(binary).map_err(failed)?;
-        if file.metadata().map_err(failed)?.len() == 0 {
-            return Err(failed(io::Error::other("it is empty")));
-        }
+        let file = open_binary(binary)?;
         let json = serde_json::to_vec(&settings)?;
         let frozen_settings = memfd::create_sealed("cluster-settings", &json, json.len() as u64, true)?;
         Ok(Generation {
@@ -38,6 +32,15 @@ impl Generation {
             frozen_settings,
             settings,
         })
+    }
+
+    /// One that was opened before this binary became the master.
+    pub(super) fn kept(binary: File, frozen_settings: OwnedFd, settings: Settings) -> Generation {
+        Generation {
+            binary,
+            frozen_settings,
+            settings,
+        }
     }
 
     pub(super) fn binary(&self) -> BorrowedFd<'_> {
@@ -48,6 +51,20 @@ impl Generation {
     pub(super) fn frozen_settings(&self) -> BorrowedFd<'_> {
         self.frozen_settings.as_fd()
     }
+}
+
+/// Opens a binary that is to be executed.
+///
+/// # Errors
+/// When there is none, or nothing is in it; named by its path.
+pub(super) fn open_binary(path: &Path) -> io::Result<File> {
+    let failed =
+        |error: io::Error| io::Error::new(error.kind(), format!("the binary {}: {error}", path.display()));
+    let file = File::open(path).map_err(failed)?;
+    if file.metadata().map_err(failed)?.len() == 0 {
+        return Err(failed(io::Error::other("it is empty")));
+    }
+    Ok(file)
 }
 
 /// Where this program was started from: the path that a reload opens again, so that a new file there is the next generation.

@@ -16,6 +16,8 @@ const LARGEST: u64 = 1 << 20;
 pub struct Launch {
     /// The program's name, for messages.
     pub program: &'static str,
+    /// The program's version, for the status.
+    pub version: &'static str,
     /// The application's own sections.
     pub sections: &'static [Section],
     /// `--config`; without one there are defaults and flags.
@@ -126,6 +128,7 @@ mod tests {
     fn launch(config: PathBuf) -> Launch {
         Launch {
             program: "test",
+            version: "1",
             sections: &[],
             config: Some(config),
             overrides: Overrides::default(),

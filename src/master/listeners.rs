@@ -1,13 +1,23 @@
 //! The listeners: one SO_REUSEPORT group per TCP address with a member per slot, one shared listener per path. They are opened
 //! once and closed when the group goes, never before, so nothing that waits in a queue is lost.
+//!
+//! A reload may ask for other addresses: those that are new are opened beside the old ones before its first worker is started,
+//! and those that went are let go of when the reload is done.
+
+mod admin;
+mod carried;
 
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
+pub(super) use admin::Admin;
+pub(super) use carried::{PackedListeners, UnpackedListeners};
+
+use super::orphans::{AddressError, probe};
 use crate::base::ids::Slot;
-use crate::config::{Address, Cluster, FileMode};
+use crate::config::{Address, FileMode};
 use crate::pool::steering;
 use crate::sys::socket::{self, FileId};
 
@@ -16,10 +26,15 @@ use crate::sys::socket::{self, FileId};
 pub(super) struct Listeners {
     groups: Vec<Group>,
     paths: Vec<SharedPath>,
+    slots: u16,
+    /// Where metrics are read, if anywhere.
+    pub(super) admin: Option<Admin>,
 }
 
 #[derive(Debug)]
 struct Group {
+    /// As the configuration has it, where port 0 leaves the choice to the kernel.
+    asked: SocketAddr,
     address: SocketAddr,
     members: Vec<OwnedFd>,
 }
@@ -27,55 +42,88 @@ struct Group {
 #[derive(Debug)]
 struct SharedPath {
     path: PathBuf,
-    file: FileId,
+    /// The socket file there; none when it was gone already.
+    file: Option<FileId>,
     listener: OwnedFd,
 }
 
 impl Listeners {
-    /// Opens the first member of each address's group. The caller has probed that nobody else is there.
+    /// Opens what of these addresses is not open yet, each with a member per slot, or nothing. New connections of what is new are
+    /// steered by `weights` from the first one on.
     ///
     /// # Errors
-    /// The address that failed, and the system's words.
-    pub(super) fn open(cluster: &Cluster) -> Result<Listeners, (Address, io::Error)> {
-        let mut listeners = Listeners::default();
-        for address in &cluster.bind {
-            listeners
-                .add(address, cluster.socket_mode)
-                .map_err(|error| (address.clone(), error))?;
+    /// The address that somebody else has, or the system's words about it.
+    pub(super) fn open(
+        &mut self,
+        addresses: &[Address],
+        mode: FileMode,
+        weights: &[(Slot, u16)],
+    ) -> Result<Vec<Address>, AddressError> {
+        let mut fresh = Listeners {
+            slots: self.slots,
+            ..Listeners::default()
+        };
+        for address in addresses.iter().filter(|address| !self.has(address)) {
+            self.refuse_taken(address)?;
+            fresh
+                .add(address, mode, weights)
+                .map_err(|source| AddressError::Io {
+                    address: address.clone(),
+                    source,
+                })?;
         }
-        Ok(listeners)
+        let opened = fresh.addresses();
+        self.groups.append(&mut fresh.groups);
+        self.paths.append(&mut fresh.paths);
+        Ok(opened)
     }
 
-    fn add(&mut self, address: &Address, mode: FileMode) -> io::Result<()> {
+    fn has(&self, address: &Address) -> bool {
         match address {
-            Address::Tcp(address) => {
-                let first = socket::listen(*address)?;
-                let address = socket::local_address(&first)?;
-                self.groups.push(Group {
-                    address,
-                    members: vec![first],
-                });
-            }
+            Address::Tcp(tcp) => self.groups.iter().any(|group| group.asked == *tcp),
+            Address::Unix(path) => self.paths.iter().any(|shared| shared.path == *path),
+        }
+    }
+
+    /// An own group may stand in the way of the probe (`0.0.0.0:80` beside `127.0.0.1:80`), which cannot tell it from a
+    /// stranger's; the kernel still refuses a stranger of another user, or one that does not share.
+    fn refuse_taken(&self, address: &Address) -> Result<(), AddressError> {
+        let own = |tcp: &SocketAddr| self.groups.iter().any(|group| group.address.port() == tcp.port());
+        match address {
+            Address::Tcp(tcp) if own(tcp) => Ok(()),
+            Address::Tcp(_) | Address::Unix(_) => probe(address),
+        }
+    }
+
+    fn add(&mut self, address: &Address, mode: FileMode, weights: &[(Slot, u16)]) -> io::Result<()> {
+        match address {
+            Address::Tcp(asked) => self.groups.push(Group::open(*asked, self.slots, weights)?),
             Address::Unix(path) => {
                 let listener = socket::listen_unix(path, mode.bits())?;
-                self.paths.push(SharedPath {
-                    file: FileId::at(path)?,
-                    path: path.clone(),
-                    listener,
-                });
+                self.paths.push(SharedPath::new(path.clone(), listener));
             }
         }
         Ok(())
+    }
+
+    /// Lets go of every address that is not among these. A worker that still holds one empties its queue.
+    pub(super) fn keep_only(&mut self, addresses: &[Address]) -> Vec<Address> {
+        let before = self.addresses();
+        self.groups
+            .retain(|group| addresses.contains(&Address::Tcp(group.asked)));
+        self.paths
+            .retain(|shared| addresses.contains(&Address::Unix(shared.path.clone())));
+        let after = self.addresses();
+        before
+            .into_iter()
+            .filter(|address| !after.contains(address))
+            .collect()
     }
 
     /// Makes sure that each group has this many members; it is never made smaller.
     pub(super) fn grow(&mut self, slots: u16) -> io::Result<()> {
-        for group in &mut self.groups {
-            while group.members.len() < usize::from(slots) {
-                group.members.push(socket::listen(group.address)?);
-            }
-        }
-        Ok(())
+        self.slots = self.slots.max(slots);
+        self.groups.iter_mut().try_for_each(|group| group.grow(slots))
     }
 
     /// Where clients come in, with the ports the kernel chose.
@@ -85,18 +133,26 @@ impl Listeners {
             .collect()
     }
 
-    /// What the worker of a slot borrows, each with its address as a name without colons (they separate names in
-    /// `LISTEN_FDNAMES`).
-    pub(super) fn of(&self, slot: Slot) -> Vec<(String, BorrowedFd<'_>)> {
+    /// What the worker of a slot borrows for these addresses, each with the address as a name without colons (they separate
+    /// names in `LISTEN_FDNAMES`).
+    pub(super) fn of(&self, slot: Slot, addresses: &[Address]) -> Vec<(String, BorrowedFd<'_>)> {
+        let asked = |group: &&Group| addresses.contains(&Address::Tcp(group.asked));
         let tcp = self
             .groups
             .iter()
+            .filter(asked)
             .filter_map(|group| Some((group.address.to_string(), group.members.get(slot.index())?)));
         let unix = self
             .paths
             .iter()
+            .filter(|shared| addresses.contains(&Address::Unix(shared.path.clone())))
             .map(|shared| (format!("unix={}", shared.path.display()), &shared.listener));
+        let admin = self
+            .admin
+            .iter()
+            .map(|admin| (admin::NAME.to_owned(), &admin.listener));
         tcp.chain(unix)
+            .chain(admin)
             .map(|(name, fd)| (name.replace(':', "_"), fd.as_fd()))
             .collect()
     }
@@ -121,26 +177,107 @@ impl Listeners {
             .reduce(u32::saturating_add)
     }
 
-    /// Steers new connections of every group by these weights.
+    /// Steers new connections of every group by these weights, among the slots whose worker holds its address; while no worker
+    /// does, they wait where one soon will.
     ///
     /// # Errors
     /// The first group's failure; the kernel's hash decides then.
-    pub(super) fn steer(&self, weights: &[(Slot, u16)]) -> io::Result<()> {
+    pub(super) fn steer(
+        &self,
+        weights: &[(Slot, u16)],
+        holds: impl Fn(Slot, &Address) -> bool,
+    ) -> io::Result<()> {
         self.groups.iter().try_for_each(|group| {
-            let slots = u16::try_from(group.members.len()).unwrap_or(u16::MAX);
-            let Some(member) = group.members.first() else {
-                return Ok(());
-            };
-            socket::steer(member, &steering::program(weights, slots))
+            let address = Address::Tcp(group.asked);
+            let held: Vec<(Slot, u16)> = weights
+                .iter()
+                .copied()
+                .filter(|(slot, _)| holds(*slot, &address))
+                .collect();
+            group.steer(if held.is_empty() { weights } else { &held })
         })
     }
 }
 
-impl Drop for Listeners {
-    /// A path outlives its listener; whoever stops serving it takes it away.
-    fn drop(&mut self) {
-        for shared in &self.paths {
-            let _ = shared.file.remove();
+impl Group {
+    fn open(asked: SocketAddr, slots: u16, weights: &[(Slot, u16)]) -> io::Result<Group> {
+        let first = socket::listen(asked)?;
+        let address = socket::local_address(&first)?;
+        let mut group = Group {
+            asked,
+            address,
+            members: vec![first],
+        };
+        if !weights.is_empty() {
+            // Where this fails the next steering fails as well, and says so.
+            let _ = socket::steer(&group.members[0], &steering::program(weights, slots));
+        }
+        group.grow(slots)?;
+        Ok(group)
+    }
+
+    fn grow(&mut self, slots: u16) -> io::Result<()> {
+        while self.members.len() < usize::from(slots) {
+            self.members.push(socket::listen(self.address)?);
+        }
+        Ok(())
+    }
+
+    fn steer(&self, weights: &[(Slot, u16)]) -> io::Result<()> {
+        let slots = u16::try_from(self.members.len()).unwrap_or(u16::MAX);
+        let Some(member) = self.members.first() else {
+            return Ok(());
+        };
+        #[cfg(feature = "mutants")]
+        let Some(weights) = mutated(weights, slots) else {
+            return Ok(());
+        };
+        #[cfg(feature = "mutants")]
+        let weights = &weights;
+        socket::steer(member, &steering::program(weights, slots))
+    }
+}
+
+impl SharedPath {
+    /// A path at which this listens now.
+    fn new(path: PathBuf, listener: OwnedFd) -> SharedPath {
+        SharedPath {
+            file: FileId::at(&path).ok(),
+            path,
+            listener,
         }
     }
+}
+
+impl Drop for SharedPath {
+    /// A path outlives its listener; whoever stops serving it takes it away, unless somebody else's is there by now.
+    fn drop(&mut self) {
+        let _ = self.file.as_ref().map(FileId::remove);
+    }
+}
+
+#[cfg(feature = "mutants")]
+impl Listeners {
+    /// [`Mutation::CloseRetired`](crate::sys::mutation::Mutation).
+    pub(super) fn close_retired(&mut self, slot: Slot) {
+        if crate::sys::mutation::Mutation::CloseRetired.is_on() {
+            for group in &mut self.groups {
+                let fresh = socket::listen(group.address).expect("a mutant may panic");
+                group.members[slot.index()] = fresh;
+            }
+        }
+    }
+}
+
+/// [`Mutation::SkipUnroute`](crate::sys::mutation::Mutation): every slot there is stays routed; `Hash`: nobody steers.
+#[cfg(feature = "mutants")]
+fn mutated(weights: &[(Slot, u16)], slots: u16) -> Option<Vec<(Slot, u16)>> {
+    use crate::sys::mutation::Mutation;
+    if Mutation::Hash.is_on() {
+        return None;
+    }
+    if !Mutation::SkipUnroute.is_on() {
+        return Some(weights.to_vec());
+    }
+    Some((0..slots).map(|slot| (Slot(slot), 256)).collect())
 }

@@ -60,7 +60,7 @@ impl Records {
 #[derive(Debug)]
 pub(super) struct Orphan {
     pub(super) record: Record,
-    pidfd: OwnedFd,
+    pub(super) pidfd: OwnedFd,
 }
 
 impl Orphan {
@@ -94,7 +94,11 @@ pub(super) struct Orphans {
 impl Orphans {
     /// Those who are alive, each with its exit watched.
     pub(super) fn watched(orphans: Vec<Orphan>, watch: &Watch) -> io::Result<Orphans> {
-        let living: BTreeMap<u32, Orphan> = (0..).zip(orphans).collect();
+        Orphans::kept((0..).zip(orphans).collect(), watch)
+    }
+
+    /// The same, each with the place that it had before this binary.
+    pub(super) fn kept(living: BTreeMap<u32, Orphan>, watch: &Watch) -> io::Result<Orphans> {
         for (&place, orphan) in &living {
             watch.add(&orphan.pidfd, Source::Orphan(place))?;
         }
@@ -104,6 +108,11 @@ impl Orphans {
     /// Its exit was told: who it was.
     pub(super) fn bury(&mut self, place: u32) -> Option<Life> {
         self.living.remove(&place).map(|orphan| orphan.record.life)
+    }
+
+    /// Every one, with its place.
+    pub(super) fn all(&self) -> impl Iterator<Item = (u32, &Orphan)> {
+        self.living.iter().map(|(place, orphan)| (*place, orphan))
     }
 
     /// For the records: a third master has to know them, too.
@@ -185,7 +194,11 @@ pub(super) fn wait_for_addresses(
     }
 }
 
-fn probe(address: &Address) -> Result<(), AddressError> {
+/// Whether nobody listens there; a path is probed when it is opened.
+///
+/// # Errors
+/// [`AddressError::Taken`] names whoever does.
+pub(super) fn probe(address: &Address) -> Result<(), AddressError> {
     let Address::Tcp(tcp) = address else { return Ok(()) };
     socket::probe(*tcp).map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => AddressError::Taken {

@@ -13,11 +13,12 @@ use super::generation::Generation;
 use super::listeners::Listeners;
 use super::policy::policy;
 use super::process::Process;
+use super::upgrade::Upgrade;
 use super::watch::{Part, Source};
 use super::world::World;
 use super::{announce, spawn, systemd};
 use crate::base::ids::{Generation as Number, Life, Slot};
-use crate::config::changes_refused;
+use crate::config::{Address, FileMode, Settings, changes_refused};
 use crate::lifeline::Command;
 use crate::pool::{Effect, Estate, Event, NotLoaded, Outcome, Policy, Signal, Ticket, Verdict};
 use crate::sys::{clock, memory};
@@ -46,9 +47,14 @@ impl World {
             Effect::Load(generation) => return Performed::Happened(Event::Loaded(self.load(generation))),
             Effect::Exit(outcome) => return Performed::Over(outcome),
             Effect::Signal { life, signal } => self.signal(life, signal),
-            Effect::Steer(weights) => self.steer(weights),
+            Effect::Steer(weights) => {
+                self.kept.weights = weights;
+                self.steer();
+            }
             Effect::Listen { slots } => self.listen(slots),
+            Effect::Rehearse => self.upgrade = Upgrade::Wanted,
             Effect::Unload(generation) => drop(self.generations.remove(&generation)),
+            Effect::Serve(generation) => self.serve(generation),
             Effect::Bequeath { heir, estate } => self.bequeath(heir, estate),
             Effect::Close => self.listeners = Listeners::default(),
             Effect::Hasten => self.hasten(),
@@ -76,24 +82,28 @@ impl World {
     }
 
     fn try_spawn(&mut self, life: Life, number: Number) -> io::Result<i32> {
-        let generation = self
-            .generations
-            .get(&number)
-            .ok_or_else(|| io::Error::other(format!("generation {number} is gone")))?;
+        let generation = self.generations.get(&number);
+        let generation =
+            generation.ok_or_else(|| io::Error::other(format!("generation {number} is gone")))?;
+        let (bind, mode) = addresses_of(&generation.settings);
+        // One that is rolled back to may have addresses that were let go of.
+        self.open_addresses(&bind, mode).map_err(io::Error::other)?;
+        let listeners = self.listeners.of(life.slot, &bind);
         let process = spawn::spawn(
             &self.nursery,
             life,
             number,
-            generation,
-            &self.listeners.of(life.slot),
+            &self.generations[&number],
+            &listeners,
         )?;
         let pid = process.pid;
         let watched = self.watch_process(&process);
         self.processes.insert(life, process);
+        self.steer_if_mixed();
         watched.map(|()| pid)
     }
 
-    fn watch_process(&self, process: &Process) -> io::Result<()> {
+    pub(super) fn watch_process(&self, process: &Process) -> io::Result<()> {
         let source = |part| Source::Worker(process.life.slot, process.life.epoch, part);
         self.watch.add(&process.notify.as_fd(), source(Part::Notify))?;
         if let Some(lifeline) = &process.lifeline {
@@ -109,6 +119,7 @@ impl World {
         let Some(process) = self.processes.get_mut(&life) else {
             return;
         };
+        process.leaving = true;
         let signal = match signal {
             Signal::Terminate => OsSignal::SIGTERM,
             Signal::Kill => {
@@ -120,6 +131,7 @@ impl World {
         if let Err(error) = process.signal(signal) {
             debug!(%life, "failed to send {signal}: {error}");
         }
+        self.steer_if_mixed();
     }
 
     fn examine(&mut self, life: Life) -> Performed {
@@ -129,13 +141,6 @@ impl World {
         };
         let activity = examine(process, now);
         Performed::Happened(Event::Examined { life, activity })
-    }
-
-    fn steer(&mut self, weights: Vec<(Slot, u16)>) {
-        if let Err(error) = self.listeners.steer(&weights) {
-            warn!("failed to steer new connections ({error}); the kernel's hash spreads them over all slots");
-        }
-        self.weights = weights;
     }
 
     /// A client that has left is told nothing.
@@ -166,8 +171,11 @@ impl World {
             .map_err(NotLoaded::Configuration)?;
         }
         let policy = policy(&settings, cpus::workers(&settings).workers);
+        let (bind, mode) = addresses_of(&settings);
         let generation = Generation::open(&self.nursery.program.path, settings)
             .map_err(|error| NotLoaded::Binary(error.to_string()))?;
+        self.open_addresses(&bind, mode)
+            .map_err(|error| NotLoaded::Configuration(format!("cluster.bind: {error}")))?;
         self.generations.insert(number, generation);
         Ok(policy)
     }
@@ -194,7 +202,9 @@ impl World {
 
 impl World {
     /// One that does not read is late soon, and the pool finds another adopter.
-    fn adopt(&self, by: Life, slot: Slot) {
+    fn adopt(&mut self, by: Life, slot: Slot) {
+        #[cfg(feature = "mutants")]
+        self.listeners.close_retired(slot);
         let Some(process) = self.processes.get(&by) else {
             return;
         };
@@ -236,4 +246,9 @@ fn refuse_what_is_fixed(keys: &[String]) -> Result<(), String> {
             keys.join(", ")
         )),
     }
+}
+
+/// Where it listens, and with which mode at a path.
+fn addresses_of(settings: &Settings) -> (Vec<Address>, FileMode) {
+    (settings.cluster.bind.clone(), settings.cluster.socket_mode)
 }

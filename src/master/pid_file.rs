@@ -36,6 +36,16 @@ impl PidFile {
             }),
         }
     }
+
+    /// One that was written before this binary, with the same pid.
+    pub(super) fn kept(path: PathBuf) -> PidFile {
+        PidFile { path }
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
 }
 
 impl Drop for PidFile {

@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use serde::{Deserialize, Serialize};
+
 use super::control::AtKill;
 use crate::base::ids::{Generation, Life, Slot};
 use crate::base::time::Monotonic;
@@ -29,14 +31,20 @@ pub(super) struct Process {
     pub(super) stderr: Option<File>,
     pub(super) tail: Tail,
     pub(super) board: BoardView,
+    /// The board's file, which the master after this one maps anew.
+    pub(super) board_fd: OwnedFd,
     /// The last look at `/proc`, for the next one to be compared with.
     pub(super) looked: Option<(Monotonic, Stat)>,
     /// Of what it was started.
     pub(super) generation: Generation,
+    /// Whether it was told to drain, and takes nothing new.
+    pub(super) leaving: bool,
     /// When its size was last looked at.
     pub(super) weighed: Option<Monotonic>,
     /// What it did when it was killed, if it was.
     pub(super) at_kill: Option<AtKill>,
+    /// It wants the numbers of the whole cluster, and calls this wish by that number.
+    pub(super) figures_wanted: Option<u64>,
 }
 
 impl Process {
@@ -51,6 +59,12 @@ impl Process {
         seqpacket::send(lifeline.as_fd(), &lifeline::encode(command))
     }
 
+    /// Sends a command with a descriptor, or says that the worker does not read.
+    pub(super) fn command_with(&self, command: &Command, fd: BorrowedFd<'_>) -> io::Result<()> {
+        let lifeline = self.lifeline.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
+        seqpacket::send_with(lifeline.as_fd(), &lifeline::encode(command), &[fd])
+    }
+
     /// Hands it the listeners of another slot.
     pub(super) fn hand_over(&self, slot: Slot, listeners: &[BorrowedFd<'_>]) -> io::Result<()> {
         let lifeline = self.lifeline.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
@@ -62,7 +76,7 @@ impl Process {
 }
 
 /// What a worker writes to its stderr (panics, aborts, foreign libraries), put together to lines, of which the last are kept.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Tail {
     unfinished: Vec<u8>,
     kept: VecDeque<String>,

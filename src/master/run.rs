@@ -5,10 +5,12 @@ use std::io;
 
 use super::launch::Launch;
 use super::perform::Performed;
-use super::start::{self, StartError};
+use super::start::{self, StartError, Started};
+use super::upgrade;
 use super::world::World;
 use crate::config::Settings;
-use crate::pool::{Event, Outcome, Pool};
+use crate::config::settings::Log;
+use crate::pool::{Effect, Event, Outcome, Pool};
 use crate::sys::{clock, memory};
 
 /// Serves until it is told to stop.
@@ -16,14 +18,30 @@ use crate::sys::{clock, memory};
 /// # Errors
 /// When it cannot even begin, or the system takes away what the loop stands on.
 pub fn run(launch: Launch, settings: Settings) -> Result<End, StartError> {
-    let started = start::start(launch, settings)?;
-    let end = Master {
+    let mut started = start::start(launch, settings)?;
+    let mut effects = Vec::new();
+    started.pool.start(clock::now(), &mut effects);
+    end_of(started, effects, Vec::new())
+}
+
+/// Serves on where the master before this binary was, in this process, until it is told to stop. `log` is told how the cluster logs,
+/// as soon as that is known.
+///
+/// # Errors
+/// When it cannot go on from there. The workers drain then, as after any death of their master.
+pub fn go_on(launch: Launch, log: impl FnOnce(&Log)) -> Result<End, StartError> {
+    let mut going_on = upgrade::go_on(launch, log)?;
+    going_on.started.world.kept.upgrades += 1;
+    end_of(going_on.started, Vec::new(), going_on.happened)
+}
+
+fn end_of(started: Started, effects: Vec<Effect>, happened: Vec<Event>) -> Result<End, StartError> {
+    let master = Master {
         pool: started.pool,
         world: started.world,
         looks: 0,
-    }
-    .serve()
-    .map_err(StartError::Loop)?;
+    };
+    let end = master.serve(effects, happened.into()).map_err(StartError::Loop)?;
     match end.outcome {
         Outcome::Stopped => tracing::info!("stopped"),
         Outcome::Cut => tracing::warn!("stopped; some requests were cut"),
@@ -53,30 +71,29 @@ struct Master {
 }
 
 impl Master {
-    fn serve(mut self) -> io::Result<End> {
-        let mut effects = Vec::new();
-        self.pool.start(clock::now(), &mut effects);
-        let mut happened = VecDeque::new();
+    fn serve(mut self, mut effects: Vec<Effect>, mut happened: VecDeque<Event>) -> io::Result<End> {
         loop {
             if let Some(outcome) = self.act(&mut effects, &mut happened) {
                 return Ok(End {
                     outcome,
-                    last_code: self.world.last_code,
+                    last_code: self.world.kept.last_code,
                 });
             }
             self.world.record_processes();
             self.world.release_hasty();
             crate::observe::flush();
-            happened.extend(self.wait()?);
+            happened.extend(self.world.rehearse(&self.pool));
+            if self.pool.hands_over() {
+                happened.extend(self.world.hand_over(&self.pool));
+            }
+            if happened.is_empty() {
+                happened.extend(self.wait()?);
+            }
         }
     }
 
     /// Performs effects and decides on what they lead to, until nothing is left to do or decide.
-    fn act(
-        &mut self,
-        effects: &mut Vec<crate::pool::Effect>,
-        happened: &mut VecDeque<Event>,
-    ) -> Option<Outcome> {
+    fn act(&mut self, effects: &mut Vec<Effect>, happened: &mut VecDeque<Event>) -> Option<Outcome> {
         loop {
             for effect in effects.drain(..) {
                 match self.world.perform(effect) {
@@ -104,7 +121,8 @@ impl Master {
     fn wait(&mut self) -> io::Result<Vec<Event>> {
         let now = clock::now();
         let deadline = self.pool.next_deadline(now);
-        let earliest = deadline.into_iter().chain(self.world.desk.deadline()).min();
+        let beside = [self.world.desk.deadline(), self.world.upgrade.deadline()];
+        let earliest = deadline.into_iter().chain(beside.into_iter().flatten()).min();
         let sources = self
             .world
             .watch
@@ -112,7 +130,9 @@ impl Master {
         let mut events = self.world.gather(&sources);
         let now = clock::now();
         self.world.expire_clients(now);
+        self.world.expire_rehearsal(now);
         events.extend(self.world.hear_clients(&self.pool, now));
+        self.world.tell_figures(&self.pool, now);
         if deadline.is_some_and(|deadline| now >= deadline) {
             events.extend(self.world.observe(now));
             events.push(Event::Ticked);

@@ -79,6 +79,8 @@ pub(super) fn spawn(
             workers_stderr.as_fd(),
         ],
         fds: &fds,
+        keep: &[],
+        bound: false,
         credentials: nursery.credentials,
     })?;
     let born = clock::now();
@@ -95,10 +97,13 @@ pub(super) fn spawn(
         stderr,
         tail,
         board,
+        board_fd,
         looked,
         generation: number,
+        leaving: false,
         weighed: None,
         at_kill: None,
+        figures_wanted: None,
     })
 }
 

@@ -8,20 +8,22 @@ use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use tracing::{info, warn};
 
-use super::control::{Desk, Graves, OomWatch};
+use super::build::Build;
+use super::control::Desk;
 use super::cpus;
 use super::directories::{Directories, DirectoryError};
 use super::generation::{Generation, Program};
 use super::incarnation::{self, IncarnationError};
 use super::launch::Launch;
-use super::listeners::Listeners;
+use super::listeners::{Admin, Listeners};
 use super::orphans::{AddressError, Orphan, Orphans, Records, wait_for_addresses};
 use super::pid_file::{PidFile, PidFileError};
 use super::policy::policy;
 use super::spawn::Nursery;
+use super::upgrade::{Upgrade, UpgradeError};
 use super::user::{self, UserError};
 use super::watch::{Source, Watch};
-use super::world::World;
+use super::world::{Kept, World};
 use crate::base::exit::Exit;
 use crate::base::ids;
 use crate::config::cpus::Decision;
@@ -82,6 +84,11 @@ pub enum StartError {
     /// Descriptors, memory, `/dev/null`: what every process needs.
     #[error("failed to set up the master: {0}")]
     System(#[from] io::Error),
+    /// Another binary became the master of this process, and could not go on.
+    #[error(
+        "this binary took the master's place and cannot go on from where it was: {0}; the workers finish what they accepted and end, as after any death of their master; start the cluster again"
+    )]
+    Upgrade(#[from] UpgradeError),
     /// The system took away what the loop stands on.
     #[error("the master's loop failed: {0}")]
     Loop(io::Error),
@@ -111,7 +118,7 @@ impl StartError {
             StartError::User(UserError::NotRoot { .. }) => Exit::NoPermission,
             StartError::User(UserError::Unknown { .. }) => Exit::BadConfig,
             StartError::System(_) => Exit::NoResources,
-            StartError::Loop(_) => Exit::Failed,
+            StartError::Upgrade(_) | StartError::Loop(_) => Exit::Failed,
         }
     }
 }
@@ -127,7 +134,8 @@ impl StartError {
             | StartError::System(source)
             | StartError::Loop(source) => Some(source),
             StartError::PidFile(error) => Some(&error.source),
-            StartError::Directory(DirectoryError::Taken { .. } | DirectoryError::Untrusted { .. })
+            StartError::Upgrade(_)
+            | StartError::Directory(DirectoryError::Taken { .. } | DirectoryError::Untrusted { .. })
             | StartError::Address(AddressError::Taken { .. })
             | StartError::Incarnation(IncarnationError::Damaged { .. })
             | StartError::User(_)
@@ -170,7 +178,7 @@ pub(super) fn start(launch: Launch, settings: Settings) -> Result<Started, Start
     let program = Program::running()?;
     let decision = cpus::workers(&settings);
     let policy = policy(&settings, decision.workers);
-    report(&decision, &listeners.addresses(), incarnation);
+    report(&decision, &listeners, incarnation);
     let first = ids::Generation(1);
     let generations = [(first, Generation::open(&program.path, settings)?)].into();
     let null = File::options().read(true).write(true).open("/dev/null")?.into();
@@ -181,9 +189,10 @@ pub(super) fn start(launch: Launch, settings: Settings) -> Result<Started, Start
     };
     let began = clock::now();
     let pool = Pool::new(policy, incarnation, first, began, fastrand::u64(..));
+    let build = Build::of_this_process(launch.version);
     let world = World {
         incarnation,
-        began,
+        kept: Kept::begin(began),
         watch,
         signals,
         processes: std::collections::BTreeMap::new(),
@@ -195,15 +204,11 @@ pub(super) fn start(launch: Launch, settings: Settings) -> Result<Started, Start
         unrecorded: true,
         launch,
         desk,
-        asked: Vec::new(),
-        hasty: Vec::new(),
-        graves: Graves::default(),
-        oom: OomWatch::begin(),
-        weights: Vec::new(),
-        last_code: None,
         stop_heard: None,
-        _pid_file: pid_file,
-        _directories: directories,
+        upgrade: Upgrade::None,
+        build,
+        pid_file,
+        directories,
     };
     Ok(Started { pool, world })
 }
@@ -219,13 +224,27 @@ fn report_limits() -> io::Result<()> {
     Ok(())
 }
 
-fn report(decision: &Decision, addresses: &[Address], incarnation: ids::Incarnation) {
+fn report(decision: &Decision, listeners: &Listeners, incarnation: ids::Incarnation) {
     info!(workers = decision.workers, "{}", decision.reasoning);
+    report_addresses(&listeners.addresses(), incarnation);
+    if let Some(admin) = &listeners.admin {
+        let address = &admin.address;
+        info!(%address, "metrics at /metrics on {address}");
+        report_openness(address);
+    }
+}
+
+/// Says where clients may come in from now on.
+pub(super) fn report_addresses(addresses: &[Address], incarnation: ids::Incarnation) {
     for address in addresses {
         info!(%address, pid = std::process::id(), %incarnation, "listening on {address}");
-        if !address.is_loopback() {
-            info!(%address, "this address can be reached from other machines");
-        }
+        report_openness(address);
+    }
+}
+
+fn report_openness(address: &Address) {
+    if !address.is_loopback() {
+        info!(%address, "this address can be reached from other machines");
     }
 }
 
@@ -240,7 +259,10 @@ fn listen(cluster: &Cluster, orphans: &mut Vec<Orphan>) -> Result<Listeners, Sta
             pids.join(", ")
         );
     }
-    wait_for_addresses(&cluster.bind, orphans, clock::now() + cluster.drain_timeout)?;
-    Listeners::open(cluster)
-        .map_err(|(address, source)| StartError::Address(AddressError::Io { address, source }))
+    let all: Vec<Address> = cluster.bind.iter().chain(&cluster.admin).cloned().collect();
+    wait_for_addresses(&all, orphans, clock::now() + cluster.drain_timeout)?;
+    let mut listeners = Listeners::default();
+    listeners.open(&cluster.bind, cluster.socket_mode, &[])?;
+    listeners.admin = cluster.admin.as_ref().map(Admin::open).transpose()?;
+    Ok(listeners)
 }

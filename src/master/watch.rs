@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use super::control::{ClientId, Interest};
+use super::upgrade::Part as Rehearsing;
 use crate::base::ids::{Epoch, Slot};
 
 /// Something the master waits on. A worker is named by slot and epoch: the incarnation is always this master's.
@@ -22,6 +23,8 @@ pub(super) enum Source {
     Client(ClientId),
     /// The exit of a worker of an earlier master, by its place among them.
     Orphan(u32),
+    /// One descriptor of a binary that rehearses an upgrade.
+    Rehearsal(Rehearsing),
     /// One descriptor of one worker.
     Worker(Slot, Epoch, Part),
 }
@@ -46,17 +49,23 @@ impl Part {
 impl Source {
     const SIGNALS: u64 = u64::MAX;
     const CONTROL: u64 = u64::MAX - 1;
+    const VERDICT: u64 = u64::MAX - 2;
+    const WORDS: u64 = u64::MAX - 3;
+    const REHEARSED: u64 = u64::MAX - 4;
     /// Set for clients, clear for workers.
     const CLIENT: u64 = 1 << 63;
     /// Set for orphans, clear for workers.
     const ORPHAN: u64 = 1 << 62;
 
     /// `slot << 40 | epoch << 8 | part`, which leaves the highest byte free: a client has its highest bit, and no client's number
-    /// gets up to the two that are not counted.
+    /// gets up to the five that are not counted.
     fn encode(self) -> u64 {
         match self {
             Source::Signals => Source::SIGNALS,
             Source::Control => Source::CONTROL,
+            Source::Rehearsal(Rehearsing::Verdict) => Source::VERDICT,
+            Source::Rehearsal(Rehearsing::Words) => Source::WORDS,
+            Source::Rehearsal(Rehearsing::Exit) => Source::REHEARSED,
             Source::Client(id) => Source::CLIENT | id.0,
             Source::Orphan(place) => Source::ORPHAN | u64::from(place),
             Source::Worker(slot, epoch, part) => {
@@ -69,6 +78,9 @@ impl Source {
         match data {
             Source::SIGNALS => return Some(Source::Signals),
             Source::CONTROL => return Some(Source::Control),
+            Source::VERDICT => return Some(Source::Rehearsal(Rehearsing::Verdict)),
+            Source::WORDS => return Some(Source::Rehearsal(Rehearsing::Words)),
+            Source::REHEARSED => return Some(Source::Rehearsal(Rehearsing::Exit)),
             client if client & Source::CLIENT != 0 => {
                 return Some(Source::Client(ClientId(client & !Source::CLIENT)));
             }
@@ -159,6 +171,7 @@ mod tests {
             .chain(clients)
             .chain(orphans)
             .chain([Source::Signals, Source::Control])
+            .chain([Rehearsing::Verdict, Rehearsing::Words, Rehearsing::Exit].map(Source::Rehearsal))
         {
             assert_eq!(Source::decode(source.encode()), Some(source));
         }

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
+use super::build::Build;
 use super::control::{ClientId, Desk, Graves, OomWatch};
 use super::directories::Directories;
 use super::generation::Generation;
@@ -11,17 +14,19 @@ use super::orphans::{Orphans, Record, Records};
 use super::pid_file::PidFile;
 use super::process::Process;
 use super::spawn::Nursery;
+use super::upgrade::Upgrade;
 use super::watch::Watch;
 use crate::base::ids::{Epoch, Generation as Number, Incarnation, Life, Slot};
 use crate::base::time::Monotonic;
 use crate::control::Request;
+use crate::metrics::Ledger;
 use crate::sys::signals::Signals;
 
 /// Everything but the brain.
 pub(super) struct World {
     pub(super) incarnation: Incarnation,
-    /// When this master began.
-    pub(super) began: Monotonic,
+    /// What is data and nothing else.
+    pub(super) kept: Kept,
     pub(super) watch: Watch,
     pub(super) signals: Signals,
     pub(super) processes: BTreeMap<Life, Process>,
@@ -35,22 +40,55 @@ pub(super) struct World {
     pub(super) unrecorded: bool,
     pub(super) launch: Launch,
     pub(super) desk: Desk,
+    /// When a signal asked for a stop last.
+    pub(super) stop_heard: Option<Monotonic>,
+    /// How far an upgrade of this master has come.
+    pub(super) upgrade: Upgrade,
+    /// Which binary this is.
+    pub(super) build: Build,
+    /// Removed with this.
+    pub(super) pid_file: Option<PidFile>,
+    /// Their locks are held for as long as this lives.
+    pub(super) directories: Directories,
+}
+
+/// What the master remembers that is data and nothing else: it goes along, as it is, when another binary becomes the master. A field
+/// that is added here needs no other line for that, but a higher `VERSION` in `upgrade::state`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Kept {
+    /// When this master's process began to serve.
+    pub(super) began: Monotonic,
+    /// How often another binary took over in this process.
+    pub(super) upgrades: u32,
     /// What clients have asked since the last look, not answered yet.
     pub(super) asked: Vec<(ClientId, Request)>,
     /// Those who want to know only that what they asked for has begun.
     pub(super) hasty: Vec<ClientId>,
     pub(super) graves: Graves,
+    /// What all lives have counted; handed on to the next master whole.
+    pub(super) ledger: Ledger,
     pub(super) oom: OomWatch,
     /// How new connections are steered.
     pub(super) weights: Vec<(Slot, u16)>,
     /// The code the last worker left with by itself, for a master that gives up because none boots.
     pub(super) last_code: Option<i32>,
-    /// When a signal asked for a stop last.
-    pub(super) stop_heard: Option<Monotonic>,
-    /// Removed with this.
-    pub(super) _pid_file: Option<PidFile>,
-    /// Their locks are held for as long as this lives.
-    pub(super) _directories: Directories,
+}
+
+impl Kept {
+    /// Of a master that begins.
+    pub(super) fn begin(now: Monotonic) -> Kept {
+        Kept {
+            began: now,
+            upgrades: 0,
+            asked: Vec::new(),
+            hasty: Vec::new(),
+            graves: Graves::default(),
+            ledger: Ledger::default(),
+            oom: OomWatch::begin(),
+            weights: Vec::new(),
+            last_code: None,
+        }
+    }
 }
 
 impl World {

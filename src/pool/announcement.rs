@@ -123,6 +123,25 @@ pub enum Announcement {
         /// Why.
         reason: Failure,
     },
+    /// The binary on disk is asked whether it could go on from here as the master.
+    UpgradeStarted,
+    /// It could, and does.
+    HandingOver {
+        /// How long the asking took.
+        after: Duration,
+    },
+    /// Another binary is the master; the workers are who they were.
+    Upgraded {
+        /// What it calls itself.
+        version: String,
+        /// How long it took.
+        after: Duration,
+    },
+    /// The system refused to execute it: the old master goes on.
+    NotUpgraded {
+        /// The system's words.
+        reason: String,
+    },
     /// It was asked for while something else is under way that it must not be mixed with: it is done afterwards (a reload:
     /// once, however often it was asked for meanwhile).
     Queued {

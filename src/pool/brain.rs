@@ -19,6 +19,7 @@ use super::record::End;
 use super::relief::Relief;
 use super::rollout::{Fact, Rollout};
 use super::seat::Seat;
+use super::upgrade::Upgrade;
 use super::watch::Nap;
 use crate::base::ids::{Epoch, Generation, Incarnation, Life, Slot};
 use crate::base::time::Monotonic;
@@ -81,6 +82,8 @@ pub struct Pool {
     pub(super) adoptions: Adoptions,
     /// A replacement within a generation that is under way.
     pub(super) relief: Option<Relief>,
+    /// Of the master itself, under way.
+    pub(super) upgrade: Option<Upgrade>,
     /// Of every slot there ever was.
     pub(super) past: Vec<Past>,
     pub(super) balance: Balance,
@@ -133,6 +136,7 @@ impl Pool {
             second_sweep: None,
             adoptions: Adoptions::default(),
             relief: None,
+            upgrade: None,
             past: vec![Past::default(); usize::from(slots)],
             balance: Balance::default(),
             steered: Vec::new(),
@@ -189,6 +193,8 @@ impl Pool {
             Event::Inherited { heir, estate } => self.estates.settle(heir, estate),
             Event::Asked { ticket, request } => self.asked(ticket, request, effects),
             Event::Loaded(verdict) => self.loaded(verdict, effects),
+            Event::Rehearsed(verdict) => self.rehearsed(verdict, effects),
+            Event::Upgraded(verdict) => self.upgraded(verdict, effects),
         }
     }
 

@@ -98,7 +98,11 @@ impl Pool {
             Request::ScaleBy(by) => {
                 self.scale(ticket, request, i64::from(self.size()) + i64::from(by), effects)
             }
-            Request::Reload | Request::Rollback | Request::Restart(_) | Request::Drain(_) => {
+            Request::Reload
+            | Request::Rollback
+            | Request::Upgrade
+            | Request::Restart(_)
+            | Request::Drain(_) => {
                 self.enqueue(ticket, request, effects);
             }
         }
@@ -131,9 +135,9 @@ impl Pool {
         }
     }
 
-    /// Nobody stands beside a slot's worker, or will.
+    /// Nobody stands beside a slot's worker, or will, and the master stays who it is.
     pub(super) fn is_free(&self) -> bool {
-        self.rollout == Rollout::Idle && self.relief.is_none()
+        self.rollout == Rollout::Idle && self.relief.is_none() && self.upgrade.is_none()
     }
 
     /// Begins the next thing that was asked for, once the last one ended. Whether anything was begun or refused.
@@ -150,6 +154,7 @@ impl Pool {
                 Some(target) => self.begin_rollback(target, tickets, effects),
                 None => refuse(&tickets, request, NO_PREVIOUS.to_owned(), effects),
             },
+            Request::Upgrade => self.begin_upgrade(tickets, effects),
             Request::Restart(slot) => match self.exists(slot) {
                 Ok(()) => self.begin_relief(slot, Purpose::Restart, tickets, effects),
                 Err(reason) => refuse(&tickets, request, reason, effects),

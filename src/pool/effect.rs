@@ -103,8 +103,12 @@ pub enum Effect {
     },
     /// Read the configuration and open the binary as this generation. Answered by `Loaded`.
     Load(Generation),
+    /// Ask the binary on disk whether it could go on from here as the master, without waiting. Answered by `Rehearsed`.
+    Rehearse,
     /// No life of that generation is left or will be: let go of its binary and configuration.
     Unload(Generation),
+    /// The cluster is that generation from now on: addresses that it does not serve are let go of.
+    Serve(Generation),
     /// Tell a ready worker to finish what an estate left behind. Answered, some time, by `Inherited` (for a worker that has no
     /// lifeline, the shell answers at once). May be said again, to another heir, before the first one answered.
     Bequeath {

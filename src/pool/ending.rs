@@ -41,6 +41,7 @@ impl Pool {
     /// Nothing that was asked for is done any more.
     fn abandon(&mut self, effects: &mut Vec<Effect>) {
         self.not_relieved(Failure::Stopped, effects);
+        self.no_upgrade(effects);
         self.no_growth(effects);
         self.refuse_queue(effects);
     }

@@ -89,6 +89,12 @@ pub enum Event {
     /// The configuration was read and the binary opened, as [`super::Effect::Load`] told: the new generation's policy, or why
     /// there is none.
     Loaded(Result<Policy, NotLoaded>),
+    /// The binary on disk was asked whether it could go on from here as the master, as [`super::Effect::Rehearse`] told: it
+    /// could, or why not.
+    Rehearsed(Result<(), String>),
+    /// It has taken over (said first of all by the new master, of this version), or could not be executed after all (said by
+    /// the old one). See [`super::Pool::hands_over`].
+    Upgraded(Result<String, String>),
 }
 
 /// What one look at a worker's scoreboard says. Every number is a stranger's: counters may fall, beats may stand still.
@@ -133,6 +139,8 @@ pub enum Request {
     Reload,
     /// The previous generation.
     Rollback,
+    /// Another binary for the master itself, the one that is on disk now (SIGUSR2).
+    Upgrade,
     /// That many slots.
     ScaleTo(u16),
     /// So many more or fewer slots (SIGTTIN: +1, SIGTTOU: -1).
@@ -166,15 +174,17 @@ pub enum Notice {
     Status(String),
 }
 
-/// What a late worker was found doing, from two readings of `/proc/PID/stat`.
+/// What a late worker was found doing, from two readings of `/proc/PID`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Activity {
     /// Runnable, and its CPU time has not moved since the last reading: it got no CPU. Not its fault.
     Starved,
     /// Runnable and its CPU time moves: it spins.
     Spinning,
-    /// Blocked (S, D) with a late beat: it waits for something that is not its event loop.
+    /// Asleep (S) with a late beat: it waits for something that is not its event loop.
     Blocked,
+    /// A thread of it is in an uninterruptible wait (D), as for a disk: a kill would wait for the same.
+    Disk,
     /// Stopped by a signal or a debugger (T, t).
     Stopped,
     /// Gone or unreadable.

@@ -5,13 +5,14 @@
 //! pool and how an event finds its worker), `member`, `phases` and `load` (one worker), `seat` and `record` (a slot and its
 //! restart policy), `watch` (beats), `lives` and `archive` (how lives end), `desk` and `patience` (what people asked for),
 //! `newcomer` (who stands beside to replace), `rollout`, `canary` and `reload` (another generation), `relief` (the same one),
-//! `scale`, `ending`, `estates` and `adoption` (what the dead leave: work and queues), `settle` (what follows after every batch
+//! `scale`, `ending`, `upgrade` with [`saved`] (another master binary), `estates` and `adoption` (what the dead leave: work and queues), `settle` (what follows after every batch
 //! of events), `passing` (time), `balance` and [`steering`] (who gets new connections), [`status`] (what people are shown).
 
 pub mod announcement;
 pub mod certificate;
 pub mod effect;
 pub mod event;
+pub mod saved;
 pub mod status;
 pub mod steering;
 pub mod verdict;
@@ -39,6 +40,7 @@ mod rollout;
 mod scale;
 mod seat;
 mod settle;
+mod upgrade;
 mod watch;
 
 #[cfg(test)]
@@ -51,6 +53,7 @@ pub use brain::Pool;
 pub use certificate::{Cause, CauseKind, Certificate, Decision, Purpose};
 pub use effect::{Effect, Estate, KillReason, Outcome, Policy, Signal, SystemdState};
 pub use event::{Activity, Event, Exit, NotLoaded, Notice, Request, Sight, StopMode, Ticket};
+pub use saved::Saved;
 pub use scale::BOUNDS;
 pub use settle::FULL_SHARE;
 pub use verdict::{Done, Failure, Replaced, Rolled, Share, Verdict};

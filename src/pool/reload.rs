@@ -176,6 +176,7 @@ impl Pool {
             Order::Finish(job) => self.finish(job, effects),
             Order::BackOut(job, reason) => {
                 self.dismiss_newcomer(effects);
+                effects.push(Effect::Serve(job.from));
                 announce(
                     Announcement::BackedOut {
                         generation: job.target,
@@ -257,6 +258,7 @@ impl Pool {
             },
             effects,
         );
+        effects.push(Effect::Serve(job.target));
         self.tell_reloaded(effects);
         self.rolled(job, effects);
         if let Some(size) = size {
@@ -264,7 +266,7 @@ impl Pool {
         }
     }
 
-    fn tell_reloaded(&self, effects: &mut Vec<Effect>) {
+    pub(super) fn tell_reloaded(&self, effects: &mut Vec<Effect>) {
         if self.milestones.told_ready && self.mode == Mode::Running {
             effects.push(Effect::Tell(SystemdState::Ready));
         }

@@ -40,6 +40,19 @@ pub enum Doing {
 }
 
 impl Doing {
+    /// Every one.
+    pub const ALL: [Doing; 9] = [
+        Doing::Vacant,
+        Doing::Starting,
+        Doing::Serving,
+        Doing::Quarantined,
+        Doing::Draining,
+        Doing::Killed,
+        Doing::BackingOff,
+        Doing::Degraded,
+        Doing::Drained,
+    ];
+
     /// As printed, in one word.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -69,6 +69,13 @@ pub enum Done {
         /// How long it took.
         after: Duration,
     },
+    /// The master runs the binary that was on disk. The workers are who they were.
+    Upgraded {
+        /// What it calls itself.
+        version: String,
+        /// From the request's beginning to the new master's.
+        after: Duration,
+    },
     /// Everybody is gone.
     Stopped {
         /// How it ended.
@@ -195,6 +202,11 @@ pub enum Failure {
         /// Which.
         slot: Slot,
     },
+    /// The system refused to execute the new master, which had rehearsed well.
+    NotExecuted {
+        /// The system's words.
+        reason: String,
+    },
     /// The cluster stops.
     Stopped,
 }
@@ -226,6 +238,9 @@ impl fmt::Display for Failure {
                 write!(f, "{tries} workers of it in a row died early in one slot")
             }
             Failure::SlotRemoved { slot } => write!(f, "slot {slot} was removed meanwhile"),
+            Failure::NotExecuted { reason } => {
+                write!(f, "the new master could not be executed: {reason}")
+            }
             Failure::Stopped => f.write_str("the cluster stops"),
         }
     }

@@ -105,7 +105,10 @@ impl Watch {
         if self.readings < 2 || self.activity == Activity::Starved {
             return None;
         }
-        if self.lock_deadline(policy).is_some_and(|deadline| deadline <= now) {
+        // The kernel answers a kill when the disk does, and then the lock is free anyway.
+        let held = self.activity != Activity::Disk
+            && self.lock_deadline(policy).is_some_and(|deadline| deadline <= now);
+        if held {
             return Some(KillReason::HeldLock(self.activity));
         }
         (self.age(now) > policy.heartbeat_timeout).then_some(KillReason::Hung(self.activity))
@@ -234,6 +237,27 @@ mod tests {
         assert_eq!(watch.doom(at(624), &policy), None);
         watch.examine(Activity::Stopped, at(687));
         assert!(watch.doom(at(687), &policy).is_some());
+    }
+
+    #[test]
+    fn a_lock_holder_that_waits_for_a_disk_has_as_long_as_everybody() {
+        let policy = policy();
+        let mut watch = Watch::begin(at(0));
+        watch.see(
+            Sight {
+                lock_held_since: Some(at(0)),
+                ..sight(0)
+            },
+            at(312),
+            Nap::default(),
+        );
+        watch.examine(Activity::Disk, at(312));
+        watch.examine(Activity::Disk, at(5_000));
+        assert_eq!(watch.doom(at(5_000), &policy), None);
+        assert_eq!(
+            watch.doom(at(5_001), &policy),
+            Some(KillReason::Hung(Activity::Disk))
+        );
     }
 
     #[test]

@@ -138,6 +138,18 @@ impl Board {
         &self.words()[first..first + layout::request::WORDS]
     }
 
+    /// The words of the application's metric at `index`, which is below [`layout::OWN`].
+    pub(super) fn own_words(&self, index: usize) -> &[AtomicU64] {
+        let first = layout::OWN_AT + index * layout::own::WORDS;
+        &self.words()[first..first + layout::own::WORDS]
+    }
+
+    /// The words of the route at `index`, which is below [`layout::ROUTES`].
+    pub(super) fn route_words(&self, index: usize) -> &[AtomicU64] {
+        let first = layout::ROUTES_AT + index * layout::route::WORDS;
+        &self.words()[first..first + layout::route::WORDS]
+    }
+
     fn take_cell(&self, index: usize) -> bool {
         self.cell_words(index)[cell::TAKEN_AT]
             .compare_exchange(0, 1, AcqRel, Relaxed)

@@ -13,8 +13,8 @@
 //! | 128–255 | 16 cells of 8 words: see [`cell`] |
 //! | 256–511 | reserved for gauges of the runtime |
 //! | 512–1535 | 64 requests in flight of 16 words: see [`request`] |
-//! | 1536–2047 | reserved |
-//! | 2048–4095 | reserved for the latency histogram and the counters by route |
+//! | 1536–2047 | 16 metrics of the application of 32 words: see [`own`] |
+//! | 2048–4095 | 64 routes of 32 words with their answers and latencies: see [`route`] |
 //! | 4096–8191 | reserved for the table of connections |
 
 /// Says what the file is: "clusterB" in ASCII.
@@ -47,6 +47,57 @@ pub const CELLS: usize = 16;
 pub const REQUESTS_AT: usize = 512;
 /// As many entries; what is in flight beyond them is counted and not named.
 pub const REQUESTS: usize = 64;
+
+/// The first metric of the application.
+pub const OWN_AT: usize = 1536;
+/// As many metrics may an application have.
+pub const OWN: usize = 16;
+
+/// The first entry of the table of routes.
+pub const ROUTES_AT: usize = 2048;
+/// As many routes are counted apart. The first entry is for every answer that has no entry of its own.
+pub const ROUTES: usize = 64;
+
+/// The words of one of the application's metrics, from its first.
+pub mod own {
+    /// As many words.
+    pub const WORDS: usize = 32;
+    /// What it is, by the numbers of [`super::super::OwnKind`], from 1; 0 while the entry is free. Written last.
+    pub const KIND_AT: usize = 0;
+    /// The number itself.
+    pub const VALUE_AT: usize = 1;
+    /// When it was last told, in nanoseconds of `CLOCK_MONOTONIC`; only for what is told for the whole cluster.
+    pub const TOLD_AT: usize = 2;
+    /// Eight words: the name, as up to 64 bytes, filled up with zeros.
+    pub const NAME_AT: usize = 3;
+    /// As many bytes has a name at most.
+    pub const NAME_BYTES: usize = 64;
+    /// Twenty words: what it means, as up to 160 bytes, filled up with zeros.
+    pub const HELP_AT: usize = 11;
+    /// As many bytes has an explanation at most.
+    pub const HELP_BYTES: usize = 160;
+}
+
+/// The words of one route, from its first.
+pub mod route {
+    /// As many words.
+    pub const WORDS: usize = 32;
+    /// The method, by its place in [`super::super::METHODS`], from 1; 0 while the entry is free. Written last.
+    pub const METHOD_AT: usize = 0;
+    /// Eight words: the path's template, as up to 64 bytes, filled up with zeros.
+    pub const PATH_AT: usize = 1;
+    /// As many bytes has a template at most; what is longer has no entry of its own.
+    pub const PATH_BYTES: usize = 64;
+    /// Five words: answers by status class, 1xx to 5xx.
+    pub const CLASSES_AT: usize = 9;
+    /// The time all of them took together, in nanoseconds.
+    pub const SUM_AT: usize = 14;
+    /// Seventeen words: how many took at most each of [`super::super::BOUNDS_MS`], and how many took longer than all; each
+    /// answer is counted in one of them.
+    pub const BUCKETS_AT: usize = 15;
+    /// As many buckets.
+    pub const BUCKETS: usize = 17;
+}
 
 /// The words of one request in flight, from its first.
 pub mod request {
@@ -100,6 +151,11 @@ mod tests {
         const { assert!(CELLS_AT + CELLS * cell::WORDS == 256) };
         const { assert!(CELLS_AT + CELLS * cell::WORDS <= REQUESTS_AT) };
         const { assert!(REQUESTS_AT + REQUESTS * request::WORDS == 1536) };
+        const { assert!(REQUESTS_AT + REQUESTS * request::WORDS == OWN_AT) };
+        const { assert!(OWN_AT + OWN * own::WORDS == ROUTES_AT) };
+        const { assert!(ROUTES_AT + ROUTES * route::WORDS == 4096) };
+        const { assert!(own::HELP_AT + own::HELP_BYTES / 8 < own::WORDS) };
+        const { assert!(route::BUCKETS_AT + route::BUCKETS == route::WORDS) };
         const { assert!(request::PATH_AT + request::PATH_BYTES / 8 < request::WORDS) };
         const { assert!(cell::NAME_AT + cell::NAME_BYTES / 8 < cell::WORDS) };
     }

@@ -5,11 +5,15 @@ mod board;
 mod cell;
 mod counters;
 pub mod layout;
+mod own;
 mod requests;
+mod routes;
 mod view;
 
 pub use board::{Board, BoardError};
 pub use cell::Cell;
 pub use counters::{Counter, Counters};
+pub use own::{OwnError, OwnKind, OwnMetric, OwnSeen};
 pub use requests::{Noted, Seen};
+pub use routes::{BOUNDS_MS, METHODS, RouteCounts, RouteSeen, method_place};
 pub use view::{BoardView, Counts, Vitals};

@@ -36,7 +36,7 @@ impl Drop for Noted {
 }
 
 /// Cut to the words there are, and filled up with zeros.
-fn write_text(words: &[AtomicU64], text: &str) {
+pub(super) fn write_text(words: &[AtomicU64], text: &str) {
     let mut rest = text.as_bytes();
     for word in words {
         let mut bytes = [0; 8];

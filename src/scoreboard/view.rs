@@ -8,7 +8,9 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use super::board::{BoardError, map_checked};
 use super::counters::{Counter, Counters};
 use super::layout::{self, cell};
+use super::own::OwnSeen;
 use super::requests::{Seen, read_text};
+use super::routes::RouteSeen;
 use crate::base::ids::{Epoch, Incarnation, Life, Slot};
 use crate::base::time::Monotonic;
 use crate::sys::memfd::{Access, Mapping};
@@ -104,6 +106,37 @@ impl BoardView {
             .collect()
     }
 
+    /// One counter as it stands, whatever the writer made of it.
+    #[must_use]
+    pub fn counter(&self, counter: Counter) -> u64 {
+        self.counters().value(counter)
+    }
+
+    /// The routes that are counted apart, and first what is not.
+    #[must_use]
+    pub fn routes(&self) -> Vec<RouteSeen> {
+        let first = layout::ROUTES_AT;
+        self.mapping.words()[first..first + layout::ROUTES * layout::route::WORDS]
+            .chunks_exact(layout::route::WORDS)
+            .enumerate()
+            .filter_map(|(index, entry)| RouteSeen::read(index, entry))
+            .collect()
+    }
+
+    /// The application's own metrics.
+    #[must_use]
+    pub fn own(&self, now: Monotonic) -> Vec<OwnSeen> {
+        let first = layout::OWN_AT;
+        self.mapping.words()[first..first + layout::OWN * layout::own::WORDS]
+            .chunks_exact(layout::own::WORDS)
+            .filter_map(|entry| OwnSeen::read(entry, now))
+            .collect()
+    }
+
+    fn counters(&self) -> Counters<'_> {
+        Counters::new(&self.mapping.words()[layout::COUNTERS_AT..layout::COUNTERS_AT + layout::COUNTERS])
+    }
+
     fn life(&self) -> Option<Life> {
         let word = |at: usize| self.mapping.words()[layout::LIFE_AT + at].load(Relaxed);
         let life = Life {
@@ -115,8 +148,7 @@ impl BoardView {
     }
 
     fn counts(&self) -> Counts {
-        let words = &self.mapping.words()[layout::COUNTERS_AT..layout::COUNTERS_AT + layout::COUNTERS];
-        let counters = Counters::new(words);
+        let counters = self.counters();
         let many = |counter| counters.value(counter);
         let few = |counter| u32::try_from(counters.value(counter)).unwrap_or(u32::MAX);
         let classes = [

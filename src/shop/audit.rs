@@ -117,14 +117,14 @@ impl Findings {
         // One statement, one snapshot.
         let rows: Rows<(String, i64, i64, i64, i64, i64, i64)> = connection
             .prepare(
-                "WITH lines AS (SELECT order_id, state, item.value ->> 0 AS sku, item.value ->> 1 AS quantity
-                                FROM reservations, json_each(items) AS item WHERE state IN (10, 20))
-                 SELECT sku, on_hand, reserved, received,
-                        (SELECT coalesce(sum(quantity), 0) FROM lines WHERE lines.sku = stock.sku AND state = 10),
-                        (SELECT coalesce(sum(quantity), 0) FROM lines WHERE lines.sku = stock.sku AND state = 20),
-                        (SELECT coalesce(sum(quantity), 0) FROM lines
-                         WHERE lines.sku = stock.sku AND state = 20 AND order_id >= ?1)
-                 FROM stock",
+                "WITH lines AS MATERIALIZED (
+                    SELECT item.value ->> 0 AS sku,
+                           sum(iif(state = 10, item.value ->> 1, 0)) AS held,
+                           sum(iif(state = 20, item.value ->> 1, 0)) AS committed,
+                           sum(iif(state = 20 AND order_id >= ?1, item.value ->> 1, 0)) AS lately
+                    FROM reservations, json_each(items) AS item WHERE state IN (10, 20) GROUP BY 1)
+                 SELECT sku, on_hand, reserved, received, coalesce(held, 0), coalesce(committed, 0), coalesce(lately, 0)
+                 FROM stock LEFT JOIN lines USING (sku)",
             )?
             .query_map([self.horizon], |row| {
                 Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))

@@ -1,4 +1,5 @@
-//! Housekeeping that one worker does for all: removes what is old, and takes up the orders that a person handed back. Whoever
+//! Housekeeping that one worker does for all: watches the wall clock, removes what is old, and takes up the orders that a person
+//! handed back. Whoever
 //! holds the lock is the keeper for the rest of its life; the kernel frees it when the keeper dies.
 
 use std::path::PathBuf;
@@ -26,10 +27,15 @@ pub(super) async fn keep(orders: Orders, data_dir: PathBuf, retention: Duration)
     loop {
         tokio::time::sleep(ROUND).await;
         keeps = keeps || lock.try_take().unwrap_or(false);
-        if keeps {
-            orders.inherit_life(HANDED_BACK).await;
-            sweep(&orders, retention).await;
+        if !keeps {
+            orders.look_at_the_clock();
+            continue;
         }
+        if let Err(error) = orders.keep_the_clock(retention) {
+            tracing::warn!(%error, "what is known of the wall clock could not be written; it will be tried again");
+        }
+        orders.inherit_life(HANDED_BACK).await;
+        sweep(&orders, retention).await;
     }
 }
 

@@ -3,6 +3,7 @@
 //! The three services meet in [`contract`] and are wired together in [`boot`] alone; each owns one file in the data directory
 //! and knows no other's. [`sandbox`] is the provider that payments charges through, with a ledger of its own.
 
+mod almanac;
 pub mod audit;
 mod boot;
 pub mod clock;
@@ -17,6 +18,7 @@ pub mod orders;
 pub mod payments;
 pub mod sandbox;
 pub mod settings;
+pub mod takeovers;
 #[cfg(test)]
 mod tests;
 pub mod unreliable;

@@ -13,6 +13,13 @@ pub fn now() -> Monotonic {
     Monotonic(u64::try_from(Duration::from(time).as_nanos()).unwrap_or(u64::MAX))
 }
 
+/// `CLOCK_BOOTTIME`, now: milliseconds since the machine started, the time that it was suspended included.
+#[must_use]
+pub fn since_boot_ms() -> u64 {
+    let time = clock_gettime(ClockId::CLOCK_BOOTTIME).expect("Linux has had CLOCK_BOOTTIME since 2.6.39");
+    u64::try_from(Duration::from(time).as_millis()).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

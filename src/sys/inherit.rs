@@ -36,6 +36,28 @@ pub fn take(number: RawFd) -> io::Result<OwnedFd> {
     Ok(own(number))
 }
 
+/// Looks at an inherited descriptor without taking it.
+///
+/// # Errors
+/// `EBADF` when the number is no open descriptor.
+pub fn look<T>(number: RawFd, with: impl FnOnce(BorrowedFd<'_>) -> T) -> io::Result<T> {
+    if number < 0 {
+        return Err(nix::errno::Errno::EBADF.into());
+    }
+    fcntl(borrow(number), FcntlArg::F_GETFD)?;
+    Ok(with(borrow(number)))
+}
+
+/// The same for many at once.
+///
+/// # Errors
+/// `EBADF` when one of the numbers is no open descriptor.
+pub fn look_all<T>(numbers: &[RawFd], with: impl FnOnce(&[BorrowedFd<'_>]) -> T) -> io::Result<T> {
+    let open = |&number: &RawFd| look(number, |_| ()).map(|()| borrow(number));
+    let all: Vec<BorrowedFd<'_>> = numbers.iter().map(open).collect::<io::Result<_>>()?;
+    Ok(with(&all))
+}
+
 fn mark_close_on_exec(number: RawFd) -> io::Result<()> {
     fcntl(borrow(number), FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
     Ok(())
@@ -46,7 +68,7 @@ fn mark_close_on_exec(number: RawFd) -> io::Result<()> {
     reason = "a number from the environment becomes a descriptor here and nowhere else"
 )]
 fn borrow(number: RawFd) -> BorrowedFd<'static> {
-    // SAFETY: the number is positive, and it is only handed to fcntl(F_SETFD), which answers EBADF when nothing is open there.
+    // SAFETY: the number is positive, and whoever asks about it gets EBADF when nothing is open there.
     unsafe { BorrowedFd::borrow_raw(number) }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -46,6 +47,16 @@ impl FileLock {
         }
     }
 
+    /// The lock again that an open file has held since before this process's program was executed.
+    ///
+    /// # Errors
+    /// When it is another's: then the file was not the one that held it.
+    pub fn keep(file: OwnedFd) -> io::Result<FileLock> {
+        let file =
+            Flock::lock(File::from(file), FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno)?;
+        Ok(FileLock { file })
+    }
+
     /// Leaves a few words for whoever finds the lock held.
     ///
     /// # Errors
@@ -54,6 +65,12 @@ impl FileLock {
         self.file.set_len(0)?;
         self.file.rewind()?;
         self.file.write_all(words.as_bytes())
+    }
+}
+
+impl AsFd for FileLock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
 

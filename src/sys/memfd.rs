@@ -40,6 +40,15 @@ pub fn is_sealed(fd: BorrowedFd) -> io::Result<bool> {
     Ok(seals.contains(SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL))
 }
 
+/// Whether nobody can write to the file any more.
+///
+/// # Errors
+/// When the descriptor is no memory file.
+pub fn is_frozen(fd: BorrowedFd) -> io::Result<bool> {
+    let seals = SealFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GET_SEALS)?);
+    Ok(is_sealed(fd)? && seals.contains(SealFlag::F_SEAL_WRITE))
+}
+
 /// How long the file is, in bytes.
 ///
 /// # Errors
@@ -179,6 +188,7 @@ mod tests {
         assert_eq!(content(&fd, 100).expect("readable"), b"settings");
         assert_eq!(content(&fd, 100).expect("readable again"), b"settings");
         assert!(content(&fd, 7).is_err());
+        assert!(is_frozen(fd.as_fd()).expect("a memfd"));
         assert!(File::from(fd).write_all_at(b"x", 0).is_err());
     }
 }

@@ -8,11 +8,15 @@
 
 pub mod clock;
 pub mod credentials;
+pub mod exec;
 pub mod inherit;
+pub mod kind;
 pub mod limits;
 pub mod lock;
 pub mod memfd;
 pub mod memory;
+#[cfg(feature = "mutants")]
+pub mod mutation;
 pub mod notify;
 pub mod pidfd;
 pub mod process;

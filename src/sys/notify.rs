@@ -47,6 +47,14 @@ impl NotifySocket {
         let socket = socket::socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
         socket::setsockopt(&socket, sockopt::PassCred, &true)?;
         socket::bind(socket.as_raw_fd(), &UnixAddr::new_unnamed())?;
+        NotifySocket::keep(socket)
+    }
+
+    /// One that was bound before this process's program was executed.
+    ///
+    /// # Errors
+    /// When it is no socket with such an address.
+    pub fn keep(socket: OwnedFd) -> io::Result<NotifySocket> {
         let address: UnixAddr = socket::getsockname(socket.as_raw_fd())?;
         let name = address
             .as_abstract()

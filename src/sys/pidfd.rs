@@ -54,6 +54,8 @@ pub struct Reaped {
     pub status: WaitStatus,
     /// The most memory it ever had in RAM, in bytes.
     pub peak_resident: u64,
+    /// Its CPU time, user and system.
+    pub cpu_time: Duration,
 }
 
 /// Reaps the child with this pid if it has exited; `None` while it lives. A child that was not reaped keeps its pid, so a pid is
@@ -75,7 +77,13 @@ pub fn reap(pid: i32) -> io::Result<Option<Reaped>> {
     Ok(Some(Reaped {
         status,
         peak_resident,
+        cpu_time: duration(usage.ru_utime) + duration(usage.ru_stime),
     }))
+}
+
+fn duration(time: libc::timeval) -> Duration {
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    Duration::from_secs(seconds) + Duration::from_micros(u64::try_from(time.tv_usec).unwrap_or(0))
 }
 
 /// The pid of some exited child that waits to be reaped, without reaping it.

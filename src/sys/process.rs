@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
+use nix::fcntl::{FcntlArg, FdFlag, OFlag};
 use nix::unistd::{ForkResult, Pid};
 
 /// The first descriptor a child inherits beside the three standard ones (systemd's `SD_LISTEN_FDS_START`).
@@ -37,6 +37,10 @@ pub struct Spawn<'a> {
     pub stdio: [BorrowedFd<'a>; 3],
     /// What becomes descriptor 3, 4, 5 and so on. Nothing else is open in the child.
     pub fds: &'a [BorrowedFd<'a>],
+    /// What the child has, too, under the numbers it has here; for children without `fds`, whose numbers it could have.
+    pub keep: &'a [BorrowedFd<'a>],
+    /// Whether the child is killed when its parent dies.
+    pub bound: bool,
     /// Another user than the caller's, with `no_new_privs`.
     pub credentials: Option<Credentials>,
 }
@@ -107,6 +111,7 @@ struct Prepared<'a> {
     listen_pid: Box<[u8; LISTEN_PID_LENGTH]>,
     /// Copies above every target descriptor, in target order: stdio, then `fds`, then the binary.
     staged: Vec<OwnedFd>,
+    parent: Pid,
 }
 
 const LISTEN_PID: &[u8] = b"LISTEN_PID=";
@@ -129,6 +134,7 @@ impl<'a> Prepared<'a> {
             envp,
             listen_pid,
             staged,
+            parent: nix::unistd::getpid(),
         })
     }
 
@@ -158,27 +164,51 @@ impl<'a> Prepared<'a> {
             duplicate_onto(source.as_raw_fd(), target)?;
         }
         close_on_exec_from(targets.len())?;
+        self.spawn
+            .keep
+            .iter()
+            .try_for_each(|fd| set_close_on_exec(*fd, false))?;
+        if self.spawn.bound {
+            nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
+            // It may have died before.
+            if nix::unistd::getppid() != self.parent {
+                return Err(Errno::ESRCH);
+            }
+        }
         self.spawn.credentials.map_or(Ok(()), take_credentials)
     }
 
     fn execveat(&self) -> Errno {
         let binary = self.staged.last().map_or(-1, AsRawFd::as_raw_fd);
         // SAFETY: argv and envp are null-terminated arrays of pointers into C strings that `self` keeps alive.
-        let _ = unsafe {
-            libc::syscall(
-                libc::SYS_execveat,
-                binary,
-                c"".as_ptr(),
-                self.argv.as_ptr(),
-                self.envp.as_ptr(),
-                libc::AT_EMPTY_PATH,
-            )
-        };
-        Errno::last()
+        unsafe { execveat(binary, &self.argv, &self.envp) }
     }
 }
 
-fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
+/// Becomes the program behind a descriptor; what comes back is why not. Async-signal-safe.
+///
+/// # Safety
+/// Both lists end with a null pointer, and every other entry points to a C string that lives.
+pub(super) unsafe fn execveat(
+    binary: RawFd,
+    argv: &[*const libc::c_char],
+    envp: &[*const libc::c_char],
+) -> Errno {
+    // SAFETY: the caller's promise.
+    let _ = unsafe {
+        libc::syscall(
+            libc::SYS_execveat,
+            binary,
+            c"".as_ptr(),
+            argv.as_ptr(),
+            envp.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        )
+    };
+    Errno::last()
+}
+
+pub(super) fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
     strings
         .iter()
         .map(|text| CStr::as_ptr(text))
@@ -200,8 +230,18 @@ fn duplicate_onto(source: RawFd, target: RawFd) -> nix::Result<()> {
     Errno::result(unsafe { libc::dup2(source, target) }).map(drop)
 }
 
+/// Whether exec is to close it. Async-signal-safe.
+pub(super) fn set_close_on_exec(fd: BorrowedFd<'_>, closed: bool) -> nix::Result<()> {
+    let flags = if closed {
+        FdFlag::FD_CLOEXEC
+    } else {
+        FdFlag::empty()
+    };
+    nix::fcntl::fcntl(fd, FcntlArg::F_SETFD(flags)).map(drop)
+}
+
 /// Whoever started us may have left descriptors open that were never marked; exec is to close them all.
-fn close_on_exec_from(lowest: usize) -> nix::Result<()> {
+pub(super) fn close_on_exec_from(lowest: usize) -> nix::Result<()> {
     // SAFETY: close_range takes three integers, and with CLOSE_RANGE_CLOEXEC it closes nothing yet.
     let result = unsafe {
         libc::syscall(
@@ -260,6 +300,8 @@ mod tests {
             env: &text(env),
             stdio: [null.as_fd(), writer.as_fd(), writer.as_fd()],
             fds,
+            keep: &[],
+            bound: false,
             credentials: None,
         })
         .expect("a child");
@@ -322,6 +364,8 @@ mod tests {
             env: &[],
             stdio,
             fds: &[],
+            keep: &[],
+            bound: false,
             credentials: None,
         })
         .expect_err("an empty file was executed");

@@ -1,5 +1,6 @@
 //! What `/proc` says of a process: enough to tell a hang from starvation, and one process from a later one with its pid.
 
+use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use nix::unistd::{SysconfVar, sysconf};
 
 /// The fields of `/proc/PID/stat` that matter here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stat {
     /// R, S, D, T, t, Z and so on.
     pub state: char,
@@ -52,6 +53,17 @@ pub fn stat(pid: i32) -> io::Result<Stat> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     parse_stat(&text)
         .ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat has another format: {text:?}")))
+}
+
+/// The state of each thread of a process: R, S, D and so on. None when it is gone.
+#[must_use]
+pub fn thread_states(pid: i32) -> Vec<char> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
+    let text = |entry: fs::DirEntry| fs::read_to_string(entry.path().join("stat")).ok();
+    threads
+        .flatten()
+        .filter_map(|entry| parse_stat(&text(entry)?).map(|stat| stat.state))
+        .collect()
 }
 
 /// The command name may hold blanks and parentheses, so fields are counted from the last `)`.

@@ -36,6 +36,44 @@ impl Signals {
     }
 }
 
+/// Every signal that can be kept waiting waits; as it was before when this is dropped. The mask survives exec, and so does what
+/// waits: [`allow_all`] there lets it come.
+#[derive(Debug)]
+pub struct Blocked {
+    before: SigSet,
+}
+
+impl Blocked {
+    /// From now on.
+    ///
+    /// # Errors
+    /// None that the system documents.
+    pub fn all() -> io::Result<Blocked> {
+        let mut before = SigSet::empty();
+        nix::sys::signal::sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before))?;
+        Ok(Blocked { before })
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        let set = nix::sys::signal::sigprocmask(SigmaskHow::SIG_SETMASK, Some(&self.before), None);
+        debug_assert!(set.is_ok(), "a mask that the system gave can be set");
+    }
+}
+
+/// Lets every signal come: handlers for those that matter are in place.
+///
+/// # Errors
+/// None that the system documents.
+pub fn allow_all() -> io::Result<()> {
+    Ok(nix::sys::signal::sigprocmask(
+        SigmaskHow::SIG_SETMASK,
+        Some(&SigSet::empty()),
+        None,
+    )?)
+}
+
 impl AsFd for Signals {
     /// Readable when a signal has arrived.
     fn as_fd(&self) -> BorrowedFd<'_> {
@@ -65,6 +103,17 @@ fn dispose(signal: Signal, how: SigHandler) -> nix::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_arrives_while_all_wait_comes_afterwards() {
+        // Not SIGURG, which the other test counts.
+        let mut signals = Signals::hear(&[Signal::SIGIO]).expect("signals");
+        let blocked = Blocked::all().expect("blocked");
+        nix::sys::signal::raise(Signal::SIGIO).expect("raised");
+        assert_eq!(signals.take(), []);
+        drop(blocked);
+        assert_eq!(signals.take(), [Signal::SIGIO]);
+    }
 
     #[test]
     fn a_signal_is_told_once() {

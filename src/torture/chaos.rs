@@ -13,6 +13,10 @@ use crate::shop::clock::now_ms;
 
 /// No worker is stopped for longer.
 const LONGEST_STOP_MS: u64 = 3_000;
+/// The disk is full for no longer,
+const LONGEST_SHORTAGE_MS: u64 = 2_000;
+/// and has at most so much room left when it begins.
+const MOST_ROOM: u64 = 512 << 10;
 
 /// How often what was done.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -22,6 +26,7 @@ pub(super) struct Tally {
     pub(super) reloads: u32,
     pub(super) master_kills: u32,
     pub(super) outages: u32,
+    pub(super) full_disks: u32,
     /// Which life was killed when, in milliseconds since 1970.
     #[serde(skip)]
     pub(super) killed: BTreeMap<String, u64>,
@@ -34,6 +39,7 @@ enum Fault {
     Reload,
     MasterKill,
     Outage,
+    FullDisk,
 }
 
 /// Does its worst until `end`; then nobody is stopped any more.
@@ -42,6 +48,7 @@ pub(super) fn reign(options: &Options, cluster: &Cluster, book: &Book, end: Inst
         cluster,
         random: fastrand::Rng::with_seed(options.seed ^ 0xc4a0),
         asleep: BTreeMap::new(),
+        short_until: None,
         tally: Tally::default(),
     };
     let rates = [
@@ -50,6 +57,7 @@ pub(super) fn reign(options: &Options, cluster: &Cluster, book: &Book, end: Inst
         (Fault::Reload, options.reloads),
         (Fault::MasterKill, options.master_kills),
         (Fault::Outage, options.outages),
+        (Fault::FullDisk, cluster.disk().map_or(0, |_| options.full_disks)),
     ];
     let sum: u32 = rates.iter().map(|(_, rate)| rate).sum();
     while let Some(pause) = reign.pause(sum, end) {
@@ -63,6 +71,7 @@ pub(super) fn reign(options: &Options, cluster: &Cluster, book: &Book, end: Inst
             break;
         }
     }
+    reign.relieve();
     reign.wake_all();
     reign.tally
 }
@@ -81,6 +90,8 @@ struct Reign<'a> {
     cluster: &'a Cluster,
     random: fastrand::Rng,
     asleep: BTreeMap<Instant, Process>,
+    /// Until when the disk is full.
+    short_until: Option<Instant>,
     tally: Tally,
 }
 
@@ -100,18 +111,36 @@ impl Reign<'_> {
         Some(pause.min(left))
     }
 
-    /// Wakes meanwhile who is due.
+    /// Ends meanwhile what is due to end.
     fn sleep(&mut self, pause: Duration) {
         let until = Instant::now() + pause;
-        while let Some(first) = self.asleep.first_entry() {
-            let due = *first.key();
-            if due > until {
-                break;
+        loop {
+            let wakes = self.asleep.first_key_value().map(|(due, _)| *due);
+            match wakes.into_iter().chain(self.short_until).min() {
+                Some(due) if due <= until => {
+                    std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                    self.end_what_is_due(due);
+                }
+                Some(_) | None => break,
             }
-            std::thread::sleep(due.saturating_duration_since(Instant::now()));
-            first.remove().signal(Signal::SIGCONT);
         }
         std::thread::sleep(until.saturating_duration_since(Instant::now()));
+    }
+
+    fn end_what_is_due(&mut self, due: Instant) {
+        if let Some(sleeper) = self.asleep.remove(&due) {
+            sleeper.signal(Signal::SIGCONT);
+        }
+        if self.short_until.is_some_and(|until| until <= due) {
+            self.relieve();
+        }
+    }
+
+    fn relieve(&mut self) {
+        self.short_until = None;
+        if let Some(disk) = self.cluster.disk() {
+            disk.relieve();
+        }
     }
 
     fn strike(&mut self, fault: Fault) -> Result<(), String> {
@@ -136,16 +165,31 @@ impl Reign<'_> {
                 self.cluster.reload();
                 self.tally.reloads += 1;
             }
+            Fault::FullDisk => self.fill_the_disk(),
+            // A master that finds no room to start says so and ends, which is for a person and not for this.
             Fault::MasterKill => {
+                self.relieve();
                 self.cluster.kill_master(false)?;
                 self.tally.master_kills += 1;
             }
             Fault::Outage => {
+                self.relieve();
                 self.cluster.kill_master(true)?;
                 self.tally.outages += 1;
             }
         }
         Ok(())
+    }
+
+    fn fill_the_disk(&mut self) {
+        let (room, ms) = (
+            self.random.u64(..MOST_ROOM),
+            self.random.u64(200..LONGEST_SHORTAGE_MS),
+        );
+        if self.cluster.disk().is_some_and(|disk| disk.fill(room)) {
+            self.short_until = Some(Instant::now() + Duration::from_millis(ms));
+            self.tally.full_disks += 1;
+        }
     }
 
     fn victim(&mut self) -> Option<Process> {

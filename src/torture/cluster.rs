@@ -13,6 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
+use super::disk::Disk;
 use super::rig;
 use crate::shop::audit::{self, Moment};
 use crate::sys::{pidfd, procfs};
@@ -26,6 +27,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// A running cluster. Dropping it kills whatever is left of it.
 pub(super) struct Cluster {
     rig: PathBuf,
+    disk: Option<Disk>,
     master: Mutex<Child>,
     heard: Arc<Heard>,
 }
@@ -49,18 +51,24 @@ pub(super) struct Process {
 
 impl Cluster {
     /// Starts it and waits until it serves.
-    pub(super) fn start(rig: &Path) -> Result<Cluster, String> {
+    pub(super) fn start(rig: &Path, disk: Option<Disk>) -> Result<Cluster, String> {
         // Workers whose master was killed become ours, so that none is left behind.
         nix::sys::prctl::set_child_subreaper(true).map_err(|errno| errno.to_string())?;
         let heard = Arc::new(Heard::default());
         let master = launch(rig, &heard, 1).map_err(|error| error.to_string())?;
         let cluster = Cluster {
             rig: rig.to_owned(),
+            disk,
             master: Mutex::new(master),
             heard,
         };
         cluster.wait_until_serving()?;
         Ok(cluster)
+    }
+
+    /// The small disk that its data is on, if it has one.
+    pub(super) fn disk(&self) -> Option<&Disk> {
+        self.disk.as_ref()
     }
 
     /// Where it listens; where nobody listens when it does not.

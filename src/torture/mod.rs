@@ -6,13 +6,16 @@ mod book;
 mod chaos;
 mod client;
 mod cluster;
+mod disk;
 mod http;
 mod options;
 mod rig;
+mod tamper;
 mod verdict;
 mod workload;
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -20,6 +23,7 @@ use crate::base::exit::Exit;
 use crate::worker::AppCommand;
 use book::Book;
 use cluster::Cluster;
+use disk::Disk;
 use options::Options;
 use verdict::Verdict;
 use workload::Workload;
@@ -66,6 +70,8 @@ enum TortureError {
     Scratch { path: String, reason: std::io::Error },
     #[error("failed to start a cluster to torture: {0}")]
     Start(String),
+    #[error("{0}")]
+    Tamper(String),
 }
 
 fn torture(options: &Options) -> Result<Verdict, TortureError> {
@@ -77,7 +83,8 @@ fn torture(options: &Options) -> Result<Verdict, TortureError> {
         options.secs,
         rig.display()
     );
-    let cluster = Cluster::start(&rig).map_err(TortureError::Start)?;
+    let disk = small_disk(options, &rig);
+    let cluster = Cluster::start(&rig, disk).map_err(TortureError::Start)?;
     let book = Book::default();
     let began = Instant::now();
     let stop = AtomicBool::new(false);
@@ -102,7 +109,26 @@ fn torture(options: &Options) -> Result<Verdict, TortureError> {
         .filter_map(|entry| client::still_true(entry, &cluster))
         .collect();
     let stopped = cluster.stop();
+    if let Some(tampering) = options.tamper {
+        tampering
+            .spoil(&rig.join(rig::DATA))
+            .map_err(TortureError::Tamper)?;
+    }
     let verdict = verdict::reach(&rig, &workload, &book, tally, lost, [rested, stopped]);
-    verdict.tidy(options, &rig);
+    verdict.tidy(options, &rig, cluster.disk());
     Ok(verdict)
+}
+
+/// Before anything else, for a process with a second thread may not do this.
+fn small_disk(options: &Options, rig: &Path) -> Option<Disk> {
+    if options.full_disks == 0 {
+        return None;
+    }
+    match Disk::mount(&rig.join(rig::DATA)) {
+        Ok(disk) => Some(disk),
+        Err(reason) => {
+            eprintln!("torture: no disk is filled, the system does not allow a small one ({reason})");
+            None
+        }
+    }
 }

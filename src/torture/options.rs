@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
+use super::tamper::Tampering;
+
 /// Start a cluster of its own in a scratch directory, place orders from a seeded workload, kill, stop, reload and starve it
 /// meanwhile, let it rest, and check that stock, money and every answer add up. Exit code 0: they do; 1: they do not, and the
 /// story of the order that broke is printed.
@@ -38,6 +40,9 @@ pub(super) struct Options {
     /// Master and every worker killed at once, and started again, per minute.
     #[arg(long, default_value_t = 2, value_name = "PER_MINUTE")]
     pub(super) outages: u32,
+    /// The disk filled up for a while (up to 2 s) per minute, where the system lets this process mount a disk of its own.
+    #[arg(long, default_value_t = 2, value_name = "PER_MINUTE")]
+    pub(super) full_disks: u32,
     /// Of a hundred calls to the payment provider, how many go wrong (in four ways).
     #[arg(long, default_value_t = 12, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
     pub(super) provider_faults: u8,
@@ -50,6 +55,9 @@ pub(super) struct Options {
     /// Keep the directory also when all is well.
     #[arg(long)]
     pub(super) keep: bool,
+    /// Spoil one record before the verdict, which must then find a violation: the test of the verdict itself.
+    #[arg(long, value_name = "WHAT")]
+    pub(super) tamper: Option<Tampering>,
     /// Print the verdict as one JSON document.
     #[arg(long)]
     pub(super) json: bool,

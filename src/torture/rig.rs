@@ -11,6 +11,8 @@ use super::workload::Workload;
 pub(super) const CONFIG: &str = "cluster.toml";
 pub(super) const DATA: &str = "data";
 pub(super) const LOG: &str = "log";
+/// Where the databases are copied to from a small disk.
+pub(super) const RESCUED: &str = "data-rescued";
 const CATALOG: &str = "catalog.toml";
 
 /// Makes the directory, which must not exist.
@@ -24,6 +26,8 @@ pub(super) fn prepare(options: &Options, workload: &Workload) -> Result<PathBuf,
         reason,
     };
     fs::DirBuilder::new().mode(0o700).create(&path).map_err(failed)?;
+    let data = path.join(DATA);
+    fs::DirBuilder::new().mode(0o700).create(&data).map_err(failed)?;
     fs::write(path.join(CATALOG), workload.catalog()).map_err(failed)?;
     fs::write(path.join(CONFIG), config(options, &path)).map_err(failed)?;
     Ok(path)

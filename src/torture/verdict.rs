@@ -8,12 +8,14 @@ use serde::Serialize;
 
 use super::book::{Book, Ending, Entry};
 use super::chaos::Tally;
+use super::disk::Disk;
 use super::options::Options;
 use super::rig;
 use super::workload::Workload;
 use crate::base::exit::Exit;
 use crate::shop::audit::{self, Moment};
 use crate::shop::dossier;
+use crate::shop::takeovers::{self, Takeover};
 
 /// More stories than these would bury the first.
 const MOST_STORIES: usize = 3;
@@ -106,7 +108,19 @@ fn against_the_files(
     shelf(&inventory, workload, entries, &mut found)?;
     one_order_per_key(&orders, entries, &mut found)?;
     let takeovers: i64 = orders.query_row("SELECT count(*) FROM takeovers", [], |row| row.get(0))?;
+    unexplained(&orders, &mut found)?;
     Ok((found, takeovers.unsigned_abs()))
+}
+
+/// Nothing stands still without a reason.
+fn unexplained(orders: &Connection, found: &mut Vec<String>) -> rusqlite::Result<()> {
+    let ids: Vec<i64> = orders
+        .prepare("SELECT id FROM orders WHERE status = 11 AND coalesce(reason, '') = ''")?
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    let ids = ids.into_iter().map(crate::shop::contract::OrderId::from_key);
+    found.extend(ids.map(|id| format!("{id} is parked without a reason")));
+    Ok(())
 }
 
 /// What the clients were promised is what left the shelf, article by article.
@@ -167,25 +181,11 @@ fn one_order_per_key(
 
 /// Only of workers that were killed alone: without a master nobody tells a sibling.
 fn latency(data: &Path, faults: &Tally) -> rusqlite::Result<Option<Latency>> {
-    let orders = audit::open(&data.join("orders.db"))?;
-    for name in ["inventory", "payments"] {
-        let path = data.join(format!("{name}.db")).display().to_string();
-        orders.execute(&format!("ATTACH ?1 AS {name}"), [path])?;
-    }
-    let steps: Vec<(String, u64)> = orders
-        .prepare(
-            "WITH step AS (
-                SELECT order_id, reserved_by AS by, reserved_ms AS at_ms FROM inventory.reservations
-                UNION ALL SELECT order_id, coalesce(ended_by, reserved_by), ended_ms FROM inventory.reservations
-                UNION ALL SELECT order_id, by, at_ms FROM payments.payments
-                UNION ALL SELECT id, owner, ended_ms FROM orders WHERE status >= 20)
-             SELECT from_owner, min(step.at_ms) FROM takeovers JOIN step USING (order_id)
-             WHERE by = to_owner AND step.at_ms >= takeovers.at_ms GROUP BY order_id, claim_no",
-        )?
-        .query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs())))?
-        .collect::<rusqlite::Result<_>>()?;
-    let took = |(from, at_ms): (String, u64)| Some(at_ms.saturating_sub(*faults.killed.get(&from)?));
-    let mut took: Vec<u64> = steps.into_iter().filter_map(took).collect();
+    let took = |takeover: Takeover| {
+        let kill = faults.killed.get(&takeover.from)?;
+        Some(takeover.next_step_ms?.saturating_sub(*kill))
+    };
+    let mut took: Vec<u64> = takeovers::read(data)?.into_iter().filter_map(took).collect();
     took.sort_unstable();
     let at = |percent: usize| took.get((took.len() * percent / 100).min(took.len().saturating_sub(1)));
     Ok(match (at(50), at(99), took.last()) {
@@ -236,7 +236,7 @@ impl Verdict {
         let faults = &self.faults;
         let mut text = format!(
             "{}: {} orders ({} confirmed, {} declined, {} sold out, {} given up, {} parked), asked again {} times, {} takeovers\n\
-             faults: {} kills, {} stops, {} reloads, {} master kills, {} outages\n",
+             faults: {} kills, {} stops, {} reloads, {} master kills, {} outages, {} full disks\n",
             if self.passed { "passed" } else { "FAILED" },
             self.orders,
             self.confirmed,
@@ -251,6 +251,7 @@ impl Verdict {
             faults.reloads,
             faults.master_kills,
             faults.outages,
+            faults.full_disks,
         );
         if let Some(latency) = self.takeover_ms {
             text.push_str(&format!(
@@ -271,10 +272,17 @@ impl Verdict {
     }
 
     /// Removes the directory, unless somebody will want to look at it.
-    pub(super) fn tidy(&self, options: &Options, rig: &Path) {
+    pub(super) fn tidy(&self, options: &Options, rig: &Path, disk: Option<&Disk>) {
         if self.passed && !options.keep && options.dir.is_none() {
+            if let Some(disk) = disk {
+                disk.unmount();
+            }
             // What is left of it does no harm in a temporary directory.
             drop(std::fs::remove_dir_all(rig));
+        } else if let Some(disk) = disk
+            && let Err(error) = disk.rescue(&rig.join(rig::RESCUED))
+        {
+            eprintln!("torture: the databases could not be copied from the small disk: {error}");
         }
     }
 }

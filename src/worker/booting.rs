@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::admin::Admin;
 use super::app::{App, BootError, BootRefused};
 use super::beat::beat;
 use super::connections::Connections;
@@ -25,6 +26,7 @@ use crate::scoreboard::Cell;
 pub(super) struct Booting {
     worker: Worker,
     listeners: Vec<Listener>,
+    admin: Option<Listener>,
     notify: Notify,
     connections: Arc<Connections>,
     runtime_cell: Cell,
@@ -68,6 +70,7 @@ impl Booting {
             identity,
             settings,
             listeners,
+            admin,
             notify,
             board,
             lifeline,
@@ -80,6 +83,7 @@ impl Booting {
             .into_iter()
             .map(Listener::new)
             .collect::<io::Result<_>>()?;
+        let admin = admin.map(Listener::new).transpose()?;
         let ears = Ears::open(WorkerEnd::new(lifeline)?, worker.clone());
         tokio::spawn(terminate(terminations, worker.clone()));
         tokio::spawn(beat(
@@ -90,6 +94,7 @@ impl Booting {
         Ok(Booting {
             worker,
             listeners,
+            admin,
             notify,
             connections,
             runtime_cell,
@@ -111,17 +116,26 @@ impl Booting {
                 "DRILL ROUTES ARE ON: any client of this machine can hang and kill workers at /drill/…"
             );
         }
-        let edge = Arc::new(Edge::new(self.worker.clone(), router));
+        let edge = Arc::new(Edge::new(self.worker.clone(), router, self.admin.is_some()));
         let house = Arc::new(House::new(edge, Arc::clone(&self.connections)));
         let doors = self
             .listeners
             .into_iter()
             .map(|listener| Door::new(listener, Arc::clone(&house)))
             .collect();
-        let wishes = self.ears.booted();
+        let (wishes, line) = self.ears.booted();
+        let admin = self
+            .admin
+            .map(|listener| Admin::new(listener, self.worker.clone(), line));
         // The first beat must be there before anybody looks for it.
         self.runtime_cell.stamp();
-        let serving = Serving::open(self.worker, self.notify, house, (doors, wishes), self.begun);
+        let serving = Serving::open(
+            self.worker,
+            self.notify,
+            house,
+            (doors, wishes, admin),
+            self.begun,
+        );
         Ok(Booted::Serving(Box::new(serving)))
     }
 }

@@ -16,7 +16,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::app::ExitHook;
@@ -31,11 +31,15 @@ const PROMPT_SILENCE: Duration = Duration::from_secs(1);
 /// How long a poisoned worker has.
 const AT_ONCE: Duration = Duration::from_millis(500);
 
+/// How long those at the admin listener have, after everybody else.
+const ADMIN: Duration = Duration::from_millis(500);
+
 /// A worker that takes no more.
 pub(super) struct Draining {
     worker: Worker,
     connections: Arc<Connections>,
     doors: JoinSet<()>,
+    admin: Option<JoinHandle<()>>,
     begun: Instant,
     haste: Haste,
 }
@@ -75,13 +79,14 @@ impl Draining {
     pub(super) fn new(
         worker: Worker,
         connections: Arc<Connections>,
-        doors: JoinSet<()>,
+        (doors, admin): (JoinSet<()>, Option<JoinHandle<()>>),
         haste: Haste,
     ) -> Draining {
         Draining {
             worker,
             connections,
             doors,
+            admin,
             begun: Instant::now(),
             haste,
         }
@@ -89,10 +94,15 @@ impl Draining {
 
     /// Drains, runs the exit hook, and says how the process ends.
     pub(super) async fn drain(mut self, hook: Option<ExitHook>) -> Exit {
+        #[cfg(feature = "mutants")]
+        if crate::sys::mutation::Mutation::ShutdownAtOnce.is_on() {
+            self.connections.order_all(Order::Finish);
+        }
         self.connections.wake_all();
         while self.doors.join_next().await.is_some() {}
         tracing::debug!(connections = self.connections.count(), haste = ?self.haste, "draining");
         let cut = self.see_off().await;
+        self.see_off_admin().await;
         if let Some(hook) = hook {
             self.run(hook).await;
         }
@@ -124,6 +134,14 @@ impl Draining {
                     dismissed = true;
                 }
             }
+        }
+    }
+
+    /// Whoever is being told the metrics hears them to the end, if that is soon.
+    async fn see_off_admin(&mut self) {
+        if let Some(admin) = self.admin.take() {
+            let left = self.plan().end.saturating_sub(self.begun.elapsed());
+            let _in_time = tokio::time::timeout(left.min(ADMIN), admin).await;
         }
     }
 

@@ -8,11 +8,13 @@
 //! | `/drill/panic` | panics in the handler |
 //! | `/drill/abort` | aborts the process |
 //! | `/drill/allocate?mib=64` | takes memory, touches it and keeps it, at most 4,096 MiB a request |
+//! | `/drill/echo` | answers with the body it was sent: no fault, but what one looks for faults with |
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::Query;
 use axum::routing::any;
 use serde::Deserialize;
@@ -63,7 +65,8 @@ pub(super) fn routes() -> Router {
             .route("/drill/sleep", any(sleep))
             .route("/drill/panic", any(panic))
             .route("/drill/abort", any(abort))
-            .route("/drill/allocate", any(allocate)),
+            .route("/drill/allocate", any(allocate))
+            .route("/drill/echo", any(async |body: Bytes| body)),
     )
 }
 

@@ -137,6 +137,9 @@ async fn finish(wire: Wire, end: End, edge: &Edge) {
             .board()
             .counters()
             .add(Counter::of_status(problem.status().as_u16()));
+        if let Some(routes) = &edge.routes {
+            routes.count_refusal(problem.status());
+        }
         // A client that does not take its answer does not get it.
         let _written = tokio::time::timeout(LINGER, stream.write_all(&problem.to_http1())).await;
     } else if client_is_gone {

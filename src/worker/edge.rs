@@ -19,6 +19,7 @@ use super::body::{AnswerBody, Content, InFlight};
 use super::connection::Connection;
 use super::handle::Worker;
 use super::health::{self, Probe};
+use super::routes::{self, Asked, Routes};
 use super::{drill, limits};
 use crate::http::{Problem, host_problem};
 use crate::scoreboard::Counter;
@@ -31,16 +32,27 @@ pub(super) struct Edge {
     pub(super) worker: Worker,
     router: Router,
     drill: Option<Router>,
+    /// Where answers are counted by route; nowhere when nobody can read it.
+    pub(super) routes: Option<Routes>,
 }
 
 impl Edge {
-    pub(super) fn new(worker: Worker, router: Router) -> Edge {
+    pub(super) fn new(worker: Worker, router: Router, is_watched: bool) -> Edge {
         let router = without_axums_limit(router, worker.settings().http.max_body_bytes);
         let drill = worker.settings().drill.routes.then(drill::routes);
+        let ticketed = |router| {
+            if is_watched {
+                routes::ticketed(router)
+            } else {
+                router
+            }
+        };
+        let routes = is_watched.then(|| Routes::new(worker.board().clone()));
         Edge {
             worker,
-            router,
-            drill,
+            router: ticketed(router),
+            drill: drill.map(ticketed),
+            routes,
         }
     }
 
@@ -79,26 +91,33 @@ impl Service<Request<Incoming>> for ConnectionService {
     type Error = Infallible;
     type Future = Answering;
 
-    fn call(&self, request: Request<Incoming>) -> Answering {
+    fn call(&self, mut request: Request<Incoming>) -> Answering {
         let worker = &self.edge.worker;
         worker.board().counters().add(Counter::Requests);
         let mut answer = Answer {
             in_flight: InFlight::new(worker.board().clone(), Arc::clone(&self.connection)),
             access: Access::begin(worker, &request, &self.connection),
+            asked: None,
             edge: Arc::clone(&self.edge),
             connection: Arc::clone(&self.connection),
         };
         if let Some(refused) = host_problem(&request) {
             return Answering::Known(Some(answer.short(Err(refused))));
         }
+        let is_watched = self.edge.routes.is_some();
         let probe = Probe::at(request.uri().path());
-        match probe.map(|probe| probe.answer_now(request.method(), worker)) {
-            Some(Some(known)) => Answering::Known(Some(answer.short(known))),
-            Some(None) => Answering::Asked(Box::pin(async move {
+        match probe.map(|probe| (probe, probe.answer_now(request.method(), worker))) {
+            Some((probe, Some(known))) => {
+                answer.asked = is_watched.then(|| Asked::probe(&request, probe.path()));
+                Answering::Known(Some(answer.short(known)))
+            }
+            Some((probe, None)) => Answering::Asked(Box::pin(async move {
+                answer.asked = is_watched.then(|| Asked::slow_probe(&request, probe.path()));
                 let word = health::ask(&answer.edge.worker).await;
                 answer.short(word)
             })),
             None => Answering::Asked(Box::pin(async move {
+                answer.asked = is_watched.then(|| Asked::ticketed(&mut request));
                 answer.in_flight.note(request.method(), request.uri().path());
                 let router = answer.edge.router_for(request.uri().path());
                 let routed = limits::route(router, request, &answer.edge.worker).await;
@@ -114,6 +133,8 @@ struct Answer {
     connection: Arc<Connection>,
     in_flight: InFlight,
     access: Option<Access>,
+    /// How it was asked, when answers are counted by route.
+    asked: Option<Asked>,
 }
 
 impl Answer {
@@ -131,6 +152,9 @@ impl Answer {
             .board()
             .counters()
             .add(Counter::of_status(response.status().as_u16()));
+        if let (Some(asked), Some(routes)) = (self.asked, &self.edge.routes) {
+            routes.count(&asked, response.status());
+        }
         if let Some(access) = self.access {
             access.end(response.status());
         }

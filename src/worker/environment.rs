@@ -14,6 +14,8 @@ use crate::sys::{inherit, memfd};
 
 /// The first inherited listener.
 const FIRST_LISTENER: RawFd = 3;
+/// What the listener for whoever watches is called.
+const ADMIN: &str = "admin";
 /// More listeners are a mistake.
 const MAX_LISTENERS: usize = 1024;
 /// Longer settings are a mistake.
@@ -25,6 +27,8 @@ pub(super) struct Environment {
     pub(super) identity: Identity,
     pub(super) settings: Settings,
     pub(super) listeners: Vec<OwnedFd>,
+    /// Where metrics are read: the one called `admin` in LISTEN_FDNAMES.
+    pub(super) admin: Option<OwnedFd>,
     pub(super) notify: Notify,
     pub(super) board: Board,
     pub(super) lifeline: OwnedFd,
@@ -63,7 +67,7 @@ impl Environment {
     /// Reads the variables and takes over the descriptors. To be called first of all, once.
     pub(super) fn read() -> Result<Environment, EnvironmentError> {
         let identity = identity()?;
-        let listeners = listeners()?;
+        let (listeners, admin) = listeners()?;
         let settings = settings(number_of("CLUSTER_SETTINGS_FD")?)?;
         let board = Board::open(take("CLUSTER_SCOREBOARD_FD")?)?;
         board.claim(identity.life);
@@ -79,6 +83,7 @@ impl Environment {
             identity,
             settings,
             listeners,
+            admin,
             notify,
             board,
             lifeline,
@@ -99,16 +104,24 @@ fn identity() -> Result<Identity, EnvironmentError> {
     })
 }
 
-fn listeners() -> Result<Vec<OwnedFd>, EnvironmentError> {
+/// Those of the service, and that of whoever watches it.
+fn listeners() -> Result<(Vec<OwnedFd>, Option<OwnedFd>), EnvironmentError> {
     let (told, actual) = (parsed("LISTEN_PID", "a process id")?, std::process::id());
     if told != actual {
         return Err(EnvironmentError::OtherProcess { told, actual });
     }
     let count: usize = parsed("LISTEN_FDS", "a number of descriptors")?;
-    (FIRST_LISTENER..)
-        .take(count.min(MAX_LISTENERS))
-        .map(|number| take_number(number, "a listener"))
-        .collect()
+    let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+    let names = names.split(':').chain(std::iter::repeat(""));
+    let (mut service, mut admin) = (Vec::new(), None);
+    for (number, name) in (FIRST_LISTENER..).take(count.min(MAX_LISTENERS)).zip(names) {
+        let listener = take_number(number, "a listener")?;
+        match name {
+            ADMIN => admin = Some(listener),
+            _ => service.push(listener),
+        }
+    }
+    Ok((service, admin))
 }
 
 fn settings(number: RawFd) -> Result<Settings, EnvironmentError> {

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::identity::Identity;
 use crate::config::Settings;
 use crate::pool::Estate;
-use crate::scoreboard::Board;
+use crate::scoreboard::{Board, OwnError, OwnKind, OwnMetric};
 
 pub(super) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 type InheritHook = Box<dyn Fn(Estate) -> BoxFuture<()> + Send + Sync>;
@@ -108,6 +108,33 @@ impl Worker {
     #[must_use]
     pub fn board(&self) -> &Board {
         &self.inner.board
+    }
+
+    /// A number that only grows, published on the admin listener as the sum over all workers there ever were. Its name ends in
+    /// `_total` and begins with the application's; the same name again is the same number. See [`OwnMetric`] for what can be
+    /// done with it; an application has at most 16 metrics.
+    ///
+    /// # Errors
+    /// When the name is not one that Prometheus takes, the explanation too long, or there is no room.
+    pub fn counter(&self, name: &str, help: &str) -> Result<OwnMetric, OwnError> {
+        self.board().own(OwnKind::Counter, name, help)
+    }
+
+    /// This worker's share of something, published as the sum over the workers that live.
+    ///
+    /// # Errors
+    /// As [`Worker::counter`].
+    pub fn gauge(&self, name: &str, help: &str) -> Result<OwnMetric, OwnError> {
+        self.board().own(OwnKind::Gauge, name, help)
+    }
+
+    /// A fact about the whole cluster that any of its workers may find out (how many orders wait in a database that all
+    /// share), published as whatever was told last, and kept when the worker that told it is gone.
+    ///
+    /// # Errors
+    /// As [`Worker::counter`].
+    pub fn told(&self, name: &str, help: &str) -> Result<OwnMetric, OwnError> {
+        self.board().own(OwnKind::Told, name, help)
     }
 
     /// Takes over and finishes what an estate left behind whenever the master says so; the future ends when everything of

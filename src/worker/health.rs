@@ -36,6 +36,15 @@ impl Probe {
         }
     }
 
+    /// Where it is asked.
+    pub(super) fn path(self) -> &'static str {
+        match self {
+            Probe::Liveness => "/healthz/liveness",
+            Probe::Readiness => "/healthz/readiness",
+            Probe::Startup => "/healthz/startup",
+        }
+    }
+
     /// The answer, when it is known without asking the application.
     pub(super) fn answer_now(
         self,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
+use super::admin::{Line, Told};
 use super::annex::Wish;
 use super::handle::{Haste, Worker};
 use super::health;
@@ -16,6 +17,7 @@ use crate::pool::Estate;
 pub(super) struct Ears {
     booted: watch::Sender<bool>,
     wishes: mpsc::UnboundedReceiver<Wish>,
+    line: Line,
 }
 
 impl Ears {
@@ -24,20 +26,25 @@ impl Ears {
         let (booted, is_booted) = watch::channel(false);
         // Unbounded, for the master is trusted and says little: one word for each slot that has no worker.
         let (annexes, wishes) = mpsc::unbounded_channel();
+        let (figures, told) = mpsc::unbounded_channel();
+        let end = Arc::new(line);
         let ears = Mind {
-            line: Arc::new(line),
+            line: Arc::clone(&end),
             worker,
             booted: is_booted,
             annexes,
+            figures,
         };
         tokio::spawn(ears.listen());
-        Ears { booted, wishes }
+        let line = Line { end, told };
+        Ears { booted, wishes, line }
     }
 
-    /// The application is there: its hooks can be called. What the master wants of other slots' queues.
-    pub(super) fn booted(self) -> mpsc::UnboundedReceiver<Wish> {
+    /// The application is there: its hooks can be called. What the master wants of other slots' queues, and the way to ask it for
+    /// the numbers of the whole cluster.
+    pub(super) fn booted(self) -> (mpsc::UnboundedReceiver<Wish>, Line) {
         self.booted.send_replace(true);
-        self.wishes
+        (self.wishes, self.line)
     }
 }
 
@@ -47,6 +54,7 @@ struct Mind {
     worker: Worker,
     booted: watch::Receiver<bool>,
     annexes: mpsc::UnboundedSender<Wish>,
+    figures: mpsc::UnboundedSender<Told>,
 }
 
 impl Mind {
@@ -74,6 +82,8 @@ impl Mind {
             Command::Stop => self.worker.drain(Haste::Prompt),
             Command::Adopt(slot) => self.adopt(slot, fds),
             Command::Disown(slot) => self.wish(Wish::Disown(slot)),
+            // Where nobody asks nobody listens, and the file is closed.
+            Command::Figures(number) => drop(self.figures.send((number, fds))),
         }
     }
 

@@ -2,9 +2,10 @@
 //! nor what the master decides.
 //!
 //! Reading order: `run` → `environment` → `booting` → `serving` → `draining` are the phases; `door` → `drive` → `edge` →
-//! `limits` is the way of a request; `annex` are the doors of other slots; `connections` and `connection` are what is known about who is there, `overdue` how long each may take.
+//! `limits` is the way of a request, `routes` where it is counted; `annex` are the doors of other slots, `admin` the door of whoever watches; `connections` and `connection` are what is known about who is there, `overdue` how long each may take.
 
 mod access;
+mod admin;
 mod annex;
 mod app;
 mod beat;
@@ -29,6 +30,7 @@ mod notify;
 mod overdue;
 mod pipeline;
 mod preface;
+mod routes;
 mod run;
 mod serving;
 mod signals;

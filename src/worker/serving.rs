@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
+use super::admin::Admin;
 use super::annex::{self, Wish};
 use super::connections::Connections;
 use super::door::{Door, House};
@@ -19,6 +20,7 @@ pub(super) struct Serving {
     notify: Notify,
     connections: Arc<Connections>,
     doors: JoinSet<()>,
+    admin: Option<JoinHandle<()>>,
 }
 
 impl Serving {
@@ -27,7 +29,7 @@ impl Serving {
         worker: Worker,
         notify: Notify,
         house: Arc<House>,
-        (doors, wishes): (Vec<Door>, mpsc::UnboundedReceiver<Wish>),
+        (doors, wishes, admin): (Vec<Door>, mpsc::UnboundedReceiver<Wish>, Option<Admin>),
         begun: Instant,
     ) -> Serving {
         let connections = Arc::clone(&house.connections);
@@ -37,6 +39,7 @@ impl Serving {
             open.spawn(door.keep(async move { worker.draining().await }));
         }
         open.spawn(annex::keep(worker.clone(), house, wishes));
+        let admin = admin.map(|admin| tokio::spawn(admin.keep()));
         let ms = begun.elapsed().as_millis();
         tracing::debug!(ms, generation = worker.identity().generation.0, "ready");
         notify.ready(&format!("serving, booted in {ms} ms"));
@@ -45,6 +48,7 @@ impl Serving {
             notify,
             connections,
             doors: open,
+            admin,
         }
     }
 
@@ -53,6 +57,6 @@ impl Serving {
         let begun = self.worker.haste_above(None).await;
         self.notify
             .stopping(&format!("draining {} connections", self.connections.count()));
-        Draining::new(self.worker, self.connections, self.doors, begun)
+        Draining::new(self.worker, self.connections, (self.doors, self.admin), begun)
     }
 }

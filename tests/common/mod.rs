@@ -27,6 +27,7 @@ pub struct Plan {
     directory: Arc<tempfile::TempDir>,
     config: String,
     arguments: Vec<String>,
+    environment: Vec<(&'static str, String)>,
 }
 
 impl Plan {
@@ -37,6 +38,7 @@ impl Plan {
             directory: Arc::new(tempfile::tempdir().expect("a directory")),
             config: "[cluster]\nworkers = 2\nbind = [\"127.0.0.1:0\"]\nbake_time = \"50ms\"\n[drill]\nroutes = true\n".to_owned(),
             arguments: Vec::new(),
+            environment: Vec::new(),
         }
     }
 
@@ -70,6 +72,12 @@ impl Plan {
     pub fn arguments(mut self, arguments: &[&str]) -> Plan {
         self.arguments
             .extend(arguments.iter().map(|&argument| argument.to_owned()));
+        self
+    }
+
+    /// One more variable of its environment.
+    pub fn environment(mut self, name: &'static str, value: &str) -> Plan {
+        self.environment.push((name, value.to_owned()));
         self
     }
 
@@ -108,6 +116,7 @@ impl Plan {
             .args(["--log-format", "json"])
             .args(&self.arguments)
             .env_remove("NOTIFY_SOCKET")
+            .envs(self.environment)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

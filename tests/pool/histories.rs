@@ -4,7 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use cluster::base::ids::{Epoch, Incarnation, Life, Slot};
-use cluster::pool::{Estate, Event, Exit, NotLoaded, Notice, Policy, Pool, Request, Sight, StopMode};
+use cluster::pool::{Estate, Event, Exit, NotLoaded, Notice, Policy, Request, Sight, StopMode};
 use fastrand::Rng;
 
 use crate::world::{Program, World, asked, ms, policy};
@@ -55,7 +55,7 @@ fn disturb(world: &mut World, random: &mut Rng) {
         9 | 10 => reload(world, random),
         11 => world.happen(asked(Request::ScaleBy(random.i32(-2..3)))),
         12 => nap(world, random),
-        13 => hand_over(world),
+        13 => world.hand_over(),
         14 => lie(world, random),
         15 => world.deaf_heirs = random.bool(),
         16 | 17 => {
@@ -68,7 +68,14 @@ fn disturb(world: &mut World, random: &mut Rng) {
                 .expect("some");
         }
         19..22 => traffic(world, random),
-        22 => world.batches = random.bool(),
+        22 => {
+            world.batches = random.bool();
+            let mut good = || random.u8(0..3) > 0;
+            world.rehearsal = good().then_some(()).ok_or_else(|| "not this one".to_owned());
+            world.execution = good()
+                .then(|| "2.0".to_owned())
+                .ok_or_else(|| "ETXTBSY".to_owned());
+        }
         _ => {
             // Two at once: the second may find the first under way.
             let requests = [wish(random), wish(random)];
@@ -81,12 +88,13 @@ fn disturb(world: &mut World, random: &mut Rng) {
 
 fn wish(random: &mut Rng) -> Request {
     let slot = Slot(random.u16(0..5));
-    match random.u8(0..6) {
+    match random.u8(0..7) {
         0 => Request::Reload,
         1 => Request::Rollback,
         2 => Request::ScaleTo(random.u16(0..6)),
         3 => Request::ScaleBy(random.i32(-2..3)),
         4 => Request::Restart(slot),
+        5 => Request::Upgrade,
         _ => Request::Drain(slot),
     }
 }
@@ -137,14 +145,6 @@ fn reload(world: &mut World, random: &mut Rng) {
 fn nap(world: &mut World, random: &mut Rng) {
     world.now = world.now + ms(random.u64(0..20_000));
     world.look();
-}
-
-/// The state goes to a new master binary and is the same there.
-fn hand_over(world: &mut World) {
-    let state = serde_json::to_string(&world.pool).expect("a pool can be written");
-    let read: Pool = serde_json::from_str(&state).expect("and read");
-    assert_eq!(read, world.pool);
-    world.pool = read;
 }
 
 /// Events about lives that nobody knows, and news that cannot be.

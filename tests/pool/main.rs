@@ -12,4 +12,5 @@ mod pairs;
 mod reloads;
 mod requests;
 mod scenes;
+mod upgrades;
 mod world;

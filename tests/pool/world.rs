@@ -10,7 +10,7 @@ use cluster::base::time::Monotonic;
 use cluster::pool::status::Doing;
 use cluster::pool::{
     Activity, Announcement, Effect, Estate, Event, Exit, NotLoaded, Notice, Outcome, Policy, Pool, Request,
-    Sight, Signal, StopMode, Ticket, Verdict,
+    Saved, Sight, Signal, StopMode, Ticket, Verdict,
 };
 
 /// A signal: nobody waits.
@@ -94,6 +94,11 @@ pub(crate) struct World {
     /// What a canary's readiness answers; the rest of the world is always ready.
     pub(crate) readiness: Result<(), String>,
     pub(crate) probes: Vec<Life>,
+    /// What the binary on disk says of itself when it rehearses, and what executing it comes to.
+    pub(crate) rehearsal: Result<(), String>,
+    pub(crate) execution: Result<String, String>,
+    /// How often another binary took over.
+    pub(crate) masters: u32,
     /// How many tickets were given out.
     pub(crate) asked: u64,
     /// What happens at one instant is handed over together.
@@ -137,6 +142,9 @@ impl World {
             batches: false,
             readiness: Ok(()),
             probes: Vec::new(),
+            rehearsal: Ok(()),
+            execution: Ok("2.0".to_owned()),
+            masters: 0,
             announced: Vec::new(),
             bequeathed: Vec::new(),
             owed: BTreeSet::from([Estate::Before(INCARNATION)]),
@@ -208,6 +216,21 @@ impl World {
         self.pool.handle_all(self.now, events, &mut effects);
         self.perform(effects);
         self.check();
+        if self.pool.hands_over() {
+            self.hand_over();
+            let execution = self.execution.clone();
+            self.happen(Event::Upgraded(execution));
+        }
+    }
+
+    /// The pool goes to another binary as text, and is the same there.
+    pub(crate) fn hand_over(&mut self) {
+        let text = serde_json::to_string(&Saved::of(&self.pool)).expect("a pool can be written");
+        let saved: Saved = serde_json::from_str(&text).expect("and read");
+        let pool = saved.load().expect("and gone on with");
+        assert_eq!(pool, self.pool);
+        self.pool = pool;
+        self.masters += 1;
     }
 
     /// Somebody asks, and waits for the verdict under this ticket.
@@ -342,6 +365,8 @@ impl World {
             | Event::Asked { .. }
             | Event::Probed { .. }
             | Event::Loaded(_)
+            | Event::Rehearsed(_)
+            | Event::Upgraded(_)
             | Event::Ticked => None,
         };
         let silent = |process: &Process| {
@@ -396,6 +421,8 @@ impl World {
             | Event::Examined { .. }
             | Event::Asked { .. }
             | Event::Probed { .. }
+            | Event::Rehearsed(_)
+            | Event::Upgraded(_)
             | Event::Loaded(_) => {}
         }
     }
@@ -438,6 +465,10 @@ impl World {
                     self.listeners = slots;
                 }
                 Effect::Load(generation) => self.load(generation),
+                Effect::Rehearse => {
+                    let verdict = self.rehearsal.clone();
+                    self.schedule(ms(30), Event::Rehearsed(verdict));
+                }
                 Effect::Unload(generation) => {
                     assert!(self.loaded.remove(&generation), "unloaded twice: {generation}");
                     assert!(
@@ -448,6 +479,9 @@ impl World {
                 }
                 Effect::Bequeath { heir, estate } => self.bequeath(heir, estate),
                 Effect::Announce(announcement) => self.announced.push(announcement),
+                Effect::Serve(generation) => {
+                    assert!(self.loaded.contains(&generation), "serves what is not loaded");
+                }
                 Effect::Tell(_) | Effect::Close | Effect::Hasten => {}
                 Effect::Adopt { by, slot } => {
                     assert!(slot.0 < self.listeners, "slot {slot} has no listener");
@@ -626,6 +660,10 @@ impl World {
                 "slot {slot} is routed and nobody is ready in it"
             );
         }
+        assert!(
+            !self.pool.is_upgrading() || self.pool.newcomer().is_none() && !self.pool.is_reloading(),
+            "an upgrade is mixed with something"
+        );
         let draining = self
             .pool
             .leaving()

@@ -49,12 +49,19 @@ async fn boot(worker: Worker) -> Result<Router, cluster::worker::BootError> {
         worker.readiness(std::future::pending);
     }
     worker.on_inherit(|estate| async move { tracing::info!(?estate, "taken over") });
+    let echoes = worker.counter("test_echoes_total", "Bodies echoed.")?;
     let me = worker.identity().life.to_string();
     let poisoned = worker.clone();
     Ok(fallbacks(
         Router::new()
             .route("/", get(async move || me.clone()))
-            .route("/echo", post(async |body: Bytes| body))
+            .route(
+                "/echo",
+                post(async move |body: Bytes| {
+                    echoes.add(1);
+                    body
+                }),
+            )
             .route("/slow", get(slow))
             .route("/wide", get(wide))
             .route("/drip", get(drip))

@@ -119,6 +119,8 @@ fn it_beats_and_counts_on_its_board() {
     let mut client = worker.connect();
     client.get("/");
     client.get("/nowhere");
+    let own = worker.board.own(clock::now());
+    assert_eq!((own[0].name.as_str(), own[0].value), ("test_echoes_total", 0));
     let counts = worker.vitals().counts;
     assert_eq!((counts.connections, counts.accepted, counts.requests), (1, 1, 2));
     assert_eq!((counts.responses, counts.in_flight), ([0, 1, 0, 1, 0], 0));

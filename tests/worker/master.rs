@@ -95,6 +95,8 @@ impl Worker {
                 settings.as_fd(),
                 log_fd.as_fd(),
             ],
+            keep: &[],
+            bound: false,
             credentials: None,
         })
         .expect("a child");
@@ -247,6 +249,7 @@ fn settings() -> Settings {
             workers: Workers::Count(1),
             bind: Vec::new(),
             socket_mode: "0600".parse().expect("a mode"),
+            admin: None,
             data_dir: "data".into(),
             run_dir: None,
             pid_file: None,

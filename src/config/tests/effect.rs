@@ -47,7 +47,7 @@ fn nothing_said_is_every_default() {
 
 #[test]
 fn every_key_can_be_set() {
-    let text = "[cluster]\nworkers = 3\nbind = ['[::1]:9000', 'unix:/run/x.sock']\nsocket_mode = '0660'\ndata_dir = '/d'\nrun_dir = '/r'\n\
+    let text = "[cluster]\nworkers = 3\nbind = ['[::1]:9000', 'unix:/run/x.sock']\nadmin = 'unix:/run/a.sock'\nsocket_mode = '0660'\ndata_dir = '/d'\nrun_dir = '/r'\n\
         pid_file = '/p'\nuser = 'www'\ngroup = '33'\nheartbeat_interval = '100ms'\nheartbeat_timeout = '1s'\n\
         lock_hold_timeout = '300ms'\nready_timeout = '1s'\ndrain_timeout = '2s'\nbake_time = '0s'\nearly_death = '10ms'\n\
         backoff_first = '1ms'\nbackoff_longest = '1m'\nrestart_limit = 0x10\nrestart_window = '1h'\nmax_draining = 7\nmax_requests = 100\nmax_rss = '1GiB'\nmax_age = '1day'\n\
@@ -68,7 +68,7 @@ fn every_key_can_be_set() {
 
 #[test]
 fn settings_survive_the_way_to_a_worker() {
-    let settings = file("[cluster]\nworkers = 2\nuser = 'www'\n[shop]\ncatalog = 'x'")
+    let settings = file("[cluster]\nworkers = 2\nadmin = '[::1]:9900'\nuser = 'www'\n[shop]\ncatalog = 'x'")
         .expect("a good file")
         .settings;
     let json = serde_json::to_string(&settings).expect("settings are JSON");

@@ -50,6 +50,11 @@ fn impossible_values_name_what_is_possible() {
             "workers = 0",
             "c.toml:2:11: workers in [cluster] is 0, expected \"auto\" or a whole number from 1 to 1024",
         ),
+        (
+            "admin = 9900",
+            "admin in [cluster] is 9900, expected an address, as in \"127.0.0.1:9900\"",
+        ),
+        ("admin = 'localhost:9900'", "names are not looked up"),
         ("workers = 1025", "is 1025, expected \"auto\" or"),
         ("workers = -1", "is -1, expected"),
         ("workers = 2.5", "is 2.5, expected"),
@@ -170,6 +175,10 @@ fn values_that_cannot_stand_together_are_told_at_the_one_that_was_set() {
             "c.toml:2:1: backoff_first is \"100ms\", expected at most",
         ),
         ("[cluster]\ngroup = 'www'", "group is \"www\" but user is not set"),
+        (
+            "[cluster]\nbind = ['0.0.0.0:80']\nadmin = '127.0.0.1:80'",
+            "c.toml:3:1: admin is \"127.0.0.1:80\" and bind has 0.0.0.0:80, expected an address of its own",
+        ),
         (
             "[drill]\nroutes = true\n[cluster]\nbind = ['127.0.0.1:80', '0.0.0.0:81']",
             "c.toml:2:1: drill.routes is true while bind has 0.0.0.0:81",

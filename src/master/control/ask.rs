@@ -13,14 +13,14 @@ impl World {
     /// Answers what can be answered at once; the rest becomes events.
     pub(in crate::master) fn hear_clients(&mut self, pool: &Pool, now: Monotonic) -> Vec<Event> {
         let mut events = Vec::new();
-        for (id, request) in std::mem::take(&mut self.asked) {
+        for (id, request) in std::mem::take(&mut self.kept.asked) {
             match turn(id, &request, pool, self, now) {
                 Turn::Told(answer) => self.desk.answer(id, answer, &self.watch),
                 Turn::Asked(event) => {
                     let pid = self.desk.peer(id).map(|peer| peer.pid);
                     info!(client = id.0, pid, ask = ?request.ask, "asked over the control socket");
                     events.push(event);
-                    self.hasty.extend((!request.wait).then_some(id));
+                    self.kept.hasty.extend((!request.wait).then_some(id));
                 }
             }
         }
@@ -30,7 +30,7 @@ impl World {
     /// Everything that follows at once from what was asked has been done: whoever does not want to wait for more is told so. Who
     /// was refused meanwhile has an answer already.
     pub(in crate::master) fn release_hasty(&mut self) {
-        for id in std::mem::take(&mut self.hasty) {
+        for id in std::mem::take(&mut self.kept.hasty) {
             if self.desk.awaits(id) {
                 self.desk.answer(id, Answer::Begun, &self.watch);
             }
@@ -65,6 +65,7 @@ fn turn(id: ClientId, request: &Request, pool: &Pool, world: &World, now: Monoto
         }
         Ask::Reload => pool::Request::Reload,
         Ask::Rollback => pool::Request::Rollback,
+        Ask::Upgrade => pool::Request::Upgrade,
         Ask::Scale { to } => match u16::try_from(to) {
             Ok(to) => pool::Request::ScaleTo(to),
             Err(_) => {
@@ -113,7 +114,7 @@ pub(in crate::master) fn answer(verdict: Verdict, world: &World) -> Answer {
 /// What the worker said that it failed with.
 fn last_words(failure: &Failure, world: &World) -> Vec<String> {
     failed_with(failure)
-        .and_then(|life| world.graves.of(life))
+        .and_then(|life| world.kept.graves.of(life))
         .map(|seen| seen.stderr.clone())
         .unwrap_or_default()
 }
@@ -132,6 +133,7 @@ fn failed_with(failure: &Failure) -> Option<Life> {
         | Failure::SpawnFailed { .. }
         | Failure::KeepsDying { .. }
         | Failure::SlotRemoved { .. }
+        | Failure::NotExecuted { .. }
         | Failure::Stopped => None,
     }
 }

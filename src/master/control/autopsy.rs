@@ -25,7 +25,12 @@ pub(in crate::master) fn why(pool: &Pool, world: &World, slot: Slot, now: Monoto
 }
 
 fn death(certificate: &Certificate, world: &World, now: Monotonic) -> Death {
-    let seen = world.graves.of(certificate.life).cloned().unwrap_or_default();
+    let seen = world
+        .kept
+        .graves
+        .of(certificate.life)
+        .cloned()
+        .unwrap_or_default();
     let (exit_code, signal) = match certificate.exit {
         Some(Exit::Code(code)) => (Some(code), None),
         Some(Exit::Signal(signal)) => (None, Some(signal)),

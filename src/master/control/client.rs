@@ -5,6 +5,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::time::Monotonic;
 use crate::control::MAX_REQUEST;
 use crate::sys::credentials::Peer;
@@ -20,8 +22,9 @@ pub(super) struct Client {
     stage: Stage,
 }
 
-#[derive(Debug)]
-enum Stage {
+/// What it does now.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) enum Stage {
     /// Its line is not whole yet.
     Speaking { heard: Vec<u8>, until: Monotonic },
     /// Its answer is not known yet.
@@ -69,6 +72,15 @@ impl Client {
             peer,
             stage: Stage::Speaking { heard, until },
         }
+    }
+
+    /// One that came to the master before this binary.
+    pub(super) fn kept(stream: UnixStream, peer: Peer, stage: Stage) -> Client {
+        Client { stream, peer, stage }
+    }
+
+    pub(super) fn stage(&self) -> &Stage {
+        &self.stage
     }
 
     pub(super) fn stream(&self) -> &UnixStream {

@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tracing::{debug, warn};
 
 use super::client::{Client, Heard};
@@ -14,7 +15,6 @@ use crate::base::time::Monotonic;
 use crate::control::{Answer, Reply, Request};
 use crate::master::watch::{Source, Watch};
 use crate::sys::credentials::{self, Peer};
-use crate::sys::socket::FileId;
 use crate::sys::{clock, socket};
 
 /// How many clients may be at the desk at once; the next ones wait in the socket's queue.
@@ -26,23 +26,24 @@ const WAITING: usize = 12;
 const PRIVATE: u32 = 0o600;
 
 /// Names one client for as long as this master lives; never 0, never given out again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub(in crate::master) struct ClientId(pub(in crate::master) u64);
 
 /// The socket and its clients.
 #[derive(Debug)]
 pub(in crate::master) struct Desk {
-    file: FileId,
-    listener: UnixListener,
-    clients: BTreeMap<ClientId, Client>,
-    last: ClientId,
-    door: Door,
+    pub(super) path: PathBuf,
+    pub(super) listener: UnixListener,
+    pub(super) clients: BTreeMap<ClientId, Client>,
+    pub(super) last: ClientId,
+    pub(super) door: Door,
 }
 
 /// Whether anybody is let in. The socket is watched while it is open, and only then: whoever waits outside would wake the master
 /// for nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Door {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Door {
     Open,
     /// Until somebody leaves.
     Full,
@@ -64,7 +65,7 @@ impl Desk {
         let listener = UnixListener::from(socket::listen_unix(path, PRIVATE)?);
         watch.add(&listener, Source::Control)?;
         Ok(Desk {
-            file: FileId::at(path)?,
+            path: path.to_owned(),
             listener,
             clients: BTreeMap::new(),
             last: ClientId(0),
@@ -255,7 +256,7 @@ impl Desk {
 impl Drop for Desk {
     /// A path outlives its listener. That it cannot be removed is no harm: the next master replaces it.
     fn drop(&mut self) {
-        let _ = self.file.remove();
+        let _ = std::fs::remove_file(&self.path);
     }
 }
 

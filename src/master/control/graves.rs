@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::ids::{Life, Slot};
 use crate::control::outcome::ms;
 use crate::control::{Memory, RequestSeen};
@@ -15,7 +17,7 @@ const KEPT: usize = 16;
 const NAMED: usize = 16;
 
 /// What was seen of one life that ended.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::master) struct Evidence {
     /// Its last lines, the newest last.
     pub(in crate::master) stderr: Vec<String>,
@@ -25,14 +27,14 @@ pub(in crate::master) struct Evidence {
 }
 
 /// What a life was answering at its end; the longest first.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::master) struct Requests {
     pub(in crate::master) named: Vec<RequestSeen>,
     pub(in crate::master) unnamed: u32,
 }
 
 /// What a process did right before the master killed it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::master) struct AtKill {
     pub(in crate::master) state: Option<char>,
     pub(in crate::master) wait_channel: String,
@@ -69,7 +71,7 @@ fn named(seen: Seen) -> RequestSeen {
 }
 
 /// All of it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(in crate::master) struct Graves {
     by_slot: BTreeMap<Slot, VecDeque<(Life, Evidence)>>,
 }

@@ -3,6 +3,7 @@
 
 mod ask;
 mod autopsy;
+mod carry;
 mod causes;
 mod client;
 mod desk;
@@ -11,7 +12,9 @@ mod oom;
 mod survey;
 
 pub(super) use ask::answer;
+pub(super) use carry::{PackedDesk, UnpackedDesk};
 pub(super) use client::Interest;
 pub(super) use desk::{ClientId, Desk};
 pub(super) use graves::{AtKill, Evidence, Graves, Requests};
 pub(super) use oom::OomWatch;
+pub(super) use survey::status;

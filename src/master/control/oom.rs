@@ -3,16 +3,18 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::cgroup;
 
 /// Where the kernel counts its kills, and how many it had counted.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(in crate::master) struct OomWatch {
     counter: Counter,
     seen: u64,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 enum Counter {
     /// Of this control group and those below it.
     Group(PathBuf),

@@ -30,7 +30,11 @@ fn master(pool: &Pool, world: &World, now: Monotonic) -> MasterReport {
     MasterReport {
         program: world.launch.program.to_owned(),
         pid,
-        uptime_ms: ms(now.since(world.began)),
+        uptime_ms: ms(now.since(world.kept.began)),
+        version: world.build.version.to_owned(),
+        binary_written: world.build.modified.clone(),
+        binary_for_ms: ms(now.since(world.build.since)),
+        upgrades: world.kept.upgrades,
         state: state(pool),
         incarnation: world.incarnation,
         generation: pool.generation(),
@@ -48,10 +52,11 @@ fn master(pool: &Pool, world: &World, now: Monotonic) -> MasterReport {
 }
 
 fn state(pool: &Pool) -> State {
-    match (pool.is_stopping(), pool.is_reloading()) {
-        (true, _) => State::Stopping,
-        (false, true) => State::Reloading,
-        (false, false) => State::Running,
+    match (pool.is_stopping(), pool.is_reloading(), pool.is_upgrading()) {
+        (true, _, _) => State::Stopping,
+        (false, true, _) => State::Reloading,
+        (false, false, true) => State::Upgrading,
+        (false, false, false) => State::Running,
     }
 }
 
@@ -74,6 +79,7 @@ fn slot(status: &SlotStatus<'_>, pool: &Pool, world: &World, now: Monotonic) -> 
 
 fn weight(world: &World, slot: Slot) -> Option<u16> {
     world
+        .kept
         .weights
         .iter()
         .find(|(weighed, _)| *weighed == slot)

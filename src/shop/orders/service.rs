@@ -15,6 +15,7 @@ use super::retention;
 use crate::base::backoff::Backoff;
 use crate::base::ids::{Incarnation, Life};
 use crate::saga::definition::ORDER_VERSION;
+use crate::shop::almanac::Almanac;
 use crate::shop::clock::now_ms;
 use crate::shop::contract::{CustomerId, Entry, Fence, Inventory, OrderId, Payments, StoryError};
 use crate::shop::fences;
@@ -45,6 +46,7 @@ pub struct Service<I, P> {
     driver: Driver<I, P>,
     limits: Limits,
     live: Arc<Semaphore>,
+    almanac: Arc<Almanac>,
 }
 
 /// What came of an order that was to be placed.
@@ -77,6 +79,9 @@ impl<I: Inventory, P: Payments> Service<I, P> {
     /// Over a store that was opened with this service's schema, on behalf of that life.
     #[must_use]
     pub fn new(store: Store, inventory: I, payments: P, life: Life, limits: Limits) -> Service<I, P> {
+        // Beside the file, which always has a directory.
+        let directory = store.path().parent().unwrap_or(std::path::Path::new("."));
+        let almanac = Arc::new(Almanac::open(directory));
         let live = Arc::new(Semaphore::new(limits.max_live_sagas.min(Semaphore::MAX_PERMITS)));
         Service {
             driver: Driver {
@@ -88,7 +93,21 @@ impl<I: Inventory, P: Payments> Service<I, P> {
             },
             limits,
             live,
+            almanac,
         }
+    }
+
+    /// Learns what the keeper knows of the wall clock.
+    pub fn look_at_the_clock(&self) {
+        self.almanac.look();
+    }
+
+    /// The keeper's look at the wall clock, when nothing is kept for longer than `retention`.
+    ///
+    /// # Errors
+    /// The system's, when it cannot be written down.
+    pub fn keep_the_clock(&self, retention: Duration) -> std::io::Result<()> {
+        self.almanac.keep(retention)
     }
 
     /// Told when this life turns out to be fenced: it can place no order any more and must be replaced.
@@ -266,7 +285,8 @@ impl<I: Inventory, P: Payments> Service<I, P> {
     /// # Errors
     /// The reason, in words; the next round tries again.
     pub async fn sweep(&self, retention: Duration) -> Result<usize, String> {
-        let before = now_ms().saturating_sub(u64::try_from(retention.as_millis()).unwrap_or(u64::MAX));
+        let now_ms = self.almanac.now_ms();
+        let before = now_ms.saturating_sub(u64::try_from(retention.as_millis()).unwrap_or(u64::MAX));
         let horizon = OrderId::first_of(before);
         let job = move |tx: &Tx<'_>| retention::sweep(tx, horizon, before);
         let swept = self
@@ -373,7 +393,7 @@ impl<I: Inventory, P: Payments> Service<I, P> {
     /// Keys of orders before this one have expired.
     fn oldest_key(&self) -> OrderId {
         let retention = u64::try_from(self.limits.idempotency_retention.as_millis()).unwrap_or(u64::MAX);
-        OrderId::first_of(now_ms().saturating_sub(retention))
+        OrderId::first_of(self.almanac.now_ms().saturating_sub(retention))
     }
 }
 

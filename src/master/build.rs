@@ -1,0 +1,56 @@
+//! Which binary this master runs, for people who want to know whether their upgrade is in.
+
+use std::time::SystemTime;
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::base::time::Monotonic;
+use crate::sys::clock;
+
+/// A binary, and since when it has been the master's.
+#[derive(Clone, Debug)]
+pub(super) struct Build {
+    /// What it calls itself.
+    pub(super) version: &'static str,
+    /// When its file was written, as far as the file system tells.
+    pub(super) modified: Option<String>,
+    /// Since when this process has run it.
+    pub(super) since: Monotonic,
+}
+
+impl Build {
+    /// The one that runs. `/proc/self/exe` is the running file whatever lies under its name by now.
+    pub(super) fn of_this_process(version: &'static str) -> Build {
+        let modified = std::fs::metadata("/proc/self/exe").and_then(|found| found.modified());
+        Build {
+            version,
+            modified: modified.ok().and_then(written),
+            since: clock::now(),
+        }
+    }
+}
+
+/// To the second, in UTC.
+fn written(at: SystemTime) -> Option<String> {
+    OffsetDateTime::from(at)
+        .replace_nanosecond(0)
+        .ok()?
+        .format(&Rfc3339)
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_running_binary_has_a_date() {
+        let build = Build::of_this_process("1");
+        assert!(build.modified.expect("a date").ends_with('Z'));
+        assert_eq!(
+            written(SystemTime::UNIX_EPOCH).as_deref(),
+            Some("1970-01-01T00:00:00Z")
+        );
+    }
+}

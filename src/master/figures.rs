@@ -1,0 +1,134 @@
+//! The numbers of the whole cluster for a worker that was asked for them: every board is looked at, the ledger adds up, and what
+//! only the master knows comes along. It must not know what a worker makes of it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use super::control;
+use super::process::Process;
+use super::world::World;
+use crate::base::ids::{Epoch, Life, Slot};
+use crate::base::time::Monotonic;
+use crate::control::outcome::ms;
+use crate::control::{SlotReport, Status, WorkerReport};
+use crate::lifeline::Command;
+use crate::metrics::{MasterFacts, SlotFacts, Snapshot};
+use crate::pool::status::Doing;
+use crate::pool::{CauseKind, FULL_SHARE, Pool};
+use crate::sys::{clock, memfd};
+
+impl World {
+    /// A worker is dead: what it counted is counted among the dead from here on. Its process is not looked at again.
+    pub(super) fn close_account(&mut self, process: &Process, cpu_time: Option<Duration>) {
+        if self.listeners.admin.is_some() {
+            self.kept
+                .ledger
+                .look(process.life, &process.board, cpu_time.map(ms), clock::now());
+            self.kept.ledger.bury(process.life);
+        }
+    }
+
+    /// Answers every worker that wants the numbers, all with the same.
+    pub(super) fn tell_figures(&mut self, pool: &Pool, now: Monotonic) {
+        let wishes: Vec<(Life, u64)> = self
+            .processes
+            .values_mut()
+            .filter_map(|process| Some((process.life, process.figures_wanted.take()?)))
+            .collect();
+        if wishes.is_empty() || self.listeners.admin.is_none() {
+            return;
+        }
+        let figures = match self.figures(pool, now) {
+            Ok(figures) => figures,
+            Err(error) => return tracing::warn!("failed to write down the metrics: {error}"),
+        };
+        for (life, number) in wishes {
+            let Some(process) = self.processes.get(&life) else {
+                continue;
+            };
+            // It asks again for the next scrape.
+            if let Err(error) = process.command_with(&Command::Figures(number), figures.as_fd()) {
+                tracing::debug!(%life, "failed to tell a worker the metrics: {error}");
+            }
+        }
+    }
+
+    fn figures(&mut self, pool: &Pool, now: Monotonic) -> io::Result<OwnedFd> {
+        let status = control::status(pool, self, now);
+        let cpu = cpu_times(&status);
+        for (life, process) in &self.processes {
+            let cpu_ms = cpu.get(&(life.slot, life.epoch)).copied();
+            self.kept.ledger.look(*life, &process.board, cpu_ms, now);
+        }
+        let json = serde_json::to_vec(&self.snapshot(pool, &status, now))?;
+        memfd::create_sealed("cluster-figures", &json, json.len() as u64, true)
+    }
+
+    fn snapshot(&self, pool: &Pool, status: &Status, now: Monotonic) -> Snapshot {
+        let open = self.processes.values().map(|process| {
+            let counts = process.board.vitals(now).counts;
+            (u64::from(counts.connections), u64::from(counts.in_flight))
+        });
+        let (connections, in_flight) = open.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        Snapshot {
+            totals: self.kept.ledger.total(),
+            master: master(status),
+            slots: status.slots.iter().map(slot).collect(),
+            exits: exits(pool),
+            states: states(status),
+            connections,
+            in_flight,
+            draining: status.master.draining as u64,
+        }
+    }
+}
+
+fn cpu_times(status: &Status) -> BTreeMap<(Slot, Epoch), u64> {
+    let in_slots = status.slots.iter().filter_map(|slot| slot.worker.as_ref());
+    let of = |worker: &WorkerReport| Some(((worker.slot, worker.epoch), worker.cpu_ms?));
+    in_slots.chain(&status.beside).filter_map(of).collect()
+}
+
+fn master(status: &Status) -> MasterFacts {
+    let master = &status.master;
+    MasterFacts {
+        generation: u64::from(master.generation.0),
+        incarnation: master.incarnation.0,
+        uptime_ms: master.uptime_ms,
+        rss_bytes: master.rss_bytes,
+        cpu_ms: master.cpu_ms,
+        fds: master.fds as u64,
+    }
+}
+
+fn slot(report: &SlotReport) -> SlotFacts {
+    let worker = report.worker.as_ref();
+    SlotFacts {
+        slot: report.slot.0,
+        queue: report.queue.map(u64::from),
+        weight: f64::from(report.weight.unwrap_or(0)) / f64::from(FULL_SHARE),
+        generation: u64::from(report.generation.0),
+        beat_age_ms: worker.and_then(|worker| worker.beat_age_ms),
+        rss_bytes: worker.and_then(|worker| worker.rss_bytes),
+        connections: worker.map_or(0, |worker| u64::from(worker.connections)),
+    }
+}
+
+/// Every cause is named, so that its first time is seen as a rise.
+fn exits(pool: &Pool) -> BTreeMap<String, u64> {
+    let mut exits: BTreeMap<String, u64> = CauseKind::ALL.map(|cause| (cause.as_str().to_owned(), 0)).into();
+    for (cause, many) in pool.endings().flat_map(|(_, endings)| endings) {
+        *exits.entry(cause.as_str().to_owned()).or_default() += many;
+    }
+    exits
+}
+
+fn states(status: &Status) -> BTreeMap<String, u64> {
+    let mut states: BTreeMap<String, u64> = Doing::ALL.map(|doing| (doing.as_str().to_owned(), 0)).into();
+    for slot in &status.slots {
+        *states.entry(slot.state.clone()).or_default() += 1;
+    }
+    states
+}

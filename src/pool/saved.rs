@@ -1,0 +1,203 @@
+//! A pool as it travels to another master binary: JSON with a version, read as if anybody could have written it. It must not
+//! know what carries it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::brain::Pool;
+use super::member::Member;
+
+/// Of what a pool is made of. Whoever changes a field of it, or of anything in it, raises this (a test holds the committed
+/// specimen against it), and may teach [`Saved::load`] to read the version before.
+pub const VERSION: u32 = 1;
+
+/// A pool on its way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Saved {
+    version: u32,
+    pool: Value,
+}
+
+/// Why it cannot be gone on with.
+#[derive(Debug, thiserror::Error)]
+pub enum NotLoadable {
+    /// Another binary's.
+    #[error("the pool's state is of version {0}, expected {VERSION}")]
+    Version(u32),
+    /// Something in it is not what it should be.
+    #[error("the pool's state cannot be read: {0}")]
+    Unreadable(#[from] serde_json::Error),
+    /// It was read, and says more or less than a pool says.
+    #[error("the pool's state is not whole: {0}")]
+    Odd(String),
+}
+
+impl Saved {
+    /// A pool as it is now.
+    #[must_use]
+    pub fn of(pool: &Pool) -> Saved {
+        Saved {
+            version: VERSION,
+            pool: serde_json::to_value(pool).expect("a pool is numbers, texts and lists, which JSON can say"),
+        }
+    }
+
+    /// The pool again.
+    ///
+    /// # Errors
+    /// [`NotLoadable`] says what was read and what was expected.
+    pub fn load(self) -> Result<Pool, NotLoadable> {
+        if self.version != VERSION {
+            return Err(NotLoadable::Version(self.version));
+        }
+        let pool: Pool = serde_json::from_value(self.pool.clone())?;
+        if let Some(difference) = difference(&self.pool, &Saved::of(&pool).pool, "pool") {
+            return Err(NotLoadable::Odd(difference));
+        }
+        pool.check().map_err(NotLoadable::Odd)?;
+        Ok(pool)
+    }
+}
+
+/// The first place where what was read is not what would be written: a field that is missing (an optional one, too) or that
+/// nobody here knows.
+#[must_use]
+pub fn difference(read: &Value, written: &Value, at: &str) -> Option<String> {
+    match (read, written) {
+        (Value::Object(read), Value::Object(written)) => {
+            let missing = written.keys().find(|key| !read.contains_key(*key));
+            let unknown = read.keys().find(|key| !written.contains_key(*key));
+            missing
+                .map(|key| format!("{at} has no field {key:?}"))
+                .or_else(|| unknown.map(|key| format!("{at} has an unknown field {key:?}")))
+                .or_else(|| {
+                    read.iter()
+                        .find_map(|(key, value)| difference(value, &written[key], &format!("{at}.{key}")))
+                })
+        }
+        (Value::Array(read), Value::Array(written)) if read.len() == written.len() => read
+            .iter()
+            .zip(written)
+            .enumerate()
+            .find_map(|(place, (read, written))| difference(read, written, &format!("{at}[{place}]"))),
+        (read, written) => (read != written).then(|| format!("{at} cannot be read back as it was written")),
+    }
+}
+
+impl Pool {
+    /// What every transition keeps, and a stranger's text may not.
+    fn check(&self) -> Result<(), String> {
+        let is_loaded = |generation| self.policies.contains_key(&generation);
+        if !is_loaded(self.current) {
+            return Err(format!(
+                "it holds no policy of its own generation {}",
+                self.current
+            ));
+        }
+        let needed = self.members().map(|member| member.generation);
+        if let Some(generation) = needed
+            .chain(self.seats.iter().map(|seat| seat.generation))
+            .find(|generation| !is_loaded(*generation))
+        {
+            return Err(format!(
+                "it holds no policy of generation {generation}, which a slot has"
+            ));
+        }
+        if self.seats.is_empty()
+            || self.seats.len() > self.epochs.len()
+            || self.epochs.len() != self.past.len()
+        {
+            return Err(format!(
+                "it has {} slots, {} epochs and {} pasts",
+                self.seats.len(),
+                self.epochs.len(),
+                self.past.len()
+            ));
+        }
+        let stranger = |member: &&Member| {
+            member.life.incarnation != self.incarnation || member.life.slot.index() >= self.epochs.len()
+        };
+        match self.members().find(stranger) {
+            Some(member) => Err(format!("worker {} can be none of its own", member.life)),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::fixture::{at, policy};
+    use super::*;
+    use crate::base::ids::{Generation, Incarnation};
+
+    fn saved() -> Saved {
+        Saved::of(&Pool::new(policy(), Incarnation(1), Generation(1), at(1_000), 7))
+    }
+
+    #[test]
+    fn a_pool_comes_back_as_it_went() {
+        let text = serde_json::to_string(&saved()).expect("written");
+        let read: Saved = serde_json::from_str(&text).expect("read");
+        let pool = read.load().expect("a pool");
+        assert_eq!(Saved::of(&pool), saved());
+    }
+
+    #[test]
+    fn another_version_is_told_by_its_number() {
+        let newer = Saved {
+            version: VERSION + 1,
+            ..saved()
+        };
+        let told = newer.load().expect_err("refused").to_string();
+        assert!(told.contains(&format!("version {}", VERSION + 1)), "{told}");
+    }
+
+    #[test]
+    fn each_field_that_is_missing_or_unknown_is_told_by_its_name() {
+        let Value::Object(fields) = saved().pool else {
+            panic!("a pool is an object")
+        };
+        for key in fields.keys() {
+            let mut less = fields.clone();
+            less.remove(key);
+            let (version, pool) = (VERSION, Value::Object(less));
+            let told = Saved { version, pool }.load().expect_err("refused").to_string();
+            assert!(told.contains(key.as_str()), "{key}: {told}");
+        }
+        let mut more = fields;
+        more.insert("mood".to_owned(), json!("good"));
+        let (version, pool) = (VERSION, Value::Object(more));
+        let told = Saved { version, pool }.load().expect_err("refused").to_string();
+        assert!(told.contains("mood"), "{told}");
+    }
+
+    #[test]
+    fn a_field_deep_inside_is_missed_too() {
+        let mut saved = saved();
+        let record = saved.pool["seats"][1]["record"]
+            .as_object_mut()
+            .expect("a record");
+        assert!(record.remove("last_exit").is_some());
+        let told = saved.load().expect_err("refused").to_string();
+        assert!(
+            told.contains("pool.seats[1].record has no field \"last_exit\""),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn a_pool_that_contradicts_itself_is_refused() {
+        let change = |path: &str, value: Value| {
+            let mut saved = saved();
+            *saved.pool.pointer_mut(path).expect("it is there") = value;
+            saved.load().expect_err(path).to_string()
+        };
+        assert!(change("/current", json!(9)).contains("generation 9"));
+        assert!(change("/seats/0/generation", json!(9)).contains("generation 9"));
+        assert!(change("/seats", json!([])).contains("0 slots"));
+        assert!(change("/epochs", json!([])).contains("0 epochs"));
+    }
+}

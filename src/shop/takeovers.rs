@@ -1,0 +1,72 @@
+//! How long sagas stood still when their owner died, read from the services' files: who took which saga from whom, and when the
+//! next step of it was written by somebody else. What the bench and the torture measure takeovers by.
+//!
+//! A time is taken inside the transaction that it is written in, which commits a group commit later. The end of the order is
+//! written only after every earlier step was on disk, so it bounds what that adds.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::audit::open;
+use super::contract::OrderId;
+use super::{inventory, orders, payments};
+
+/// One saga that changed hands. Times are milliseconds since 1970.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Takeover {
+    /// Of which order.
+    pub order: OrderId,
+    /// The life that had it (`7/0/3`).
+    pub from: String,
+    /// The life that claimed it.
+    pub to: String,
+    /// When it was claimed.
+    pub claimed_ms: u64,
+    /// When anybody but `from` wrote the next step of it; `None` when nobody has.
+    pub next_step_ms: Option<u64>,
+    /// When the order ended, if it did.
+    pub ended_ms: Option<u64>,
+}
+
+const READ: &str = "
+SELECT order_id, from_owner, to_owner, at_ms,
+       (SELECT min(step_ms) FROM (
+            SELECT reserved_ms AS step_ms, reserved_by AS by FROM inventory.reservations AS r WHERE r.order_id = t.order_id
+            UNION ALL SELECT ended_ms, coalesce(ended_by, reserved_by) FROM inventory.reservations AS r
+                WHERE r.order_id = t.order_id AND state IN (20, 30)
+            UNION ALL SELECT p.at_ms, by FROM payments.payments AS p WHERE p.order_id = t.order_id
+            UNION ALL SELECT ended_ms, owner FROM orders WHERE id = t.order_id AND status >= 20)
+        WHERE step_ms >= t.at_ms AND by <> t.from_owner),
+       (SELECT ended_ms FROM orders WHERE id = t.order_id AND status >= 20)
+FROM takeovers AS t";
+
+/// Every takeover that the files under `data_dir` still know of.
+///
+/// # Errors
+/// SQLite's, when a file cannot be read.
+pub fn read(data_dir: &Path) -> rusqlite::Result<Vec<Takeover>> {
+    let connection = open(&data_dir.join(orders::FILE))?;
+    attach(&connection, data_dir, inventory::FILE, "inventory")?;
+    attach(&connection, data_dir, payments::FILE, "payments")?;
+    connection
+        .prepare(READ)?
+        .query_map([], |row| {
+            Ok(Takeover {
+                order: OrderId::from_key(row.get(0)?),
+                from: row.get(1)?,
+                to: row.get(2)?,
+                claimed_ms: row.get::<_, i64>(3)?.unsigned_abs(),
+                next_step_ms: row.get::<_, Option<i64>>(4)?.map(i64::unsigned_abs),
+                ended_ms: row.get::<_, Option<i64>>(5)?.map(i64::unsigned_abs),
+            })
+        })?
+        .collect()
+}
+
+fn attach(connection: &Connection, data_dir: &Path, file: &str, name: &str) -> rusqlite::Result<()> {
+    let path = data_dir.join(file).display().to_string();
+    connection
+        .execute(&format!("ATTACH ?1 AS {name}"), [path])
+        .map(drop)
+}

@@ -1,0 +1,99 @@
+//! A small disk for the cluster's data, so that it can be filled: a tmpfs in a mount namespace of this process and its children
+//! alone, which the kernel allows to root, and in many places to anybody within a user namespace. It is filled by making it
+//! smaller, which takes no time and no memory, and emptied by making it larger again.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::statvfs::statvfs;
+use nix::unistd::{getegid, geteuid};
+
+/// More than any torture writes.
+const ROOMY: u64 = 8 << 30;
+
+/// A mounted one.
+#[derive(Debug)]
+pub(super) struct Disk {
+    path: PathBuf,
+}
+
+impl Disk {
+    /// Mounts it over a directory that is there. To be called before this process has a second thread.
+    ///
+    /// # Errors
+    /// Why the system does not allow it.
+    pub(super) fn mount(path: &Path) -> Result<Disk, String> {
+        separate().map_err(|error| error.to_string())?;
+        let disk = Disk {
+            path: path.to_owned(),
+        };
+        let size = format!("size={ROOMY},mode=0700");
+        mount(
+            Some("torture"),
+            path,
+            Some("tmpfs"),
+            MsFlags::empty(),
+            Some(size.as_str()),
+        )
+        .map_err(|errno| format!("mounting a tmpfs: {errno}"))?;
+        Ok(disk)
+    }
+
+    /// Leaves at most `room` bytes. `false` when it was written to faster than that, which leaves it as it was.
+    pub(super) fn fill(&self, room: u64) -> bool {
+        self.used().is_some_and(|used| self.resize(used + room).is_ok())
+    }
+
+    /// There is room again.
+    pub(super) fn relieve(&self) {
+        // Growing a tmpfs cannot fail for any reason that would not have kept it from being mounted.
+        let _ = self.resize(ROOMY);
+    }
+
+    /// Away with it and all that is on it.
+    pub(super) fn unmount(&self) {
+        // Otherwise it goes with this process.
+        let _ = umount2(&self.path, MntFlags::MNT_DETACH);
+    }
+
+    /// Copies the files to where they outlive this process.
+    pub(super) fn rescue(&self, to: &Path) -> std::io::Result<()> {
+        fs::create_dir_all(to)?;
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                fs::copy(entry.path(), to.join(entry.file_name()))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn used(&self) -> Option<u64> {
+        let found = statvfs(&self.path).ok()?;
+        Some((found.blocks() - found.blocks_free()) * found.fragment_size())
+    }
+
+    fn resize(&self, bytes: u64) -> nix::Result<()> {
+        let size = format!("size={bytes}");
+        let flags = MsFlags::MS_REMOUNT;
+        mount(None::<&str>, &self.path, None::<&str>, flags, Some(size.as_str()))
+    }
+}
+
+/// Into a mount namespace of its own, whose mounts nobody else sees.
+fn separate() -> std::io::Result<()> {
+    let (user, group) = (geteuid(), getegid());
+    if user.is_root() {
+        unshare(CloneFlags::CLONE_NEWNS)?;
+    } else {
+        unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)?;
+        fs::write("/proc/self/setgroups", "deny")?;
+        fs::write("/proc/self/uid_map", format!("{user} {user} 1"))?;
+        fs::write("/proc/self/gid_map", format!("{group} {group} 1"))?;
+    }
+    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    mount(None::<&str>, "/", None::<&str>, private, None::<&str>)?;
+    Ok(())
+}

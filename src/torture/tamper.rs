@@ -1,0 +1,75 @@
+//! The test of the verdict: spoils one record of a cluster that has stopped, as a bug would have. Whoever tampers must be told of
+//! a violation, or the verdict is worth nothing.
+
+use std::path::Path;
+
+use clap::ValueEnum;
+use rusqlite::Connection;
+
+use crate::shop::{inventory, orders, sandbox};
+
+/// What is spoiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Tampering {
+    /// An article vanishes from the shelf.
+    Stock,
+    /// The provider took the money of a confirmed order twice.
+    Charge,
+    /// The provider took the money of an order that was rejected.
+    Rejected,
+    /// A terminal event is missing.
+    Event,
+    /// A confirmed order is gone, with all that was known of it.
+    Order,
+    /// An order never ended.
+    Pending,
+}
+
+impl Tampering {
+    /// Spoils it.
+    ///
+    /// # Errors
+    /// SQLite's; and when there was nothing to spoil.
+    pub(super) fn spoil(self, data: &Path) -> Result<(), String> {
+        for (file, sql) in self.statements() {
+            let changed = Connection::open(data.join(file)).and_then(|database| database.execute(sql, []));
+            match changed {
+                Ok(0) => return Err(format!("there was nothing to tamper with in {file}")),
+                Ok(_) => {}
+                Err(error) => return Err(format!("failed to tamper with {file}: {error}")),
+            }
+        }
+        Ok(())
+    }
+
+    fn statements(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Tampering::Stock => &[(
+                inventory::FILE,
+                "UPDATE stock SET on_hand = on_hand - 1 WHERE sku = 'article-00'",
+            )],
+            Tampering::Charge => &[(
+                sandbox::FILE,
+                "INSERT INTO attempt SELECT order_id || '.2', kind, outcome, code, order_id, amount, currency, method, refund_of, at
+                 FROM attempt WHERE kind = 'charge' AND outcome = 'succeeded' LIMIT 1",
+            )],
+            Tampering::Rejected => &[(
+                sandbox::FILE,
+                "INSERT INTO attempt SELECT order_id || '.2', kind, 'succeeded', NULL, order_id, amount, currency, method, refund_of, at
+                 FROM attempt WHERE kind = 'charge' AND outcome = 'declined' LIMIT 1",
+            )],
+            Tampering::Event => &[(
+                orders::FILE,
+                "DELETE FROM outbox WHERE seq = (SELECT (min(seq) + max(seq)) / 2 FROM outbox)",
+            )],
+            Tampering::Order => &[(
+                orders::FILE,
+                "DELETE FROM orders WHERE id = (SELECT min(id) FROM orders WHERE status = 20)",
+            )],
+            Tampering::Pending => &[(
+                orders::FILE,
+                "UPDATE orders SET status = 10 WHERE id = (SELECT max(id) FROM orders)",
+            )],
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! What may happen next, and what must hold whatever happens: the invariants of the shop.
+
+use cluster::saga::{Command, Effect, Event};
+use stateright::{Model, Property};
+
+use crate::bounds::{Bounds, Sabotage};
+use crate::services::PAST_THE_BUDGET;
+use crate::world::{Charge, Held, LIVES, NOW, ORDERS, Record, STOCK, World};
+
+pub(crate) struct Protocol {
+    pub bounds: Bounds,
+    pub sabotage: Sabotage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Action {
+    /// The next thing this life does for that order.
+    Step(usize, usize),
+    /// It is done, and the reply is lost.
+    LoseReply(usize, usize),
+    /// It is not done (yet).
+    LoseCommand(usize, usize),
+    /// It is not done, and that was the last try within the budget.
+    GiveUp(usize, usize),
+    /// A late charge reaches the provider.
+    Arrive(usize),
+    Crash(usize),
+    /// A life fences the other one: in inventory (0), in payments (1), and in orders, where it claims (2).
+    Fence(usize, usize),
+}
+
+impl Protocol {
+    fn lose(&self, next: &mut World, life: usize, order: usize, now: cluster::base::time::Monotonic) {
+        next.left.unknowns -= 1;
+        next.tell(self.sabotage, life, order, now, Event::Unknown { random: 0 });
+    }
+
+    fn faults(world: &World, life: usize, order: usize, actions: &mut Vec<Action>) {
+        // A parking is written until it stands.
+        let parks = world.orders[order].work[life]
+            .as_ref()
+            .is_some_and(|work| matches!(work.effect, Effect::Park(_)));
+        if world.left.unknowns > 0 && !parks {
+            actions.extend([
+                Action::LoseReply(life, order),
+                Action::LoseCommand(life, order),
+                Action::GiveUp(life, order),
+            ]);
+        }
+    }
+}
+
+impl Model for Protocol {
+    type State = World;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<World> {
+        vec![World::begin(self.bounds)]
+    }
+
+    fn actions(&self, world: &World, actions: &mut Vec<Action>) {
+        for life in 0..LIVES {
+            for order in (0..ORDERS).filter(|&order| world.is_busy(life, order)) {
+                actions.push(Action::Step(life, order));
+                Protocol::faults(world, life, order, actions);
+            }
+            if world.alive[life] && world.left.crashes > 0 {
+                actions.push(Action::Crash(life));
+            }
+            let heir = world.alive[life] && world.fences[life] == [false; 3];
+            let fences = world.fences[1 - life];
+            let may = world.left.claims > 0 || fences[0] || !world.alive[1 - life];
+            if heir
+                && may
+                && let Some(next) = fences.iter().position(|fence| !fence)
+            {
+                actions.push(Action::Fence(life, next));
+            }
+        }
+        let packets = (0..ORDERS).filter(|&order| world.orders[order].packet);
+        actions.extend(packets.map(Action::Arrive));
+    }
+
+    fn next_state(&self, world: &World, action: Action) -> Option<World> {
+        let mut next = world.clone();
+        match action {
+            Action::Step(life, order) => {
+                if let Some(event) = next.carry_out(self.sabotage, life, order) {
+                    next.tell(self.sabotage, life, order, NOW, event);
+                }
+            }
+            Action::LoseReply(life, order) => {
+                next.carry_out(self.sabotage, life, order);
+                self.lose(&mut next, life, order, NOW);
+            }
+            Action::LoseCommand(life, order) | Action::GiveUp(life, order) => {
+                next.orders[order].packet |= next.is_sending(life, order, Command::Charge);
+                let given_up = matches!(action, Action::GiveUp(..));
+                self.lose(
+                    &mut next,
+                    life,
+                    order,
+                    if given_up { PAST_THE_BUDGET } else { NOW },
+                );
+            }
+            Action::Arrive(order) => {
+                let order = &mut next.orders[order];
+                order.packet = false;
+                order.ledger.get_or_insert(order.card);
+            }
+            Action::Crash(life) => next.crash(life),
+            Action::Fence(heir, 2) => next.claim(heir),
+            Action::Fence(heir, service) => {
+                let other = 1 - heir;
+                next.left.claims -= u8::from(service == 0 && next.alive[other]);
+                next.fences[other][service] = true;
+            }
+        }
+        Some(next)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![
+            Property::always(STOCK_ADDS_UP, |_, world: &World| stock_adds_up(world)),
+            Property::always(MONEY_STANDS, |_, world: &World| money_stands(world)),
+            Property::always(ONE_EVENT, |_, world: &World| one_event(world)),
+            Property::always(NO_TRESPASS, |_, world: &World| !world.trespassed),
+            Property::always(ENDS, |_, world: &World| ends(world)),
+            Property::sometimes("an heir confirms an order", |_, world: &World| {
+                let by_heir =
+                    |order: &crate::world::Order| order.record == Record::Confirmed && order.owner.0 == 1;
+                world.orders.iter().any(by_heir)
+            }),
+            Property::sometimes("a charge comes too late for anybody", |_, world: &World| {
+                world.orders.iter().any(|order| {
+                    !order.packet
+                        && order.card == Charge::Taken
+                        && order.record == Record::Rejected
+                        && order.ledger == Some(Charge::Cancelled)
+                })
+            }),
+        ]
+    }
+}
+
+pub(crate) const STOCK_ADDS_UP: &str = "stock adds up and is never below zero";
+pub(crate) const MONEY_STANDS: &str = "money stands for confirmed orders only";
+pub(crate) const ONE_EVENT: &str = "one terminal event at most, and none for what is not over";
+pub(crate) const NO_TRESPASS: &str = "nobody writes for a saga claimed from him";
+pub(crate) const ENDS: &str = "at rest every order is over or parked, and nothing is held";
+
+fn stock_adds_up(world: &World) -> bool {
+    let count = |wanted| {
+        let holds = world.orders.iter().filter_map(|order| order.held);
+        holds.filter(|(_, held)| *held == wanted).count()
+    };
+    usize::from(world.on_hand) + count(Held::Committed) == usize::from(STOCK)
+        && usize::from(world.reserved) == count(Held::Yes)
+        && world.reserved <= world.on_hand
+}
+
+fn money_stands(world: &World) -> bool {
+    world.orders.iter().all(|order| {
+        let taken = order.ledger == Some(Charge::Taken);
+        match order.record {
+            Record::Confirmed => taken && order.held.is_some_and(|(_, held)| held == Held::Committed),
+            Record::Rejected => !taken,
+            Record::Pending | Record::Parked => true,
+        }
+    })
+}
+
+fn one_event(world: &World) -> bool {
+    world.orders.iter().all(|order| {
+        let over = matches!(order.record, Record::Confirmed | Record::Rejected);
+        order.events == u8::from(over)
+    })
+}
+
+fn ends(world: &World) -> bool {
+    let any = |wanted| world.orders.iter().any(|order| order.record == wanted);
+    !world.is_at_rest() || (!any(Record::Pending) && (world.reserved == 0 || any(Record::Parked)))
+}
