@@ -245,6 +245,27 @@ fn the_master_has_no_thread_no_runtime_no_http_and_no_sql() {
     }
 }
 
+/// A clock that is set must not fire a deadline, kill a worker or wake a saga: whatever waits, waits by the monotonic clock.
+#[test]
+fn the_wall_clock_is_read_where_dates_are_written_and_nowhere_else() {
+    let dates = [
+        "src/observe/subscriber.rs",
+        "src/shop/clock.rs",
+        "src/shop/sandbox/mod.rs",
+    ];
+    let reads = |text: &str| text.contains("SystemTime::now") || text.contains("now_utc");
+    let mut found: Vec<String> = sources("src")
+        .into_iter()
+        .filter(|(_, text)| reads(&code(text)))
+        .map(|(path, _)| {
+            let inside = path.strip_prefix(env!("CARGO_MANIFEST_DIR")).expect("inside");
+            inside.display().to_string()
+        })
+        .collect();
+    found.sort();
+    assert_eq!(found, dates);
+}
+
 #[test]
 fn unsafe_stays_in_sys() {
     for root in ["src", "tests", "benches", "examples"] {

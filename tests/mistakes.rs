@@ -54,6 +54,31 @@ fn impossible_values_are_refused() {
 }
 
 #[test]
+fn an_answer_that_would_come_too_late_is_refused() {
+    let plan = Plan::shop().with("[shop]", "order_wait = \"20s\"");
+    let said = refused(plan.with("[http]", "request_timeout = \"10s\""), 78);
+    says(&said, &["http.request_timeout is 10s", "shop.order_wait (20s)"]);
+}
+
+#[test]
+fn a_catalog_that_is_gone_is_missed_at_the_first_start_alone() {
+    let plan = Plan::shop();
+    let path = plan.directory().join("catalog.toml");
+    let text = "[[article]]\nsku = \"cup\"\nname = \"Cup\"\nunit_price = { amount = 1, currency = \"USD\" }\non_hand = 1\n";
+    std::fs::write(&path, text).expect("written");
+    let line = format!("catalog = {path:?}");
+    let first = plan.with("[shop]", &line).start();
+    let again = || Plan::shop().with("[shop]", &line);
+    let second = again().over(&first);
+    assert!(first.stop().success());
+    std::fs::remove_file(&path).expect("removed");
+    let second = second.start();
+    assert_eq!(second.get("/inventory/cup").status, 200);
+    assert!(second.stop().success());
+    says(&refused(again(), 78), &["failed to read the catalog"]);
+}
+
+#[test]
 fn a_catalog_with_a_sku_twice_is_refused_before_anything_is_written() {
     let plan = Plan::shop();
     let article = "[[article]]\nsku = \"cup\"\nname = \"Cup\"\nunit_price = { amount = 1, currency = \"USD\" }\non_hand = 1\n";

@@ -110,17 +110,182 @@ fn a_parked_order_is_listed_and_retried_and_every_decision_is_recorded() {
         "because the provider is back",
     );
     let hopeless = park(&cluster);
-    says(
-        &office(&["sagas", "reject", &hopeless, "--reason", "lost"], &data),
-        0,
-        "recorded",
+    let by_hand = office(&["sagas", "reject", &hopeless, "--reason", "lost"], &data);
+    says(&by_hand, 4, "a late charge may still come");
+    let undone = office(
+        &[
+            "sagas",
+            "compensate",
+            &hopeless,
+            "--reason",
+            "lost",
+            "--wait",
+            "1m",
+        ],
+        &data,
     );
+    says(&undone, 0, "it is rejected");
     assert_eq!(
-        cluster.get(&format!("/orders/{hopeless}")).json()["status"],
-        "rejected"
+        cluster.get(&format!("/orders/{hopeless}")).json()["rejection"]["code"],
+        "order_taken_back"
     );
     says(&office(&["doctor"], &data), 0, "all is well");
     assert!(cluster.stop().success());
+}
+
+/// An order that was confirmed, as if its last record had never been written.
+fn unend(cluster: &Cluster, id: &str) {
+    let id: cluster::shop::contract::OrderId = id.parse().expect("an id");
+    let orders = rusqlite::Connection::open(cluster.data().join("orders.db")).expect("opened");
+    orders.busy_timeout(PATIENCE).expect("set");
+    let parked = "UPDATE orders SET status = 11, reason = '{\"parked\":\"a test\"}' WHERE id = ?1";
+    orders.execute(parked, [id.key()]).expect("updated");
+    orders
+        .execute("DELETE FROM outbox WHERE order_id = ?1", [id.key()])
+        .expect("deleted");
+}
+
+#[test]
+fn an_order_that_is_charged_and_sent_is_confirmed_by_hand_or_undone_to_the_last_cent() {
+    let cluster = Plan::shop().start();
+    let data = cluster.data();
+    let before = cluster.get("/inventory/espresso-cup").json();
+    let stands = place(&cluster);
+    unend(&cluster, &stands);
+    let shown = office(&["sagas", "show", &stands], &data);
+    says(&shown, 0, "nothing by itself until a cluster is started");
+    let wrong = office(&["sagas", "reject", &stands, "--reason", "x"], &data);
+    says(&wrong, 4, "1 charges stand at the provider");
+    let right = office(&["sagas", "confirm", &stands, "--reason", "seen by me"], &data);
+    says(&right, 0, "recorded");
+    let falls = place(&cluster);
+    unend(&cluster, &falls);
+    let undone = office(
+        &[
+            "sagas",
+            "compensate",
+            "--all",
+            "--reason",
+            "the customer rang",
+            "--wait",
+            "1m",
+        ],
+        &data,
+    );
+    says(&undone, 0, "it is rejected");
+    let story = office(&["sagas", "show", &falls], &data);
+    for words in [
+        "decided: compensate, because the customer rang",
+        "refunded",
+        "it had left the shelf",
+        ".1.refund",
+        "nothing: it is over",
+    ] {
+        says(&story, 0, words);
+    }
+    let payment = cluster.get(&format!("/payments?order_id={falls}")).json();
+    assert_eq!(payment["items"][0]["status"], "refunded", "{payment}");
+    let after = cluster.get("/inventory/espresso-cup").json();
+    assert_eq!(
+        before["available"].as_i64(),
+        after["available"].as_i64().map(|left| left + 1)
+    );
+    says(
+        &office(&["doctor", "--at-rest"], &data),
+        0,
+        "1 confirmed, 1 rejected",
+    );
+    let listed = office(
+        &["sagas", "list", "--state", "rejected", "--customer", "c-1"],
+        &data,
+    );
+    says(&listed, 0, &falls);
+    assert!(cluster.stop().success());
+}
+
+#[test]
+fn a_decision_without_a_cluster_is_carried_out_by_the_next_one() {
+    let cluster = Plan::shop().start();
+    let id = park(&cluster);
+    let (data, plan) = (cluster.data(), Plan::shop().over(&cluster));
+    assert!(cluster.stop().success());
+    let decided = office(
+        &["sagas", "compensate", &id, "--reason", "lost", "--wait", "0s"],
+        &data,
+    );
+    says(&decided, 0, "no cluster has taken it up yet");
+    says(
+        &office(&["sagas", "show", &id], &data),
+        0,
+        "takes it up within two seconds",
+    );
+    says(
+        &office(&["sagas", "list", "--worker", "0/0"], &data),
+        0,
+        "to be undone: lost",
+    );
+    let cluster = plan.start();
+    wait_until("the order to be rejected", || {
+        cluster.get(&format!("/orders/{id}")).json()["status"] == "rejected"
+    });
+    says(&office(&["doctor", "--at-rest"], &data), 0, "all is well");
+    assert!(cluster.stop().success());
+}
+
+#[test]
+fn an_order_that_none_of_its_owners_survived_is_parked_at_last() {
+    let cluster = Plan::shop().start();
+    let id = park(&cluster);
+    let order: cluster::shop::contract::OrderId = id.parse().expect("an id");
+    let orders = rusqlite::Connection::open(cluster.data().join("orders.db")).expect("opened");
+    orders.busy_timeout(PATIENCE).expect("set");
+    // As fifty owners that died of it leave it to the keeper.
+    let row = "UPDATE orders SET status = 10, reason = NULL, claim_no = 51, owner = '0/0/0' WHERE id = ?1";
+    orders.execute(row, [order.key()]).expect("updated");
+    drop(orders);
+    cluster.wait_for("none of its owners survived it");
+    says(
+        &office(&["sagas", "list", "--parked"], &cluster.data()),
+        0,
+        "each owner died",
+    );
+    let retried = office(
+        &["sagas", "retry", &id, "--reason", "mended", "--wait", "1m"],
+        &cluster.data(),
+    );
+    says(&retried, 0, "it is confirmed");
+    assert!(cluster.stop().success());
+}
+
+#[test]
+fn a_program_that_does_not_know_a_live_sagas_version_is_refused_at_reload_and_at_start() {
+    let cluster = Plan::shop().start();
+    let id: cluster::shop::contract::OrderId = park(&cluster).parse().expect("an id");
+    let (data, plan) = (cluster.data(), Plan::shop().over(&cluster));
+    let orders = rusqlite::Connection::open(data.join("orders.db")).expect("opened");
+    orders.busy_timeout(PATIENCE).expect("set");
+    orders
+        .execute("UPDATE orders SET version = 7 WHERE id = ?1", [id.key()])
+        .expect("updated");
+    drop(orders);
+    let words = "1 live sagas of version 7; this binary runs up to 1";
+    says(&office(&["reload"], &data), 5, words);
+    assert_eq!(cluster.get("/orders").status, 200, "what served before serves on");
+    says(
+        &office(&["sagas", "list", "--saga-version", "7"], &data),
+        0,
+        &id.to_string(),
+    );
+    says(
+        &office(&["sagas", "show", &id.to_string()], &data),
+        0,
+        "a binary that knows saga version 7",
+    );
+    assert!(cluster.stop().success());
+    let mut refused = plan.launch();
+    assert_eq!(refused.wait_to_the_last_word().code(), Some(65));
+    let told = refused.log().iter().any(|line| line.to_string().contains(words));
+    assert!(told, "{:?}", refused.log());
 }
 
 #[test]

@@ -39,10 +39,18 @@ pub(crate) fn measure(
 /// Which life was killed when.
 fn kill_them(server: &Server, kills: usize, workers: usize) -> Result<BTreeMap<String, u64>, String> {
     let mut killed = BTreeMap::new();
+    let mut born: BTreeMap<String, usize> = BTreeMap::new();
     while killed.len() < kills {
-        let lives = all_alive(server, workers)?;
+        let lives = wait(server, |lives| lives.len() == workers)?;
+        for (life, _) in &lives {
+            let number = born.len();
+            born.entry(life.clone()).or_insert(number);
+        }
         std::thread::sleep(Duration::from_millis(fastrand::u64(150..350)));
-        let (life, pid) = &lives[fastrand::usize(..lives.len())];
+        // The one that lives longest: it has the connections, which all left the latest victim.
+        let Some((life, pid)) = lives.iter().min_by_key(|(life, _)| born.get(life)) else {
+            continue;
+        };
         killed.insert(life.clone(), now_ms());
         signal(*pid, Signal::SIGKILL);
         if killed.len() % 50 == 0 {
@@ -53,10 +61,6 @@ fn kill_them(server: &Server, kills: usize, workers: usize) -> Result<BTreeMap<S
         wait(server, gone)?;
     }
     Ok(killed)
-}
-
-fn all_alive(server: &Server, workers: usize) -> Result<Vec<(String, u32)>, String> {
-    wait(server, |lives| lives.len() == workers)
 }
 
 fn wait(server: &Server, good: impl Fn(&[(String, u32)]) -> bool) -> Result<Vec<(String, u32)>, String> {

@@ -30,7 +30,7 @@ pub(crate) async fn place(stores: &Stores) -> Result<(), String> {
     };
     match stores.sandbox.charge(&request).await {
         ChargeOutcome::Done(_) => (),
-        outcome @ (ChargeOutcome::Refused(_) | ChargeOutcome::Unknown(_)) => {
+        outcome @ (ChargeOutcome::Refused(_) | ChargeOutcome::Unknown(_) | ChargeOutcome::Stalled(_)) => {
             return Err(format!("{outcome:?}"));
         }
     }

@@ -51,6 +51,8 @@ use verdict::Verdict;
 struct Options {
     seconds: u64,
     only: Option<String>,
+    /// Another build of `cluster` than the one beside this bench.
+    program: Option<PathBuf>,
 }
 
 /// A line of the table, or several.
@@ -111,6 +113,7 @@ fn options(args: impl Iterator<Item = String>) -> Result<Options, String> {
     let mut options = Options {
         seconds: 20,
         only: None,
+        program: None,
     };
     let mut words = args.filter(|word| word != "--bench");
     while let Some(word) = words.next() {
@@ -119,11 +122,12 @@ fn options(args: impl Iterator<Item = String>) -> Result<Options, String> {
                 let seconds = number.parse();
                 options.seconds = seconds.map_err(|_| format!("--seconds {number:?} is not a number"))?;
             }
+            ("--program", Some(path)) => options.program = Some(path.into()),
             ("--only", Some(row)) if ROWS.iter().any(|(name, _)| *name == row) => options.only = Some(row),
             _other => {
                 let rows: Vec<_> = ROWS.iter().map(|(name, _)| *name).collect();
                 return Err(format!(
-                    "{word:?} was not understood; expected --seconds N, --only {}",
+                    "{word:?} was not understood; expected --seconds N, --program PATH, --only {}",
                     rows.join("|")
                 ));
             }
@@ -134,6 +138,10 @@ fn options(args: impl Iterator<Item = String>) -> Result<Options, String> {
 
 fn table(options: &Options) -> ExitCode {
     let effort = full(options.seconds);
+    let effort = match &options.program {
+        Some(program) => effort.mutated(program, ""),
+        None => effort,
+    };
     let wanted = ROWS
         .iter()
         .filter(|(name, _)| options.only.as_deref().is_none_or(|only| only == *name));

@@ -23,6 +23,9 @@ struct Nginx {
     _directory: tempfile::TempDir,
 }
 
+/// What is done to it, how often, and how the n-th time.
+type Deed = (&'static str, usize, fn(&Nginx, usize));
+
 /// Kills and reloads under both loads. Empty when there is no nginx.
 pub(crate) fn nginx(effort: &Effort) -> Vec<Verdict> {
     let missing = Command::new("nginx")
@@ -34,7 +37,7 @@ pub(crate) fn nginx(effort: &Effort) -> Vec<Verdict> {
         eprintln!("chaos: nginx is not installed; its rows are left out");
         return Vec::new();
     }
-    let deeds: [(&str, usize, fn(&Nginx, usize)); 2] = [
+    let deeds: [Deed; 2] = [
         ("nginx: kill -9", effort.kills, Nginx::kill_a_worker),
         ("nginx: reload", RELOADS, Nginx::reload),
     ];

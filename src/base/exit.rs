@@ -30,7 +30,7 @@ book! {
     Failed = 1, "something failed that has no code of its own; the last line on stderr says what";
     Usage = 2, "the command line was not understood";
     Cut = 3, "stopped as asked, but requests in progress were cut (drain_timeout, SIGQUIT or a second SIGTERM)";
-    Refused = 4, "command: the master refused; nothing was begun, and the message says why";
+    Refused = 4, "command: refused; nothing was begun, and the message says why";
     BackedOut = 5, "command: it was begun and came to nothing; what served before serves on";
     DrainCut = 20, "worker: its drain was cut at drain_timeout; the log says what was in progress";
     BootFailed = 21, "worker: the application's boot failed; it is tried again";

@@ -20,7 +20,6 @@ pub const MOST_OWN: usize = 64;
 
 /// All lives there were under this incarnation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
 pub struct Ledger {
     /// The buried, together. A route that was ever seen has its entry here, so that it never goes again.
     dead: Totals,

@@ -27,7 +27,6 @@ const COUNTERS: [(Counter, &str); 8] = [
 
 /// What was counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
 pub struct Totals {
     /// By name; see [`Totals::counter`].
     counters: BTreeMap<String, u64>,

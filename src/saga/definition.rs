@@ -18,6 +18,10 @@ pub enum Command {
     Cancel,
     /// Inventory: the held stock leaves the shelf.
     Commit,
+    /// Inventory: what left the shelf is put back; what is only held is let go.
+    Return,
+    /// Payments: make sure that no money stands: cancel it, and give it back when it was taken.
+    Refund,
 }
 
 /// Which side of the point of no return a step is on.
@@ -36,7 +40,7 @@ pub enum Phase {
 pub struct Step {
     /// What does it.
     pub command: Command,
-    /// What undoes it when a later step is refused.
+    /// What undoes it: of a step before the pivot, when a later one is refused; of every step, when a person gives the order up.
     pub compensation: Option<Command>,
     /// Of the pivot: what makes known whether it happened, once it or a step before it stayed unknown past its budget. Done: it
     /// did not happen and never will, so all before it can be undone. Refused: it had happened, so the saga goes on. A step
@@ -72,9 +76,13 @@ pub const ORDER_VERSION: u32 = 1;
 #[rustfmt::skip]
 pub const ORDER: &Definition = &[
     Step { command: Command::Reserve, compensation: Some(Command::Release), settled_by: None,                  phase: Phase::Compensable, retry: backoff(20, 1_000), budget: secs(10) },
-    Step { command: Command::Charge,  compensation: None,                   settled_by: Some(Command::Cancel), phase: Phase::Pivot,       retry: backoff(50, 2_000), budget: secs(20) },
-    Step { command: Command::Commit,  compensation: None,                   settled_by: None,                  phase: Phase::Retriable,   retry: backoff(20, 2_000), budget: secs(60) },
+    Step { command: Command::Charge,  compensation: Some(Command::Refund),  settled_by: Some(Command::Cancel), phase: Phase::Pivot,       retry: backoff(50, 2_000), budget: secs(20) },
+    Step { command: Command::Commit,  compensation: Some(Command::Return),  settled_by: None,                  phase: Phase::Retriable,   retry: backoff(20, 2_000), budget: secs(60) },
 ];
+
+/// The waits between tries of a command that could not be tried: a participant's disk is full, say. There is no budget,
+/// because nothing can have happened, and it goes on by itself when there is room.
+pub const STALL_RETRY: Backoff = backoff(100, 3_000);
 
 /// The waits between tries to write the order's own last record; there is no budget, because there is nowhere else to write
 /// that it was given up.
@@ -97,9 +105,9 @@ mod tests {
     }
 
     #[test]
-    fn all_before_the_pivot_can_be_undone_and_the_pivot_alone_can_be_settled() {
+    fn every_step_can_be_undone_and_the_pivot_alone_can_be_settled() {
         for step in ORDER {
-            assert_eq!(step.compensation.is_some(), step.phase == Phase::Compensable);
+            assert!(step.compensation.is_some());
             assert_eq!(step.settled_by.is_some(), step.phase == Phase::Pivot);
         }
     }

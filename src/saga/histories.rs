@@ -25,6 +25,7 @@ enum Charge {
     Taken,
     Declined,
     Cancelled,
+    Refunded,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,8 @@ struct World {
     claims: [u32; ORDERS],
     terminal_events: [u32; ORDERS],
     declines: [bool; ORDERS],
+    /// A person gave the order up.
+    given_up: [bool; ORDERS],
 }
 
 /// One life's work on one order.
@@ -67,6 +70,7 @@ impl World {
             claims: [1; ORDERS],
             terminal_events: [0; ORDERS],
             declines: std::array::from_fn(|_| random.u8(..4) == 0),
+            given_up: [false; ORDERS],
         }
     }
 
@@ -85,8 +89,10 @@ impl World {
 
     fn obey(&mut self, order: usize, claim_no: u32, command: Command) -> Event<&'static str> {
         match command {
-            Command::Reserve | Command::Release | Command::Commit => self.inventory(order, claim_no, command),
-            Command::Charge | Command::Cancel => self.payments(order, claim_no, command),
+            Command::Reserve | Command::Release | Command::Commit | Command::Return => {
+                self.inventory(order, claim_no, command)
+            }
+            Command::Charge | Command::Cancel | Command::Refund => self.payments(order, claim_no, command),
         }
     }
 
@@ -105,13 +111,17 @@ impl World {
                 (held, Event::Done)
             }
             (Command::Reserve, Some(held)) => (held, Event::Refused("shut")),
-            (Command::Release, None) => (Held::Shut, Event::Done),
-            (Command::Release, Some(Held::Yes)) => {
+            (Command::Release | Command::Return, None) => (Held::Shut, Event::Done),
+            (Command::Return, Some(Held::Committed)) => {
+                self.on_hand += 1;
+                (Held::Released, Event::Done)
+            }
+            (Command::Release | Command::Return, Some(Held::Yes)) => {
                 self.reserved -= 1;
                 (Held::Released, Event::Done)
             }
             (Command::Release, Some(Held::Committed)) => (Held::Committed, Event::Refused("committed")),
-            (Command::Release, Some(held)) => (held, Event::Done),
+            (Command::Release | Command::Return, Some(held)) => (held, Event::Done),
             (Command::Commit, Some(Held::Yes)) => {
                 self.reserved -= 1;
                 self.on_hand -= 1;
@@ -119,7 +129,7 @@ impl World {
             }
             (Command::Commit, Some(Held::Committed)) => (Held::Committed, Event::Done),
             (Command::Commit, held) => panic!("commit of {held:?}"),
-            (Command::Charge | Command::Cancel, _) => unreachable!("not inventory's"),
+            (Command::Charge | Command::Cancel | Command::Refund, _) => unreachable!("not inventory's"),
         };
         self.held.insert(order, (claim_no, held));
         event
@@ -131,20 +141,25 @@ impl World {
             return Event::Fenced;
         }
         let first = match command {
-            Command::Cancel => Charge::Cancelled,
+            Command::Cancel | Command::Refund => Charge::Cancelled,
             Command::Charge if self.declines[order] => Charge::Declined,
             Command::Charge => Charge::Taken,
-            Command::Reserve | Command::Release | Command::Commit => unreachable!("not payments'"),
+            Command::Reserve | Command::Release | Command::Commit | Command::Return => {
+                unreachable!("not payments'")
+            }
         };
-        let charge = row.map_or(first, |(_, charge)| charge);
+        let charge = match (command, row.map_or(first, |(_, charge)| charge)) {
+            (Command::Refund, Charge::Taken) => Charge::Refunded,
+            (_, charge) => charge,
+        };
         self.charges.insert(order, (claim_no, charge));
         match (command, charge) {
-            (Command::Charge, Charge::Taken) | (Command::Cancel, Charge::Declined | Charge::Cancelled) => {
-                Event::Done
-            }
+            (Command::Charge, Charge::Taken)
+            | (Command::Refund, _)
+            | (Command::Cancel, Charge::Declined | Charge::Cancelled | Charge::Refunded) => Event::Done,
             (_, Charge::Taken) => Event::Refused("taken"),
             (_, Charge::Declined) => Event::Refused("declined"),
-            (_, Charge::Cancelled) => Event::Refused("cancelled"),
+            (_, Charge::Cancelled | Charge::Refunded) => Event::Refused("cancelled"),
         }
     }
 
@@ -159,7 +174,7 @@ impl World {
         }
         let record = match verdict {
             Verdict::Confirmed => Record::Confirmed,
-            Verdict::Rejected(Cause::Refused(_) | Cause::GaveUp(_)) => Record::Rejected,
+            Verdict::Rejected(Cause::Refused(_) | Cause::GaveUp(_) | Cause::TakenBack) => Record::Rejected,
         };
         if matches!(self.records[order], Record::Pending | Record::Parked) {
             self.records[order] = record;
@@ -195,8 +210,12 @@ impl World {
 }
 
 impl Owner {
-    fn begin(order: usize, claim_no: u32, now: Monotonic) -> Owner {
-        let (state, effect) = State::begin(ORDER, now);
+    fn begin(order: usize, claim_no: u32, now: Monotonic, given_up: bool) -> Owner {
+        let (state, effect) = if given_up {
+            State::take_back(ORDER, now)
+        } else {
+            State::begin(ORDER, now)
+        };
         Owner {
             order,
             claim_no,
@@ -228,7 +247,7 @@ impl History {
         let mut random = fastrand::Rng::with_seed(seed);
         let world = World::new(&mut random);
         let owners = (0..ORDERS)
-            .map(|order| Owner::begin(order, 1, Monotonic(0)))
+            .map(|order| Owner::begin(order, 1, Monotonic(0), false))
             .collect();
         History {
             random,
@@ -308,9 +327,18 @@ impl History {
         if matches!(self.world.records[order], Record::Confirmed | Record::Rejected) {
             return;
         }
+        // A person decides about what is parked.
+        if self.world.records[order] == Record::Parked && self.random.bool() {
+            self.world.given_up[order] = true;
+        }
         self.world.claims[order] += 1;
         self.world.records[order] = Record::Pending;
-        let heir = Owner::begin(order, self.world.claims[order], self.now);
+        let heir = Owner::begin(
+            order,
+            self.world.claims[order],
+            self.now,
+            self.world.given_up[order],
+        );
         if dead {
             self.owners[chosen] = heir;
         } else {
@@ -335,8 +363,9 @@ impl History {
         for order in 0..ORDERS {
             if matches!(self.world.records[order], Record::Pending | Record::Parked) {
                 self.world.claims[order] += 1;
+                let given_up = self.world.given_up[order];
                 self.owners
-                    .push(Owner::begin(order, self.world.claims[order], self.now));
+                    .push(Owner::begin(order, self.world.claims[order], self.now, given_up));
             }
         }
         for chosen in (0..self.owners.len()).rev() {

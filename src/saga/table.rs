@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::definition::{Command, Definition, Phase, RECORD_RETRY, Step};
+use super::definition::{Command, Definition, Phase, RECORD_RETRY, STALL_RETRY, Step};
 use crate::base::time::Monotonic;
 
 /// Where a saga stands in the mind of its owner. Only the start, the two ends and `Parked` are ever stored; all between is
@@ -26,15 +26,20 @@ pub enum State<R> {
     Lost,
 }
 
-/// A command under way: of which step, since when, and how many of its outcomes were unknown.
+/// A command under way: of which step, since when, and how many of its outcomes were unknown. Time that it could not even be
+/// tried in is not counted: `since` moves on by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Try {
     /// Index into the definition; for a record, the number of steps.
     pub step: usize,
-    /// When it was first commanded.
+    /// When it was first commanded, and later by as long as it could not be tried.
     pub since: Monotonic,
+    /// When its last outcome came.
+    pub last: Monotonic,
     /// How many outcomes were unknown.
     pub unknown: u32,
+    /// How many times in a row it could not be tried.
+    pub stalled: u32,
 }
 
 /// Why an order is rejected.
@@ -44,6 +49,8 @@ pub enum Cause<R> {
     Refused(R),
     /// A step stayed unknown past its budget and was then seen not to have happened.
     GaveUp(Command),
+    /// A person gave the order up.
+    TakenBack,
 }
 
 /// How a saga ends.
@@ -73,6 +80,12 @@ pub enum Event<R> {
     Refused(R),
     /// Nobody knows. `random` is uniform over `u64`, for the wait before the next try.
     Unknown {
+        /// For the jitter.
+        random: u64,
+    },
+    /// It was not done, because a participant's own store takes no writes for now (a full disk). Spends no budget: it is tried
+    /// again for as long as that lasts.
+    Stalled {
         /// For the jitter.
         random: u64,
     },
@@ -112,6 +125,25 @@ impl<R: Clone + std::fmt::Debug> State<R> {
         forward(definition, 0, now)
     }
 
+    /// The other way into the table: a person gave the order up, so everything is undone, the latest first, whether it was done
+    /// or not. Whoever takes such a saga over begins here too.
+    #[must_use]
+    pub fn take_back(definition: &Definition, now: Monotonic) -> (State<R>, Effect<R>) {
+        back(definition, definition.len(), Cause::TakenBack, now)
+    }
+
+    /// How much longer the command under way may stay unknown; `None` when nothing is under way, or for ever.
+    #[must_use]
+    pub fn patience(&self, definition: &Definition, now: Monotonic) -> Option<Duration> {
+        match self {
+            State::Doing(at) | State::Settling(at, _) | State::Undoing(at, _) => {
+                let step = definition.get(at.step)?;
+                Some(step.budget.saturating_sub(now.since(at.since)))
+            }
+            State::Recording(..) | State::Ended(_) | State::Parked(_) | State::Lost => None,
+        }
+    }
+
     /// What follows from `event`.
     ///
     /// # Errors
@@ -144,6 +176,10 @@ fn doing<R: Clone>(
             Some((at, wait)) => (State::Doing(at), Effect::Send(step.command, wait)),
             None => settle(definition, at.step, now),
         },
+        Event::Stalled { random } => {
+            let (at, wait) = stalled(at, now, random);
+            (State::Doing(at), Effect::Send(step.command, wait))
+        }
         Event::Fenced => (State::Lost, Effect::Rest),
     }
 }
@@ -164,6 +200,10 @@ fn settling<R: Clone>(
             Some((at, wait)) => (State::Settling(at, why), Effect::Send(command, wait)),
             None => park(Parking::Unknown(command)),
         },
+        Event::Stalled { random } => {
+            let (at, wait) = stalled(at, now, random);
+            (State::Settling(at, why), Effect::Send(command, wait))
+        }
         Event::Fenced => (State::Lost, Effect::Rest),
     }
 }
@@ -184,6 +224,10 @@ fn undoing<R: Clone>(
             Some((at, wait)) => (State::Undoing(at, cause), Effect::Send(compensation, wait)),
             None => park(Parking::Unknown(compensation)),
         },
+        Event::Stalled { random } => {
+            let (at, wait) = stalled(at, now, random);
+            (State::Undoing(at, cause), Effect::Send(compensation, wait))
+        }
         Event::Fenced => (State::Lost, Effect::Rest),
     }
 }
@@ -195,7 +239,7 @@ fn recording<R: Clone + std::fmt::Debug>(verdict: Verdict<R>, at: Try, event: Ev
             state: State::Recording(verdict, at),
             event,
         }),
-        Event::Unknown { random } => {
+        Event::Unknown { random } | Event::Stalled { random } => {
             let at = Try {
                 unknown: at.unknown.saturating_add(1),
                 ..at
@@ -267,9 +311,22 @@ fn park<R: Clone>(parking: Parking<R>) -> (State<R>, Effect<R>) {
 fn again(step: &Step, at: Try, now: Monotonic, random: u64) -> Option<(Try, Duration)> {
     let at = Try {
         unknown: at.unknown.saturating_add(1),
+        last: now,
+        stalled: 0,
         ..at
     };
     (now.since(at.since) < step.budget).then(|| (at, step.retry.wait(at.unknown, random)))
+}
+
+/// The next try of a command that could not be tried, and the wait before it. The time since the last outcome is not its own.
+fn stalled(at: Try, now: Monotonic, random: u64) -> (Try, Duration) {
+    let at = Try {
+        since: at.since + now.since(at.last),
+        last: now,
+        stalled: at.stalled.saturating_add(1),
+        ..at
+    };
+    (at, STALL_RETRY.wait(at.stalled, random))
 }
 
 impl Try {
@@ -277,7 +334,9 @@ impl Try {
         Try {
             step,
             since,
+            last: since,
             unknown: 0,
+            stalled: 0,
         }
     }
 }

@@ -16,11 +16,12 @@ fn cause() -> Cause<&'static str> {
     Cause::Refused(NO)
 }
 
-fn events() -> [Event<&'static str>; 4] {
+fn events() -> [Event<&'static str>; 5] {
     [
         Event::Done,
         Event::Refused(NO),
         Event::Unknown { random: 0 },
+        Event::Stalled { random: 0 },
         Event::Fenced,
     ]
 }
@@ -126,6 +127,80 @@ fn settling_and_undoing_are_retried_and_parked_past_their_budget() {
     }
     let (_, effect) = on(State::Undoing(at(0), cause()), Event::Refused(NO));
     assert_eq!(effect, Effect::Park(Parking::Contradicted(Command::Release, NO)));
+}
+
+#[test]
+fn what_could_not_be_tried_spends_no_budget_however_long_it_lasts() {
+    let states = [
+        State::Doing(at(0)),
+        State::Doing(at(1)),
+        State::Doing(at(2)),
+        State::Settling(at(1), Command::Charge),
+        State::Undoing(at(0), cause()),
+    ];
+    for begun in states {
+        let (mut state, mut now) = (begun.clone(), NOW);
+        for _ in 0..100 {
+            now = now + Duration::from_secs(3_600);
+            let (next, effect) = state
+                .on(ORDER, now, Event::Stalled { random: 0 })
+                .expect("a legal pair");
+            assert!(
+                matches!(effect, Effect::Send(_, wait) if wait > Duration::ZERO),
+                "{begun:?}: {effect:?}"
+            );
+            state = next;
+        }
+        let soon = now + Duration::from_secs(1);
+        let (state, effect) = state
+            .on(ORDER, soon, Event::Unknown { random: 0 })
+            .expect("a legal pair");
+        assert!(
+            matches!(effect, Effect::Send(..)),
+            "{begun:?}: a stall spent the budget: {effect:?}"
+        );
+        let late = soon + Duration::from_secs(3_600);
+        let (_, effect) = state
+            .on(ORDER, late, Event::Unknown { random: 0 })
+            .expect("a legal pair");
+        let (before, _) = self::late(begun.clone());
+        assert!(!matches!(before, State::Doing(_)), "{begun:?} has no budget");
+        assert_eq!(effect, self::late(begun).1, "what is unknown spends it as ever");
+    }
+}
+
+#[test]
+fn what_a_person_gives_up_is_undone_from_the_end_whatever_was_done() {
+    let (mut state, mut effect) = S::take_back(ORDER, NOW);
+    for command in [Command::Return, Command::Refund, Command::Release] {
+        assert_eq!(effect, Effect::Send(command, Duration::ZERO));
+        (state, effect) = on(state, Event::Done);
+    }
+    assert_eq!(
+        effect,
+        Effect::Record(Verdict::Rejected(Cause::TakenBack), Duration::ZERO)
+    );
+    assert!(matches!(
+        on(state, Event::Done).0,
+        State::Ended(Verdict::Rejected(_))
+    ));
+    let (state, _) = S::take_back(ORDER, NOW);
+    assert_eq!(late(state).1, Effect::Park(Parking::Unknown(Command::Return)));
+}
+
+#[test]
+fn patience_is_what_is_left_of_the_budget() {
+    let (state, _) = S::begin(ORDER, NOW);
+    assert_eq!(state.patience(ORDER, NOW), Some(ORDER[0].budget));
+    assert_eq!(
+        state.patience(ORDER, NOW + Duration::from_secs(4)),
+        Some(ORDER[0].budget - Duration::from_secs(4))
+    );
+    assert_eq!(
+        state.patience(ORDER, NOW + Duration::from_secs(4_000)),
+        Some(Duration::ZERO)
+    );
+    assert_eq!(S::Lost.patience(ORDER, NOW), None);
 }
 
 #[test]

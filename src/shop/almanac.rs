@@ -1,9 +1,10 @@
 //! What expires goes by this time, not by the wall clock, so that a clock that is set by hours makes nothing expire early.
 //!
 //! Wall clock minus time since boot is an offset that only a step changes. The offset that is trusted is kept in a file, for every
-//! worker and for the next master; a new one is trusted only when it has stood for as long as anything is kept, for by then all
-//! that was dated by the old one is gone. Until then the smaller of the two counts, so things are kept longer, never shorter. A
-//! restart of the machine trusts its wall clock, since nothing else tells how long it was off.
+//! worker and for the next master. One further back is trusted at once: things are kept longer. One further on is trusted only
+//! when it has stood for as long as anything is kept, for by then all that was dated by the old one is gone; so a clock that is
+//! set back and right again makes nothing of the meantime older, either. A restart of the machine trusts its wall clock, since
+//! nothing else tells how long it was off.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,7 +29,7 @@ struct Anchor {
     boot: String,
     /// The wall clock's milliseconds since 1970 at that start, as it is trusted.
     offset_ms: i64,
-    /// The same as the wall clock has it since a step, and when that was first seen, in milliseconds since the start.
+    /// The same as the wall clock has it since it was set forward, and when that was first seen, in milliseconds since the start.
     stepped: Option<(i64, u64)>,
 }
 
@@ -44,7 +45,7 @@ impl Anchor {
     /// What to trust after another look, when nothing is kept for longer than `kept_ms`.
     fn after(self, boot: &str, offset_ms: i64, since_boot_ms: u64, kept_ms: u64) -> Anchor {
         let is_near = |known: i64| known.abs_diff(offset_ms) <= STEP_MS.unsigned_abs();
-        if self.boot != boot || is_near(self.offset_ms) {
+        if self.boot != boot || is_near(self.offset_ms) || offset_ms < self.offset_ms {
             return Anchor::new(boot, offset_ms);
         }
         match self.stepped {
@@ -161,16 +162,22 @@ mod tests {
 
     #[test]
     fn a_step_is_not_trusted_before_all_that_was_dated_before_it_is_gone() {
-        let mut anchor = Anchor::new("boot", 1_000_000);
-        for step in [5 * HOUR, -5 * HOUR] {
-            let set = 1_000_000 + step;
-            anchor = looked(anchor, set, 10_000);
-            for at in [10_000, 50_000, 100_000] {
-                anchor = looked(anchor, set + 1, at);
-                assert_eq!(anchor.offset_ms, 1_000_000);
-            }
-            assert_eq!(looked(anchor.clone(), set, 100_001).offset_ms, set);
+        let set = 5 * HOUR;
+        let mut anchor = looked(Anchor::new("boot", 0), set, 10_000);
+        for at in [10_000, 50_000, 100_000] {
+            anchor = looked(anchor, set + 1, at);
+            assert_eq!(anchor.offset_ms, 0);
         }
+        assert_eq!(looked(anchor, set, 100_001).offset_ms, set);
+    }
+
+    #[test]
+    fn what_was_dated_while_the_clock_was_wrong_is_not_old_when_it_is_right_again() {
+        let anchor = looked(Anchor::new("boot", 0), -5 * HOUR, 10_000);
+        assert_eq!(anchor.offset_ms, -5 * HOUR, "further back is trusted at once");
+        let anchor = looked(looked(anchor, 0, 20_000), 0, 110_000);
+        assert_eq!(anchor.offset_ms, -5 * HOUR, "a key of then is as young as it is");
+        assert_eq!(looked(anchor, 0, 110_001).offset_ms, 0);
     }
 
     #[test]

@@ -200,7 +200,7 @@ impl Findings {
 
     fn payments(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         let rows: Rows<(i64, i64)> = connection
-            .prepare("SELECT order_id, amount FROM payments WHERE state = 10")?
+            .prepare("SELECT order_id, amount FROM payments WHERE state = 10 AND refund IS NULL")?
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect();
         self.paid = rows?

@@ -14,6 +14,7 @@ use super::{inventory, orders, payments, sandbox};
 use crate::base::exit::Exit;
 use crate::config::Settings;
 use crate::pool::Estate;
+use crate::saga::definition::ORDER_VERSION;
 use crate::store::{OpenError, Options, Schema, Store};
 use crate::worker::{App, BootError, BootRefused, Worker};
 
@@ -32,7 +33,8 @@ pub fn app() -> App {
             drop(booted.set((desk.orders.clone(), stores)));
             let retention = worker.section::<ShopSettings>("shop")?.retention;
             let data_dir = worker.settings().cluster.data_dir.clone();
-            tokio::spawn(keeper::keep(desk.orders.clone(), data_dir, retention));
+            let tally = keeper::Tally::register(&worker)?;
+            tokio::spawn(keeper::keep(desk.orders.clone(), data_dir, retention, tally));
             let drills = worker
                 .settings()
                 .drill
@@ -59,9 +61,26 @@ fn check(settings: &Settings) -> Result<(), String> {
         );
     }
     faults_are_possible(settings, section(settings, "provider_faults")?)?;
-    inventory::catalog::read(shop.catalog.as_deref())
-        .map(drop)
-        .map_err(|error| error.to_string())
+    if settings.http.request_timeout <= shop.order_wait {
+        return Err(format!(
+            "http.request_timeout is {}, expected more than shop.order_wait ({}), or an order that takes its time is answered 503 \
+             instead of 202: raise the first or lower the second",
+            humantime::format_duration(settings.http.request_timeout),
+            humantime::format_duration(shop.order_wait)
+        ));
+    }
+    catalog_is_good(settings, &shop)
+}
+
+/// The catalog is read once in the life of a data directory. After that a file that is gone is nobody's concern; one that is
+/// there and wrong is told all the same.
+fn catalog_is_good(settings: &Settings, shop: &ShopSettings) -> Result<(), String> {
+    let may_be_gone = settings.cluster.data_dir.join(inventory::FILE).exists();
+    match inventory::catalog::read(shop.catalog.as_deref()) {
+        Err(inventory::catalog::CatalogError::Unreadable { .. }) if may_be_gone => Ok(()),
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn section<T: serde::de::DeserializeOwned>(settings: &Settings, name: &str) -> Result<T, String> {
@@ -102,7 +121,7 @@ pub async fn open(worker: &Worker) -> Result<Desk, BootError> {
 
 /// The stores come along for whoever closes them, so that the last worker of a cluster that stops leaves files that are whole
 /// without their WAL.
-async fn open_with_stores(worker: &Worker) -> Result<(Desk, Vec<Store>), BootError> {
+pub(super) async fn open_with_stores(worker: &Worker) -> Result<(Desk, Vec<Store>), BootError> {
     let shop: ShopSettings = worker.section("shop")?;
     let store: StoreSettings = worker.section("store")?;
     let files = [
@@ -136,19 +155,7 @@ async fn open_with_stores(worker: &Worker) -> Result<(Desk, Vec<Store>), BootErr
     let barred = worker.clone();
     let orders = orders::Service::new(orders_store, inventory.clone(), payments.clone(), life, limits)
         .on_barred(move || barred.fail("it was taken for dead, and its orders were taken over"));
-    let unknown = orders.unknown_versions()?;
-    if unknown > 0 {
-        let reason = format!(
-            "{unknown} orders are under way whose saga is newer than this program knows (version {}); start the newer program \
-             until they have ended",
-            crate::saga::definition::ORDER_VERSION
-        );
-        return Err(BootRefused {
-            exit: Exit::BadData,
-            reason,
-        }
-        .into());
-    }
+    every_live_saga_is_known(&orders)?;
     let max_body_bytes = worker.settings().http.max_body_bytes;
     let desk = Desk {
         orders,
@@ -158,6 +165,27 @@ async fn open_with_stores(worker: &Worker) -> Result<(Desk, Vec<Store>), BootErr
         max_body_bytes,
     };
     Ok((desk, kept))
+}
+
+/// A saga keeps the version of its definition; a program that does not know it must not run it, and says so before it serves.
+fn every_live_saga_is_known(orders: &Orders) -> Result<(), BootError> {
+    let unknown = orders.unknown_versions()?;
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let live: Vec<String> = unknown
+        .iter()
+        .map(|(many, version)| format!("{many} live sagas of version {version}"))
+        .collect();
+    let reason = format!(
+        "there are {}; this binary runs up to {ORDER_VERSION}: start the newer binary until `sagas list` is empty",
+        live.join(", ")
+    );
+    Err(BootRefused {
+        exit: Exit::BadData,
+        reason,
+    }
+    .into())
 }
 
 fn open_all<const N: usize>(
@@ -217,6 +245,9 @@ fn unusable_store(error: OpenError) -> BootError {
         OpenError::NotADatabase { .. }
         | OpenError::Foreign { .. }
         | OpenError::Newer { .. }
+        | OpenError::Missing { .. }
+        | OpenError::NotAFile { .. }
+        | OpenError::Incomplete { .. }
         | OpenError::Corrupt { .. } => Exit::BadData,
         OpenError::Sqlite { .. } | OpenError::Io { .. } => Exit::DiskFailed,
         OpenError::OldSqlite { .. } | OpenError::Migration { .. } => Exit::BootFailed,

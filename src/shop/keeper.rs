@@ -7,15 +7,43 @@ use std::time::Duration;
 
 use super::http::Orders;
 use super::office::HANDED_BACK;
+use crate::scoreboard::{OwnError, OwnMetric};
 use crate::store::OfdLock;
+use crate::worker::Worker;
 
 /// The lock's file in the data directory.
 const LOCK: &str = "keeper.lock";
 /// The one timer. Orders handed back wait for it, so it is short; an idle round is one failed try for a lock, or two look-ups.
 const ROUND: Duration = Duration::from_secs(2);
 
+/// What the whole cluster's metrics say of orders that are not over; told by whoever is the keeper.
+pub(super) struct Tally {
+    pending: OwnMetric,
+    parked: OwnMetric,
+}
+
+impl Tally {
+    pub(super) fn register(worker: &Worker) -> Result<Tally, OwnError> {
+        Ok(Tally {
+            pending: worker.told("shop_orders_pending", "Orders whose saga is under way.")?,
+            parked: worker.told(
+                "shop_orders_parked",
+                "Orders whose saga stands still and waits for a person (`sagas list --parked`) or the next start.",
+            )?,
+        })
+    }
+
+    fn tell(&self, orders: &Orders) {
+        // A file that cannot be read now is told of by others; the last count stands.
+        if let Ok(unfinished) = orders.unfinished() {
+            self.pending.set(unfinished.pending);
+            self.parked.set(unfinished.parked);
+        }
+    }
+}
+
 /// Never ends.
-pub(super) async fn keep(orders: Orders, data_dir: PathBuf, retention: Duration) {
+pub(super) async fn keep(orders: Orders, data_dir: PathBuf, retention: Duration, tally: Tally) {
     let lock = match OfdLock::open(&data_dir.join(LOCK)) {
         Ok(lock) => lock,
         Err(error) => {
@@ -36,6 +64,7 @@ pub(super) async fn keep(orders: Orders, data_dir: PathBuf, retention: Duration)
         }
         orders.inherit_life(HANDED_BACK).await;
         sweep(&orders, retention).await;
+        tally.tell(&orders);
     }
 }
 

@@ -153,6 +153,10 @@ impl Provider for Unreliable {
         let call = |provider: Arc<dyn Provider>| async move { provider.refund(&request).await };
         Box::pin(self.meet(call, RefundOutcome::Unknown))
     }
+
+    fn has_room(&self) -> Reply<'_, bool> {
+        self.inner.has_room()
+    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,11 @@ pub(super) struct RanJob {
 }
 
 impl RanJob {
+    /// Why it alone was not written, where that passes.
+    pub(super) fn stalled(&self) -> Option<String> {
+        self.alone.as_ref().and_then(Fate::stall)
+    }
+
     /// Tells its caller.
     pub(super) fn answer(self, fate: &Fate) {
         // A batch that came to nothing takes everyone with it.

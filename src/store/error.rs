@@ -28,6 +28,22 @@ pub enum WriteError<E> {
     Closed,
 }
 
+impl<E> WriteError<E> {
+    /// Whether nothing was written for a reason that passes by itself or with this process: the same write, made again later,
+    /// may well succeed.
+    #[must_use]
+    pub fn is_a_stall(&self) -> bool {
+        match self {
+            WriteError::Busy
+            | WriteError::Full
+            | WriteError::Failed(_)
+            | WriteError::Poisoned(_)
+            | WriteError::Closed => true,
+            WriteError::Refused(_) | WriteError::Panicked(_) => false,
+        }
+    }
+}
+
 /// Why a read gave nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
@@ -86,7 +102,7 @@ pub enum OpenError {
     },
     /// No SQLite file.
     #[error(
-        "{path:?} is not an SQLite database; expected the {name} database or no file at all: move it away, and it will be created anew, or restore it from a backup"
+        "{path:?} is not an SQLite database; expected the {name} database or no file at all: move it away, and restore the newest backup (all databases of the directory together, without any -wal and -shm beside them)"
     )]
     NotADatabase {
         /// The database.
@@ -122,13 +138,43 @@ pub enum OpenError {
     },
     /// Pages that contradict each other.
     #[error(
-        "{path:?} is corrupt ({reason}): stop the cluster, keep a copy of the file with its -wal, and restore the newest backup, or salvage it with `sqlite3 {path:?} .recover`"
+        "{path:?} is corrupt ({reason}): stop the cluster, look at all files with `doctor`, keep a copy of them with their -wal and -shm, and restore the newest backup (all databases of the directory together, with no -wal and -shm left beside them), or salvage this one with `sqlite3 {path:?} .recover`"
     )]
     Corrupt {
         /// The database.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
+    },
+    /// There was one, and it is gone or empty.
+    #[error(
+        "{path:?} is {how}, and {lock:?} says that it was in use: restore the newest backup (all databases of the directory together, without any -wal and -shm beside them), or remove the lock file to begin with an empty one; nothing was changed"
+    )]
+    Missing {
+        /// The database.
+        path: PathBuf,
+        /// Its lock file.
+        lock: PathBuf,
+        /// Missing, or empty.
+        how: &'static str,
+    },
+    /// A directory, a pipe or a device where a file should be.
+    #[error("{path:?} is {found}, expected a file or nothing at all: move it away; nothing was changed")]
+    NotAFile {
+        /// What stands in the way.
+        path: PathBuf,
+        /// What it is.
+        found: &'static str,
+    },
+    /// A table or index that its migrations made is gone.
+    #[error(
+        "{path:?} lacks {what}, which its schema version has: restore the newest backup (all databases of the directory together, without any -wal and -shm beside them); nothing was changed"
+    )]
+    Incomplete {
+        /// The database.
+        path: PathBuf,
+        /// What is missing.
+        what: String,
     },
     /// A migration failed; it was rolled back.
     #[error(

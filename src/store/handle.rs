@@ -8,14 +8,17 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use super::anchor::Anchor;
 use super::checkpoint::Checkpointer;
 use super::error::{OpenError, ReadError, WriteError};
 use super::header;
 use super::job::{Fate, Job, Pending, Tx};
 use super::open::{self, Opened};
-use super::options::{Admission, Options, Schema};
+use super::options::{Admission, Options, PoisonHook, Schema};
 use super::queue::{Queue, Turned};
 use super::reader::Reader;
+use super::room::Room;
+use super::seal::Seal;
 use super::writer::Writer;
 
 /// SQLite needs some tens of KB, a job's own frames (unoptimised, serde) the rest; only what is touched is memory.
@@ -31,6 +34,8 @@ pub struct Store {
 struct Inner {
     queue: Arc<Queue>,
     commits: Arc<AtomicU64>,
+    room: Arc<Room>,
+    on_poison: PoisonHook,
     reader: Reader,
     peek: Mutex<Option<Connection>>,
     path: std::path::PathBuf,
@@ -52,13 +57,16 @@ impl Store {
             Checkpointer::watch(&mut connection).map_err(|reason| header::explain(reason, &path, schema))?;
         let queue = Arc::new(Queue::new(options.queue_depth, options.cell.clone()));
         let commits = Arc::new(AtomicU64::new(0));
+        let room = Arc::new(Room::new(schema.name, path.clone()));
         let writer = Writer {
             connection,
             lock,
             queue: Arc::clone(&queue),
             cell: options.cell,
-            on_poison: options.on_poison,
+            on_poison: Arc::clone(&options.on_poison),
             commits: Arc::clone(&commits),
+            room: Arc::clone(&room),
+            anchor: Anchor::drop_at(&path),
             checkpointer,
         };
         let thread = std::thread::Builder::new()
@@ -75,6 +83,8 @@ impl Store {
             inner: Arc::new(Inner {
                 queue,
                 commits,
+                room,
+                on_poison: options.on_poison,
                 reader,
                 peek: Mutex::new(None),
                 path,
@@ -117,7 +127,7 @@ impl Store {
         &self,
         job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, ReadError> {
-        self.inner.reader.read(job).await
+        self.inner.judged(self.inner.reader.read(job).await)
     }
 
     /// Runs `job` on the caller's own thread. For point lookups by an index only: it blocks the handlers' runtime meanwhile.
@@ -130,7 +140,8 @@ impl Store {
             Some(connection) => connection,
             None => open::read_only(&self.inner.path)?,
         };
-        Ok(job(slot.insert(connection))?)
+        let read = job(slot.insert(connection));
+        self.inner.judged(read.map_err(ReadError::Sqlite))
     }
 
     /// Whether the store commits, found out by a commit of its own that changes nothing.
@@ -145,6 +156,13 @@ impl Store {
         self.write(Admission::Continue, version)
             .await
             .map_err(|error| error.to_string())
+    }
+
+    /// Whether it can write. Costs nothing while its writes succeed; after one that met a full disk (or another failure that
+    /// passes) it is found out by a commit, once the file system says that there is room for more than that.
+    pub async fn has_room(&self) -> bool {
+        let room = &self.inner.room;
+        !room.is_stalled() || (room.has_headroom() && self.probe().await.is_ok())
     }
 
     /// Finishes what was accepted, takes no more, and closes the file: whoever is the last to do so leaves a database without a
@@ -175,6 +193,17 @@ impl std::fmt::Debug for Store {
 }
 
 impl Inner {
+    /// A read that met a broken page ends this process too; the next one looks at every page before it serves.
+    fn judged<T>(&self, read: Result<T, ReadError>) -> Result<T, ReadError> {
+        if let Err(ReadError::Sqlite(error)) = &read
+            && error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseCorrupt)
+        {
+            Seal::break_for(&self.path);
+            (self.on_poison)(format!("{:?} is corrupt: {error}", self.path));
+        }
+        read
+    }
+
     fn close(&self) {
         self.queue.close();
         self.reader.close();

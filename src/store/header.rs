@@ -12,7 +12,9 @@ use super::options::Schema;
 pub(super) enum Found {
     /// Ours, in WAL mode, with every migration applied.
     Ready,
-    /// Ours or empty, with migrations to run from this version on (or only the journal mode to set).
+    /// Nothing in it: every migration is to run.
+    Empty,
+    /// Ours, with migrations to run from this version on (or only the journal mode to set).
     Behind(i64),
 }
 
@@ -38,6 +40,9 @@ pub(super) fn look(connection: &Connection, path: &Path, schema: &Schema) -> Res
             expected,
         });
     }
+    if empty {
+        return Ok(Found::Empty);
+    }
     let known = schema.version();
     if found > known {
         return Err(OpenError::Newer {
@@ -49,7 +54,7 @@ pub(super) fn look(connection: &Connection, path: &Path, schema: &Schema) -> Res
     let mode: String = connection
         .query_row("PRAGMA journal_mode", [], |row| row.get(0))
         .map_err(explain)?;
-    Ok(if found == known && !empty && mode == "wal" {
+    Ok(if found == known && mode == "wal" {
         Found::Ready
     } else {
         Found::Behind(found)
@@ -94,6 +99,32 @@ pub(super) fn verify_pages(connection: &Connection, path: &Path, schema: &Schema
             path: path.to_owned(),
             reason: verdict,
         })
+    }
+}
+
+/// Every table, index, view and trigger that the migrations make, or the first that is missing.
+pub(super) fn verify_schema(connection: &Connection, path: &Path, schema: &Schema) -> Result<(), OpenError> {
+    let missing = || -> rusqlite::Result<Option<String>> {
+        let pristine = Connection::open_in_memory()?;
+        pristine.execute_batch(&schema.migrations.concat())?;
+        let expected: Vec<(String, String)> = pristine
+            .prepare("SELECT type, name FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'")?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<rusqlite::Result<_>>()?;
+        let mut known = connection.prepare("SELECT 1 FROM sqlite_schema WHERE type = ?1 AND name = ?2")?;
+        for (kind, name) in expected {
+            if !known.exists((&kind, &name))? {
+                return Ok(Some(format!("the {kind} {name:?}")));
+            }
+        }
+        Ok(None)
+    };
+    match missing().map_err(|reason| explain(reason, path, schema))? {
+        None => Ok(()),
+        Some(what) => Err(OpenError::Incomplete {
+            path: path.to_owned(),
+            what,
+        }),
     }
 }
 

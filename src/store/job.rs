@@ -50,6 +50,17 @@ pub(super) enum Fate {
     Closed,
 }
 
+impl Fate {
+    /// Why nothing was written, where that passes.
+    pub(super) fn stall(&self) -> Option<String> {
+        match self {
+            Fate::Full => Some("the disk is full".to_owned()),
+            Fate::Failed(reason) => Some(reason.clone()),
+            Fate::Committed | Fate::Poisoned(_) | Fate::Closed => None,
+        }
+    }
+}
+
 /// A job of any type.
 pub(super) trait Job: Send {
     /// Runs it, once. A panic is caught.

@@ -3,7 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -56,6 +56,27 @@ impl OfdLock {
                 Err(errno) => return Err(errno.into()),
             }
         }
+    }
+
+    /// The few words that lie in the file.
+    ///
+    /// # Errors
+    /// The system's; also what is no text.
+    pub fn note(&self) -> io::Result<String> {
+        let mut bytes = [0; 128];
+        let length = self.file.read_at(&mut bytes, 0)?;
+        std::str::from_utf8(&bytes[..length])
+            .map(str::to_owned)
+            .map_err(io::Error::other)
+    }
+
+    /// Leaves a few words, at most 128 bytes, for whoever opens the file next.
+    ///
+    /// # Errors
+    /// The system's, as when the disk is full.
+    pub fn write_note(&self, words: &str) -> io::Result<()> {
+        self.file.write_all_at(words.as_bytes(), 0)?;
+        self.file.set_len(u64::try_from(words.len()).unwrap_or(u64::MAX))
     }
 
     /// Gives it back.

@@ -3,7 +3,8 @@
 //!
 //! How a write goes: [`Store::write`] puts a job on the [`queue`] → the [`writer`] thread takes the [`lock`] on `<db>.lock`,
 //! then everything queued, runs it as one [`batch`] (a savepoint per job, one COMMIT, one fsync), releases the lock and answers
-//! all. [`checkpoint`] keeps the WAL short between batches. [`open`] refuses what must not be opened ([`place`], [`header`]).
+//! all. [`checkpoint`] keeps the WAL short between batches. [`room`] remembers a full disk. [`open`] refuses what must not be opened ([`place`], [`header`], [`seal`]), [`anchor`] what
+//! was taken away since.
 //!
 //! Three rules hold throughout:
 //! - `Ok` is on disk when it is said: `synchronous=FULL`, and the answer follows COMMIT.
@@ -12,6 +13,7 @@
 //! - A refusal is told only after COMMIT too, since it may have been decided on what a batch-mate wrote.
 //! - No other descriptor on the database file is ever opened: closing one would drop the POSIX locks of all connections here.
 
+mod anchor;
 mod batch;
 mod checkpoint;
 mod error;
@@ -24,6 +26,8 @@ mod options;
 mod place;
 mod queue;
 mod reader;
+mod room;
+mod seal;
 mod writer;
 
 pub use error::{OpenError, ReadError, WriteError};

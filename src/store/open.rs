@@ -14,6 +14,7 @@ use super::header::{self, Found};
 use super::lock::OfdLock;
 use super::options::{Options, Schema, Verify};
 use super::place;
+use super::seal::Seal;
 
 /// Writers queue at the lock file and never wait here; what may is an opening against another's recovery or last close.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -43,11 +44,22 @@ pub(super) fn open(schema: &Schema, options: &Options) -> Result<Opened, OpenErr
     let path = options.path.as_path();
     place::check(path)?;
     let lock_path = beside(path, ".lock");
+    place::check_kind(path)?;
+    place::check_kind(&lock_path)?;
     let io = |path: &Path| {
         let path = path.to_owned();
         move |reason| OpenError::Io { path, reason }
     };
     let lock = OfdLock::open(&lock_path).map_err(io(&lock_path))?;
+    let seal = Seal::read(&lock);
+    let missing = |how| OpenError::Missing {
+        path: path.to_owned(),
+        lock: lock_path.clone(),
+        how,
+    };
+    if seal.is_some() && !path.exists() {
+        return Err(missing("missing"));
+    }
     create_private(path).map_err(io(path))?;
     let connection = connect(path).map_err(|reason| header::explain(reason, path, schema))?;
     if connection.is_readonly("main").unwrap_or(true) {
@@ -55,18 +67,48 @@ pub(super) fn open(schema: &Schema, options: &Options) -> Result<Opened, OpenErr
             path: path.to_owned(),
         });
     }
-    if header::look(&connection, path, schema)? != Found::Ready {
+    let found = header::look(&connection, path, schema)?;
+    if seal.is_some() && found == Found::Empty {
+        return Err(missing("empty"));
+    }
+    if found != Found::Ready {
         lock.take().map_err(io(&lock_path))?;
         let migrated = bring_up_to_date(&connection, path, schema);
         lock.release().map_err(io(&lock_path))?;
         migrated?;
     }
     writable(&connection).map_err(|reason| header::explain(reason, path, schema))?;
-    match options.verify {
-        Verify::Header => (),
-        Verify::Pages => header::verify_pages(&connection, path, schema)?,
-    }
+    verify(&connection, path, schema, options.verify, seal, &lock)?;
     Ok(Opened { connection, lock })
+}
+
+/// As close a look as there is a reason for; what was found is written beside the file for the next opening.
+fn verify(
+    connection: &Connection,
+    path: &Path,
+    schema: &Schema,
+    wanted: Verify,
+    seal: Option<Seal>,
+    lock: &OfdLock,
+) -> Result<(), OpenError> {
+    let cookie = connection
+        .query_row("PRAGMA schema_version", [], |row| row.get(0))
+        .map_err(|reason| header::explain(reason, path, schema))?;
+    if wanted == Verify::Pages || seal.is_some_and(|seal| seal.suspect) {
+        header::verify_pages(connection, path, schema)?;
+    }
+    let found = Seal {
+        cookie,
+        suspect: false,
+    };
+    if seal == Some(found) {
+        return Ok(());
+    }
+    header::verify_schema(connection, path, schema)?;
+    if let Err(error) = found.write(lock) {
+        tracing::warn!(%error, path = %path.display(), "the lock file does not take a note about its database");
+    }
+    Ok(())
 }
 
 /// Under the write lock; another process may have been faster, so it looks again.
@@ -76,6 +118,7 @@ fn bring_up_to_date(connection: &Connection, path: &Path, schema: &Schema) -> Re
         .map_err(|reason| header::explain(reason, path, schema))?;
     match header::look(connection, path, schema)? {
         Found::Ready => Ok(()),
+        Found::Empty => header::migrate(connection, path, schema, 0),
         Found::Behind(from) => header::migrate(connection, path, schema, from),
     }
 }

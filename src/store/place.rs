@@ -25,6 +25,22 @@ const UNFIT: [(u32, &str); 13] = [
     (0x786f_4256, "VirtualBox shared folder"),
 ];
 
+/// Refuses what stands where a file should be; opening a pipe would wait for ever.
+pub(super) fn check_kind(path: &Path) -> Result<(), OpenError> {
+    let Ok(found) = std::fs::metadata(path) else {
+        return Ok(());
+    };
+    let found = match found.file_type() {
+        kind if kind.is_file() => return Ok(()),
+        kind if kind.is_dir() => "a directory",
+        _ => "a pipe, a socket or a device",
+    };
+    Err(OpenError::NotAFile {
+        path: path.to_owned(),
+        found,
+    })
+}
+
 /// Refuses a directory the database's files cannot be made in, or must not.
 pub(super) fn check(database: &Path) -> Result<(), OpenError> {
     let directory = match database.parent() {

@@ -2,18 +2,22 @@
 //! Must not know what jobs do; what a failure means is [`super::batch`]'s.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use super::anchor::Anchor;
 use super::batch::{self, NotBegun, RanJob};
 use super::checkpoint::Checkpointer;
 use super::job::{Fate, Job, panic_text};
 use super::lock::OfdLock;
 use super::options::PoisonHook;
 use super::queue::Queue;
+use super::room::Room;
+use super::seal::Seal;
 use crate::scoreboard::Cell;
 
 /// Jobs of one transaction, at most: bounds how long one process keeps the others waiting.
@@ -32,6 +36,8 @@ pub(super) struct Writer {
     pub(super) cell: Cell,
     pub(super) on_poison: PoisonHook,
     pub(super) commits: Arc<AtomicU64>,
+    pub(super) room: Arc<Room>,
+    pub(super) anchor: Anchor,
     pub(super) checkpointer: Checkpointer,
 }
 
@@ -39,12 +45,16 @@ impl Writer {
     /// The thread. Ends when the queue is closed and empty, or the file can no longer be trusted.
     pub(super) fn run(mut self) {
         let (queue, on_poison) = (Arc::clone(&self.queue), Arc::clone(&self.on_poison));
+        let path = self.connection.path().map(PathBuf::from);
         let end = catch_unwind(AssertUnwindSafe(|| self.rounds()));
         let reason = match end {
             Ok(None) => return,
             Ok(Some(reason)) => reason,
             Err(payload) => format!("the writer panicked: {}", panic_text(payload.as_ref())),
         };
+        if let Some(path) = path.filter(|path| path.exists()) {
+            Seal::break_for(&path);
+        }
         let fate = Fate::Poisoned(reason.clone());
         for job in queue.poison(fate.clone()) {
             job.answer(&fate);
@@ -62,6 +72,7 @@ impl Writer {
                 continue;
             };
             waits_since = None;
+            self.note_room(&fate, &ran);
             self.queue.answered(ran.len());
             ran.drain(..).for_each(|job: RanJob| job.answer(&fate));
             self.queue.put_back(jobs.drain(..));
@@ -84,6 +95,10 @@ impl Writer {
             self.queue.drain_into(jobs, MOST_JOBS);
             let fate = Fate::Failed(format!("the write lock could not be taken: {error}"));
             return Some(batch::none(jobs, ran, fate));
+        }
+        if let Some(reason) = self.anchor.torn() {
+            self.queue.drain_into(jobs, MOST_JOBS);
+            return Some(batch::none(jobs, ran, Fate::Poisoned(reason)));
         }
         self.checkpointer.under_the_lock(&self.connection);
         let begun = batch::begin(&self.connection);
@@ -120,6 +135,14 @@ impl Writer {
             self.commits.fetch_add(1, Ordering::Release);
         }
         fate
+    }
+
+    fn note_room(&self, fate: &Fate, ran: &[RanJob]) {
+        let alone = ran.iter().find_map(RanJob::stalled);
+        match fate.stall().or(alone) {
+            Some(why) => self.room.is_short(&why),
+            None => self.room.was_there(),
+        }
     }
 
     /// There is no event for the end of a stranger's transaction. Nothing is locked meanwhile, and nobody is late.

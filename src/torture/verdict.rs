@@ -1,21 +1,20 @@
 //! The verdict: the shop's audit of its four files, the clients' book against the orders, the shelf against the book.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use rusqlite::Connection;
 use serde::Serialize;
 
 use super::book::{Book, Ending, Entry};
 use super::chaos::Tally;
 use super::disk::Disk;
+use super::evidence::{self, Latency};
 use super::options::Options;
 use super::rig;
 use super::workload::Workload;
 use crate::base::exit::Exit;
 use crate::shop::audit::{self, Moment};
 use crate::shop::dossier;
-use crate::shop::takeovers::{self, Takeover};
 
 /// More stories than these would bury the first.
 const MOST_STORIES: usize = 3;
@@ -39,15 +38,6 @@ pub(super) struct Verdict {
     directory: String,
 }
 
-/// From the kill of an owner to the next durable step of each of its sagas by another worker, in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-struct Latency {
-    sagas: usize,
-    p50: u64,
-    p99: u64,
-    longest: u64,
-}
-
 /// Looks at everything, after the cluster has stopped.
 pub(super) fn reach(
     rig: &Path,
@@ -66,17 +56,18 @@ pub(super) fn reach(
         Ok(audit) => violations.extend(audit.violations),
         Err(error) => violations.push(error.to_string()),
     }
-    let looked = against_the_files(&data, workload, &entries);
-    let (takeovers, takeover_ms) = match looked.and_then(|found| Ok((found, latency(&data, &faults)?))) {
-        Ok(((found, takeovers), latency)) => {
-            violations.extend(found);
-            (takeovers, latency)
-        }
-        Err(error) => {
-            violations.push(format!("failed to read the databases: {error}"));
-            (0, None)
-        }
-    };
+    let looked = evidence::against_the_files(&data, workload, &entries);
+    let (takeovers, takeover_ms) =
+        match looked.and_then(|found| Ok((found, evidence::latency(&data, &faults)?))) {
+            Ok(((found, takeovers), latency)) => {
+                violations.extend(found);
+                (takeovers, latency)
+            }
+            Err(error) => {
+                violations.push(format!("failed to read the databases: {error}"));
+                (0, None)
+            }
+        };
     let count = |is: fn(&Ending) -> bool| entries.iter().filter(|entry| is(&entry.ending)).count();
     Verdict {
         passed: violations.is_empty(),
@@ -94,109 +85,6 @@ pub(super) fn reach(
         violations,
         directory: rig.display().to_string(),
     }
-}
-
-/// What the services' own books say beside the clients'; and how often a saga was taken over.
-fn against_the_files(
-    data: &Path,
-    workload: &Workload,
-    entries: &[Entry],
-) -> rusqlite::Result<(Vec<String>, u64)> {
-    let mut found = Vec::new();
-    let orders = audit::open(&data.join("orders.db"))?;
-    let inventory = audit::open(&data.join("inventory.db"))?;
-    shelf(&inventory, workload, entries, &mut found)?;
-    one_order_per_key(&orders, entries, &mut found)?;
-    let takeovers: i64 = orders.query_row("SELECT count(*) FROM takeovers", [], |row| row.get(0))?;
-    unexplained(&orders, &mut found)?;
-    Ok((found, takeovers.unsigned_abs()))
-}
-
-/// Nothing stands still without a reason.
-fn unexplained(orders: &Connection, found: &mut Vec<String>) -> rusqlite::Result<()> {
-    let ids: Vec<i64> = orders
-        .prepare("SELECT id FROM orders WHERE status = 11 AND coalesce(reason, '') = ''")?
-        .query_map([], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
-    let ids = ids.into_iter().map(crate::shop::contract::OrderId::from_key);
-    found.extend(ids.map(|id| format!("{id} is parked without a reason")));
-    Ok(())
-}
-
-/// What the clients were promised is what left the shelf, article by article.
-fn shelf(
-    inventory: &Connection,
-    workload: &Workload,
-    entries: &[Entry],
-    found: &mut Vec<String>,
-) -> rusqlite::Result<()> {
-    let mut promised: BTreeMap<&str, u64> = BTreeMap::new();
-    for entry in entries.iter().filter(|entry| entry.ending == Ending::Confirmed) {
-        for (sku, quantity) in &entry.wish.items {
-            *promised.entry(sku).or_default() += quantity;
-        }
-    }
-    let parked = entries.iter().any(|entry| entry.ending == Ending::Parked);
-    for (sku, initial) in workload.shelf() {
-        let on_hand: i64 =
-            inventory.query_row("SELECT on_hand FROM stock WHERE sku = ?1", [&sku], |row| {
-                row.get(0)
-            })?;
-        let sold = promised.get(sku.as_str()).copied().unwrap_or_default();
-        if initial != on_hand.unsigned_abs() + sold && !parked {
-            found.push(format!(
-                "{sku}: {initial} at the start, {sold} promised to clients, {on_hand} left"
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// No order exists that no client knows, and no key has two.
-fn one_order_per_key(
-    orders: &Connection,
-    entries: &[Entry],
-    found: &mut Vec<String>,
-) -> rusqlite::Result<()> {
-    let mut known: BTreeMap<&str, &str> = BTreeMap::new();
-    for entry in entries {
-        if let Some(other) = known.insert(&entry.id, &entry.wish.key) {
-            found.push(format!(
-                "{} was given to {other} and to {}",
-                entry.id, entry.wish.key
-            ));
-        }
-    }
-    let ids: Vec<i64> = orders
-        .prepare("SELECT id FROM orders")?
-        .query_map([], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
-    let strangers = ids
-        .into_iter()
-        .map(|id| crate::shop::contract::OrderId::from_key(id).to_string())
-        .filter(|id| !known.contains_key(id.as_str()));
-    found.extend(strangers.map(|id| format!("{id} is an order that no client was told of")));
-    Ok(())
-}
-
-/// Only of workers that were killed alone: without a master nobody tells a sibling.
-fn latency(data: &Path, faults: &Tally) -> rusqlite::Result<Option<Latency>> {
-    let took = |takeover: Takeover| {
-        let kill = faults.killed.get(&takeover.from)?;
-        Some(takeover.next_step_ms?.saturating_sub(*kill))
-    };
-    let mut took: Vec<u64> = takeovers::read(data)?.into_iter().filter_map(took).collect();
-    took.sort_unstable();
-    let at = |percent: usize| took.get((took.len() * percent / 100).min(took.len().saturating_sub(1)));
-    Ok(match (at(50), at(99), took.last()) {
-        (Some(&p50), Some(&p99), Some(&longest)) => Some(Latency {
-            sagas: took.len(),
-            p50,
-            p99,
-            longest,
-        }),
-        _ => None,
-    })
 }
 
 /// The stories of the first orders that a violation names.

@@ -50,6 +50,7 @@ fn live(mut app: App) -> Result<Exit, NoWorker> {
     let terminations = Terminations::catch()?;
     let environment = Environment::read()?;
     start_log(&environment)?;
+    let logs_elsewhere = environment.log.is_some();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -59,6 +60,10 @@ fn live(mut app: App) -> Result<Exit, NoWorker> {
             Ok(Booted::NeverServed) => Ok(Exit::Stopped),
             Err(failure) => {
                 tracing::error!("failed to boot: {failure}");
+                // Its last words: the master gives them to whoever asked for the reload.
+                if logs_elsewhere {
+                    eprintln!("failed to boot: {failure}");
+                }
                 Ok(failure.exit())
             }
         }

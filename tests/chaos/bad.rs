@@ -31,7 +31,7 @@ pub(crate) fn reloads(effort: &Effort, kind: Kind) -> Verdict {
     let directory = plan.directory().to_owned();
     let (program, good) = (directory.join("program"), directory.join("good"));
     for copy in [&program, &good] {
-        put(Path::new(env!("CARGO_BIN_EXE_cluster")), copy);
+        put(effort.program(), copy);
     }
     let mut shop = Shop {
         scene: Scene::with(&effort, kind, plan.program(&program)),

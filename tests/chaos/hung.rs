@@ -21,7 +21,14 @@ const BACK: Duration = Duration::from_millis(50);
 /// As many connections are opened to see where they go. By the kernel's hash half of them would go to the wrong one.
 const OPENED: usize = 20;
 
+/// A worker that happens to keep a store lock as it is stopped (its upkeep writes now and then) is another story: again, then.
 pub(crate) fn stopped(effort: &Effort, kind: Kind) -> Verdict {
+    (0..5)
+        .find_map(|_| stopped_without_a_lock(effort, kind))
+        .expect("a worker seldom holds a lock")
+}
+
+fn stopped_without_a_lock(effort: &Effort, kind: Kind) -> Option<Verdict> {
     let mut scene = Scene::open(&without_orders(effort), kind);
     let (victim, sibling) = (scene.cluster.worker(1), scene.cluster.worker(0));
     let listeners = witness::listeners_of(victim, scene.address);
@@ -39,7 +46,13 @@ pub(crate) fn stopped(effort: &Effort, kind: Kind) -> Verdict {
         "it was not killed"
     );
     let killed = Instant::now();
-    scene.cluster.wait_from(mark, "killing worker: hung");
+    let kill = scene.cluster.wait_from(mark, "killing worker");
+    if kill["message"]
+        .as_str()
+        .is_some_and(|why| why.contains("store lock"))
+    {
+        return None;
+    }
     scene.cluster.wait_from(mark, "worker ready");
     let back = killed.elapsed();
     scene.rest();
@@ -52,7 +65,7 @@ pub(crate) fn stopped(effort: &Effort, kind: Kind) -> Verdict {
     verdict.expect(strays == 0, format!("{strays} connections went to it afterwards"));
     let waited = killed.duration_since(began);
     verdict.expect(
-        waited >= timeout - effort_slack(timeout),
+        waited >= timeout - slack(timeout),
         format!("killed after {:.1} s", waited.as_secs_f64()),
     );
     verdict.expect(
@@ -62,7 +75,7 @@ pub(crate) fn stopped(effort: &Effort, kind: Kind) -> Verdict {
             back.as_secs_f64() * 1e3
         ),
     );
-    verdict
+    Some(verdict)
 }
 
 /// A stopped worker that holds a store lock is killed much sooner, which is another story (`tests/orders.rs`).
@@ -74,7 +87,7 @@ fn without_orders(effort: &Effort) -> Effort {
 }
 
 /// The beat that the time is counted from lies up to an interval before the stop.
-fn effort_slack(timeout: Duration) -> Duration {
+fn slack(timeout: Duration) -> Duration {
     (timeout / 4).max(Duration::from_millis(300))
 }
 

@@ -49,6 +49,11 @@ impl Effort {
         }
     }
 
+    pub(crate) fn program(&self) -> &Path {
+        let own = Path::new(env!("CARGO_BIN_EXE_cluster"));
+        self.mutant.as_ref().map_or(own, |(program, _)| program.as_path())
+    }
+
     /// A cluster of two workers with the waits of this effort. Its program is a copy in its own directory, so that it can be
     /// replaced.
     pub(crate) fn plan(&self) -> Plan {

@@ -95,7 +95,10 @@ fn the_sum_over_all_workers_is_what_a_client_counted_by_route_and_class() {
 
 #[test]
 fn how_long_an_answer_took_is_in_its_bucket_also_when_it_timed_out() {
-    let cluster = watched().with("[http]", "request_timeout = \"300ms\"").start();
+    let cluster = watched()
+        .with("[http]", "request_timeout = \"300ms\"")
+        .with("[shop]", "order_wait = \"200ms\"")
+        .start();
     let admin = admin(&cluster);
     assert_eq!(cluster.get("/drill/sleep?ms=120").status, 200);
     assert_eq!(cluster.get("/drill/sleep?ms=60000").status, 503);

@@ -83,3 +83,23 @@ fn reloads_and_scaling_lose_nothing_at_all() {
     );
     assert!(cluster.stop().success());
 }
+
+#[test]
+fn what_the_dead_counted_outlives_the_master_that_buried_them() {
+    let cluster = sturdy().start();
+    let load = Load::begin(&cluster, admin(&cluster), "/inventory?limit=1");
+    for slot in 0..3 {
+        let mark = cluster.mark();
+        cluster.signal_worker(slot, Signal::SIGKILL);
+        cluster.wait_from(mark, "worker ready");
+        let mark = cluster.mark();
+        cluster.signal(Signal::SIGUSR2);
+        cluster.wait_from(mark, "upgrade done");
+    }
+    let (counted, watched) = load.end();
+    never_fell(&watched, 3);
+    settled(&cluster, counted);
+    let scrape = Scrape::of(admin(&cluster));
+    assert_eq!(scrape.value("cluster_worker_exits_total{cause=\"signal\"}"), 3.0);
+    assert!(cluster.stop().success());
+}

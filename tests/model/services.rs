@@ -26,6 +26,9 @@ impl World {
             }
             Effect::Record(verdict, _) => Some(self.record(life, order, work.claim_no, Some(&verdict))),
             Effect::Park(_) => Some(self.record(life, order, work.claim_no, None)),
+            Effect::Send(Command::Return | Command::Refund, _) => {
+                unreachable!("nobody here gives an order up")
+            }
             Effect::Rest => unreachable!("not busy"),
         }
     }
@@ -218,7 +221,7 @@ fn forget_numbers(work: &mut Work) {
     if let Table::Doing(at) | Table::Settling(at, _) | Table::Undoing(at, _) | Table::Recording(_, at) =
         &mut work.state
     {
-        (at.unknown, at.since) = (0, NOW);
+        (at.unknown, at.since, at.last) = (0, NOW, NOW);
     }
     if let Effect::Send(_, wait) | Effect::Record(_, wait) = &mut work.effect {
         *wait = Duration::ZERO;

@@ -147,7 +147,7 @@ impl Serialize for PaymentId {
 }
 
 macro_rules! name {
-    ($(#[$doc:meta])* $name:ident, $expected:literal, $allowed:expr) => {
+    ($(#[$doc:meta])* $name:ident, $expected:literal, $allowed:expr, $refused:expr) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(into = "String", try_from = "String")]
@@ -172,7 +172,8 @@ macro_rules! name {
 
             fn try_from(text: String) -> Result<Self, NotAnId> {
                 let allowed: fn(u8) -> bool = $allowed;
-                if (1..=64).contains(&text.len()) && text.bytes().all(allowed) {
+                let refused: &[&str] = $refused;
+                if (1..=64).contains(&text.len()) && text.bytes().all(allowed) && !refused.contains(&text.as_str()) {
                     Ok(Self(text))
                 } else {
                     Err(NotAnId { text, expected: $expected })
@@ -189,14 +190,14 @@ macro_rules! name {
 }
 
 name! {
-    /// An article. 1 to 64 of letters, digits, `.`, `_` and `-`.
-    Sku, "a SKU (expected 1 to 64 of letters, digits, '.', '_' and '-')",
-    |byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)
+    /// An article. 1 to 64 of letters, digits, `.`, `_` and `-`; not `.` or `..`, which mean something else in an address.
+    Sku, "a SKU (expected 1 to 64 of letters, digits, '.', '_' and '-', and not '.' or '..')",
+    |byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte), &[".", ".."]
 }
 name! {
     /// A customer. 1 to 64 printable ASCII characters without spaces.
     CustomerId, "a customer's id (expected 1 to 64 printable ASCII characters without spaces)",
-    |byte| byte.is_ascii_graphic()
+    |byte| byte.is_ascii_graphic(), &[]
 }
 
 #[cfg(test)]
@@ -243,7 +244,7 @@ mod tests {
     fn names_are_short_and_plain() {
         assert!(Sku::try_from("espresso-cup".to_owned()).is_ok());
         assert!(CustomerId::try_from("jo@example.org".to_owned()).is_ok());
-        for text in ["", "a b", "a/b", "ä", &"x".repeat(65)] {
+        for text in ["", ".", "..", "a b", "a/b", "ä", &"x".repeat(65)] {
             assert!(
                 Sku::try_from(text.to_owned()).is_err(),
                 "{text:?} was taken for a SKU"

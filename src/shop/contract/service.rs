@@ -39,6 +39,8 @@ pub enum Outcome {
     Refused(Refusal),
     /// Nobody knows; in words, for the log.
     Unknown(String),
+    /// It was not done: the service's own store takes no writes for now (a full disk). Whoever asks again loses nothing but time.
+    Stalled(String),
     /// A higher claim or a fence was seen: whoever asked owns the saga no more.
     Fenced,
 }
@@ -95,7 +97,7 @@ pub struct Line {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QuoteError {
     /// There is no such article.
-    #[error("there is no article {0:?}")]
+    #[error("there is no article {0}")]
     UnknownSku(Sku),
     /// The store could not be read.
     #[error("failed to read the prices: {0}")]
@@ -124,14 +126,19 @@ pub trait Inventory: Clone + Send + Sync + 'static {
     fn release(&self, mandate: Mandate) -> impl Future<Output = Outcome> + Send;
     /// What is held leaves the shelf.
     fn commit(&self, mandate: Mandate) -> impl Future<Output = Outcome> + Send;
+    /// What left the shelf is put back, what is only held is let go, and a later reserve is refused.
+    fn give_back(&self, mandate: Mandate) -> impl Future<Output = Outcome> + Send;
     /// From now on nothing is written for those lives; on disk when this returns. The error says why not.
     fn fence(&self, fence: Fence) -> impl Future<Output = Result<(), String>> + Send;
-    /// Removes some of what is kept for orders before `before`, but for these; what is under way stays. The error says why not.
+    /// Removes some of what is kept for orders between these two, but for `kept`; what is under way stays. The error says why not.
     fn forget(
         &self,
+        after: OrderId,
         before: OrderId,
         kept: Arc<[OrderId]>,
     ) -> impl Future<Output = Result<(), String>> + Send;
+    /// Whether it can write at the moment; without a write when nothing says otherwise.
+    fn has_room(&self) -> impl Future<Output = bool> + Send;
     /// What it did for the order.
     fn story(&self, order: OrderId) -> impl Future<Output = Result<Vec<Entry>, StoryError>> + Send;
 }
@@ -142,14 +149,19 @@ pub trait Payments: Clone + Send + Sync + 'static {
     fn charge(&self, mandate: Mandate, charge: Charge) -> impl Future<Output = Outcome> + Send;
     /// Makes sure that none was and none will be taken.
     fn cancel(&self, mandate: Mandate, charge: Charge) -> impl Future<Output = Outcome> + Send;
+    /// Makes sure that none stands: as `cancel`, and what was taken is given back, once.
+    fn refund(&self, mandate: Mandate, charge: Charge) -> impl Future<Output = Outcome> + Send;
     /// From now on nothing is written for those lives; on disk when this returns. The error says why not.
     fn fence(&self, fence: Fence) -> impl Future<Output = Result<(), String>> + Send;
-    /// Removes some of what is kept for orders before `before`, but for these; what is under way stays. The error says why not.
+    /// Removes some of what is kept for orders between these two, but for `kept`; what is under way stays. The error says why not.
     fn forget(
         &self,
+        after: OrderId,
         before: OrderId,
         kept: Arc<[OrderId]>,
     ) -> impl Future<Output = Result<(), String>> + Send;
+    /// Whether it and its provider can write at the moment; without a write when nothing says otherwise.
+    fn has_room(&self) -> impl Future<Output = bool> + Send;
     /// What it did for the order.
     fn story(&self, order: OrderId) -> impl Future<Output = Result<Vec<Entry>, StoryError>> + Send;
 }

@@ -39,7 +39,9 @@ pub(super) async fn list(
 ) -> Result<Response, Problem> {
     let Query(asked) = asked.map_err(|rejection| page::bad_query(&rejection))?;
     let limit = Limit::read(asked.limit.as_deref())?;
-    let after = page::cursor(asked.cursor.as_deref(), |text| Sku::try_from(text).ok())?;
+    let after = page::cursor(asked.cursor.as_deref(), "inventory", |text| {
+        Sku::try_from(text).ok()
+    })?;
     let after = after.map(String::from).unwrap_or_default();
     let articles = desk
         .inventory
@@ -49,6 +51,7 @@ pub(super) async fn list(
     let page = Page::of(
         articles,
         limit,
+        "inventory",
         |article| article.sku.to_string(),
         ArticleDocument::from,
     );

@@ -8,6 +8,7 @@ use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
+use super::object::Object;
 use crate::http::Problem;
 
 /// Reads a JSON body: 415 for another media type, 413 for a long one, 400 for what is no JSON, 422 for JSON that does not fit.
@@ -20,7 +21,8 @@ pub(super) async fn json<T: DeserializeOwned>(request: Request) -> Result<T, Pro
             _ => Problem::new(StatusCode::BAD_REQUEST, "unreadable_body", detail),
         }
     })?;
-    serde_json::from_slice(&bytes).map_err(|error| unfit(&error))
+    let object: Object<T> = serde_json::from_slice(&bytes).map_err(|error| unfit(&error))?;
+    Ok(object.0)
 }
 
 fn expect_json(headers: &HeaderMap) -> Result<(), Problem> {

@@ -21,15 +21,17 @@ pub(super) fn write<E>(error: WriteError<E>, refused: impl FnOnce(E) -> Problem)
     match error {
         WriteError::Refused(error) => refused(error),
         WriteError::Busy => overloaded(),
-        WriteError::Full => {
-            tracing::error!("the disk is full: a write was refused");
-            let detail = "there is no room on the disk; nothing was done";
-            Problem::new(StatusCode::INSUFFICIENT_STORAGE, "insufficient_storage", detail).retry_after(SOON)
-        }
+        WriteError::Full => no_room(),
         WriteError::Poisoned(reason) | WriteError::Failed(reason) => unavailable(&reason),
         WriteError::Closed => unavailable("the store is closed"),
         WriteError::Panicked(reason) => internal(&reason),
     }
+}
+
+/// 507: nothing was written. Which file it is stands in the log, once.
+fn no_room() -> Problem {
+    let detail = "there is no room on the disk; nothing was done, and it can be tried again";
+    Problem::new(StatusCode::INSUFFICIENT_STORAGE, "insufficient_storage", detail).retry_after(SOON)
 }
 
 /// A read that gave nothing.
@@ -51,6 +53,7 @@ pub(super) fn place(error: PlaceError) -> Problem {
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
         }
         PlaceError::TooMany => overloaded(),
+        PlaceError::NoRoom => no_room(),
         PlaceError::Barred => unavailable(&error.to_string()),
         PlaceError::Store(error) => write(error, |error| internal(&error.to_string())),
     }

@@ -9,6 +9,7 @@ mod articles;
 mod body;
 pub(super) mod drill;
 mod faults;
+mod object;
 mod orders;
 mod page;
 mod payments;

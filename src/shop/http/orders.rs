@@ -49,7 +49,7 @@ pub(super) async fn list(
 ) -> Result<Response, Problem> {
     let Query(asked) = asked.map_err(|rejection| page::bad_query(&rejection))?;
     let limit = Limit::read(asked.limit.as_deref())?;
-    let before = page::before(asked.cursor.as_deref())?;
+    let before = page::before(asked.cursor.as_deref(), "orders")?;
     let customer = asked
         .customer_id
         .map(CustomerId::try_from)
@@ -69,6 +69,7 @@ pub(super) async fn list(
     let shown = Page::of(
         orders,
         limit,
+        "orders",
         |order| order.id.to_string(),
         |order| {
             // A document borrows from its order, which the page does not keep.

@@ -22,12 +22,16 @@ impl<T> Page<T> {
     pub(super) fn of<R>(
         mut rows: Vec<R>,
         limit: Limit,
+        list: &str,
         cursor: impl Fn(&R) -> String,
         item: impl Fn(R) -> T,
     ) -> Page<T> {
         let more = rows.len() > limit.0;
         rows.truncate(limit.0);
-        let next_cursor = rows.last().filter(|_| more).map(|last| encode(&cursor(last)));
+        let next_cursor = rows
+            .last()
+            .filter(|_| more)
+            .map(|last| encode(&format!("{list}:{}", cursor(last))));
         Page {
             items: rows.into_iter().map(item).collect(),
             next_cursor,
@@ -66,13 +70,15 @@ impl Limit {
     }
 }
 
-/// What a cursor stands for; `None` without one.
+/// What a cursor of that list stands for; `None` without one.
 pub(super) fn cursor<T>(
     text: Option<&str>,
+    list: &str,
     meaning: impl FnOnce(String) -> Option<T>,
 ) -> Result<Option<T>, Problem> {
     let Some(text) = text else { return Ok(None) };
-    match decode(text).and_then(meaning) {
+    let own = |text: String| Some(text.strip_prefix(list)?.strip_prefix(':')?.to_owned());
+    match decode(text).and_then(own).and_then(meaning) {
         Some(cursor) => Ok(Some(cursor)),
         None => Err(bad(
             "invalid_cursor",
@@ -82,8 +88,8 @@ pub(super) fn cursor<T>(
 }
 
 /// The order before which a page begins.
-pub(super) fn before(text: Option<&str>) -> Result<OrderId, Problem> {
-    let before = cursor(text, |text| text.parse().ok())?;
+pub(super) fn before(text: Option<&str>, list: &str) -> Result<OrderId, Problem> {
+    let before = cursor(text, list, |text| text.parse().ok())?;
     Ok(before.unwrap_or(OrderId::from_key(i64::MAX)))
 }
 
@@ -129,9 +135,20 @@ mod tests {
 
     #[test]
     fn a_page_says_whether_there_is_more() {
-        let page = |rows: Vec<u8>| Page::of(rows, Limit(2), u8::to_string, |row| row);
+        let page = |rows: Vec<u8>| Page::of(rows, Limit(2), "rows", u8::to_string, |row| row);
         assert_eq!(page(vec![1, 2]).next_cursor, None);
         let more = page(vec![1, 2, 3]);
-        assert_eq!((more.items, more.next_cursor), (vec![1, 2], Some(encode("2"))));
+        assert_eq!(
+            (more.items, more.next_cursor),
+            (vec![1, 2], Some(encode("rows:2")))
+        );
+    }
+
+    #[test]
+    fn a_cursor_is_good_for_its_own_list_alone() {
+        let given = encode("orders:7");
+        let read = |list| cursor(Some(&given), list, |text| text.parse::<u8>().ok());
+        assert_eq!(read("orders").unwrap(), Some(7));
+        assert_eq!(read("payments").unwrap_err().code(), "invalid_cursor");
     }
 }

@@ -41,7 +41,7 @@ pub(super) async fn list(
 ) -> Result<Response, Problem> {
     let Query(asked) = asked.map_err(|rejection| page::bad_query(&rejection))?;
     let limit = Limit::read(asked.limit.as_deref())?;
-    let before = page::before(asked.cursor.as_deref())?;
+    let before = page::before(asked.cursor.as_deref(), "payments")?;
     if let Some(order) = asked.order_id {
         return of_order(&desk, &order);
     }
@@ -53,6 +53,7 @@ pub(super) async fn list(
     let page = Page::of(
         payments,
         limit,
+        "payments",
         |payment| payment.id.0.to_string(),
         PaymentDocument::from,
     );

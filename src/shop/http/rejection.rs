@@ -41,6 +41,13 @@ fn say(rejection: &Rejection) -> Said {
                 .to_owned(),
             members: Vec::new(),
         },
+        // The reason is a note from one of us to the others; it stays in the house.
+        Rejection::TakenBack { .. } => Said {
+            status: StatusCode::CONFLICT,
+            code: "order_taken_back",
+            detail: "the shop gave this order up; nothing was charged, or it was given back".to_owned(),
+            members: Vec::new(),
+        },
     }
 }
 
@@ -52,7 +59,10 @@ pub(super) fn problem(order: OrderId, rejection: &Rejection) -> Problem {
         detail,
         members,
     } = say(rejection);
-    let problem = Problem::new(status, code, detail).with("order_id", order.to_string());
+    let mut problem = Problem::new(status, code, detail).with("order_id", order.to_string());
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        problem = problem.retry_after(1);
+    }
     members
         .into_iter()
         .fold(problem, |problem, (name, value)| problem.with(name, value))

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::object::Object;
 use super::rejection;
 use crate::base::money::{Currency, Money};
 use crate::http::Problem;
@@ -25,8 +26,8 @@ const LONGEST_METHOD: usize = 100;
 #[serde(deny_unknown_fields)]
 pub(super) struct PlaceOrder {
     customer_id: String,
-    items: Vec<Item>,
-    payment: Means,
+    items: Vec<Object<Item>>,
+    payment: Object<Means>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -76,7 +77,7 @@ impl PlaceOrder {
             .items
             .into_iter()
             .enumerate()
-            .map(|(at, item)| item.wanted(at))
+            .map(|(at, item)| item.0.wanted(at))
             .collect::<Result<_, _>>()?;
         let mut seen = HashSet::with_capacity(items.len());
         if let Some(twice) = items.iter().find(|item| !seen.insert(&item.sku)) {
@@ -89,7 +90,7 @@ impl PlaceOrder {
         Ok(Wish {
             customer,
             items,
-            method: method(self.payment.method)?,
+            method: method(self.payment.0.method)?,
         })
     }
 }
@@ -126,7 +127,7 @@ fn method(method: String) -> Result<String, Problem> {
 #[serde(deny_unknown_fields)]
 pub(super) struct PutArticle {
     name: String,
-    unit_price: Price,
+    unit_price: Object<Price>,
     on_hand: i64,
 }
 
@@ -144,6 +145,7 @@ impl PutArticle {
             unit_price,
             on_hand,
         } = self;
+        let unit_price = unit_price.0;
         let currency = Currency::try_from(unit_price.currency)
             .map_err(|error| invalid("invalid_unit_price", format!("unit_price.currency: {error}")))?;
         let amount = u64::try_from(unit_price.amount)

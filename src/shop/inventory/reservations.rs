@@ -1,7 +1,10 @@
 //! What is held for orders: reserve, release, commit, each once per order and answered again for ever.
 
+use std::collections::HashSet;
+
 use rusqlite::{Connection, OptionalExtension};
 
+use crate::shop::clock::rfc3339;
 use crate::shop::contract::{Actor, Entry, Line, Mandate, OrderId, Outcome, Refusal, Sku};
 
 /// Where a reservation stands; the numbers are those of the column.
@@ -75,6 +78,40 @@ pub(super) fn commit(tx: &Connection, mandate: Mandate, now_ms: u64) -> Result<O
         State::Held | State::Committed => Outcome::Done,
         State::Released | State::Refused | State::Shut => Outcome::Refused(Refusal::Withdrawn),
     })
+}
+
+/// Puts back what left the shelf; lets go what is only held; shuts the door when nothing came yet.
+pub(super) fn give_back(tx: &Connection, mandate: Mandate, now_ms: u64) -> Result<Outcome> {
+    let left_ms: Option<i64> = tx
+        .prepare_cached(
+            "SELECT ended_ms FROM reservations WHERE order_id = ?1 AND state = 20 AND claim_no <= ?2",
+        )?
+        .query_row((mandate.order.key(), mandate.claim_no), |row| row.get(0))
+        .optional()?;
+    let Some(left_ms) = left_ms else {
+        return release(tx, mandate, now_ms);
+    };
+    let reason = format!("it had left the shelf at {}", rfc3339(left_ms.unsigned_abs()));
+    let items = tx
+        .prepare_cached(
+            "UPDATE reservations SET state = 30, claim_no = ?2, ended_ms = ?3, ended_by = nullif(?4, reserved_by), reason = ?5
+             WHERE order_id = ?1 RETURNING items",
+        )?
+        .query_row(
+            (
+                mandate.order.key(),
+                mandate.claim_no,
+                now_ms.cast_signed(),
+                mandate.life.to_string(),
+                json(&reason),
+            ),
+            |row| parsed(row, 0),
+        )?;
+    for (sku, quantity) in items {
+        let back = "UPDATE stock SET on_hand = on_hand + ?2 WHERE sku = ?1";
+        change(tx, back, &sku, quantity)?;
+    }
+    Ok(Outcome::Done)
 }
 
 /// Whether a row was made; `false` when the order has one.
@@ -171,24 +208,24 @@ fn answer_again(
 /// Removed in one transaction at most.
 const FORGOTTEN_AT_ONCE: usize = 400;
 
-/// Removes ended reservations of orders before `before` that are not among `kept`. What had left the shelf for them is no longer
+/// Removes ended reservations of orders between these two that are not among `kept`. What had left the shelf for them is no longer
 /// counted as having come in, so that the sum stays right.
-pub(super) fn forget(tx: &Connection, before: OrderId, kept: &[OrderId]) -> Result<()> {
+pub(super) fn forget(tx: &Connection, after: OrderId, before: OrderId, kept: &[OrderId]) -> Result<()> {
+    let kept: HashSet<i64> = kept.iter().map(|order| order.key()).collect();
     let ended: Vec<(i64, i64)> = tx
         .prepare_cached(
-            "SELECT order_id, state FROM reservations WHERE order_id < ?1 AND state <> 10 LIMIT ?2",
+            "SELECT order_id, state FROM reservations WHERE order_id > ?1 AND order_id < ?2 AND state <> 10 LIMIT ?3",
         )?
         .query_map(
             (
+                after.key(),
                 before.key(),
                 i64::try_from(FORGOTTEN_AT_ONCE + kept.len()).unwrap_or(i64::MAX),
             ),
             |row| Ok((row.get(0)?, row.get(1)?)),
         )?
         .collect::<Result<_>>()?;
-    let gone = ended
-        .into_iter()
-        .filter(|(order, _)| !kept.contains(&OrderId::from_key(*order)));
+    let gone = ended.into_iter().filter(|(order, _)| !kept.contains(order));
     for (order, state) in gone.take(FORGOTTEN_AT_ONCE) {
         let items = tx
             .prepare_cached("DELETE FROM reservations WHERE order_id = ?1 RETURNING items")?
@@ -275,7 +312,7 @@ pub(super) fn story(connection: &Connection, order: OrderId) -> Result<Vec<Entry
             Ok(match state(row.get(0)?)? {
                 State::Held => vec![reserved()?],
                 State::Committed => vec![reserved()?, entry("commit", "done", 3, None)?],
-                State::Released => vec![reserved()?, entry("release", "done", 3, None)?],
+                State::Released => vec![reserved()?, entry("release", "done", 3, row.get(5)?)?],
                 State::Refused => vec![entry("reserve", "refused", 1, row.get(5)?)?],
                 State::Shut => vec![entry(
                     "release",

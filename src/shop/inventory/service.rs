@@ -87,7 +87,7 @@ impl Service {
             false => job(tx),
         };
         let answer = self.store.write(Admission::Continue, fenced).await;
-        answer.unwrap_or_else(|error| Outcome::Unknown(format!("inventory: {error}")))
+        answer.unwrap_or_else(|error| upkeep::outcome("inventory", &error))
     }
 }
 
@@ -131,14 +131,23 @@ impl Inventory for Service {
             .await
     }
 
+    async fn give_back(&self, mandate: Mandate) -> Outcome {
+        self.command(mandate, move |tx| reservations::give_back(tx, mandate, now_ms()))
+            .await
+    }
+
     async fn fence(&self, fence: Fence) -> Result<(), String> {
         let raise = move |tx: &Tx<'_>| fences::raise(tx, fence);
         upkeep::write(&self.store, "inventory", raise).await
     }
 
-    async fn forget(&self, before: OrderId, kept: Arc<[OrderId]>) -> Result<(), String> {
-        let forget = move |tx: &Tx<'_>| reservations::forget(tx, before, &kept);
+    async fn forget(&self, after: OrderId, before: OrderId, kept: Arc<[OrderId]>) -> Result<(), String> {
+        let forget = move |tx: &Tx<'_>| reservations::forget(tx, after, before, &kept);
         upkeep::write(&self.store, "inventory", forget).await
+    }
+
+    async fn has_room(&self) -> bool {
+        self.store.has_room().await
     }
 
     async fn story(&self, order: OrderId) -> Result<Vec<Entry>, StoryError> {

@@ -13,8 +13,12 @@ use crate::base::exit::Exit;
 use crate::shop::audit;
 use crate::store::OfdLock;
 
-/// Copy the databases as they are at one instant, beside a running cluster or a stopped one. To restore: stop the cluster, move
-/// its data directory away, and start it over the copy.
+/// Copy the databases as they are at one instant, beside a running cluster or a stopped one. The copies agree with each
+/// other: an order that is in one is in the others as far as it had come, so `doctor` finds the same in them as in the originals.
+/// Orders go on meanwhile, but for the moment it takes to begin. To restore: stop the cluster, move the databases of its data
+/// directory away together with every -wal and -shm (a WAL of the old files would be played onto the copies), put all four
+/// copies in their place, and start it; its incarnation counter and lock files stay. What came after the backup is gone, but for
+/// a real provider's charges.
 #[derive(Debug, clap::Parser)]
 pub(super) struct Arguments {
     #[command(flatten)]

@@ -40,6 +40,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         println!("all is well");
         return Ok(());
     }
-    let restore = "keep the files, and restore the last backup if pages are broken";
+    let restore = "keep a copy of the files with their -wal and -shm; if pages are broken, stop the cluster and restore the newest backup: all \
+                   four files together, with no -wal and -shm of the old ones left beside them";
     Err(Failure(Exit::BadData, format!("{}\n{restore}", wrong.join("\n"))))
 }

@@ -21,6 +21,15 @@ pub enum Status {
     Rejected,
 }
 
+/// How many orders are not over, whichever worker drives them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unfinished {
+    /// Their saga is under way.
+    pub pending: u64,
+    /// Their saga stands still.
+    pub parked: u64,
+}
+
 /// Why an order does not stand.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -31,6 +40,11 @@ pub enum Rejection {
     GaveUp {
         /// Which step.
         step: String,
+    },
+    /// A person gave it up.
+    TakenBack {
+        /// Why, in that person's words.
+        reason: String,
     },
 }
 
@@ -98,11 +112,18 @@ pub struct Order {
     pub rejection: Option<Rejection>,
     /// Why it is parked.
     pub parked: Option<String>,
+    /// Why a person gave it up: its saga undoes what was done.
+    pub given_up: Option<Arc<str>>,
 }
 
-impl From<Cause<Refusal>> for Rejection {
-    fn from(cause: Cause<Refusal>) -> Rejection {
+impl Rejection {
+    /// What a saga's cause is called here; `given_up` is the person's reason, when there is one.
+    #[must_use]
+    pub fn of(cause: Cause<Refusal>, given_up: Option<&str>) -> Rejection {
         match cause {
+            Cause::TakenBack => Rejection::TakenBack {
+                reason: given_up.unwrap_or_default().to_owned(),
+            },
             Cause::Refused(refusal) => Rejection::Refused(refusal),
             Cause::GaveUp(command) => Rejection::GaveUp {
                 step: command_name(command).to_owned(),
@@ -119,6 +140,8 @@ pub(super) fn command_name(command: Command) -> &'static str {
         Command::Charge => "charge",
         Command::Cancel => "cancel",
         Command::Commit => "commit",
+        Command::Return => "return",
+        Command::Refund => "refund",
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::domain::{NewOrder, Rejection, command_name};
 use super::journal::{self, Written};
+use super::tries::{self, Unknown};
 use crate::base::ids::Life;
 use crate::saga::definition::RECORD_RETRY;
 use crate::saga::table::Parking;
@@ -32,6 +33,8 @@ pub(super) struct Saga {
     pub(super) order: OrderId,
     pub(super) claim_no: u32,
     pub(super) placed: NewOrder,
+    /// Why a person gave it up, if one did.
+    pub(super) given_up: Option<Arc<str>>,
 }
 
 /// How driving a saga ended.
@@ -50,10 +53,18 @@ pub enum End {
 impl<I: Inventory, P: Payments> Driver<I, P> {
     /// From the top of the table to its end.
     pub(super) async fn drive(&self, saga: Saga) -> End {
-        let (mut state, mut effect) = State::begin(ORDER, now());
+        let (mut state, mut effect) = match saga.given_up {
+            None => State::begin(ORDER, now()),
+            Some(_) => State::take_back(ORDER, now()),
+        };
         loop {
+            let mut unknown = None;
             let event = match effect {
-                Effect::Send(command, wait) => self.send(&saga, command, wait).await,
+                Effect::Send(command, wait) => {
+                    let (event, says) = self.send(&saga, command, wait).await;
+                    unknown = says.map(|says| (command, says));
+                    event
+                }
                 Effect::Record(verdict, wait) => self.record(&saga, verdict, wait).await,
                 Effect::Park(parking) => {
                     self.park(&saga, &describe(&parking)).await;
@@ -63,7 +74,7 @@ impl<I: Inventory, P: Payments> Driver<I, P> {
                     if state == State::Lost {
                         self.look_for_a_fence(&saga);
                     }
-                    return end(state);
+                    return end(state, saga.given_up.as_deref());
                 }
             };
             (state, effect) = match state.on(ORDER, now(), event) {
@@ -73,10 +84,30 @@ impl<I: Inventory, P: Payments> Driver<I, P> {
                     return End::Parked;
                 }
             };
+            if let (Some((command, says)), Effect::Send(_, wait)) = (unknown, &effect) {
+                let patience = state.patience(ORDER, now()).unwrap_or_default();
+                self.note(Unknown {
+                    mandate: self.mandate(&saga),
+                    step: command_name(command),
+                    says,
+                    wait: *wait,
+                    patience,
+                });
+            }
         }
     }
 
-    async fn send(&self, saga: &Saga, command: Command, wait: Duration) -> Event<Refusal> {
+    /// For the order's story; nobody waits for it, and it is dropped when the store is busy.
+    fn note(&self, unknown: Unknown) {
+        let store = self.store.clone();
+        tokio::spawn(async move {
+            let job = move |tx: &Tx<'_>| tries::note(tx, &unknown, now_ms());
+            drop(store.write::<_, rusqlite::Error>(Admission::New, job).await);
+        });
+    }
+
+    /// The event, and what was said when nobody knows.
+    async fn send(&self, saga: &Saga, command: Command, wait: Duration) -> (Event<Refusal>, Option<String>) {
         pause(wait).await;
         let mandate = self.mandate(saga);
         let charge = || Charge {
@@ -89,19 +120,31 @@ impl<I: Inventory, P: Payments> Driver<I, P> {
             Command::Charge => self.payments.charge(mandate, charge()).await,
             Command::Cancel => self.payments.cancel(mandate, charge()).await,
             Command::Commit => self.inventory.commit(mandate).await,
+            Command::Return => self.inventory.give_back(mandate).await,
+            Command::Refund => self.payments.refund(mandate, charge()).await,
         };
-        match outcome {
+        let mut says = None;
+        let event = match outcome {
             Outcome::Done => Event::Done,
             Outcome::Refused(refusal) => Event::Refused(refusal),
             Outcome::Unknown(reason) => {
                 let step = command_name(command);
                 tracing::warn!(order = %saga.order, step, reason, "the outcome of a step is unknown; it will be tried again");
+                says = Some(reason);
                 Event::Unknown {
                     random: fastrand::u64(..),
                 }
             }
+            Outcome::Stalled(reason) => {
+                // Loudly said by the store, once; here it would be said once per order and try.
+                tracing::debug!(order = %saga.order, step = command_name(command), reason, "a step waits for its store");
+                Event::Stalled {
+                    random: fastrand::u64(..),
+                }
+            }
             Outcome::Fenced => Event::Fenced,
-        }
+        };
+        (event, says)
     }
 
     async fn record(&self, saga: &Saga, verdict: Verdict<Refusal>, wait: Duration) -> Event<Refusal> {
@@ -109,7 +152,7 @@ impl<I: Inventory, P: Payments> Driver<I, P> {
         let mandate = self.mandate(saga);
         let rejection = match verdict {
             Verdict::Confirmed => None,
-            Verdict::Rejected(cause) => Some(Rejection::from(cause)),
+            Verdict::Rejected(cause) => Some(Rejection::of(cause, saga.given_up.as_deref())),
         };
         let written = self
             .write(move |tx| journal::end(tx, mandate, rejection.as_ref(), now_ms()))
@@ -179,10 +222,10 @@ async fn pause(wait: Duration) {
     }
 }
 
-fn end(state: State<Refusal>) -> End {
+fn end(state: State<Refusal>, given_up: Option<&str>) -> End {
     match state {
         State::Ended(Verdict::Confirmed) => End::Confirmed,
-        State::Ended(Verdict::Rejected(cause)) => End::Rejected(cause.into()),
+        State::Ended(Verdict::Rejected(cause)) => End::Rejected(Rejection::of(cause, given_up)),
         State::Lost => End::Lost,
         State::Parked(_)
         | State::Doing(_)

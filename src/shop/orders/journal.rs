@@ -3,7 +3,7 @@
 
 use rusqlite::{Connection, OptionalExtension, named_params};
 
-use super::domain::{NewOrder, Order, Rejection, Status};
+use super::domain::{NewOrder, Order, Rejection, Status, Unfinished};
 use super::idempotency::{self, Found, Key};
 use super::row::{self, COLUMNS, Reason};
 use crate::base::ids::Life;
@@ -163,6 +163,25 @@ fn parked_too(of: Fence) -> bool {
     matches!(of, Fence::Before(_))
 }
 
+/// A saga that was claimed so often since a person, or a new start, had it tried anew is parked: whatever its owners died of, it
+/// may have been this order. No clock counts here, so none can be wrong.
+const MOST_CLAIMS: u32 = 50;
+
+/// What came of claiming some.
+#[derive(Default)]
+pub(super) struct Claimed {
+    /// To be driven, as they are now.
+    pub(super) orders: Vec<Order>,
+    /// Parked instead.
+    pub(super) parked: Vec<OrderId>,
+}
+
+impl Claimed {
+    fn len(&self) -> usize {
+        self.orders.len() + self.parked.len()
+    }
+}
+
 /// Fences them, and claims at most `most` of their unfinished sagas for `heir`; the orders as they are then. `None` when the heir
 /// is fenced himself.
 pub(super) fn claim(
@@ -171,12 +190,12 @@ pub(super) fn claim(
     heir: Life,
     most: usize,
     now_ms: u64,
-) -> Result<Option<Vec<Order>>> {
+) -> Result<Option<Claimed>> {
     if fences::bars(tx, heir)? {
         return Ok(None);
     }
     fences::raise(tx, of)?;
-    let mut claimed = Vec::new();
+    let mut claimed = Claimed::default();
     for owner in owners(tx, of, heir)? {
         let limit = i64::try_from(most - claimed.len()).unwrap_or(i64::MAX);
         let ids: Vec<i64> = tx
@@ -186,7 +205,13 @@ pub(super) fn claim(
             .query_map((&owner, parked_too(of), limit, ORDER_VERSION), |row| row.get(0))?
             .collect::<Result<_>>()?;
         for id in ids {
-            claimed.push(claim_one(tx, id, &owner, heir, now_ms)?);
+            let order = claim_one(tx, id, &owner, heir, now_ms)?;
+            if survived_nobody(tx, &order)? {
+                park_for(tx, &order, now_ms)?;
+                claimed.parked.push(order.id);
+            } else {
+                claimed.orders.push(order);
+            }
         }
     }
     Ok(Some(claimed))
@@ -214,8 +239,9 @@ fn claim_one(tx: &Connection, id: i64, from: &str, heir: Life, now_ms: u64) -> R
     let heir = heir.to_string();
     let claimed = tx
         .prepare_cached(&format!(
-            "UPDATE orders SET owner = ?2, claim_no = claim_no + 1, status = 10, reason = NULL WHERE id = ?1
-             RETURNING {COLUMNS}"
+            "UPDATE orders SET owner = ?2, claim_no = claim_no + 1, reason = NULL, status = 10,
+                fresh_from = CASE status WHEN 11 THEN claim_no ELSE fresh_from END
+             WHERE id = ?1 RETURNING {COLUMNS}"
         ))?
         .query_row((id, &heir), row::order)?;
     tx.prepare_cached(
@@ -223,6 +249,38 @@ fn claim_one(tx: &Connection, id: i64, from: &str, heir: Life, now_ms: u64) -> R
     )?
     .execute((id, claimed.claim_no, from, &heir, now_ms.cast_signed()))?;
     Ok(claimed)
+}
+
+fn survived_nobody(tx: &Connection, order: &Order) -> Result<bool> {
+    let fresh_from: u32 = tx
+        .prepare_cached("SELECT fresh_from FROM orders WHERE id = ?1")?
+        .query_row([order.id.key()], |row| row.get(0))?;
+    Ok(order.claim_no.saturating_sub(fresh_from) > MOST_CLAIMS)
+}
+
+fn park_for(tx: &Connection, order: &Order, now_ms: u64) -> Result<()> {
+    let why = format!("it was claimed {MOST_CLAIMS} times, and each owner died before it ended");
+    tx.prepare_cached("UPDATE orders SET status = 11, ended_ms = ?2, reason = ?3 WHERE id = ?1")?
+        .execute((
+            order.id.key(),
+            now_ms.cast_signed(),
+            row::json(&Reason::Parked(why)),
+        ))?;
+    Ok(())
+}
+
+/// How many sagas are under way, and how many stand still.
+pub(super) fn unfinished(connection: &Connection) -> Result<Unfinished> {
+    connection
+        .prepare_cached(
+            "SELECT count(*) FILTER (WHERE status = 10), count(*) FILTER (WHERE status = 11) FROM orders WHERE status < 20",
+        )?
+        .query_row([], |row| {
+            Ok(Unfinished {
+                pending: row.get::<_, i64>(0)?.unsigned_abs(),
+                parked: row.get::<_, i64>(1)?.unsigned_abs(),
+            })
+        })
 }
 
 /// One order.

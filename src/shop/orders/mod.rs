@@ -9,8 +9,9 @@ mod retention;
 mod row;
 mod schema;
 mod service;
+mod tries;
 
-pub use domain::{NewOrder, NewOrderError, Order, Rejection, Status};
+pub use domain::{NewOrder, NewOrderError, Order, Rejection, Status, Unfinished};
 pub use driver::End;
 pub use idempotency::{Key, KeyError};
 pub use schema::{FILE, SCHEMA};

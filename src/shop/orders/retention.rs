@@ -1,13 +1,14 @@
 //! What is old enough is removed, in small batches: an ended order with its event, its key and its takeovers, all at once. The
 //! outbox is emptied from its front, so that it never has a gap; its last event stays, so that no number is given out twice.
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 
 use crate::shop::contract::OrderId;
 
 /// Removed in one transaction at most, so that no order waits for it.
 const AT_ONCE: usize = 200;
-/// With more unfinished or young orders before the horizon than these, the other files wait for the next time.
+/// The other files are swept in windows with at most so many orders that are still here, so that none of these, however old
+/// and however many, holds back the rest.
 const MOST_KEPT: usize = 5_000;
 
 /// What one round did.
@@ -15,12 +16,50 @@ const MOST_KEPT: usize = 5_000;
 pub(super) struct Round {
     /// Orders removed.
     pub(super) removed: usize,
-    /// Orders before the horizon that are still here; `None` when they are too many to name.
-    pub(super) kept: Option<Vec<OrderId>>,
+    /// What the others may forget.
+    pub(super) window: Window,
 }
 
-/// Removes what ended before `ended_before_ms` and was placed before `horizon`.
-pub(super) fn sweep(tx: &Connection, horizon: OrderId, ended_before_ms: u64) -> rusqlite::Result<Round> {
+/// A stretch of orders, and those of it that are still here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Window {
+    /// It begins after this one,
+    pub(super) after: OrderId,
+    /// and ends before this one.
+    pub(super) before: OrderId,
+    /// Not over, or too young.
+    pub(super) kept: Vec<OrderId>,
+}
+
+impl Window {
+    fn open(tx: &Connection, after: OrderId, horizon: OrderId) -> rusqlite::Result<Window> {
+        let mut kept: Vec<OrderId> = tx
+            .prepare_cached("SELECT id FROM orders WHERE id > ?1 AND id < ?2 ORDER BY id LIMIT ?3")?
+            .query_map((after.key(), horizon.key(), number(MOST_KEPT + 1)), |row| {
+                Ok(OrderId::from_key(row.get(0)?))
+            })?
+            .collect::<rusqlite::Result<_>>()?;
+        let before = kept.get(MOST_KEPT).copied().unwrap_or(horizon);
+        kept.truncate(MOST_KEPT);
+        Ok(Window { after, before, kept })
+    }
+
+    /// After which order the next window begins: where this one ended, or from the start again.
+    pub(super) fn next(&self) -> OrderId {
+        match self.kept.last() {
+            Some(last) if self.kept.len() == MOST_KEPT => *last,
+            Some(_) | None => OrderId::from_key(-1),
+        }
+    }
+}
+
+/// Removes what ended before `ended_before_ms` and was placed before `horizon`; what is left of the orders after `after`.
+pub(super) fn sweep(
+    tx: &Connection,
+    horizon: OrderId,
+    ended_before_ms: u64,
+    after: OrderId,
+) -> rusqlite::Result<Round> {
     tx.prepare_cached(
         "INSERT INTO horizon (one, order_id) VALUES (1, ?1)
          ON CONFLICT DO UPDATE SET order_id = max(order_id, excluded.order_id)",
@@ -39,32 +78,27 @@ pub(super) fn sweep(tx: &Connection, horizon: OrderId, ended_before_ms: u64) -> 
     for (seq, order, _) in &old {
         tx.prepare_cached("DELETE FROM outbox WHERE seq = ?1")?
             .execute([seq])?;
-        for table in ["takeovers", "interventions", "idempotency_keys"] {
+        for table in ["takeovers", "tries", "interventions", "idempotency_keys"] {
             tx.prepare_cached(&format!("DELETE FROM {table} WHERE order_id = ?1"))?
                 .execute([order])?;
         }
         tx.prepare_cached("DELETE FROM orders WHERE id = ?1 AND status >= 20")?
             .execute([order])?;
     }
-    let kept: Vec<OrderId> = tx
-        .prepare_cached("SELECT id FROM orders WHERE id < ?1 LIMIT ?2")?
-        .query_map((horizon.key(), number(MOST_KEPT + 1)), |row| {
-            Ok(OrderId::from_key(row.get(0)?))
-        })?
-        .collect::<rusqlite::Result<_>>()?;
     Ok(Round {
         removed: old.len(),
-        kept: (kept.len() <= MOST_KEPT).then_some(kept),
+        window: Window::open(tx, after, horizon)?,
     })
 }
 
-/// How many unfinished sagas are of a definition that this program does not know.
-pub(super) fn unknown_versions(connection: &Connection, newest: u32) -> rusqlite::Result<u64> {
-    let many: Option<i64> = connection
-        .prepare_cached("SELECT count(*) FROM orders WHERE status < 20 AND version > ?1")?
-        .query_row([newest], |row| row.get(0))
-        .optional()?;
-    Ok(many.unwrap_or_default().unsigned_abs())
+/// How many unfinished sagas are of definitions that this program does not know, and of which.
+pub(super) fn unknown_versions(connection: &Connection, newest: u32) -> rusqlite::Result<Vec<(u64, u32)>> {
+    connection
+        .prepare_cached(
+            "SELECT count(*), version FROM orders WHERE status < 20 AND version > ?1 GROUP BY version ORDER BY version DESC",
+        )?
+        .query_map([newest], |row| Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get(1)?)))?
+        .collect()
 }
 
 fn number(count: usize) -> i64 {

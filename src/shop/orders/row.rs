@@ -10,7 +10,7 @@ use crate::shop::contract::{CustomerId, Line, OrderId, Sku};
 
 /// What [`order`] reads, in its order.
 pub(super) const COLUMNS: &str =
-    "id, status, customer_id, items, amount, currency, method, owner, claim_no, ended_ms, reason";
+    "id, status, customer_id, items, amount, currency, method, owner, claim_no, ended_ms, reason, given_up";
 
 /// Why a row is rejected or parked.
 #[derive(Serialize, Deserialize)]
@@ -64,6 +64,7 @@ pub(super) fn order(row: &Row<'_>) -> rusqlite::Result<Order> {
         ended_ms: row.get::<_, i64>(9)?.unsigned_abs(),
         rejection,
         parked,
+        given_up: row.get::<_, Option<String>>(11)?.map(Into::into),
     })
 }
 

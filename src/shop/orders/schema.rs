@@ -10,7 +10,7 @@ pub const FILE: &str = "orders.db";
 pub const SCHEMA: Schema = Schema {
     name: "orders",
     application_id: 0x436c_4f52,
-    migrations: &[VERSION_1, fences::TABLE, VERSION_3],
+    migrations: &[VERSION_1, fences::TABLE, VERSION_3, VERSION_4],
 };
 
 /// A saga is a part of its order's row: while `status` is below 20 it is unfinished and in the partial index that recovery
@@ -70,4 +70,36 @@ CREATE TABLE interventions (
 ) STRICT, WITHOUT ROWID;
 -- Ended orders before this id are removed, here and in the other files.
 CREATE TABLE horizon (one INTEGER PRIMARY KEY CHECK (one = 1), order_id INTEGER NOT NULL) STRICT;
+";
+
+const VERSION_4: &str = "
+-- Why a person gave the order up; whoever drives its saga then undoes what was done.
+ALTER TABLE orders ADD COLUMN given_up TEXT;
+-- Claims up to this one are forgiven: past a number of claims since then, a saga that none of its owners survived is parked.
+ALTER TABLE orders ADD COLUMN fresh_from INTEGER NOT NULL DEFAULT 0;
+-- What stayed unknown under a claim: how often it was tried, what was said last, and what follows when.
+CREATE TABLE tries (
+    order_id INTEGER NOT NULL,
+    claim_no INTEGER NOT NULL,
+    step     TEXT NOT NULL,
+    worker   TEXT NOT NULL,
+    tries    INTEGER NOT NULL,
+    first_ms INTEGER NOT NULL,
+    last_ms  INTEGER NOT NULL,
+    next_ms  INTEGER NOT NULL, -- when it is tried again
+    until_ms INTEGER NOT NULL, -- when that ends: it is settled then, or parked
+    says     TEXT NOT NULL,
+    PRIMARY KEY (order_id, claim_no, step)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE interventions_4 (
+    order_id INTEGER NOT NULL,
+    at_ms    INTEGER NOT NULL,
+    act      TEXT NOT NULL CHECK (act IN ('retry', 'compensate', 'confirm', 'reject')),
+    who      TEXT NOT NULL,
+    reason   TEXT NOT NULL,
+    PRIMARY KEY (order_id, at_ms)
+) STRICT, WITHOUT ROWID;
+INSERT INTO interventions_4 SELECT * FROM interventions;
+DROP TABLE interventions;
+ALTER TABLE interventions_4 RENAME TO interventions;
 ";

@@ -1,16 +1,17 @@
 //! The orders as others hold them: placing, waiting, reading, inheriting.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::domain::{NewOrder, Order, Status};
+use super::domain::{NewOrder, Order, Status, Unfinished};
 use super::driver::{Driver, End, Saga};
 use super::idempotency::{self, Found, Key};
-use super::journal::{self, Placing};
+use super::journal::{self, Claimed, Placing};
 use super::retention;
 use crate::base::backoff::Backoff;
 use crate::base::ids::{Incarnation, Life};
@@ -47,6 +48,8 @@ pub struct Service<I, P> {
     limits: Limits,
     live: Arc<Semaphore>,
     almanac: Arc<Almanac>,
+    /// Where the next round of retention goes on in the other files.
+    swept: Arc<AtomicI64>,
 }
 
 /// What came of an order that was to be placed.
@@ -70,6 +73,9 @@ pub enum PlaceError {
     /// The sagas of this life were claimed by another one, which happens to a worker that was taken for dead.
     #[error("this worker was taken for dead, and its orders were taken over")]
     Barred,
+    /// A store takes no writes for now: a full disk.
+    #[error("there is no room on the disk")]
+    NoRoom,
     /// The store did not take it.
     #[error(transparent)]
     Store(#[from] WriteError<rusqlite::Error>),
@@ -94,6 +100,7 @@ impl<I: Inventory, P: Payments> Service<I, P> {
             limits,
             live,
             almanac,
+            swept: Arc::new(AtomicI64::new(-1)),
         }
     }
 
@@ -122,6 +129,9 @@ impl<I: Inventory, P: Payments> Service<I, P> {
     /// # Errors
     /// [`PlaceError`]; nothing was written then.
     pub async fn place(&self, new: NewOrder, key: Option<Key>) -> Result<Placed, PlaceError> {
+        if !self.has_room().await {
+            return Err(PlaceError::NoRoom);
+        }
         let permit = Arc::clone(&self.live)
             .try_acquire_owned()
             .map_err(|_| PlaceError::TooMany)?;
@@ -151,6 +161,7 @@ impl<I: Inventory, P: Payments> Service<I, P> {
                             order,
                             claim_no: 1,
                             placed: new,
+                            given_up: None,
                         })
                         .await
                 }
@@ -166,6 +177,17 @@ impl<I: Inventory, P: Payments> Service<I, P> {
                 Err(PlaceError::Barred)
             }
         }
+    }
+
+    /// An order is taken in only when each of the services can write for it: what is under way ends when there is room again.
+    async fn has_room(&self) -> bool {
+        let Driver {
+            store,
+            inventory,
+            payments,
+            ..
+        } = &self.driver;
+        store.has_room().await && inventory.has_room().await && payments.has_room().await
     }
 
     /// The order that was placed with the same request under the same key, if there is one.
@@ -223,15 +245,18 @@ impl<I: Inventory, P: Payments> Service<I, P> {
         let (mut failures, mut all) = (0, 0);
         loop {
             match self.claim_some(of).await {
-                Ok(Some(claimed)) if claimed.is_empty() => return all,
+                Ok(Some(claimed)) if claimed.orders.is_empty() && claimed.parked.is_empty() => return all,
                 Ok(None) => {
                     // Somebody else must do it, and is asked as soon as this process has ended.
                     (self.driver.on_barred)();
                     std::future::pending::<()>().await;
                 }
                 Ok(Some(claimed)) => {
-                    all += claimed.len();
-                    self.take_over(claimed);
+                    all += claimed.orders.len();
+                    for order in &claimed.parked {
+                        tracing::error!(%order, "an order is parked: none of its owners survived it");
+                    }
+                    self.take_over(claimed.orders);
                 }
                 Err(error) => {
                     failures += 1;
@@ -244,14 +269,14 @@ impl<I: Inventory, P: Payments> Service<I, P> {
 
     /// First the participants refuse the earlier owner, then the sagas get another: whoever wakes up in between, or afterwards,
     /// writes nothing for a claimed saga.
-    async fn claim_some(&self, of: Fence) -> Result<Option<Vec<Order>>, String> {
+    async fn claim_some(&self, of: Fence) -> Result<Option<Claimed>, String> {
         let (store, heir) = (&self.driver.store, self.driver.life);
         let looked = store.peek(|connection| {
             let owed = journal::is_owed(connection, of, heir)?;
             Ok((owed, fences::bars(connection, heir)?))
         });
         match looked.map_err(|error| error.to_string())? {
-            (false, _) => return Ok(Some(Vec::new())),
+            (false, _) => return Ok(Some(Claimed::default())),
             (true, true) => return Ok(None),
             (true, false) => {}
         }
@@ -264,6 +289,9 @@ impl<I: Inventory, P: Payments> Service<I, P> {
     }
 
     fn take_over(&self, claimed: Vec<Order>) {
+        if claimed.is_empty() {
+            return;
+        }
         tracing::info!(orders = claimed.len(), "took over unfinished orders");
         for order in claimed {
             let (driver, live) = (self.driver.clone(), Arc::clone(&self.live));
@@ -271,6 +299,7 @@ impl<I: Inventory, P: Payments> Service<I, P> {
                 order: order.id,
                 claim_no: order.claim_no,
                 placed: order.placed,
+                given_up: order.given_up,
             };
             tokio::spawn(async move {
                 let _live = live.acquire_owned().await;
@@ -288,26 +317,38 @@ impl<I: Inventory, P: Payments> Service<I, P> {
         let now_ms = self.almanac.now_ms();
         let before = now_ms.saturating_sub(u64::try_from(retention.as_millis()).unwrap_or(u64::MAX));
         let horizon = OrderId::first_of(before);
-        let job = move |tx: &Tx<'_>| retention::sweep(tx, horizon, before);
+        let after = OrderId::from_key(self.swept.load(Ordering::Relaxed));
+        let job = move |tx: &Tx<'_>| retention::sweep(tx, horizon, before, after);
         let swept = self
             .driver
             .store
             .write::<_, rusqlite::Error>(Admission::Continue, job)
             .await;
         let round = swept.map_err(|error| error.to_string())?;
-        if let Some(kept) = round.kept {
-            let kept: Arc<[OrderId]> = kept.into();
-            self.driver.inventory.forget(horizon, Arc::clone(&kept)).await?;
-            self.driver.payments.forget(horizon, kept).await?;
-        }
+        let window = round.window;
+        let next = window.next();
+        let kept: Arc<[OrderId]> = window.kept.into();
+        let (after, before) = (window.after, window.before);
+        let inventory = self.driver.inventory.forget(after, before, Arc::clone(&kept));
+        inventory.await?;
+        self.driver.payments.forget(after, before, kept).await?;
+        self.swept.store(next.key(), Ordering::Relaxed);
         Ok(round.removed)
     }
 
-    /// How many unfinished sagas are of a newer definition than this program knows.
+    /// How many orders are not over, in the whole shop. Reads the index of unfinished ones alone.
     ///
     /// # Errors
     /// As [`Store::peek`].
-    pub fn unknown_versions(&self) -> Result<u64, ReadError> {
+    pub fn unfinished(&self) -> Result<Unfinished, ReadError> {
+        self.driver.store.peek(journal::unfinished)
+    }
+
+    /// Unfinished sagas of newer definitions than this program knows: how many of which version, the newest first.
+    ///
+    /// # Errors
+    /// As [`Store::peek`].
+    pub fn unknown_versions(&self) -> Result<Vec<(u64, u32)>, ReadError> {
         let unknown =
             |connection: &rusqlite::Connection| retention::unknown_versions(connection, ORDER_VERSION);
         self.driver.store.peek(unknown)

@@ -23,6 +23,11 @@ pub trait Provider: Send + Sync {
 
     /// Gives the whole of a charge back, at most once.
     fn refund<'a>(&'a self, request: &'a RefundRequest) -> Reply<'a, RefundOutcome>;
+
+    /// Whether calls can be carried out; a provider that is not on this machine has no opinion.
+    fn has_room(&self) -> Reply<'_, bool> {
+        Box::pin(std::future::ready(true))
+    }
 }
 
 /// Money to be taken.
@@ -56,6 +61,8 @@ pub enum ChargeOutcome {
     Refused(Refusal),
     /// It may have been taken or not, and may yet be. In words, for the timeline.
     Unknown(String),
+    /// The call was not carried out and never will be, for a reason on this machine that passes (a full disk).
+    Stalled(String),
 }
 
 /// How a cancellation ended.
@@ -67,6 +74,8 @@ pub enum CancelOutcome {
     Refused(Receipt),
     /// It may be in force or not.
     Unknown(String),
+    /// As [`ChargeOutcome::Stalled`].
+    Stalled(String),
 }
 
 /// How a refund ended.
@@ -78,6 +87,8 @@ pub enum RefundOutcome {
     Refused(Refusal),
     /// It may have been given back or not.
     Unknown(String),
+    /// As [`ChargeOutcome::Stalled`].
+    Stalled(String),
 }
 
 /// The provider's own name of what it did.

@@ -1,5 +1,7 @@
 //! Payments as they are written down: once, when the provider has decided.
 
+use std::collections::HashSet;
+
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use crate::base::money::{Currency, Money};
@@ -12,6 +14,17 @@ pub enum Status {
     Succeeded {
         /// The provider's name of the charge.
         receipt: String,
+    },
+    /// The money was taken, and given back.
+    Refunded {
+        /// The provider's name of the charge.
+        receipt: String,
+        /// The provider's name of the refund.
+        refund: String,
+        /// When, in milliseconds since 1970.
+        at_ms: u64,
+        /// The life of the worker that did it.
+        by: String,
     },
     /// The provider said no.
     Declined {
@@ -40,12 +53,13 @@ pub struct Payment {
     by: String,
 }
 
-const COLUMNS: &str = "order_id, state, amount, currency, method, receipt, code, message, at_ms, by";
+const COLUMNS: &str = "order_id, state, amount, currency, method, receipt, code, message, at_ms, by, \
+    refund, refunded_ms, refunded_by";
 
 impl Status {
     fn number(&self) -> i64 {
         match self {
-            Status::Succeeded { .. } => 10,
+            Status::Succeeded { .. } | Status::Refunded { .. } => 10,
             Status::Declined { .. } => 20,
             Status::Cancelled => 30,
         }
@@ -56,6 +70,7 @@ impl Status {
     pub fn word(&self) -> &'static str {
         match self {
             Status::Succeeded { .. } => "succeeded",
+            Status::Refunded { .. } => "refunded",
             Status::Declined { .. } => "declined",
             Status::Cancelled => "cancelled",
         }
@@ -66,13 +81,21 @@ impl Status {
     pub fn decline_code(&self) -> Option<&str> {
         match self {
             Status::Declined { code, .. } => Some(code),
-            Status::Succeeded { .. } | Status::Cancelled => None,
+            Status::Succeeded { .. } | Status::Refunded { .. } | Status::Cancelled => None,
         }
     }
 
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Status> {
         match row.get::<_, i64>(1)? {
-            10 => Ok(Status::Succeeded { receipt: row.get(5)? }),
+            10 => Ok(match row.get(10)? {
+                None => Status::Succeeded { receipt: row.get(5)? },
+                Some(refund) => Status::Refunded {
+                    receipt: row.get(5)?,
+                    refund,
+                    at_ms: row.get::<_, i64>(11)?.unsigned_abs(),
+                    by: row.get(12)?,
+                },
+            }),
             20 => Ok(Status::Declined {
                 code: row.get(6)?,
                 message: row.get(7)?,
@@ -102,19 +125,32 @@ impl Payment {
     }
 
     /// As the order's story tells it.
-    pub(super) fn entry(self) -> Entry {
-        let (step, outcome, detail) = match self.status {
-            Status::Succeeded { receipt } => ("charge", "done", Some(receipt)),
-            Status::Declined { code, .. } => ("charge", "refused", Some(code)),
-            Status::Cancelled => ("cancel", "done", None),
-        };
-        Entry {
-            at_ms: self.at_ms,
+    pub(super) fn entries(self) -> Vec<Entry> {
+        let entry = |at_ms, step, outcome, worker, detail| Entry {
+            at_ms,
             service: Actor::Payments,
             step,
             outcome,
-            worker: self.by,
+            worker,
             detail,
+        };
+        match self.status {
+            Status::Succeeded { receipt } => {
+                vec![entry(self.at_ms, "charge", "done", self.by, Some(receipt))]
+            }
+            Status::Refunded {
+                receipt,
+                refund,
+                at_ms,
+                by,
+            } => vec![
+                entry(self.at_ms, "charge", "done", self.by, Some(receipt)),
+                entry(at_ms, "refund", "done", by, Some(refund)),
+            ],
+            Status::Declined { code, .. } => {
+                vec![entry(self.at_ms, "charge", "refused", self.by, Some(code))]
+            }
+            Status::Cancelled => vec![entry(self.at_ms, "cancel", "done", self.by, None)],
         }
     }
 }
@@ -155,7 +191,7 @@ fn insert(
     now_ms: u64,
 ) -> rusqlite::Result<bool> {
     let (receipt, code, message) = match status {
-        Status::Succeeded { receipt } => (Some(receipt), None, None),
+        Status::Succeeded { receipt } | Status::Refunded { receipt, .. } => (Some(receipt), None, None),
         Status::Declined { code, message } => (None, Some(code), Some(message)),
         Status::Cancelled => (None, None, None),
     };
@@ -181,24 +217,53 @@ fn insert(
     Ok(inserted == 1)
 }
 
+/// Writes down that the charge was given back; what stands then.
+pub(super) fn refund(
+    tx: &Connection,
+    mandate: Mandate,
+    refund: &str,
+    now_ms: u64,
+) -> rusqlite::Result<Written> {
+    tx.prepare_cached(
+        "UPDATE payments SET claim_no = ?2, refund = ?3, refunded_ms = ?4, refunded_by = ?5
+         WHERE order_id = ?1 AND claim_no <= ?2 AND state = 10 AND refund IS NULL",
+    )?
+    .execute((
+        mandate.order.key(),
+        mandate.claim_no,
+        refund,
+        now_ms.cast_signed(),
+        mandate.life.to_string(),
+    ))?;
+    match (find(tx, mandate.order)?, claim_no(tx, mandate.order)?) {
+        (Some(known), Some(noted)) if noted <= mandate.claim_no => Ok(Written::Stands(known.status)),
+        _ => Ok(Written::Fenced),
+    }
+}
+
 /// Removed in one transaction at most.
 const FORGOTTEN_AT_ONCE: usize = 400;
 
-/// Removes payments of orders before `before` that are not among `kept`.
-pub(super) fn forget(tx: &Connection, before: OrderId, kept: &[OrderId]) -> rusqlite::Result<()> {
+/// Removes payments of orders between these two that are not among `kept`.
+pub(super) fn forget(
+    tx: &Connection,
+    after: OrderId,
+    before: OrderId,
+    kept: &[OrderId],
+) -> rusqlite::Result<()> {
+    let kept: HashSet<i64> = kept.iter().map(|order| order.key()).collect();
     let known: Vec<i64> = tx
-        .prepare_cached("SELECT order_id FROM payments WHERE order_id < ?1 LIMIT ?2")?
+        .prepare_cached("SELECT order_id FROM payments WHERE order_id > ?1 AND order_id < ?2 LIMIT ?3")?
         .query_map(
             (
+                after.key(),
                 before.key(),
                 i64::try_from(FORGOTTEN_AT_ONCE + kept.len()).unwrap_or(i64::MAX),
             ),
             |row| row.get(0),
         )?
         .collect::<rusqlite::Result<_>>()?;
-    let gone = known
-        .into_iter()
-        .filter(|order| !kept.contains(&OrderId::from_key(*order)));
+    let gone = known.into_iter().filter(|order| !kept.contains(order));
     for order in gone.take(FORGOTTEN_AT_ONCE) {
         tx.prepare_cached("DELETE FROM payments WHERE order_id = ?1")?
             .execute([order])?;

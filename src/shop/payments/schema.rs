@@ -10,7 +10,7 @@ pub const FILE: &str = "payments.db";
 pub const SCHEMA: Schema = Schema {
     name: "payments",
     application_id: 0x436c_5059,
-    migrations: &[VERSION_1, fences::TABLE],
+    migrations: &[VERSION_1, fences::TABLE, VERSION_3],
 };
 
 /// One payment per order, so the order is the key and nothing needs an index of its own. Written once, when it is decided.
@@ -28,4 +28,11 @@ CREATE TABLE payments (
     at_ms    INTEGER NOT NULL,
     by       TEXT NOT NULL      -- the life of a worker
 ) STRICT;
+";
+
+/// Of a charge that was given back. Added to the row, so that what happened first stays told.
+const VERSION_3: &str = "
+ALTER TABLE payments ADD COLUMN refund TEXT;         -- the provider's name of the refund
+ALTER TABLE payments ADD COLUMN refunded_ms INTEGER;
+ALTER TABLE payments ADD COLUMN refunded_by TEXT;    -- the life of a worker
 ";

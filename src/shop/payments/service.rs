@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::provider::{CancelOutcome, ChargeOutcome, ChargeRequest, Provider};
+use super::provider::{CancelOutcome, ChargeOutcome, ChargeRequest, Provider, RefundOutcome, RefundRequest};
 use super::record::{self, Payment, Status, Written};
 use crate::shop::clock::now_ms;
 use crate::shop::contract::{Charge, Entry, Fence, Mandate, OrderId, Outcome, Payments, Refusal, StoryError};
@@ -69,7 +69,39 @@ impl Service {
             .store
             .write::<_, rusqlite::Error>(Admission::Continue, job)
             .await;
-        written.map_err(|error| Outcome::Unknown(format!("payments: {error}")))
+        written.map_err(|error| upkeep::outcome("payments", &error))
+    }
+}
+
+impl Service {
+    async fn give_back(&self, mandate: Mandate) -> Outcome {
+        let key = provider_key(mandate.order);
+        let request = RefundRequest {
+            refund_key: format!("{key}.refund"),
+            provider_key: key,
+        };
+        let receipt = match self.provider.refund(&request).await {
+            RefundOutcome::Done(receipt) => receipt,
+            RefundOutcome::Refused(refusal) => {
+                let why = format!("the provider refuses the refund: {}", refusal.message);
+                return Outcome::Refused(Refusal::Senseless(why));
+            }
+            RefundOutcome::Unknown(reason) => return Outcome::Unknown(reason),
+            RefundOutcome::Stalled(reason) => return Outcome::Stalled(reason),
+        };
+        let job = move |tx: &Tx<'_>| match fences::bars(tx, mandate.life)? {
+            true => Ok(Written::Fenced),
+            false => record::refund(tx, mandate, &receipt.id, now_ms()),
+        };
+        let written = self.store.write(Admission::Continue, job).await;
+        match written {
+            Ok(Written::Stands(Status::Refunded { .. })) => Outcome::Done,
+            Ok(Written::Stands(Status::Succeeded { .. } | Status::Declined { .. } | Status::Cancelled)) => {
+                Outcome::Unknown("payments: the refund is not in the book".to_owned())
+            }
+            Ok(Written::Fenced) => Outcome::Fenced,
+            Err(error) => upkeep::outcome("payments", &error),
+        }
     }
 }
 
@@ -99,15 +131,18 @@ impl Payments for Service {
                 message: refusal.message,
             },
             ChargeOutcome::Unknown(reason) => return Outcome::Unknown(reason),
+            ChargeOutcome::Stalled(reason) => return Outcome::Stalled(reason),
         };
         match self.write_down(mandate, charge, status).await {
             Ok(Written::Stands(Status::Succeeded { .. })) => Outcome::Done,
             Ok(Written::Stands(Status::Declined { code, message })) => {
                 Outcome::Refused(Refusal::Declined { code, message })
             }
-            Ok(Written::Stands(Status::Cancelled)) => Outcome::Refused(Refusal::Withdrawn),
+            Ok(Written::Stands(Status::Cancelled | Status::Refunded { .. })) => {
+                Outcome::Refused(Refusal::Withdrawn)
+            }
             Ok(Written::Fenced) => Outcome::Fenced,
-            Err(unknown) => unknown,
+            Err(unwritten) => unwritten,
         }
     }
 
@@ -119,12 +154,27 @@ impl Payments for Service {
             CancelOutcome::Done => Status::Cancelled,
             CancelOutcome::Refused(receipt) => Status::Succeeded { receipt: receipt.id },
             CancelOutcome::Unknown(reason) => return Outcome::Unknown(reason),
+            CancelOutcome::Stalled(reason) => return Outcome::Stalled(reason),
         };
         match self.write_down(mandate, charge, status).await {
-            Ok(Written::Stands(Status::Declined { .. } | Status::Cancelled)) => Outcome::Done,
+            Ok(Written::Stands(Status::Declined { .. } | Status::Cancelled | Status::Refunded { .. })) => {
+                Outcome::Done
+            }
             Ok(Written::Stands(Status::Succeeded { .. })) => Outcome::Refused(Refusal::Irrevocable),
             Ok(Written::Fenced) => Outcome::Fenced,
-            Err(unknown) => unknown,
+            Err(unwritten) => unwritten,
+        }
+    }
+
+    async fn refund(&self, mandate: Mandate, charge: Charge) -> Outcome {
+        // The cancel goes first: it says for certain whether there is anything to give back, and shuts the door for a late charge.
+        match self.cancel(mandate, charge).await {
+            Outcome::Refused(Refusal::Irrevocable) => self.give_back(mandate).await,
+            settled @ (Outcome::Done
+            | Outcome::Refused(_)
+            | Outcome::Unknown(_)
+            | Outcome::Stalled(_)
+            | Outcome::Fenced) => settled,
         }
     }
 
@@ -133,16 +183,20 @@ impl Payments for Service {
         upkeep::write(&self.store, "payments", raise).await
     }
 
-    async fn forget(&self, before: OrderId, kept: Arc<[OrderId]>) -> Result<(), String> {
-        let forget = move |tx: &Tx<'_>| record::forget(tx, before, &kept);
+    async fn forget(&self, after: OrderId, before: OrderId, kept: Arc<[OrderId]>) -> Result<(), String> {
+        let forget = move |tx: &Tx<'_>| record::forget(tx, after, before, &kept);
         upkeep::write(&self.store, "payments", forget).await
+    }
+
+    async fn has_room(&self) -> bool {
+        self.store.has_room().await && self.provider.has_room().await
     }
 
     async fn story(&self, order: OrderId) -> Result<Vec<Entry>, StoryError> {
         let payment = self
             .of_order(order)
             .map_err(|error| StoryError(error.to_string()))?;
-        Ok(payment.map(Payment::entry).into_iter().collect())
+        Ok(payment.map(Payment::entries).unwrap_or_default())
     }
 }
 

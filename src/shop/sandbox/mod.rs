@@ -68,7 +68,7 @@ impl Provider for Sandbox {
             .write(Admission::Continue, move |tx| ledger::charge(tx, &request, &at));
         Box::pin(async move {
             job.await
-                .unwrap_or_else(|error| ChargeOutcome::Unknown(unknown(&error)))
+                .unwrap_or_else(|error| unanswered(&error, ChargeOutcome::Unknown, ChargeOutcome::Stalled))
         })
     }
 
@@ -79,7 +79,7 @@ impl Provider for Sandbox {
             .write(Admission::Continue, move |tx| ledger::cancel(tx, &key, &at));
         Box::pin(async move {
             job.await
-                .unwrap_or_else(|error| CancelOutcome::Unknown(unknown(&error)))
+                .unwrap_or_else(|error| unanswered(&error, CancelOutcome::Unknown, CancelOutcome::Stalled))
         })
     }
 
@@ -90,14 +90,27 @@ impl Provider for Sandbox {
             .write(Admission::Continue, move |tx| ledger::refund(tx, &request, &at));
         Box::pin(async move {
             job.await
-                .unwrap_or_else(|error| RefundOutcome::Unknown(unknown(&error)))
+                .unwrap_or_else(|error| unanswered(&error, RefundOutcome::Unknown, RefundOutcome::Stalled))
         })
+    }
+
+    fn has_room(&self) -> Reply<'_, bool> {
+        Box::pin(self.store.has_room())
     }
 }
 
-/// A ledger that could not be written says nothing about the money: a remote provider's 5xx.
-fn unknown(error: &WriteError<rusqlite::Error>) -> String {
-    format!("the sandbox could not answer: {error}")
+/// A ledger that takes no writes moved no money; one that failed says nothing about the money: a remote provider's 5xx.
+fn unanswered<T>(
+    error: &WriteError<rusqlite::Error>,
+    unknown: fn(String) -> T,
+    stalled: fn(String) -> T,
+) -> T {
+    let says = format!("the sandbox could not answer: {error}");
+    if error.is_a_stall() {
+        stalled(says)
+    } else {
+        unknown(says)
+    }
 }
 
 fn now() -> String {

@@ -60,7 +60,9 @@ impl Desk {
 fn refusal(outcome: ChargeOutcome) -> (RefusalKind, String) {
     match outcome {
         ChargeOutcome::Refused(refusal) => (refusal.kind, refusal.code),
-        other @ (ChargeOutcome::Done(_) | ChargeOutcome::Unknown(_)) => panic!("not refused: {other:?}"),
+        other @ (ChargeOutcome::Done(_) | ChargeOutcome::Unknown(_) | ChargeOutcome::Stalled(_)) => {
+            panic!("not refused: {other:?}")
+        }
     }
 }
 

@@ -77,12 +77,20 @@ impl<S: Inventory> Inventory for Stopping<S> {
         self.fuse.around(self.service.commit(mandate)).await
     }
 
+    async fn give_back(&self, mandate: Mandate) -> Outcome {
+        self.fuse.around(self.service.give_back(mandate)).await
+    }
+
     async fn fence(&self, fence: Fence) -> Result<(), String> {
         self.service.fence(fence).await
     }
 
-    async fn forget(&self, before: OrderId, kept: Arc<[OrderId]>) -> Result<(), String> {
-        self.service.forget(before, kept).await
+    async fn forget(&self, after: OrderId, before: OrderId, kept: Arc<[OrderId]>) -> Result<(), String> {
+        self.service.forget(after, before, kept).await
+    }
+
+    async fn has_room(&self) -> bool {
+        self.service.has_room().await
     }
 
     async fn story(&self, order: OrderId) -> Result<Vec<Entry>, StoryError> {
@@ -99,12 +107,20 @@ impl<S: Payments> Payments for Stopping<S> {
         self.fuse.around(self.service.cancel(mandate, charge)).await
     }
 
+    async fn refund(&self, mandate: Mandate, charge: Charge) -> Outcome {
+        self.fuse.around(self.service.refund(mandate, charge)).await
+    }
+
     async fn fence(&self, fence: Fence) -> Result<(), String> {
         self.service.fence(fence).await
     }
 
-    async fn forget(&self, before: OrderId, kept: Arc<[OrderId]>) -> Result<(), String> {
-        self.service.forget(before, kept).await
+    async fn forget(&self, after: OrderId, before: OrderId, kept: Arc<[OrderId]>) -> Result<(), String> {
+        self.service.forget(after, before, kept).await
+    }
+
+    async fn has_room(&self) -> bool {
+        self.service.has_room().await
     }
 
     async fn story(&self, order: OrderId) -> Result<Vec<Entry>, StoryError> {

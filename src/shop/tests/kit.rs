@@ -9,15 +9,19 @@ use tower::ServiceExt;
 
 use crate::base::ids::{Epoch, Generation, Incarnation, Life, Slot};
 use crate::config::{Overrides, read};
+use crate::shop::SECTIONS;
 use crate::shop::audit::{Audit, Moment, check_invariants};
+use crate::shop::boot::open_with_stores;
 use crate::shop::http::{Desk, routes};
-use crate::shop::{SECTIONS, open};
+use crate::store::Store;
 use crate::worker::{Identity, Worker};
 
 pub(super) struct Shop {
     pub(super) desk: Desk,
     pub(super) router: Router,
     pub(super) dir: tempfile::TempDir,
+    /// Orders, inventory, payments, ledger.
+    pub(super) stores: Vec<Store>,
 }
 
 /// An answer, whole.
@@ -78,10 +82,16 @@ impl Shop {
             life: life(1),
             generation: Generation(1),
         };
-        let mut desk = open(&Worker::detached(identity, settings)).await.unwrap();
+        let worker = Worker::detached(identity, settings);
+        let (mut desk, stores) = open_with_stores(&worker).await.unwrap();
         change(&mut desk);
         let router = routes(desk.clone());
-        Shop { desk, router, dir }
+        Shop {
+            desk,
+            router,
+            dir,
+            stores,
+        }
     }
 
     pub(super) async fn send(&self, request: Request<Body>) -> Answer {

@@ -197,6 +197,15 @@ async fn lists_have_pages() {
             !second["items"].as_array().unwrap().contains(&first["items"][1]),
             "{path}"
         );
+        for other in ["/orders?", "/payments?", "/inventory?"] {
+            let own = path.starts_with(other);
+            let answer = shop.get(&format!("{other}cursor={cursor}")).await;
+            assert_eq!(
+                answer.status.as_u16(),
+                if own { 200 } else { 400 },
+                "{path}'s cursor at {other}"
+            );
+        }
     }
     assert_eq!(
         shop.get("/orders?customer_id=nobody").await.json(),
@@ -342,6 +351,17 @@ async fn what_is_wrong_with_an_order_is_told_by_code() {
         ),
         (with("an espresso cup", json!(1)).to_string(), 422, "invalid_sku"),
         (with("no-such-cup", json!(1)).to_string(), 422, "unknown_sku"),
+        (with("..", json!(1)).to_string(), 422, "invalid_sku"),
+        (
+            json!(["c-1", [item], ["pm_card_visa"]]).to_string(),
+            422,
+            "invalid_body",
+        ),
+        (
+            order(json!([["espresso-cup", 1]])).to_string(),
+            422,
+            "invalid_body",
+        ),
         (order(json!([])).to_string(), 422, "invalid_items"),
         (order(json!(vec![&item; 51])).to_string(), 422, "invalid_items"),
         (order(json!([item, item])).to_string(), 422, "duplicate_item"),

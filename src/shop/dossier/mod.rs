@@ -1,5 +1,7 @@
 //! One order's whole story, read from the four files by one who trusts no service: what happened, when, on which worker, under
-//! which key. Opens the files read-only and by their documented formats alone, so it works beside a running cluster or without.
+//! which key, and what comes [`next`]. Opens the files read-only and by their documented formats alone, so it works beside a running cluster or without.
+
+mod next;
 
 use std::fmt;
 use std::path::Path;
@@ -10,6 +12,7 @@ use serde::Serialize;
 use super::clock::rfc3339;
 use super::contract::{NotAnId, OrderId};
 use super::{audit, inventory, orders, payments, sandbox};
+pub use next::Next;
 
 /// Everything that is on disk about one order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -18,6 +21,8 @@ pub struct Dossier {
     pub id: String,
     /// In order of time.
     pub lines: Vec<Line>,
+    /// What comes next, and when.
+    pub next: Next,
 }
 
 /// One thing that is on disk.
@@ -50,22 +55,26 @@ const ORDERS: &str = "
     UNION ALL SELECT ended_ms, CASE status WHEN 10 THEN 'pending since it was placed' WHEN 11 THEN 'parked' WHEN 20 THEN
         'confirmed' ELSE 'rejected' END || ' (owner ' || owner || ', claim ' || claim_no || ')' || coalesce(': ' || reason, '')
         FROM orders WHERE id = ?1
+    UNION ALL SELECT last_ms, step || ' stayed unknown ' || tries || ' times since ' || strftime('%Y-%m-%dT%H:%M:%fZ', first_ms / 1000.0, 'unixepoch')
+        || ' (by ' || worker || ', claim ' || claim_no || '), last: ' || says FROM tries WHERE order_id = ?1
     UNION ALL SELECT at_ms, who || ' decided: ' || act || ', because ' || reason FROM interventions WHERE order_id = ?1
     UNION ALL SELECT at_ms, 'event ' || event || ', number ' || seq FROM outbox WHERE order_id = ?1";
 const INVENTORY: &str = "
     SELECT reserved_ms, CASE state WHEN 40 THEN 'refused to reserve' WHEN 50 THEN 'released before anything was reserved'
-        ELSE 'reserved ' || items END || ' (by ' || reserved_by || ')' || coalesce(': ' || reason, '')
+        ELSE 'reserved ' || items END || ' (by ' || reserved_by || ')' || CASE state WHEN 30 THEN '' ELSE coalesce(': ' || reason, '') END
         FROM reservations WHERE order_id = ?1
     UNION ALL SELECT ended_ms, CASE state WHEN 20 THEN 'committed' ELSE 'released' END || ' (by '
-        || coalesce(ended_by, reserved_by) || ', claim ' || claim_no || ')'
+        || coalesce(ended_by, reserved_by) || ', claim ' || claim_no || ')' || CASE state WHEN 30 THEN coalesce(': ' || reason, '') ELSE '' END
         FROM reservations WHERE order_id = ?1 AND state IN (20, 30)";
 const PAYMENTS: &str = "
     SELECT at_ms, CASE state WHEN 10 THEN 'charged, receipt ' || receipt WHEN 20 THEN 'declined: ' || code ELSE 'cancelled' END
         || ', ' || amount || ' ' || currency || ' (by ' || by || ', claim ' || claim_no || ')'
-        FROM payments WHERE order_id = ?1";
+        FROM payments WHERE order_id = ?1
+    UNION ALL SELECT refunded_ms, 'refunded, receipt ' || refund || ' (by ' || refunded_by || ', claim ' || claim_no || ')'
+        FROM payments WHERE order_id = ?1 AND refund IS NOT NULL";
 const LEDGER: &str = "
     SELECT at, kind || ' under key ' || provider_key || ': ' || outcome || coalesce(' ' || code, '')
-        FROM attempt WHERE order_id = ?1 OR provider_key = ?1 || '.1'";
+        FROM attempt WHERE order_id = ?1 OR provider_key IN (?1 || '.1', ?1 || '.1.refund')";
 
 /// Reads it from the files under `data_dir`.
 ///
@@ -89,9 +98,12 @@ pub fn read(data_dir: &Path, id: &str) -> Result<Dossier, DossierError> {
         lines.push(attempt?);
     }
     lines.sort_by(|one, other| one.at.cmp(&other.at));
+    let records = audit::open(&data_dir.join(orders::FILE))?;
+    let next = next::read(data_dir, &records, order)?.unwrap_or_default();
     Ok(Dossier {
         id: id.to_owned(),
         lines,
+        next,
     })
 }
 
@@ -129,6 +141,7 @@ impl fmt::Display for Dossier {
         for Line { at, book, says } in &self.lines {
             writeln!(f, "  {at:27}  {book:9}  {says}")?;
         }
-        Ok(())
+        let at = self.next.at.as_deref().unwrap_or("next");
+        write!(f, "  {at:27}  next       {}", self.next.says)
     }
 }

@@ -1,0 +1,349 @@
+//! A person's decision about a parked order: in one transaction with its record, and with a raised claim, so that nobody who
+//! parked it can write for it any more. What has to be moved (goods, money) is moved by the cluster, which takes up what is
+//! handed back within two seconds, or when it starts; nothing is moved from here.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, OptionalExtension};
+use serde_json::json;
+
+use super::super::{Failure, HANDED_BACK};
+use super::{Many, One, no_such_order};
+use crate::base::exit::Exit;
+use crate::scoreboard::Board;
+use crate::shop::clock::now_ms;
+use crate::shop::contract::OrderId;
+use crate::shop::{audit, inventory, orders, payments, sandbox};
+use crate::store::{Admission, Options, Store, Tx, WriteError};
+
+/// What the cluster is to do with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Back {
+    Retry,
+    Compensate,
+}
+
+/// What is written down at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hand {
+    Confirm,
+    Reject,
+}
+
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// Hands the orders back to the cluster, and waits a while for what becomes of them.
+pub(super) fn hand_back(data_dir: &Path, many: &Many, back: Back) -> Result<(), Failure> {
+    let ids = if many.all {
+        parked(data_dir)?
+    } else {
+        let parsed = many.orders.iter().map(|order| order.parse());
+        parsed.collect::<Result<Vec<OrderId>, _>>()?
+    };
+    if ids.is_empty() {
+        println!("no order is parked; nothing was changed");
+        return Ok(());
+    }
+    let act = match back {
+        Back::Retry => "retry",
+        Back::Compensate => "compensate",
+    };
+    let office = Office::open(data_dir, act, &many.reason)?;
+    for &order in &ids {
+        let reason = many.reason.clone();
+        office.decide(order, move |tx| back.write(tx, order, &reason))?;
+    }
+    drop(office);
+    let deadline = Instant::now() + many.wait;
+    for order in ids {
+        println!("{order}: {act}, recorded; {}", became(data_dir, order, deadline)?);
+    }
+    Ok(())
+}
+
+/// Ends the order by hand, when that is what the services' own records say already.
+pub(super) fn by_hand(data_dir: &Path, one: &One, hand: Hand) -> Result<(), Failure> {
+    let order: OrderId = one.order.parse()?;
+    let act = match hand {
+        Hand::Confirm => "confirm",
+        Hand::Reject => "reject",
+    };
+    let office = Office::open(data_dir, act, &one.reason)?;
+    let (books, reason) = (Books::open(data_dir)?, one.reason.clone());
+    office.decide(order, move |tx| {
+        if is_parked(tx, order)? {
+            hand.is_not_too_late(tx, order)?;
+            books.agree(order, hand)?;
+            hand.write(tx, order, &reason)?;
+            return Ok(true);
+        }
+        Ok(false)
+    })?;
+    println!("{order}: {act}, recorded");
+    Ok(())
+}
+
+fn parked(data_dir: &Path) -> Result<Vec<OrderId>, Failure> {
+    let ids = audit::open(&data_dir.join(orders::FILE))?
+        .prepare("SELECT id FROM orders WHERE status < 20 AND status = 11 ORDER BY id")?
+        .query_map([], |row| Ok(OrderId::from_key(row.get(0)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(ids)
+}
+
+/// What became of it, in words.
+fn became(data_dir: &Path, order: OrderId, deadline: Instant) -> Result<String, Failure> {
+    let connection = audit::open(&data_dir.join(orders::FILE))?;
+    loop {
+        let (status, owner, reason): (i64, String, Option<String>) = connection.query_row(
+            "SELECT status, owner, reason FROM orders WHERE id = ?1",
+            [order.key()],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )?;
+        match status {
+            11 => return Ok(format!("it is parked again: {}", reason.unwrap_or_default())),
+            20 => return Ok("it is confirmed".to_owned()),
+            30 => return Ok("it is rejected".to_owned()),
+            _ if Instant::now() < deadline => std::thread::sleep(LOOK_AGAIN),
+            _ if owner == HANDED_BACK.to_string() => {
+                return Ok(
+                    "no cluster has taken it up yet; the next one that runs over this directory does"
+                        .to_owned(),
+                );
+            }
+            _ => return Ok(format!("worker {owner} is at it")),
+        }
+    }
+}
+
+/// Why a decision is not carried out.
+#[derive(Debug, thiserror::Error)]
+enum Refused {
+    #[error("{0}")]
+    Books(String),
+    #[error("failed to read or write the decision: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+}
+
+/// The orders' file, opened to write a decision.
+struct Office<'a> {
+    store: Store,
+    data_dir: &'a Path,
+    act: &'static str,
+    reason: &'a str,
+}
+
+impl<'a> Office<'a> {
+    fn open(data_dir: &'a Path, act: &'static str, reason: &'a str) -> Result<Office<'a>, Failure> {
+        if reason.trim().is_empty() {
+            let why = "--reason is empty, expected why this is decided; nothing was changed";
+            return Err(Failure(Exit::Usage, why.to_owned()));
+        }
+        let path = data_dir.join(orders::FILE);
+        if !path.exists() {
+            let why = format!("there is no {}; expected a cluster's --data-dir", path.display());
+            return Err(Failure(Exit::Failed, why));
+        }
+        is_up_to_date(&path)?;
+        let cell = Board::private().cell("office");
+        let cell = cell.ok_or_else(|| Failure(Exit::Failed, "a new board has no cell".to_owned()))?;
+        let store = Store::open(&orders::SCHEMA, Options::new(path, cell))?;
+        Ok(Office {
+            store,
+            data_dir,
+            act,
+            reason,
+        })
+    }
+
+    /// `write` says whether the order was one that can be decided about.
+    fn decide(
+        &self,
+        order: OrderId,
+        write: impl FnOnce(&Tx<'_>) -> Result<bool, Refused> + Send + 'static,
+    ) -> Result<(), Failure> {
+        let (act, reason, who) = (self.act, self.reason.to_owned(), who());
+        let job = move |tx: &Tx<'_>| {
+            let done = write(tx)?;
+            if done {
+                tx.execute(
+                    "INSERT INTO interventions (order_id, at_ms, act, who, reason) VALUES (?1, ?2, ?3, ?4, ?5)",
+                    (order.key(), now_ms().cast_signed(), act, &who, &reason),
+                )?;
+            }
+            let known = tx
+                .prepare("SELECT 1 FROM orders WHERE id = ?1")?
+                .exists([order.key()])?;
+            Ok((done, known))
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        let decided: Result<_, WriteError<Refused>> = runtime.block_on(self.store.write(Admission::New, job));
+        match decided {
+            Ok((true, _)) => Ok(()),
+            Ok((false, false)) => Err(no_such_order(order, self.data_dir)),
+            Ok((false, true)) => Err(Failure(
+                Exit::Failed,
+                format!(
+                    "{order} is not parked, expected one that is (see `sagas list --parked`); nothing was changed"
+                ),
+            )),
+            Err(WriteError::Refused(Refused::Books(why))) => {
+                Err(Failure(Exit::Refused, format!("{order}: {why}")))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// A command must not migrate a file under the workers of an older program.
+fn is_up_to_date(path: &Path) -> Result<(), Failure> {
+    let found: i64 = audit::open(path)?.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let known = orders::SCHEMA.version();
+    if found >= known {
+        return Ok(());
+    }
+    let why = format!(
+        "{} has schema version {found}, expected {known}: use the program that the cluster runs, or start (or reload) the \
+         cluster with this one first; nothing was changed",
+        path.display()
+    );
+    Err(Failure(Exit::BadData, why))
+}
+
+fn who() -> String {
+    let uid = nix::unistd::getuid();
+    let name = nix::unistd::User::from_uid(uid)
+        .ok()
+        .flatten()
+        .map(|user| user.name);
+    match (name, std::env::var("SUDO_USER")) {
+        (Some(name), Ok(behind)) => format!("{name} (uid {uid}, for {behind})"),
+        (Some(name), Err(_)) => format!("{name} (uid {uid})"),
+        (None, _) => format!("uid {uid}"),
+    }
+}
+
+fn is_parked(tx: &Connection, order: OrderId) -> rusqlite::Result<bool> {
+    tx.prepare("SELECT 1 FROM orders WHERE id = ?1 AND status = 11")?
+        .exists([order.key()])
+}
+
+impl Back {
+    fn write(self, tx: &Connection, order: OrderId, reason: &str) -> Result<bool, Refused> {
+        let given_up = match self {
+            Back::Retry => None,
+            Back::Compensate => Some(reason),
+        };
+        let handed_back = "UPDATE orders SET status = 10, reason = NULL, owner = ?2, claim_no = claim_no + 1,
+            fresh_from = claim_no + 1, given_up = coalesce(?3, given_up) WHERE id = ?1 AND status = 11";
+        Ok(tx.execute(handed_back, (order.key(), HANDED_BACK.to_string(), given_up))? == 1)
+    }
+}
+
+impl Hand {
+    /// What is being undone must not be said to stand.
+    fn is_not_too_late(self, tx: &Connection, order: OrderId) -> Result<(), Refused> {
+        let given_up = "SELECT 1 FROM orders WHERE id = ?1 AND given_up IS NOT NULL";
+        if self == Hand::Confirm && tx.prepare(given_up)?.exists([order.key()])? {
+            let why = "it was given up before and is being undone; nothing was changed: `sagas retry` goes on with that";
+            return Err(Refused::Books(why.to_owned()));
+        }
+        Ok(())
+    }
+
+    fn write(self, tx: &Connection, order: OrderId, reason: &str) -> rusqlite::Result<()> {
+        let (status, event, why) = match self {
+            Hand::Confirm => (20, "order.confirmed", None),
+            Hand::Reject => {
+                let rejection = json!({ "rejected": { "taken_back": { "reason": reason } } });
+                (30, "order.rejected", Some(rejection.to_string()))
+            }
+        };
+        let now = now_ms().cast_signed();
+        tx.execute(
+            "UPDATE orders SET status = ?2, ended_ms = ?3, reason = ?4, claim_no = claim_no + 1 WHERE id = ?1",
+            (order.key(), status, now, why),
+        )?;
+        tx.execute(
+            "INSERT INTO outbox (order_id, event, at_ms) VALUES (?1, ?2, ?3)",
+            (order.key(), event, now),
+        )?;
+        Ok(())
+    }
+}
+
+/// What the others have written down, to be held against a decision.
+struct Books {
+    inventory: Connection,
+    payments: Connection,
+    ledger: Connection,
+}
+
+impl Books {
+    fn open(data_dir: &Path) -> rusqlite::Result<Books> {
+        Ok(Books {
+            inventory: audit::open(&data_dir.join(inventory::FILE))?,
+            payments: audit::open(&data_dir.join(payments::FILE))?,
+            ledger: audit::open(&data_dir.join(sandbox::FILE))?,
+        })
+    }
+
+    /// Whether the goods and the money are where the decision says; what is decided in these books never changes but by a command
+    /// with a claim, and the claim is this decision's from now on.
+    fn agree(&self, order: OrderId, hand: Hand) -> Result<(), Refused> {
+        let goods = self.goods(order)?;
+        let money = self.money(order)?;
+        let standing: i64 = self.ledger.query_row(
+            "SELECT count(*) FROM standing_charge WHERE order_id = ?1",
+            [order.to_string()],
+            |row| row.get(0),
+        )?;
+        let (goods_expected, money_expected, fits) = match hand {
+            Hand::Confirm => (
+                "out of the house",
+                "charged",
+                goods == "out of the house" && money == "charged" && standing == 1,
+            ),
+            Hand::Reject => (
+                "not held",
+                "not charged",
+                goods == "not held" && money == "not charged" && standing == 0,
+            ),
+        };
+        if fits {
+            return Ok(());
+        }
+        Err(Refused::Books(format!(
+            "the goods are {goods}, expected {goods_expected}; the money is {money} and {standing} charges stand at the provider, \
+             expected {money_expected}; nothing was changed: let the cluster finish it (`sagas retry`) or undo it (`sagas compensate`)"
+        )))
+    }
+
+    fn goods(&self, order: OrderId) -> rusqlite::Result<&'static str> {
+        let state = "SELECT state FROM reservations WHERE order_id = ?1";
+        let state: Option<i64> = self
+            .inventory
+            .query_row(state, [order.key()], |row| row.get(0))
+            .optional()?;
+        Ok(match state {
+            Some(10) => "held",
+            Some(20) => "out of the house",
+            Some(_) => "not held",
+            None => "unheard of (a late reservation may still come)",
+        })
+    }
+
+    fn money(&self, order: OrderId) -> rusqlite::Result<&'static str> {
+        let state = "SELECT state = 10 AND refund IS NULL FROM payments WHERE order_id = ?1";
+        let charged: Option<bool> = self
+            .payments
+            .query_row(state, [order.key()], |row| row.get(0))
+            .optional()?;
+        Ok(match charged {
+            Some(true) => "charged",
+            Some(false) => "not charged",
+            None => "unheard of (a late charge may still come)",
+        })
+    }
+}

@@ -1,0 +1,46 @@
+//! What is old is removed whatever else is old and stays.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::kit::{Shop, order_of};
+use crate::shop::orders::FILE;
+
+/// Orders of long ago that stand still, each before the next.
+fn park_many(shop: &Shop, many: i64) {
+    let mut orders = rusqlite::Connection::open(shop.dir.path().join(FILE)).unwrap();
+    let tx = orders.transaction().unwrap();
+    for id in 1..=many {
+        tx.execute(
+            "INSERT INTO orders (id, status, customer_id, items, amount, currency, method, version, owner, claim_no, ended_ms, reason)
+             VALUES (?1, 11, 'c', '[[\"espresso-cup\",1,450]]', 450, 'USD', 'pm_card_visa', 1, '1/9/9', 1, 0, '{\"parked\":\"x\"}')",
+            [id],
+        )
+        .unwrap();
+    }
+    tx.commit().unwrap();
+}
+
+#[tokio::test]
+async fn however_many_old_orders_stand_still_the_ended_ones_are_removed_everywhere() {
+    let shop = Shop::open().await;
+    park_many(&shop, 6_000);
+    for _ in 0..5 {
+        let answer = shop.place(&order_of("espresso-cup", 1, "pm_card_visa")).await;
+        assert_eq!(answer.status.as_u16(), 201);
+    }
+    shop.desk.orders.settled().await;
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    for _ in 0..4 {
+        shop.desk.orders.sweep(Duration::ZERO).await.unwrap();
+    }
+    let payments = shop.get("/payments").await.json();
+    let left = payments["items"].as_array().unwrap().len();
+    assert!(left <= 1, "all but that of the outbox's last event: {payments}");
+    assert_eq!(
+        shop.get("/inventory/espresso-cup").await.json()["reserved"],
+        json!(0)
+    );
+    assert_eq!(shop.desk.orders.unfinished().unwrap().parked, 6_000);
+}

@@ -1,0 +1,153 @@
+//! What the services' own files say, beside what the clients wrote down: the shelf, the promises, the keys, the takeovers.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use rusqlite::Connection;
+use serde::Serialize;
+
+use super::book::{Ending, Entry};
+use super::chaos::Tally;
+use super::workload::Workload;
+use crate::shop::audit;
+use crate::shop::contract::OrderId;
+use crate::shop::takeovers::{self, Takeover};
+
+/// From the kill of an owner to the next durable step of each of its sagas by another worker, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Latency {
+    pub(super) sagas: usize,
+    pub(super) p50: u64,
+    pub(super) p99: u64,
+    pub(super) longest: u64,
+}
+
+/// What the services' own books say beside the clients'; and how often a saga was taken over.
+pub(super) fn against_the_files(
+    data: &Path,
+    workload: &Workload,
+    entries: &[Entry],
+) -> rusqlite::Result<(Vec<String>, u64)> {
+    let mut found = Vec::new();
+    let orders = audit::open(&data.join("orders.db"))?;
+    let inventory = audit::open(&data.join("inventory.db"))?;
+    shelf(&inventory, workload, entries, &mut found)?;
+    one_order_per_key(&orders, entries, &mut found)?;
+    let takeovers: i64 = orders.query_row("SELECT count(*) FROM takeovers", [], |row| row.get(0))?;
+    promises(&orders, entries, &mut found)?;
+    unexplained(&orders, &mut found)?;
+    Ok((found, takeovers.unsigned_abs()))
+}
+
+/// What a client was told is what stands, for ever after.
+fn promises(orders: &Connection, entries: &[Entry], found: &mut Vec<String>) -> rusqlite::Result<()> {
+    let statuses: BTreeMap<String, i64> = orders
+        .prepare("SELECT id, status FROM orders")?
+        .query_map([], |row| {
+            let id = OrderId::from_key(row.get(0)?);
+            Ok((id.to_string(), row.get(1)?))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    for entry in entries {
+        let promised = match entry.ending {
+            Ending::Confirmed => 20,
+            Ending::Declined | Ending::SoldOut | Ending::Rejected(_) => 30,
+            Ending::Parked => continue,
+        };
+        let stands = statuses.get(&entry.id);
+        if stands != Some(&promised) {
+            found.push(format!(
+                "{} was answered {} and has status {stands:?} in the file, expected {promised}",
+                entry.id, entry.answer.0
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Nothing stands still without a reason.
+fn unexplained(orders: &Connection, found: &mut Vec<String>) -> rusqlite::Result<()> {
+    let ids: Vec<i64> = orders
+        .prepare("SELECT id FROM orders WHERE status = 11 AND coalesce(reason, '') = ''")?
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    let ids = ids.into_iter().map(OrderId::from_key);
+    found.extend(ids.map(|id| format!("{id} is parked without a reason")));
+    Ok(())
+}
+
+/// What the clients were promised is what left the shelf, article by article.
+fn shelf(
+    inventory: &Connection,
+    workload: &Workload,
+    entries: &[Entry],
+    found: &mut Vec<String>,
+) -> rusqlite::Result<()> {
+    let mut promised: BTreeMap<&str, u64> = BTreeMap::new();
+    for entry in entries.iter().filter(|entry| entry.ending == Ending::Confirmed) {
+        for (sku, quantity) in &entry.wish.items {
+            *promised.entry(sku).or_default() += quantity;
+        }
+    }
+    let parked = entries.iter().any(|entry| entry.ending == Ending::Parked);
+    for (sku, initial) in workload.shelf() {
+        let on_hand: i64 =
+            inventory.query_row("SELECT on_hand FROM stock WHERE sku = ?1", [&sku], |row| {
+                row.get(0)
+            })?;
+        let sold = promised.get(sku.as_str()).copied().unwrap_or_default();
+        if initial != on_hand.unsigned_abs() + sold && !parked {
+            found.push(format!(
+                "{sku}: {initial} at the start, {sold} promised to clients, {on_hand} left"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// No order exists that no client knows, and no key has two.
+fn one_order_per_key(
+    orders: &Connection,
+    entries: &[Entry],
+    found: &mut Vec<String>,
+) -> rusqlite::Result<()> {
+    let mut known: BTreeMap<&str, &str> = BTreeMap::new();
+    for entry in entries {
+        if let Some(other) = known.insert(&entry.id, &entry.wish.key) {
+            found.push(format!(
+                "{} was given to {other} and to {}",
+                entry.id, entry.wish.key
+            ));
+        }
+    }
+    let ids: Vec<i64> = orders
+        .prepare("SELECT id FROM orders")?
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    let strangers = ids
+        .into_iter()
+        .map(|id| OrderId::from_key(id).to_string())
+        .filter(|id| !known.contains_key(id.as_str()));
+    found.extend(strangers.map(|id| format!("{id} is an order that no client was told of")));
+    Ok(())
+}
+
+/// Only of workers that were killed alone: without a master nobody tells a sibling.
+pub(super) fn latency(data: &Path, faults: &Tally) -> rusqlite::Result<Option<Latency>> {
+    let took = |takeover: Takeover| {
+        let kill = faults.killed.get(&takeover.from)?;
+        Some(takeover.next_step_ms?.saturating_sub(*kill))
+    };
+    let mut took: Vec<u64> = takeovers::read(data)?.into_iter().filter_map(took).collect();
+    took.sort_unstable();
+    let at = |percent: usize| took.get((took.len() * percent / 100).min(took.len().saturating_sub(1)));
+    Ok(match (at(50), at(99), took.last()) {
+        (Some(&p50), Some(&p99), Some(&longest)) => Some(Latency {
+            sagas: took.len(),
+            p50,
+            p99,
+            longest,
+        }),
+        _ => None,
+    })
+}

@@ -1,0 +1,190 @@
+//! Databases that are gone, replaced, hollow or broken: each refused with what to do, before anything is served; and noticed when
+//! it happens under a running cluster.
+
+mod common;
+
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use cluster::scoreboard::Board;
+use cluster::shop::{inventory, orders, sandbox};
+use cluster::store::{Admission, OpenError, Options, Schema, Store, Tx};
+use common::Plan;
+
+fn options(path: &Path) -> Options {
+    Options::new(path, Board::private().cell("test").expect("a cell"))
+}
+
+fn open(schema: &Schema, path: &Path) -> Result<Store, OpenError> {
+    Store::open(schema, options(path))
+}
+
+/// A database as a cluster leaves it.
+fn made(schema: &Schema) -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("a.db");
+    drop(open(schema, &path).expect("made"));
+    (directory, path)
+}
+
+fn refused(schema: &Schema, path: &Path, words: &[&str]) {
+    let error = open(schema, path).expect_err("refused").to_string();
+    for word in words {
+        assert!(error.contains(word), "{word:?} is not in: {error}");
+    }
+}
+
+#[test]
+fn a_database_that_is_gone_is_not_made_anew_until_that_is_said() {
+    let (_directory, path) = made(&orders::SCHEMA);
+    std::fs::remove_file(&path).expect("removed");
+    refused(
+        &orders::SCHEMA,
+        &path,
+        &[
+            "is missing",
+            "restore the newest backup",
+            "-wal",
+            "remove the lock file",
+        ],
+    );
+    assert!(!path.exists(), "something was made");
+    std::fs::write(&path, "").expect("emptied");
+    refused(&orders::SCHEMA, &path, &["is empty", "-shm"]);
+    std::fs::remove_file(path.with_extension("db.lock")).expect("removed");
+    open(&orders::SCHEMA, &path).expect("a new one");
+}
+
+#[test]
+fn a_lost_table_index_or_trigger_is_named() {
+    for (drop_it, what) in [
+        ("DROP TABLE attempt", "the table \"attempt\""),
+        ("DROP INDEX attempt_refund_of", "the index \"attempt_refund_of\""),
+        (
+            "DROP TRIGGER attempt_is_never_removed",
+            "the trigger \"attempt_is_never_removed\"",
+        ),
+    ] {
+        let (_directory, path) = made(&sandbox::SCHEMA);
+        let database = rusqlite::Connection::open(&path).expect("opened");
+        database.execute_batch(drop_it).expect("dropped");
+        drop(database);
+        refused(&sandbox::SCHEMA, &path, &["lacks", what, "restore"]);
+    }
+    let (_directory, path) = made(&sandbox::SCHEMA);
+    let database = rusqlite::Connection::open(&path).expect("opened");
+    database
+        .execute_batch("CREATE INDEX mine ON attempt (at); VACUUM")
+        .expect("made");
+    drop(database);
+    open(&sandbox::SCHEMA, &path).expect("what somebody added does no harm");
+}
+
+#[test]
+fn a_directory_or_a_pipe_where_a_file_should_be_is_named() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("a.db");
+    std::fs::create_dir(&path).expect("made");
+    refused(&orders::SCHEMA, &path, &["is a directory", "move it away"]);
+    let path = directory.path().join("b.db");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("made");
+    refused(&orders::SCHEMA, &path, &["a pipe"]);
+    let path = directory.path().join("c.db");
+    std::fs::create_dir(directory.path().join("c.db.lock")).expect("made");
+    refused(&orders::SCHEMA, &path, &["c.db.lock", "is a directory"]);
+}
+
+#[test]
+fn a_newer_schema_is_left_to_the_newer_program() {
+    let (_directory, path) = made(&orders::SCHEMA);
+    let database = rusqlite::Connection::open(&path).expect("opened");
+    database.pragma_update(None, "user_version", 99).expect("set");
+    drop(database);
+    refused(
+        &orders::SCHEMA,
+        &path,
+        &["schema version 99", "start the newer binary"],
+    );
+}
+
+/// Overwrites everything but the first page, which holds the header and the schema.
+fn break_pages(path: &Path) {
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .open(path)
+        .expect("opened");
+    let length = file.metadata().expect("a size").len();
+    for page in 1..length / 4096 {
+        file.write_all_at(&[0x5a; 4096], page * 4096).expect("written");
+    }
+}
+
+#[tokio::test]
+async fn a_broken_page_is_met_once_and_then_looked_for() {
+    let (_directory, path) = made(&inventory::SCHEMA);
+    break_pages(&path);
+    let store = open(&inventory::SCHEMA, &path).expect("its header is good");
+    let write = |tx: &Tx<'_>| -> rusqlite::Result<()> {
+        tx.execute("INSERT INTO stock VALUES ('a', 'A', 1, 'USD', 1, 0, 1)", [])
+            .map(drop)
+    };
+    store
+        .write(Admission::New, write)
+        .await
+        .expect_err("the page is broken");
+    drop(store);
+    refused(
+        &inventory::SCHEMA,
+        &path,
+        &["is corrupt", "`doctor`", "-wal and -shm"],
+    );
+    refused(&inventory::SCHEMA, &path, &["is corrupt"]);
+}
+
+#[test]
+fn a_database_that_is_taken_away_ends_its_workers_and_the_next_are_refused() {
+    let cluster = Plan::shop().start();
+    let mark = cluster.mark();
+    std::fs::rename(cluster.data().join("inventory.db"), cluster.data().join("kept")).expect("moved");
+    let url = cluster.url("/orders");
+    let order = r#"{"customer_id":"c","items":[{"sku":"espresso-cup","quantity":1}],"payment":{"method":"pm_card_visa"}}"#;
+    // Whichever worker gets it.
+    let _ = common::client()
+        .post(url)
+        .header("content-type", "application/json")
+        .send(order);
+    cluster.wait_until(mark, "the worker that noticed", |line| {
+        line.to_string().contains("was removed while it was open")
+    });
+    cluster.wait_until(mark, "its replacement's refusal", |line| {
+        line.to_string().contains("says that it was in use")
+    });
+    assert!(
+        !cluster.data().join("inventory.db").exists(),
+        "an empty one was made"
+    );
+}
+
+#[test]
+#[ignore = "needs to mount a read-only file system (root): cargo test --test broken_files -- --ignored"]
+fn a_read_only_file_system_is_refused_with_what_to_do() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let target = directory.path().to_str().expect("text");
+    let mount = |arguments: &[&str]| {
+        let done = std::process::Command::new("mount")
+            .args(arguments)
+            .arg(target)
+            .output();
+        done.is_ok_and(|output| output.status.success())
+    };
+    assert!(
+        mount(&["-t", "tmpfs", "-o", "ro", "tmpfs"]),
+        "mounting is permitted"
+    );
+    refused(
+        &orders::SCHEMA,
+        &directory.path().join("a.db"),
+        &["cannot create files in", "--data-dir"],
+    );
+    let _ = std::process::Command::new("umount").arg(target).output();
+}

@@ -1,0 +1,130 @@
+//! A disk that fills up under a running cluster, and has room again: a small file system of its own, which only root (or sudo
+//! without a password) may mount. The same from within, without any permission: `src/shop/tests/full_disk.rs`.
+
+mod common;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use cluster::shop::audit::{Moment, check_invariants};
+use common::{Cluster, PATIENCE, Plan};
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+/// A file system of that size, gone again when it is dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn at(path: &Path, size: &str) -> SmallDisk {
+        std::fs::create_dir_all(path).expect("made");
+        let options = format!("size={size},mode=0700,uid={}", nix::unistd::getuid());
+        let target = path.to_str().expect("text");
+        assert!(
+            as_root(&["mount", "-t", "tmpfs", "-o", &options, "tmpfs", target]),
+            "mounting a small file system is permitted"
+        );
+        SmallDisk(path.to_owned())
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        as_root(&["umount", "--lazy", self.0.to_str().expect("text")]);
+    }
+}
+
+fn as_root(command: &[&str]) -> bool {
+    let sudo = ["sudo", "-n"];
+    let words: Vec<&str> = if nix::unistd::geteuid().is_root() {
+        command.to_vec()
+    } else {
+        sudo.iter().chain(command).copied().collect()
+    };
+    let done = Command::new(words[0]).args(&words[1..]).output();
+    done.is_ok_and(|output| output.status.success())
+}
+
+/// Leaves not a byte.
+fn fill(path: &Path) {
+    let mut file = std::fs::File::create(path).expect("made");
+    for size in [65_536, 4_096, 1] {
+        while file.write_all(&vec![0; size]).is_ok() {}
+    }
+}
+
+fn order() -> String {
+    let items = json!([{ "sku": "espresso-cup", "quantity": 1 }]);
+    json!({ "customer_id": "c-1", "items": items, "payment": { "method": "pm_card_visa" } }).to_string()
+}
+
+/// Orders until several in a row were refused; how many were taken in.
+fn place_until_refused(cluster: &Cluster) -> usize {
+    let (mut taken_in, mut refused) = (0, 0);
+    let deadline = Instant::now() + PATIENCE;
+    while refused < 5 {
+        let answer = cluster.post("/orders", &[], &order());
+        match answer.status {
+            201 | 202 => taken_in += 1,
+            503 | 507 => {
+                assert!(answer.headers.contains_key("retry-after"), "{answer:?}");
+                refused += 1;
+            }
+            _ => panic!("{answer:?}"),
+        }
+        assert!(Instant::now() < deadline, "the full disk was not noticed");
+    }
+    taken_in
+}
+
+fn wait_for_rest(cluster: &Cluster) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let audit = check_invariants(&cluster.data(), Moment::Any).expect("an audit");
+        assert_eq!((audit.parked, audit.rejected), (0, 0), "{audit:?}");
+        if audit.pending == 0 {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{audit:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+#[ignore = "needs to mount a small file system (root): cargo test --test full_disk -- --ignored"]
+fn orders_wait_for_room_and_go_on_by_themselves_even_when_their_worker_dies_meanwhile() {
+    let plan = Plan::shop().with("[shop]", "order_wait = \"100ms\"");
+    let data = plan.directory().join("data");
+    let disk = SmallDisk::at(&data, "16m");
+    let kept = plan.keep();
+    let cluster = plan.start();
+    assert_eq!(cluster.post("/orders", &[], &order()).status, 201);
+    let filler = data.join("filler");
+    fill(&filler);
+    let taken_in = place_until_refused(&cluster);
+    cluster.wait_for("takes no writes");
+    let mark = cluster.mark();
+    cluster.signal_worker(0, Signal::SIGKILL);
+    cluster.wait_from(mark, "worker ready");
+    let later = place_until_refused(&cluster);
+    std::fs::remove_file(&filler).expect("removed");
+    wait_for_rest(&cluster);
+    let deadline = Instant::now() + PATIENCE;
+    while cluster.post("/orders", &[], &order()).status != 201 {
+        assert!(
+            Instant::now() < deadline,
+            "no order is taken though there is room"
+        );
+    }
+    wait_for_rest(&cluster);
+    let audit = check_invariants(&data, Moment::Rest).expect("an audit");
+    assert_eq!(audit.violations, Vec::<String>::new());
+    assert!(
+        audit.confirmed >= 2 + taken_in + later,
+        "{audit:?}: {taken_in} and {later} were taken in"
+    );
+    assert!(cluster.stop().success());
+    drop(disk);
+    drop(kept);
+}
