@@ -177,3 +177,63 @@ fn check_says_what_is_in_effect_and_what_is_wrong() {
     assert_eq!(code, Some(78), "{said}");
     says(&said, &["c.toml:2:11", "c.toml:3", "htpp"]);
 }
+
+#[test]
+fn check_looks_for_the_user_and_the_group() {
+    for (text, what) in [
+        ("user = \"no-such-user\"\n", "there is no user \"no-such-user\""),
+        (
+            "user = \"root\"\ngroup = \"no-such-group\"\n",
+            "there is no group \"no-such-group\"",
+        ),
+    ] {
+        let plan = Plan::shop().with("[cluster]", text);
+        let path = plan.directory().join("user.toml");
+        std::fs::write(&path, format!("[cluster]\n{text}")).expect("written");
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_cluster"))
+            .arg("check")
+            .arg("--config")
+            .arg(&path)
+            .output()
+            .expect("it runs");
+        assert_eq!(output.status.code(), Some(78), "{output:?}");
+        says(&String::from_utf8_lossy(&output.stderr), &[what]);
+    }
+}
+
+#[test]
+fn a_refusal_that_nobody_reads_ends_all_the_same() {
+    let plan = Plan::shop();
+    let path = plan.directory().join("bad.toml");
+    std::fs::write(&path, "[cluster]\nwrokers = 2\n").expect("written");
+    let (_reader, mut writer) = std::io::pipe().expect("a pipe");
+    // Filled to the brim by a page at a time, which is how a pipe is made.
+    let flags = nix::fcntl::OFlag::O_NONBLOCK;
+    nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_SETFL(flags)).expect("set");
+    while std::io::Write::write(&mut writer, &[b'x'; 4096]).is_ok() {}
+    nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::empty())).expect("set");
+    let status = std::process::Command::new(env!("CARGO_BIN_EXE_cluster"))
+        .args(["serve", "--config"])
+        .arg(&path)
+        .stderr(writer)
+        .status()
+        .expect("it runs");
+    assert_eq!(status.code(), Some(78));
+}
+
+#[test]
+fn a_start_without_descriptors_says_that_they_are_short() {
+    // Each number of them is short at another step of the start; with more, it is the workers that cannot begin.
+    for most in 6..15 {
+        let plan = Plan::shop();
+        let output = std::process::Command::new("prlimit")
+            .arg(format!("--nofile={most}:{most}"))
+            .arg(env!("CARGO_BIN_EXE_cluster"))
+            .args(["serve", "--bind", "127.0.0.1:0", "--workers", "1", "--data-dir"])
+            .arg(plan.directory().join("data"))
+            .stdin(std::process::Stdio::null())
+            .output();
+        let Ok(output) = output else { return };
+        assert_eq!(output.status.code(), Some(71), "with {most}: {output:?}");
+    }
+}

@@ -3,6 +3,7 @@
 mod common;
 
 use std::io::{Read, Write};
+use std::time::Duration;
 
 use common::Plan;
 use nix::sys::signal::Signal;
@@ -183,6 +184,15 @@ fn slots_come_and_go_by_signal() {
 fn signals_without_a_meaning_here_kill_neither_master_nor_workers() {
     let cluster = Plan::shop().start();
     let before = cluster.workers();
+    for signal in [
+        Signal::SIGALRM,
+        Signal::SIGVTALRM,
+        Signal::SIGPROF,
+        Signal::SIGIO,
+        Signal::SIGPWR,
+    ] {
+        cluster.signal(signal);
+    }
     for signal in [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGWINCH] {
         cluster.signal_worker(0, signal);
     }
@@ -208,9 +218,29 @@ fn a_second_stop_does_not_wait() {
     cluster.wait_for_request_in_flight();
     cluster.signal(Signal::SIGTERM);
     cluster.wait_from(mark, "stopping");
+    // Two that follow each other within 250 ms are one.
+    std::thread::sleep(Duration::from_millis(300));
     cluster.signal(Signal::SIGTERM);
     let status = cluster.wait();
     assert_eq!(status.code(), Some(3), "{status}");
+}
+
+#[test]
+fn a_stop_that_is_said_twice_in_one_breath_cuts_nobody() {
+    let mut cluster = Plan::shop().start();
+    let mark = cluster.mark();
+    let mut client = std::net::TcpStream::connect(cluster.address()).expect("connected");
+    client
+        .write_all(b"GET /drill/sleep?ms=1500 HTTP/1.1\r\nhost: x\r\n\r\n")
+        .expect("sent");
+    cluster.wait_for_request_in_flight();
+    cluster.signal(Signal::SIGTERM);
+    cluster.wait_from(mark, "stopping");
+    cluster.signal(Signal::SIGTERM);
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).expect("no reset");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(cluster.wait().code(), Some(0));
 }
 
 #[test]

@@ -98,6 +98,7 @@ impl Flag {
             | Kind::Word(_)
             | Kind::Text
             | Kind::Path
+            | Kind::Mode
             | Kind::Address
             | Kind::Workers => arg.value_name(self.value).value_parser(checked(key.kind)),
         }

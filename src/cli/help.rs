@@ -9,7 +9,7 @@ use crate::base::exit::Exit;
 pub const SIGNALS: &[(&str, &str)] = &[
     (
         "SIGTERM",
-        "stop gracefully: workers finish what they accepted, within drain_timeout; a second one stops at once",
+        "stop gracefully: workers finish what they accepted, within drain_timeout; a second one stops at once, unless it follows within 250 ms (as `timeout` sends it)",
     ),
     ("SIGINT", "as SIGTERM"),
     ("SIGQUIT", "stop at once: workers are killed"),
@@ -25,6 +25,10 @@ pub const SIGNALS: &[(&str, &str)] = &[
         "upgrade: the binary on disk, if it can take over, becomes the master in the same process, with the same workers; if not, nothing changes",
     ),
     ("SIGWINCH", "ignored"),
+    (
+        "SIGALRM",
+        "ignored, and so are SIGVTALRM, SIGPROF, SIGIO and SIGPWR",
+    ),
 ];
 
 /// What the environment means to the master, and what it gives its workers.

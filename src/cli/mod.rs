@@ -13,16 +13,22 @@ pub mod told;
 mod top;
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io;
+use std::os::fd::AsFd;
+use std::time::Duration;
 
 pub use crate::base::exit::Exit;
 use crate::config::{Effective, Section, print};
-use crate::master::cpus;
 use crate::master::launch::{Check, Launch};
+use crate::master::{cpus, user};
+use crate::observe;
 pub use crate::worker::AppCommand;
 use args::Request;
 use clap_complete::Shell;
 use errand::Errand;
+
+/// How long somebody who reads slowly may hold up the end of a program that has only its last word to say.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// What a program is called and owns.
 #[derive(Clone, Copy, Debug)]
@@ -54,8 +60,8 @@ pub fn run(
         Answer::Run(errand) => talk::run(program.name, &errand),
         Answer::Own(command, arguments) => (command.run)(arguments),
         Answer::Refuse(message) => {
-            // When stderr is gone there is nobody left to tell; the exit code says it.
-            let _ = writeln!(io::stderr(), "{message}");
+            // When stderr is gone or nobody reads it there is nobody to tell; the exit code says it.
+            observe::tell(io::stderr().as_fd(), format!("{message}\n").as_bytes(), LAST_WORD);
             Exit::BadConfig
         }
         Answer::Clap(told) => {
@@ -103,7 +109,7 @@ enum Answer {
 }
 
 fn answer(program: &Program, args: impl IntoIterator<Item = OsString>) -> Answer {
-    let refuse = |error, next| {
+    let refuse = |error: String, next| {
         Answer::Refuse(format!(
             "{}: the configuration is refused{next}\n{error}",
             program.name
@@ -116,12 +122,15 @@ fn answer(program: &Program, args: impl IntoIterator<Item = OsString>) -> Answer
         Ok(Request::App(command, arguments)) => Answer::Own(command, arguments),
         Ok(Request::Keys) => Answer::Say(print::example(program.name, program.sections)),
         Ok(Request::Check(launch)) => match launch.load() {
-            Ok(effective) => Answer::Say(checked(&launch, &effective)),
-            Err(error) => refuse(error, ""),
+            Ok(effective) => match user::look_up(&effective.settings.cluster) {
+                Ok(()) => Answer::Say(checked(&launch, &effective)),
+                Err(error) => refuse(error.to_string(), ""),
+            },
+            Err(error) => refuse(error.to_string(), ""),
         },
         Ok(Request::Serve(launch)) => match launch.load() {
             Ok(effective) => Answer::Serve(launch, Box::new(effective)),
-            Err(error) => refuse(error, "; nothing was started"),
+            Err(error) => refuse(error.to_string(), "; nothing was started"),
         },
     }
 }

@@ -82,6 +82,8 @@ pub enum Kind {
     Text,
     /// A path, relative to the directory the master was started in.
     Path,
+    /// A file mode as chmod has it, `"0660"`.
+    Mode,
     /// `"auto"` or a number of workers.
     Workers,
     /// A list of addresses to listen on, no two alike.
@@ -169,6 +171,7 @@ impl fmt::Display for Kind {
             Kind::Word(words) => write!(f, "one of \"{}\"", words.join("\", \"")),
             Kind::Text => f.write_str("a text of one line that is not empty"),
             Kind::Path => f.write_str("a path that is not empty"),
+            Kind::Mode => f.write_str("a file mode in octal, from \"0000\" to \"0777\""),
             Kind::Workers => write!(f, "\"auto\" or a whole number from 1 to {MOST_WORKERS}"),
             Kind::Address => f.write_str("an address, as in \"127.0.0.1:9900\" or \"unix:/run/x.sock\""),
             Kind::Addresses => {

@@ -32,6 +32,13 @@ const CLUSTER: Section = Section {
         )
         .fixed(),
         Key::new(
+            "socket_mode",
+            Kind::Mode,
+            "0600",
+            "Who may connect to the unix: addresses, as a file mode; the socket belongs to the master's user and group.",
+        )
+        .fixed(),
+        Key::new(
             "data_dir",
             Kind::Path,
             "./data",
@@ -175,10 +182,22 @@ const HTTP: Section = Section {
             "From a request's first byte to the end of its headers.",
         ),
         Key::new(
+            "idle_timeout",
+            Kind::duration(10, 24 * HOUR),
+            "75s",
+            "A connection that has been silent so long between requests, or before its first, is closed.",
+        ),
+        Key::new(
             "request_timeout",
             Kind::duration(10, 24 * HOUR),
             "30s",
-            "From the end of the headers to the answer; later is answered 503.",
+            "From the end of the headers to the answer; later is answered 503, or 408 while the body is still arriving.",
+        ),
+        Key::new(
+            "write_timeout",
+            Kind::duration(10, 24 * HOUR),
+            "1m",
+            "A client that has taken nothing of its answer for so long is cut.",
         ),
         Key::new(
             "max_connections",

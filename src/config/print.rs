@@ -78,6 +78,7 @@ fn specimen(kind: Kind) -> String {
         Kind::Size { least, .. } => Value::Size(least).literal(),
         Kind::Word(words) => format!("\"{}\"", words.first().copied().unwrap_or_default()),
         Kind::Text | Kind::Path => "\"…\"".to_owned(),
+        Kind::Mode => "\"0600\"".to_owned(),
         Kind::Workers => "\"auto\"".to_owned(),
         Kind::Address => "\"127.0.0.1:9900\"".to_owned(),
         Kind::Addresses => "[\"127.0.0.1:8080\"]".to_owned(),

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::address::Address;
 use super::duration;
+use super::mode::FileMode;
 
 /// No cluster has more workers: a slot is a listener, a page and a few descriptors of the master.
 pub const MOST_WORKERS: u16 = 1024;
@@ -38,6 +39,8 @@ pub struct Cluster {
     pub workers: Workers,
     /// Where to listen; at least one, no two alike.
     pub bind: Vec<Address>,
+    /// The mode of the paths among them.
+    pub socket_mode: FileMode,
     /// Where metrics are read; nowhere when not set.
     #[serde(default)]
     pub admin: Option<Address>,
@@ -121,9 +124,15 @@ pub struct Http {
     /// From the first byte of a request to the end of its headers; later is 408 or a close.
     #[serde(with = "duration")]
     pub header_read_timeout: Duration,
-    /// From the end of the headers to the answer's headers; later is 503.
+    /// Silence between two requests, or before the first; later is a close.
+    #[serde(with = "duration")]
+    pub idle_timeout: Duration,
+    /// From the end of the headers to the answer's headers; later is 503, or 408 when the handler still waits for the body.
     #[serde(with = "duration")]
     pub request_timeout: Duration,
+    /// How long a client may take nothing of its answer; later is a cut.
+    #[serde(with = "duration")]
+    pub write_timeout: Duration,
     /// Per worker; one more is answered 503 and closed.
     pub max_connections: usize,
     /// HTTP/2 requests at once on one connection; one more is refused.

@@ -8,6 +8,7 @@ use toml::de::DeValue;
 
 use super::address::{Address, NotAnAddress};
 use super::key::Kind;
+use super::mode::FileMode;
 use super::settings::Workers;
 use super::{duration, size};
 
@@ -25,7 +26,7 @@ pub enum Value {
     Duration(Duration),
     /// Of [`Kind::Size`], in bytes.
     Size(u64),
-    /// Of [`Kind::Word`], [`Kind::Text`] and [`Kind::Path`].
+    /// Of [`Kind::Word`], [`Kind::Text`], [`Kind::Path`] and [`Kind::Mode`].
     Text(String),
     /// Of [`Kind::Workers`].
     Workers(Workers),
@@ -71,6 +72,10 @@ impl Value {
             Kind::Word(words) => word(words, text),
             Kind::Text => one_line(text).map(Value::Text),
             Kind::Path => path(text),
+            Kind::Mode => text
+                .parse()
+                .map(|mode: FileMode| Value::Text(mode.to_string()))
+                .map_err(|_| Refusal::default()),
             Kind::Workers => text.parse().map(Value::Workers).map_err(|_| Refusal::default()),
             Kind::Address => match text.parse() {
                 Ok(address) => Ok(Value::Address(address)),
@@ -96,6 +101,8 @@ impl Value {
                 (_, None) => text_of(kind, value),
             },
             Kind::Word(_) | Kind::Text | Kind::Path | Kind::Address => text_of(kind, value),
+            // Without quotes 0660 is no TOML, and 660 would have to be taken for octal.
+            Kind::Mode => text_of(kind, value),
             Kind::Addresses => address_list(value),
         }
     }

@@ -9,12 +9,16 @@ use super::orphans::AddressError;
 use super::start;
 use super::world::World;
 use crate::base::ids::{Generation as Number, Slot};
-use crate::config::Address;
+use crate::config::{Address, FileMode};
 
 impl World {
     /// Opens what a generation serves and is not open yet. Clients that come now wait for its first worker.
-    pub(super) fn open_addresses(&mut self, addresses: &[Address]) -> Result<(), AddressError> {
-        let opened = self.listeners.open(addresses, &self.kept.weights)?;
+    pub(super) fn open_addresses(
+        &mut self,
+        addresses: &[Address],
+        mode: FileMode,
+    ) -> Result<(), AddressError> {
+        let opened = self.listeners.open(addresses, mode, &self.kept.weights)?;
         start::report_addresses(&opened, self.incarnation);
         Ok(())
     }

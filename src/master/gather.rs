@@ -29,6 +29,10 @@ const AT_ONCE: usize = 16;
 /// How often a worker's size is looked at, when it matters.
 const WEIGHED_EVERY: Duration = Duration::from_secs(1);
 
+/// Stop signals that follow each other faster are one: `timeout` sends SIGTERM to its child and then to the whole group, a
+/// terminal and a shell may both pass a Ctrl-C on, and a second one would cut the drain.
+const ONE_STOP: Duration = Duration::from_millis(250);
+
 impl World {
     /// Reads what these sources have to say.
     pub(super) fn gather(&mut self, sources: &[Source]) -> Vec<Event> {
@@ -82,7 +86,13 @@ impl World {
     pub(super) fn heed(&mut self, signals: Vec<Signal>, events: &mut Vec<Event>) {
         for signal in signals {
             match signal {
-                Signal::SIGTERM | Signal::SIGINT => events.push(asked(Request::Stop(StopMode::Graceful))),
+                Signal::SIGTERM | Signal::SIGINT => {
+                    let now = clock::now();
+                    if self.stop_heard.is_none_or(|before| now.since(before) >= ONE_STOP) {
+                        self.stop_heard = Some(now);
+                        events.push(asked(Request::Stop(StopMode::Graceful)));
+                    }
+                }
                 Signal::SIGQUIT => events.push(asked(Request::Stop(StopMode::AtOnce))),
                 Signal::SIGHUP => events.push(asked(Request::Reload)),
                 Signal::SIGUSR2 => events.push(asked(Request::Upgrade)),

@@ -17,9 +17,9 @@ pub(super) use carried::{PackedListeners, UnpackedListeners};
 
 use super::orphans::{AddressError, probe};
 use crate::base::ids::Slot;
-use crate::config::Address;
+use crate::config::{Address, FileMode};
 use crate::pool::steering;
-use crate::sys::socket;
+use crate::sys::socket::{self, FileId};
 
 /// Every address with its sockets.
 #[derive(Debug, Default)]
@@ -42,6 +42,8 @@ struct Group {
 #[derive(Debug)]
 struct SharedPath {
     path: PathBuf,
+    /// The socket file there; none when it was gone already.
+    file: Option<FileId>,
     listener: OwnedFd,
 }
 
@@ -54,6 +56,7 @@ impl Listeners {
     pub(super) fn open(
         &mut self,
         addresses: &[Address],
+        mode: FileMode,
         weights: &[(Slot, u16)],
     ) -> Result<Vec<Address>, AddressError> {
         let mut fresh = Listeners {
@@ -62,10 +65,12 @@ impl Listeners {
         };
         for address in addresses.iter().filter(|address| !self.has(address)) {
             self.refuse_taken(address)?;
-            fresh.add(address, weights).map_err(|source| AddressError::Io {
-                address: address.clone(),
-                source,
-            })?;
+            fresh
+                .add(address, mode, weights)
+                .map_err(|source| AddressError::Io {
+                    address: address.clone(),
+                    source,
+                })?;
         }
         let opened = fresh.addresses();
         self.groups.append(&mut fresh.groups);
@@ -90,15 +95,12 @@ impl Listeners {
         }
     }
 
-    fn add(&mut self, address: &Address, weights: &[(Slot, u16)]) -> io::Result<()> {
+    fn add(&mut self, address: &Address, mode: FileMode, weights: &[(Slot, u16)]) -> io::Result<()> {
         match address {
             Address::Tcp(asked) => self.groups.push(Group::open(*asked, self.slots, weights)?),
             Address::Unix(path) => {
-                let listener = socket::listen_unix(path)?;
-                self.paths.push(SharedPath {
-                    path: path.clone(),
-                    listener,
-                });
+                let listener = socket::listen_unix(path, mode.bits())?;
+                self.paths.push(SharedPath::new(path.clone(), listener));
             }
         }
         Ok(())
@@ -236,10 +238,21 @@ impl Group {
     }
 }
 
+impl SharedPath {
+    /// A path at which this listens now.
+    fn new(path: PathBuf, listener: OwnedFd) -> SharedPath {
+        SharedPath {
+            file: FileId::at(&path).ok(),
+            path,
+            listener,
+        }
+    }
+}
+
 impl Drop for SharedPath {
-    /// A path outlives its listener; whoever stops serving it takes it away.
+    /// A path outlives its listener; whoever stops serving it takes it away, unless somebody else's is there by now.
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
+        let _ = self.file.as_ref().map(FileId::remove);
     }
 }
 

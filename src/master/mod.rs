@@ -27,7 +27,7 @@ mod spawn;
 mod start;
 mod systemd;
 mod upgrade;
-mod user;
+pub mod user;
 mod watch;
 mod world;
 

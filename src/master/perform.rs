@@ -18,7 +18,7 @@ use super::watch::{Part, Source};
 use super::world::World;
 use super::{announce, spawn, systemd};
 use crate::base::ids::{Generation as Number, Life, Slot};
-use crate::config::changes_refused;
+use crate::config::{Address, FileMode, Settings, changes_refused};
 use crate::lifeline::Command;
 use crate::pool::{Effect, Estate, Event, NotLoaded, Outcome, Policy, Signal, Ticket, Verdict};
 use crate::sys::{clock, memory};
@@ -85,9 +85,9 @@ impl World {
         let generation = self.generations.get(&number);
         let generation =
             generation.ok_or_else(|| io::Error::other(format!("generation {number} is gone")))?;
-        let bind = generation.settings.cluster.bind.clone();
+        let (bind, mode) = addresses_of(&generation.settings);
         // One that is rolled back to may have addresses that were let go of.
-        self.open_addresses(&bind).map_err(io::Error::other)?;
+        self.open_addresses(&bind, mode).map_err(io::Error::other)?;
         let listeners = self.listeners.of(life.slot, &bind);
         let process = spawn::spawn(
             &self.nursery,
@@ -171,10 +171,10 @@ impl World {
             .map_err(NotLoaded::Configuration)?;
         }
         let policy = policy(&settings, cpus::workers(&settings).workers);
-        let bind = settings.cluster.bind.clone();
+        let (bind, mode) = addresses_of(&settings);
         let generation = Generation::open(&self.nursery.program.path, settings)
             .map_err(|error| NotLoaded::Binary(error.to_string()))?;
-        self.open_addresses(&bind)
+        self.open_addresses(&bind, mode)
             .map_err(|error| NotLoaded::Configuration(format!("cluster.bind: {error}")))?;
         self.generations.insert(number, generation);
         Ok(policy)
@@ -246,4 +246,9 @@ fn refuse_what_is_fixed(keys: &[String]) -> Result<(), String> {
             keys.join(", ")
         )),
     }
+}
+
+/// Where it listens, and with which mode at a path.
+fn addresses_of(settings: &Settings) -> (Vec<Address>, FileMode) {
+    (settings.cluster.bind.clone(), settings.cluster.socket_mode)
 }

@@ -18,7 +18,7 @@ pub struct PidFileError {
     /// Which.
     path: PathBuf,
     /// The system's words.
-    source: io::Error,
+    pub source: io::Error,
 }
 
 impl PidFile {

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use tracing::{info, warn};
 
@@ -33,7 +34,7 @@ use crate::sys::signals::Signals;
 use crate::sys::{clock, limits};
 
 /// Those the master gives a meaning to, and those that peers do: none of them may kill it.
-pub(super) const SIGNALS: [Signal; 10] = [
+pub(super) const SIGNALS: [Signal; 15] = [
     Signal::SIGTERM,
     Signal::SIGINT,
     Signal::SIGQUIT,
@@ -44,6 +45,11 @@ pub(super) const SIGNALS: [Signal; 10] = [
     Signal::SIGUSR1,
     Signal::SIGUSR2,
     Signal::SIGWINCH,
+    Signal::SIGALRM,
+    Signal::SIGVTALRM,
+    Signal::SIGPROF,
+    Signal::SIGIO,
+    Signal::SIGPWR,
 ];
 
 /// Why a master did not begin, or could not go on.
@@ -92,6 +98,9 @@ impl StartError {
     /// What the process ends with.
     #[must_use]
     pub fn exit(&self) -> Exit {
+        if self.source_io().is_some_and(is_exhaustion) {
+            return Exit::NoResources;
+        }
         match self {
             StartError::Directory(DirectoryError::Taken { .. })
             | StartError::Address(AddressError::Taken { .. }) => Exit::InUse,
@@ -112,6 +121,35 @@ impl StartError {
             StartError::Upgrade(_) | StartError::Loop(_) => Exit::Failed,
         }
     }
+}
+
+impl StartError {
+    /// The system's words, where there are any.
+    fn source_io(&self) -> Option<&io::Error> {
+        match self {
+            StartError::Directory(DirectoryError::Io { source, .. })
+            | StartError::Address(AddressError::Io { source, .. })
+            | StartError::Incarnation(IncarnationError::Io { source, .. })
+            | StartError::Control { source, .. }
+            | StartError::System(source)
+            | StartError::Loop(source) => Some(source),
+            StartError::PidFile(error) => Some(&error.source),
+            StartError::Upgrade(_)
+            | StartError::Directory(DirectoryError::Taken { .. } | DirectoryError::Untrusted { .. })
+            | StartError::Address(AddressError::Taken { .. })
+            | StartError::Incarnation(IncarnationError::Damaged { .. })
+            | StartError::User(_)
+            | StartError::TooDeep(_) => None,
+        }
+    }
+}
+
+/// Whatever was tried, what was missing is a descriptor or memory.
+fn is_exhaustion(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error().map(Errno::from_raw),
+        Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOBUFS)
+    )
 }
 
 /// A master that may fork.
@@ -166,6 +204,7 @@ pub(super) fn start(launch: Launch, settings: Settings) -> Result<Started, Start
         unrecorded: true,
         launch,
         desk,
+        stop_heard: None,
         upgrade: Upgrade::None,
         build,
         pid_file,
@@ -223,7 +262,7 @@ fn listen(cluster: &Cluster, orphans: &mut Vec<Orphan>) -> Result<Listeners, Sta
     let all: Vec<Address> = cluster.bind.iter().chain(&cluster.admin).cloned().collect();
     wait_for_addresses(&all, orphans, clock::now() + cluster.drain_timeout)?;
     let mut listeners = Listeners::default();
-    listeners.open(&cluster.bind, &[])?;
+    listeners.open(&cluster.bind, cluster.socket_mode, &[])?;
     listeners.admin = cluster.admin.as_ref().map(Admin::open).transpose()?;
     Ok(listeners)
 }

@@ -2,6 +2,7 @@
 
 use nix::unistd::{Gid, Group, Uid, User};
 
+use crate::config::Cluster;
 use crate::sys::process::Credentials;
 
 /// Why workers cannot run as that user.
@@ -48,6 +49,16 @@ pub(super) fn credentials(user: Option<&str>, group: Option<&str>) -> Result<Opt
         uid: uid.as_raw(),
         gid: gid.as_raw(),
     }))
+}
+
+/// Whether there are such a user and such a group; whether this process may become them is not asked.
+///
+/// # Errors
+/// Names the one there is not.
+pub fn look_up(cluster: &Cluster) -> Result<(), UserError> {
+    cluster.user.as_deref().map(find_user).transpose()?;
+    cluster.group.as_deref().map(find_group).transpose()?;
+    Ok(())
 }
 
 fn find_user(name: &str) -> Result<(Uid, Gid), UserError> {

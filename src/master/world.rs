@@ -40,6 +40,8 @@ pub(super) struct World {
     pub(super) unrecorded: bool,
     pub(super) launch: Launch,
     pub(super) desk: Desk,
+    /// When a signal asked for a stop last.
+    pub(super) stop_heard: Option<Monotonic>,
     /// How far an upgrade of this master has come.
     pub(super) upgrade: Upgrade,
     /// Which binary this is.

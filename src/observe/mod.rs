@@ -9,7 +9,7 @@ mod subscriber;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing_subscriber::layer::SubscriberExt;
 
@@ -72,6 +72,27 @@ pub fn flush() {
 pub fn finish(within: Duration) {
     if let Some(log) = LOG.get() {
         log.finish(within);
+    }
+}
+
+/// Writes a text to a descriptor that nobody may be reading, without a log: at most that long is waited for room.
+pub fn tell(fd: BorrowedFd, text: &[u8], within: Duration) {
+    let Ok(mut outlet) = Outlet::open(fd) else { return };
+    let deadline = Instant::now() + within;
+    let mut left = text;
+    while !left.is_empty() {
+        match outlet.write(left) {
+            Ok(0) => {
+                let patience = deadline.saturating_duration_since(Instant::now());
+                if patience.is_zero() {
+                    return;
+                }
+                outlet.wait(patience);
+            }
+            Ok(written) => left = &left[written..],
+            // There is nobody left to tell.
+            Err(_) => return,
+        }
     }
 }
 

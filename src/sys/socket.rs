@@ -3,8 +3,8 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
 
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -62,14 +62,14 @@ pub fn local_address(socket: &impl AsFd) -> io::Result<SocketAddr> {
         .ok_or_else(|| io::Error::other("not an IP socket"))
 }
 
-/// Listens at a path with mode 0600. A socket that nobody listens at any more is replaced.
+/// Listens at a path that has these permission bits from its first moment. A socket that nobody listens at any more is replaced.
 ///
 /// # Errors
 /// `AddrInUse` when somebody listens there, `AlreadyExists` when the path is no socket.
-pub fn listen_unix(path: &Path) -> io::Result<OwnedFd> {
+pub fn listen_unix(path: &Path, mode: u32) -> io::Result<OwnedFd> {
     remove_stale(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    let old = nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o177));
+    let old = nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(!mode & 0o777));
     let bound = socket.bind(&SockAddr::unix(path)?);
     nix::sys::stat::umask(old);
     bound?;
@@ -86,11 +86,60 @@ fn remove_stale(path: &Path) -> io::Result<()> {
             io::ErrorKind::AlreadyExists,
             "the path exists and is no socket",
         )),
-        Ok(_) => match std::os::unix::net::UnixStream::connect(path) {
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
-            Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "somebody listens there")),
-            Err(error) => Err(error),
+        Ok(_) if somebody_listens(path)? => {
+            Err(io::Error::new(io::ErrorKind::AddrInUse, "somebody listens there"))
+        }
+        Ok(_) => std::fs::remove_file(path),
+    }
+}
+
+/// Whether a connect would be taken, now or when there is room: it does not wait for somebody whose queue is full.
+fn somebody_listens(path: &Path) -> io::Result<bool> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    match socket.connect(&SockAddr::unix(path)?) {
+        Ok(()) => Ok(true),
+        Err(error) => match error.kind() {
+            io::ErrorKind::WouldBlock => Ok(true),
+            io::ErrorKind::ConnectionRefused => Ok(false),
+            _ => Err(error),
         },
+    }
+}
+
+/// Which file a path was. Whoever made it takes it away, and nothing that others have put there since.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileId {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    /// The file that is at a path now (the link itself, if it is one).
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn at(path: &Path) -> io::Result<FileId> {
+        let found = std::fs::symlink_metadata(path)?;
+        Ok(FileId {
+            path: path.to_owned(),
+            device: found.dev(),
+            inode: found.ino(),
+        })
+    }
+
+    /// Removes the file, if it is still that one.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn remove(&self) -> io::Result<()> {
+        match FileId::at(&self.path) {
+            Ok(now) if now == *self => std::fs::remove_file(&self.path),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -114,6 +163,18 @@ pub fn accept_queue(listener: &impl AsFd) -> io::Result<u32> {
     };
     nix::errno::Errno::result(result)?;
     Ok(info.tcpi_unacked)
+}
+
+/// How many bytes written to this socket its peer has not taken: acknowledged on TCP, read on a unix socket.
+///
+/// # Errors
+/// When it is no such socket.
+pub fn unsent(socket: &impl AsFd) -> io::Result<usize> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: TIOCOUTQ (SIOCOUTQ of a socket) writes one int, which `bytes` is and which outlives the call.
+    let result = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    nix::errno::Errno::result(result)?;
+    Ok(usize::try_from(bytes).unwrap_or(0))
 }
 
 /// One instruction of a classic BPF program: operation, jump if true, jump if false, constant.
@@ -190,20 +251,67 @@ mod tests {
     }
 
     #[test]
+    fn a_living_socket_whose_queue_is_full_is_taken_and_holds_up_nobody() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("shop.sock");
+        let busy = Socket::new(Domain::UNIX, Type::STREAM, None).expect("a socket");
+        let address = SockAddr::unix(&path).expect("a path");
+        busy.bind(&address).expect("bound");
+        busy.listen(0).expect("listening");
+        let mut waiting = Vec::new();
+        loop {
+            let client = Socket::new(Domain::UNIX, Type::STREAM, None).expect("a socket");
+            client.set_nonblocking(true).expect("set");
+            match client.connect(&address) {
+                Ok(()) => waiting.push(client),
+                Err(error) => break assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+            }
+        }
+        let (told, heard) = std::sync::mpsc::channel();
+        std::thread::spawn(move || told.send(listen_unix(&path, 0o600).map(drop).map_err(|e| e.kind())));
+        let verdict = heard.recv_timeout(std::time::Duration::from_secs(20));
+        assert_eq!(
+            verdict,
+            Ok(Err(io::ErrorKind::AddrInUse)),
+            "{} wait",
+            waiting.len()
+        );
+    }
+
+    #[test]
+    fn a_file_is_removed_by_whoever_made_it_and_not_when_it_is_another() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("shop.sock");
+        // Both at once, so that the second cannot have the first one's number.
+        let other = directory.path().join("other.sock");
+        let _ours = listen_unix(&path, 0o600).expect("listening");
+        let _theirs = listen_unix(&other, 0o600).expect("listening");
+        let id = FileId::at(&path).expect("there");
+        std::fs::rename(&other, &path).expect("replaced");
+        id.remove().expect("nothing to do");
+        assert!(path.exists(), "it is another's");
+        FileId::at(&path).expect("there").remove().expect("removed");
+        assert!(!path.exists());
+        id.remove().expect("nothing is there");
+    }
+
+    #[test]
     fn a_stale_unix_socket_is_replaced_and_a_living_one_is_not() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("shop.sock");
-        drop(listen_unix(&path).expect("fresh"));
-        let living = listen_unix(&path).expect("replaced");
+        drop(listen_unix(&path, 0o600).expect("fresh"));
+        let living = listen_unix(&path, 0o660).expect("replaced");
+        let mode = std::fs::metadata(&path).expect("there").mode();
+        assert_eq!(mode & 0o777, 0o660);
         assert_eq!(
-            listen_unix(&path).expect_err("taken").kind(),
+            listen_unix(&path, 0o600).expect_err("taken").kind(),
             io::ErrorKind::AddrInUse
         );
         drop(living);
         std::fs::remove_file(&path).expect("removed");
         std::fs::write(&path, "precious").expect("written");
         assert_eq!(
-            listen_unix(&path).expect_err("a file").kind(),
+            listen_unix(&path, 0o600).expect_err("a file").kind(),
             io::ErrorKind::AlreadyExists
         );
     }

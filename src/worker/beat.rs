@@ -32,7 +32,7 @@ pub(super) async fn beat(worker: Worker, cell: Cell, connections: Arc<Connection
             Counter::LoopLagNs,
             u64::try_from(lag.as_nanos()).unwrap_or(u64::MAX),
         );
-        connections.beat(clock::now(), settings.http.header_read_timeout);
+        connections.beat(clock::now());
         observe::flush();
         worker
             .board()

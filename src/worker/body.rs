@@ -51,7 +51,10 @@ impl Drop for InFlight {
 #[derive(Debug)]
 pub(super) struct AnswerBody {
     content: Content,
-    _in_flight: InFlight,
+    in_flight: InFlight,
+    /// The client has to make room before this is asked for more. Only a shared connection's answers can wait for that while
+    /// the socket is empty.
+    owed: bool,
 }
 
 /// What it says.
@@ -65,10 +68,29 @@ pub(super) enum Content {
 
 impl AnswerBody {
     pub(super) fn new(content: Content, in_flight: InFlight) -> AnswerBody {
-        AnswerBody {
+        let mut body = AnswerBody {
             content,
-            _in_flight: in_flight,
+            in_flight,
+            owed: false,
+        };
+        body.owe(true);
+        body
+    }
+
+    fn owe(&mut self, owed: bool) {
+        let connection = &self.in_flight.connection;
+        match (self.owed, owed && connection.is_shared()) {
+            (false, true) => connection.owe(),
+            (true, false) => connection.owe_no_more(),
+            (false, false) | (true, true) => {}
         }
+        self.owed = owed && connection.is_shared();
+    }
+}
+
+impl Drop for AnswerBody {
+    fn drop(&mut self) {
+        self.owe(false);
     }
 }
 
@@ -80,11 +102,13 @@ impl Body for AnswerBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        match &mut self.content {
+        let frame = match &mut self.content {
             Content::Short(bytes) if bytes.is_empty() => Poll::Ready(None),
             Content::Short(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Content::Routed(body) => Pin::new(body).poll_frame(cx),
-        }
+        };
+        self.owe(frame.is_ready());
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
@@ -102,18 +126,37 @@ impl Body for AnswerBody {
     }
 }
 
-/// A request's body of unknown length that fails once it is longer than it may be, and says so aside.
+/// What is known about the arrival of a request's body, aside from whoever reads it.
+#[derive(Debug, Default)]
+pub(super) struct Arrival {
+    too_long: AtomicBool,
+    awaited: AtomicBool,
+}
+
+impl Arrival {
+    /// It was longer than it may be.
+    pub(super) fn is_too_long(&self) -> bool {
+        self.too_long.load(Relaxed)
+    }
+
+    /// Its reader waits for the client.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.awaited.load(Relaxed)
+    }
+}
+
+/// A request's body that fails once it is longer than it may be.
 #[derive(Debug)]
 pub(super) struct BoundedBody {
     body: Limited<Incoming>,
-    too_long: Arc<AtomicBool>,
+    arrival: Arc<Arrival>,
 }
 
 impl BoundedBody {
-    pub(super) fn new(body: Incoming, limit: usize, too_long: Arc<AtomicBool>) -> BoundedBody {
+    pub(super) fn new(body: Incoming, limit: usize, arrival: Arc<Arrival>) -> BoundedBody {
         BoundedBody {
             body: Limited::new(body, limit),
-            too_long,
+            arrival,
         }
     }
 }
@@ -130,8 +173,9 @@ impl Body for BoundedBody {
         if let Poll::Ready(Some(Err(error))) = &frame
             && error.is::<LengthLimitError>()
         {
-            self.too_long.store(true, Relaxed);
+            self.arrival.too_long.store(true, Relaxed);
         }
+        self.arrival.awaited.store(frame.is_pending(), Relaxed);
         frame
     }
 

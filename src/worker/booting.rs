@@ -15,6 +15,7 @@ use super::handle::{Haste, Worker};
 use super::lifeline::Ears;
 use super::listener::Listener;
 use super::notify::Notify;
+use super::overdue::Patience;
 use super::serving::Serving;
 use super::signals::Terminations;
 use crate::base::exit::Exit;
@@ -75,7 +76,7 @@ impl Booting {
             lifeline,
             log: _,
         } = environment;
-        let connections = Arc::new(Connections::new(board.clone()));
+        let connections = Arc::new(Connections::new(board.clone(), Patience::new(&settings.http)));
         let runtime_cell = board.cell("runtime").expect("a new board has free cells");
         let worker = Worker::new(identity, settings, board);
         let listeners = listeners

@@ -29,12 +29,10 @@ pub(super) enum Phase {
 pub(super) enum Order {
     /// Go on.
     Serve = 0,
-    /// Its request head took too long: answer 408 and close. Taken back when the head is complete by then.
-    Expire = 1,
     /// Finish the request that runs, take no other, close.
-    Finish = 2,
+    Finish = 1,
     /// Stop now.
-    Cut = 3,
+    Cut = 2,
 }
 
 /// One connection, shared by its task and those who look at all of them.
@@ -46,6 +44,14 @@ pub(super) struct Connection {
     phase: AtomicU8,
     /// When the request head began to arrive, in milliseconds of the worker's coarse clock.
     reading_since_ms: AtomicU64,
+    /// When a byte came or went last, by the same clock; at first, when the connection came.
+    stirred_ms: AtomicU64,
+    /// Since when the kernel takes no more for the client; 0 when it does.
+    blocked_since_ms: AtomicU64,
+    /// How many answers wait for the client to make room: a shared connection can be stalled with an empty socket.
+    owed: AtomicU32,
+    /// Its time is over: its task is to look what for.
+    hurried: AtomicBool,
     /// The answer's body has been handed to HTTP; the next flush ends it.
     answered: AtomicBool,
     order: AtomicU8,
@@ -60,12 +66,17 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(number: u64, peer: Option<SocketAddr>) -> Connection {
+    /// A connection that came at that time of the coarse clock.
+    pub(super) fn new(number: u64, peer: Option<SocketAddr>, now_ms: u64) -> Connection {
         Connection {
             number,
             peer,
             phase: AtomicU8::new(Phase::Idle as u8),
             reading_since_ms: AtomicU64::new(0),
+            stirred_ms: AtomicU64::new(now_ms),
+            blocked_since_ms: AtomicU64::new(0),
+            owed: AtomicU32::new(0),
+            hurried: AtomicBool::new(false),
             answered: AtomicBool::new(false),
             order: AtomicU8::new(Order::Serve as u8),
             waker: OnceLock::new(),
@@ -99,9 +110,48 @@ impl Connection {
 
     /// Bytes arrived. When no request was under way, one is now.
     pub(super) fn bytes_arrived(&self, now_ms: u64) {
+        self.stirred_ms.store(now_ms, Relaxed);
         if self.phase() == Phase::Idle && !self.is_shared() {
             self.reading_since_ms.store(now_ms, Relaxed);
             self.enter(Phase::Reading);
+        }
+    }
+
+    /// The kernel took bytes for the client.
+    pub(super) fn bytes_left(&self, now_ms: u64) {
+        self.stirred_ms.store(now_ms, Relaxed);
+        self.blocked_since_ms.store(0, Relaxed);
+    }
+
+    /// The kernel takes no more for the client. Whether it did until now.
+    pub(super) fn blocked(&self, now_ms: u64) -> bool {
+        let first = self.blocked_since_ms.load(Relaxed) == 0;
+        if first {
+            self.blocked_since_ms.store(now_ms.max(1), Relaxed);
+        }
+        first
+    }
+
+    /// One more answer waits for the client to make room.
+    pub(super) fn owe(&self) {
+        self.owed.fetch_add(1, Relaxed);
+    }
+
+    /// One fewer.
+    pub(super) fn owe_no_more(&self) {
+        self.owed.fetch_sub(1, Relaxed);
+    }
+
+    /// When a byte came or went last, in milliseconds of the coarse clock.
+    pub(super) fn stirred_ms(&self) -> u64 {
+        self.stirred_ms.load(Relaxed)
+    }
+
+    /// Since when the client has taken nothing of what there is for it.
+    pub(super) fn stalled_since_ms(&self) -> Option<u64> {
+        match self.blocked_since_ms.load(Relaxed) {
+            0 => (self.owed.load(Relaxed) > 0).then(|| self.stirred_ms()),
+            since => Some(since),
         }
     }
 
@@ -175,18 +225,31 @@ impl Connection {
     pub(super) fn order(&self) -> Order {
         match self.order.load(Relaxed) {
             0 => Order::Serve,
-            1 => Order::Expire,
-            2 => Order::Finish,
+            1 => Order::Finish,
             _ => Order::Cut,
         }
     }
 
-    /// The head that was to expire is complete after all.
+    /// Its time is over: has its task look what for.
+    pub(super) fn hurry(&self) {
+        if !self.hurried.swap(true, Relaxed) {
+            self.wake();
+        }
+    }
+
+    /// Whether its time is over, unless something comes of this very look.
+    pub(super) fn is_hurried(&self) -> bool {
+        self.hurried.load(Relaxed)
+    }
+
+    /// Whether it is to be closed unless something comes of this very look.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.is_hurried() || self.order() == Order::Finish
+    }
+
+    /// What it was late with has come after all.
     pub(super) fn forgive(&self) {
-        // When a stronger order came meanwhile, that one stays.
-        let _stronger =
-            self.order
-                .compare_exchange(Order::Expire as u8, Order::Serve as u8, Relaxed, Relaxed);
+        self.hurried.store(false, Relaxed);
     }
 
     /// Whom to wake for an order: a task has one waker for its whole life.
@@ -208,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_request_goes_through_the_phases_in_order() {
-        let connection = Connection::new(1, None);
+        let connection = Connection::new(1, None, 0);
         assert_eq!(connection.phase(), Phase::Idle);
         connection.bytes_arrived(7);
         assert_eq!(connection.reading_since_ms(), Some(7));
@@ -227,7 +290,7 @@ mod tests {
 
     #[test]
     fn a_shared_one_is_idle_when_its_last_request_is_answered() {
-        let connection = Connection::new(1, None);
+        let connection = Connection::new(1, None, 0);
         connection.bytes_arrived(7);
         connection.share();
         connection.bytes_arrived(8);
@@ -247,12 +310,11 @@ mod tests {
 
     #[test]
     fn the_strongest_order_stays() {
-        let connection = Connection::new(1, None);
+        let connection = Connection::new(1, None, 0);
         connection.give(Order::Finish);
-        connection.give(Order::Expire);
-        connection.forgive();
         assert_eq!(connection.order(), Order::Finish);
         connection.give(Order::Cut);
+        connection.give(Order::Finish);
         assert_eq!(connection.order(), Order::Cut);
     }
 }

@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::Notify;
 
 use super::connection::{Connection, Order, Phase};
+use super::overdue::{Overdue, Patience};
 use crate::base::time::Monotonic;
 use crate::scoreboard::{Board, Counter};
 
@@ -17,6 +17,7 @@ use crate::scoreboard::{Board, Counter};
 #[derive(Debug)]
 pub(super) struct Connections {
     board: Board,
+    patience: Patience,
     /// Milliseconds of the monotonic clock at the last beat: exact enough for a time-out, and free on the hot path.
     coarse_ms: AtomicU64,
     table: Mutex<Table>,
@@ -38,9 +39,10 @@ pub(super) struct Seat {
 }
 
 impl Connections {
-    pub(super) fn new(board: Board) -> Connections {
+    pub(super) fn new(board: Board, patience: Patience) -> Connections {
         Connections {
             board,
+            patience,
             coarse_ms: AtomicU64::new(0),
             table: Mutex::default(),
             closed: Notify::new(),
@@ -54,7 +56,7 @@ impl Connections {
             return None;
         }
         table.last_number += 1;
-        let connection = Arc::new(Connection::new(table.last_number, peer));
+        let connection = Arc::new(Connection::new(table.last_number, peer, self.coarse_ms()));
         table.open.insert(connection.number, Arc::clone(&connection));
         self.board
             .counters()
@@ -98,19 +100,28 @@ impl Connections {
         }
     }
 
-    /// At each beat: moves the coarse clock on, and expires the connections whose request head takes too long.
-    pub(super) fn beat(&self, now: Monotonic, header_read_timeout: Duration) {
+    /// At each beat: moves the coarse clock on, and hurries the connections that keep the worker waiting too long.
+    pub(super) fn beat(&self, now: Monotonic) {
         let before = self.coarse_ms.swap(now.0 / 1_000_000, Relaxed);
-        let timeout = u64::try_from(header_read_timeout.as_millis()).unwrap_or(u64::MAX);
         for connection in self.table().open.values() {
-            // Measured up to the beat before this one, because the coarse clock may have been a whole interval slow.
-            if connection
-                .reading_since_ms()
-                .is_some_and(|since| before.saturating_sub(since) >= timeout)
-            {
-                connection.give(Order::Expire);
+            // Measured up to the beat before this one, because the coarse clock may have been a whole interval slow, or stood
+            // still with the whole process.
+            if self.patience.ends_for(connection, before).is_some() {
+                connection.hurry();
             }
         }
+    }
+
+    /// What a hurried connection is late with still; when that is nothing, it is forgiven.
+    pub(super) fn overdue(&self, connection: &Connection) -> Option<Overdue> {
+        if !connection.is_hurried() {
+            return None;
+        }
+        let overdue = self.patience.ends_for(connection, self.coarse_ms());
+        if overdue.is_none() {
+            connection.forgive();
+        }
+        overdue
     }
 
     pub(super) fn coarse_ms(&self) -> u64 {
@@ -153,12 +164,22 @@ impl Drop for Seat {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::config::{Http, Settings};
+
+    fn patience() -> Patience {
+        Patience::new(&Http {
+            header_read_timeout: Duration::from_secs(1),
+            ..Settings::default().http
+        })
+    }
 
     #[test]
     fn seats_are_bounded_and_counted() {
         let board = Board::private();
-        let connections = Arc::new(Connections::new(board.clone()));
+        let connections = Arc::new(Connections::new(board.clone(), patience()));
         let first = connections.seat(None, 2).expect("a seat");
         let second = connections.seat(None, 2).expect("a seat");
         assert!(connections.seat(None, 2).is_none());
@@ -169,20 +190,21 @@ mod tests {
     }
 
     #[test]
-    fn a_head_that_takes_too_long_expires_and_an_idle_one_does_not() {
-        let connections = Arc::new(Connections::new(Board::private()));
+    fn a_head_that_takes_too_long_is_hurried_and_an_idle_one_is_not() {
+        let connections = Arc::new(Connections::new(Board::private(), patience()));
+        connections.beat(Monotonic(9_000_000_000));
         let (slow, idle) = (
             connections.seat(None, 9).expect("a seat"),
             connections.seat(None, 9).expect("a seat"),
         );
-        let beat = |ms: u64| connections.beat(Monotonic(ms * 1_000_000), Duration::from_secs(1));
+        let beat = |ms: u64| connections.beat(Monotonic(ms * 1_000_000));
         beat(10_000);
         slow.connection.bytes_arrived(connections.coarse_ms());
         beat(10_900);
         beat(11_100);
-        assert_eq!(slow.connection.order(), Order::Serve);
+        assert!(!slow.connection.is_hurried());
         beat(11_200);
-        assert_eq!(slow.connection.order(), Order::Expire);
-        assert_eq!(idle.connection.order(), Order::Serve);
+        assert!(slow.connection.is_hurried());
+        assert!(!idle.connection.is_hurried());
     }
 }

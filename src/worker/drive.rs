@@ -17,6 +17,7 @@ use super::connections::{Connections, Seat};
 use super::edge::{ConnectionService, Edge};
 use super::http2;
 use super::listener::Stream;
+use super::overdue::Overdue;
 use super::wire::Wire;
 use crate::config::Http;
 use crate::http::Problem;
@@ -61,8 +62,8 @@ pub(super) enum End {
     Over,
     /// A silent connection was told to finish.
     Dismissed,
-    /// A request head took too long.
-    Expired,
+    /// It kept the worker waiting too long.
+    Late(Overdue),
     /// Cut.
     Cut,
     /// It is no HTTP/1.1 at all: not a byte was given to hyper.
@@ -78,30 +79,39 @@ pub(super) async fn drive(
     edge: Arc<Edge>,
 ) {
     let connection = Arc::clone(&seat.connection);
-    let wire = Wire::new(stream, Arc::clone(&connection), connections);
+    let wire = Wire::new(stream, Arc::clone(&connection), Arc::clone(&connections));
     let service = ConnectionService::new(Arc::clone(&edge), Arc::clone(&connection));
     let mut http = protocols.http1.serve_connection(TokioIo::new(wire), service);
     let end = poll_fn(|cx| {
         connection.remember(cx.waker());
-        match connection.order() {
-            Order::Serve => {}
-            Order::Expire if connection.phase() == Phase::Reading => return Poll::Ready(End::Expired),
-            Order::Expire => connection.forgive(),
-            Order::Finish if connection.phase() == Phase::Idle => return Poll::Ready(End::Dismissed),
-            Order::Finish => Pin::new(&mut http).graceful_shutdown(),
-            Order::Cut => return Poll::Ready(End::Cut),
+        match (connection.order(), connection.phase()) {
+            (Order::Serve, _) | (Order::Finish, Phase::Idle | Phase::Reading) => {}
+            // Of what has begun to arrive hyper would drop the rest: it is waited for, and its answer closes.
+            (Order::Finish, Phase::Handling | Phase::Writing | Phase::Closing) => {
+                Pin::new(&mut http).graceful_shutdown();
+            }
+            (Order::Cut, _) => return Poll::Ready(End::Cut),
         }
         // An error is the client's doing (or hyper's word on an unreadable request, which the wire has kept): nobody to tell.
         match http.poll_without_shutdown(cx) {
             Poll::Ready(_done) => Poll::Ready(End::Over),
             Poll::Pending if connection.is_shared() => Poll::Ready(End::Http2),
-            Poll::Pending => Poll::Pending,
+            // Whatever had arrived has been read by now: what is silent still is really so.
+            Poll::Pending => match (
+                connections.overdue(&connection),
+                connection.order(),
+                connection.phase(),
+            ) {
+                (Some(overdue), _, _) => Poll::Ready(End::Late(overdue)),
+                (None, Order::Finish, Phase::Idle) => Poll::Ready(End::Dismissed),
+                (None, _, _) => Poll::Pending,
+            },
         }
     })
     .await;
     let (mut wire, mut end) = (http.into_parts().io.into_inner(), end);
     if matches!(end, End::Http2) {
-        (wire, end) = http2::converse(&protocols.http2, wire, &connection, &edge).await;
+        (wire, end) = http2::converse(&protocols.http2, wire, &connection, &connections, &edge).await;
     }
     connection.closing();
     finish(wire, end, &edge).await;
@@ -114,8 +124,9 @@ async fn finish(wire: Wire, end: End, edge: &Edge) {
     let mut stream = wire.into_stream();
     let last_word = match (end, rejected) {
         (End::Over, Some(status)) => Some(unreadable(status, &edge.worker.settings().http)),
-        (End::Over | End::Http2, None | Some(_)) => None,
-        (End::Expired, _) => {
+        (End::Over | End::Http2 | End::Late(Overdue::Silence), None | Some(_)) => None,
+        (End::Late(Overdue::Stall), _) => return stream.abort(),
+        (End::Late(Overdue::Head), _) => {
             edge.worker.board().counters().add(Counter::HeaderTimeouts);
             Some(too_slow(&edge.worker.settings().http))
         }

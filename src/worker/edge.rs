@@ -21,7 +21,7 @@ use super::handle::Worker;
 use super::health::{self, Probe};
 use super::routes::{self, Asked, Routes};
 use super::{drill, limits};
-use crate::http::Problem;
+use crate::http::{Problem, host_problem};
 use crate::scoreboard::Counter;
 
 /// What axum's extractors take at most by themselves.
@@ -101,6 +101,9 @@ impl Service<Request<Incoming>> for ConnectionService {
             edge: Arc::clone(&self.edge),
             connection: Arc::clone(&self.connection),
         };
+        if let Some(refused) = host_problem(&request) {
+            return Answering::Known(Some(answer.short(Err(refused))));
+        }
         let is_watched = self.edge.routes.is_some();
         let probe = Probe::at(request.uri().path());
         match probe.map(|probe| (probe, probe.answer_now(request.method(), worker))) {

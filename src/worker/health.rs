@@ -1,6 +1,8 @@
 //! `/healthz/{liveness,readiness,startup}`: answered before the router, so that every application has them and a busy router
 //! costs them nothing.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use http::{Method, Response, StatusCode};
@@ -8,6 +10,8 @@ use http::{Method, Response, StatusCode};
 use super::handle::Worker;
 use crate::http::Problem;
 
+/// Whoever probes does not wait much longer; what cannot be told by then is not ready.
+const SOON: Duration = Duration::from_secs(1);
 const DRAINING: &str = "this worker is draining";
 
 /// Which question.
@@ -64,10 +68,14 @@ pub(super) async fn readiness(worker: &Worker) -> Result<(), String> {
     if worker.is_draining() {
         return Err(DRAINING.to_owned());
     }
-    match worker.ask_readiness() {
-        Some(question) => question.await,
-        None => Ok(()),
-    }
+    let Some(question) = worker.ask_readiness() else {
+        return Ok(());
+    };
+    tokio::time::timeout(SOON, question).await.unwrap_or_else(|_| {
+        Err(format!(
+            "the application has not said within {SOON:?} whether it is ready"
+        ))
+    })
 }
 
 /// The same as an answer.

@@ -13,8 +13,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::connection::{Connection, Order, Phase};
+use super::connections::Connections;
 use super::drive::End;
 use super::edge::{ConnectionService, Edge};
+use super::overdue::Overdue;
 use super::wire::Wire;
 use crate::config::Http;
 
@@ -38,32 +40,44 @@ pub(super) async fn converse(
     builder: &Builder,
     wire: Wire,
     connection: &Arc<Connection>,
+    connections: &Connections,
     edge: &Arc<Edge>,
 ) -> (Wire, End) {
     let wire = Arc::new(Mutex::new(wire));
     let lent = TokioIo::new(Lent(Arc::clone(&wire)));
     let service = ConnectionService::new(Arc::clone(edge), Arc::clone(connection));
     let mut http = Box::pin(builder.serve_connection(lent, service));
+    let mut farewell = false;
     let end = poll_fn(|cx| {
         connection.remember(cx.waker());
         let dismissed = match connection.order() {
             Order::Serve => false,
-            Order::Expire => {
-                connection.forgive();
-                false
-            }
             Order::Finish => true,
             Order::Cut => return Poll::Ready(End::Cut),
         };
         if dismissed || edge.worker.is_draining() {
             http.as_mut().graceful_shutdown();
         }
-        match http.as_mut().poll(cx) {
-            // An error is the client's doing, and it has been told.
-            Poll::Ready(_done) => Poll::Ready(End::Http2),
-            // It has not even answered a PING.
-            Poll::Pending if dismissed && connection.phase() == Phase::Idle => Poll::Ready(End::Dismissed),
-            Poll::Pending => Poll::Pending,
+        loop {
+            match http.as_mut().poll(cx) {
+                // An error is the client's doing, and it has been told.
+                Poll::Ready(_done) => return Poll::Ready(End::Http2),
+                // It has not even answered a PING.
+                Poll::Pending if dismissed && connection.phase() == Phase::Idle => {
+                    return Poll::Ready(End::Dismissed);
+                }
+                Poll::Pending => {}
+            }
+            match connections.overdue(connection) {
+                None => return Poll::Pending,
+                // It is told by GOAWAY and asked by PING. One that stays silent for as long again is beyond being told.
+                Some(Overdue::Silence) if !farewell => {
+                    farewell = true;
+                    connection.forgive();
+                    http.as_mut().graceful_shutdown();
+                }
+                Some(overdue) => return Poll::Ready(End::Late(overdue)),
+            }
         }
     })
     .await;

@@ -6,19 +6,18 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
+use http::header::{CONNECTION, HeaderValue};
 use http::{Method, Request, StatusCode, Uri};
 use hyper::body::{Body as _, Incoming};
 use tower::Service;
 use uuid::Uuid;
 
-use super::body::BoundedBody;
+use super::body::{Arrival, BoundedBody};
 use super::handle::Worker;
 use crate::http::Problem;
 use crate::scoreboard::Counter;
@@ -30,34 +29,34 @@ pub(super) async fn route(mut router: Router, request: Request<Incoming>, worker
         return Problem::body_too_large(limit).into_response();
     }
     let (method, uri) = (request.method().clone(), request.uri().clone());
-    let (request, too_long) = bounded(request, limit);
+    let (request, arrival) = bounded(request, limit);
     let handled = catching(async move { router.call(request).await });
     let response = match tokio::time::timeout(worker.settings().http.request_timeout, handled).await {
         Ok(Ok(Ok(response))) => response,
         Ok(Ok(Err(never))) => match never {},
         Ok(Err(panic)) => panicked(worker, &method, &uri, &*panic).into_response(),
+        Err(_elapsed) if arrival.as_ref().is_some_and(|arrival| arrival.is_awaited()) => {
+            body_too_slow(worker).into_response()
+        }
         Err(_elapsed) => timed_out(worker, &method, &uri).into_response(),
     };
     let refused = response.status().is_client_error() || response.status().is_server_error();
-    if refused && too_long.is_some_and(|too_long| too_long.load(Relaxed)) {
+    if refused && arrival.is_some_and(|arrival| arrival.is_too_long()) {
         return Problem::body_too_large(limit).into_response();
     }
     response
 }
 
-/// The request as the router takes it. A body whose length is known needs no watching.
-fn bounded(request: Request<Incoming>, limit: usize) -> (Request<Body>, Option<Arc<AtomicBool>>) {
+/// The request as the router takes it. A body that is empty needs no watching.
+fn bounded(request: Request<Incoming>, limit: usize) -> (Request<Body>, Option<Arc<Arrival>>) {
     if request.body().is_end_stream() {
         return (request.map(|_empty| Body::empty()), None);
     }
-    if request.body().size_hint().exact().is_some() {
-        return (request.map(Body::new), None);
-    }
-    let too_long = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&too_long);
+    let arrival = Arc::new(Arrival::default());
+    let kept = Arc::clone(&arrival);
     (
-        request.map(|body| Body::new(BoundedBody::new(body, limit, flag))),
-        Some(too_long),
+        request.map(|body| Body::new(BoundedBody::new(body, limit, arrival))),
+        Some(kept),
     )
 }
 
@@ -90,6 +89,14 @@ fn panicked(worker: &Worker, method: &Method, uri: &Uri, panic: &(dyn Any + Send
     );
     let detail = "the server failed to answer; its log has the reason under this request id";
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail).with("request_id", request_id)
+}
+
+/// The handler could not even begin: that is the client's doing, and no fault of this generation.
+fn body_too_slow(worker: &Worker) -> Problem {
+    let limit = humantime::format_duration(worker.settings().http.request_timeout);
+    let detail = format!("the request's body was not complete {limit} after its headers");
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", detail)
+        .header(CONNECTION, HeaderValue::from_static("close"))
 }
 
 fn timed_out(worker: &Worker, method: &Method, uri: &Uri) -> Problem {

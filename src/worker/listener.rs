@@ -1,16 +1,18 @@
 //! A listener borrowed from the master, and the streams that come out of it. It must not know what is done with them.
 
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use socket2::{Domain, SockRef, Socket};
+use socket2::{Domain, SockRef, Socket, TcpKeepalive};
 use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::sys::socket;
 use crate::sys::watch::watch;
 
 /// A borrowed listener. The socket behind it stays open in the master when this one is dropped.
@@ -38,6 +40,9 @@ impl Listener {
         let family = if socket.domain()? == Domain::UNIX {
             Family::Unix
         } else {
+            // Connections inherit both from their listener, which costs none of them a system call.
+            socket.set_tcp_nodelay(true)?;
+            socket.set_tcp_keepalive(&keepalive())?;
             Family::Tcp
         };
         Ok(Listener {
@@ -81,14 +86,20 @@ impl Listener {
     fn stream(&self, socket: Socket, peer: Option<SocketAddr>) -> io::Result<Stream> {
         socket.set_nonblocking(true)?;
         let pipe = match self.family {
-            Family::Tcp => {
-                socket.set_tcp_nodelay(true)?;
-                Pipe::Tcp(TcpStream::from_std(socket.into())?)
-            }
+            Family::Tcp => Pipe::Tcp(TcpStream::from_std(socket.into())?),
             Family::Unix => Pipe::Unix(UnixStream::from_std(socket.into())?),
         };
         Ok(Stream { pipe, peer })
     }
+}
+
+/// A peer that is gone without a word (its machine, its cable) is noticed after two minutes at the latest, even while nothing
+/// is to be said to it.
+fn keepalive() -> TcpKeepalive {
+    TcpKeepalive::new()
+        .with_time(Duration::from_secs(60))
+        .with_interval(Duration::from_secs(10))
+        .with_retries(6)
 }
 
 /// One accepted connection's bytes.
@@ -109,9 +120,32 @@ impl Stream {
     /// Writes what the kernel takes at once, for answers to those who are not let in. The runtime is not asked, because it
     /// does not know yet that a new connection can be written to.
     pub(super) fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.socket().send(bytes)
+    }
+
+    /// Reads what the kernel has now, whatever the runtime knows. Nothing read is the end of the stream.
+    pub(super) fn read_now(&self, buf: &mut ReadBuf<'_>) -> io::Result<()> {
+        let mut socket = &*self.socket();
+        let read = socket.read(buf.initialize_unfilled())?;
+        buf.advance(read);
+        Ok(())
+    }
+
+    /// How many bytes the kernel holds that the client has not taken.
+    pub(super) fn unsent(&self) -> io::Result<usize> {
+        socket::unsent(&*self.socket())
+    }
+
+    /// Ends with a reset and keeps nothing: the client takes nothing, and the kernel would hold the rest for it for minutes.
+    pub(super) fn abort(self) {
+        // Where the kernel refuses, it is a plain close.
+        let _plain = self.socket().set_linger(Some(Duration::ZERO));
+    }
+
+    fn socket(&self) -> SockRef<'_> {
         match &self.pipe {
-            Pipe::Tcp(stream) => SockRef::from(stream).send(bytes),
-            Pipe::Unix(stream) => SockRef::from(stream).send(bytes),
+            Pipe::Tcp(stream) => SockRef::from(stream),
+            Pipe::Unix(stream) => SockRef::from(stream),
         }
     }
 }

@@ -2,7 +2,7 @@
 //! nor what the master decides.
 //!
 //! Reading order: `run` → `environment` → `booting` → `serving` → `draining` are the phases; `door` → `drive` → `edge` →
-//! `limits` is the way of a request, `routes` where it is counted; `annex` are the doors of other slots, `admin` the door of whoever watches; `connections` and `connection` are what is known about who is there.
+//! `limits` is the way of a request, `routes` where it is counted; `annex` are the doors of other slots, `admin` the door of whoever watches; `connections` and `connection` are what is known about who is there, `overdue` how long each may take.
 
 mod access;
 mod admin;
@@ -27,6 +27,7 @@ mod lifeline;
 mod limits;
 mod listener;
 mod notify;
+mod overdue;
 mod pipeline;
 mod preface;
 mod routes;

@@ -28,6 +28,8 @@ pub(super) struct Wire {
     rejected: Option<u16>,
     opening: Opening,
     pipeline: Pipeline,
+    /// How much the kernel held for the client when it was looked at last.
+    unsent: usize,
 }
 
 impl Wire {
@@ -40,7 +42,46 @@ impl Wire {
             rejected: None,
             opening: Opening::new(),
             pipeline: Pipeline::new(),
+            unsent: 0,
         }
+    }
+
+    /// Reads. A connection that is about to be closed is asked of the kernel itself whether there is anything, because the
+    /// runtime may not have heard yet.
+    fn poll_stream(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if polled.is_pending() && self.connection.is_leaving() {
+            return match self.stream.read_now(buf) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+                read => Poll::Ready(read),
+            };
+        }
+        polled
+    }
+
+    /// Keeps the books about a write.
+    fn wrote(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        let now_ms = self.connections.coarse_ms();
+        match &written {
+            Poll::Ready(_) => self.connection.bytes_left(now_ms),
+            Poll::Pending => self.blocked(now_ms),
+        }
+        written
+    }
+
+    /// The kernel says that there is room only when much of it is free, so a slow client may take bytes all the time without a
+    /// word of it: before it is taken for stalled, what the kernel still holds for it is looked at.
+    fn blocked(&mut self, now_ms: u64) {
+        let first = self.connection.blocked(now_ms);
+        if !first && !self.connection.is_hurried() {
+            return;
+        }
+        let unsent = self.stream.unsent().unwrap_or(0);
+        if !first && unsent < self.unsent {
+            self.connection.bytes_left(now_ms);
+            self.connection.blocked(now_ms);
+        }
+        self.unsent = unsent;
     }
 
     /// The client has closed its side.
@@ -91,7 +132,7 @@ impl AsyncRead for Wire {
             return Poll::Ready(Ok(()));
         }
         loop {
-            ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+            ready!(self.poll_stream(cx, buf))?;
             if buf.filled().len() > before {
                 self.connection.bytes_arrived(self.connections.coarse_ms());
             } else if buf.remaining() > 0 {
@@ -118,7 +159,8 @@ impl AsyncWrite for Wire {
         if self.keep_back(buf) {
             return Poll::Ready(Ok(buf.len()));
         }
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.wrote(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -143,6 +185,7 @@ impl AsyncWrite for Wire {
         if self.keep_back(bufs.first().map_or(&[][..], |first| &first[..])) {
             return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
         }
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.wrote(written)
     }
 }

@@ -1,12 +1,16 @@
 //! The application the tests put into a worker.
 
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use axum::Router;
+use axum::body::{Body, Bytes};
 use axum::extract::Query;
 use axum::routing::{get, post};
-use axum::{Router, body::Bytes};
 use cluster::http::fallbacks;
 use cluster::{App, Worker};
+use hyper::body::{self as http_body, Frame};
 use serde::Deserialize;
 
 /// `[test]`
@@ -16,6 +20,7 @@ struct Section {
     boot_error: Option<String>,
     descriptors: Option<u64>,
     not_ready: Option<String>,
+    never_says: bool,
 }
 
 #[derive(Deserialize)]
@@ -40,6 +45,9 @@ async fn boot(worker: Worker) -> Result<Router, cluster::worker::BootError> {
     if let Some(reason) = section.not_ready {
         worker.readiness(move || std::future::ready(Err(reason.clone())));
     }
+    if section.never_says {
+        worker.readiness(std::future::pending);
+    }
     worker.on_inherit(|estate| async move { tracing::info!(?estate, "taken over") });
     let echoes = worker.counter("test_echoes_total", "Bodies echoed.")?;
     let me = worker.identity().life.to_string();
@@ -55,6 +63,8 @@ async fn boot(worker: Worker) -> Result<Router, cluster::worker::BootError> {
                 }),
             )
             .route("/slow", get(slow))
+            .route("/wide", get(wide))
+            .route("/drip", get(drip))
             .route("/panic", get(panics))
             .route("/poison", get(async move || poisoned.fail("a test"))),
     ))
@@ -63,6 +73,67 @@ async fn boot(worker: Worker) -> Result<Router, cluster::worker::BootError> {
 async fn slow(Query(slow): Query<Slow>) -> &'static str {
     tokio::time::sleep(Duration::from_millis(slow.ms)).await;
     "at last"
+}
+
+#[derive(Deserialize)]
+struct Wide {
+    mib: usize,
+}
+
+/// So much in pieces of 64 KiB.
+async fn wide(Query(wide): Query<Wide>) -> Body {
+    let piece = Bytes::from(vec![b'w'; 64 * 1024]);
+    Body::new(Pieces {
+        left: wide.mib * 16,
+        piece,
+    })
+}
+
+struct Pieces {
+    left: usize,
+    piece: Bytes,
+}
+
+impl http_body::Body for Pieces {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if self.left == 0 {
+            return Poll::Ready(None);
+        }
+        self.left -= 1;
+        Poll::Ready(Some(Ok(Frame::data(self.piece.clone()))))
+    }
+}
+
+/// An answer whose only word comes late.
+async fn drip(Query(slow): Query<Slow>) -> Body {
+    Body::new(Late(Some(Box::pin(tokio::time::sleep(Duration::from_millis(
+        slow.ms,
+    ))))))
+}
+
+struct Late(Option<Pin<Box<tokio::time::Sleep>>>);
+
+impl http_body::Body for Late {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let Some(sleep) = &mut self.0 else {
+            return Poll::Ready(None);
+        };
+        ready!(sleep.as_mut().poll(cx));
+        self.0 = None;
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"drop")))))
+    }
 }
 
 async fn panics() {

@@ -45,10 +45,11 @@ impl Client {
     }
 
     pub(crate) fn send(&mut self, bytes: &str) {
-        self.stream
-            .get_mut()
-            .write_all(bytes.as_bytes())
-            .expect("written");
+        self.write(bytes.as_bytes());
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        self.stream.get_mut().write_all(bytes).expect("written");
     }
 
     pub(crate) fn get(&mut self, path: &str) -> Response {
@@ -91,6 +92,11 @@ impl Client {
             }
         }
         Ok(head.to_lowercase())
+    }
+
+    /// The bytes as they come.
+    pub(crate) fn stream(&mut self) -> &mut impl Read {
+        &mut self.stream
     }
 
     /// What comes until the other side closes; a reset is an error.

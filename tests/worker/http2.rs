@@ -45,10 +45,90 @@ pub(crate) const TESTS: &[Test] = &[
         a_silent_http2_client_does_not_hold_a_drain_up,
     ),
     (
+        "a_silent_http2_connection_is_told_to_go",
+        a_silent_http2_connection_is_told_to_go,
+    ),
+    (
+        "a_busy_http2_connection_is_not_silent",
+        a_busy_http2_connection_is_not_silent,
+    ),
+    (
+        "an_http2_client_that_makes_no_room_is_cut",
+        an_http2_client_that_makes_no_room_is_cut,
+    ),
+    (
         "an_http2_client_that_does_not_answer_is_let_go_when_silence_is_over",
         an_http2_client_that_does_not_answer_is_let_go_when_silence_is_over,
     ),
 ];
+
+/// Everything the server says until it closes, as types of frames.
+fn frames(stream: &mut TcpStream) -> Vec<u8> {
+    let mut types = Vec::new();
+    let mut head = [0; 9];
+    while stream.read_exact(&mut head).is_ok() {
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; usize::try_from(length).expect("24 bits")];
+        stream.read_exact(&mut payload).expect("a whole frame");
+        types.push(head[3]);
+        // A PING (6) without ACK (1) is answered, as a living client does.
+        if head[3] == 6 && head[4] == 0 {
+            stream
+                .write_all(&[&[0, 0, 8, 6, 1, 0, 0, 0, 0], &payload[..]].concat())
+                .expect("written");
+        }
+    }
+    types
+}
+
+fn a_silent_http2_connection_is_told_to_go() {
+    let worker = Worker::ready(|settings| settings.http.idle_timeout = Duration::from_millis(1500));
+    let mut silent = TcpStream::connect(worker.address).expect("connected");
+    silent
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+        .expect("written");
+    let types = frames(&mut silent);
+    let goaways = types.iter().filter(|&&frame| frame == 7).count();
+    assert_eq!(goaways, 2, "{types:?}");
+    worker.until("it is gone", |vitals| vitals.counts.connections == 0);
+    // One that does not answer is let go as well.
+    let mut mute = TcpStream::connect(worker.address).expect("connected");
+    mute.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+        .expect("written");
+    let mut all = Vec::new();
+    mute.read_to_end(&mut all).expect("no reset");
+}
+
+fn a_busy_http2_connection_is_not_silent() {
+    let worker = Worker::ready(|settings| {
+        settings.http.idle_timeout = Duration::from_millis(200);
+        settings.http.write_timeout = Duration::from_millis(200);
+    });
+    in_runtime(async {
+        let mut client = connect(worker.address).await;
+        let slow = answer(&mut client, request("GET", "/slow?ms=1000", ""));
+        assert_eq!(slow.await.0, 200);
+        let mut client = connect(worker.address).await;
+        let dripping = answer(&mut client, request("GET", "/drip?ms=1000", ""));
+        assert_eq!(dripping.await, (StatusCode::OK, "drop".to_owned()));
+    });
+}
+
+fn an_http2_client_that_makes_no_room_is_cut() {
+    let worker = Worker::ready(|settings| settings.http.write_timeout = Duration::from_millis(400));
+    in_runtime(async {
+        let mut client = connect(worker.address).await;
+        let response = client.send_request(request("GET", "/wide?mib=64", "")).await;
+        let body = response.expect("an answer").into_body();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while worker.vitals().counts.connections > 0 {
+            assert!(Instant::now() < deadline, "{:?}", worker.vitals());
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let whole = body.collect().await;
+        assert!(whole.is_err(), "the answer is not whole, and that is said");
+    });
+}
 
 type Client = SendRequest<Full<Bytes>>;
 
@@ -170,7 +250,7 @@ fn more_streams_than_may_be_wait_their_turn() {
         let mut all = JoinSet::new();
         for _ in 0..100 {
             let mut client = client.clone();
-            all.spawn_local(async move { answer(&mut client, request("GET", "/slow?ms=20", "")).await });
+            all.spawn_local(async move { answer(&mut client, request("GET", "/slow?ms=100", "")).await });
         }
         let mut most = 0;
         while let Some(done) = all.join_next().await {

@@ -51,6 +51,10 @@ pub(crate) const TESTS: &[Test] = &[
     ),
     ("a_full_log_pipe_stops_nobody", a_full_log_pipe_stops_nobody),
     (
+        "an_application_that_does_not_say_is_not_ready",
+        an_application_that_does_not_say_is_not_ready,
+    ),
+    (
         "the_application_has_a_say_in_readiness",
         the_application_has_a_say_in_readiness,
     ),
@@ -220,6 +224,18 @@ fn is_full(reader: &OwnedFd) -> bool {
     File::from(reader.as_fd().try_clone_to_owned().expect("a copy"))
         .read(&mut bytes)
         .is_ok_and(|read| read == 4096)
+}
+
+fn an_application_that_does_not_say_is_not_ready() {
+    let worker = Worker::ready(|settings| {
+        settings
+            .app
+            .insert("test".to_owned(), toml::toml! { never_says = true }.into());
+    });
+    let answer = worker.connect().get("/healthz/readiness");
+    assert_eq!((answer.status, answer.code().as_str()), (503, "not_ready"));
+    assert!(answer.body.contains("has not said within 1s"), "{answer:?}");
+    assert_eq!(worker.connect().get("/healthz/liveness").status, 200);
 }
 
 fn the_application_has_a_say_in_readiness() {

@@ -9,6 +9,8 @@ mod http2;
 mod limits;
 mod lives;
 mod master;
+mod requests;
+mod silence;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -30,6 +32,8 @@ fn main() -> ExitCode {
         drains::TESTS,
         annexes::TESTS,
         http2::TESTS,
+        silence::TESTS,
+        requests::TESTS,
     ]
     .concat();
     let wanted: Vec<Test> = all

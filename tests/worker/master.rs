@@ -248,6 +248,7 @@ fn settings() -> Settings {
         cluster: Cluster {
             workers: Workers::Count(1),
             bind: Vec::new(),
+            socket_mode: "0600".parse().expect("a mode"),
             admin: None,
             data_dir: "data".into(),
             run_dir: None,
@@ -274,7 +275,9 @@ fn settings() -> Settings {
             max_header_bytes: 16 * 1024,
             max_body_bytes: 1000,
             header_read_timeout: ms(10_000),
+            idle_timeout: ms(60_000),
             request_timeout: ms(10_000),
+            write_timeout: ms(60_000),
             max_connections: 1000,
             max_streams: 100,
         },

@@ -22,6 +22,9 @@ const PLACES: usize = 16;
 /// Of those, how many may wait for the end of something long, so that `status` always finds a place.
 const WAITING: usize = 12;
 
+/// The socket's mode: it is this user's alone.
+const PRIVATE: u32 = 0o600;
+
 /// Names one client for as long as this master lives; never 0, never given out again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -59,7 +62,7 @@ impl Desk {
     /// # Errors
     /// The system's.
     pub(in crate::master) fn open(path: &Path, watch: &Watch) -> io::Result<Desk> {
-        let listener = UnixListener::from(socket::listen_unix(path)?);
+        let listener = UnixListener::from(socket::listen_unix(path, PRIVATE)?);
         watch.add(&listener, Source::Control)?;
         Ok(Desk {
             path: path.to_owned(),

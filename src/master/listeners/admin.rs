@@ -27,7 +27,9 @@ impl Admin {
         let opened = match address {
             Address::Tcp(asked) => socket::listen(*asked)
                 .and_then(|listener| Ok((Address::Tcp(socket::local_address(&listener)?), listener))),
-            Address::Unix(path) => socket::listen_unix(path).map(|listener| (address.clone(), listener)),
+            Address::Unix(path) => {
+                socket::listen_unix(path, 0o600).map(|listener| (address.clone(), listener))
+            }
         };
         let (address, listener) = opened.map_err(|source| AddressError::Io {
             address: address.clone(),

@@ -58,7 +58,7 @@ impl Listeners {
 
     /// Goes on with them.
     pub(in crate::master) fn kept(unpacked: UnpackedListeners) -> Listeners {
-        let path = |(path, listener)| SharedPath { path, listener };
+        let path = |(path, listener)| SharedPath::new(path, listener);
         Listeners {
             groups: unpacked.groups,
             paths: unpacked.paths.into_iter().map(path).collect(),

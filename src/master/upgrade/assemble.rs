@@ -66,6 +66,7 @@ fn assemble(unpacked: Unpacked, launch: Launch, signals: Signals) -> Result<Star
     let world = World {
         incarnation: unpacked.incarnation,
         kept: unpacked.kept,
+        stop_heard: None,
         processes: unpacked.processes,
         generations: unpacked.generations,
         desk: Desk::kept(unpacked.desk, &watch)?,

@@ -46,6 +46,7 @@ fn state(pool: &Pool, world: &World, signals: &[Signal]) -> State {
     let World {
         incarnation,
         kept,
+        stop_heard: _soon_forgotten,
         watch: _made_anew,
         signals: _given_beside,
         processes,

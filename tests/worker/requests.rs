@@ -1,0 +1,207 @@
+//! Requests at the edge of what HTTP/1.1 allows: whatever two servers could read in two ways is refused and ends the connection,
+//! and what is merely rare is answered.
+
+use crate::Test;
+use crate::client::Response;
+use crate::master::Worker;
+
+pub(crate) const TESTS: &[Test] = &[
+    (
+        "a_request_says_once_whom_it_is_for",
+        a_request_says_once_whom_it_is_for,
+    ),
+    (
+        "two_ways_to_tell_a_body_s_length_are_not_taken",
+        two_ways_to_tell_a_body_s_length_are_not_taken,
+    ),
+    ("what_is_no_text_is_refused", what_is_no_text_is_refused),
+    ("too_many_headers_are_431", too_many_headers_are_431),
+    ("an_absolute_target_is_answered", an_absolute_target_is_answered),
+    (
+        "trailers_are_read_and_passed_over",
+        trailers_are_read_and_passed_over,
+    ),
+    (
+        "a_client_that_asks_first_is_told_to_go_on",
+        a_client_that_asks_first_is_told_to_go_on,
+    ),
+    (
+        "http_1_0_is_answered_in_its_own_way",
+        http_1_0_is_answered_in_its_own_way,
+    ),
+];
+
+/// The only answer to these bytes, and that the connection ends with it, without a reset.
+fn only(worker: &Worker, bytes: &[u8]) -> Response {
+    let mut client = worker.connect();
+    client.write(bytes);
+    let answer = client.response().expect("an answer");
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    assert_eq!(client.rest().expect("no reset"), "", "{text:?}");
+    answer
+}
+
+fn refused(worker: &Worker, bytes: &[u8], code: &str) {
+    let answer = only(worker, bytes);
+    assert_eq!((answer.status, answer.code().as_str()), (400, code), "{answer:?}");
+    assert!(answer.closes(), "{answer:?}");
+}
+
+fn a_request_says_once_whom_it_is_for() {
+    let worker = Worker::ready(|_| {});
+    for head in [
+        "GET / HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n",
+        "GET http://test/ HTTP/1.1\r\n\r\n",
+        "GET /healthz/liveness HTTP/1.1\r\n\r\n",
+    ] {
+        refused(&worker, head.as_bytes(), "bad_host");
+    }
+    // What follows such a request is not looked at.
+    refused(
+        &worker,
+        b"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "bad_host",
+    );
+}
+
+fn two_ways_to_tell_a_body_s_length_are_not_taken() {
+    let worker = Worker::ready(|_| {});
+    for fields in [
+        "Content-Length: 3\r\nContent-Length: 4",
+        "Content-Length: 3, 4",
+        "Content-Length: +3",
+        "Content-Length: -1",
+        "Content-Length: 3 3",
+        "Content-Length: 99999999999999999999",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
+        "Transfer-Encoding: xchunked",
+        "Transfer-Encoding: chunked, gzip",
+        "Content-Length : 3",
+        " Content-Length: 3",
+        "X: y\r\n folded",
+    ] {
+        let head = format!("POST /echo HTTP/1.1\r\nHost: test\r\n{fields}\r\n\r\nabc");
+        refused(&worker, head.as_bytes(), "bad_request");
+    }
+    for fields in [
+        "Content-Length: 3\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 3",
+    ] {
+        let head = format!(
+            "POST /echo HTTP/1.1\r\nHost: test\r\n{fields}\r\n\r\n0\r\n\r\nGET / HTTP/1.1\r\nHost: test\r\n\r\n"
+        );
+        // RFC 9112 (6.1): chunks win, and the connection ends, so that nothing behind them is taken for a request.
+        let answer = only(&worker, head.as_bytes());
+        assert_eq!(
+            (answer.status, answer.body.as_str(), answer.closes()),
+            (200, "", true),
+            "{fields}"
+        );
+    }
+}
+
+fn what_is_no_text_is_refused() {
+    let worker = Worker::ready(|_| {});
+    for bytes in [
+        &b"GET /\0 HTTP/1.1\r\nHost: test\r\n\r\n"[..],
+        b"GET / HTTP/1.1\r\nHost: test\r\nX: a\0b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: test\r\nX\0: a\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: test\r\nX: a\rb\r\n\r\n",
+        b"GET / HTTP/9.9\r\nHost: test\r\n\r\n",
+        b"GET  / HTTP/1.1\r\nHost: test\r\n\r\n",
+        b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03",
+    ] {
+        refused(&worker, bytes, "bad_request");
+    }
+    // Lone line feeds end lines, as RFC 9112 (2.2) lets them.
+    let mut client = worker.connect();
+    client.send("GET / HTTP/1.1\nHost: test\n\n");
+    assert_eq!(client.response().expect("an answer").status, 200);
+}
+
+fn too_many_headers_are_431() {
+    let worker = Worker::ready(|_| {});
+    let many = |count: usize| {
+        let fields: String = (0..count).map(|n| format!("x{n}: y\r\n")).collect();
+        format!("GET / HTTP/1.1\r\nHost: test\r\n{fields}\r\n")
+    };
+    let mut client = worker.connect();
+    client.send(&many(99));
+    assert_eq!(client.response().expect("an answer").status, 200);
+    let answer = only(&worker, many(101).as_bytes());
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (431, "headers_too_large")
+    );
+}
+
+fn an_absolute_target_is_answered() {
+    let worker = Worker::ready(|_| {});
+    let mut client = worker.connect();
+    client.send("GET http://elsewhere.example/echo HTTP/1.1\r\nHost: test\r\n\r\n");
+    assert_eq!(client.response().expect("an answer").status, 405);
+    client.send("OPTIONS * HTTP/1.1\r\nHost: test\r\n\r\n");
+    assert_eq!(client.response().expect("an answer").status, 404);
+    client.send("OPTIONS /echo HTTP/1.1\r\nHost: test\r\n\r\n");
+    let answer = client.response().expect("an answer");
+    assert!(
+        answer.status == 405 && answer.head.contains("allow: post"),
+        "{answer:?}"
+    );
+}
+
+fn trailers_are_read_and_passed_over() {
+    let worker = Worker::ready(|_| {});
+    let mut client = worker.connect();
+    let post = "POST /echo HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n";
+    client.send(&format!(
+        "{post}3;ext=1\r\nabc\r\n0\r\nX-Sum: 1\r\nHost: evil\r\n\r\n"
+    ));
+    assert_eq!(client.response().expect("an answer").body, "abc");
+    assert_eq!(client.get("/").status, 200, "the connection is in step");
+    for chunk in [
+        "z\r\nabc\r\n",
+        "-3\r\nabc\r\n",
+        "3\r\nabcd\r\n",
+        "fffffffffffffffff\r\n",
+    ] {
+        let mut client = worker.connect();
+        client.send(&format!("{post}{chunk}0\r\n\r\n"));
+        assert_eq!(client.response().expect("an answer").status, 400, "{chunk:?}");
+        assert_eq!(client.rest().expect("no reset"), "");
+    }
+}
+
+fn a_client_that_asks_first_is_told_to_go_on() {
+    let worker = Worker::ready(|_| {});
+    let mut client = worker.connect();
+    client.send("POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
+    assert_eq!(client.response().expect("a word").status, 100);
+    client.send("abc");
+    assert_eq!(client.response().expect("an answer").body, "abc");
+    client.send("POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 9000\r\nExpect: 100-continue\r\n\r\n");
+    assert_eq!(client.response().expect("an answer").code(), "body_too_large");
+}
+
+fn http_1_0_is_answered_in_its_own_way() {
+    let worker = Worker::ready(|_| {});
+    let mut client = worker.connect();
+    client.send("GET / HTTP/1.0\r\n\r\n");
+    let rest = client.rest().expect("no reset");
+    assert!(
+        rest.starts_with("HTTP/1.0 200") && rest.ends_with("7/2/3"),
+        "{rest}"
+    );
+    let mut kept = worker.connect();
+    for _ in 0..2 {
+        kept.send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+        let answer = kept.response().expect("an answer");
+        assert!(
+            answer.status == 200 && answer.head.contains("connection: keep-alive"),
+            "{answer:?}"
+        );
+    }
+}
