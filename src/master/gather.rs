@@ -17,7 +17,7 @@ use crate::base::time::Monotonic;
 use crate::control::Memory;
 use crate::lifeline::{self, MAX_PACKET, MAX_REASON, Report};
 use crate::pool::{Event, Exit, Notice, Request, Sight, StopMode, Ticket};
-use crate::scoreboard::Vitals;
+use crate::scoreboard::{Marked, Vitals};
 use crate::sys::notify::Datagram;
 use crate::sys::pidfd::Reaped;
 use crate::sys::seqpacket::Received;
@@ -25,6 +25,9 @@ use crate::sys::{clock, pidfd, procfs, seqpacket};
 
 /// How much one worker is listened to before the others have their turn.
 const AT_ONCE: usize = 16;
+
+/// A lock that is marked for less is not worth a look at `/proc`: nobody is killed for it.
+const HOLD_WORTH_A_LOOK: Duration = Duration::from_millis(10);
 
 /// How often a worker's size is looked at, when it matters.
 const WEIGHED_EVERY: Duration = Duration::from_secs(1);
@@ -174,6 +177,7 @@ fn observed(process: &Process, rss: Option<u64>, now: Monotonic) -> Event {
         life: process.life,
         sight: Sight {
             rss,
+            lock_held_since: held_since(process.pid, &vitals.locks, now),
             ..sight(&vitals, process.born)
         },
     }
@@ -207,12 +211,22 @@ fn asked(request: Request) -> Event {
     }
 }
 
+/// Since when it holds a store lock. A mark says only that it waits for one or holds it: once that has lasted, the kernel is asked
+/// which. Where it does not say, the mark is taken for a hold.
+fn held_since(pid: i32, marked: &[Marked], now: Monotonic) -> Option<Monotonic> {
+    let waits = |lock: &Marked| {
+        now.since(lock.since) >= HOLD_WORTH_A_LOOK
+            && lock.fd.and_then(|fd| procfs::has_lock(pid, fd)) == Some(false)
+    };
+    let held = marked.iter().filter(|lock| !waits(lock));
+    held.map(|lock| lock.since).min()
+}
+
 /// Before its first beat a worker is judged by the time of its birth.
 fn sight(vitals: &Vitals, born: Monotonic) -> Sight {
     let counts = &vitals.counts;
     Sight {
         beat: vitals.beat.unwrap_or(born),
-        lock_held_since: vitals.lock_held_since,
         connections: counts.connections,
         in_flight: counts.in_flight,
         accepted: counts.accepted,

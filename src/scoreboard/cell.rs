@@ -1,5 +1,6 @@
 //! One thread's place to beat in. It must not decide when a beat is late.
 
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, Release};
@@ -46,12 +47,19 @@ impl Cell {
         self.place.words()[cell::BEAT_AT].store(0, Release);
     }
 
-    /// A store lock is held from now on.
+    /// The store lock that this thread takes is held by this descriptor of its process.
+    pub fn guards(&self, lock: &impl AsFd) {
+        let number = u64::try_from(lock.as_fd().as_raw_fd()).unwrap_or_default();
+        self.place.words()[cell::LOCK_FD_AT].store(number + 1, Relaxed);
+    }
+
+    /// A store lock is waited for, or held, from now on. Said before it is asked for, since a process can be stopped between
+    /// having it and saying so; the kernel knows which of the two it is.
     pub fn lock_taken(&self) {
         self.place.words()[cell::LOCK_AT].store(clock::now().0, Release);
     }
 
-    /// And no longer.
+    /// It is given back.
     pub fn lock_released(&self) {
         self.place.words()[cell::LOCK_AT].store(0, Release);
     }
@@ -68,6 +76,7 @@ impl Drop for Place {
         let words = self.words();
         words[cell::BEAT_AT].store(0, Relaxed);
         words[cell::LOCK_AT].store(0, Relaxed);
+        words[cell::LOCK_FD_AT].store(0, Relaxed);
         words[cell::TAKEN_AT].store(0, Release);
     }
 }

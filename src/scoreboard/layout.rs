@@ -123,12 +123,14 @@ pub mod cell {
     pub const TAKEN_AT: usize = 0;
     /// The last beat, in nanoseconds of `CLOCK_MONOTONIC`; 0 while idle.
     pub const BEAT_AT: usize = 1;
-    /// Since when a store lock is held, in the same unit; 0 while none is.
+    /// Since when a store lock is waited for or held, in the same unit; 0 while neither.
     pub const LOCK_AT: usize = 2;
     /// Four words: the name, as up to 32 bytes of UTF-8, filled up with zeros.
     pub const NAME_AT: usize = 3;
     /// As many bytes has a name at most.
     pub const NAME_BYTES: usize = 32;
+    /// One more than the descriptor that the store lock is held by; 0 while that was not told.
+    pub const LOCK_FD_AT: usize = 7;
 }
 
 /// The header as bytes, for the file's creator.

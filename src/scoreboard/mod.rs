@@ -16,4 +16,4 @@ pub use counters::{Counter, Counters};
 pub use own::{OwnError, OwnKind, OwnMetric, OwnSeen};
 pub use requests::{Noted, Seen};
 pub use routes::{BOUNDS_MS, METHODS, RouteCounts, RouteSeen, method_place};
-pub use view::{BoardView, Counts, Vitals};
+pub use view::{BoardView, Counts, Marked, Vitals};

@@ -31,10 +31,29 @@ pub struct Vitals {
     pub beat: Option<Monotonic>,
     /// The name of the thread with the oldest beat, printable, for the evidence.
     pub oldest: String,
-    /// Since when a store lock has been held, the earliest of all, never later than the look.
-    pub lock_held_since: Option<Monotonic>,
+    /// The store locks that are waited for or held.
+    pub locks: Vec<Marked>,
     /// The counters.
     pub counts: Counts,
+}
+
+/// A store lock that a worker waits for, or holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Marked {
+    /// Since when, never later than the look.
+    pub since: Monotonic,
+    /// The worker's descriptor that it is held by, once it is.
+    pub fd: Option<i32>,
+}
+
+impl Marked {
+    fn read(words: &[AtomicU64], now: Monotonic) -> Option<Marked> {
+        let number = words[cell::LOCK_FD_AT].load(Relaxed).checked_sub(1);
+        Some(Marked {
+            since: stamp(words, cell::LOCK_AT, now)?,
+            fd: number.and_then(|number| i32::try_from(number).ok()),
+        })
+    }
 }
 
 /// The counters at one look.
@@ -77,7 +96,7 @@ impl BoardView {
             life: self.life(),
             beat: None,
             oldest: String::new(),
-            lock_held_since: None,
+            locks: Vec::new(),
             counts: self.counts(),
         };
         let runtime_beats = self.cell(0)[cell::BEAT_AT].load(Acquire) != 0;
@@ -91,7 +110,7 @@ impl BoardView {
                 vitals.beat = Some(beat);
                 vitals.oldest = name(cell);
             }
-            vitals.lock_held_since = earliest(vitals.lock_held_since, stamp(cell, cell::LOCK_AT, now));
+            vitals.locks.extend(Marked::read(cell, now));
         }
         vitals
     }
@@ -190,14 +209,6 @@ fn stamp(cell: &[AtomicU64], at: usize, now: Monotonic) -> Option<Monotonic> {
     (nanos != 0).then(|| Monotonic(nanos).min(now))
 }
 
-fn earliest(one: Option<Monotonic>, other: Option<Monotonic>) -> Option<Monotonic> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, None) => one,
-        (None, other) => other,
-    }
-}
-
 fn name(cell: &[AtomicU64]) -> String {
     read_text(&cell[cell::NAME_AT..cell::NAME_AT + cell::NAME_BYTES / 8])
 }
@@ -224,10 +235,7 @@ mod tests {
     fn a_new_board_says_nothing() {
         let (_board, view) = board();
         let vitals = view.vitals(clock::now());
-        assert_eq!(
-            (vitals.life, vitals.beat, vitals.lock_held_since),
-            (None, None, None)
-        );
+        assert_eq!((vitals.life, vitals.beat, vitals.locks), (None, None, Vec::new()));
         assert_eq!(vitals.counts, Counts::default());
     }
 
@@ -267,9 +275,12 @@ mod tests {
         let cell = board.cell("orders").expect("a cell");
         let before = clock::now();
         cell.lock_taken();
-        assert!(view.vitals(clock::now()).lock_held_since.expect("held") >= before);
+        assert!(view.vitals(clock::now()).locks[0].since >= before);
+        let file = std::io::stdin();
+        cell.guards(&file);
+        assert_eq!(view.vitals(clock::now()).locks[0].fd, Some(0));
         cell.lock_released();
-        assert_eq!(view.vitals(clock::now()).lock_held_since, None);
+        assert_eq!(view.vitals(clock::now()).locks, []);
     }
 
     #[test]
@@ -280,7 +291,8 @@ mod tests {
         raw(&board, 0, cell::LOCK_AT, u64::MAX);
         let now = clock::now();
         let vitals = view.vitals(now);
-        assert_eq!((vitals.beat, vitals.lock_held_since), (Some(now), Some(now)));
+        let locks: Vec<Monotonic> = vitals.locks.iter().map(|lock| lock.since).collect();
+        assert_eq!((vitals.beat, locks), (Some(now), vec![now]));
     }
 
     #[test]

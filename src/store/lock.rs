@@ -3,6 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -30,6 +31,12 @@ impl OfdLock {
             .mode(0o600)
             .open(path)?;
         Ok(OfdLock { file })
+    }
+
+    /// Its descriptor, by which the kernel names the holder.
+    #[must_use]
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 
     /// Takes the lock if it is free. Whether it was.
@@ -125,5 +132,21 @@ mod tests {
         let waiter = std::thread::spawn(move || second.take());
         drop(first);
         waiter.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn the_kernel_tells_the_holder_from_who_waits() {
+        use std::os::fd::AsRawFd;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.lock");
+        let (first, second) = (OfdLock::open(&path).unwrap(), OfdLock::open(&path).unwrap());
+        let pid = nix::unistd::getpid().as_raw();
+        let has = |lock: &OfdLock| crate::sys::procfs::has_lock(pid, lock.as_fd().as_raw_fd());
+        assert_eq!((has(&first), has(&second)), (Some(false), Some(false)));
+        first.take().unwrap();
+        assert_eq!((has(&first), has(&second)), (Some(true), Some(false)));
+        first.release().unwrap();
+        assert_eq!(has(&first), Some(false));
+        assert_eq!(crate::sys::procfs::has_lock(pid, 1_000_000), None);
     }
 }

@@ -44,6 +44,7 @@ pub(super) struct Writer {
 impl Writer {
     /// The thread. Ends when the queue is closed and empty, or the file can no longer be trusted.
     pub(super) fn run(mut self) {
+        self.cell.guards(&self.lock.as_fd());
         let (queue, on_poison) = (Arc::clone(&self.queue), Arc::clone(&self.on_poison));
         let path = self.connection.path().map(PathBuf::from);
         let end = catch_unwind(AssertUnwindSafe(|| self.rounds()));
@@ -92,6 +93,7 @@ impl Writer {
         waits_since: Option<Instant>,
     ) -> Option<Fate> {
         if let Err(error) = self.take_lock() {
+            self.cell.lock_released();
             self.queue.drain_into(jobs, MOST_JOBS);
             let fate = Fate::Failed(format!("the write lock could not be taken: {error}"));
             return Some(batch::none(jobs, ran, fate));
@@ -117,9 +119,11 @@ impl Writer {
             Ok(()) => Some(self.transact(jobs, ran)),
         };
         self.cell.stamp();
-        self.cell.lock_released();
         match self.lock.release() {
-            Ok(()) => fate,
+            Ok(()) => {
+                self.cell.lock_released();
+                fate
+            }
             Err(error) => {
                 let reason = format!("the write lock could not be released: {error}");
                 Some(Fate::Poisoned(reason))
@@ -156,14 +160,10 @@ impl Writer {
     }
 
     fn take_lock(&self) -> std::io::Result<()> {
-        // Marked before it is had: a process that is stopped right after getting the lock must be seen to hold it.
+        // Marked before it is had: a process that is stopped when it has just got the lock must be found to hold it.
         self.cell.stamp();
         self.cell.lock_taken();
-        let free = self.lock.try_take();
-        if !matches!(free, Ok(true)) {
-            self.cell.lock_released();
-        }
-        if !free? {
+        if !self.lock.try_take()? {
             // Whoever holds the lock is looked at; the one who waits for it is not late.
             self.cell.idle();
             self.lock.take()?;

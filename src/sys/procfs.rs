@@ -66,6 +66,13 @@ pub fn thread_states(pid: i32) -> Vec<char> {
         .collect()
 }
 
+/// Whether a lock is held by that descriptor of a process, as `fdinfo` has it; `None` when that cannot be read.
+#[must_use]
+pub fn has_lock(pid: i32, fd: i32) -> Option<bool> {
+    let text = fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).ok()?;
+    Some(text.lines().any(|line| line.starts_with("lock:")))
+}
+
 /// The command name may hold blanks and parentheses, so fields are counted from the last `)`.
 fn parse_stat(text: &str) -> Option<Stat> {
     let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
