@@ -15,6 +15,7 @@ use crate::base::time::Monotonic;
 use crate::control::{Answer, Reply, Request};
 use crate::master::watch::{Source, Watch};
 use crate::sys::credentials::{self, Peer};
+use crate::sys::socket::FileId;
 use crate::sys::{clock, socket};
 
 /// How many clients may be at the desk at once; the next ones wait in the socket's queue.
@@ -34,6 +35,8 @@ pub(in crate::master) struct ClientId(pub(in crate::master) u64);
 #[derive(Debug)]
 pub(in crate::master) struct Desk {
     pub(super) path: PathBuf,
+    /// The socket file there; none when it was gone already.
+    pub(super) file: Option<FileId>,
     pub(super) listener: UnixListener,
     pub(super) clients: BTreeMap<ClientId, Client>,
     pub(super) last: ClientId,
@@ -66,6 +69,7 @@ impl Desk {
         watch.add(&listener, Source::Control)?;
         Ok(Desk {
             path: path.to_owned(),
+            file: FileId::at(path).ok(),
             listener,
             clients: BTreeMap::new(),
             last: ClientId(0),
@@ -254,9 +258,9 @@ impl Desk {
 }
 
 impl Drop for Desk {
-    /// A path outlives its listener. That it cannot be removed is no harm: the next master replaces it.
+    /// A path outlives its listener. That it cannot be removed is no harm: the next master replaces it. Another's stays.
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
+        let _ = self.file.as_ref().map(FileId::remove);
     }
 }
 
@@ -320,5 +324,10 @@ mod tests {
         assert!(Desk::open(&path, &watch).is_err());
         drop(desk);
         assert!(!path.exists());
+        let desk = Desk::open(&path, &watch).expect("a desk");
+        std::fs::remove_file(&path).expect("removed");
+        let _theirs = UnixListener::bind(&path).expect("another's");
+        drop(desk);
+        assert!(path.exists(), "it was another's");
     }
 }
