@@ -220,7 +220,7 @@ pub(super) mod tests {
                 "listener": 8,
                 "clients": [
                     {"id": 4, "stream": 9, "stage": "Waiting"},
-                    {"id": 5, "stream": 10, "stage": {"Speaking": {"heard": [123], "until": 9}}}
+                    {"id": 5, "stream": 10, "stage": {"Speaking": {"heard": [123], "came": 4, "until": 9}}}
                 ],
                 "last": 5,
                 "door": "Open"
