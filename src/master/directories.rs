@@ -165,9 +165,10 @@ mod tests {
     #[test]
     fn a_taken_directory_is_told_with_what_chooses_it() {
         let [data, other, run] = [(); 3].map(|()| tempfile::tempdir().expect("a directory"));
-        let _held = Directories::open(data.path(), run.path(), None).expect("both are free");
+        let run = run.path().join("run");
+        let _held = Directories::open(data.path(), &run, None).expect("both are free");
         for (path, flag) in [(data.path(), "--data-dir"), (other.path(), "--run-dir")] {
-            let told = Directories::open(path, run.path(), None).expect_err("taken");
+            let told = Directories::open(path, &run, None).expect_err("taken");
             assert!(told.to_string().ends_with(flag), "{told}");
         }
     }

@@ -23,7 +23,7 @@ use crate::pool::steering;
 use crate::sys::socket::{self, FileId};
 
 /// So long is looked for whoever has an address: the whole cluster waits for it.
-const IN_PASSING: Duration = Duration::from_millis(20);
+const IN_PASSING: Duration = Duration::from_millis(50);
 
 /// Every address with its sockets.
 #[derive(Debug, Default)]
