@@ -192,9 +192,19 @@ fn signals_without_a_meaning_here_kill_neither_master_nor_workers() {
         Signal::SIGPWR,
     ] {
         cluster.signal(signal);
+        cluster.signal_worker(0, signal);
     }
     for signal in [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGWINCH] {
         cluster.signal_worker(0, signal);
+    }
+    // As they come to a whole process group, which adds a slot and takes it away again: a worker they stop is found hung.
+    for signal in [Signal::SIGTTIN, Signal::SIGTTOU] {
+        cluster.signal_worker(0, signal);
+        cluster.signal_worker(1, signal);
+        for pid in before.values().flatten() {
+            let state = cluster::sys::procfs::stat(*pid).expect("it lives").state;
+            assert_ne!(state, 'T', "{signal} stopped a worker");
+        }
     }
     for signal in [Signal::SIGUSR1, Signal::SIGWINCH] {
         cluster.signal(signal);

@@ -23,7 +23,11 @@ pub fn text(status: &Status, shares: Option<&Shares>) -> String {
 }
 
 fn master(master: &MasterReport) -> String {
-    let addresses = master.addresses.join(", ");
+    // A cluster that stops listens nowhere.
+    let addresses = match master.addresses.join(", ") {
+        none if none.is_empty() => none,
+        some => format!(" on {some}"),
+    };
     let (pid, up, state) = (master.pid, span(master.uptime_ms), master.state.as_str());
     let (incarnation, generation) = (master.incarnation, master.generation);
     let memory = master
@@ -36,7 +40,7 @@ fn master(master: &MasterReport) -> String {
         .map_or_else(String::new, |written| format!(" of {written}"));
     let (program, fds, draining) = (&master.program, master.fds, master.draining);
     format!(
-        "{program} on {addresses}: {state}, up {up}, generation {generation}, incarnation {incarnation}\n\
+        "{program}{addresses}: {state}, up {up}, generation {generation}, incarnation {incarnation}\n\
          master: pid {pid}, {memory}{fds} descriptors; {draining} workers draining\n\
          binary: version {version}{written}, the master's for {since}"
     )

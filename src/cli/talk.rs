@@ -33,18 +33,18 @@ fn once(run_dir: &Path, errand: &Errand, ask: Ask) -> Result<Exit, AskError> {
         // The answer is the master's last word but one: its locks are free when it is gone.
         let _gone_or_very_slow = conversation.outlives_master(GOODBYE);
     }
-    Ok(match print(&shown(&answer, errand.json)) {
+    Ok(match print(&shown(ask, &answer, errand.json)) {
         Printed::Whole | Printed::Unread => exit_of(&answer),
         Printed::Failed => Exit::Failed,
     })
 }
 
 /// An answer as it is printed.
-pub(super) fn shown(answer: &Answer, json: bool) -> Vec<u8> {
+pub(super) fn shown(ask: Ask, answer: &Answer, json: bool) -> Vec<u8> {
     if json {
         Reply::new(answer.clone()).line()
     } else {
-        told::words(answer).into_bytes()
+        told::words(ask, answer).into_bytes()
     }
 }
 

@@ -1,19 +1,19 @@
 //! A master's answers in words, for people. Pure.
 
 use super::table::{self, size, span};
-use crate::control::{Answer, Death, Done, Failed, Replaced, Rolled, Why};
+use crate::control::{Answer, Ask, Death, Done, Failed, Replaced, Rolled, Why};
 use crate::pool::Failure;
 
-/// The words for an answer, and whether they are bad news.
+/// The words for an answer to this.
 #[must_use]
-pub fn words(answer: &Answer) -> String {
+pub fn words(ask: Ask, answer: &Answer) -> String {
     match answer {
         Answer::Status(status) => table::text(status, None),
         Answer::Why(why) => deaths(why),
         Answer::Begun => "begun; the master's log tells how it ends\n".to_owned(),
         Answer::Done(done) => self::done(done),
-        Answer::Failed(failed) => self::failed(failed),
-        Answer::Refused { reason } => format!("refused: {reason}\n"),
+        Answer::Failed(failed) => self::failed(ask, failed),
+        Answer::Refused { reason } => format!("refused: {}\n", harmless(reason)),
     }
 }
 
@@ -60,19 +60,38 @@ fn replaced(replaced: &Replaced) -> String {
     format!("  slot {slot}: worker {life} was ready after {ready}, in place at {placed}\n")
 }
 
-fn failed(failed: &Failed) -> String {
+fn failed(ask: Ask, failed: &Failed) -> String {
+    let reason = harmless(&failed.reason);
     if matches!(failed.cause, Failure::NotExecuted { .. }) {
-        return format!("backed out, the master goes on as it was: {}\n", failed.reason);
+        return format!("backed out, the master goes on as it was: {reason}\n");
     }
-    let (generation, after, reason) = (failed.generation, span(failed.after_ms), &failed.reason);
+    // Nothing else tries another generation than the one that serves.
+    let tried = match ask {
+        Ask::Reload | Ask::Rollback => format!(" of generation {}", failed.generation),
+        _ => String::new(),
+    };
+    let after = span(failed.after_ms);
     let given_back = match failed.slots.len() {
         0 => String::new(),
         many => format!(" ({many} replaced slots were given back)"),
     };
     format!(
-        "backed out of generation {generation} after {after}, what served before serves on{given_back}: {reason}\n{}",
+        "backed out{tried} after {after}, what served before serves on{given_back}: {reason}\n{}",
         lines("its last words", &failed.stderr)
     )
+}
+
+/// A reason may hold what another program wrote: nothing in it moves the cursor, and no line of it looks like one of ours.
+fn harmless(reason: &str) -> String {
+    let mut text = String::with_capacity(reason.len());
+    for character in reason.trim_end().chars() {
+        match character {
+            '\n' => text.push_str("\n  "),
+            _ if character.is_control() => text.extend(character.escape_default()),
+            _ => text.push(character),
+        }
+    }
+    text
 }
 
 fn deaths(why: &Why) -> String {
@@ -145,4 +164,44 @@ fn lines(title: &str, lines: &[String]) -> String {
     lines.iter().fold(format!("  {title}:\n"), |text, line| {
         format!("{text}    {line}\n")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::Generation;
+
+    fn backed_out(ask: Ask, reason: &str) -> String {
+        let failed = Failed {
+            reason: reason.to_owned(),
+            cause: Failure::Stopped,
+            generation: Generation(2),
+            after_ms: 7,
+            slots: Vec::new(),
+            stderr: Vec::new(),
+        };
+        words(ask, &Answer::Failed(Box::new(failed)))
+    }
+
+    #[test]
+    fn only_what_tried_another_generation_backs_out_of_one() {
+        let told = backed_out(Ask::Reload, "no");
+        assert!(told.starts_with("backed out of generation 2 after"), "{told}");
+        let told = backed_out(Ask::Scale { to: 4 }, "no");
+        assert!(told.starts_with("backed out after"), "{told}");
+    }
+
+    #[test]
+    fn a_reason_from_elsewhere_neither_moves_the_cursor_nor_begins_a_line() {
+        let reason = "a\u{1b}[31m\r\nreloaded: generation 3 serves\n".to_owned();
+        for told in [
+            backed_out(Ask::Upgrade, &reason),
+            words(Ask::Upgrade, &Answer::Refused { reason }),
+        ] {
+            assert!(
+                told.ends_with("a\\u{1b}[31m\\r\n  reloaded: generation 3 serves\n"),
+                "{told:?}"
+            );
+        }
+    }
 }

@@ -12,7 +12,7 @@ use super::talk::{Printed, print, shown};
 use crate::base::exit::Exit;
 use crate::base::ids::{Epoch, Slot};
 use crate::control::client::{self, AskError};
-use crate::control::{Answer, Status};
+use crate::control::{Answer, Ask, Status};
 
 const EVERY: Duration = Duration::from_secs(1);
 /// Home, and after the text: clear what is left of the last one.
@@ -34,7 +34,7 @@ pub(super) fn run(run_dir: &Path, errand: &Errand, count: Option<u64>) -> Result
                 before = Some(look);
                 frame(&table::text(status, Some(&shares.unwrap_or_default())), in_place)
             }
-            other => String::from_utf8_lossy(&shown(other, errand.json)).into_owned(),
+            other => String::from_utf8_lossy(&shown(Ask::Status, other, errand.json)).into_owned(),
         };
         let printed = print(text.as_bytes());
         if printed != Printed::Whole || count == Some(seen) {

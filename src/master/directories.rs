@@ -20,14 +20,14 @@ pub(super) struct Directories {
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
     /// Another master is at work there.
-    #[error(
-        "another master uses the directory {path} ({holder}); stop it first, or choose another --data-dir"
-    )]
+    #[error("another master uses the directory {path} ({holder}); stop it first, or choose another {flag}")]
     Taken {
         /// Which directory.
         path: PathBuf,
         /// What it wrote about itself.
         holder: String,
+        /// What chooses the directory.
+        flag: &'static str,
     },
     /// Somebody else could play tricks with it.
     #[error("the directory {path} cannot be trusted: {reason}")]
@@ -63,9 +63,9 @@ impl Directories {
         }
         let run = prepare(run, 0o700)?;
         check_private(&run)?;
-        let mut locks = vec![lock(&data)?];
+        let mut locks = vec![lock(&data, "--data-dir")?];
         if run != data {
-            locks.push(lock(&run)?);
+            locks.push(lock(&run, "--run-dir")?);
         }
         Ok(Directories { data, run, locks })
     }
@@ -146,13 +146,30 @@ fn check_private(path: &Path) -> Result<(), DirectoryError> {
     Ok(())
 }
 
-fn lock(directory: &Path) -> Result<FileLock, DirectoryError> {
+fn lock(directory: &Path, flag: &'static str) -> Result<FileLock, DirectoryError> {
     let path = directory.join("master.lock");
     FileLock::take(&path).map_err(|error| match error {
         LockError::Held(holder) => DirectoryError::Taken {
             path: directory.to_owned(),
             holder,
+            flag,
         },
         LockError::Io(source) => DirectoryError::Io { path, source },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_directory_is_told_with_what_chooses_it() {
+        let [data, other, run] = [(); 3].map(|()| tempfile::tempdir().expect("a directory"));
+        let run = run.path().join("run");
+        let _held = Directories::open(data.path(), &run, None).expect("both are free");
+        for (path, flag) in [(data.path(), "--data-dir"), (other.path(), "--run-dir")] {
+            let told = Directories::open(path, &run, None).expect_err("taken");
+            assert!(told.to_string().ends_with(flag), "{told}");
+        }
+    }
 }

@@ -43,7 +43,7 @@ impl World {
         for source in sources {
             match *source {
                 Source::Signals => self.take_signals(&mut events),
-                Source::Control => self.desk.welcome(&self.watch),
+                Source::Control => self.desk.welcome(clock::now(), &self.watch),
                 Source::Orphan(place) => {
                     self.unrecorded = true;
                     events.extend(self.orphans.bury(place).map(|life| Event::OrphanEnded { life }));

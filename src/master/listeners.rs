@@ -11,6 +11,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub(super) use admin::Admin;
 pub(super) use carried::{PackedListeners, UnpackedListeners};
@@ -20,6 +21,9 @@ use crate::base::ids::Slot;
 use crate::config::{Address, FileMode};
 use crate::pool::steering;
 use crate::sys::socket::{self, FileId};
+
+/// So long is looked for whoever has an address: the whole cluster waits for it.
+const IN_PASSING: Duration = Duration::from_millis(50);
 
 /// Every address with its sockets.
 #[derive(Debug, Default)]
@@ -81,7 +85,10 @@ impl Listeners {
     fn has(&self, address: &Address) -> bool {
         match address {
             Address::Tcp(tcp) => self.groups.iter().any(|group| group.asked == *tcp),
-            Address::Unix(path) => self.paths.iter().any(|shared| shared.path == *path),
+            Address::Unix(path) => self
+                .paths
+                .iter()
+                .any(|shared| shared.path == *path && shared.is_there()),
         }
     }
 
@@ -91,7 +98,7 @@ impl Listeners {
         let own = |tcp: &SocketAddr| self.groups.iter().any(|group| group.address.port() == tcp.port());
         match address {
             Address::Tcp(tcp) if own(tcp) => Ok(()),
-            Address::Tcp(_) | Address::Unix(_) => probe(address),
+            Address::Tcp(_) | Address::Unix(_) => probe(address, IN_PASSING),
         }
     }
 
@@ -106,13 +113,21 @@ impl Listeners {
         Ok(())
     }
 
-    /// Lets go of every address that is not among these. A worker that still holds one empties its queue.
+    /// Lets go of every address that is not among these, and of a listener whose path another one of ours has taken over. A worker that still holds one empties its queue.
     pub(super) fn keep_only(&mut self, addresses: &[Address]) -> Vec<Address> {
         let before = self.addresses();
         self.groups
             .retain(|group| addresses.contains(&Address::Tcp(group.asked)));
-        self.paths
-            .retain(|shared| addresses.contains(&Address::Unix(shared.path.clone())));
+        let restored: Vec<PathBuf> = self
+            .paths
+            .iter()
+            .filter(|shared| shared.is_there())
+            .map(|shared| shared.path.clone())
+            .collect();
+        self.paths.retain(|shared| {
+            addresses.contains(&Address::Unix(shared.path.clone()))
+                && (shared.is_there() || !restored.contains(&shared.path))
+        });
         let after = self.addresses();
         before
             .into_iter()
@@ -249,6 +264,13 @@ impl SharedPath {
     }
 }
 
+impl SharedPath {
+    /// Whether clients who connect to the path come to this listener: somebody may have removed it, or put another one there.
+    fn is_there(&self) -> bool {
+        self.file.as_ref().is_some_and(FileId::is_there)
+    }
+}
+
 impl Drop for SharedPath {
     /// A path outlives its listener; whoever stops serving it takes it away, unless somebody else's is there by now.
     fn drop(&mut self) {
@@ -280,4 +302,32 @@ fn mutated(weights: &[(Slot, u16)], slots: u16) -> Option<Vec<(Slot, u16)>> {
         return Some(weights.to_vec());
     }
     Some((0..slots).map(|slot| (Slot(slot), 256)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_was_removed_is_bound_again_and_one_that_another_has_is_refused() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("shop.sock");
+        let addresses = [Address::Unix(path.clone())];
+        let mut listeners = Listeners::default();
+        let mode = FileMode::try_from("0600".to_owned()).expect("a mode");
+        let open =
+            |listeners: &mut Listeners| listeners.open(&addresses, mode, &[]).map(|opened| opened.len());
+        assert_eq!(open(&mut listeners).expect("opened"), 1);
+        assert_eq!(open(&mut listeners).expect("there"), 0);
+        std::fs::remove_file(&path).expect("removed");
+        assert_eq!(open(&mut listeners).expect("opened again"), 1);
+        let _client = std::os::unix::net::UnixStream::connect(&path).expect("somebody listens");
+        assert_eq!(listeners.keep_only(&addresses), []);
+        assert!(listeners.paths.len() == 1 && path.exists());
+        std::fs::remove_file(&path).expect("removed");
+        let _theirs = std::os::unix::net::UnixListener::bind(&path).expect("another's");
+        open(&mut listeners).expect_err("it is another's");
+        drop(listeners);
+        assert!(path.exists(), "it was another's");
+    }
 }

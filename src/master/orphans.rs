@@ -163,6 +163,9 @@ fn hint(error: &io::Error) -> &'static str {
 /// A killed process is gone soon, unless the disk keeps it.
 const AFTER_THE_KILL: Duration = Duration::from_secs(5);
 
+/// So long is looked for whoever has an address, when nobody is served yet.
+const AT_START: Duration = Duration::from_secs(2);
+
 /// Waits until nobody listens at any of the addresses, for as long as orphans live that may, and until `deadline` at most; orphans that
 /// are not gone by then are killed.
 ///
@@ -174,7 +177,9 @@ pub(super) fn wait_for_addresses(
     deadline: Monotonic,
 ) -> Result<(), AddressError> {
     loop {
-        let taken = addresses.iter().find_map(|address| probe(address).err());
+        let taken = addresses
+            .iter()
+            .find_map(|address| probe(address, AT_START).err());
         let Some(error) = taken else { return Ok(()) };
         orphans.retain(Orphan::is_alive);
         if clock::now() >= deadline {
@@ -183,11 +188,11 @@ pub(super) fn wait_for_addresses(
                 wait_for_exit(orphans, Duration::from_millis(100));
                 orphans.retain(Orphan::is_alive);
             }
-            return addresses.iter().try_for_each(probe);
+            return addresses.iter().try_for_each(|address| probe(address, AT_START));
         }
         if orphans.is_empty() || !matches!(error, AddressError::Taken { .. }) {
             // Whoever died a moment ago may have been the last who listened.
-            return addresses.iter().try_for_each(probe);
+            return addresses.iter().try_for_each(|address| probe(address, AT_START));
         }
         // An orphan lets go of its listeners well before it exits, and no event tells of that: look again soon.
         wait_for_exit(orphans, Duration::from_millis(10));
@@ -197,13 +202,13 @@ pub(super) fn wait_for_addresses(
 /// Whether nobody listens there; a path is probed when it is opened.
 ///
 /// # Errors
-/// [`AddressError::Taken`] names whoever does.
-pub(super) fn probe(address: &Address) -> Result<(), AddressError> {
+/// [`AddressError::Taken`] names whoever does, as far as they are found within `search`.
+pub(super) fn probe(address: &Address, search: Duration) -> Result<(), AddressError> {
     let Address::Tcp(tcp) = address else { return Ok(()) };
     socket::probe(*tcp).map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => AddressError::Taken {
             address: address.clone(),
-            holders: holders(*tcp),
+            holders: holders(*tcp, search),
         },
         _ => AddressError::Io {
             address: address.clone(),
@@ -212,8 +217,8 @@ pub(super) fn probe(address: &Address) -> Result<(), AddressError> {
     })
 }
 
-fn holders(address: SocketAddr) -> Vec<String> {
-    let pids = procfs::listeners_at(address);
+fn holders(address: SocketAddr, search: Duration) -> Vec<String> {
+    let pids = procfs::listeners_at(address, search);
     pids.iter()
         .map(|&pid| format!("pid {pid} ({})", procfs::command_line(pid)))
         .collect()

@@ -19,10 +19,11 @@ impl Pool {
         };
         let record = &self.seats[index].record;
         let (failures, degraded) = (record.failures, record.breaker_open);
+        let mut back_to = None;
         if let Some(member) = self.seats[index].member().cloned() {
             self.certify_fallen(&member, &end, sentence, degraded);
             if member.ready_at.is_none() {
-                self.not_grown(member.life.slot, &failure(&member, &end), effects);
+                back_to = self.not_grown(member.life.slot, &failure(&member, &end), effects);
             }
         }
         if let Some(life) = self.seats[index].member().map(|member| member.life) {
@@ -53,6 +54,9 @@ impl Pool {
         }
         self.tell_breaker(index, sentence, effects);
         self.in_seat(index, Occurrence::Emptied(sentence), effects);
+        if let Some(former) = back_to.filter(|former| *former < self.size()) {
+            self.resize(former, effects);
+        }
     }
 
     fn judge(&mut self, index: usize, end: &End) -> Option<Sentence> {

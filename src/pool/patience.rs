@@ -111,13 +111,24 @@ impl Pool {
         });
     }
 
-    /// The first worker of an added slot came to nothing: it is tried again, and who asked need not wait for that.
-    pub(super) fn not_grown(&mut self, slot: Slot, reason: &Failure, effects: &mut Vec<Effect>) {
-        self.end_growths(
-            |growth| (growth.from..growth.to).contains(&slot.0),
-            reason,
-            effects,
-        );
+    /// The first worker of an added slot came to nothing, and whoever asked for the slot is told so. To what number of slots that
+    /// goes back; what was added on top of it goes, too.
+    pub(super) fn not_grown(
+        &mut self,
+        slot: Slot,
+        reason: &Failure,
+        effects: &mut Vec<Effect>,
+    ) -> Option<u16> {
+        let added = |growth: &&Growth| (growth.from..growth.to).contains(&slot.0);
+        let back_to = self
+            .desk
+            .growths
+            .iter()
+            .filter(added)
+            .map(|growth| growth.from)
+            .min()?;
+        self.end_growths(|growth| growth.to > back_to, reason, effects);
+        Some(back_to)
     }
 
     /// The cluster stops: nobody will serve in what was added.

@@ -39,7 +39,7 @@ pub struct Spawn<'a> {
     pub fds: &'a [BorrowedFd<'a>],
     /// What the child has, too, under the numbers it has here; for children without `fds`, whose numbers it could have.
     pub keep: &'a [BorrowedFd<'a>],
-    /// Whether the child is killed when its parent dies.
+    /// Whether the child is killed when its parent dies, and has a session of its own for [`kill_group`].
     pub bound: bool,
     /// Another user than the caller's, with `no_new_privs`.
     pub credentials: Option<Credentials>,
@@ -72,6 +72,17 @@ pub fn spawn(spawn: &Spawn<'_>) -> io::Result<Child> {
             finish(child, pidfd, failure)
         }
     }
+}
+
+/// Kills a [bound](Spawn::bound) child that was not reaped yet, and whoever it has forked and left behind.
+///
+/// # Errors
+/// None that the system documents for a child that was not reaped.
+pub fn kill_group(pid: i32) -> io::Result<()> {
+    Ok(nix::sys::signal::killpg(
+        Pid::from_raw(pid),
+        nix::sys::signal::Signal::SIGKILL,
+    )?)
 }
 
 fn finish(child: Pid, pidfd: io::Result<OwnedFd>, failure: Option<Errno>) -> io::Result<Child> {
@@ -169,6 +180,7 @@ impl<'a> Prepared<'a> {
             .iter()
             .try_for_each(|fd| set_close_on_exec(*fd, false))?;
         if self.spawn.bound {
+            nix::unistd::setsid()?;
             nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
             // It may have died before.
             if nix::unistd::getppid() != self.parent {
@@ -350,6 +362,35 @@ mod tests {
         assert_eq!(&fds[..5], &[0, 1, 2, 3, 4], "{said}");
         assert!(fds.len() <= 6, "a stray descriptor went along: {said}");
         drop(stray);
+    }
+
+    #[test]
+    fn whom_a_bound_child_leaves_behind_is_killed_with_its_group() {
+        let binary = std::fs::File::open("/bin/sh").expect("a shell");
+        let null = std::fs::File::open("/dev/null").expect("/dev/null");
+        let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC).expect("a pipe");
+        let child = spawn(&Spawn {
+            binary: binary.as_fd(),
+            args: &["sh", "-c", "sleep 600 &"].map(|text| CString::new(text).expect("no NUL")),
+            env: &[c"PATH=/bin:/usr/bin".to_owned()],
+            stdio: [null.as_fd(), writer.as_fd(), null.as_fd()],
+            fds: &[],
+            keep: &[],
+            bound: true,
+            credentials: None,
+        })
+        .expect("a child");
+        drop(writer);
+        let exited = crate::sys::pidfd::exits_within(&child.pidfd, std::time::Duration::from_secs(20));
+        assert!(exited, "the shell does not wait");
+        kill_group(child.pid).expect("killed");
+        nix::sys::wait::waitpid(Pid::from_raw(child.pid), None).expect("a status");
+        let mut ready = [nix::poll::PollFd::new(
+            reader.as_fd(),
+            nix::poll::PollFlags::empty(),
+        )];
+        let hung_up = nix::poll::poll(&mut ready, 20_000_u16).expect("polled");
+        assert_eq!(hung_up, 1, "somebody still has the pipe");
     }
 
     #[test]

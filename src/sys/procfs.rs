@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 use std::fs;
-use std::io;
+use std::io::{self, BufRead};
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::unistd::{SysconfVar, sysconf};
 
@@ -100,15 +100,21 @@ pub fn command_line(pid: i32) -> String {
     text.trim().chars().take(200).collect()
 }
 
-/// The pids that have a socket listening at this address open, as far as this user may look.
+/// The pids that have a socket listening at this address open, as far as this user may look and as many as are found in that
+/// time: there may be thousands of processes with thousands of descriptors.
 #[must_use]
-pub fn listeners_at(address: SocketAddr) -> Vec<i32> {
-    let inodes = listening_inodes(address);
+pub fn listeners_at(address: SocketAddr, at_most: Duration) -> Vec<i32> {
+    let began = Instant::now();
+    let in_time = || began.elapsed() < at_most;
+    let inodes = listening_inodes(address, in_time);
     let wanted: Vec<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
     if wanted.is_empty() {
         return Vec::new();
     }
-    pids().filter(|&pid| has_descriptor(pid, &wanted)).collect()
+    pids()
+        .take_while(|_| in_time())
+        .filter(|&pid| has_descriptor(pid, &wanted, in_time))
+        .collect()
 }
 
 fn pids() -> impl Iterator<Item = i32> {
@@ -116,11 +122,12 @@ fn pids() -> impl Iterator<Item = i32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-fn has_descriptor(pid: i32, wanted: &[String]) -> bool {
+fn has_descriptor(pid: i32, wanted: &[String], in_time: impl Fn() -> bool) -> bool {
     let entries = fs::read_dir(format!("/proc/{pid}/fd"))
         .into_iter()
         .flatten()
         .flatten();
+    let entries = entries.take_while(|_| in_time());
     let mut targets = entries.filter_map(|entry| fs::read_link(entry.path()).ok());
     targets.any(|target| {
         target
@@ -129,18 +136,22 @@ fn has_descriptor(pid: i32, wanted: &[String]) -> bool {
     })
 }
 
-fn listening_inodes(address: SocketAddr) -> Vec<String> {
+fn listening_inodes(address: SocketAddr, in_time: impl Fn() -> bool) -> Vec<String> {
     let table = if address.is_ipv4() {
         "/proc/net/tcp"
     } else {
         "/proc/net/tcp6"
     };
-    let text = fs::read_to_string(table).unwrap_or_default();
+    let Ok(table) = fs::File::open(table) else {
+        return Vec::new();
+    };
     let port = format!(":{:04X}", address.port());
-    text.lines()
+    io::BufReader::new(table)
+        .lines()
         .skip(1)
-        .filter_map(|line| listening_inode(line, &port))
-        .map(str::to_owned)
+        .take_while(|_| in_time())
+        .map_while(Result::ok)
+        .filter_map(|line| listening_inode(&line, &port).map(str::to_owned))
         .collect()
 }
 
@@ -177,6 +188,11 @@ mod tests {
         assert!(open_descriptors() >= 3);
         assert!(!command_line(own).is_empty());
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
-        assert_eq!(listeners_at(listener.local_addr().expect("an address")), [own]);
+        let address = listener.local_addr().expect("an address");
+        assert_eq!(listeners_at(address, Duration::from_secs(60)), [own]);
+        assert!(
+            listeners_at(address, Duration::ZERO).is_empty(),
+            "the time was over"
+        );
     }
 }

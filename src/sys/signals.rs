@@ -82,8 +82,21 @@ impl AsFd for Signals {
 }
 
 /// What a terminal, a hang-up or a habit sends to the whole process group is the master's to answer. Ignored signals stay ignored
-/// across exec, so a worker is safe from them before it has handlers of its own.
-const NOT_FOR_WORKERS: [Signal; 4] = [Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2];
+/// across exec, so a worker is safe from them before it has handlers of its own. Not SIGTSTP: who suspends a group at a terminal
+/// means all of it, the master too.
+pub const NOT_FOR_WORKERS: [Signal; 11] = [
+    Signal::SIGINT,
+    Signal::SIGHUP,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGTTIN,
+    Signal::SIGTTOU,
+    Signal::SIGALRM,
+    Signal::SIGVTALRM,
+    Signal::SIGPROF,
+    Signal::SIGIO,
+    Signal::SIGPWR,
+];
 
 /// An empty mask, and SIGPIPE as every program expects it (Rust's runtime ignores it). Handlers do not survive exec.
 /// Async-signal-safe.

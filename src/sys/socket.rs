@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use nix::sys::socket::{setsockopt, sockopt};
+use serde::{Deserialize, Serialize};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 /// How many connections may wait in one listener's accept queue; the kernel cuts it to `net.core.somaxconn`.
@@ -108,7 +109,7 @@ fn somebody_listens(path: &Path) -> io::Result<bool> {
 }
 
 /// Which file a path was. Whoever made it takes it away, and nothing that others have put there since.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileId {
     path: PathBuf,
     device: u64,
@@ -127,6 +128,12 @@ impl FileId {
             device: found.dev(),
             inode: found.ino(),
         })
+    }
+
+    /// Whether the path is still that file.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        FileId::at(&self.path).is_ok_and(|now| now == *self)
     }
 
     /// Removes the file, if it is still that one.
@@ -289,7 +296,7 @@ mod tests {
         let id = FileId::at(&path).expect("there");
         std::fs::rename(&other, &path).expect("replaced");
         id.remove().expect("nothing to do");
-        assert!(path.exists(), "it is another's");
+        assert!(path.exists() && !id.is_there(), "it is another's");
         FileId::at(&path).expect("there").remove().expect("removed");
         assert!(!path.exists());
         id.remove().expect("nothing is there");

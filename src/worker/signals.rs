@@ -1,13 +1,16 @@
-//! The signals of a worker. SIGTERM drains. What a terminal sends to the whole group (SIGINT, SIGQUIT, SIGHUP, SIGWINCH) and
-//! what peers give a meaning to (SIGUSR1, SIGUSR2) is the master's to decide on and must not kill a worker.
+//! The signals of a worker. SIGTERM drains. What a terminal sends to the whole group (SIGINT, SIGQUIT, SIGHUP, SIGWINCH), what
+//! has a meaning to the master or its peers (SIGTTIN, SIGUSR1 and so on) and what a habit sends is the master's to decide on: it
+//! must neither kill nor stop a worker.
 
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
+use signal_hook::consts::signal::{SIGQUIT, SIGTERM, SIGWINCH};
 use tokio::io::AsyncReadExt;
+
+use crate::sys::signals::NOT_FOR_WORKERS;
 
 /// SIGTERM, as something to wait for.
 #[derive(Debug)]
@@ -18,7 +21,8 @@ pub(super) struct Terminations {
 impl Terminations {
     /// From now on SIGTERM is an event and the others do nothing. To be called first of all: before it, they kill.
     pub(super) fn catch() -> io::Result<Terminations> {
-        for signal in [SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH] {
+        let habits = NOT_FOR_WORKERS.iter().map(|&signal| signal as i32);
+        for signal in habits.chain([SIGQUIT, SIGWINCH]) {
             signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))?;
         }
         let (pipe, sender) = UnixStream::pair()?;

@@ -386,10 +386,32 @@ fn scaling_is_answered_when_every_added_slot_serves() {
         failure(world.await_verdict(bad)),
         Failure::ExitedAtBoot { .. }
     ));
+    assert_eq!(world.pool.slots().count(), 1, "it was not backed out");
     for to in [0, 1_025, 10_000] {
         let ticket = world.ask(Request::ScaleTo(to));
         assert!(refusal(world.await_verdict(ticket)).contains("1 to 1024"));
     }
+}
+
+#[test]
+fn a_scale_that_cannot_be_done_goes_back_to_the_former_size_with_whatever_was_added_on_it() {
+    let mut world = World::serving(2);
+    world.programs.insert(FIRST, Program::CannotSpawn);
+    let bad = world.ask(Request::ScaleTo(4));
+    assert!(matches!(
+        failure(world.await_verdict(bad)),
+        Failure::SpawnFailed { .. }
+    ));
+    assert_eq!(world.doings(), [Doing::Serving; 2]);
+    world.programs.insert(FIRST, Program::ExitsAtBoot);
+    for ticket in [4, 6].map(|to| world.ask(Request::ScaleTo(to))) {
+        assert!(matches!(
+            failure(world.await_verdict(ticket)),
+            Failure::ExitedAtBoot { .. }
+        ));
+    }
+    world.run_until("rest", World::is_at_rest);
+    assert_eq!(world.doings(), [Doing::Serving; 2]);
 }
 
 #[test]

@@ -43,6 +43,24 @@ fn the_dead_are_remembered_and_counters_do_not_begin_anew() {
 }
 
 #[test]
+fn a_path_that_another_program_took_before_the_upgrade_is_not_removed_after_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let [ours, theirs] = ["ours.sock", "theirs.sock"].map(|name| directory.path().join(name));
+    let list = format!(
+        "bind = [\"127.0.0.1:0\", \"unix:{}\", \"unix:{}\"]",
+        ours.display(),
+        theirs.display()
+    );
+    let plan = Plan::shop().replace("bind = [\"127.0.0.1:0\"]", &list);
+    let (cluster, _program) = replaceable(plan);
+    std::fs::remove_file(&theirs).expect("removed");
+    let _another = std::os::unix::net::UnixListener::bind(&theirs).expect("another's");
+    cluster.ask(&["upgrade"]);
+    assert!(cluster.stop().success());
+    assert!(!ours.exists() && theirs.exists());
+}
+
+#[test]
 fn a_stopped_worker_is_still_late_and_killed_by_the_new_master() {
     let plan = Plan::shop().with("[cluster]", "heartbeat_timeout = \"3s\"");
     let (cluster, _program) = replaceable(plan);

@@ -13,11 +13,13 @@ use super::desk::{ClientId, Desk, Door};
 use crate::master::upgrade::{Fd, Luggage, LuggageError, What};
 use crate::master::watch::{Source, Watch};
 use crate::sys::credentials;
+use crate::sys::socket::FileId;
 
 /// As it is written down.
 #[derive(Debug, Serialize, Deserialize)]
 pub(in crate::master) struct PackedDesk {
     path: PathBuf,
+    file: Option<FileId>,
     listener: Fd,
     clients: Vec<PackedClient>,
     last: ClientId,
@@ -34,6 +36,7 @@ struct PackedClient {
 /// As it was read; nothing is watched yet.
 pub(in crate::master) struct UnpackedDesk {
     path: PathBuf,
+    file: Option<FileId>,
     listener: OwnedFd,
     clients: Vec<(ClientId, OwnedFd, Stage)>,
     last: ClientId,
@@ -51,6 +54,7 @@ impl Desk {
         let clients = self.clients.iter().map(pack).collect();
         PackedDesk {
             path: self.path.clone(),
+            file: self.file.clone(),
             listener: luggage.pack(&self.listener, What::Listener),
             clients,
             last: self.last,
@@ -76,6 +80,7 @@ impl Desk {
         }
         Ok(Desk {
             path: unpacked.path,
+            file: unpacked.file,
             listener,
             clients,
             last: unpacked.last,
@@ -94,6 +99,7 @@ impl PackedDesk {
         };
         Ok(UnpackedDesk {
             path: self.path,
+            file: self.file,
             listener,
             clients: self
                 .clients

@@ -26,7 +26,11 @@ pub(super) struct Client {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Stage {
     /// Its line is not whole yet.
-    Speaking { heard: Vec<u8>, until: Monotonic },
+    Speaking {
+        heard: Vec<u8>,
+        came: Monotonic,
+        until: Monotonic,
+    },
     /// Its answer is not known yet.
     Waiting,
     /// It has not taken all of its answer yet.
@@ -66,11 +70,11 @@ pub(super) enum Heard {
 impl Client {
     /// A client that has just come.
     pub(super) fn new(stream: UnixStream, peer: Peer, now: Monotonic) -> Client {
-        let (heard, until) = (Vec::new(), now + PATIENCE);
+        let (heard, came, until) = (Vec::new(), now, now + PATIENCE);
         Client {
             stream,
             peer,
-            stage: Stage::Speaking { heard, until },
+            stage: Stage::Speaking { heard, came, until },
         }
     }
 
@@ -97,6 +101,14 @@ impl Client {
         match self.stage {
             Stage::Speaking { until, .. } | Stage::Listening { until, .. } => Some(until),
             Stage::Waiting => None,
+        }
+    }
+
+    /// When it came, while its request is not whole.
+    pub(super) fn silent_since(&self) -> Option<Monotonic> {
+        match self.stage {
+            Stage::Speaking { came, .. } => Some(came),
+            Stage::Waiting | Stage::Listening { .. } => None,
         }
     }
 

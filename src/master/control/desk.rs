@@ -15,10 +15,14 @@ use crate::base::time::Monotonic;
 use crate::control::{Answer, Reply, Request};
 use crate::master::watch::{Source, Watch};
 use crate::sys::credentials::{self, Peer};
+use crate::sys::socket::FileId;
 use crate::sys::{clock, socket};
 
-/// How many clients may be at the desk at once; the next ones wait in the socket's queue.
+/// How many clients may be at the desk at once; the next ones take the place of whoever has said no request yet, or wait in the
+/// socket's queue.
 const PLACES: usize = 16;
+/// Nobody goes for a newcomer before that: whoever says a request at once is heard.
+const GRACE: Duration = Duration::from_millis(50);
 /// Of those, how many may wait for the end of something long, so that `status` always finds a place.
 const WAITING: usize = 12;
 
@@ -34,6 +38,8 @@ pub(in crate::master) struct ClientId(pub(in crate::master) u64);
 #[derive(Debug)]
 pub(in crate::master) struct Desk {
     pub(super) path: PathBuf,
+    /// The socket file there; none when it was gone already.
+    pub(super) file: Option<FileId>,
     pub(super) listener: UnixListener,
     pub(super) clients: BTreeMap<ClientId, Client>,
     pub(super) last: ClientId,
@@ -47,7 +53,7 @@ pub(super) enum Door {
     Open,
     /// Until somebody leaves.
     Full,
-    /// Until then: the system had no descriptor for the next one.
+    /// Until then: the system had no descriptor for the next one, or nobody here has been silent for long enough.
     Shut {
         until: Monotonic,
     },
@@ -66,6 +72,7 @@ impl Desk {
         watch.add(&listener, Source::Control)?;
         Ok(Desk {
             path: path.to_owned(),
+            file: FileId::at(path).ok(),
             listener,
             clients: BTreeMap::new(),
             last: ClientId(0),
@@ -73,21 +80,44 @@ impl Desk {
         })
     }
 
-    /// Lets in who waits outside, as far as there is room.
-    pub(in crate::master) fn welcome(&mut self, watch: &Watch) {
-        while self.clients.len() < PLACES {
+    /// Lets in who waits outside, as far as there is room or somebody has not said a request for a while.
+    pub(in crate::master) fn welcome(&mut self, now: Monotonic, watch: &Watch) {
+        loop {
+            let silent = self.first_silent();
+            if self.clients.len() >= PLACES {
+                match silent {
+                    None => return self.close(Door::Full, watch),
+                    Some((_, came)) if now < came + GRACE => {
+                        let until = came + GRACE;
+                        return self.close(Door::Shut { until }, watch);
+                    }
+                    Some(_) => {}
+                }
+            }
             match self.listener.accept() {
-                Ok((stream, _)) => self.seat(stream, watch),
+                Ok((stream, _)) => {
+                    if let Some((id, _)) = silent.filter(|_| self.clients.len() >= PLACES) {
+                        debug!("a control client that says nothing goes for another one");
+                        self.clients.remove(&id);
+                    }
+                    self.seat(stream, now, watch);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     warn!("failed to let a control client in: {error}; the next try is in {SHUT_FOR:?}");
-                    let until = clock::now() + SHUT_FOR;
+                    let until = now + SHUT_FOR;
                     return self.close(Door::Shut { until }, watch);
                 }
             }
         }
-        self.close(Door::Full, watch);
+    }
+
+    /// Who has been here longest of those whose request is not whole, and since when.
+    fn first_silent(&self) -> Option<(ClientId, Monotonic)> {
+        self.clients
+            .iter()
+            .find_map(|(id, client)| Some((*id, client.silent_since()?)))
     }
 
     fn close(&mut self, door: Door, watch: &Watch) {
@@ -104,7 +134,7 @@ impl Desk {
         }
     }
 
-    fn seat(&mut self, stream: UnixStream, watch: &Watch) {
+    fn seat(&mut self, stream: UnixStream, now: Monotonic, watch: &Watch) {
         let id = ClientId(self.last.0 + 1);
         let seated = welcome_at(&stream).and_then(|peer| {
             stream.set_nonblocking(true)?;
@@ -114,7 +144,7 @@ impl Desk {
         match seated {
             Ok(peer) => {
                 self.last = id;
-                self.clients.insert(id, Client::new(stream, peer, clock::now()));
+                self.clients.insert(id, Client::new(stream, peer, now));
             }
             Err(error) => warn!("turned a control client away: {error}"),
         }
@@ -254,9 +284,9 @@ impl Desk {
 }
 
 impl Drop for Desk {
-    /// A path outlives its listener. That it cannot be removed is no harm: the next master replaces it.
+    /// A path outlives its listener. That it cannot be removed is no harm: the next master replaces it. Another's stays.
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
+        let _ = self.file.as_ref().map(FileId::remove);
     }
 }
 
@@ -281,6 +311,8 @@ fn may_ask(uid: u32, own: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     #[test]
@@ -296,9 +328,21 @@ mod tests {
         let path = directory.path().join("control.sock");
         let mut desk = Desk::open(&path, &watch).expect("a desk");
         let mut clients: Vec<UnixStream> = (0..PLACES + 2)
-            .map(|_| UnixStream::connect(&path).expect("connected"))
+            .map(|_| {
+                let mut client = UnixStream::connect(&path).expect("connected");
+                client
+                    .write_all(b"{\"version\":1,\"ask\":\"status\"}\n")
+                    .expect("said");
+                client
+            })
             .collect();
-        desk.welcome(&watch);
+        let now = Monotonic(1);
+        desk.welcome(now, &watch);
+        for id in 1..=PLACES as u64 {
+            desk.hear(ClientId(id), &watch).expect("a request");
+        }
+        desk.expire(now + GRACE, &watch);
+        desk.welcome(now + GRACE, &watch);
         assert!(desk.door == Door::Full && desk.clients.len() == PLACES);
         drop(clients.remove(0));
         let woken = watch
@@ -307,8 +351,29 @@ mod tests {
         assert_eq!(woken, [Source::Client(ClientId(1))]);
         assert_eq!(desk.hear(ClientId(1), &watch), None);
         assert!(desk.door == Door::Open && desk.clients.len() == PLACES - 1);
+    }
+
+    #[test]
+    fn who_says_nothing_goes_for_a_newcomer_after_a_while() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let watch = Watch::new().expect("a watch");
+        let path = directory.path().join("control.sock");
+        let mut desk = Desk::open(&path, &watch).expect("a desk");
+        let _clients: Vec<UnixStream> = (0..PLACES + 2)
+            .map(|_| UnixStream::connect(&path).expect("connected"))
+            .collect();
+        let now = Monotonic(1);
+        let first = |desk: &Desk| *desk.clients.keys().next().expect("somebody");
+        desk.welcome(now, &watch);
+        let until = now + GRACE;
+        assert!(desk.door == Door::Shut { until } && desk.clients.len() == PLACES);
+        assert!(first(&desk) == ClientId(1) && desk.deadline() == Some(until));
+        desk.expire(until, &watch);
+        desk.welcome(until, &watch);
+        assert!(desk.door == Door::Open && desk.clients.len() == PLACES);
+        assert_eq!(first(&desk), ClientId(3));
         desk.expire(desk.deadline().expect("a deadline"), &watch);
-        assert!(desk.clients.len() < PLACES - 1, "nobody was cut");
+        assert!(desk.clients.len() < PLACES, "nobody was cut");
     }
 
     #[test]
@@ -320,5 +385,10 @@ mod tests {
         assert!(Desk::open(&path, &watch).is_err());
         drop(desk);
         assert!(!path.exists());
+        let desk = Desk::open(&path, &watch).expect("a desk");
+        std::fs::remove_file(&path).expect("removed");
+        let _theirs = UnixListener::bind(&path).expect("another's");
+        drop(desk);
+        assert!(path.exists(), "it was another's");
     }
 }

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 
 use crate::config::Address;
 use crate::master::orphans::AddressError;
-use crate::sys::socket;
+use crate::sys::socket::{self, FileId};
 
 /// What it is called in `LISTEN_FDNAMES`; no address is.
 pub(super) const NAME: &str = "admin";
@@ -15,6 +15,8 @@ pub(super) const NAME: &str = "admin";
 pub(in crate::master) struct Admin {
     /// With the port the kernel chose.
     pub(in crate::master) address: Address,
+    /// The socket file there, of an address that is a path.
+    pub(super) file: Option<FileId>,
     pub(super) listener: OwnedFd,
 }
 
@@ -35,15 +37,21 @@ impl Admin {
             address: address.clone(),
             source,
         })?;
-        Ok(Admin { address, listener })
+        let file = match &address {
+            Address::Tcp(_) => None,
+            Address::Unix(path) => FileId::at(path).ok(),
+        };
+        Ok(Admin {
+            address,
+            file,
+            listener,
+        })
     }
 }
 
 impl Drop for Admin {
-    /// A path outlives its listener; whoever stops serving it takes it away.
+    /// A path outlives its listener; whoever stops serving it takes it away, unless somebody else's is there by now.
     fn drop(&mut self) {
-        if let Address::Unix(path) = &self.address {
-            let _ = std::fs::remove_file(path);
-        }
+        let _ = self.file.as_ref().map(FileId::remove);
     }
 }

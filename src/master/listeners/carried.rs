@@ -9,13 +9,14 @@ use serde::{Deserialize, Serialize};
 use super::{Admin, Group, Listeners, SharedPath};
 use crate::config::Address;
 use crate::master::upgrade::{Fd, Luggage, LuggageError, What};
+use crate::sys::socket::FileId;
 
 /// As they are written down.
 #[derive(Debug, Serialize, Deserialize)]
 pub(in crate::master) struct PackedListeners {
     groups: Vec<PackedGroup>,
-    paths: Vec<(PathBuf, Fd)>,
-    admin: Option<(Address, Fd)>,
+    paths: Vec<(PathBuf, Option<FileId>, Fd)>,
+    admin: Option<(Address, Option<FileId>, Fd)>,
     slots: u16,
 }
 
@@ -30,8 +31,8 @@ struct PackedGroup {
 /// As they were read. Letting go of them removes no path.
 pub(in crate::master) struct UnpackedListeners {
     groups: Vec<Group>,
-    paths: Vec<(PathBuf, OwnedFd)>,
-    admin: Option<(Address, OwnedFd)>,
+    paths: Vec<(PathBuf, Option<FileId>, OwnedFd)>,
+    admin: Option<(Address, Option<FileId>, OwnedFd)>,
     slots: u16,
 }
 
@@ -45,9 +46,9 @@ impl Listeners {
             members: group.members.iter().map(&mut pack).collect(),
         };
         let groups = self.groups.iter().map(group).collect();
-        let path = |shared: &SharedPath| (shared.path.clone(), pack(&shared.listener));
+        let path = |shared: &SharedPath| (shared.path.clone(), shared.file.clone(), pack(&shared.listener));
         let paths = self.paths.iter().map(path).collect();
-        let admin = |admin: &Admin| (admin.address.clone(), pack(&admin.listener));
+        let admin = |admin: &Admin| (admin.address.clone(), admin.file.clone(), pack(&admin.listener));
         PackedListeners {
             groups,
             paths,
@@ -58,13 +59,16 @@ impl Listeners {
 
     /// Goes on with them.
     pub(in crate::master) fn kept(unpacked: UnpackedListeners) -> Listeners {
-        let path = |(path, listener)| SharedPath::new(path, listener);
+        // What lies at a path by now may be another's.
+        let path = |(path, file, listener)| SharedPath { path, file, listener };
         Listeners {
             groups: unpacked.groups,
             paths: unpacked.paths.into_iter().map(path).collect(),
-            admin: unpacked
-                .admin
-                .map(|(address, listener)| Admin { address, listener }),
+            admin: unpacked.admin.map(|(address, file, listener)| Admin {
+                address,
+                file,
+                listener,
+            }),
             slots: unpacked.slots,
         }
     }
@@ -90,9 +94,9 @@ impl PackedListeners {
             .into_iter()
             .map(&mut group)
             .collect::<Result<_, _>>()?;
-        let path = |(path, fd)| Ok((path, take(fd)?));
+        let path = |(path, file, fd)| Ok((path, file, take(fd)?));
         let paths = self.paths.into_iter().map(path).collect::<Result<_, _>>()?;
-        let admin = |(address, fd)| Ok((address, take(fd)?));
+        let admin = |(address, file, fd)| Ok((address, file, take(fd)?));
         Ok(UnpackedListeners {
             groups,
             paths,

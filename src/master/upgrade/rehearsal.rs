@@ -7,7 +7,6 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use nix::fcntl::OFlag;
-use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
 use tracing::{info, warn};
 
@@ -20,7 +19,7 @@ use crate::master::process::Tail;
 use crate::master::watch::{Source, Watch};
 use crate::master::world::World;
 use crate::pool::{Event, Pool};
-use crate::sys::process::{Child, Spawn, spawn};
+use crate::sys::process::{Child, Spawn, kill_group, spawn};
 use crate::sys::{clock, pidfd};
 
 /// No verdict is longer, in bytes.
@@ -116,6 +115,11 @@ impl World {
         let Upgrade::Rehearsing(rehearsal) = &self.upgrade else {
             return None;
         };
+        if !pidfd::exits_within(&rehearsal.pidfd, Duration::ZERO) {
+            return None;
+        }
+        // Whom it has forked would keep our listeners and locks.
+        rehearsal.kill_all();
         let status = match pidfd::reap(rehearsal.pid) {
             Ok(None) => return None,
             Ok(Some(reaped)) => Ok(reaped.status),
@@ -139,9 +143,7 @@ impl World {
                 pid = rehearsal.pid,
                 "upgrade: killing the new binary, which does not answer"
             );
-            if let Err(error) = pidfd::signal(rehearsal.pidfd.as_fd(), Signal::SIGKILL) {
-                warn!("failed to kill it: {error}");
-            }
+            rehearsal.kill_all();
         }
     }
 }
@@ -235,6 +237,13 @@ impl Rehearsal {
             }
         }
         watch.add(&self.pidfd, Source::Rehearsal(Part::Exit))
+    }
+
+    /// It is not reaped.
+    fn kill_all(&self) {
+        if let Err(error) = kill_group(self.pid) {
+            warn!("failed to kill it: {error}");
+        }
     }
 
     fn hear_verdict(&mut self) {

@@ -21,10 +21,18 @@ fn is_address_or_localhost(text: &str) -> bool {
     let Ok(authority) = text.parse::<Authority>() else {
         return false;
     };
-    if authority.as_str().contains('@') {
+    let host = authority.host();
+    // What is left beside the host is a port or nothing: no user, no tail that the parser let pass.
+    let rest = authority.as_str().strip_prefix(host);
+    let is_port = |rest: &str| {
+        rest.is_empty()
+            || rest.strip_prefix(':').is_some_and(|port| {
+                port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok()
+            })
+    };
+    if !rest.is_some_and(is_port) {
         return false;
     }
-    let host = authority.host();
     let v6 = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     match v6 {
         Some(v6) => v6.parse::<std::net::Ipv6Addr>().is_ok(),
@@ -69,6 +77,11 @@ mod tests {
             "[::1",
             "127.0.0.1:9900, evil.example",
             "2130706433",
+            "[::1].evil",
+            "[::1]evil:1",
+            "localhost:evil",
+            "localhost:99999",
+            "localhost:+1",
         ] {
             assert!(!is_ours(&request("/metrics", &[host])), "{host:?}");
         }

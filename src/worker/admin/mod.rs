@@ -4,6 +4,7 @@
 
 mod answer;
 mod asker;
+mod floor;
 mod host;
 mod text;
 
@@ -15,8 +16,7 @@ use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::sync::Semaphore;
+use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::drive::linger;
 use super::handle::Worker;
@@ -24,9 +24,10 @@ use super::listener::{Listener, Stream};
 use answer::Clerk;
 use asker::Asker;
 pub(super) use asker::{Line, Told};
+use floor::{Busy, Floor};
 
-/// As many are talked with at once; more wait for this worker or another one.
-const PLACES: u32 = 16;
+/// A client has so long for its request line and headers, which are one packet.
+const HEAD: Duration = Duration::from_secs(1);
 /// A client has so long for everything: a slow one keeps a place, and nothing else.
 const LONGEST: Duration = Duration::from_secs(5);
 /// After a failed accept it is tried again.
@@ -54,11 +55,14 @@ impl Admin {
 
     /// Answers until the drain, and then those who were let in.
     pub(super) async fn keep(self) {
-        let places = Arc::new(Semaphore::new(PLACES as usize));
+        let mut floor = Floor::default();
         loop {
             let next = async {
-                let place = Arc::clone(&places).acquire_owned().await;
-                (place, self.listener.accept().await)
+                floor.room().await;
+                let accepted = self.listener.accept().await;
+                // Whoever could have gone may be busy by now.
+                floor.room().await;
+                accepted
             };
             let next = tokio::select! {
                 biased;
@@ -66,37 +70,37 @@ impl Admin {
                 next = next => next,
             };
             match next {
-                (Ok(place), Ok(stream)) => {
-                    let clerk = Arc::clone(&self.clerk);
-                    tokio::spawn(async move {
-                        converse(stream, clerk).await;
-                        drop(place);
-                    });
-                }
-                (_, Err(error)) => {
+                Ok(stream) => floor.seat(|busy| converse(stream, Arc::clone(&self.clerk), busy)),
+                Err(error) => {
                     tracing::debug!(%error, "an admin connection could not be accepted");
                     let _over = tokio::time::timeout(PATIENCE, self.worker.draining()).await;
                 }
-                (Err(closed), Ok(_)) => unreachable!("nobody closes the places: {closed}"),
             }
         }
-        // When all places are free nobody is talked with.
-        let _all = places.acquire_many(PLACES).await;
+        floor.empty().await;
     }
 }
 
 /// One request, one answer. What a client does wrong is its own affair, and it has been told.
-async fn converse(stream: Stream, clerk: Arc<Clerk>) {
+async fn converse(stream: Stream, clerk: Arc<Clerk>, busy: Busy) {
+    let asked = busy.clone();
     let service = service_fn(move |request: Request<Incoming>| {
+        asked.set(true);
         let clerk = Arc::clone(&clerk);
         async move { Ok::<_, Infallible>(clerk.answer(&request).await) }
     });
     let mut builder = http1::Builder::new();
-    builder.keep_alive(false).max_buf_size(HEAD_BYTES);
+    builder
+        .keep_alive(false)
+        .max_buf_size(HEAD_BYTES)
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD);
     let conversation = builder
         .serve_connection(TokioIo::new(stream), service)
         .without_shutdown();
-    if let Ok(Ok(parts)) = tokio::time::timeout(LONGEST, conversation).await {
+    let conversed = tokio::time::timeout(LONGEST, conversation).await;
+    busy.set(false);
+    if let Ok(Ok(parts)) = conversed {
         linger(parts.io.into_inner()).await;
     }
 }
