@@ -99,6 +99,28 @@ fn a_backup_needs_no_lock_that_the_writers_wait_for() {
 }
 
 #[test]
+fn a_lock_that_somebody_sits_on_is_told_with_his_pid_and_the_shop_is_not_ready() {
+    let cluster = Plan::shop().start();
+    let lock = OfdLock::open(&cluster.data().join("orders.db.lock")).expect("opened");
+    lock.take().expect("taken");
+    let told = |cluster: &Cluster| {
+        let pid = format!("\"pid\":{}", std::process::id());
+        cluster.log().iter().any(|line| {
+            let line = line.to_string();
+            line.contains("writes have waited for 2 s") && line.contains(&pid)
+        })
+    };
+    let deadline = Instant::now() + PATIENCE;
+    while !told(&cluster) {
+        assert!(Instant::now() < deadline, "{:?}", cluster.log());
+        assert_eq!(cluster.get("/healthz/readiness").status, 503);
+    }
+    drop(lock);
+    place(&cluster);
+    assert!(cluster.stop().success());
+}
+
+#[test]
 fn a_backup_in_a_new_directory_is_served_and_without_its_counter_refused_with_the_number_to_write() {
     let (plan, again, data, _) = stopped();
     let orders = rusqlite::Connection::open(data.join("orders.db")).expect("opened");
