@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 
+use super::accord::{self, Discord};
 use super::http::{Desk, Orders, drill, routes};
 use super::keeper;
 use super::payments::provider::Provider;
@@ -12,11 +13,15 @@ use super::settings::{SECTIONS, ShopSettings, StoreSettings};
 use super::unreliable::{Faults, Unreliable};
 use super::{inventory, orders, payments, sandbox};
 use crate::base::exit::Exit;
+use crate::base::ids::Epoch;
 use crate::config::Settings;
 use crate::pool::Estate;
 use crate::saga::definition::ORDER_VERSION;
-use crate::store::{OpenError, Options, Schema, Store};
+use crate::store::{OpenError, Options, Schema, Store, Verify};
 use crate::worker::{App, BootError, BootRefused, Worker};
+
+/// Every page of so many bytes is looked at in some tenths of a second.
+const SOON_READ: u64 = 64 * 1024 * 1024;
 
 /// The shop as an application: `cluster serve` is this and nothing else.
 #[must_use]
@@ -130,9 +135,11 @@ pub(super) async fn open_with_stores(worker: &Worker) -> Result<(Desk, Vec<Store
         (&payments::SCHEMA, payments::FILE),
         (sandbox::Sandbox::schema(), sandbox::FILE),
     ];
+    accord::nothing_is_lost(&worker.settings().cluster.data_dir).map_err(discord)?;
     let stores = open_all(worker, &files, store.queue_depth)?;
     let kept = stores.to_vec();
     let [orders_store, inventory_store, payments_store, sandbox_store] = stores;
+    in_accord(worker, [&orders_store, &inventory_store, &payments_store])?;
     let inventory = inventory::Service::new(inventory_store);
     // A large catalog takes longer to read than everything else here, and a crash is no first start.
     if !inventory.is_stocked()? {
@@ -165,6 +172,31 @@ pub(super) async fn open_with_stores(worker: &Worker) -> Result<(Desk, Vec<Store
         max_body_bytes,
     };
     Ok((desk, kept))
+}
+
+/// The files belong together, or a person said that they are to be served all the same.
+fn in_accord(worker: &Worker, services: [&Store; 3]) -> Result<(), BootError> {
+    let data_dir = worker.settings().cluster.data_dir.as_path();
+    let own = worker.identity().life.incarnation.0;
+    accord::counter_is_ahead(data_dir, own, services).map_err(discord)?;
+    match accord::files_agree(data_dir, services) {
+        Err(mixed @ Discord::Mixed { .. }) if data_dir.join(accord::AS_IT_IS).exists() => {
+            tracing::warn!("served as it is: {mixed}");
+            Ok(())
+        }
+        agree => agree.map_err(discord),
+    }
+}
+
+fn discord(discord: Discord) -> BootError {
+    match discord {
+        Discord::Lost { .. } | Discord::Counter { .. } | Discord::Mixed { .. } => BootRefused {
+            exit: Exit::BadData,
+            reason: discord.to_string(),
+        }
+        .into(),
+        Discord::Read(error) => error.into(),
+    }
 }
 
 /// A saga keeps the version of its definition; a program that does not know it must not run it, and says so before it serves.
@@ -223,9 +255,22 @@ fn open_one(
     let options = Options {
         queue_depth,
         on_poison: Arc::new(move |reason| poisoned.fail(reason)),
+        verify: how_closely(worker, path),
         ..Options::new(path, cell)
     };
     Store::open(schema, options).map_err(unusable_store)
+}
+
+/// A disk or a copy may have broken pages while nothing ran: the first life of each slot looks at all of them, and what it finds
+/// makes the later ones look too. A life that replaces another has no time for it, and neither has a start with large files:
+/// those are `doctor`'s, and a backup's.
+fn how_closely(worker: &Worker, path: &Path) -> Verify {
+    let is_first = worker.identity().life.epoch <= Epoch(1);
+    if is_first && path.metadata().is_ok_and(|file| file.len() <= SOON_READ) {
+        Verify::Pages
+    } else {
+        Verify::Header
+    }
 }
 
 fn bad_catalog(error: inventory::catalog::CatalogError) -> BootError {

@@ -3,6 +3,7 @@
 //! The three services meet in [`contract`] and are wired together in [`boot`] alone; each owns one file in the data directory
 //! and knows no other's. [`sandbox`] is the provider that payments charges through, with a ledger of its own.
 
+mod accord;
 mod almanac;
 pub mod audit;
 mod boot;

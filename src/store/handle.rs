@@ -15,6 +15,7 @@ use super::header;
 use super::job::{Fate, Job, Pending, Tx};
 use super::open::{self, Opened};
 use super::options::{Admission, Options, PoisonHook, Schema};
+use super::patience::Patience;
 use super::queue::{Queue, Turned};
 use super::reader::Reader;
 use super::room::Room;
@@ -35,6 +36,7 @@ struct Inner {
     queue: Arc<Queue>,
     commits: Arc<AtomicU64>,
     room: Arc<Room>,
+    patience: Arc<Patience>,
     on_poison: PoisonHook,
     reader: Reader,
     peek: Mutex<Option<Connection>>,
@@ -58,6 +60,7 @@ impl Store {
         let queue = Arc::new(Queue::new(options.queue_depth, options.cell.clone()));
         let commits = Arc::new(AtomicU64::new(0));
         let room = Arc::new(Room::new(schema.name, path.clone()));
+        let patience = Arc::new(Patience::new(open::beside(&path, ".lock")));
         let writer = Writer {
             connection,
             lock,
@@ -66,6 +69,7 @@ impl Store {
             on_poison: Arc::clone(&options.on_poison),
             commits: Arc::clone(&commits),
             room: Arc::clone(&room),
+            patience: Arc::clone(&patience),
             anchor: Anchor::drop_at(&path),
             checkpointer,
         };
@@ -84,6 +88,7 @@ impl Store {
                 queue,
                 commits,
                 room,
+                patience,
                 on_poison: options.on_poison,
                 reader,
                 peek: Mutex::new(None),
@@ -109,6 +114,7 @@ impl Store {
     {
         let (reply, answer) = oneshot::channel();
         let job: Box<dyn Job> = Box::new(Pending::new(job, reply));
+        self.inner.patience.look();
         match self.inner.queue.submit(admission, job) {
             Ok(()) => answer.await.unwrap_or(Err(WriteError::Closed)),
             Err(Turned::Busy) => Err(WriteError::Busy),

@@ -3,7 +3,8 @@
 //!
 //! How a write goes: [`Store::write`] puts a job on the [`queue`] → the [`writer`] thread takes the [`lock`] on `<db>.lock`,
 //! then everything queued, runs it as one [`batch`] (a savepoint per job, one COMMIT, one fsync), releases the lock and answers
-//! all. [`checkpoint`] keeps the WAL short between batches. [`room`] remembers a full disk. [`open`] refuses what must not be opened ([`place`], [`header`], [`seal`]), [`anchor`] what
+//! all. [`checkpoint`] keeps the WAL short between batches. [`room`] remembers a full disk, [`patience`]
+//! tells of a lock that does not come. [`open`] refuses what must not be opened ([`place`], [`header`], [`seal`]), [`anchor`] what
 //! was taken away since.
 //!
 //! Three rules hold throughout:
@@ -23,6 +24,7 @@ mod job;
 mod lock;
 mod open;
 mod options;
+mod patience;
 mod place;
 mod queue;
 mod reader;

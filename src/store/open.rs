@@ -95,7 +95,12 @@ fn verify(
         .query_row("PRAGMA schema_version", [], |row| row.get(0))
         .map_err(|reason| header::explain(reason, path, schema))?;
     if wanted == Verify::Pages || seal.is_some_and(|seal| seal.suspect) {
-        header::verify_pages(connection, path, schema)?;
+        let looked = header::verify_pages(connection, path, schema);
+        looked.inspect_err(|error| {
+            if matches!(error, OpenError::Corrupt { .. }) {
+                Seal::break_for(path);
+            }
+        })?;
     }
     let found = Seal {
         cookie,

@@ -15,6 +15,7 @@ use super::checkpoint::Checkpointer;
 use super::job::{Fate, Job, panic_text};
 use super::lock::OfdLock;
 use super::options::PoisonHook;
+use super::patience::Patience;
 use super::queue::Queue;
 use super::room::Room;
 use super::seal::Seal;
@@ -37,6 +38,7 @@ pub(super) struct Writer {
     pub(super) on_poison: PoisonHook,
     pub(super) commits: Arc<AtomicU64>,
     pub(super) room: Arc<Room>,
+    pub(super) patience: Arc<Patience>,
     pub(super) anchor: Anchor,
     pub(super) checkpointer: Checkpointer,
 }
@@ -166,7 +168,10 @@ impl Writer {
         if !self.lock.try_take()? {
             // Whoever holds the lock is looked at; the one who waits for it is not late.
             self.cell.idle();
-            self.lock.take()?;
+            self.patience.waits(Some(Instant::now()));
+            let taken = self.lock.take();
+            self.patience.waits(None);
+            taken?;
             self.cell.lock_taken();
             self.cell.stamp();
         }

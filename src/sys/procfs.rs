@@ -73,6 +73,21 @@ pub fn has_lock(pid: i32, fd: i32) -> Option<bool> {
     Some(text.lines().any(|line| line.starts_with("lock:")))
 }
 
+/// The process that holds a lock on this file through a descriptor of its own, as far as this user may look.
+#[must_use]
+pub fn lock_holder(file: &std::path::Path) -> Option<i32> {
+    let file = fs::canonicalize(file).ok()?;
+    let holds = |pid: i32| {
+        let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten();
+        entries.flatten().any(|entry| {
+            let number = || entry.file_name().to_str()?.parse().ok();
+            fs::read_link(entry.path()).is_ok_and(|target| target == file)
+                && number().is_some_and(|fd| has_lock(pid, fd) == Some(true))
+        })
+    };
+    pids().find(|&pid| holds(pid))
+}
+
 /// The command name may hold blanks and parentheses, so fields are counted from the last `)`.
 fn parse_stat(text: &str) -> Option<Stat> {
     let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();

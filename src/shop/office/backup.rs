@@ -1,24 +1,36 @@
-//! `backup`: all four files as they are at one instant. The writers of all files are held up for as long as it takes to begin a
-//! read transaction on each; the copies are made from those while orders go on. What is restored is what a power cut at that
-//! instant would have left, which the shop is built to start from.
+//! `backup`: all four files as they are at one instant. A read transaction is begun on each, one after the other, and counts when
+//! nobody committed to any file meanwhile; the copies are made from those while orders go on. What is restored is what a power
+//! cut at that instant would have left, which the shop is built to start from.
+//! No lock of the writers is held while that works out, so that a backup that is stopped (Ctrl-Z) stops nobody else; only under
+//! writes without a pause are they held up, for the four beginnings alone.
 
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use nix::sys::signal::{SigSet, Signal};
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
 use super::{FILES, Failure, Where};
 use crate::base::exit::Exit;
-use crate::shop::audit;
+use crate::shop::{accord, audit};
 use crate::store::OfdLock;
+
+/// So often a quiet moment is waited for,
+const TRIES: u32 = 500;
+/// this long at most between two looks.
+const PAUSE_US: u64 = 4_000;
 
 /// Copy the databases as they are at one instant, beside a running cluster or a stopped one. The copies agree with each
 /// other: an order that is in one is in the others as far as it had come, so `doctor` finds the same in them as in the originals.
-/// Orders go on meanwhile, but for the moment it takes to begin. To restore: stop the cluster, move the databases of its data
+/// Orders go on meanwhile. Every page of the copies is checked; DIR appears when all of them are whole, or not at all.
+/// To restore: stop the cluster, move the databases of its data
 /// directory away together with every -wal and -shm (a WAL of the old files would be played onto the copies), put all four
-/// copies in their place, and start it; its incarnation counter and lock files stay. What came after the backup is gone, but for
-/// a real provider's charges.
+/// copies in their place, and start it; its incarnation counter and lock files stay. In a new data directory the copy of the
+/// incarnation counter goes beside them. What came after the backup is gone, but for a real provider's charges.
 #[derive(Debug, clap::Parser)]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -30,51 +42,137 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let (from, to) = (arguments.place.data_dir, arguments.to);
-    let snapshots = at_one_instant(&from)?;
-    let made = std::fs::DirBuilder::new().mode(0o700).create(&to);
-    made.map_err(|error| {
+    let unmade = |error: io::Error| {
         Failure(
             Exit::Unwritable,
             format!("failed to make {}: {error}", to.display()),
         )
-    })?;
-    for ((_, file), snapshot) in FILES.iter().zip(&snapshots) {
-        let pages = copy(snapshot, &to.join(file))?;
+    };
+    let name = to.file_name().filter(|_| to.symlink_metadata().is_err());
+    let Some(name) = name else {
+        return Err(unmade(io::ErrorKind::AlreadyExists.into()));
+    };
+    let snapshots = at_one_instant(&from)?;
+    let name = format!(".{}.partial-{}", name.to_string_lossy(), std::process::id());
+    let partial = to.with_file_name(name);
+    DirBuilder::new().mode(0o700).create(&partial).map_err(unmade)?;
+    let copied = copy_all(&from, &snapshots, &partial).and_then(|pages| {
+        std::fs::rename(&partial, &to).map_err(unmade)?;
+        Ok(pages)
+    });
+    let pages = copied.inspect_err(|_| drop(std::fs::remove_dir_all(&partial)))?;
+    let around = to.parent().filter(|around| !around.as_os_str().is_empty());
+    File::open(around.unwrap_or(Path::new(".")))?.sync_all()?;
+    for ((_, file), pages) in FILES.iter().zip(pages) {
         println!("{file}: {pages} pages");
     }
     Ok(())
 }
 
-/// The locks are taken in one order by everybody who takes more than one: that of the table.
+/// A read transaction on each file, all of the same instant.
 fn at_one_instant(from: &Path) -> Result<Vec<Connection>, Failure> {
+    let open_all = || -> rusqlite::Result<Vec<Connection>> {
+        FILES
+            .iter()
+            .map(|(_, file)| audit::open(&from.join(file)))
+            .collect()
+    };
+    let (snapshots, watchers) = (open_all()?, open_all()?);
+    for _ in 0..TRIES {
+        let before = versions(&watchers)?;
+        begin(&snapshots)?;
+        if versions(&watchers)? == before {
+            return Ok(snapshots);
+        }
+        each(&snapshots, "ROLLBACK")?;
+        std::thread::sleep(Duration::from_micros(fastrand::u64(..PAUSE_US)));
+    }
+    under_the_locks(from, &snapshots)?;
+    Ok(snapshots)
+}
+
+/// The locks are taken in one order by everybody who takes more than one: that of the table. Ctrl-Z waits meanwhile.
+fn under_the_locks(from: &Path, snapshots: &[Connection]) -> Result<(), Failure> {
+    let stops = SigSet::from(Signal::SIGTSTP);
+    stops.thread_block()?;
     let mut held = Vec::new();
     for (_, file) in FILES {
         let lock = OfdLock::open(&from.join(format!("{file}.lock")))?;
         lock.take()?;
         held.push(lock);
     }
-    let mut snapshots = Vec::new();
-    for (_, file) in FILES {
-        let connection = audit::open(&from.join(file))?;
-        connection.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema")?;
-        snapshots.push(connection);
-    }
-    Ok(snapshots)
+    let begun = begin(snapshots);
+    drop(held);
+    stops.thread_unblock()?;
+    Ok(begun?)
 }
 
-fn copy(snapshot: &Connection, to: &Path) -> Result<i32, Failure> {
+fn begin(snapshots: &[Connection]) -> rusqlite::Result<()> {
+    each(snapshots, "BEGIN; SELECT count(*) FROM sqlite_schema")
+}
+
+fn each(connections: &[Connection], sql: &str) -> rusqlite::Result<()> {
+    connections
+        .iter()
+        .try_for_each(|connection| connection.execute_batch(sql))
+}
+
+/// Changes with every commit of anybody, as seen by connections that hold no transaction.
+fn versions(watchers: &[Connection]) -> rusqlite::Result<Vec<i64>> {
+    watchers
+        .iter()
+        .map(|watcher| watcher.query_row("PRAGMA data_version", [], |row| row.get(0)))
+        .collect()
+}
+
+/// How many pages each has. The counter is read last: it is at least what the snapshots know of.
+fn copy_all(from: &Path, snapshots: &[Connection], to: &Path) -> Result<Vec<i32>, Failure> {
+    let pages = FILES
+        .iter()
+        .zip(snapshots)
+        .map(|((_, file), snapshot)| copy(snapshot, file, &to.join(file)))
+        .collect::<Result<Vec<_>, _>>()?;
+    match std::fs::read(from.join(accord::COUNTER)) {
+        Ok(counter) => {
+            let file = private(&to.join(accord::COUNTER))?;
+            io::Write::write_all(&mut &file, &counter)?;
+            file.sync_all()?;
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error.into()),
+    }
+    File::open(to)?.sync_all()?;
+    Ok(pages)
+}
+
+fn private(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+}
+
+fn copy(snapshot: &Connection, file: &str, to: &Path) -> Result<i32, Failure> {
+    private(to)?;
     let mut copy = Connection::open(to)?;
     let backup = Backup::new(snapshot, &mut copy)?;
     let step = backup.step(-1)?;
     let pages = backup.progress().pagecount;
     drop(backup);
     if step != StepResult::Done {
-        return Err(Failure(
-            Exit::Failed,
-            format!("failed to copy to {}: {step:?}", to.display()),
-        ));
+        return Err(Failure(Exit::Failed, format!("failed to copy {file}: {step:?}")));
+    }
+    let verdict = copy.query_row("PRAGMA quick_check(3)", [], |row| row.get::<_, String>(0));
+    let verdict = verdict.unwrap_or_else(|error| error.to_string());
+    if verdict != "ok" {
+        let why = format!(
+            "{file} has broken pages, and nothing was made of it: {verdict}\nkeep the backups that there are; `doctor` checks all \
+             files and says what to do"
+        );
+        return Err(Failure(Exit::BadData, why));
     }
     drop(copy);
-    std::fs::File::open(to)?.sync_all()?;
+    File::open(to)?.sync_all()?;
     Ok(pages)
 }

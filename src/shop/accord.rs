@@ -1,0 +1,192 @@
+//! Whether the files of a data directory belong together: the four databases and the incarnation counter. Looked at before a
+//! worker serves, because a file that was lost, or brought back alone from a backup, is otherwise noticed by customers. Reads a
+//! bounded number of rows, and only what holds at any moment, so that it never refuses files that others are writing.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::contract::OrderId;
+use super::{audit, inventory, orders, payments, sandbox};
+use crate::store::{ReadError, Store};
+
+/// The counter that the master raises, as it lies in the data directory.
+pub(super) const COUNTER: &str = "incarnation";
+/// With a file of this name, what disagrees is told and served all the same: a person's decision.
+pub(super) const AS_IT_IS: &str = "serve-as-it-is";
+/// So many of the newest rows of each file are looked for in the others.
+const NEWEST: u32 = 100;
+
+/// Why the files must not be served together.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Discord {
+    #[error(
+        "{missing} is missing while {witness} holds orders, and would be made anew without what it held: restore it (all four \
+         databases from one backup), or remove all four with their -wal, -shm and .lock to begin anew"
+    )]
+    Lost { missing: PathBuf, witness: PathBuf },
+    #[error(
+        "{path} says that {known} masters were started here, and the databases know of number {found}: write {found} into it, or \
+         every worker would be taken for one that was replaced long ago"
+    )]
+    Counter { path: PathBuf, known: u64, found: u64 },
+    #[error(
+        "{order} {what}: one of the files is older than the others, or was damaged. `doctor --data-dir {place}` tells more; \
+         restore all four databases from one backup; to serve them as they are, make an empty file {place}/{AS_IT_IS}"
+    )]
+    Mixed {
+        order: OrderId,
+        what: &'static str,
+        place: String,
+    },
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// Before anything is opened, and so made: no file is gone that its siblings have orders of.
+pub(super) fn nothing_is_lost(data_dir: &Path) -> Result<(), Discord> {
+    let witnesses = [
+        (orders::FILE, "SELECT 1 FROM orders LIMIT 1"),
+        (inventory::FILE, "SELECT 1 FROM reservations LIMIT 1"),
+        (payments::FILE, "SELECT 1 FROM payments LIMIT 1"),
+    ];
+    for file in [orders::FILE, inventory::FILE, payments::FILE, sandbox::FILE] {
+        let missing = data_dir.join(file);
+        if missing.exists() || was_locked(&missing) {
+            continue;
+        }
+        let witness = witnesses
+            .iter()
+            .map(|(file, any)| (data_dir.join(file), any))
+            .find(|(path, any)| path.exists() && holds(path, any));
+        // Another worker may have made it since it was looked for, and taken the first order.
+        if let Some((witness, _)) = witness.filter(|_| !missing.exists()) {
+            return Err(Discord::Lost { missing, witness });
+        }
+    }
+    Ok(())
+}
+
+/// Its lock file knows of it, and whoever opens it refuses to make it anew.
+fn was_locked(database: &Path) -> bool {
+    let lock = database.with_extension("db.lock");
+    lock.metadata().is_ok_and(|lock| lock.len() > 0)
+}
+
+/// What cannot be read here is told better by whoever opens it.
+fn holds(path: &Path, any: &str) -> bool {
+    audit::open(path).is_ok_and(|connection| {
+        connection
+            .query_row(any, [], |_| Ok(()))
+            .optional()
+            .is_ok_and(|row| row.is_some())
+    })
+}
+
+/// The counter is at least what the databases know of; `own` is the number of the master that asks.
+pub(super) fn counter_is_ahead(
+    data_dir: &Path,
+    own: u64,
+    [orders, inventory, payments]: [&Store; 3],
+) -> Result<(), Discord> {
+    let path = data_dir.join(COUNTER);
+    let written = std::fs::read_to_string(&path)
+        .ok()
+        .and_then(|text| text.trim().parse().ok());
+    let known = own.max(written.unwrap_or(0));
+    let fences = "SELECT coalesce(max(incarnation), 0) FROM fences";
+    // The life of an owner begins with its incarnation, which is all of it that the cast reads.
+    let owners = "SELECT coalesce(max(CAST(owner AS INTEGER)), 0) FROM orders WHERE status < 20";
+    for (store, newest) in [
+        (orders, fences),
+        (orders, owners),
+        (inventory, fences),
+        (payments, fences),
+    ] {
+        let found: i64 = store.peek(|connection| connection.query_row(newest, [], |row| row.get(0)))?;
+        let found = found.unsigned_abs();
+        if found > known {
+            return Err(Discord::Counter { path, known, found });
+        }
+    }
+    Ok(())
+}
+
+/// What was sold was sent and paid, and what is reserved or paid is for an order that there is.
+pub(super) fn files_agree(
+    data_dir: &Path,
+    [orders, inventory, payments]: [&Store; 3],
+) -> Result<(), Discord> {
+    // Whatever a person had a hand in is the person's.
+    let confirmed = format!(
+        "SELECT id FROM (SELECT id, status FROM orders ORDER BY id DESC LIMIT {NEWEST})
+         WHERE status = 20 AND id NOT IN (SELECT order_id FROM interventions)"
+    );
+    let sent = "SELECT 1 FROM reservations WHERE order_id = ?1 AND state = 20";
+    let paid = "SELECT 1 FROM payments WHERE order_id = ?1 AND state = 10";
+    let known = "SELECT 1 FROM orders WHERE id = ?1";
+    let reserved = format!("SELECT order_id FROM reservations ORDER BY order_id DESC LIMIT {NEWEST}");
+    let charged = format!("SELECT order_id FROM payments ORDER BY order_id DESC LIMIT {NEWEST}");
+    let looks = [
+        (
+            orders,
+            &confirmed,
+            inventory,
+            sent,
+            "is confirmed and never left the shelf",
+        ),
+        (
+            orders,
+            &confirmed,
+            payments,
+            paid,
+            "is confirmed and was never paid",
+        ),
+        (
+            inventory,
+            &reserved,
+            orders,
+            known,
+            "has a reservation and is no order",
+        ),
+        (payments, &charged, orders, known, "has a payment and is no order"),
+    ];
+    for (from, newest, to, is_there, what) in looks {
+        // Read in this order: what one file says last was in the other before.
+        let newest = from.peek(|connection| keys(connection, newest))?;
+        let lacking = to.peek(|connection| those_without(connection, is_there, &newest))?;
+        // Read last: what was removed meanwhile is behind it.
+        let horizon = orders.peek(|connection| {
+            connection.query_row("SELECT coalesce(max(order_id), 0) FROM horizon", [], |row| {
+                row.get::<_, i64>(0)
+            })
+        })?;
+        if let Some(order) = lacking.into_iter().find(|order| *order >= horizon) {
+            return Err(Discord::Mixed {
+                order: OrderId::from_key(order),
+                what,
+                place: data_dir.display().to_string(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn keys(connection: &Connection, sql: &str) -> rusqlite::Result<Vec<i64>> {
+    connection
+        .prepare(sql)?
+        .query_map([], |row| row.get(0))?
+        .collect()
+}
+
+/// Those of `keys` that are not there.
+fn those_without(connection: &Connection, is_there: &str, keys: &[i64]) -> rusqlite::Result<Vec<i64>> {
+    let mut look = connection.prepare(is_there)?;
+    let mut lacking = Vec::new();
+    for key in keys {
+        if !look.exists([key])? {
+            lacking.push(*key);
+        }
+    }
+    Ok(lacking)
+}
