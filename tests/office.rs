@@ -213,7 +213,7 @@ fn a_decision_without_a_cluster_is_carried_out_by_the_next_one() {
         &["sagas", "compensate", &id, "--reason", "lost", "--wait", "0s"],
         &data,
     );
-    says(&decided, 0, "no cluster has taken it up yet");
+    says(&decided, 0, "it is not taken up yet");
     says(
         &office(&["sagas", "show", &id], &data),
         0,
@@ -310,5 +310,108 @@ fn what_is_old_is_removed_everywhere_and_the_sums_stay_right() {
     let directory = Plan::shop().over(&cluster).keep();
     assert!(cluster.stop().success());
     says(&office(&["doctor", "--at-rest"], &data), 0, "all is well");
+    drop(directory);
+}
+
+#[test]
+fn a_lost_or_mixed_file_is_found_beside_a_running_cluster_and_one_parked_order_hides_nothing() {
+    let cluster = Plan::shop().start();
+    let (data, id) = (cluster.data(), place(&cluster));
+    let order: cluster::shop::contract::OrderId = id.parse().expect("an id");
+    park(&cluster);
+    says(&office(&["doctor"], &data), 0, "1 confirmed");
+    says(&office(&["doctor", "--at-rest"], &data), 0, "1 parked");
+    let losses = [
+        (
+            "inventory.db",
+            "DELETE FROM reservations",
+            "no goods left the shelf for it",
+        ),
+        ("payments.db", "DELETE FROM payments", "payments says None"),
+        (
+            "sandbox.db",
+            "DROP TRIGGER attempt_is_never_removed; DELETE FROM attempt",
+            "its standing charges are []",
+        ),
+    ];
+    for (file, sql, words) in losses {
+        let copy = data.join(format!("../without-{file}"));
+        says(
+            &office(&["backup", copy.to_str().expect("a path")], &data),
+            0,
+            file,
+        );
+        let spoiled = rusqlite::Connection::open(copy.join(file)).expect("opened");
+        spoiled.execute_batch(sql).expect("deleted");
+        drop(spoiled);
+        let found = office(&["doctor"], &copy);
+        says(&found, 65, words);
+        says(&found, 65, &id);
+    }
+    let copy = data.join("../mixed");
+    says(
+        &office(&["backup", copy.to_str().expect("a path")], &data),
+        0,
+        "orders.db",
+    );
+    let orders = rusqlite::Connection::open(copy.join("orders.db")).expect("opened");
+    orders.execute("DELETE FROM outbox", []).expect("deleted");
+    orders
+        .execute("DELETE FROM orders WHERE id = ?1", [order.key()])
+        .expect("deleted");
+    drop(orders);
+    let stranger = format!("goods left the shelf for {id}, which there is not");
+    says(&office(&["doctor", "--at-rest"], &copy), 65, &stranger);
+    assert!(cluster.stop().success());
+}
+
+#[test]
+fn a_decision_that_comes_too_late_for_one_order_is_told_and_the_others_are_carried_out() {
+    let cluster = Plan::shop().start();
+    let (data, over, open) = (cluster.data(), place(&cluster), park(&cluster));
+    let decided = office(
+        &["sagas", "retry", &over, &open, "--reason", "x", "--wait", "1m"],
+        &data,
+    );
+    says(&decided, 1, &format!("{over} is not parked"));
+    says(&decided, 1, &format!("{open}: retry, recorded; it is confirmed"));
+    assert!(cluster.stop().success());
+}
+
+#[test]
+fn every_line_of_a_story_is_timed_to_the_millisecond() {
+    let cluster = Plan::shop().start();
+    let id = place(&cluster);
+    let told = office(&["sagas", "--json", "show", &id], &cluster.data());
+    let story: serde_json::Value = serde_json::from_slice(&told.stdout).expect("a story");
+    let lines = story["lines"].as_array().expect("lines");
+    assert!(lines.iter().any(|line| line["book"] == "provider"), "{story}");
+    for line in lines {
+        let at = line["at"].as_str().expect("a time");
+        assert_eq!(at.len(), "2026-11-22T16:02:36.123Z".len(), "{line}");
+    }
+    assert!(cluster.stop().success());
+}
+
+#[test]
+fn a_swapped_a_cut_off_and_a_missing_file_are_named() {
+    let cluster = Plan::shop().start();
+    let (data, directory) = (cluster.data(), Plan::shop().over(&cluster).keep());
+    place(&cluster);
+    assert!(cluster.stop().success());
+    let orders = data.join("orders.db");
+    std::fs::copy(data.join("payments.db"), &orders).expect("swapped");
+    for command in [&["doctor"][..], &["sagas", "list"]] {
+        says(
+            &office(command, &data),
+            1,
+            "orders.db is the payments database; expected the orders database",
+        );
+        std::fs::write(&orders, "").expect("cut off");
+        says(&office(command, &data), 1, "orders.db is empty");
+        std::fs::copy(data.join("payments.db"), &orders).expect("swapped");
+    }
+    std::fs::remove_file(&orders).expect("removed");
+    says(&office(&["doctor"], &data), 1, "orders.db is not there");
     drop(directory);
 }

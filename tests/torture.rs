@@ -55,6 +55,9 @@ fn a_spoiled_record_is_found_and_its_story_is_told() {
         ("event", "0 terminal events"),
         ("order", "which there is not"),
         ("pending", "never ended"),
+        ("total", "it costs"),
+        ("customer", "it is of mallory"),
+        ("key", "it is under the key None"),
     ];
     for (what, expected) in spoiled {
         let directory = tempfile::tempdir().expect("a directory");
@@ -69,6 +72,16 @@ fn a_spoiled_record_is_found_and_its_story_is_told() {
             .is_some_and(|stories| !stories.is_empty());
         assert_eq!(names_an_order, tells_a_story, "{what}: {verdict:#}");
     }
+}
+
+#[test]
+fn far_less_than_was_asked_for_is_no_pass() {
+    let (code, verdict, said) = torture("--secs 2 --kills 6000 --stops 0 --reloads 0 --full-disks 0");
+    assert_eq!(code, Some(1), "{verdict:#}\n{said}");
+    let shortfalls = verdict["shortfalls"].to_string();
+    assert!(shortfalls.contains("200 kills were asked for"), "{verdict:#}");
+    let (code, _, said) = torture("--kills 4294967295");
+    assert_eq!(code, Some(2), "{said}");
 }
 
 #[test]

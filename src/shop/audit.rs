@@ -1,20 +1,24 @@
 //! The invariants of the shop, read from its four files by one who trusts no service: what tests, torture and doctor share.
 //! Opens the files read-only and by their documented formats alone.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod across;
+mod open;
+
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 
+use self::across::{Books, Ordered, Reserved, fingerprint};
+pub(crate) use self::open::{attach, open};
 use super::contract::OrderId;
 use super::{inventory, orders, payments, sandbox};
 
 /// When it is looked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// Nothing is under way: all invariants hold, across the files too.
+    /// Nothing is under way: every file knows exactly what the others know.
     Rest,
-    /// While orders are placed: what holds within each file at any time.
+    /// While orders are placed: each file by itself, and what the others must know of the orders that have ended.
     Any,
 }
 
@@ -54,14 +58,12 @@ pub fn check_invariants(data_dir: &Path, moment: Moment) -> Result<Audit, AuditE
             .map_err(|reason| AuditError { file, reason })
     };
     let findings = std::cell::RefCell::new(Findings::default());
+    // First, and the horizon last: what has ended by now is in the other files by then, unless it is older than that.
     read(orders::FILE, &|connection| {
-        findings.borrow_mut().horizon(connection)
+        findings.borrow_mut().orders(connection)
     })?;
     read(inventory::FILE, &|connection| {
         findings.borrow_mut().inventory(connection)
-    })?;
-    read(orders::FILE, &|connection| {
-        findings.borrow_mut().orders(connection)
     })?;
     read(payments::FILE, &|connection| {
         findings.borrow_mut().payments(connection)
@@ -70,36 +72,22 @@ pub fn check_invariants(data_dir: &Path, moment: Moment) -> Result<Audit, AuditE
         findings.borrow_mut().ledger(connection)
     })?;
     read(orders::FILE, &|connection| {
-        findings.borrow_mut().claims(connection, data_dir)
+        let mut findings = findings.borrow_mut();
+        findings.horizon(connection)?;
+        findings.claims(connection, data_dir)
     })?;
     let mut findings = findings.into_inner();
-    if moment == Moment::Rest {
-        findings.across_the_files();
-    }
+    findings.across_the_files(moment);
     Ok(findings.audit)
-}
-
-/// A connection that cannot write.
-pub(crate) fn open(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    connection.execute_batch("PRAGMA query_only = ON; PRAGMA busy_timeout = 5000")?;
-    Ok(connection)
 }
 
 #[derive(Default)]
 struct Findings {
     audit: Audit,
-    committed: BTreeMap<String, i64>,
-    sold: BTreeMap<String, i64>,
-    totals: BTreeMap<OrderId, (i64, i64)>,
-    paid: BTreeMap<OrderId, i64>,
-    standing: BTreeMap<OrderId, Vec<i64>>,
-    held: usize,
+    books: Books,
     /// Orders before it may be removed from one file already and not from another.
     horizon: i64,
 }
-
-const CONFIRMED: i64 = 20;
 
 impl Findings {
     fn broken(&mut self, what: String) {
@@ -114,23 +102,29 @@ impl Findings {
 
     /// Stock adds up per SKU, and what is reserved is what is held.
     fn inventory(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        // One statement, one snapshot.
-        let rows: Rows<(String, i64, i64, i64, i64, i64, i64)> = connection
+        let snapshot = connection.unchecked_transaction()?;
+        let rows: Rows<(String, i64, i64, i64, i64, i64)> = snapshot
             .prepare(
                 "WITH lines AS MATERIALIZED (
                     SELECT item.value ->> 0 AS sku,
                            sum(iif(state = 10, item.value ->> 1, 0)) AS held,
-                           sum(iif(state = 20, item.value ->> 1, 0)) AS committed,
-                           sum(iif(state = 20 AND order_id >= ?1, item.value ->> 1, 0)) AS lately
+                           sum(iif(state = 20, item.value ->> 1, 0)) AS committed
                     FROM reservations, json_each(items) AS item WHERE state IN (10, 20) GROUP BY 1)
-                 SELECT sku, on_hand, reserved, received, coalesce(held, 0), coalesce(committed, 0), coalesce(lately, 0)
+                 SELECT sku, on_hand, reserved, received, coalesce(held, 0), coalesce(committed, 0)
                  FROM stock LEFT JOIN lines USING (sku)",
             )?
-            .query_map([self.horizon], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))
+            .query_map([], |row| {
+                Ok((
+                    row.get(0)?,
+                    row.get(1)?,
+                    row.get(2)?,
+                    row.get(3)?,
+                    row.get(4)?,
+                    row.get(5)?,
+                ))
             })?
             .collect();
-        for (sku, on_hand, reserved, received, held, committed, lately) in rows? {
+        for (sku, on_hand, reserved, received, held, committed) in rows? {
             if on_hand < 0 || reserved < 0 || reserved > on_hand {
                 self.broken(format!("stock of {sku}: {on_hand} on hand, {reserved} reserved"));
             }
@@ -144,8 +138,14 @@ impl Findings {
                     "stock of {sku}: {reserved} reserved, {held} held for orders"
                 ));
             }
-            self.held += usize::from(held > 0);
-            self.committed.insert(sku, lately);
+        }
+        let mut reserved =
+            snapshot.prepare("SELECT order_id, state, items FROM reservations WHERE state IN (10, 20)")?;
+        let mut rows = reserved.query([])?;
+        while let Some(row) = rows.next()? {
+            let (state, goods) = (row.get(1)?, fingerprint(row.get_ref(2)?.as_str()?));
+            let order = OrderId::from_key(row.get(0)?);
+            self.books.goods.insert(order, Reserved { state, goods });
         }
         Ok(())
     }
@@ -153,15 +153,21 @@ impl Findings {
     /// Exactly one terminal event per ended order, of its kind; none for others; no gap.
     fn orders(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         let snapshot = connection.unchecked_transaction()?;
-        let rows: Rows<(i64, i64, i64, i64, Option<String>)> = snapshot
+        let mut orders = snapshot
             .prepare(
-                "SELECT id, status, amount, coalesce(events, 0), event FROM orders LEFT JOIN
+                "SELECT id, status, amount, items, coalesce(events, 0), event FROM orders LEFT JOIN
                  (SELECT order_id, count(*) AS events, min(event) AS event FROM outbox GROUP BY order_id) ON order_id = id",
-            )?
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))?
-            .collect();
-        for (id, status, amount, events, event) in rows? {
-            self.order(OrderId::from_key(id), status, amount, events, event.as_deref());
+            )?;
+        let mut rows = orders.query([])?;
+        while let Some(row) = rows.next()? {
+            let id = OrderId::from_key(row.get(0)?);
+            let ordered = Ordered {
+                status: row.get(1)?,
+                total: row.get(2)?,
+                goods: fingerprint(row.get_ref(3)?.as_str()?),
+            };
+            let event: Option<String> = row.get(5)?;
+            self.order(id, ordered, row.get(4)?, event.as_deref());
         }
         let (most, count): (i64, i64) = snapshot.query_row(
             "SELECT coalesce(max(seq) - min(seq) + 1, 0), count(*) FROM outbox",
@@ -171,22 +177,15 @@ impl Findings {
         if most != count {
             self.broken(format!("the outbox has {count} events under {most} numbers"));
         }
-        let sold: Rows<(String, i64)> = snapshot
-            .prepare(
-                "SELECT item.value ->> 0, sum(item.value ->> 1) FROM orders, json_each(items) AS item
-                 WHERE status = 20 AND orders.id >= ?1 GROUP BY 1",
-            )?
-            .query_map([self.horizon], |row| Ok((row.get(0)?, row.get(1)?)))?
-            .collect();
-        self.sold = sold?.into_iter().collect();
         Ok(())
     }
 
-    fn order(&mut self, id: OrderId, status: i64, amount: i64, events: i64, event: Option<&str>) {
+    fn order(&mut self, id: OrderId, ordered: Ordered, events: i64, event: Option<&str>) {
+        let status = ordered.status;
         let (count, expected) = match status {
             10 => (&mut self.audit.pending, None),
             11 => (&mut self.audit.parked, None),
-            CONFIRMED => (&mut self.audit.confirmed, Some("order.confirmed")),
+            20 => (&mut self.audit.confirmed, Some("order.confirmed")),
             _ => (&mut self.audit.rejected, Some("order.rejected")),
         };
         *count += 1;
@@ -195,7 +194,7 @@ impl Findings {
                 "{id} has status {status} and {events} terminal events, of which the first is {event:?}"
             ));
         }
-        self.totals.insert(id, (status, amount));
+        self.books.orders.insert(id, ordered);
     }
 
     fn payments(&mut self, connection: &Connection) -> rusqlite::Result<()> {
@@ -203,7 +202,7 @@ impl Findings {
             .prepare("SELECT order_id, amount FROM payments WHERE state = 10 AND refund IS NULL")?
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect();
-        self.paid = rows?
+        self.books.paid = rows?
             .into_iter()
             .map(|(id, amount)| (OrderId::from_key(id), amount))
             .collect();
@@ -218,11 +217,12 @@ impl Findings {
             .collect();
         for (order, amount) in rows? {
             match order.parse::<OrderId>() {
-                Ok(order) => self.standing.entry(order).or_default().push(amount),
+                Ok(order) => self.books.standing.entry(order).or_default().push(amount),
                 Err(error) => self.broken(format!("a charge stands for {error}")),
             }
         }
         let twice: Vec<OrderId> = self
+            .books
             .standing
             .iter()
             .filter(|(_, charges)| charges.len() > 1)
@@ -237,8 +237,7 @@ impl Findings {
     /// Nobody wrote for a saga after it was claimed from him.
     fn claims(&mut self, connection: &Connection, data_dir: &Path) -> rusqlite::Result<()> {
         for (file, name) in [(inventory::FILE, "inventory"), (payments::FILE, "payments")] {
-            let path = data_dir.join(file).display().to_string();
-            connection.execute(&format!("ATTACH ?1 AS {name}"), [path])?;
+            attach(connection, &data_dir.join(file), name)?;
         }
         let late: Rows<(i64, String, String)> = connection
             .prepare(
@@ -262,61 +261,12 @@ impl Findings {
         Ok(())
     }
 
-    fn across_the_files(&mut self) {
-        if self.audit.pending > 0 {
+    fn across_the_files(&mut self, moment: Moment) {
+        if moment == Moment::Rest && self.audit.pending > 0 {
             self.broken(format!("{} orders never ended", self.audit.pending));
         }
-        if self.held > 0 && self.audit.parked == 0 {
-            self.broken(format!(
-                "stock of {} SKUs is held though nothing is under way",
-                self.held
-            ));
-        }
-        let skus: BTreeSet<String> = self.sold.keys().chain(self.committed.keys()).cloned().collect();
-        for sku in skus {
-            let (sold, left) = (
-                self.sold.get(&sku).unwrap_or(&0),
-                self.committed.get(&sku).unwrap_or(&0),
-            );
-            if sold != left && self.audit.parked == 0 {
-                self.broken(format!(
-                    "{sold} of {sku} are in confirmed orders and {left} left the shelf"
-                ));
-            }
-        }
-        for (order, (status, total)) in std::mem::take(&mut self.totals) {
-            if order.key() >= self.horizon {
-                self.money(order, status, total);
-            }
-        }
-        let horizon = OrderId::from_key(self.horizon);
-        let charged: Vec<OrderId> = self.standing.range(horizon..).map(|(id, _)| *id).collect();
-        for order in charged {
-            self.broken(format!("a charge stands for {order}, which there is not"));
-        }
-    }
-
-    /// The order's charge in the ledger and in payments; takes it out of both.
-    fn money(&mut self, order: OrderId, status: i64, total: i64) {
-        let charges = self.standing.remove(&order).unwrap_or_default();
-        let paid = self.paid.remove(&order);
-        match status {
-            CONFIRMED if charges != [total] => {
-                self.broken(format!(
-                    "{order} is confirmed at {total} and its standing charges are {charges:?}"
-                ));
-            }
-            CONFIRMED if paid != Some(total) => {
-                self.broken(format!(
-                    "{order} is confirmed at {total} and payments says {paid:?}"
-                ));
-            }
-            30 if !charges.is_empty() || paid.is_some() => {
-                self.broken(format!(
-                    "{order} is rejected and its standing charges are {charges:?}, by payments {paid:?}"
-                ));
-            }
-            _ => {}
-        }
+        let books = std::mem::take(&mut self.books);
+        let found = books.disagreements(OrderId::from_key(self.horizon), moment);
+        self.audit.violations.extend(found);
     }
 }

@@ -26,7 +26,7 @@ const SHOP: Section = Section {
             "idempotency_retention",
             Kind::duration(1_000, 365 * 24 * HOUR_MS),
             "24h",
-            "How long an Idempotency-Key is kept.",
+            "How long an Idempotency-Key is kept after its order ended.",
         ),
         Key::new(
             "retention",
@@ -105,7 +105,7 @@ pub struct ShopSettings {
     /// How long `POST /orders` waits for its order to be final.
     #[serde(with = "crate::config::duration")]
     pub order_wait: Duration,
-    /// How long an idempotency key is kept.
+    /// How long an idempotency key is kept after its order ended.
     #[serde(with = "crate::config::duration")]
     pub idempotency_retention: Duration,
     /// How long an ended order is kept.

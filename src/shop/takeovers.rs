@@ -6,9 +6,7 @@
 
 use std::path::Path;
 
-use rusqlite::Connection;
-
-use super::audit::open;
+use super::audit::{attach, open};
 use super::contract::OrderId;
 use super::{inventory, orders, payments};
 
@@ -47,8 +45,8 @@ FROM takeovers AS t";
 /// SQLite's, when a file cannot be read.
 pub fn read(data_dir: &Path) -> rusqlite::Result<Vec<Takeover>> {
     let connection = open(&data_dir.join(orders::FILE))?;
-    attach(&connection, data_dir, inventory::FILE, "inventory")?;
-    attach(&connection, data_dir, payments::FILE, "payments")?;
+    attach(&connection, &data_dir.join(inventory::FILE), "inventory")?;
+    attach(&connection, &data_dir.join(payments::FILE), "payments")?;
     connection
         .prepare(READ)?
         .query_map([], |row| {
@@ -62,11 +60,4 @@ pub fn read(data_dir: &Path) -> rusqlite::Result<Vec<Takeover>> {
             })
         })?
         .collect()
-}
-
-fn attach(connection: &Connection, data_dir: &Path, file: &str, name: &str) -> rusqlite::Result<()> {
-    let path = data_dir.join(file).display().to_string();
-    connection
-        .execute(&format!("ATTACH ?1 AS {name}"), [path])
-        .map(drop)
 }

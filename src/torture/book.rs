@@ -2,6 +2,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use serde_json::Value;
+
 use super::workload::Wish;
 
 /// How an order ended for its client.
@@ -30,6 +32,14 @@ pub(super) struct Entry {
     pub(super) answer: (u16, String),
     /// How often it was asked.
     pub(super) tries: u32,
+}
+
+impl Entry {
+    /// The total that the client was told, minor units, where the answer tells one.
+    pub(super) fn told_total(&self) -> Option<u64> {
+        let body: Value = serde_json::from_str(&self.answer.1).ok()?;
+        body["total"]["amount"].as_u64()
+    }
 }
 
 /// What the clients wrote down.

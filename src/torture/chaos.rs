@@ -18,6 +18,9 @@ const LONGEST_SHORTAGE_MS: u64 = 2_000;
 /// and has at most so much room left when it begins.
 const MOST_ROOM: u64 = 512 << 10;
 
+/// Half of so many, drawn at random, are all but never missed by chance.
+const ENOUGH_TO_COUNT: u64 = 20;
+
 /// How often what was done.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Tally {
@@ -40,6 +43,31 @@ enum Fault {
     MasterKill,
     Outage,
     FullDisk,
+}
+
+impl Tally {
+    /// Of which sorts far less was done than was asked for, in words. What happens by chance is no shortfall: of so few that
+    /// were asked for that half of them may, nothing is said.
+    pub(super) fn shortfalls(&self, options: &Options, has_disk: bool) -> Vec<String> {
+        let full_disks = if has_disk { options.full_disks } else { 0 };
+        [
+            ("kills", options.kills, self.kills),
+            ("stops", options.stops, self.stops),
+            ("reloads", options.reloads, self.reloads),
+            ("master kills", options.master_kills, self.master_kills),
+            ("outages", options.outages, self.outages),
+            ("full disks", full_disks, self.full_disks),
+        ]
+        .into_iter()
+        .filter_map(|(what, per_minute, done)| {
+            let asked = u64::from(per_minute) * options.secs / 60;
+            let short = asked >= ENOUGH_TO_COUNT && u64::from(done) * 2 < asked;
+            short.then(|| {
+                format!("{asked} {what} were asked for and {done} done, expected half of them at least")
+            })
+        })
+        .collect()
+    }
 }
 
 /// Does its worst until `end`; then nobody is stopped any more.
@@ -207,6 +235,21 @@ impl Reign<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn far_less_than_was_asked_for_is_a_shortfall_and_chance_is_none() {
+        let words = "torture --secs 60 --kills 50 --stops 10 --reloads 0 --full-disks 100";
+        let options = Options::parse(words.split(' ').map(Into::into).collect()).unwrap();
+        let done = |kills, stops| Tally {
+            kills,
+            stops,
+            ..Tally::default()
+        };
+        assert_eq!(done(25, 0).shortfalls(&options, false), Vec::<String>::new());
+        let told = done(24, 0).shortfalls(&options, false).join("\n");
+        assert!(told.starts_with("50 kills were asked for and 24 done"), "{told}");
+        assert_eq!(done(24, 0).shortfalls(&options, true).len(), 2);
+    }
 
     #[test]
     fn every_fault_is_drawn_as_often_as_its_rate() {

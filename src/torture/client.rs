@@ -164,7 +164,10 @@ pub(super) fn still_true(entry: &Entry, cluster: &Cluster) -> Option<String> {
         Err(error) => return Some(format!("{}: cannot be read at rest: {error}", entry.id)),
     };
     let body: Value = serde_json::from_str(&found.body).unwrap_or_default();
-    (body["status"] != expected).then(|| {
+    let same = body["status"] == expected
+        && body["customer_id"] == entry.wish.customer.as_str()
+        && body["total"]["amount"] == entry.wish.total();
+    (!same).then(|| {
         format!(
             "{} was answered {} and is at rest {} {}",
             entry.id, entry.answer.0, found.status, found.body

@@ -108,7 +108,7 @@ fn torture(options: &Options) -> Result<Verdict, TortureError> {
     });
     let rested = cluster.rest(Instant::now() + REST);
     let entries = book.entries();
-    let lost = entries
+    let lost: Vec<String> = entries
         .iter()
         .step_by(entries.len() / ASKED_AT_REST + 1)
         .filter_map(|entry| client::still_true(entry, &cluster))
@@ -119,7 +119,8 @@ fn torture(options: &Options) -> Result<Verdict, TortureError> {
             .spoil(&rig.join(rig::DATA))
             .map_err(TortureError::Tamper)?;
     }
-    let verdict = verdict::reach(&rig, &workload, &book, tally, lost, [rested, stopped]);
+    let wrong = [rested, stopped].into_iter().flatten().chain(lost).collect();
+    let verdict = verdict::reach(options, &rig, cluster.disk(), &workload, &book, tally, wrong);
     verdict.tidy(options, &rig, cluster.disk());
     Ok(verdict)
 }

@@ -39,7 +39,7 @@ fn config(options: &Options, path: &Path) -> String {
     format!(
         "[cluster]\nworkers = {}\nbind = [\"127.0.0.1:0\"]\ndata_dir = {:?}\nbake_time = \"50ms\"\nearly_death = \"10ms\"\n\
          restart_limit = 1000\ndrain_timeout = \"5s\"\n[drill]\nroutes = true\n[log]\nformat = \"json\"\n\
-         [shop]\ncatalog = {:?}\n[provider_faults]\nfail = {}\nlose = {}\nlate = {}\nslow = {}\n",
+         [shop]\nidempotency_retention = \"30d\"\ncatalog = {:?}\n[provider_faults]\nfail = {}\nlose = {}\nlate = {}\nslow = {}\n",
         options.workers,
         path.join(DATA),
         path.join(CATALOG),

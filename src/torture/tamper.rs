@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::ValueEnum;
 use rusqlite::Connection;
 
-use crate::shop::{inventory, orders, sandbox};
+use crate::shop::{inventory, orders, payments, sandbox};
 
 /// What is spoiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -23,6 +23,12 @@ pub(super) enum Tampering {
     Order,
     /// An order never ended.
     Pending,
+    /// A confirmed order costs more than its client was told, in every file.
+    Total,
+    /// A confirmed order is somebody else's.
+    Customer,
+    /// The client's key no longer leads to its order.
+    Key,
 }
 
 impl Tampering {
@@ -32,7 +38,10 @@ impl Tampering {
     /// SQLite's; and when there was nothing to spoil.
     pub(super) fn spoil(self, data: &Path) -> Result<(), String> {
         for (file, sql) in self.statements() {
-            let changed = Connection::open(data.join(file)).and_then(|database| database.execute(sql, []));
+            let changed = Connection::open(data.join(file)).and_then(|database| {
+                database.execute_batch(sql)?;
+                Ok(database.changes())
+            });
             match changed {
                 Ok(0) => return Err(format!("there was nothing to tamper with in {file}")),
                 Ok(_) => {}
@@ -69,6 +78,31 @@ impl Tampering {
             Tampering::Pending => &[(
                 orders::FILE,
                 "UPDATE orders SET status = 10 WHERE id = (SELECT max(id) FROM orders)",
+            )],
+            Tampering::Total => &[
+                (
+                    orders::FILE,
+                    "UPDATE orders SET amount = amount + 1 WHERE id = (SELECT min(id) FROM orders WHERE status = 20)",
+                ),
+                (
+                    payments::FILE,
+                    "UPDATE payments SET amount = amount + 1
+                     WHERE order_id = (SELECT min(order_id) FROM payments WHERE state = 10 AND refund IS NULL)",
+                ),
+                (
+                    sandbox::FILE,
+                    "DROP TRIGGER attempt_is_never_changed;
+                     UPDATE attempt SET amount = amount + 1 WHERE provider_key =
+                         (SELECT provider_key FROM standing_charge ORDER BY order_id LIMIT 1)",
+                ),
+            ],
+            Tampering::Customer => &[(
+                orders::FILE,
+                "UPDATE orders SET customer_id = 'mallory' WHERE id = (SELECT min(id) FROM orders WHERE status = 20)",
+            )],
+            Tampering::Key => &[(
+                orders::FILE,
+                "DELETE FROM idempotency_keys WHERE order_id = (SELECT min(id) FROM orders WHERE status = 20)",
             )],
         }
     }

@@ -34,24 +34,26 @@ pub(super) struct Verdict {
     takeover_ms: Option<Latency>,
     faults: Tally,
     violations: Vec<String>,
+    /// What was tried so little that nothing is proved.
+    shortfalls: Vec<String>,
     stories: Vec<String>,
     directory: String,
 }
 
 /// Looks at everything, after the cluster has stopped.
 pub(super) fn reach(
+    options: &Options,
     rig: &Path,
+    disk: Option<&Disk>,
     workload: &Workload,
     book: &Book,
     faults: Tally,
-    lost: Vec<String>,
-    endings: [Option<String>; 2],
+    wrong: Vec<String>,
 ) -> Verdict {
     let data = rig.join(rig::DATA);
     let entries = book.entries();
     let mut violations = book.complaints();
-    violations.extend(endings.into_iter().flatten());
-    violations.extend(lost);
+    violations.extend(wrong);
     match audit::check_invariants(&data, Moment::Rest) {
         Ok(audit) => violations.extend(audit.violations),
         Err(error) => violations.push(error.to_string()),
@@ -69,8 +71,10 @@ pub(super) fn reach(
             }
         };
     let count = |is: fn(&Ending) -> bool| entries.iter().filter(|entry| is(&entry.ending)).count();
+    let mut shortfalls = faults.shortfalls(options, disk.is_some());
+    shortfalls.extend(too_few(options, entries.len()));
     Verdict {
-        passed: violations.is_empty(),
+        passed: violations.is_empty() && shortfalls.is_empty(),
         orders: entries.len(),
         confirmed: count(|ending| *ending == Ending::Confirmed),
         declined: count(|ending| *ending == Ending::Declined),
@@ -83,8 +87,17 @@ pub(super) fn reach(
         faults,
         stories: stories(&data, &violations, &entries),
         violations,
+        shortfalls,
         directory: rig.display().to_string(),
     }
+}
+
+/// One for each client, and one every two seconds, is what the slowest machine does.
+fn too_few(options: &Options, orders: usize) -> Option<String> {
+    let expected = u64::from(options.clients).max(options.secs / 2);
+    let found = u64::try_from(orders).unwrap_or(u64::MAX);
+    (found < expected)
+        .then(|| format!("{orders} orders came to an end for their clients, expected {expected} at least"))
 }
 
 /// The stories of the first orders that a violation names.
@@ -149,6 +162,9 @@ impl Verdict {
         }
         for violation in &self.violations {
             text.push_str(&format!("violated: {violation}\n"));
+        }
+        for shortfall in &self.shortfalls {
+            text.push_str(&format!("too little was tried: {shortfall}\n"));
         }
         for story in &self.stories {
             text.push_str(&format!("\n{story}"));

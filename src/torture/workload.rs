@@ -26,6 +26,8 @@ pub(super) struct Workload {
 pub(super) struct Wish {
     /// The Idempotency-Key.
     pub(super) key: String,
+    /// Who orders.
+    pub(super) customer: String,
     /// What is ordered.
     pub(super) items: Vec<(String, u64)>,
     /// Whether the card is one that declines.
@@ -36,6 +38,13 @@ pub(super) struct Wish {
     pub(super) doubled: bool,
     /// Whether the client hangs up before the answer, once.
     pub(super) hasty: bool,
+}
+
+impl Wish {
+    /// What it costs, minor units.
+    pub(super) fn total(&self) -> u64 {
+        self.items.iter().map(|(_, quantity)| quantity * PRICE).sum()
+    }
 }
 
 impl Workload {
@@ -97,6 +106,7 @@ impl Workload {
         let body = json!({ "customer_id": customer, "items": lines, "payment": { "method": method } });
         Wish {
             key: format!("torture-{}-{client}-{number}", self.seed),
+            customer,
             items,
             declines,
             body: body.to_string(),

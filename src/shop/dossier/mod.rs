@@ -72,8 +72,9 @@ const PAYMENTS: &str = "
         FROM payments WHERE order_id = ?1
     UNION ALL SELECT refunded_ms, 'refunded, receipt ' || refund || ' (by ' || refunded_by || ', claim ' || claim_no || ')'
         FROM payments WHERE order_id = ?1 AND refund IS NOT NULL";
+/// The provider's time to the millisecond, as everybody's.
 const LEDGER: &str = "
-    SELECT at, kind || ' under key ' || provider_key || ': ' || outcome || coalesce(' ' || code, '')
+    SELECT substr(rtrim(at, 'Z') || iif(instr(at, '.'), '', '.') || '000', 1, 23) || 'Z', kind || ' under key ' || provider_key || ': ' || outcome || coalesce(' ' || code, '')
         FROM attempt WHERE order_id = ?1 OR provider_key IN (?1 || '.1', ?1 || '.1.refund')";
 
 /// Reads it from the files under `data_dir`.

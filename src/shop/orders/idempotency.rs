@@ -9,6 +9,8 @@ use crate::shop::contract::OrderId;
 const LONGEST: usize = 255;
 /// How many expired keys one placed order takes along; more than it adds, so that they cannot pile up.
 const EXPIRED_AT_ONCE: u32 = 3;
+/// Among so many of the oldest: behind more that are old and kept, the others go with their orders.
+const LOOKED_AT: u32 = 256;
 
 /// A key with the hash of what was asked under it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +50,7 @@ pub(super) enum Found {
     Other,
 }
 
-/// What the key stands for, unless it stands for nothing or is older than `oldest`.
+/// What the key stands for, unless it stands for nothing or has expired.
 pub(super) fn find(connection: &Connection, key: &Key, oldest: OrderId) -> rusqlite::Result<Option<Found>> {
     let known = connection
         .prepare_cached("SELECT order_id, body_hash FROM idempotency_keys WHERE key = ?1")?
@@ -56,25 +58,47 @@ pub(super) fn find(connection: &Connection, key: &Key, oldest: OrderId) -> rusql
             Ok((OrderId::from_key(row.get(0)?), row.get::<_, [u8; 32]>(1)?))
         })
         .optional()?;
-    let live = known.filter(|(order, _)| *order >= oldest);
-    Ok(live.map(|(order, hash)| {
-        if hash == key.hash {
-            Found::Same(order)
-        } else {
-            Found::Other
-        }
+    let Some((order, hash)) = known else {
+        return Ok(None);
+    };
+    if has_expired(connection, order, oldest)? {
+        return Ok(None);
+    }
+    Ok(Some(if hash == key.hash {
+        Found::Same(order)
+    } else {
+        Found::Other
     }))
 }
 
-/// Binds the key to the order, and lets some expired ones go (also this one, if it is).
+/// An order that is not over keeps its key, however old: whoever asks again must not make, and pay, a second one. The time of
+/// retention begins when the order ends.
+fn has_expired(connection: &Connection, order: OrderId, oldest: OrderId) -> rusqlite::Result<bool> {
+    if order >= oldest {
+        return Ok(false);
+    }
+    let lives = connection
+        .prepare_cached("SELECT 1 FROM orders WHERE id = ?1 AND (status < 20 OR ended_ms >= ?2)")?
+        .exists((order.key(), oldest.created_ms().cast_signed()))?;
+    Ok(!lives)
+}
+
+/// Binds the key, which [`find`] did not, to the order, and lets some expired ones go (also this one, if it is).
 pub(super) fn bind(tx: &Connection, key: &Key, order: OrderId, oldest: OrderId) -> rusqlite::Result<()> {
-    tx.prepare_cached("DELETE FROM idempotency_keys WHERE key = ?1 AND order_id < ?2")?
-        .execute((&key.text, oldest.key()))?;
+    tx.prepare_cached("DELETE FROM idempotency_keys WHERE key = ?1")?
+        .execute([&key.text])?;
     tx.prepare_cached(
         "DELETE FROM idempotency_keys WHERE order_id IN
-         (SELECT order_id FROM idempotency_keys WHERE order_id < ?1 ORDER BY order_id LIMIT ?2)",
+         (SELECT order_id FROM
+             (SELECT order_id FROM idempotency_keys WHERE order_id < ?1 ORDER BY order_id LIMIT ?3)
+          WHERE NOT EXISTS (SELECT 1 FROM orders WHERE id = order_id AND (status < 20 OR ended_ms >= ?4)) LIMIT ?2)",
     )?
-    .execute((oldest.key(), EXPIRED_AT_ONCE))?;
+    .execute((
+        oldest.key(),
+        EXPIRED_AT_ONCE,
+        LOOKED_AT,
+        oldest.created_ms().cast_signed(),
+    ))?;
     tx.prepare_cached("INSERT INTO idempotency_keys (order_id, key, body_hash) VALUES (?1, ?2, ?3)")?
         .execute((order.key(), &key.text, key.hash))?;
     Ok(())

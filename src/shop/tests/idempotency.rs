@@ -123,3 +123,46 @@ async fn a_bad_key_is_told() {
     let long = shop.place_with_key(&body, &"k".repeat(256)).await;
     assert_eq!(long.problem(), (400, "invalid_idempotency_key".to_owned()));
 }
+
+/// Makes the shop's only order one of long ago, with that status and end.
+fn of_long_ago(shop: &Shop, status: i64, ended_ms: i64) {
+    let orders = rusqlite::Connection::open(shop.dir.path().join("orders.db")).unwrap();
+    orders
+        .execute("UPDATE idempotency_keys SET order_id = 1", [])
+        .unwrap();
+    let row = "UPDATE orders SET id = 1, status = ?1, ended_ms = ?2, reason = iif(?1 = 11, '{\"parked\":\"x\"}', NULL)";
+    assert_eq!(orders.execute(row, (status, ended_ms)).unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_key_does_not_expire_while_its_order_is_open_nor_at_once_when_it_ends() {
+    let shop = Shop::open_with(|desk| desk.order_wait = Duration::ZERO).await;
+    let body = order_of("espresso-cup", 1, "pm_card_visa");
+    shop.place_with_key(&body, "k").await;
+    shop.desk.orders.settled().await;
+    let now = crate::shop::clock::now_ms().cast_signed();
+    let first = format!("/orders/{}", crate::shop::contract::OrderId::from_key(1));
+    for (status, ended_ms, answer) in [(11, 0, 202), (10, 0, 202), (20, now, 201)] {
+        of_long_ago(&shop, status, ended_ms);
+        let unrelated = format!("other-{status}");
+        let declined = order_of("espresso-cup", 1, "pm_card_chargeDeclined");
+        let other = shop.place_with_key(&declined, &unrelated).await;
+        shop.desk.orders.settled().await;
+        let orders = rusqlite::Connection::open(shop.dir.path().join("orders.db")).unwrap();
+        orders.execute("DELETE FROM orders WHERE id > 1", []).unwrap();
+        orders
+            .execute("DELETE FROM idempotency_keys WHERE order_id > 1", [])
+            .unwrap();
+        assert_ne!(
+            other.headers.get("location").map(|at| at.to_str().unwrap()),
+            Some(&*first)
+        );
+        let again = shop.place_with_key(&body, "k").await;
+        assert_eq!(again.status.as_u16(), answer, "{again:?}");
+        assert_eq!(again.headers["location"], first.as_str(), "status {status}");
+    }
+    of_long_ago(&shop, 20, 0);
+    let anew = shop.place_with_key(&body, "k").await;
+    assert_ne!(anew.headers["location"], first.as_str());
+    shop.desk.orders.settled().await;
+}

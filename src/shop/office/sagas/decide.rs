@@ -49,17 +49,43 @@ pub(super) fn hand_back(data_dir: &Path, many: &Many, back: Back) -> Result<(), 
         Back::Retry => "retry",
         Back::Compensate => "compensate",
     };
-    let office = Office::open(data_dir, act, &many.reason)?;
-    for &order in &ids {
-        let reason = many.reason.clone();
-        office.decide(order, move |tx| back.write(tx, order, &reason))?;
-    }
-    drop(office);
+    let (handed, failed) = hand_back_each(data_dir, many, back, act, ids)?;
     let deadline = Instant::now() + many.wait;
-    for order in ids {
+    for order in handed {
         println!("{order}: {act}, recorded; {}", became(data_dir, order, deadline)?);
     }
-    Ok(())
+    failed.map_or(Ok(()), Err)
+}
+
+/// Those that were handed back, and what to end with. One that somebody else decided about meanwhile keeps nobody from the next.
+fn hand_back_each(
+    data_dir: &Path,
+    many: &Many,
+    back: Back,
+    act: &'static str,
+    ids: Vec<OrderId>,
+) -> Result<(Vec<OrderId>, Option<Failure>), Failure> {
+    let office = Office::open(data_dir, act, &many.reason)?;
+    let (mut handed, mut refused) = (Vec::new(), None);
+    for order in ids {
+        let reason = many.reason.clone();
+        match office.decide(order, move |tx| back.write(tx, order, &reason)) {
+            Ok(Decided::Recorded) => handed.push(order),
+            Ok(Decided::NotParked) if many.all => {
+                println!(
+                    "{order}: it is no longer parked, somebody else decided about it; nothing was changed"
+                );
+            }
+            Ok(decided @ (Decided::NotParked | Decided::Unknown)) => {
+                let Failure(exit, why) = decided.failure(order, data_dir);
+                if let Some(Failure(_, before)) = refused.replace(Failure(exit, why)) {
+                    eprintln!("{before}");
+                }
+            }
+            Err(failure) => return Ok((handed, Some(failure))),
+        }
+    }
+    Ok((handed, refused))
 }
 
 /// Ends the order by hand, when that is what the services' own records say already.
@@ -71,7 +97,7 @@ pub(super) fn by_hand(data_dir: &Path, one: &One, hand: Hand) -> Result<(), Fail
     };
     let office = Office::open(data_dir, act, &one.reason)?;
     let (books, reason) = (Books::open(data_dir)?, one.reason.clone());
-    office.decide(order, move |tx| {
+    let decided = office.decide(order, move |tx| {
         if is_parked(tx, order)? {
             hand.is_not_too_late(tx, order)?;
             books.agree(order, hand)?;
@@ -80,6 +106,9 @@ pub(super) fn by_hand(data_dir: &Path, one: &One, hand: Hand) -> Result<(), Fail
         }
         Ok(false)
     })?;
+    if decided != Decided::Recorded {
+        return Err(decided.failure(order, data_dir));
+    }
     println!("{order}: {act}, recorded");
     Ok(())
 }
@@ -108,7 +137,8 @@ fn became(data_dir: &Path, order: OrderId, deadline: Instant) -> Result<String, 
             _ if Instant::now() < deadline => std::thread::sleep(LOOK_AGAIN),
             _ if owner == HANDED_BACK.to_string() => {
                 return Ok(
-                    "no cluster has taken it up yet; the next one that runs over this directory does"
+                    "it is not taken up yet: a cluster that runs over this directory does that within two seconds, \
+                     and if none runs the next one that is started"
                         .to_owned(),
                 );
             }
@@ -126,16 +156,35 @@ enum Refused {
     Sqlite(#[from] rusqlite::Error),
 }
 
+/// What came of a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Decided {
+    Recorded,
+    NotParked,
+    Unknown,
+}
+
+impl Decided {
+    fn failure(self, order: OrderId, data_dir: &Path) -> Failure {
+        if self == Decided::Unknown {
+            return no_such_order(order, data_dir);
+        }
+        let why = format!(
+            "{order} is not parked, expected one that is (see `sagas list --parked`); nothing was changed"
+        );
+        Failure(Exit::Failed, why)
+    }
+}
+
 /// The orders' file, opened to write a decision.
 struct Office<'a> {
     store: Store,
-    data_dir: &'a Path,
     act: &'static str,
     reason: &'a str,
 }
 
 impl<'a> Office<'a> {
-    fn open(data_dir: &'a Path, act: &'static str, reason: &'a str) -> Result<Office<'a>, Failure> {
+    fn open(data_dir: &Path, act: &'static str, reason: &'a str) -> Result<Office<'a>, Failure> {
         if reason.trim().is_empty() {
             let why = "--reason is empty, expected why this is decided; nothing was changed";
             return Err(Failure(Exit::Usage, why.to_owned()));
@@ -149,12 +198,7 @@ impl<'a> Office<'a> {
         let cell = Board::private().cell("office");
         let cell = cell.ok_or_else(|| Failure(Exit::Failed, "a new board has no cell".to_owned()))?;
         let store = Store::open(&orders::SCHEMA, Options::new(path, cell))?;
-        Ok(Office {
-            store,
-            data_dir,
-            act,
-            reason,
-        })
+        Ok(Office { store, act, reason })
     }
 
     /// `write` says whether the order was one that can be decided about.
@@ -162,7 +206,7 @@ impl<'a> Office<'a> {
         &self,
         order: OrderId,
         write: impl FnOnce(&Tx<'_>) -> Result<bool, Refused> + Send + 'static,
-    ) -> Result<(), Failure> {
+    ) -> Result<Decided, Failure> {
         let (act, reason, who) = (self.act, self.reason.to_owned(), who());
         let job = move |tx: &Tx<'_>| {
             let done = write(tx)?;
@@ -180,14 +224,9 @@ impl<'a> Office<'a> {
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         let decided: Result<_, WriteError<Refused>> = runtime.block_on(self.store.write(Admission::New, job));
         match decided {
-            Ok((true, _)) => Ok(()),
-            Ok((false, false)) => Err(no_such_order(order, self.data_dir)),
-            Ok((false, true)) => Err(Failure(
-                Exit::Failed,
-                format!(
-                    "{order} is not parked, expected one that is (see `sagas list --parked`); nothing was changed"
-                ),
-            )),
+            Ok((true, _)) => Ok(Decided::Recorded),
+            Ok((false, true)) => Ok(Decided::NotParked),
+            Ok((false, false)) => Ok(Decided::Unknown),
             Err(WriteError::Refused(Refused::Books(why))) => {
                 Err(Failure(Exit::Refused, format!("{order}: {why}")))
             }

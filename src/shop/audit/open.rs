@@ -1,0 +1,152 @@
+//! Opening a service's file to read it: what is not what its name says is refused by name, and nothing is written, also where
+//! nothing can be.
+
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{AccessFlags, access};
+use rusqlite::{Connection, Error, OpenFlags, ffi};
+
+use crate::shop::{inventory, orders, payments, sandbox};
+use crate::store::Schema;
+
+const KNOWN: [(&str, &Schema); 4] = [
+    (orders::FILE, &orders::SCHEMA),
+    (inventory::FILE, &inventory::SCHEMA),
+    (payments::FILE, &payments::SCHEMA),
+    (sandbox::FILE, &sandbox::SCHEMA),
+];
+
+/// A connection that cannot write.
+///
+/// # Errors
+/// SQLite's, with the file's name; and when the file is not what its name says.
+pub(crate) fn open(path: &Path) -> rusqlite::Result<Connection> {
+    if !path.exists() {
+        return Err(told(
+            path,
+            ffi::SQLITE_CANTOPEN,
+            "is not there; expected a cluster's --data-dir",
+        ));
+    }
+    let named = |error: Error| told(path, code(&error), &format!("cannot be read: {error}"));
+    let connection = connect(path).map_err(named)?;
+    let application_id: i32 = connection
+        .query_row("PRAGMA application_id", [], |row| row.get(0))
+        .map_err(named)?;
+    let name = path.file_name().unwrap_or_default();
+    if let Some((_, schema)) = KNOWN.iter().find(|(file, _)| name == *file)
+        && application_id != schema.application_id
+    {
+        let (service, expected) = (schema.name, schema.application_id);
+        let what = KNOWN
+            .iter()
+            .find(|(_, other)| other.application_id == application_id)
+            .map_or_else(
+                || format!("is empty, or of another program (application_id {application_id:#x})"),
+                |(_, other)| format!("is the {} database", other.name),
+            );
+        let what = format!(
+            "{what}; expected the {service} database ({expected:#x}): put the right file back, or restore the newest backup"
+        );
+        return Err(told(path, ffi::SQLITE_NOTADB, &what));
+    }
+    Ok(connection)
+}
+
+/// Makes another file a part of the connection.
+///
+/// # Errors
+/// As [`open`], which it was.
+pub(crate) fn attach(connection: &Connection, path: &Path, name: &str) -> rusqlite::Result<()> {
+    drop(open(path)?);
+    let at = if is_sealed(path) {
+        sealed(path)
+    } else {
+        path.display().to_string()
+    };
+    connection.execute(&format!("ATTACH ?1 AS {name}"), [at])?;
+    Ok(())
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = if is_sealed(path) {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+        Connection::open_with_flags(sealed(path), flags)?
+    } else {
+        // Who reads a file that is being written has a part in its -shm.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_URI;
+        Connection::open_with_flags(path, flags)?
+    };
+    connection.execute_batch("PRAGMA query_only = ON; PRAGMA busy_timeout = 5000")?;
+    Ok(connection)
+}
+
+/// Whether nothing can be made beside the file, and nothing that counts lies there: only then is the file all there is.
+fn is_sealed(path: &Path) -> bool {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) | None => Path::new("."),
+    };
+    let mut wal = path.as_os_str().to_owned();
+    wal.push("-wal");
+    let log = std::fs::metadata(PathBuf::from(wal)).map_or(0, |log| log.len());
+    log == 0 && access(directory, AccessFlags::W_OK).is_err()
+}
+
+fn sealed(path: &Path) -> String {
+    let path = path.display().to_string();
+    let path = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    format!("file:{path}?immutable=1")
+}
+
+fn code(error: &Error) -> i32 {
+    error
+        .sqlite_error()
+        .map_or(ffi::SQLITE_ERROR, |error| error.extended_code)
+}
+
+fn told(path: &Path, code: i32, what: &str) -> Error {
+    Error::SqliteFailure(ffi::Error::new(code), Some(format!("{} {what}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(file: &str, schema: &Schema) -> (tempfile::TempDir, PathBuf) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(file);
+        let id = schema.application_id;
+        let made = format!("PRAGMA journal_mode = wal; PRAGMA application_id = {id}; CREATE TABLE t (a)");
+        Connection::open(&path).unwrap().execute_batch(&made).unwrap();
+        (directory, path)
+    }
+
+    #[test]
+    fn a_file_that_is_gone_empty_or_anothers_is_refused_by_name() {
+        let (directory, path) = made(orders::FILE, &payments::SCHEMA);
+        let says = |path: &Path| open(path).unwrap_err().to_string();
+        let told = says(&path);
+        assert!(told.contains("orders.db is the payments database"), "{told}");
+        std::fs::write(&path, "").unwrap();
+        assert!(says(&path).contains("orders.db is empty"));
+        std::fs::write(&path, "x".repeat(4096)).unwrap();
+        assert!(says(&path).contains("orders.db cannot be read: file is not a database"));
+        let gone = directory.path().join(sandbox::FILE);
+        assert!(says(&gone).contains("sandbox.db is not there"));
+    }
+
+    #[test]
+    fn a_sealed_file_is_read_without_anything_beside_it() {
+        let (directory, path) = made(orders::FILE, &orders::SCHEMA);
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+        let connection = Connection::open_with_flags(sealed(&path), flags).unwrap();
+        let rows: i64 = connection
+            .query_row("SELECT count(*) FROM t", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(rows, 0);
+        let beside = std::fs::read_dir(directory.path()).unwrap().count();
+        assert_eq!(beside, 1, "something was made beside the file");
+        assert!(!is_sealed(&path), "its directory can be written");
+    }
+}
