@@ -14,6 +14,8 @@ use crate::store::{ReadError, Store};
 pub(super) const COUNTER: &str = "incarnation";
 /// With a file of this name, what disagrees is told and served all the same: a person's decision.
 pub(super) const AS_IT_IS: &str = "serve-as-it-is";
+/// Names the incarnation whose workers have found the files in accord.
+const FOUND: &str = "accord";
 /// So many of the newest rows of each file are looked for in the others.
 const NEWEST: u32 = 100;
 
@@ -81,6 +83,22 @@ fn holds(path: &Path, any: &str) -> bool {
             .optional()
             .is_ok_and(|row| row.is_some())
     })
+}
+
+/// Whether a worker of that master has found the files in accord, and none has doubted them since.
+pub(super) fn was_found(data_dir: &Path, incarnation: u64) -> bool {
+    let noted = std::fs::read_to_string(data_dir.join(FOUND)).unwrap_or_default();
+    noted.trim().parse() == Ok(incarnation)
+}
+
+/// Leaves a note for the workers to come. Without it they only look again.
+pub(super) fn note(data_dir: &Path, incarnation: u64) {
+    let _ = std::fs::write(data_dir.join(FOUND), incarnation.to_string());
+}
+
+/// A file can no longer be trusted: whoever opens it next looks again.
+pub(super) fn forget(data_dir: &Path) {
+    let _ = std::fs::remove_file(data_dir.join(FOUND));
 }
 
 /// The counter is at least what the databases know of; `own` is the number of the master that asks.

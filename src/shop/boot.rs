@@ -174,18 +174,27 @@ pub(super) async fn open_with_stores(worker: &Worker) -> Result<(Desk, Vec<Store
     Ok((desk, kept))
 }
 
-/// The files belong together, or a person said that they are to be served all the same.
+/// The files belong together, or a person said that they are to be served all the same. Found once for each master; a worker that
+/// replaces another has no time for it, unless that one could no longer trust a file.
 fn in_accord(worker: &Worker, services: [&Store; 3]) -> Result<(), BootError> {
     let data_dir = worker.settings().cluster.data_dir.as_path();
-    let own = worker.identity().life.incarnation.0;
+    let life = worker.identity().life;
+    let own = life.incarnation.0;
+    if life.epoch <= Epoch(1) {
+        // A note that was there before this master may be of files that were there before.
+        accord::forget(data_dir);
+    } else if accord::was_found(data_dir, own) {
+        return Ok(());
+    }
     accord::counter_is_ahead(data_dir, own, services).map_err(discord)?;
     match accord::files_agree(data_dir, services) {
         Err(mixed @ Discord::Mixed { .. }) if data_dir.join(accord::AS_IT_IS).exists() => {
             tracing::warn!("served as it is: {mixed}");
-            Ok(())
         }
-        agree => agree.map_err(discord),
+        agree => agree.map_err(discord)?,
     }
+    accord::note(data_dir, own);
+    Ok(())
 }
 
 fn discord(discord: Discord) -> BootError {
@@ -252,9 +261,13 @@ fn open_one(
         .cell(schema.name)
         .ok_or("the scoreboard has no cell left for a writer thread")?;
     let poisoned = worker.clone();
+    let data_dir = worker.settings().cluster.data_dir.clone();
     let options = Options {
         queue_depth,
-        on_poison: Arc::new(move |reason| poisoned.fail(reason)),
+        on_poison: Arc::new(move |reason| {
+            accord::forget(&data_dir);
+            poisoned.fail(reason);
+        }),
         verify: how_closely(worker, path),
         ..Options::new(path, cell)
     };
