@@ -6,5 +6,7 @@ mod service;
 mod story;
 
 pub use ids::{CustomerId, NotAnId, OrderId, PaymentId, Sku};
-pub use service::{Charge, Fence, Inventory, Line, Mandate, Outcome, Payments, QuoteError, Refusal, Wanted};
+pub use service::{
+    Charge, Fence, Inventory, Line, Mandate, Outcome, Participant, Payments, QuoteError, Refusal, Wanted,
+};
 pub use story::{Actor, Entry, StoryError};

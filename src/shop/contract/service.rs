@@ -113,8 +113,25 @@ pub struct Charge {
     pub method: Arc<str>,
 }
 
+/// What orders asks of either of the other two, on no order's behalf or about one.
+pub trait Participant: Clone + Send + Sync + 'static {
+    /// From now on nothing is written for those lives; on disk when this returns. The error says why not.
+    fn fence(&self, fence: Fence) -> impl Future<Output = Result<(), String>> + Send;
+    /// Removes some of what is kept for orders between these two, but for `kept`; what is under way stays. The error says why not.
+    fn forget(
+        &self,
+        after: OrderId,
+        before: OrderId,
+        kept: Arc<[OrderId]>,
+    ) -> impl Future<Output = Result<(), String>> + Send;
+    /// Whether it, and whoever it depends on, can write at the moment; without a write when nothing says otherwise.
+    fn has_room(&self) -> impl Future<Output = bool> + Send;
+    /// What it did for the order.
+    fn story(&self, order: OrderId) -> impl Future<Output = Result<Vec<Entry>, StoryError>> + Send;
+}
+
 /// Stock. Each command is idempotent per order and answers again what it answered first.
-pub trait Inventory: Clone + Send + Sync + 'static {
+pub trait Inventory: Participant {
     /// What these cost now. A point lookup per line, on the caller's thread.
     ///
     /// # Errors
@@ -128,40 +145,14 @@ pub trait Inventory: Clone + Send + Sync + 'static {
     fn commit(&self, mandate: Mandate) -> impl Future<Output = Outcome> + Send;
     /// What left the shelf is put back, what is only held is let go, and a later reserve is refused.
     fn give_back(&self, mandate: Mandate) -> impl Future<Output = Outcome> + Send;
-    /// From now on nothing is written for those lives; on disk when this returns. The error says why not.
-    fn fence(&self, fence: Fence) -> impl Future<Output = Result<(), String>> + Send;
-    /// Removes some of what is kept for orders between these two, but for `kept`; what is under way stays. The error says why not.
-    fn forget(
-        &self,
-        after: OrderId,
-        before: OrderId,
-        kept: Arc<[OrderId]>,
-    ) -> impl Future<Output = Result<(), String>> + Send;
-    /// Whether it can write at the moment; without a write when nothing says otherwise.
-    fn has_room(&self) -> impl Future<Output = bool> + Send;
-    /// What it did for the order.
-    fn story(&self, order: OrderId) -> impl Future<Output = Result<Vec<Entry>, StoryError>> + Send;
 }
 
 /// Money. Each command is idempotent per order and answers again what it answered first.
-pub trait Payments: Clone + Send + Sync + 'static {
+pub trait Payments: Participant {
     /// Takes the money.
     fn charge(&self, mandate: Mandate, charge: Charge) -> impl Future<Output = Outcome> + Send;
     /// Makes sure that none was and none will be taken.
     fn cancel(&self, mandate: Mandate, charge: Charge) -> impl Future<Output = Outcome> + Send;
     /// Makes sure that none stands: as `cancel`, and what was taken is given back, once.
     fn refund(&self, mandate: Mandate, charge: Charge) -> impl Future<Output = Outcome> + Send;
-    /// From now on nothing is written for those lives; on disk when this returns. The error says why not.
-    fn fence(&self, fence: Fence) -> impl Future<Output = Result<(), String>> + Send;
-    /// Removes some of what is kept for orders between these two, but for `kept`; what is under way stays. The error says why not.
-    fn forget(
-        &self,
-        after: OrderId,
-        before: OrderId,
-        kept: Arc<[OrderId]>,
-    ) -> impl Future<Output = Result<(), String>> + Send;
-    /// Whether it and its provider can write at the moment; without a write when nothing says otherwise.
-    fn has_room(&self) -> impl Future<Output = bool> + Send;
-    /// What it did for the order.
-    fn story(&self, order: OrderId) -> impl Future<Output = Result<Vec<Entry>, StoryError>> + Send;
 }

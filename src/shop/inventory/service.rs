@@ -6,7 +6,8 @@ use super::articles::{self, Article, Put, PutError, Stocking};
 use super::{catalog, reservations};
 use crate::shop::clock::now_ms;
 use crate::shop::contract::{
-    Entry, Fence, Inventory, Line, Mandate, OrderId, Outcome, QuoteError, Sku, StoryError, Wanted,
+    Entry, Fence, Inventory, Line, Mandate, OrderId, Outcome, Participant, QuoteError, Sku, StoryError,
+    Wanted,
 };
 use crate::shop::{fences, upkeep};
 use crate::store::{Admission, ReadError, Store, Tx, WriteError};
@@ -91,6 +92,29 @@ impl Service {
     }
 }
 
+impl Participant for Service {
+    async fn fence(&self, fence: Fence) -> Result<(), String> {
+        let raise = move |tx: &Tx<'_>| fences::raise(tx, fence);
+        upkeep::write(&self.store, "inventory", raise).await
+    }
+
+    async fn forget(&self, after: OrderId, before: OrderId, kept: Arc<[OrderId]>) -> Result<(), String> {
+        let forget = move |tx: &Tx<'_>| reservations::forget(tx, after, before, &kept);
+        upkeep::write(&self.store, "inventory", forget).await
+    }
+
+    async fn has_room(&self) -> bool {
+        self.store.has_room().await
+    }
+
+    async fn story(&self, order: OrderId) -> Result<Vec<Entry>, StoryError> {
+        let told = self
+            .store
+            .peek(|connection| reservations::story(connection, order));
+        told.map_err(|error| StoryError(error.to_string()))
+    }
+}
+
 impl Inventory for Service {
     fn quote(&self, wanted: &[Wanted]) -> Result<Vec<Line>, QuoteError> {
         let priced = self.store.peek(|connection| {
@@ -134,26 +158,5 @@ impl Inventory for Service {
     async fn give_back(&self, mandate: Mandate) -> Outcome {
         self.command(mandate, move |tx| reservations::give_back(tx, mandate, now_ms()))
             .await
-    }
-
-    async fn fence(&self, fence: Fence) -> Result<(), String> {
-        let raise = move |tx: &Tx<'_>| fences::raise(tx, fence);
-        upkeep::write(&self.store, "inventory", raise).await
-    }
-
-    async fn forget(&self, after: OrderId, before: OrderId, kept: Arc<[OrderId]>) -> Result<(), String> {
-        let forget = move |tx: &Tx<'_>| reservations::forget(tx, after, before, &kept);
-        upkeep::write(&self.store, "inventory", forget).await
-    }
-
-    async fn has_room(&self) -> bool {
-        self.store.has_room().await
-    }
-
-    async fn story(&self, order: OrderId) -> Result<Vec<Entry>, StoryError> {
-        let told = self
-            .store
-            .peek(|connection| reservations::story(connection, order));
-        told.map_err(|error| StoryError(error.to_string()))
     }
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::provider::{CancelOutcome, ChargeOutcome, ChargeRequest, Provider, RefundOutcome, RefundRequest};
 use super::record::{self, Payment, Status, Written};
 use crate::shop::clock::now_ms;
-use crate::shop::contract::{Charge, Entry, Fence, Mandate, OrderId, Outcome, Payments, Refusal, StoryError};
+use crate::shop::contract::{
+    Charge, Entry, Fence, Mandate, OrderId, Outcome, Participant, Payments, Refusal, StoryError,
+};
 use crate::shop::{fences, upkeep};
 use crate::store::{Admission, ReadError, Store, Tx};
 
@@ -110,6 +112,29 @@ fn provider_key(order: OrderId) -> String {
     format!("{order}.1")
 }
 
+impl Participant for Service {
+    async fn fence(&self, fence: Fence) -> Result<(), String> {
+        let raise = move |tx: &Tx<'_>| fences::raise(tx, fence);
+        upkeep::write(&self.store, "payments", raise).await
+    }
+
+    async fn forget(&self, after: OrderId, before: OrderId, kept: Arc<[OrderId]>) -> Result<(), String> {
+        let forget = move |tx: &Tx<'_>| record::forget(tx, after, before, &kept);
+        upkeep::write(&self.store, "payments", forget).await
+    }
+
+    async fn has_room(&self) -> bool {
+        self.store.has_room().await && self.provider.has_room().await
+    }
+
+    async fn story(&self, order: OrderId) -> Result<Vec<Entry>, StoryError> {
+        let payment = self
+            .of_order(order)
+            .map_err(|error| StoryError(error.to_string()))?;
+        Ok(payment.map(Payment::entries).unwrap_or_default())
+    }
+}
+
 impl Payments for Service {
     async fn charge(&self, mandate: Mandate, charge: Charge) -> Outcome {
         if self.is_fenced(mandate) {
@@ -176,27 +201,6 @@ impl Payments for Service {
             | Outcome::Stalled(_)
             | Outcome::Fenced) => settled,
         }
-    }
-
-    async fn fence(&self, fence: Fence) -> Result<(), String> {
-        let raise = move |tx: &Tx<'_>| fences::raise(tx, fence);
-        upkeep::write(&self.store, "payments", raise).await
-    }
-
-    async fn forget(&self, after: OrderId, before: OrderId, kept: Arc<[OrderId]>) -> Result<(), String> {
-        let forget = move |tx: &Tx<'_>| record::forget(tx, after, before, &kept);
-        upkeep::write(&self.store, "payments", forget).await
-    }
-
-    async fn has_room(&self) -> bool {
-        self.store.has_room().await && self.provider.has_room().await
-    }
-
-    async fn story(&self, order: OrderId) -> Result<Vec<Entry>, StoryError> {
-        let payment = self
-            .of_order(order)
-            .map_err(|error| StoryError(error.to_string()))?;
-        Ok(payment.map(Payment::entries).unwrap_or_default())
     }
 }
 

@@ -11,8 +11,8 @@ use crate::base::ids::{Incarnation, Life};
 use crate::base::money::{Currency, Money};
 use crate::shop::audit::{Moment, check_invariants};
 use crate::shop::contract::{
-    Charge, CustomerId, Entry, Fence, Inventory, Line, Mandate, OrderId, Outcome, Payments, QuoteError, Sku,
-    StoryError, Wanted,
+    Charge, CustomerId, Entry, Fence, Inventory, Line, Mandate, OrderId, Outcome, Participant, Payments,
+    QuoteError, Sku, StoryError, Wanted,
 };
 use crate::shop::orders::{End, FILE, Limits, NewOrder, PlaceError, Placed, SCHEMA, Service, Status};
 use crate::store::{Options, Store};
@@ -60,6 +60,24 @@ impl Fuse {
     }
 }
 
+impl<S: Participant> Participant for Stopping<S> {
+    async fn fence(&self, fence: Fence) -> Result<(), String> {
+        self.service.fence(fence).await
+    }
+
+    async fn forget(&self, after: OrderId, before: OrderId, kept: Arc<[OrderId]>) -> Result<(), String> {
+        self.service.forget(after, before, kept).await
+    }
+
+    async fn has_room(&self) -> bool {
+        self.service.has_room().await
+    }
+
+    async fn story(&self, order: OrderId) -> Result<Vec<Entry>, StoryError> {
+        self.service.story(order).await
+    }
+}
+
 impl<S: Inventory> Inventory for Stopping<S> {
     fn quote(&self, wanted: &[Wanted]) -> Result<Vec<Line>, QuoteError> {
         self.service.quote(wanted)
@@ -80,22 +98,6 @@ impl<S: Inventory> Inventory for Stopping<S> {
     async fn give_back(&self, mandate: Mandate) -> Outcome {
         self.fuse.around(self.service.give_back(mandate)).await
     }
-
-    async fn fence(&self, fence: Fence) -> Result<(), String> {
-        self.service.fence(fence).await
-    }
-
-    async fn forget(&self, after: OrderId, before: OrderId, kept: Arc<[OrderId]>) -> Result<(), String> {
-        self.service.forget(after, before, kept).await
-    }
-
-    async fn has_room(&self) -> bool {
-        self.service.has_room().await
-    }
-
-    async fn story(&self, order: OrderId) -> Result<Vec<Entry>, StoryError> {
-        self.service.story(order).await
-    }
 }
 
 impl<S: Payments> Payments for Stopping<S> {
@@ -109,22 +111,6 @@ impl<S: Payments> Payments for Stopping<S> {
 
     async fn refund(&self, mandate: Mandate, charge: Charge) -> Outcome {
         self.fuse.around(self.service.refund(mandate, charge)).await
-    }
-
-    async fn fence(&self, fence: Fence) -> Result<(), String> {
-        self.service.fence(fence).await
-    }
-
-    async fn forget(&self, after: OrderId, before: OrderId, kept: Arc<[OrderId]>) -> Result<(), String> {
-        self.service.forget(after, before, kept).await
-    }
-
-    async fn has_room(&self) -> bool {
-        self.service.has_room().await
-    }
-
-    async fn story(&self, order: OrderId) -> Result<Vec<Entry>, StoryError> {
-        self.service.story(order).await
     }
 }
 
