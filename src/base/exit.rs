@@ -65,12 +65,17 @@ impl Exit {
             .find(|exit| i32::from(exit.code()) == code)
     }
 
-    /// Whether trying again is useless until a person has changed something, so that a master whose first workers all end like
-    /// this ends with the same code instead of trying on.
+    /// Whether a master that gives up because its workers end like this ends with the same code: it says more than
+    /// [`Exit::NeverReady`] does, and trying on is useless until a person has changed something.
     #[must_use]
     pub const fn needs_a_person(self) -> bool {
         match self {
-            Exit::Usage | Exit::BadData | Exit::Unwritable | Exit::NoPermission | Exit::BadConfig => true,
+            Exit::Usage
+            | Exit::BadData
+            | Exit::NoResources
+            | Exit::Unwritable
+            | Exit::NoPermission
+            | Exit::BadConfig => true,
             Exit::Stopped
             | Exit::Failed
             | Exit::Cut
@@ -82,7 +87,6 @@ impl Exit {
             | Exit::NoWorker
             | Exit::InUse
             | Exit::NeverReady
-            | Exit::NoResources
             | Exit::DiskFailed
             | Exit::BootFailed
             | Exit::Poisoned

@@ -17,11 +17,12 @@ use super::upgrade::Upgrade;
 use super::watch::{Part, Source};
 use super::world::World;
 use super::{announce, spawn, systemd};
+use crate::base::exit::Exit;
 use crate::base::ids::{Generation as Number, Life, Slot};
 use crate::config::{Address, FileMode, Settings, changes_refused};
 use crate::lifeline::Command;
 use crate::pool::{Effect, Estate, Event, NotLoaded, Outcome, Policy, Signal, Ticket, Verdict};
-use crate::sys::{clock, memory};
+use crate::sys::{clock, limits, memory};
 
 /// What came of an effect.
 #[derive(Debug)]
@@ -74,10 +75,14 @@ impl World {
                 self.unrecorded = true;
                 Event::Spawned { life, pid }
             }
-            Err(error) => Event::SpawnFailed {
-                life,
-                reason: error.to_string(),
-            },
+            Err(error) => {
+                self.kept.last_code =
+                    limits::is_exhaustion(&error).then_some(Exit::NoResources.code().into());
+                Event::SpawnFailed {
+                    life,
+                    reason: error.to_string(),
+                }
+            }
         }
     }
 

@@ -46,7 +46,9 @@ fn end_of(started: Started, effects: Vec<Effect>, happened: Vec<Event>) -> Resul
         Outcome::Stopped => tracing::info!("stopped"),
         Outcome::Cut => tracing::warn!("stopped; some requests were cut"),
         Outcome::NeverReady => {
-            tracing::error!("giving up: no worker ever became ready, and each left by itself")
+            tracing::error!(
+                "giving up: no worker ever became ready: each left by itself or could not be started"
+            )
         }
     }
     Ok(end)

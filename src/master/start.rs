@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use tracing::{info, warn};
 
@@ -98,7 +97,7 @@ impl StartError {
     /// What the process ends with.
     #[must_use]
     pub fn exit(&self) -> Exit {
-        if self.source_io().is_some_and(is_exhaustion) {
+        if self.source_io().is_some_and(limits::is_exhaustion) {
             return Exit::NoResources;
         }
         match self {
@@ -142,14 +141,6 @@ impl StartError {
             | StartError::TooDeep(_) => None,
         }
     }
-}
-
-/// Whatever was tried, what was missing is a descriptor or memory.
-fn is_exhaustion(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error().map(Errno::from_raw),
-        Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOBUFS)
-    )
 }
 
 /// A master that may fork.

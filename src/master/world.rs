@@ -70,7 +70,8 @@ pub(super) struct Kept {
     pub(super) oom: OomWatch,
     /// How new connections are steered.
     pub(super) weights: Vec<(Slot, u16)>,
-    /// The code the last worker left with by itself, for a master that gives up because none boots.
+    /// The code the last worker left with by itself, or that says why it could not even be started; for a master that gives up
+    /// because none boots.
     pub(super) last_code: Option<i32>,
 }
 

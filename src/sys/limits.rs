@@ -2,6 +2,7 @@
 
 use std::io;
 
+use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// How many descriptors a process may have: before and after the soft limit was raised to the hard one.
@@ -24,4 +25,14 @@ pub fn raise_open_files() -> io::Result<OpenFiles> {
         before: soft,
         now: if raised { hard } else { soft },
     })
+}
+
+/// Whether what was missing, whatever was tried, is a descriptor, memory or a process. `EAGAIN` is what `fork` and
+/// `pthread_create` say when processes or threads are short; not to be asked of a descriptor that does not block.
+#[must_use]
+pub fn is_exhaustion(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error().map(Errno::from_raw),
+        Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOBUFS | Errno::EAGAIN)
+    )
 }

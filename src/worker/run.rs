@@ -11,6 +11,7 @@ use super::environment::{Environment, EnvironmentError};
 use super::signals::Terminations;
 use crate::base::exit::Exit;
 use crate::observe;
+use crate::sys::limits;
 
 /// The log has this long for the last lines.
 const LAST_LINES: Duration = Duration::from_millis(100);
@@ -32,6 +33,15 @@ enum NoWorker {
     System(#[from] io::Error),
 }
 
+impl NoWorker {
+    fn exit(&self) -> Exit {
+        match self {
+            NoWorker::System(error) if limits::is_exhaustion(error) => Exit::NoResources,
+            NoWorker::Environment(_) | NoWorker::Log(_) | NoWorker::System(_) => Exit::NoWorker,
+        }
+    }
+}
+
 /// Is a worker from now to its end. The code is one of [`Exit`].
 pub fn run(app: App) -> ExitCode {
     let code = live(app).unwrap_or_else(|reason| {
@@ -40,7 +50,7 @@ pub fn run(app: App) -> ExitCode {
              master, which sets CLUSTER_*, LISTEN_FDS, LISTEN_PID and NOTIFY_SOCKET; start the program without CLUSTER_WORKER \
              to get a master with its workers."
         );
-        Exit::NoWorker
+        reason.exit()
     });
     observe::finish(LAST_LINES);
     code.into()
