@@ -77,7 +77,7 @@ fn was_locked(database: &Path) -> bool {
 
 /// What cannot be read here is told better by whoever opens it.
 fn holds(path: &Path, any: &str) -> bool {
-    audit::open(path).is_ok_and(|connection| {
+    audit::open_any(path).is_ok_and(|connection| {
         connection
             .query_row(any, [], |_| Ok(()))
             .optional()

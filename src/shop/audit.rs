@@ -9,7 +9,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use self::across::{Books, Ordered, Reserved, fingerprint};
-pub(crate) use self::open::{attach, open};
+pub(crate) use self::open::{attach, open, open_any};
 use super::contract::OrderId;
 use super::{inventory, orders, payments, sandbox};
 
@@ -42,6 +42,7 @@ pub struct Audit {
 #[error("failed to read {file} for the audit: {reason}")]
 pub struct AuditError {
     file: &'static str,
+    #[source]
     reason: rusqlite::Error,
 }
 

@@ -1,6 +1,7 @@
-//! Opening a service's file to read it: what is not what its name says is refused by name, and nothing is written, also where
-//! nothing can be.
+//! Opening a service's file to read it: what is not what its name says, or of another version than this program reads, is refused
+//! by name, and nothing is written, also where nothing can be.
 
+use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access};
@@ -16,11 +17,39 @@ const KNOWN: [(&str, &Schema); 4] = [
     (sandbox::FILE, &sandbox::SCHEMA),
 ];
 
-/// A connection that cannot write.
+/// A connection that cannot write, to a file of the version that this program knows the tables of.
 ///
 /// # Errors
-/// SQLite's, with the file's name; and when the file is not what its name says.
+/// As [`open_any`]; and `SQLITE_SCHEMA` when the file is older or newer than this program.
 pub(crate) fn open(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = open_any(path)?;
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let Some((_, schema)) = known(path) else {
+        return Ok(connection);
+    };
+    let expected = schema.version();
+    let remedy = match found.cmp(&expected) {
+        Ordering::Equal => return Ok(connection),
+        Ordering::Less => {
+            "use the program that the cluster runs, or start (or reload) the cluster with this one first, which brings the file up to \
+             date"
+        }
+        Ordering::Greater => "use the program that the cluster runs",
+    };
+    let what = format!("has schema version {found}, expected {expected}: {remedy}; nothing was changed");
+    Err(told(path, ffi::SQLITE_SCHEMA, &what))
+}
+
+fn known(path: &Path) -> Option<&'static (&'static str, &'static Schema)> {
+    let name = path.file_name()?;
+    KNOWN.iter().find(|(file, _)| name == *file)
+}
+
+/// A connection that cannot write, whatever version the file is of.
+///
+/// # Errors
+/// SQLite's, with the file's name; and `SQLITE_NOTADB` when the file is not what its name says.
+pub(crate) fn open_any(path: &Path) -> rusqlite::Result<Connection> {
     if !path.exists() {
         return Err(told(
             path,
@@ -33,8 +62,7 @@ pub(crate) fn open(path: &Path) -> rusqlite::Result<Connection> {
     let application_id: i32 = connection
         .query_row("PRAGMA application_id", [], |row| row.get(0))
         .map_err(named)?;
-    let name = path.file_name().unwrap_or_default();
-    if let Some((_, schema)) = KNOWN.iter().find(|(file, _)| name == *file)
+    if let Some((_, schema)) = known(path)
         && application_id != schema.application_id
     {
         let (service, expected) = (schema.name, schema.application_id);
@@ -117,7 +145,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(file);
         let id = schema.application_id;
-        let made = format!("PRAGMA journal_mode = wal; PRAGMA application_id = {id}; CREATE TABLE t (a)");
+        let version = schema.version();
+        let made = format!(
+            "PRAGMA journal_mode = wal; PRAGMA application_id = {id}; PRAGMA user_version = {version}; CREATE TABLE t (a)"
+        );
         Connection::open(&path).unwrap().execute_batch(&made).unwrap();
         (directory, path)
     }
@@ -134,6 +165,29 @@ mod tests {
         assert!(says(&path).contains("orders.db cannot be read: file is not a database"));
         let gone = directory.path().join(sandbox::FILE);
         assert!(says(&gone).contains("sandbox.db is not there"));
+    }
+
+    #[test]
+    fn a_file_of_another_version_is_refused_with_what_to_do_and_saved_all_the_same() {
+        let (_directory, path) = made(orders::FILE, &orders::SCHEMA);
+        let known = orders::SCHEMA.version();
+        for (found, remedy) in [
+            (known - 1, "start (or reload)"),
+            (known + 1, "use the program that"),
+        ] {
+            let renumbered = format!("PRAGMA user_version = {found}");
+            Connection::open(&path)
+                .unwrap()
+                .execute_batch(&renumbered)
+                .unwrap();
+            let told = open(&path).unwrap_err().to_string();
+            assert!(
+                told.contains(&format!("version {found}, expected {known}")),
+                "{told}"
+            );
+            assert!(told.contains(remedy), "{told}");
+            open_any(&path).unwrap();
+        }
     }
 
     #[test]

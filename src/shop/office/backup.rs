@@ -74,7 +74,7 @@ fn at_one_instant(from: &Path) -> Result<Vec<Connection>, Failure> {
     let open_all = || -> rusqlite::Result<Vec<Connection>> {
         FILES
             .iter()
-            .map(|(_, file)| audit::open(&from.join(file)))
+            .map(|(_, file)| audit::open_any(&from.join(file)))
             .collect()
     };
     let (snapshots, watchers) = (open_all()?, open_all()?);

@@ -5,10 +5,12 @@ mod backup;
 mod doctor;
 mod sagas;
 
+use std::error::Error;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Parser;
+use rusqlite::ErrorCode;
 
 use super::{inventory, orders, payments, sandbox};
 use crate::base::exit::Exit;
@@ -59,10 +61,29 @@ struct Where {
 /// What went wrong, and the code that says so.
 struct Failure(Exit, String);
 
-impl<E: std::error::Error> From<E> for Failure {
+impl<E: Error + 'static> From<E> for Failure {
     fn from(error: E) -> Failure {
-        Failure(Exit::Failed, error.to_string())
+        let exit = if is_about_the_file(&error) {
+            Exit::BadData
+        } else {
+            Exit::Failed
+        };
+        Failure(exit, error.to_string())
     }
+}
+
+/// Whether a database holds something else than expected.
+fn is_about_the_file(error: &(dyn Error + 'static)) -> bool {
+    let causes = std::iter::successors(Some(error), |&error| error.source());
+    causes
+        .filter_map(|error| error.downcast_ref::<rusqlite::Error>())
+        .filter_map(rusqlite::Error::sqlite_error_code)
+        .any(|code| {
+            matches!(
+                code,
+                ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt | ErrorCode::SchemaChanged
+            )
+        })
 }
 
 fn run<A: Parser>(arguments: Vec<OsString>, command: fn(A) -> Result<(), Failure>) -> Exit {
