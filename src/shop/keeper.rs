@@ -1,6 +1,5 @@
 //! Housekeeping that one worker does for all: watches the wall clock, removes what is old, and takes up the orders that a person
-//! handed back. Whoever
-//! holds the lock is the keeper for the rest of its life; the kernel frees it when the keeper dies.
+//! handed back. Whoever holds the lock is the keeper for the rest of its life; the kernel frees it when the keeper dies.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -44,18 +43,10 @@ impl Tally {
 
 /// Never ends.
 pub(super) async fn keep(orders: Orders, data_dir: PathBuf, retention: Duration, tally: Tally) {
-    let lock = match OfdLock::open(&data_dir.join(LOCK)) {
-        Ok(lock) => lock,
-        Err(error) => {
-            tracing::error!(%error, "{LOCK} cannot be opened: this worker removes nothing that is old");
-            return;
-        }
-    };
-    let mut keeps = false;
+    let mut office = Office::at(data_dir.join(LOCK));
     loop {
         tokio::time::sleep(ROUND).await;
-        keeps = keeps || lock.try_take().unwrap_or(false);
-        if !keeps {
+        if !office.is_held() {
             orders.look_at_the_clock();
             continue;
         }
@@ -65,6 +56,41 @@ pub(super) async fn keep(orders: Orders, data_dir: PathBuf, retention: Duration,
         orders.inherit_life(HANDED_BACK).await;
         sweep(&orders, retention).await;
         tally.tell(&orders);
+    }
+}
+
+/// The lock, as far as this worker has come with it.
+struct Office {
+    path: PathBuf,
+    lock: Option<OfdLock>,
+    held: bool,
+}
+
+impl Office {
+    fn at(path: PathBuf) -> Office {
+        Office {
+            path,
+            lock: None,
+            held: false,
+        }
+    }
+
+    /// Whether it is this worker's, after a try for it.
+    fn is_held(&mut self) -> bool {
+        if self.lock.is_none() {
+            match OfdLock::open(&self.path) {
+                Ok(lock) => self.lock = Some(lock),
+                Err(error) => {
+                    tracing::warn!(%error, "{LOCK} cannot be opened, so this worker removes nothing that is old; it will be tried again");
+                }
+            }
+        }
+        self.held = self.held
+            || self
+                .lock
+                .as_ref()
+                .is_some_and(|lock| lock.try_take().unwrap_or(false));
+        self.held
     }
 }
 
