@@ -30,10 +30,28 @@ pub fn parse(text: &str) -> Result<Duration, NotADuration> {
     humantime::parse_duration(text).map_err(|error| NotADuration::Malformed(error.to_string()))
 }
 
-/// Writes what [`parse`] reads, without loss.
+const UNITS: [(&str, u128); 5] = [
+    ("days", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1_000),
+    ("ms", 1),
+];
+
+/// Writes what [`parse`] reads, without loss: in the largest unit of which it is a whole number, up to days. (Months and years,
+/// which `humantime` would take first, are averages that nobody means by `90days`.)
 #[must_use]
 pub fn format(duration: Duration) -> String {
-    humantime::format_duration(duration).to_string()
+    let ms = duration.as_millis();
+    if ms == 0 || !duration.subsec_nanos().is_multiple_of(1_000_000) {
+        return humantime::format_duration(duration).to_string();
+    }
+    let whole = UNITS.iter().find(|(_, unit)| ms.is_multiple_of(*unit));
+    let (name, unit) = whole.expect("every number of milliseconds is a multiple of one");
+    match (ms / unit, *name) {
+        (1, "days") => "1day".to_owned(),
+        (number, name) => format!("{number}{name}"),
+    }
 }
 
 /// For `#[serde(with = …)]`.
@@ -76,6 +94,15 @@ mod tests {
         assert_eq!(parse("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(parse("1m 30s"), Ok(Duration::from_secs(90)));
         assert_eq!(parse("0s"), Ok(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_duration_is_written_as_people_would() {
+        for text in [
+            "90days", "1day", "25h", "30m", "75s", "250ms", "0s", "1us", "1s 500ns", "1day 1ns",
+        ] {
+            assert_eq!(format(parse(text).unwrap()), text);
+        }
     }
 
     #[test]

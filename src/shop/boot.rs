@@ -14,7 +14,7 @@ use super::unreliable::{Faults, Unreliable};
 use super::{inventory, orders, payments, sandbox};
 use crate::base::exit::Exit;
 use crate::base::ids::Epoch;
-use crate::config::Settings;
+use crate::config::{Settings, duration};
 use crate::pool::Estate;
 use crate::saga::definition::ORDER_VERSION;
 use crate::store::{OpenError, Options, Schema, Store, Verify};
@@ -70,8 +70,8 @@ fn check(settings: &Settings) -> Result<(), String> {
         return Err(format!(
             "http.request_timeout is {}, expected more than shop.order_wait ({}), or an order that takes its time is answered 503 \
              instead of 202: raise the first or lower the second",
-            humantime::format_duration(settings.http.request_timeout),
-            humantime::format_duration(shop.order_wait)
+            duration::format(settings.http.request_timeout),
+            duration::format(shop.order_wait)
         ));
     }
     catalog_is_good(settings, &shop)

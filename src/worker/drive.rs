@@ -19,7 +19,7 @@ use super::http2;
 use super::listener::Stream;
 use super::overdue::Overdue;
 use super::wire::Wire;
-use crate::config::Http;
+use crate::config::{Http, duration};
 use crate::http::Problem;
 use crate::scoreboard::Counter;
 
@@ -184,7 +184,7 @@ fn unreadable(status: u16, limits: &Http) -> Problem {
 }
 
 fn too_slow(limits: &Http) -> Problem {
-    let limit = humantime::format_duration(limits.header_read_timeout);
+    let limit = duration::format(limits.header_read_timeout);
     let detail = format!("the request's head was not complete {limit} after its first byte");
     Problem::new(StatusCode::REQUEST_TIMEOUT, "header_timeout", detail)
 }

@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use super::body::{Arrival, BoundedBody};
 use super::handle::Worker;
+use crate::config::duration;
 use crate::http::Problem;
 use crate::scoreboard::Counter;
 
@@ -93,7 +94,7 @@ fn panicked(worker: &Worker, method: &Method, uri: &Uri, panic: &(dyn Any + Send
 
 /// The handler could not even begin: that is the client's doing, and no fault of this generation.
 fn body_too_slow(worker: &Worker) -> Problem {
-    let limit = humantime::format_duration(worker.settings().http.request_timeout);
+    let limit = duration::format(worker.settings().http.request_timeout);
     let detail = format!("the request's body was not complete {limit} after its headers");
     Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", detail)
         .header(CONNECTION, HeaderValue::from_static("close"))
@@ -108,7 +109,7 @@ fn timed_out(worker: &Worker, method: &Method, uri: &Uri) -> Problem {
         path = uri.path(),
         "a request ran into request_timeout"
     );
-    let limit = humantime::format_duration(worker.settings().http.request_timeout);
+    let limit = duration::format(worker.settings().http.request_timeout);
     let detail = format!("there was no answer within {limit}; whether anything was done is not known");
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "request_timeout", detail)
         .with("request_id", request_id)
