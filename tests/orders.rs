@@ -385,12 +385,7 @@ fn after_a_stop_each_database_is_whole_without_its_wal() {
     assert_eq!(answer.status, 201, "{answer:?}");
     let data = cluster.data();
     assert!(cluster.stop().success());
-    for name in ["orders", "inventory", "payments", "sandbox"] {
-        assert!(
-            !data.join(format!("{name}.db-wal")).exists(),
-            "{name}.db-wal was left behind"
-        );
-    }
+    assert_no_wal(&data);
     let orders = rusqlite::Connection::open(data.join("orders.db")).expect("opened");
     let confirmed: i64 = orders
         .query_row("SELECT count(*) FROM orders WHERE status = 20", [], |row| {
@@ -399,4 +394,26 @@ fn after_a_stop_each_database_is_whole_without_its_wal() {
         .expect("read");
     assert_eq!(confirmed, 1);
     drop(kept);
+}
+
+#[test]
+fn workers_that_close_a_database_at_the_same_moment_leave_no_wal() {
+    for _ in 0..20 {
+        let cluster = Plan::shop().arguments(&["--workers", "8"]).start();
+        let (kept, data) = (cluster.keep(), cluster.data());
+        let answer = cluster.post("/orders", &[], &order("espresso-cup", 1, "pm_card_visa"));
+        assert_eq!(answer.status, 201, "{answer:?}");
+        assert!(cluster.stop().success());
+        assert_no_wal(&data);
+        drop(kept);
+    }
+}
+
+fn assert_no_wal(data: &std::path::Path) {
+    for name in ["orders", "inventory", "payments", "sandbox"] {
+        assert!(
+            !data.join(format!("{name}.db-wal")).exists(),
+            "{name}.db-wal was left behind"
+        );
+    }
 }

@@ -29,6 +29,11 @@ const STRANGERS_SHARE: Duration = Duration::from_secs(5);
 /// and is asked after this often.
 const STRANGERS_PAUSE: Duration = Duration::from_millis(20);
 
+/// So long a writer that ends waits for its turn to close the file,
+const CLOSING_SHARE: Duration = Duration::from_millis(500);
+/// and asks for it this often.
+const CLOSING_PAUSE: Duration = Duration::from_millis(1);
+
 /// What the thread owns.
 pub(super) struct Writer {
     pub(super) connection: Connection,
@@ -51,7 +56,7 @@ impl Writer {
         let path = self.connection.path().map(PathBuf::from);
         let end = catch_unwind(AssertUnwindSafe(|| self.rounds()));
         let reason = match end {
-            Ok(None) => return,
+            Ok(None) => return self.close(),
             Ok(Some(reason)) => reason,
             Err(payload) => format!("the writer panicked: {}", panic_text(payload.as_ref())),
         };
@@ -63,6 +68,19 @@ impl Writer {
             job.answer(&fate);
         }
         on_poison(reason);
+    }
+
+    /// One process after the other: two that close a file at the same moment would each take the other for still there, and the
+    /// WAL would be left behind.
+    fn close(self) {
+        let Writer { connection, lock, .. } = self;
+        let until = Instant::now() + CLOSING_SHARE;
+        // These locks know no wait with an end, and a stranger who sits on one must not hold up a stop.
+        while !lock.try_take().unwrap_or(true) && Instant::now() < until {
+            std::thread::sleep(CLOSING_PAUSE);
+        }
+        drop(connection);
+        drop(lock);
     }
 
     fn rounds(&mut self) -> Option<String> {
