@@ -295,20 +295,33 @@ fn a_new_master_waits_for_the_last_ones_workers_and_serves() {
 }
 
 #[test]
-fn a_hung_worker_of_a_dead_master_does_not_keep_the_next_one_out() {
-    let plan = Plan::shop().with("[cluster]", "drain_timeout = \"1s\"");
-    let mut first = plan.start();
+fn a_hung_worker_of_a_dead_master_does_not_keep_the_next_one_out_and_a_busy_one_is_left_alone() {
+    let mut first = Plan::shop()
+        .with("[cluster]", "heartbeat_timeout = \"1h\"")
+        .start();
     let address = first.address().to_string();
+    let mark = first.mark();
     let hung = first.signal_worker(0, Signal::SIGSTOP);
+    first.wait_from(mark, "worker late");
+    let mut client = std::net::TcpStream::connect(first.address()).expect("connected");
+    client
+        .write_all(b"GET /drill/sleep?ms=4000 HTTP/1.1\r\nhost: x\r\n\r\n")
+        .expect("sent");
+    first.wait_for_request_in_flight();
+    let patience = "heartbeat_timeout = \"800ms\"\ndrain_timeout = \"1h\"";
     first.kill_master();
     let second = Plan::shop()
-        .with("[cluster]", "drain_timeout = \"1s\"")
+        .with("[cluster]", patience)
         .over(&first)
         .replace("127.0.0.1:0", &address)
         .start();
-    let line = second.wait_for("killing a worker of the last master");
+    let line = second.wait_for("killing a worker of the last master: it hangs");
     assert_eq!(line["pid"], hung);
     assert_eq!(second.get("/healthz/liveness").status, 200);
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).expect("an answer to its end");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(second.count_from(0, "killing a worker of the last master"), 1);
     assert!(second.stop().success());
 }
 

@@ -71,13 +71,17 @@ impl Orphan {
         (stat.started == record.started && stat.state != 'Z').then_some(Orphan { record, pidfd })
     }
 
-    /// It had all the time that draining may take, and keeps an address: nobody else will ever end it.
-    fn kill(&self) {
+    /// Nobody else will ever end it.
+    fn kill(&self, why: &str) {
         let Record { life, pid, .. } = self.record;
-        tracing::warn!(%life, pid, "killing a worker of the last master: it did not drain in time and keeps its address");
+        tracing::warn!(%life, pid, "killing a worker of the last master: {why}");
         if let Err(error) = pidfd::signal(self.pidfd.as_fd(), nix::sys::signal::Signal::SIGKILL) {
             tracing::debug!(pid, "failed to kill it: {error}");
         }
+    }
+
+    fn keeps(&self, address: &Address) -> bool {
+        matches!(address, Address::Tcp(tcp) if procfs::listens_at(self.record.pid, *tcp))
     }
 
     fn is_alive(&self) -> bool {
@@ -166,33 +170,52 @@ const AFTER_THE_KILL: Duration = Duration::from_secs(5);
 /// So long is looked for whoever has an address, when nobody is served yet.
 const AT_START: Duration = Duration::from_secs(2);
 
-/// Waits until nobody listens at any of the addresses, for as long as orphans live that may, and until `deadline` at most; orphans that
-/// are not gone by then are killed.
+/// How long the last master's workers may keep an address.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Grace {
+    /// One whose event loop turns has let go of it by then: its master's end was told to it at once.
+    pub(super) hung: Monotonic,
+    /// Whatever one had to answer is answered by then.
+    pub(super) drained: Monotonic,
+}
+
+/// Waits until nobody listens at any of the addresses, for as long as orphans live that may. One that keeps an address beyond its
+/// [`Grace`] is killed; those that only finish what they have are left alone.
 ///
 /// # Errors
 /// [`AddressError::Taken`] names whoever still listens.
 pub(super) fn wait_for_addresses(
     addresses: &[Address],
     orphans: &mut Vec<Orphan>,
-    deadline: Monotonic,
+    grace: Grace,
 ) -> Result<(), AddressError> {
+    let mut looked_for_hung = false;
     loop {
         let taken = addresses
             .iter()
-            .find_map(|address| probe(address, AT_START).err());
+            .find_map(|address| probe(address, Duration::ZERO).err());
         let Some(error) = taken else { return Ok(()) };
         orphans.retain(Orphan::is_alive);
-        if clock::now() >= deadline {
-            orphans.iter().for_each(Orphan::kill);
-            while orphans.iter().any(Orphan::is_alive) && clock::now() < deadline + AFTER_THE_KILL {
+        let now = clock::now();
+        if now >= grace.drained {
+            orphans
+                .iter()
+                .for_each(|orphan| orphan.kill("it did not drain in time and keeps its address"));
+            while orphans.iter().any(Orphan::is_alive) && clock::now() < grace.drained + AFTER_THE_KILL {
                 wait_for_exit(orphans, Duration::from_millis(100));
                 orphans.retain(Orphan::is_alive);
             }
-            return addresses.iter().try_for_each(|address| probe(address, AT_START));
         }
-        if orphans.is_empty() || !matches!(error, AddressError::Taken { .. }) {
+        if now >= grace.drained || orphans.is_empty() || !matches!(error, AddressError::Taken { .. }) {
             // Whoever died a moment ago may have been the last who listened.
             return addresses.iter().try_for_each(|address| probe(address, AT_START));
+        }
+        if now >= grace.hung && !looked_for_hung {
+            looked_for_hung = true;
+            let keeps = |orphan: &&Orphan| addresses.iter().any(|address| orphan.keeps(address));
+            orphans.iter().filter(keeps).for_each(|orphan| {
+                orphan.kill("it hangs: it did not let go of its address within heartbeat_timeout")
+            });
         }
         // An orphan lets go of its listeners well before it exits, and no event tells of that: look again soon.
         wait_for_exit(orphans, Duration::from_millis(10));
@@ -268,7 +291,11 @@ mod tests {
     fn whoever_listens_is_named() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
         let address = Address::Tcp(listener.local_addr().expect("an address"));
-        let error = wait_for_addresses(&[address], &mut Vec::new(), Monotonic(0)).expect_err("it is taken");
+        let grace = Grace {
+            hung: Monotonic(0),
+            drained: Monotonic(0),
+        };
+        let error = wait_for_addresses(&[address], &mut Vec::new(), grace).expect_err("it is taken");
         let pid = nix::unistd::getpid().as_raw();
         assert!(error.to_string().contains(&format!("pid {pid} (")), "{error}");
     }

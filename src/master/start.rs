@@ -15,7 +15,7 @@ use super::generation::{Generation, Program};
 use super::incarnation::{self, IncarnationError};
 use super::launch::Launch;
 use super::listeners::{Admin, Listeners};
-use super::orphans::{AddressError, Orphan, Orphans, Records, wait_for_addresses};
+use super::orphans::{AddressError, Grace, Orphan, Orphans, Records, wait_for_addresses};
 use super::pid_file::{PidFile, PidFileError};
 use super::policy::policy;
 use super::spawn::Nursery;
@@ -251,7 +251,12 @@ fn listen(cluster: &Cluster, orphans: &mut Vec<Orphan>) -> Result<Listeners, Sta
         );
     }
     let all: Vec<Address> = cluster.bind.iter().chain(&cluster.admin).cloned().collect();
-    wait_for_addresses(&all, orphans, clock::now() + cluster.drain_timeout)?;
+    let now = clock::now();
+    let grace = Grace {
+        hung: now + cluster.heartbeat_timeout,
+        drained: now + cluster.drain_timeout,
+    };
+    wait_for_addresses(&all, orphans, grace)?;
     let mut listeners = Listeners::default();
     listeners.open(&cluster.bind, cluster.socket_mode, &[])?;
     listeners.admin = cluster.admin.as_ref().map(Admin::open).transpose()?;

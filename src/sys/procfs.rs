@@ -132,6 +132,14 @@ pub fn listeners_at(address: SocketAddr, at_most: Duration) -> Vec<i32> {
         .collect()
 }
 
+/// Whether that process has a socket open that listens at this address, as far as this user may look.
+#[must_use]
+pub fn listens_at(pid: i32, address: SocketAddr) -> bool {
+    let inodes = listening_inodes(address, || true);
+    let wanted: Vec<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
+    !wanted.is_empty() && has_descriptor(pid, &wanted, || true)
+}
+
 fn pids() -> impl Iterator<Item = i32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
