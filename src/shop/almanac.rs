@@ -1,14 +1,15 @@
-//! What expires goes by this time, not by the wall clock, so that a clock that is set by hours makes nothing expire early.
+//! The clock that orders are dated by and expire by: the wall clock, but for its steps.
 //!
 //! Wall clock minus time since boot is an offset that only a step changes. The offset that is trusted is kept in a file, for every
-//! worker and for the next master. One further back is trusted at once: things are kept longer. One further on is trusted only
-//! when it has stood for as long as anything is kept, for by then all that was dated by the old one is gone; so a clock that is
-//! set back and right again makes nothing of the meantime older, either. A restart of the machine trusts its wall clock, since
-//! nothing else tells how long it was off.
+//! worker and for the next master. A step is followed once it has stood for some seconds, so that what happens while the clock is
+//! wrong for a moment is neither dated nor expired by it. One forward makes all that was dated before look older than it is: as
+//! much is kept longer, for as long as anything is kept. One back makes it look younger, which does no harm but that it is kept
+//! longer. A restart of the machine trusts its wall clock, since nothing else tells how long it was off.
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,12 @@ use crate::sys::clock::since_boot_ms;
 const FILE: &str = "clock.json";
 /// A clock that is disciplined moves by less between two looks.
 const STEP_MS: i64 = 2_000;
+/// A step is followed when it has stood for so long.
+const STANDS_MS: u64 = 10_000;
+/// A worker may learn so much later than the keeper that a step was followed, and date by the clock before it until then.
+const LATE_MS: u64 = 60_000;
+/// More steps are remembered as one.
+const MOST_STEPS: usize = 8;
 
 /// What is in the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,8 +36,10 @@ struct Anchor {
     boot: String,
     /// The wall clock's milliseconds since 1970 at that start, as it is trusted.
     offset_ms: i64,
-    /// The same as the wall clock has it since it was set forward, and when that was first seen, in milliseconds since the start.
+    /// The same as the wall clock has it since it was set, and when that was first seen, in milliseconds since the start.
     stepped: Option<(i64, u64)>,
+    /// Steps forward that were followed: by how much, and when.
+    followed: Vec<(u64, u64)>,
 }
 
 impl Anchor {
@@ -39,37 +48,79 @@ impl Anchor {
             boot: boot.to_owned(),
             offset_ms,
             stepped: None,
+            followed: Vec::new(),
         }
     }
 
     /// What to trust after another look, when nothing is kept for longer than `kept_ms`.
-    fn after(self, boot: &str, offset_ms: i64, since_boot_ms: u64, kept_ms: u64) -> Anchor {
-        let is_near = |known: i64| known.abs_diff(offset_ms) <= STEP_MS.unsigned_abs();
-        if self.boot != boot || is_near(self.offset_ms) || offset_ms < self.offset_ms {
+    fn after(mut self, boot: &str, offset_ms: i64, since_boot_ms: u64, kept_ms: u64) -> Anchor {
+        if self.boot != boot {
             return Anchor::new(boot, offset_ms);
         }
+        let is_near = |known: i64| known.abs_diff(offset_ms) <= STEP_MS.unsigned_abs();
+        let matters = |at: u64| since_boot_ms.saturating_sub(at) <= kept_ms.saturating_add(LATE_MS);
+        self.followed.retain(|(_, at)| matters(*at));
         match self.stepped {
+            _ if is_near(self.offset_ms) => {
+                self.offset_ms = offset_ms;
+                self.stepped = None;
+            }
             Some((stepped, since)) if is_near(stepped) => {
-                if since_boot_ms.saturating_sub(since) > kept_ms {
-                    Anchor::new(boot, offset_ms)
-                } else {
-                    self
+                if since_boot_ms.saturating_sub(since) >= STANDS_MS {
+                    self.follow(offset_ms, since_boot_ms);
                 }
             }
-            Some(_) | None => Anchor {
-                stepped: Some((offset_ms, since_boot_ms)),
-                ..self
-            },
+            Some(_) | None => self.stepped = Some((offset_ms, since_boot_ms)),
         }
+        self
+    }
+
+    fn follow(&mut self, offset_ms: i64, since_boot_ms: u64) {
+        if offset_ms > self.offset_ms {
+            let by_ms = offset_ms.abs_diff(self.offset_ms);
+            if self.followed.len() == MOST_STEPS {
+                let (first, _) = self.followed.remove(0);
+                self.followed[0].0 += first;
+            }
+            self.followed.push((by_ms, since_boot_ms));
+        }
+        self.offset_ms = offset_ms;
+        self.stepped = None;
+    }
+
+    /// How much older than it is something may look.
+    fn slack_ms(&self) -> u64 {
+        self.followed.iter().map(|(by_ms, _)| by_ms).sum()
     }
 }
 
-/// The time that expiry goes by.
+/// The clock.
 #[derive(Debug)]
 pub(super) struct Almanac {
     path: PathBuf,
     boot: String,
-    offset_ms: AtomicI64,
+    trusted: Mutex<Trusted>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Trusted {
+    offset_ms: i64,
+    slack_ms: u64,
+}
+
+impl Trusted {
+    fn of(anchor: &Anchor) -> Trusted {
+        Trusted {
+            offset_ms: anchor.offset_ms,
+            slack_ms: anchor.slack_ms(),
+        }
+    }
+
+    fn now_ms(self) -> u64 {
+        u64::try_from(self.offset_ms)
+            .unwrap_or(0)
+            .saturating_add(since_boot_ms())
+    }
 }
 
 impl Almanac {
@@ -78,51 +129,96 @@ impl Almanac {
         let path = data_dir.join(FILE);
         let boot = boot_id();
         let known = read(&path).filter(|anchor| anchor.boot == boot);
-        let offset_ms = known.map_or_else(wall_offset_ms, |anchor| anchor.offset_ms);
+        let anchor = known.unwrap_or_else(|| Anchor::new(&boot, wall_offset_ms()));
         Almanac {
             path,
             boot,
-            offset_ms: AtomicI64::new(offset_ms),
+            trusted: Mutex::new(Trusted::of(&anchor)),
         }
     }
 
-    /// Milliseconds since 1970: never ahead of the wall clock, and never moved forward by a step of it.
+    /// As [`Almanac::open`]; whoever opens it afterwards trusts the same.
+    pub(super) fn begin(data_dir: &Path) -> Almanac {
+        let almanac = Almanac::open(data_dir);
+        let known = read(&almanac.path);
+        if known.is_none_or(|anchor| anchor.boot != almanac.boot) {
+            let anchor = Anchor::new(&almanac.boot, almanac.trusted().offset_ms);
+            // The keeper tries again, and says so when it fails.
+            drop(write(&almanac.path, &anchor));
+        }
+        almanac
+    }
+
+    /// What is dated now is dated by this: milliseconds since 1970.
     pub(super) fn now_ms(&self) -> u64 {
-        let offset = self.offset_ms.load(Ordering::Relaxed).min(wall_offset_ms());
-        u64::try_from(offset).unwrap_or(0).saturating_add(since_boot_ms())
+        self.trusted().now_ms()
+    }
+
+    /// What was dated before this is older than `age`, whatever the clock was meanwhile: milliseconds since 1970.
+    pub(super) fn ago_ms(&self, age: Duration) -> u64 {
+        let trusted = self.trusted();
+        let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        trusted
+            .now_ms()
+            .saturating_sub(trusted.slack_ms)
+            .saturating_sub(age)
     }
 
     /// Reads what the keeper wrote.
     pub(super) fn look(&self) {
         if let Some(anchor) = read(&self.path).filter(|anchor| anchor.boot == self.boot) {
-            self.offset_ms.store(anchor.offset_ms, Ordering::Relaxed);
+            self.trust(Trusted::of(&anchor));
         }
     }
 
     /// The keeper's look at the wall clock, written down when it changed what is known.
     pub(super) fn keep(&self, kept: Duration) -> io::Result<()> {
         let known = read(&self.path);
-        let trusted = self.offset_ms.load(Ordering::Relaxed);
-        let before = known.clone().unwrap_or_else(|| Anchor::new(&self.boot, trusted));
+        let before = known
+            .clone()
+            .unwrap_or_else(|| Anchor::new(&self.boot, self.trusted().offset_ms));
         let kept_ms = u64::try_from(kept.as_millis()).unwrap_or(u64::MAX);
-        let after = before.after(&self.boot, wall_offset_ms(), since_boot_ms(), kept_ms);
-        self.offset_ms.store(after.offset_ms, Ordering::Relaxed);
+        let after = before
+            .clone()
+            .after(&self.boot, wall_offset_ms(), since_boot_ms(), kept_ms);
+        tell(&before, &after);
+        self.trust(Trusted::of(&after));
         let moved = |known: &Anchor| {
             known.boot != after.boot
                 || known.stepped != after.stepped
+                || known.followed != after.followed
                 || known.offset_ms.abs_diff(after.offset_ms) > STEP_MS.unsigned_abs() / 2
         };
         if known.as_ref().is_none_or(moved) {
-            if let Some((stepped, _)) = after.stepped {
-                let by_ms = stepped - after.offset_ms;
-                tracing::warn!(
-                    by_ms,
-                    "the wall clock was set; nothing expires by it before its time"
-                );
-            }
             write(&self.path, &after)?;
         }
         Ok(())
+    }
+
+    fn trusted(&self) -> Trusted {
+        *self.trusted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn trust(&self, trusted: Trusted) {
+        *self.trusted.lock().unwrap_or_else(PoisonError::into_inner) = trusted;
+    }
+}
+
+fn tell(before: &Anchor, after: &Anchor) {
+    match after.stepped {
+        Some((stepped, _)) if before.stepped != after.stepped => {
+            let by_ms = stepped - after.offset_ms;
+            tracing::warn!(
+                by_ms,
+                "the wall clock was set; it is followed when it has stood for {} s, and nothing expires by it before its time",
+                STANDS_MS / 1_000
+            );
+        }
+        None if before.stepped.is_some() && before.boot == after.boot => {
+            let by_ms = after.offset_ms - before.offset_ms;
+            tracing::info!(by_ms, "orders are dated by the wall clock as it is now");
+        }
+        Some(_) | None => {}
     }
 }
 
@@ -144,9 +240,16 @@ fn read(path: &Path) -> Option<Anchor> {
 }
 
 fn write(path: &Path, anchor: &Anchor) -> io::Result<()> {
-    let beside = path.with_extension("json.new");
+    let beside = path.with_extension(format!("json.{}", std::process::id()));
     std::fs::write(&beside, serde_json::to_vec(anchor)?)?;
     std::fs::rename(&beside, path)
+}
+
+/// The clock of that directory as if the wall clock had been set back by so much a moment ago.
+#[cfg(test)]
+pub(super) fn set_back(data_dir: &Path, by_ms: i64) {
+    let anchor = Anchor::new(&boot_id(), wall_offset_ms() + by_ms);
+    write(&data_dir.join(FILE), &anchor).unwrap();
 }
 
 #[cfg(test)]
@@ -160,32 +263,55 @@ mod tests {
         anchor.after("boot", offset_ms, since_boot_ms, KEPT)
     }
 
+    /// The clock was set to `offset_ms` at that time, and was seen so until it was followed.
+    fn followed(anchor: Anchor, offset_ms: i64, since_boot_ms: u64) -> Anchor {
+        let seen = looked(anchor, offset_ms, since_boot_ms);
+        looked(seen, offset_ms, since_boot_ms + STANDS_MS)
+    }
+
     #[test]
-    fn a_step_is_not_trusted_before_all_that_was_dated_before_it_is_gone() {
-        let set = 5 * HOUR;
-        let mut anchor = looked(Anchor::new("boot", 0), set, 10_000);
-        for at in [10_000, 50_000, 100_000] {
-            anchor = looked(anchor, set + 1, at);
+    fn a_clock_that_is_wrong_for_a_moment_dates_nothing() {
+        for by in [5 * HOUR, -26 * HOUR] {
+            let anchor = looked(Anchor::new("boot", 0), by, 10_000);
+            let anchor = looked(anchor, by + 1, 10_000 + STANDS_MS - 1);
             assert_eq!(anchor.offset_ms, 0);
+            assert_eq!(looked(anchor, 7, 20_000), Anchor::new("boot", 7));
         }
-        assert_eq!(looked(anchor, set, 100_001).offset_ms, set);
     }
 
     #[test]
-    fn what_was_dated_while_the_clock_was_wrong_is_not_old_when_it_is_right_again() {
-        let anchor = looked(Anchor::new("boot", 0), -5 * HOUR, 10_000);
-        assert_eq!(anchor.offset_ms, -5 * HOUR, "further back is trusted at once");
-        let anchor = looked(looked(anchor, 0, 20_000), 0, 110_000);
-        assert_eq!(anchor.offset_ms, -5 * HOUR, "a key of then is as young as it is");
-        assert_eq!(looked(anchor, 0, 110_001).offset_ms, 0);
+    fn what_was_dated_before_a_step_forward_is_not_older_for_it() {
+        let anchor = followed(Anchor::new("boot", 0), 5 * HOUR, 10_000);
+        assert_eq!(anchor.offset_ms, 5 * HOUR, "people want to read it");
+        assert_eq!(anchor.slack_ms(), 5 * HOUR.unsigned_abs());
+        let at = 20_000 + KEPT + LATE_MS;
+        let anchor = looked(anchor, 5 * HOUR, at);
+        assert_eq!(anchor.slack_ms(), 5 * HOUR.unsigned_abs());
+        assert_eq!(
+            looked(anchor, 5 * HOUR, at + 1).slack_ms(),
+            0,
+            "all of it is gone"
+        );
     }
 
     #[test]
-    fn a_clock_that_is_set_back_is_as_if_it_had_never_been_set() {
-        let anchor = Anchor::new("boot", 0);
-        let anchor = looked(anchor, 5 * HOUR, 10_000);
-        let anchor = looked(anchor, 7, 20_000);
-        assert_eq!(anchor, Anchor::new("boot", 7));
+    fn what_was_dated_while_the_clock_was_back_is_not_older_when_it_is_right_again() {
+        let anchor = followed(Anchor::new("boot", 0), -5 * HOUR, 10_000);
+        assert_eq!((anchor.offset_ms, anchor.slack_ms()), (-5 * HOUR, 0));
+        let anchor = followed(anchor, 0, 30_000);
+        assert_eq!(
+            (anchor.offset_ms, anchor.slack_ms()),
+            (0, 5 * HOUR.unsigned_abs())
+        );
+    }
+
+    #[test]
+    fn however_often_the_clock_is_set_the_sum_is_kept_and_the_file_stays_short() {
+        let anchor = (1..50).fold(Anchor::new("boot", 0), |anchor, step| {
+            followed(anchor, step * HOUR, step.unsigned_abs() * 1_000)
+        });
+        assert_eq!(anchor.followed.len(), MOST_STEPS);
+        assert_eq!(anchor.slack_ms(), 49 * HOUR.unsigned_abs());
     }
 
     #[test]
@@ -201,21 +327,19 @@ mod tests {
     }
 
     #[test]
-    fn what_the_file_trusts_counts_where_the_wall_clock_is_ahead_and_the_wall_clock_where_it_is_not() {
+    fn what_the_file_trusts_counts_until_the_wall_clock_has_stood() {
         let dir = tempfile::tempdir().unwrap();
         let wall = wall_offset_ms();
-        let trusting = |offset_ms| {
-            write(&dir.path().join(FILE), &Anchor::new(&boot_id(), offset_ms)).unwrap();
-            Almanac::open(dir.path())
-        };
-        let set_forward = trusting(wall - 5 * HOUR);
-        assert!(now_ms().abs_diff(set_forward.now_ms() + 5 * HOUR.unsigned_abs()) < 60_000);
-        set_forward.keep(Duration::from_secs(90)).unwrap();
-        assert!(read(&dir.path().join(FILE)).unwrap().stepped.is_some());
-        assert!(now_ms().abs_diff(set_forward.now_ms() + 5 * HOUR.unsigned_abs()) < 60_000);
-        let set_back = trusting(wall + 5 * HOUR);
-        assert!(set_back.now_ms() <= now_ms());
-        set_back.look();
-        assert!(set_back.now_ms() <= now_ms());
+        for by in [5 * HOUR, -5 * HOUR] {
+            write(&dir.path().join(FILE), &Anchor::new(&boot_id(), wall - by)).unwrap();
+            let almanac = Almanac::open(dir.path());
+            let is_wall_less_by = |ms: u64| (now_ms().cast_signed() - ms.cast_signed() - by).abs() < 60_000;
+            assert!(is_wall_less_by(almanac.now_ms()));
+            almanac.keep(Duration::from_secs(90)).unwrap();
+            assert!(read(&dir.path().join(FILE)).unwrap().stepped.is_some());
+            assert!(is_wall_less_by(almanac.now_ms()));
+            almanac.look();
+            assert!(is_wall_less_by(almanac.ago_ms(Duration::ZERO)));
+        }
     }
 }

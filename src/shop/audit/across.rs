@@ -60,17 +60,17 @@ pub(super) fn fingerprint(items: &str) -> u64 {
 }
 
 impl Books {
-    /// What does not agree. Orders before `horizon` may be removed from one file already and not from another.
+    /// What does not agree. Orders before `horizon` may have been removed since the first file was read, and then from the others,
+    /// too; what is there must agree all the same.
     pub(super) fn disagreements(mut self, horizon: OrderId, moment: Moment) -> Vec<String> {
         let mut found = Vec::new();
         for (order, ordered) in std::mem::take(&mut self.orders) {
             let goods = self.goods.remove(&order);
             let paid = self.paid.remove(&order);
             let charges = self.standing.remove(&order).unwrap_or_default();
-            if order < horizon {
-                continue;
-            }
+            let may_be_gone = order < horizon && moment == Moment::Any;
             match ordered.status {
+                CONFIRMED if may_be_gone && (goods.is_none() || paid.is_none()) => {}
                 CONFIRMED => confirmed(order, ordered, goods, paid, &charges, &mut found),
                 REJECTED => rejected(order, goods, paid, &charges, &mut found),
                 PARKED if moment == Moment::Rest => parked(order, ordered, goods, paid, &charges, &mut found),
@@ -257,9 +257,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_older_than_the_horizon_may_be_half_removed() {
-        let (mut books, id) = order(CONFIRMED);
-        books.goods.remove(&id);
-        assert_eq!(books.disagreements(id.next(), Moment::Rest), Vec::<String>::new());
+    fn what_is_older_than_the_horizon_may_be_removed_meanwhile_and_is_looked_at_while_it_is_there() {
+        let told = |spoil: fn(&mut Books, OrderId), moment| {
+            let (mut books, id) = order(CONFIRMED);
+            spoil(&mut books, id);
+            books.disagreements(id.next(), moment)
+        };
+        let gone = |books: &mut Books, _| books.goods.clear();
+        assert_eq!(told(gone, Moment::Any), Vec::<String>::new());
+        assert_eq!(told(gone, Moment::Rest).len(), 1, "nobody removes anything now");
+        for moment in [Moment::Any, Moment::Rest] {
+            let dearer = |books: &mut Books, id| books.orders.get_mut(&id).unwrap().total += 777;
+            assert!(!told(dearer, moment).is_empty(), "{moment:?}");
+        }
     }
 }

@@ -13,7 +13,6 @@ use tokio::time::Instant;
 use super::wire::{OrderDocument, PlaceOrder, Wish};
 use super::{Desk, body, faults, rejection};
 use crate::http::Problem;
-use crate::shop::clock::now_ms;
 use crate::shop::contract::{Inventory, OrderId, QuoteError};
 use crate::shop::orders::{End, Key, NewOrder, Placed};
 
@@ -94,7 +93,7 @@ fn replay(desk: &Desk, order: OrderId) -> Result<Response, Problem> {
     let known =
         known.ok_or_else(|| faults::internal("an idempotency key stands for an order that is not there"))?;
     let end = known.end();
-    if end.is_none() && is_waited_for(order, desk.order_wait) {
+    if end.is_none() && is_waited_for(order, desk) {
         let detail =
             "the first request under this Idempotency-Key is still being answered; ask again in a moment";
         return Err(Problem::new(StatusCode::CONFLICT, "idempotency_key_in_use", detail).retry_after(1));
@@ -107,9 +106,11 @@ fn replay(desk: &Desk, order: OrderId) -> Result<Response, Problem> {
 }
 
 /// Whether the first request may still be waiting, by the age of its order. An order from the future is of a clock that stepped.
-fn is_waited_for(order: OrderId, order_wait: Duration) -> bool {
-    let age = now_ms()
+fn is_waited_for(order: OrderId, desk: &Desk) -> bool {
+    let age = desk
+        .orders
+        .now_ms()
         .checked_sub(order.created_ms())
         .map(Duration::from_millis);
-    age.is_some_and(|age| age < order_wait)
+    age.is_some_and(|age| age < desk.order_wait)
 }

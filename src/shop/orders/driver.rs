@@ -11,7 +11,7 @@ use crate::base::ids::Life;
 use crate::saga::definition::RECORD_RETRY;
 use crate::saga::table::Parking;
 use crate::saga::{Command, Effect, Event, ORDER, State, Verdict};
-use crate::shop::clock::now_ms;
+use crate::shop::almanac::Almanac;
 use crate::shop::contract::{Charge, Inventory, Mandate, OrderId, Outcome, Payments, Refusal};
 use crate::shop::fences;
 use crate::store::{Admission, Store, Tx, WriteError};
@@ -24,6 +24,8 @@ pub(super) struct Driver<I, P> {
     pub(super) inventory: I,
     pub(super) payments: P,
     pub(super) life: Life,
+    /// What is written is dated by it.
+    pub(super) almanac: Arc<Almanac>,
     /// Told when this life turns out to be fenced.
     pub(super) on_barred: Arc<dyn Fn() + Send + Sync>,
 }
@@ -99,9 +101,9 @@ impl<I: Inventory, P: Payments> Driver<I, P> {
 
     /// For the order's story; nobody waits for it, and it is dropped when the store is busy.
     fn note(&self, unknown: Unknown) {
-        let store = self.store.clone();
+        let (store, now_ms) = (self.store.clone(), self.almanac.now_ms());
         tokio::spawn(async move {
-            let job = move |tx: &Tx<'_>| tries::note(tx, &unknown, now_ms());
+            let job = move |tx: &Tx<'_>| tries::note(tx, &unknown, now_ms);
             drop(store.write::<_, rusqlite::Error>(Admission::New, job).await);
         });
     }
@@ -154,8 +156,9 @@ impl<I: Inventory, P: Payments> Driver<I, P> {
             Verdict::Confirmed => None,
             Verdict::Rejected(cause) => Some(Rejection::of(cause, saga.given_up.as_deref())),
         };
+        let now_ms = self.almanac.now_ms();
         let written = self
-            .write(move |tx| journal::end(tx, mandate, rejection.as_ref(), now_ms()))
+            .write(move |tx| journal::end(tx, mandate, rejection.as_ref(), now_ms))
             .await;
         match written {
             Ok(Written::Stands) => Event::Done,
@@ -177,9 +180,9 @@ impl<I: Inventory, P: Payments> Driver<I, P> {
         tracing::error!(order = %saga.order, why, "an order is parked and waits for a person or the next start");
         let mandate = self.mandate(saga);
         for tries in 1.. {
-            let text = why.to_owned();
+            let (text, now_ms) = (why.to_owned(), self.almanac.now_ms());
             if self
-                .write(move |tx| journal::park(tx, mandate, &text, now_ms()))
+                .write(move |tx| journal::park(tx, mandate, &text, now_ms))
                 .await
                 .is_ok()
             {

@@ -1,15 +1,17 @@
 //! A client's idempotency keys: which order a key stands for, and whether the request is the same. The answer itself is not
 //! stored: it is derived from the order, which never changes once it is final.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use rusqlite::{Connection, OptionalExtension};
 
+use crate::shop::almanac::Almanac;
 use crate::shop::contract::OrderId;
 
 /// Longer keys are refused.
 const LONGEST: usize = 255;
-/// How many expired keys one placed order takes along; more than it adds, so that they cannot pile up.
-const EXPIRED_AT_ONCE: u32 = 3;
-/// Among so many of the oldest: behind more that are old and kept, the others go with their orders.
+/// So many of the oldest keys are looked at in one transaction: behind more that are old and kept, the others go with their orders.
 const LOOKED_AT: u32 = 256;
 
 /// A key with the hash of what was asked under it.
@@ -41,6 +43,26 @@ impl Key {
     }
 }
 
+/// How long keys are kept, and by which clock.
+#[derive(Clone, Debug)]
+pub(super) struct Kept {
+    pub(super) almanac: Arc<Almanac>,
+    pub(super) retention: Duration,
+}
+
+impl Kept {
+    /// Keys of orders before this one have expired, as far as this process knows the clock.
+    fn since(&self) -> OrderId {
+        OrderId::first_of(self.almanac.ago_ms(self.retention))
+    }
+
+    /// The same, as far as any process knows it that has committed anything.
+    fn since_for_all(&self) -> OrderId {
+        self.almanac.look();
+        self.since()
+    }
+}
+
 /// What a key stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
@@ -51,7 +73,7 @@ pub(super) enum Found {
 }
 
 /// What the key stands for, unless it stands for nothing or has expired.
-pub(super) fn find(connection: &Connection, key: &Key, oldest: OrderId) -> rusqlite::Result<Option<Found>> {
+pub(super) fn find(connection: &Connection, key: &Key, kept: &Kept) -> rusqlite::Result<Option<Found>> {
     let known = connection
         .prepare_cached("SELECT order_id, body_hash FROM idempotency_keys WHERE key = ?1")?
         .query_row([&key.text], |row| {
@@ -61,7 +83,7 @@ pub(super) fn find(connection: &Connection, key: &Key, oldest: OrderId) -> rusql
     let Some((order, hash)) = known else {
         return Ok(None);
     };
-    if has_expired(connection, order, oldest)? {
+    if has_expired(connection, order, kept)? {
         return Ok(None);
     }
     Ok(Some(if hash == key.hash {
@@ -73,35 +95,37 @@ pub(super) fn find(connection: &Connection, key: &Key, oldest: OrderId) -> rusql
 
 /// An order that is not over keeps its key, however old: whoever asks again must not make, and pay, a second one. The time of
 /// retention begins when the order ends.
-fn has_expired(connection: &Connection, order: OrderId, oldest: OrderId) -> rusqlite::Result<bool> {
-    if order >= oldest {
+fn has_expired(connection: &Connection, order: OrderId, kept: &Kept) -> rusqlite::Result<bool> {
+    if order >= kept.since() {
         return Ok(false);
     }
+    // Rare, and final: whoever placed it may have known of a step of the clock that this process has not heard of.
+    let since = kept.since_for_all();
     let lives = connection
         .prepare_cached("SELECT 1 FROM orders WHERE id = ?1 AND (status < 20 OR ended_ms >= ?2)")?
-        .exists((order.key(), oldest.created_ms().cast_signed()))?;
-    Ok(!lives)
+        .exists((order.key(), since.created_ms().cast_signed()))?;
+    Ok(order < since && !lives)
 }
 
-/// Binds the key, which [`find`] did not, to the order, and lets some expired ones go (also this one, if it is).
-pub(super) fn bind(tx: &Connection, key: &Key, order: OrderId, oldest: OrderId) -> rusqlite::Result<()> {
+/// Binds the key, which [`find`] did not, to the order; a key that has expired is bound anew.
+pub(super) fn bind(tx: &Connection, key: &Key, order: OrderId) -> rusqlite::Result<()> {
     tx.prepare_cached("DELETE FROM idempotency_keys WHERE key = ?1")?
         .execute([&key.text])?;
-    tx.prepare_cached(
-        "DELETE FROM idempotency_keys WHERE order_id IN
-         (SELECT order_id FROM
-             (SELECT order_id FROM idempotency_keys WHERE order_id < ?1 ORDER BY order_id LIMIT ?3)
-          WHERE NOT EXISTS (SELECT 1 FROM orders WHERE id = order_id AND (status < 20 OR ended_ms >= ?4)) LIMIT ?2)",
-    )?
-    .execute((
-        oldest.key(),
-        EXPIRED_AT_ONCE,
-        LOOKED_AT,
-        oldest.created_ms().cast_signed(),
-    ))?;
     tx.prepare_cached("INSERT INTO idempotency_keys (order_id, key, body_hash) VALUES (?1, ?2, ?3)")?
         .execute((order.key(), &key.text, key.hash))?;
     Ok(())
+}
+
+/// Removes some keys that have expired. How many.
+pub(super) fn expire(tx: &Connection, kept: &Kept) -> rusqlite::Result<usize> {
+    let since = kept.since_for_all();
+    tx.prepare_cached(
+        "DELETE FROM idempotency_keys WHERE order_id IN
+         (SELECT order_id FROM
+             (SELECT order_id FROM idempotency_keys WHERE order_id < ?1 ORDER BY order_id LIMIT ?2)
+          WHERE NOT EXISTS (SELECT 1 FROM orders WHERE id = order_id AND (status < 20 OR ended_ms >= ?3)))",
+    )?
+    .execute((since.key(), LOOKED_AT, since.created_ms().cast_signed()))
 }
 
 #[cfg(test)]

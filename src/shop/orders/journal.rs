@@ -4,7 +4,7 @@
 use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::domain::{NewOrder, Order, Rejection, Status, Unfinished};
-use super::idempotency::{self, Found, Key};
+use super::idempotency::{self, Found, Kept, Key};
 use super::row::{self, COLUMNS, Reason};
 use crate::base::ids::Life;
 use crate::saga::definition::ORDER_VERSION;
@@ -34,16 +34,16 @@ pub(super) enum Written {
     Contradicted,
 }
 
-/// Order, saga and key, at once. `wanted` is the id unless it is taken; keys of orders before `oldest` have expired.
+/// Order, saga and key, at once. `wanted` is the id unless it is taken.
 pub(super) fn place(
     tx: &Connection,
     owner: Life,
     new: &NewOrder,
     wanted: OrderId,
-    key: Option<(&Key, OrderId)>,
+    key: Option<(&Key, &Kept)>,
 ) -> Result<Placing> {
-    if let Some((key, oldest)) = key
-        && let Some(found) = idempotency::find(tx, key, oldest)?
+    if let Some((key, kept)) = key
+        && let Some(found) = idempotency::find(tx, key, kept)?
     {
         return Ok(Placing::Known(found));
     }
@@ -54,8 +54,8 @@ pub(super) fn place(
     while !insert(tx, owner, new, id)? {
         id = id.next();
     }
-    if let Some((key, oldest)) = key {
-        idempotency::bind(tx, key, id, oldest)?;
+    if let Some((key, _)) = key {
+        idempotency::bind(tx, key, id)?;
     }
     Ok(Placing::Placed(id))
 }

@@ -10,14 +10,13 @@ use tokio::time::Instant;
 
 use super::domain::{NewOrder, Order, Status, Unfinished};
 use super::driver::{Driver, End, Saga};
-use super::idempotency::{self, Found, Key};
+use super::idempotency::{self, Found, Kept, Key};
 use super::journal::{self, Claimed, Placing};
 use super::retention;
 use crate::base::backoff::Backoff;
 use crate::base::ids::{Incarnation, Life};
 use crate::saga::definition::ORDER_VERSION;
 use crate::shop::almanac::Almanac;
-use crate::shop::clock::now_ms;
 use crate::shop::contract::{CustomerId, Entry, Fence, Inventory, OrderId, Payments, StoryError};
 use crate::shop::fences;
 use crate::store::{Admission, ReadError, Store, Tx, WriteError};
@@ -47,7 +46,7 @@ pub struct Service<I, P> {
     driver: Driver<I, P>,
     limits: Limits,
     live: Arc<Semaphore>,
-    almanac: Arc<Almanac>,
+    kept: Kept,
     /// Where the next round of retention goes on in the other files.
     swept: Arc<AtomicI64>,
 }
@@ -87,7 +86,11 @@ impl<I: Inventory, P: Payments> Service<I, P> {
     pub fn new(store: Store, inventory: I, payments: P, life: Life, limits: Limits) -> Service<I, P> {
         // Beside the file, which always has a directory.
         let directory = store.path().parent().unwrap_or(std::path::Path::new("."));
-        let almanac = Arc::new(Almanac::open(directory));
+        let almanac = Arc::new(Almanac::begin(directory));
+        let kept = Kept {
+            almanac: Arc::clone(&almanac),
+            retention: limits.idempotency_retention,
+        };
         let live = Arc::new(Semaphore::new(limits.max_live_sagas.min(Semaphore::MAX_PERMITS)));
         Service {
             driver: Driver {
@@ -95,18 +98,19 @@ impl<I: Inventory, P: Payments> Service<I, P> {
                 inventory,
                 payments,
                 life,
+                almanac,
                 on_barred: Arc::new(|| ()),
             },
             limits,
             live,
-            almanac,
+            kept,
             swept: Arc::new(AtomicI64::new(-1)),
         }
     }
 
     /// Learns what the keeper knows of the wall clock.
     pub fn look_at_the_clock(&self) {
-        self.almanac.look();
+        self.driver.almanac.look();
     }
 
     /// The keeper's look at the wall clock, when nothing is kept for longer than `retention`.
@@ -114,7 +118,7 @@ impl<I: Inventory, P: Payments> Service<I, P> {
     /// # Errors
     /// The system's, when it cannot be written down.
     pub fn keep_the_clock(&self, retention: Duration) -> std::io::Result<()> {
-        self.almanac.keep(retention)
+        self.driver.almanac.keep(retention)
     }
 
     /// Told when this life turns out to be fenced: it can place no order any more and must be replaced.
@@ -135,11 +139,11 @@ impl<I: Inventory, P: Payments> Service<I, P> {
         let permit = Arc::clone(&self.live)
             .try_acquire_owned()
             .map_err(|_| PlaceError::TooMany)?;
-        let (owner, oldest) = (self.driver.life, self.oldest_key());
-        let wanted = OrderId::at(now_ms(), fastrand::u64(..));
+        let (owner, kept) = (self.driver.life, self.kept.clone());
+        let wanted = OrderId::at(self.driver.almanac.now_ms(), fastrand::u64(..));
         let order = new.clone();
         let job = move |tx: &Tx<'_>| {
-            let key = key.as_ref().map(|key| (key, oldest));
+            let key = key.as_ref().map(|key| (key, &kept));
             journal::place(tx, owner, &order, wanted, key)
         };
         let (told, placing) = oneshot::channel();
@@ -195,16 +199,21 @@ impl<I: Inventory, P: Payments> Service<I, P> {
     /// # Errors
     /// [`PlaceError::KeyReused`] for another request; a failed look-up is told as a failed write.
     pub fn placed_before(&self, key: &Key) -> Result<Option<OrderId>, PlaceError> {
-        let oldest = self.oldest_key();
         let found = self
             .driver
             .store
-            .peek(|connection| idempotency::find(connection, key, oldest));
+            .peek(|connection| idempotency::find(connection, key, &self.kept));
         match found.map_err(|error| WriteError::Failed(error.to_string()))? {
             Some(Found::Same(order)) => Ok(Some(order)),
             Some(Found::Other) => Err(PlaceError::KeyReused),
             None => Ok(None),
         }
+    }
+
+    /// The time by which orders are dated, in milliseconds since 1970: the wall clock, but for steps that have not stood yet.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        self.driver.almanac.now_ms()
     }
 
     /// Waits for a saga that was started here; for one that was taken over meanwhile, by reading. `None` when it is not final
@@ -283,7 +292,8 @@ impl<I: Inventory, P: Payments> Service<I, P> {
         let (inventory, payments) =
             tokio::join!(self.driver.inventory.fence(of), self.driver.payments.fence(of));
         inventory.and(payments)?;
-        let job = move |tx: &Tx<'_>| journal::claim(tx, of, heir, CLAIMED_AT_ONCE, now_ms());
+        let now_ms = self.driver.almanac.now_ms();
+        let job = move |tx: &Tx<'_>| journal::claim(tx, of, heir, CLAIMED_AT_ONCE, now_ms);
         let claimed = store.write::<_, rusqlite::Error>(Admission::Continue, job).await;
         claimed.map_err(|error| error.to_string())
     }
@@ -308,23 +318,27 @@ impl<I: Inventory, P: Payments> Service<I, P> {
         }
     }
 
-    /// One small round of retention: removes at most some hundred orders that ended `retention` ago, and what the others keep for
-    /// orders that are gone. How many were removed.
+    /// One small round of retention: removes at most some hundred keys that have expired and orders that ended `retention` ago, and
+    /// what the others keep for orders that are gone. How many keys and orders were removed.
     ///
     /// # Errors
     /// The reason, in words; the next round tries again.
     pub async fn sweep(&self, retention: Duration) -> Result<usize, String> {
-        let now_ms = self.almanac.now_ms();
-        let before = now_ms.saturating_sub(u64::try_from(retention.as_millis()).unwrap_or(u64::MAX));
+        let before = self.driver.almanac.ago_ms(retention);
         let horizon = OrderId::first_of(before);
         let after = OrderId::from_key(self.swept.load(Ordering::Relaxed));
-        let job = move |tx: &Tx<'_>| retention::sweep(tx, horizon, before, after);
+        let kept = self.kept.clone();
+        let job = move |tx: &Tx<'_>| {
+            let expired = idempotency::expire(tx, &kept)?;
+            let round = retention::sweep(tx, horizon, before, after)?;
+            Ok((expired, round))
+        };
         let swept = self
             .driver
             .store
             .write::<_, rusqlite::Error>(Admission::Continue, job)
             .await;
-        let round = swept.map_err(|error| error.to_string())?;
+        let (expired, round) = swept.map_err(|error| error.to_string())?;
         let window = round.window;
         let next = window.next();
         let kept: Arc<[OrderId]> = window.kept.into();
@@ -333,7 +347,7 @@ impl<I: Inventory, P: Payments> Service<I, P> {
         inventory.await?;
         self.driver.payments.forget(after, before, kept).await?;
         self.swept.store(next.key(), Ordering::Relaxed);
-        Ok(round.removed)
+        Ok(expired + round.removed)
     }
 
     /// How many orders are not over, in the whole shop. Reads the index of unfinished ones alone.
@@ -429,12 +443,6 @@ impl<I: Inventory, P: Payments> Service<I, P> {
     /// The reason.
     pub async fn probe(&self) -> Result<(), String> {
         self.driver.store.probe().await
-    }
-
-    /// Keys of orders before this one have expired.
-    fn oldest_key(&self) -> OrderId {
-        let retention = u64::try_from(self.limits.idempotency_retention.as_millis()).unwrap_or(u64::MAX);
-        OrderId::first_of(self.almanac.now_ms().saturating_sub(retention))
     }
 }
 

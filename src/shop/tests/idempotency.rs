@@ -5,6 +5,9 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::kit::{Shop, order_of};
+use crate::shop::almanac;
+use crate::shop::clock::now_ms;
+use crate::shop::contract::OrderId;
 
 #[tokio::test]
 async fn a_replay_gives_the_same_bytes_for_every_kind_of_answer() {
@@ -140,8 +143,8 @@ async fn a_key_does_not_expire_while_its_order_is_open_nor_at_once_when_it_ends(
     let body = order_of("espresso-cup", 1, "pm_card_visa");
     shop.place_with_key(&body, "k").await;
     shop.desk.orders.settled().await;
-    let now = crate::shop::clock::now_ms().cast_signed();
-    let first = format!("/orders/{}", crate::shop::contract::OrderId::from_key(1));
+    let now = now_ms().cast_signed();
+    let first = format!("/orders/{}", OrderId::from_key(1));
     for (status, ended_ms, answer) in [(11, 0, 202), (10, 0, 202), (20, now, 201)] {
         of_long_ago(&shop, status, ended_ms);
         let unrelated = format!("other-{status}");
@@ -165,4 +168,46 @@ async fn a_key_does_not_expire_while_its_order_is_open_nor_at_once_when_it_ends(
     let anew = shop.place_with_key(&body, "k").await;
     assert_ne!(anew.headers["location"], first.as_str());
     shop.desk.orders.settled().await;
+}
+
+const DAY_AND_MORE_MS: i64 = 26 * 3_600_000;
+
+#[tokio::test]
+async fn what_is_placed_while_the_clock_is_wrong_for_a_moment_is_dated_right() {
+    let dir = tempfile::tempdir().unwrap();
+    almanac::set_back(dir.path(), DAY_AND_MORE_MS);
+    let shop = Shop::open_in(dir, |_| {}).await;
+    let placed = shop.place(&order_of("espresso-cup", 1, "pm_card_visa")).await;
+    let order: OrderId = placed.json()["id"].as_str().unwrap().parse().unwrap();
+    let right_ms = now_ms() + DAY_AND_MORE_MS.unsigned_abs();
+    assert!(right_ms.abs_diff(order.created_ms()) < 60_000, "{placed:?}");
+    let path = shop.dir.path().join("orders.db");
+    let dates = "SELECT ended_ms, (SELECT at_ms FROM outbox) FROM orders";
+    let (ended, told): (i64, i64) = rusqlite::Connection::open(path)
+        .unwrap()
+        .query_row(dates, [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap();
+    for at in [ended, told] {
+        assert!(right_ms.abs_diff(at.unsigned_abs()) < 60_000, "{ended} {told}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_another_worker_dated_by_a_clock_further_back_has_not_expired() {
+    let shop = Shop::open().await;
+    let body = order_of("espresso-cup", 1, "pm_card_visa");
+    shop.place_with_key(&body, "k").await;
+    shop.desk.orders.settled().await;
+    let yesterday = OrderId::at(now_ms() - DAY_AND_MORE_MS.unsigned_abs(), 0);
+    let orders = rusqlite::Connection::open(shop.dir.path().join("orders.db")).unwrap();
+    for sql in [
+        "UPDATE idempotency_keys SET order_id = ?1",
+        "UPDATE orders SET id = ?1, ended_ms = 0",
+    ] {
+        orders.execute(sql, [yesterday.key()]).unwrap();
+    }
+    // It follows the clock; nobody has told this worker.
+    almanac::set_back(shop.dir.path(), -DAY_AND_MORE_MS);
+    let again = shop.place_with_key(&body, "k").await;
+    assert_eq!(again.json()["id"], yesterday.to_string(), "{again:?}");
 }

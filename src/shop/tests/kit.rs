@@ -75,7 +75,10 @@ impl Shop {
     }
 
     pub(super) async fn open_with(change: impl FnOnce(&mut Desk)) -> Shop {
-        let dir = tempfile::tempdir().unwrap();
+        Shop::open_in(tempfile::tempdir().unwrap(), change).await
+    }
+
+    pub(super) async fn open_in(dir: tempfile::TempDir, change: impl FnOnce(&mut Desk)) -> Shop {
         let mut settings = read(SECTIONS, None, &Overrides::default()).unwrap().settings;
         settings.cluster.data_dir = dir.path().to_owned();
         let identity = Identity {

@@ -12,7 +12,7 @@ use super::super::{Failure, HANDED_BACK};
 use super::{Many, One, no_such_order};
 use crate::base::exit::Exit;
 use crate::scoreboard::Board;
-use crate::shop::clock::now_ms;
+use crate::shop::almanac::Almanac;
 use crate::shop::contract::OrderId;
 use crate::shop::{audit, inventory, orders, payments, sandbox};
 use crate::store::{Admission, Options, Store, Tx, WriteError};
@@ -96,12 +96,12 @@ pub(super) fn by_hand(data_dir: &Path, one: &One, hand: Hand) -> Result<(), Fail
         Hand::Reject => "reject",
     };
     let office = Office::open(data_dir, act, &one.reason)?;
-    let (books, reason) = (Books::open(data_dir)?, one.reason.clone());
+    let (books, reason, now_ms) = (Books::open(data_dir)?, one.reason.clone(), office.now_ms);
     let decided = office.decide(order, move |tx| {
         if is_parked(tx, order)? {
             hand.is_not_too_late(tx, order)?;
             books.agree(order, hand)?;
-            hand.write(tx, order, &reason)?;
+            hand.write(tx, order, &reason, now_ms)?;
             return Ok(true);
         }
         Ok(false)
@@ -181,6 +181,7 @@ struct Office<'a> {
     store: Store,
     act: &'static str,
     reason: &'a str,
+    now_ms: u64,
 }
 
 impl<'a> Office<'a> {
@@ -199,7 +200,13 @@ impl<'a> Office<'a> {
         let cell = Board::private().cell("office");
         let cell = cell.ok_or_else(|| Failure(Exit::Failed, "a new board has no cell".to_owned()))?;
         let store = Store::open(&orders::SCHEMA, Options::new(path, cell))?;
-        Ok(Office { store, act, reason })
+        let now_ms = Almanac::open(data_dir).now_ms();
+        Ok(Office {
+            store,
+            act,
+            reason,
+            now_ms,
+        })
     }
 
     /// `write` says whether the order was one that can be decided about.
@@ -208,13 +215,13 @@ impl<'a> Office<'a> {
         order: OrderId,
         write: impl FnOnce(&Tx<'_>) -> Result<bool, Refused> + Send + 'static,
     ) -> Result<Decided, Failure> {
-        let (act, reason, who) = (self.act, self.reason.to_owned(), who());
+        let (act, reason, who, now_ms) = (self.act, self.reason.to_owned(), who(), self.now_ms);
         let job = move |tx: &Tx<'_>| {
             let done = write(tx)?;
             if done {
                 tx.execute(
                     "INSERT INTO interventions (order_id, at_ms, act, who, reason) VALUES (?1, ?2, ?3, ?4, ?5)",
-                    (order.key(), now_ms().cast_signed(), act, &who, &reason),
+                    (order.key(), now_ms.cast_signed(), act, &who, &reason),
                 )?;
             }
             let known = tx
@@ -277,7 +284,7 @@ impl Hand {
         Ok(())
     }
 
-    fn write(self, tx: &Connection, order: OrderId, reason: &str) -> rusqlite::Result<()> {
+    fn write(self, tx: &Connection, order: OrderId, reason: &str, now_ms: u64) -> rusqlite::Result<()> {
         let (status, event, why) = match self {
             Hand::Confirm => (20, "order.confirmed", None),
             Hand::Reject => {
@@ -285,7 +292,7 @@ impl Hand {
                 (30, "order.rejected", Some(rejection.to_string()))
             }
         };
-        let now = now_ms().cast_signed();
+        let now = now_ms.cast_signed();
         tx.execute(
             "UPDATE orders SET status = ?2, ended_ms = ?3, reason = ?4, claim_no = claim_no + 1 WHERE id = ?1",
             (order.key(), status, now, why),

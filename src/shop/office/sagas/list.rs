@@ -7,7 +7,8 @@ use rusqlite::named_params;
 use serde::Serialize;
 
 use super::Failure;
-use crate::shop::clock::{now_ms, rfc3339};
+use crate::shop::almanac::Almanac;
+use crate::shop::clock::rfc3339;
 use crate::shop::contract::OrderId;
 use crate::shop::{audit, orders};
 
@@ -87,7 +88,8 @@ pub(super) fn print(data_dir: &Path, filter: &Filter, json: bool) -> Result<(), 
 fn read(data_dir: &Path, filter: &Filter) -> Result<Vec<Row>, Failure> {
     let after: Option<OrderId> = filter.after.as_deref().map(str::parse).transpose()?;
     let age = filter.older_than.unwrap_or_default().as_millis();
-    let before = now_ms().saturating_sub(u64::try_from(age).unwrap_or(u64::MAX));
+    let now_ms = Almanac::open(data_dir).now_ms();
+    let before = now_ms.saturating_sub(u64::try_from(age).unwrap_or(u64::MAX));
     let state = match (filter.parked, filter.state) {
         (true, _) => "status < 20 AND status = 11",
         (false, Some(state)) => state.condition(),
