@@ -215,17 +215,10 @@ fn name(cell: &[AtomicU64]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::AsFd;
-
     use super::super::Board;
+    use super::super::fixture::board;
     use super::*;
     use crate::sys::clock;
-
-    fn board() -> (Board, BoardView) {
-        let fd = Board::create_fd("test").expect("a memfd");
-        let view = BoardView::open(fd.as_fd()).expect("a board");
-        (Board::open(fd).expect("a board"), view)
-    }
 
     fn raw(board: &Board, index: usize, at: usize, value: u64) {
         board.cell_words(index)[at].store(value, Relaxed);
