@@ -4,9 +4,9 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::common::{Cluster, Plan};
+use crate::common::{Cluster, Plan, put, put_bytes, replaceable};
 use crate::gestures::Desk;
-use crate::scenes::{put, put_bytes, replaceable, workers};
+use crate::scenes::workers;
 
 /// The refusal's words.
 fn refused(cluster: &Cluster) -> String {
