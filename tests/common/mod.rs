@@ -9,10 +9,12 @@
 
 mod answer;
 mod cluster;
+mod desk;
 mod log;
 mod plan;
 mod program;
 mod requests;
+mod scrape;
 mod shop;
 mod workers;
 
@@ -20,8 +22,10 @@ use std::time::Duration;
 
 pub use answer::{Answer, client};
 pub use cluster::Cluster;
+pub use desk::{Desk, Told, tell, typed};
 pub use plan::Plan;
 pub use program::{put, put_bytes, replaceable};
+pub use scrape::{Scrape, admin, watched};
 pub use shop::{break_pages, order, place};
 
 /// Longer than anything here takes on a machine that is busy with something else.

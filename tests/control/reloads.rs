@@ -3,8 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crate::common::{Plan, put, replaceable};
-use crate::gestures::Desk;
+use crate::common::{Desk, Plan, put, replaceable};
 
 #[test]
 fn a_good_reload_tells_its_generation_and_the_times_of_each_slot() {

@@ -4,8 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 
-use crate::common::{PATIENCE, Plan, put_bytes, replaceable};
-use crate::gestures::Desk;
+use crate::common::{Desk, PATIENCE, Plan, put_bytes, replaceable};
 use crate::scenes::workers;
 
 #[test]

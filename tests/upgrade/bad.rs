@@ -4,8 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::common::{Cluster, Plan, put, put_bytes, replaceable};
-use crate::gestures::Desk;
+use crate::common::{Cluster, Desk, Plan, put, put_bytes, replaceable};
 use crate::scenes::workers;
 
 /// The refusal's words.

@@ -10,8 +10,7 @@ use cluster::sys::process::{Spawn, spawn};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::common::{Plan, replaceable};
-use crate::gestures::Desk;
+use crate::common::{Desk, Plan, replaceable};
 use crate::scenes::workers;
 
 #[test]

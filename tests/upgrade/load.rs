@@ -4,8 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::common::{PATIENCE, Plan, replaceable};
-use crate::gestures::Desk;
+use crate::common::{Desk, PATIENCE, Plan, replaceable};
 use crate::scenes::workers;
 
 /// One request on a connection of the caller's.

@@ -6,8 +6,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::common::{Cluster, Plan, put, replaceable};
-use crate::gestures::Desk;
+use crate::common::{Cluster, Desk, Plan, put, replaceable};
 
 /// Slots with their worker's pid and epoch.
 pub(crate) fn workers(cluster: &Cluster) -> Vec<(Value, Value, Value)> {
