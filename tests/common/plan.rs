@@ -120,7 +120,7 @@ impl Plan {
     /// Starts it and waits until every worker is ready.
     pub fn start(self) -> Cluster {
         let cluster = self.launch();
-        cluster.wait_for("serving");
+        cluster.wait_for("serving: every worker is ready");
         cluster
     }
 }
