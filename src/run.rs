@@ -49,10 +49,10 @@ fn go_on(program: &Program) -> Exit {
     let launch = match cli::launch(program, std::env::args_os()) {
         Ok(launch) => launch,
         Err(error) => {
-            eprintln!(
-                "{}: {error}; the workers finish what they accepted and end",
+            observe::complain(&format!(
+                "{}: {error}; the workers finish what they accepted and end\n",
                 program.name
-            );
+            ));
             return Exit::Usage;
         }
     };
@@ -60,7 +60,7 @@ fn go_on(program: &Program) -> Exit {
     let log = |log: &Log| {
         logs.set(true);
         if let Err(error) = observe::init(std::io::stderr().as_fd(), log.format, log.level, "master") {
-            eprintln!("{}: failed to log to stderr: {error}", program.name);
+            observe::complain(&format!("{}: failed to log to stderr: {error}\n", program.name));
         }
     };
     let ended = master::go_on(launch, log);
@@ -74,7 +74,7 @@ fn go_on(program: &Program) -> Exit {
 fn serve(launch: Launch, effective: Effective) -> Exit {
     let log = &effective.settings.log;
     if let Err(error) = observe::init(std::io::stderr().as_fd(), log.format, log.level, "master") {
-        eprintln!("{}: failed to log to stderr: {error}", launch.program);
+        observe::complain(&format!("{}: failed to log to stderr: {error}\n", launch.program));
         return Exit::Failed;
     }
     observe::log_panics();

@@ -3,13 +3,12 @@
 
 mod common;
 
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use cluster::scoreboard::Board;
 use cluster::shop::{inventory, orders, sandbox};
 use cluster::store::{Admission, OpenError, Options, Schema, Store, Tx};
-use common::Plan;
+use common::{Plan, break_pages};
 
 fn options(path: &Path) -> Options {
     Options::new(path, Board::private().cell("test").expect("a cell"))
@@ -107,18 +106,6 @@ fn a_newer_schema_is_left_to_the_newer_program() {
     );
 }
 
-/// Overwrites everything but the first page, which holds the header and the schema.
-fn break_pages(path: &Path) {
-    let file = std::fs::OpenOptions::new()
-        .write(true)
-        .open(path)
-        .expect("opened");
-    let length = file.metadata().expect("a size").len();
-    for page in 1..length / 4096 {
-        file.write_all_at(&[0x5a; 4096], page * 4096).expect("written");
-    }
-}
-
 #[tokio::test]
 async fn a_broken_page_is_met_once_and_then_looked_for() {
     let (_directory, path) = made(&inventory::SCHEMA);
@@ -147,12 +134,11 @@ fn a_database_that_is_taken_away_ends_its_workers_and_the_next_are_refused() {
     let mark = cluster.mark();
     std::fs::rename(cluster.data().join("inventory.db"), cluster.data().join("kept")).expect("moved");
     let url = cluster.url("/orders");
-    let order = r#"{"customer_id":"c","items":[{"sku":"espresso-cup","quantity":1}],"payment":{"method":"pm_card_visa"}}"#;
     // Whichever worker gets it.
     let _ = common::client()
         .post(url)
         .header("content-type", "application/json")
-        .send(order);
+        .send(common::order());
     cluster.wait_until(mark, "the worker that noticed", |line| {
         line.to_string().contains("was removed while it was open")
     });

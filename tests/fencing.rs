@@ -15,7 +15,7 @@ use cluster::store::OfdLock;
 use common::{Answer, Cluster, PATIENCE, Plan};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 const SLEEPERS: usize = 100;
 
@@ -43,9 +43,7 @@ fn brisk(cluster: &Cluster, path: &str, key: &str, body: &str) -> Option<Answer>
 }
 
 fn place_orders(cluster: &Cluster, client: usize, stop: &AtomicBool, confirmed: &AtomicU64) {
-    let items = json!([{ "sku": "espresso-cup", "quantity": 1 }]);
-    let body =
-        json!({ "customer_id": "c-1", "items": items, "payment": { "method": "pm_card_visa" } }).to_string();
+    let body = common::order();
     let mut number = 0;
     while !stop.load(Ordering::Relaxed) {
         let key = format!("sleeper-{client}-{number}");

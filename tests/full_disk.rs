@@ -9,9 +9,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use cluster::shop::audit::{Moment, check_invariants};
-use common::{Cluster, PATIENCE, Plan};
+use common::{Cluster, PATIENCE, Plan, order};
 use nix::sys::signal::Signal;
-use serde_json::json;
 
 /// A file system of that size, gone again when it is dropped.
 struct SmallDisk(PathBuf);
@@ -52,11 +51,6 @@ fn fill(path: &Path) {
     for size in [65_536, 4_096, 1] {
         while file.write_all(&vec![0; size]).is_ok() {}
     }
-}
-
-fn order() -> String {
-    let items = json!([{ "sku": "espresso-cup", "quantity": 1 }]);
-    json!({ "customer_id": "c-1", "items": items, "payment": { "method": "pm_card_visa" } }).to_string()
 }
 
 /// Orders until several in a row were refused; how many were taken in.

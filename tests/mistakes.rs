@@ -201,24 +201,47 @@ fn check_looks_for_the_user_and_the_group() {
     }
 }
 
-#[test]
-fn a_refusal_that_nobody_reads_ends_all_the_same() {
-    let plan = Plan::shop();
-    let path = plan.directory().join("bad.toml");
-    std::fs::write(&path, "[cluster]\nwrokers = 2\n").expect("written");
-    let (_reader, mut writer) = std::io::pipe().expect("a pipe");
+/// A pipe that is full, and its end that nobody reads.
+fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
     // Filled to the brim by a page at a time, which is how a pipe is made.
     let flags = nix::fcntl::OFlag::O_NONBLOCK;
     nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_SETFL(flags)).expect("set");
     while std::io::Write::write(&mut writer, &[b'x'; 4096]).is_ok() {}
     nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::empty())).expect("set");
-    let status = std::process::Command::new(env!("CARGO_BIN_EXE_cluster"))
-        .args(["serve", "--config"])
-        .arg(&path)
-        .stderr(writer)
-        .status()
-        .expect("it runs");
-    assert_eq!(status.code(), Some(78));
+    (reader, writer)
+}
+
+#[test]
+fn a_refusal_that_nobody_reads_ends_all_the_same() {
+    let plan = Plan::shop();
+    let path = plan.directory().join("bad.toml");
+    std::fs::write(&path, "[cluster]\nwrokers = 2\n").expect("written");
+    let (bad, nowhere) = (
+        path.to_str().expect("text"),
+        plan.directory().to_str().expect("text"),
+    );
+    for (arguments, code) in [
+        (&["serve", "--config", bad][..], 78),
+        (&["check", "--config", bad], 78),
+        (&["--nonsense"], 2),
+        (&["serve", "--nonsense"], 2),
+        (&["scale", "many"], 2),
+        (&["doctor", "--nonsense"], 2),
+        (&["torture", "--nonsense"], 2),
+        (&["status", "--data-dir", nowhere], 68),
+        (&["doctor", "--data-dir", nowhere], 1),
+    ] {
+        let (_reader, writer) = full_pipe();
+        let status = std::process::Command::new(env!("CARGO_BIN_EXE_cluster"))
+            .args(arguments)
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::null())
+            .stderr(writer)
+            .status()
+            .expect("it runs");
+        assert_eq!(status.code(), Some(code), "{arguments:?}");
+    }
 }
 
 #[test]

@@ -6,8 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Instant;
 
-use common::{Cluster, PATIENCE, Plan};
-use serde_json::json;
+use common::{Cluster, PATIENCE, Plan, place};
 
 fn office(arguments: &[&str], data: &Path) -> Output {
     let (command, rest) = arguments.split_first().expect("a command");
@@ -25,14 +24,6 @@ fn says(output: &Output, code: i32, words: &str) {
     let said = String::from_utf8_lossy(&said);
     assert_eq!(output.status.code(), Some(code), "{said}");
     assert!(said.contains(words), "{words:?} is not in:\n{said}");
-}
-
-fn place(cluster: &Cluster) -> String {
-    let items = json!([{ "sku": "espresso-cup", "quantity": 1 }]);
-    let body = json!({ "customer_id": "c-1", "items": items, "payment": { "method": "pm_card_visa" } });
-    let answer = cluster.post("/orders", &[], &body.to_string());
-    assert_eq!(answer.status, 201, "{answer:?}");
-    answer.json()["id"].as_str().expect("an id").to_owned()
 }
 
 fn wait_until(what: &str, is_it: impl Fn() -> bool) {

@@ -3,26 +3,16 @@
 
 mod common;
 
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Instant;
 
 use cluster::shop::contract::OrderId;
 use cluster::store::OfdLock;
-use common::{Cluster, PATIENCE, Plan};
-use serde_json::json;
+use common::{Cluster, PATIENCE, Plan, break_pages, place};
 
 const FILES: [&str; 4] = ["orders.db", "inventory.db", "payments.db", "sandbox.db"];
-
-fn place(cluster: &Cluster) -> OrderId {
-    let items = json!([{ "sku": "espresso-cup", "quantity": 1 }]);
-    let body = json!({ "customer_id": "c-1", "items": items, "payment": { "method": "pm_card_visa" } });
-    let answer = cluster.post("/orders", &[], &body.to_string());
-    assert_eq!(answer.status, 201, "{answer:?}");
-    let id = answer.json()["id"].as_str().expect("an id").to_owned();
-    id.parse().expect("an order's id")
-}
 
 fn backup(data: &Path, to: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_cluster"))
@@ -51,7 +41,7 @@ fn is_refused(plan: Plan, words: &str) {
 }
 
 /// A shop with an order, stopped.
-fn stopped() -> (Plan, Plan, PathBuf, OrderId) {
+fn stopped() -> (Plan, Plan, PathBuf, String) {
     let cluster = Plan::shop().start();
     let order = place(&cluster);
     let data = cluster.data();
@@ -63,18 +53,6 @@ fn stopped() -> (Plan, Plan, PathBuf, OrderId) {
 fn remove(data: &Path, file: &str, suffixes: &[&str]) {
     for suffix in suffixes {
         let _ = std::fs::remove_file(data.join(format!("{file}{suffix}")));
-    }
-}
-
-/// Overwrites everything but the first page, which holds the header and the schema.
-fn break_pages(path: &Path) {
-    let file = std::fs::OpenOptions::new()
-        .write(true)
-        .open(path)
-        .expect("opened");
-    let length = file.metadata().expect("a size").len();
-    for page in 1..length / 4096 {
-        file.write_all_at(&[0x5a; 4096], page * 4096).expect("written");
     }
 }
 

@@ -13,9 +13,6 @@ pub mod told;
 mod top;
 
 use std::ffi::OsString;
-use std::io;
-use std::os::fd::AsFd;
-use std::time::Duration;
 
 pub use crate::base::exit::Exit;
 use crate::config::{Effective, Section, print};
@@ -23,12 +20,10 @@ use crate::master::launch::{Check, Launch};
 use crate::master::{cpus, user};
 use crate::observe;
 pub use crate::worker::AppCommand;
+use crate::worker::explain;
 use args::Request;
 use clap_complete::Shell;
 use errand::Errand;
-
-/// How long somebody who reads slowly may hold up the end of a program that has only its last word to say.
-const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// What a program is called and owns.
 #[derive(Clone, Copy, Debug)]
@@ -60,19 +55,10 @@ pub fn run(
         Answer::Run(errand) => talk::run(program.name, &errand),
         Answer::Own(command, arguments) => (command.run)(arguments),
         Answer::Refuse(message) => {
-            // When stderr is gone or nobody reads it there is nobody to tell; the exit code says it.
-            observe::tell(io::stderr().as_fd(), format!("{message}\n").as_bytes(), LAST_WORD);
+            observe::complain(&format!("{message}\n"));
             Exit::BadConfig
         }
-        Answer::Clap(told) => {
-            // A help text nobody reads to its end is no failure.
-            let _ = told.print();
-            if told.use_stderr() {
-                Exit::Usage
-            } else {
-                Exit::Stopped
-            }
-        }
+        Answer::Clap(told) => explain(&told),
     }
 }
 

@@ -9,6 +9,7 @@ use super::{told, top};
 use crate::base::exit::Exit;
 use crate::control::client::{AskError, Conversation};
 use crate::control::{Answer, Ask, Done, Reply};
+use crate::observe;
 
 /// How long a master that has stopped may take to leave.
 const GOODBYE: Duration = Duration::from_secs(10);
@@ -76,15 +77,14 @@ pub(super) fn print(text: &[u8]) -> Printed {
         Ok(()) => Printed::Whole,
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Printed::Unread,
         Err(error) => {
-            // When stderr is gone, too, there is nobody left to tell; the exit code says it.
-            let _ = writeln!(io::stderr(), "failed to print to stdout: {error}");
+            observe::complain(&format!("failed to print to stdout: {error}\n"));
             Printed::Failed
         }
     }
 }
 
 fn complain(program: &str, error: &impl std::fmt::Display, exit: Exit) -> Exit {
-    let _ = writeln!(io::stderr(), "{program}: {error}");
+    observe::complain(&format!("{program}: {error}\n"));
     exit
 }
 

@@ -1,9 +1,9 @@
-//! Which directories may hold a CPU quota of this process, from the texts of `/proc/self/cgroup` and `/proc/self/mountinfo`.
+//! Which directories bound a resource of this process, from the texts of `/proc/self/cgroup` and `/proc/self/mountinfo`.
 //! Pure. After cgroups(7) and proc(5).
 
 use std::path::{Component, Path, PathBuf};
 
-/// A directory in which a quota may be found.
+/// A directory in which a bound may be found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
     /// Which files it holds.
@@ -12,29 +12,32 @@ pub struct Group {
     pub dir: PathBuf,
 }
 
-/// Which files hold a quota.
+/// Which files hold it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
-    /// `cpu.cfs_quota_us` and `cpu.cfs_period_us`
+    /// `cpu.cfs_quota_us` and `cpu.cfs_period_us`, `memory.limit_in_bytes`
     V1,
-    /// `cpu.max`
+    /// `cpu.max`, `memory.max`
     V2,
 }
 
-/// Every directory that may hold a quota of this process, from its own group up to the root of the mount: a group's quota
-/// bounds all that lie below it. From the texts of `/proc/self/cgroup` and `/proc/self/mountinfo`.
+/// Every directory that may bound what this process has of a controller (`cpu`, `memory`), from its own group up to the root of
+/// the mount: a group's bound holds for all that lie below it. From the texts of `/proc/self/cgroup` and `/proc/self/mountinfo`.
 #[must_use]
-pub fn groups(cgroup: &str, mountinfo: &str) -> Vec<Group> {
-    let mounts: Vec<Mount> = mountinfo.lines().filter_map(Mount::parse).collect();
+pub fn groups(controller: &str, cgroup: &str, mountinfo: &str) -> Vec<Group> {
+    let mounts: Vec<Mount> = mountinfo
+        .lines()
+        .filter_map(|line| Mount::parse(controller, line))
+        .collect();
     cgroup
         .lines()
-        .filter_map(membership)
+        .filter_map(|line| membership(controller, line))
         .flat_map(|(version, path)| along(&mounts, version, &path))
         .collect()
 }
 
 /// `0::/path` is version 2; `4:cpu,cpuacct:/path` is version 1.
-fn membership(line: &str) -> Option<(Version, PathBuf)> {
+fn membership(controller: &str, line: &str) -> Option<(Version, PathBuf)> {
     let mut parts = line.splitn(3, ':');
     let (number, controllers, path) = (parts.next()?, parts.next()?, parts.next()?);
     if number == "0" && controllers.is_empty() {
@@ -42,7 +45,7 @@ fn membership(line: &str) -> Option<(Version, PathBuf)> {
     }
     controllers
         .split(',')
-        .any(|name| name == "cpu")
+        .any(|name| name == controller)
         .then(|| (Version::V1, path.into()))
 }
 
@@ -78,14 +81,14 @@ struct Mount {
 
 impl Mount {
     /// `36 35 98:0 /root /point options… - type source superoptions`
-    fn parse(line: &str) -> Option<Mount> {
+    fn parse(controller: &str, line: &str) -> Option<Mount> {
         let (left, right) = line.split_once(" - ")?;
         let mut fields = left.split(' ').skip(3);
         let (root, point) = (fields.next()?, fields.next()?);
         let mut kind = right.split(' ');
         let version = match (kind.next()?, kind.nth(1)) {
             ("cgroup2", _) => Version::V2,
-            ("cgroup", Some(options)) if options.split(',').any(|name| name == "cpu") => Version::V1,
+            ("cgroup", Some(options)) if options.split(',').any(|name| name == controller) => Version::V1,
             (_, _) => return None,
         };
         Some(Mount {
@@ -106,7 +109,7 @@ mod tests {
 
     #[test]
     fn every_group_along_the_path_is_looked_at() {
-        let dirs: Vec<_> = groups("0::/system.slice/shop.service\n", V2_MOUNT)
+        let dirs: Vec<_> = groups("cpu", "0::/system.slice/shop.service\n", V2_MOUNT)
             .into_iter()
             .map(|group| group.dir)
             .collect();
@@ -125,7 +128,11 @@ mod tests {
     fn version_1_has_the_cpu_controller_in_a_mount_of_its_own() {
         let mountinfo = "33 30 0:30 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
                          34 30 0:31 /docker/abc /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct\n";
-        let found = groups("5:memory:/docker/abc\n4:cpu,cpuacct:/docker/abc\n", mountinfo);
+        let found = groups(
+            "cpu",
+            "5:memory:/docker/abc\n4:cpu,cpuacct:/docker/abc\n",
+            mountinfo,
+        );
         assert_eq!(
             found,
             [Group {
@@ -137,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_group_outside_of_the_namespace_is_looked_at_from_the_mount() {
-        let found = groups("0::/../other\n", V2_MOUNT);
+        let found = groups("cpu", "0::/../other\n", V2_MOUNT);
         assert_eq!(
             found,
             [Group {
@@ -150,7 +157,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_panics(cgroup in "([0-9]:[a-z,]{0,8}:/[./a-z]{0,12}\n){0,4}.{0,20}", mountinfo in any::<String>()) {
-            for group in groups(&cgroup, &format!("{V2_MOUNT}{mountinfo}")) {
+            for group in groups("cpu", &cgroup, &format!("{V2_MOUNT}{mountinfo}")) {
                 prop_assert!(group.dir.starts_with("/sys/fs/cgroup"));
             }
         }

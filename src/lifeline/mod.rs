@@ -51,6 +51,8 @@ pub enum Report {
     Inherited(Estate),
     /// Ready, or why not, in at most [`MAX_REASON`] characters.
     Probed(Result<(), String>),
+    /// The listeners of that slot did not come along with [`Command::Adopt`]: this process can open no more.
+    NotAdopted(Slot),
     /// Somebody wants to know the numbers of the whole cluster; counted by the worker, so that it knows the answer.
     FiguresWanted(u64),
 }

@@ -70,8 +70,9 @@ mod tests {
         ] {
             assert_eq!(decode::<Command>(&encode(&command)).expect("a command"), command);
         }
-        let wanted = Report::FiguresWanted(u64::MAX);
-        assert_eq!(decode::<Report>(&encode(&wanted)).expect("a report"), wanted);
+        for report in [Report::FiguresWanted(u64::MAX), Report::NotAdopted(slot)] {
+            assert_eq!(decode::<Report>(&encode(&report)).expect("a report"), report);
+        }
         // The longest there is on the wire: six bytes for each character.
         for verdict in [Ok(()), Err("\u{1}".repeat(MAX_REASON))] {
             let report = Report::Probed(verdict);

@@ -33,7 +33,7 @@ fn affinity() -> usize {
 
 fn quotas() -> Vec<Quota> {
     let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let groups = cgroup::groups(&text("/proc/self/cgroup"), &text("/proc/self/mountinfo"));
+    let groups = cgroup::groups("cpu", &text("/proc/self/cgroup"), &text("/proc/self/mountinfo"));
     groups.iter().filter_map(quota).collect()
 }
 

@@ -9,6 +9,7 @@ use nix::sys::wait::WaitStatus;
 use tracing::{debug, warn};
 
 use super::control::{Evidence, Requests};
+use super::oddities::Odd;
 use super::process::Process;
 use super::watch::{Part, Source};
 use super::world::World;
@@ -137,9 +138,9 @@ impl World {
         if let Some(line) = process.tail.finish() {
             warn!(%life, "worker said: {line}");
         }
-        if let Some(process) = self.processes.remove(&life) {
+        if let Some(mut process) = self.processes.remove(&life) {
             // What it was answering when it ended: the board outlives it.
-            events.push(observed(&process, None, clock::now()));
+            events.push(observed(&mut process, None, clock::now()));
             self.close_account(&process, reaped.map(|reaped| reaped.cpu_time));
             let peak_resident = reaped.map(|reaped| reaped.peak_resident);
             let oom = self.keep_evidence(process, exit, peak_resident);
@@ -171,8 +172,9 @@ impl World {
     }
 }
 
-fn observed(process: &Process, rss: Option<u64>, now: Monotonic) -> Event {
+fn observed(process: &mut Process, rss: Option<u64>, now: Monotonic) -> Event {
     let vitals = process.board.vitals(now);
+    process.oddities.look(process.life, &vitals);
     Event::Observed {
         life: process.life,
         sight: Sight {
@@ -269,17 +271,17 @@ fn hear(process: &mut Process, part: Part, events: &mut Vec<Event>) {
     }
 }
 
-fn hear_notices(process: &Process, events: &mut Vec<Event>) {
+fn hear_notices(process: &mut Process, events: &mut Vec<Event>) {
     let life = process.life;
     for _ in 0..AT_ONCE {
         match process.notify.receive() {
             Ok(Datagram::From { pid, text }) if pid == process.pid => {
-                events.extend(notices(&text).map(|notice| Event::Notified { life, notice }));
+                let news = notices(&text)
+                    .filter(|said| *said != Notice::Ready || process.oddities.hears_ready(life));
+                events.extend(news.map(|notice| Event::Notified { life, notice }));
             }
-            Ok(Datagram::From { pid, .. }) => {
-                warn!(%life, pid, "dropped a notification that came from another process");
-            }
-            Ok(Datagram::Garbage) => warn!(%life, "dropped a notification that is too long or no text"),
+            Ok(Datagram::From { pid, .. }) => process.oddities.tell(life, &Odd::OtherProcess { pid }),
+            Ok(Datagram::Garbage) => process.oddities.tell(life, &Odd::Garbled),
             Ok(Datagram::Nothing) => return,
             Err(error) => return warn!(%life, "failed to read notifications: {error}"),
         }
@@ -315,10 +317,14 @@ fn hear_reports(process: &mut Process, events: &mut Vec<Event>) {
                     life,
                     verdict: verdict.map_err(|reason| printable(&reason, MAX_REASON)),
                 }),
+                Ok(Report::NotAdopted(slot)) => events.push(Event::NotAdopted { by: life, slot }),
                 Ok(Report::FiguresWanted(number)) => process.figures_wanted = Some(number),
-                Err(error) => warn!(%life, "dropped a report that is none: {error}"),
+                Err(error) => process.oddities.tell(life, &Odd::NoReport(error.to_string())),
             },
-            Ok(Received::TooLong) => warn!(%life, "dropped a report of more than {MAX_PACKET} bytes"),
+            Ok(Received::TooLong) => {
+                let why = format!("it has more than {MAX_PACKET} bytes");
+                process.oddities.tell(life, &Odd::NoReport(why));
+            }
             Ok(Received::Nothing) => return,
             // Closed by the worker: nothing more will come, and a closed descriptor stays readable for ever.
             Ok(Received::End) => process.lifeline = None,

@@ -17,6 +17,7 @@ mod generation;
 mod incarnation;
 pub mod launch;
 mod listeners;
+mod oddities;
 mod orphans;
 mod perform;
 mod pid_file;

@@ -4,13 +4,14 @@ use std::io;
 use std::os::fd::AsFd;
 
 use nix::sys::signal::Signal as OsSignal;
-use tracing::{debug, error, warn};
+use tracing::{debug, error};
 
 use super::control::{self, AtKill, ClientId};
 use super::cpus;
 use super::evidence::examine;
 use super::generation::Generation;
 use super::listeners::Listeners;
+use super::oddities::Odd;
 use super::policy::policy;
 use super::process::Process;
 use super::upgrade::Upgrade;
@@ -56,11 +57,11 @@ impl World {
             Effect::Rehearse => self.upgrade = Upgrade::Wanted,
             Effect::Unload(generation) => drop(self.generations.remove(&generation)),
             Effect::Serve(generation) => self.serve(generation),
-            Effect::Bequeath { heir, estate } => self.bequeath(heir, estate),
+            Effect::Bequeath { heir, estate } => return self.bequeath(heir, estate),
             Effect::Close => self.listeners = Listeners::default(),
             Effect::Hasten => self.hasten(),
             Effect::Probe { life } => return self.probe(life),
-            Effect::Adopt { by, slot } => self.adopt(by, slot),
+            Effect::Adopt { by, slot } => return self.adopt(by, slot),
             Effect::Disown { by, slot } => self.disown(by, slot),
             Effect::Answer { ticket, verdict } => self.answer(ticket, verdict),
             Effect::Announce(announcement) => announce::announce(&announcement),
@@ -194,28 +195,37 @@ impl World {
         }
     }
 
-    /// A worker that does not read its lifeline is late soon, is killed, and the pool finds another heir.
-    fn bequeath(&self, heir: Life, estate: Estate) {
-        let Some(process) = self.processes.get(&heir) else {
-            return;
+    /// A worker that hears of it and does nothing is late soon, is killed, and the pool finds another heir.
+    fn bequeath(&mut self, heir: Life, estate: Estate) -> Performed {
+        let Some(process) = self.processes.get_mut(&heir) else {
+            return Performed::Done;
         };
-        if let Err(error) = process.command(&Command::Inherit(estate)) {
-            warn!(%heir, "failed to tell a worker to take over {estate:?}: {error}");
+        match process.command(&Command::Inherit(estate)) {
+            Ok(()) => Performed::Done,
+            Err(error) => {
+                process.oddities.tell(heir, &Odd::Deaf(error.to_string()));
+                Performed::Happened(Event::NotBequeathed { heir, estate })
+            }
         }
     }
 }
 
 impl World {
-    /// One that does not read is late soon, and the pool finds another adopter.
-    fn adopt(&mut self, by: Life, slot: Slot) {
+    fn adopt(&mut self, by: Life, slot: Slot) -> Performed {
         #[cfg(feature = "mutants")]
         self.listeners.close_retired(slot);
-        let Some(process) = self.processes.get(&by) else {
-            return;
+        let Some(process) = self.processes.get_mut(&by) else {
+            return Performed::Done;
         };
         match process.hand_over(slot, &self.listeners.members_of(slot)) {
-            Ok(()) => debug!(%by, %slot, "adopts the queue of another slot"),
-            Err(error) => warn!(%by, %slot, "failed to hand over a queue: {error}"),
+            Ok(()) => {
+                debug!(%by, %slot, "adopts the queue of another slot");
+                Performed::Done
+            }
+            Err(error) => {
+                process.oddities.tell(by, &Odd::Deaf(error.to_string()));
+                Performed::Happened(Event::NotAdopted { by, slot })
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use serde::{Deserialize, Serialize};
 
 use super::control::AtKill;
+use super::oddities::Oddities;
 use crate::base::ids::{Generation, Life, Slot};
 use crate::base::time::Monotonic;
 use crate::lifeline::{self, Command};
@@ -45,6 +46,8 @@ pub(super) struct Process {
     pub(super) at_kill: Option<AtKill>,
     /// It wants the numbers of the whole cluster, and calls this wish by that number.
     pub(super) figures_wanted: Option<u64>,
+    /// What it said that cannot be true.
+    pub(super) oddities: Oddities,
 }
 
 impl Process {

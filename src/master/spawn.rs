@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use super::generation::{Generation, Program};
+use super::oddities::Oddities;
 use super::process::{Process, Tail};
 use crate::base::ids::Life;
 use crate::scoreboard::{Board, BoardView};
@@ -104,6 +105,7 @@ pub(super) fn spawn(
         weighed: None,
         at_kill: None,
         figures_wanted: None,
+        oddities: Oddities::default(),
     })
 }
 

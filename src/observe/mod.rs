@@ -7,7 +7,7 @@ mod outlet;
 mod subscriber;
 
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -75,8 +75,16 @@ pub fn finish(within: Duration) {
     }
 }
 
+/// How long somebody who reads slowly may hold up the end of a program that has only its last word to say.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
+/// Says a program's last word on stderr. When that is gone or nobody reads it there is nobody to tell, and the exit code says it.
+pub fn complain(text: &str) {
+    tell(std::io::stderr().as_fd(), text.as_bytes(), LAST_WORD);
+}
+
 /// Writes a text to a descriptor that nobody may be reading, without a log: at most that long is waited for room.
-pub fn tell(fd: BorrowedFd, text: &[u8], within: Duration) {
+fn tell(fd: BorrowedFd, text: &[u8], within: Duration) {
     let Ok(mut outlet) = Outlet::open(fd) else { return };
     let deadline = Instant::now() + within;
     let mut left = text;

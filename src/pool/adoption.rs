@@ -16,6 +16,9 @@ use crate::base::ids::{Life, Slot};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Adoptions {
     by: BTreeMap<Slot, Life>,
+    /// Who could not be handed which queue since the last look.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    deaf: BTreeSet<(Slot, Life)>,
 }
 
 /// The pool as adoption sees it.
@@ -34,6 +37,19 @@ impl Adoptions {
         self.by.get(&slot).copied()
     }
 
+    /// It could not be handed that queue: somebody else is asked, or nobody before the next look.
+    pub(super) fn refused(&mut self, slot: Slot, by: Life) {
+        if self.by.get(&slot) == Some(&by) {
+            self.by.remove(&slot);
+            self.deaf.insert((slot, by));
+        }
+    }
+
+    /// Time has passed: whoever did not hear may do so now.
+    pub(super) fn ask_again(&mut self) {
+        self.deaf.clear();
+    }
+
     /// Lets go of what has its own worker or no fit adopter any more, and finds an adopter for the rest: who adopted least, and
     /// of those who has the fewest connections.
     pub(super) fn settle(&mut self, household: &Household, effects: &mut Vec<Effect>) {
@@ -44,9 +60,11 @@ impl Adoptions {
             if own.contains(&slot) || self.by.contains_key(&slot) {
                 continue;
             }
-            let Some((adopted, connections, by)) = fittest.pop_first() else {
-                return;
+            let hears = |(_, _, by): &&(usize, u32, Life)| !self.deaf.contains(&(slot, *by));
+            let Some(&(adopted, connections, by)) = fittest.iter().find(hears) else {
+                continue;
             };
+            fittest.remove(&(adopted, connections, by));
             fittest.insert((adopted + 1, connections, by));
             self.by.insert(slot, by);
             effects.push(Effect::Adopt { by, slot });
@@ -128,6 +146,24 @@ mod tests {
             .collect();
         assert_eq!(by, [1, 0, 1, 0, 1, 0]);
         assert_eq!(adoptions.adopter(Slot(0)), None);
+    }
+
+    #[test]
+    fn a_queue_that_one_could_not_be_handed_goes_to_the_next_and_is_offered_again_later() {
+        let mut adoptions = Adoptions::default();
+        let (one, two) = (life(0, 1), life(1, 1));
+        let both = household(3, &[(one, 0), (two, 5)], &[]);
+        let adopts = |by| [Effect::Adopt { by, slot: Slot(2) }];
+        assert_eq!(settled(&mut adoptions, &both), adopts(one));
+        adoptions.refused(Slot(2), two);
+        assert_eq!(settled(&mut adoptions, &both), [], "it was not asked");
+        adoptions.refused(Slot(2), one);
+        assert_eq!(settled(&mut adoptions, &both), adopts(two));
+        adoptions.refused(Slot(2), two);
+        assert_eq!(settled(&mut adoptions, &both), [], "nobody hears");
+        adoptions.ask_again();
+        assert_eq!(settled(&mut adoptions, &both), adopts(one));
+        assert_eq!(adoptions.adopter(Slot(2)), Some(one));
     }
 
     #[test]

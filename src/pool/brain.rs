@@ -181,7 +181,12 @@ impl Pool {
 
     fn take(&mut self, event: Event, effects: &mut Vec<Effect>) {
         match event {
-            Event::Ticked => self.weigh(),
+            Event::Ticked => {
+                self.weigh();
+                self.adoptions.ask_again();
+                self.estates.ask_again();
+            }
+            Event::NotAdopted { by, slot } => self.adoptions.refused(slot, by),
             Event::Spawned { life, pid } => self.tell(life, Input::Spawned(pid), effects),
             Event::SpawnFailed { life, reason } => self.bury(life, End::SpawnFailed(reason), effects),
             Event::Notified { life, notice } => self.tell(life, Input::Notified(notice), effects),
@@ -190,6 +195,7 @@ impl Pool {
             Event::Died { life, exit, oom } => self.bury(life, End::Exited { exit, oom }, effects),
             Event::Probed { life, verdict } => self.probed(life, verdict, effects),
             Event::OrphanEnded { life } => self.estates.leave(Estate::Life(life)),
+            Event::NotBequeathed { heir, estate } => self.estates.refused(heir, estate),
             Event::Inherited { heir, estate } => self.estates.settle(heir, estate),
             Event::Asked { ticket, request } => self.asked(ticket, request, effects),
             Event::Loaded(verdict) => self.loaded(verdict, effects),

@@ -4,7 +4,7 @@
 //! and a worker answers within the time of one claim; as long as nobody is ready nobody but crashing boots can add to it, at the
 //! backoff's pace. An entry is 40 bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,9 @@ pub(super) struct Estates {
     /// When each living heir was chosen last, counted in choices.
     chosen: BTreeMap<Life, u64>,
     choices: u64,
+    /// Who could not be told of an estate since the last look.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    deaf: BTreeSet<Life>,
 }
 
 impl Estates {
@@ -42,6 +45,23 @@ impl Estates {
         self.pending.retain(|entry| *entry != (estate, Some(heir)));
     }
 
+    /// It could not be told: somebody else is. Where there is nobody else it is told again at the next look.
+    pub(super) fn refused(&mut self, heir: Life, estate: Estate) {
+        if let Some(entry) = self
+            .pending
+            .iter_mut()
+            .find(|entry| **entry == (estate, Some(heir)))
+        {
+            entry.1 = None;
+            self.deaf.insert(heir);
+        }
+    }
+
+    /// Time has passed: whoever did not hear may do so now.
+    pub(super) fn ask_again(&mut self) {
+        self.deaf.clear();
+    }
+
     /// Finds an heir among those who serve for each estate that has none, or whose heir does not serve any more (it may hang:
     /// claims are numbered, so two heirs do no harm).
     pub(super) fn bequeath(&mut self, serving: &[Life], effects: &mut Vec<Effect>) {
@@ -49,6 +69,7 @@ impl Estates {
             pending,
             chosen,
             choices,
+            deaf,
         } = self;
         for (estate, heir) in pending {
             if heir.is_some_and(|heir| serving.contains(&heir)) {
@@ -56,6 +77,7 @@ impl Estates {
             }
             let Some(next) = serving
                 .iter()
+                .filter(|life| !deaf.contains(life))
                 .min_by_key(|life| chosen.get(life).copied().unwrap_or(0))
             else {
                 return;
@@ -138,6 +160,23 @@ mod tests {
             passed,
             [(second, Estate::Life(life(3, 1))), (second, Estate::Life(first))]
         );
+    }
+
+    #[test]
+    fn one_that_cannot_be_told_is_passed_over_until_the_next_look() {
+        let mut estates = Estates::default();
+        let (first, second) = (life(0, 1), life(1, 1));
+        let estate = Estate::Life(life(2, 1));
+        estates.leave(estate);
+        assert_eq!(bequeathed(&mut estates, &[first, second]), [(first, estate)]);
+        estates.refused(second, estate);
+        assert_eq!(bequeathed(&mut estates, &[first, second]), [], "it was not told");
+        estates.refused(first, estate);
+        assert_eq!(bequeathed(&mut estates, &[first, second]), [(second, estate)]);
+        estates.refused(second, estate);
+        assert_eq!(bequeathed(&mut estates, &[first, second]), []);
+        estates.ask_again();
+        assert_eq!(bequeathed(&mut estates, &[first, second]), [(first, estate)]);
     }
 
     #[test]

@@ -66,6 +66,20 @@ pub enum Event {
         /// Whether it holds, or its words.
         verdict: Result<(), String>,
     },
+    /// It could not be told of an estate, as [`super::Effect::Bequeath`] told.
+    NotBequeathed {
+        /// Who.
+        heir: Life,
+        /// Whose work.
+        estate: Estate,
+    },
+    /// It could not be handed another slot's queue, as [`super::Effect::Adopt`] told, or has no room for it.
+    NotAdopted {
+        /// Who.
+        by: Life,
+        /// Whose queue.
+        slot: Slot,
+    },
     /// A worker of an earlier incarnation, which had outlived its master, is gone. It may have begun work after its estate was
     /// taken over with the others.
     OrphanEnded {

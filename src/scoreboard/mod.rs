@@ -4,6 +4,8 @@
 mod board;
 mod cell;
 mod counters;
+#[cfg(test)]
+mod fixture;
 pub mod layout;
 mod own;
 mod requests;

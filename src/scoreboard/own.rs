@@ -193,16 +193,8 @@ impl OwnSeen {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::AsFd;
-
-    use super::super::BoardView;
+    use super::super::fixture::board;
     use super::*;
-
-    fn board() -> (Board, BoardView) {
-        let fd = Board::create_fd("test").expect("a memfd");
-        let view = BoardView::open(fd.as_fd()).expect("a board");
-        (Board::open(fd).expect("a board"), view)
-    }
 
     #[test]
     fn what_is_registered_is_seen_and_registering_again_is_the_same() {

@@ -85,17 +85,9 @@ pub(super) fn read_text(words: &[AtomicU64]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::AsFd;
-
+    use super::super::fixture::board;
     use super::super::layout;
-    use super::super::{Board, BoardView};
     use super::*;
-
-    fn board() -> (Board, BoardView) {
-        let fd = Board::create_fd("test").expect("a memfd");
-        let view = BoardView::open(fd.as_fd()).expect("a board");
-        (Board::open(fd).expect("a board"), view)
-    }
 
     #[test]
     fn what_is_being_answered_is_seen_and_what_was_is_not() {

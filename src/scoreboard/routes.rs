@@ -123,16 +123,8 @@ impl RouteSeen {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::AsFd;
-
-    use super::super::BoardView;
+    use super::super::fixture::board;
     use super::*;
-
-    fn board() -> (Board, BoardView) {
-        let fd = Board::create_fd("test").expect("a memfd");
-        let view = BoardView::open(fd.as_fd()).expect("a board");
-        (Board::open(fd).expect("a board"), view)
-    }
 
     #[test]
     fn the_bounds_are_the_same_in_both_units_and_rise() {

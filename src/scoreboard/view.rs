@@ -1,9 +1,10 @@
-//! The reader's side. Every value is taken as if a hostile worker had written it: the future is clamped to now, texts are
+//! The reader's side. Every value is taken as if a hostile worker had written it: what lies ahead is no beat, texts are
 //! cut and made printable, numbers saturate. It must not keep anything between two looks; who compares them clamps falls.
 
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::time::Duration;
 
 use super::board::{BoardError, map_checked};
 use super::counters::{Counter, Counters};
@@ -14,6 +15,9 @@ use super::routes::RouteSeen;
 use crate::base::ids::{Epoch, Incarnation, Life, Slot};
 use crate::base::time::Monotonic;
 use crate::sys::memfd::{Access, Mapping};
+
+/// A stamp may be this much later than the look's own clock reading, because boards are read one after the other.
+const LOOKING: Duration = Duration::from_secs(1);
 
 /// A read-only mapping of somebody's board.
 #[derive(Debug)]
@@ -27,8 +31,11 @@ pub struct Vitals {
     /// Whose board the writer says it is; `None` before it has said so (or when it wrote nonsense).
     pub life: Option<Life>,
     /// The oldest beat among the threads that have work, never later than the look. `None` until the runtime (the first
-    /// cell) has beaten once: judge a worker that is ready and has none by the time of its fork.
+    /// cell) has beaten once, and while any stamp lies in the future: judge a worker that is ready and has none by the time of
+    /// its fork, or by the last beat that was seen.
     pub beat: Option<Monotonic>,
+    /// Some stamp lies in the future, which no clock of this machine can have said.
+    pub from_the_future: bool,
     /// The name of the thread with the oldest beat, printable, for the evidence.
     pub oldest: String,
     /// The store locks that are waited for or held.
@@ -95,6 +102,7 @@ impl BoardView {
         let mut vitals = Vitals {
             life: self.life(),
             beat: None,
+            from_the_future: false,
             oldest: String::new(),
             locks: Vec::new(),
             counts: self.counts(),
@@ -111,7 +119,11 @@ impl BoardView {
                 vitals.oldest = name(cell);
             }
             vitals.locks.extend(Marked::read(cell, now));
+            vitals.from_the_future |= [cell::BEAT_AT, cell::LOCK_AT]
+                .iter()
+                .any(|&at| is_ahead(cell, at, now));
         }
+        vitals.beat = vitals.beat.filter(|_| !vitals.from_the_future);
         vitals
     }
 
@@ -203,6 +215,11 @@ fn is_taken(cell: &[AtomicU64]) -> bool {
     cell[cell::TAKEN_AT].load(Acquire) == 1
 }
 
+/// Whether that instant lies further ahead than a look may take after its clock was read.
+fn is_ahead(cell: &[AtomicU64], at: usize, now: Monotonic) -> bool {
+    Monotonic(cell[at].load(Acquire)).since(now) > LOOKING
+}
+
 /// An instant, unless it is zero; what lies in the future is now.
 fn stamp(cell: &[AtomicU64], at: usize, now: Monotonic) -> Option<Monotonic> {
     let nanos = cell[at].load(Acquire);
@@ -215,17 +232,10 @@ fn name(cell: &[AtomicU64]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::AsFd;
-
     use super::super::Board;
+    use super::super::fixture::board;
     use super::*;
     use crate::sys::clock;
-
-    fn board() -> (Board, BoardView) {
-        let fd = Board::create_fd("test").expect("a memfd");
-        let view = BoardView::open(fd.as_fd()).expect("a board");
-        (Board::open(fd).expect("a board"), view)
-    }
 
     fn raw(board: &Board, index: usize, at: usize, value: u64) {
         board.cell_words(index)[at].store(value, Relaxed);
@@ -284,15 +294,24 @@ mod tests {
     }
 
     #[test]
-    fn a_stamp_from_the_future_is_clamped_to_now() {
+    fn a_stamp_that_came_during_the_look_is_clamped_to_now_and_one_from_the_future_is_no_beat() {
         let (board, view) = board();
-        let _cell = board.cell("runtime");
-        raw(&board, 0, cell::BEAT_AT, u64::MAX);
-        raw(&board, 0, cell::LOCK_AT, u64::MAX);
+        let _cells = ["runtime", "orders"].map(|name| board.cell(name).expect("a cell"));
         let now = clock::now();
+        raw(&board, 0, cell::BEAT_AT, now.0 + 1);
+        raw(&board, 0, cell::LOCK_AT, now.0 + 1);
         let vitals = view.vitals(now);
         let locks: Vec<Monotonic> = vitals.locks.iter().map(|lock| lock.since).collect();
-        assert_eq!((vitals.beat, locks), (Some(now), vec![now]));
+        assert_eq!(
+            (vitals.beat, locks, vitals.from_the_future),
+            (Some(now), vec![now], false)
+        );
+        for at in [cell::BEAT_AT, cell::LOCK_AT] {
+            raw(&board, 1, at, u64::MAX);
+            let vitals = view.vitals(now);
+            assert_eq!((vitals.beat, vitals.from_the_future), (None, true));
+            raw(&board, 1, at, 0);
+        }
     }
 
     #[test]

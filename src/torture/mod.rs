@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::base::exit::Exit;
-use crate::worker::AppCommand;
+use crate::worker::{AppCommand, complain, explain};
 use book::Book;
 use cluster::Cluster;
 use disk::Disk;
@@ -45,15 +45,7 @@ const REST: Duration = Duration::from_secs(90);
 fn run(arguments: Vec<OsString>) -> Exit {
     let options = match Options::parse(arguments) {
         Ok(options) => options,
-        Err(told) => {
-            // A help text nobody reads to its end is no failure.
-            let _ = told.print();
-            return if told.use_stderr() {
-                Exit::Usage
-            } else {
-                Exit::Stopped
-            };
-        }
+        Err(told) => return explain(&told),
     };
     match torture(&options) {
         Ok(verdict) => {
@@ -61,7 +53,7 @@ fn run(arguments: Vec<OsString>) -> Exit {
             verdict.exit()
         }
         Err(error) => {
-            eprintln!("cluster torture: {error}");
+            complain(&format!("cluster torture: {error}"));
             Exit::Failed
         }
     }

@@ -1,12 +1,12 @@
 //! The application as its `main` describes it. It must not know where it will run: the same description makes the master and
 //! every worker.
 
-use std::ffi::OsString;
 use std::future::Future;
 use std::pin::Pin;
 
 use axum::Router;
 
+use super::command::AppCommand;
 use super::handle::Worker;
 use crate::base::exit::Exit;
 use crate::config::{Section, Settings};
@@ -27,17 +27,6 @@ pub struct BootRefused {
 
 /// Says why these settings are impossible for the application; asked by `check`, at start and before each reload, in the master.
 pub type CheckHook = fn(&Settings) -> Result<(), String>;
-
-/// A command that an application brings along: `NAME ARGUMENTS...`. What the arguments mean is its own affair, `--help` included.
-#[derive(Clone, Copy, Debug)]
-pub struct AppCommand {
-    /// What is typed for it.
-    pub name: &'static str,
-    /// What it does, in one line.
-    pub about: &'static str,
-    /// Does it; the first argument is `PROGRAM NAME`, for its messages.
-    pub run: fn(Vec<OsString>) -> Exit,
-}
 
 pub(super) type BootHook =
     Box<dyn FnOnce(Worker) -> Pin<Box<dyn Future<Output = Result<Router, BootError>>>>>;

@@ -89,7 +89,10 @@ impl Mind {
 
     fn adopt(&self, slot: Slot, listeners: Vec<OwnedFd>) {
         if listeners.is_empty() {
-            tracing::warn!(%slot, "another slot's listeners could not be taken over (too many open files): what waits there is left to its next worker");
+            tracing::warn!(%slot, "another slot's listeners could not be taken over (too many open files): the master asks somebody else");
+            let line = Arc::clone(&self.line);
+            tokio::spawn(async move { line.send(Report::NotAdopted(slot)).await });
+            return;
         }
         self.wish(Wish::Adopt(slot, listeners));
     }

@@ -11,6 +11,7 @@ mod app;
 mod beat;
 mod body;
 mod booting;
+mod command;
 mod connection;
 mod connections;
 mod door;
@@ -37,7 +38,8 @@ mod signals;
 mod spare;
 mod wire;
 
-pub use app::{App, AppCommand, BootError, BootRefused, CheckHook};
+pub use app::{App, BootError, BootRefused, CheckHook};
+pub use command::{AppCommand, complain, explain};
 pub use handle::{Haste, SectionError, Worker};
 pub use identity::Identity;
 pub use run::{is_asked_for, run};

@@ -1,14 +1,14 @@
 //! Bad reloads of six kinds, one after the other in one cluster under load. Each is backed out with its reason, and costs nothing
 //! but what the bad worker itself did: 5xx that it answered while it was watched, connections it had when it died.
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::client::Kind;
+use crate::common::put;
 use crate::faulty;
 use crate::stage::{Effort, Scene};
 use crate::verdict::Verdict;
@@ -47,14 +47,6 @@ pub(crate) fn reloads(effort: &Effort, kind: Kind) -> Verdict {
     shop.answers_errors();
     shop.scene.done(&["reload"]);
     shop.scene.close("bad reloads of 6 kinds")
-}
-
-/// Another file under that name, as a package manager puts it there.
-fn put(from: &Path, to: &Path) {
-    let beside = to.with_extension("new");
-    std::fs::copy(from, &beside).expect("copied");
-    std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(0o755)).expect("set");
-    std::fs::rename(&beside, to).expect("renamed");
 }
 
 impl Shop {

@@ -3,8 +3,7 @@
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::common::{Cluster, Plan};
-use crate::gestures::Desk;
+use crate::common::{Cluster, Desk, Plan};
 
 const OLD: &str = "bind = [\"127.0.0.1:0\"]";
 

@@ -6,8 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::common::Plan;
-use crate::gestures::{Desk, tell};
+use crate::common::{Desk, Plan, tell};
 
 #[test]
 fn status_tells_the_master_the_slots_and_their_workers() {

@@ -5,8 +5,7 @@ use std::time::Instant;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::common::{Answer, Cluster, PATIENCE, Plan, client};
-use crate::gestures::Desk;
+use crate::common::{Answer, Cluster, Desk, PATIENCE, Plan, client};
 
 /// A request that stays unanswered because its worker dies with it.
 fn request(cluster: &Cluster, path: &str) -> std::thread::JoinHandle<Result<Answer, String>> {

@@ -3,8 +3,7 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
-use crate::common::{Cluster, Plan};
-use crate::gestures::Desk;
+use crate::common::{Cluster, Desk, Plan};
 
 fn refused(cluster: &Cluster, bytes: &[u8]) -> String {
     let answer = cluster.say(bytes);

@@ -6,6 +6,5 @@ mod common;
 mod addresses;
 mod commands;
 mod deaths;
-mod gestures;
 mod hostile;
 mod reloads;

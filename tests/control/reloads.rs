@@ -1,25 +1,9 @@
 //! Reloads with their verdicts: exit code, JSON, and the reason; and back again.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::common::{Cluster, Plan};
-use crate::gestures::Desk;
-
-/// A cluster whose program lies in its own directory, where it can be replaced.
-fn replaceable(plan: Plan) -> (Cluster, PathBuf) {
-    let program = plan.directory().join("program");
-    put(Path::new(env!("CARGO_BIN_EXE_cluster")), &program);
-    (plan.program(&program).start(), program)
-}
-
-/// Another file under that name, as a package manager puts it there.
-fn put(from: &Path, to: &Path) {
-    let beside = to.with_extension("new");
-    std::fs::copy(from, &beside).expect("copied");
-    std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(0o755)).expect("set");
-    std::fs::rename(&beside, to).expect("renamed");
-}
+use crate::common::{Desk, Plan, put, replaceable};
 
 #[test]
 fn a_good_reload_tells_its_generation_and_the_times_of_each_slot() {

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use crate::common::{Answer, Cluster, PATIENCE, client};
-use crate::scrape::{Scrape, admin, watched};
+use crate::common::{Answer, Cluster, PATIENCE, Scrape, admin, client, watched};
 
 /// What a client counted: by route, method and class.
 #[derive(Default)]

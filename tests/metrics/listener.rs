@@ -5,8 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 
 use nix::sys::signal::Signal;
 
-use crate::common::{Answer, Cluster, PATIENCE, Plan, client};
-use crate::scrape::{Scrape, admin, watched};
+use crate::common::{Answer, Cluster, PATIENCE, Plan, Scrape, admin, client, watched};
 
 /// Sends these bytes on a connection of its own, and takes what comes back.
 fn say(admin: SocketAddr, bytes: &[u8]) -> String {

@@ -6,8 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
 
-use crate::common::{Answer, Cluster, client};
-use crate::scrape::Scrape;
+use crate::common::{Answer, Cluster, Scrape, client};
 
 /// What the clients of a load counted.
 #[derive(Clone, Copy, Debug, Default)]

@@ -5,5 +5,4 @@ mod common;
 mod counts;
 mod listener;
 mod load;
-mod scrape;
 mod storms;

@@ -2,9 +2,8 @@
 
 use nix::sys::signal::Signal;
 
-use crate::common::{Cluster, Plan};
+use crate::common::{Cluster, Plan, Scrape, admin, watched};
 use crate::load::{Counted, Load, Watched};
-use crate::scrape::{Scrape, admin, watched};
 
 const ROUTE: &str = "/inventory";
 

@@ -65,6 +65,27 @@ fn parked_listeners_stay_adopted_for_ever_and_fairly() {
 }
 
 #[test]
+fn a_queue_that_its_adopter_could_not_be_handed_goes_to_another_and_is_offered_again_until_somebody_takes_it()
+{
+    let mut world = World::serving(3);
+    let first = world.life_in(0);
+    world.deaf.insert(first);
+    world.happen(asked(Request::Drain(Slot(2))));
+    assert_eq!(adopter(&world, 2), Some(first), "it is the first to be asked");
+    world.run(ms(1));
+    assert_eq!(adopter(&world, 2), Some(world.life_in(1)));
+    world.deaf = world.pool.lives().collect();
+    let victim = world.life_in(1);
+    world.crash(victim, Exit::Signal(9));
+    world.run(ms(1));
+    let adopted: Vec<Slot> = world.pool.adoptions().map(|(slot, _)| slot).collect();
+    assert!(!adopted.contains(&Slot(2)), "nobody hears");
+    world.deaf.clear();
+    world.run(ms(300));
+    assert!(adopter(&world, 2).is_some(), "they were asked again");
+}
+
+#[test]
 fn when_the_cluster_stops_nobody_is_told_to_let_go_of_what_it_empties() {
     let mut world = World::serving(2);
     world.happen(asked(Request::ScaleTo(1)));

@@ -57,7 +57,13 @@ fn disturb(world: &mut World, random: &mut Rng) {
         12 => nap(world, random),
         13 => world.hand_over(),
         14 => lie(world, random),
-        15 => world.deaf_heirs = random.bool(),
+        15 => {
+            world.deaf_heirs = random.bool();
+            world.deaf = anybody(world, random)
+                .filter(|_| random.bool())
+                .into_iter()
+                .collect();
+        }
         16 | 17 => {
             let request = wish(random);
             world.ask(request);
@@ -188,6 +194,10 @@ fn lie(world: &mut World, random: &mut Rng) {
             heir,
             estate: Estate::Life(life),
         },
+        Event::NotAdopted {
+            by: life,
+            slot: life.slot,
+        },
     ];
     // The first one may find that time has passed.
     world.happen(Event::Ticked);
@@ -238,6 +248,7 @@ fn converges(seed: u64) {
         return;
     }
     world.deaf_heirs = false;
+    world.deaf.clear();
     world.readiness = Ok(());
     for process in world.processes.values_mut() {
         process.sight = Sight::default();

@@ -12,7 +12,7 @@ use cluster::pool::{
 use crate::world::{FIRST, Program, World, asked, ms, policy};
 
 /// The columns of the table. `Gone`: the worker is in no list any more.
-const EVENTS: [&str; 21] = [
+const EVENTS: [&str; 23] = [
     "ticked",
     "spawned",
     "spawn failed",
@@ -34,6 +34,8 @@ const EVENTS: [&str; 21] = [
     "drain",
     "scale to 2",
     "probed",
+    "not adopted",
+    "not bequeathed",
 ];
 
 fn event(name: &str, life: Life, world: &World) -> Event {
@@ -81,6 +83,14 @@ fn event(name: &str, life: Life, world: &World) -> Event {
         "restart" => asked(Request::Restart(Slot(1))),
         "drain" => asked(Request::Drain(Slot(1))),
         "scale to 2" => asked(Request::ScaleTo(2)),
+        "not adopted" => Event::NotAdopted {
+            by: life,
+            slot: Slot(1),
+        },
+        "not bequeathed" => Event::NotBequeathed {
+            heir: life,
+            estate: Estate::Life(life),
+        },
         "probed" => Event::Probed {
             life,
             verdict: Err("no".to_owned()),

@@ -422,6 +422,22 @@ fn an_heir_that_dies_passes_both_estates_on() {
 }
 
 #[test]
+fn an_heir_that_cannot_be_told_is_passed_over() {
+    let mut world = World::serving(3);
+    world.deaf = [world.life_in(0), world.life_in(1)].into();
+    let victim = world.life_in(2);
+    world.crash(victim, SIGKILL);
+    world.run(ms(1));
+    assert!(!world.is_at_rest(), "nobody could be told");
+    world.deaf.remove(&world.life_in(1));
+    world.run(ms(300));
+    let (heir, estate) = *world.bequeathed.last().expect("told again");
+    assert!(heir == world.life_in(1) || heir == world.life_in(2), "{heir}");
+    assert_eq!(estate, Estate::Life(victim));
+    assert!(world.is_at_rest());
+}
+
+#[test]
 fn an_heir_that_hangs_is_not_waited_for() {
     let mut world = World::serving(3);
     world.deaf_heirs = true;

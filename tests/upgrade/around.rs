@@ -4,9 +4,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 
-use crate::common::{PATIENCE, Plan};
-use crate::gestures::Desk;
-use crate::scenes::{put_bytes, replaceable, workers};
+use crate::common::{Desk, PATIENCE, Plan, put_bytes, replaceable};
+use crate::scenes::workers;
 
 #[test]
 fn systemd_is_told_that_it_reloads_and_is_ready_again_whatever_comes_of_it() {
@@ -104,7 +103,7 @@ fn a_worker_of_an_earlier_master_is_still_waited_for() {
     first.wait_for_request_in_flight();
     first.kill_master();
     let program = directory.path().join("program");
-    crate::scenes::put(std::path::Path::new(env!("CARGO_BIN_EXE_cluster")), &program);
+    crate::common::put(std::path::Path::new(env!("CARGO_BIN_EXE_cluster")), &program);
     let second = Plan::shop().program(&program).over(&first).start();
     let orphans = || {
         let text = std::fs::read_to_string(second.data().join("run/workers.json")).expect("records");

@@ -2,9 +2,6 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-#[path = "../control/gestures.rs"]
-#[expect(dead_code, reason = "only some of the gestures are needed here")]
-mod gestures;
 
 mod around;
 mod bad;

@@ -1,42 +1,12 @@
 //! An upgrade, and whatever a person does before, meanwhile and after it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::common::{Cluster, Plan};
-use crate::gestures::Desk;
-
-/// A cluster whose program lies in its own directory, where it can be replaced.
-pub(crate) fn replaceable(plan: Plan) -> (Cluster, PathBuf) {
-    let program = plan.directory().join("program");
-    put(Path::new(env!("CARGO_BIN_EXE_cluster")), &program);
-    (plan.program(&program).start(), program)
-}
-
-/// Another file under that name, as a package manager puts it there. It is written by a process of its own: a child that another
-/// thread forks meanwhile would hold it open for writing, and nobody could execute it.
-pub(crate) fn put(from: &Path, to: &Path) {
-    let beside = to.with_extension("new");
-    let copied = std::process::Command::new("cp").arg(from).arg(&beside).status();
-    assert!(copied.expect("cp runs").success());
-    rename(&beside, to);
-}
-
-/// The same from bytes.
-pub(crate) fn put_bytes(bytes: &[u8], to: &Path) {
-    let written = to.with_extension("bytes");
-    std::fs::write(&written, bytes).expect("written");
-    put(&written, to);
-}
-
-fn rename(beside: &Path, to: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(beside, std::fs::Permissions::from_mode(0o755)).expect("set");
-    std::fs::rename(beside, to).expect("renamed");
-}
+use crate::common::{Cluster, Desk, Plan, put, replaceable};
 
 /// Slots with their worker's pid and epoch.
 pub(crate) fn workers(cluster: &Cluster) -> Vec<(Value, Value, Value)> {

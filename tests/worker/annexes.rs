@@ -6,9 +6,9 @@ use cluster::base::exit::Exit;
 use cluster::base::ids::Slot;
 use cluster::lifeline::{Command, Report};
 
-use crate::Test;
 use crate::client::Client;
 use crate::master::Worker;
+use crate::runner::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     (
@@ -93,6 +93,7 @@ fn a_queue_is_adopted_again_and_a_strangers_wish_does_no_harm() {
     worker.command(Command::Disown(Slot(4)));
     // An adoption whose descriptors were lost on the way.
     worker.command(Command::Adopt(Slot(4)));
+    assert_eq!(worker.report(), Report::NotAdopted(Slot(4)));
     for round in 0..3 {
         let (listener, waiting) = queue(5);
         worker.adopts(Slot(9), &listener);

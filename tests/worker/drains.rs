@@ -6,9 +6,9 @@ use cluster::base::exit::Exit;
 use cluster::lifeline::Command;
 use nix::sys::signal::Signal;
 
-use crate::Test;
 use crate::client::Client;
 use crate::master::Worker;
+use crate::runner::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     (

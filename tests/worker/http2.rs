@@ -16,8 +16,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use nix::sys::signal::Signal;
 use tokio::task::{JoinSet, LocalSet};
 
-use crate::Test;
 use crate::master::Worker;
+use crate::runner::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     (

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::Test;
 use crate::master::Worker;
+use crate::runner::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_limit_above_axums_own_holds", a_limit_above_axums_own_holds),

@@ -14,8 +14,8 @@ use cluster::pool::Estate;
 use cluster::sys::clock;
 use nix::sys::signal::Signal;
 
-use crate::Test;
 use crate::master::{LIFE, Worker};
+use crate::runner::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     ("it_answers_on_a_unix_socket_too", it_answers_on_a_unix_socket_too),

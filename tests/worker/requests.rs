@@ -1,9 +1,9 @@
 //! Requests at the edge of what HTTP/1.1 allows: whatever two servers could read in two ways is refused and ends the connection,
 //! and what is merely rare is answered.
 
-use crate::Test;
 use crate::client::Response;
 use crate::master::Worker;
+use crate::runner::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     (

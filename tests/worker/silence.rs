@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::Test;
 use crate::master::Worker;
+use crate::runner::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     (

@@ -16,7 +16,7 @@ pub(in crate::master) struct OomWatch {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Counter {
-    /// Of this control group and those below it.
+    /// Of this control group and those below it, or of this one alone where groups are of version 1.
     Group(PathBuf),
     /// Of the whole machine, where no group counts.
     Machine,
@@ -26,11 +26,15 @@ impl OomWatch {
     /// Finds the counter that is closest to this process.
     pub(in crate::master) fn begin() -> OomWatch {
         let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
-        let groups = cgroup::groups(&text("/proc/self/cgroup"), &text("/proc/self/mountinfo"));
+        let groups = cgroup::groups(
+            "memory",
+            &text("/proc/self/cgroup"),
+            &text("/proc/self/mountinfo"),
+        );
         let counter = groups
             .into_iter()
             .map(|group| group.dir)
-            .find(|dir| dir.join("memory.events").exists())
+            .find(|dir| COUNTERS.iter().any(|file| dir.join(file).exists()))
             .map_or(Counter::Machine, Counter::Group);
         let seen = counter.read();
         OomWatch { counter, seen }
@@ -43,10 +47,10 @@ impl OomWatch {
         now > before
     }
 
-    /// The memory that the group may have, in bytes, if it is limited.
+    /// The memory that the group may have, in bytes, if it is limited, by itself or with others.
     pub(in crate::master) fn limit(&self) -> Option<u64> {
         match &self.counter {
-            Counter::Group(dir) => limit_of(dir),
+            Counter::Group(dir) => dir.ancestors().filter_map(limit_of).min(),
             Counter::Machine => None,
         }
     }
@@ -54,24 +58,34 @@ impl OomWatch {
 
 impl Counter {
     fn read(&self) -> u64 {
-        let path = match self {
-            Counter::Group(dir) => dir.join("memory.events"),
-            Counter::Machine => PathBuf::from("/proc/vmstat"),
+        let text = match self {
+            Counter::Group(dir) => first_of(dir, COUNTERS),
+            Counter::Machine => fs::read_to_string("/proc/vmstat").ok(),
         };
-        fs::read_to_string(path).map_or(0, |text| oom_kills(&text))
+        text.map_or(0, |text| oom_kills(&text))
     }
+}
+
+/// What a group's kills are counted in, by version 2 and 1.
+const COUNTERS: [&str; 2] = ["memory.events", "memory.oom_control"];
+/// What a group's limit is written in, likewise.
+const LIMITS: [&str; 2] = ["memory.max", "memory.limit_in_bytes"];
+/// Version 1 has no word for "no limit" but a number that no machine has.
+const NO_LIMIT: u64 = 1 << 60;
+
+fn first_of(dir: &Path, files: [&str; 2]) -> Option<String> {
+    files
+        .iter()
+        .find_map(|file| fs::read_to_string(dir.join(file)).ok())
 }
 
 /// `max` is no limit.
 fn limit_of(dir: &Path) -> Option<u64> {
-    fs::read_to_string(dir.join("memory.max"))
-        .ok()?
-        .trim()
-        .parse()
-        .ok()
+    let limit: u64 = first_of(dir, LIMITS)?.trim().parse().ok()?;
+    (limit < NO_LIMIT).then_some(limit)
 }
 
-/// Both files have lines of a name and a number.
+/// All of these files have lines of a name and a number.
 fn oom_kills(text: &str) -> u64 {
     text.lines()
         .find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
@@ -99,6 +113,28 @@ mod tests {
         write("memory.max", "1048576\n");
         assert_eq!((watch.limit(), watch.killed_since()), (Some(1_048_576), true));
         assert!(!watch.killed_since(), "each kill is told once");
+    }
+
+    #[test]
+    fn a_group_of_version_1_does_so_too_and_a_limit_further_up_holds() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let inner = directory.path().join("inner");
+        fs::create_dir(&inner).expect("made");
+        let write = |dir: &Path, name: &str, text: &str| fs::write(dir.join(name), text).expect("written");
+        write(
+            &inner,
+            "memory.oom_control",
+            "oom_kill_disable 0\nunder_oom 0\noom_kill 4\n",
+        );
+        write(&inner, "memory.limit_in_bytes", "9223372036854771712\n");
+        let counter = Counter::Group(inner);
+        let watch = OomWatch {
+            seen: counter.read(),
+            counter,
+        };
+        assert_eq!((watch.seen, watch.limit()), (4, None));
+        write(directory.path(), "memory.limit_in_bytes", "201326592\n");
+        assert_eq!(watch.limit(), Some(201_326_592));
     }
 
     #[test]

@@ -137,6 +137,7 @@ fn pack_process(process: &Process, luggage: &mut Luggage) -> PackedProcess {
         weighed,
         at_kill,
         figures_wanted,
+        oddities: _begun_anew,
     } = process;
     PackedProcess {
         life: *life,

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use super::super::oddities::Oddities;
 use super::luggage::{Luggage, LuggageError, What};
 use super::state::{LARGEST, PackedGeneration, PackedOrphan, PackedProcess, State, StateError};
 use crate::base::ids::{Generation as Number, Incarnation, Life};
@@ -219,6 +220,7 @@ fn process(packed: PackedProcess, luggage: &mut Luggage) -> Result<(Life, Proces
         weighed: packed.weighed,
         at_kill: packed.at_kill,
         figures_wanted: packed.figures_wanted,
+        oddities: Oddities::default(),
     };
     Ok((life, process))
 }

@@ -16,7 +16,7 @@ use super::{inventory, orders, payments, sandbox};
 use crate::base::exit::Exit;
 use crate::base::ids::{Epoch, Incarnation, Life, Slot};
 use crate::store::Schema;
-use crate::worker::AppCommand;
+use crate::worker::{AppCommand, complain, explain};
 
 /// The commands, for [`crate::App::commands`].
 pub const DOCTOR: AppCommand = AppCommand {
@@ -92,19 +92,11 @@ fn run<A: Parser>(arguments: Vec<OsString>, command: fn(A) -> Result<(), Failure
         .map(|name| name.to_string_lossy().into_owned())
         .unwrap_or_default();
     match A::try_parse_from(arguments) {
-        Err(told) => {
-            // A help text nobody reads to its end is no failure.
-            let _ = told.print();
-            if told.use_stderr() {
-                Exit::Usage
-            } else {
-                Exit::Stopped
-            }
-        }
+        Err(told) => explain(&told),
         Ok(arguments) => match command(arguments) {
             Ok(()) => Exit::Stopped,
             Err(Failure(exit, message)) => {
-                eprintln!("{name}: {message}");
+                complain(&format!("{name}: {message}"));
                 exit
             }
         },

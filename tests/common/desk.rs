@@ -6,14 +6,14 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-use crate::common::{Cluster, PATIENCE};
+use super::{Cluster, PATIENCE};
 
 /// What a command said and how it ended.
 #[derive(Debug)]
-pub(crate) struct Told {
-    pub(crate) code: i32,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
+pub struct Told {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
 }
 
 impl Told {
@@ -26,13 +26,13 @@ impl Told {
     }
 
     /// The one line of `--json`.
-    pub(crate) fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 }
 
 /// A command line of the program, started, with nothing read yet.
-pub(crate) fn typed(arguments: &[&str]) -> Command {
+pub fn typed(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cluster"));
     command
         .args(arguments)
@@ -43,7 +43,7 @@ pub(crate) fn typed(arguments: &[&str]) -> Command {
 }
 
 /// The gestures of a person beside a cluster.
-pub(crate) trait Desk {
+pub trait Desk {
     /// A command about this cluster.
     fn typed(&self, arguments: &[&str]) -> Command;
 
@@ -97,6 +97,6 @@ impl Desk for Cluster {
 }
 
 /// A command without a cluster, to its end.
-pub(crate) fn tell(arguments: &[&str]) -> Told {
+pub fn tell(arguments: &[&str]) -> Told {
     Told::of(typed(arguments).output().expect("the command runs"))
 }

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use crate::common::{Answer, Cluster, Plan, client};
+use super::{Answer, Cluster, Plan, client};
 
 /// Two workers of the shop, and an admin listener on a port the kernel chooses.
-pub(crate) fn watched() -> Plan {
+pub fn watched() -> Plan {
     Plan::shop().arguments(&["--admin", "127.0.0.1:0"])
 }
 
 /// Where the admin listener is.
-pub(crate) fn admin(cluster: &Cluster) -> SocketAddr {
+pub fn admin(cluster: &Cluster) -> SocketAddr {
     let line = cluster.wait_for("metrics at /metrics");
     let address = line["address"].as_str().expect("an address");
     address.parse().expect("an IP address")
@@ -19,19 +19,19 @@ pub(crate) fn admin(cluster: &Cluster) -> SocketAddr {
 
 /// What one scrape said: each sample by its name and labels.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Scrape {
-    pub(crate) samples: BTreeMap<String, f64>,
+pub struct Scrape {
+    pub samples: BTreeMap<String, f64>,
     kinds: BTreeMap<String, String>,
 }
 
 impl Scrape {
     /// One that must succeed.
-    pub(crate) fn of(admin: SocketAddr) -> Scrape {
+    pub fn of(admin: SocketAddr) -> Scrape {
         Scrape::try_of(admin).expect("a scrape")
     }
 
     /// One that may fail on its way.
-    pub(crate) fn try_of(admin: SocketAddr) -> Result<Scrape, String> {
+    pub fn try_of(admin: SocketAddr) -> Result<Scrape, String> {
         let answer = Answer::try_of(client().get(format!("http://{admin}/metrics")).call())?;
         if answer.status != 200 {
             return Err(format!("{}: {}", answer.status, answer.body));
@@ -94,19 +94,19 @@ impl Scrape {
     }
 
     /// One sample; zero while nothing was counted.
-    pub(crate) fn value(&self, name: &str) -> f64 {
+    pub fn value(&self, name: &str) -> f64 {
         self.samples.get(name).copied().unwrap_or(0.0)
     }
 
     /// How many answers of that kind.
-    pub(crate) fn answers(&self, route: &str, method: &str, status: &str) -> f64 {
+    pub fn answers(&self, route: &str, method: &str, status: &str) -> f64 {
         self.value(&format!(
             "cluster_http_requests_total{{route=\"{route}\",method=\"{method}\",status=\"{status}\"}}"
         ))
     }
 
     /// Every sample of a family.
-    pub(crate) fn family(&self, name: &str) -> BTreeMap<&str, f64> {
+    pub fn family(&self, name: &str) -> BTreeMap<&str, f64> {
         let of = |sample: &&String| sample.split('{').next() == Some(name);
         let samples = self.samples.keys().filter(of);
         samples
@@ -115,7 +115,7 @@ impl Scrape {
     }
 
     /// What of an earlier scrape has fallen or gone, though it only grows.
-    pub(crate) fn fallen_since(&self, before: &Scrape) -> Vec<String> {
+    pub fn fallen_since(&self, before: &Scrape) -> Vec<String> {
         let grows = |sample: &str| matches!(before.kind(sample), Some("counter" | "histogram"));
         let fallen = before
             .samples

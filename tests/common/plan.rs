@@ -1,0 +1,126 @@
+//! How a cluster is to be started: program, configuration, flags, environment, directory.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use super::Cluster;
+use super::log::Log;
+
+/// How a cluster is to be started.
+pub struct Plan {
+    program: PathBuf,
+    directory: Arc<tempfile::TempDir>,
+    config: String,
+    arguments: Vec<String>,
+    environment: Vec<(&'static str, String)>,
+}
+
+impl Plan {
+    /// `cluster serve` with two workers on a port the kernel chooses, short waits, and drill routes.
+    pub fn shop() -> Plan {
+        Plan {
+            program: PathBuf::from(env!("CARGO_BIN_EXE_cluster")),
+            directory: Arc::new(tempfile::tempdir().expect("a directory")),
+            config: "[cluster]\nworkers = 2\nbind = [\"127.0.0.1:0\"]\nbake_time = \"50ms\"\n[drill]\nroutes = true\n".to_owned(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+        }
+    }
+
+    /// The configuration file's text.
+    pub fn config(mut self, text: &str) -> Plan {
+        text.clone_into(&mut self.config);
+        self
+    }
+
+    /// Changes one thing in the configuration.
+    pub fn replace(mut self, from: &str, to: &str) -> Plan {
+        assert!(self.config.contains(from), "{from:?} is not in the configuration");
+        self.config = self.config.replace(from, to);
+        self
+    }
+
+    /// Adds lines under a heading that is there already.
+    pub fn with(self, heading: &str, lines: &str) -> Plan {
+        let to = format!("{heading}\n{lines}");
+        if self.config.contains(heading) {
+            self.replace(heading, &to)
+        } else {
+            Plan {
+                config: format!("{}{to}\n", self.config),
+                ..self
+            }
+        }
+    }
+
+    /// More flags.
+    pub fn arguments(mut self, arguments: &[&str]) -> Plan {
+        self.arguments
+            .extend(arguments.iter().map(|&argument| argument.to_owned()));
+        self
+    }
+
+    /// One more variable of its environment.
+    pub fn environment(mut self, name: &'static str, value: &str) -> Plan {
+        self.environment.push((name, value.to_owned()));
+        self
+    }
+
+    /// Another program than `cluster`.
+    pub fn program(mut self, path: &Path) -> Plan {
+        path.clone_into(&mut self.program);
+        self
+    }
+
+    /// The private directory.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Keeps the private directory for as long as the caller has this.
+    pub fn keep(&self) -> Arc<tempfile::TempDir> {
+        Arc::clone(&self.directory)
+    }
+
+    /// Over the directory that another cluster used.
+    pub fn over(mut self, cluster: &Cluster) -> Plan {
+        self.directory = Arc::clone(&cluster.directory);
+        self
+    }
+
+    /// Starts it, without waiting for anything.
+    pub fn launch(self) -> Cluster {
+        let config = self.directory.path().join("cluster.toml");
+        std::fs::write(&config, &self.config).expect("written");
+        let mut child = Command::new(&self.program)
+            .arg("serve")
+            .arg("--config")
+            .arg(&config)
+            .arg("--data-dir")
+            .arg(self.directory.path().join("data"))
+            .args(["--log-format", "json"])
+            .args(&self.arguments)
+            .env_remove("NOTIFY_SOCKET")
+            .envs(self.environment)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let log = Log::follow(child.stderr.take().expect("piped"));
+        Cluster {
+            child,
+            log,
+            directory: self.directory,
+            config,
+        }
+    }
+
+    /// Starts it and waits until every worker is ready.
+    pub fn start(self) -> Cluster {
+        let cluster = self.launch();
+        cluster.wait_for("serving: every worker is ready");
+        cluster
+    }
+}

@@ -1,0 +1,235 @@
+//! What becomes of the pool's effects in the simulated world: processes that boot, drain and die, each with the events it leads to.
+
+use cluster::base::ids::{Generation, Life, Slot};
+use cluster::pool::{Activity, Effect, Estate, Event, Exit, Notice, Sight, Signal};
+
+use super::{INCARNATION, Process, Program, World, ms};
+
+impl World {
+    pub(super) fn perform(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            assert!(self.exit.is_none(), "nothing follows Exit: {effect:?}");
+            match effect {
+                Effect::Spawn { life, generation } => self.spawn(life, generation),
+                Effect::Signal {
+                    life,
+                    signal: Signal::Terminate,
+                } => self.terminate(life),
+                Effect::Signal {
+                    life,
+                    signal: Signal::Kill,
+                } => {
+                    self.kills.push(life);
+                    // The shell looks at a board once more when its worker is gone.
+                    if let Some(last_sight) = self.sight_of(life) {
+                        self.schedule(ms(1), last_sight);
+                    }
+                    self.schedule(
+                        ms(1),
+                        Event::Died {
+                            life,
+                            exit: Exit::Signal(9),
+                            oom: false,
+                        },
+                    );
+                }
+                Effect::Examine { life } => self.examine(life),
+                Effect::Steer(weights) => {
+                    assert_ne!(self.weights, weights, "steered again without need");
+                    self.steered = slots(&weights);
+                    self.weights = weights;
+                }
+                Effect::Listen { slots } => {
+                    assert!(slots > self.listeners, "listeners only grow");
+                    self.listeners = slots;
+                }
+                Effect::Load(generation) => self.load(generation),
+                Effect::Rehearse => {
+                    let verdict = self.rehearsal.clone();
+                    self.schedule(ms(30), Event::Rehearsed(verdict));
+                }
+                Effect::Unload(generation) => {
+                    assert!(self.loaded.remove(&generation), "unloaded twice: {generation}");
+                    assert!(
+                        self.processes
+                            .values()
+                            .all(|process| process.generation != generation)
+                    );
+                }
+                Effect::Bequeath { heir, estate } => self.bequeath(heir, estate),
+                Effect::Announce(announcement) => self.announced.push(announcement),
+                Effect::Serve(generation) => {
+                    assert!(self.loaded.contains(&generation), "serves what is not loaded");
+                }
+                Effect::Tell(_) | Effect::Close | Effect::Hasten => {}
+                Effect::Adopt { by, slot } => {
+                    assert!(slot.0 < self.listeners, "slot {slot} has no listener");
+                    assert_ne!(by.slot, slot, "its own queue");
+                    let ready = self.processes.get(&by).is_some_and(|process| process.ready);
+                    assert!(ready, "{by} cannot adopt");
+                    if self.deaf.contains(&by) {
+                        self.schedule(ms(0), Event::NotAdopted { by, slot });
+                    }
+                    let before = self.adopters.insert(slot, by);
+                    assert!(
+                        before.is_none_or(|before| !self.processes.contains_key(&before)),
+                        "two adopters"
+                    );
+                }
+                Effect::Disown { by, slot } => assert_eq!(self.adopters.remove(&slot), Some(by)),
+                Effect::Probe { life } => {
+                    self.probes.push(life);
+                    let verdict = self.readiness.clone();
+                    if verdict != Err("silence".to_owned()) {
+                        self.schedule(ms(1), Event::Probed { life, verdict });
+                    }
+                }
+                Effect::Answer { ticket, verdict } => {
+                    assert!(
+                        self.verdicts.insert(ticket, verdict).is_none(),
+                        "{ticket:?} was answered twice"
+                    );
+                }
+                Effect::Exit(outcome) => {
+                    assert!(self.processes.is_empty(), "left workers behind");
+                    self.exit = Some(outcome);
+                }
+            }
+        }
+    }
+
+    fn spawn(&mut self, life: Life, generation: Generation) {
+        assert!(!self.pool.is_stopping(), "nobody is started while stopping");
+        assert!(life.slot.0 < self.listeners, "{life} has no listener");
+        assert!(
+            self.loaded.contains(&generation),
+            "{life} of an unloaded generation"
+        );
+        assert_eq!(life.incarnation, INCARNATION);
+        let epoch = self.epochs.insert(life.slot, life.epoch);
+        assert!(epoch.unwrap_or_default() < life.epoch, "{life} does not grow");
+        let program = self.programs[&generation];
+        if program == Program::CannotSpawn {
+            self.schedule(
+                ms(0),
+                Event::SpawnFailed {
+                    life,
+                    reason: "ENOEXEC".to_owned(),
+                },
+            );
+            return;
+        }
+        let process = Process {
+            generation,
+            ready: false,
+            hung: None,
+            starved: false,
+            lock: None,
+            terminated: false,
+            sight: Sight {
+                connections: 3,
+                ..Sight::default()
+            },
+        };
+        self.processes.insert(life, process);
+        self.schedule(ms(0), Event::Spawned { life, pid: 1000 });
+        let ready = Event::Notified {
+            life,
+            notice: Notice::Ready,
+        };
+        let boot = self.boot_time;
+        match program {
+            Program::Good => self.schedule(boot, ready),
+            Program::ExitsAtBoot => self.schedule(
+                boot,
+                Event::Died {
+                    life,
+                    exit: Exit::Code(1),
+                    oom: false,
+                },
+            ),
+            Program::NeverReady | Program::CannotSpawn => {}
+            Program::DiesAfterReady(after) => {
+                self.schedule(boot, ready);
+                self.schedule(
+                    boot + after,
+                    Event::Died {
+                        life,
+                        exit: Exit::Signal(11),
+                        oom: false,
+                    },
+                );
+            }
+            Program::GoesByItself => {
+                self.schedule(boot, ready);
+                self.schedule(
+                    boot + ms(5),
+                    Event::Notified {
+                        life,
+                        notice: Notice::Stopping,
+                    },
+                );
+            }
+        }
+    }
+
+    pub(super) fn terminate(&mut self, life: Life) {
+        let after = self.drain_time;
+        let Some(process) = self.processes.get_mut(&life) else {
+            return;
+        };
+        let exit = if process.ready {
+            // Who takes time to drain is answering something.
+            process.sight.in_flight = process.sight.in_flight.max(1);
+            Exit::Code(0)
+        } else {
+            Exit::Signal(15)
+        };
+        if !std::mem::replace(&mut process.terminated, true) && process.hung.is_none() {
+            self.schedule(
+                after,
+                Event::Died {
+                    life,
+                    exit,
+                    oom: false,
+                },
+            );
+        }
+    }
+
+    fn examine(&mut self, life: Life) {
+        let starved = self.processes.get(&life).is_some_and(|process| process.starved);
+        let activity = if starved {
+            Activity::Starved
+        } else {
+            Activity::Blocked
+        };
+        self.schedule(ms(0), Event::Examined { life, activity });
+    }
+
+    fn load(&mut self, generation: Generation) {
+        let verdict = self.next_load.clone().map(|(program, policy)| {
+            self.programs.insert(generation, program);
+            self.loaded.insert(generation);
+            policy
+        });
+        self.schedule(ms(5), Event::Loaded(verdict));
+    }
+
+    fn bequeath(&mut self, heir: Life, estate: Estate) {
+        assert!(
+            self.processes.get(&heir).is_some_and(|heir| heir.ready),
+            "{heir} can inherit nothing"
+        );
+        self.bequeathed.push((heir, estate));
+        if self.deaf.contains(&heir) {
+            self.schedule(ms(0), Event::NotBequeathed { heir, estate });
+        } else if !self.deaf_heirs {
+            self.schedule(ms(3), Event::Inherited { heir, estate });
+        }
+    }
+}
+
+fn slots(weights: &[(Slot, u16)]) -> Vec<Slot> {
+    weights.iter().map(|(slot, _)| *slot).collect()
+}
