@@ -250,6 +250,32 @@ impl<I: Inventory, P: Payments> Service<I, P> {
         self.inherit(Fence::Before(incarnation)).await
     }
 
+    /// Claims the unfinished sagas of everybody who is dead. A life that was taken for dead itself claims nothing, and goes on with
+    /// what it does: it finds out when it writes.
+    pub async fn inherit_dead(&self, is_dead: impl Fn(Life) -> bool) {
+        let own = self.driver.life;
+        let owners = self.driver.store.peek(|connection| {
+            if fences::bars(connection, own)? {
+                return Ok(Vec::new());
+            }
+            journal::all_owners(connection)
+        });
+        // A file that cannot be read now is told of by others; the next look is soon.
+        for owner in owners.unwrap_or_default() {
+            if owner != own && is_dead(owner) {
+                self.inherit_life(owner).await;
+            }
+        }
+    }
+
+    /// Whether a saga is under way that this life drives, or may have to inherit: not one of a later incarnation.
+    #[must_use]
+    pub fn any_under_way(&self) -> bool {
+        let own = self.driver.life;
+        let under_way = |connection: &rusqlite::Connection| journal::any_under_way(connection, own);
+        self.driver.store.peek(under_way).unwrap_or(false)
+    }
+
     async fn inherit(&self, of: Fence) -> usize {
         let (mut failures, mut all) = (0, 0);
         loop {
