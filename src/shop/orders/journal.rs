@@ -6,7 +6,9 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 use super::domain::{NewOrder, Order, Rejection, Status, Unfinished};
 use super::idempotency::{self, Found, Kept, Key};
 use super::row::{self, COLUMNS, Reason};
+use super::spending;
 use crate::base::ids::Life;
+use crate::saga::Spent;
 use crate::saga::definition::ORDER_VERSION;
 use crate::shop::contract::{Actor, CustomerId, Entry, Fence, Mandate, OrderId};
 use crate::shop::fences;
@@ -195,8 +197,8 @@ const MOST_CLAIMS: u32 = 50;
 /// What came of claiming some.
 #[derive(Default)]
 pub(super) struct Claimed {
-    /// To be driven, as they are now.
-    pub(super) orders: Vec<Order>,
+    /// To be driven, as they are now, and what their owners have spent of the budgets.
+    pub(super) orders: Vec<(Order, Spent)>,
     /// Parked instead.
     pub(super) parked: Vec<OrderId>,
 }
@@ -235,7 +237,8 @@ pub(super) fn claim(
                 park_for(tx, &order, now_ms)?;
                 claimed.parked.push(order.id);
             } else {
-                claimed.orders.push(order);
+                let spent = spending::read(tx, order.id)?;
+                claimed.orders.push((order, spent));
             }
         }
     }

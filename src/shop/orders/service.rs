@@ -15,6 +15,7 @@ use super::journal::{self, Claimed, Placing};
 use super::retention;
 use crate::base::backoff::Backoff;
 use crate::base::ids::{Incarnation, Life};
+use crate::saga::Spent;
 use crate::saga::definition::ORDER_VERSION;
 use crate::shop::almanac::Almanac;
 use crate::shop::contract::{CustomerId, Entry, Fence, Inventory, OrderId, Payments, StoryError};
@@ -166,6 +167,7 @@ impl<I: Inventory, P: Payments> Service<I, P> {
                             claim_no: 1,
                             placed: new,
                             given_up: None,
+                            spent: Spent::default(),
                         })
                         .await
                 }
@@ -324,18 +326,19 @@ impl<I: Inventory, P: Payments> Service<I, P> {
         claimed.map_err(|error| error.to_string())
     }
 
-    fn take_over(&self, claimed: Vec<Order>) {
+    fn take_over(&self, claimed: Vec<(Order, Spent)>) {
         if claimed.is_empty() {
             return;
         }
         tracing::info!(orders = claimed.len(), "took over unfinished orders");
-        for order in claimed {
+        for (order, spent) in claimed {
             let (driver, live) = (self.driver.clone(), Arc::clone(&self.live));
             let saga = Saga {
                 order: order.id,
                 claim_no: order.claim_no,
                 placed: order.placed,
                 given_up: order.given_up,
+                spent,
             };
             tokio::spawn(async move {
                 let _live = live.acquire_owned().await;
