@@ -7,11 +7,11 @@ use axum::Router;
 
 use super::accord::{self, Discord};
 use super::http::{Desk, Orders, drill, routes};
-use super::keeper;
+use super::lives::{Lives, NotCounted};
 use super::payments::provider::Provider;
 use super::settings::{SECTIONS, ShopSettings, StoreSettings};
 use super::unreliable::{Faults, Unreliable};
-use super::{inventory, orders, payments, sandbox};
+use super::{heirs, inventory, keeper, orders, payments, sandbox};
 use crate::base::exit::Exit;
 use crate::base::ids::Epoch;
 use crate::config::{Settings, duration};
@@ -26,7 +26,7 @@ const SOON_READ: u64 = 64 * 1024 * 1024;
 /// The shop as an application: `cluster serve` is this and nothing else.
 #[must_use]
 pub fn app() -> App {
-    let booted: Arc<OnceLock<(Orders, Vec<Store>)>> = Arc::default();
+    let booted: Arc<OnceLock<(Worker, Orders, Vec<Store>)>> = Arc::default();
     let drained = Arc::clone(&booted);
     App::new("cluster")
         .about("A shop of three services, served by supervised workers that lose nothing")
@@ -34,8 +34,11 @@ pub fn app() -> App {
         .check(check)
         .boot(move |worker| async move {
             let (desk, stores) = open_with_stores(&worker).await?;
+            // Before it owns anything, and to the end of the process: its last writes may still be on their way to the disk then.
+            let lives: &Lives = Box::leak(Box::new(enter(&worker)?));
             listen(&worker, &desk);
-            drop(booted.set((desk.orders.clone(), stores)));
+            drop(booted.set((worker.clone(), desk.orders.clone(), stores)));
+            tokio::spawn(heirs::watch(desk.orders.clone(), lives, worker.clone()));
             let retention = worker.section::<ShopSettings>("shop")?.retention;
             let data_dir = worker.settings().cluster.data_dir.clone();
             let tally = keeper::Tally::register(&worker)?;
@@ -49,11 +52,15 @@ pub fn app() -> App {
         })
         .on_exit(move || async move {
             // Clients may be gone whose orders are still under way.
-            if let Some((orders, stores)) = drained.get() {
-                orders.settled().await;
+            if let Some((worker, orders, stores)) = drained.get() {
+                heirs::leave(orders, worker).await;
                 stores.iter().for_each(Store::close);
             }
         })
+}
+
+fn enter(worker: &Worker) -> Result<Lives, NotCounted> {
+    Lives::enter(&worker.settings().cluster.data_dir, worker.identity().life)
 }
 
 fn check(settings: &Settings) -> Result<(), String> {

@@ -10,7 +10,7 @@ pub const FILE: &str = "orders.db";
 pub const SCHEMA: Schema = Schema {
     name: "orders",
     application_id: 0x436c_4f52,
-    migrations: &[VERSION_1, fences::TABLE, VERSION_3, VERSION_4],
+    migrations: &[VERSION_1, fences::TABLE, VERSION_3, VERSION_4, VERSION_5],
 };
 
 /// A saga is a part of its order's row: while `status` is below 20 it is unfinished and in the partial index that recovery
@@ -102,4 +102,16 @@ CREATE TABLE interventions_4 (
 INSERT INTO interventions_4 SELECT * FROM interventions;
 DROP TABLE interventions;
 ALTER TABLE interventions_4 RENAME TO interventions;
+";
+
+const VERSION_5: &str = "
+-- How long a command was under way under a claim without a known outcome, by the owner's monotonic clock; the next owner has what
+-- that leaves of its budget. Written once it takes a second, or is tried again.
+CREATE TABLE spent (
+    order_id INTEGER NOT NULL,
+    claim_no INTEGER NOT NULL,
+    step     TEXT NOT NULL,
+    ms       INTEGER NOT NULL CHECK (ms >= 0),
+    PRIMARY KEY (order_id, claim_no, step)
+) STRICT, WITHOUT ROWID;
 ";

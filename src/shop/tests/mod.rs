@@ -1,5 +1,6 @@
 //! The shop on real files: its services, its crashes, its routes.
 
+mod budgets;
 mod crashes;
 mod full_disk;
 mod idempotency;
