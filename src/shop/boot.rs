@@ -142,11 +142,17 @@ pub(super) async fn open_with_stores(worker: &Worker) -> Result<(Desk, Vec<Store
         (&payments::SCHEMA, payments::FILE),
         (sandbox::Sandbox::schema(), sandbox::FILE),
     ];
-    accord::nothing_is_lost(&worker.settings().cluster.data_dir).map_err(discord)?;
+    let data_dir = worker.settings().cluster.data_dir.as_path();
+    accord::nothing_is_emptied(data_dir, worker.identity().life)
+        .and_then(|()| accord::nothing_is_lost(data_dir))
+        .map_err(discord)?;
     let stores = open_all(worker, &files, store.queue_depth)?;
     let kept = stores.to_vec();
     let [orders_store, inventory_store, payments_store, sandbox_store] = stores;
-    in_accord(worker, [&orders_store, &inventory_store, &payments_store])?;
+    in_accord(
+        worker,
+        [&orders_store, &inventory_store, &payments_store, &sandbox_store],
+    )?;
     let inventory = inventory::Service::new(inventory_store);
     // A large catalog takes longer to read than everything else here, and a crash is no first start.
     if !inventory.is_stocked()? {
@@ -183,7 +189,7 @@ pub(super) async fn open_with_stores(worker: &Worker) -> Result<(Desk, Vec<Store
 
 /// The files belong together, or a person said that they are to be served all the same. Found once for each master; a worker that
 /// replaces another has no time for it, unless that one could no longer trust a file.
-fn in_accord(worker: &Worker, services: [&Store; 3]) -> Result<(), BootError> {
+fn in_accord(worker: &Worker, stores: [&Store; 4]) -> Result<(), BootError> {
     let data_dir = worker.settings().cluster.data_dir.as_path();
     let life = worker.identity().life;
     let own = life.incarnation.0;
@@ -193,8 +199,9 @@ fn in_accord(worker: &Worker, services: [&Store; 3]) -> Result<(), BootError> {
     } else if accord::was_found(data_dir, own) {
         return Ok(());
     }
-    accord::counter_is_ahead(data_dir, own, services).map_err(discord)?;
-    match accord::files_agree(data_dir, services) {
+    let [orders, inventory, payments, _] = stores;
+    accord::counter_is_ahead(data_dir, own, [orders, inventory, payments]).map_err(discord)?;
+    match accord::files_agree(data_dir, stores) {
         Err(mixed @ Discord::Mixed { .. }) if data_dir.join(accord::AS_IT_IS).exists() => {
             tracing::warn!("served as it is: {mixed}");
         }
@@ -206,11 +213,13 @@ fn in_accord(worker: &Worker, services: [&Store; 3]) -> Result<(), BootError> {
 
 fn discord(discord: Discord) -> BootError {
     match discord {
-        Discord::Lost { .. } | Discord::Counter { .. } | Discord::Mixed { .. } => BootRefused {
-            exit: Exit::BadData,
-            reason: discord.to_string(),
+        Discord::Lost { .. } | Discord::Emptied { .. } | Discord::Counter { .. } | Discord::Mixed { .. } => {
+            BootRefused {
+                exit: Exit::BadData,
+                reason: discord.to_string(),
+            }
+            .into()
         }
-        .into(),
         Discord::Read(error) => error.into(),
     }
 }
@@ -269,10 +278,11 @@ fn open_one(
         .ok_or("the scoreboard has no cell left for a writer thread")?;
     let poisoned = worker.clone();
     let data_dir = worker.settings().cluster.data_dir.clone();
+    let incarnation = worker.identity().life.incarnation.0;
     let options = Options {
         queue_depth,
         on_poison: Arc::new(move |reason| {
-            accord::forget(&data_dir);
+            accord::doubt(&data_dir, incarnation);
             poisoned.fail(reason);
         }),
         verify: how_closely(worker, path),

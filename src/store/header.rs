@@ -104,28 +104,33 @@ pub(super) fn verify_pages(connection: &Connection, path: &Path, schema: &Schema
 
 /// Every table, index, view and trigger that the migrations make, or the first that is missing.
 pub(super) fn verify_schema(connection: &Connection, path: &Path, schema: &Schema) -> Result<(), OpenError> {
-    let missing = || -> rusqlite::Result<Option<String>> {
-        let pristine = Connection::open_in_memory()?;
-        pristine.execute_batch(&schema.migrations.concat())?;
-        let expected: Vec<(String, String)> = pristine
-            .prepare("SELECT type, name FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'")?
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-            .collect::<rusqlite::Result<_>>()?;
-        let mut known = connection.prepare("SELECT 1 FROM sqlite_schema WHERE type = ?1 AND name = ?2")?;
-        for (kind, name) in expected {
-            if !known.exists((&kind, &name))? {
-                return Ok(Some(format!("the {kind} {name:?}")));
-            }
-        }
-        Ok(None)
-    };
-    match missing().map_err(|reason| explain(reason, path, schema))? {
+    match missing(connection, schema).map_err(|reason| explain(reason, path, schema))? {
         None => Ok(()),
         Some(what) => Err(OpenError::Incomplete {
             path: path.to_owned(),
             what,
         }),
     }
+}
+
+/// The first table, index, view or trigger of the schema that is missing, in words.
+///
+/// # Errors
+/// SQLite's, when the file cannot be read.
+pub(crate) fn missing(connection: &Connection, schema: &Schema) -> rusqlite::Result<Option<String>> {
+    let pristine = Connection::open_in_memory()?;
+    pristine.execute_batch(&schema.migrations.concat())?;
+    let expected: Vec<(String, String)> = pristine
+        .prepare("SELECT type, name FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut known = connection.prepare("SELECT 1 FROM sqlite_schema WHERE type = ?1 AND name = ?2")?;
+    for (kind, name) in expected {
+        if !known.exists((&kind, &name))? {
+            return Ok(Some(format!("the {kind} {name:?}")));
+        }
+    }
+    Ok(None)
 }
 
 /// SQLite's refusal in an operator's words.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 use serde::Serialize;
 
 use super::book::{Ending, Entry};
@@ -155,10 +155,17 @@ fn shelf(
         }
     }
     for (sku, initial) in workload.shelf() {
-        let on_hand: i64 =
-            inventory.query_row("SELECT on_hand FROM stock WHERE sku = ?1", [&sku], |row| {
+        let on_hand: Option<i64> = inventory
+            .query_row("SELECT on_hand FROM stock WHERE sku = ?1", [&sku], |row| {
                 row.get(0)
-            })?;
+            })
+            .optional()?;
+        let Some(on_hand) = on_hand else {
+            found.push(format!(
+                "{sku}: {initial} at the start, and there is no such article"
+            ));
+            continue;
+        };
         let sold = promised.get(sku.as_str()).copied().unwrap_or_default();
         if initial != on_hand.unsigned_abs() + sold {
             found.push(format!(

@@ -44,15 +44,32 @@ pub(super) struct Books {
 
 /// The goods of an items column, with prices or without, in one number; the order of the lines does not count.
 pub(super) fn fingerprint(items: &str) -> u64 {
-    let priced = serde_json::from_str::<Vec<(String, u64, u64)>>(items);
-    let mut lines: Vec<(String, u64)> = match priced {
-        Ok(lines) => lines
-            .into_iter()
-            .map(|(sku, quantity, _)| (sku, quantity))
-            .collect(),
+    match serde_json::from_str::<Vec<(String, u64, u64)>>(items) {
+        Ok(lines) => priced(lines).0,
         // What is neither is like nothing else.
-        Err(_) => serde_json::from_str(items).unwrap_or_else(|_| vec![(items.to_owned(), 0)]),
-    };
+        Err(_) => hash(serde_json::from_str(items).unwrap_or_else(|_| vec![(items.to_owned(), 0)])),
+    }
+}
+
+/// The same of an order's lines, and what they cost if they have prices.
+pub(super) fn fingerprint_and_cost(items: &str) -> (u64, Option<u128>) {
+    match serde_json::from_str::<Vec<(String, u64, u64)>>(items) {
+        Ok(lines) => {
+            let (goods, cost) = priced(lines);
+            (goods, Some(cost))
+        }
+        Err(_) => (fingerprint(items), None),
+    }
+}
+
+fn priced(lines: Vec<(String, u64, u64)>) -> (u64, u128) {
+    let cost = |(_, quantity, price): &(String, u64, u64)| u128::from(*quantity) * u128::from(*price);
+    let cost = lines.iter().map(cost).sum();
+    let goods = lines.into_iter().map(|(sku, quantity, _)| (sku, quantity));
+    (hash(goods.collect()), cost)
+}
+
+fn hash(mut lines: Vec<(String, u64)>) -> u64 {
     lines.sort_unstable();
     let mut hasher = DefaultHasher::new();
     lines.hash(&mut hasher);

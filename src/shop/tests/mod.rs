@@ -7,3 +7,4 @@ mod idempotency;
 mod kit;
 mod old;
 mod routes;
+mod tampering;
