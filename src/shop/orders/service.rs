@@ -18,6 +18,7 @@ use crate::base::ids::{Incarnation, Life};
 use crate::saga::Spent;
 use crate::saga::definition::ORDER_VERSION;
 use crate::shop::almanac::Almanac;
+use crate::shop::clock::now_ms;
 use crate::shop::contract::{CustomerId, Entry, Fence, Inventory, OrderId, Payments, StoryError};
 use crate::shop::fences;
 use crate::store::{Admission, ReadError, Store, Tx, WriteError};
@@ -320,8 +321,8 @@ impl<I: Inventory, P: Payments> Service<I, P> {
         let (inventory, payments) =
             tokio::join!(self.driver.inventory.fence(of), self.driver.payments.fence(of));
         inventory.and(payments)?;
-        let now_ms = self.driver.almanac.now_ms();
-        let job = move |tx: &Tx<'_>| journal::claim(tx, of, heir, CLAIMED_AT_ONCE, now_ms);
+        // Held against what the participants dated, who go by the wall clock.
+        let job = move |tx: &Tx<'_>| journal::claim(tx, of, heir, CLAIMED_AT_ONCE, now_ms());
         let claimed = store.write::<_, rusqlite::Error>(Admission::Continue, job).await;
         claimed.map_err(|error| error.to_string())
     }
