@@ -6,3 +6,4 @@ mod idempotency;
 mod kit;
 mod old;
 mod routes;
+mod schemas;
