@@ -29,8 +29,6 @@ pub struct Vitals {
     /// The oldest beat among the threads that have work, never later than the look. `None` until the runtime (the first
     /// cell) has beaten once: judge a worker that is ready and has none by the time of its fork.
     pub beat: Option<Monotonic>,
-    /// The name of the thread with the oldest beat, printable, for the evidence.
-    pub oldest: String,
     /// The store locks that are waited for or held.
     pub locks: Vec<Marked>,
     /// The counters.
@@ -95,7 +93,6 @@ impl BoardView {
         let mut vitals = Vitals {
             life: self.life(),
             beat: None,
-            oldest: String::new(),
             locks: Vec::new(),
             counts: self.counts(),
         };
@@ -108,11 +105,22 @@ impl BoardView {
                 && vitals.beat.is_none_or(|oldest| beat < oldest)
             {
                 vitals.beat = Some(beat);
-                vitals.oldest = name(cell);
             }
             vitals.locks.extend(Marked::read(cell, now));
         }
         vitals
+    }
+
+    /// The name of the thread with the oldest beat among those that have work, printable, for the evidence. Not a part of the
+    /// vitals, which are looked at all the time.
+    #[must_use]
+    pub fn oldest(&self, now: Monotonic) -> Option<String> {
+        (0..layout::CELLS)
+            .map(|index| self.cell(index))
+            .filter(|cell| is_taken(cell))
+            .filter_map(|cell| Some((stamp(cell, cell::BEAT_AT, now)?, cell)))
+            .min_by_key(|(beat, _)| *beat)
+            .map(|(_, cell)| name(cell))
     }
 
     /// The requests that are being answered, as far as the table holds them.
@@ -251,11 +259,11 @@ mod tests {
         runtime.stamp();
         let vitals = view.vitals(clock::now());
         assert!(vitals.beat.expect("a beat") <= before);
-        assert_eq!(vitals.oldest, "orders");
+        assert_eq!(view.oldest(clock::now()).as_deref(), Some("orders"));
         writer.idle();
         let vitals = view.vitals(clock::now());
         assert!(vitals.beat.expect("a beat") >= before);
-        assert_eq!(vitals.oldest, "runtime");
+        assert_eq!(view.oldest(clock::now()).as_deref(), Some("runtime"));
     }
 
     #[test]
@@ -313,11 +321,8 @@ mod tests {
         let vitals = view.vitals(Monotonic(5));
         assert_eq!(vitals.counts.connections, u32::MAX);
         assert_eq!(vitals.life, None);
-        assert!(
-            vitals.oldest.chars().all(|c| !c.is_control()),
-            "{:?}",
-            vitals.oldest
-        );
+        let oldest = view.oldest(Monotonic(5)).expect("a thread with a beat");
+        assert!(oldest.chars().all(|c| !c.is_control()), "{oldest:?}");
     }
 
     #[test]
