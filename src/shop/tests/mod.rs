@@ -7,4 +7,5 @@ mod idempotency;
 mod kit;
 mod old;
 mod routes;
+mod schemas;
 mod tampering;
