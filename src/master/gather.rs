@@ -237,6 +237,7 @@ fn sight(vitals: &Vitals, born: Monotonic) -> Sight {
             .iter()
             .fold(0, |sum, class| sum.saturating_add(*class)),
         server_errors: counts.responses[4],
+        refused: counts.refused,
         loop_lag: Duration::from_nanos(counts.loop_lag_ns),
         ..Sight::default()
     }
