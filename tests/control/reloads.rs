@@ -94,6 +94,14 @@ fn a_binary_that_is_empty_gone_or_no_program_changes_nothing() {
     assert_eq!(refused(), "bad_binary");
     std::fs::write(&program, "").expect("written");
     assert_eq!(refused(), "bad_binary");
+    std::fs::write(&program, "#!/bin/sh\nexec cluster \"$@\"\n").expect("written");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("set");
+    for verb in ["reload", "upgrade"] {
+        let told = cluster.tell(&[verb]);
+        let said = format!("{}{}", told.stdout, told.stderr);
+        assert!(told.code != 0 && said.contains("it is a script (#!)"), "{told:?}");
+    }
+    assert_eq!(refused(), "bad_binary");
     std::fs::write(&program, "no program at all").expect("written");
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("set");
     assert_eq!(refused(), "spawn_failed");
