@@ -140,3 +140,14 @@ fn one_who_has_said_everything_and_closed_its_half_is_answered_all_the_same() {
     stream.read_to_string(&mut answer).expect("heard");
     assert!(answer.contains("\"did\":\"reloaded\""), "{answer}");
 }
+
+#[test]
+fn a_control_socket_that_was_cleaned_away_is_made_again() {
+    let cluster = Plan::shop().start();
+    let path = cluster.data().join("run/control.sock");
+    let mark = cluster.mark();
+    std::fs::remove_file(&path).expect("removed");
+    cluster.wait_from(mark, "was gone, and is made again");
+    cluster.is_well(2);
+    assert_eq!(cluster.ask(&["reload"])["did"], "reloaded");
+}
