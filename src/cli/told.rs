@@ -135,10 +135,10 @@ fn memory(death: &Death) -> String {
     let limit = death.memory.limit_bytes.map_or_else(String::new, |limit| {
         format!(", its group may have {}", size(limit))
     });
-    let oom = if death.memory.oom_kill {
-        "; the kernel killed for want of memory"
-    } else {
-        ""
+    let oom = match (death.memory.oom_kill, death.memory.oom_kill_maybe_elsewhere) {
+        (false, _) => "",
+        (true, false) => "; the kernel killed for want of memory",
+        (true, true) => "; the kernel killed somebody on this machine for want of memory",
     };
     format!("  memory: at most {peak}{limit}{oom}\n")
 }

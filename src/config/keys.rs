@@ -203,7 +203,7 @@ const HTTP: Section = Section {
             "max_connections",
             Kind::number(1, 1_000_000),
             "10000",
-            "Per worker; one more is answered 503 and closed.",
+            "Per worker, and fewer where the limit of open files allows no more; one more is answered 503 and closed.",
         ),
         Key::new(
             "max_streams",

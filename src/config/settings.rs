@@ -133,7 +133,7 @@ pub struct Http {
     /// How long a client may take nothing of its answer; later is a cut.
     #[serde(with = "duration")]
     pub write_timeout: Duration,
-    /// Per worker; one more is answered 503 and closed.
+    /// Per worker, and fewer where the limit of open files allows no more; one more is answered 503 and closed.
     pub max_connections: usize,
     /// HTTP/2 requests at once on one connection; one more is refused.
     pub max_streams: u32,

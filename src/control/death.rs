@@ -60,6 +60,9 @@ pub struct Memory {
     pub limit_bytes: Option<u64>,
     /// Whether the kernel killed something in that group for want of memory when this life ended.
     pub oom_kill: bool,
+    /// Whether that may have been somebody else: no group counts here, and the whole machine's count went up.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub oom_kill_maybe_elsewhere: bool,
 }
 
 /// One request that a worker was answering.

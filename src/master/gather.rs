@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
 use tracing::{debug, warn};
 
-use super::control::{Evidence, Requests};
+use super::control::{Evidence, OomKill, Requests};
 use super::oddities::Odd;
 use super::process::Process;
 use super::watch::{Part, Source};
@@ -70,6 +70,7 @@ impl World {
 
     /// Looks at every worker's scoreboard.
     pub(super) fn observe(&mut self, now: Monotonic) -> Vec<Event> {
+        self.kept.oom.look(now);
         let generations = &self.generations;
         let look = |process: &mut Process| {
             let weighed = generations
@@ -155,11 +156,13 @@ impl World {
     /// What `why` will tell. Whether the kernel killed it for want of memory.
     fn keep_evidence(&mut self, process: Process, exit: Exit, peak_resident: Option<u64>) -> bool {
         let by_us = process.at_kill.is_some();
-        let oom_kill = exit == Exit::Signal(Signal::SIGKILL as i32) && !by_us && self.kept.oom.killed_since();
+        let killed = exit == Exit::Signal(Signal::SIGKILL as i32) && !by_us;
+        let oom = killed.then(|| self.kept.oom.explains(clock::now())).flatten();
         let memory = Memory {
             peak_rss_bytes: peak_resident,
             limit_bytes: self.kept.oom.limit(),
-            oom_kill,
+            oom_kill: oom.is_some(),
+            oom_kill_maybe_elsewhere: oom == Some(OomKill::OnMachine),
         };
         let evidence = Evidence {
             stderr: process.tail.last_lines(),
@@ -168,7 +171,7 @@ impl World {
             at_kill: process.at_kill,
         };
         self.kept.graves.keep(process.life, evidence);
-        oom_kill
+        oom.is_some()
     }
 }
 
@@ -237,6 +240,7 @@ fn sight(vitals: &Vitals, born: Monotonic) -> Sight {
             .iter()
             .fold(0, |sum, class| sum.saturating_add(*class)),
         server_errors: counts.responses[4],
+        refused: counts.refused,
         loop_lag: Duration::from_nanos(counts.loop_lag_ns),
         ..Sight::default()
     }

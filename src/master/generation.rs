@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::config::Settings;
@@ -56,7 +57,7 @@ impl Generation {
 /// Opens a binary that is to be executed.
 ///
 /// # Errors
-/// When there is none, or nothing is in it; named by its path.
+/// When there is none, nothing is in it, or it is a script; named by its path.
 pub(super) fn open_binary(path: &Path) -> io::Result<File> {
     let failed =
         |error: io::Error| io::Error::new(error.kind(), format!("the binary {}: {error}", path.display()));
@@ -64,7 +65,19 @@ pub(super) fn open_binary(path: &Path) -> io::Result<File> {
     if file.metadata().map_err(failed)?.len() == 0 {
         return Err(failed(io::Error::other("it is empty")));
     }
+    // The kernel would hand its interpreter the name of a descriptor that exec has closed: "No such file or directory".
+    if is_script(&file).map_err(failed)? {
+        let reason = "it is a script (#!), and what is executed here is an open file, which only a program can be; put the \
+                      program itself there, and what the script sets into the service's unit or the configuration";
+        return Err(failed(io::Error::other(reason)));
+    }
     Ok(file)
+}
+
+/// Reads without moving on in the file.
+fn is_script(file: &File) -> io::Result<bool> {
+    let mut start = [0; 2];
+    Ok(file.read_at(&mut start, 0)? == start.len() && start == *b"#!")
 }
 
 /// Where this program was started from: the path that a reload opens again, so that a new file there is the next generation.

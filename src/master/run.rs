@@ -140,6 +140,7 @@ impl Master {
         self.world.tell_figures(&self.pool, now);
         if deadline.is_some_and(|deadline| now >= deadline) {
             events.extend(self.world.observe(now));
+            self.world.desk.mend(&self.world.watch);
             events.push(Event::Ticked);
             self.settle();
         }

@@ -1,6 +1,11 @@
 //! What is asked of the first worker of a new generation before the others follow: that its own readiness holds, and that it
-//! does not answer with a worse share of 5xx than the old generation does at the same time. When the share is worse:
-//! [`Answers::ENOUGH`] answers, [`Answers::ERRORS`] of them 5xx, and [`Answers::MARGIN`] points more than the old one's.
+//! does not answer with a worse share of 5xx than the old generation does at the same time. A connection told 503 at the door,
+//! for want of room, is a 5xx like any other. When the share is worse:
+//!
+//! - of many answers, [`Answers::ENOUGH`] or more: [`Answers::ERRORS`] of them 5xx, and [`Answers::MARGIN`] points more than the
+//!   old one's;
+//! - of fewer: [`Answers::FEW_ERRORS`] of them and at least half are 5xx, while the old one gave [`Answers::WITNESSES`] answers or
+//!   more with no more than [`Answers::MARGIN`] points of 5xx.
 
 use serde::{Deserialize, Serialize};
 
@@ -64,23 +69,43 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    /// Fewer answers of the canary say nothing.
+    /// Fewer answers of the canary say something only when most are errors.
     pub(super) const ENOUGH: u64 = 20;
     /// One error alone is chance.
     pub(super) const ERRORS: u64 = 2;
     /// Percentage points.
     pub(super) const MARGIN: u64 = 5;
 
-    /// Whether the canary's share of 5xx is more than [`Answers::MARGIN`] points above the old generation's.
+    /// So many errors are no chance even among few answers, if the old generation has next to none.
+    pub(super) const FEW_ERRORS: u64 = 3;
+    /// From fewer answers nobody can tell that the old generation has next to none.
+    pub(super) const WITNESSES: u64 = 10;
+
     pub(super) fn are_worse(self) -> bool {
+        if self.new.answers() >= Self::ENOUGH {
+            self.are_worse_by_the_margin()
+        } else {
+            self.are_mostly_errors() && self.old_ones_are_well()
+        }
+    }
+
+    fn are_worse_by_the_margin(self) -> bool {
         let (new, old) = (self.new, self.old);
         // e/n > o/m + 5/100, without fractions; bounded so that a liar's numbers fit.
         let part = |errors: u64, of: u64| u128::from(bounded(errors)) * u128::from(bounded(of)) * 100;
-        let (n, m) = (new.requests.max(1), old.requests.max(1));
+        let (n, m) = (new.answers().max(1), old.answers().max(1));
         let margin = part(n, m) / 100 * u128::from(Self::MARGIN);
-        new.requests >= Self::ENOUGH
-            && new.server_errors >= Self::ERRORS
-            && part(new.server_errors, m) > part(old.server_errors, n) + margin
+        new.errors() >= Self::ERRORS && part(new.errors(), m) > part(old.errors(), n) + margin
+    }
+
+    fn are_mostly_errors(self) -> bool {
+        let errors = self.new.errors();
+        errors >= Self::FEW_ERRORS && errors >= self.new.answers().div_ceil(2)
+    }
+
+    fn old_ones_are_well(self) -> bool {
+        let (answers, errors) = (self.old.answers(), self.old.errors());
+        answers >= Self::WITNESSES && bounded(errors) * 100 <= bounded(answers) * Self::MARGIN
     }
 }
 
@@ -98,6 +123,7 @@ mod tests {
         let share = |(requests, server_errors)| Share {
             requests,
             server_errors,
+            refused: 0,
         };
         Answers {
             life: life(0, 1),
@@ -110,15 +136,39 @@ mod tests {
     #[test]
     fn worse_is_more_than_five_points_of_twenty_answers_and_not_one_error() {
         assert!(are_worse((20, 2), (0, 0)));
-        assert!(!are_worse((19, 19), (0, 0)) && !are_worse((20, 1), (0, 0)));
+        assert!(!are_worse((19, 2), (1_000, 0)) && !are_worse((20, 1), (0, 0)));
         assert!(!are_worse((100, 5), (100, 0)) && are_worse((100, 6), (100, 0)));
         assert!(!are_worse((100, 15), (1_000, 100)) && are_worse((100, 16), (1_000, 100)));
     }
 
     #[test]
+    fn a_few_answers_that_are_mostly_errors_are_worse_when_the_old_generation_is_known_to_be_well() {
+        assert!(are_worse((3, 3), (10, 0)) && are_worse((19, 19), (100, 5)) && are_worse((7, 4), (10, 0)));
+        assert!(!are_worse((2, 2), (1_000, 0)), "two may be chance");
+        assert!(!are_worse((7, 3), (1_000, 0)), "less than half");
+        assert!(!are_worse((19, 19), (9, 0)), "too few to compare with");
+        assert!(!are_worse((19, 19), (100, 6)), "the old ones fail, too");
+    }
+
+    #[test]
+    fn a_connection_refused_at_the_door_is_an_error_on_either_side() {
+        let with = |refused| Share {
+            requests: 10,
+            server_errors: 0,
+            refused,
+        };
+        let are_worse = |new, old| {
+            let life = life(0, 1);
+            Answers { life, new, old }.are_worse()
+        };
+        assert!(are_worse(with(10), with(0)));
+        assert!(!are_worse(with(10), with(10)) && !are_worse(with(0), with(10)));
+    }
+
+    #[test]
     fn a_liars_numbers_do_not_overflow() {
-        for new in [(u64::MAX, u64::MAX), (u64::MAX, 0), (20, u64::MAX)] {
-            for old in [(u64::MAX, u64::MAX), (0, u64::MAX), (u64::MAX, 0)] {
+        for new in [(u64::MAX, u64::MAX), (u64::MAX, 0), (20, u64::MAX), (3, u64::MAX)] {
+            for old in [(u64::MAX, u64::MAX), (0, u64::MAX), (u64::MAX, 0), (9, u64::MAX)] {
                 let _ = are_worse(new, old);
             }
         }

@@ -129,6 +129,8 @@ pub struct Sight {
     pub requests: u64,
     /// Of those, with 5xx.
     pub server_errors: u64,
+    /// Connections told 503 in its life because it had no room for them; none of these is among the requests.
+    pub refused: u64,
     /// How late its runtime ran its last beat.
     pub loop_lag: Duration,
     /// Resident bytes; `None` when the shell did not read them this time.

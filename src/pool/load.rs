@@ -33,6 +33,7 @@ impl Load {
         self.answered = Share {
             requests,
             server_errors: self.answered.server_errors.max(sight.server_errors).min(requests),
+            refused: self.answered.refused.max(sight.refused),
         };
         self.loop_lag = (self.loop_lag.saturating_add(sight.loop_lag)) / 2;
         self.smooth = u64::midpoint(self.smooth, u64::from(sight.connections) * 16);
@@ -51,6 +52,7 @@ impl Load {
                 .answered
                 .server_errors
                 .saturating_sub(self.mark.server_errors),
+            refused: self.answered.refused - self.mark.refused,
         }
     }
 }
@@ -80,10 +82,17 @@ mod tests {
             load.since_mark(),
             Share {
                 requests: 50,
-                server_errors: 147
+                server_errors: 147,
+                refused: 0
             },
             "no more errors in a life than answers"
         );
+        load.see(&Sight {
+            refused: 4,
+            ..Sight::default()
+        });
+        load.see(&Sight::default());
+        assert_eq!(load.since_mark().refused, 4);
         seen(&mut load, u64::MAX, 0);
         assert_eq!(load.since_mark().requests, u64::MAX - 100);
     }

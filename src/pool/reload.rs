@@ -127,10 +127,7 @@ impl Pool {
         Answers {
             life: canary.life,
             new: canary.load.since_mark(),
-            old: old.fold(Share::default(), |sum, share| Share {
-                requests: sum.requests.saturating_add(share.requests),
-                server_errors: sum.server_errors.saturating_add(share.server_errors),
-            }),
+            old: old.fold(Share::default(), Share::and),
         }
     }
 

@@ -116,13 +116,47 @@ pub struct Share {
     pub requests: u64,
     /// Of those, answered with 5xx.
     pub server_errors: u64,
+    /// Connections beside those that were told 503 at the door, for want of room, before any request was read.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub refused: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Share {
-    /// Server errors among a hundred requests; 0 when there was none.
+    /// Everything a client got an answer to: requests, and connections told 503 at the door.
     #[must_use]
-    pub fn percent(self) -> u64 {
-        self.server_errors.saturating_mul(100) / self.requests.max(1)
+    pub fn answers(self) -> u64 {
+        self.requests.saturating_add(self.refused)
+    }
+
+    /// Of those, 5xx.
+    #[must_use]
+    pub fn errors(self) -> u64 {
+        self.server_errors.saturating_add(self.refused)
+    }
+
+    /// This and another one's.
+    #[must_use]
+    pub fn and(self, other: Share) -> Share {
+        Share {
+            requests: self.requests.saturating_add(other.requests),
+            server_errors: self.server_errors.saturating_add(other.server_errors),
+            refused: self.refused.saturating_add(other.refused),
+        }
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} with 5xx", self.errors(), self.answers())?;
+        match self.refused {
+            0 => Ok(()),
+            refused => write!(f, " ({refused} at the door, for want of room)"),
+        }
     }
 }
 
@@ -223,11 +257,9 @@ impl fmt::Display for Failure {
             Failure::DiedBaking { life, exit } => write!(f, "worker {life} {exit} while it was watched"),
             Failure::Hung { life } => write!(f, "worker {life} hung and was killed"),
             Failure::WentByItself { life } => write!(f, "worker {life} went by itself"),
-            Failure::AnswersWorse { life, new, old } => write!(
-                f,
-                "worker {life} answers worse: {} of {} with 5xx, the old generation {} of {}",
-                new.server_errors, new.requests, old.server_errors, old.requests
-            ),
+            Failure::AnswersWorse { life, new, old } => {
+                write!(f, "worker {life} answers worse: {new}, the old generation {old}")
+            }
             Failure::ReadinessFailed { life, reason } => {
                 write!(
                     f,

@@ -27,6 +27,29 @@ pub fn raise_open_files() -> io::Result<OpenFiles> {
     })
 }
 
+/// How many descriptors this process has and may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Files {
+    /// The soft limit.
+    pub limit: u64,
+    /// Open now.
+    pub open: u64,
+}
+
+/// Counts this process's descriptors.
+///
+/// # Errors
+/// When the limit or `/proc/self/fd` cannot be read.
+pub fn open_files() -> io::Result<Files> {
+    let (limit, _hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    // One of them is the directory itself.
+    let open = std::fs::read_dir("/proc/self/fd")?.count().saturating_sub(1);
+    Ok(Files {
+        limit,
+        open: open as u64,
+    })
+}
+
 /// Whether what was missing, whatever was tried, is a descriptor, memory or a process. `EAGAIN` is what `fork` and
 /// `pthread_create` say when processes or threads are short; not to be asked of a descriptor that does not block.
 #[must_use]

@@ -13,6 +13,7 @@ use super::connections::Connections;
 use super::drive::{Protocols, drive, linger};
 use super::edge::Edge;
 use super::listener::{Listener, Stream};
+use super::places::Places;
 use super::spare::{Spare, Turned};
 use crate::http::Problem;
 use crate::scoreboard::Counter;
@@ -21,28 +22,29 @@ use crate::scoreboard::Counter;
 const BATCH: usize = 16;
 /// An accept that failed is tried again after this at the latest, and complained about no more often.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// As many who were told no may linger; more are closed at once.
-const LINGERING: usize = 128;
 
 /// What every door of a worker shares.
 pub(super) struct House {
     pub(super) connections: Arc<Connections>,
     edge: Arc<Edge>,
     protocols: Protocols,
+    seats: usize,
     no_room: Vec<u8>,
     lingering: Arc<Semaphore>,
 }
 
 impl House {
+    /// To be called when the application has booted: what it has open by then counts.
     pub(super) fn new(edge: Arc<Edge>, connections: Arc<Connections>) -> House {
         let protocols = Protocols::new(&edge.worker.settings().http);
-        let no_room = no_room(edge.worker.settings().http.max_connections).to_http1();
+        let Places { seats, lingering } = Places::count(&edge.worker);
         House {
             connections,
             edge,
             protocols,
-            no_room,
-            lingering: Arc::new(Semaphore::new(LINGERING)),
+            seats,
+            no_room: no_room(seats).to_http1(),
+            lingering: Arc::new(Semaphore::new(lingering)),
         }
     }
 
@@ -50,8 +52,7 @@ impl House {
     fn admit(&self, stream: Stream) {
         let counters = self.edge.worker.board().counters();
         counters.add(Counter::Accepted);
-        let limit = self.edge.worker.settings().http.max_connections;
-        match self.connections.seat(stream.peer, limit) {
+        match self.connections.seat(stream.peer, self.seats) {
             Some(seat) => {
                 let (connections, edge) = (Arc::clone(&self.connections), Arc::clone(&self.edge));
                 tokio::spawn(drive(self.protocols.clone(), stream, seat, connections, edge));

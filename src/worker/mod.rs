@@ -2,7 +2,7 @@
 //! nor what the master decides.
 //!
 //! Reading order: `run` → `environment` → `booting` → `serving` → `draining` are the phases; `door` → `drive` → `edge` →
-//! `limits` is the way of a request, `routes` where it is counted; `annex` are the doors of other slots, `admin` the door of whoever watches; `connections` and `connection` are what is known about who is there, `overdue` how long each may take.
+//! `limits` is the way of a request, `routes` where it is counted; `annex` are the doors of other slots, `admin` the door of whoever watches; `connections` and `connection` are what is known about who is there, `places` how many that may be, `overdue` how long each may take.
 
 mod access;
 mod admin;
@@ -30,6 +30,7 @@ mod listener;
 mod notify;
 mod overdue;
 mod pipeline;
+mod places;
 mod preface;
 mod routes;
 mod run;

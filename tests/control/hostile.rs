@@ -176,3 +176,14 @@ fn another_user_is_cut_even_where_the_files_would_let_him_in() {
     cluster.is_well(2);
     assert!(cluster.stop().success());
 }
+
+#[test]
+fn a_control_socket_that_was_cleaned_away_is_made_again() {
+    let cluster = Plan::shop().start();
+    let path = cluster.data().join("run/control.sock");
+    let mark = cluster.mark();
+    std::fs::remove_file(&path).expect("removed");
+    cluster.wait_from(mark, "was gone, and is made again");
+    cluster.is_well(2);
+    assert_eq!(cluster.ask(&["reload"])["did"], "reloaded");
+}

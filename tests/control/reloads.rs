@@ -2,8 +2,9 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::common::{Desk, Plan, put, replaceable};
+use crate::common::{Desk, Plan, client, put, replaceable};
 
 #[test]
 fn a_good_reload_tells_its_generation_and_the_times_of_each_slot() {
@@ -93,6 +94,14 @@ fn a_binary_that_is_empty_gone_or_no_program_changes_nothing() {
     assert_eq!(refused(), "bad_binary");
     std::fs::write(&program, "").expect("written");
     assert_eq!(refused(), "bad_binary");
+    std::fs::write(&program, "#!/bin/sh\nexec cluster \"$@\"\n").expect("written");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("set");
+    for verb in ["reload", "upgrade"] {
+        let told = cluster.tell(&[verb]);
+        let said = format!("{}{}", told.stdout, told.stderr);
+        assert!(told.code != 0 && said.contains("it is a script (#!)"), "{told:?}");
+    }
+    assert_eq!(refused(), "bad_binary");
     std::fs::write(&program, "no program at all").expect("written");
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("set");
     assert_eq!(refused(), "spawn_failed");
@@ -124,5 +133,37 @@ fn a_second_reload_is_not_mixed_with_the_first() {
     assert!(first.status.success(), "{first:?}");
     // Refused or done after the first, and told which.
     assert!(second.code == 0 || second.code == 4, "{second:?}");
+    cluster.is_well(2);
+}
+
+#[test]
+fn a_generation_without_room_for_its_clients_answers_worse_and_is_backed_out() {
+    // It is backed out as soon as it shows, long before it has baked.
+    let cluster = Plan::shop()
+        .replace("bake_time = \"50ms\"", "bake_time = \"60s\"")
+        .start();
+    cluster.rewrite_config(&format!(
+        "{}\n[http]\nmax_connections = 1\n",
+        cluster.config_text()
+    ));
+    let (address, done) = (cluster.address(), AtomicBool::new(false));
+    let told = std::thread::scope(|scope| {
+        for _client in 0..6 {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    let url = format!("http://{address}/drill/sleep?ms=10");
+                    let _refused_or_not = client().get(&url).call();
+                }
+            });
+        }
+        let told = cluster.tell(&["reload", "--json"]);
+        done.store(true, Ordering::Relaxed);
+        told
+    });
+    assert_eq!(told.code, 5, "{told:?}");
+    let told = told.json();
+    assert_eq!(told["cause"]["failure"], "answers_worse", "{told}");
+    assert!(told["cause"]["new"]["refused"].as_u64() > Some(0), "{told}");
+    assert!(told["cause"]["old"].get("refused").is_none(), "{told}");
     cluster.is_well(2);
 }

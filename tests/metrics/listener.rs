@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 
 use nix::sys::signal::Signal;
 
@@ -164,4 +165,31 @@ fn a_reload_cannot_move_it_and_without_it_nothing_is_there() {
     let (bare, nobody): (Cluster, _) = (Plan::shop().start(), "metrics at /metrics");
     assert_eq!(bare.count_from(0, nobody), 0);
     assert!(bare.stop().success());
+}
+
+#[test]
+fn a_cluster_whose_clients_took_every_descriptor_can_still_be_watched() {
+    let plan = watched();
+    let program = plan.directory().join("few-files");
+    let text = format!(
+        "#!/bin/sh\nulimit -n 120\nexec {:?} \"$@\"\n",
+        env!("CARGO_BIN_EXE_cluster")
+    );
+    std::fs::write(&program, text).expect("written");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("set");
+    let cluster = plan.program(&program).start();
+    let admin = admin(&cluster);
+    let _held: Vec<TcpStream> = (0..260)
+        .map(|_| TcpStream::connect(cluster.address()).expect("connected"))
+        .collect();
+    wait_until(admin, "every connection was seen", |scrape| {
+        scrape.value("cluster_connections_accepted_total") == 260.0
+    });
+    let refused = Scrape::of(admin).value("cluster_connections_refused_total");
+    assert!(refused >= 60.0, "{refused}");
+    for _ in 0..10 {
+        assert_eq!(get(admin, "/healthz/readiness").status, 200);
+    }
+    assert_eq!(cluster.count_from(0, "but a process may open 120 files here"), 1);
+    assert_eq!(cluster.count_from(0, "could not be accepted"), 0);
 }

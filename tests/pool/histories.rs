@@ -121,6 +121,11 @@ fn traffic(world: &mut World, random: &mut Rng) {
         } else {
             sight.server_errors.wrapping_add(more / 7)
         };
+        sight.refused = if lies {
+            random.u64(..)
+        } else {
+            sight.refused.wrapping_add(more / 50)
+        };
         sight.accepted = sight.accepted.wrapping_add(more);
         sight.connections = random.u32(0..200);
         sight.loop_lag = ms(random.u64(0..50));

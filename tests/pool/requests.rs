@@ -167,7 +167,11 @@ fn a_canary_that_answers_worse_backs_out_and_one_that_answers_alike_does_not() {
         // Of the canary and of each of two old ones: answers, 5xx.
         ((100, 20), (100, 0), true),
         ((20, 2), (0, 0), true),
-        ((19, 19), (1_000, 0), false),
+        ((19, 19), (1_000, 0), true),
+        ((3, 3), (5, 0), true),
+        ((19, 19), (4, 0), false),
+        ((19, 19), (1_000, 60), false),
+        ((19, 2), (1_000, 0), false),
         ((20, 1), (1_000, 0), false),
         ((100, 20), (100, 16), false),
         ((100, 22), (100, 16), true),
@@ -186,10 +190,33 @@ fn a_canary_that_answers_worse_backs_out_and_one_that_answers_alike_does_not() {
         let backed_out = matches!(
             &verdict,
             Verdict::Failed { reason: Failure::AnswersWorse { new: share, .. }, .. }
-                if *share == Share { requests: new.0, server_errors: new.1 }
+                if *share == Share { requests: new.0, server_errors: new.1, refused: 0 }
         );
         assert_eq!(backed_out, worse, "{new:?} {old:?}: {verdict:?}");
     }
+}
+
+#[test]
+fn a_canary_that_has_no_room_for_its_clients_backs_out() {
+    let mut world = World::serving(2);
+    let ticket = world.ask(Request::Reload);
+    world.run(ms(300));
+    answer(&mut world, (100, 0), (100, 0));
+    for process in world.processes.values_mut() {
+        if process.generation == SECOND {
+            process.sight.refused += 60;
+        }
+    }
+    let verdict = world.await_verdict(ticket);
+    let Verdict::Failed { reason, .. } = &verdict else {
+        panic!("{verdict:?}");
+    };
+    assert!(
+        reason.to_string().contains(
+            "60 of 160 with 5xx (60 at the door, for want of room), the old generation 0 of 200 with 5xx"
+        ),
+        "{reason}"
+    );
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn what_is_no_master_of_this_kind_is_refused_with_its_reason_and_changes_nothing
     put_bytes(b"no program at all", &program);
     expect("no program for this machine", "garbage");
     put_bytes(b"#!/bin/sh\nexit 0\n", &program);
-    expect("", "a script");
+    expect("it is a script (#!)", "a script");
     put(Path::new("/bin/true"), &program);
     expect("without saying whether it can take over", "true");
     put(Path::new("/bin/ls"), &program);

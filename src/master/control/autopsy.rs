@@ -42,7 +42,7 @@ fn death(certificate: &Certificate, world: &World, now: Monotonic) -> Death {
         ago_ms: ms(now.since(certificate.at)),
         lived_ms: ms(certificate.lived),
         kind: certificate.cause.kind().as_str().to_owned(),
-        cause: causes::cause(certificate),
+        cause: causes::cause(certificate, Some(seen.memory)),
         decision: causes::decision(&certificate.decision),
         exit_code,
         signal,

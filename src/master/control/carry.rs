@@ -85,6 +85,7 @@ impl Desk {
             clients,
             last: unpacked.last,
             door: unpacked.door,
+            complained: false,
         })
     }
 }

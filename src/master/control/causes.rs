@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use crate::control::Memory;
 use crate::master::announce::{ended, killed, span};
 use crate::pool::{Cause, Certificate, Decision, Purpose};
 
-/// What ended it.
-pub(in crate::master) fn cause(certificate: &Certificate) -> String {
+/// What ended it. `memory` is what was seen of its memory, if that is remembered.
+pub(in crate::master) fn cause(certificate: &Certificate, memory: Option<Memory>) -> String {
     let how = certificate
         .exit
         .map_or_else(String::new, |exit| format!(" ({})", ended(exit)));
@@ -14,6 +15,9 @@ pub(in crate::master) fn cause(certificate: &Certificate) -> String {
     match &certificate.cause {
         Cause::Exited => format!("it left by itself{how}"),
         Cause::Signalled => format!("a signal that was not the master's{how}"),
+        Cause::OutOfMemory if memory.is_some_and(|memory| memory.oom_kill_maybe_elsewhere) => format!(
+            "perhaps the kernel killed it for want of memory{how}: it killed somebody on this machine at that time"
+        ),
         Cause::OutOfMemory => format!("the kernel killed it for want of memory{how}"),
         Cause::Hung { reason } => format!("killed: {}", killed(*reason, beat_age)),
         Cause::BootFailed { killed: None } => format!("it ended before it was ready{how}"),

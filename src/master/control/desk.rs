@@ -44,6 +44,8 @@ pub(in crate::master) struct Desk {
     pub(super) clients: BTreeMap<ClientId, Client>,
     pub(super) last: ClientId,
     pub(super) door: Door,
+    /// It was said that the socket is gone and cannot be made again.
+    pub(super) complained: bool,
 }
 
 /// Whether anybody is let in. The socket is watched while it is open, and only then: whoever waits outside would wake the master
@@ -77,7 +79,44 @@ impl Desk {
             clients: BTreeMap::new(),
             last: ClientId(0),
             door: Door::Open,
+            complained: false,
         })
+    }
+
+    /// Listens at the path again if the socket there is gone or is another one (somebody cleaned up): otherwise nobody could ask
+    /// anything of this master until it is stopped. To be called with each look at the workers.
+    pub(in crate::master) fn mend(&mut self, watch: &Watch) {
+        if self.file.as_ref().is_some_and(FileId::is_there) {
+            return;
+        }
+        let made = self.listen_again(watch);
+        let path = self.path.display();
+        match made {
+            Ok(()) => {
+                self.complained = false;
+                warn!("the control socket {path} was gone, and is made again");
+            }
+            Err(error) if !std::mem::replace(&mut self.complained, true) => {
+                warn!(
+                    "the control socket {path} is gone: failed to make it again: {error}; tried with each look at the workers"
+                );
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Whoever is at the desk stays.
+    fn listen_again(&mut self, watch: &Watch) -> io::Result<()> {
+        let listener = UnixListener::from(socket::listen_unix(&self.path, PRIVATE)?);
+        match self.door {
+            Door::Open => watch.add(&listener, Source::Control)?,
+            // It is watched when the door opens.
+            Door::Full | Door::Shut { .. } => {}
+        }
+        // The old one leaves the watch as it is closed.
+        self.listener = listener;
+        self.file = FileId::at(&self.path).ok();
+        Ok(())
     }
 
     /// Lets in who waits outside, as far as there is room or somebody has not said a request for a while.
@@ -377,6 +416,26 @@ mod tests {
     }
 
     #[test]
+    fn a_socket_that_somebody_removed_is_made_again_and_whoever_is_at_the_desk_stays() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let watch = Watch::new().expect("a watch");
+        let path = directory.path().join("control.sock");
+        let mut desk = Desk::open(&path, &watch).expect("a desk");
+        let _before = UnixStream::connect(&path).expect("connected");
+        desk.welcome(Monotonic(1), &watch);
+        std::fs::remove_file(&path).expect("removed");
+        desk.mend(&watch);
+        let _after = UnixStream::connect(&path).expect("connected");
+        let woken = watch.wait(Some(Duration::from_secs(10))).expect("waited");
+        assert_eq!(woken, [Source::Control]);
+        desk.welcome(Monotonic(2), &watch);
+        assert_eq!(desk.clients.len(), 2);
+        let file = desk.file.clone();
+        desk.mend(&watch);
+        assert_eq!(desk.file, file, "one that is there is left alone");
+    }
+
+    #[test]
     fn a_second_master_does_not_take_the_socket_and_a_dead_ones_is_replaced() {
         let directory = tempfile::tempdir().expect("a directory");
         let watch = Watch::new().expect("a watch");
@@ -385,9 +444,11 @@ mod tests {
         assert!(Desk::open(&path, &watch).is_err());
         drop(desk);
         assert!(!path.exists());
-        let desk = Desk::open(&path, &watch).expect("a desk");
+        let mut desk = Desk::open(&path, &watch).expect("a desk");
         std::fs::remove_file(&path).expect("removed");
         let _theirs = UnixListener::bind(&path).expect("another's");
+        desk.mend(&watch);
+        assert!(desk.complained, "it answers, so it stays");
         drop(desk);
         assert!(path.exists(), "it was another's");
     }

@@ -16,5 +16,5 @@ pub(super) use carry::{PackedDesk, UnpackedDesk};
 pub(super) use client::Interest;
 pub(super) use desk::{ClientId, Desk};
 pub(super) use graves::{AtKill, Evidence, Graves, Requests};
-pub(super) use oom::OomWatch;
+pub(super) use oom::{OomKill, OomWatch};
 pub(super) use survey::status;

@@ -1,17 +1,42 @@
-//! Whether the kernel killed for want of memory: its own count of such kills, before and after. It must not know who was killed.
+//! Whether the kernel killed for want of memory: its own count of such kills, looked at with every look at the workers. It must
+//! not know who was killed: the counter does not say, so one that counts for the whole machine only makes it likely.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::time::Monotonic;
 use crate::config::cgroup;
+
+/// A kill that was counted that long ago is not what ended a worker now: a large process takes a moment to be taken apart.
+const FRESH: Duration = Duration::from_secs(5);
 
 /// Where the kernel counts its kills, and how many it had counted.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(in crate::master) struct OomWatch {
     counter: Counter,
     seen: u64,
+    /// Kills that no death was ascribed to yet. Another binary begins without them.
+    #[serde(skip)]
+    fresh: Fresh,
+}
+
+/// How many, and when the last of them was noticed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Fresh {
+    kills: u64,
+    at: Monotonic,
+}
+
+/// That the kernel killed for want of memory, as far as its counter tells whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::master) enum OomKill {
+    /// Somebody in the workers' own control group.
+    InGroup,
+    /// Somebody on this machine, where no group counts.
+    OnMachine,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -36,15 +61,39 @@ impl OomWatch {
             .map(|group| group.dir)
             .find(|dir| COUNTERS.iter().any(|file| dir.join(file).exists()))
             .map_or(Counter::Machine, Counter::Group);
-        let seen = counter.read();
-        OomWatch { counter, seen }
+        OomWatch::over(counter)
     }
 
-    /// Whether there were more since the last look.
-    pub(in crate::master) fn killed_since(&mut self) -> bool {
-        let now = self.counter.read();
-        let before = std::mem::replace(&mut self.seen, now);
-        now > before
+    fn over(counter: Counter) -> OomWatch {
+        OomWatch {
+            seen: counter.read(),
+            counter,
+            fresh: Fresh::default(),
+        }
+    }
+
+    /// Takes notice of what was counted since the last look; what is older than [`FRESH`] is forgotten.
+    pub(in crate::master) fn look(&mut self, now: Monotonic) {
+        let counted = self.counter.read();
+        let more = counted.saturating_sub(std::mem::replace(&mut self.seen, counted));
+        if more > 0 {
+            self.fresh = Fresh {
+                kills: self.fresh.kills.saturating_add(more),
+                at: now,
+            };
+        } else if now.since(self.fresh.at) > FRESH {
+            self.fresh.kills = 0;
+        }
+    }
+
+    /// A worker was killed by nobody it knows: whether the kernel has just killed somebody. Each kill explains one death.
+    pub(in crate::master) fn explains(&mut self, now: Monotonic) -> Option<OomKill> {
+        self.look(now);
+        self.fresh.kills = self.fresh.kills.checked_sub(1)?;
+        Some(match self.counter {
+            Counter::Group(_) => OomKill::InGroup,
+            Counter::Machine => OomKill::OnMachine,
+        })
     }
 
     /// The memory that the group may have, in bytes, if it is limited, by itself or with others.
@@ -105,14 +154,44 @@ mod tests {
             "low 0\nhigh 0\nmax 3\noom 2\noom_kill 1\noom_group_kill 0\n",
         );
         write("memory.max", "max\n");
-        let counter = Counter::Group(directory.path().to_owned());
-        let seen = counter.read();
-        let mut watch = OomWatch { counter, seen };
-        assert_eq!((seen, watch.limit(), watch.killed_since()), (1, None, false));
-        write("memory.events", "oom 3\noom_kill 2\n");
+        let mut watch = OomWatch::over(Counter::Group(directory.path().to_owned()));
+        assert_eq!(
+            (watch.seen, watch.limit(), watch.explains(at(1))),
+            (1, None, None)
+        );
+        write("memory.events", "oom 3\noom_kill 3\n");
         write("memory.max", "1048576\n");
-        assert_eq!((watch.limit(), watch.killed_since()), (Some(1_048_576), true));
-        assert!(!watch.killed_since(), "each kill is told once");
+        assert_eq!(watch.limit(), Some(1_048_576));
+        let told = [2, 2, 3].map(|second| watch.explains(at(second)));
+        assert_eq!(
+            told,
+            [Some(OomKill::InGroup), Some(OomKill::InGroup), None],
+            "each kill explains one death"
+        );
+    }
+
+    fn at(second: u64) -> Monotonic {
+        Monotonic(second * 1_000_000_000)
+    }
+
+    #[test]
+    fn a_kill_of_some_time_ago_explains_nothing_and_one_seen_just_before_the_death_does() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let write = |kills: u32| {
+            fs::write(
+                directory.path().join("memory.events"),
+                format!("oom_kill {kills}\n"),
+            )
+            .expect("written");
+        };
+        write(0);
+        let mut watch = OomWatch::over(Counter::Group(directory.path().to_owned()));
+        write(1);
+        (10..20).for_each(|second| watch.look(at(second)));
+        assert_eq!(watch.explains(at(20)), None, "somebody else's, ten seconds ago");
+        write(2);
+        watch.look(at(30));
+        assert_eq!(watch.explains(at(33)), Some(OomKill::InGroup));
     }
 
     #[test]
@@ -128,10 +207,7 @@ mod tests {
         );
         write(&inner, "memory.limit_in_bytes", "9223372036854771712\n");
         let counter = Counter::Group(inner);
-        let watch = OomWatch {
-            seen: counter.read(),
-            counter,
-        };
+        let watch = OomWatch::over(counter);
         assert_eq!((watch.seen, watch.limit()), (4, None));
         write(directory.path(), "memory.limit_in_bytes", "201326592\n");
         assert_eq!(watch.limit(), Some(201_326_592));
@@ -140,7 +216,7 @@ mod tests {
     #[test]
     fn this_machine_can_be_asked() {
         let mut watch = OomWatch::begin();
-        let _whatever_happened_meanwhile = watch.killed_since();
+        let _whatever_happened_meanwhile = watch.explains(crate::sys::clock::now());
         assert_eq!(oom_kills("nothing of the kind"), 0);
     }
 }

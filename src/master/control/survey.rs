@@ -70,7 +70,10 @@ fn slot(status: &SlotStatus<'_>, pool: &Pool, world: &World, now: Monotonic) -> 
             .map_or(status.generation, |worker| worker.generation),
         worker: status.worker.as_ref().map(|status| worker(status, world, now)),
         restarts: status.restarts,
-        last_cause: pool.certificates(status.slot).last().map(causes::cause),
+        last_cause: pool.certificates(status.slot).last().map(|last| {
+            let seen = world.kept.graves.of(last.life);
+            causes::cause(last, seen.map(|seen| seen.memory))
+        }),
         queue: world.listeners.queue_of(status.slot),
         weight: weight(world, status.slot),
         filled_in_ms: status.filled_at.map(|at| ms(at.since(now))),
