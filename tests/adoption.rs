@@ -4,9 +4,9 @@
 mod common;
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 
-use common::{Cluster, PATIENCE, Plan};
+use common::{Cluster, Desk, PATIENCE, Plan, replaceable};
 use nix::sys::signal::Signal;
 
 /// Enough that no slot is left out by chance.
@@ -17,8 +17,11 @@ struct Burst(Vec<TcpStream>);
 
 impl Burst {
     fn send(cluster: &Cluster) -> Burst {
-        let address = cluster.address();
-        let clients = (0..BURST).map(|_| {
+        Burst::to([cluster.address(); BURST])
+    }
+
+    fn to(addresses: impl IntoIterator<Item = SocketAddr>) -> Burst {
+        let clients = addresses.into_iter().map(|address| {
             let mut client = TcpStream::connect(address).expect("connected");
             client.set_read_timeout(Some(PATIENCE)).expect("set");
             client
@@ -103,5 +106,33 @@ fn the_queue_of_a_slot_that_is_scaled_away_is_answered() {
         cluster.wait_from(mark, "worker ready");
         Burst::send(&cluster).all_answered();
     }
+    assert!(cluster.stop().success());
+}
+
+#[test]
+fn a_slot_with_more_addresses_than_one_message_carries_is_adopted_whole() {
+    const HOSTS: std::ops::RangeInclusive<u8> = 1..=2 * 64 + 2;
+    let (cluster, _program) = replaceable(stoppable());
+    let list: Vec<_> = HOSTS.map(|host| format!("\"127.0.0.{host}:0\"")).collect();
+    let text = cluster.config_text();
+    cluster.rewrite_config(&text.replace("\"127.0.0.1:0\"", &list.join(", ")));
+    cluster.ask(&["reload"]);
+    let all_are_answered_for_a_stopped_worker = || {
+        let status = cluster.ask(&["status"]);
+        let addresses = status["master"]["addresses"].as_array().expect("addresses");
+        let addresses: Vec<SocketAddr> = addresses
+            .iter()
+            .map(|address| address.as_str().expect("text").parse().expect("an address"))
+            .collect();
+        assert_eq!(addresses.len(), HOSTS.count());
+        let mark = cluster.mark();
+        cluster.signal_worker(1, Signal::SIGSTOP);
+        Burst::to(addresses.iter().flat_map(|address| [*address; 6])).all_answered();
+        cluster.signal_worker(1, Signal::SIGCONT);
+        cluster.wait_from(mark, "worker beats again");
+    };
+    all_are_answered_for_a_stopped_worker();
+    cluster.ask(&["upgrade"]);
+    all_are_answered_for_a_stopped_worker();
     assert!(cluster.stop().success());
 }

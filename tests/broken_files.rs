@@ -152,6 +152,34 @@ fn a_database_that_is_taken_away_ends_its_workers_and_the_next_are_refused() {
 }
 
 #[test]
+fn databases_that_are_all_taken_away_are_not_made_anew_under_the_same_master() {
+    for take_all in [false, true] {
+        let cluster = Plan::shop().start();
+        let data = cluster.data();
+        let client = common::client();
+        let place = || {
+            client
+                .post(cluster.url("/orders"))
+                .header("content-type", "application/json")
+                .send(common::order())
+        };
+        assert_eq!(place().expect("answered").status().as_u16(), 201);
+        let mark = cluster.mark();
+        for file in std::fs::read_dir(&data).expect("listed").flatten() {
+            let name = file.file_name().into_string().expect("text");
+            if file.path().is_file() && (take_all || name.contains(".db")) {
+                std::fs::remove_file(file.path()).expect("removed");
+            }
+        }
+        drop(place());
+        cluster.wait_until(mark, "the refusal to begin anew", |line| {
+            line.to_string().contains("has no database any more")
+        });
+        assert!(!data.join("orders.db").exists(), "an empty shop was made");
+    }
+}
+
+#[test]
 #[ignore = "needs to mount a read-only file system (root): cargo test --test broken_files -- --ignored"]
 fn a_read_only_file_system_is_refused_with_what_to_do() {
     let directory = tempfile::tempdir().expect("a directory");

@@ -64,7 +64,7 @@ fn a_backup_beside_a_running_cluster_is_sound() {
 }
 
 #[test]
-fn an_order_without_its_event_is_found() {
+fn an_order_without_its_event_and_a_lost_index_are_found() {
     let cluster = Plan::shop().start();
     place(&cluster);
     let data = cluster.data();
@@ -72,8 +72,16 @@ fn an_order_without_its_event_is_found() {
     assert!(cluster.stop().success());
     let orders = rusqlite::Connection::open(data.join("orders.db")).expect("opened");
     orders.execute("DELETE FROM outbox", []).expect("deleted");
-    drop(orders);
     says(&office(&["doctor"], &data), 65, "0 terminal events");
+    orders
+        .execute("DROP INDEX orders_unfinished", [])
+        .expect("dropped");
+    drop(orders);
+    says(
+        &office(&["doctor"], &data),
+        65,
+        "orders.db lacks the index \"orders_unfinished\"",
+    );
     drop(directory);
 }
 

@@ -158,6 +158,7 @@ fn one_file_of_an_older_backup_is_refused_until_a_person_wants_it_so() {
         ("orders.db", "has a reservation and is no order"),
         ("inventory.db", "is confirmed and never left the shelf"),
         ("payments.db", "is confirmed and was never paid"),
+        ("sandbox.db", "is paid and the ledger has no such charge"),
     ] {
         let cluster = Plan::shop().start();
         let data = cluster.data();

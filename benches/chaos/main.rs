@@ -32,6 +32,8 @@ mod record;
 mod slow;
 #[path = "../../tests/chaos/stage.rs"]
 mod stage;
+#[path = "../../tests/chaos/streams.rs"]
+mod streams;
 #[path = "../../tests/chaos/upkeep.rs"]
 mod upkeep;
 #[path = "../../tests/chaos/verdict.rs"]
@@ -43,7 +45,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use client::Kind::{self, KeepAlive, New};
+use client::Kind::{self, Http2, KeepAlive, New};
 use stage::Effort;
 use verdict::Verdict;
 
@@ -59,11 +61,9 @@ struct Options {
 type Row = (&'static str, fn(&Effort, u64) -> Vec<Verdict>);
 
 const ROWS: &[Row] = &[
-    ("reload", |effort, _| both(|kind| deploys::reloads(effort, kind))),
-    ("scale", |effort, _| both(|kind| deploys::scales(effort, kind))),
-    ("upgrade", |effort, _| {
-        both(|kind| deploys::upgrades(effort, kind))
-    }),
+    ("reload", |effort, _| all(|kind| deploys::reloads(effort, kind))),
+    ("scale", |effort, _| all(|kind| deploys::scales(effort, kind))),
+    ("upgrade", |effort, _| all(|kind| deploys::upgrades(effort, kind))),
     ("kill", |effort, _| both(|kind| crashes::kills(effort, kind))),
     ("bad", |effort, _| both(|kind| bad::reloads(effort, kind))),
     ("stop", |effort, _| both(|kind| hung::stopped(effort, kind))),
@@ -90,6 +90,10 @@ const ROWS: &[Row] = &[
     ("clock", |effort, _| clock::steps(effort).into_iter().collect()),
     ("nginx", |effort, _| peers::nginx(effort)),
 ];
+
+fn all(scene: impl Fn(Kind) -> Verdict) -> Vec<Verdict> {
+    [New, KeepAlive, Http2].map(scene).into()
+}
 
 fn both(scene: impl Fn(Kind) -> Verdict) -> Vec<Verdict> {
     [New, KeepAlive].map(scene).into()

@@ -139,7 +139,7 @@ const CLUSTER: Section = Section {
         Key::unset(
             "max_draining",
             Kind::number(1, 4_096),
-            "How many workers may drain at once before the oldest drain is cut; twice the workers, at least 16, when not set.",
+            "While so many workers drain, a reload waits with replacing more (those that scaling down lets go come on top and are not cut); twice the workers, at least 16, when not set.",
         ),
         Key::unset(
             "max_requests",

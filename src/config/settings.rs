@@ -86,7 +86,7 @@ pub struct Cluster {
     /// The window of `restart_limit`.
     #[serde(with = "duration")]
     pub restart_window: Duration,
-    /// How many workers may drain at the same time; past it the one that drains longest is killed. See [`Cluster::max_draining`].
+    /// While so many workers drain, nobody is replaced. See [`Cluster::max_draining`].
     pub max_draining: Option<u16>,
     /// A worker that has answered about so many requests is replaced; never when not set.
     pub max_requests: Option<u64>,
@@ -104,7 +104,7 @@ impl Cluster {
         self.run_dir.clone().unwrap_or_else(|| self.data_dir.join("run"))
     }
 
-    /// How many of a cluster of `workers` may drain at the same time. When not set: two whole generations, so that a reload on
+    /// How many of a cluster of `workers` may drain before replacing more waits. When not set: two whole generations, so that a reload on
     /// top of a reload cuts nobody, and at least 16, so that small clusters can be reloaded often; an idle worker is 6 MB.
     #[must_use]
     pub fn max_draining(&self, workers: u16) -> u16 {

@@ -12,6 +12,9 @@ use super::mode::FileMode;
 use super::settings::Workers;
 use super::{duration, size};
 
+/// Each slot has a listener for each, which a worker is given in one go.
+const MOST_ADDRESSES: usize = 1_000;
+
 const HOW_TO_WRITE_AN_ADDRESS: &str =
     "write IP:PORT (names are not looked up) or unix:/PATH of at most 107 bytes";
 
@@ -235,6 +238,11 @@ fn addresses<'a>(texts: impl Iterator<Item = (&'a str, Option<Range<usize>>)>) -
     }
     if list.is_empty() {
         Err(Refusal::hint("name at least one address"))
+    } else if list.len() > MOST_ADDRESSES {
+        Err(Refusal::hint(format!(
+            "there are {}, expected at most {MOST_ADDRESSES}: each worker has a listener open for each",
+            list.len()
+        )))
     } else {
         Ok(Value::Addresses(list))
     }

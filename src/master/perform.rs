@@ -224,6 +224,10 @@ impl World {
             }
             Err(error) => {
                 process.oddities.tell(by, &Odd::Deaf(error.to_string()));
+                // Of many listeners some may have gone out before the rest did not.
+                if let Err(error) = process.command(&Command::Disown(slot)) {
+                    debug!(%by, %slot, "nor does it hear that it shall let go of it: {error}");
+                }
                 Performed::Happened(Event::NotAdopted { by, slot })
             }
         }

@@ -119,7 +119,7 @@ impl Master {
         self.looks = self.looks.saturating_add(1);
         if self.looks == SETTLED {
             memory::give_back();
-            memory::forget_code();
+            memory::forget_program();
         }
     }
 

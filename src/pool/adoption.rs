@@ -99,6 +99,9 @@ impl Adoptions {
 
 impl Pool {
     pub(super) fn adopt(&mut self, effects: &mut Vec<Effect>) {
+        if self.adoptions.by.is_empty() && self.is_everybody_home() {
+            return;
+        }
         let mut household = Household {
             slots: self.slots_ever(),
             ..Household::default()
@@ -112,6 +115,13 @@ impl Pool {
             }
         }
         self.adoptions.settle(&household, effects);
+    }
+
+    /// Whether each slot there ever was has its own worker, as nearly always: then nobody's queue is without one, and a look at
+    /// that needs no maps and sets, whose code an idle master would keep in memory for nothing else.
+    fn is_everybody_home(&self) -> bool {
+        let is_home = |seat: &Seat| seat.member().is_some_and(Member::is_serving);
+        self.seats.len() == usize::from(self.slots_ever()) && self.seats.iter().all(is_home)
     }
 }
 

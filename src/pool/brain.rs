@@ -337,7 +337,9 @@ impl Pool {
             .chain(&self.leaving)
     }
 
-    pub(super) fn slots_ever(&self) -> u16 {
+    /// The most slots there were at one time; each still has its listener.
+    #[must_use]
+    pub fn slots_ever(&self) -> u16 {
         u16::try_from(self.epochs.len()).unwrap_or(u16::MAX)
     }
 

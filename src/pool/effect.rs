@@ -35,7 +35,7 @@ pub struct Policy {
     pub restart_limit: u32,
     /// That window.
     pub restart_window: Duration,
-    /// Past this the longest drain is cut.
+    /// While so many drain, nobody is replaced. Past this and the most slots there ever were, the longest drain is cut.
     pub max_draining: u16,
     /// A worker that has answered so many requests (less up to a tenth, by chance) is replaced.
     pub max_requests: Option<u64>,

@@ -179,7 +179,7 @@ impl Pool {
         }
     }
 
-    /// One more may drain.
+    /// One more may be replaced.
     pub(super) fn has_room(&self) -> bool {
         self.draining() < usize::from(self.policy().max_draining.max(1))
     }
@@ -191,12 +191,18 @@ impl Pool {
             .count()
     }
 
+    /// So many workers may drain at all: `max_draining` that others follow, and as many as there ever were slots, since whoever a
+    /// smaller cluster lets go is followed by nobody.
+    pub(super) fn crowd(&self) -> usize {
+        usize::from(self.policy().max_draining) + usize::from(self.slots_ever())
+    }
+
     /// Too many drain: the one that has drained longest is cut. Not while stopping, when everyone drains and nobody follows.
     pub(super) fn thin_crowd(&mut self, effects: &mut Vec<Effect>) {
         if self.mode != Mode::Running {
             return;
         }
-        while self.draining() > usize::from(self.policy().max_draining) {
+        while self.draining() > self.crowd() {
             let draining = self
                 .leaving
                 .iter()

@@ -34,14 +34,22 @@ impl Pool {
     }
 
     fn scaled(&self, to: i64) -> Result<u16, String> {
-        let (least, most) = (*BOUNDS.start(), *BOUNDS.end());
-        u16::try_from(to)
+        let (least, most, from) = (*BOUNDS.start(), *BOUNDS.end(), self.size());
+        let to = u16::try_from(to)
             .ok()
             .filter(|to| BOUNDS.contains(to))
             .ok_or_else(|| {
-                let from = self.size();
                 format!("asked for {to} workers, expected {least} to {most}; it stays at {from}")
-            })
+            })?;
+        let (draining, going) = (self.draining(), usize::from(from.saturating_sub(to)));
+        if going > 0 && draining + going > self.crowd() {
+            return Err(format!(
+                "{draining} workers drain still, and {going} more would be more than may drain at once ({}); ask again when some \
+                 are gone; it stays at {from}",
+                self.crowd()
+            ));
+        }
+        Ok(to)
     }
 
     pub(super) fn size(&self) -> u16 {

@@ -24,6 +24,19 @@ pub enum Command {
     Refund,
 }
 
+impl Command {
+    /// Every one.
+    pub const ALL: [Command; 7] = [
+        Command::Reserve,
+        Command::Release,
+        Command::Charge,
+        Command::Cancel,
+        Command::Commit,
+        Command::Return,
+        Command::Refund,
+    ];
+}
+
 /// Which side of the point of no return a step is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -51,7 +64,8 @@ pub struct Step {
     pub phase: Phase,
     /// The waits between tries while the outcome is unknown.
     pub retry: Backoff,
-    /// How long it may stay unknown; for the step, for its settling and for its compensation each, from its first try.
+    /// How long it may stay unknown; for the step, for its settling and for its compensation each, from its first try, whoever
+    /// owned the saga meanwhile.
     pub budget: Duration,
 }
 

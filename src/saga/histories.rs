@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Cause, Command, Effect, Event, ORDER, State, Verdict};
+use super::{Cause, Command, Effect, Event, ORDER, Spent, State, Step, Verdict};
 use crate::base::time::Monotonic;
 
 const ORDERS: usize = 3;
@@ -48,6 +48,8 @@ struct World {
     declines: [bool; ORDERS],
     /// A person gave the order up.
     given_up: [bool; ORDERS],
+    /// What owners spent on commands, since the last decision about the order.
+    spent: [Vec<(u32, Command, Duration)>; ORDERS],
 }
 
 /// One life's work on one order.
@@ -57,6 +59,8 @@ struct Owner {
     claim_no: u32,
     state: State<&'static str>,
     effect: Effect<&'static str>,
+    /// What was spent before it.
+    earlier: Spent,
 }
 
 impl World {
@@ -71,7 +75,13 @@ impl World {
             terminal_events: [0; ORDERS],
             declines: std::array::from_fn(|_| random.u8(..4) == 0),
             given_up: [false; ORDERS],
+            spent: std::array::from_fn(|_| Vec::new()),
         }
+    }
+
+    fn earlier(&self, order: usize) -> Spent {
+        let of_any_claim = |&(_, command, spent): &(u32, Command, Duration)| (command, spent);
+        self.spent[order].iter().map(of_any_claim).collect()
     }
 
     fn carry_out(
@@ -210,7 +220,7 @@ impl World {
 }
 
 impl Owner {
-    fn begin(order: usize, claim_no: u32, now: Monotonic, given_up: bool) -> Owner {
+    fn begin(order: usize, claim_no: u32, now: Monotonic, given_up: bool, earlier: Spent) -> Owner {
         let (state, effect) = if given_up {
             State::take_back(ORDER, now)
         } else {
@@ -219,8 +229,9 @@ impl Owner {
         Owner {
             order,
             claim_no,
-            state,
+            state: state.after(ORDER, &earlier),
             effect,
+            earlier,
         }
     }
 
@@ -228,9 +239,25 @@ impl Owner {
         matches!(self.state, State::Ended(_) | State::Parked(_) | State::Lost)
     }
 
-    fn take(&mut self, now: Monotonic, event: Event<&'static str>) {
+    /// What it spent on a command that it turns from, or asks for again.
+    fn take(&mut self, now: Monotonic, event: Event<&'static str>) -> Option<(Command, Duration)> {
+        let is_unknown = matches!(event, Event::Unknown { .. });
         let state = std::mem::replace(&mut self.state, State::Lost);
-        (self.state, self.effect) = state.on(ORDER, now, event).expect("a legal pair");
+        let spent = state.spent(ORDER, now);
+        let (state, effect) = state.on(ORDER, now, event).expect("a legal pair");
+        (self.state, self.effect) = (state.after(ORDER, &self.earlier), effect);
+        if let (true, Some((command, spent)), Effect::Send(next, _)) = (is_unknown, spent, &self.effect) {
+            let all = self.earlier.on(command) + spent;
+            let is_its = |step: &&Step| {
+                [Some(step.command), step.compensation, step.settled_by].contains(&Some(command))
+            };
+            let budget = ORDER.iter().find(is_its).expect("a step").budget;
+            assert!(
+                *next != command || all < budget,
+                "{command:?} is asked for past its budget"
+            );
+        }
+        spent
     }
 }
 
@@ -247,7 +274,7 @@ impl History {
         let mut random = fastrand::Rng::with_seed(seed);
         let world = World::new(&mut random);
         let owners = (0..ORDERS)
-            .map(|order| Owner::begin(order, 1, Monotonic(0), false))
+            .map(|order| Owner::begin(order, 1, Monotonic(0), false, Spent::default()))
             .collect();
         History {
             random,
@@ -286,15 +313,33 @@ impl History {
         let event = self.world.carry_out(order, claim_no, &effect);
         self.late_packets.push((order, claim_no, effect));
         let random = self.random.u64(..);
-        self.owners[chosen].take(
-            self.now,
-            if reply_lost {
-                Event::Unknown { random }
-            } else {
-                event
-            },
-        );
+        let unknown = Event::Unknown { random };
+        self.tell(chosen, if reply_lost { unknown } else { event });
+    }
+
+    fn tell(&mut self, chosen: usize, event: Event<&'static str>) {
+        let spent = self.owners[chosen].take(self.now, event);
+        let Owner { order, claim_no, .. } = self.owners[chosen];
+        if let Some((command, spent)) = spent
+            && self.world.claims[order] == claim_no
+        {
+            let noted = &mut self.world.spent[order];
+            noted.retain(|(claim, of, _)| (*claim, *of) != (claim_no, command));
+            noted.push((claim_no, command, spent));
+        }
         self.note_parking(chosen);
+    }
+
+    /// What stood still gets whole budgets.
+    fn claim(&mut self, order: usize) -> Owner {
+        let world = &mut self.world;
+        if world.records[order] == Record::Parked {
+            world.spent[order].clear();
+        }
+        world.claims[order] += 1;
+        world.records[order] = Record::Pending;
+        let (given_up, earlier) = (world.given_up[order], world.earlier(order));
+        Owner::begin(order, world.claims[order], self.now, given_up, earlier)
     }
 
     /// It has not arrived, but may yet.
@@ -308,8 +353,7 @@ impl History {
         if !self.owners[chosen].is_over() {
             self.late_packets.push((order, claim_no, effect));
             let random = self.random.u64(..);
-            self.owners[chosen].take(self.now, Event::Unknown { random });
-            self.note_parking(chosen);
+            self.tell(chosen, Event::Unknown { random });
         }
     }
 
@@ -331,14 +375,7 @@ impl History {
         if self.world.records[order] == Record::Parked && self.random.bool() {
             self.world.given_up[order] = true;
         }
-        self.world.claims[order] += 1;
-        self.world.records[order] = Record::Pending;
-        let heir = Owner::begin(
-            order,
-            self.world.claims[order],
-            self.now,
-            self.world.given_up[order],
-        );
+        let heir = self.claim(order);
         if dead {
             self.owners[chosen] = heir;
         } else {
@@ -362,10 +399,8 @@ impl History {
     fn rest(mut self) {
         for order in 0..ORDERS {
             if matches!(self.world.records[order], Record::Pending | Record::Parked) {
-                self.world.claims[order] += 1;
-                let given_up = self.world.given_up[order];
-                self.owners
-                    .push(Owner::begin(order, self.world.claims[order], self.now, given_up));
+                let heir = self.claim(order);
+                self.owners.push(heir);
             }
         }
         for chosen in (0..self.owners.len()).rev() {

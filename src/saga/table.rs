@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::definition::{Command, Definition, Phase, RECORD_RETRY, STALL_RETRY, Step};
+use super::spent::Spent;
 use crate::base::time::Monotonic;
 
 /// Where a saga stands in the mind of its owner. Only the start, the two ends and `Parked` are ever stored; all between is
@@ -36,6 +37,8 @@ pub struct Try {
     pub since: Monotonic,
     /// When its last outcome came.
     pub last: Monotonic,
+    /// What earlier owners spent on it.
+    pub earlier: Duration,
     /// How many outcomes were unknown.
     pub unknown: u32,
     /// How many times in a row it could not be tried.
@@ -138,8 +141,39 @@ impl<R: Clone + std::fmt::Debug> State<R> {
         match self {
             State::Doing(at) | State::Settling(at, _) | State::Undoing(at, _) => {
                 let step = definition.get(at.step)?;
-                Some(step.budget.saturating_sub(now.since(at.since)))
+                Some(step.budget.saturating_sub(at.spent(now)))
             }
+            State::Recording(..) | State::Ended(_) | State::Parked(_) | State::Lost => None,
+        }
+    }
+
+    /// The command under way, and how long this owner has spent on it: what the next owner needs to know. `None` when nothing with
+    /// a budget is under way.
+    #[must_use]
+    pub fn spent(&self, definition: &Definition, now: Monotonic) -> Option<(Command, Duration)> {
+        match self {
+            State::Doing(at) | State::Settling(at, _) | State::Undoing(at, _) => {
+                Some((self.command(definition)?, at.own(now)))
+            }
+            State::Recording(..) | State::Ended(_) | State::Parked(_) | State::Lost => None,
+        }
+    }
+
+    /// The same state, knowing what earlier owners spent on the command under way. It is tried at least once more whatever is left.
+    #[must_use]
+    pub fn after(mut self, definition: &Definition, earlier: &Spent) -> State<R> {
+        let spent = self.command(definition).map(|command| earlier.on(command));
+        if let State::Doing(at) | State::Settling(at, _) | State::Undoing(at, _) = &mut self {
+            at.earlier = spent.unwrap_or_default();
+        }
+        self
+    }
+
+    fn command(&self, definition: &Definition) -> Option<Command> {
+        match self {
+            State::Doing(at) => Some(definition.get(at.step)?.command),
+            State::Settling(at, _) => Some(settles(definition.get(at.step)?)),
+            State::Undoing(at, _) => Some(undoes(definition.get(at.step)?)),
             State::Recording(..) | State::Ended(_) | State::Parked(_) | State::Lost => None,
         }
     }
@@ -192,7 +226,7 @@ fn settling<R: Clone>(
     event: Event<R>,
 ) -> (State<R>, Effect<R>) {
     let pivot = &definition[at.step];
-    let command = pivot.settled_by.unwrap_or(pivot.command);
+    let command = settles(pivot);
     match event {
         Event::Done => back(definition, at.step, Cause::GaveUp(why), now),
         Event::Refused(_it_had_happened) => forward(definition, at.step + 1, now),
@@ -216,7 +250,7 @@ fn undoing<R: Clone>(
     event: Event<R>,
 ) -> (State<R>, Effect<R>) {
     let step = &definition[at.step];
-    let compensation = step.compensation.unwrap_or(step.command);
+    let compensation = undoes(step);
     match event {
         Event::Done => back(definition, at.step, cause, now),
         Event::Refused(refusal) => park(Parking::Contradicted(compensation, refusal)),
@@ -252,6 +286,14 @@ fn recording<R: Clone + std::fmt::Debug>(verdict: Verdict<R>, at: Try, event: Ev
         }
         Event::Fenced => Ok((State::Lost, Effect::Rest)),
     }
+}
+
+fn settles(pivot: &Step) -> Command {
+    pivot.settled_by.unwrap_or(pivot.command)
+}
+
+fn undoes(step: &Step) -> Command {
+    step.compensation.unwrap_or(step.command)
 }
 
 /// On to `step`, or to the record when there is none left.
@@ -315,7 +357,7 @@ fn again(step: &Step, at: Try, now: Monotonic, random: u64) -> Option<(Try, Dura
         stalled: 0,
         ..at
     };
-    (now.since(at.since) < step.budget).then(|| (at, step.retry.wait(at.unknown, random)))
+    (at.spent(now) < step.budget).then(|| (at, step.retry.wait(at.unknown, random)))
 }
 
 /// The next try of a command that could not be tried, and the wait before it. The time since the last outcome is not its own.
@@ -335,9 +377,20 @@ impl Try {
             step,
             since,
             last: since,
+            earlier: Duration::ZERO,
             unknown: 0,
             stalled: 0,
         }
+    }
+
+    /// By this owner. While it cannot be tried, nothing is added.
+    fn own(self, now: Monotonic) -> Duration {
+        let until = if self.stalled > 0 { self.last } else { now };
+        until.since(self.since)
+    }
+
+    fn spent(self, now: Monotonic) -> Duration {
+        self.earlier.saturating_add(now.since(self.since))
     }
 }
 

@@ -204,6 +204,73 @@ fn patience_is_what_is_left_of_the_budget() {
 }
 
 #[test]
+fn what_earlier_owners_spent_is_not_spent_again() {
+    let budget = ORDER[1].budget;
+    let earlier = Spent::from_iter([(Command::Charge, budget / 2), (Command::Cancel, budget * 2)]);
+    let unknown = |state: S, after: Duration| {
+        let event = Event::Unknown { random: 0 };
+        state
+            .after(ORDER, &earlier)
+            .on(ORDER, NOW + after, event)
+            .expect("a legal pair")
+    };
+    let charging = || State::Doing(at(1));
+    assert_eq!(
+        charging().after(ORDER, &earlier).patience(ORDER, NOW),
+        Some(budget - budget / 2)
+    );
+    let (state, effect) = unknown(charging(), budget / 4);
+    assert!(matches!(effect, Effect::Send(Command::Charge, _)));
+    let (state, effect) = unknown(state, budget / 2);
+    assert_eq!(effect, Effect::Send(Command::Cancel, Duration::ZERO));
+    let state = state.after(ORDER, &earlier);
+    assert_eq!(state.patience(ORDER, NOW), Some(Duration::ZERO), "{state:?}");
+    assert_eq!(
+        unknown(state, budget / 2).1,
+        Effect::Park(Parking::Unknown(Command::Cancel)),
+        "after one more try"
+    );
+    let reserving: S = State::Doing(at(0));
+    assert_eq!(
+        reserving.clone().after(ORDER, &earlier),
+        reserving,
+        "another command's is not its own"
+    );
+}
+
+#[test]
+fn what_an_owner_has_spent_is_its_own_time_without_the_stalls() {
+    let second = Duration::from_secs(1);
+    let spent = |state: &S, seconds: u32| state.spent(ORDER, NOW + second * seconds);
+    let earlier = Spent::from_iter([(Command::Charge, second * 5)]);
+    let state = S::Doing(at(1)).after(ORDER, &earlier);
+    assert_eq!(spent(&state, 3), Some((Command::Charge, second * 3)));
+    let stalled = Event::Stalled { random: 0 };
+    let unknown = Event::Unknown { random: 0 };
+    let (state, _) = state
+        .on(ORDER, NOW + second * 3, unknown.clone())
+        .expect("a legal pair");
+    let (state, _) = state.on(ORDER, NOW + second * 7, stalled).expect("a legal pair");
+    assert_eq!(
+        spent(&state, 100),
+        Some((Command::Charge, second * 3)),
+        "until it can be tried"
+    );
+    let (state, _) = state.on(ORDER, NOW + second * 8, unknown).expect("a legal pair");
+    assert_eq!(spent(&state, 9), Some((Command::Charge, second * 5)));
+    let settling = State::Settling(at(1), Command::Charge);
+    let undoing = State::Undoing(at(0), cause());
+    for (state, command) in [(settling, Command::Cancel), (undoing, Command::Release)] {
+        assert_eq!(spent(&state, 1), Some((command, second)));
+    }
+    assert_eq!(S::Lost.spent(ORDER, NOW), None);
+    assert_eq!(
+        State::Recording(Verdict::<&str>::Confirmed, at(3)).spent(ORDER, NOW),
+        None
+    );
+}
+
+#[test]
 fn the_record_is_retried_for_ever() {
     let (_, effect) = late(State::Recording(Verdict::Confirmed, at(3)));
     assert!(matches!(effect, Effect::Record(Verdict::Confirmed, wait) if wait > Duration::ZERO));

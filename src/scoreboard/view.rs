@@ -36,8 +36,6 @@ pub struct Vitals {
     pub beat: Option<Monotonic>,
     /// Some stamp lies in the future, which no clock of this machine can have said.
     pub from_the_future: bool,
-    /// The name of the thread with the oldest beat, printable, for the evidence.
-    pub oldest: String,
     /// The store locks that are waited for or held.
     pub locks: Vec<Marked>,
     /// The counters.
@@ -103,7 +101,6 @@ impl BoardView {
             life: self.life(),
             beat: None,
             from_the_future: false,
-            oldest: String::new(),
             locks: Vec::new(),
             counts: self.counts(),
         };
@@ -116,7 +113,6 @@ impl BoardView {
                 && vitals.beat.is_none_or(|oldest| beat < oldest)
             {
                 vitals.beat = Some(beat);
-                vitals.oldest = name(cell);
             }
             vitals.locks.extend(Marked::read(cell, now));
             vitals.from_the_future |= [cell::BEAT_AT, cell::LOCK_AT]
@@ -125,6 +121,18 @@ impl BoardView {
         }
         vitals.beat = vitals.beat.filter(|_| !vitals.from_the_future);
         vitals
+    }
+
+    /// The name of the thread with the oldest beat among those that have work, printable, for the evidence. Not a part of the
+    /// vitals, which are looked at all the time.
+    #[must_use]
+    pub fn oldest(&self, now: Monotonic) -> Option<String> {
+        (0..layout::CELLS)
+            .map(|index| self.cell(index))
+            .filter(|cell| is_taken(cell))
+            .filter_map(|cell| Some((stamp(cell, cell::BEAT_AT, now)?, cell)))
+            .min_by_key(|(beat, _)| *beat)
+            .map(|(_, cell)| name(cell))
     }
 
     /// The requests that are being answered, as far as the table holds them.
@@ -261,11 +269,11 @@ mod tests {
         runtime.stamp();
         let vitals = view.vitals(clock::now());
         assert!(vitals.beat.expect("a beat") <= before);
-        assert_eq!(vitals.oldest, "orders");
+        assert_eq!(view.oldest(clock::now()).as_deref(), Some("orders"));
         writer.idle();
         let vitals = view.vitals(clock::now());
         assert!(vitals.beat.expect("a beat") >= before);
-        assert_eq!(vitals.oldest, "runtime");
+        assert_eq!(view.oldest(clock::now()).as_deref(), Some("runtime"));
     }
 
     #[test]
@@ -332,11 +340,8 @@ mod tests {
         let vitals = view.vitals(Monotonic(5));
         assert_eq!(vitals.counts.connections, u32::MAX);
         assert_eq!(vitals.life, None);
-        assert!(
-            vitals.oldest.chars().all(|c| !c.is_control()),
-            "{:?}",
-            vitals.oldest
-        );
+        let oldest = view.oldest(Monotonic(5)).expect("a thread with a beat");
+        assert!(oldest.chars().all(|c| !c.is_control()), "{oldest:?}");
     }
 
     #[test]

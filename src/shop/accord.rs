@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::contract::OrderId;
 use super::{audit, inventory, orders, payments, sandbox};
+use crate::base::ids::{Epoch, Life};
 use crate::store::{ReadError, Store};
 
 /// The counter that the master raises, as it lies in the data directory.
@@ -16,6 +17,8 @@ pub(super) const COUNTER: &str = "incarnation";
 pub(super) const AS_IT_IS: &str = "serve-as-it-is";
 /// Names the incarnation whose workers have found the files in accord.
 const FOUND: &str = "accord";
+/// Follows the number when one of them has doubted it since.
+const DOUBTED: &str = "doubted";
 /// So many of the newest rows of each file are looked for in the others.
 const NEWEST: u32 = 100;
 
@@ -27,6 +30,11 @@ pub(super) enum Discord {
          databases from one backup), or remove all four with their -wal, -shm and .lock to begin anew"
     )]
     Lost { missing: PathBuf, witness: PathBuf },
+    #[error(
+        "{place} has no database any more, and this very cluster served them: restore all four from one backup; to begin anew instead, \
+         start the cluster again"
+    )]
+    Emptied { place: String },
     #[error(
         "{path} says that {known} masters were started here, and the databases know of number {found}: write {found} into it, or \
          every worker would be taken for one that was replaced long ago"
@@ -69,6 +77,22 @@ pub(super) fn nothing_is_lost(data_dir: &Path) -> Result<(), Discord> {
     Ok(())
 }
 
+/// What replaces a worker makes no shop anew where its master's workers had one: the databases, or all that was in the directory
+/// with the master's own counter, were taken away under it. Without the note the first worker died before it had made all files.
+pub(super) fn nothing_is_emptied(data_dir: &Path, life: Life) -> Result<(), Discord> {
+    let is_there = |file: &str| data_dir.join(file).exists();
+    let files = [orders::FILE, inventory::FILE, payments::FILE, sandbox::FILE];
+    if life.epoch <= Epoch(1) || files.into_iter().any(is_there) {
+        return Ok(());
+    }
+    if noted(data_dir).is_some_and(|note| note.incarnation == life.incarnation.0) || !is_there(COUNTER) {
+        return Err(Discord::Emptied {
+            place: data_dir.display().to_string(),
+        });
+    }
+    Ok(())
+}
+
 /// Its lock file knows of it, and whoever opens it refuses to make it anew.
 fn was_locked(database: &Path) -> bool {
     let lock = database.with_extension("db.lock");
@@ -85,10 +109,26 @@ fn holds(path: &Path, any: &str) -> bool {
     })
 }
 
+/// What a worker noted of the files.
+struct Note {
+    /// Whose workers served them.
+    incarnation: u64,
+    /// One of these could no longer trust a file.
+    is_doubted: bool,
+}
+
+fn noted(data_dir: &Path) -> Option<Note> {
+    let text = std::fs::read_to_string(data_dir.join(FOUND)).ok()?;
+    let mut words = text.split_whitespace();
+    Some(Note {
+        incarnation: words.next()?.parse().ok()?,
+        is_doubted: words.next().is_some(),
+    })
+}
+
 /// Whether a worker of that master has found the files in accord, and none has doubted them since.
 pub(super) fn was_found(data_dir: &Path, incarnation: u64) -> bool {
-    let noted = std::fs::read_to_string(data_dir.join(FOUND)).unwrap_or_default();
-    noted.trim().parse() == Ok(incarnation)
+    noted(data_dir).is_some_and(|note| note.incarnation == incarnation && !note.is_doubted)
 }
 
 /// Leaves a note for the workers to come. Without it they only look again.
@@ -96,7 +136,12 @@ pub(super) fn note(data_dir: &Path, incarnation: u64) {
     let _ = std::fs::write(data_dir.join(FOUND), incarnation.to_string());
 }
 
-/// A file can no longer be trusted: whoever opens it next looks again.
+/// A file can no longer be trusted: whoever opens it next looks again, and still knows who served it.
+pub(super) fn doubt(data_dir: &Path, incarnation: u64) {
+    let _ = std::fs::write(data_dir.join(FOUND), format!("{incarnation} {DOUBTED}"));
+}
+
+/// Nothing is known of the files any more.
 pub(super) fn forget(data_dir: &Path) {
     let _ = std::fs::remove_file(data_dir.join(FOUND));
 }
@@ -130,10 +175,11 @@ pub(super) fn counter_is_ahead(
     Ok(())
 }
 
-/// What was sold was sent and paid, and what is reserved or paid is for an order that there is.
+/// What was sold was sent and paid, what is paid is in the provider's ledger, and what is reserved or paid is for an order that there
+/// is.
 pub(super) fn files_agree(
     data_dir: &Path,
-    [orders, inventory, payments]: [&Store; 3],
+    [orders, inventory, payments, ledger]: [&Store; 4],
 ) -> Result<(), Discord> {
     // Whatever a person had a hand in is the person's.
     let confirmed = format!(
@@ -180,14 +226,51 @@ pub(super) fn files_agree(
             })
         })?;
         if let Some(order) = lacking.into_iter().find(|order| *order >= horizon) {
-            return Err(Discord::Mixed {
-                order: OrderId::from_key(order),
-                what,
-                place: data_dir.display().to_string(),
-            });
+            return Err(mixed(data_dir, order, what));
         }
     }
-    Ok(())
+    match uncharged(payments, ledger)? {
+        Some(order) => Err(mixed(
+            data_dir,
+            order,
+            "is paid and the ledger has no such charge",
+        )),
+        None => Ok(()),
+    }
+}
+
+fn mixed(data_dir: &Path, order: i64, what: &'static str) -> Discord {
+    Discord::Mixed {
+        order: OrderId::from_key(order),
+        what,
+        place: data_dir.display().to_string(),
+    }
+}
+
+/// One of the newest payments that the ledger knows nothing of. The provider writes first and never removes, so that it knows of
+/// every one, at any moment and whatever retention did.
+fn uncharged(payments: &Store, ledger: &Store) -> Result<Option<i64>, ReadError> {
+    let newest = format!(
+        "SELECT order_id, receipt FROM (SELECT * FROM payments ORDER BY order_id DESC LIMIT {NEWEST}) WHERE state = 10"
+    );
+    let receipts: Vec<(i64, String)> = payments.peek(|connection| {
+        connection
+            .prepare(&newest)?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect()
+    })?;
+    ledger.peek(|connection| {
+        let mut look = connection.prepare(
+            "SELECT 1 FROM attempt WHERE 'ch_' || provider_key = ?1 AND provider_key = substr(?1, 4)
+             AND kind = 'charge' AND outcome = 'succeeded'",
+        )?;
+        for (order, receipt) in receipts {
+            if !look.exists([receipt])? {
+                return Ok(Some(order));
+            }
+        }
+        Ok(None)
+    })
 }
 
 fn keys(connection: &Connection, sql: &str) -> rusqlite::Result<Vec<i64>> {

@@ -7,11 +7,11 @@ use axum::Router;
 
 use super::accord::{self, Discord};
 use super::http::{Desk, Orders, drill, routes};
-use super::keeper;
+use super::lives::{Lives, NotCounted};
 use super::payments::provider::Provider;
 use super::settings::{SECTIONS, ShopSettings, StoreSettings};
 use super::unreliable::{Faults, Unreliable};
-use super::{inventory, orders, payments, sandbox};
+use super::{heirs, inventory, keeper, orders, payments, sandbox};
 use crate::base::exit::Exit;
 use crate::base::ids::Epoch;
 use crate::config::{Settings, duration};
@@ -26,7 +26,7 @@ const SOON_READ: u64 = 64 * 1024 * 1024;
 /// The shop as an application: `cluster serve` is this and nothing else.
 #[must_use]
 pub fn app() -> App {
-    let booted: Arc<OnceLock<(Orders, Vec<Store>)>> = Arc::default();
+    let booted: Arc<OnceLock<(Worker, Orders, Vec<Store>)>> = Arc::default();
     let drained = Arc::clone(&booted);
     App::new("cluster")
         .about("A shop of three services, served by supervised workers that lose nothing")
@@ -34,8 +34,11 @@ pub fn app() -> App {
         .check(check)
         .boot(move |worker| async move {
             let (desk, stores) = open_with_stores(&worker).await?;
+            // Before it owns anything, and to the end of the process: its last writes may still be on their way to the disk then.
+            let lives: &Lives = Box::leak(Box::new(enter(&worker)?));
             listen(&worker, &desk);
-            drop(booted.set((desk.orders.clone(), stores)));
+            drop(booted.set((worker.clone(), desk.orders.clone(), stores)));
+            tokio::spawn(heirs::watch(desk.orders.clone(), lives, worker.clone()));
             let retention = worker.section::<ShopSettings>("shop")?.retention;
             let data_dir = worker.settings().cluster.data_dir.clone();
             let tally = keeper::Tally::register(&worker)?;
@@ -49,11 +52,15 @@ pub fn app() -> App {
         })
         .on_exit(move || async move {
             // Clients may be gone whose orders are still under way.
-            if let Some((orders, stores)) = drained.get() {
-                orders.settled().await;
+            if let Some((worker, orders, stores)) = drained.get() {
+                heirs::leave(orders, worker).await;
                 stores.iter().for_each(Store::close);
             }
         })
+}
+
+fn enter(worker: &Worker) -> Result<Lives, NotCounted> {
+    Lives::enter(&worker.settings().cluster.data_dir, worker.identity().life)
 }
 
 fn check(settings: &Settings) -> Result<(), String> {
@@ -135,11 +142,17 @@ pub(super) async fn open_with_stores(worker: &Worker) -> Result<(Desk, Vec<Store
         (&payments::SCHEMA, payments::FILE),
         (sandbox::Sandbox::schema(), sandbox::FILE),
     ];
-    accord::nothing_is_lost(&worker.settings().cluster.data_dir).map_err(discord)?;
+    let data_dir = worker.settings().cluster.data_dir.as_path();
+    accord::nothing_is_emptied(data_dir, worker.identity().life)
+        .and_then(|()| accord::nothing_is_lost(data_dir))
+        .map_err(discord)?;
     let stores = open_all(worker, &files, store.queue_depth)?;
     let kept = stores.to_vec();
     let [orders_store, inventory_store, payments_store, sandbox_store] = stores;
-    in_accord(worker, [&orders_store, &inventory_store, &payments_store])?;
+    in_accord(
+        worker,
+        [&orders_store, &inventory_store, &payments_store, &sandbox_store],
+    )?;
     let inventory = inventory::Service::new(inventory_store);
     // A large catalog takes longer to read than everything else here, and a crash is no first start.
     if !inventory.is_stocked()? {
@@ -176,7 +189,7 @@ pub(super) async fn open_with_stores(worker: &Worker) -> Result<(Desk, Vec<Store
 
 /// The files belong together, or a person said that they are to be served all the same. Found once for each master; a worker that
 /// replaces another has no time for it, unless that one could no longer trust a file.
-fn in_accord(worker: &Worker, services: [&Store; 3]) -> Result<(), BootError> {
+fn in_accord(worker: &Worker, stores: [&Store; 4]) -> Result<(), BootError> {
     let data_dir = worker.settings().cluster.data_dir.as_path();
     let life = worker.identity().life;
     let own = life.incarnation.0;
@@ -186,8 +199,9 @@ fn in_accord(worker: &Worker, services: [&Store; 3]) -> Result<(), BootError> {
     } else if accord::was_found(data_dir, own) {
         return Ok(());
     }
-    accord::counter_is_ahead(data_dir, own, services).map_err(discord)?;
-    match accord::files_agree(data_dir, services) {
+    let [orders, inventory, payments, _] = stores;
+    accord::counter_is_ahead(data_dir, own, [orders, inventory, payments]).map_err(discord)?;
+    match accord::files_agree(data_dir, stores) {
         Err(mixed @ Discord::Mixed { .. }) if data_dir.join(accord::AS_IT_IS).exists() => {
             tracing::warn!("served as it is: {mixed}");
         }
@@ -199,11 +213,13 @@ fn in_accord(worker: &Worker, services: [&Store; 3]) -> Result<(), BootError> {
 
 fn discord(discord: Discord) -> BootError {
     match discord {
-        Discord::Lost { .. } | Discord::Counter { .. } | Discord::Mixed { .. } => BootRefused {
-            exit: Exit::BadData,
-            reason: discord.to_string(),
+        Discord::Lost { .. } | Discord::Emptied { .. } | Discord::Counter { .. } | Discord::Mixed { .. } => {
+            BootRefused {
+                exit: Exit::BadData,
+                reason: discord.to_string(),
+            }
+            .into()
         }
-        .into(),
         Discord::Read(error) => error.into(),
     }
 }
@@ -262,10 +278,11 @@ fn open_one(
         .ok_or("the scoreboard has no cell left for a writer thread")?;
     let poisoned = worker.clone();
     let data_dir = worker.settings().cluster.data_dir.clone();
+    let incarnation = worker.identity().life.incarnation.0;
     let options = Options {
         queue_depth,
         on_poison: Arc::new(move |reason| {
-            accord::forget(&data_dir);
+            accord::doubt(&data_dir, incarnation);
             poisoned.fail(reason);
         }),
         verify: how_closely(worker, path),

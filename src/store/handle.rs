@@ -16,7 +16,7 @@ use super::job::{Fate, Job, Pending, Tx};
 use super::open::{self, Opened};
 use super::options::{Admission, Options, PoisonHook, Schema};
 use super::patience::Patience;
-use super::queue::{Queue, Turned};
+use super::queue::{Duty, Queue, Turned};
 use super::reader::Reader;
 use super::room::Room;
 use super::seal::Seal;
@@ -116,7 +116,12 @@ impl Store {
         let job: Box<dyn Job> = Box::new(Pending::new(job, reply));
         self.inner.patience.look();
         match self.inner.queue.submit(admission, job) {
-            Ok(()) => answer.await.unwrap_or(Err(WriteError::Closed)),
+            Ok(duty) => {
+                if duty == Duty::Wake {
+                    Alarm(&self.inner.queue).goes_off_after_this_turn().await;
+                }
+                answer.await.unwrap_or(Err(WriteError::Closed))
+            }
             Err(Turned::Busy) => Err(WriteError::Busy),
             Err(Turned::Away(Fate::Poisoned(reason))) => Err(WriteError::Poisoned(reason)),
             Err(Turned::Away(Fate::Committed | Fate::Full | Fate::Failed(_) | Fate::Closed)) => {
@@ -183,10 +188,32 @@ impl Store {
         self.inner.commits.load(Ordering::Acquire)
     }
 
+    #[cfg(test)]
+    pub(super) fn writer_sleeps(&self) -> bool {
+        self.inner.queue.writer_sleeps()
+    }
+
     /// The database file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.inner.path
+    }
+}
+
+/// Wakes the writer when it is dropped, so that a job is run even when the future that brought it is dropped.
+struct Alarm<'a>(&'a Queue);
+
+impl Alarm<'_> {
+    /// Everyone who is ready now gets to bring its job before the writer begins: they share its transaction, where the first alone
+    /// would have one of its own and keep the others waiting for it.
+    async fn goes_off_after_this_turn(self) {
+        tokio::task::yield_now().await;
+    }
+}
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        self.0.wake();
     }
 }
 

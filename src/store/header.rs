@@ -71,11 +71,17 @@ pub(super) fn migrate(
     let to = schema.version();
     let done = usize::try_from(from).unwrap_or(0);
     let steps = schema.migrations.iter().skip(done).copied().collect::<String>();
-    let script = format!(
-        "BEGIN IMMEDIATE;\n{steps};\nPRAGMA application_id = {};\nPRAGMA user_version = {to};\nCOMMIT;",
-        schema.application_id
-    );
-    connection.execute_batch(&script).map_err(|reason| {
+    let apply = || -> rusqlite::Result<()> {
+        connection.execute_batch(&format!("BEGIN IMMEDIATE;\n{steps}"))?;
+        // To SQLite, a step that mends the words of the schema does not change it: it is this that makes others read it anew.
+        let cookie: i64 = connection.query_row("PRAGMA schema_version", [], |row| row.get(0))?;
+        connection.execute_batch(&format!(
+            "PRAGMA schema_version = {};\nPRAGMA application_id = {};\nPRAGMA user_version = {to};\nCOMMIT;",
+            cookie + 1,
+            schema.application_id
+        ))
+    };
+    apply().map_err(|reason| {
         // Without a transaction to roll back this fails, and there was nothing to undo.
         drop(connection.execute_batch("ROLLBACK"));
         OpenError::Migration {

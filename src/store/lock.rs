@@ -4,7 +4,7 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -65,6 +65,37 @@ impl OfdLock {
         }
     }
 
+    /// Takes the lock of one byte, wherever the file ends, if it is free. Whether it was.
+    ///
+    /// # Errors
+    /// As [`OfdLock::try_take`].
+    pub fn try_take_byte(&self, at: i64) -> io::Result<bool> {
+        match fcntl(&self.file, FcntlArg::F_OFD_SETLK(&one_byte(libc::F_WRLCK, at))) {
+            Ok(_) => Ok(true),
+            Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Whether anybody else holds the lock of that byte. Takes nothing.
+    ///
+    /// # Errors
+    /// The system's, as when the file system has no locks.
+    pub fn is_byte_taken(&self, at: i64) -> io::Result<bool> {
+        let mut asked = one_byte(libc::F_WRLCK, at);
+        fcntl(&self.file, FcntlArg::F_OFD_GETLK(&mut asked))?;
+        Ok(i32::from(asked.l_type) != libc::F_UNLCK)
+    }
+
+    /// Whether the file that was opened is the one that lies there now.
+    ///
+    /// # Errors
+    /// The system's, when nothing lies there.
+    pub fn is_at(&self, path: &Path) -> io::Result<bool> {
+        let (own, there) = (self.file.metadata()?, path.metadata()?);
+        Ok((own.dev(), own.ino()) == (there.dev(), there.ino()))
+    }
+
     /// The few words that lie in the file.
     ///
     /// # Errors
@@ -96,6 +127,14 @@ impl OfdLock {
     }
 }
 
+fn one_byte(kind: libc::c_int, at: i64) -> libc::flock {
+    libc::flock {
+        l_start: at,
+        l_len: 1,
+        ..whole_file(kind)
+    }
+}
+
 fn whole_file(kind: libc::c_int) -> libc::flock {
     libc::flock {
         l_type: i16::try_from(kind).unwrap_or_default(),
@@ -120,6 +159,22 @@ mod tests {
         assert!(!second.try_take().unwrap());
         first.release().unwrap();
         assert!(second.try_take().unwrap());
+    }
+
+    #[test]
+    fn bytes_are_locked_each_for_itself_however_far_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.lock");
+        let (first, second) = (OfdLock::open(&path).unwrap(), OfdLock::open(&path).unwrap());
+        assert!(first.try_take_byte(0).unwrap() && first.try_take_byte(i64::MAX).unwrap());
+        assert!(second.try_take_byte(1).unwrap() && !second.try_take_byte(i64::MAX).unwrap());
+        let taken = |at| second.is_byte_taken(at).unwrap();
+        assert_eq!([0, 1, 2, i64::MAX].map(taken), [true, false, false, true]);
+        drop(first);
+        assert_eq!(
+            [0, i64::MAX].map(|at| second.is_byte_taken(at).unwrap()),
+            [false; 2]
+        );
     }
 
     #[test]

@@ -31,6 +31,15 @@ struct State {
     end: Option<Fate>,
 }
 
+/// What whoever brought a job has to do besides waiting for its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Duty {
+    /// Nothing: the writer is at work.
+    Nothing,
+    /// To wake the writer, which sleeps, soon. Whoever finds it so has this duty, not the first alone: that one may be slow.
+    Wake,
+}
+
 impl Queue {
     pub(super) fn new(depth: usize, cell: Cell) -> Queue {
         let state = State {
@@ -47,8 +56,8 @@ impl Queue {
         }
     }
 
-    /// Takes a job in, and wakes the writer if it slept.
-    pub(super) fn submit(&self, admission: Admission, job: Box<dyn Job>) -> Result<(), Turned> {
+    /// Takes a job in. A writer that sleeps is not woken here: who brings it the first job may wait for those who bring more.
+    pub(super) fn submit(&self, admission: Admission, job: Box<dyn Job>) -> Result<Duty, Turned> {
         let mut state = self.state();
         if let Some(end) = &state.end {
             return Err(Turned::Away(end.clone()));
@@ -58,12 +67,26 @@ impl Queue {
         }
         state.accepted += 1;
         state.waiting.push_back(job);
-        if state.writer_idle {
+        Ok(if state.writer_idle {
+            Duty::Wake
+        } else {
+            Duty::Nothing
+        })
+    }
+
+    /// Wakes the writer, if it still sleeps and there is something to do.
+    pub(super) fn wake(&self) {
+        let mut state = self.state();
+        if state.writer_idle && !state.waiting.is_empty() {
             state.writer_idle = false;
             self.cell.stamp();
             self.woken.notify_one();
         }
-        Ok(())
+    }
+
+    #[cfg(test)]
+    pub(super) fn writer_sleeps(&self) -> bool {
+        self.state().writer_idle
     }
 
     /// Waits until something waits; `false` when nothing does and nothing will.

@@ -134,6 +134,58 @@ fn what_waits_for_the_lock_is_one_commit() {
     assert_eq!((ids(&store), store.commits()), (vec![0, 1, 2, 3, 4], 1));
 }
 
+/// Returns when the writer sleeps, which it does right after its first look at an empty queue.
+fn until_the_writer_sleeps(store: &Store) {
+    wait(store.write(Admission::New, insert(0))).unwrap();
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !store.writer_sleeps() {
+        assert!(std::time::Instant::now() < until, "it never sleeps");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn who_is_ready_in_the_same_turn_shares_a_commit() {
+    let place = Place::new();
+    let store = place.open();
+    until_the_writer_sleeps(&store);
+    let before = store.commits();
+    wait(async {
+        let (first, second, third) = tokio::join!(
+            store.write(Admission::New, insert(1)),
+            store.write(Admission::New, insert(2)),
+            store.write(Admission::New, insert(3)),
+        );
+        first.and(second).and(third)
+    })
+    .unwrap();
+    assert_eq!((ids(&store), store.commits() - before), (vec![0, 1, 2, 3], 1));
+}
+
+#[test]
+fn a_write_whose_future_is_dropped_before_the_writer_was_woken_is_written() {
+    let place = Place::new();
+    let store = place.open();
+    until_the_writer_sleeps(&store);
+    drop(queue(&store, insert(1)));
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while ids(&store) != [0, 1] {
+        assert!(std::time::Instant::now() < until, "nobody woke the writer");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_write_that_nobody_looks_after_keeps_no_other_waiting() {
+    let place = Place::new();
+    let store = place.open();
+    until_the_writer_sleeps(&store);
+    let forgotten = queue(&store, insert(1));
+    wait(store.write(Admission::New, insert(2))).unwrap();
+    assert_eq!(ids(&store), [0, 1, 2]);
+    assert_eq!(wait(forgotten).unwrap(), 1);
+}
+
 #[test]
 fn a_refusal_is_rolled_back_alone() {
     let place = Place::new();

@@ -24,7 +24,7 @@ pub(super) async fn beat(worker: Worker, cell: Cell, connections: Arc<Connection
         beats = beats.saturating_add(1);
         if beats == SETTLED {
             memory::give_back();
-            memory::forget_code();
+            memory::forget_program();
         }
         cell.stamp();
         let lag = clock::now().since(due);

@@ -111,10 +111,17 @@ fn listeners() -> Result<(Vec<OwnedFd>, Option<OwnedFd>), EnvironmentError> {
         return Err(EnvironmentError::OtherProcess { told, actual });
     }
     let count: usize = parsed("LISTEN_FDS", "a number of descriptors")?;
+    if count > MAX_LISTENERS {
+        return Err(EnvironmentError::Odd {
+            name: "LISTEN_FDS",
+            value: count.to_string(),
+            expected: "a number up to 1024",
+        });
+    }
     let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
     let names = names.split(':').chain(std::iter::repeat(""));
     let (mut service, mut admin) = (Vec::new(), None);
-    for (number, name) in (FIRST_LISTENER..).take(count.min(MAX_LISTENERS)).zip(names) {
+    for (number, name) in (FIRST_LISTENER..).take(count).zip(names) {
         let listener = take_number(number, "a listener")?;
         match name {
             ADMIN => admin = Some(listener),

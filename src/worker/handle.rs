@@ -34,6 +34,7 @@ struct Inner {
     /// The same as `haste` being set, for the path that every request takes.
     draining: AtomicBool,
     haste: watch::Sender<Option<Haste>>,
+    orphaned: watch::Sender<bool>,
 }
 
 /// How much of the drain's time is spent on connections that are open but silent. A later order can only add haste.
@@ -67,6 +68,7 @@ impl Worker {
             failure: OnceLock::new(),
             draining: AtomicBool::new(false),
             haste: watch::Sender::new(None),
+            orphaned: watch::Sender::new(false),
         };
         Worker {
             inner: Arc::new(inner),
@@ -170,6 +172,26 @@ impl Worker {
     /// Returns when it begins to drain, at once when it has.
     pub async fn draining(&self) {
         self.haste_above(None).await;
+    }
+
+    /// Whether its master is dead. It drains then, and nobody will be told of its own death.
+    #[must_use]
+    pub fn is_orphaned(&self) -> bool {
+        *self.inner.orphaned.borrow()
+    }
+
+    /// Returns when its master is dead, at once when it is.
+    pub async fn orphaned(&self) {
+        let mut orphaned = self.inner.orphaned.subscribe();
+        if orphaned.wait_for(|orphaned| *orphaned).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
+    /// The master is dead: begins the drain.
+    pub(super) fn orphan(&self) {
+        self.inner.orphaned.send_replace(true);
+        self.drain(Haste::Prompt);
     }
 
     /// This worker can do no more good and wants to be replaced (after a failed fsync, say): it is logged, new connections go

@@ -65,7 +65,7 @@ impl Mind {
         if !self.worker.is_draining() {
             tracing::warn!("the master is gone: answering what is in the queue, then draining");
         }
-        self.worker.drain(Haste::Prompt);
+        self.worker.orphan();
     }
 
     fn obey(&self, Received { command, fds }: Received) {

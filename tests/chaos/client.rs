@@ -17,12 +17,15 @@ use tokio::task::{JoinSet, LocalSet};
 
 use crate::answer::Answer;
 use crate::record::{End, Record, Request};
+use crate::streams::Streams;
 
 /// A request that took longer counts as lost. More than the time until a hung worker is killed.
-const PATIENCE: Duration = Duration::from_secs(15);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 /// Connections of a keep-alive load.
 const LANES: usize = 32;
-/// Requests on their way at once, of a load of new connections.
+/// Connections of an HTTP/2 load.
+const CONNECTIONS: usize = 8;
+/// Requests on their way at once, of a load that does not wait for a connection to be free.
 const MOST: usize = 8192;
 
 /// How connections are used.
@@ -32,6 +35,8 @@ pub(crate) enum Kind {
     New,
     /// 32 that are kept until the server says otherwise.
     KeepAlive,
+    /// 8 of HTTP/2, with many requests side by side on each, until the server says GOAWAY.
+    Http2,
 }
 
 impl std::fmt::Display for Kind {
@@ -39,6 +44,7 @@ impl std::fmt::Display for Kind {
         f.write_str(match self {
             Kind::New => "new connections",
             Kind::KeepAlive => "keep-alive",
+            Kind::Http2 => "HTTP/2",
         })
     }
 }
@@ -104,12 +110,13 @@ impl Load {
     }
 
     async fn run(self, over: &AtomicBool) -> Record {
-        let calls: Rc<Vec<Vec<u8>>> = Rc::new(self.calls.iter().map(|call| call.bytes(self.kind)).collect());
+        let calls: Calls = Rc::new(self.calls.iter().map(|call| call.bytes(self.kind)).collect());
         let (done, mut ends) = mpsc::unbounded_channel();
         let sender = async move {
             match self.kind {
                 Kind::New => self.each_on_its_own(over, &calls, &done).await,
                 Kind::KeepAlive => self.over_lanes(over, &calls, &done).await,
+                Kind::Http2 => self.over_streams(over, &done).await,
             }
         };
         let mut record = Record::default();
@@ -122,26 +129,26 @@ impl Load {
         record
     }
 
-    async fn each_on_its_own(&self, over: &AtomicBool, calls: &Rc<Vec<Vec<u8>>>, done: &Done) {
+    async fn each_on_its_own(&self, over: &AtomicBool, calls: &Calls, done: &Done) {
         let mut running = JoinSet::new();
         let mut pace = Pace::new(self.rate);
         while let Some((number, due)) = pace.next(over).await {
             if running.len() >= MOST {
-                tell(done, due, End::Unsent, None);
+                tell(done, due, Asked::UNSENT);
                 continue;
             }
             let (calls, done, address) = (Rc::clone(calls), done.clone(), self.address);
             running.spawn_local(async move {
                 let mut lane = Lane::new(address);
-                let end = lane.ask(&calls[number % calls.len()]).await;
-                tell(&done, due, end, lane.from);
+                let asked = lane.ask(&calls[number % calls.len()]).await;
+                tell(&done, due, asked);
             });
             while running.try_join_next().is_some() {}
         }
         running.join_all().await;
     }
 
-    async fn over_lanes(&self, over: &AtomicBool, calls: &Rc<Vec<Vec<u8>>>, done: &Done) {
+    async fn over_lanes(&self, over: &AtomicBool, calls: &Calls, done: &Done) {
         let mut tasks = JoinSet::new();
         let lanes: Vec<_> = (0..LANES)
             .map(|_| {
@@ -150,8 +157,8 @@ impl Load {
                 tasks.spawn_local(async move {
                     let mut lane = Lane::new(address);
                     while let Some((number, due)) = wanted.recv().await {
-                        let end = lane.ask(&calls[number % calls.len()]).await;
-                        tell(&done, due, end, lane.from);
+                        let asked = lane.ask(&calls[number % calls.len()]).await;
+                        tell(&done, due, asked);
                     }
                 });
                 sender
@@ -166,6 +173,25 @@ impl Load {
         drop(lanes);
         tasks.join_all().await;
     }
+
+    async fn over_streams(&self, over: &AtomicBool, done: &Done) {
+        let lanes: Vec<_> = (0..CONNECTIONS)
+            .map(|_| Rc::new(Streams::new(self.address)))
+            .collect();
+        let mut running = JoinSet::new();
+        let mut pace = Pace::new(self.rate);
+        while let Some((number, due)) = pace.next(over).await {
+            if running.len() >= MOST {
+                tell(done, due, Asked::UNSENT);
+                continue;
+            }
+            let (lane, done) = (Rc::clone(&lanes[number % CONNECTIONS]), done.clone());
+            let call = self.calls[number % self.calls.len()];
+            running.spawn_local(async move { tell(&done, due, lane.ask(call).await) });
+            while running.try_join_next().is_some() {}
+        }
+        running.join_all().await;
+    }
 }
 
 impl Running {
@@ -176,11 +202,34 @@ impl Running {
     }
 }
 
+/// The requests of an HTTP/1.1 load as they are sent, in turn.
+type Calls = Rc<Vec<Vec<u8>>>;
 type Done = mpsc::UnboundedSender<Request>;
 
-fn tell(done: &Done, due: Instant, end: End, from: Option<SocketAddr>) {
-    let over = Instant::now();
-    let request = Request { due, over, end, from };
+/// What became of one request, and on which connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    pub(crate) end: End,
+    pub(crate) from: Option<SocketAddr>,
+    pub(crate) again: usize,
+}
+
+impl Asked {
+    const UNSENT: Asked = Asked {
+        end: End::Unsent,
+        from: None,
+        again: 0,
+    };
+}
+
+fn tell(done: &Done, due: Instant, Asked { end, from, again }: Asked) {
+    let request = Request {
+        due,
+        over: Instant::now(),
+        end,
+        from,
+        again,
+    };
     done.send(request).expect("somebody gathers until all have told");
 }
 
@@ -234,18 +283,14 @@ impl Lane {
     }
 
     /// Sends a request and reads its answer.
-    async fn ask(&mut self, request: &[u8]) -> End {
-        match tokio::time::timeout(PATIENCE, self.exchange(request)).await {
+    async fn ask(&mut self, request: &[u8]) -> Asked {
+        let end = match tokio::time::timeout(PATIENCE, self.exchange(request)).await {
             Ok(Ok((status, keeps))) => {
                 self.used = true;
                 if !keeps {
                     self.stream = None;
                 }
-                if matches!(status, 200..=202) {
-                    End::Ok
-                } else {
-                    End::Status(status)
-                }
+                End::of(status)
             }
             Ok(Err(end)) => {
                 self.stream = None;
@@ -255,13 +300,20 @@ impl Lane {
                 self.stream = None;
                 End::TimedOut
             }
+        };
+        Asked {
+            end,
+            from: self.from,
+            again: 0,
         }
     }
 
     async fn exchange(&mut self, request: &[u8]) -> Result<(u16, bool), End> {
         if self.stream.is_none() {
             self.used = false;
-            self.stream = Some(self.connect().await?);
+            let stream = connect(self.address).await?;
+            self.from = stream.local_addr().ok();
+            self.stream = Some(stream);
         }
         let broken = if self.used {
             End::ResetReused
@@ -284,18 +336,17 @@ impl Lane {
             }
         }
     }
+}
 
-    async fn connect(&mut self) -> Result<TcpStream, End> {
-        let stream = TcpStream::connect(self.address)
-            .await
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::ConnectionRefused => End::Refused,
-                io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => End::ResetNew,
-                _other => End::Unsent,
-            })?;
-        // Small writes are to leave at once; a socket without the option is merely slower.
-        let _slower = stream.set_nodelay(true);
-        self.from = stream.local_addr().ok();
-        Ok(stream)
-    }
+pub(crate) async fn connect(address: SocketAddr) -> Result<TcpStream, End> {
+    let stream = TcpStream::connect(address)
+        .await
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::ConnectionRefused => End::Refused,
+            io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => End::ResetNew,
+            _other => End::Unsent,
+        })?;
+    // Small writes are to leave at once; a socket without the option is merely slower.
+    let _slower = stream.set_nodelay(true);
+    Ok(stream)
 }

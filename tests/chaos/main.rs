@@ -16,6 +16,7 @@ mod hung;
 mod mutants;
 mod record;
 mod stage;
+mod streams;
 mod upkeep;
 mod verdict;
 mod witness;
@@ -24,7 +25,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use client::Kind::{KeepAlive, New};
+use client::Kind::{Http2, KeepAlive, New};
 use stage::Effort;
 use verdict::Verdict;
 
@@ -32,13 +33,13 @@ type Test = (&'static str, fn() -> Vec<Verdict>);
 
 const TESTS: &[Test] = &[
     ("reloads_lose_nothing", || {
-        both(|kind| deploys::reloads(&quick(), kind))
+        all(|kind| deploys::reloads(&quick(), kind))
     }),
     ("scaling_loses_nothing", || {
-        both(|kind| deploys::scales(&quick(), kind))
+        all(|kind| deploys::scales(&quick(), kind))
     }),
     ("upgrades_lose_nothing", || {
-        both(|kind| deploys::upgrades(&quick(), kind))
+        all(|kind| deploys::upgrades(&quick(), kind))
     }),
     ("kills_lose_what_the_victim_had_accepted_and_nothing_else", || {
         both(|kind| crashes::kills(&quick(), kind))
@@ -84,6 +85,10 @@ fn quick() -> Effort {
         one_order_in: 40,
         mutant: None,
     }
+}
+
+fn all(scene: impl Fn(client::Kind) -> Verdict) -> Vec<Verdict> {
+    [New, KeepAlive, Http2].map(scene).into()
 }
 
 fn both(scene: impl Fn(client::Kind) -> Verdict) -> Vec<Verdict> {

@@ -36,6 +36,19 @@ pub(crate) struct Request {
     pub(crate) end: End,
     /// The client's end of its connection.
     pub(crate) from: Option<SocketAddr>,
+    /// How often it was sent once more because the server had said that it did not look at it (HTTP/2 alone can).
+    pub(crate) again: usize,
+}
+
+impl End {
+    /// Of a whole answer with that status.
+    pub(crate) fn of(status: u16) -> End {
+        if matches!(status, 200..=202) {
+            End::Ok
+        } else {
+            End::Status(status)
+        }
+    }
 }
 
 impl Request {

@@ -17,6 +17,8 @@ pub(crate) struct Verdict {
     census: BTreeMap<End, usize>,
     /// Failed on a connection that a victim had accepted.
     excused: usize,
+    /// Sent once more, because the server had said that it did not look at it.
+    again: usize,
     /// Milliseconds: 99th percentile before anything was done, and while it was.
     pub(crate) p99_ms: Option<(f64, f64)>,
     notes: Vec<String>,
@@ -29,6 +31,7 @@ impl Verdict {
         verdict.kind = Some(kind);
         verdict.requests = record.requests.len();
         verdict.census = record.census();
+        verdict.again = record.requests.iter().map(|request| request.again).sum();
         if record.requests.is_empty() {
             verdict.wrong("no request was sent".to_owned());
         }
@@ -43,6 +46,7 @@ impl Verdict {
             requests: 0,
             census: BTreeMap::new(),
             excused: 0,
+            again: 0,
             p99_ms: None,
             notes: Vec::new(),
             wrong: Vec::new(),
@@ -98,6 +102,9 @@ impl fmt::Display for Verdict {
         }
         if self.excused > 0 {
             write!(f, " ({} of them a victim's)", self.excused)?;
+        }
+        if self.again > 0 {
+            write!(f, " {} sent again", self.again)?;
         }
         if let Some((steady, during)) = self.p99_ms {
             write!(f, "  p99 {steady:.1} -> {during:.1} ms")?;

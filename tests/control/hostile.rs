@@ -1,9 +1,13 @@
 //! Clients that mean no good: whatever they do, they are cut, it is logged, and the master goes on.
 
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
 
-use crate::common::{Cluster, Desk, Plan};
+use crate::common::{Cluster, Desk, Plan, put};
 
 fn refused(cluster: &Cluster, bytes: &[u8]) -> String {
     let answer = cluster.say(bytes);
@@ -139,4 +143,36 @@ fn one_who_has_said_everything_and_closed_its_half_is_answered_all_the_same() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("heard");
     assert!(answer.contains("\"did\":\"reloaded\""), "{answer}");
+}
+
+#[test]
+#[ignore = "needs root, which alone can be somebody else: cargo test --test control -- --ignored"]
+fn another_user_is_cut_even_where_the_files_would_let_him_in() {
+    const NOBODY: u32 = 65534;
+    let plan = Plan::shop();
+    let program = plan.directory().join("program");
+    put(Path::new(env!("CARGO_BIN_EXE_cluster")), &program);
+    let cluster = plan.start();
+    let data = cluster.data();
+    for path in [data.parent().expect("a directory"), &data, &data.join("run")] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("set");
+    }
+    let socket = data.join("run/control.sock");
+    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o666)).expect("set");
+    let before = cluster.workers();
+    for ask in [&["status", "--json"][..], &["stop", "--now"], &["scale", "1"]] {
+        let told = Command::new(&program)
+            .args(ask)
+            .arg("--data-dir")
+            .arg(&data)
+            .uid(NOBODY)
+            .output()
+            .expect("it runs");
+        assert!(!told.status.success() && told.stdout.is_empty(), "{told:?}");
+    }
+    let cut = format!("user {NOBODY} (pid ");
+    cluster.wait_for_many(0, &cut, 3);
+    assert_eq!(cluster.workers(), before);
+    cluster.is_well(2);
+    assert!(cluster.stop().success());
 }

@@ -286,7 +286,26 @@ fn the_number_of_slots_has_bounds_that_are_named() {
 }
 
 #[test]
-fn past_max_draining_the_longest_drain_is_cut() {
+fn scaling_down_cuts_nobody_however_few_may_drain() {
+    let mut world = World::start(
+        Policy {
+            max_draining: 2,
+            ..policy(40)
+        },
+        Program::Good,
+        1,
+    );
+    world.run(ms(500));
+    world.drain_time = ms(20_000);
+    world.happen(asked(Request::ScaleBy(-38)));
+    world.run(ms(10));
+    assert_eq!((world.pool.workers(), world.pool.leaving().count()), (2, 38));
+    world.run_until("rest", World::is_at_rest);
+    assert!(world.kills.is_empty());
+}
+
+#[test]
+fn a_cluster_that_is_scaled_up_and_down_faster_than_it_drains_is_told_to_wait() {
     let mut world = World::start(
         Policy {
             max_draining: 2,
@@ -297,12 +316,22 @@ fn past_max_draining_the_longest_drain_is_cut() {
     );
     world.run(ms(100));
     world.drain_time = ms(20_000);
-    let first = world.life_in(3);
-    for _ in 0..3 {
-        world.happen(asked(Request::ScaleBy(-1)));
-        world.run(ms(10));
+    for by in [-3, 3, -3] {
+        world.happen(asked(Request::ScaleBy(by)));
+        world.run(ms(50));
     }
-    assert_eq!(world.kills, [first]);
+    assert_eq!((world.pool.workers(), world.pool.leaving().count()), (1, 6));
+    world.happen(asked(Request::ScaleBy(3)));
+    world.run(ms(50));
+    world.happen(asked(Request::ScaleBy(-3)));
+    let Some(Announcement::Refused { reason, .. }) = world.announced.last() else {
+        panic!("it went")
+    };
+    assert!(reason.contains("6 workers drain still"), "{reason}");
+    assert!(world.kills.is_empty());
+    world.run(ms(25_000));
+    world.happen(asked(Request::ScaleBy(-3)));
+    assert_eq!(world.pool.workers(), 1);
 }
 
 #[test]

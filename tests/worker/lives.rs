@@ -112,9 +112,10 @@ fn it_beats_and_counts_on_its_board() {
     let worker = Worker::ready(|_| {});
     let beat = worker.vitals().beat.expect("the first beat comes before READY");
     worker.until("a later beat", |vitals| vitals.beat > Some(beat));
+    let oldest = worker.board.oldest(clock::now());
     assert_eq!(
-        (worker.vitals().life, worker.vitals().oldest.as_str()),
-        (Some(LIFE), "runtime")
+        (worker.vitals().life, oldest.as_deref()),
+        (Some(LIFE), Some("runtime"))
     );
     let mut client = worker.connect();
     client.get("/");

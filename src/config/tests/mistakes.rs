@@ -135,6 +135,13 @@ fn wrong_types_are_refused() {
 }
 
 #[test]
+fn more_addresses_than_a_worker_can_be_given_are_refused_with_the_bound() {
+    let list: Vec<String> = (1..=1_001).map(|port| format!("'127.0.0.1:{port}'")).collect();
+    let told = problem(&format!("[cluster]\nbind = [{}]\n", list.join(",")));
+    assert!(told.contains("there are 1001, expected at most 1000"), "{told}");
+}
+
+#[test]
 fn addresses_that_take_each_other_are_refused() {
     for list in [
         "'127.0.0.1:80', '127.0.0.1:80'",

@@ -168,23 +168,30 @@ fn refuse(tx: &Connection, order: OrderId, sku: &Sku, requested: u32) -> Result<
     Ok(Outcome::Refused(refusal))
 }
 
-/// Ends a held reservation, unless it was claimed by someone later; its items.
+/// Ends a held reservation, unless it was claimed by someone later; its items. They are read before: for a RETURNING, SQLite would
+/// make a table of its own each time.
 fn end(tx: &Connection, mandate: Mandate, state: State, now_ms: u64) -> Result<Option<Vec<(Sku, u32)>>> {
-    tx.prepare_cached(
-        "UPDATE reservations SET state = ?2, claim_no = ?3, ended_ms = ?4, ended_by = nullif(?5, reserved_by)
-         WHERE order_id = ?1 AND state = 10 AND claim_no <= ?3 RETURNING items",
-    )?
-    .query_row(
-        (
-            mandate.order.key(),
+    let (order, claim_no) = (mandate.order.key(), mandate.claim_no);
+    let items = tx
+        .prepare_cached(
+            "SELECT items FROM reservations WHERE order_id = ?1 AND state = 10 AND claim_no <= ?2",
+        )?
+        .query_row((order, claim_no), |row| parsed(row, 0))
+        .optional()?;
+    if items.is_some() {
+        tx.prepare_cached(
+            "UPDATE reservations SET state = ?2, claim_no = ?3, ended_ms = ?4, ended_by = nullif(?5, reserved_by)
+             WHERE order_id = ?1",
+        )?
+        .execute((
+            order,
             state as i64,
-            mandate.claim_no,
+            claim_no,
             now_ms.cast_signed(),
             mandate.life.to_string(),
-        ),
-        |row| parsed(row, 0),
-    )
-    .optional()
+        ))?;
+    }
+    Ok(items)
 }
 
 /// The answer to a command that changes nothing (any more); it still notes a higher claim, so that a lower one is refused after.

@@ -145,6 +145,13 @@ pub(super) fn command_name(command: Command) -> &'static str {
     }
 }
 
+/// The command of that name.
+pub(super) fn command_named(name: &str) -> Option<Command> {
+    Command::ALL
+        .into_iter()
+        .find(|command| command_name(*command) == name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

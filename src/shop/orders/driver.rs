@@ -1,16 +1,18 @@
 //! Carries out what the saga's table says, for one order at a time. It decides nothing: it waits, sends, and brings back what
 //! was answered. Dropping it at any point loses nothing but time; another life then starts at the top of the same table.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::domain::{NewOrder, Rejection, command_name};
 use super::journal::{self, Written};
+use super::spending;
 use super::tries::{self, Unknown};
 use crate::base::ids::Life;
 use crate::saga::definition::RECORD_RETRY;
 use crate::saga::table::Parking;
-use crate::saga::{Command, Effect, Event, ORDER, State, Verdict};
+use crate::saga::{Command, Effect, Event, ORDER, Spent, State, Verdict};
 use crate::shop::almanac::Almanac;
 use crate::shop::contract::{Charge, Inventory, Mandate, OrderId, Outcome, Payments, Refusal};
 use crate::shop::fences;
@@ -37,7 +39,13 @@ pub(super) struct Saga {
     pub(super) placed: NewOrder,
     /// Why a person gave it up, if one did.
     pub(super) given_up: Option<Arc<str>>,
+    /// What its earlier owners spent of the budgets.
+    pub(super) spent: Spent,
 }
+
+/// How often it is written down what a command spends of its budget while its outcome is waited for. An owner's death forgets less
+/// than this much.
+const SPENDING: Duration = Duration::from_secs(1);
 
 /// How driving a saga ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,11 +67,12 @@ impl<I: Inventory, P: Payments> Driver<I, P> {
             None => State::begin(ORDER, now()),
             Some(_) => State::take_back(ORDER, now()),
         };
+        state = state.after(ORDER, &saga.spent);
         loop {
             let mut unknown = None;
             let event = match effect {
                 Effect::Send(command, wait) => {
-                    let (event, says) = self.send(&saga, command, wait).await;
+                    let (event, says) = self.send_and_count(&saga, &state, command, wait).await;
                     unknown = says.map(|says| (command, says));
                     event
                 }
@@ -80,7 +89,7 @@ impl<I: Inventory, P: Payments> Driver<I, P> {
                 }
             };
             (state, effect) = match state.on(ORDER, now(), event) {
-                Ok(next) => next,
+                Ok((state, effect)) => (state.after(ORDER, &saga.spent), effect),
                 Err(illegal) => {
                     self.park(&saga, &illegal.to_string()).await;
                     return End::Parked;
@@ -106,6 +115,51 @@ impl<I: Inventory, P: Payments> Driver<I, P> {
             let job = move |tx: &Tx<'_>| tries::note(tx, &unknown, now_ms);
             drop(store.write::<_, rusqlite::Error>(Admission::New, job).await);
         });
+    }
+
+    /// As [`Driver::send`]. What it spends is written down for the next owner, which goes on with what is left.
+    async fn send_and_count(
+        &self,
+        saga: &Saga,
+        state: &State<Refusal>,
+        command: Command,
+        wait: Duration,
+    ) -> (Event<Refusal>, Option<String>) {
+        let mut sending = pin!(self.send(saga, command, wait));
+        let mut counted = false;
+        let (event, says) = loop {
+            match tokio::time::timeout(SPENDING, &mut sending).await {
+                Ok(answer) => break answer,
+                Err(_not_yet) => {
+                    counted = true;
+                    self.count(saga, state.spent(ORDER, now()));
+                }
+            }
+        };
+        match &event {
+            Event::Unknown { .. } => self.count(saga, state.spent(ORDER, now())),
+            // It could not be tried, so that time was not spent after all.
+            Event::Stalled { .. } if counted => {
+                let stalled = state.clone().on(ORDER, now(), event.clone());
+                self.count(
+                    saga,
+                    stalled.ok().and_then(|(state, _)| state.spent(ORDER, now())),
+                );
+            }
+            Event::Stalled { .. } | Event::Done | Event::Refused(_) | Event::Fenced => {}
+        }
+        (event, says)
+    }
+
+    /// Nobody waits for it.
+    fn count(&self, saga: &Saga, spent: Option<(Command, Duration)>) {
+        if let Some((command, spent)) = spent {
+            let (store, mandate) = (self.store.clone(), self.mandate(saga));
+            tokio::spawn(async move {
+                let job = move |tx: &Tx<'_>| spending::note(tx, mandate, command, spent);
+                drop(store.write::<_, rusqlite::Error>(Admission::Continue, job).await);
+            });
+        }
     }
 
     /// The event, and what was said when nobody knows.

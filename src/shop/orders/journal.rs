@@ -6,7 +6,9 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 use super::domain::{NewOrder, Order, Rejection, Status, Unfinished};
 use super::idempotency::{self, Found, Kept, Key};
 use super::row::{self, COLUMNS, Reason};
+use super::spending;
 use crate::base::ids::Life;
+use crate::saga::Spent;
 use crate::saga::definition::ORDER_VERSION;
 use crate::shop::contract::{Actor, CustomerId, Entry, Fence, Mandate, OrderId};
 use crate::shop::fences;
@@ -145,6 +147,31 @@ pub(super) fn is_owner(connection: &Connection, mandate: Mandate) -> Result<bool
         .exists((mandate.order.key(), mandate.claim_no, mandate.life.to_string()))
 }
 
+/// Everybody who owns an unfinished saga.
+pub(super) fn all_owners(connection: &Connection) -> Result<Vec<Life>> {
+    let owners: Vec<String> = connection
+        .prepare_cached("SELECT DISTINCT owner FROM orders WHERE status < 20")?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_>>()?;
+    Ok(owners.iter().filter_map(|owner| owner.parse().ok()).collect())
+}
+
+/// Whether a saga is under way that this life drives, or may have to inherit.
+pub(super) fn any_under_way(connection: &Connection, own: Life) -> Result<bool> {
+    if fences::bars(connection, own)? {
+        return Ok(false);
+    }
+    let owners: Vec<String> = connection
+        .prepare_cached("SELECT DISTINCT owner FROM orders WHERE status < 20 AND status = 10")?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_>>()?;
+    let may_be_inherited = |owner: &String| {
+        let life = owner.parse::<Life>();
+        life.is_ok_and(|life| life.incarnation <= own.incarnation)
+    };
+    Ok(owners.iter().any(may_be_inherited))
+}
+
 /// Whether there is anything to claim.
 pub(super) fn is_owed(connection: &Connection, of: Fence, heir: Life) -> Result<bool> {
     let mut owed = connection.prepare_cached(
@@ -170,8 +197,8 @@ const MOST_CLAIMS: u32 = 50;
 /// What came of claiming some.
 #[derive(Default)]
 pub(super) struct Claimed {
-    /// To be driven, as they are now.
-    pub(super) orders: Vec<Order>,
+    /// To be driven, as they are now, and what their owners have spent of the budgets.
+    pub(super) orders: Vec<(Order, Spent)>,
     /// Parked instead.
     pub(super) parked: Vec<OrderId>,
 }
@@ -210,7 +237,8 @@ pub(super) fn claim(
                 park_for(tx, &order, now_ms)?;
                 claimed.parked.push(order.id);
             } else {
-                claimed.orders.push(order);
+                let spent = spending::read(tx, order.id)?;
+                claimed.orders.push((order, spent));
             }
         }
     }
@@ -222,15 +250,9 @@ fn owners(tx: &Connection, of: Fence, heir: Life) -> Result<Vec<String>> {
         Fence::Life(life) if life == heir => Ok(Vec::new()),
         Fence::Life(life) => Ok(vec![life.to_string()]),
         Fence::Before(incarnation) => {
-            let all: Vec<String> = tx
-                .prepare_cached("SELECT DISTINCT owner FROM orders WHERE status < 20")?
-                .query_map([], |row| row.get(0))?
-                .collect::<Result<_>>()?;
-            let earlier = |owner: &String| match owner.parse::<Life>() {
-                Ok(life) => life != heir && life.incarnation < incarnation,
-                Err(_) => false,
-            };
-            Ok(all.into_iter().filter(earlier).collect())
+            let earlier = |life: &Life| *life != heir && life.incarnation < incarnation;
+            let all = all_owners(tx)?.into_iter().filter(earlier);
+            Ok(all.map(|life| life.to_string()).collect())
         }
     }
 }

@@ -9,6 +9,7 @@ mod retention;
 mod row;
 mod schema;
 mod service;
+mod spending;
 mod tries;
 
 pub use domain::{NewOrder, NewOrderError, Order, Rejection, Status, Unfinished};

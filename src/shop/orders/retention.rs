@@ -78,7 +78,7 @@ pub(super) fn sweep(
     for (seq, order, _) in &old {
         tx.prepare_cached("DELETE FROM outbox WHERE seq = ?1")?
             .execute([seq])?;
-        for table in ["takeovers", "tries", "interventions", "idempotency_keys"] {
+        for table in ["takeovers", "tries", "spent", "interventions", "idempotency_keys"] {
             tx.prepare_cached(&format!("DELETE FROM {table} WHERE order_id = ?1"))?
                 .execute([order])?;
         }

@@ -15,8 +15,10 @@ use super::journal::{self, Claimed, Placing};
 use super::retention;
 use crate::base::backoff::Backoff;
 use crate::base::ids::{Incarnation, Life};
+use crate::saga::Spent;
 use crate::saga::definition::ORDER_VERSION;
 use crate::shop::almanac::Almanac;
+use crate::shop::clock::now_ms;
 use crate::shop::contract::{CustomerId, Entry, Fence, Inventory, OrderId, Payments, StoryError};
 use crate::shop::fences;
 use crate::store::{Admission, ReadError, Store, Tx, WriteError};
@@ -166,6 +168,7 @@ impl<I: Inventory, P: Payments> Service<I, P> {
                             claim_no: 1,
                             placed: new,
                             given_up: None,
+                            spent: Spent::default(),
                         })
                         .await
                 }
@@ -250,6 +253,32 @@ impl<I: Inventory, P: Payments> Service<I, P> {
         self.inherit(Fence::Before(incarnation)).await
     }
 
+    /// Claims the unfinished sagas of everybody who is dead. A life that was taken for dead itself claims nothing, and goes on with
+    /// what it does: it finds out when it writes.
+    pub async fn inherit_dead(&self, is_dead: impl Fn(Life) -> bool) {
+        let own = self.driver.life;
+        let owners = self.driver.store.peek(|connection| {
+            if fences::bars(connection, own)? {
+                return Ok(Vec::new());
+            }
+            journal::all_owners(connection)
+        });
+        // A file that cannot be read now is told of by others; the next look is soon.
+        for owner in owners.unwrap_or_default() {
+            if owner != own && is_dead(owner) {
+                self.inherit_life(owner).await;
+            }
+        }
+    }
+
+    /// Whether a saga is under way that this life drives, or may have to inherit: not one of a later incarnation.
+    #[must_use]
+    pub fn any_under_way(&self) -> bool {
+        let own = self.driver.life;
+        let under_way = |connection: &rusqlite::Connection| journal::any_under_way(connection, own);
+        self.driver.store.peek(under_way).unwrap_or(false)
+    }
+
     async fn inherit(&self, of: Fence) -> usize {
         let (mut failures, mut all) = (0, 0);
         loop {
@@ -292,24 +321,25 @@ impl<I: Inventory, P: Payments> Service<I, P> {
         let (inventory, payments) =
             tokio::join!(self.driver.inventory.fence(of), self.driver.payments.fence(of));
         inventory.and(payments)?;
-        let now_ms = self.driver.almanac.now_ms();
-        let job = move |tx: &Tx<'_>| journal::claim(tx, of, heir, CLAIMED_AT_ONCE, now_ms);
+        // Held against what the participants dated, who go by the wall clock.
+        let job = move |tx: &Tx<'_>| journal::claim(tx, of, heir, CLAIMED_AT_ONCE, now_ms());
         let claimed = store.write::<_, rusqlite::Error>(Admission::Continue, job).await;
         claimed.map_err(|error| error.to_string())
     }
 
-    fn take_over(&self, claimed: Vec<Order>) {
+    fn take_over(&self, claimed: Vec<(Order, Spent)>) {
         if claimed.is_empty() {
             return;
         }
         tracing::info!(orders = claimed.len(), "took over unfinished orders");
-        for order in claimed {
+        for (order, spent) in claimed {
             let (driver, live) = (self.driver.clone(), Arc::clone(&self.live));
             let saga = Saga {
                 order: order.id,
                 claim_no: order.claim_no,
                 placed: order.placed,
                 given_up: order.given_up,
+                spent,
             };
             tokio::spawn(async move {
                 let _live = live.acquire_owned().await;

@@ -114,12 +114,12 @@ impl<S: Payments> Payments for Stopping<S> {
     }
 }
 
-const LIMITS: Limits = Limits {
+pub(super) const LIMITS: Limits = Limits {
     max_live_sagas: 8,
     idempotency_retention: Duration::from_secs(60),
 };
 
-fn new_order(method: &str) -> NewOrder {
+pub(super) fn new_order(method: &str) -> NewOrder {
     let cup = Sku::try_from("espresso-cup".to_owned()).unwrap();
     let unit_price = Money {
         amount: 450,
@@ -139,7 +139,7 @@ fn new_order(method: &str) -> NewOrder {
 }
 
 /// A second process's view of the same file.
-fn orders_store(shop: &Shop) -> Store {
+pub(super) fn orders_store(shop: &Shop) -> Store {
     let cell = crate::scoreboard::Board::private().cell("orders").unwrap();
     Store::open(&SCHEMA, Options::new(shop.dir.path().join(FILE), cell)).unwrap()
 }

@@ -34,7 +34,8 @@ impl World {
             .filter(|worker| worker.doing == Doing::Draining)
             .count();
         assert!(
-            self.pool.is_stopping() || draining <= usize::from(self.max_draining),
+            self.pool.is_stopping()
+                || draining <= usize::from(self.max_draining) + usize::from(self.pool.slots_ever()),
             "{draining} drain"
         );
         let due = self.pool.next_deadline(self.now);

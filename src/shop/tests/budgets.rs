@@ -1,0 +1,110 @@
+//! A step's budget is one for all the owners that a saga has.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::crashes::{LIMITS, new_order, orders_store};
+use super::kit::{Shop, life};
+use crate::shop::contract::{
+    Charge, Entry, Fence, Mandate, OrderId, Outcome, Participant, Payments, StoryError,
+};
+use crate::shop::orders::{End, FILE, Placed, Rejection, Service};
+
+/// Payments whose provider takes no charges: it says so, or says nothing.
+struct Away<P> {
+    service: P,
+    silent: bool,
+}
+
+impl<P: Participant> Participant for Away<P> {
+    async fn fence(&self, fence: Fence) -> Result<(), String> {
+        self.service.fence(fence).await
+    }
+
+    async fn forget(&self, after: OrderId, before: OrderId, kept: Arc<[OrderId]>) -> Result<(), String> {
+        self.service.forget(after, before, kept).await
+    }
+
+    async fn has_room(&self) -> bool {
+        self.service.has_room().await
+    }
+
+    async fn story(&self, order: OrderId) -> Result<Vec<Entry>, StoryError> {
+        self.service.story(order).await
+    }
+}
+
+impl<P: Payments> Payments for Away<P> {
+    async fn charge(&self, _: Mandate, _: Charge) -> Outcome {
+        if self.silent {
+            std::future::pending::<()>().await;
+        }
+        Outcome::Unknown("the provider is away".to_owned())
+    }
+
+    async fn cancel(&self, mandate: Mandate, charge: Charge) -> Outcome {
+        self.service.cancel(mandate, charge).await
+    }
+
+    async fn refund(&self, mandate: Mandate, charge: Charge) -> Outcome {
+        self.service.refund(mandate, charge).await
+    }
+}
+
+impl<P: Clone> Clone for Away<P> {
+    fn clone(&self) -> Away<P> {
+        Away {
+            service: self.service.clone(),
+            silent: self.silent,
+        }
+    }
+}
+
+#[tokio::test]
+async fn whoever_takes_a_saga_over_has_what_is_left_of_the_budget() {
+    let shop = Shop::open().await;
+    let owner = |silent, epoch| {
+        let payments = Away {
+            service: shop.desk.payments.clone(),
+            silent,
+        };
+        let inventory = shop.desk.inventory.clone();
+        Service::new(orders_store(&shop), inventory, payments, life(epoch), LIMITS)
+    };
+    let first = owner(true, 7);
+    let Placed::New(order, task) = first.place(new_order("pm_card_visa"), None).await.unwrap() else {
+        panic!("not placed")
+    };
+    let file = rusqlite::Connection::open(shop.dir.path().join(FILE)).unwrap();
+    file.busy_timeout(Duration::from_secs(60)).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    // No outcome ever comes, and yet it is known what was spent.
+    let spent = "SELECT count(*) FROM spent WHERE step = 'charge'";
+    while file.query_row(spent, [], |row| row.get::<_, u32>(0)).unwrap() == 0 {
+        assert!(Instant::now() < deadline, "nothing was ever said to be spent");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    task.abort();
+    tokio::task::yield_now().await;
+    // After whatever it still had to say: let it be nearly all of the budget.
+    first.probe().await.unwrap();
+    file.execute("UPDATE spent SET ms = 19900 WHERE step = 'charge'", [])
+        .unwrap();
+    let second = owner(false, 1);
+    let taken_over = Instant::now();
+    second.inherit_life(life(7)).await;
+    let end = loop {
+        if let Some(end) = second.order(order).unwrap().unwrap().end() {
+            break end;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    let step = "charge".to_owned();
+    assert_eq!(end, End::Rejected(Rejection::GaveUp { step }));
+    let took = taken_over.elapsed();
+    assert!(
+        took < Duration::from_secs(15),
+        "{took:?}: the budget of 20 s began anew"
+    );
+    shop.sound();
+}

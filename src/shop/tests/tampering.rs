@@ -1,0 +1,83 @@
+//! What the audit must see: each record spoiled alone, as a bug or a hand would.
+
+use rusqlite::Connection;
+
+use super::kit::{Shop, order_of};
+use crate::shop::audit::{Moment, check_invariants};
+
+/// What is spoiled, how, and what is told of it.
+const SPOILS: &[(&str, &str, &str)] = &[
+    (
+        "orders.db",
+        "UPDATE orders SET items = replace(items, '450', '1')",
+        "its lines do not make that",
+    ),
+    (
+        "orders.db",
+        "UPDATE orders SET currency = 'EUR'",
+        "is confirmed at 450 EUR",
+    ),
+    (
+        "payments.db",
+        "UPDATE payments SET currency = 'EUR'",
+        "payments says 450 EUR",
+    ),
+    (
+        "sandbox.db",
+        "DROP TRIGGER attempt_is_never_changed; UPDATE attempt SET currency = 'EUR'",
+        "its standing charges are [450 EUR",
+    ),
+    (
+        "payments.db",
+        "UPDATE payments SET receipt = 'ch_x'",
+        "the receipt \"ch_x\"",
+    ),
+    (
+        "orders.db",
+        "INSERT INTO outbox SELECT max(seq) + 1, 999, 'order.confirmed', 1 FROM outbox",
+        "which there is not",
+    ),
+    (
+        "orders.db",
+        "UPDATE idempotency_keys SET order_id = order_id + 1",
+        "which there is not",
+    ),
+    (
+        "orders.db",
+        "UPDATE idempotency_keys SET body_hash = x'00'",
+        "a hash of 1 bytes",
+    ),
+    (
+        "orders.db",
+        "INSERT OR REPLACE INTO horizon VALUES (1, 9223372036854775807)",
+        "the horizon of retention",
+    ),
+    (
+        "inventory.db",
+        "DELETE FROM stock WHERE sku = 'espresso-cup'",
+        "stock of espresso-cup: there is no such article",
+    ),
+];
+
+#[tokio::test]
+async fn every_record_that_is_spoiled_is_told() {
+    for (file, spoil, words) in SPOILS {
+        let shop = Shop::open().await;
+        let placed = shop
+            .place_with_key(&order_of("espresso-cup", 1, "pm_card_visa"), "k")
+            .await;
+        assert_eq!(placed.status, 201);
+        shop.desk.orders.settled().await;
+        shop.sound();
+        let spoiled = Connection::open(shop.dir.path().join(file)).unwrap();
+        spoiled.execute_batch(spoil).unwrap();
+        assert!(spoiled.total_changes() > 0, "nothing was spoiled: {spoil}");
+        for moment in [Moment::Any, Moment::Rest] {
+            let told = check_invariants(shop.dir.path(), moment).unwrap().violations;
+            assert!(
+                told.iter().any(|told| told.contains(words)),
+                "{spoil} at {moment:?}: {told:?}"
+            );
+        }
+    }
+}
