@@ -322,19 +322,33 @@ fn a_lost_or_mixed_file_is_found_beside_a_running_cluster_and_one_parked_order_h
     says(&office(&["doctor", "--at-rest"], &data), 0, "1 parked");
     let losses = [
         (
+            "orders.db",
+            "UPDATE orders SET items = replace(items, '450', '1')",
+            "its lines do not make that",
+        ),
+        (
+            "payments.db",
+            "UPDATE payments SET receipt = 'ch_x'",
+            "payments has the receipt \"ch_x\"",
+        ),
+        (
             "inventory.db",
             "DELETE FROM reservations",
             "no goods left the shelf for it",
         ),
-        ("payments.db", "DELETE FROM payments", "payments says None"),
+        (
+            "payments.db",
+            "DELETE FROM payments",
+            "payments says nothing of it",
+        ),
         (
             "sandbox.db",
             "DROP TRIGGER attempt_is_never_removed; DELETE FROM attempt",
             "its standing charges are []",
         ),
     ];
-    for (file, sql, words) in losses {
-        let copy = data.join(format!("../without-{file}"));
+    for (number, (file, sql, words)) in losses.into_iter().enumerate() {
+        let copy = data.join(format!("../spoiled-{number}"));
         says(
             &office(&["backup", copy.to_str().expect("a path")], &data),
             0,

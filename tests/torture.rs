@@ -56,6 +56,10 @@ fn a_spoiled_record_is_found_and_its_story_is_told() {
         ("order", "which there is not"),
         ("pending", "never ended"),
         ("total", "it costs"),
+        ("price", "its lines do not make that"),
+        ("currency", "it is in EUR, expected USD"),
+        ("article", "there is no such article"),
+        ("stranger", "which there is not"),
         ("customer", "it is of mallory"),
         ("key", "it is under the key None"),
     ];

@@ -2,18 +2,29 @@
 //! Opens the files read-only and by their documented formats alone.
 
 mod across;
-mod alone;
+mod goods;
 mod open;
+mod records;
+mod shelf;
+mod terms;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 
 use rusqlite::Connection;
 
-use self::across::{Books, Ordered, Reserved, fingerprint, fingerprint_and_cost};
+use self::across::{Booked, Books, Charge};
+use self::open::KNOWN;
 pub(crate) use self::open::{attach, open, open_any};
-use super::clock::{now_ms, rfc3339};
+use self::terms::Words;
+use super::almanac::Almanac;
 use super::contract::OrderId;
 use super::{inventory, orders, payments, sandbox};
+use crate::store::Schema;
+
+/// More of one kind would bury the others.
+const MOST_TOLD: usize = 100;
 
 /// When it is looked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,219 +59,133 @@ pub struct AuditError {
     reason: rusqlite::Error,
 }
 
-/// Clocks differ, and are set by so much when summer begins on a machine that keeps local time.
-const A_CLOCK_OFF_MS: u64 = 24 * 3_600_000;
-
 type Rows<T> = rusqlite::Result<Vec<T>>;
 
-/// Checks the files under `data_dir`.
+/// Checks the files under `data_dir`. Reads each from its beginning to its end, once.
 ///
 /// # Errors
 /// [`AuditError`] when a file cannot be read.
 pub fn check_invariants(data_dir: &Path, moment: Moment) -> Result<Audit, AuditError> {
-    let read = |file, check: &dyn Fn(&Connection) -> rusqlite::Result<()>| {
-        open(&data_dir.join(file))
-            .and_then(|connection| check(&connection))
-            .map_err(|reason| AuditError { file, reason })
-    };
-    let findings = std::cell::RefCell::new(Findings::default());
-    // First, and the horizon last: what has ended by now is in the other files by then, unless it is older than that.
-    read(orders::FILE, &|connection| {
-        findings.borrow_mut().orders(connection)
-    })?;
-    read(inventory::FILE, &|connection| {
-        findings.borrow_mut().inventory(connection)
-    })?;
-    read(payments::FILE, &|connection| {
-        findings.borrow_mut().payments(connection)
-    })?;
-    read(sandbox::FILE, &|connection| {
-        findings.borrow_mut().ledger(connection)
-    })?;
-    read(orders::FILE, &|connection| {
-        let mut findings = findings.borrow_mut();
-        findings.horizon(connection)?;
-        findings.claims(connection, data_dir)
-    })?;
-    let mut findings = findings.into_inner();
-    findings.across_the_files(moment);
+    let mut findings = Findings::default();
+    for (file, schema) in KNOWN {
+        read(data_dir, file, |connection| {
+            findings.structure(schema, connection)
+        })?;
+    }
+    let is_whole = findings.audit.violations.is_empty();
+    match findings.read_all(data_dir) {
+        Ok(()) => findings.across_the_files(moment),
+        Err(error) if is_whole => return Err(error),
+        // It fails of what was told.
+        Err(error) => findings.broken(format!("{error}; nothing else could be looked at")),
+    }
     Ok(findings.audit)
+}
+
+fn read(
+    data_dir: &Path,
+    file: &'static str,
+    check: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+) -> Result<(), AuditError> {
+    open(&data_dir.join(file))
+        .and_then(|connection| check(&connection))
+        .map_err(|reason| AuditError { file, reason })
 }
 
 #[derive(Default)]
 struct Findings {
     audit: Audit,
     books: Books,
+    words: Words,
     /// Orders before it may be removed from one file already and not from another.
     horizon: i64,
 }
 
 impl Findings {
+    fn read_all(&mut self, data_dir: &Path) -> Result<(), AuditError> {
+        // First, and the horizon last: what has ended by now is in the other files by then, unless it is older than that.
+        read(data_dir, orders::FILE, |connection| self.orders(connection))?;
+        read(data_dir, inventory::FILE, |connection| self.inventory(connection))?;
+        read(data_dir, payments::FILE, |connection| self.payments(connection))?;
+        read(data_dir, sandbox::FILE, |connection| self.ledger(connection))?;
+        read(data_dir, orders::FILE, |connection| {
+            self.horizon(connection, Almanac::open(data_dir).now_ms())?;
+            self.claims(connection, data_dir)
+        })
+    }
+
     fn broken(&mut self, what: String) {
         self.audit.violations.push(what);
     }
 
-    fn horizon(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        let known = "SELECT coalesce(max(order_id), 0) FROM horizon";
-        self.horizon = connection.query_row(known, [], |row| row.get(0))?;
-        let (horizon, latest) = (OrderId::from_key(self.horizon), now_ms());
-        if horizon.created_ms() > latest.saturating_add(A_CLOCK_OFF_MS) {
-            self.broken(format!(
-                "what was removed is said to reach up to {horizon}, of {}, which is still to come: until then nobody can see that an \
-                 order is missing",
-                rfc3339(horizon.created_ms())
-            ));
+    /// Findings of one kind, and how many more there are of it.
+    fn broken_alike(&mut self, mut found: Vec<String>, kind: &str) {
+        if found.len() > MOST_TOLD {
+            let more = found.split_off(MOST_TOLD).len();
+            found.push(format!("and {more} more {kind}"));
+        }
+        self.audit.violations.append(&mut found);
+    }
+
+    /// All that the migrations made is there: an index or a trigger that is lost is noticed by nothing else.
+    fn structure(&mut self, schema: &Schema, connection: &Connection) -> rusqlite::Result<()> {
+        for lost in schema.lost_from(connection)? {
+            let file = schema.name;
+            self.broken(format!("{file}.db lacks {lost}, which its schema version has"));
         }
         Ok(())
     }
 
-    /// Stock adds up per SKU, and what is reserved is what is held.
-    fn inventory(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        let snapshot = connection.unchecked_transaction()?;
-        let rows: Rows<(String, i64, i64, i64, i64, i64)> = snapshot
-            .prepare(
-                "WITH lines AS MATERIALIZED (
-                    SELECT item.value ->> 0 AS sku,
-                           sum(iif(state = 10, item.value ->> 1, 0)) AS held,
-                           sum(iif(state = 20, item.value ->> 1, 0)) AS committed
-                    FROM reservations, json_each(items) AS item WHERE state IN (10, 20) GROUP BY 1)
-                 SELECT sku, on_hand, reserved, received, coalesce(held, 0), coalesce(committed, 0)
-                 FROM stock LEFT JOIN lines USING (sku)",
-            )?
-            .query_map([], |row| {
-                Ok((
-                    row.get(0)?,
-                    row.get(1)?,
-                    row.get(2)?,
-                    row.get(3)?,
-                    row.get(4)?,
-                    row.get(5)?,
-                ))
-            })?
-            .collect();
-        for (sku, on_hand, reserved, received, held, committed) in rows? {
-            if on_hand < 0 || reserved < 0 || reserved > on_hand {
-                self.broken(format!("stock of {sku}: {on_hand} on hand, {reserved} reserved"));
-            }
-            if received != on_hand + committed {
-                self.broken(format!(
-                    "stock of {sku}: {received} came in, {on_hand} are there and {committed} went out"
-                ));
-            }
-            if reserved != held {
-                self.broken(format!(
-                    "stock of {sku}: {reserved} reserved, {held} held for orders"
-                ));
-            }
-        }
-        alone::inventory(&snapshot, &mut self.audit.violations)?;
-        let mut reserved =
-            snapshot.prepare("SELECT order_id, state, items FROM reservations WHERE state IN (10, 20)")?;
-        let mut rows = reserved.query([])?;
-        while let Some(row) = rows.next()? {
-            let (state, goods) = (row.get(1)?, fingerprint(row.get_ref(2)?.as_str()?));
-            let order = OrderId::from_key(row.get(0)?);
-            self.books.goods.insert(order, Reserved { state, goods });
-        }
-        Ok(())
-    }
-
-    /// Exactly one terminal event per ended order, of its kind; none for others; no gap.
-    fn orders(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        let snapshot = connection.unchecked_transaction()?;
-        let mut orders = snapshot
-            .prepare(
-                "SELECT id, status, amount, items, coalesce(events, 0), event FROM orders LEFT JOIN
-                 (SELECT order_id, count(*) AS events, min(event) AS event FROM outbox GROUP BY order_id) ON order_id = id",
-            )?;
-        let mut rows = orders.query([])?;
-        while let Some(row) = rows.next()? {
-            let id = OrderId::from_key(row.get(0)?);
-            let (goods, cost) = fingerprint_and_cost(row.get_ref(3)?.as_str()?);
-            let ordered = Ordered {
-                status: row.get(1)?,
-                total: row.get(2)?,
-                goods,
-            };
-            alone::adds_up(id, cost, ordered.total, &mut self.audit.violations);
-            let event: Option<String> = row.get(5)?;
-            self.order(id, ordered, row.get(4)?, event.as_deref());
-        }
-        let (most, count): (i64, i64) = snapshot.query_row(
-            "SELECT coalesce(max(seq) - min(seq) + 1, 0), count(*) FROM outbox",
-            [],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )?;
-        if most != count {
-            self.broken(format!("the outbox has {count} events under {most} numbers"));
-        }
-        alone::orders(&snapshot, &mut self.audit.violations)
-    }
-
-    fn order(&mut self, id: OrderId, ordered: Ordered, events: i64, event: Option<&str>) {
-        let status = ordered.status;
-        let (count, expected) = match status {
-            10 => (&mut self.audit.pending, None),
-            11 => (&mut self.audit.parked, None),
-            20 => (&mut self.audit.confirmed, Some("order.confirmed")),
-            _ => (&mut self.audit.rejected, Some("order.rejected")),
-        };
-        *count += 1;
-        if event != expected || events > 1 {
-            self.broken(format!(
-                "{id} has status {status} and {events} terminal events, of which the first is {event:?}"
-            ));
-        }
-        self.books.orders.insert(id, ordered);
-    }
-
+    /// One payment per order, and how it ended.
     fn payments(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        let rows: Rows<(i64, i64)> = connection
-            .prepare("SELECT order_id, amount FROM payments WHERE state = 10 AND refund IS NULL")?
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-            .collect();
-        self.books.paid = rows?
-            .into_iter()
-            .map(|(id, amount)| (OrderId::from_key(id), amount))
-            .collect();
+        let mut payments = connection.prepare(
+            "SELECT order_id, amount, currency, method, state = 10 AND refund IS NULL, receipt FROM payments",
+        )?;
+        let mut rows = payments.query([])?;
+        while let Some(row) = rows.next()? {
+            let booked = Booked {
+                terms: self.words.terms(row, 1)?,
+                stands: row.get(4)?,
+                receipt: row.get(5)?,
+            };
+            self.books.booked.insert(OrderId::from_key(row.get(0)?), booked);
+        }
         Ok(())
     }
 
     /// At most one charge per order, by the provider's own book.
     fn ledger(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        let rows: Rows<(String, i64)> = connection
-            .prepare("SELECT order_id, amount FROM standing_charge")?
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-            .collect();
-        for (order, amount) in rows? {
-            match order.parse::<OrderId>() {
-                Ok(order) => self.books.standing.entry(order).or_default().push(amount),
+        // The provider names a charge after the key that it was made under.
+        let mut charges = connection.prepare(
+            "SELECT coalesce(order_id, ''), coalesce(amount, 0), coalesce(currency, ''), coalesce(method, ''), 'ch_' || provider_key
+             FROM standing_charge",
+        )?;
+        let mut rows = charges.query([])?;
+        while let Some(row) = rows.next()? {
+            let charge = Charge {
+                terms: self.words.terms(row, 1)?,
+                receipt: row.get(4)?,
+            };
+            match row.get_ref(0)?.as_str()?.parse::<OrderId>() {
+                Ok(order) => self.books.standing.entry(order).or_default().push(charge),
                 Err(error) => self.broken(format!("a charge stands for {error}")),
             }
         }
-        let twice: Vec<OrderId> = self
+        let twice = self
             .books
             .standing
             .iter()
-            .filter(|(_, charges)| charges.len() > 1)
-            .map(|(id, _)| *id)
-            .collect();
-        for order in twice {
-            self.broken(format!("{order} was charged more than once"));
-        }
+            .filter(|(_, charges)| charges.len() > 1);
+        let twice = twice.map(|(order, _)| format!("{order} was charged more than once"));
+        self.broken_alike(twice.collect(), "were charged more than once");
         Ok(())
     }
 
     /// Nobody wrote for a saga after it was claimed from him.
     fn claims(&mut self, connection: &Connection, data_dir: &Path) -> rusqlite::Result<()> {
-        for (file, name) in [
-            (inventory::FILE, "inventory"),
-            (payments::FILE, "payments"),
-            (sandbox::FILE, "sandbox"),
-        ] {
+        for (file, name) in [(inventory::FILE, "inventory"), (payments::FILE, "payments")] {
             attach(connection, &data_dir.join(file), name)?;
         }
-        alone::money(connection, &mut self.audit.violations)?;
         let late: Rows<(i64, String, String)> = connection
             .prepare(
                 "WITH written AS (

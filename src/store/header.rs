@@ -108,35 +108,41 @@ pub(super) fn verify_pages(connection: &Connection, path: &Path, schema: &Schema
     }
 }
 
-/// Every table, index, view and trigger that the migrations make, or the first that is missing.
+impl Schema {
+    /// Every table, index, view and trigger that the migrations make and that is not there any more, in words (`the index "a"`).
+    /// Only reads.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn lost_from(&self, connection: &Connection) -> rusqlite::Result<Vec<String>> {
+        let pristine = Connection::open_in_memory()?;
+        pristine.execute_batch(&self.migrations.concat())?;
+        let expected: Vec<(String, String)> = pristine
+            .prepare("SELECT type, name FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'")?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<rusqlite::Result<_>>()?;
+        let mut known = connection.prepare("SELECT 1 FROM sqlite_schema WHERE type = ?1 AND name = ?2")?;
+        let mut lost = Vec::new();
+        for (kind, name) in expected {
+            if !known.exists((&kind, &name))? {
+                lost.push(format!("the {kind} {name:?}"));
+            }
+        }
+        Ok(lost)
+    }
+}
+
+/// Nothing that the migrations make is missing.
 pub(super) fn verify_schema(connection: &Connection, path: &Path, schema: &Schema) -> Result<(), OpenError> {
-    match missing(connection, schema).map_err(|reason| explain(reason, path, schema))? {
+    let lost = schema.lost_from(connection);
+    let lost = lost.map_err(|reason| explain(reason, path, schema))?;
+    match lost.into_iter().next() {
         None => Ok(()),
         Some(what) => Err(OpenError::Incomplete {
             path: path.to_owned(),
             what,
         }),
     }
-}
-
-/// The first table, index, view or trigger of the schema that is missing, in words.
-///
-/// # Errors
-/// SQLite's, when the file cannot be read.
-pub(crate) fn missing(connection: &Connection, schema: &Schema) -> rusqlite::Result<Option<String>> {
-    let pristine = Connection::open_in_memory()?;
-    pristine.execute_batch(&schema.migrations.concat())?;
-    let expected: Vec<(String, String)> = pristine
-        .prepare("SELECT type, name FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'")?
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<rusqlite::Result<_>>()?;
-    let mut known = connection.prepare("SELECT 1 FROM sqlite_schema WHERE type = ?1 AND name = ?2")?;
-    for (kind, name) in expected {
-        if !known.exists((&kind, &name))? {
-            return Ok(Some(format!("the {kind} {name:?}")));
-        }
-    }
-    Ok(None)
 }
 
 /// SQLite's refusal in an operator's words.

@@ -34,7 +34,6 @@ mod writer;
 
 pub use error::{OpenError, ReadError, WriteError};
 pub use handle::Store;
-pub(crate) use header::missing;
 pub use job::Tx;
 pub use lock::OfdLock;
 pub use options::{Admission, Options, PoisonHook, Schema, Verify};

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::book::{Ending, Entry};
 use super::chaos::Tally;
-use super::workload::Workload;
+use super::workload::{CURRENCY, PRICE, Workload};
 use crate::shop::audit;
 use crate::shop::contract::OrderId;
 use crate::shop::takeovers::{self, Takeover};
@@ -46,6 +46,7 @@ struct Stands {
     customer: String,
     items: Vec<(String, u64, u64)>,
     total: u64,
+    currency: String,
     key: Option<String>,
 }
 
@@ -58,7 +59,8 @@ impl Stands {
             // What cannot be read is not what anybody was told.
             items: serde_json::from_str(&items).unwrap_or_default(),
             total: row.get::<_, i64>(4)?.unsigned_abs(),
-            key: row.get(5)?,
+            currency: row.get(5)?,
+            key: row.get(6)?,
         };
         Ok((OrderId::from_key(row.get(0)?).to_string(), stands))
     }
@@ -71,20 +73,26 @@ impl Stands {
             Ending::Declined | Ending::SoldOut | Ending::Rejected(_) => 30,
             Ending::Parked => self.status,
         };
-        let items = self.items.iter().map(|(sku, quantity, _)| (sku, *quantity));
-        let wished = wish.items.iter().map(|(sku, quantity)| (sku, *quantity));
+        let items = self
+            .items
+            .iter()
+            .map(|(sku, quantity, price)| (sku, *quantity, *price));
+        let wished = wish.items.iter().map(|(sku, quantity)| (sku, *quantity, PRICE));
         if self.status != promised {
             Some(format!("has status {}, expected {promised}", self.status))
         } else if self.customer != wish.customer {
             Some(format!("is of {}, expected {}", self.customer, wish.customer))
         } else if !items.eq(wished) {
-            Some(format!("is of {:?}, expected {:?}", self.items, wish.items))
+            let (found, wished) = (&self.items, &wish.items);
+            Some(format!("is of {found:?}, expected {wished:?} at {PRICE} each"))
         } else if self.total != wish.total() || entry.told_total().is_some_and(|told| told != self.total) {
             let (total, told) = (self.total, entry.told_total());
             Some(format!(
                 "costs {total}, expected {} (told: {told:?})",
                 wish.total()
             ))
+        } else if self.currency != CURRENCY {
+            Some(format!("is in {}, expected {CURRENCY}", self.currency))
         } else if self.key.as_ref() != Some(&wish.key) {
             Some(format!("is under the key {:?}, expected {}", self.key, wish.key))
         } else {
@@ -97,7 +105,7 @@ impl Stands {
 fn promises(orders: &Connection, entries: &[Entry], found: &mut Vec<String>) -> rusqlite::Result<()> {
     let orders: BTreeMap<String, Stands> = orders
         .prepare(
-            "SELECT id, status, customer_id, items, amount, key
+            "SELECT id, status, customer_id, items, amount, currency, key
              FROM orders LEFT JOIN idempotency_keys ON order_id = id",
         )?
         .query_map([], Stands::read)?
@@ -162,7 +170,7 @@ fn shelf(
             .optional()?;
         let Some(on_hand) = on_hand else {
             found.push(format!(
-                "{sku}: {initial} at the start, and there is no such article"
+                "{sku}: {initial} at the start, and there is no such article any more"
             ));
             continue;
         };

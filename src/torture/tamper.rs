@@ -25,6 +25,14 @@ pub(super) enum Tampering {
     Pending,
     /// A confirmed order costs more than its client was told, in every file.
     Total,
+    /// A line of a confirmed order costs less than the order says.
+    Price,
+    /// A confirmed order is in another currency.
+    Currency,
+    /// An article that was sold is gone.
+    Article,
+    /// An event tells of an order that there never was.
+    Stranger,
     /// A confirmed order is somebody else's.
     Customer,
     /// The client's key no longer leads to its order.
@@ -96,6 +104,22 @@ impl Tampering {
                          (SELECT provider_key FROM standing_charge ORDER BY order_id LIMIT 1)",
                 ),
             ],
+            Tampering::Price => &[(
+                orders::FILE,
+                "UPDATE orders SET items = json_set(items, '$[0][2]', 1) WHERE id = (SELECT min(id) FROM orders WHERE status = 20)",
+            )],
+            Tampering::Currency => &[(
+                orders::FILE,
+                "UPDATE orders SET currency = 'EUR' WHERE id = (SELECT min(id) FROM orders WHERE status = 20)",
+            )],
+            Tampering::Article => &[(
+                inventory::FILE,
+                "DELETE FROM stock WHERE sku = (SELECT items ->> '$[0][0]' FROM reservations WHERE state = 20 LIMIT 1)",
+            )],
+            Tampering::Stranger => &[(
+                orders::FILE,
+                "INSERT INTO outbox SELECT max(seq) + 1, 999, 'order.confirmed', 1 FROM outbox",
+            )],
             Tampering::Customer => &[(
                 orders::FILE,
                 "UPDATE orders SET customer_id = 'mallory' WHERE id = (SELECT min(id) FROM orders WHERE status = 20)",

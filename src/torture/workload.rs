@@ -5,7 +5,10 @@ use serde_json::json;
 
 const ARTICLES: u32 = 24;
 const PLENTY: u64 = 1_000_000;
-const PRICE: u64 = 450;
+/// Of one of whatever it is, minor units.
+pub(super) const PRICE: u64 = 450;
+/// Of every price.
+pub(super) const CURRENCY: &str = "USD";
 const DECLINING: [&str; 3] = [
     "pm_card_chargeDeclined",
     "pm_card_chargeDeclinedInsufficientFunds",
@@ -73,7 +76,7 @@ impl Workload {
     /// The catalog's text.
     pub(super) fn catalog(&self) -> String {
         let article = |(sku, on_hand): (String, u64)| {
-            let price = format!("{{ amount = {PRICE}, currency = \"USD\" }}");
+            let price = format!("{{ amount = {PRICE}, currency = \"{CURRENCY}\" }}");
             format!(
                 "[[article]]\nsku = \"{sku}\"\nname = \"{sku}\"\nunit_price = {price}\non_hand = {on_hand}\n"
             )

@@ -1,79 +1,60 @@
 //! What each service wrote down for an order, held against the order itself: goods and money, order by order.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::Moment;
+use super::terms::Terms;
+use super::{MOST_TOLD, Moment};
 use crate::shop::contract::OrderId;
 
-/// More of them would bury the first.
-const MOST_TOLD: usize = 100;
-
+const PENDING: i64 = 10;
 const PARKED: i64 = 11;
 const CONFIRMED: i64 = 20;
 const REJECTED: i64 = 30;
 const COMMITTED: i64 = 20;
 
 /// An order, as its own file has it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub(super) struct Ordered {
     pub(super) status: i64,
-    pub(super) total: i64,
+    pub(super) terms: Terms,
     pub(super) goods: u64,
 }
 
 /// Goods that are held, or left the shelf, for an order.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(super) struct Reserved {
     pub(super) state: i64,
     pub(super) goods: u64,
 }
 
+/// What payments wrote down, however it ended.
+#[derive(Clone)]
+pub(super) struct Booked {
+    pub(super) terms: Terms,
+    /// The money was taken and not given back.
+    pub(super) stands: bool,
+    /// The provider's name of the charge.
+    pub(super) receipt: Option<Box<str>>,
+}
+
+/// A charge that stands, by the provider's own book.
+#[derive(Clone)]
+pub(super) struct Charge {
+    pub(super) terms: Terms,
+    /// Its name.
+    pub(super) receipt: Box<str>,
+}
+
 /// What the four files say. The orders are read first: what is decided about an order that has ended was durable before it ended
-/// and never changes, so that whatever is read later must agree, at any time.
+/// and never changes, so that whatever is read later must agree, at any time. So must what an order is of, and what it costs,
+/// which never change at all.
 #[derive(Default)]
 pub(super) struct Books {
     pub(super) orders: BTreeMap<OrderId, Ordered>,
     /// Held or committed.
     pub(super) goods: BTreeMap<OrderId, Reserved>,
-    /// Succeeded and not given back, by payments.
-    pub(super) paid: BTreeMap<OrderId, i64>,
-    /// By the provider.
-    pub(super) standing: BTreeMap<OrderId, Vec<i64>>,
-}
-
-/// The goods of an items column, with prices or without, in one number; the order of the lines does not count.
-pub(super) fn fingerprint(items: &str) -> u64 {
-    match serde_json::from_str::<Vec<(String, u64, u64)>>(items) {
-        Ok(lines) => priced(lines).0,
-        // What is neither is like nothing else.
-        Err(_) => hash(serde_json::from_str(items).unwrap_or_else(|_| vec![(items.to_owned(), 0)])),
-    }
-}
-
-/// The same of an order's lines, and what they cost if they have prices.
-pub(super) fn fingerprint_and_cost(items: &str) -> (u64, Option<u128>) {
-    match serde_json::from_str::<Vec<(String, u64, u64)>>(items) {
-        Ok(lines) => {
-            let (goods, cost) = priced(lines);
-            (goods, Some(cost))
-        }
-        Err(_) => (fingerprint(items), None),
-    }
-}
-
-fn priced(lines: Vec<(String, u64, u64)>) -> (u64, u128) {
-    let cost = |(_, quantity, price): &(String, u64, u64)| u128::from(*quantity) * u128::from(*price);
-    let cost = lines.iter().map(cost).sum();
-    let goods = lines.into_iter().map(|(sku, quantity, _)| (sku, quantity));
-    (hash(goods.collect()), cost)
-}
-
-fn hash(mut lines: Vec<(String, u64)>) -> u64 {
-    lines.sort_unstable();
-    let mut hasher = DefaultHasher::new();
-    lines.hash(&mut hasher);
-    hasher.finish()
+    pub(super) booked: BTreeMap<OrderId, Booked>,
+    pub(super) standing: BTreeMap<OrderId, Vec<Charge>>,
 }
 
 impl Books {
@@ -82,15 +63,20 @@ impl Books {
     pub(super) fn disagreements(mut self, horizon: OrderId, moment: Moment) -> Vec<String> {
         let mut found = Vec::new();
         for (order, ordered) in std::mem::take(&mut self.orders) {
-            let goods = self.goods.remove(&order);
-            let paid = self.paid.remove(&order);
-            let charges = self.standing.remove(&order).unwrap_or_default();
+            let case = Case {
+                order,
+                ordered,
+                reserved: self.goods.remove(&order),
+                booked: self.booked.remove(&order),
+                charges: self.standing.remove(&order).unwrap_or_default(),
+            };
+            case.has_only_its_own(&mut found);
             let may_be_gone = order < horizon && moment == Moment::Any;
-            match ordered.status {
-                CONFIRMED if may_be_gone && (goods.is_none() || paid.is_none()) => {}
-                CONFIRMED => confirmed(order, ordered, goods, paid, &charges, &mut found),
-                REJECTED => rejected(order, goods, paid, &charges, &mut found),
-                PARKED if moment == Moment::Rest => parked(order, ordered, goods, paid, &charges, &mut found),
+            match case.ordered.status {
+                CONFIRMED if may_be_gone && (case.reserved.is_none() || case.booked.is_none()) => {}
+                CONFIRMED => case.has_all(&mut found),
+                REJECTED => case.has_nothing(&mut found),
+                PARKED if moment == Moment::Rest => case.receipt_is_the_charge(&mut found),
                 _ => {}
             }
         }
@@ -107,17 +93,18 @@ impl Books {
     /// What is left when every order took its own.
     fn strangers(&self, horizon: OrderId, found: &mut Vec<String>) {
         for (order, reserved) in self.goods.range(horizon..) {
-            found.push(format!(
-                "goods {} {order}, which there is not",
-                if reserved.state == COMMITTED {
-                    "left the shelf for"
-                } else {
-                    "are held for"
-                }
-            ));
+            let how = reserved.words();
+            found.push(format!("goods {how} for {order}, which there is not"));
         }
-        for (order, amount) in self.paid.range(horizon..) {
-            found.push(format!("{amount} are paid for {order}, which there is not"));
+        for (order, booked) in self.booked.range(horizon..) {
+            let terms = &booked.terms;
+            found.push(if booked.stands {
+                format!("{terms} are paid for {order}, which there is not")
+            } else {
+                format!(
+                    "payments has a payment of {terms} that does not stand for {order}, which there is not"
+                )
+            });
         }
         for order in self.standing.range(horizon..).map(|(order, _)| order) {
             found.push(format!("a charge stands for {order}, which there is not"));
@@ -125,106 +112,155 @@ impl Books {
     }
 }
 
-fn confirmed(
-    order: OrderId,
-    Ordered { total, goods, .. }: Ordered,
-    reserved: Option<Reserved>,
-    paid: Option<i64>,
-    charges: &[i64],
-    found: &mut Vec<String>,
-) {
-    match reserved {
-        Some(reserved) if reserved.state == COMMITTED && reserved.goods == goods => {}
-        Some(reserved) if reserved.state == COMMITTED => {
-            found.push(format!(
-                "{order} is confirmed and other goods left the shelf for it"
-            ));
+impl Reserved {
+    fn words(self) -> &'static str {
+        if self.state == COMMITTED {
+            "left the shelf"
+        } else {
+            "are held"
         }
-        Some(_) => found.push(format!("{order} is confirmed and its goods are still held")),
-        None => found.push(format!("{order} is confirmed and no goods left the shelf for it")),
-    }
-    if charges != [total] {
-        found.push(format!(
-            "{order} is confirmed at {total} and its standing charges are {charges:?}"
-        ));
-    }
-    if paid != Some(total) {
-        found.push(format!(
-            "{order} is confirmed at {total} and payments says {paid:?}"
-        ));
     }
 }
 
-fn rejected(
-    order: OrderId,
-    reserved: Option<Reserved>,
-    paid: Option<i64>,
-    charges: &[i64],
-    found: &mut Vec<String>,
-) {
-    if let Some(reserved) = reserved {
-        found.push(format!(
-            "{order} is rejected and its goods {}",
-            if reserved.state == COMMITTED {
-                "left the shelf"
-            } else {
-                "are held"
-            }
-        ));
-    }
-    if !charges.is_empty() || paid.is_some() {
-        found.push(format!(
-            "{order} is rejected and its standing charges are {charges:?}, by payments {paid:?}"
-        ));
+impl Ordered {
+    fn words(&self) -> String {
+        let status = match self.status {
+            PENDING => "under way",
+            PARKED => "parked",
+            CONFIRMED => "confirmed",
+            REJECTED => "rejected",
+            other => return format!("of status {other}"),
+        };
+        status.to_owned()
     }
 }
 
-/// Nothing, or its own goods and its own price.
-fn parked(
+/// One order, and what the others have for it.
+struct Case {
     order: OrderId,
     ordered: Ordered,
     reserved: Option<Reserved>,
-    paid: Option<i64>,
-    charges: &[i64],
-    found: &mut Vec<String>,
-) {
-    if reserved.is_some_and(|reserved| reserved.goods != ordered.goods) {
-        found.push(format!("{order} is parked and other goods are reserved for it"));
+    booked: Option<Booked>,
+    charges: Vec<Charge>,
+}
+
+impl Case {
+    /// However far it has come: its own goods, at its own price.
+    fn has_only_its_own(&self, found: &mut Vec<String>) {
+        let Case { order, ordered, .. } = self;
+        let (status, terms) = (ordered.words(), &ordered.terms);
+        if let Some(reserved) = self.reserved.filter(|reserved| reserved.goods != ordered.goods) {
+            let how = reserved.words();
+            found.push(format!("{order} is {status} and other goods {how} for it"));
+        }
+        if let Some(booked) = self.booked.as_ref().filter(|booked| booked.terms != *terms) {
+            let says = &booked.terms;
+            found.push(format!("{order} is {status} at {terms} and payments says {says}"));
+        }
+        if self.charges.iter().any(|charge| charge.terms != *terms) {
+            let charges = self.standing();
+            found.push(format!(
+                "{order} is {status} at {terms} and its standing charges are {charges}"
+            ));
+        }
     }
-    let total = ordered.total;
-    if charges.iter().chain(&paid).any(|amount| *amount != total) {
-        found.push(format!(
-            "{order} is parked at {total} and its standing charges are {charges:?}, by payments {paid:?}"
-        ));
+
+    fn has_all(&self, found: &mut Vec<String>) {
+        let Case { order, ordered, .. } = self;
+        match self.reserved {
+            Some(reserved) if reserved.state == COMMITTED => {}
+            Some(_) => found.push(format!("{order} is confirmed and its goods are still held")),
+            None => found.push(format!("{order} is confirmed and no goods left the shelf for it")),
+        }
+        let terms = &ordered.terms;
+        if self.charges.len() != 1 {
+            let charges = self.standing();
+            found.push(format!(
+                "{order} is confirmed at {terms} and its standing charges are {charges}"
+            ));
+        }
+        if !self.is_paid() {
+            let says = match &self.booked {
+                Some(_) => "that it is not paid",
+                None => "nothing of it",
+            };
+            found.push(format!(
+                "{order} is confirmed at {terms} and payments says {says}"
+            ));
+        }
+        self.receipt_is_the_charge(found);
+    }
+
+    fn has_nothing(&self, found: &mut Vec<String>) {
+        let order = self.order;
+        if let Some(reserved) = self.reserved {
+            let how = reserved.words();
+            found.push(format!("{order} is rejected and its goods {how}"));
+        }
+        if !self.charges.is_empty() || self.is_paid() {
+            let paid = if self.is_paid() { "" } else { "not " };
+            found.push(format!(
+                "{order} is rejected and its standing charges are {}, by payments it is {paid}paid",
+                self.standing()
+            ));
+        }
+    }
+
+    fn receipt_is_the_charge(&self, found: &mut Vec<String>) {
+        let Some(booked) = self.booked.as_ref().filter(|booked| booked.stands) else {
+            return;
+        };
+        let is_it = |charge: &Charge| Some(&charge.receipt) == booked.receipt.as_ref();
+        if !self.charges.is_empty() && !self.charges.iter().any(is_it) {
+            let known: Vec<_> = self.charges.iter().map(|charge| &charge.receipt).collect();
+            found.push(format!(
+                "{}: payments has the receipt {:?}, and the provider's name of its charge is {known:?}",
+                self.order,
+                booked.receipt.as_deref().unwrap_or_default(),
+            ));
+        }
+    }
+
+    fn is_paid(&self) -> bool {
+        self.booked.as_ref().is_some_and(|booked| booked.stands)
+    }
+
+    fn standing(&self) -> String {
+        let charges: Vec<String> = self
+            .charges
+            .iter()
+            .map(|charge| charge.terms.to_string())
+            .collect();
+        format!("[{}]", charges.join(", "))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shop::audit::terms::terms;
 
-    #[test]
-    fn goods_are_the_same_with_and_without_prices_and_in_any_order() {
-        let ordered = fingerprint(r#"[["a",1,450],["b",2,50]]"#);
-        assert_eq!(ordered, fingerprint(r#"[["b",2],["a",1]]"#));
-        assert_ne!(ordered, fingerprint(r#"[["b",2],["a",2]]"#));
-        assert_ne!(fingerprint("nonsense"), fingerprint("[]"));
-    }
+    type Spoil = fn(&mut Books, OrderId);
 
     fn order(status: i64) -> (Books, OrderId) {
-        let (order, goods) = (OrderId::at(1_800_000_000_000, 0), fingerprint(r#"[["a",1]]"#));
-        let mut books = Books::default();
-        let total = 450;
-        books.orders.insert(order, Ordered { status, total, goods });
-        books.goods.insert(
-            order,
-            Reserved {
-                state: COMMITTED,
-                goods,
-            },
-        );
-        books.paid.insert(order, total);
-        books.standing.insert(order, vec![total]);
+        let (order, goods) = (OrderId::at(1_800_000_000_000, 0), 7);
+        let (mut books, terms) = (Books::default(), terms(450, "USD"));
+        let ordered = Ordered {
+            status,
+            terms: terms.clone(),
+            goods,
+        };
+        let state = COMMITTED;
+        let receipt: Box<str> = "ch_1".into();
+        let booked = Booked {
+            terms: terms.clone(),
+            stands: true,
+            receipt: Some(receipt.clone()),
+        };
+        books.orders.insert(order, ordered);
+        books.goods.insert(order, Reserved { state, goods });
+        books.booked.insert(order, booked);
+        books.standing.insert(order, vec![Charge { terms, receipt }]);
         (books, order)
     }
 
@@ -234,31 +270,64 @@ mod tests {
         books.disagreements(OrderId::from_key(0), moment).join("\n")
     }
 
+    fn booked(books: &mut Books, id: OrderId) -> &mut Booked {
+        books.booked.get_mut(&id).unwrap()
+    }
+
     #[test]
     fn whatever_a_confirmed_order_lacks_is_told_at_any_moment() {
         for moment in [Moment::Any, Moment::Rest] {
             assert_eq!(told(|_, _| {}, CONFIRMED, moment), "");
-            let lacks = [
-                told(|books, _| books.goods.clear(), CONFIRMED, moment),
-                told(|books, _| books.paid.clear(), CONFIRMED, moment),
-                told(|books, _| books.standing.clear(), CONFIRMED, moment),
-                told(
-                    |books, id| books.goods.get_mut(&id).unwrap().state = 10,
-                    CONFIRMED,
-                    moment,
-                ),
-                told(
-                    |books, id| books.goods.get_mut(&id).unwrap().goods ^= 1,
-                    CONFIRMED,
-                    moment,
-                ),
+            let lacks: [(&str, Spoil); 6] = [
+                ("no goods left", |books, _| books.goods.clear()),
+                ("payments says nothing", |books, _| books.booked.clear()),
+                ("charges are []", |books, _| books.standing.clear()),
+                ("are still held", |books, id| {
+                    books.goods.get_mut(&id).unwrap().state = 10;
+                }),
+                ("other goods left", |books, id| {
+                    books.goods.get_mut(&id).unwrap().goods ^= 1;
+                }),
+                ("that it is not paid", |books, id| {
+                    booked(books, id).stands = false;
+                }),
             ];
-            assert!(
-                lacks.iter().all(|told| told.contains("is confirmed")),
-                "{lacks:?}"
-            );
+            for (words, spoil) in lacks {
+                let told = told(spoil, CONFIRMED, moment);
+                assert!(told.contains("is confirmed") && told.contains(words), "{told}");
+            }
             assert!(told(|_, _| {}, REJECTED, moment).contains("its goods left the shelf"));
         }
+    }
+
+    #[test]
+    fn what_an_order_costs_is_the_same_in_every_book_however_far_it_has_come() {
+        let dearer: [Spoil; 4] = [
+            |books, id| books.orders.get_mut(&id).unwrap().terms = terms(450, "EUR"),
+            |books, id| booked(books, id).terms = terms(450, "EUR"),
+            |books, id| books.standing.get_mut(&id).unwrap()[0].terms = terms(450, "EUR"),
+            |books, id| booked(books, id).terms = terms(451, "USD"),
+        ];
+        for (status, word) in [
+            (PENDING, "under way"),
+            (PARKED, "parked"),
+            (CONFIRMED, "confirmed"),
+        ] {
+            assert_eq!(told(|_, _| {}, status, Moment::Any), "");
+            for spoil in dearer {
+                let told = told(spoil, status, Moment::Any);
+                assert!(told.contains(&format!("is {word} at 450 ")), "{told}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_receipt_is_the_providers_name_of_the_charge() {
+        let other = |books: &mut Books, id| booked(books, id).receipt = Some("ch_x".into());
+        let told = |status, moment| told(other, status, moment);
+        assert!(told(CONFIRMED, Moment::Any).contains("the receipt \"ch_x\""));
+        assert!(told(PARKED, Moment::Rest).contains("the receipt \"ch_x\""));
+        assert_eq!(told(PENDING, Moment::Any), "", "it may be given back meanwhile");
     }
 
     #[test]
@@ -269,13 +338,11 @@ mod tests {
             books.goods.insert(id.next(), goods);
         };
         assert!(told(other, PARKED, Moment::Rest).contains("which there is not"));
-        let dearer = |books: &mut Books, id| *books.paid.get_mut(&id).unwrap() += 1;
-        assert!(told(dearer, PARKED, Moment::Rest).contains("is parked at 450"));
     }
 
     #[test]
     fn what_is_older_than_the_horizon_may_be_removed_meanwhile_and_is_looked_at_while_it_is_there() {
-        let told = |spoil: fn(&mut Books, OrderId), moment| {
+        let told = |spoil: Spoil, moment| {
             let (mut books, id) = order(CONFIRMED);
             spoil(&mut books, id);
             books.disagreements(id.next(), moment)
@@ -284,7 +351,7 @@ mod tests {
         assert_eq!(told(gone, Moment::Any), Vec::<String>::new());
         assert_eq!(told(gone, Moment::Rest).len(), 1, "nobody removes anything now");
         for moment in [Moment::Any, Moment::Rest] {
-            let dearer = |books: &mut Books, id| books.orders.get_mut(&id).unwrap().total += 777;
+            let dearer = |books: &mut Books, id| books.orders.get_mut(&id).unwrap().terms.amount += 777;
             assert!(!told(dearer, moment).is_empty(), "{moment:?}");
         }
     }

@@ -10,7 +10,8 @@ use rusqlite::{Connection, Error, OpenFlags, ffi};
 use crate::shop::{inventory, orders, payments, sandbox};
 use crate::store::Schema;
 
-const KNOWN: [(&str, &Schema); 4] = [
+/// The files, and what this program knows of each.
+pub(super) const KNOWN: [(&str, &Schema); 4] = [
     (orders::FILE, &orders::SCHEMA),
     (inventory::FILE, &inventory::SCHEMA),
     (payments::FILE, &payments::SCHEMA),

@@ -10,52 +10,52 @@ const SPOILS: &[(&str, &str, &str)] = &[
     (
         "orders.db",
         "UPDATE orders SET items = replace(items, '450', '1')",
-        "its lines cost 1",
+        "its lines do not make that",
     ),
     (
         "orders.db",
         "UPDATE orders SET currency = 'EUR'",
-        "in another currency than it is ordered in",
+        "is confirmed at 450 EUR",
     ),
     (
         "payments.db",
         "UPDATE payments SET currency = 'EUR'",
-        "in another currency",
+        "payments says 450 EUR",
     ),
     (
         "sandbox.db",
         "DROP TRIGGER attempt_is_never_changed; UPDATE attempt SET currency = 'EUR'",
-        "charged in another currency",
+        "its standing charges are [450 EUR",
     ),
     (
         "payments.db",
         "UPDATE payments SET receipt = 'ch_x'",
-        "receipt is of no charge",
+        "the receipt \"ch_x\"",
     ),
     (
         "orders.db",
         "INSERT INTO outbox SELECT max(seq) + 1, 999, 'order.confirmed', 1 FROM outbox",
-        "has an event in the outbox and is no order",
+        "which there is not",
     ),
     (
         "orders.db",
         "UPDATE idempotency_keys SET order_id = order_id + 1",
-        "and is no order",
+        "which there is not",
     ),
     (
         "orders.db",
         "UPDATE idempotency_keys SET body_hash = x'00'",
-        "without the hash",
+        "a hash of 1 bytes",
     ),
     (
         "orders.db",
         "INSERT OR REPLACE INTO horizon VALUES (1, 9223372036854775807)",
-        "still to come",
+        "the horizon of retention",
     ),
     (
         "inventory.db",
         "DELETE FROM stock WHERE sku = 'espresso-cup'",
-        "espresso-cup is no article",
+        "stock of espresso-cup: there is no such article",
     ),
 ];
 
