@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::stores::{SKUS, sku};
 use crate::{client, procfs};
 
 /// How it is started.
@@ -157,14 +156,7 @@ pub(crate) fn free_address() -> std::io::Result<SocketAddr> {
 
 /// Workers are killed again and again here, which must not look like a crash loop.
 fn write_config(directory: &Path, plan: &Plan) -> std::io::Result<std::path::PathBuf> {
-    let catalog = directory.join("catalog.toml");
-    let articles = (0..SKUS).map(|number| {
-        let (sku, price) = (sku(number), r#"{ amount = 450, currency = "USD" }"#);
-        format!(
-            "[[article]]\nsku = {sku:?}\nname = \"Article {number}\"\nunit_price = {price}\non_hand = 1000000\n"
-        )
-    });
-    std::fs::write(&catalog, articles.collect::<String>())?;
+    let catalog = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/wrk/catalog.toml");
     let config = directory.join("cluster.toml");
     let Plan { cluster, shop, .. } = plan;
     let text = format!(

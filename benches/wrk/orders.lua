@@ -1,4 +1,5 @@
--- Orders of one or two random articles out of 1,000 (sku-0000 … sku-0999).
+-- Orders of one or two random articles out of 1,000 (sku-0000 … sku-0999), which are in catalog.toml beside this file:
+-- `cluster serve --set shop.catalog=benches/wrk/catalog.toml --data-dir wrk-data`
 -- `wrk -t2 -c64 -d10s -s benches/wrk/orders.lua http://127.0.0.1:8080`
 -- Counts statuses per thread; ends with one line for programs: FIGURES key=value …
 
