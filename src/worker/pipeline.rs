@@ -48,6 +48,14 @@ impl Pipeline {
         (self.place != Place::Lost).then_some(self.begun)
     }
 
+    /// How many bytes of a request's body are to come, as far as that is known.
+    pub(super) fn awaited(&self) -> u64 {
+        match self.place {
+            Place::Body { left } => left,
+            Place::Between | Place::Head { .. } | Place::Lost => 0,
+        }
+    }
+
     /// These bytes came.
     pub(super) fn feed(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {

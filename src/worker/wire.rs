@@ -94,6 +94,11 @@ impl Wire {
         self.rejected
     }
 
+    /// How long the rest of the body is that the last request announced.
+    pub(super) fn awaited(&self) -> u64 {
+        self.pipeline.awaited()
+    }
+
     /// HTTP/1.1 gets these bytes.
     fn count(&mut self, bytes: &[u8]) {
         if !self.connection.is_shared() {
