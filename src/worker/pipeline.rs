@@ -56,6 +56,11 @@ impl Pipeline {
         }
     }
 
+    /// Every request that has begun is complete, and that is known.
+    pub(super) fn is_complete(&self) -> bool {
+        self.place == Place::Between
+    }
+
     /// These bytes came.
     pub(super) fn feed(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
