@@ -1,5 +1,6 @@
 //! How the shop boots in a worker: stores, services, catalog, routes, and what it does when the master speaks.
 
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -18,6 +19,7 @@ use crate::config::{Settings, duration};
 use crate::pool::Estate;
 use crate::saga::definition::ORDER_VERSION;
 use crate::store::{OpenError, Options, Schema, Store, Verify};
+use crate::sys::limits;
 use crate::worker::{App, BootError, BootRefused, Worker};
 
 /// Every page of so many bytes is looked at in some tenths of a second.
@@ -253,10 +255,12 @@ fn open_all<const N: usize>(
     let data_dir = worker.settings().cluster.data_dir.as_path();
     let opened: Vec<Result<Store, BootError>> = std::thread::scope(|scope| {
         let opening = files.map(|(schema, file)| {
-            scope.spawn(move || open_one(worker, schema, &data_dir.join(file), queue_depth))
+            let open = move || open_one(worker, schema, &data_dir.join(file), queue_depth);
+            std::thread::Builder::new().spawn_scoped(scope, open)
         });
-        let joined = |thread: std::thread::ScopedJoinHandle<'_, _>| {
+        let joined = |thread: io::Result<std::thread::ScopedJoinHandle<'_, _>>| {
             thread
+                .map_err(no_thread)?
                 .join()
                 .unwrap_or_else(|_| Err("opening a database panicked".into()))
         };
@@ -264,6 +268,18 @@ fn open_all<const N: usize>(
     });
     let stores: Vec<Store> = opened.into_iter().collect::<Result<_, _>>()?;
     stores.try_into().map_err(|_| "a database was not opened".into())
+}
+
+/// The user's limit of processes counts threads, too.
+fn no_thread(error: io::Error) -> BootError {
+    BootRefused {
+        exit: Exit::NoResources,
+        reason: format!(
+            "a thread to open a database could not be started: {error}; every worker needs some (look at ulimit -u, TasksMax=, \
+             pids.max)"
+        ),
+    }
+    .into()
 }
 
 fn open_one(
@@ -324,6 +340,8 @@ fn unusable_store(error: OpenError) -> BootError {
         | OpenError::NotAFile { .. }
         | OpenError::Incomplete { .. }
         | OpenError::Corrupt { .. } => Exit::BadData,
+        // The store's own thread, or its files.
+        OpenError::Io { ref reason, .. } if limits::is_exhaustion(reason) => Exit::NoResources,
         OpenError::Sqlite { .. } | OpenError::Io { .. } => Exit::DiskFailed,
         OpenError::OldSqlite { .. } | OpenError::Migration { .. } => Exit::BootFailed,
     };
@@ -354,4 +372,30 @@ fn listen(worker: &Worker, desk: &Desk) {
             orders.and(inventory).and(payments)
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exit_of(error: &BootError) -> Option<Exit> {
+        error.downcast_ref().map(|refused: &BootRefused| refused.exit)
+    }
+
+    #[test]
+    fn what_the_system_is_short_of_is_no_fault_of_the_disk() {
+        let errno = io::Error::from_raw_os_error;
+        assert_eq!(exit_of(&no_thread(errno(libc::EAGAIN))), Some(Exit::NoResources));
+        for (code, exit) in [
+            (libc::EAGAIN, Exit::NoResources),
+            (libc::EMFILE, Exit::NoResources),
+            (libc::EIO, Exit::DiskFailed),
+        ] {
+            let error = OpenError::Io {
+                path: "orders.db".into(),
+                reason: errno(code),
+            };
+            assert_eq!(exit_of(&unusable_store(error)), Some(exit), "{code}");
+        }
+    }
 }

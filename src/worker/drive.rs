@@ -120,10 +120,10 @@ pub(super) async fn drive(
 
 /// Says the last word, if one is owed, and closes.
 async fn finish(wire: Wire, end: End, edge: &Edge) {
-    let (client_is_gone, rejected) = (wire.has_ended(), wire.rejected());
+    let (client_is_gone, rejected, awaited) = (wire.has_ended(), wire.rejected(), wire.awaited());
     let mut stream = wire.into_stream();
     let last_word = match (end, rejected) {
-        (End::Over, Some(status)) => Some(unreadable(status, &edge.worker.settings().http)),
+        (End::Over, Some(status)) => Some(unreadable(status, awaited, &edge.worker.settings().http)),
         (End::Over | End::Http2 | End::Late(Overdue::Silence), None | Some(_)) => None,
         (End::Late(Overdue::Stall), _) => return stream.abort(),
         (End::Late(Overdue::Head), _) => {
@@ -169,9 +169,14 @@ pub(super) async fn linger(mut stream: Stream) {
     let _in_time = tokio::time::timeout(LINGER, drained).await;
 }
 
-fn unreadable(status: u16, limits: &Http) -> Problem {
+/// `awaited`: how long the body is that was announced.
+fn unreadable(status: u16, awaited: u64, limits: &Http) -> Problem {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
     match status {
+        // hyper says the same of a length that it cannot count up to.
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE if awaited > limits.max_body_bytes as u64 => {
+            Problem::body_too_large(limits.max_body_bytes)
+        }
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
             let most = limits.max_header_bytes;
             let detail =

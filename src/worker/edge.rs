@@ -21,7 +21,7 @@ use super::handle::Worker;
 use super::health::{self, Probe};
 use super::routes::{self, Asked, Routes};
 use super::{drill, limits};
-use crate::http::{Problem, host_problem};
+use crate::http::{Problem, framing_problem, host_problem};
 use crate::scoreboard::Counter;
 
 /// What axum's extractors take at most by themselves.
@@ -101,7 +101,7 @@ impl Service<Request<Incoming>> for ConnectionService {
             edge: Arc::clone(&self.edge),
             connection: Arc::clone(&self.connection),
         };
-        if let Some(refused) = host_problem(&request) {
+        if let Some(refused) = host_problem(&request).or_else(|| framing_problem(&request)) {
             return Answering::Known(Some(answer.short(Err(refused))));
         }
         let is_watched = self.edge.routes.is_some();

@@ -48,6 +48,19 @@ impl Pipeline {
         (self.place != Place::Lost).then_some(self.begun)
     }
 
+    /// How many bytes of a request's body are to come, as far as that is known.
+    pub(super) fn awaited(&self) -> u64 {
+        match self.place {
+            Place::Body { left } => left,
+            Place::Between | Place::Head { .. } | Place::Lost => 0,
+        }
+    }
+
+    /// Every request that has begun is complete, and that is known.
+    pub(super) fn is_complete(&self) -> bool {
+        self.place == Place::Between
+    }
+
     /// These bytes came.
     pub(super) fn feed(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {

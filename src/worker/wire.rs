@@ -25,6 +25,8 @@ pub(super) struct Wire {
     connection: Arc<Connection>,
     connections: Arc<Connections>,
     ended: bool,
+    /// hyper has not heard yet that it has.
+    held_back: bool,
     rejected: Option<u16>,
     opening: Opening,
     pipeline: Pipeline,
@@ -39,6 +41,7 @@ impl Wire {
             connection,
             connections,
             ended: false,
+            held_back: false,
             rejected: None,
             opening: Opening::new(),
             pipeline: Pipeline::new(),
@@ -94,6 +97,20 @@ impl Wire {
         self.rejected
     }
 
+    /// How long the rest of the body is that the last request announced.
+    pub(super) fn awaited(&self) -> u64 {
+        self.pipeline.awaited()
+    }
+
+    /// A client that has closed its side after a whole request may still read (`nc -N` does): hyper would take it for gone and
+    /// drop the handler, so it hears of the end when it asks for the next request. A client that is really gone costs its
+    /// handler's time, as with gunicorn and Node. Once an answer streams, its end counts at once, as nobody else would end that.
+    fn is_owed_an_answer(&self) -> bool {
+        !self.connection.is_shared()
+            && self.connection.phase() == Phase::Handling
+            && self.pipeline.is_complete()
+    }
+
     /// HTTP/1.1 gets these bytes.
     fn count(&mut self, bytes: &[u8]) {
         if !self.connection.is_shared() {
@@ -137,6 +154,10 @@ impl AsyncRead for Wire {
                 self.connection.bytes_arrived(self.connections.coarse_ms());
             } else if buf.remaining() > 0 {
                 self.ended = true;
+                self.held_back = self.is_owed_an_answer();
+                if self.held_back {
+                    return Poll::Pending;
+                }
             }
             match self.opening.look(buf, before) {
                 Look::Http1 => {
@@ -166,6 +187,11 @@ impl AsyncWrite for Wire {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         self.connection.flushed();
+        if self.held_back && !self.is_owed_an_answer() {
+            self.held_back = false;
+            // hyper reads again only when it is polled again.
+            cx.waker().wake_by_ref();
+        }
         Poll::Ready(Ok(()))
     }
 

@@ -52,6 +52,12 @@ impl Client {
         self.stream.get_mut().write_all(bytes).expect("written");
     }
 
+    /// Says that nothing more will be said; answers are still read.
+    pub(crate) fn say_no_more(&self) {
+        let stream = self.stream.get_ref();
+        stream.shutdown(std::net::Shutdown::Write).expect("shut down");
+    }
+
     pub(crate) fn get(&mut self, path: &str) -> Response {
         self.send(&format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
         self.response().expect("an answer")

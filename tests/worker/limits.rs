@@ -14,6 +14,14 @@ pub(crate) const TESTS: &[Test] = &[
     ("headers_too_long_are_431", headers_too_long_are_431),
     ("what_is_no_http_is_400", what_is_no_http_is_400),
     (
+        "a_length_beyond_all_counting_is_413",
+        a_length_beyond_all_counting_is_413,
+    ),
+    (
+        "a_body_that_is_packed_in_an_unknown_way_is_501_and_twice_chunked_400",
+        a_body_that_is_packed_in_an_unknown_way_is_501_and_twice_chunked_400,
+    ),
+    (
         "a_head_that_never_ends_is_408_and_silence_is_not",
         a_head_that_never_ends_is_408_and_silence_is_not,
     ),
@@ -80,6 +88,54 @@ fn what_is_no_http_is_400() {
     let answer = client.response().expect("an answer");
     assert_eq!((answer.status, answer.code().as_str()), (400, "bad_request"));
     assert!(answer.closes());
+}
+
+fn a_length_beyond_all_counting_is_413() {
+    let worker = Worker::ready(|_| {});
+    for length in [
+        "18446744073709551615",
+        "18446744073709551614",
+        "9223372036854775808",
+    ] {
+        let mut client = worker.connect();
+        client.send(&format!(
+            "POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n\r\n"
+        ));
+        let answer = client.response().expect("an answer");
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (413, "body_too_large"),
+            "{length}"
+        );
+    }
+    let mut client = worker.connect();
+    client.send("POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 18446744073709551616\r\n\r\n");
+    assert_eq!(
+        client.response().expect("an answer").status,
+        400,
+        "no number of 64 bits"
+    );
+}
+
+fn a_body_that_is_packed_in_an_unknown_way_is_501_and_twice_chunked_400() {
+    let worker = Worker::ready(|_| {});
+    for (coding, status, code) in [
+        ("gzip, chunked", 501, "unknown_transfer_coding"),
+        ("chunked, chunked", 400, "bad_transfer_coding"),
+    ] {
+        let mut client = worker.connect();
+        client.send(&format!(
+            "POST /echo HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: {coding}\r\n\r\n1\r\nx\r\n0\r\n\r\n"
+        ));
+        let answer = client.response().expect("an answer");
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (status, code),
+            "{coding}"
+        );
+        assert!(answer.closes(), "{answer:?}");
+        assert_eq!(client.rest().expect("no reset"), "");
+    }
 }
 
 fn a_head_that_never_ends_is_408_and_silence_is_not() {

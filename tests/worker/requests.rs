@@ -14,6 +14,10 @@ pub(crate) const TESTS: &[Test] = &[
         "two_ways_to_tell_a_body_s_length_are_not_taken",
         two_ways_to_tell_a_body_s_length_are_not_taken,
     ),
+    (
+        "a_client_that_has_said_everything_gets_every_answer",
+        a_client_that_has_said_everything_gets_every_answer,
+    ),
     ("what_is_no_text_is_refused", what_is_no_text_is_refused),
     ("too_many_headers_are_431", too_many_headers_are_431),
     ("an_absolute_target_is_answered", an_absolute_target_is_answered),
@@ -204,4 +208,25 @@ fn http_1_0_is_answered_in_its_own_way() {
             "{answer:?}"
         );
     }
+}
+
+/// As `nc -N` does it, after one request or several.
+fn a_client_that_has_said_everything_gets_every_answer() {
+    let worker = Worker::ready(|_| {});
+    for many in [1, 3] {
+        let mut client = worker.connect();
+        client.send(&"GET /slow?ms=30 HTTP/1.1\r\nHost: test\r\n\r\n".repeat(many));
+        client.say_no_more();
+        for _ in 0..many {
+            assert_eq!(client.response().expect("an answer").body, "at last");
+        }
+        assert_eq!(client.rest().expect("no reset"), "");
+    }
+    // Half a request is none.
+    let mut client = worker.connect();
+    client.send("POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 9\r\n\r\nhalf");
+    client.say_no_more();
+    assert_eq!(client.response().expect("an answer").status, 400);
+    assert_eq!(client.rest().expect("no reset"), "");
+    worker.until("all are gone", |vitals| vitals.counts.connections == 0);
 }
