@@ -116,6 +116,13 @@ pub(super) fn bind(tx: &Connection, key: &Key, order: OrderId) -> rusqlite::Resu
     Ok(())
 }
 
+/// Whether [`expire`] would find one to look at.
+pub(super) fn is_any_older(connection: &Connection, kept: &Kept) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT 1 FROM idempotency_keys WHERE order_id < ?1 LIMIT 1")?
+        .exists([kept.since().key()])
+}
+
 /// Removes some keys that have expired. How many.
 pub(super) fn expire(tx: &Connection, kept: &Kept) -> rusqlite::Result<usize> {
     let since = kept.since_for_all();

@@ -53,6 +53,13 @@ impl Window {
     }
 }
 
+/// Whether any order was placed before `horizon`.
+pub(super) fn is_any_older(connection: &Connection, horizon: OrderId) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT 1 FROM orders WHERE id < ?1 LIMIT 1")?
+        .exists([horizon.key()])
+}
+
 /// Removes what ended before `ended_before_ms` and was placed before `horizon`; what is left of the orders after `after`.
 pub(super) fn sweep(
     tx: &Connection,

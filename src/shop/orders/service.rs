@@ -1,7 +1,7 @@
 //! The orders as others hold them: placing, waiting, reading, inheriting.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, oneshot};
@@ -51,6 +51,8 @@ pub struct Service<I, P> {
     kept: Kept,
     /// Where the next round of retention goes on in the other files.
     swept: Arc<AtomicI64>,
+    /// A round of this process found nothing old, here or elsewhere.
+    tidy: Arc<AtomicBool>,
 }
 
 /// What came of an order that was to be placed.
@@ -107,6 +109,7 @@ impl<I: Inventory, P: Payments> Service<I, P> {
             live,
             kept,
             swept: Arc::new(AtomicI64::new(-1)),
+            tidy: Arc::default(),
         }
     }
 
@@ -349,7 +352,8 @@ impl<I: Inventory, P: Payments> Service<I, P> {
     }
 
     /// One small round of retention: removes at most some hundred keys that have expired and orders that ended `retention` ago, and
-    /// what the others keep for orders that are gone. How many keys and orders were removed.
+    /// what the others keep for orders that are gone. How many keys and orders were removed. Once all is tidy nothing is written
+    /// until something has grown old, so that an idle shop leaves the disk alone.
     ///
     /// # Errors
     /// The reason, in words; the next round tries again.
@@ -358,6 +362,9 @@ impl<I: Inventory, P: Payments> Service<I, P> {
         let horizon = OrderId::first_of(before);
         let after = OrderId::from_key(self.swept.load(Ordering::Relaxed));
         let kept = self.kept.clone();
+        if self.tidy.load(Ordering::Relaxed) && !self.is_anything_older(horizon)? {
+            return Ok(0);
+        }
         let job = move |tx: &Tx<'_>| {
             let expired = idempotency::expire(tx, &kept)?;
             let round = retention::sweep(tx, horizon, before, after)?;
@@ -373,11 +380,21 @@ impl<I: Inventory, P: Payments> Service<I, P> {
         let next = window.next();
         let kept: Arc<[OrderId]> = window.kept.into();
         let (after, before) = (window.after, window.before);
+        let tidy = expired + round.removed == 0 && kept.is_empty();
         let inventory = self.driver.inventory.forget(after, before, Arc::clone(&kept));
         inventory.await?;
         self.driver.payments.forget(after, before, kept).await?;
         self.swept.store(next.key(), Ordering::Relaxed);
+        self.tidy.store(tidy, Ordering::Relaxed);
         Ok(expired + round.removed)
+    }
+
+    fn is_anything_older(&self, horizon: OrderId) -> Result<bool, String> {
+        let older = self.driver.store.peek(|connection| {
+            Ok(retention::is_any_older(connection, horizon)?
+                || idempotency::is_any_older(connection, &self.kept)?)
+        });
+        older.map_err(|error| error.to_string())
     }
 
     /// How many orders are not over, in the whole shop. Reads the index of unfinished ones alone.

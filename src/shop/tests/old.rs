@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::kit::{Shop, order_of};
 use crate::shop::orders::FILE;
+use crate::store::Store;
 
 /// Orders of long ago that stand still, each before the next.
 fn park_many(shop: &Shop, many: i64) {
@@ -43,4 +44,20 @@ async fn however_many_old_orders_stand_still_the_ended_ones_are_removed_everywhe
         json!(0)
     );
     assert_eq!(shop.desk.orders.unfinished().unwrap().parked, 6_000);
+}
+
+#[tokio::test]
+async fn a_shop_in_which_nothing_grows_old_writes_nothing_and_what_grows_old_is_removed_all_the_same() {
+    let shop = Shop::open().await;
+    let commits = || shop.stores.iter().map(Store::commits).sum::<u64>();
+    let day = Duration::from_secs(86_400);
+    shop.place(&order_of("espresso-cup", 1, "pm_card_visa")).await;
+    shop.place(&order_of("espresso-cup", 1, "pm_card_visa")).await;
+    shop.desk.orders.settled().await;
+    shop.desk.orders.sweep(day).await.unwrap();
+    let before = commits();
+    shop.desk.orders.sweep(day).await.unwrap();
+    assert_eq!(commits(), before);
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    assert_eq!(shop.desk.orders.sweep(Duration::ZERO).await.unwrap(), 1);
 }
