@@ -130,6 +130,18 @@ impl Load {
     }
 
     async fn each_on_its_own(&self, over: &AtomicBool, calls: &Calls, done: &Done) {
+        self.side_by_side(over, done, |number| {
+            let (calls, address) = (Rc::clone(calls), self.address);
+            async move { Lane::new(address).ask(&calls[number % calls.len()]).await }
+        })
+        .await;
+    }
+
+    /// Each request is asked for when it is due, whatever became of those before it, unless too many are still on their way.
+    async fn side_by_side<A>(&self, over: &AtomicBool, done: &Done, ask: impl Fn(usize) -> A)
+    where
+        A: Future<Output = Asked> + 'static,
+    {
         let mut running = JoinSet::new();
         let mut pace = Pace::new(self.rate);
         while let Some((number, due)) = pace.next(over).await {
@@ -137,12 +149,8 @@ impl Load {
                 tell(done, due, Asked::UNSENT);
                 continue;
             }
-            let (calls, done, address) = (Rc::clone(calls), done.clone(), self.address);
-            running.spawn_local(async move {
-                let mut lane = Lane::new(address);
-                let asked = lane.ask(&calls[number % calls.len()]).await;
-                tell(&done, due, asked);
-            });
+            let (asked, done) = (ask(number), done.clone());
+            running.spawn_local(async move { tell(&done, due, asked.await) });
             while running.try_join_next().is_some() {}
         }
         running.join_all().await;
@@ -178,19 +186,12 @@ impl Load {
         let lanes: Vec<_> = (0..CONNECTIONS)
             .map(|_| Rc::new(Streams::new(self.address)))
             .collect();
-        let mut running = JoinSet::new();
-        let mut pace = Pace::new(self.rate);
-        while let Some((number, due)) = pace.next(over).await {
-            if running.len() >= MOST {
-                tell(done, due, Asked::UNSENT);
-                continue;
-            }
-            let (lane, done) = (Rc::clone(&lanes[number % CONNECTIONS]), done.clone());
+        self.side_by_side(over, done, |number| {
+            let lane = Rc::clone(&lanes[number % CONNECTIONS]);
             let call = self.calls[number % self.calls.len()];
-            running.spawn_local(async move { tell(&done, due, lane.ask(call).await) });
-            while running.try_join_next().is_some() {}
-        }
-        running.join_all().await;
+            async move { lane.ask(call).await }
+        })
+        .await;
     }
 }
 
