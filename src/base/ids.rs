@@ -68,6 +68,18 @@ pub struct Life {
     pub epoch: Epoch,
 }
 
+#[cfg(test)]
+impl Life {
+    /// As it is written: `7/0/3`.
+    pub(crate) fn of(incarnation: u64, slot: u16, epoch: u32) -> Life {
+        Life {
+            incarnation: Incarnation(incarnation),
+            slot: Slot(slot),
+            epoch: Epoch(epoch),
+        }
+    }
+}
+
 impl fmt::Display for Life {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}/{}", self.incarnation, self.slot, self.epoch)

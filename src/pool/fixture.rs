@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::effect::Policy;
 use super::steering::{Instruction, JUMP_IF_AT_LEAST, LOAD_WORD, MODULO, RANDOM, RETURN};
 use crate::base::backoff::Backoff;
-use crate::base::ids::{Epoch, Incarnation, Life, Slot};
+use crate::base::ids::Life;
 use crate::base::time::Monotonic;
 
 pub(super) fn at(ms: u64) -> Monotonic {
@@ -14,11 +14,7 @@ pub(super) fn at(ms: u64) -> Monotonic {
 }
 
 pub(super) fn life(slot: u16, epoch: u32) -> Life {
-    Life {
-        incarnation: Incarnation(1),
-        slot: Slot(slot),
-        epoch: Epoch(epoch),
-    }
+    Life::of(1, slot, epoch)
 }
 
 pub(super) fn policy() -> Policy {

@@ -53,30 +53,27 @@ fn number(incarnation: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::ids::{Epoch, Incarnation, Slot};
-
-    fn life(incarnation: u64, slot: u16, epoch: u32) -> Life {
-        Life {
-            incarnation: Incarnation(incarnation),
-            slot: Slot(slot),
-            epoch: Epoch(epoch),
-        }
-    }
+    use crate::base::ids::Incarnation;
 
     #[test]
     fn a_fence_bars_one_life_or_every_earlier_incarnation_and_nobody_else() {
         let db = Connection::open_in_memory().unwrap();
         db.execute_batch(TABLE).unwrap();
         let barred = |life| bars(&db, life).unwrap();
-        raise(&db, Fence::Life(life(3, 1, 2))).unwrap();
-        raise(&db, Fence::Life(life(3, 1, 2))).unwrap();
-        assert!(barred(life(3, 1, 2)));
-        for other in [life(3, 1, 1), life(3, 1, 3), life(3, 0, 2), life(4, 1, 2)] {
+        raise(&db, Fence::Life(Life::of(3, 1, 2))).unwrap();
+        raise(&db, Fence::Life(Life::of(3, 1, 2))).unwrap();
+        assert!(barred(Life::of(3, 1, 2)));
+        for other in [
+            Life::of(3, 1, 1),
+            Life::of(3, 1, 3),
+            Life::of(3, 0, 2),
+            Life::of(4, 1, 2),
+        ] {
             assert!(!barred(other), "{other}");
         }
         raise(&db, Fence::Before(Incarnation(4))).unwrap();
-        assert!(barred(life(3, 1, 2)) && barred(life(1, 7, 9)));
-        assert!(!barred(life(4, 1, 1)));
+        assert!(barred(Life::of(3, 1, 2)) && barred(Life::of(1, 7, 9)));
+        assert!(!barred(Life::of(4, 1, 1)));
         let rows: i64 = db
             .query_row("SELECT count(*) FROM fences", [], |row| row.get(0))
             .unwrap();

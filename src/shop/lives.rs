@@ -93,46 +93,37 @@ fn byte(life: Life) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::ids::{Epoch, Incarnation, Slot};
-
-    fn life(incarnation: u64, slot: u16, epoch: u32) -> Life {
-        Life {
-            incarnation: Incarnation(incarnation),
-            slot: Slot(slot),
-            epoch: Epoch(epoch),
-        }
-    }
 
     #[test]
     fn a_life_is_dead_when_its_process_has_let_go_of_it_and_not_before() {
         let directory = tempfile::tempdir().unwrap();
         let enter = |life| Lives::enter(directory.path(), life).unwrap();
-        let (first, second) = (enter(life(7, 0, 1)), enter(life(7, 1, 1)));
-        assert!(!first.is_dead(life(7, 1, 1)) && !second.is_dead(life(7, 0, 1)));
-        assert!(!first.is_dead(life(7, 0, 1)), "itself");
+        let (first, second) = (enter(Life::of(7, 0, 1)), enter(Life::of(7, 1, 1)));
+        assert!(!first.is_dead(Life::of(7, 1, 1)) && !second.is_dead(Life::of(7, 0, 1)));
+        assert!(!first.is_dead(Life::of(7, 0, 1)), "itself");
         drop(second);
-        assert!(first.is_dead(life(7, 1, 1)));
-        assert!(first.is_dead(life(7, 0, 2)), "a life that never was");
+        assert!(first.is_dead(Life::of(7, 1, 1)));
+        assert!(first.is_dead(Life::of(7, 0, 2)), "a life that never was");
     }
 
     #[test]
     fn no_two_processes_are_the_same_life() {
         let directory = tempfile::tempdir().unwrap();
-        let _first = Lives::enter(directory.path(), life(7, 0, 1)).unwrap();
-        let second = Lives::enter(directory.path(), life(7, 0, 1));
-        assert!(matches!(second, Err(NotCounted::Twice(twice)) if twice == life(7, 0, 1)));
+        let _first = Lives::enter(directory.path(), Life::of(7, 0, 1)).unwrap();
+        let second = Lives::enter(directory.path(), Life::of(7, 0, 1));
+        assert!(matches!(second, Err(NotCounted::Twice(twice)) if twice == Life::of(7, 0, 1)));
     }
 
     #[test]
     fn a_file_that_was_removed_is_gone_over_to_and_nobody_is_declared_dead_meanwhile() {
         let directory = tempfile::tempdir().unwrap();
         let enter = |life| Lives::enter(directory.path(), life).unwrap();
-        let (first, second) = (enter(life(7, 0, 1)), enter(life(7, 1, 1)));
+        let (first, second) = (enter(Life::of(7, 0, 1)), enter(Life::of(7, 1, 1)));
         assert!(first.stay().unwrap());
         std::fs::remove_file(directory.path().join(FILE)).unwrap();
         assert!(!first.stay().unwrap() && !second.stay().unwrap());
         assert!(first.stay().unwrap() && second.stay().unwrap());
-        assert!(!first.is_dead(life(7, 1, 1)) && !second.is_dead(life(7, 0, 1)));
+        assert!(!first.is_dead(Life::of(7, 1, 1)) && !second.is_dead(Life::of(7, 0, 1)));
     }
 
     #[test]
@@ -145,10 +136,10 @@ mod tests {
             (1, 1023, 1),
             (1 << 30, 0, 1),
         ];
-        let mut bytes: Vec<i64> = lives.iter().map(|&(i, s, e)| byte(life(i, s, e))).collect();
+        let mut bytes: Vec<i64> = lives.iter().map(|&(i, s, e)| byte(Life::of(i, s, e))).collect();
         bytes.sort_unstable();
         bytes.dedup();
         assert_eq!(bytes.len(), lives.len());
-        assert!(byte(life(u64::MAX, u16::MAX, u32::MAX)) >= 0);
+        assert!(byte(Life::of(u64::MAX, u16::MAX, u32::MAX)) >= 0);
     }
 }

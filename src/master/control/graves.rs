@@ -97,14 +97,9 @@ impl Graves {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::ids::{Epoch, Incarnation};
 
     fn life(slot: u16, epoch: u32) -> Life {
-        Life {
-            incarnation: Incarnation(1),
-            slot: Slot(slot),
-            epoch: Epoch(epoch),
-        }
+        Life::of(1, slot, epoch)
     }
 
     #[test]

@@ -7,7 +7,7 @@ use http::{HeaderMap, Request, StatusCode};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::base::ids::{Epoch, Generation, Incarnation, Life, Slot};
+use crate::base::ids::{Generation, Life};
 use crate::config::{Overrides, read};
 use crate::shop::SECTIONS;
 use crate::shop::audit::{Audit, Moment, check_invariants};
@@ -58,11 +58,7 @@ impl Answer {
 }
 
 pub(super) fn life(epoch: u32) -> Life {
-    Life {
-        incarnation: Incarnation(1),
-        slot: Slot(0),
-        epoch: Epoch(epoch),
-    }
+    Life::of(1, 0, epoch)
 }
 
 pub(super) fn order_of(sku: &str, quantity: i64, method: &str) -> Value {
