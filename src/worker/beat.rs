@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::connections::Connections;
+use super::connection::connections::Connections;
 use super::handle::Worker;
 use crate::base::time::Grid;
 use crate::observe;

@@ -20,8 +20,8 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::app::ExitHook;
-use super::connection::{Order, Phase};
-use super::connections::Connections;
+use super::connection::connections::Connections;
+use super::connection::state::{Order, Phase};
 use super::handle::{Haste, Worker};
 use crate::base::exit::Exit;
 use crate::scoreboard::Counter;

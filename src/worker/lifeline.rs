@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
+use super::accept::adopted::Wish;
 use super::admin::{Line, Told};
-use super::annex::Wish;
 use super::handle::{Haste, Worker};
-use super::health;
+use super::request::health;
 use crate::base::ids::Slot;
 use crate::lifeline::{Command, MAX_REASON, Received, Report, WorkerEnd};
 use crate::pool::Estate;

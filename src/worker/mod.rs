@@ -1,43 +1,29 @@
 //! A worker's life: boot, connections, drain, beats; and the library's face, [`App`] and [`Worker`]. It must not know the shop,
 //! nor what the master decides.
 //!
-//! Reading order: `run` → `environment` → `booting` → `serving` → `draining` are the phases; `door` → `drive` → `edge` →
-//! `limits` is the way of a request, `routes` where it is counted; `annex` are the doors of other slots, `admin` the door of whoever watches; `connections` and `connection` are what is known about who is there, `places` how many that may be, `overdue` how long each may take.
+//! Reading order: `run` → `environment` → `booting` → `serving` → `draining` are the phases of a worker.
+//! `accept::acceptor` → `connection::drive` → `request::edge` → `request::limits` is the way of a request;
+//! `request::routes` counts it. `accept::adopted` serves the queues of other slots, `admin` answers metrics and
+//! health. `connection::connections` lists the open connections, `connection::state` is the state of one,
+//! `connection::overdue` its time-outs; `accept::capacity` limits their number.
 
-mod access;
+mod accept;
 mod admin;
-mod annex;
 mod app;
 mod beat;
-mod body;
 mod booting;
 mod command;
 mod connection;
-mod connections;
-mod door;
 mod draining;
-mod drill;
-mod drive;
-mod edge;
 mod environment;
 mod handle;
-mod health;
-mod http2;
 mod identity;
 mod lifeline;
-mod limits;
-mod listener;
 mod notify;
-mod overdue;
-mod pipeline;
-mod places;
-mod preface;
-mod routes;
+mod request;
 mod run;
 mod serving;
 mod signals;
-mod spare;
-mod wire;
 
 pub use app::{App, BootError, BootRefused, CheckHook};
 pub use command::{AppCommand, complain, explain};

@@ -6,10 +6,10 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::accept::acceptor::{Door, House};
+use super::accept::adopted::{self, Wish};
 use super::admin::Admin;
-use super::annex::{self, Wish};
-use super::connections::Connections;
-use super::door::{Door, House};
+use super::connection::connections::Connections;
 use super::draining::Draining;
 use super::handle::Worker;
 use super::notify::Notify;
@@ -38,7 +38,7 @@ impl Serving {
             let worker = worker.clone();
             open.spawn(door.keep(async move { worker.draining().await }));
         }
-        open.spawn(annex::keep(worker.clone(), house, wishes));
+        open.spawn(adopted::keep(worker.clone(), house, wishes));
         let admin = admin.map(|admin| tokio::spawn(admin.keep()));
         let ms = begun.elapsed().as_millis();
         tracing::debug!(ms, generation = worker.identity().generation.0, "ready");

@@ -5,11 +5,11 @@ use axum::response::IntoResponse;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 
-use super::super::handle::Worker;
-use super::super::health::{self, Probe};
-use super::asker::Asker;
+use super::metrics_client::Asker;
 use super::{host, text};
 use crate::http::Problem;
+use crate::worker::handle::Worker;
+use crate::worker::request::health::{self, Probe};
 
 /// Answers one request after the other.
 pub(super) struct Clerk {

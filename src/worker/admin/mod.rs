@@ -2,10 +2,10 @@
 //! that hangs takes nobody's question; each conversation is one answer long, so that the next question goes to whoever is awake.
 //! It must not touch the service: no counter, no router, no connection of its.
 
+mod admission;
 mod answer;
-mod asker;
-mod floor;
 mod host;
+mod metrics_client;
 mod text;
 
 use std::convert::Infallible;
@@ -18,13 +18,13 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 
-use super::drive::linger;
-use super::handle::Worker;
-use super::listener::{Listener, Stream};
+use crate::worker::accept::listener::{Listener, Stream};
+use crate::worker::connection::drive::linger;
+use crate::worker::handle::Worker;
+use admission::{Busy, Floor};
 use answer::Clerk;
-use asker::Asker;
-pub(super) use asker::{Line, Told};
-use floor::{Busy, Floor};
+use metrics_client::Asker;
+pub(super) use metrics_client::{Line, Told};
 
 /// A client has so long for its request line and headers, which are one packet.
 const HEAD: Duration = Duration::from_secs(1);

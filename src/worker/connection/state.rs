@@ -10,7 +10,7 @@ use std::task::Waker;
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
-pub(super) enum Phase {
+pub(in crate::worker) enum Phase {
     /// Between requests, or before the first: no byte of the next one has been read.
     Idle = 0,
     /// A request's head has begun to arrive.
@@ -26,7 +26,7 @@ pub(super) enum Phase {
 /// What the worker wants of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
-pub(super) enum Order {
+pub(in crate::worker) enum Order {
     /// Go on.
     Serve = 0,
     /// Finish the request that runs, take no other, close.
@@ -37,10 +37,10 @@ pub(super) enum Order {
 
 /// One connection, shared by its task and those who look at all of them.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(in crate::worker) struct Connection {
     /// Counted from 1 within this life; together with the life it never repeats.
-    pub(super) number: u64,
-    pub(super) peer: Option<SocketAddr>,
+    pub(in crate::worker) number: u64,
+    pub(in crate::worker) peer: Option<SocketAddr>,
     phase: AtomicU8,
     /// When the request head began to arrive, in milliseconds of the worker's coarse clock.
     reading_since_ms: AtomicU64,
@@ -67,7 +67,7 @@ pub(super) struct Connection {
 
 impl Connection {
     /// A connection that came at that time of the coarse clock.
-    pub(super) fn new(number: u64, peer: Option<SocketAddr>, now_ms: u64) -> Connection {
+    pub(in crate::worker) fn new(number: u64, peer: Option<SocketAddr>, now_ms: u64) -> Connection {
         Connection {
             number,
             peer,
@@ -88,17 +88,17 @@ impl Connection {
     }
 
     /// From here on it carries many requests at once.
-    pub(super) fn share(&self) {
+    pub(in crate::worker) fn share(&self) {
         self.shared.store(true, Relaxed);
         self.enter(Phase::Idle);
     }
 
     /// Whether it carries many requests at once.
-    pub(super) fn is_shared(&self) -> bool {
+    pub(in crate::worker) fn is_shared(&self) -> bool {
         self.shared.load(Relaxed)
     }
 
-    pub(super) fn phase(&self) -> Phase {
+    pub(in crate::worker) fn phase(&self) -> Phase {
         match self.phase.load(Relaxed) {
             0 => Phase::Idle,
             1 => Phase::Reading,
@@ -109,7 +109,7 @@ impl Connection {
     }
 
     /// Bytes arrived. When no request was under way, one is now.
-    pub(super) fn bytes_arrived(&self, now_ms: u64) {
+    pub(in crate::worker) fn bytes_arrived(&self, now_ms: u64) {
         self.stirred_ms.store(now_ms, Relaxed);
         if self.phase() == Phase::Idle && !self.is_shared() {
             self.reading_since_ms.store(now_ms, Relaxed);
@@ -118,13 +118,13 @@ impl Connection {
     }
 
     /// The kernel took bytes for the client.
-    pub(super) fn bytes_left(&self, now_ms: u64) {
+    pub(in crate::worker) fn bytes_left(&self, now_ms: u64) {
         self.stirred_ms.store(now_ms, Relaxed);
         self.blocked_since_ms.store(0, Relaxed);
     }
 
     /// The kernel takes no more for the client. Whether it did until now.
-    pub(super) fn blocked(&self, now_ms: u64) -> bool {
+    pub(in crate::worker) fn blocked(&self, now_ms: u64) -> bool {
         let first = self.blocked_since_ms.load(Relaxed) == 0;
         if first {
             self.blocked_since_ms.store(now_ms.max(1), Relaxed);
@@ -133,22 +133,22 @@ impl Connection {
     }
 
     /// One more answer waits for the client to make room.
-    pub(super) fn owe(&self) {
+    pub(in crate::worker) fn owe(&self) {
         self.owed.fetch_add(1, Relaxed);
     }
 
     /// One fewer.
-    pub(super) fn owe_no_more(&self) {
+    pub(in crate::worker) fn owe_no_more(&self) {
         self.owed.fetch_sub(1, Relaxed);
     }
 
     /// When a byte came or went last, in milliseconds of the coarse clock.
-    pub(super) fn stirred_ms(&self) -> u64 {
+    pub(in crate::worker) fn stirred_ms(&self) -> u64 {
         self.stirred_ms.load(Relaxed)
     }
 
     /// Since when the client has taken nothing of what there is for it.
-    pub(super) fn stalled_since_ms(&self) -> Option<u64> {
+    pub(in crate::worker) fn stalled_since_ms(&self) -> Option<u64> {
         match self.blocked_since_ms.load(Relaxed) {
             0 => (self.owed.load(Relaxed) > 0).then(|| self.stirred_ms()),
             since => Some(since),
@@ -156,17 +156,17 @@ impl Connection {
     }
 
     /// So many requests have begun to arrive; 0 when that is not known.
-    pub(super) fn begun(&self, requests: u64) {
+    pub(in crate::worker) fn begun(&self, requests: u64) {
         self.begun.store(requests, Relaxed);
     }
 
     /// Whether the client has begun to send another request behind the last one that was taken.
-    pub(super) fn has_more(&self) -> bool {
+    pub(in crate::worker) fn has_more(&self) -> bool {
         self.begun.load(Relaxed) > self.taken.load(Relaxed)
     }
 
     /// A request's head is complete.
-    pub(super) fn handling(&self) {
+    pub(in crate::worker) fn handling(&self) {
         if self.is_shared() {
             self.streams.fetch_add(1, Relaxed);
         } else {
@@ -177,14 +177,14 @@ impl Connection {
     }
 
     /// Its answer's head is known.
-    pub(super) fn writing(&self) {
+    pub(in crate::worker) fn writing(&self) {
         if !self.is_shared() {
             self.enter(Phase::Writing);
         }
     }
 
     /// Its answer's body is over (or was given up).
-    pub(super) fn answered(&self) {
+    pub(in crate::worker) fn answered(&self) {
         if !self.is_shared() {
             self.answered.store(true, Relaxed);
         } else if self.streams.fetch_sub(1, Relaxed) == 1 && self.phase() == Phase::Handling {
@@ -193,36 +193,36 @@ impl Connection {
     }
 
     /// Everything that was written is with the kernel.
-    pub(super) fn flushed(&self) {
+    pub(in crate::worker) fn flushed(&self) {
         if self.phase() == Phase::Writing && self.answered.load(Relaxed) {
             self.enter(Phase::Idle);
         }
     }
 
-    pub(super) fn closing(&self) {
+    pub(in crate::worker) fn closing(&self) {
         self.enter(Phase::Closing);
     }
 
     /// Since when its request head has been arriving, in milliseconds of the coarse clock.
-    pub(super) fn reading_since_ms(&self) -> Option<u64> {
+    pub(in crate::worker) fn reading_since_ms(&self) -> Option<u64> {
         (self.phase() == Phase::Reading).then(|| self.reading_since_ms.load(Relaxed))
     }
 
     /// Tells it what to do, and wakes it. A stronger order stays.
-    pub(super) fn give(&self, order: Order) {
+    pub(in crate::worker) fn give(&self, order: Order) {
         if self.order.fetch_max(order as u8, Relaxed) < order as u8 {
             self.wake();
         }
     }
 
     /// Has its task look around.
-    pub(super) fn wake(&self) {
+    pub(in crate::worker) fn wake(&self) {
         if let Some(waker) = self.waker.get() {
             waker.wake_by_ref();
         }
     }
 
-    pub(super) fn order(&self) -> Order {
+    pub(in crate::worker) fn order(&self) -> Order {
         match self.order.load(Relaxed) {
             0 => Order::Serve,
             1 => Order::Finish,
@@ -231,29 +231,29 @@ impl Connection {
     }
 
     /// Its time is over: has its task look what for.
-    pub(super) fn hurry(&self) {
+    pub(in crate::worker) fn hurry(&self) {
         if !self.hurried.swap(true, Relaxed) {
             self.wake();
         }
     }
 
     /// Whether its time is over, unless something comes of this very look.
-    pub(super) fn is_hurried(&self) -> bool {
+    pub(in crate::worker) fn is_hurried(&self) -> bool {
         self.hurried.load(Relaxed)
     }
 
     /// Whether it is to be closed unless something comes of this very look.
-    pub(super) fn is_leaving(&self) -> bool {
+    pub(in crate::worker) fn is_leaving(&self) -> bool {
         self.is_hurried() || self.order() == Order::Finish
     }
 
     /// What it was late with has come after all.
-    pub(super) fn forgive(&self) {
+    pub(in crate::worker) fn forgive(&self) {
         self.hurried.store(false, Relaxed);
     }
 
     /// Whom to wake for an order: a task has one waker for its whole life.
-    pub(super) fn remember(&self, waker: &Waker) {
+    pub(in crate::worker) fn remember(&self, waker: &Waker) {
         if self.waker.get().is_none() {
             // It is set by this task alone, which has just seen it unset.
             let _first = self.waker.set(waker.clone());

@@ -19,7 +19,7 @@ use crate::scoreboard::{Board, METHODS, method_place};
 const OTHER: usize = 0;
 
 /// The routes of this worker.
-pub(super) struct Routes {
+pub(in crate::worker) struct Routes {
     board: Board,
     known: Mutex<Known>,
 }
@@ -33,7 +33,7 @@ struct Known {
 }
 
 impl Routes {
-    pub(super) fn new(board: Board) -> Routes {
+    pub(in crate::worker) fn new(board: Board) -> Routes {
         Routes {
             board,
             known: Mutex::default(),
@@ -41,7 +41,7 @@ impl Routes {
     }
 
     /// Counts an answer.
-    pub(super) fn count(&self, asked: &Asked, status: StatusCode) {
+    pub(in crate::worker) fn count(&self, asked: &Asked, status: StatusCode) {
         // A client may try every method on every path; only what is really there gets a place.
         let template = asked
             .template()
@@ -52,7 +52,7 @@ impl Routes {
     }
 
     /// Counts the answer to what was no request at all.
-    pub(super) fn count_refusal(&self, status: StatusCode) {
+    pub(in crate::worker) fn count_refusal(&self, status: StatusCode) {
         self.board.count_answer(OTHER, status.as_u16(), None);
     }
 
@@ -85,7 +85,7 @@ impl Known {
 }
 
 /// A request that will be answered.
-pub(super) struct Asked {
+pub(in crate::worker) struct Asked {
     method: Method,
     /// Unknown where the answer is: at once.
     begun: Option<Instant>,
@@ -106,7 +106,7 @@ struct Ticket(Arc<OnceLock<MatchedPath>>);
 
 impl Asked {
     /// One that the edge answers at once.
-    pub(super) fn probe<B>(request: &Request<B>, path: &'static str) -> Asked {
+    pub(in crate::worker) fn probe<B>(request: &Request<B>, path: &'static str) -> Asked {
         let (method, way) = (request.method().clone(), Way::Edge(path));
         Asked {
             method,
@@ -116,7 +116,7 @@ impl Asked {
     }
 
     /// One that the edge answers when it knows.
-    pub(super) fn slow_probe<B>(request: &Request<B>, path: &'static str) -> Asked {
+    pub(in crate::worker) fn slow_probe<B>(request: &Request<B>, path: &'static str) -> Asked {
         Asked {
             begun: Some(Instant::now()),
             ..Asked::probe(request, path)
@@ -124,7 +124,7 @@ impl Asked {
     }
 
     /// One that the router answers; it takes its ticket along.
-    pub(super) fn ticketed<B>(request: &mut Request<B>) -> Asked {
+    pub(in crate::worker) fn ticketed<B>(request: &mut Request<B>) -> Asked {
         let ticket = Ticket::default();
         request.extensions_mut().insert(ticket.clone());
         Asked {
@@ -144,7 +144,7 @@ impl Asked {
 }
 
 /// Has every route of this router write itself on the request's ticket.
-pub(super) fn ticketed(router: Router) -> Router {
+pub(in crate::worker) fn ticketed(router: Router) -> Router {
     router.layer(Stamp)
 }
 

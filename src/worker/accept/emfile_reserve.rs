@@ -7,13 +7,13 @@ use super::listener::{Listener, Stream};
 
 /// The reserve.
 #[derive(Debug)]
-pub(super) struct Spare {
+pub(in crate::worker) struct Spare {
     file: Option<File>,
 }
 
 /// What became of the one who waited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turned {
+pub(in crate::worker) enum Turned {
     /// Told, and gone.
     Away,
     /// The queue is empty. (With no descriptor left the kernel refuses to accept even then, so this had to be found out.)
@@ -23,12 +23,16 @@ pub(super) enum Turned {
 }
 
 impl Spare {
-    pub(super) fn new() -> Spare {
+    pub(in crate::worker) fn new() -> Spare {
         Spare { file: reserve() }
     }
 
     /// Lets one client in, tells it with `tell`, and shuts the door on it.
-    pub(super) fn turn_one_away(&mut self, listener: &Listener, tell: impl FnOnce(&Stream)) -> Turned {
+    pub(in crate::worker) fn turn_one_away(
+        &mut self,
+        listener: &Listener,
+        tell: impl FnOnce(&Stream),
+    ) -> Turned {
         if self.file.take().is_none() {
             self.file = reserve();
             return Turned::Unable;

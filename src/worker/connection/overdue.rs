@@ -1,12 +1,12 @@
 //! How long a connection may keep its worker waiting, and for what: the rest of a request's head, its next request, or taking
 //! its answer. Pure: it is given times and has no clock. What follows is the connection's own task's to do.
 
-use super::connection::{Connection, Phase};
+use super::state::{Connection, Phase};
 use crate::config::Http;
 
 /// What a connection has kept its worker waiting for too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Overdue {
+pub(in crate::worker) enum Overdue {
     /// The rest of a request's head.
     Head,
     /// Any byte between requests, or before the first.
@@ -17,14 +17,14 @@ pub(super) enum Overdue {
 
 /// The longest that each may take, in milliseconds.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
+pub(in crate::worker) struct Patience {
     head: u64,
     silence: u64,
     stall: u64,
 }
 
 impl Patience {
-    pub(super) fn new(limits: &Http) -> Patience {
+    pub(in crate::worker) fn new(limits: &Http) -> Patience {
         let ms = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         Patience {
             head: ms(limits.header_read_timeout),
@@ -34,7 +34,7 @@ impl Patience {
     }
 
     /// What this connection is overdue with, at that time of the coarse clock.
-    pub(super) fn ends_for(&self, connection: &Connection, now_ms: u64) -> Option<Overdue> {
+    pub(in crate::worker) fn ends_for(&self, connection: &Connection, now_ms: u64) -> Option<Overdue> {
         let over = |since: u64, most: u64| now_ms.saturating_sub(since) >= most;
         if connection
             .stalled_since_ms()

@@ -9,18 +9,18 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::connection::{Connection, Phase};
 use super::connections::Connections;
-use super::listener::Stream;
 use super::pipeline::Pipeline;
 use super::preface::{Look, Opening};
+use super::state::{Connection, Phase};
+use crate::worker::accept::listener::Stream;
 
 /// The status code lies here in `HTTP/1.1 400 Bad Request`.
 const STATUS: std::ops::Range<usize> = 9..12;
 
 /// A stream that knows what its bytes mean for the connection.
 #[derive(Debug)]
-pub(super) struct Wire {
+pub(in crate::worker) struct Wire {
     stream: Stream,
     connection: Arc<Connection>,
     connections: Arc<Connections>,
@@ -35,7 +35,11 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub(super) fn new(stream: Stream, connection: Arc<Connection>, connections: Arc<Connections>) -> Wire {
+    pub(in crate::worker) fn new(
+        stream: Stream,
+        connection: Arc<Connection>,
+        connections: Arc<Connections>,
+    ) -> Wire {
         Wire {
             stream,
             connection,
@@ -88,17 +92,17 @@ impl Wire {
     }
 
     /// The client has closed its side.
-    pub(super) fn has_ended(&self) -> bool {
+    pub(in crate::worker) fn has_ended(&self) -> bool {
         self.ended
     }
 
     /// The status hyper wanted to answer without asking the service: the request could not be read.
-    pub(super) fn rejected(&self) -> Option<u16> {
+    pub(in crate::worker) fn rejected(&self) -> Option<u16> {
         self.rejected
     }
 
     /// How long the rest of the body is that the last request announced.
-    pub(super) fn awaited(&self) -> u64 {
+    pub(in crate::worker) fn awaited(&self) -> u64 {
         self.pipeline.awaited()
     }
 
@@ -119,7 +123,7 @@ impl Wire {
         }
     }
 
-    pub(super) fn into_stream(self) -> Stream {
+    pub(in crate::worker) fn into_stream(self) -> Stream {
         self.stream
     }
 

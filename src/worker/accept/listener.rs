@@ -17,13 +17,13 @@ use crate::sys::watch::watch;
 
 /// A borrowed listener. The socket behind it stays open in the master when this one is dropped.
 #[derive(Debug)]
-pub(super) struct Listener {
+pub(in crate::worker) struct Listener {
     socket: AsyncFd<OwnedFd>,
     family: Family,
 }
 
 /// That a queue was said to hold somebody.
-pub(super) type Readiness<'listener> = AsyncFdReadyGuard<'listener, OwnedFd>;
+pub(in crate::worker) type Readiness<'listener> = AsyncFdReadyGuard<'listener, OwnedFd>;
 
 #[derive(Clone, Copy, Debug)]
 enum Family {
@@ -34,7 +34,7 @@ enum Family {
 impl Listener {
     /// Takes over an inherited descriptor. Its O_NONBLOCK flag is shared with everyone who ever held it, so it is set again.
     /// To be called inside the runtime.
-    pub(super) fn new(fd: OwnedFd) -> io::Result<Listener> {
+    pub(in crate::worker) fn new(fd: OwnedFd) -> io::Result<Listener> {
         let socket = SockRef::from(&fd);
         socket.set_nonblocking(true)?;
         let family = if socket.domain()? == Domain::UNIX {
@@ -52,7 +52,7 @@ impl Listener {
     }
 
     /// The next connection. Dropping the future loses none.
-    pub(super) async fn accept(&self) -> io::Result<Stream> {
+    pub(in crate::worker) async fn accept(&self) -> io::Result<Stream> {
         let (socket, peer) = self
             .socket
             .async_io(Interest::READABLE, |fd| SockRef::from(fd).accept())
@@ -61,7 +61,7 @@ impl Listener {
     }
 
     /// The next connection that is in the queue now.
-    pub(super) fn accept_now(&self) -> io::Result<Option<Stream>> {
+    pub(in crate::worker) fn accept_now(&self) -> io::Result<Option<Stream>> {
         let listener = SockRef::from(self.socket.get_ref());
         listener.set_nonblocking(true)?;
         match listener.accept() {
@@ -72,12 +72,12 @@ impl Listener {
     }
 
     /// What the runtime knows about the queue, for [`Listener::forget`]; returns at once after a failed accept.
-    pub(super) async fn readiness(&self) -> io::Result<Readiness<'_>> {
+    pub(in crate::worker) async fn readiness(&self) -> io::Result<Readiness<'_>> {
         self.socket.readable().await
     }
 
     /// The queue was seen empty after this was known.
-    pub(super) fn forget(&self, readiness: io::Result<Readiness<'_>>) {
+    pub(in crate::worker) fn forget(&self, readiness: io::Result<Readiness<'_>>) {
         if let Ok(mut readiness) = readiness {
             readiness.clear_ready();
         }
@@ -104,10 +104,10 @@ fn keepalive() -> TcpKeepalive {
 
 /// One accepted connection's bytes.
 #[derive(Debug)]
-pub(super) struct Stream {
+pub(in crate::worker) struct Stream {
     pipe: Pipe,
     /// Who is at the other end; nobody can say on a unix socket.
-    pub(super) peer: Option<SocketAddr>,
+    pub(in crate::worker) peer: Option<SocketAddr>,
 }
 
 #[derive(Debug)]
@@ -119,12 +119,12 @@ enum Pipe {
 impl Stream {
     /// Writes what the kernel takes at once, for answers to those who are not let in. The runtime is not asked, because it
     /// does not know yet that a new connection can be written to.
-    pub(super) fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
+    pub(in crate::worker) fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
         self.socket().send(bytes)
     }
 
     /// Reads what the kernel has now, whatever the runtime knows. Nothing read is the end of the stream.
-    pub(super) fn read_now(&self, buf: &mut ReadBuf<'_>) -> io::Result<()> {
+    pub(in crate::worker) fn read_now(&self, buf: &mut ReadBuf<'_>) -> io::Result<()> {
         let mut socket = &*self.socket();
         let read = socket.read(buf.initialize_unfilled())?;
         buf.advance(read);
@@ -132,12 +132,12 @@ impl Stream {
     }
 
     /// How many bytes the kernel holds that the client has not taken.
-    pub(super) fn unsent(&self) -> io::Result<usize> {
+    pub(in crate::worker) fn unsent(&self) -> io::Result<usize> {
         socket::unsent(&*self.socket())
     }
 
     /// Ends with a reset and keeps nothing: the client takes nothing, and the kernel would hold the rest for it for minutes.
-    pub(super) fn abort(self) {
+    pub(in crate::worker) fn abort(self) {
         // Where the kernel refuses, it is a plain close.
         let _plain = self.socket().set_linger(Some(Duration::ZERO));
     }

@@ -7,7 +7,7 @@ const LONGEST_LINE: usize = 64;
 
 /// The requests of one connection.
 #[derive(Debug)]
-pub(super) struct Pipeline {
+pub(in crate::worker) struct Pipeline {
     begun: u64,
     place: Place,
     /// The line that has not ended yet, as much of it as matters.
@@ -35,7 +35,7 @@ enum Says {
 }
 
 impl Pipeline {
-    pub(super) fn new() -> Pipeline {
+    pub(in crate::worker) fn new() -> Pipeline {
         Pipeline {
             begun: 0,
             place: Place::Between,
@@ -44,12 +44,12 @@ impl Pipeline {
     }
 
     /// How many requests have begun; `None` when that is not known.
-    pub(super) fn begun(&self) -> Option<u64> {
+    pub(in crate::worker) fn begun(&self) -> Option<u64> {
         (self.place != Place::Lost).then_some(self.begun)
     }
 
     /// How many bytes of a request's body are to come, as far as that is known.
-    pub(super) fn awaited(&self) -> u64 {
+    pub(in crate::worker) fn awaited(&self) -> u64 {
         match self.place {
             Place::Body { left } => left,
             Place::Between | Place::Head { .. } | Place::Lost => 0,
@@ -57,12 +57,12 @@ impl Pipeline {
     }
 
     /// Every request that has begun is complete, and that is known.
-    pub(super) fn is_complete(&self) -> bool {
+    pub(in crate::worker) fn is_complete(&self) -> bool {
         self.place == Place::Between
     }
 
     /// These bytes came.
-    pub(super) fn feed(&mut self, mut bytes: &[u8]) {
+    pub(in crate::worker) fn feed(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             bytes = match self.place {
                 Place::Between => self.begin(bytes),

@@ -12,16 +12,16 @@ use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::connection::{Order, Phase};
 use super::connections::{Connections, Seat};
-use super::edge::{ConnectionService, Edge};
 use super::http2;
-use super::listener::Stream;
 use super::overdue::Overdue;
+use super::state::{Order, Phase};
 use super::wire::Wire;
 use crate::config::{Http, duration};
 use crate::http::Problem;
 use crate::scoreboard::Counter;
+use crate::worker::accept::listener::Stream;
+use crate::worker::request::edge::{ConnectionService, Edge};
 
 /// What a client sends after everything is said is read at most this long,
 const LINGER: Duration = Duration::from_secs(1);
@@ -32,13 +32,13 @@ const SMALLEST_BUFFER: usize = 8192;
 
 /// How connections are served, by what they begin with.
 #[derive(Clone)]
-pub(super) struct Protocols {
+pub(in crate::worker) struct Protocols {
     http1: http1::Builder,
     http2: http2::Builder,
 }
 
 impl Protocols {
-    pub(super) fn new(limits: &Http) -> Protocols {
+    pub(in crate::worker) fn new(limits: &Http) -> Protocols {
         Protocols {
             http1: http1(limits),
             http2: http2::builder(limits),
@@ -57,7 +57,7 @@ fn http1(limits: &Http) -> http1::Builder {
 }
 
 /// How serving ended.
-pub(super) enum End {
+pub(in crate::worker) enum End {
     /// The conversation is over: by the client, by an error, or by an answer with `Connection: close`.
     Over,
     /// A silent connection was told to finish.
@@ -71,7 +71,7 @@ pub(super) enum End {
 }
 
 /// Serves one connection to its end.
-pub(super) async fn drive(
+pub(in crate::worker) async fn drive(
     protocols: Protocols,
     stream: Stream,
     seat: Seat,
@@ -151,7 +151,7 @@ async fn finish(wire: Wire, end: End, edge: &Edge) {
 /// Closes without a reset: says that nothing more will come, then reads what the client still sends (requests it pipelined,
 /// the rest of a body) until it closes, too. Closing with unread bytes would make the kernel send a reset, which can
 /// overtake the answer on its way.
-pub(super) async fn linger(mut stream: Stream) {
+pub(in crate::worker) async fn linger(mut stream: Stream) {
     if stream.shutdown().await.is_err() {
         return;
     }

@@ -8,14 +8,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::connection::{Connection, Order, Phase};
 use super::overdue::{Overdue, Patience};
+use super::state::{Connection, Order, Phase};
 use crate::base::time::Monotonic;
 use crate::scoreboard::{Board, Counter};
 
 /// All open connections.
 #[derive(Debug)]
-pub(super) struct Connections {
+pub(in crate::worker) struct Connections {
     board: Board,
     patience: Patience,
     /// Milliseconds of the monotonic clock at the last beat: exact enough for a time-out, and free on the hot path.
@@ -33,13 +33,13 @@ struct Table {
 
 /// Keeps a connection in the table; dropping it takes the connection out.
 #[derive(Debug)]
-pub(super) struct Seat {
-    pub(super) connection: Arc<Connection>,
+pub(in crate::worker) struct Seat {
+    pub(in crate::worker) connection: Arc<Connection>,
     connections: Arc<Connections>,
 }
 
 impl Connections {
-    pub(super) fn new(board: Board, patience: Patience) -> Connections {
+    pub(in crate::worker) fn new(board: Board, patience: Patience) -> Connections {
         Connections {
             board,
             patience,
@@ -50,7 +50,7 @@ impl Connections {
     }
 
     /// A seat for a new connection, unless `limit` are taken.
-    pub(super) fn seat(self: &Arc<Self>, peer: Option<SocketAddr>, limit: usize) -> Option<Seat> {
+    pub(in crate::worker) fn seat(self: &Arc<Self>, peer: Option<SocketAddr>, limit: usize) -> Option<Seat> {
         let mut table = self.table();
         if table.open.len() >= limit {
             return None;
@@ -68,12 +68,12 @@ impl Connections {
     }
 
     /// How many are open.
-    pub(super) fn count(&self) -> usize {
+    pub(in crate::worker) fn count(&self) -> usize {
         self.table().open.len()
     }
 
     /// How many are in which phase, for the report of what was cut.
-    pub(super) fn census(&self) -> BTreeMap<Phase, usize> {
+    pub(in crate::worker) fn census(&self) -> BTreeMap<Phase, usize> {
         let mut census = BTreeMap::new();
         for connection in self.table().open.values() {
             *census.entry(connection.phase()).or_default() += 1;
@@ -82,26 +82,26 @@ impl Connections {
     }
 
     /// All that are open, oldest first.
-    pub(super) fn open(&self) -> Vec<Arc<Connection>> {
+    pub(in crate::worker) fn open(&self) -> Vec<Arc<Connection>> {
         self.table().open.values().cloned().collect()
     }
 
     /// Gives all of them the same order.
-    pub(super) fn order_all(&self, order: Order) {
+    pub(in crate::worker) fn order_all(&self, order: Order) {
         for connection in self.open() {
             connection.give(order);
         }
     }
 
     /// Has the task of each look around: the drain has begun.
-    pub(super) fn wake_all(&self) {
+    pub(in crate::worker) fn wake_all(&self) {
         for connection in self.open() {
             connection.wake();
         }
     }
 
     /// At each beat: moves the coarse clock on, and hurries the connections that keep the worker waiting too long.
-    pub(super) fn beat(&self, now: Monotonic) {
+    pub(in crate::worker) fn beat(&self, now: Monotonic) {
         let before = self.coarse_ms.swap(now.0 / 1_000_000, Relaxed);
         for connection in self.table().open.values() {
             // Measured up to the beat before this one, because the coarse clock may have been a whole interval slow, or stood
@@ -113,7 +113,7 @@ impl Connections {
     }
 
     /// What a hurried connection is late with still; when that is nothing, it is forgiven.
-    pub(super) fn overdue(&self, connection: &Connection) -> Option<Overdue> {
+    pub(in crate::worker) fn overdue(&self, connection: &Connection) -> Option<Overdue> {
         if !connection.is_hurried() {
             return None;
         }
@@ -124,17 +124,17 @@ impl Connections {
         overdue
     }
 
-    pub(super) fn coarse_ms(&self) -> u64 {
+    pub(in crate::worker) fn coarse_ms(&self) -> u64 {
         self.coarse_ms.load(Relaxed)
     }
 
     /// Returns when one of them was closed.
-    pub(super) async fn one_closed(&self) {
+    pub(in crate::worker) async fn one_closed(&self) {
         self.closed.notified().await;
     }
 
     /// Returns when none is open.
-    pub(super) async fn all_closed(&self) {
+    pub(in crate::worker) async fn all_closed(&self) {
         loop {
             let closed = self.closed.notified();
             if self.count() == 0 {

@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use http::{Method, Request, StatusCode, Uri};
 
-use super::connection::Connection;
-use super::handle::Worker;
+use crate::worker::connection::state::Connection;
+use crate::worker::handle::Worker;
 
 /// What the line will say.
-pub(super) struct Access {
+pub(in crate::worker) struct Access {
     begun: Instant,
     method: Method,
     uri: Uri,
@@ -20,7 +20,7 @@ pub(super) struct Access {
 
 impl Access {
     /// A request's head is complete.
-    pub(super) fn begin<B>(
+    pub(in crate::worker) fn begin<B>(
         worker: &Worker,
         request: &Request<B>,
         connection: &Arc<Connection>,
@@ -35,7 +35,7 @@ impl Access {
     }
 
     /// Its answer's head is known.
-    pub(super) fn end(self, status: StatusCode) {
+    pub(in crate::worker) fn end(self, status: StatusCode) {
         let peer = self.peer.map(|peer| peer.to_string());
         let us = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
         let (method, path, status) = (self.method.as_str(), self.uri.path(), status.as_u16());

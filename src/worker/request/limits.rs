@@ -18,13 +18,17 @@ use tower::Service;
 use uuid::Uuid;
 
 use super::body::{Arrival, BoundedBody};
-use super::handle::Worker;
 use crate::config::duration;
 use crate::http::Problem;
 use crate::scoreboard::Counter;
+use crate::worker::handle::Worker;
 
 /// The router's answer, or that of the limit that was met.
-pub(super) async fn route(mut router: Router, request: Request<Incoming>, worker: &Worker) -> Response {
+pub(in crate::worker) async fn route(
+    mut router: Router,
+    request: Request<Incoming>,
+    worker: &Worker,
+) -> Response {
     let limit = worker.settings().http.max_body_bytes;
     if request.body().size_hint().lower() > limit as u64 {
         return Problem::body_too_large(limit).into_response();

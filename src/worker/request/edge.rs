@@ -16,28 +16,28 @@ use hyper::service::Service;
 
 use super::access::Access;
 use super::body::{AnswerBody, Content, InFlight};
-use super::connection::Connection;
-use super::handle::Worker;
 use super::health::{self, Probe};
 use super::routes::{self, Asked, Routes};
 use super::{drill, limits};
 use crate::http::{Problem, framing_problem, host_problem};
 use crate::scoreboard::Counter;
+use crate::worker::connection::state::Connection;
+use crate::worker::handle::Worker;
 
 /// What axum's extractors take at most by themselves.
 const AXUMS_LIMIT: usize = 2 * 1024 * 1024;
 
 /// What all requests of a worker share.
-pub(super) struct Edge {
-    pub(super) worker: Worker,
+pub(in crate::worker) struct Edge {
+    pub(in crate::worker) worker: Worker,
     router: Router,
     drill: Option<Router>,
     /// Where answers are counted by route; nowhere when nobody can read it.
-    pub(super) routes: Option<Routes>,
+    pub(in crate::worker) routes: Option<Routes>,
 }
 
 impl Edge {
-    pub(super) fn new(worker: Worker, router: Router, is_watched: bool) -> Edge {
+    pub(in crate::worker) fn new(worker: Worker, router: Router, is_watched: bool) -> Edge {
         let router = without_axums_limit(router, worker.settings().http.max_body_bytes);
         let drill = worker.settings().drill.routes.then(drill::routes);
         let ticketed = |router| {
@@ -75,13 +75,13 @@ fn without_axums_limit(router: Router, max_body_bytes: usize) -> Router {
 }
 
 /// The service of one connection.
-pub(super) struct ConnectionService {
+pub(in crate::worker) struct ConnectionService {
     edge: Arc<Edge>,
     connection: Arc<Connection>,
 }
 
 impl ConnectionService {
-    pub(super) fn new(edge: Arc<Edge>, connection: Arc<Connection>) -> ConnectionService {
+    pub(in crate::worker) fn new(edge: Arc<Edge>, connection: Arc<Connection>) -> ConnectionService {
         ConnectionService { edge, connection }
     }
 }
@@ -171,7 +171,7 @@ impl Answer {
 }
 
 /// The way to an answer: known at once without a box or a timer, or not.
-pub(super) enum Answering {
+pub(in crate::worker) enum Answering {
     Known(Option<Response<AnswerBody>>),
     Asked(Pin<Box<dyn Future<Output = Response<AnswerBody>> + Send>>),
 }

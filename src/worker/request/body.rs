@@ -11,12 +11,12 @@ use http::Method;
 use http_body_util::{LengthLimitError, Limited};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
-use super::connection::Connection;
 use crate::scoreboard::{Board, Counter, Noted};
+use crate::worker::connection::state::Connection;
 
 /// A request in flight: counted until it is dropped, which is when its answer's body is over or given up.
 #[derive(Debug)]
-pub(super) struct InFlight {
+pub(in crate::worker) struct InFlight {
     board: Board,
     connection: Arc<Connection>,
     /// Written down for the master, should this worker die with it; the edge's own short answers are not.
@@ -24,7 +24,7 @@ pub(super) struct InFlight {
 }
 
 impl InFlight {
-    pub(super) fn new(board: Board, connection: Arc<Connection>) -> InFlight {
+    pub(in crate::worker) fn new(board: Board, connection: Arc<Connection>) -> InFlight {
         board.counters().add(Counter::InFlight);
         connection.handling();
         InFlight {
@@ -35,7 +35,7 @@ impl InFlight {
     }
 
     /// It may take a while.
-    pub(super) fn note(&mut self, method: &Method, path: &str) {
+    pub(in crate::worker) fn note(&mut self, method: &Method, path: &str) {
         self._noted = self.board.note(method.as_str(), path);
     }
 }
@@ -49,7 +49,7 @@ impl Drop for InFlight {
 
 /// The body of an answer.
 #[derive(Debug)]
-pub(super) struct AnswerBody {
+pub(in crate::worker) struct AnswerBody {
     content: Content,
     in_flight: InFlight,
     /// The client has to make room before this is asked for more. Only a shared connection's answers can wait for that while
@@ -59,7 +59,7 @@ pub(super) struct AnswerBody {
 
 /// What it says.
 #[derive(Debug)]
-pub(super) enum Content {
+pub(in crate::worker) enum Content {
     /// The edge's own words, at once.
     Short(Bytes),
     /// The application's.
@@ -67,7 +67,7 @@ pub(super) enum Content {
 }
 
 impl AnswerBody {
-    pub(super) fn new(content: Content, in_flight: InFlight) -> AnswerBody {
+    pub(in crate::worker) fn new(content: Content, in_flight: InFlight) -> AnswerBody {
         let mut body = AnswerBody {
             content,
             in_flight,
@@ -128,32 +128,32 @@ impl Body for AnswerBody {
 
 /// What is known about the arrival of a request's body, aside from whoever reads it.
 #[derive(Debug, Default)]
-pub(super) struct Arrival {
+pub(in crate::worker) struct Arrival {
     too_long: AtomicBool,
     awaited: AtomicBool,
 }
 
 impl Arrival {
     /// It was longer than it may be.
-    pub(super) fn is_too_long(&self) -> bool {
+    pub(in crate::worker) fn is_too_long(&self) -> bool {
         self.too_long.load(Relaxed)
     }
 
     /// Its reader waits for the client.
-    pub(super) fn is_awaited(&self) -> bool {
+    pub(in crate::worker) fn is_awaited(&self) -> bool {
         self.awaited.load(Relaxed)
     }
 }
 
 /// A request's body that fails once it is longer than it may be.
 #[derive(Debug)]
-pub(super) struct BoundedBody {
+pub(in crate::worker) struct BoundedBody {
     body: Limited<Incoming>,
     arrival: Arc<Arrival>,
 }
 
 impl BoundedBody {
-    pub(super) fn new(body: Incoming, limit: usize, arrival: Arc<Arrival>) -> BoundedBody {
+    pub(in crate::worker) fn new(body: Incoming, limit: usize, arrival: Arc<Arrival>) -> BoundedBody {
         BoundedBody {
             body: Limited::new(body, limit),
             arrival,

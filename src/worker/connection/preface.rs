@@ -8,7 +8,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What one look says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Look {
+pub(in crate::worker) enum Look {
     /// HTTP/1.1, or nothing that could be told apart from it: the bytes are the reader's.
     Http1,
     /// As many bytes as there are begin the preface; they are kept.
@@ -19,13 +19,13 @@ pub(super) enum Look {
 
 /// A connection that may still be either, and the bytes that are kept until that is known and they are asked for.
 #[derive(Debug)]
-pub(super) struct Opening {
+pub(in crate::worker) struct Opening {
     decided: bool,
     kept: Vec<u8>,
 }
 
 impl Opening {
-    pub(super) fn new() -> Opening {
+    pub(in crate::worker) fn new() -> Opening {
         Opening {
             decided: false,
             kept: Vec::new(),
@@ -33,7 +33,7 @@ impl Opening {
     }
 
     /// Gives what is kept and was decided on to the reader. Whether there was anything.
-    pub(super) fn give_back(&mut self, buf: &mut ReadBuf<'_>) -> bool {
+    pub(in crate::worker) fn give_back(&mut self, buf: &mut ReadBuf<'_>) -> bool {
         if !self.decided || self.kept.is_empty() {
             return false;
         }
@@ -44,7 +44,7 @@ impl Opening {
     }
 
     /// Looks at what was read into `buf` behind its first `before` bytes; nothing there is the end of the stream.
-    pub(super) fn look(&mut self, buf: &mut ReadBuf<'_>, before: usize) -> Look {
+    pub(in crate::worker) fn look(&mut self, buf: &mut ReadBuf<'_>, before: usize) -> Look {
         if self.decided {
             return Look::Http1;
         }

@@ -9,14 +9,14 @@ use http::StatusCode;
 use nix::errno::Errno;
 use tokio::sync::Semaphore;
 
-use super::connections::Connections;
-use super::drive::{Protocols, drive, linger};
-use super::edge::Edge;
+use super::capacity::Places;
+use super::emfile_reserve::{Spare, Turned};
 use super::listener::{Listener, Stream};
-use super::places::Places;
-use super::spare::{Spare, Turned};
 use crate::http::Problem;
 use crate::scoreboard::Counter;
+use crate::worker::connection::connections::Connections;
+use crate::worker::connection::drive::{Protocols, drive, linger};
+use crate::worker::request::edge::Edge;
 
 /// Accepted in one go, before the connections that are there get their turn.
 const BATCH: usize = 16;
@@ -24,8 +24,8 @@ const BATCH: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What every door of a worker shares.
-pub(super) struct House {
-    pub(super) connections: Arc<Connections>,
+pub(in crate::worker) struct House {
+    pub(in crate::worker) connections: Arc<Connections>,
     edge: Arc<Edge>,
     protocols: Protocols,
     seats: usize,
@@ -35,7 +35,7 @@ pub(super) struct House {
 
 impl House {
     /// To be called when the application has booted: what it has open by then counts.
-    pub(super) fn new(edge: Arc<Edge>, connections: Arc<Connections>) -> House {
+    pub(in crate::worker) fn new(edge: Arc<Edge>, connections: Arc<Connections>) -> House {
         let protocols = Protocols::new(&edge.worker.settings().http);
         let Places { seats, lingering } = Places::count(&edge.worker);
         House {
@@ -84,7 +84,7 @@ impl House {
 }
 
 /// One listener's door.
-pub(super) struct Door {
+pub(in crate::worker) struct Door {
     listener: Listener,
     house: Arc<House>,
     spare: Spare,
@@ -92,7 +92,7 @@ pub(super) struct Door {
 }
 
 impl Door {
-    pub(super) fn new(listener: Listener, house: Arc<House>) -> Door {
+    pub(in crate::worker) fn new(listener: Listener, house: Arc<House>) -> Door {
         Door {
             listener,
             house,
@@ -102,7 +102,7 @@ impl Door {
     }
 
     /// Accepts until `stop` ends, then everything that is in the queue by then, and closes.
-    pub(super) async fn keep(mut self, stop: impl Future<Output = ()>) {
+    pub(in crate::worker) async fn keep(mut self, stop: impl Future<Output = ()>) {
         let mut stop = std::pin::pin!(stop);
         let mut accepted = 0_usize;
         loop {

@@ -58,7 +58,7 @@ impl Time {
 }
 
 /// The routes, all of them below `/drill/`.
-pub(super) fn routes() -> Router {
+pub(in crate::worker) fn routes() -> Router {
     fallbacks(
         Router::new()
             .route("/drill/spin", any(spin))

@@ -2,8 +2,8 @@
 //! everything else that is opened while it serves (files of the application, the admin listener's clients, queues of siblings),
 //! so that a full house can still be watched and can still write. It must not know what a connection is.
 
-use super::handle::Worker;
 use crate::sys::limits;
+use crate::worker::handle::Worker;
 
 /// As many descriptors are kept for everything else, where there are enough.
 const RESERVE: u64 = 64;
@@ -16,16 +16,16 @@ const LINGERING_PART: u64 = 4;
 
 /// How many may be there at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Places {
+pub(in crate::worker) struct Places {
     /// Connections that are served.
-    pub(super) seats: usize,
+    pub(in crate::worker) seats: usize,
     /// Connections that were told that there is no seat.
-    pub(super) lingering: usize,
+    pub(in crate::worker) lingering: usize,
 }
 
 impl Places {
     /// To be called when everything is open that the application opens at its boot. One worker of the cluster warns.
-    pub(super) fn count(worker: &Worker) -> Places {
+    pub(in crate::worker) fn count(worker: &Worker) -> Places {
         let wanted = worker.settings().http.max_connections;
         // Without /proc nobody knows; then running out of them is met when it happens.
         let Ok(files) = limits::open_files() else {

@@ -12,22 +12,22 @@ use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::connection::{Connection, Order, Phase};
 use super::connections::Connections;
 use super::drive::End;
-use super::edge::{ConnectionService, Edge};
 use super::overdue::Overdue;
+use super::state::{Connection, Order, Phase};
 use super::wire::Wire;
 use crate::config::Http;
+use crate::worker::request::edge::{ConnectionService, Edge};
 
 /// How it is served.
-pub(super) type Builder = http2::Builder<TokioExecutor>;
+pub(in crate::worker) type Builder = http2::Builder<TokioExecutor>;
 
 /// As much of an answer waits in memory for a client that does not take it.
 const SEND_BUFFER: usize = 64 * 1024;
 
 /// How HTTP/2 is served. Where a limit is not set, hyper's own holds (streams that were reset before they were taken, for one).
-pub(super) fn builder(limits: &Http) -> Builder {
+pub(in crate::worker) fn builder(limits: &Http) -> Builder {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.max_concurrent_streams(limits.max_streams);
     builder.max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX));
@@ -36,7 +36,7 @@ pub(super) fn builder(limits: &Http) -> Builder {
 }
 
 /// Serves a connection whose preface was seen to its end, and gives its wire back.
-pub(super) async fn converse(
+pub(in crate::worker) async fn converse(
     builder: &Builder,
     wire: Wire,
     connection: &Arc<Connection>,

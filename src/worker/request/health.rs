@@ -7,8 +7,8 @@ use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use http::{Method, Response, StatusCode};
 
-use super::handle::Worker;
 use crate::http::Problem;
+use crate::worker::handle::Worker;
 
 /// Whoever probes does not wait much longer; what cannot be told by then is not ready.
 const SOON: Duration = Duration::from_secs(1);
@@ -16,7 +16,7 @@ const DRAINING: &str = "this worker is draining";
 
 /// Which question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Probe {
+pub(in crate::worker) enum Probe {
     /// Does this process's event loop turn? Its answer is the proof; no database is asked.
     Liveness,
     /// May requests come here? Not while draining, nor when the application says no.
@@ -27,7 +27,7 @@ pub(super) enum Probe {
 
 impl Probe {
     /// The question behind a path, if it is one.
-    pub(super) fn at(path: &str) -> Option<Probe> {
+    pub(in crate::worker) fn at(path: &str) -> Option<Probe> {
         match path.strip_prefix("/healthz/")? {
             "liveness" => Some(Probe::Liveness),
             "readiness" => Some(Probe::Readiness),
@@ -37,7 +37,7 @@ impl Probe {
     }
 
     /// Where it is asked.
-    pub(super) fn path(self) -> &'static str {
+    pub(in crate::worker) fn path(self) -> &'static str {
         match self {
             Probe::Liveness => "/healthz/liveness",
             Probe::Readiness => "/healthz/readiness",
@@ -46,7 +46,7 @@ impl Probe {
     }
 
     /// The answer, when it is known without asking the application.
-    pub(super) fn answer_now(
+    pub(in crate::worker) fn answer_now(
         self,
         method: &Method,
         worker: &Worker,
@@ -64,7 +64,7 @@ impl Probe {
 }
 
 /// Whether this worker is ready, for whoever asks, or why not.
-pub(super) async fn readiness(worker: &Worker) -> Result<(), String> {
+pub(in crate::worker) async fn readiness(worker: &Worker) -> Result<(), String> {
     if worker.is_draining() {
         return Err(DRAINING.to_owned());
     }
@@ -79,7 +79,7 @@ pub(super) async fn readiness(worker: &Worker) -> Result<(), String> {
 }
 
 /// The same as an answer.
-pub(super) async fn ask(worker: &Worker) -> Result<Response<Bytes>, Problem> {
+pub(in crate::worker) async fn ask(worker: &Worker) -> Result<Response<Bytes>, Problem> {
     readiness(worker)
         .await
         .map(|()| yes(b"ready\n"))

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::door::{Door, House};
-use super::handle::Worker;
+use super::acceptor::{Door, House};
 use super::listener::Listener;
 use crate::base::ids::Slot;
+use crate::worker::handle::Worker;
 
 /// What the master wants of a slot's queue.
 #[derive(Debug)]
-pub(super) enum Wish {
+pub(in crate::worker) enum Wish {
     /// Serve it: these are its listeners.
     Adopt(Slot, Vec<OwnedFd>),
     /// Take what waits there now, and let go.
@@ -26,7 +26,11 @@ pub(super) enum Wish {
 type Key = watch::Sender<()>;
 
 /// Serves adopted queues until the drain, then takes what waits there and closes.
-pub(super) async fn keep(worker: Worker, house: Arc<House>, mut wishes: mpsc::UnboundedReceiver<Wish>) {
+pub(in crate::worker) async fn keep(
+    worker: Worker,
+    house: Arc<House>,
+    mut wishes: mpsc::UnboundedReceiver<Wish>,
+) {
     let mut keys: BTreeMap<Slot, Key> = BTreeMap::new();
     let mut doors = JoinSet::new();
     loop {
