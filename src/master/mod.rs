@@ -3,41 +3,29 @@
 //! Three owners: [`crate::pool::Pool`] decides, [`watch`] waits, [`world`] holds what is acted upon ([`gather`] turns what is
 //! readable into events, [`perform`] does what the pool wants).
 
-mod addresses;
-mod announce;
-mod build;
 mod control;
-pub mod cpus;
-mod directories;
-mod durable;
-mod evidence;
-mod figures;
 mod gather;
-mod generation;
-mod incarnation;
-pub mod launch;
 mod listeners;
-mod oddities;
-mod orphans;
 mod perform;
-mod pid_file;
-pub mod policy;
 mod process;
+mod report;
 mod run;
-mod spawn;
 mod start;
-mod systemd;
 mod upgrade;
-pub mod user;
 mod watch;
 mod world;
 
-pub use directories::DirectoryError;
-pub use incarnation::IncarnationError;
-pub use launch::{Launch, LoadError};
-pub use orphans::AddressError;
-pub use pid_file::PidFileError;
+pub use process::{cpus, policy};
+use process::{evidence, generation, oddities, spawn};
+use report::{announce, systemd};
 pub use run::{End, go_on, run};
 pub use start::StartError;
+pub use start::directories::DirectoryError;
+pub use start::incarnation::IncarnationError;
+pub use start::launch::{Launch, LoadError};
+pub use start::orphans::AddressError;
+pub use start::pid_file::PidFileError;
+pub use start::user::UserError;
+use start::{build, directories, orphans, pid_file};
+pub use start::{launch, user};
 pub use upgrade::{Arrival, UpgradeError, arrival, rehearse};
-pub use user::UserError;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::control::Memory;
-use crate::master::announce::{ended, killed, span};
+use crate::master::report::announce::{ended, killed, span};
 use crate::pool::{Cause, Certificate, Decision, Purpose};
 
 /// What ended it. `memory` is what was seen of its memory, if that is remembered.

@@ -4,7 +4,7 @@
 use std::os::fd::OwnedFd;
 
 use crate::config::Address;
-use crate::master::orphans::AddressError;
+use crate::master::start::orphans::AddressError;
 use crate::sys::socket::{self, FileId};
 
 /// What it is called in `LISTEN_FDNAMES`; no address is.

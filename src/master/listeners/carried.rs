@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Admin, Group, Listeners, SharedPath};
+use super::admin::Admin;
+use super::groups::{Group, Listeners, SharedPath};
 use crate::config::Address;
 use crate::master::upgrade::{Fd, Luggage, LuggageError, What};
 use crate::sys::socket::FileId;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::unpack::{UpgradeError, unpack};
 use crate::base::exit::Exit;
-use crate::master::launch::Launch;
+use crate::master::start::launch::Launch;
 use crate::sys::inherit;
 
 /// A program that does not know this argument says so and leaves; asked by the environment alone it would start to serve.

@@ -8,32 +8,32 @@ use nix::sys::signal::Signal;
 use tracing::{info, warn};
 
 use super::build::Build;
-use super::control::Desk;
-use super::cpus;
 use super::directories::{Directories, DirectoryError};
-use super::generation::{Generation, Program};
 use super::incarnation::{self, IncarnationError};
 use super::launch::Launch;
-use super::listeners::{Admin, Listeners};
 use super::orphans::{AddressError, Grace, Orphan, Orphans, Records, wait_for_addresses};
 use super::pid_file::{PidFile, PidFileError};
-use super::policy::policy;
-use super::spawn::Nursery;
-use super::upgrade::{Upgrade, UpgradeError};
 use super::user::{self, UserError};
-use super::watch::{Source, Watch};
-use super::world::{Kept, World};
 use crate::base::exit::Exit;
 use crate::base::ids;
 use crate::config::cpus::Decision;
 use crate::config::{Address, Cluster, Settings};
 use crate::control::place;
+use crate::master::control::Desk;
+use crate::master::listeners::{Admin, Listeners};
+use crate::master::process::cpus;
+use crate::master::process::generation::{Generation, Program};
+use crate::master::process::policy::policy;
+use crate::master::process::spawn::Nursery;
+use crate::master::upgrade::{Upgrade, UpgradeError};
+use crate::master::watch::{Source, Watch};
+use crate::master::world::{Kept, World};
 use crate::pool::Pool;
 use crate::sys::signals::Signals;
 use crate::sys::{clock, limits};
 
 /// Those the master gives a meaning to, and those that peers do: none of them may kill it.
-pub(super) const SIGNALS: [Signal; 15] = [
+pub(in crate::master) const SIGNALS: [Signal; 15] = [
     Signal::SIGTERM,
     Signal::SIGINT,
     Signal::SIGQUIT,
@@ -144,13 +144,13 @@ impl StartError {
 }
 
 /// A master that may fork.
-pub(super) struct Started {
-    pub(super) pool: Pool,
-    pub(super) world: World,
+pub(in crate::master) struct Started {
+    pub(in crate::master) pool: Pool,
+    pub(in crate::master) world: World,
 }
 
 /// Does everything that must be done before the first fork, in the only order that is safe.
-pub(super) fn start(launch: Launch, settings: Settings) -> Result<Started, StartError> {
+pub(in crate::master) fn start(launch: Launch, settings: Settings) -> Result<Started, StartError> {
     let signals = Signals::hear(&SIGNALS)?;
     let watch = Watch::new()?;
     watch.add(&signals, Source::Signals)?;
@@ -226,7 +226,7 @@ fn report(decision: &Decision, listeners: &Listeners, incarnation: ids::Incarnat
 }
 
 /// Says where clients may come in from now on.
-pub(super) fn report_addresses(addresses: &[Address], incarnation: ids::Incarnation) {
+pub(in crate::master) fn report_addresses(addresses: &[Address], incarnation: ids::Incarnation) {
     for address in addresses {
         info!(%address, pid = std::process::id(), %incarnation, "listening on {address}");
         report_openness(address);

@@ -9,7 +9,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// What the file system said; the old content is then still there.
-pub(super) fn replace(path: &Path, content: &[u8], sync: Sync) -> io::Result<()> {
+pub(in crate::master) fn replace(path: &Path, content: &[u8], sync: Sync) -> io::Result<()> {
     let beside = path.with_extension("new");
     let mut file = OpenOptions::new()
         .write(true)
@@ -30,7 +30,7 @@ pub(super) fn replace(path: &Path, content: &[u8], sync: Sync) -> io::Result<()>
 
 /// Whether the content must survive a power cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sync {
+pub(in crate::master) enum Sync {
     /// It must, before the call returns.
     ToDisk,
     /// Surviving this process is enough.

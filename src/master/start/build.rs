@@ -10,18 +10,18 @@ use crate::sys::clock;
 
 /// A binary, and since when it has been the master's.
 #[derive(Clone, Debug)]
-pub(super) struct Build {
+pub(in crate::master) struct Build {
     /// What it calls itself.
-    pub(super) version: &'static str,
+    pub(in crate::master) version: &'static str,
     /// When its file was written, as far as the file system tells.
-    pub(super) modified: Option<String>,
+    pub(in crate::master) modified: Option<String>,
     /// Since when this process has run it.
-    pub(super) since: Monotonic,
+    pub(in crate::master) since: Monotonic,
 }
 
 impl Build {
     /// The one that runs. `/proc/self/exe` is the running file whatever lies under its name by now.
-    pub(super) fn of_this_process(version: &'static str) -> Build {
+    pub(in crate::master) fn of_this_process(version: &'static str) -> Build {
         let modified = std::fs::metadata("/proc/self/exe").and_then(|found| found.modified());
         Build {
             version,

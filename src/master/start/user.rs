@@ -30,7 +30,10 @@ pub enum UserError {
 ///
 /// # Errors
 /// When a name is unknown, or another user is wanted without being root.
-pub(super) fn credentials(user: Option<&str>, group: Option<&str>) -> Result<Option<Credentials>, UserError> {
+pub(in crate::master) fn credentials(
+    user: Option<&str>,
+    group: Option<&str>,
+) -> Result<Option<Credentials>, UserError> {
     if user.is_none() && group.is_none() {
         return Ok(None);
     }

@@ -8,7 +8,7 @@ use tracing::{error, info, warn};
 use crate::pool::{Activity, Announcement, Exit, KillReason, Purpose, Request, StopMode};
 
 /// Says it. A table, one arm a message.
-pub(super) fn announce(announcement: &Announcement) {
+pub(in crate::master) fn announce(announcement: &Announcement) {
     use Announcement as A;
     match announcement {
         A::Starting {
@@ -144,7 +144,7 @@ fn next_start(wait: Duration) -> String {
 }
 
 /// How a process ended, in words.
-pub(super) fn ended(exit: Exit) -> String {
+pub(in crate::master) fn ended(exit: Exit) -> String {
     match exit {
         Exit::Code(code) => format!("exit code {code}"),
         Exit::Signal(number) => match Signal::try_from(number) {
@@ -155,7 +155,7 @@ pub(super) fn ended(exit: Exit) -> String {
 }
 
 /// Why a worker is killed, in words.
-pub(super) fn killed(reason: KillReason, beat_age: Duration) -> String {
+pub(in crate::master) fn killed(reason: KillReason, beat_age: Duration) -> String {
     let late = span(beat_age);
     match reason {
         KillReason::Hung(activity) => format!("hung, no beat for {late} ({})", doing(activity)),
@@ -188,7 +188,7 @@ fn doing(activity: Activity) -> &'static str {
 }
 
 /// A duration to three digits or so, with its unit.
-pub(super) fn span(duration: Duration) -> String {
+pub(in crate::master) fn span(duration: Duration) -> String {
     let ms = duration.as_secs_f64() * 1e3;
     if ms < 10.0 {
         format!("{ms:.1} ms")

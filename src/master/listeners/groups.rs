@@ -4,21 +4,16 @@
 //! A reload may ask for other addresses: those that are new are opened beside the old ones before its first worker is started,
 //! and those that went are let go of when the reload is done.
 
-mod admin;
-mod carried;
-
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub(super) use admin::Admin;
-pub(super) use carried::{PackedListeners, UnpackedListeners};
-
-use super::orphans::{AddressError, probe};
+use super::admin::{self, Admin};
 use crate::base::ids::Slot;
 use crate::config::{Address, FileMode};
+use crate::master::start::orphans::{AddressError, probe};
 use crate::pool::steering;
 use crate::sys::socket::{self, FileId};
 
@@ -27,28 +22,28 @@ const IN_PASSING: Duration = Duration::from_millis(50);
 
 /// Every address with its sockets.
 #[derive(Debug, Default)]
-pub(super) struct Listeners {
-    groups: Vec<Group>,
-    paths: Vec<SharedPath>,
-    slots: u16,
+pub(in crate::master) struct Listeners {
+    pub(super) groups: Vec<Group>,
+    pub(super) paths: Vec<SharedPath>,
+    pub(super) slots: u16,
     /// Where metrics are read, if anywhere.
-    pub(super) admin: Option<Admin>,
+    pub(in crate::master) admin: Option<Admin>,
 }
 
 #[derive(Debug)]
-struct Group {
+pub(super) struct Group {
     /// As the configuration has it, where port 0 leaves the choice to the kernel.
-    asked: SocketAddr,
-    address: SocketAddr,
-    members: Vec<OwnedFd>,
+    pub(super) asked: SocketAddr,
+    pub(super) address: SocketAddr,
+    pub(super) members: Vec<OwnedFd>,
 }
 
 #[derive(Debug)]
-struct SharedPath {
-    path: PathBuf,
+pub(super) struct SharedPath {
+    pub(super) path: PathBuf,
     /// The socket file there; none when it was gone already.
-    file: Option<FileId>,
-    listener: OwnedFd,
+    pub(super) file: Option<FileId>,
+    pub(super) listener: OwnedFd,
 }
 
 impl Listeners {
@@ -57,7 +52,7 @@ impl Listeners {
     ///
     /// # Errors
     /// The address that somebody else has, or the system's words about it.
-    pub(super) fn open(
+    pub(in crate::master) fn open(
         &mut self,
         addresses: &[Address],
         mode: FileMode,
@@ -114,7 +109,7 @@ impl Listeners {
     }
 
     /// Lets go of every address that is not among these, and of a listener whose path another one of ours has taken over. A worker that still holds one empties its queue.
-    pub(super) fn keep_only(&mut self, addresses: &[Address]) -> Vec<Address> {
+    pub(in crate::master) fn keep_only(&mut self, addresses: &[Address]) -> Vec<Address> {
         let before = self.addresses();
         self.groups
             .retain(|group| addresses.contains(&Address::Tcp(group.asked)));
@@ -136,13 +131,13 @@ impl Listeners {
     }
 
     /// Makes sure that each group has this many members; it is never made smaller.
-    pub(super) fn grow(&mut self, slots: u16) -> io::Result<()> {
+    pub(in crate::master) fn grow(&mut self, slots: u16) -> io::Result<()> {
         self.slots = self.slots.max(slots);
         self.groups.iter_mut().try_for_each(|group| group.grow(slots))
     }
 
     /// Where clients come in, with the ports the kernel chose.
-    pub(super) fn addresses(&self) -> Vec<Address> {
+    pub(in crate::master) fn addresses(&self) -> Vec<Address> {
         let tcp = self.groups.iter().map(|group| Address::Tcp(group.address));
         tcp.chain(self.paths.iter().map(|shared| Address::Unix(shared.path.clone())))
             .collect()
@@ -150,7 +145,7 @@ impl Listeners {
 
     /// What the worker of a slot borrows for these addresses, each with the address as a name without colons (they separate
     /// names in `LISTEN_FDNAMES`).
-    pub(super) fn of(&self, slot: Slot, addresses: &[Address]) -> Vec<(String, BorrowedFd<'_>)> {
+    pub(in crate::master) fn of(&self, slot: Slot, addresses: &[Address]) -> Vec<(String, BorrowedFd<'_>)> {
         let asked = |group: &&Group| addresses.contains(&Address::Tcp(group.asked));
         let tcp = self
             .groups
@@ -173,7 +168,7 @@ impl Listeners {
     }
 
     /// A slot's own listeners, for a worker of another slot. A shared path is borrowed by that one already.
-    pub(super) fn members_of(&self, slot: Slot) -> Vec<BorrowedFd<'_>> {
+    pub(in crate::master) fn members_of(&self, slot: Slot) -> Vec<BorrowedFd<'_>> {
         let members = self
             .groups
             .iter()
@@ -182,7 +177,7 @@ impl Listeners {
     }
 
     /// How many connections wait for the worker of a slot; `None` when it has no listener of its own.
-    pub(super) fn queue_of(&self, slot: Slot) -> Option<u32> {
+    pub(in crate::master) fn queue_of(&self, slot: Slot) -> Option<u32> {
         let members = self
             .groups
             .iter()
@@ -197,7 +192,7 @@ impl Listeners {
     ///
     /// # Errors
     /// The first group's failure; the kernel's hash decides then.
-    pub(super) fn steer(
+    pub(in crate::master) fn steer(
         &self,
         weights: &[(Slot, u16)],
         holds: impl Fn(Slot, &Address) -> bool,
@@ -281,7 +276,7 @@ impl Drop for SharedPath {
 #[cfg(feature = "mutants")]
 impl Listeners {
     /// [`Mutation::CloseRetired`](crate::sys::mutation::Mutation).
-    pub(super) fn close_retired(&mut self, slot: Slot) {
+    pub(in crate::master) fn close_retired(&mut self, slot: Slot) {
         if crate::sys::mutation::Mutation::CloseRetired.is_on() {
             for group in &mut self.groups {
                 let fresh = socket::listen(group.address).expect("a mutant may panic");

@@ -13,10 +13,10 @@ use crate::sys::memfd;
 
 /// What a worker is started from.
 #[derive(Debug)]
-pub(super) struct Generation {
+pub(in crate::master) struct Generation {
     binary: File,
     frozen_settings: OwnedFd,
-    pub(super) settings: Settings,
+    pub(in crate::master) settings: Settings,
 }
 
 impl Generation {
@@ -24,7 +24,7 @@ impl Generation {
     ///
     /// # Errors
     /// When the binary cannot be opened or is empty, or memory is short.
-    pub(super) fn open(binary: &Path, settings: Settings) -> io::Result<Generation> {
+    pub(in crate::master) fn open(binary: &Path, settings: Settings) -> io::Result<Generation> {
         let file = open_binary(binary)?;
         let json = serde_json::to_vec(&settings)?;
         let frozen_settings = memfd::create_sealed("cluster-settings", &json, json.len() as u64, true)?;
@@ -36,7 +36,7 @@ impl Generation {
     }
 
     /// One that was opened before this binary became the master.
-    pub(super) fn kept(binary: File, frozen_settings: OwnedFd, settings: Settings) -> Generation {
+    pub(in crate::master) fn kept(binary: File, frozen_settings: OwnedFd, settings: Settings) -> Generation {
         Generation {
             binary,
             frozen_settings,
@@ -44,12 +44,12 @@ impl Generation {
         }
     }
 
-    pub(super) fn binary(&self) -> BorrowedFd<'_> {
+    pub(in crate::master) fn binary(&self) -> BorrowedFd<'_> {
         self.binary.as_fd()
     }
 
     /// The settings as JSON, sealed.
-    pub(super) fn frozen_settings(&self) -> BorrowedFd<'_> {
+    pub(in crate::master) fn frozen_settings(&self) -> BorrowedFd<'_> {
         self.frozen_settings.as_fd()
     }
 }
@@ -58,7 +58,7 @@ impl Generation {
 ///
 /// # Errors
 /// When there is none, nothing is in it, or it is a script; named by its path.
-pub(super) fn open_binary(path: &Path) -> io::Result<File> {
+pub(in crate::master) fn open_binary(path: &Path) -> io::Result<File> {
     let failed =
         |error: io::Error| io::Error::new(error.kind(), format!("the binary {}: {error}", path.display()));
     let file = File::open(path).map_err(failed)?;
@@ -83,15 +83,15 @@ fn is_script(file: &File) -> io::Result<bool> {
 /// Where this program was started from: the path that a reload opens again, so that a new file there is the next generation.
 /// It comes from the kernel and the master's own start, never from a client.
 #[derive(Clone, Debug)]
-pub(super) struct Program {
-    pub(super) path: PathBuf,
-    pub(super) arguments: Vec<CString>,
+pub(in crate::master) struct Program {
+    pub(in crate::master) path: PathBuf,
+    pub(in crate::master) arguments: Vec<CString>,
 }
 
 impl Program {
     /// The path as it was typed, where that names the running file, so that a symbolic link may be pointed elsewhere; else what
     /// the kernel says runs.
-    pub(super) fn running() -> io::Result<Program> {
+    pub(in crate::master) fn running() -> io::Result<Program> {
         let arguments: Vec<CString> = std::env::args_os()
             .filter_map(|argument| CString::new(argument.as_bytes()).ok())
             .collect();

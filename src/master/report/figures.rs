@@ -6,14 +6,14 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use super::control;
-use super::process::Process;
-use super::world::World;
 use crate::base::ids::{Epoch, Life, Slot};
 use crate::base::time::Monotonic;
 use crate::control::outcome::ms;
 use crate::control::{SlotReport, Status, WorkerReport};
 use crate::lifeline::Command;
+use crate::master::control;
+use crate::master::process::Process;
+use crate::master::world::World;
 use crate::metrics::{MasterFacts, SlotFacts, Snapshot};
 use crate::pool::status::Doing;
 use crate::pool::{CauseKind, FULL_SHARE, Pool};
@@ -21,7 +21,7 @@ use crate::sys::{clock, memfd};
 
 impl World {
     /// A worker is dead: what it counted is counted among the dead from here on. Its process is not looked at again.
-    pub(super) fn close_account(&mut self, process: &Process, cpu_time: Option<Duration>) {
+    pub(in crate::master) fn close_account(&mut self, process: &Process, cpu_time: Option<Duration>) {
         if self.listeners.admin.is_some() {
             self.kept
                 .ledger
@@ -31,7 +31,7 @@ impl World {
     }
 
     /// Answers every worker that wants the numbers, all with the same.
-    pub(super) fn tell_figures(&mut self, pool: &Pool, now: Monotonic) {
+    pub(in crate::master) fn tell_figures(&mut self, pool: &Pool, now: Monotonic) {
         let wishes: Vec<(Life, u64)> = self
             .processes
             .values_mut()

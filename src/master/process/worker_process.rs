@@ -7,11 +7,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use serde::{Deserialize, Serialize};
 
-use super::control::AtKill;
 use super::oddities::Oddities;
 use crate::base::ids::{Generation, Life, Slot};
 use crate::base::time::Monotonic;
 use crate::lifeline::{self, Command};
+use crate::master::control::AtKill;
 use crate::scoreboard::BoardView;
 use crate::sys::notify::NotifySocket;
 use crate::sys::procfs::Stat;
@@ -19,57 +19,57 @@ use crate::sys::{pidfd, seqpacket};
 
 /// A worker that was forked and has not been reaped.
 #[derive(Debug)]
-pub(super) struct Process {
-    pub(super) life: Life,
-    pub(super) pid: i32,
+pub(in crate::master) struct Process {
+    pub(in crate::master) life: Life,
+    pub(in crate::master) pid: i32,
     /// In clock ticks since boot, as `/proc` has it.
-    pub(super) started: u64,
+    pub(in crate::master) started: u64,
     /// When it was forked.
-    pub(super) born: Monotonic,
-    pub(super) pidfd: OwnedFd,
-    pub(super) notify: NotifySocket,
-    pub(super) lifeline: Option<OwnedFd>,
-    pub(super) stderr: Option<File>,
-    pub(super) tail: Tail,
-    pub(super) board: BoardView,
+    pub(in crate::master) born: Monotonic,
+    pub(in crate::master) pidfd: OwnedFd,
+    pub(in crate::master) notify: NotifySocket,
+    pub(in crate::master) lifeline: Option<OwnedFd>,
+    pub(in crate::master) stderr: Option<File>,
+    pub(in crate::master) tail: Tail,
+    pub(in crate::master) board: BoardView,
     /// The board's file, which the master after this one maps anew.
-    pub(super) board_fd: OwnedFd,
+    pub(in crate::master) board_fd: OwnedFd,
     /// The last look at `/proc`, for the next one to be compared with.
-    pub(super) looked: Option<(Monotonic, Stat)>,
+    pub(in crate::master) looked: Option<(Monotonic, Stat)>,
     /// Of what it was started.
-    pub(super) generation: Generation,
+    pub(in crate::master) generation: Generation,
     /// Whether it was told to drain, and takes nothing new.
-    pub(super) leaving: bool,
+    pub(in crate::master) leaving: bool,
     /// When its size was last looked at.
-    pub(super) weighed: Option<Monotonic>,
+    pub(in crate::master) weighed: Option<Monotonic>,
     /// What it did when it was killed, if it was.
-    pub(super) at_kill: Option<AtKill>,
+    pub(in crate::master) at_kill: Option<AtKill>,
     /// It wants the numbers of the whole cluster, and calls this wish by that number.
-    pub(super) figures_wanted: Option<u64>,
+    pub(in crate::master) figures_wanted: Option<u64>,
     /// What it said that cannot be true.
-    pub(super) oddities: Oddities,
+    pub(in crate::master) oddities: Oddities,
 }
 
 impl Process {
     /// Sends a signal to this life and to no other.
-    pub(super) fn signal(&self, signal: nix::sys::signal::Signal) -> io::Result<()> {
+    pub(in crate::master) fn signal(&self, signal: nix::sys::signal::Signal) -> io::Result<()> {
         pidfd::signal(self.pidfd.as_fd(), signal)
     }
 
     /// Sends a command, or says that the worker does not read.
-    pub(super) fn command(&self, command: &Command) -> io::Result<()> {
+    pub(in crate::master) fn command(&self, command: &Command) -> io::Result<()> {
         let lifeline = self.lifeline.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
         seqpacket::send(lifeline.as_fd(), &lifeline::encode(command))
     }
 
     /// Sends a command with a descriptor, or says that the worker does not read.
-    pub(super) fn command_with(&self, command: &Command, fd: BorrowedFd<'_>) -> io::Result<()> {
+    pub(in crate::master) fn command_with(&self, command: &Command, fd: BorrowedFd<'_>) -> io::Result<()> {
         let lifeline = self.lifeline.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
         seqpacket::send_with(lifeline.as_fd(), &lifeline::encode(command), &[fd])
     }
 
     /// Hands it the listeners of another slot.
-    pub(super) fn hand_over(&self, slot: Slot, listeners: &[BorrowedFd<'_>]) -> io::Result<()> {
+    pub(in crate::master) fn hand_over(&self, slot: Slot, listeners: &[BorrowedFd<'_>]) -> io::Result<()> {
         let lifeline = self.lifeline.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
         let packet = lifeline::encode(&Command::Adopt(slot));
         listeners
@@ -80,7 +80,7 @@ impl Process {
 
 /// What a worker writes to its stderr (panics, aborts, foreign libraries), put together to lines, of which the last are kept.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Tail {
+pub(in crate::master) struct Tail {
     unfinished: Vec<u8>,
     kept: VecDeque<String>,
 }
@@ -90,7 +90,7 @@ impl Tail {
     const KEPT: usize = 20;
 
     /// Takes what was read; gives back the lines that were finished by it.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Vec<String> {
+    pub(in crate::master) fn push(&mut self, bytes: &[u8]) -> Vec<String> {
         let mut finished = Vec::new();
         for &byte in bytes {
             if byte == b'\n' || self.unfinished.len() == Self::LINE_BYTES {
@@ -104,7 +104,7 @@ impl Tail {
     }
 
     /// Takes what is left without its line end.
-    pub(super) fn finish(&mut self) -> Option<String> {
+    pub(in crate::master) fn finish(&mut self) -> Option<String> {
         let bytes = std::mem::take(&mut self.unfinished);
         if bytes.is_empty() {
             return None;
@@ -126,7 +126,7 @@ impl Tail {
     }
 
     /// The last lines, the newest last.
-    pub(super) fn last_lines(&self) -> Vec<String> {
+    pub(in crate::master) fn last_lines(&self) -> Vec<String> {
         self.kept.iter().cloned().collect()
     }
 }

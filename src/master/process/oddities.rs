@@ -10,7 +10,7 @@ use crate::scoreboard::{Counts, Vitals};
 
 /// One of them.
 #[derive(Debug)]
-pub(super) enum Odd {
+pub(in crate::master) enum Odd {
     /// On its notify socket, by the kernel's word.
     OtherProcess { pid: i32 },
     /// On its notify socket.
@@ -67,7 +67,7 @@ impl Odd {
 
 /// What was odd about one life so far. A new master binary begins anew.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Oddities {
+pub(in crate::master) struct Oddities {
     told: u8,
     said_ready: bool,
     counts: Counts,
@@ -75,7 +75,7 @@ pub(super) struct Oddities {
 
 impl Oddities {
     /// Tells it, loudly the first time.
-    pub(super) fn tell(&mut self, life: Life, odd: &Odd) {
+    pub(in crate::master) fn tell(&mut self, life: Life, odd: &Odd) {
         if self.is_new(odd) {
             warn!(%life, "{odd} (told once for each life)");
         } else {
@@ -90,7 +90,7 @@ impl Oddities {
     }
 
     /// It says READY=1: whether it does for the first time.
-    pub(super) fn hears_ready(&mut self, life: Life) -> bool {
+    pub(in crate::master) fn hears_ready(&mut self, life: Life) -> bool {
         if std::mem::replace(&mut self.said_ready, true) {
             self.tell(life, &Odd::ReadyAgain);
             return false;
@@ -99,7 +99,7 @@ impl Oddities {
     }
 
     /// Looks through what its scoreboard says.
-    pub(super) fn look(&mut self, life: Life, vitals: &Vitals) {
+    pub(in crate::master) fn look(&mut self, life: Life, vitals: &Vitals) {
         if vitals.from_the_future {
             self.tell(life, &Odd::FromTheFuture);
         }

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::generation::{Generation, Program};
 use super::oddities::Oddities;
-use super::process::{Process, Tail};
+use super::worker_process::{Process, Tail};
 use crate::base::ids::Life;
 use crate::scoreboard::{Board, BoardView};
 use crate::sys::notify::NotifySocket;
@@ -29,18 +29,18 @@ const OWN: [&str; 7] = [
 
 /// Everything that is the same for each worker of one master.
 #[derive(Debug)]
-pub(super) struct Nursery {
-    pub(super) program: Program,
-    pub(super) credentials: Option<Credentials>,
+pub(in crate::master) struct Nursery {
+    pub(in crate::master) program: Program,
+    pub(in crate::master) credentials: Option<Credentials>,
     /// What a worker finds as descriptor 0.
-    pub(super) null: OwnedFd,
+    pub(in crate::master) null: OwnedFd,
 }
 
 /// Starts a worker.
 ///
 /// # Errors
 /// The system's words, with what was being made.
-pub(super) fn spawn(
+pub(in crate::master) fn spawn(
     nursery: &Nursery,
     life: Life,
     number: crate::base::ids::Generation,

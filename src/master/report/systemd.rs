@@ -6,7 +6,7 @@ use crate::pool::SystemdState;
 use crate::sys::{clock, notify};
 
 /// Tells it, if anybody wants to know. A supervisor that does not listen is no reason to fail.
-pub(super) fn tell(state: SystemdState) {
+pub(in crate::master) fn tell(state: SystemdState) {
     let Some(address) = address() else { return };
     let text = match state {
         SystemdState::Ready => "READY=1\nSTATUS=serving".to_owned(),

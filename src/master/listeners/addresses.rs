@@ -4,27 +4,27 @@ use std::collections::BTreeSet;
 
 use tracing::{info, warn};
 
-use super::generation::Generation;
-use super::orphans::AddressError;
-use super::start;
-use super::world::World;
 use crate::base::ids::{Generation as Number, Slot};
 use crate::config::{Address, FileMode};
+use crate::master::process::generation::Generation;
+use crate::master::start::orphans::AddressError;
+use crate::master::start::startup::report_addresses;
+use crate::master::world::World;
 
 impl World {
     /// Opens what a generation serves and is not open yet. Clients that come now wait for its first worker.
-    pub(super) fn open_addresses(
+    pub(in crate::master) fn open_addresses(
         &mut self,
         addresses: &[Address],
         mode: FileMode,
     ) -> Result<(), AddressError> {
         let opened = self.listeners.open(addresses, mode, &self.kept.weights)?;
-        start::report_addresses(&opened, self.incarnation);
+        report_addresses(&opened, self.incarnation);
         Ok(())
     }
 
     /// The cluster is this generation: what it does not serve is let go of, and whoever still drains empties its queues.
-    pub(super) fn serve(&mut self, number: Number) {
+    pub(in crate::master) fn serve(&mut self, number: Number) {
         let Some(generation) = self.generations.get(&number) else {
             return;
         };
@@ -34,7 +34,7 @@ impl World {
     }
 
     /// Puts the weights on every address, each among the slots that serve it.
-    pub(super) fn steer(&self) {
+    pub(in crate::master) fn steer(&self) {
         let serves = |slot: Slot, address: &Address| {
             let mut workers = self
                 .processes
@@ -51,7 +51,7 @@ impl World {
     }
 
     /// While generations of different addresses live side by side, each newcomer changes who serves what.
-    pub(super) fn steer_if_mixed(&self) {
+    pub(in crate::master) fn steer_if_mixed(&self) {
         let served: BTreeSet<&[Address]> = self
             .generations
             .values()

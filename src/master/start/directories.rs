@@ -10,9 +10,9 @@ use crate::sys::process::Credentials;
 
 /// Both directories, with the locks that keep a second master out for as long as this lives.
 #[derive(Debug)]
-pub(super) struct Directories {
-    pub(super) data: PathBuf,
-    pub(super) run: PathBuf,
+pub(in crate::master) struct Directories {
+    pub(in crate::master) data: PathBuf,
+    pub(in crate::master) run: PathBuf,
     locks: Vec<FileLock>,
 }
 
@@ -52,7 +52,7 @@ impl Directories {
     ///
     /// # Errors
     /// [`DirectoryError::Taken`] names the master that is already there.
-    pub(super) fn open(
+    pub(in crate::master) fn open(
         data: &Path,
         run: &Path,
         workers: Option<Credentials>,
@@ -71,17 +71,17 @@ impl Directories {
     }
 
     /// Those of the master before this binary, in this process.
-    pub(super) fn kept(data: PathBuf, run: PathBuf, locks: Vec<FileLock>) -> Directories {
+    pub(in crate::master) fn kept(data: PathBuf, run: PathBuf, locks: Vec<FileLock>) -> Directories {
         Directories { data, run, locks }
     }
 
     /// What keeps a second master out.
-    pub(super) fn locks(&self) -> impl Iterator<Item = &FileLock> {
+    pub(in crate::master) fn locks(&self) -> impl Iterator<Item = &FileLock> {
         self.locks.iter()
     }
 
     /// Leaves word for whoever finds the locks held.
-    pub(super) fn sign(&mut self, words: &str) -> io::Result<()> {
+    pub(in crate::master) fn sign(&mut self, words: &str) -> io::Result<()> {
         self.locks.iter_mut().try_for_each(|lock| lock.sign(words))
     }
 }

@@ -37,7 +37,7 @@ pub enum IncarnationError {
 ///
 /// # Errors
 /// When the counter is damaged or the disk does not take it.
-pub(super) fn next(data: &Path) -> Result<Incarnation, IncarnationError> {
+pub(in crate::master) fn next(data: &Path) -> Result<Incarnation, IncarnationError> {
     let file = data.join(FILE);
     let path = file.display().to_string();
     let last = match fs::read_to_string(&file) {

@@ -15,41 +15,41 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 use serde::{Deserialize, Serialize};
 
 use super::durable::{Sync, replace};
-use super::watch::{Source, Watch};
 use crate::base::ids::Life;
 use crate::base::time::Monotonic;
 use crate::config::Address;
+use crate::master::watch::{Source, Watch};
 use crate::sys::{clock, pidfd, procfs, socket};
 
 /// One worker as the records name it: the start time tells it from a later process with its pid.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Record {
-    pub(super) life: Life,
-    pub(super) pid: i32,
-    pub(super) started: u64,
+pub(in crate::master) struct Record {
+    pub(in crate::master) life: Life,
+    pub(in crate::master) pid: i32,
+    pub(in crate::master) started: u64,
 }
 
 /// The file that names the living workers.
 #[derive(Debug)]
-pub(super) struct Records {
+pub(in crate::master) struct Records {
     path: PathBuf,
 }
 
 impl Records {
-    pub(super) fn of(run_dir: &Path) -> Records {
+    pub(in crate::master) fn of(run_dir: &Path) -> Records {
         Records {
             path: run_dir.join("workers.json"),
         }
     }
 
     /// Replaces the records. They need not survive a power cut: no worker does.
-    pub(super) fn write(&self, records: &[Record]) -> io::Result<()> {
+    pub(in crate::master) fn write(&self, records: &[Record]) -> io::Result<()> {
         replace(&self.path, &serde_json::to_vec(records)?, Sync::Lazily)
     }
 
     /// Those of the last master's workers that are still alive. A record that cannot be read names nobody; the probe of the
     /// addresses finds those who listen all the same.
-    pub(super) fn living(&self) -> Vec<Orphan> {
+    pub(in crate::master) fn living(&self) -> Vec<Orphan> {
         let text = fs::read(&self.path).unwrap_or_default();
         let records: Vec<Record> = serde_json::from_slice(&text).unwrap_or_default();
         records.into_iter().filter_map(Orphan::find).collect()
@@ -58,9 +58,9 @@ impl Records {
 
 /// A living worker of a dead master.
 #[derive(Debug)]
-pub(super) struct Orphan {
-    pub(super) record: Record,
-    pub(super) pidfd: OwnedFd,
+pub(in crate::master) struct Orphan {
+    pub(in crate::master) record: Record,
+    pub(in crate::master) pidfd: OwnedFd,
 }
 
 impl Orphan {
@@ -91,18 +91,18 @@ impl Orphan {
 
 /// The living workers of earlier masters, whose ends are waited for: until then they may begin work under their old names.
 #[derive(Debug, Default)]
-pub(super) struct Orphans {
+pub(in crate::master) struct Orphans {
     living: BTreeMap<u32, Orphan>,
 }
 
 impl Orphans {
     /// Those who are alive, each with its exit watched.
-    pub(super) fn watched(orphans: Vec<Orphan>, watch: &Watch) -> io::Result<Orphans> {
+    pub(in crate::master) fn watched(orphans: Vec<Orphan>, watch: &Watch) -> io::Result<Orphans> {
         Orphans::kept((0..).zip(orphans).collect(), watch)
     }
 
     /// The same, each with the place that it had before this binary.
-    pub(super) fn kept(living: BTreeMap<u32, Orphan>, watch: &Watch) -> io::Result<Orphans> {
+    pub(in crate::master) fn kept(living: BTreeMap<u32, Orphan>, watch: &Watch) -> io::Result<Orphans> {
         for (&place, orphan) in &living {
             watch.add(&orphan.pidfd, Source::Orphan(place))?;
         }
@@ -110,17 +110,17 @@ impl Orphans {
     }
 
     /// Its exit was told: who it was.
-    pub(super) fn bury(&mut self, place: u32) -> Option<Life> {
+    pub(in crate::master) fn bury(&mut self, place: u32) -> Option<Life> {
         self.living.remove(&place).map(|orphan| orphan.record.life)
     }
 
     /// Every one, with its place.
-    pub(super) fn all(&self) -> impl Iterator<Item = (u32, &Orphan)> {
+    pub(in crate::master) fn all(&self) -> impl Iterator<Item = (u32, &Orphan)> {
         self.living.iter().map(|(place, orphan)| (*place, orphan))
     }
 
     /// For the records: a third master has to know them, too.
-    pub(super) fn records(&self) -> impl Iterator<Item = Record> + '_ {
+    pub(in crate::master) fn records(&self) -> impl Iterator<Item = Record> + '_ {
         self.living.values().map(|orphan| orphan.record.clone())
     }
 }
@@ -172,11 +172,11 @@ const AT_START: Duration = Duration::from_secs(2);
 
 /// How long the last master's workers may keep an address.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Grace {
+pub(in crate::master) struct Grace {
     /// One whose event loop turns has let go of it by then: its master's end was told to it at once.
-    pub(super) hung: Monotonic,
+    pub(in crate::master) hung: Monotonic,
     /// Whatever one had to answer is answered by then.
-    pub(super) drained: Monotonic,
+    pub(in crate::master) drained: Monotonic,
 }
 
 /// Waits until nobody listens at any of the addresses, for as long as orphans live that may. One that keeps an address beyond its
@@ -184,7 +184,7 @@ pub(super) struct Grace {
 ///
 /// # Errors
 /// [`AddressError::Taken`] names whoever still listens.
-pub(super) fn wait_for_addresses(
+pub(in crate::master) fn wait_for_addresses(
     addresses: &[Address],
     orphans: &mut Vec<Orphan>,
     grace: Grace,
@@ -226,7 +226,7 @@ pub(super) fn wait_for_addresses(
 ///
 /// # Errors
 /// [`AddressError::Taken`] names whoever does, as far as they are found within `search`.
-pub(super) fn probe(address: &Address, search: Duration) -> Result<(), AddressError> {
+pub(in crate::master) fn probe(address: &Address, search: Duration) -> Result<(), AddressError> {
     let Address::Tcp(tcp) = address else { return Ok(()) };
     socket::probe(*tcp).map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => AddressError::Taken {

@@ -7,7 +7,7 @@ use super::durable::{Sync, replace};
 
 /// Removes the file when dropped, unless another program has written its pid there meanwhile.
 #[derive(Debug)]
-pub(super) struct PidFile {
+pub(in crate::master) struct PidFile {
     path: PathBuf,
 }
 
@@ -23,7 +23,7 @@ pub struct PidFileError {
 
 impl PidFile {
     /// Writes it, if one is wanted.
-    pub(super) fn write(path: Option<&Path>) -> Result<Option<PidFile>, PidFileError> {
+    pub(in crate::master) fn write(path: Option<&Path>) -> Result<Option<PidFile>, PidFileError> {
         let Some(path) = path else { return Ok(None) };
         match replace(path, content().as_bytes(), Sync::Lazily) {
             Ok(()) => Ok(Some(PidFile {
@@ -37,12 +37,12 @@ impl PidFile {
     }
 
     /// One that was written before this binary, with the same pid.
-    pub(super) fn kept(path: PathBuf) -> PidFile {
+    pub(in crate::master) fn kept(path: PathBuf) -> PidFile {
         PidFile { path }
     }
 
     /// Where it is.
-    pub(super) fn path(&self) -> &Path {
+    pub(in crate::master) fn path(&self) -> &Path {
         &self.path
     }
 }

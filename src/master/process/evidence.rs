@@ -1,12 +1,12 @@
 //! What a late worker is doing, from two looks at `/proc`.
 
-use super::process::Process;
+use super::worker_process::Process;
 use crate::base::time::Monotonic;
 use crate::pool::Activity;
 use crate::sys::procfs::{self, Stat};
 
 /// Looks, compares with the last look, and keeps this one.
-pub(super) fn examine(process: &mut Process, now: Monotonic) -> Activity {
+pub(in crate::master) fn examine(process: &mut Process, now: Monotonic) -> Activity {
     let Ok(stat) = procfs::stat(process.pid) else {
         return Activity::Unknown;
     };
