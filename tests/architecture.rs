@@ -250,7 +250,7 @@ fn the_master_has_no_thread_no_runtime_no_http_and_no_sql() {
 fn the_wall_clock_is_read_where_dates_are_written_and_nowhere_else() {
     let dates = [
         "src/observe/subscriber.rs",
-        "src/shop/clock.rs",
+        "src/shop/recovery/clock.rs",
         "src/shop/sandbox/mod.rs",
     ];
     let reads = |text: &str| text.contains("SystemTime::now") || text.contains("now_utc");

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use cluster::shop::audit::{Moment, check_invariants};
+use cluster::shop::evidence::audit::{Moment, check_invariants};
 use cluster::store::OfdLock;
 use common::{Answer, Cluster, PATIENCE, Plan};
 use nix::sys::signal::{Signal, kill};

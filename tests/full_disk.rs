@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use cluster::shop::audit::{Moment, check_invariants};
+use cluster::shop::evidence::audit::{Moment, check_invariants};
 use common::{Cluster, PATIENCE, Plan, order};
 use nix::sys::signal::Signal;
 

@@ -4,7 +4,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use cluster::shop::audit::{Moment, check_invariants};
+use cluster::shop::evidence::audit::{Moment, check_invariants};
 use common::{Cluster, PATIENCE, Plan};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

@@ -36,7 +36,7 @@ fn wait_until(what: &str, is_it: impl Fn() -> bool) {
 
 /// A parked order, as a service that stayed unknown too long leaves it behind.
 fn park(cluster: &Cluster) -> String {
-    let id = cluster::shop::contract::OrderId::at(cluster::shop::clock::now_ms(), 77);
+    let id = cluster::shop::contract::OrderId::at(cluster::shop::recovery::clock::now_ms(), 77);
     let orders = rusqlite::Connection::open(cluster.data().join("orders.db")).expect("opened");
     orders.busy_timeout(PATIENCE).expect("set");
     let row = "INSERT INTO orders (id, status, customer_id, items, amount, currency, method, version, owner, claim_no, ended_ms, reason)

@@ -4,7 +4,7 @@ mod common;
 
 use std::io::{Read, Write};
 
-use cluster::shop::audit::Moment;
+use cluster::shop::evidence::audit::Moment;
 use cluster::store::OfdLock;
 use common::{Answer, Cluster, Plan};
 use nix::sys::signal::Signal;
@@ -250,7 +250,8 @@ fn orders_survive_kills_and_reloads() {
     }
     let at_rest = wait_for_rest(&cluster);
     assert_eq!(at_rest["on_hand"], json!(10_000 - confirmed.len()), "{at_rest}");
-    let audit = cluster::shop::audit::check_invariants(&cluster.data(), Moment::Rest).expect("an audit");
+    let audit =
+        cluster::shop::evidence::audit::check_invariants(&cluster.data(), Moment::Rest).expect("an audit");
     assert_eq!(audit.violations, Vec::<String>::new());
     assert!(cluster.stop().success());
 }

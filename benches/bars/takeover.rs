@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use cluster::shop::audit::{self, Moment};
-use cluster::shop::clock::now_ms;
-use cluster::shop::takeovers::{self, Takeover};
+use cluster::shop::evidence::audit::{self, Moment};
+use cluster::shop::evidence::takeovers::{self, Takeover};
+use cluster::shop::recovery::clock::now_ms;
 use nix::sys::signal::Signal;
 
 use crate::load;

@@ -10,7 +10,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use cluster::base::ids::{Epoch, Generation, Incarnation, Life, Slot};
 use cluster::config::{Overrides, read};
-use cluster::shop::audit::{Moment, check_invariants};
+use cluster::shop::evidence::audit::{Moment, check_invariants};
 use cluster::shop::{SECTIONS, http::routes, open};
 use cluster::worker::{Identity, Worker};
 use http::Request;

@@ -6,13 +6,14 @@ use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 
-use super::accord::{self, Discord};
+use super::evidence::consistency::{self, Discord};
+use super::fault_injection::{Faults, Unreliable};
 use super::http::{Desk, Orders, drill, routes};
-use super::lives::{Lives, NotCounted};
 use super::payments::provider::Provider;
+use super::recovery::liveness::{Lives, NotCounted};
+use super::recovery::{maintenance, takeover};
 use super::settings::{SECTIONS, ShopSettings, StoreSettings};
-use super::unreliable::{Faults, Unreliable};
-use super::{heirs, inventory, keeper, orders, payments, sandbox};
+use super::{inventory, orders, payments, sandbox};
 use crate::base::exit::Exit;
 use crate::base::ids::Epoch;
 use crate::config::{Settings, duration};
@@ -40,11 +41,11 @@ pub fn app() -> App {
             let lives: &Lives = Box::leak(Box::new(enter(&worker)?));
             listen(&worker, &desk);
             drop(booted.set((worker.clone(), desk.orders.clone(), stores)));
-            tokio::spawn(heirs::watch(desk.orders.clone(), lives, worker.clone()));
+            tokio::spawn(takeover::watch(desk.orders.clone(), lives, worker.clone()));
             let retention = worker.section::<ShopSettings>("shop")?.retention;
             let data_dir = worker.settings().cluster.data_dir.clone();
-            let tally = keeper::Tally::register(&worker)?;
-            tokio::spawn(keeper::keep(desk.orders.clone(), data_dir, retention, tally));
+            let tally = maintenance::Tally::register(&worker)?;
+            tokio::spawn(maintenance::keep(desk.orders.clone(), data_dir, retention, tally));
             let drills = worker
                 .settings()
                 .drill
@@ -55,7 +56,7 @@ pub fn app() -> App {
         .on_exit(move || async move {
             // Clients may be gone whose orders are still under way.
             if let Some((worker, orders, stores)) = drained.get() {
-                heirs::leave(orders, worker).await;
+                takeover::leave(orders, worker).await;
                 stores.iter().for_each(Store::close);
             }
         })
@@ -145,8 +146,8 @@ pub(super) async fn open_with_stores(worker: &Worker) -> Result<(Desk, Vec<Store
         (sandbox::Sandbox::schema(), sandbox::FILE),
     ];
     let data_dir = worker.settings().cluster.data_dir.as_path();
-    accord::nothing_is_emptied(data_dir, worker.identity().life)
-        .and_then(|()| accord::nothing_is_lost(data_dir))
+    consistency::nothing_is_emptied(data_dir, worker.identity().life)
+        .and_then(|()| consistency::nothing_is_lost(data_dir))
         .map_err(discord)?;
     let stores = open_all(worker, &files, store.queue_depth)?;
     let kept = stores.to_vec();
@@ -197,19 +198,19 @@ fn in_accord(worker: &Worker, stores: [&Store; 4]) -> Result<(), BootError> {
     let own = life.incarnation.0;
     if life.epoch <= Epoch(1) {
         // A note that was there before this master may be of files that were there before.
-        accord::forget(data_dir);
-    } else if accord::was_found(data_dir, own) {
+        consistency::forget(data_dir);
+    } else if consistency::was_found(data_dir, own) {
         return Ok(());
     }
     let [orders, inventory, payments, _] = stores;
-    accord::counter_is_ahead(data_dir, own, [orders, inventory, payments]).map_err(discord)?;
-    match accord::files_agree(data_dir, stores) {
-        Err(mixed @ Discord::Mixed { .. }) if data_dir.join(accord::AS_IT_IS).exists() => {
+    consistency::counter_is_ahead(data_dir, own, [orders, inventory, payments]).map_err(discord)?;
+    match consistency::files_agree(data_dir, stores) {
+        Err(mixed @ Discord::Mixed { .. }) if data_dir.join(consistency::AS_IT_IS).exists() => {
             tracing::warn!("served as it is: {mixed}");
         }
         agree => agree.map_err(discord)?,
     }
-    accord::note(data_dir, own);
+    consistency::note(data_dir, own);
     Ok(())
 }
 
@@ -298,7 +299,7 @@ fn open_one(
     let options = Options {
         queue_depth,
         on_poison: Arc::new(move |reason| {
-            accord::doubt(&data_dir, incarnation);
+            consistency::doubt(&data_dir, incarnation);
             poisoned.fail(reason);
         }),
         verify: how_closely(worker, path),

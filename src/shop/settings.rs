@@ -147,7 +147,7 @@ impl Default for StoreSettings {
 mod tests {
     use super::*;
     use crate::config::{Overrides, read};
-    use crate::shop::unreliable::Faults;
+    use crate::shop::fault_injection::Faults;
 
     #[test]
     fn what_is_declared_is_what_is_read_and_the_defaults_agree() {

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::book::Book;
 use super::cluster::{Cluster, Process};
 use super::options::Options;
-use crate::shop::clock::now_ms;
+use crate::shop::recovery::clock::now_ms;
 
 /// No worker is stopped for longer.
 const LONGEST_STOP_MS: u64 = 3_000;

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::disk::Disk;
 use super::rig;
-use crate::shop::audit::{self, Moment};
+use crate::shop::evidence::audit::{self, Moment};
 use crate::sys::{pidfd, procfs};
 
 /// How long a master may take until it listens.

@@ -9,9 +9,9 @@ use serde::Serialize;
 use super::book::{Ending, Entry};
 use super::chaos::Tally;
 use super::workload::{CURRENCY, PRICE, Workload};
-use crate::shop::audit;
 use crate::shop::contract::OrderId;
-use crate::shop::takeovers::{self, Takeover};
+use crate::shop::evidence::audit;
+use crate::shop::evidence::takeovers::{self, Takeover};
 
 /// From the kill of an owner to the next durable step of each of its sagas by another worker, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

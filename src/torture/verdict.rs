@@ -13,8 +13,8 @@ use super::options::Options;
 use super::rig;
 use super::workload::Workload;
 use crate::base::exit::Exit;
-use crate::shop::audit::{self, Moment};
-use crate::shop::dossier;
+use crate::shop::evidence::audit::{self, Moment};
+use crate::shop::evidence::order_report;
 
 /// More stories than these would bury the first.
 const MOST_STORIES: usize = 3;
@@ -113,8 +113,8 @@ fn stories(data: &Path, violations: &[String], entries: &[Entry]) -> Vec<String>
                 )
             },
         );
-        let told =
-            dossier::read(data, id).map_or_else(|error| error.to_string(), |dossier| dossier.to_string());
+        let told = order_report::read(data, id)
+            .map_or_else(|error| error.to_string(), |dossier| dossier.to_string());
         format!("client: {client}\n{told}")
     };
     named.iter().take(MOST_STORIES).map(story).collect()

@@ -11,9 +11,9 @@ use super::page::{self, Limit, Page};
 use super::wire::OrderDocument;
 use super::{Desk, faults};
 use crate::http::Problem;
-use crate::shop::clock::rfc3339;
 use crate::shop::contract::{CustomerId, Entry, OrderId};
 use crate::shop::orders::Order;
+use crate::shop::recovery::clock::rfc3339;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

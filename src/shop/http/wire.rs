@@ -11,11 +11,11 @@ use super::object::Object;
 use super::rejection;
 use crate::base::money::{Currency, Money};
 use crate::http::Problem;
-use crate::shop::clock::rfc3339;
 use crate::shop::contract::{CustomerId, Line, OrderId, PaymentId, Sku, Wanted};
 use crate::shop::inventory::{Article, Stocking, catalog};
 use crate::shop::orders::{End, NewOrder};
 use crate::shop::payments::Payment;
+use crate::shop::recovery::clock::rfc3339;
 
 const MOST_ITEMS: usize = 50;
 const MOST_OF_ONE: i64 = 10_000;

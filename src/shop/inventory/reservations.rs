@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use rusqlite::{Connection, OptionalExtension};
 
-use crate::shop::clock::rfc3339;
 use crate::shop::contract::{Actor, Entry, Line, Mandate, OrderId, Outcome, Refusal, Sku};
+use crate::shop::recovery::clock::rfc3339;
 
 /// Where a reservation stands; the numbers are those of the column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use super::articles::{self, Article, Put, PutError, Stocking};
 use super::{catalog, reservations};
-use crate::shop::clock::now_ms;
 use crate::shop::contract::{
     Entry, Fence, Inventory, Line, Mandate, OrderId, Outcome, Participant, QuoteError, Sku, StoryError,
     Wanted,
 };
-use crate::shop::{fences, upkeep};
+use crate::shop::recovery::clock::now_ms;
+use crate::shop::recovery::fences;
+use crate::shop::upkeep;
 use crate::store::{Admission, ReadError, Store, Tx, WriteError};
 
 /// The inventory. Cheap to clone.

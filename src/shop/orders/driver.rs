@@ -13,9 +13,9 @@ use crate::base::ids::Life;
 use crate::saga::definition::RECORD_RETRY;
 use crate::saga::table::Parking;
 use crate::saga::{Command, Effect, Event, ORDER, Spent, State, Verdict};
-use crate::shop::almanac::Almanac;
 use crate::shop::contract::{Charge, Inventory, Mandate, OrderId, Outcome, Payments, Refusal};
-use crate::shop::fences;
+use crate::shop::recovery::fences;
+use crate::shop::recovery::steady_clock::Almanac;
 use crate::store::{Admission, Store, Tx, WriteError};
 use crate::sys::clock::now;
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension};
 
-use crate::shop::almanac::Almanac;
 use crate::shop::contract::OrderId;
+use crate::shop::recovery::steady_clock::Almanac;
 
 /// Longer keys are refused.
 const LONGEST: usize = 255;

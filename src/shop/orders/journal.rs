@@ -11,7 +11,7 @@ use crate::base::ids::Life;
 use crate::saga::Spent;
 use crate::saga::definition::ORDER_VERSION;
 use crate::shop::contract::{Actor, CustomerId, Entry, Fence, Mandate, OrderId};
-use crate::shop::fences;
+use crate::shop::recovery::fences;
 
 type Result<T> = rusqlite::Result<T>;
 

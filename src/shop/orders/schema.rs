@@ -1,6 +1,6 @@
 //! The tables of `orders.db`.
 
-use crate::shop::fences;
+use crate::shop::recovery::fences;
 use crate::store::Schema;
 
 /// The file's name in the data directory.

@@ -17,10 +17,10 @@ use crate::base::backoff::Backoff;
 use crate::base::ids::{Incarnation, Life};
 use crate::saga::Spent;
 use crate::saga::definition::ORDER_VERSION;
-use crate::shop::almanac::Almanac;
-use crate::shop::clock::now_ms;
 use crate::shop::contract::{CustomerId, Entry, Fence, Inventory, OrderId, Payments, StoryError};
-use crate::shop::fences;
+use crate::shop::recovery::clock::now_ms;
+use crate::shop::recovery::fences;
+use crate::shop::recovery::steady_clock::Almanac;
 use crate::store::{Admission, ReadError, Store, Tx, WriteError};
 
 /// How many sagas are claimed in one transaction.

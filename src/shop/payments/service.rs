@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use super::provider::{CancelOutcome, ChargeOutcome, ChargeRequest, Provider, RefundOutcome, RefundRequest};
 use super::record::{self, Payment, Status, Written};
-use crate::shop::clock::now_ms;
 use crate::shop::contract::{
     Charge, Entry, Fence, Mandate, OrderId, Outcome, Participant, Payments, Refusal, StoryError,
 };
-use crate::shop::{fences, upkeep};
+use crate::shop::recovery::clock::now_ms;
+use crate::shop::recovery::fences;
+use crate::shop::upkeep;
 use crate::store::{Admission, ReadError, Store, Tx};
 
 /// The payments. Cheap to clone.

@@ -9,11 +9,11 @@ use tokio::sync::Semaphore;
 use super::kit::{Shop, life};
 use crate::base::ids::{Incarnation, Life};
 use crate::base::money::{Currency, Money};
-use crate::shop::audit::{Moment, check_invariants};
 use crate::shop::contract::{
     Charge, CustomerId, Entry, Fence, Inventory, Line, Mandate, OrderId, Outcome, Participant, Payments,
     QuoteError, Sku, StoryError, Wanted,
 };
+use crate::shop::evidence::audit::{Moment, check_invariants};
 use crate::shop::orders::{End, FILE, Limits, NewOrder, PlaceError, Placed, SCHEMA, Service, Status};
 use crate::store::{Options, Store};
 

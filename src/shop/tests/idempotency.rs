@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::kit::{Shop, order_of};
-use crate::shop::almanac;
-use crate::shop::clock::now_ms;
 use crate::shop::contract::OrderId;
+use crate::shop::recovery::clock::now_ms;
+use crate::shop::recovery::steady_clock;
 
 #[tokio::test]
 async fn a_replay_gives_the_same_bytes_for_every_kind_of_answer() {
@@ -175,7 +175,7 @@ const DAY_AND_MORE_MS: i64 = 26 * 3_600_000;
 #[tokio::test]
 async fn what_is_placed_while_the_clock_is_wrong_for_a_moment_is_dated_right() {
     let dir = tempfile::tempdir().unwrap();
-    almanac::set_back(dir.path(), DAY_AND_MORE_MS);
+    steady_clock::set_back(dir.path(), DAY_AND_MORE_MS);
     let shop = Shop::open_in(dir, |_| {}).await;
     let placed = shop.place(&order_of("espresso-cup", 1, "pm_card_visa")).await;
     let order: OrderId = placed.json()["id"].as_str().unwrap().parse().unwrap();
@@ -207,7 +207,7 @@ async fn a_key_that_another_worker_dated_by_a_clock_further_back_has_not_expired
         orders.execute(sql, [yesterday.key()]).unwrap();
     }
     // It follows the clock; nobody has told this worker.
-    almanac::set_back(shop.dir.path(), -DAY_AND_MORE_MS);
+    steady_clock::set_back(shop.dir.path(), -DAY_AND_MORE_MS);
     let again = shop.place_with_key(&body, "k").await;
     assert_eq!(again.json()["id"], yesterday.to_string(), "{again:?}");
 }

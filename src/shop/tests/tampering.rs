@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 use super::kit::{Shop, order_of};
-use crate::shop::audit::{Moment, check_invariants};
+use crate::shop::evidence::audit::{Moment, check_invariants};
 
 /// What is spoiled, how, and what is told of it.
 const SPOILS: &[(&str, &str, &str)] = &[

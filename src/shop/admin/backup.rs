@@ -16,7 +16,7 @@ use rusqlite::backup::{Backup, StepResult};
 
 use super::{FILES, Failure, Where};
 use crate::base::exit::Exit;
-use crate::shop::{accord, audit};
+use crate::shop::evidence::{audit, consistency};
 use crate::store::OfdLock;
 
 /// So often a quiet moment is waited for,
@@ -132,9 +132,9 @@ fn copy_all(from: &Path, snapshots: &[Connection], to: &Path) -> Result<Vec<i32>
         .zip(snapshots)
         .map(|((_, file), snapshot)| copy(snapshot, file, &to.join(file)))
         .collect::<Result<Vec<_>, _>>()?;
-    match std::fs::read(from.join(accord::COUNTER)) {
+    match std::fs::read(from.join(consistency::COUNTER)) {
         Ok(counter) => {
-            let file = private(&to.join(accord::COUNTER))?;
+            let file = private(&to.join(consistency::COUNTER))?;
             io::Write::write_all(&mut &file, &counter)?;
             file.sync_all()?;
         }

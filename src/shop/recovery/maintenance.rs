@@ -4,9 +4,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::http::Orders;
-use super::office::HANDED_BACK;
 use crate::scoreboard::{OwnError, OwnMetric};
+use crate::shop::admin::HANDED_BACK;
+use crate::shop::http::Orders;
 use crate::store::OfdLock;
 use crate::worker::Worker;
 
@@ -16,13 +16,13 @@ const LOCK: &str = "keeper.lock";
 const ROUND: Duration = Duration::from_secs(2);
 
 /// What the whole cluster's metrics say of orders that are not over; told by whoever is the keeper.
-pub(super) struct Tally {
+pub(in crate::shop) struct Tally {
     pending: OwnMetric,
     parked: OwnMetric,
 }
 
 impl Tally {
-    pub(super) fn register(worker: &Worker) -> Result<Tally, OwnError> {
+    pub(in crate::shop) fn register(worker: &Worker) -> Result<Tally, OwnError> {
         Ok(Tally {
             pending: worker.told("shop_orders_pending", "Orders whose saga is under way.")?,
             parked: worker.told(
@@ -42,7 +42,7 @@ impl Tally {
 }
 
 /// Never ends.
-pub(super) async fn keep(orders: Orders, data_dir: PathBuf, retention: Duration, tally: Tally) {
+pub(in crate::shop) async fn keep(orders: Orders, data_dir: PathBuf, retention: Duration, tally: Tally) {
     let mut office = Office::at(data_dir.join(LOCK));
     loop {
         tokio::time::sleep(ROUND).await;

@@ -12,9 +12,10 @@ use super::super::{Failure, HANDED_BACK};
 use super::{Many, One, no_such_order};
 use crate::base::exit::Exit;
 use crate::scoreboard::Board;
-use crate::shop::almanac::Almanac;
 use crate::shop::contract::OrderId;
-use crate::shop::{audit, inventory, orders, payments, sandbox};
+use crate::shop::evidence::audit;
+use crate::shop::recovery::steady_clock::Almanac;
+use crate::shop::{inventory, orders, payments, sandbox};
 use crate::store::{Admission, Options, Store, Tx, WriteError};
 
 /// What the cluster is to do with it.

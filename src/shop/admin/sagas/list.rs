@@ -7,10 +7,11 @@ use rusqlite::named_params;
 use serde::Serialize;
 
 use super::Failure;
-use crate::shop::almanac::Almanac;
-use crate::shop::clock::rfc3339;
 use crate::shop::contract::OrderId;
-use crate::shop::{audit, orders};
+use crate::shop::evidence::audit;
+use crate::shop::orders;
+use crate::shop::recovery::clock::rfc3339;
+use crate::shop::recovery::steady_clock::Almanac;
 
 /// Which orders are listed; those that are not over, when nothing is said.
 #[derive(Debug, clap::Args)]

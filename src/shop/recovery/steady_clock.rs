@@ -96,7 +96,7 @@ impl Anchor {
 
 /// The clock.
 #[derive(Debug)]
-pub(super) struct Almanac {
+pub(in crate::shop) struct Almanac {
     path: PathBuf,
     boot: String,
     trusted: Mutex<Trusted>,
@@ -125,7 +125,7 @@ impl Trusted {
 
 impl Almanac {
     /// Trusts what the file says, or the wall clock when there is none of this start of the machine.
-    pub(super) fn open(data_dir: &Path) -> Almanac {
+    pub(in crate::shop) fn open(data_dir: &Path) -> Almanac {
         let path = data_dir.join(FILE);
         let boot = boot_id();
         let known = read(&path).filter(|anchor| anchor.boot == boot);
@@ -138,7 +138,7 @@ impl Almanac {
     }
 
     /// As [`Almanac::open`]; whoever opens it afterwards trusts the same.
-    pub(super) fn begin(data_dir: &Path) -> Almanac {
+    pub(in crate::shop) fn begin(data_dir: &Path) -> Almanac {
         let almanac = Almanac::open(data_dir);
         let known = read(&almanac.path);
         if known.is_none_or(|anchor| anchor.boot != almanac.boot) {
@@ -150,12 +150,12 @@ impl Almanac {
     }
 
     /// What is dated now is dated by this: milliseconds since 1970.
-    pub(super) fn now_ms(&self) -> u64 {
+    pub(in crate::shop) fn now_ms(&self) -> u64 {
         self.trusted().now_ms()
     }
 
     /// What was dated before this is older than `age`, whatever the clock was meanwhile: milliseconds since 1970.
-    pub(super) fn ago_ms(&self, age: Duration) -> u64 {
+    pub(in crate::shop) fn ago_ms(&self, age: Duration) -> u64 {
         let trusted = self.trusted();
         let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
         trusted
@@ -165,14 +165,14 @@ impl Almanac {
     }
 
     /// Reads what the keeper wrote.
-    pub(super) fn look(&self) {
+    pub(in crate::shop) fn look(&self) {
         if let Some(anchor) = read(&self.path).filter(|anchor| anchor.boot == self.boot) {
             self.trust(Trusted::of(&anchor));
         }
     }
 
     /// The keeper's look at the wall clock, written down when it changed what is known.
-    pub(super) fn keep(&self, kept: Duration) -> io::Result<()> {
+    pub(in crate::shop) fn keep(&self, kept: Duration) -> io::Result<()> {
         let known = read(&self.path);
         let before = known
             .clone()
@@ -247,7 +247,7 @@ fn write(path: &Path, anchor: &Anchor) -> io::Result<()> {
 
 /// The clock of that directory as if the wall clock had been set back by so much a moment ago.
 #[cfg(test)]
-pub(super) fn set_back(data_dir: &Path, by_ms: i64) {
+pub(in crate::shop) fn set_back(data_dir: &Path, by_ms: i64) {
     let anchor = Anchor::new(&boot_id(), wall_offset_ms() + by_ms);
     write(&data_dir.join(FILE), &anchor).unwrap();
 }

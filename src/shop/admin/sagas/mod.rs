@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{Failure, Where};
 use crate::base::exit::Exit;
-use crate::shop::dossier;
+use crate::shop::evidence::order_report;
 
 /// List orders, tell one order's story and what comes next, decide about orders that are parked. Works on the data directory,
 /// beside a running cluster or without one.
@@ -79,7 +79,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 fn show(data_dir: &std::path::Path, order: &str, json: bool) -> Result<(), Failure> {
-    let story = dossier::read(data_dir, order)?;
+    let story = order_report::read(data_dir, order)?;
     if story.lines.is_empty() {
         return Err(no_such_order(order, data_dir));
     }

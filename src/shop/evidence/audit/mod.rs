@@ -18,9 +18,9 @@ use self::across::{Booked, Books, Charge};
 use self::open::KNOWN;
 pub(crate) use self::open::{attach, open, open_any};
 use self::terms::Words;
-use super::almanac::Almanac;
-use super::contract::OrderId;
-use super::{inventory, orders, payments, sandbox};
+use crate::shop::contract::OrderId;
+use crate::shop::recovery::steady_clock::Almanac;
+use crate::shop::{inventory, orders, payments, sandbox};
 use crate::store::Schema;
 
 /// More of one kind would bury the others.

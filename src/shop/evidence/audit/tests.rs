@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::*;
-use crate::shop::clock::now_ms;
+use crate::shop::recovery::clock::now_ms;
 
 const NEWEST: &str = "(SELECT max(id) FROM orders)";
 

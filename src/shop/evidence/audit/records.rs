@@ -8,8 +8,8 @@ use rusqlite::{Connection, Row};
 use super::Findings;
 use super::across::Ordered;
 use super::goods;
-use crate::shop::clock::rfc3339;
 use crate::shop::contract::OrderId;
+use crate::shop::recovery::clock::rfc3339;
 
 /// No two clocks that anything was dated by are further apart and both right.
 const DAY_MS: u64 = 86_400_000;

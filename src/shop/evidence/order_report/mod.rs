@@ -9,9 +9,10 @@ use std::path::Path;
 use rusqlite::{Connection, Row, params};
 use serde::Serialize;
 
-use super::clock::rfc3339;
-use super::contract::{NotAnId, OrderId};
-use super::{audit, inventory, orders, payments, sandbox};
+use super::audit;
+use crate::shop::contract::{NotAnId, OrderId};
+use crate::shop::recovery::clock::rfc3339;
+use crate::shop::{inventory, orders, payments, sandbox};
 pub use next::Next;
 
 /// Everything that is on disk about one order.

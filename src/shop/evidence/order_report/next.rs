@@ -7,10 +7,12 @@ use serde::Serialize;
 
 use crate::base::ids::Life;
 use crate::saga::definition::ORDER_VERSION;
-use crate::shop::clock::rfc3339;
+use crate::shop::admin::HANDED_BACK;
 use crate::shop::contract::OrderId;
-use crate::shop::office::HANDED_BACK;
-use crate::shop::{audit, fences, inventory, payments};
+use crate::shop::evidence::audit;
+use crate::shop::recovery::clock::rfc3339;
+use crate::shop::recovery::fences;
+use crate::shop::{inventory, payments};
 
 /// What comes next.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

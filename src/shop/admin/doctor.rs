@@ -2,7 +2,7 @@
 
 use super::{FILES, Failure, Where};
 use crate::base::exit::Exit;
-use crate::shop::audit::{self, Moment};
+use crate::shop::evidence::audit::{self, Moment};
 
 /// Check every page of the four databases (`PRAGMA integrity_check`) and the shop's invariants. Reads only.
 #[derive(Debug, clap::Parser)]

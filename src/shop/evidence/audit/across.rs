@@ -238,7 +238,7 @@ impl Case {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shop::audit::terms::terms;
+    use crate::shop::evidence::audit::terms::terms;
 
     type Spoil = fn(&mut Books, OrderId);
 

@@ -4,11 +4,11 @@
 
 use rusqlite::Connection;
 
-use super::contract::Fence;
 use crate::base::ids::Life;
+use crate::shop::contract::Fence;
 
 /// The table, the same in every file. A row with slot -1 stands for every life of an earlier incarnation.
-pub(super) const TABLE: &str = "
+pub(in crate::shop) const TABLE: &str = "
 CREATE TABLE fences (
     slot        INTEGER NOT NULL,
     incarnation INTEGER NOT NULL,
@@ -20,7 +20,7 @@ CREATE TABLE fences (
 const EVERY_SLOT: i32 = -1;
 
 /// Raises it. Fences that it covers are taken down, so that there are only as many as lives of this incarnation were fenced.
-pub(super) fn raise(tx: &Connection, fence: Fence) -> rusqlite::Result<()> {
+pub(in crate::shop) fn raise(tx: &Connection, fence: Fence) -> rusqlite::Result<()> {
     let row = match fence {
         Fence::Life(life) => (i32::from(life.slot.0), number(life.incarnation.0), life.epoch.0),
         Fence::Before(incarnation) => {
@@ -37,7 +37,7 @@ pub(super) fn raise(tx: &Connection, fence: Fence) -> rusqlite::Result<()> {
 }
 
 /// Whether one stands before that life.
-pub(super) fn bars(connection: &Connection, life: Life) -> rusqlite::Result<bool> {
+pub(in crate::shop) fn bars(connection: &Connection, life: Life) -> rusqlite::Result<bool> {
     connection
         .prepare_cached(
             "SELECT 1 FROM fences WHERE slot = ?1 AND incarnation = ?2 AND epoch = ?3

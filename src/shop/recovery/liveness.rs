@@ -18,7 +18,7 @@ const INCARNATION_BITS: u32 = 31;
 
 /// This process among the living.
 #[derive(Debug)]
-pub(super) struct Lives {
+pub(in crate::shop) struct Lives {
     path: PathBuf,
     own: Life,
     lock: Mutex<OfdLock>,
@@ -26,7 +26,7 @@ pub(super) struct Lives {
 
 /// Why a worker cannot be counted among the living.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NotCounted {
+pub(in crate::shop) enum NotCounted {
     /// Fences could not tell the two apart.
     #[error("another process that lives is life {0} over this data directory: end it")]
     Twice(Life),
@@ -40,7 +40,7 @@ impl Lives {
     ///
     /// # Errors
     /// [`NotCounted`]; then it must own nothing.
-    pub(super) fn enter(data_dir: &Path, own: Life) -> Result<Lives, NotCounted> {
+    pub(in crate::shop) fn enter(data_dir: &Path, own: Life) -> Result<Lives, NotCounted> {
         let path = data_dir.join(FILE);
         let lock = Mutex::new(locked(&path, own)?);
         Ok(Lives { path, own, lock })
@@ -51,7 +51,7 @@ impl Lives {
     ///
     /// # Errors
     /// As [`Lives::enter`]; nobody's death can be told then, either.
-    pub(super) fn stay(&self) -> Result<bool, NotCounted> {
+    pub(in crate::shop) fn stay(&self) -> Result<bool, NotCounted> {
         let mut lock = self.lock();
         if lock.is_at(&self.path).unwrap_or(false) {
             return Ok(true);
@@ -61,7 +61,7 @@ impl Lives {
     }
 
     /// Whether that life's process has ended; of one that never was counted the same is said.
-    pub(super) fn is_dead(&self, life: Life) -> bool {
+    pub(in crate::shop) fn is_dead(&self, life: Life) -> bool {
         life != self.own && matches!(self.lock().is_byte_taken(byte(life)), Ok(false))
     }
 

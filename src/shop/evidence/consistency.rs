@@ -6,15 +6,16 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::contract::OrderId;
-use super::{audit, inventory, orders, payments, sandbox};
+use super::audit;
 use crate::base::ids::{Epoch, Life};
+use crate::shop::contract::OrderId;
+use crate::shop::{inventory, orders, payments, sandbox};
 use crate::store::{ReadError, Store};
 
 /// The counter that the master raises, as it lies in the data directory.
-pub(super) const COUNTER: &str = "incarnation";
+pub(in crate::shop) const COUNTER: &str = "incarnation";
 /// With a file of this name, what disagrees is told and served all the same: a person's decision.
-pub(super) const AS_IT_IS: &str = "serve-as-it-is";
+pub(in crate::shop) const AS_IT_IS: &str = "serve-as-it-is";
 /// Names the incarnation whose workers have found the files in accord.
 const FOUND: &str = "accord";
 /// Follows the number when one of them has doubted it since.
@@ -24,7 +25,7 @@ const NEWEST: u32 = 100;
 
 /// Why the files must not be served together.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Discord {
+pub(in crate::shop) enum Discord {
     #[error(
         "{missing} is missing while {witness} holds orders, and would be made anew without what it held: restore it (all four \
          databases from one backup), or remove all four with their -wal, -shm and .lock to begin anew"
@@ -54,7 +55,7 @@ pub(super) enum Discord {
 }
 
 /// Before anything is opened, and so made: no file is gone that its siblings have orders of.
-pub(super) fn nothing_is_lost(data_dir: &Path) -> Result<(), Discord> {
+pub(in crate::shop) fn nothing_is_lost(data_dir: &Path) -> Result<(), Discord> {
     let witnesses = [
         (orders::FILE, "SELECT 1 FROM orders LIMIT 1"),
         (inventory::FILE, "SELECT 1 FROM reservations LIMIT 1"),
@@ -79,7 +80,7 @@ pub(super) fn nothing_is_lost(data_dir: &Path) -> Result<(), Discord> {
 
 /// What replaces a worker makes no shop anew where its master's workers had one: the databases, or all that was in the directory
 /// with the master's own counter, were taken away under it. Without the note the first worker died before it had made all files.
-pub(super) fn nothing_is_emptied(data_dir: &Path, life: Life) -> Result<(), Discord> {
+pub(in crate::shop) fn nothing_is_emptied(data_dir: &Path, life: Life) -> Result<(), Discord> {
     let is_there = |file: &str| data_dir.join(file).exists();
     let files = [orders::FILE, inventory::FILE, payments::FILE, sandbox::FILE];
     if life.epoch <= Epoch(1) || files.into_iter().any(is_there) {
@@ -127,27 +128,27 @@ fn noted(data_dir: &Path) -> Option<Note> {
 }
 
 /// Whether a worker of that master has found the files in accord, and none has doubted them since.
-pub(super) fn was_found(data_dir: &Path, incarnation: u64) -> bool {
+pub(in crate::shop) fn was_found(data_dir: &Path, incarnation: u64) -> bool {
     noted(data_dir).is_some_and(|note| note.incarnation == incarnation && !note.is_doubted)
 }
 
 /// Leaves a note for the workers to come. Without it they only look again.
-pub(super) fn note(data_dir: &Path, incarnation: u64) {
+pub(in crate::shop) fn note(data_dir: &Path, incarnation: u64) {
     let _ = std::fs::write(data_dir.join(FOUND), incarnation.to_string());
 }
 
 /// A file can no longer be trusted: whoever opens it next looks again, and still knows who served it.
-pub(super) fn doubt(data_dir: &Path, incarnation: u64) {
+pub(in crate::shop) fn doubt(data_dir: &Path, incarnation: u64) {
     let _ = std::fs::write(data_dir.join(FOUND), format!("{incarnation} {DOUBTED}"));
 }
 
 /// Nothing is known of the files any more.
-pub(super) fn forget(data_dir: &Path) {
+pub(in crate::shop) fn forget(data_dir: &Path) {
     let _ = std::fs::remove_file(data_dir.join(FOUND));
 }
 
 /// The counter is at least what the databases know of; `own` is the number of the master that asks.
-pub(super) fn counter_is_ahead(
+pub(in crate::shop) fn counter_is_ahead(
     data_dir: &Path,
     own: u64,
     [orders, inventory, payments]: [&Store; 3],
@@ -177,7 +178,7 @@ pub(super) fn counter_is_ahead(
 
 /// What was sold was sent and paid, what is paid is in the provider's ledger, and what is reserved or paid is for an order that there
 /// is.
-pub(super) fn files_agree(
+pub(in crate::shop) fn files_agree(
     data_dir: &Path,
     [orders, inventory, payments, ledger]: [&Store; 4],
 ) -> Result<(), Discord> {

@@ -12,8 +12,8 @@
 
 use std::time::Duration;
 
-use super::http::Orders;
-use super::lives::Lives;
+use super::liveness::Lives;
+use crate::shop::http::Orders;
 use crate::worker::Worker;
 
 /// Between two looks, while there is a master.
@@ -22,7 +22,7 @@ const ROUND: Duration = Duration::from_secs(2);
 const LAST_ROUND: Duration = Duration::from_millis(100);
 
 /// Never ends.
-pub(super) async fn watch(orders: Orders, lives: &'static Lives, worker: Worker) {
+pub(in crate::shop) async fn watch(orders: Orders, lives: &'static Lives, worker: Worker) {
     loop {
         wait(&worker).await;
         // Never cut short: what was claimed must be driven.
@@ -47,7 +47,7 @@ async fn wait(worker: &Worker) {
 }
 
 /// Returns when this worker may leave: no saga is under way in it and, when there is no master, none that it may have to inherit.
-pub(super) async fn leave(orders: &Orders, worker: &Worker) {
+pub(in crate::shop) async fn leave(orders: &Orders, worker: &Worker) {
     loop {
         orders.settled().await;
         if !worker.is_orphaned() || !orders.any_under_way() {

@@ -7,8 +7,8 @@
 use std::path::Path;
 
 use super::audit::{attach, open};
-use super::contract::OrderId;
-use super::{inventory, orders, payments};
+use crate::shop::contract::OrderId;
+use crate::shop::{inventory, orders, payments};
 
 /// One saga that changed hands. Times are milliseconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq)]

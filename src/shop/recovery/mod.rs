@@ -1,0 +1,9 @@
+//! What keeps the shop right when processes die: who lives, who is fenced off, who takes over, and which clock dates it.
+//! It must not know the insides of any service.
+
+pub mod clock;
+pub(super) mod fences;
+pub(super) mod liveness;
+pub(super) mod maintenance;
+pub(super) mod steady_clock;
+pub(super) mod takeover;
