@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use clap_complete::Shell;
 
-use super::errand::{self, Errand};
+use super::request::{self, Errand};
 use super::{AppCommand, Program, flags, help};
 use crate::master::launch::Launch;
 
@@ -49,7 +49,7 @@ pub fn command(program: &Program) -> Command {
             Command::new("serve").about("Start the cluster; also meant when no command is named"),
         ))
         .subcommand(serving(Command::new("check").about(check)).arg(keys))
-        .subcommands(errand::commands())
+        .subcommands(request::commands())
         .subcommand(completions())
         .subcommands(program.commands.iter().map(foreign))
 }
@@ -116,7 +116,7 @@ pub fn parse(program: &Program, args: impl IntoIterator<Item = OsString>) -> Res
         Some(("completions", asked)) => {
             Request::Completions(asked.get_one::<Shell>("shell").copied().unwrap_or(Shell::Bash))
         }
-        Some((name, asked)) => match errand::of(name, asked) {
+        Some((name, asked)) => match request::of(name, asked) {
             Some(errand) => Request::Errand(errand),
             None => Request::Serve(launch(program, asked)),
         },

@@ -1,15 +1,15 @@
 //! Flags, exit codes, and what is printed. It knows what can be asked for and not how it is done: serving is handed in.
 
 pub mod args;
-pub mod errand;
 pub mod find;
 pub mod flags;
 pub mod help;
+pub mod render;
+pub mod request;
+mod run;
 pub mod table;
-mod talk;
 #[cfg(test)]
 mod tests;
-pub mod told;
 mod top;
 
 use std::ffi::OsString;
@@ -23,7 +23,7 @@ pub use crate::worker::AppCommand;
 use crate::worker::explain;
 use args::Request;
 use clap_complete::Shell;
-use errand::Errand;
+use request::Errand;
 
 /// What a program is called and owns.
 #[derive(Clone, Copy, Debug)]
@@ -51,8 +51,8 @@ pub fn run(
 ) -> Exit {
     match answer(program, args) {
         Answer::Serve(launch, effective) => serve(launch, *effective),
-        Answer::Say(text) => talk::print(text.as_bytes()).exit(),
-        Answer::Run(errand) => talk::run(program.name, &errand),
+        Answer::Say(text) => run::print(text.as_bytes()).exit(),
+        Answer::Run(errand) => run::run(program.name, &errand),
         Answer::Own(command, arguments) => (command.run)(arguments),
         Answer::Refuse(message) => {
             observe::complain(&format!("{message}\n"));

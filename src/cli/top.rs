@@ -6,9 +6,9 @@ use std::io::{IsTerminal, stdout};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::errand::Errand;
+use super::request::Errand;
+use super::run::{Printed, print, shown};
 use super::table::{self, Shares};
-use super::talk::{Printed, print, shown};
 use crate::base::exit::Exit;
 use crate::base::ids::{Epoch, Slot};
 use crate::control::client::{self, AskError};

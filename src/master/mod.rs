@@ -1,22 +1,22 @@
 //! The loop that waits, asks the pool, and acts. One thread, no async runtime, no HTTP, no SQL, nothing of the application.
 //!
-//! Three owners: [`crate::pool::Pool`] decides, [`watch`] waits, [`world`] holds what is acted upon ([`gather`] turns what is
+//! Three owners: [`crate::pool::Pool`] decides, [`poller`] waits, [`host`] holds what is acted upon ([`gather`] turns what is
 //! readable into events, [`perform`] does what the pool wants).
 
 mod control;
 mod gather;
+mod host;
 mod listeners;
 mod perform;
+mod poller;
 mod process;
 mod report;
 mod run;
 mod start;
 mod upgrade;
-mod watch;
-mod world;
 
 pub use process::{cpus, policy};
-use process::{evidence, generation, oddities, spawn};
+use process::{evidence, generation, spawn, violations as oddities};
 use report::{announce, systemd};
 pub use run::{End, go_on, run};
 pub use start::StartError;
@@ -29,3 +29,4 @@ pub use start::user::UserError;
 use start::{build, directories, orphans, pid_file};
 pub use start::{launch, user};
 pub use upgrade::{Arrival, UpgradeError, arrival, rehearse};
+use {host as world, poller as watch};

@@ -2,11 +2,11 @@
 
 use tracing::info;
 
-use super::{ClientId, autopsy, survey};
+use super::{ClientId, status, why};
 use crate::base::ids::Life;
 use crate::base::time::Monotonic;
 use crate::control::{Answer, Ask, Done, Failed, Request};
-use crate::master::world::World;
+use crate::master::host::World;
 use crate::pool::{self, Event, Failure, Pool, StopMode, Ticket, Verdict};
 
 impl World {
@@ -56,9 +56,9 @@ enum Turn {
 /// Takes one request.
 fn turn(id: ClientId, request: &Request, pool: &Pool, world: &World, now: Monotonic) -> Turn {
     let wanted = match request.ask {
-        Ask::Status => return Turn::Told(Answer::Status(Box::new(survey::status(pool, world, now)))),
+        Ask::Status => return Turn::Told(Answer::Status(Box::new(status::status(pool, world, now)))),
         Ask::Why { slot } => {
-            return Turn::Told(match autopsy::why(pool, world, slot, now) {
+            return Turn::Told(match why::why(pool, world, slot, now) {
                 Ok(why) => Answer::Why(Box::new(why)),
                 Err(reason) => Answer::Refused { reason },
             });

@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::client::{Client, Stage};
-use super::desk::{ClientId, Desk, Door};
+use super::server::{ClientId, Desk, Door};
+use crate::master::poller::{Source, Watch};
 use crate::master::upgrade::{Fd, Luggage, LuggageError, What};
-use crate::master::watch::{Source, Watch};
 use crate::sys::credentials;
 use crate::sys::socket::FileId;
 

@@ -6,10 +6,10 @@ use tracing::{info, warn};
 
 use crate::base::ids::{Generation as Number, Slot};
 use crate::config::{Address, FileMode};
+use crate::master::host::World;
 use crate::master::process::generation::Generation;
 use crate::master::start::orphans::AddressError;
 use crate::master::start::startup::report_addresses;
-use crate::master::world::World;
 
 impl World {
     /// Opens what a generation serves and is not open yet. Clients that come now wait for its first worker.

@@ -1,12 +1,12 @@
 //! Worker processes: `generation` and `policy` say what is started, `cpus` how many, `spawn` starts one, `worker_process` is what the
-//! master holds of it, `evidence` and `oddities` judge what it does.
+//! master holds of it, `evidence` and `violations` judge what it does.
 
 pub mod cpus;
 pub(super) mod evidence;
 pub(super) mod generation;
-pub(super) mod oddities;
 pub mod policy;
 pub(super) mod spawn;
+pub(super) mod violations;
 pub(super) mod worker_process;
 
 pub(super) use worker_process::{Process, Tail};

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use super::generation::{Generation, Program};
-use super::oddities::Oddities;
+use super::violations::Oddities;
 use super::worker_process::{Process, Tail};
 use crate::base::ids::Life;
 use crate::scoreboard::{Board, BoardView};

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use serde::{Deserialize, Serialize};
 
-use super::oddities::Oddities;
+use super::violations::Oddities;
 use crate::base::ids::{Generation, Life, Slot};
 use crate::base::time::Monotonic;
 use crate::lifeline::{self, Command};

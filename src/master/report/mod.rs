@@ -1,5 +1,5 @@
-//! What the world outside is told: `announce` writes log lines, `figures` the metrics, `systemd` the service manager's messages.
+//! What the world outside is told: `announce` writes log lines, `metrics` the metrics, `systemd` the service manager's messages.
 
 pub(super) mod announce;
-mod figures;
+mod metrics;
 pub(super) mod systemd;

@@ -18,7 +18,7 @@ use super::durable::{Sync, replace};
 use crate::base::ids::Life;
 use crate::base::time::Monotonic;
 use crate::config::Address;
-use crate::master::watch::{Source, Watch};
+use crate::master::poller::{Source, Watch};
 use crate::sys::{clock, pidfd, procfs, socket};
 
 /// One worker as the records name it: the start time tells it from a later process with its pid.

@@ -5,14 +5,14 @@ use std::os::fd::OwnedFd;
 
 use nix::sys::signal::Signal;
 
-use super::luggage::{Luggage, What};
+use super::fds::{Luggage, What};
 use super::state::{LARGEST, PackedGeneration, PackedOrphan, PackedProcess, State, VERSION};
 use crate::lifeline;
+use crate::master::host::World;
 use crate::master::process::Process;
 use crate::master::process::generation::Generation;
 use crate::master::process::spawn::Nursery;
 use crate::master::start::orphans::Orphan;
-use crate::master::world::World;
 use crate::pool::{Pool, Saved};
 use crate::sys::memfd;
 

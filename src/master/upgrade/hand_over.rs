@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use super::arrival::{STATE_FD, environment};
 use super::capture::capture;
 use super::rehearsal::Upgrade;
-use crate::master::world::World;
+use crate::master::host::World;
 use crate::observe;
 use crate::pool::{Event, Pool};
 use crate::sys::exec::{Exec, become_program};

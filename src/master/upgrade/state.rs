@@ -7,14 +7,14 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::luggage::{Fd, Luggage};
+use super::fds::{Fd, Luggage};
 use crate::base::ids::{Generation, Incarnation, Life};
 use crate::base::time::Monotonic;
 use crate::master::control::{AtKill, PackedDesk};
+use crate::master::host::Kept;
 use crate::master::listeners::PackedListeners;
 use crate::master::process::Tail;
 use crate::master::start::orphans::Record;
-use crate::master::world::Kept;
 use crate::pool::Saved;
 use crate::pool::saved::difference;
 use crate::sys::procfs::Stat;

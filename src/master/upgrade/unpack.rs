@@ -9,18 +9,18 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::super::oddities::Oddities;
-use super::luggage::{Luggage, LuggageError, What};
+use super::fds::{Luggage, LuggageError, What};
 use super::state::{LARGEST, PackedGeneration, PackedOrphan, PackedProcess, State, StateError};
 use crate::base::ids::{Generation as Number, Incarnation, Life};
 use crate::config::Settings;
 use crate::lifeline;
 use crate::master::control::UnpackedDesk;
+use crate::master::host::Kept;
 use crate::master::listeners::UnpackedListeners;
 use crate::master::process::Process;
 use crate::master::process::generation::Generation;
+use crate::master::process::violations::Oddities;
 use crate::master::start::orphans::Orphan;
-use crate::master::world::Kept;
 use crate::pool::Pool;
 use crate::pool::saved::NotLoadable;
 use crate::scoreboard::{BoardError, BoardView};

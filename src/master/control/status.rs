@@ -6,7 +6,7 @@ use crate::base::ids::Slot;
 use crate::base::time::Monotonic;
 use crate::control::outcome::ms;
 use crate::control::{MasterReport, SlotReport, State, Status, WorkerReport};
-use crate::master::world::World;
+use crate::master::host::World;
 use crate::pool::Pool;
 use crate::pool::status::{SlotStatus, WorkerStatus};
 use crate::sys::procfs;

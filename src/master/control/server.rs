@@ -13,7 +13,7 @@ use tracing::{debug, warn};
 use super::client::{Client, Heard};
 use crate::base::time::Monotonic;
 use crate::control::{Answer, Reply, Request};
-use crate::master::watch::{Source, Watch};
+use crate::master::poller::{Source, Watch};
 use crate::sys::credentials::{self, Peer};
 use crate::sys::socket::FileId;
 use crate::sys::{clock, socket};

@@ -5,7 +5,7 @@ use crate::base::ids::Slot;
 use crate::base::time::Monotonic;
 use crate::control::outcome::ms;
 use crate::control::{Death, Why};
-use crate::master::world::World;
+use crate::master::host::World;
 use crate::pool::{Certificate, Exit, Pool};
 
 /// The last deaths of a slot, the newest first; or why there is nothing to tell.

@@ -4,8 +4,8 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use super::errand::{Errand, Task};
-use super::{told, top};
+use super::request::{Errand, Task};
+use super::{render, top};
 use crate::base::exit::Exit;
 use crate::control::client::{AskError, Conversation};
 use crate::control::{Answer, Ask, Done, Reply};
@@ -45,7 +45,7 @@ pub(super) fn shown(ask: Ask, answer: &Answer, json: bool) -> Vec<u8> {
     if json {
         Reply::new(answer.clone()).line()
     } else {
-        told::words(ask, answer).into_bytes()
+        render::words(ask, answer).into_bytes()
     }
 }
 
