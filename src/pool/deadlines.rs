@@ -1,11 +1,11 @@
 //! Time as the pool feels it: when something is due, what a passed deadline does, and what the master's own sleep excuses.
 
-use super::announcement::Announcement;
-use super::brain::{Mode, Pool, announce};
-use super::effect::{Effect, Estate};
-use super::member::{Input, Member};
-use super::seat::Occurrence;
-use super::watch::{Nap, look_behind};
+use super::pool::{Mode, Pool, announce};
+use super::protocol::announcement::Announcement;
+use super::protocol::effect::{Effect, Estate};
+use super::slot::slot_state::Occurrence;
+use super::worker::heartbeat::{Nap, look_behind};
+use super::worker::pool_worker::{Input, Member};
 use crate::base::time::{Grid, Monotonic};
 use std::time::Duration;
 

@@ -1,14 +1,14 @@
 //! How lives end and slots are filled again: crashes, those who leave, the crowd of those who drain.
 
-use super::announcement::Announcement;
-use super::brain::{Mode, Pool, announce};
-use super::certificate::Purpose;
-use super::effect::{Effect, KillReason};
-use super::event::Exit;
-use super::member::{Input, Member, Phase};
-use super::record::{End, Sentence};
-use super::seat::Occurrence;
-use super::verdict::Failure;
+use super::pool::{Mode, Pool, announce};
+use super::protocol::announcement::Announcement;
+use super::protocol::certificate::Purpose;
+use super::protocol::effect::{Effect, KillReason};
+use super::protocol::event::Exit;
+use super::protocol::verdict::Failure;
+use super::slot::restart::{End, Sentence};
+use super::slot::slot_state::Occurrence;
+use super::worker::pool_worker::{Input, Member, Phase};
 use crate::base::exit::Exit as ExitCode;
 
 impl Pool {

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::effect::Policy;
-use super::steering::{Instruction, JUMP_IF_AT_LEAST, LOAD_WORD, MODULO, RANDOM, RETURN};
+use super::protocol::effect::Policy;
+use super::routing::steering::{Instruction, JUMP_IF_AT_LEAST, LOAD_WORD, MODULO, RANDOM, RETURN};
 use crate::base::backoff::Backoff;
 use crate::base::ids::Life;
 use crate::base::time::Monotonic;

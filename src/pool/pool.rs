@@ -5,22 +5,22 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::adoption::Adoptions;
-use super::announcement::Announcement;
-use super::archive::Past;
-use super::balance::Balance;
-use super::desk::Desk;
-use super::effect::{Effect, Estate, Policy};
-use super::estates::Estates;
-use super::event::Event;
-use super::member::{Input, Member, Turn};
+use super::deploy::rollout::{Fact, Rollout};
+use super::protocol::announcement::Announcement;
+use super::protocol::effect::{Effect, Estate, Policy};
+use super::protocol::event::Event;
 use super::random::Random;
-use super::record::End;
-use super::relief::Relief;
-use super::rollout::{Fact, Rollout};
-use super::seat::Seat;
+use super::replace::Relief;
+use super::requests::queue::Desk;
+use super::routing::queues::Adoptions;
+use super::routing::takeover::Estates;
+use super::routing::weights::Balance;
+use super::slot::history::Past;
+use super::slot::restart::End;
+use super::slot::slot_state::Seat;
 use super::upgrade::Upgrade;
-use super::watch::Nap;
+use super::worker::heartbeat::Nap;
+use super::worker::pool_worker::{Input, Member, Turn};
 use crate::base::ids::{Epoch, Generation, Incarnation, Life, Slot};
 use crate::base::time::Monotonic;
 
@@ -228,7 +228,9 @@ impl Pool {
     /// Hands an input to the worker it is about; nobody knows it: dropped.
     fn tell(&mut self, life: Life, input: Input, effects: &mut Vec<Effect>) {
         match self.place(life) {
-            Some(Place::Seat(index)) => self.in_seat(index, super::seat::Occurrence::Told(input), effects),
+            Some(Place::Seat(index)) => {
+                self.in_seat(index, super::slot::slot_state::Occurrence::Told(input), effects)
+            }
             Some(Place::Newcomer) => self.in_newcomer(input, effects),
             Some(Place::Leaving(index)) => self.in_leaving(index, input, effects),
             None => {}
@@ -288,7 +290,7 @@ impl Pool {
     pub(super) fn in_seat(
         &mut self,
         index: usize,
-        occurrence: super::seat::Occurrence<'_>,
+        occurrence: super::slot::slot_state::Occurrence<'_>,
         effects: &mut Vec<Effect>,
     ) {
         let generation = self.seats[index].runs();
@@ -348,7 +350,7 @@ impl Pool {
         let random = self.random.draw();
         let rollout = std::mem::replace(&mut self.rollout, Rollout::Idle);
         let generation = rollout.job().map_or(self.current, |job| job.target);
-        let hand = super::rollout::Hand {
+        let hand = super::deploy::rollout::Hand {
             now: self.now,
             policy: self.policy_of(generation),
             random,

@@ -1,11 +1,11 @@
 //! After every event: what is, compared with what should be. The order is that of urgency for clients: who leaves is unrouted
 //! and the dead one's work handed on before anybody is started.
 
-use super::announcement::Announcement;
-use super::brain::{Mode, Pool, announce};
-use super::effect::{Effect, SystemdState};
-use super::member::Member;
-use super::seat::{Seat, State};
+use super::pool::{Mode, Pool, announce};
+use super::protocol::announcement::Announcement;
+use super::protocol::effect::{Effect, SystemdState};
+use super::slot::slot_state::{Seat, State};
+use super::worker::pool_worker::Member;
 use crate::base::ids::{Generation, Life};
 
 /// The weight of a slot that gets its full share of new connections.

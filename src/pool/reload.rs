@@ -1,16 +1,16 @@
 //! Reloads: what the rollout is shown and what its orders do to the slots.
 
-use super::announcement::Announcement;
-use super::brain::{Mode, Pool, announce};
-use super::canary::Answers;
-use super::certificate::Purpose;
-use super::desk::Trip;
-use super::effect::{Effect, Policy, SystemdState};
-use super::event::{NotLoaded, Ticket};
-use super::member::Member;
-use super::rollout::{Beside, Fact, Job, Order, Rollout, TRIES, View};
-use super::seat::Seat;
-use super::verdict::{Failure, Share};
+use super::deploy::canary::Answers;
+use super::deploy::rollout::{Beside, Fact, Job, Order, Rollout, TRIES, View};
+use super::pool::{Mode, Pool, announce};
+use super::protocol::announcement::Announcement;
+use super::protocol::certificate::Purpose;
+use super::protocol::effect::{Effect, Policy, SystemdState};
+use super::protocol::event::{NotLoaded, Ticket};
+use super::protocol::verdict::{Failure, Share};
+use super::requests::queue::Trip;
+use super::slot::slot_state::Seat;
+use super::worker::pool_worker::Member;
 use crate::base::ids::{Generation, Life, Slot};
 
 impl Pool {

@@ -4,15 +4,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::announcement::Announcement;
-use super::brain::{Pool, announce};
-use super::certificate::Purpose;
-use super::desk::answer;
-use super::effect::{Effect, Policy};
-use super::event::Ticket;
-use super::member::Member;
-use super::seat::Seat;
-use super::verdict::{Done, Failure, Verdict};
+use super::pool::{Pool, announce};
+use super::protocol::announcement::Announcement;
+use super::protocol::certificate::Purpose;
+use super::protocol::effect::{Effect, Policy};
+use super::protocol::event::Ticket;
+use super::protocol::verdict::{Done, Failure, Verdict};
+use super::requests::queue::answer;
+use super::slot::slot_state::Seat;
+use super::worker::pool_worker::Member;
 use crate::base::ids::{Generation, Life, Slot};
 use crate::base::time::Monotonic;
 

@@ -1,15 +1,15 @@
 //! Whoever stands beside a slot's worker to replace it, for a rollout or within a generation: takes over, is sent away, or
 //! comes to nothing.
 
-use super::brain::Pool;
-use super::certificate::Purpose;
-use super::effect::{Effect, KillReason};
-use super::lives::failure;
-use super::member::{Input, Member, Phase};
-use super::record::End;
-use super::rollout::{Fact, Rollout};
-use super::seat::Occurrence;
-use super::verdict::{Failure, Replaced};
+use super::deploy::rollout::{Fact, Rollout};
+use super::exits::failure;
+use super::pool::Pool;
+use super::protocol::certificate::Purpose;
+use super::protocol::effect::{Effect, KillReason};
+use super::protocol::verdict::{Failure, Replaced};
+use super::slot::restart::End;
+use super::slot::slot_state::Occurrence;
+use super::worker::pool_worker::{Input, Member, Phase};
 use crate::base::ids::{Generation, Life};
 
 impl Pool {

@@ -1,15 +1,15 @@
 //! The number of slots: within bounds, the highest goes first, and a slot's listener stays when the slot goes.
 
-use super::announcement::Announcement;
-use super::archive::Past;
-use super::brain::{Pool, announce};
-use super::certificate::Purpose;
-use super::desk::refuse;
-use super::effect::Effect;
-use super::event::{Request, Ticket};
-use super::rollout::{Fact, Rollout};
-use super::seat::Seat;
-use super::verdict::Failure;
+use super::deploy::rollout::{Fact, Rollout};
+use super::pool::{Pool, announce};
+use super::protocol::announcement::Announcement;
+use super::protocol::certificate::Purpose;
+use super::protocol::effect::Effect;
+use super::protocol::event::{Request, Ticket};
+use super::protocol::verdict::Failure;
+use super::requests::queue::refuse;
+use super::slot::history::Past;
+use super::slot::slot_state::Seat;
 use crate::base::ids::{Epoch, Slot};
 
 /// The fewest and the most slots a cluster may have.

@@ -1,13 +1,13 @@
 //! How a pool ends: asked to, in grace or at once, or because nothing it starts ever becomes ready.
 
-use super::announcement::Announcement;
-use super::brain::{Mode, Pool, announce};
-use super::certificate::Purpose;
-use super::effect::{Effect, KillReason, Outcome, SystemdState};
-use super::event::StopMode;
-use super::member::Input;
-use super::rollout::{Fact, Rollout};
-use super::verdict::Failure;
+use super::deploy::rollout::{Fact, Rollout};
+use super::pool::{Mode, Pool, announce};
+use super::protocol::announcement::Announcement;
+use super::protocol::certificate::Purpose;
+use super::protocol::effect::{Effect, KillReason, Outcome, SystemdState};
+use super::protocol::event::StopMode;
+use super::protocol::verdict::Failure;
+use super::worker::pool_worker::Input;
 
 /// So many lives of each slot in a row have to leave by themselves before they were ready, and nobody ever was, to give up.
 const HOPELESS: u32 = 3;

@@ -4,8 +4,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::brain::Pool;
-use super::member::Member;
+use super::pool::Pool;
+use super::worker::pool_worker::Member;
 
 /// Of what a pool is made of. Whoever changes a field of it, or of anything in it, raises this (a test holds the committed
 /// specimen against it), and may teach [`Saved::load`] to read the version before.

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::brain::{Mode, Pool};
-use super::certificate::{CauseKind, Certificate, Purpose};
-use super::effect::Estate;
-use super::event::Exit;
-use super::member::{Member, Phase};
-use super::seat::{Seat, State};
-use super::verdict::Share;
+use super::pool::{Mode, Pool};
+use super::protocol::certificate::{CauseKind, Certificate, Purpose};
+use super::protocol::effect::Estate;
+use super::protocol::event::Exit;
+use super::protocol::verdict::Share;
+use super::slot::slot_state::{Seat, State};
+use super::worker::pool_worker::{Member, Phase};
 use crate::base::ids::{Generation, Life, Slot};
 use crate::base::time::Monotonic;
 

@@ -3,12 +3,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::announcement::Announcement;
-use super::brain::{Mode, Pool, announce};
-use super::desk::{answer, refuse};
-use super::effect::{Effect, SystemdState};
-use super::event::{Request, Ticket};
-use super::verdict::{Done, Failure, Verdict};
+use super::pool::{Mode, Pool, announce};
+use super::protocol::announcement::Announcement;
+use super::protocol::effect::{Effect, SystemdState};
+use super::protocol::event::{Request, Ticket};
+use super::protocol::verdict::{Done, Failure, Verdict};
+use super::requests::queue::{answer, refuse};
 use crate::base::time::Monotonic;
 
 /// One that is under way, with those who wait for its end.

@@ -10,13 +10,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::rollout::Hand;
-use super::verdict::Share;
 use crate::base::ids::Life;
 use crate::base::time::Monotonic;
+use crate::pool::protocol::verdict::Share;
 
 /// What the canary's own readiness says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Probe {
+pub(in crate::pool) enum Probe {
     /// Asked, and there is no answer yet.
     Asked { deadline: Monotonic },
     /// Not ready, in its own words; it is asked again as long as it bakes.
@@ -26,13 +26,13 @@ pub(super) enum Probe {
 }
 
 impl Probe {
-    pub(super) fn asked(hand: Hand<'_>) -> Probe {
+    pub(in crate::pool) fn asked(hand: Hand<'_>) -> Probe {
         Probe::Asked {
             deadline: hand.now + hand.policy.ready_timeout,
         }
     }
 
-    pub(super) fn deadline(&self) -> Option<Monotonic> {
+    pub(in crate::pool) fn deadline(&self) -> Option<Monotonic> {
         match self {
             Probe::Asked { deadline } => Some(*deadline),
             Probe::Denied { again_at, .. } => Some(*again_at),
@@ -41,7 +41,7 @@ impl Probe {
     }
 
     /// A denial is final once the time to bake is up: until then it may be a store that is busy.
-    pub(super) fn answered(
+    pub(in crate::pool) fn answered(
         self,
         verdict: Result<(), String>,
         until: Monotonic,
@@ -62,26 +62,26 @@ impl Probe {
 
 /// What the canary and the old generation answered since it bakes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Answers {
-    pub(super) life: Life,
-    pub(super) new: Share,
-    pub(super) old: Share,
+pub(in crate::pool) struct Answers {
+    pub(in crate::pool) life: Life,
+    pub(in crate::pool) new: Share,
+    pub(in crate::pool) old: Share,
 }
 
 impl Answers {
     /// Fewer answers of the canary say something only when most are errors.
-    pub(super) const ENOUGH: u64 = 20;
+    pub(in crate::pool) const ENOUGH: u64 = 20;
     /// One error alone is chance.
-    pub(super) const ERRORS: u64 = 2;
+    pub(in crate::pool) const ERRORS: u64 = 2;
     /// Percentage points.
-    pub(super) const MARGIN: u64 = 5;
+    pub(in crate::pool) const MARGIN: u64 = 5;
 
     /// So many errors are no chance even among few answers, if the old generation has next to none.
-    pub(super) const FEW_ERRORS: u64 = 3;
+    pub(in crate::pool) const FEW_ERRORS: u64 = 3;
     /// From fewer answers nobody can tell that the old generation has next to none.
-    pub(super) const WITNESSES: u64 = 10;
+    pub(in crate::pool) const WITNESSES: u64 = 10;
 
-    pub(super) fn are_worse(self) -> bool {
+    pub(in crate::pool) fn are_worse(self) -> bool {
         if self.new.answers() >= Self::ENOUGH {
             self.are_worse_by_the_margin()
         } else {

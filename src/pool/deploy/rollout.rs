@@ -8,25 +8,25 @@
 use serde::{Deserialize, Serialize};
 
 use super::canary::{Answers, Probe};
-use super::effect::Policy;
-use super::verdict::Failure;
 use crate::base::ids::{Generation, Life, Slot};
 use crate::base::time::Monotonic;
+use crate::pool::protocol::effect::Policy;
+use crate::pool::protocol::verdict::Failure;
 
 /// How many lives in a row may fail in one slot, after the canary baked, before the rollout is undone.
-pub(super) const TRIES: u32 = 3;
+pub(in crate::pool) const TRIES: u32 = 3;
 
 /// What is rolled out over what, since when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Job {
-    pub(super) target: Generation,
-    pub(super) from: Generation,
-    pub(super) started: Monotonic,
+pub(in crate::pool) struct Job {
+    pub(in crate::pool) target: Generation,
+    pub(in crate::pool) from: Generation,
+    pub(in crate::pool) started: Monotonic,
 }
 
 /// Where a rollout is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Rollout {
+pub(in crate::pool) enum Rollout {
     /// None runs.
     Idle,
     /// The configuration is read and the binary opened.
@@ -56,7 +56,7 @@ pub(super) enum Rollout {
 
 /// Whether somebody stands beside a slot's worker, to replace it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Beside {
+pub(in crate::pool) enum Beside {
     Nobody,
     /// Booting, or ready and late.
     NotServing,
@@ -65,23 +65,23 @@ pub(super) enum Beside {
 
 /// The pool as a rollout sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct View {
-    pub(super) beside: Beside,
+pub(in crate::pool) struct View {
+    pub(in crate::pool) beside: Beside,
     /// The lowest slot that does not run what it should.
-    pub(super) next: Option<Slot>,
+    pub(in crate::pool) next: Option<Slot>,
     /// Every slot that was replaced has a worker that serves.
-    pub(super) settled: bool,
+    pub(in crate::pool) settled: bool,
     /// A slot that was replaced keeps dying.
-    pub(super) failing: bool,
+    pub(in crate::pool) failing: bool,
     /// One more worker may drain.
-    pub(super) room: bool,
+    pub(in crate::pool) room: bool,
     /// While a canary stands beside.
-    pub(super) answers: Option<Answers>,
+    pub(in crate::pool) answers: Option<Answers>,
 }
 
 /// What a rollout is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Fact {
+pub(in crate::pool) enum Fact {
     Loaded(Result<(), Failure>),
     /// The canary's own readiness answered.
     Probed(Life, Result<(), String>),
@@ -95,7 +95,7 @@ pub(super) enum Fact {
 
 /// What it wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Order {
+pub(in crate::pool) enum Order {
     /// Start the first worker of that generation beside some slot's own.
     StartCanary(Generation),
     /// Start a worker of that generation beside that slot's own.
@@ -116,16 +116,16 @@ pub(super) enum Order {
 
 /// Time, policy and chance, as a step needs them.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Hand<'a> {
-    pub(super) now: Monotonic,
-    pub(super) policy: &'a Policy,
-    pub(super) random: u64,
+pub(in crate::pool) struct Hand<'a> {
+    pub(in crate::pool) now: Monotonic,
+    pub(in crate::pool) policy: &'a Policy,
+    pub(in crate::pool) random: u64,
 }
 
 type Step = (Rollout, Option<Order>);
 
 impl Rollout {
-    pub(super) fn job(&self) -> Option<Job> {
+    pub(in crate::pool) fn job(&self) -> Option<Job> {
         match self {
             Rollout::Idle => None,
             Rollout::Loading(job)
@@ -137,7 +137,7 @@ impl Rollout {
     }
 
     /// What an empty slot that was not replaced and a slot that is added get; none: the current generation.
-    pub(super) fn goal(&self) -> Option<Generation> {
+    pub(in crate::pool) fn goal(&self) -> Option<Generation> {
         match self {
             Rollout::Idle | Rollout::Loading(_) | Rollout::Booting(_) | Rollout::Baking { .. } => None,
             Rollout::Rolling { job, .. } => Some(job.target),
@@ -146,7 +146,7 @@ impl Rollout {
     }
 
     /// When time alone will change something.
-    pub(super) fn deadlines(&self) -> impl Iterator<Item = Monotonic> + use<> {
+    pub(in crate::pool) fn deadlines(&self) -> impl Iterator<Item = Monotonic> + use<> {
         let due = match self {
             Rollout::Idle | Rollout::Loading(_) | Rollout::Booting(_) => [None, None],
             Rollout::Baking { until, probe, .. } => [Some(*until), probe.deadline()],
@@ -156,7 +156,7 @@ impl Rollout {
     }
 
     /// One fact: where it stands now, and what to do about it.
-    pub(super) fn step(self, fact: Fact, hand: Hand<'_>) -> Step {
+    pub(in crate::pool) fn step(self, fact: Fact, hand: Hand<'_>) -> Step {
         match self {
             Rollout::Idle => Self::idle(&fact),
             Rollout::Loading(job) => Self::loading(job, fact),
@@ -379,7 +379,7 @@ impl Rollout {
     }
 
     /// The master overslept: what bakes was not watched meanwhile.
-    pub(super) fn excuse(&mut self, by: std::time::Duration) {
+    pub(in crate::pool) fn excuse(&mut self, by: std::time::Duration) {
         match self {
             Rollout::Baking { until, probe, .. } => {
                 *until = *until + by;

@@ -15,7 +15,7 @@ pub enum Event {
     /// Nothing but time passed: `next_deadline` was reached. The shell sends it last, after one `Observed` for every live worker
     /// (draining ones included), so that whatever is decided by the time is decided on fresh sights.
     Ticked,
-    /// The shell did as [`super::Effect::Spawn`] told it.
+    /// The shell did as [`crate::pool::Effect::Spawn`] told it.
     Spawned {
         /// Who.
         life: Life,
@@ -43,7 +43,7 @@ pub enum Event {
         /// What it said.
         sight: Sight,
     },
-    /// The evidence asked for by [`super::Effect::Examine`].
+    /// The evidence asked for by [`crate::pool::Effect::Examine`].
     Examined {
         /// Whose.
         life: Life,
@@ -59,21 +59,21 @@ pub enum Event {
         /// Whether the kernel killed it for memory (the shell reads its cgroup's counter before and after).
         oom: bool,
     },
-    /// Its readiness was asked for by [`super::Effect::Probe`], and this is its answer.
+    /// Its readiness was asked for by [`crate::pool::Effect::Probe`], and this is its answer.
     Probed {
         /// Whose.
         life: Life,
         /// Whether it holds, or its words.
         verdict: Result<(), String>,
     },
-    /// It could not be told of an estate, as [`super::Effect::Bequeath`] told.
+    /// It could not be told of an estate, as [`crate::pool::Effect::Bequeath`] told.
     NotBequeathed {
         /// Who.
         heir: Life,
         /// Whose work.
         estate: Estate,
     },
-    /// It could not be handed another slot's queue, as [`super::Effect::Adopt`] told, or has no room for it.
+    /// It could not be handed another slot's queue, as [`crate::pool::Effect::Adopt`] told, or has no room for it.
     NotAdopted {
         /// Who.
         by: Life,
@@ -100,14 +100,14 @@ pub enum Event {
         /// What.
         request: Request,
     },
-    /// The configuration was read and the binary opened, as [`super::Effect::Load`] told: the new generation's policy, or why
+    /// The configuration was read and the binary opened, as [`crate::pool::Effect::Load`] told: the new generation's policy, or why
     /// there is none.
     Loaded(Result<Policy, NotLoaded>),
-    /// The binary on disk was asked whether it could go on from here as the master, as [`super::Effect::Rehearse`] told: it
+    /// The binary on disk was asked whether it could go on from here as the master, as [`crate::pool::Effect::Rehearse`] told: it
     /// could, or why not.
     Rehearsed(Result<(), String>),
     /// It has taken over (said first of all by the new master, of this version), or could not be executed after all (said by
-    /// the old one). See [`super::Pool::hands_over`].
+    /// the old one). See [`crate::pool::Pool::hands_over`].
     Upgraded(Result<String, String>),
 }
 

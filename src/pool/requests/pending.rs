@@ -5,19 +5,19 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::brain::Pool;
-use super::certificate::Purpose;
-use super::desk::answer;
-use super::effect::Effect;
-use super::event::Ticket;
-use super::member::Member;
-use super::verdict::{Done, Failure, Verdict};
+use super::queue::answer;
 use crate::base::ids::{Life, Slot};
 use crate::base::time::Monotonic;
+use crate::pool::pool::Pool;
+use crate::pool::protocol::certificate::Purpose;
+use crate::pool::protocol::effect::Effect;
+use crate::pool::protocol::event::Ticket;
+use crate::pool::protocol::verdict::{Done, Failure, Verdict};
+use crate::pool::worker::pool_worker::Member;
 
 /// One who wants to know when the slots that were added serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Growth {
+pub(in crate::pool) struct Growth {
     ticket: Ticket,
     from: u16,
     to: u16,
@@ -26,15 +26,15 @@ pub(super) struct Growth {
 
 /// Those who want to know when a slot's worker is gone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Leave {
-    pub(super) tickets: Vec<Ticket>,
+pub(in crate::pool) struct Leave {
+    pub(in crate::pool) tickets: Vec<Ticket>,
     life: Life,
     started: Monotonic,
 }
 
 impl Pool {
     /// Its worker goes, and nobody follows.
-    pub(super) fn drain(&mut self, slot: Slot, tickets: Vec<Ticket>, effects: &mut Vec<Effect>) {
+    pub(in crate::pool) fn drain(&mut self, slot: Slot, tickets: Vec<Ticket>, effects: &mut Vec<Effect>) {
         let index = slot.index();
         let member = self.clear(index, effects);
         self.seats[index].hold(self.now);
@@ -62,7 +62,7 @@ impl Pool {
     }
 
     /// A worker that left is gone.
-    pub(super) fn drained(&mut self, life: Life, effects: &mut Vec<Effect>) {
+    pub(in crate::pool) fn drained(&mut self, life: Life, effects: &mut Vec<Effect>) {
         let now = self.now;
         self.desk.drains.retain(|leave| {
             if leave.life == life {
@@ -78,7 +78,7 @@ impl Pool {
     }
 
     /// The number of slots is another one. Who asked is told when every added slot serves.
-    pub(super) fn grow(&mut self, ticket: Ticket, from: u16, to: u16, effects: &mut Vec<Effect>) {
+    pub(in crate::pool) fn grow(&mut self, ticket: Ticket, from: u16, to: u16, effects: &mut Vec<Effect>) {
         if ticket != Ticket::NOBODY {
             self.desk.growths.push(Growth {
                 ticket,
@@ -90,7 +90,7 @@ impl Pool {
         self.answer_growths(effects);
     }
 
-    pub(super) fn answer_growths(&mut self, effects: &mut Vec<Effect>) {
+    pub(in crate::pool) fn answer_growths(&mut self, effects: &mut Vec<Effect>) {
         if self.desk.growths.is_empty() {
             return;
         }
@@ -113,7 +113,7 @@ impl Pool {
 
     /// The first worker of an added slot came to nothing, and whoever asked for the slot is told so. To what number of slots that
     /// goes back; what was added on top of it goes, too.
-    pub(super) fn not_grown(
+    pub(in crate::pool) fn not_grown(
         &mut self,
         slot: Slot,
         reason: &Failure,
@@ -132,7 +132,7 @@ impl Pool {
     }
 
     /// The cluster stops: nobody will serve in what was added.
-    pub(super) fn no_growth(&mut self, effects: &mut Vec<Effect>) {
+    pub(in crate::pool) fn no_growth(&mut self, effects: &mut Vec<Effect>) {
         self.end_growths(|_| true, &Failure::Stopped, effects);
     }
 

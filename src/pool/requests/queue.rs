@@ -5,17 +5,17 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::announcement::Announcement;
-use super::brain::{Mode, Pool, announce};
-use super::certificate::Purpose;
-use super::effect::Effect;
-use super::event::{Request, Ticket};
-use super::member::Member;
-use super::patience::{Growth, Leave};
-use super::rollout::{Job, Rollout};
-use super::seat::Seat;
-use super::verdict::{Done, Failure, Replaced, Rolled, Verdict};
+use super::pending::{Growth, Leave};
 use crate::base::ids::Slot;
+use crate::pool::deploy::rollout::{Job, Rollout};
+use crate::pool::pool::{Mode, Pool, announce};
+use crate::pool::protocol::announcement::Announcement;
+use crate::pool::protocol::certificate::Purpose;
+use crate::pool::protocol::effect::Effect;
+use crate::pool::protocol::event::{Request, Ticket};
+use crate::pool::protocol::verdict::{Done, Failure, Replaced, Rolled, Verdict};
+use crate::pool::slot::slot_state::Seat;
+use crate::pool::worker::pool_worker::Member;
 
 const NO_PREVIOUS: &str =
     "there is no previous generation, because no reload went through since the master started";
@@ -24,15 +24,15 @@ const MOST_WAITING: usize = 64;
 
 /// Who waits for what.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Desk {
+pub(in crate::pool) struct Desk {
     /// Asked for and not begun, the oldest first.
     queue: VecDeque<Wish>,
     /// The rollout that is under way.
-    pub(super) trip: Option<Trip>,
+    pub(in crate::pool) trip: Option<Trip>,
     /// Added slots that do not all serve yet.
-    pub(super) growths: Vec<Growth>,
+    pub(in crate::pool) growths: Vec<Growth>,
     /// Slots whose workers still drain on request.
-    pub(super) drains: Vec<Leave>,
+    pub(in crate::pool) drains: Vec<Leave>,
     /// They wait for the end.
     stops: Vec<Ticket>,
 }
@@ -46,14 +46,14 @@ struct Wish {
 
 /// A rollout's people, and what they are told at its end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Trip {
+pub(in crate::pool) struct Trip {
     tickets: Vec<Ticket>,
     is_rollback: bool,
-    pub(super) slots: Vec<Replaced>,
+    pub(in crate::pool) slots: Vec<Replaced>,
 }
 
 impl Trip {
-    pub(super) fn begun(tickets: Vec<Ticket>, is_rollback: bool) -> Trip {
+    pub(in crate::pool) fn begun(tickets: Vec<Ticket>, is_rollback: bool) -> Trip {
         Trip {
             tickets,
             is_rollback,
@@ -72,7 +72,7 @@ impl Desk {
 }
 
 /// Tells everyone who waited.
-pub(super) fn answer(tickets: &[Ticket], verdict: &Verdict, effects: &mut Vec<Effect>) {
+pub(in crate::pool) fn answer(tickets: &[Ticket], verdict: &Verdict, effects: &mut Vec<Effect>) {
     for ticket in tickets {
         if *ticket != Ticket::NOBODY {
             effects.push(Effect::Answer {
@@ -85,7 +85,7 @@ pub(super) fn answer(tickets: &[Ticket], verdict: &Verdict, effects: &mut Vec<Ef
 
 impl Pool {
     /// A person wants something.
-    pub(super) fn asked(&mut self, ticket: Ticket, request: Request, effects: &mut Vec<Effect>) {
+    pub(in crate::pool) fn asked(&mut self, ticket: Ticket, request: Request, effects: &mut Vec<Effect>) {
         if let Err(reason) = self.admit(ticket, request) {
             return refuse(&[ticket], request, reason, effects);
         }
@@ -136,12 +136,12 @@ impl Pool {
     }
 
     /// Nobody stands beside a slot's worker, or will, and the master stays who it is.
-    pub(super) fn is_free(&self) -> bool {
+    pub(in crate::pool) fn is_free(&self) -> bool {
         self.rollout == Rollout::Idle && self.relief.is_none() && self.upgrade.is_none()
     }
 
     /// Begins the next thing that was asked for, once the last one ended. Whether anything was begun or refused.
-    pub(super) fn begin_next(&mut self, effects: &mut Vec<Effect>) -> bool {
+    pub(in crate::pool) fn begin_next(&mut self, effects: &mut Vec<Effect>) -> bool {
         if self.mode != Mode::Running || !self.is_free() {
             return false;
         }
@@ -187,7 +187,7 @@ impl Pool {
     }
 
     /// A rollout went through.
-    pub(super) fn rolled(&mut self, job: Job, effects: &mut Vec<Effect>) {
+    pub(in crate::pool) fn rolled(&mut self, job: Job, effects: &mut Vec<Effect>) {
         let Some(trip) = self.desk.trip.take() else { return };
         let rolled = Rolled {
             generation: job.target,
@@ -204,7 +204,7 @@ impl Pool {
     }
 
     /// A rollout was backed out.
-    pub(super) fn not_rolled(&mut self, job: Job, reason: Failure, effects: &mut Vec<Effect>) {
+    pub(in crate::pool) fn not_rolled(&mut self, job: Job, reason: Failure, effects: &mut Vec<Effect>) {
         let Some(trip) = self.desk.trip.take() else { return };
         let verdict = Verdict::Failed {
             reason,
@@ -216,20 +216,29 @@ impl Pool {
     }
 
     /// Whatever was asked for and not begun will not be.
-    pub(super) fn refuse_queue(&mut self, effects: &mut Vec<Effect>) {
+    pub(in crate::pool) fn refuse_queue(&mut self, effects: &mut Vec<Effect>) {
         for Wish { request, tickets } in std::mem::take(&mut self.desk.queue) {
             refuse(&tickets, request, "the cluster is stopping".to_owned(), effects);
         }
     }
 
     /// Everybody is gone.
-    pub(super) fn answer_stops(&mut self, outcome: super::effect::Outcome, effects: &mut Vec<Effect>) {
+    pub(in crate::pool) fn answer_stops(
+        &mut self,
+        outcome: crate::pool::protocol::effect::Outcome,
+        effects: &mut Vec<Effect>,
+    ) {
         let stops = std::mem::take(&mut self.desk.stops);
         answer(&stops, &Verdict::Done(Done::Stopped { outcome }), effects);
     }
 }
 
-pub(super) fn refuse(tickets: &[Ticket], request: Request, reason: String, effects: &mut Vec<Effect>) {
+pub(in crate::pool) fn refuse(
+    tickets: &[Ticket],
+    request: Request,
+    reason: String,
+    effects: &mut Vec<Effect>,
+) {
     announce(
         Announcement::Refused {
             request,

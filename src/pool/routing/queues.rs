@@ -6,15 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::brain::Pool;
-use super::effect::Effect;
-use super::member::Member;
-use super::seat::Seat;
 use crate::base::ids::{Life, Slot};
+use crate::pool::pool::Pool;
+use crate::pool::protocol::effect::Effect;
+use crate::pool::slot::slot_state::Seat;
+use crate::pool::worker::pool_worker::Member;
 
 /// Which worker accepts for which slot.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Adoptions {
+pub(in crate::pool) struct Adoptions {
     by: BTreeMap<Slot, Life>,
     /// Who could not be handed which queue since the last look.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -23,22 +23,22 @@ pub(super) struct Adoptions {
 
 /// The pool as adoption sees it.
 #[derive(Debug, Default)]
-pub(super) struct Household {
+pub(in crate::pool) struct Household {
     /// How many slots there ever were.
-    pub(super) slots: u16,
+    pub(in crate::pool) slots: u16,
     /// Everybody who is ready and beats, with the number of open connections.
-    pub(super) serving: BTreeMap<Life, u32>,
+    pub(in crate::pool) serving: BTreeMap<Life, u32>,
     /// Everybody else who is not dead: a late or draining adopter is better than none.
-    pub(super) others: BTreeSet<Life>,
+    pub(in crate::pool) others: BTreeSet<Life>,
 }
 
 impl Adoptions {
-    pub(super) fn adopter(&self, slot: Slot) -> Option<Life> {
+    pub(in crate::pool) fn adopter(&self, slot: Slot) -> Option<Life> {
         self.by.get(&slot).copied()
     }
 
     /// It could not be handed that queue: somebody else is asked, or nobody before the next look.
-    pub(super) fn refused(&mut self, slot: Slot, by: Life) {
+    pub(in crate::pool) fn refused(&mut self, slot: Slot, by: Life) {
         if self.by.get(&slot) == Some(&by) {
             self.by.remove(&slot);
             self.deaf.insert((slot, by));
@@ -46,13 +46,13 @@ impl Adoptions {
     }
 
     /// Time has passed: whoever did not hear may do so now.
-    pub(super) fn ask_again(&mut self) {
+    pub(in crate::pool) fn ask_again(&mut self) {
         self.deaf.clear();
     }
 
     /// Lets go of what has its own worker or no fit adopter any more, and finds an adopter for the rest: who adopted least, and
     /// of those who has the fewest connections.
-    pub(super) fn settle(&mut self, household: &Household, effects: &mut Vec<Effect>) {
+    pub(in crate::pool) fn settle(&mut self, household: &Household, effects: &mut Vec<Effect>) {
         let own: BTreeSet<Slot> = household.serving.keys().map(|life| life.slot).collect();
         self.let_go(household, &own, effects);
         let mut fittest = self.fittest(household);
@@ -98,7 +98,7 @@ impl Adoptions {
 }
 
 impl Pool {
-    pub(super) fn adopt(&mut self, effects: &mut Vec<Effect>) {
+    pub(in crate::pool) fn adopt(&mut self, effects: &mut Vec<Effect>) {
         if self.adoptions.by.is_empty() && self.is_everybody_home() {
             return;
         }

@@ -7,8 +7,8 @@
 
 use std::time::Duration;
 
-use super::settle::FULL_SHARE;
 use crate::base::ids::Slot;
+use crate::pool::reconcile::FULL_SHARE;
 
 /// A loop that is late by so much gets half of what one on time gets.
 const PATIENCE: Duration = Duration::from_millis(10);
@@ -63,12 +63,12 @@ fn micros(duration: Duration) -> u64 {
 pub const MOST_INSTRUCTIONS: usize = 4096;
 
 // <linux/filter.h>: the instruction classes and modes that are used here, already combined.
-pub(super) const LOAD_WORD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
-pub(super) const MODULO: u16 = 0x94; // BPF_ALU | BPF_MOD | BPF_K
-pub(super) const JUMP_IF_AT_LEAST: u16 = 0x35; // BPF_JMP | BPF_JGE | BPF_K
-pub(super) const RETURN: u16 = 0x06; // BPF_RET | BPF_K
+pub(in crate::pool) const LOAD_WORD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
+pub(in crate::pool) const MODULO: u16 = 0x94; // BPF_ALU | BPF_MOD | BPF_K
+pub(in crate::pool) const JUMP_IF_AT_LEAST: u16 = 0x35; // BPF_JMP | BPF_JGE | BPF_K
+pub(in crate::pool) const RETURN: u16 = 0x06; // BPF_RET | BPF_K
 /// `SKF_AD_OFF + SKF_AD_RANDOM`: not packet data, but the kernel's random number.
-pub(super) const RANDOM: u32 = 0xffff_f000 + 56;
+pub(in crate::pool) const RANDOM: u32 = 0xffff_f000 + 56;
 /// No listener has this index, so the kernel falls back to its hash.
 const NOBODY: u32 = u32::MAX;
 

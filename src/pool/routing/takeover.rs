@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::effect::{Effect, Estate};
 use crate::base::ids::Life;
+use crate::pool::protocol::effect::{Effect, Estate};
 
 /// Estates that nobody has taken over yet, and who was asked to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Estates {
+pub(in crate::pool) struct Estates {
     /// In pairs rather than a map: an estate is no JSON key.
     pending: Vec<(Estate, Option<Life>)>,
     /// When each living heir was chosen last, counted in choices.
@@ -26,14 +26,14 @@ pub(super) struct Estates {
 
 impl Estates {
     /// Something was left behind.
-    pub(super) fn leave(&mut self, estate: Estate) {
+    pub(in crate::pool) fn leave(&mut self, estate: Estate) {
         if !self.pending.iter().any(|(known, _)| *known == estate) {
             self.pending.push((estate, None));
         }
     }
 
     /// A life ended: it inherits nothing any more.
-    pub(super) fn forget(&mut self, life: Life) {
+    pub(in crate::pool) fn forget(&mut self, life: Life) {
         self.chosen.remove(&life);
         for (_, heir) in &mut self.pending {
             *heir = heir.filter(|heir| *heir != life);
@@ -41,12 +41,12 @@ impl Estates {
     }
 
     /// An heir says that it is done; only the one that was asked last is believed.
-    pub(super) fn settle(&mut self, heir: Life, estate: Estate) {
+    pub(in crate::pool) fn settle(&mut self, heir: Life, estate: Estate) {
         self.pending.retain(|entry| *entry != (estate, Some(heir)));
     }
 
     /// It could not be told: somebody else is. Where there is nobody else it is told again at the next look.
-    pub(super) fn refused(&mut self, heir: Life, estate: Estate) {
+    pub(in crate::pool) fn refused(&mut self, heir: Life, estate: Estate) {
         if let Some(entry) = self
             .pending
             .iter_mut()
@@ -58,13 +58,13 @@ impl Estates {
     }
 
     /// Time has passed: whoever did not hear may do so now.
-    pub(super) fn ask_again(&mut self) {
+    pub(in crate::pool) fn ask_again(&mut self) {
         self.deaf.clear();
     }
 
     /// Finds an heir among those who serve for each estate that has none, or whose heir does not serve any more (it may hang:
     /// claims are numbered, so two heirs do no harm).
-    pub(super) fn bequeath(&mut self, serving: &[Life], effects: &mut Vec<Effect>) {
+    pub(in crate::pool) fn bequeath(&mut self, serving: &[Life], effects: &mut Vec<Effect>) {
         let Estates {
             pending,
             chosen,
@@ -92,7 +92,7 @@ impl Estates {
         }
     }
 
-    pub(super) fn pending(&self) -> &[(Estate, Option<Life>)] {
+    pub(in crate::pool) fn pending(&self) -> &[(Estate, Option<Life>)] {
         &self.pending
     }
 }

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::Pool;
-use super::effect::{Effect, Policy};
-use super::event::{Event, Notice, Sight};
-use super::fixture::{at, policy, run};
 use super::steering::{Instruction, program};
 use crate::base::ids::{Generation, Incarnation, Life, Slot};
 use crate::base::time::Monotonic;
+use crate::pool::Pool;
+use crate::pool::fixture::{at, policy, run};
+use crate::pool::protocol::effect::{Effect, Policy};
+use crate::pool::protocol::event::{Event, Notice, Sight};
 
 /// One simulated worker: keep-alive connections, and a queue of short requests.
 #[derive(Default)]

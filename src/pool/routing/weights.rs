@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::brain::{Mode, Pool};
-use super::effect::Effect;
-use super::member::{Member, Phase};
-use super::settle::FULL_SHARE;
 use super::steering::{Carried, weights};
-use super::watch::look_behind;
 use crate::base::ids::Slot;
 use crate::base::time::{Grid, Monotonic};
+use crate::pool::pool::{Mode, Pool};
+use crate::pool::protocol::effect::Effect;
+use crate::pool::reconcile::FULL_SHARE;
+use crate::pool::worker::heartbeat::look_behind;
+use crate::pool::worker::pool_worker::{Member, Phase};
 
 /// While traffic flows the loads are looked at about this often.
 const GLANCE: Duration = Duration::from_millis(100);
@@ -24,7 +24,7 @@ const WORTH_TELLING: u16 = FULL_SHARE / 16;
 
 /// What steering remembers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Balance {
+pub(in crate::pool) struct Balance {
     weighed: Monotonic,
     /// Open connections, accepted ones and answers of everybody together.
     seen: (u64, u64, u64),
@@ -32,11 +32,11 @@ pub(super) struct Balance {
     foreseen: u64,
     weights: BTreeMap<Slot, u16>,
     /// While traffic flows: when to look again, if nothing else is due before.
-    pub(super) glance: Option<Monotonic>,
+    pub(in crate::pool) glance: Option<Monotonic>,
 }
 
 impl Balance {
-    pub(super) fn weight(&self, slot: Slot) -> u16 {
+    pub(in crate::pool) fn weight(&self, slot: Slot) -> u16 {
         self.weights.get(&slot).copied().unwrap_or(FULL_SHARE)
     }
 
@@ -75,7 +75,7 @@ fn nanos(duration: Duration) -> u64 {
 
 impl Pool {
     /// Every worker has been looked at: weighs the slots anew when traffic flows.
-    pub(super) fn weigh(&mut self) {
+    pub(in crate::pool) fn weigh(&mut self) {
         if self.mode != Mode::Running || self.now.since(self.balance.weighed) < GLANCE / 4 {
             return;
         }
@@ -117,7 +117,7 @@ impl Pool {
             .collect()
     }
 
-    pub(super) fn steer(&mut self, effects: &mut Vec<Effect>) {
+    pub(in crate::pool) fn steer(&mut self, effects: &mut Vec<Effect>) {
         let routed: Vec<_> = self
             .routed()
             .into_iter()

@@ -4,20 +4,20 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use super::brain::{Mode, Pool};
-use super::certificate::{Cause, CauseKind, Certificate, Decision, KEPT, Purpose};
-use super::effect::KillReason;
-use super::event::Exit;
-use super::member::{Member, Phase};
-use super::record::{End, Sentence};
-use super::seat::State;
+use super::restart::{End, Sentence};
+use super::slot_state::State;
+use crate::pool::pool::{Mode, Pool};
+use crate::pool::protocol::certificate::{Cause, CauseKind, Certificate, Decision, KEPT, Purpose};
+use crate::pool::protocol::effect::KillReason;
+use crate::pool::protocol::event::Exit;
+use crate::pool::worker::pool_worker::{Member, Phase};
 
 /// One slot's dead.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Past {
+pub(in crate::pool) struct Past {
     /// The oldest first.
-    pub(super) certificates: VecDeque<Certificate>,
-    pub(super) endings: BTreeMap<CauseKind, u64>,
+    pub(in crate::pool) certificates: VecDeque<Certificate>,
+    pub(in crate::pool) endings: BTreeMap<CauseKind, u64>,
 }
 
 impl Past {
@@ -32,7 +32,13 @@ impl Past {
 
 impl Pool {
     /// The worker of a slot ended unasked, and this follows.
-    pub(super) fn certify_fallen(&mut self, member: &Member, end: &End, sentence: Sentence, degraded: bool) {
+    pub(in crate::pool) fn certify_fallen(
+        &mut self,
+        member: &Member,
+        end: &End,
+        sentence: Sentence,
+        degraded: bool,
+    ) {
         let decision = Decision::RestartIn {
             wait: sentence.wait,
             degraded,
@@ -41,12 +47,12 @@ impl Pool {
     }
 
     /// Somebody who stood beside ended; the slot has its worker.
-    pub(super) fn certify_newcomer(&mut self, member: &Member, end: &End) {
+    pub(in crate::pool) fn certify_newcomer(&mut self, member: &Member, end: &End) {
         self.certify(member, end, cause(member, end), Decision::None);
     }
 
     /// One of those who leave is gone.
-    pub(super) fn certify_gone(&mut self, member: &Member, end: &End) {
+    pub(in crate::pool) fn certify_gone(&mut self, member: &Member, end: &End) {
         let decision = self.decision(member);
         self.certify(member, end, cause_of_leaver(member, end), decision);
     }

@@ -11,15 +11,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::effect::Policy;
-use super::event::Exit;
-use super::member::Member;
 use crate::base::budget::Budget;
 use crate::base::time::Monotonic;
+use crate::pool::protocol::effect::Policy;
+use crate::pool::protocol::event::Exit;
+use crate::pool::worker::pool_worker::Member;
 
 /// How a life ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(in crate::pool) enum End {
     Exited {
         exit: Exit,
         oom: bool,
@@ -31,32 +31,32 @@ pub(super) enum End {
 
 /// What follows for the slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Sentence {
+pub(in crate::pool) struct Sentence {
     /// How long it stays empty.
-    pub(super) wait: Duration,
+    pub(in crate::pool) wait: Duration,
     /// Set when this death opened the breaker: how many there were within the window.
-    pub(super) opened: Option<u32>,
+    pub(in crate::pool) opened: Option<u32>,
 }
 
 /// One slot's past.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Record {
+pub(in crate::pool) struct Record {
     /// Early deaths in a row.
-    pub(super) failures: u32,
+    pub(in crate::pool) failures: u32,
     /// Of those, how many in a row left by themselves before they were ready, or could not be spawned.
-    pub(super) boot_failures: u32,
+    pub(in crate::pool) boot_failures: u32,
     /// Lives that ended unasked since the master started.
-    pub(super) restarts: u32,
+    pub(in crate::pool) restarts: u32,
     /// How the last of them ended, where it is known.
-    pub(super) last_exit: Option<Exit>,
+    pub(in crate::pool) last_exit: Option<Exit>,
     /// Whether only slow tries are made.
-    pub(super) breaker_open: bool,
+    pub(in crate::pool) breaker_open: bool,
     gap: Duration,
     budget: Budget,
 }
 
 impl Record {
-    pub(super) fn blank(policy: &Policy) -> Record {
+    pub(in crate::pool) fn blank(policy: &Policy) -> Record {
         Record {
             failures: 0,
             boot_failures: 0,
@@ -69,7 +69,7 @@ impl Record {
     }
 
     /// The slot runs another generation now: what its predecessors did is not held against it.
-    pub(super) fn forgive(&mut self, policy: &Policy) {
+    pub(in crate::pool) fn forgive(&mut self, policy: &Policy) {
         let (restarts, last_exit) = (self.restarts, self.last_exit);
         *self = Record {
             restarts,
@@ -79,7 +79,7 @@ impl Record {
     }
 
     /// A life of this slot ended unasked.
-    pub(super) fn ended(
+    pub(in crate::pool) fn ended(
         &mut self,
         who: &Member,
         end: &End,
@@ -151,13 +151,13 @@ impl Record {
     }
 
     /// When the breaker closes, if nothing happens until then.
-    pub(super) fn closes_at(&self, who: &Member, policy: &Policy) -> Option<Monotonic> {
+    pub(in crate::pool) fn closes_at(&self, who: &Member, policy: &Policy) -> Option<Monotonic> {
         let ready = who.ready_at.filter(|_| self.breaker_open && who.is_serving())?;
         Some(ready + policy.early_death)
     }
 
     /// The life in the slot held out.
-    pub(super) fn close(&mut self) {
+    pub(in crate::pool) fn close(&mut self) {
         self.breaker_open = false;
         self.failures = 0;
     }
@@ -168,8 +168,8 @@ mod tests {
     use super::*;
     use crate::base::ids::Generation;
     use crate::pool::fixture::{at, life, policy};
-    use crate::pool::member::{Phase, Turn};
-    use crate::pool::watch::Nap;
+    use crate::pool::worker::heartbeat::Nap;
+    use crate::pool::worker::pool_worker::{Phase, Turn};
 
     /// A member that started at `started` and was ready at `ready`.
     fn member(started: u64, ready: Option<u64>) -> Member {

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::effect::Policy;
-use super::member::{Input, Member, Turn};
-use super::record::{End, Record, Sentence};
+use super::restart::{End, Record, Sentence};
 use crate::base::ids::{Generation, Life, Slot};
 use crate::base::time::Monotonic;
+use crate::pool::protocol::effect::Policy;
+use crate::pool::worker::pool_worker::{Input, Member, Turn};
 
 /// Who is in a slot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,7 +16,7 @@ use crate::base::time::Monotonic;
     clippy::large_enum_variant,
     reason = "a slot is filled nearly always, and there are at most 1,024"
 )]
-pub(super) enum State {
+pub(in crate::pool) enum State {
     /// Nobody; filled as soon as the cluster is not stopping.
     Vacant,
     /// One worker, whose phase says more.
@@ -31,7 +31,7 @@ pub(super) enum State {
 
 /// What can happen to a slot.
 #[derive(Debug)]
-pub(super) enum Occurrence<'a> {
+pub(in crate::pool) enum Occurrence<'a> {
     /// Something happened to the worker in it.
     Told(Input),
     /// That worker is gone, and this follows for the slot.
@@ -44,20 +44,25 @@ pub(super) enum Occurrence<'a> {
 
 /// One slot with its past.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Seat {
-    pub(super) slot: Slot,
+pub(in crate::pool) struct Seat {
+    pub(in crate::pool) slot: Slot,
     /// What it is filled with next.
-    pub(super) generation: Generation,
-    pub(super) record: Record,
+    pub(in crate::pool) generation: Generation,
+    pub(in crate::pool) record: Record,
     state: State,
     /// Since when nobody, or this one, is in it.
-    pub(super) since: Monotonic,
+    pub(in crate::pool) since: Monotonic,
     /// Its worker is not recycled before that.
-    pub(super) spared_until: Monotonic,
+    pub(in crate::pool) spared_until: Monotonic,
 }
 
 impl Seat {
-    pub(super) fn vacant(slot: Slot, generation: Generation, policy: &Policy, now: Monotonic) -> Seat {
+    pub(in crate::pool) fn vacant(
+        slot: Slot,
+        generation: Generation,
+        policy: &Policy,
+        now: Monotonic,
+    ) -> Seat {
         Seat {
             slot,
             generation,
@@ -68,34 +73,34 @@ impl Seat {
         }
     }
 
-    pub(super) fn state(&self) -> &State {
+    pub(in crate::pool) fn state(&self) -> &State {
         &self.state
     }
 
-    pub(super) fn member(&self) -> Option<&Member> {
+    pub(in crate::pool) fn member(&self) -> Option<&Member> {
         match &self.state {
             State::Filled(member) => Some(member),
             State::Vacant | State::Held | State::BackingOff { .. } | State::Degraded { .. } => None,
         }
     }
 
-    pub(super) fn member_mut(&mut self) -> Option<&mut Member> {
+    pub(in crate::pool) fn member_mut(&mut self) -> Option<&mut Member> {
         match &mut self.state {
             State::Filled(member) => Some(member),
             State::Vacant | State::Held | State::BackingOff { .. } | State::Degraded { .. } => None,
         }
     }
 
-    pub(super) fn is_filled_by(&self, life: Life) -> bool {
+    pub(in crate::pool) fn is_filled_by(&self, life: Life) -> bool {
         self.member().is_some_and(|member| member.life == life)
     }
 
     /// The generation of the worker in it; of the next one when there is none.
-    pub(super) fn runs(&self) -> Generation {
+    pub(in crate::pool) fn runs(&self) -> Generation {
         self.member().map_or(self.generation, |member| member.generation)
     }
 
-    pub(super) fn is_due(&self, now: Monotonic) -> bool {
+    pub(in crate::pool) fn is_due(&self, now: Monotonic) -> bool {
         match self.state {
             State::Vacant => true,
             State::Filled(_) | State::Held => false,
@@ -104,7 +109,7 @@ impl Seat {
     }
 
     /// When it is filled again.
-    pub(super) fn filled_at(&self) -> Option<Monotonic> {
+    pub(in crate::pool) fn filled_at(&self) -> Option<Monotonic> {
         match self.state {
             State::Vacant | State::Filled(_) | State::Held => None,
             State::BackingOff { until } | State::Degraded { until } => Some(until),
@@ -112,7 +117,7 @@ impl Seat {
     }
 
     /// One thing happened to it.
-    pub(super) fn step(&mut self, occurrence: Occurrence<'_>, turn: &mut Turn<'_>) {
+    pub(in crate::pool) fn step(&mut self, occurrence: Occurrence<'_>, turn: &mut Turn<'_>) {
         if !matches!(occurrence, Occurrence::Told(_)) {
             self.since = turn.now;
         }
@@ -159,7 +164,7 @@ impl Seat {
     }
 
     /// The worker in it ended unasked: what follows, by the restart policy.
-    pub(super) fn judge(
+    pub(in crate::pool) fn judge(
         &mut self,
         end: &End,
         policy: &Policy,
@@ -173,31 +178,31 @@ impl Seat {
     }
 
     /// Its worker was taken out because it leaves by itself.
-    pub(super) fn left(&mut self, sentence: Sentence, now: Monotonic) {
+    pub(in crate::pool) fn left(&mut self, sentence: Sentence, now: Monotonic) {
         self.state = self.wait(sentence.wait, now);
         self.since = now;
     }
 
     /// What was waited for is not worth it any more: fill it at once.
-    pub(super) fn hurry(&mut self) {
+    pub(in crate::pool) fn hurry(&mut self) {
         match self.state {
             State::Vacant | State::Filled(_) | State::Held => {}
             State::BackingOff { .. } | State::Degraded { .. } => self.state = State::Vacant,
         }
     }
 
-    pub(super) fn is_held(&self) -> bool {
+    pub(in crate::pool) fn is_held(&self) -> bool {
         matches!(self.state, State::Held)
     }
 
     /// Nobody shall be in it until somebody asks for it.
-    pub(super) fn hold(&mut self, now: Monotonic) {
+    pub(in crate::pool) fn hold(&mut self, now: Monotonic) {
         self.state = State::Held;
         self.since = now;
     }
 
     /// It is filled like any other again.
-    pub(super) fn unhold(&mut self) {
+    pub(in crate::pool) fn unhold(&mut self) {
         if self.is_held() {
             self.state = State::Vacant;
         }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::effect::{KillReason, Policy};
-use super::event::{Activity, Sight};
 use crate::base::time::Monotonic;
+use crate::pool::protocol::effect::{KillReason, Policy};
+use crate::pool::protocol::event::{Activity, Sight};
 
 /// Looks lie this part of an interval behind the grid's points, so that a worker has that long to stamp its beat.
 const LOOK_BEHIND: u32 = 4;
@@ -16,19 +16,19 @@ const LOOK_BEHIND: u32 = 4;
 const TOLERATED: u32 = 8;
 
 /// How long after each grid point the master looks.
-pub(super) fn look_behind(interval: Duration) -> Duration {
+pub(in crate::pool) fn look_behind(interval: Duration) -> Duration {
     interval / LOOK_BEHIND
 }
 
 /// A stretch during which the master should have looked and did not: it had no CPU, or was stopped, or everything was frozen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Nap {
-    pub(super) from: Monotonic,
-    pub(super) to: Monotonic,
+pub(in crate::pool) struct Nap {
+    pub(in crate::pool) from: Monotonic,
+    pub(in crate::pool) to: Monotonic,
 }
 
 impl Nap {
-    pub(super) fn length(self) -> Duration {
+    pub(in crate::pool) fn length(self) -> Duration {
         self.to.since(self.from)
     }
 
@@ -39,7 +39,7 @@ impl Nap {
 
 /// What is known of one worker's beats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Watch {
+pub(in crate::pool) struct Watch {
     beat: Monotonic,
     /// Time since that beat that is not held against the worker.
     excused: Duration,
@@ -52,7 +52,7 @@ pub(super) struct Watch {
 
 impl Watch {
     /// A watch that begins now, as if the worker had just beaten.
-    pub(super) fn begin(now: Monotonic) -> Watch {
+    pub(in crate::pool) fn begin(now: Monotonic) -> Watch {
         Watch {
             beat: now,
             excused: Duration::ZERO,
@@ -64,7 +64,7 @@ impl Watch {
     }
 
     /// Takes in a sight. Beats never fall and never lie in the future, whatever the scoreboard says.
-    pub(super) fn see(&mut self, sight: Sight, now: Monotonic, nap: Nap) {
+    pub(in crate::pool) fn see(&mut self, sight: Sight, now: Monotonic, nap: Nap) {
         let beat = sight.beat.min(now);
         if beat > self.beat {
             *self = Watch {
@@ -77,12 +77,12 @@ impl Watch {
     }
 
     /// Somebody else's fault: the master napped that long.
-    pub(super) fn excuse(&mut self, by: Duration) {
+    pub(in crate::pool) fn excuse(&mut self, by: Duration) {
         self.excused += by;
     }
 
     /// Takes in a reading of `/proc`. Starving since the previous reading is excused.
-    pub(super) fn examine(&mut self, activity: Activity, now: Monotonic) {
+    pub(in crate::pool) fn examine(&mut self, activity: Activity, now: Monotonic) {
         if self.readings > 0 && activity == Activity::Starved {
             self.excused += now.since(self.read_at);
         }
@@ -92,16 +92,16 @@ impl Watch {
     }
 
     /// The beat's age, less what is excused.
-    pub(super) fn age(&self, now: Monotonic) -> Duration {
+    pub(in crate::pool) fn age(&self, now: Monotonic) -> Duration {
         now.since(self.beat).saturating_sub(self.excused)
     }
 
-    pub(super) fn is_late(&self, now: Monotonic, policy: &Policy) -> bool {
+    pub(in crate::pool) fn is_late(&self, now: Monotonic, policy: &Policy) -> bool {
         self.age(now) > policy.heartbeat_interval + policy.heartbeat_interval / TOLERATED
     }
 
     /// Why it has to be killed, if it has. Needs two readings, for one alone cannot tell starving from hanging.
-    pub(super) fn doom(&self, now: Monotonic, policy: &Policy) -> Option<KillReason> {
+    pub(in crate::pool) fn doom(&self, now: Monotonic, policy: &Policy) -> Option<KillReason> {
         if self.readings < 2 || self.activity == Activity::Starved {
             return None;
         }
@@ -116,7 +116,7 @@ impl Watch {
 
     /// When to look again at a late lock holder, off the grid: when its patience ends, and not before a second reading of `/proc`
     /// can differ from the first.
-    pub(super) fn look_again_at(&self, policy: &Policy) -> Option<Monotonic> {
+    pub(in crate::pool) fn look_again_at(&self, policy: &Policy) -> Option<Monotonic> {
         let second = self.read_at + look_behind(policy.heartbeat_interval);
         Some(self.lock_deadline(policy)?.max(second))
     }

@@ -5,27 +5,27 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::event::Sight;
-use super::verdict::Share;
+use crate::pool::protocol::event::Sight;
+use crate::pool::protocol::verdict::Share;
 
 /// One worker's load.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Load {
-    pub(super) connections: u32,
-    pub(super) in_flight: u32,
-    pub(super) accepted: u64,
-    pub(super) answered: Share,
+pub(in crate::pool) struct Load {
+    pub(in crate::pool) connections: u32,
+    pub(in crate::pool) in_flight: u32,
+    pub(in crate::pool) accepted: u64,
+    pub(in crate::pool) answered: Share,
     /// Half the last, half what it was before: one look's chance decides nothing.
-    pub(super) loop_lag: Duration,
+    pub(in crate::pool) loop_lag: Duration,
     /// Open connections in sixteenths, smoothed in the same way.
-    pub(super) smooth: u64,
-    pub(super) rss: Option<u64>,
+    pub(in crate::pool) smooth: u64,
+    pub(in crate::pool) rss: Option<u64>,
     /// What had been answered at the last mark.
     mark: Share,
 }
 
 impl Load {
-    pub(super) fn see(&mut self, sight: &Sight) {
+    pub(in crate::pool) fn see(&mut self, sight: &Sight) {
         self.connections = sight.connections;
         self.in_flight = sight.in_flight;
         self.accepted = self.accepted.max(sight.accepted);
@@ -41,11 +41,11 @@ impl Load {
     }
 
     /// From here on [`Load::since_mark`] counts.
-    pub(super) fn mark(&mut self) {
+    pub(in crate::pool) fn mark(&mut self) {
         self.mark = self.answered;
     }
 
-    pub(super) fn since_mark(&self) -> Share {
+    pub(in crate::pool) fn since_mark(&self) -> Share {
         Share {
             requests: self.answered.requests - self.mark.requests,
             server_errors: self

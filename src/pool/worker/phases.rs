@@ -2,15 +2,20 @@
 
 use std::time::Duration;
 
-use super::announcement::Announcement;
-use super::effect::{Effect, KillReason, Signal};
-use super::event::{Activity, Notice};
-use super::member::{Input, Member, Phase, Turn};
-use super::watch::Watch;
+use super::heartbeat::Watch;
+use super::pool_worker::{Input, Member, Phase, Turn};
 use crate::base::time::Monotonic;
+use crate::pool::protocol::announcement::Announcement;
+use crate::pool::protocol::effect::{Effect, KillReason, Signal};
+use crate::pool::protocol::event::{Activity, Notice};
 
 impl Member {
-    pub(super) fn starting(&mut self, deadline: Monotonic, input: Input, turn: &mut Turn<'_>) -> Phase {
+    pub(in crate::pool) fn starting(
+        &mut self,
+        deadline: Monotonic,
+        input: Input,
+        turn: &mut Turn<'_>,
+    ) -> Phase {
         match input {
             Input::Spawned(pid) => {
                 self.spawned(pid, turn);
@@ -30,7 +35,7 @@ impl Member {
         }
     }
 
-    pub(super) fn serving(&mut self, mut watch: Watch, input: Input, turn: &mut Turn<'_>) -> Phase {
+    pub(in crate::pool) fn serving(&mut self, mut watch: Watch, input: Input, turn: &mut Turn<'_>) -> Phase {
         match input {
             Input::Observed(sight) => {
                 watch.see(sight, turn.now, turn.nap);
@@ -55,7 +60,7 @@ impl Member {
         }
     }
 
-    pub(super) fn late(
+    pub(in crate::pool) fn late(
         &mut self,
         mut watch: Watch,
         since: Monotonic,
@@ -98,7 +103,7 @@ impl Member {
 
     /// One that drains may still hold a lock or hang; it is examined like the others, or it would block them for the whole
     /// `drain_timeout`.
-    pub(super) fn draining(
+    pub(in crate::pool) fn draining(
         &mut self,
         since: Monotonic,
         deadline: Monotonic,
@@ -143,7 +148,11 @@ impl Member {
     }
 
     /// Nothing helps any more; only its death comes.
-    pub(super) fn killed(reason: KillReason, draining_since: Option<Monotonic>, input: &Input) -> Phase {
+    pub(in crate::pool) fn killed(
+        reason: KillReason,
+        draining_since: Option<Monotonic>,
+        input: &Input,
+    ) -> Phase {
         match input {
             Input::Spawned(_)
             | Input::Notified(_)
@@ -226,7 +235,7 @@ impl Member {
     }
 
     /// The age of its last beat, less what nobody could be blamed for; when it was killed: at that moment.
-    pub(super) fn beat_age(&self, now: Monotonic) -> Option<Duration> {
+    pub(in crate::pool) fn beat_age(&self, now: Monotonic) -> Option<Duration> {
         match &self.phase {
             Phase::Serving { watch } | Phase::Late { watch, .. } => Some(watch.age(now)),
             Phase::Draining { watch, .. } => watch.map(|watch| watch.age(now)),

@@ -5,18 +5,18 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::announcement::Announcement;
-use super::certificate::Purpose;
-use super::effect::{Effect, KillReason, Policy};
-use super::event::{Activity, Notice, Sight};
+use super::heartbeat::{Nap, Watch};
 use super::load::Load;
-use super::watch::{Nap, Watch};
 use crate::base::ids::{Generation, Life};
 use crate::base::time::Monotonic;
+use crate::pool::protocol::announcement::Announcement;
+use crate::pool::protocol::certificate::Purpose;
+use crate::pool::protocol::effect::{Effect, KillReason, Policy};
+use crate::pool::protocol::event::{Activity, Notice, Sight};
 
 /// What a worker is doing, as far as it said or showed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Phase {
+pub(in crate::pool) enum Phase {
     /// Forked, not ready. Nobody judges its beats: booting has a deadline of its own.
     Starting { deadline: Monotonic },
     /// Ready and beating.
@@ -38,7 +38,7 @@ pub(super) enum Phase {
 
 /// What can happen to a worker while it lives.
 #[derive(Clone, Debug)]
-pub(super) enum Input {
+pub(in crate::pool) enum Input {
     Spawned(i32),
     Notified(Notice),
     Observed(Sight),
@@ -54,43 +54,48 @@ pub(super) enum Input {
 }
 
 /// What a phase may use beside itself.
-pub(super) struct Turn<'a> {
-    pub(super) now: Monotonic,
-    pub(super) nap: Nap,
-    pub(super) policy: &'a Policy,
-    pub(super) effects: &'a mut Vec<Effect>,
+pub(in crate::pool) struct Turn<'a> {
+    pub(in crate::pool) now: Monotonic,
+    pub(in crate::pool) nap: Nap,
+    pub(in crate::pool) policy: &'a Policy,
+    pub(in crate::pool) effects: &'a mut Vec<Effect>,
 }
 
 impl Turn<'_> {
-    pub(super) fn announce(&mut self, announcement: Announcement) {
+    pub(in crate::pool) fn announce(&mut self, announcement: Announcement) {
         self.effects.push(Effect::Announce(announcement));
     }
 }
 
 /// One worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Member {
-    pub(super) life: Life,
-    pub(super) generation: Generation,
-    pub(super) pid: Option<i32>,
-    pub(super) started: Monotonic,
-    pub(super) ready_at: Option<Monotonic>,
+pub(in crate::pool) struct Member {
+    pub(in crate::pool) life: Life,
+    pub(in crate::pool) generation: Generation,
+    pub(in crate::pool) pid: Option<i32>,
+    pub(in crate::pool) started: Monotonic,
+    pub(in crate::pool) ready_at: Option<Monotonic>,
     /// When its phase began.
-    pub(super) since: Monotonic,
-    pub(super) load: Load,
+    pub(in crate::pool) since: Monotonic,
+    pub(in crate::pool) load: Load,
     /// What it is asked to go for.
-    pub(super) purpose: Option<Purpose>,
+    pub(in crate::pool) purpose: Option<Purpose>,
     /// The age of its last beat when it was killed.
-    pub(super) killed_with: Option<Duration>,
+    pub(in crate::pool) killed_with: Option<Duration>,
     /// Its own part of what is left to chance.
-    pub(super) chance: u16,
-    pub(super) status: Option<String>,
-    pub(super) phase: Phase,
+    pub(in crate::pool) chance: u16,
+    pub(in crate::pool) status: Option<String>,
+    pub(in crate::pool) phase: Phase,
 }
 
 impl Member {
     /// One that is about to be forked.
-    pub(super) fn start(life: Life, generation: Generation, chance: u16, turn: &mut Turn<'_>) -> Member {
+    pub(in crate::pool) fn start(
+        life: Life,
+        generation: Generation,
+        chance: u16,
+        turn: &mut Turn<'_>,
+    ) -> Member {
         turn.effects.push(Effect::Spawn { life, generation });
         Member {
             life,
@@ -111,12 +116,12 @@ impl Member {
     }
 
     /// Ready and beating.
-    pub(super) fn is_serving(&self) -> bool {
+    pub(in crate::pool) fn is_serving(&self) -> bool {
         matches!(self.phase, Phase::Serving { .. })
     }
 
     /// On its way out by its own or somebody's wish, dead or alive.
-    pub(super) fn is_leaving(&self) -> bool {
+    pub(in crate::pool) fn is_leaving(&self) -> bool {
         matches!(
             self.phase,
             Phase::Draining { .. }
@@ -128,12 +133,12 @@ impl Member {
     }
 
     /// Not on its way to the grave already.
-    pub(super) fn can_be_killed(&self) -> bool {
+    pub(in crate::pool) fn can_be_killed(&self) -> bool {
         !matches!(self.phase, Phase::Killed { .. })
     }
 
     /// When it began to drain, if it did.
-    pub(super) fn draining_since(&self) -> Option<Monotonic> {
+    pub(in crate::pool) fn draining_since(&self) -> Option<Monotonic> {
         match self.phase {
             Phase::Draining { since, .. } => Some(since),
             Phase::Killed { draining_since, .. } => draining_since,
@@ -142,7 +147,7 @@ impl Member {
     }
 
     /// The instant at which time alone will change something, looks at its beats aside.
-    pub(super) fn deadline(&self, policy: &Policy) -> Option<Monotonic> {
+    pub(in crate::pool) fn deadline(&self, policy: &Policy) -> Option<Monotonic> {
         match &self.phase {
             Phase::Starting { deadline } => Some(*deadline),
             Phase::Serving { .. } | Phase::Killed { .. } => None,
@@ -152,7 +157,7 @@ impl Member {
     }
 
     /// One thing happened to it.
-    pub(super) fn step(&mut self, input: Input, turn: &mut Turn<'_>) {
+    pub(in crate::pool) fn step(&mut self, input: Input, turn: &mut Turn<'_>) {
         let input = match self.remember(input) {
             Some(input) => input,
             None => return,

@@ -1,0 +1,8 @@
+//! Who gets new connections, who accepts from the queue of an empty slot, who takes over the work of the dead.
+
+pub(in crate::pool) mod queues;
+pub mod steering;
+pub(in crate::pool) mod takeover;
+#[cfg(test)]
+mod traffic;
+pub(in crate::pool) mod weights;
