@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use super::budget_used::Spent;
 use super::definition::{Command, Definition, Phase, RECORD_RETRY, STALL_RETRY, Step};
-use super::spent::Spent;
 use crate::base::time::Monotonic;
 
 /// Where a saga stands in the mind of its owner. Only the start, the two ends and `Parked` are ever stored; all between is

@@ -2,11 +2,11 @@
 //! cannot name a type, table or file of theirs. Nothing in here does anything.
 
 mod ids;
-mod service;
-mod story;
+mod participants;
+mod timeline;
 
 pub use ids::{CustomerId, NotAnId, OrderId, PaymentId, Sku};
-pub use service::{
+pub use participants::{
     Charge, Fence, Inventory, Line, Mandate, Outcome, Participant, Payments, QuoteError, Refusal, Wanted,
 };
-pub use story::{Actor, Entry, StoryError};
+pub use timeline::{Actor, Entry, StoryError};

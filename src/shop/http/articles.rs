@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::page::{self, Limit, Page};
 use super::wire::{ArticleDocument, PutArticle};
-use super::{Desk, body, faults};
+use super::{Desk, body, errors};
 use crate::http::Problem;
 use crate::shop::contract::Sku;
 use crate::shop::inventory::{Put, PutError};
@@ -47,7 +47,7 @@ pub(super) async fn list(
         .inventory
         .articles(after, limit.and_one())
         .await
-        .map_err(faults::read)?;
+        .map_err(errors::read)?;
     let page = Page::of(
         articles,
         limit,
@@ -79,7 +79,7 @@ pub(super) async fn put(
         .inventory
         .put(stocking)
         .await
-        .map_err(|error| faults::write(error, refused))?;
+        .map_err(|error| errors::write(error, refused))?;
     let article = Json(read(&desk, &sku)?);
     Ok(match put {
         Put::Set => article.into_response(),
@@ -99,12 +99,12 @@ fn refused(error: PutError) -> Problem {
             let problem = Problem::new(StatusCode::CONFLICT, "on_hand_below_reserved", error.to_string());
             problem.with("reserved", reserved)
         }
-        PutError::Sqlite(error) => faults::internal(&error.to_string()),
+        PutError::Sqlite(error) => errors::internal(&error.to_string()),
     }
 }
 
 fn read(desk: &Desk, sku: &Sku) -> Result<ArticleDocument, Problem> {
-    let article = desk.inventory.article(sku).map_err(faults::read)?;
+    let article = desk.inventory.article(sku).map_err(errors::read)?;
     article.map(ArticleDocument::from).ok_or_else(not_found)
 }
 

@@ -8,12 +8,12 @@
 mod articles;
 mod body;
 pub(super) mod drill;
-mod faults;
+mod errors;
 mod object;
 mod orders;
 mod page;
 mod payments;
-mod place;
+mod place_order;
 mod rejection;
 mod wire;
 
@@ -48,7 +48,7 @@ pub struct Desk {
 pub fn routes(desk: Desk) -> Router {
     let limit = DefaultBodyLimit::max(desk.max_body_bytes);
     let router = Router::new()
-        .route("/orders", post(place::place).get(orders::list))
+        .route("/orders", post(place_order::place).get(orders::list))
         .route("/orders/{id}", get(orders::one))
         .route("/orders/{id}/timeline", get(orders::timeline))
         .route("/inventory", get(articles::list))

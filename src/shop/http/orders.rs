@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::page::{self, Limit, Page};
 use super::wire::OrderDocument;
-use super::{Desk, faults};
+use super::{Desk, errors};
 use crate::http::Problem;
 use crate::shop::contract::{CustomerId, Entry, OrderId};
 use crate::shop::orders::Order;
@@ -38,7 +38,7 @@ pub(super) async fn one(
     let order = desk
         .orders
         .order(id)
-        .map_err(faults::read)?
+        .map_err(errors::read)?
         .ok_or_else(not_found)?;
     Ok(Json(document(&order)).into_response())
 }
@@ -65,7 +65,7 @@ pub(super) async fn list(
         .orders
         .orders(customer, before, limit.and_one())
         .await
-        .map_err(faults::read)?;
+        .map_err(errors::read)?;
     let shown = Page::of(
         orders,
         limit,
@@ -87,7 +87,7 @@ pub(super) async fn timeline(
         .orders
         .timeline(id(path)?)
         .await
-        .map_err(|error| faults::story(&error))?;
+        .map_err(|error| errors::story(&error))?;
     let entries = entries.ok_or_else(not_found)?;
     let step = |entry: Entry| Step {
         at: rfc3339(entry.at_ms),

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::page::{self, Limit, Page};
 use super::wire::PaymentDocument;
-use super::{Desk, faults};
+use super::{Desk, errors};
 use crate::http::Problem;
 use crate::shop::contract::{OrderId, PaymentId};
 
@@ -30,7 +30,7 @@ pub(super) async fn one(
     let payment = desk
         .payments
         .of_order(order)
-        .map_err(faults::read)?
+        .map_err(errors::read)?
         .ok_or_else(not_found)?;
     Ok(Json(PaymentDocument::from(payment)).into_response())
 }
@@ -49,7 +49,7 @@ pub(super) async fn list(
         .payments
         .latest(before, limit.and_one())
         .await
-        .map_err(faults::read)?;
+        .map_err(errors::read)?;
     let page = Page::of(
         payments,
         limit,
@@ -63,7 +63,7 @@ pub(super) async fn list(
 /// An order has one payment or none.
 fn of_order(desk: &Desk, order: &str) -> Result<Response, Problem> {
     let payment = match order.parse::<OrderId>() {
-        Ok(order) => desk.payments.of_order(order).map_err(faults::read)?,
+        Ok(order) => desk.payments.of_order(order).map_err(errors::read)?,
         Err(error) => {
             return Err(Problem::new(
                 StatusCode::BAD_REQUEST,

@@ -3,10 +3,10 @@
 
 mod articles;
 pub mod catalog;
-mod reservations;
-mod schema;
+
 mod service;
+mod sqlite;
 
 pub use articles::{Article, Put, PutError, Stocking};
-pub use schema::{FILE, SCHEMA};
 pub use service::Service;
+pub use sqlite::{FILE, SCHEMA};

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::articles::{self, Article, Put, PutError, Stocking};
-use super::{catalog, reservations};
+use super::catalog;
+use super::sqlite::reservations;
 use crate::shop::contract::{
     Entry, Fence, Inventory, Line, Mandate, OrderId, Outcome, Participant, QuoteError, Sku, StoryError,
     Wanted,

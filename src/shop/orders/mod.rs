@@ -2,18 +2,13 @@
 //! contract's traits, and HTTP not at all.
 
 mod domain;
-mod driver;
 mod idempotency;
-mod journal;
-mod retention;
-mod row;
-mod schema;
+mod saga_runner;
 mod service;
-mod spending;
-mod tries;
+mod sqlite;
 
 pub use domain::{NewOrder, NewOrderError, Order, Rejection, Status, Unfinished};
-pub use driver::End;
 pub use idempotency::{Key, KeyError};
-pub use schema::{FILE, SCHEMA};
+pub use saga_runner::End;
 pub use service::{Limits, PlaceError, Placed, Service};
+pub use sqlite::{FILE, SCHEMA};

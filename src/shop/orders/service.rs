@@ -9,10 +9,10 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::domain::{NewOrder, Order, Status, Unfinished};
-use super::driver::{Driver, End, Saga};
 use super::idempotency::{self, Found, Kept, Key};
-use super::journal::{self, Claimed, Placing};
-use super::retention;
+use super::saga_runner::{Driver, End, Saga};
+use super::sqlite::orders::{self as journal, Claimed, Placing};
+use super::sqlite::retention;
 use crate::base::backoff::Backoff;
 use crate::base::ids::{Incarnation, Life};
 use crate::saga::Spent;

@@ -2,10 +2,10 @@
 //! provider it is.
 
 pub mod provider;
-mod record;
-mod schema;
-mod service;
 
-pub use record::{Payment, Status};
-pub use schema::{FILE, SCHEMA};
+mod service;
+mod sqlite;
+
 pub use service::Service;
+pub use sqlite::payments::{Payment, Status};
+pub use sqlite::{FILE, SCHEMA};

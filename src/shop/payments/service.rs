@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::provider::{CancelOutcome, ChargeOutcome, ChargeRequest, Provider, RefundOutcome, RefundRequest};
-use super::record::{self, Payment, Status, Written};
+use super::sqlite::payments::{self as record, Payment, Status, Written};
 use crate::shop::contract::{
     Charge, Entry, Fence, Mandate, OrderId, Outcome, Participant, Payments, Refusal, StoryError,
 };

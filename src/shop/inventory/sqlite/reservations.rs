@@ -25,7 +25,12 @@ struct Reservation {
 type Result<T> = rusqlite::Result<T>;
 
 /// Holds all lines, or writes down that it cannot.
-pub(super) fn reserve(tx: &Connection, mandate: Mandate, lines: &[Line], now_ms: u64) -> Result<Outcome> {
+pub(in crate::shop::inventory) fn reserve(
+    tx: &Connection,
+    mandate: Mandate,
+    lines: &[Line],
+    now_ms: u64,
+) -> Result<Outcome> {
     let items: Vec<(&Sku, u32)> = lines.iter().map(|line| (&line.sku, line.quantity)).collect();
     if insert(tx, mandate, State::Held, &json(&items), now_ms)? {
         return hold_all(tx, mandate.order, &items);
@@ -39,7 +44,7 @@ pub(super) fn reserve(tx: &Connection, mandate: Mandate, lines: &[Line], now_ms:
 }
 
 /// Lets go; shuts the door when nothing came yet.
-pub(super) fn release(tx: &Connection, mandate: Mandate, now_ms: u64) -> Result<Outcome> {
+pub(in crate::shop::inventory) fn release(tx: &Connection, mandate: Mandate, now_ms: u64) -> Result<Outcome> {
     if let Some(items) = end(tx, mandate, State::Released, now_ms)? {
         for (sku, quantity) in items {
             change(
@@ -61,7 +66,7 @@ pub(super) fn release(tx: &Connection, mandate: Mandate, now_ms: u64) -> Result<
 }
 
 /// What is held leaves the shelf.
-pub(super) fn commit(tx: &Connection, mandate: Mandate, now_ms: u64) -> Result<Outcome> {
+pub(in crate::shop::inventory) fn commit(tx: &Connection, mandate: Mandate, now_ms: u64) -> Result<Outcome> {
     if let Some(items) = end(tx, mandate, State::Committed, now_ms)? {
         for (sku, quantity) in items {
             let leave = "UPDATE stock SET on_hand = on_hand - ?2, reserved = reserved - ?2 WHERE sku = ?1";
@@ -81,7 +86,11 @@ pub(super) fn commit(tx: &Connection, mandate: Mandate, now_ms: u64) -> Result<O
 }
 
 /// Puts back what left the shelf; lets go what is only held; shuts the door when nothing came yet.
-pub(super) fn give_back(tx: &Connection, mandate: Mandate, now_ms: u64) -> Result<Outcome> {
+pub(in crate::shop::inventory) fn give_back(
+    tx: &Connection,
+    mandate: Mandate,
+    now_ms: u64,
+) -> Result<Outcome> {
     let left_ms: Option<i64> = tx
         .prepare_cached(
             "SELECT ended_ms FROM reservations WHERE order_id = ?1 AND state = 20 AND claim_no <= ?2",
@@ -217,7 +226,12 @@ const FORGOTTEN_AT_ONCE: usize = 400;
 
 /// Removes ended reservations of orders between these two that are not among `kept`. What had left the shelf for them is no longer
 /// counted as having come in, so that the sum stays right.
-pub(super) fn forget(tx: &Connection, after: OrderId, before: OrderId, kept: &[OrderId]) -> Result<()> {
+pub(in crate::shop::inventory) fn forget(
+    tx: &Connection,
+    after: OrderId,
+    before: OrderId,
+    kept: &[OrderId],
+) -> Result<()> {
     let kept: HashSet<i64> = kept.iter().map(|order| order.key()).collect();
     let ended: Vec<(i64, i64)> = tx
         .prepare_cached(
@@ -296,7 +310,7 @@ fn parsed(row: &rusqlite::Row<'_>, column: usize) -> Result<Vec<(Sku, u32)>> {
 }
 
 /// What was done for the order.
-pub(super) fn story(connection: &Connection, order: OrderId) -> Result<Vec<Entry>> {
+pub(in crate::shop::inventory) fn story(connection: &Connection, order: OrderId) -> Result<Vec<Entry>> {
     let told = connection
         .prepare_cached(
             "SELECT state, reserved_ms, reserved_by, ended_ms, coalesce(ended_by, reserved_by), reason

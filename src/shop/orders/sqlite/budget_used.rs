@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use rusqlite::{Connection, named_params};
 
-use super::domain::{command_name, command_named};
 use crate::saga::{Command, Spent};
 use crate::shop::contract::{Mandate, OrderId};
+use crate::shop::orders::domain::{command_name, command_named};
 
 /// Keeps what this claim has spent on the command, unless the order ended or was claimed meanwhile.
-pub(super) fn note(
+pub(in crate::shop::orders) fn note(
     tx: &Connection,
     mandate: Mandate,
     command: Command,
@@ -30,7 +30,7 @@ pub(super) fn note(
 }
 
 /// What all owners have spent since a person, or a new start, last had the order tried anew.
-pub(super) fn read(connection: &Connection, order: OrderId) -> rusqlite::Result<Spent> {
+pub(in crate::shop::orders) fn read(connection: &Connection, order: OrderId) -> rusqlite::Result<Spent> {
     connection
         .prepare_cached(
             "SELECT step, ms FROM spent

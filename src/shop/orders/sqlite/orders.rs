@@ -3,20 +3,20 @@
 
 use rusqlite::{Connection, OptionalExtension, named_params};
 
-use super::domain::{NewOrder, Order, Rejection, Status, Unfinished};
-use super::idempotency::{self, Found, Kept, Key};
+use super::budget_used as spending;
 use super::row::{self, COLUMNS, Reason};
-use super::spending;
 use crate::base::ids::Life;
 use crate::saga::Spent;
 use crate::saga::definition::ORDER_VERSION;
 use crate::shop::contract::{Actor, CustomerId, Entry, Fence, Mandate, OrderId};
+use crate::shop::orders::domain::{NewOrder, Order, Rejection, Status, Unfinished};
+use crate::shop::orders::idempotency::{self, Found, Kept, Key};
 use crate::shop::recovery::fences;
 
 type Result<T> = rusqlite::Result<T>;
 
 /// What came of placing an order.
-pub(super) enum Placing {
+pub(in crate::shop::orders) enum Placing {
     /// It was placed under this id.
     Placed(OrderId),
     /// Its key is taken.
@@ -27,7 +27,7 @@ pub(super) enum Placing {
 
 /// What came of a write for a saga.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Written {
+pub(in crate::shop::orders) enum Written {
     /// It stands, written now or before.
     Stands,
     /// The saga was claimed by someone else.
@@ -37,7 +37,7 @@ pub(super) enum Written {
 }
 
 /// Order, saga and key, at once. `wanted` is the id unless it is taken.
-pub(super) fn place(
+pub(in crate::shop::orders) fn place(
     tx: &Connection,
     owner: Life,
     new: &NewOrder,
@@ -85,7 +85,7 @@ fn insert(tx: &Connection, owner: Life, new: &NewOrder, id: OrderId) -> Result<b
 }
 
 /// Ends the order, and writes its one terminal event.
-pub(super) fn end(
+pub(in crate::shop::orders) fn end(
     tx: &Connection,
     mandate: Mandate,
     rejection: Option<&Rejection>,
@@ -110,7 +110,12 @@ pub(super) fn end(
 }
 
 /// Leaves the saga as it is, for a person or the next start.
-pub(super) fn park(tx: &Connection, mandate: Mandate, why: &str, now_ms: u64) -> Result<Written> {
+pub(in crate::shop::orders) fn park(
+    tx: &Connection,
+    mandate: Mandate,
+    why: &str,
+    now_ms: u64,
+) -> Result<Written> {
     let reason = row::json(&Reason::Parked(why.to_owned()));
     let changed = tx
         .prepare_cached(
@@ -139,7 +144,7 @@ fn what_stands(tx: &Connection, mandate: Mandate, wanted: Status) -> Result<Writ
 }
 
 /// Whether the saga is still that life's, and unfinished.
-pub(super) fn is_owner(connection: &Connection, mandate: Mandate) -> Result<bool> {
+pub(in crate::shop::orders) fn is_owner(connection: &Connection, mandate: Mandate) -> Result<bool> {
     connection
         .prepare_cached(
             "SELECT 1 FROM orders WHERE id = ?1 AND claim_no = ?2 AND owner = ?3 AND status < 20",
@@ -148,7 +153,7 @@ pub(super) fn is_owner(connection: &Connection, mandate: Mandate) -> Result<bool
 }
 
 /// Everybody who owns an unfinished saga.
-pub(super) fn all_owners(connection: &Connection) -> Result<Vec<Life>> {
+pub(in crate::shop::orders) fn all_owners(connection: &Connection) -> Result<Vec<Life>> {
     let owners: Vec<String> = connection
         .prepare_cached("SELECT DISTINCT owner FROM orders WHERE status < 20")?
         .query_map([], |row| row.get(0))?
@@ -157,7 +162,7 @@ pub(super) fn all_owners(connection: &Connection) -> Result<Vec<Life>> {
 }
 
 /// Whether a saga is under way that this life drives, or may have to inherit.
-pub(super) fn any_under_way(connection: &Connection, own: Life) -> Result<bool> {
+pub(in crate::shop::orders) fn any_under_way(connection: &Connection, own: Life) -> Result<bool> {
     if fences::bars(connection, own)? {
         return Ok(false);
     }
@@ -173,7 +178,7 @@ pub(super) fn any_under_way(connection: &Connection, own: Life) -> Result<bool> 
 }
 
 /// Whether there is anything to claim.
-pub(super) fn is_owed(connection: &Connection, of: Fence, heir: Life) -> Result<bool> {
+pub(in crate::shop::orders) fn is_owed(connection: &Connection, of: Fence, heir: Life) -> Result<bool> {
     let mut owed = connection.prepare_cached(
         "SELECT 1 FROM orders WHERE status < 20 AND owner = ?1 AND (status = 10 OR ?2) LIMIT 1",
     )?;
@@ -196,11 +201,11 @@ const MOST_CLAIMS: u32 = 50;
 
 /// What came of claiming some.
 #[derive(Default)]
-pub(super) struct Claimed {
+pub(in crate::shop::orders) struct Claimed {
     /// To be driven, as they are now, and what their owners have spent of the budgets.
-    pub(super) orders: Vec<(Order, Spent)>,
+    pub(in crate::shop::orders) orders: Vec<(Order, Spent)>,
     /// Parked instead.
-    pub(super) parked: Vec<OrderId>,
+    pub(in crate::shop::orders) parked: Vec<OrderId>,
 }
 
 impl Claimed {
@@ -211,7 +216,7 @@ impl Claimed {
 
 /// Fences them, and claims at most `most` of their unfinished sagas for `heir`; the orders as they are then. `None` when the heir
 /// is fenced himself.
-pub(super) fn claim(
+pub(in crate::shop::orders) fn claim(
     tx: &Connection,
     of: Fence,
     heir: Life,
@@ -292,7 +297,7 @@ fn park_for(tx: &Connection, order: &Order, now_ms: u64) -> Result<()> {
 }
 
 /// How many sagas are under way, and how many stand still.
-pub(super) fn unfinished(connection: &Connection) -> Result<Unfinished> {
+pub(in crate::shop::orders) fn unfinished(connection: &Connection) -> Result<Unfinished> {
     connection
         .prepare_cached(
             "SELECT count(*) FILTER (WHERE status = 10), count(*) FILTER (WHERE status = 11) FROM orders WHERE status < 20",
@@ -306,7 +311,7 @@ pub(super) fn unfinished(connection: &Connection) -> Result<Unfinished> {
 }
 
 /// One order.
-pub(super) fn find(connection: &Connection, id: OrderId) -> Result<Option<Order>> {
+pub(in crate::shop::orders) fn find(connection: &Connection, id: OrderId) -> Result<Option<Order>> {
     connection
         .prepare_cached(&format!("SELECT {COLUMNS} FROM orders WHERE id = ?1"))?
         .query_row([id.key()], row::order)
@@ -314,7 +319,7 @@ pub(super) fn find(connection: &Connection, id: OrderId) -> Result<Option<Order>
 }
 
 /// At most `limit` orders (of that customer) before `before`, the latest first.
-pub(super) fn list(
+pub(in crate::shop::orders) fn list(
     connection: &Connection,
     customer: Option<&CustomerId>,
     before: OrderId,
@@ -341,7 +346,7 @@ pub(super) fn list(
 }
 
 /// What orders itself did for the order: placed, claimed, ended.
-pub(super) fn story(connection: &Connection, order: &Order) -> Result<Vec<Entry>> {
+pub(in crate::shop::orders) fn story(connection: &Connection, order: &Order) -> Result<Vec<Entry>> {
     let entry = |at_ms, step, outcome, worker: &str, detail| {
         let (service, worker) = (Actor::Orders, worker.to_owned());
         Entry {

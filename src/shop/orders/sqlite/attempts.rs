@@ -8,18 +8,18 @@ use rusqlite::{Connection, named_params};
 use crate::shop::contract::Mandate;
 
 /// One outcome that was unknown.
-pub(super) struct Unknown {
-    pub(super) mandate: Mandate,
-    pub(super) step: &'static str,
-    pub(super) says: String,
+pub(in crate::shop::orders) struct Unknown {
+    pub(in crate::shop::orders) mandate: Mandate,
+    pub(in crate::shop::orders) step: &'static str,
+    pub(in crate::shop::orders) says: String,
     /// Until the next try.
-    pub(super) wait: Duration,
+    pub(in crate::shop::orders) wait: Duration,
     /// Until it is tried no more.
-    pub(super) patience: Duration,
+    pub(in crate::shop::orders) patience: Duration,
 }
 
 /// Adds it to the order's row for the step, unless the order ended or was claimed meanwhile.
-pub(super) fn note(tx: &Connection, unknown: &Unknown, now_ms: u64) -> rusqlite::Result<()> {
+pub(in crate::shop::orders) fn note(tx: &Connection, unknown: &Unknown, now_ms: u64) -> rusqlite::Result<()> {
     let after = |wait: Duration| {
         let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         now_ms.saturating_add(wait).cast_signed()

@@ -13,22 +13,22 @@ const MOST_KEPT: usize = 5_000;
 
 /// What one round did.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Round {
+pub(in crate::shop::orders) struct Round {
     /// Orders removed.
-    pub(super) removed: usize,
+    pub(in crate::shop::orders) removed: usize,
     /// What the others may forget.
-    pub(super) window: Window,
+    pub(in crate::shop::orders) window: Window,
 }
 
 /// A stretch of orders, and those of it that are still here.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Window {
+pub(in crate::shop::orders) struct Window {
     /// It begins after this one,
-    pub(super) after: OrderId,
+    pub(in crate::shop::orders) after: OrderId,
     /// and ends before this one.
-    pub(super) before: OrderId,
+    pub(in crate::shop::orders) before: OrderId,
     /// Not over, or too young.
-    pub(super) kept: Vec<OrderId>,
+    pub(in crate::shop::orders) kept: Vec<OrderId>,
 }
 
 impl Window {
@@ -45,7 +45,7 @@ impl Window {
     }
 
     /// After which order the next window begins: where this one ended, or from the start again.
-    pub(super) fn next(&self) -> OrderId {
+    pub(in crate::shop::orders) fn next(&self) -> OrderId {
         match self.kept.last() {
             Some(last) if self.kept.len() == MOST_KEPT => *last,
             Some(_) | None => OrderId::from_key(-1),
@@ -54,14 +54,17 @@ impl Window {
 }
 
 /// Whether any order was placed before `horizon`.
-pub(super) fn is_any_older(connection: &Connection, horizon: OrderId) -> rusqlite::Result<bool> {
+pub(in crate::shop::orders) fn is_any_older(
+    connection: &Connection,
+    horizon: OrderId,
+) -> rusqlite::Result<bool> {
     connection
         .prepare_cached("SELECT 1 FROM orders WHERE id < ?1 LIMIT 1")?
         .exists([horizon.key()])
 }
 
 /// Removes what ended before `ended_before_ms` and was placed before `horizon`; what is left of the orders after `after`.
-pub(super) fn sweep(
+pub(in crate::shop::orders) fn sweep(
     tx: &Connection,
     horizon: OrderId,
     ended_before_ms: u64,
@@ -99,7 +102,10 @@ pub(super) fn sweep(
 }
 
 /// How many unfinished sagas are of definitions that this program does not know, and of which.
-pub(super) fn unknown_versions(connection: &Connection, newest: u32) -> rusqlite::Result<Vec<(u64, u32)>> {
+pub(in crate::shop::orders) fn unknown_versions(
+    connection: &Connection,
+    newest: u32,
+) -> rusqlite::Result<Vec<(u64, u32)>> {
     connection
         .prepare_cached(
             "SELECT count(*), version FROM orders WHERE status < 20 AND version > ?1 GROUP BY version ORDER BY version DESC",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::ids::{OrderId, Sku};
-use super::story::{Entry, StoryError};
+use super::timeline::{Entry, StoryError};
 use crate::base::ids::{Incarnation, Life};
 use crate::base::money::Money;
 

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::time::Instant;
 
 use super::wire::{OrderDocument, PlaceOrder, Wish};
-use super::{Desk, body, faults, rejection};
+use super::{Desk, body, errors, rejection};
 use crate::http::Problem;
 use crate::shop::contract::{Inventory, OrderId, QuoteError};
 use crate::shop::orders::{End, Key, NewOrder, Placed};
@@ -26,12 +26,12 @@ pub(super) async fn place(State(desk): State<Desk>, request: Request) -> Result<
     let key = key_text.map(|text| key(&text, &wanted)).transpose()?;
     let wish = wanted.wish()?;
     if let Some(key) = &key
-        && let Some(order) = desk.orders.placed_before(key).map_err(faults::place)?
+        && let Some(order) = desk.orders.placed_before(key).map_err(errors::place)?
     {
         return replay(&desk, order);
     }
     let new = price(&desk, wish)?;
-    match desk.orders.place(new.clone(), key).await.map_err(faults::place)? {
+    match desk.orders.place(new.clone(), key).await.map_err(errors::place)? {
         Placed::New(order, saga) => {
             let end = desk.orders.wait(order, saga, deadline).await;
             Ok(answer(order, &new, end.as_ref()))
@@ -62,7 +62,7 @@ fn price(desk: &Desk, wish: Wish) -> Result<NewOrder, Problem> {
             let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown_sku", error.to_string());
             problem.with("sku", sku.as_str())
         }
-        QuoteError::Unavailable(reason) => faults::unavailable(&reason),
+        QuoteError::Unavailable(reason) => errors::unavailable(&reason),
     })?;
     NewOrder::new(wish.customer, lines, wish.method).map_err(|error| {
         Problem::new(
@@ -89,9 +89,9 @@ fn answer(order: OrderId, placed: &NewOrder, end: Option<&End>) -> Response {
 
 /// The answer to a request that was made before under the same key.
 fn replay(desk: &Desk, order: OrderId) -> Result<Response, Problem> {
-    let known = desk.orders.order(order).map_err(faults::read)?;
+    let known = desk.orders.order(order).map_err(errors::read)?;
     let known =
-        known.ok_or_else(|| faults::internal("an idempotency key stands for an order that is not there"))?;
+        known.ok_or_else(|| errors::internal("an idempotency key stands for an order that is not there"))?;
     let end = known.end();
     if end.is_none() && is_waited_for(order, desk) {
         let detail =

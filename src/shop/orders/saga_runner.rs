@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::domain::{NewOrder, Rejection, command_name};
-use super::journal::{self, Written};
-use super::spending;
-use super::tries::{self, Unknown};
+use super::sqlite::attempts::{self as tries, Unknown};
+use super::sqlite::budget_used as spending;
+use super::sqlite::orders::{self as journal, Written};
 use crate::base::ids::Life;
 use crate::saga::definition::RECORD_RETRY;
 use crate::saga::table::Parking;

@@ -125,7 +125,7 @@ impl Payment {
     }
 
     /// As the order's story tells it.
-    pub(super) fn entries(self) -> Vec<Entry> {
+    pub(in crate::shop::payments) fn entries(self) -> Vec<Entry> {
         let entry = |at_ms, step, outcome, worker, detail| Entry {
             at_ms,
             service: Actor::Payments,
@@ -156,7 +156,7 @@ impl Payment {
 }
 
 /// What stands after someone wrote down what the provider decided.
-pub(super) enum Written {
+pub(in crate::shop::payments) enum Written {
     /// This, written now or before.
     Stands(Status),
     /// A higher claim was noted: the writer is not the owner any more.
@@ -164,7 +164,7 @@ pub(super) enum Written {
 }
 
 /// Writes down how it ended, unless that is written already; what stands then. A higher claim is noted either way.
-pub(super) fn write(
+pub(in crate::shop::payments) fn write(
     tx: &Connection,
     mandate: Mandate,
     charge: &Charge,
@@ -218,7 +218,7 @@ fn insert(
 }
 
 /// Writes down that the charge was given back; what stands then.
-pub(super) fn refund(
+pub(in crate::shop::payments) fn refund(
     tx: &Connection,
     mandate: Mandate,
     refund: &str,
@@ -245,7 +245,7 @@ pub(super) fn refund(
 const FORGOTTEN_AT_ONCE: usize = 400;
 
 /// Removes payments of orders between these two that are not among `kept`.
-pub(super) fn forget(
+pub(in crate::shop::payments) fn forget(
     tx: &Connection,
     after: OrderId,
     before: OrderId,
@@ -272,7 +272,10 @@ pub(super) fn forget(
 }
 
 /// The claim that was noted last, if anything was written.
-pub(super) fn claim_no(connection: &Connection, order: OrderId) -> rusqlite::Result<Option<u32>> {
+pub(in crate::shop::payments) fn claim_no(
+    connection: &Connection,
+    order: OrderId,
+) -> rusqlite::Result<Option<u32>> {
     connection
         .prepare_cached("SELECT claim_no FROM payments WHERE order_id = ?1")?
         .query_row([order.key()], |row| row.get(0))
@@ -280,7 +283,10 @@ pub(super) fn claim_no(connection: &Connection, order: OrderId) -> rusqlite::Res
 }
 
 /// An order's payment.
-pub(super) fn find(connection: &Connection, order: OrderId) -> rusqlite::Result<Option<Payment>> {
+pub(in crate::shop::payments) fn find(
+    connection: &Connection,
+    order: OrderId,
+) -> rusqlite::Result<Option<Payment>> {
     connection
         .prepare_cached(&format!("SELECT {COLUMNS} FROM payments WHERE order_id = ?1"))?
         .query_row([order.key()], Payment::from_row)
@@ -288,7 +294,11 @@ pub(super) fn find(connection: &Connection, order: OrderId) -> rusqlite::Result<
 }
 
 /// At most `limit` payments of orders before that one, the latest first.
-pub(super) fn list(connection: &Connection, before: OrderId, limit: usize) -> rusqlite::Result<Vec<Payment>> {
+pub(in crate::shop::payments) fn list(
+    connection: &Connection,
+    before: OrderId,
+    limit: usize,
+) -> rusqlite::Result<Vec<Payment>> {
     connection
         .prepare_cached(&format!(
             "SELECT {COLUMNS} FROM payments WHERE order_id < ?1 ORDER BY order_id DESC LIMIT ?2"

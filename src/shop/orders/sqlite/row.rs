@@ -4,9 +4,9 @@ use rusqlite::Row;
 use rusqlite::types::Type;
 use serde::{Deserialize, Serialize};
 
-use super::domain::{NewOrder, Order, Rejection, Status};
 use crate::base::money::{Currency, Money};
 use crate::shop::contract::{CustomerId, Line, OrderId, Sku};
+use crate::shop::orders::domain::{NewOrder, Order, Rejection, Status};
 
 /// What [`order`] reads, in its order.
 pub(super) const COLUMNS: &str =
