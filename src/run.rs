@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::base::exit::Exit;
 use crate::cli::{self, Program};
-use crate::config::settings::Log;
+use crate::config::settings::LogSettings;
 use crate::config::{Effective, Settings};
 use crate::master::{self, Arrival, End, Launch, StartError};
 use crate::observe;
@@ -57,7 +57,7 @@ fn go_on(program: &Program) -> Exit {
         }
     };
     let logs = Cell::new(false);
-    let log = |log: &Log| {
+    let log = |log: &LogSettings| {
         logs.set(true);
         if let Err(error) = observe::init(std::io::stderr().as_fd(), log.format, log.level, "master") {
             observe::complain(&format!("{}: failed to log to stderr: {error}\n", program.name));

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// How long to wait before attempt `n`: `first × 2^(n-1)`, at most `longest`, of which the upper half is random, so that many
-/// who failed together do not come back together ("equal jitter", after Brooker, "Exponential Backoff And Jitter", 2015).
+/// How long to wait after failure number `n`: `first × 2^(n-1)`, at most `longest`. The upper half of the
+/// wait is random, so that workers that failed together do not start together ("equal jitter", after Brooker,
+/// "Exponential Backoff And Jitter", 2015).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backoff {
     /// The wait after the first failure, before jitter.
@@ -15,7 +16,16 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// The wait after failure number `failures` (counted from 1; 0 waits nothing). `random` is uniform over all of `u64`.
+    /// The wait after `failures` failures in a row; zero after none. `random` is uniform over all of `u64`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use cluster::base::backoff::Backoff;
+    ///
+    /// let backoff = Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(5) };
+    /// assert_eq!(backoff.wait(0, 0), Duration::ZERO);
+    /// assert_eq!(backoff.wait(3, 0), Duration::from_millis(200)); // the shortest of 200 to 400 ms
+    /// ```
     #[must_use]
     pub fn wait(&self, failures: u32, random: u64) -> Duration {
         if failures == 0 {

@@ -1,4 +1,4 @@
-//! An intensity budget: so many events per window, and not one more.
+//! An intensity budget: at most a fixed number of events in any window of a fixed length.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::time::Monotonic;
 
-/// Counts events over a sliding window (Erlang's restart intensity). Holds at most `limit` + 1 instants.
+/// Counts events over a sliding window (Erlang's restart intensity). It stores at most `limit` + 1 instants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Budget {
     limit: u32,
@@ -26,7 +26,7 @@ impl Budget {
         }
     }
 
-    /// Records one event. Whether the budget still holds afterwards.
+    /// Records one event, and says whether the window still holds no more than the limit.
     pub fn spend(&mut self, now: Monotonic) -> bool {
         self.forget(now);
         self.spent.push_back(now);
@@ -36,7 +36,7 @@ impl Budget {
         self.spent.len() <= self.limit as usize
     }
 
-    /// How many events lie inside the window that ends now.
+    /// The number of events in the window that ends at `now`, counted up to the limit and one more.
     pub fn spent(&mut self, now: Monotonic) -> u32 {
         self.forget(now);
         u32::try_from(self.spent.len()).unwrap_or(u32::MAX)

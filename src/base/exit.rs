@@ -1,11 +1,11 @@
-//! The book of exit codes: every code a master, a worker or a command of ours ends with, once. Printed by `--help`. Where
-//! sysexits.h has a number for the case it is that one. Stable: a number never changes its meaning.
+//! Every exit code of a master, a worker or a command, in one list, which `--help` prints. Where sysexits.h
+//! has a number for the case, that number is used. A number never changes its meaning.
 
 use std::process::ExitCode;
 
-macro_rules! book {
+macro_rules! exit_codes {
     ($($name:ident = $code:literal, $doc:literal;)*) => {
-        /// Why a process of ours ended.
+        /// Why a master, a worker or a command ended.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u8)]
         pub enum Exit {
@@ -13,10 +13,10 @@ macro_rules! book {
         }
 
         impl Exit {
-            /// Every entry, by number.
+            /// Every exit code, in ascending order.
             pub const ALL: &'static [Exit] = &[$(Exit::$name,)*];
 
-            /// What it means, in one line.
+            /// What the code means, in one line.
             #[must_use]
             pub const fn doc(self) -> &'static str {
                 match self { $(Exit::$name => $doc,)* }
@@ -25,38 +25,38 @@ macro_rules! book {
     };
 }
 
-book! {
+exit_codes! {
     Stopped = 0, "done as asked, and nothing was cut";
     Failed = 1, "something failed that has no code of its own; the last line on stderr says what";
     Usage = 2, "the command line was not understood";
-    Cut = 3, "stopped as asked, but requests in progress were cut (drain_timeout, SIGQUIT or a second SIGTERM)";
+    Cut = 3, "stopped as asked, but requests were cut (drain_timeout, SIGQUIT or a second SIGTERM)";
     Refused = 4, "command: refused; nothing was begun, and the message says why";
-    BackedOut = 5, "command: it was begun and came to nothing; what served before serves on";
+    BackedOut = 5, "command: begun and backed out; the workers from before go on serving";
     DrainCut = 20, "worker: its drain was cut at drain_timeout; the log says what was in progress";
     BootFailed = 21, "worker: the application's boot failed; it is tried again";
-    Poisoned = 22, "worker: it gave itself up because it can no longer trust its state; it is replaced";
-    NoWorker = 23, "worker: started without what a master hands over, or refused what it needs by the system";
-    BadData = 65, "a database, or the incarnation counter, holds something else than expected (corrupt, foreign, too new)";
+    Poisoned = 22, "worker: it ended itself because it can no longer trust its state; it is replaced";
+    NoWorker = 23, "worker: not started by a master, or the system refused what it needs";
+    BadData = 65, "a database or the incarnation counter is corrupt, foreign or too new";
     NoMaster = 68, "command: no master serves that run directory";
     InUse = 69, "another master serves this address, data directory or run directory";
-    NeverReady = 70, "no worker became ready, and the reason is none of the others here";
+    NeverReady = 70, "no worker became ready, and no other code of this list says why";
     NoResources = 71, "the system refused a process, memory or a descriptor";
     Unwritable = 73, "the data or run directory, or a file in it, cannot be created or written";
     DiskFailed = 74, "reading or writing failed on the disk (full, or broken)";
     Misunderstood = 76, "command: the master's answer was cut off, or is of another version";
     NoPermission = 77, "not permitted: a privileged port, or becoming another user";
-    BadConfig = 78, "the configuration or the catalog cannot be read or has mistakes, each told with its line";
+    BadConfig = 78, "the configuration or the catalog is unreadable or wrong; stderr names each line";
     Panicked = 101, "a bug: the program panicked; the message on stderr says where";
 }
 
 impl Exit {
-    /// The number.
+    /// The number that the process ends with.
     #[must_use]
     pub const fn code(self) -> u8 {
         self as u8
     }
 
-    /// The entry with that number, as a parent sees it.
+    /// The exit of that number, as `waitid` tells it; `None` when this program has no such code.
     #[must_use]
     pub fn from_code(code: i32) -> Option<Exit> {
         Exit::ALL
@@ -65,8 +65,8 @@ impl Exit {
             .find(|exit| i32::from(exit.code()) == code)
     }
 
-    /// Whether a master that gives up because its workers end like this ends with the same code: it says more than
-    /// [`Exit::NeverReady`] does, and trying on is useless until a person has changed something.
+    /// Whether a new worker would end the same way until a person changes something. A master whose workers
+    /// end with such a code ends with that code too, because it says more than [`Exit::NeverReady`].
     #[must_use]
     pub const fn needs_a_person(self) -> bool {
         match self {
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_book_is_in_order_and_no_number_is_used_twice() {
+    fn the_codes_ascend_and_none_is_used_twice() {
         let codes: Vec<u8> = Exit::ALL.iter().map(|exit| exit.code()).collect();
         assert!(codes.is_sorted_by(|one, next| one < next), "{codes:?}");
     }

@@ -20,7 +20,7 @@ macro_rules! number {
         }
 
         impl $name {
-            /// The one after this.
+            /// The number that follows this one.
             #[must_use]
             pub fn next(self) -> Self {
                 Self(self.0 + 1)
@@ -38,40 +38,51 @@ number! {
     Epoch(u32)
 }
 number! {
-    /// How often a master was started over this data directory. Synced to disk before the first fork, so it never repeats.
+    /// How often a master was started over this data directory. The counter is on disk before the first fork,
+    /// so no incarnation is used twice.
     Incarnation(u64)
 }
 number! {
-    /// One (binary, configuration). The first is 1, and each reload that is tried takes the next.
+    /// One pair of binary and configuration. The first is 1, and each attempt to reload takes the next
+    /// number.
     Generation(u32)
 }
 
 impl Slot {
-    /// As an index into a table with one row per slot.
+    /// The slot as an index into a table with one row per slot.
     #[must_use]
     pub fn index(self) -> usize {
         usize::from(self.0)
     }
 }
 
-/// One life of one worker: never repeated over the same data directory, which makes it the owner's name in every record.
+/// One life of one worker. It never repeats over the same data directory, so records name their owner by it.
 ///
-/// Written `incarnation/slot/epoch`, as in `7/0/3`.
+/// It is written `incarnation/slot/epoch`:
+///
+/// ```
+/// use cluster::base::ids::Life;
+///
+/// let life: Life = "7/0/3".parse()?;
+/// assert_eq!(life, Life::of(7, 0, 3));
+/// assert_eq!(life.to_string(), "7/0/3");
+/// # Ok::<(), cluster::base::ids::NotALife>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Life {
-    /// Which master started it.
+    /// The incarnation of the master that started the worker.
     pub incarnation: Incarnation,
-    /// Which slot it fills.
+    /// The slot that the worker fills.
     pub slot: Slot,
-    /// Which filling of that slot it is.
+    /// The number of this filling of the slot, from 1.
     pub epoch: Epoch,
 }
 
-#[cfg(test)]
 impl Life {
-    /// As it is written: `7/0/3`.
-    pub(crate) fn of(incarnation: u64, slot: u16, epoch: u32) -> Life {
+    /// The life that is written `incarnation/slot/epoch`.
+    #[must_use]
+    pub const fn of(incarnation: u64, slot: u16, epoch: u32) -> Life {
         Life {
             incarnation: Incarnation(incarnation),
             slot: Slot(slot),
@@ -86,7 +97,7 @@ impl fmt::Display for Life {
     }
 }
 
-/// A text that is not `incarnation/slot/epoch`.
+/// The text is not of the form `incarnation/slot/epoch`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a life (expected incarnation/slot/epoch, as in 7/0/3)")]
 pub struct NotALife(String);
@@ -101,11 +112,9 @@ impl FromStr for Life {
 
 fn parse_life(text: &str) -> Option<Life> {
     let mut parts = text.split('/');
-    let life = Life {
-        incarnation: Incarnation(parts.next()?.parse().ok()?),
-        slot: Slot(parts.next()?.parse().ok()?),
-        epoch: Epoch(parts.next()?.parse().ok()?),
-    };
+    let incarnation = parts.next()?.parse().ok()?;
+    let slot = parts.next()?.parse().ok()?;
+    let life = Life::of(incarnation, slot, parts.next()?.parse().ok()?);
     parts.next().is_none().then_some(life)
 }
 
@@ -129,11 +138,7 @@ mod tests {
 
     #[test]
     fn a_life_survives_being_written_and_read() {
-        let life = Life {
-            incarnation: Incarnation(7),
-            slot: Slot(2),
-            epoch: Epoch(14),
-        };
+        let life = Life::of(7, 2, 14);
         assert_eq!(life.to_string(), "7/2/14");
         assert_eq!("7/2/14".parse(), Ok(life));
     }

@@ -1,4 +1,5 @@
-//! The words everything else is written in: identities, time, backoff, budgets, money, exit codes. Pure, and knows no other module.
+//! The values that every other module uses: identities, time, backoff, budgets, money, exit codes. All of it
+//! is pure and imports no other module.
 
 pub mod backoff;
 pub mod budget;

@@ -1,4 +1,4 @@
-//! Money: an integer of minor units with its currency. There is no floating point and no mixing of currencies.
+//! Money: an integer of minor units with its currency. No floating point, and no sum of two currencies.
 
 use std::fmt;
 
@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 pub struct Currency([u8; 3]);
 
 impl Currency {
-    /// US dollars.
+    /// The US dollar.
     pub const USD: Currency = Currency(*b"USD");
 
-    /// The code, as in `USD`.
+    /// The three letters of the code.
     #[must_use]
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or("???")
@@ -26,7 +26,7 @@ impl fmt::Display for Currency {
     }
 }
 
-/// A text that is no currency code.
+/// The text is no currency code.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a currency (expected three upper-case letters, as in \"USD\")")]
 pub struct NotACurrency(String);
@@ -54,17 +54,17 @@ impl From<Currency> for String {
 pub struct Money {
     /// Minor units: 450 is 4.50 in a currency with two decimals.
     pub amount: u64,
-    /// Of this currency.
+    /// The currency of the amount.
     pub currency: Currency,
 }
 
-/// Amounts that cannot be put together.
+/// Why two amounts cannot be added, or one cannot be multiplied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MoneyError {
-    /// Two currencies.
+    /// The two amounts are of different currencies.
     #[error("{0} and {1} cannot be added")]
     Mixed(Currency, Currency),
-    /// More than an integer of the databases (63 bits) holds.
+    /// The result is larger than [`Money::MAX_AMOUNT`].
     #[error("the amount is too large")]
     TooLarge,
 }
@@ -73,10 +73,10 @@ impl Money {
     /// The largest amount: what a signed 64-bit column holds.
     pub const MAX_AMOUNT: u64 = i64::MAX as u64;
 
-    /// `quantity` of these.
+    /// The price of `quantity` pieces at this price each.
     ///
     /// # Errors
-    /// When the product is larger than [`Money::MAX_AMOUNT`].
+    /// [`MoneyError::TooLarge`] when the product is larger than [`Money::MAX_AMOUNT`].
     pub fn times(self, quantity: u32) -> Result<Money, MoneyError> {
         let amount = self
             .amount
@@ -85,10 +85,11 @@ impl Money {
         Money { amount, ..self }.bounded()
     }
 
-    /// The sum of the two.
+    /// The sum of the two amounts.
     ///
     /// # Errors
-    /// When the currencies differ or the sum is larger than [`Money::MAX_AMOUNT`].
+    /// [`MoneyError::Mixed`] when the currencies differ, [`MoneyError::TooLarge`] when the sum is larger than
+    /// [`Money::MAX_AMOUNT`].
     pub fn plus(self, other: Money) -> Result<Money, MoneyError> {
         if self.currency != other.currency {
             return Err(MoneyError::Mixed(self.currency, other.currency));

@@ -1,19 +1,19 @@
-//! Time as the pure cores see it: an instant of the monotonic clock handed in as an argument, and the grid that beats lie on.
-//! Nothing here reads a clock.
+//! Time as the pure modules see it: an instant of the monotonic clock that comes in as an argument, and the
+//! grid of instants at which workers stamp their beats. Nothing here reads a clock.
 
 use std::ops::Add;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// An instant of `CLOCK_MONOTONIC`, in nanoseconds since the machine booted. Shared by every process of one host, does not
-/// advance while the machine is suspended, and is never set back.
+/// An instant of `CLOCK_MONOTONIC`, in nanoseconds since the machine booted. Every process of the host reads
+/// the same clock. The clock stands still while the machine is suspended and never goes back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Monotonic(pub u64);
 
 impl Monotonic {
-    /// How long ago `earlier` was; zero when it lies in the future.
+    /// The time from `earlier` to this instant; zero when `earlier` is the later of the two.
     #[must_use]
     pub fn since(self, earlier: Monotonic) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
@@ -31,15 +31,15 @@ impl Add<Duration> for Monotonic {
     }
 }
 
-/// The instants `k × interval`: beats are stamped on them and looked at shortly after them by everyone, so that an idle
-/// cluster wakes once per point and not once per process and point.
+/// The instants `k × interval`. Every worker stamps its beat at these points, and the master looks shortly
+/// after them, so that the processes of an idle cluster wake up together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grid {
     interval_ns: u64,
 }
 
 impl Grid {
-    /// A grid with that much between two points; an interval of zero is taken as a nanosecond.
+    /// A grid with `interval` between two points; an interval of zero counts as one nanosecond.
     #[must_use]
     pub fn new(interval: Duration) -> Grid {
         Grid {
@@ -47,13 +47,13 @@ impl Grid {
         }
     }
 
-    /// The distance of two points.
+    /// The time between two points.
     #[must_use]
     pub fn interval(self) -> Duration {
         Duration::from_nanos(self.interval_ns)
     }
 
-    /// The first point later than `now`.
+    /// The first point after `now`.
     #[must_use]
     pub fn after(self, now: Monotonic) -> Monotonic {
         let point = now.0 / self.interval_ns;

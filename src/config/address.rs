@@ -1,4 +1,4 @@
-//! Where to listen, as people write it: `127.0.0.1:8080`, `[::1]:8080`, `unix:/run/shop.sock`.
+//! An address to listen on, as people write it: `127.0.0.1:8080`, `[::1]:8080`, `unix:/run/shop.sock`.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -6,21 +6,22 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// The kernel's `sun_path` holds 108 bytes, the last of which is the closing zero.
+/// The longest path of a Unix socket, in bytes. The kernel's `sun_path` holds 108, of which the last is the
+/// closing zero.
 pub const LONGEST_UNIX_PATH: usize = 107;
 
-/// Where to listen.
+/// An address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Address {
-    /// `127.0.0.1:8080`, `[::1]:8080`
+    /// An IP address and a port, written `127.0.0.1:8080` or `[::1]:8080`.
     Tcp(SocketAddr),
-    /// `unix:/run/shop.sock`
+    /// The path of a Unix socket, written `unix:/run/shop.sock`.
     Unix(PathBuf),
 }
 
 impl Address {
-    /// Whether only this machine can reach it.
+    /// Whether only processes of this machine can connect to the address.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         match self {
@@ -28,11 +29,10 @@ impl Address {
             Address::Unix(_) => true,
         }
     }
-}
 
-impl Address {
-    /// Whether binding `self` takes what binding `other` needs: the same address, or every address of that family at that port.
-    /// An IPv6 listener is taken to be IPv6 only.
+    /// Whether a socket that is bound to `self` keeps another from being bound to `other`: the two are the
+    /// same, or `self` is every address of its family at the port of `other`. An IPv6 listener counts as IPv6
+    /// only.
     #[must_use]
     pub fn covers(&self, other: &Address) -> bool {
         match (self, other) {
@@ -56,7 +56,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// A text that is no address to listen on.
+/// The text is no address to listen on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} is not an address (expected IP:PORT, as in 127.0.0.1:8080 or [::1]:8080, or unix:/PATH of at most \

@@ -1,33 +1,34 @@
-//! Which directories bound a resource of this process, from the texts of `/proc/self/cgroup` and `/proc/self/mountinfo`.
-//! Pure. After cgroups(7) and proc(5).
+//! The control groups that bound a resource of this process, from the texts of `/proc/self/cgroup` and
+//! `/proc/self/mountinfo`. Pure. After cgroups(7) and proc(5).
 
 use std::path::{Component, Path, PathBuf};
 
-/// A directory in which a bound may be found.
+/// One control group: a directory that may hold a bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Group {
-    /// Which files it holds.
-    pub version: Version,
-    /// Where.
+pub struct Cgroup {
+    /// The version, which says how the files in the directory are called.
+    pub version: CgroupVersion,
+    /// The directory below the mount point of its controller.
     pub dir: PathBuf,
 }
 
-/// Which files hold it.
+/// The version of the control group interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Version {
-    /// `cpu.cfs_quota_us` and `cpu.cfs_period_us`, `memory.limit_in_bytes`
+pub enum CgroupVersion {
+    /// Version 1: the bounds are in `cpu.cfs_quota_us`, `cpu.cfs_period_us` and `memory.limit_in_bytes`.
     V1,
-    /// `cpu.max`, `memory.max`
+    /// Version 2: the bounds are in `cpu.max` and `memory.max`.
     V2,
 }
 
-/// Every directory that may bound what this process has of a controller (`cpu`, `memory`), from its own group up to the root of
-/// the mount: a group's bound holds for all that lie below it. From the texts of `/proc/self/cgroup` and `/proc/self/mountinfo`.
+/// Every control group that may bound what this process gets of `controller` (`cpu` or `memory`): its own
+/// group and all groups above it, because a bound holds for every group below. `cgroup` and `mountinfo` are
+/// the texts of `/proc/self/cgroup` and `/proc/self/mountinfo`.
 #[must_use]
-pub fn groups(controller: &str, cgroup: &str, mountinfo: &str) -> Vec<Group> {
-    let mounts: Vec<Mount> = mountinfo
+pub fn groups(controller: &str, cgroup: &str, mountinfo: &str) -> Vec<Cgroup> {
+    let mounts: Vec<CgroupMount> = mountinfo
         .lines()
-        .filter_map(|line| Mount::parse(controller, line))
+        .filter_map(|line| CgroupMount::parse(controller, line))
         .collect();
     cgroup
         .lines()
@@ -37,23 +38,24 @@ pub fn groups(controller: &str, cgroup: &str, mountinfo: &str) -> Vec<Group> {
 }
 
 /// `0::/path` is version 2; `4:cpu,cpuacct:/path` is version 1.
-fn membership(controller: &str, line: &str) -> Option<(Version, PathBuf)> {
+fn membership(controller: &str, line: &str) -> Option<(CgroupVersion, PathBuf)> {
     let mut parts = line.splitn(3, ':');
     let (number, controllers, path) = (parts.next()?, parts.next()?, parts.next()?);
     if number == "0" && controllers.is_empty() {
-        return Some((Version::V2, path.into()));
+        return Some((CgroupVersion::V2, path.into()));
     }
     controllers
         .split(',')
         .any(|name| name == controller)
-        .then(|| (Version::V1, path.into()))
+        .then(|| (CgroupVersion::V1, path.into()))
 }
 
-fn along(mounts: &[Mount], version: Version, path: &Path) -> Vec<Group> {
+fn along(mounts: &[CgroupMount], version: CgroupVersion, path: &Path) -> Vec<Cgroup> {
     let Some(mount) = mounts.iter().find(|mount| mount.version == version) else {
         return Vec::new();
     };
-    // Inside a container the mount's root is the container's group, while the membership may be told from outside of it.
+    // Inside a container the root of the mount is the container's group, while `/proc/self/cgroup` may show
+    // the path as it is outside of the container.
     let below = path
         .strip_prefix(&mount.root)
         .or_else(|_| path.strip_prefix("/"))
@@ -66,32 +68,34 @@ fn along(mounts: &[Mount], version: Version, path: &Path) -> Vec<Group> {
     };
     leaf.ancestors()
         .take_while(|dir| dir.starts_with(&mount.point))
-        .map(|dir| Group {
+        .map(|dir| Cgroup {
             version,
             dir: dir.to_owned(),
         })
         .collect()
 }
 
-struct Mount {
-    version: Version,
+struct CgroupMount {
+    version: CgroupVersion,
     root: PathBuf,
     point: PathBuf,
 }
 
-impl Mount {
+impl CgroupMount {
     /// `36 35 98:0 /root /point options… - type source superoptions`
-    fn parse(controller: &str, line: &str) -> Option<Mount> {
+    fn parse(controller: &str, line: &str) -> Option<CgroupMount> {
         let (left, right) = line.split_once(" - ")?;
         let mut fields = left.split(' ').skip(3);
         let (root, point) = (fields.next()?, fields.next()?);
         let mut kind = right.split(' ');
         let version = match (kind.next()?, kind.nth(1)) {
-            ("cgroup2", _) => Version::V2,
-            ("cgroup", Some(options)) if options.split(',').any(|name| name == controller) => Version::V1,
+            ("cgroup2", _) => CgroupVersion::V2,
+            ("cgroup", Some(options)) if options.split(',').any(|name| name == controller) => {
+                CgroupVersion::V1
+            }
             (_, _) => return None,
         };
-        Some(Mount {
+        Some(CgroupMount {
             version,
             root: root.into(),
             point: point.into(),
@@ -135,8 +139,8 @@ mod tests {
         );
         assert_eq!(
             found,
-            [Group {
-                version: Version::V1,
+            [Cgroup {
+                version: CgroupVersion::V1,
                 dir: "/sys/fs/cgroup/cpu".into()
             }]
         );
@@ -147,8 +151,8 @@ mod tests {
         let found = groups("cpu", "0::/../other\n", V2_MOUNT);
         assert_eq!(
             found,
-            [Group {
-                version: Version::V2,
+            [Cgroup {
+                version: CgroupVersion::V2,
                 dir: "/sys/fs/cgroup".into()
             }]
         );

@@ -1,32 +1,33 @@
-//! How many workers `auto` is: the least of the CPUs this process may run on and of the CPU time its control groups grant.
-//! Pure: it is given the kernel's texts, and [`super::cgroup`] says where they lie.
-//! After the kernel's documents cgroup-v2 ("cpu.max") and sched-bwc.
+//! How many workers `auto` means: the CPUs that this process may run on, or the CPU time that its control
+//! groups grant, whichever is less. Pure: the kernel's texts come in as arguments; [`super::cgroup`] says
+//! which files they are from. After the kernel's documents cgroup-v2 ("cpu.max") and sched-bwc.
 
 use super::settings::MOST_WORKERS;
 
 /// The CPU time one control group grants, in microseconds per period.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quota {
-    /// The group's directory, for people.
+    /// The directory of the control group, as messages name it.
     pub group: String,
-    /// So much CPU time
+    /// The CPU time that is granted in each period, in microseconds.
     pub quota_us: u64,
-    /// in every such period; never zero.
+    /// The length of a period, in microseconds; never zero.
     pub period_us: u64,
 }
 
-/// What `auto` comes to, and why.
+/// The number of workers that `auto` means, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decision {
-    /// So many workers.
+pub struct WorkerCount {
+    /// The number of workers.
     pub workers: u16,
-    /// For the log: `2 CPUs by affinity, 1.5 by the quota of /sys/fs/cgroup/x, rounded up: 2 workers`.
+    /// The reason, for the log: `2 CPUs by affinity, no cgroup quota: workers = 2`.
     pub reasoning: String,
 }
 
-/// The least of `affinity` CPUs and of every quota (rounded up, so that no granted time lies idle), at least one worker.
+/// One worker per CPU of `affinity`, or per CPU that the tightest quota grants if that is less. A quota is
+/// rounded up, so that no granted time lies idle. There is at least one worker.
 #[must_use]
-pub fn decide(affinity: usize, quotas: &[Quota]) -> Decision {
+pub fn decide(affinity: usize, quotas: &[Quota]) -> WorkerCount {
     let tightest = quotas
         .iter()
         .min_by(|one, other| one.cpus().total_cmp(&other.cpus()));
@@ -46,7 +47,7 @@ pub fn decide(affinity: usize, quotas: &[Quota]) -> Decision {
     } else {
         ""
     };
-    Decision {
+    WorkerCount {
         workers,
         reasoning: format!("{affinity} CPUs by affinity, {quota}: workers = {workers}{capped}"),
     }

@@ -1,25 +1,35 @@
-//! Durations that carry their unit (`250ms`, `1m 30s`) in every text: the configuration, the settings handed to a worker, and
-//! an application's own section with `#[serde(with = "cluster::config::duration")]`.
+//! Durations as texts that carry their unit, such as `250ms` and `1m 30s`. They stand in the configuration
+//! and in the settings that a worker gets. An application reads them in its own section with `#[serde(with =
+//! "cluster::config::duration")]`.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serializer};
 
-/// What is wrong with a text that is no duration.
+/// Why a text is no duration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotADuration {
-    /// `250`, `1.5`: it could be anything.
+    /// The text is a number alone, such as `250` or `1.5`.
     #[error("a number alone has no unit: write \"{number}ms\", \"{number}s\" or \"{number}m\"")]
     NoUnit {
-        /// What was written.
+        /// The number that was read.
         number: String,
     },
-    /// Anything else.
+    /// The text is something else.
     #[error("it is not a duration: {0}")]
     Malformed(String),
 }
 
-/// Reads `250ms`, `5s`, `1m 30s`, `2h`. Zero has a unit too.
+/// Reads `250ms`, `5s`, `1m 30s`, `2h`. Zero needs a unit, too.
+///
+/// ```
+/// use std::time::Duration;
+/// use cluster::config::duration;
+///
+/// assert_eq!(duration::parse("1m 30s"), Ok(Duration::from_secs(90)));
+/// assert!(duration::parse("90").is_err());
+/// assert_eq!(duration::format(Duration::from_secs(90)), "90s");
+/// ```
 pub fn parse(text: &str) -> Result<Duration, NotADuration> {
     let text = text.trim();
     if text.parse::<f64>().is_ok() {
@@ -38,8 +48,8 @@ const UNITS: [(&str, u128); 5] = [
     ("ms", 1),
 ];
 
-/// Writes what [`parse`] reads, without loss: in the largest unit of which it is a whole number, up to days. (Months and years,
-/// which `humantime` would take first, are averages that nobody means by `90days`.)
+/// Writes a text that [`parse`] reads as the same duration. The unit is the largest, up to days, that gives a
+/// whole number. (`humantime` would use months and years, which are averages that nobody means by `90days`.)
 #[must_use]
 pub fn format(duration: Duration) -> String {
     let ms = duration.as_millis();
@@ -54,28 +64,29 @@ pub fn format(duration: Duration) -> String {
     }
 }
 
-/// For `#[serde(with = …)]`.
+/// Writes the duration as a text, for `#[serde(with = "cluster::config::duration")]`.
 pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&format(*duration))
 }
 
-/// For `#[serde(with = …)]`.
+/// Reads the duration from a text, for `#[serde(with = "cluster::config::duration")]`.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     parse(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
 }
 
-/// The same for a duration that need not be there.
+/// The same for an `Option<Duration>`.
 pub mod optional {
     use std::time::Duration;
 
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    /// For `#[serde(with = …)]`.
+    /// Writes the duration as a text, or nothing, for `#[serde(with =
+    /// "cluster::config::duration::optional")]`.
     pub fn serialize<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
         duration.map(super::format).serialize(serializer)
     }
 
-    /// For `#[serde(with = …)]`; absent is `None` with `#[serde(default)]`.
+    /// Reads the duration from a text. With `#[serde(default)]`, a key that is absent is `None`.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
         let text = Option::<String>::deserialize(deserializer)?;
         let parsed = text.as_deref().map(super::parse).transpose();

@@ -1,37 +1,37 @@
-//! What is in effect: the settings, and for each key who said so.
+//! The settings in effect, and for each key where its value comes from.
 
 use super::key::Key;
-use super::problem::Place;
+use super::problem::Location;
 use super::settings::Settings;
 use super::value::Value;
 
-/// Settings, and where each value came from.
+/// The settings in effect, and where each value comes from.
 #[derive(Clone, Debug)]
 pub struct Effective {
-    /// What the rest of the program uses.
+    /// The settings as the rest of the program uses them.
     pub settings: Settings,
-    /// Every key of every section, in the order of their tables.
-    pub entries: Vec<Entry>,
+    /// Every key of every section, in the order of the key tables.
+    pub entries: Vec<EffectiveKey>,
 }
 
-/// One key's value.
+/// The value of one key, and where it comes from.
 #[derive(Clone, Debug)]
-pub struct Entry {
-    /// The section it belongs to.
+pub struct EffectiveKey {
+    /// The name of the section that the key belongs to.
     pub section: &'static str,
-    /// The key.
+    /// The key itself.
     pub key: &'static Key,
-    /// Its value; `None` when it is not set and has no default.
+    /// The value; `None` when the key is not set and has no default.
     pub value: Option<Value>,
-    /// Who said so.
+    /// Where the value comes from.
     pub origin: Origin,
 }
 
-/// Who said what a key's value is.
+/// Where the value of a key comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// Nobody: the key table's default.
+    /// It is the default of the key table.
     Default,
-    /// The file or a flag.
-    Set(Place),
+    /// It was set at this place of the file, or by this flag.
+    Set(Location),
 }

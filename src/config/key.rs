@@ -1,5 +1,21 @@
-//! What a key of the configuration is: its kind with its bounds, its default, what it is for, and whether a reload changes it.
-//! An application declares its own sections with the same words and gets the same errors, listing and example for them.
+//! What a key of the configuration is: its kind with its bounds, its default, its meaning, and whether a
+//! reload changes it. An application declares its own sections in the same way. The program then checks,
+//! lists and documents them like its own.
+//!
+//! ```
+//! use cluster::config::{Key, Kind, Section};
+//!
+//! const GREETING: Section = Section {
+//!     name: "greeting",
+//!     doc: "What the visitors read.",
+//!     keys: &[
+//!         Key::new("text", Kind::Text, "hello", "The first line of every answer."),
+//!         Key::new("delay", Kind::duration(0, 60_000), "0s", "How long every answer waits."),
+//!         Key::unset("template", Kind::Path, "A file with the page; a built-in page when not set.").fixed(),
+//!     ],
+//! };
+//! assert_eq!(GREETING.key("delay").map(|key| key.default), Some(Some("0s")));
+//! ```
 
 use std::fmt;
 use std::time::Duration;
@@ -7,78 +23,79 @@ use std::time::Duration;
 use super::settings::MOST_WORKERS;
 use super::{duration, size};
 
-/// One section of the file, `[name]`.
+/// One section of the configuration file.
 #[derive(Clone, Copy, Debug)]
 pub struct Section {
-    /// As it stands between the brackets.
+    /// The name that stands between the brackets.
     pub name: &'static str,
-    /// What it is about, in one line.
+    /// What the section is about, in one line.
     pub doc: &'static str,
-    /// Every key it may hold, each once.
+    /// Every key of the section, each once.
     pub keys: &'static [Key],
 }
 
 impl Section {
-    /// The key of that name.
+    /// The key of that name, if the section has one.
     #[must_use]
     pub fn key(&self, name: &str) -> Option<&'static Key> {
         self.keys.iter().find(|key| key.name == name)
     }
 }
 
-/// One key.
+/// One key of the configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Key {
-    /// As it stands before the equals sign.
+    /// The name that stands before the equals sign.
     pub name: &'static str,
-    /// What may stand behind it.
+    /// The kind of value that the key takes.
     pub kind: Kind,
-    /// The value when nobody says anything, as one would write it after a flag; `None` when there is none.
+    /// The value of a key that is not set, written as after a flag; `None` for a key without a default.
     pub default: Option<&'static str>,
-    /// What it does, in one line.
+    /// What the key does, in one line.
     pub doc: &'static str,
-    /// Whether a reload can change it.
+    /// Whether a reload can change the value.
     pub reload: Reload,
 }
 
 /// Whether a reload can change a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reload {
-    /// The new generation has the new value.
+    /// A reload changes the value: the new generation has the new one.
     Applies,
-    /// Only a restart of the master does: a reload that changes it is refused, naming it.
+    /// Only a restart of the master changes the value. A reload with another value is refused, and the
+    /// message names the key.
     Refused,
 }
 
-/// What may stand behind a key.
+/// The kind of value that a key takes, with its bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// `true` or `false`.
+    /// A switch, `true` or `false`.
     Switch,
     /// A whole number within bounds.
     Number {
-        /// The least that is possible.
+        /// The least number that is possible.
         least: u64,
-        /// The most that is possible, at most `i64::MAX`.
+        /// The largest number that is possible, at most `i64::MAX`.
         most: u64,
     },
     /// A duration with its unit, `"250ms"`.
     Duration {
-        /// The least that is possible.
+        /// The shortest duration that is possible.
         least: Duration,
-        /// The most that is possible.
+        /// The longest duration that is possible.
         most: Duration,
     },
     /// A size with its unit, `"16KiB"`; the application reads it as a number of bytes.
     Size {
         /// The least number of bytes that is possible.
         least: u64,
-        /// The most that is possible, at most `i64::MAX`.
+        /// The largest number of bytes that is possible, at most `i64::MAX`.
         most: u64,
     },
     /// One of these words.
     Word(&'static [&'static str]),
-    /// A text that is not empty and of one line.
+    /// A text of one line that is not empty.
     Text,
     /// A path, relative to the directory the master was started in.
     Path,
@@ -93,7 +110,7 @@ pub enum Kind {
 }
 
 impl Key {
-    /// A key that a reload changes.
+    /// A key with a default, which a reload changes.
     #[must_use]
     pub const fn new(name: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Key {
         Key {
@@ -105,7 +122,7 @@ impl Key {
         }
     }
 
-    /// A key that is not set unless someone sets it.
+    /// A key without a default, which a reload changes.
     #[must_use]
     pub const fn unset(name: &'static str, kind: Kind, doc: &'static str) -> Key {
         Key {
@@ -117,7 +134,7 @@ impl Key {
         }
     }
 
-    /// The same key, but only a restart of the master changes it.
+    /// The same key, except that only a restart of the master changes it.
     #[must_use]
     pub const fn fixed(self) -> Key {
         Key {
@@ -150,7 +167,7 @@ impl Kind {
     }
 }
 
-/// What was expected, as errors and the example say it.
+/// What is expected, as errors and the example file say it.
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

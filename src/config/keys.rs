@@ -1,12 +1,13 @@
-//! Every key of the supervisor's own sections, once. The parser, the flags, the example file, the listing of `check`, the
-//! README's table and the refusal of a reload all read this table; nothing else knows a default or a bound.
+//! Every key of the supervisor's own sections, in one table. The parser, the flags, the example file, the
+//! listing of `check`, the table in `docs/reference` and the check of a reload all read it. No other place
+//! knows a default or a bound.
 
 use super::key::{Key, Kind, Section};
 
 const SECOND: u64 = 1_000;
 const HOUR: u64 = 3_600 * SECOND;
 
-/// The supervisor's own sections, in the order they are printed in.
+/// The supervisor's own sections, in the order in which they are printed.
 pub const SECTIONS: &[Section] = &[CLUSTER, HTTP, LOG, DRILL];
 
 const CLUSTER: Section = Section {
@@ -28,33 +29,36 @@ const CLUSTER: Section = Section {
         Key::unset(
             "admin",
             Kind::Address,
-            "Where /metrics and /healthz are read; nowhere when not set. At a loopback address only by this machine.",
+            "Where /metrics and /healthz can be read; nowhere when not set. A loopback address is read by \
+             this machine alone.",
         )
         .fixed(),
         Key::new(
             "socket_mode",
             Kind::Mode,
             "0600",
-            "Who may connect to the unix: addresses, as a file mode; the socket belongs to the master's user and group.",
+            "Who may connect to the unix: addresses, as a file mode; the sockets belong to the master's \
+             user and group.",
         )
         .fixed(),
         Key::new(
             "data_dir",
             Kind::Path,
             "./data",
-            "The databases and the incarnation counter.",
+            "The directory of the databases and the incarnation counter.",
         )
         .fixed(),
         Key::unset(
             "run_dir",
             Kind::Path,
-            "Lock, worker records and control socket; <data_dir>/run when not set.",
+            "The directory of the lock, the worker records and the control socket; <data_dir>/run when not \
+             set.",
         )
         .fixed(),
         Key::unset(
             "pid_file",
             Kind::Path,
-            "Holds the master's pid while it runs; none when not set.",
+            "A file that holds the master's pid while it runs; none when not set.",
         )
         .fixed(),
         Key::unset(
@@ -73,20 +77,21 @@ const CLUSTER: Section = Section {
             "heartbeat_interval",
             Kind::duration(10, 60 * SECOND),
             "250ms",
-            "How often each worker stamps its beat and the master looks.",
+            "How often each worker stamps its beat, and the master looks at it.",
         )
         .fixed(),
         Key::new(
             "heartbeat_timeout",
             Kind::duration(50, HOUR),
             "5s",
-            "A worker whose beat is older is killed and replaced.",
+            "A worker whose last beat is older than this is killed and replaced.",
         ),
         Key::new(
             "lock_hold_timeout",
             Kind::duration(20, HOUR),
             "400ms",
-            "A late worker that holds a store lock, and so blocks its siblings' writes, is killed after this.",
+            "A worker whose beat is late while it holds a database lock, and so blocks all other writers, \
+             is killed after this.",
         ),
         Key::new(
             "ready_timeout",
@@ -104,112 +109,118 @@ const CLUSTER: Section = Section {
             "bake_time",
             Kind::duration(0, HOUR),
             "1s",
-            "How long the first worker of a reload must hold out before the others follow.",
+            "How long the first worker of a reload is watched before the others follow.",
         ),
         Key::new(
             "early_death",
             Kind::duration(10, HOUR),
             "1s",
-            "A shorter life is an early death, after which the slot waits longer and longer.",
+            "A worker that ends sooner than this died early; the slot then waits longer before each restart.",
         ),
         Key::new(
             "backoff_first",
             Kind::duration(1, HOUR),
             "100ms",
-            "The wait before the restart that follows a first early death; it doubles.",
+            "The wait before the restart after a first early death; it doubles with each further one.",
         ),
         Key::new(
             "backoff_longest",
             Kind::duration(1, HOUR),
             "5s",
-            "No wait between two restarts of a slot is longer.",
+            "The longest wait between two restarts of a slot.",
         ),
         Key::new(
             "restart_limit",
             Kind::number(1, 10_000),
             "10",
-            "More deaths of one slot within restart_window, and it retries slowly.",
+            "After more deaths than this within restart_window, the slot is restarted slowly.",
         ),
         Key::new(
             "restart_window",
             Kind::duration(SECOND, 24 * HOUR),
             "1m",
-            "The window of restart_limit.",
+            "The time over which the deaths of restart_limit are counted.",
         ),
         Key::unset(
             "max_draining",
             Kind::number(1, 4_096),
-            "While so many workers drain, a reload waits with replacing more (those that scaling down lets go come on top and are not cut); twice the workers, at least 16, when not set.",
+            "A reload waits while this many workers drain. Workers that scaling down lets go are not \
+             counted. Twice the number of workers, and at least 16, when not set.",
         ),
         Key::unset(
             "max_requests",
             Kind::number(100, 1_000_000_000_000),
-            "A worker that has answered so many requests (up to a tenth fewer, by chance) is replaced; never when not set.",
+            "A worker is replaced after this many requests (up to a tenth fewer, at random); never when \
+             not set.",
         ),
         Key::unset(
             "max_rss",
             Kind::size(16 << 20, 1 << 40),
-            "A worker of more resident memory is replaced; never when not set.",
+            "A worker with more resident memory than this is replaced; never when not set.",
         ),
         Key::unset(
             "max_age",
             Kind::duration(10 * SECOND, 365 * 24 * HOUR),
-            "A worker that has served so long (up to a tenth less, by chance) is replaced; never when not set.",
+            "A worker is replaced after it has served this long (up to a tenth less, at random); never \
+             when not set.",
         ),
     ],
 };
 
 const HTTP: Section = Section {
     name: "http",
-    doc: "The limits of the workers' edge.",
+    doc: "The limits of requests and connections.",
     keys: &[
         Key::new(
             "max_header_bytes",
             Kind::size(1 << 10, 1 << 20),
             "16KiB",
-            "Request line and headers together; more is answered 431.",
+            "The longest request line and headers together; a longer one is answered 431.",
         ),
         Key::new(
             "max_body_bytes",
             Kind::size(0, 1 << 30),
             "1MiB",
-            "A request's body; more is answered 413.",
+            "The longest body of a request; a longer one is answered 413.",
         ),
         Key::new(
             "header_read_timeout",
             Kind::duration(10, HOUR),
             "10s",
-            "From a request's first byte to the end of its headers.",
+            "The longest time from a request's first byte to the end of its headers.",
         ),
         Key::new(
             "idle_timeout",
             Kind::duration(10, 24 * HOUR),
             "75s",
-            "A connection that has been silent so long between requests, or before its first, is closed.",
+            "A connection is closed after this long without a byte between requests, or before the first.",
         ),
         Key::new(
             "request_timeout",
             Kind::duration(10, 24 * HOUR),
             "30s",
-            "From the end of the headers to the answer; later is answered 503, or 408 while the body is still arriving.",
+            "The longest time from the end of the headers to the answer; then the answer is 503, or 408 \
+             while the body is still arriving.",
         ),
         Key::new(
             "write_timeout",
             Kind::duration(10, 24 * HOUR),
             "1m",
-            "A client that has taken nothing of its answer for so long is cut.",
+            "A connection is cut when the client has taken nothing of its answer for this long.",
         ),
         Key::new(
             "max_connections",
             Kind::number(1, 1_000_000),
             "10000",
-            "Per worker, and fewer where the limit of open files allows no more; one more is answered 503 and closed.",
+            "The most connections of one worker, fewer where the limit of open files is lower; one more is \
+             answered 503 and closed.",
         ),
         Key::new(
             "max_streams",
             Kind::number(1, 10_000),
             "100",
-            "HTTP/2 requests at once on one connection; the client is told, and one more is refused.",
+            "The most HTTP/2 requests at once on one connection; the client is told, and one more is \
+             refused.",
         ),
     ],
 };
@@ -228,7 +239,7 @@ const LOG: Section = Section {
             "level",
             Kind::Word(&["error", "warn", "info", "debug", "trace"]),
             "info",
-            "The least severe lines that are printed.",
+            "The least severe level that is printed.",
         ),
         Key::new(
             "access",

@@ -1,8 +1,9 @@
-//! The configuration: every key with its unit, default and bounds, and the errors that name line, key and nearest known key.
-//! Pure: it is given texts and gives back settings; reading files is the shell's.
+//! The configuration: every key with its unit, default and bounds, and errors that name the line, the key and
+//! the nearest known key. Pure: texts come in and settings go out. Other modules read the files.
 //!
-//! [`key`] says what a key is and [`keys`] lists the supervisor's; [`read()`] turns a file's bytes and the flags into
-//! [`Settings`] or into every [`Problem`] they have; [`mod@print`] writes them down; [`reload`] names what a reload cannot change.
+//! [`key`] says what a key is, and [`keys`] lists the supervisor's. [`read()`] turns the bytes of a file and
+//! the flags into [`Settings`], or into every [`ConfigProblem`] they have. [`mod@print`] writes the
+//! configuration as text, and [`reload`] names the changes that a reload cannot make.
 
 pub mod address;
 pub mod cgroup;
@@ -28,18 +29,20 @@ mod unknown;
 pub mod value;
 
 pub use address::Address;
-pub use effective::{Effective, Entry, Origin};
+pub use effective::{Effective, EffectiveKey, Origin};
 pub use key::{Key, Kind, Reload, Section};
 pub use mode::FileMode;
 pub use overrides::Overrides;
-pub use problem::{Place, Problem, Problems};
+pub use problem::{ConfigProblem, ConfigProblems, Location};
 pub use read::read;
 pub use reload::changes_refused;
-pub use settings::{Cluster, Drill, Http, Log, LogFormat, LogLevel, Settings, Workers};
-pub use source::Source;
+pub use settings::{
+    ClusterSettings, DrillSettings, HttpSettings, LogFormat, LogLevel, LogSettings, Settings, Workers,
+};
+pub use source::ConfigFile;
 pub use value::Value;
 
-/// The settings of a program that nobody configured, without sections of an application.
+/// Every key at its default, without sections of an application.
 impl Default for Settings {
     fn default() -> Settings {
         let effective = read(&[], None, &Overrides::default());

@@ -1,4 +1,4 @@
-//! A file mode, as chmod has it. It must not know which file.
+//! A file mode, as `chmod` takes it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,14 +11,14 @@ use serde::{Deserialize, Serialize};
 pub struct FileMode(u16);
 
 impl FileMode {
-    /// The bits, as the system takes them.
+    /// The bits, as system calls take them.
     #[must_use]
     pub fn bits(self) -> u32 {
         u32::from(self.0)
     }
 }
 
-/// A text that is no file mode.
+/// The text is no file mode.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a file mode (expected three or four octal digits, from 0000 to 0777)")]
 pub struct NotAMode(String);

@@ -1,10 +1,12 @@
-//! "Did you mean": the known name that a misspelt one is nearest to.
+//! "Did you mean": the known name that is nearest to a misspelt one.
 
-/// Nothing longer is compared, because the distance costs the product of both lengths.
+/// The longest name that is compared, in bytes: the time of a comparison grows with the product of both
+/// lengths.
 const LONGEST: usize = 64;
 
-/// The most similar of `known` by transposition-aware edit distance, if it is similar enough to be meant: at most a third of
-/// its letters differ, and at least one edit is always forgiven in names of two letters and more.
+/// The name of `known` with the smallest edit distance to `written` (a transposition is one edit), if it is
+/// near enough: at most one edit per three letters of the known name, and at least one edit in names of two
+/// letters or more.
 #[must_use]
 pub(super) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if written.len() > LONGEST {

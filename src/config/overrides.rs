@@ -1,22 +1,24 @@
-//! What the command line says over the file: defaults < file < flags. A reload applies the same flags again.
+//! The values that the command line sets. They win over the file, and the file wins over the defaults. A
+//! reload applies the same flags again.
 
-/// One value from a flag.
+/// One value that a flag sets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Override {
-    /// How the person wrote it, for errors and for `check`: `--workers`, `--set shop.order_wait`.
+    /// The flag as the person wrote it, for errors and for `check`: `--workers`, `--set shop.order_wait`.
     pub flag: String,
-    /// `section.key`.
+    /// The key that the flag sets, written `section.key`.
     pub key: String,
-    /// The value's text.
+    /// The text of the value.
     pub text: String,
 }
 
-/// Every value from flags, in the order they were given; a later one replaces an earlier one of the same key.
+/// Every value that flags set, in the order of the command line. A later value replaces an earlier one of the
+/// same key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overrides(Vec<Override>);
 
 impl Overrides {
-    /// Adds one.
+    /// Adds the value of one flag.
     pub fn push(&mut self, flag: impl Into<String>, key: impl Into<String>, text: impl Into<String>) {
         self.0.push(Override {
             flag: flag.into(),
@@ -25,7 +27,7 @@ impl Overrides {
         });
     }
 
-    /// All of them.
+    /// Every value, in the order of the command line.
     #[must_use]
     pub fn list(&self) -> &[Override] {
         &self.0

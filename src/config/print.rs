@@ -1,19 +1,20 @@
-//! The configuration as text: the documented example with every key at its default, and what is in effect with who said so.
-//! Both are files that the program reads.
+//! The configuration as text: the example file with every key at its default, and the values in effect with
+//! the origin of each. The program can read both back.
 
 use std::fmt::Write;
 
-use super::effective::{Entry, Origin};
+use super::effective::{EffectiveKey, Origin};
 use super::key::{Key, Kind, Reload, Section};
 use super::keys;
 use super::value::Value;
 
-/// Every key of every section with its meaning, bounds and default, as a file: `config/cluster.toml`.
+/// Every key of every section with its meaning, bounds and default, as a file. `config/cluster.toml` is this
+/// text.
 #[must_use]
 pub fn example(program: &str, app: &[Section]) -> String {
     let mut text = format!(
         "# Every key of {program}'s configuration at its default; a key without one is commented out.\n\
-         # Durations and sizes carry their unit. Flags win over this file. A reload (SIGHUP) reads it again.\n\
+         # Durations and sizes carry their unit. Flags win over this file. A reload reads it again.\n\
          # Printed by `{program} check --keys`.\n"
     );
     for section in keys::SECTIONS.iter().chain(app) {
@@ -41,7 +42,7 @@ fn documented(key: &Key) -> String {
     format!("\n# {}\n# Expected: {}.{fixed}\n{line}\n", key.doc, key.kind)
 }
 
-/// Every key as a row of a Markdown table, for the README.
+/// Every key as a row of a Markdown table, for `docs/reference/configuration.md`.
 #[must_use]
 pub fn markdown(app: &[Section]) -> String {
     let mut text = "| key | default | expected | reload | meaning |\n|---|---|---|---|---|\n".to_owned();
@@ -69,7 +70,7 @@ pub fn markdown(app: &[Section]) -> String {
     text
 }
 
-/// A value of that kind for a line that is commented out.
+/// A possible value of that kind, for a line of the example that is commented out.
 fn specimen(kind: Kind) -> String {
     match kind {
         Kind::Switch => "false".to_owned(),
@@ -85,9 +86,9 @@ fn specimen(kind: Kind) -> String {
     }
 }
 
-/// What is in effect, as a file whose comments say where each value comes from.
+/// The values in effect as a file. A comment on each line says where the value comes from.
 #[must_use]
-pub fn effective(entries: &[Entry]) -> String {
+pub fn effective(entries: &[EffectiveKey]) -> String {
     let lines: Vec<String> = entries.iter().map(assignment).collect();
     let width = lines.iter().map(|line| line.chars().count()).max().unwrap_or(0);
     let mut text = String::new();
@@ -100,13 +101,13 @@ pub fn effective(entries: &[Entry]) -> String {
         }
         match &entry.origin {
             Origin::Default => push(&mut text, format_args!("{line:width$}  # default\n")),
-            Origin::Set(place) => push(&mut text, format_args!("{line:width$}  # {place}\n")),
+            Origin::Set(location) => push(&mut text, format_args!("{line:width$}  # {location}\n")),
         }
     }
     text
 }
 
-fn assignment(entry: &Entry) -> String {
+fn assignment(entry: &EffectiveKey) -> String {
     match &entry.value {
         Some(value) => format!("{} = {}", entry.key.name, value.literal()),
         None => format!("# {} is not set", entry.key.name),

@@ -1,73 +1,74 @@
-//! What is wrong with a configuration, and where: every problem of a file and its flags, in the order of their places.
+//! What is wrong with a configuration, and where: every problem of a file and its flags, in the order of the
+//! file.
 
 use std::fmt;
 
-/// No report is longer: a file that is no configuration at all has a problem in every line.
+/// The most problems that a report shows. A file that is no configuration at all has a problem in every line.
 const MOST_SHOWN: usize = 20;
 
-/// One problem: where it is, what was read, what was expected, what to do.
+/// One problem of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// Where.
-    pub place: Place,
-    /// The rest, in one line.
+pub struct ConfigProblem {
+    /// Where the problem is.
+    pub location: Location,
+    /// What was read, what was expected and what to do, in one line.
     pub message: String,
 }
 
-/// Where a problem is. Their order is the order problems are reported in.
+/// A place in the configuration. Problems are reported in the order of their places.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
-    /// In the program itself: an application declared a section that contradicts itself.
+pub enum Location {
+    /// The program itself: an application declared a section that contradicts itself.
     Program,
-    /// In the file, counted from 1; columns are characters.
+    /// A character of the file.
     File {
-        /// The line.
+        /// The line, counted from 1.
         line: usize,
-        /// The character of that line.
+        /// The character of the line, counted from 1.
         column: usize,
-        /// The file, as it was named.
+        /// The name of the file, as the person wrote it.
         name: String,
     },
-    /// Behind this flag.
+    /// The value of this flag.
     Flag(String),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::Program => f.write_str("a bug in this program"),
-            Place::File { name, line, column } => write!(f, "{name}:{line}:{column}"),
-            Place::Flag(flag) => f.write_str(flag),
+            Location::Program => f.write_str("a bug in this program"),
+            Location::File { name, line, column } => write!(f, "{name}:{line}:{column}"),
+            Location::Flag(flag) => f.write_str(flag),
         }
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for ConfigProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.message)
+        write!(f, "{}: {}", self.location, self.message)
     }
 }
 
-/// Every problem of one configuration, at least one, one a line.
+/// Every problem of one configuration; at least one. It is displayed as one line per problem.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub struct Problems(Vec<Problem>);
+pub struct ConfigProblems(Vec<ConfigProblem>);
 
-impl Problems {
-    /// Sorted by place, each once.
-    pub(super) fn of(mut list: Vec<Problem>) -> Problems {
-        list.sort_by(|one, other| one.place.cmp(&other.place));
+impl ConfigProblems {
+    /// The problems, sorted by their place, each once.
+    pub(super) fn of(mut list: Vec<ConfigProblem>) -> ConfigProblems {
+        list.sort_by(|one, other| one.location.cmp(&other.location));
         list.dedup();
-        Problems(list)
+        ConfigProblems(list)
     }
 
-    /// All of them.
+    /// Every problem, in the order of the file.
     #[must_use]
-    pub fn list(&self) -> &[Problem] {
+    pub fn list(&self) -> &[ConfigProblem] {
         &self.0
     }
 }
 
-impl fmt::Display for Problems {
+impl fmt::Display for ConfigProblems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, problem) in self.0.iter().take(MOST_SHOWN).enumerate() {
             let separator = if index == 0 { "" } else { "\n" };

@@ -1,23 +1,31 @@
-//! From a file's bytes and the flags to settings, or to every problem they have. Defaults < file < flags.
+//! Reads the bytes of a file and the flags into settings, or into every problem that they have. The file wins
+//! over the defaults, and flags win over the file.
 
 use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::effective::{Effective, Entry, Origin};
+use super::effective::{Effective, EffectiveKey, Origin};
 use super::key::{Key, Section};
 use super::overrides::{Override, Overrides};
-use super::problem::{Place, Problem, Problems};
+use super::problem::{ConfigProblem, ConfigProblems, Location};
 use super::relations::{self, Conflict};
 use super::settings::Settings;
-use super::source::{Source, Text, quote};
-use super::value::{Refusal, Value};
+use super::source::{ConfigFile, SourceText, quote};
+use super::value::{InvalidValue, Value};
 use super::{keys, unknown};
 
-/// Reads a configuration: the supervisor's sections and the application's. Without a file there are defaults and flags.
-pub fn read(app: &[Section], file: Option<Source<'_>>, overrides: &Overrides) -> Result<Effective, Problems> {
-    let mut reader = Reader::new(app);
+/// Reads the supervisor's sections and the application's. Without a file there are only defaults and flags.
+///
+/// # Errors
+/// Every problem of the file and the flags.
+pub fn read(
+    app: &[Section],
+    file: Option<ConfigFile<'_>>,
+    overrides: &Overrides,
+) -> Result<Effective, ConfigProblems> {
+    let mut reader = ConfigReader::new(app);
     if let Some(source) = file {
         reader.file(source);
     }
@@ -27,18 +35,19 @@ pub fn read(app: &[Section], file: Option<Source<'_>>, overrides: &Overrides) ->
     reader.finish()
 }
 
-struct Reader {
+struct ConfigReader {
     sections: Vec<Section>,
-    entries: Vec<Entry>,
-    problems: Vec<Problem>,
-    /// Entries whose value was refused and replaced by the default: no conflict is reported about them.
+    entries: Vec<EffectiveKey>,
+    problems: Vec<ConfigProblem>,
+    /// Indices of the keys whose value was refused. They keep their default, and no conflict with it is
+    /// reported.
     refused: Vec<usize>,
 }
 
-impl Reader {
-    fn new(app: &[Section]) -> Reader {
+impl ConfigReader {
+    fn new(app: &[Section]) -> ConfigReader {
         let sections: Vec<Section> = keys::SECTIONS.iter().chain(app).copied().collect();
-        let mut reader = Reader {
+        let mut reader = ConfigReader {
             sections,
             entries: Vec::new(),
             problems: Vec::new(),
@@ -55,7 +64,7 @@ impl Reader {
     fn declare(&mut self, section: &'static str, key: &'static Key) {
         if self.index(section, key.name).is_some() {
             self.problem(
-                Place::Program,
+                Location::Program,
                 format!("{} is declared twice in [{section}]", key.name),
             );
         }
@@ -65,12 +74,12 @@ impl Reader {
             .transpose()
             .unwrap_or_else(|_| {
                 self.problem(
-                    Place::Program,
+                    Location::Program,
                     format!("the default of {} in [{section}] is not {}", key.name, key.kind),
                 );
                 None
             });
-        self.entries.push(Entry {
+        self.entries.push(EffectiveKey {
             section,
             key,
             value,
@@ -84,19 +93,19 @@ impl Reader {
             .position(|entry| entry.section == section && entry.key.name == key)
     }
 
-    fn problem(&mut self, place: Place, message: String) {
-        self.problems.push(Problem { place, message });
+    fn problem(&mut self, location: Location, message: String) {
+        self.problems.push(ConfigProblem { location, message });
     }
 
-    fn file(&mut self, source: Source<'_>) {
+    fn file(&mut self, source: ConfigFile<'_>) {
         let text = match source.text() {
             Ok(text) => text,
             Err(problem) => return self.problems.push(problem),
         };
         let (table, errors) = DeTable::parse_recoverable(text.text);
         for error in &errors {
-            let place = text.place(error.span().map_or(0, |span| span.start));
-            self.problem(place, format!("not TOML: {}", quote(error.message())));
+            let location = text.location(error.span().map_or(0, |span| span.start));
+            self.problem(location, format!("not TOML: {}", quote(error.message())));
         }
         let syntax = self.problems.len();
         for (name, value) in table.get_ref() {
@@ -105,27 +114,27 @@ impl Reader {
         self.forget_echoes(syntax);
     }
 
-    /// A line that is not TOML may leave half a key or a value of the wrong type behind: what follows from the first error of a
-    /// line is not reported.
+    /// Drops the problems that only follow from a syntax error on the same line: such a line may leave half a
+    /// key or a value of the wrong type behind.
     fn forget_echoes(&mut self, syntax: usize) {
         let lines: Vec<Option<usize>> = self.problems[..syntax]
             .iter()
-            .map(|problem| line(&problem.place))
+            .map(|problem| line(&problem.location))
             .collect();
         let mut index = 0;
         self.problems.retain(|problem| {
             index += 1;
-            index <= syntax || !lines.contains(&line(&problem.place))
+            index <= syntax || !lines.contains(&line(&problem.location))
         });
     }
 
     fn section(
         &mut self,
-        text: Text<'_>,
+        text: SourceText<'_>,
         name: &Spanned<std::borrow::Cow<'_, str>>,
         value: &Spanned<DeValue<'_>>,
     ) {
-        let place = text.place(name.span().start);
+        let location = text.location(name.span().start);
         let Some(section) = self
             .sections
             .iter()
@@ -133,7 +142,7 @@ impl Reader {
             .copied()
         else {
             let message = unknown::section(&self.sections, name.get_ref(), value.get_ref().is_table());
-            return self.problem(place, message);
+            return self.problem(location, message);
         };
         let Some(table) = value.get_ref().as_table() else {
             let message = format!(
@@ -142,38 +151,44 @@ impl Reader {
                 text.quote(value.span()),
                 section.name
             );
-            return self.problem(place, message);
+            return self.problem(location, message);
         };
         for (key, value) in table {
             match self.index(section.name, key.get_ref()) {
                 Some(index) => self.assign(text, index, key.span(), value),
                 None => {
                     let message = unknown::key(&self.sections, &section, key.get_ref());
-                    self.problem(text.place(key.span().start), message);
+                    self.problem(text.location(key.span().start), message);
                 }
             }
         }
     }
 
-    fn assign(&mut self, text: Text<'_>, index: usize, key: Range<usize>, value: &Spanned<DeValue<'_>>) {
+    fn assign(
+        &mut self,
+        text: SourceText<'_>,
+        index: usize,
+        key: Range<usize>,
+        value: &Spanned<DeValue<'_>>,
+    ) {
         match Value::from_toml(self.entries[index].key.kind, value.get_ref()) {
-            Ok(good) => self.set(index, good, text.place(key.start)),
+            Ok(good) => self.set(index, good, text.location(key.start)),
             Err(refusal) => {
                 let span = refusal.span.clone().unwrap_or_else(|| value.span());
-                self.refuse(index, text.place(span.start), &text.quote(span), &refusal);
+                self.refuse(index, text.location(span.start), &text.quote(span), &refusal);
             }
         }
     }
 
-    fn set(&mut self, index: usize, value: Value, place: Place) {
+    fn set(&mut self, index: usize, value: Value, location: Location) {
         let entry = &mut self.entries[index];
         entry.value = Some(value);
-        entry.origin = Origin::Set(place);
+        entry.origin = Origin::Set(location);
         self.refused.retain(|&other| other != index);
     }
 
-    fn refuse(&mut self, index: usize, place: Place, read: &str, refusal: &Refusal) {
-        let Entry { section, key, .. } = &self.entries[index];
+    fn refuse(&mut self, index: usize, location: Location, read: &str, refusal: &InvalidValue) {
+        let EffectiveKey { section, key, .. } = &self.entries[index];
         let hint = refusal
             .hint
             .as_ref()
@@ -183,7 +198,7 @@ impl Reader {
             "{} in [{section}] is {read}, expected {}{hint}",
             key.name, key.kind
         );
-        self.problem(place, message);
+        self.problem(location, message);
         self.refused.push(index);
     }
 
@@ -195,36 +210,36 @@ impl Reader {
             text,
         }: &Override,
     ) {
-        let place = Place::Flag(flag.clone());
+        let location = Location::Flag(flag.clone());
         let Some((section, key)) = name.split_once('.') else {
             return self.problem(
-                place,
+                location,
                 format!("{name:?} names no section, expected SECTION.KEY=VALUE"),
             );
         };
         let Some(known) = self.sections.iter().find(|known| known.name == section).copied() else {
             let message = unknown::section(&self.sections, section, true);
-            return self.problem(place, message);
+            return self.problem(location, message);
         };
         let Some(index) = self.index(section, key) else {
             let message = unknown::key(&self.sections, &known, key);
-            return self.problem(place, message);
+            return self.problem(location, message);
         };
         match Value::from_text(self.entries[index].key.kind, text) {
-            Ok(value) => self.set(index, value, place),
-            Err(refusal) => self.refuse(index, place, &format!("\"{}\"", quote(text)), &refusal),
+            Ok(value) => self.set(index, value, location),
+            Err(refusal) => self.refuse(index, location, &format!("\"{}\"", quote(text)), &refusal),
         }
     }
 
-    fn finish(mut self) -> Result<Effective, Problems> {
+    fn finish(mut self) -> Result<Effective, ConfigProblems> {
         let settings = match self.settings() {
             Ok(settings) => settings,
             Err(error) => {
                 self.problem(
-                    Place::Program,
+                    Location::Program,
                     format!("the key table does not fit the settings: {error}"),
                 );
-                return Err(Problems::of(self.problems));
+                return Err(ConfigProblems::of(self.problems));
             }
         };
         for conflict in relations::conflicts(&settings) {
@@ -236,7 +251,7 @@ impl Reader {
                 entries: self.entries,
             })
         } else {
-            Err(Problems::of(self.problems))
+            Err(ConfigProblems::of(self.problems))
         }
     }
 
@@ -249,16 +264,17 @@ impl Reader {
         if involved.iter().any(|index| self.refused.contains(index)) {
             return;
         }
-        let place = involved
+        let location = involved
             .iter()
             .find_map(|&index| match &self.entries[index].origin {
-                Origin::Set(place) => Some(place.clone()),
+                Origin::Set(location) => Some(location.clone()),
                 Origin::Default => None,
             });
-        self.problem(place.unwrap_or(Place::Program), message);
+        self.problem(location.unwrap_or(Location::Program), message);
     }
 
-    /// The values as one table, in which an application's sections lie beside the supervisor's, read by the types' own serde.
+    /// The settings that serde reads from all values, with the application's sections in a table of their
+    /// own.
     fn settings(&self) -> Result<Settings, toml::de::Error> {
         let mut own = toml::Table::new();
         let mut app = toml::Table::new();
@@ -276,9 +292,9 @@ impl Reader {
     }
 }
 
-fn line(place: &Place) -> Option<usize> {
-    match place {
-        Place::File { line, .. } => Some(*line),
-        Place::Program | Place::Flag(_) => None,
+fn line(location: &Location) -> Option<usize> {
+    match location {
+        Location::File { line, .. } => Some(*line),
+        Location::Program | Location::Flag(_) => None,
     }
 }

@@ -1,15 +1,15 @@
-//! What must hold between keys that are each possible alone.
+//! Rules between keys: each value is possible alone, but not together with the other.
 
 use super::address::Address;
 use super::duration::format;
 use super::settings::Settings;
 
-/// Two or more values that cannot stand together.
+/// Two or more values that contradict each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Conflict {
-    /// `section.key` of each, the one to blame first.
+    /// The keys (`section.key`); the first is the one that the message blames.
     pub(super) keys: &'static [&'static str],
-    /// What was read, what was expected, what to do.
+    /// What was read, what was expected and what to do.
     pub(super) message: String,
 }
 
@@ -38,8 +38,8 @@ fn beats(settings: &Settings) -> Option<Conflict> {
     (timeout <= least).then(|| Conflict {
         keys: &["cluster.heartbeat_timeout", "cluster.heartbeat_interval"],
         message: format!(
-            "heartbeat_timeout is \"{}\", expected more than twice heartbeat_interval (\"{}\"), or a worker that misses one beat \
-             is killed: raise the timeout above \"{}\" or lower the interval",
+            "heartbeat_timeout is \"{}\", expected more than twice heartbeat_interval (\"{}\"), or a \
+             worker that misses one beat is killed: raise the timeout above \"{}\" or lower the interval",
             format(timeout),
             format(interval),
             format(least)
@@ -55,8 +55,8 @@ fn lock_above_interval(settings: &Settings) -> Option<Conflict> {
     (hold <= interval).then(|| Conflict {
         keys: &["cluster.lock_hold_timeout", "cluster.heartbeat_interval"],
         message: format!(
-            "lock_hold_timeout is \"{}\", expected more than heartbeat_interval (\"{}\"), before which no beat is late: raise \
-             the timeout or lower the interval",
+            "lock_hold_timeout is \"{}\", expected more than heartbeat_interval (\"{}\"), before which no \
+             beat is late: raise the timeout or lower the interval",
             format(hold),
             format(interval)
         ),
@@ -71,8 +71,8 @@ fn lock_below_timeout(settings: &Settings) -> Option<Conflict> {
     (hold > timeout).then(|| Conflict {
         keys: &["cluster.lock_hold_timeout", "cluster.heartbeat_timeout"],
         message: format!(
-            "lock_hold_timeout is \"{}\", expected at most heartbeat_timeout (\"{}\"), which kills whether a lock is held or \
-             not: lower the first or raise the second",
+            "lock_hold_timeout is \"{}\", expected at most heartbeat_timeout (\"{}\"), which kills whether \
+             a lock is held or not: lower the first or raise the second",
             format(hold),
             format(timeout)
         ),
@@ -84,7 +84,8 @@ fn backoff(settings: &Settings) -> Option<Conflict> {
     (first > longest).then(|| Conflict {
         keys: &["cluster.backoff_first", "cluster.backoff_longest"],
         message: format!(
-            "backoff_first is \"{}\", expected at most backoff_longest (\"{}\"): lower the first or raise the second",
+            "backoff_first is \"{}\", expected at most backoff_longest (\"{}\"): lower the first or raise \
+             the second",
             format(first),
             format(longest)
         ),
@@ -95,7 +96,10 @@ fn group(settings: &Settings) -> Option<Conflict> {
     let group = settings.cluster.group.as_ref()?;
     settings.cluster.user.is_none().then(|| Conflict {
         keys: &["cluster.group", "cluster.user"],
-        message: format!("group is {group:?} but user is not set, expected both or user alone: set user too, or remove group"),
+        message: format!(
+            "group is {group:?} but user is not set, expected both or user alone: set user too, or remove \
+             group"
+        ),
     })
 }
 
@@ -108,8 +112,9 @@ fn drill(settings: &Settings) -> Option<Conflict> {
     settings.drill.routes.then(|| Conflict {
         keys: &["drill.routes", "cluster.bind"],
         message: format!(
-            "drill.routes is true while bind has {open}, expected loopback addresses alone, because whoever reaches /drill can \
-             crash workers: set routes = false, or bind 127.0.0.1, [::1] or unix: only"
+            "drill.routes is true while bind has {open}, expected loopback addresses alone, because \
+             whoever reaches /drill can crash workers: set routes = false, or bind 127.0.0.1, [::1] or \
+             unix: only"
         ),
     })
 }
@@ -122,7 +127,8 @@ fn admin(settings: &Settings) -> Option<Conflict> {
     (!chosen_by_the_kernel).then(|| Conflict {
         keys: &["cluster.admin", "cluster.bind"],
         message: format!(
-            "admin is \"{admin}\" and bind has {other}, expected an address of its own for what administers: take another port"
+            "admin is \"{admin}\" and bind has {other}, expected an address of its own for admin: \
+             take another port"
         ),
     })
 }

@@ -1,11 +1,11 @@
-//! Which changes of a configuration a reload cannot make, by the key table's own word.
+//! The changes of the configuration that a reload cannot make. The key table says which they are.
 
 use super::key::{Reload, Section};
 use super::keys;
 use super::settings::Settings;
 
-/// The keys (`section.key`) that differ between `old` and `new` and that only a restart of the master can change. A reload that
-/// meets any is refused whole.
+/// The keys (`section.key`) that differ between `old` and `new` and that only a restart of the master can
+/// change. If there is any, the whole reload is refused.
 #[must_use]
 pub fn changes_refused(app: &[Section], old: &Settings, new: &Settings) -> Vec<String> {
     let (old, new) = (table(old), table(new));

@@ -1,5 +1,5 @@
-//! The settings as the rest of the program sees them: parsed, checked, defaults filled in. They travel to a worker as JSON in
-//! a sealed memfd, so that a generation keeps the configuration it was started with.
+//! The settings as the rest of the program sees them: parsed, checked, and with defaults filled in. A worker
+//! gets them as JSON in a sealed memfd, so that a generation keeps the configuration it was started with.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -12,55 +12,57 @@ use super::address::Address;
 use super::duration;
 use super::mode::FileMode;
 
-/// No cluster has more workers: a slot is a listener, a page and a few descriptors of the master.
+/// The most workers of a cluster. Each slot costs the master a listener, a page of memory and a few
+/// descriptors.
 pub const MOST_WORKERS: u16 = 1024;
 
-/// Everything a generation is configured by.
+/// The whole configuration of a generation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// `[cluster]`: the supervisor.
-    pub cluster: Cluster,
-    /// `[http]`: the limits of the workers' edge.
-    pub http: Http,
-    /// `[log]`: what is printed, and how.
-    pub log: Log,
-    /// `[drill]`: faults on purpose.
-    pub drill: Drill,
-    /// The sections that belong to the application (`[shop]`, `[store]`), which parses them itself.
+    /// The section `[cluster]`.
+    pub cluster: ClusterSettings,
+    /// The section `[http]`.
+    pub http: HttpSettings,
+    /// The section `[log]`.
+    pub log: LogSettings,
+    /// The section `[drill]`.
+    pub drill: DrillSettings,
+    /// The sections of the application (such as `[shop]`), which the application parses itself.
     pub app: toml::Table,
 }
 
-/// `[cluster]`: the supervisor's own keys.
+/// The section `[cluster]`: the supervisor itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Cluster {
-    /// How many slots.
+pub struct ClusterSettings {
+    /// The number of slots, and so of workers.
     pub workers: Workers,
-    /// Where to listen; at least one, no two alike.
+    /// The addresses to listen on; at least one, and each once.
     pub bind: Vec<Address>,
-    /// The mode of the paths among them.
+    /// The file mode of the Unix sockets in `bind`.
     pub socket_mode: FileMode,
-    /// Where metrics are read; nowhere when not set.
+    /// The address where metrics are read; none when not set.
     #[serde(default)]
     pub admin: Option<Address>,
-    /// The databases, the incarnation counter and (unless told otherwise) the run directory.
+    /// The directory of the databases, the incarnation counter and, unless `run_dir` is set, the run
+    /// directory.
     pub data_dir: PathBuf,
-    /// Lock, worker records and control socket. `<data_dir>/run` when not set.
+    /// The directory of the lock, the worker records and the control socket; `<data_dir>/run` when not set.
     pub run_dir: Option<PathBuf>,
     /// A file that holds the master's pid while it runs.
     pub pid_file: Option<PathBuf>,
-    /// Workers run as this user (name or number).
+    /// The user of the workers, by name or number.
     pub user: Option<String>,
-    /// Workers run as this group (name or number).
+    /// The group of the workers, by name or number.
     pub group: Option<String>,
-    /// The distance of two points of the beats' grid.
+    /// The time between two beats of a worker.
     #[serde(with = "duration")]
     pub heartbeat_interval: Duration,
-    /// A beat older than this kills.
+    /// A worker whose last beat is older than this is killed.
     #[serde(with = "duration")]
     pub heartbeat_timeout: Duration,
-    /// A late worker that holds a store lock is killed after this.
+    /// A worker whose beat is late while it holds a database lock is killed after this.
     #[serde(with = "duration")]
     pub lock_hold_timeout: Duration,
     /// A worker that is not ready this long after its fork is killed.
@@ -69,13 +71,13 @@ pub struct Cluster {
     /// A draining worker that is not gone after this is killed.
     #[serde(with = "duration")]
     pub drain_timeout: Duration,
-    /// How long the first worker of a new generation has to hold out before the others follow.
+    /// How long the first worker of a new generation is watched before the others follow.
     #[serde(with = "duration")]
     pub bake_time: Duration,
-    /// A life shorter than this is an early death and counts towards the backoff.
+    /// A worker that ends sooner than this died early, which lengthens the backoff.
     #[serde(with = "duration")]
     pub early_death: Duration,
-    /// The wait after the first early death.
+    /// The wait before the restart after a first early death.
     #[serde(with = "duration")]
     pub backoff_first: Duration,
     /// The longest wait between two restarts of one slot.
@@ -86,26 +88,27 @@ pub struct Cluster {
     /// The window of `restart_limit`.
     #[serde(with = "duration")]
     pub restart_window: Duration,
-    /// While so many workers drain, nobody is replaced. See [`Cluster::max_draining`].
+    /// The number of draining workers at which a rollout waits. See [`ClusterSettings::max_draining`].
     pub max_draining: Option<u16>,
-    /// A worker that has answered about so many requests is replaced; never when not set.
+    /// A worker is replaced after about this many requests; never when not set.
     pub max_requests: Option<u64>,
-    /// A worker of more resident bytes is replaced; never when not set.
+    /// A worker with more resident memory than this, in bytes, is replaced; never when not set.
     pub max_rss: Option<u64>,
-    /// A worker that has served about so long is replaced; never when not set.
+    /// A worker is replaced after it has served about this long; never when not set.
     #[serde(default, with = "duration::optional")]
     pub max_age: Option<Duration>,
 }
 
-impl Cluster {
-    /// Lock, worker records and control socket live here.
+impl ClusterSettings {
+    /// The directory of the lock, the worker records and the control socket.
     #[must_use]
     pub fn run_dir(&self) -> PathBuf {
         self.run_dir.clone().unwrap_or_else(|| self.data_dir.join("run"))
     }
 
-    /// How many of a cluster of `workers` may drain before replacing more waits. When not set: two whole generations, so that a reload on
-    /// top of a reload cuts nobody, and at least 16, so that small clusters can be reloaded often; an idle worker is 6 MB.
+    /// The number of draining workers at which a rollout waits, in a cluster of `workers`. When not set, it
+    /// is twice the workers, so that a reload right after a reload cuts nobody, and at least 16, so that a
+    /// small cluster can be reloaded often. An idle worker has about 6 MB.
     #[must_use]
     pub fn max_draining(&self, workers: u16) -> u16 {
         self.max_draining
@@ -113,37 +116,40 @@ impl Cluster {
     }
 }
 
-/// `[http]`: limits of the edge, each with a clear answer.
+/// The section `[http]`: the limits of requests and connections.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Http {
-    /// Request line and headers together; more is 431.
+pub struct HttpSettings {
+    /// The longest request line and headers together, in bytes; a longer one is answered 431.
     pub max_header_bytes: usize,
-    /// A request's body; more is 413.
+    /// The longest body of a request, in bytes; a longer one is answered 413.
     pub max_body_bytes: usize,
-    /// From the first byte of a request to the end of its headers; later is 408 or a close.
+    /// The longest time from the first byte of a request to the end of its headers; then the answer is 408,
+    /// or the connection is closed.
     #[serde(with = "duration")]
     pub header_read_timeout: Duration,
-    /// Silence between two requests, or before the first; later is a close.
+    /// The longest silence between two requests, or before the first; then the connection is closed.
     #[serde(with = "duration")]
     pub idle_timeout: Duration,
-    /// From the end of the headers to the answer's headers; later is 503, or 408 when the handler still waits for the body.
+    /// The longest time from the end of a request's headers to the headers of the answer; then the answer is
+    /// 503, or 408 when the handler still waits for the body.
     #[serde(with = "duration")]
     pub request_timeout: Duration,
-    /// How long a client may take nothing of its answer; later is a cut.
+    /// The longest time in which a client takes nothing of its answer; then the connection is cut.
     #[serde(with = "duration")]
     pub write_timeout: Duration,
-    /// Per worker, and fewer where the limit of open files allows no more; one more is answered 503 and closed.
+    /// The most connections of one worker, fewer where the limit of open files is lower; one more is answered
+    /// 503 and closed.
     pub max_connections: usize,
-    /// HTTP/2 requests at once on one connection; one more is refused.
+    /// The most HTTP/2 requests at once on one connection; one more is refused.
     pub max_streams: u32,
 }
 
-/// `[log]`: what is printed to stderr.
+/// The section `[log]`: what is printed to stderr.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Log {
-    /// Text or JSON.
+pub struct LogSettings {
+    /// How log lines look.
     pub format: LogFormat,
     /// The least severe level that is printed.
     pub level: LogLevel,
@@ -151,15 +157,15 @@ pub struct Log {
     pub access: bool,
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// Text on a terminal, JSON otherwise.
     Auto,
-    /// For people.
+    /// One line of text per event, for people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line, for programs.
     Json,
 }
 
@@ -167,33 +173,33 @@ pub enum LogFormat {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
-    /// Only what needs a person now.
+    /// Only what a person must look at now.
     Error,
-    /// And what may need one soon.
+    /// Also what a person may have to look at soon.
     Warn,
-    /// And what a person cares about.
+    /// Also what an operator wants to know.
     Info,
-    /// And what a developer cares about.
+    /// Also what a developer wants to know.
     Debug,
-    /// Everything.
+    /// Every line.
     Trace,
 }
 
-/// `[drill]`: faults on purpose.
+/// The section `[drill]`: faults on purpose.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Drill {
-    /// Serve `/drill/…`; refused unless every address is loopback.
+pub struct DrillSettings {
+    /// Whether `/drill/…` is served; refused unless every address is loopback.
     pub routes: bool,
 }
 
-/// How many workers. Written `auto` or as a number.
+/// The number of workers, written `auto` or as a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Workers {
-    /// One per CPU this process may use.
+    /// One worker per CPU that this process may use.
     Auto,
-    /// That many.
+    /// This many workers.
     Count(u16),
 }
 
@@ -206,7 +212,7 @@ impl fmt::Display for Workers {
     }
 }
 
-/// A text that is no number of workers.
+/// The text is no number of workers.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a number of workers (expected auto or 1 to {MOST_WORKERS})")]
 pub struct NotWorkers(String);

@@ -1,24 +1,25 @@
-//! Sizes that carry their unit: `512B`, `16KiB`, `1MiB`, `2GiB`. Only powers of 1024 are known, so that none is mistaken.
+//! Sizes as texts that carry their unit: `512B`, `16KiB`, `1MiB`, `2GiB`. The units are powers of 1024 alone,
+//! so that no unit has two meanings.
 
 /// The units, the largest first.
 const UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
-/// What is wrong with a text that is no size.
+/// Why a text is no size.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotASize {
-    /// `1048576`: bytes, or what?
+    /// The text is a number alone, such as `1048576`.
     #[error("a number alone has no unit: write \"{number}B\" or \"{number}KiB\"")]
     NoUnit {
-        /// What was written.
+        /// The number that was read.
         number: String,
     },
-    /// `1MB`, `1k`.
+    /// The unit is none of the known ones, as in `1MB` and `1k`.
     #[error("{unit:?} is not a unit of size: write B, KiB, MiB or GiB")]
     UnknownUnit {
-        /// What was written.
+        /// The unit that was read.
         unit: String,
     },
-    /// No number, or more than 2^64 bytes.
+    /// The text is no number with a unit, or the size is 2^64 bytes or more.
     #[error("it is not a size: write a whole number and its unit")]
     Malformed,
 }
@@ -42,7 +43,7 @@ pub fn parse(text: &str) -> Result<u64, NotASize> {
     count.checked_mul(bytes).ok_or(NotASize::Malformed)
 }
 
-/// Writes what [`parse`] reads, in the largest unit that loses nothing.
+/// Writes a text that [`parse`] reads as the same size, in the largest unit that gives a whole number.
 #[must_use]
 pub fn format(bytes: u64) -> String {
     let fits = |&&(_, unit): &&(&str, u64)| bytes.is_multiple_of(unit) && bytes >= unit;

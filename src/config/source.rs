@@ -1,70 +1,71 @@
-//! The text of a configuration file: where a byte of it is for a person, and how a piece of it is quoted.
+//! The text of a configuration file: the line and column of each byte, and how a piece of it is quoted in a
+//! message.
 
 use std::ops::Range;
 
-use super::problem::{Place, Problem};
+use super::problem::{ConfigProblem, Location};
 
-/// No quotation is longer, in characters.
+/// The longest quotation, in characters.
 const LONGEST_QUOTE: usize = 60;
 
-/// A file's name and bytes, as the shell read them.
+/// The name and the bytes of a configuration file.
 #[derive(Clone, Copy, Debug)]
-pub struct Source<'a> {
-    /// As the person named it.
+pub struct ConfigFile<'a> {
+    /// The name of the file, as the person wrote it.
     pub name: &'a str,
-    /// What it held.
+    /// The bytes that were read from the file.
     pub bytes: &'a [u8],
 }
 
-/// The same, once it is known to be text.
+/// A configuration file that is known to be UTF-8.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Text<'a> {
+pub(super) struct SourceText<'a> {
     name: &'a str,
     pub(super) text: &'a str,
 }
 
-impl<'a> Source<'a> {
-    pub(super) fn text(self) -> Result<Text<'a>, Problem> {
-        let Source { name, bytes } = self;
+impl<'a> ConfigFile<'a> {
+    pub(super) fn text(self) -> Result<SourceText<'a>, ConfigProblem> {
+        let ConfigFile { name, bytes } = self;
         std::str::from_utf8(bytes)
-            .map(|text| Text { name, text })
+            .map(|text| SourceText { name, text })
             .map_err(|error| {
                 let good = &bytes[..error.valid_up_to()];
-                let text = Text {
+                let text = SourceText {
                     name,
                     text: std::str::from_utf8(good).unwrap_or_default(),
                 };
                 let byte = bytes.get(good.len()).copied().unwrap_or_default();
                 let message =
                     format!("byte 0x{byte:02x} is not UTF-8, expected a TOML text: save the file in UTF-8");
-                Problem {
-                    place: text.place(good.len()),
+                ConfigProblem {
+                    location: text.location(good.len()),
                     message,
                 }
             })
     }
 }
 
-impl Text<'_> {
-    /// Where the byte at `offset` is.
-    pub(super) fn place(&self, offset: usize) -> Place {
+impl SourceText<'_> {
+    /// The line and column of the byte at `offset`.
+    pub(super) fn location(&self, offset: usize) -> Location {
         let before = self.text.get(..offset).unwrap_or(self.text);
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        Place::File {
+        Location::File {
             name: self.name.to_owned(),
             line: before.matches('\n').count() + 1,
             column: before[line_start..].chars().filter(|&c| c != '\u{feff}').count() + 1,
         }
     }
 
-    /// What stands there, in one line and not too long.
+    /// The piece of the text at `span`, quoted in one line of bounded length.
     pub(super) fn quote(&self, span: Range<usize>) -> String {
         let piece = self.text.get(span).unwrap_or_default();
         quote(piece)
     }
 }
 
-/// A piece of text in one line, not too long and without control characters.
+/// The text in one line of bounded length, with its control characters escaped.
 pub(super) fn quote(piece: &str) -> String {
     let mut quoted: String = piece.chars().take(LONGEST_QUOTE).flat_map(visible).collect();
     if piece.chars().nth(LONGEST_QUOTE).is_some() {

@@ -1,10 +1,12 @@
-//! What to say about a section or key that nobody declared: the nearest known one, where it belongs, or all there are.
+//! The message about a section or a key that is not declared: the nearest known name, the section where the
+//! key belongs, or the list of all known names.
 
 use super::key::Section;
 use super::nearest::nearest;
 use super::source::quote;
 
-/// Of a name at the top of the file (or before a flag's point) that is no section.
+/// The message about a name that is no section. It stands at the top of the file, or before the point in a
+/// flag.
 pub(super) fn section(sections: &[Section], name: &str, is_table: bool) -> String {
     let quoted = quote(name);
     let home = sections.iter().find(|section| section.key(name).is_some());
@@ -32,7 +34,7 @@ pub(super) fn section(sections: &[Section], name: &str, is_table: bool) -> Strin
     }
 }
 
-/// Of a name in `home` that is none of its keys.
+/// The message about a name in the section `home` that is none of its keys.
 pub(super) fn key(sections: &[Section], home: &Section, name: &str) -> String {
     let known = || home.keys.iter().map(|key| key.name);
     let hint = if let Some(other) = sections.iter().find(|other| other.key(name).is_some()) {

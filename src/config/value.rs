@@ -1,4 +1,5 @@
-//! A value of a key: read from TOML or from a flag's text by the key's kind, and written back as TOML. Knows no key by name.
+//! The value of a key: read from TOML or from the text of a flag, as the kind of the key demands, and written
+//! back as TOML. This module knows no key by its name.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -12,45 +13,45 @@ use super::mode::FileMode;
 use super::settings::Workers;
 use super::{duration, size};
 
-/// Each slot has a listener for each, which a worker is given in one go.
+/// The most addresses. A worker gets one listener for each, and all of them in one message.
 const MOST_ADDRESSES: usize = 1_000;
 
 const HOW_TO_WRITE_AN_ADDRESS: &str =
     "write IP:PORT (names are not looked up) or unix:/PATH of at most 107 bytes";
 
-/// A value that fits its key's kind and bounds.
+/// A value that fits the kind and the bounds of its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
-    /// Of [`Kind::Switch`].
+    /// A value of [`Kind::Switch`].
     Switch(bool),
-    /// Of [`Kind::Number`].
+    /// A value of [`Kind::Number`].
     Number(u64),
-    /// Of [`Kind::Duration`].
+    /// A value of [`Kind::Duration`].
     Duration(Duration),
-    /// Of [`Kind::Size`], in bytes.
+    /// A value of [`Kind::Size`], in bytes.
     Size(u64),
-    /// Of [`Kind::Word`], [`Kind::Text`], [`Kind::Path`] and [`Kind::Mode`].
+    /// A value of [`Kind::Word`], [`Kind::Text`], [`Kind::Path`] or [`Kind::Mode`].
     Text(String),
-    /// Of [`Kind::Workers`].
+    /// A value of [`Kind::Workers`].
     Workers(Workers),
-    /// Of [`Kind::Addresses`].
+    /// A value of [`Kind::Addresses`].
     Addresses(Vec<Address>),
-    /// Of [`Kind::Address`].
+    /// A value of [`Kind::Address`].
     Address(Address),
 }
 
-/// Why what was read is no value of that kind. What was expected is the kind's own to say.
+/// Why a text is no value of a kind. The kind itself says what was expected.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Refusal {
-    /// What to do about it, when there is more to say than what was expected.
+pub struct InvalidValue {
+    /// What the person should write, when that is more than what was expected.
     pub hint: Option<String>,
-    /// Where in the file the wrong part of a list is.
+    /// Where the wrong item of a list stands in the file.
     pub span: Option<Range<usize>>,
 }
 
-impl Refusal {
-    fn hint(hint: impl ToString) -> Refusal {
-        Refusal {
+impl InvalidValue {
+    fn hint(hint: impl ToString) -> InvalidValue {
+        InvalidValue {
             hint: Some(hint.to_string()),
             span: None,
         }
@@ -58,19 +59,25 @@ impl Refusal {
 }
 
 impl Value {
-    /// Reads what stands behind a flag (`250ms`, `true`, `127.0.0.1:80,unix:/x`).
-    pub fn from_text(kind: Kind, text: &str) -> Result<Value, Refusal> {
+    /// Reads the text of a flag (`250ms`, `true`, `127.0.0.1:80,unix:/x`).
+    ///
+    /// # Errors
+    /// When the text is no value of that kind, or is outside of its bounds.
+    pub fn from_text(kind: Kind, text: &str) -> Result<Value, InvalidValue> {
         match kind {
-            Kind::Switch => text.parse().map(Value::Switch).map_err(|_| Refusal::default()),
+            Kind::Switch => text
+                .parse()
+                .map(Value::Switch)
+                .map_err(|_| InvalidValue::default()),
             Kind::Number { least, most } => {
-                let number = text.parse().map_err(|_| Refusal::default())?;
+                let number = text.parse().map_err(|_| InvalidValue::default())?;
                 within(least, number, most).map(Value::Number)
             }
             Kind::Duration { least, most } => {
-                within(least, duration::parse(text).map_err(Refusal::hint)?, most).map(Value::Duration)
+                within(least, duration::parse(text).map_err(InvalidValue::hint)?, most).map(Value::Duration)
             }
             Kind::Size { least, most } => {
-                within(least, size::parse(text).map_err(Refusal::hint)?, most).map(Value::Size)
+                within(least, size::parse(text).map_err(InvalidValue::hint)?, most).map(Value::Size)
             }
             Kind::Word(words) => word(words, text),
             Kind::Text => one_line(text).map(Value::Text),
@@ -78,18 +85,24 @@ impl Value {
             Kind::Mode => text
                 .parse()
                 .map(|mode: FileMode| Value::Text(mode.to_string()))
-                .map_err(|_| Refusal::default()),
-            Kind::Workers => text.parse().map(Value::Workers).map_err(|_| Refusal::default()),
+                .map_err(|_| InvalidValue::default()),
+            Kind::Workers => text
+                .parse()
+                .map(Value::Workers)
+                .map_err(|_| InvalidValue::default()),
             Kind::Address => match text.parse() {
                 Ok(address) => Ok(Value::Address(address)),
-                Err(NotAnAddress { .. }) => Err(Refusal::hint(HOW_TO_WRITE_AN_ADDRESS)),
+                Err(NotAnAddress { .. }) => Err(InvalidValue::hint(HOW_TO_WRITE_AN_ADDRESS)),
             },
             Kind::Addresses => addresses(text.split(',').map(|text| (text.trim(), None))),
         }
     }
 
-    /// Reads what stands in the file. A text is never taken for a number or a switch, nor the other way round.
-    pub fn from_toml(kind: Kind, value: &DeValue<'_>) -> Result<Value, Refusal> {
+    /// Reads a value of the file. A text is never taken for a number or a switch, nor the other way round.
+    ///
+    /// # Errors
+    /// When the value is not of that kind, or is outside of its bounds.
+    pub fn from_toml(kind: Kind, value: &DeValue<'_>) -> Result<Value, InvalidValue> {
         match kind {
             Kind::Switch => value
                 .as_bool()
@@ -104,13 +117,13 @@ impl Value {
                 (_, None) => text_of(kind, value),
             },
             Kind::Word(_) | Kind::Text | Kind::Path | Kind::Address => text_of(kind, value),
-            // Without quotes 0660 is no TOML, and 660 would have to be taken for octal.
+            // A number without quotes is refused: 0660 is no TOML, and 660 is not octal there.
             Kind::Mode => text_of(kind, value),
             Kind::Addresses => address_list(value),
         }
     }
 
-    /// As settings travel and as an application's section is read: durations are texts with their unit, sizes are bytes.
+    /// The value as a worker gets it: a duration is a text with its unit, a size is a number of bytes.
     #[must_use]
     pub fn normalised(&self) -> toml::Value {
         let integer = |number: u64| toml::Value::Integer(i64::try_from(number).unwrap_or(i64::MAX));
@@ -125,7 +138,7 @@ impl Value {
         }
     }
 
-    /// As a person writes it in the file.
+    /// The value as a person writes it in the file.
     #[must_use]
     pub fn literal(&self) -> String {
         match self {
@@ -142,69 +155,69 @@ impl Value {
     }
 }
 
-fn within<T: PartialOrd>(least: T, value: T, most: T) -> Result<T, Refusal> {
+fn within<T: PartialOrd>(least: T, value: T, most: T) -> Result<T, InvalidValue> {
     if least <= value && value <= most {
         Ok(value)
     } else {
-        Err(Refusal::default())
+        Err(InvalidValue::default())
     }
 }
 
-fn word(words: &[&str], text: &str) -> Result<Value, Refusal> {
+fn word(words: &[&str], text: &str) -> Result<Value, InvalidValue> {
     if words.contains(&text) {
         return Ok(Value::Text(text.to_owned()));
     }
     let near = super::nearest::nearest(text, words.iter().copied());
-    Err(Refusal {
+    Err(InvalidValue {
         hint: near.map(|word| format!("did you mean \"{word}\"?")),
         span: None,
     })
 }
 
-fn one_line(text: &str) -> Result<String, Refusal> {
+fn one_line(text: &str) -> Result<String, InvalidValue> {
     let good = !text.trim().is_empty() && !text.contains(char::is_control);
-    good.then(|| text.to_owned()).ok_or_else(Refusal::default)
+    good.then(|| text.to_owned()).ok_or_else(InvalidValue::default)
 }
 
-fn path(text: &str) -> Result<Value, Refusal> {
+fn path(text: &str) -> Result<Value, InvalidValue> {
     let good = !text.is_empty() && !text.contains('\0');
     good.then(|| Value::Text(text.to_owned()))
-        .ok_or_else(Refusal::default)
+        .ok_or_else(InvalidValue::default)
 }
 
-fn whole_number(kind: Kind, value: &DeValue<'_>) -> Result<Value, Refusal> {
+fn whole_number(kind: Kind, value: &DeValue<'_>) -> Result<Value, InvalidValue> {
     let Some(number) = value.as_integer() else {
         return Err(unquote(kind, value));
     };
-    let number = u64::from_str_radix(number.as_str(), number.radix()).map_err(|_| Refusal::default())?;
+    let number = u64::from_str_radix(number.as_str(), number.radix()).map_err(|_| InvalidValue::default())?;
     Value::from_text(kind, &number.to_string())
 }
 
-/// `"4"` and `"true"` were meant without their quotes.
-fn unquote(kind: Kind, value: &DeValue<'_>) -> Refusal {
+/// Says to leave out the quotes of `"4"` and `"true"`, where a number or a switch was expected.
+fn unquote(kind: Kind, value: &DeValue<'_>) -> InvalidValue {
     match value.as_str().filter(|text| Value::from_text(kind, text).is_ok()) {
-        Some(text) => Refusal::hint(format_args!("write {text} without quotes")),
-        None => Refusal::default(),
+        Some(text) => InvalidValue::hint(format_args!("write {text} without quotes")),
+        None => InvalidValue::default(),
     }
 }
 
-fn text_of(kind: Kind, value: &DeValue<'_>) -> Result<Value, Refusal> {
+fn text_of(kind: Kind, value: &DeValue<'_>) -> Result<Value, InvalidValue> {
     value
         .as_str()
-        .ok_or_else(Refusal::default)
+        .ok_or_else(InvalidValue::default)
         .and_then(|text| Value::from_text(kind, text))
 }
 
-fn address_list(value: &DeValue<'_>) -> Result<Value, Refusal> {
+fn address_list(value: &DeValue<'_>) -> Result<Value, InvalidValue> {
     let Some(list) = value.as_array() else {
         let hint = value
             .as_str()
             .map(|text| format!("write [{text:?}]: several addresses are possible"));
-        return Err(Refusal { hint, span: None });
+        return Err(InvalidValue { hint, span: None });
     };
     let mut texts = Vec::with_capacity(list.len());
     for item in list.iter() {
-        let wrong = || Refusal {
+        let wrong = || InvalidValue {
             hint: None,
             span: Some(item.span()),
         };
@@ -216,10 +229,12 @@ fn address_list(value: &DeValue<'_>) -> Result<Value, Refusal> {
     addresses(texts.into_iter())
 }
 
-fn addresses<'a>(texts: impl Iterator<Item = (&'a str, Option<Range<usize>>)>) -> Result<Value, Refusal> {
+fn addresses<'a>(
+    texts: impl Iterator<Item = (&'a str, Option<Range<usize>>)>,
+) -> Result<Value, InvalidValue> {
     let mut list: Vec<Address> = Vec::new();
     for (text, span) in texts {
-        let refuse = |hint: String| Refusal {
+        let refuse = |hint: String| InvalidValue {
             hint: Some(hint),
             span: span.clone(),
         };
@@ -237,9 +252,9 @@ fn addresses<'a>(texts: impl Iterator<Item = (&'a str, Option<Range<usize>>)>) -
         list.push(address);
     }
     if list.is_empty() {
-        Err(Refusal::hint("name at least one address"))
+        Err(InvalidValue::hint("name at least one address"))
     } else if list.len() > MOST_ADDRESSES {
-        Err(Refusal::hint(format!(
+        Err(InvalidValue::hint(format!(
             "there are {}, expected at most {MOST_ADDRESSES}: each worker has a listener open for each",
             list.len()
         )))

@@ -9,7 +9,7 @@ use super::start::{self, StartError, Started};
 use super::upgrade;
 use super::world::World;
 use crate::config::Settings;
-use crate::config::settings::Log;
+use crate::config::settings::LogSettings;
 use crate::pool::{Effect, Event, Outcome, Pool};
 use crate::sys::{clock, memory};
 
@@ -29,7 +29,7 @@ pub fn run(launch: Launch, settings: Settings) -> Result<End, StartError> {
 ///
 /// # Errors
 /// When it cannot go on from there. The workers drain then, as after any death of their master.
-pub fn go_on(launch: Launch, log: impl FnOnce(&Log)) -> Result<End, StartError> {
+pub fn go_on(launch: Launch, log: impl FnOnce(&LogSettings)) -> Result<End, StartError> {
     let mut going_on = upgrade::go_on(launch, log)?;
     going_on.started.world.kept.upgrades += 1;
     end_of(going_on.started, Vec::new(), going_on.happened)

@@ -242,10 +242,10 @@ fn environment(notify: &str) -> Vec<CString> {
 
 /// Quick beats and a short drain; everything else as a person would have it.
 fn settings() -> Settings {
-    use cluster::config::{Cluster, Drill, Http, Log, LogFormat, Workers};
+    use cluster::config::{ClusterSettings, DrillSettings, HttpSettings, LogFormat, LogSettings, Workers};
     let ms = Duration::from_millis;
     Settings {
-        cluster: Cluster {
+        cluster: ClusterSettings {
             workers: Workers::Count(1),
             bind: Vec::new(),
             socket_mode: "0600".parse().expect("a mode"),
@@ -271,7 +271,7 @@ fn settings() -> Settings {
             max_rss: None,
             max_age: None,
         },
-        http: Http {
+        http: HttpSettings {
             max_header_bytes: 16 * 1024,
             max_body_bytes: 1000,
             header_read_timeout: ms(10_000),
@@ -281,12 +281,12 @@ fn settings() -> Settings {
             max_connections: 1000,
             max_streams: 100,
         },
-        log: Log {
+        log: LogSettings {
             format: LogFormat::Text,
             level: LogLevel::Info,
             access: false,
         },
-        drill: Drill { routes: false },
+        drill: DrillSettings { routes: false },
         app: toml::Table::new(),
     }
 }

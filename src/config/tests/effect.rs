@@ -88,7 +88,7 @@ fn flags_win_over_the_file_and_the_file_over_defaults() {
     ]);
     let effective = read(
         &[SHOP],
-        Some(Source {
+        Some(ConfigFile {
             name: "c.toml",
             bytes: text,
         }),
@@ -121,7 +121,7 @@ fn flags_win_over_the_file_and_the_file_over_defaults() {
 #[test]
 fn a_good_flag_does_not_hide_a_bad_line_but_ends_its_conflicts() {
     let text = b"[cluster]\nheartbeat_timeout = '100ms'\n";
-    let source = Source {
+    let source = ConfigFile {
         name: "c.toml",
         bytes: text,
     };
@@ -147,7 +147,7 @@ fn the_example_is_read_as_the_defaults_and_names_every_key() {
     let text = print::example("cluster", &[SHOP]);
     let effective = file(&text).expect("the example is good");
     assert_eq!(effective.settings, file("").expect("good").settings);
-    for Entry {
+    for EffectiveKey {
         key, value, origin, ..
     } in &effective.entries
     {

@@ -1,4 +1,4 @@
-//! Bad ones: each error with its place and words, each bound.
+//! Bad ones: each error with its location and words, each bound.
 
 use super::*;
 
@@ -228,7 +228,7 @@ fn what_is_not_toml_is_told_with_what_is_wrong_elsewhere() {
 
 #[test]
 fn what_is_not_utf_8_is_told_with_its_place() {
-    let source = Source {
+    let source = ConfigFile {
         name: "c.toml",
         bytes: b"[log]\n# caf\xe9\n",
     };

@@ -26,10 +26,10 @@ const SHOP: Section = Section {
     ],
 };
 
-fn file(text: &str) -> Result<Effective, Problems> {
+fn file(text: &str) -> Result<Effective, ConfigProblems> {
     read(
         &[SHOP],
-        Some(Source {
+        Some(ConfigFile {
             name: "c.toml",
             bytes: text.as_bytes(),
         }),
@@ -39,7 +39,7 @@ fn file(text: &str) -> Result<Effective, Problems> {
 
 fn problems(text: &str) -> Vec<String> {
     let problems = file(text).expect_err("this configuration is wrong");
-    problems.list().iter().map(Problem::to_string).collect()
+    problems.list().iter().map(ConfigProblem::to_string).collect()
 }
 
 fn flags(list: &[(&str, &str)]) -> Overrides {

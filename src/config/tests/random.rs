@@ -7,7 +7,7 @@ use super::*;
 proptest! {
     #[test]
     fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
-        let _ = read(&[SHOP], Some(Source { name: "x", bytes: &bytes }), &Overrides::default());
+        let _ = read(&[SHOP], Some(ConfigFile { name: "x", bytes: &bytes }), &Overrides::default());
     }
 
     #[test]
@@ -22,7 +22,7 @@ proptest! {
         for (header, key, value) in lines {
             file.push_str(&format!("{header}\n{key}{value}\n"));
         }
-        let source = Source { name: "x", bytes: file.as_bytes() };
+        let source = ConfigFile { name: "x", bytes: file.as_bytes() };
         if let Err(problems) = read(&[SHOP], Some(source), &flags(&[(&flag, &text)])) {
             prop_assert!(!problems.list().is_empty());
             prop_assert!(!problems.to_string().contains('\r'));

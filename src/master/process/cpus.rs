@@ -5,15 +5,15 @@ use std::path::Path;
 use nix::sched::sched_getaffinity;
 use nix::unistd::Pid;
 
-use crate::config::cgroup::{self, Group, Version};
-use crate::config::cpus::{Decision, Quota, decide};
+use crate::config::cgroup::{self, Cgroup, CgroupVersion};
+use crate::config::cpus::{Quota, WorkerCount, decide};
 use crate::config::{Settings, Workers};
 
 /// How many workers these settings come to on this machine, now, and why.
 #[must_use]
-pub fn workers(settings: &Settings) -> Decision {
+pub fn workers(settings: &Settings) -> WorkerCount {
     match settings.cluster.workers {
-        Workers::Count(workers) => Decision {
+        Workers::Count(workers) => WorkerCount {
             workers,
             reasoning: format!("workers = {workers} by configuration"),
         },
@@ -38,12 +38,12 @@ fn quotas() -> Vec<Quota> {
 }
 
 /// A root group has no such file, and an unreadable one bounds nothing that we could know of.
-fn quota(group: &Group) -> Option<Quota> {
+fn quota(group: &Cgroup) -> Option<Quota> {
     let text = |file: &str| std::fs::read_to_string(Path::new(&group.dir).join(file)).ok();
     let name = group.dir.to_string_lossy();
     match group.version {
-        Version::V1 => Quota::from_v1(&name, &text("cpu.cfs_quota_us")?, &text("cpu.cfs_period_us")?),
-        Version::V2 => Quota::from_v2(&name, &text("cpu.max")?),
+        CgroupVersion::V1 => Quota::from_v1(&name, &text("cpu.cfs_quota_us")?, &text("cpu.cfs_period_us")?),
+        CgroupVersion::V2 => Quota::from_v2(&name, &text("cpu.max")?),
     }
 }
 

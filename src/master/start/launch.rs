@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::config::{self, Effective, Overrides, Problems, Section, Settings, Source};
+use crate::config::{self, ConfigFile, ConfigProblems, Effective, Overrides, Section, Settings};
 
 /// No configuration is larger, in bytes: whatever is was not meant.
 const LARGEST: u64 = 1 << 20;
@@ -56,7 +56,7 @@ pub enum LoadError {
     },
     /// It was read, and is wrong.
     #[error(transparent)]
-    Wrong(#[from] Problems),
+    Wrong(#[from] ConfigProblems),
     /// It was read, and the application refuses it.
     #[error("{0}")]
     Impossible(String),
@@ -81,7 +81,7 @@ impl Launch {
         };
         let name = path.display().to_string();
         let bytes = read_file(path, &name)?;
-        let source = Source {
+        let source = ConfigFile {
             name: &name,
             bytes: &bytes,
         };

@@ -16,8 +16,8 @@ use super::pid_file::{PidFile, PidFileError};
 use super::user::{self, UserError};
 use crate::base::exit::Exit;
 use crate::base::ids;
-use crate::config::cpus::Decision;
-use crate::config::{Address, Cluster, Settings};
+use crate::config::cpus::WorkerCount;
+use crate::config::{Address, ClusterSettings, Settings};
 use crate::control::place;
 use crate::master::control::Desk;
 use crate::master::host::{Kept, World};
@@ -215,7 +215,7 @@ fn report_limits() -> io::Result<()> {
     Ok(())
 }
 
-fn report(decision: &Decision, listeners: &Listeners, incarnation: ids::Incarnation) {
+fn report(decision: &WorkerCount, listeners: &Listeners, incarnation: ids::Incarnation) {
     info!(workers = decision.workers, "{}", decision.reasoning);
     report_addresses(&listeners.addresses(), incarnation);
     if let Some(admin) = &listeners.admin {
@@ -239,7 +239,7 @@ fn report_openness(address: &Address) {
     }
 }
 
-fn listen(cluster: &Cluster, orphans: &mut Vec<Orphan>) -> Result<Listeners, StartError> {
+fn listen(cluster: &ClusterSettings, orphans: &mut Vec<Orphan>) -> Result<Listeners, StartError> {
     if !orphans.is_empty() {
         let pids: Vec<String> = orphans
             .iter()

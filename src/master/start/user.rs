@@ -2,7 +2,7 @@
 
 use nix::unistd::{Gid, Group, Uid, User};
 
-use crate::config::Cluster;
+use crate::config::ClusterSettings;
 use crate::sys::process::Credentials;
 
 /// Why workers cannot run as that user.
@@ -58,7 +58,7 @@ pub(in crate::master) fn credentials(
 ///
 /// # Errors
 /// Names the one there is not.
-pub fn look_up(cluster: &Cluster) -> Result<(), UserError> {
+pub fn look_up(cluster: &ClusterSettings) -> Result<(), UserError> {
     cluster.user.as_deref().map(find_user).transpose()?;
     cluster.group.as_deref().map(find_group).transpose()?;
     Ok(())

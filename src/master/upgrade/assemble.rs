@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 
 use super::arrival::state_fd;
 use super::unpack::{Unpacked, UpgradeError, unpack};
-use crate::config::settings::Log;
+use crate::config::settings::LogSettings;
 use crate::master::control::Desk;
 use crate::master::host::World;
 use crate::master::listeners::Listeners;
@@ -38,7 +38,10 @@ pub(in crate::master) struct GoingOn {
 /// # Errors
 /// When the state is not what the rehearsal saw, or the system refuses what the loop stands on. The workers drain then, as after
 /// any death of their master.
-pub(in crate::master) fn go_on(launch: Launch, log: impl FnOnce(&Log)) -> Result<GoingOn, UpgradeError> {
+pub(in crate::master) fn go_on(
+    launch: Launch,
+    log: impl FnOnce(&LogSettings),
+) -> Result<GoingOn, UpgradeError> {
     let signals = Signals::hear(&SIGNALS)?;
     let unpacked = unpack(state_fd()?, launch.program)?;
     if let Some(generation) = unpacked.generations.get(&unpacked.pool.generation()) {

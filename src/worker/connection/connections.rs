@@ -167,10 +167,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::{Http, Settings};
+    use crate::config::{HttpSettings, Settings};
 
     fn patience() -> Patience {
-        Patience::new(&Http {
+        Patience::new(&HttpSettings {
             header_read_timeout: Duration::from_secs(1),
             ..Settings::default().http
         })

@@ -17,7 +17,7 @@ use super::http2;
 use super::overdue::Overdue;
 use super::state::{Order, Phase};
 use super::wire::Wire;
-use crate::config::{Http, duration};
+use crate::config::{HttpSettings, duration};
 use crate::http::Problem;
 use crate::scoreboard::Counter;
 use crate::worker::accept::listener::Stream;
@@ -38,7 +38,7 @@ pub(in crate::worker) struct Protocols {
 }
 
 impl Protocols {
-    pub(in crate::worker) fn new(limits: &Http) -> Protocols {
+    pub(in crate::worker) fn new(limits: &HttpSettings) -> Protocols {
         Protocols {
             http1: http1(limits),
             http2: http2::builder(limits),
@@ -48,7 +48,7 @@ impl Protocols {
 
 /// How HTTP/1.1 is served. hyper's `header_read_timeout` is not used, because it also runs between requests and would close
 /// idle connections under the client's next request; [`Connections::beat`] times heads from their first byte.
-fn http1(limits: &Http) -> http1::Builder {
+fn http1(limits: &HttpSettings) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder.max_buf_size(limits.max_header_bytes.max(SMALLEST_BUFFER));
     builder.max_header_size(limits.max_header_bytes);
@@ -170,7 +170,7 @@ pub(in crate::worker) async fn linger(mut stream: Stream) {
 }
 
 /// `awaited`: how long the body is that was announced.
-fn unreadable(status: u16, awaited: u64, limits: &Http) -> Problem {
+fn unreadable(status: u16, awaited: u64, limits: &HttpSettings) -> Problem {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
     match status {
         // hyper says the same of a length that it cannot count up to.
@@ -188,7 +188,7 @@ fn unreadable(status: u16, awaited: u64, limits: &Http) -> Problem {
     }
 }
 
-fn too_slow(limits: &Http) -> Problem {
+fn too_slow(limits: &HttpSettings) -> Problem {
     let limit = duration::format(limits.header_read_timeout);
     let detail = format!("the request's head was not complete {limit} after its first byte");
     Problem::new(StatusCode::REQUEST_TIMEOUT, "header_timeout", detail)

@@ -17,7 +17,7 @@ use super::drive::End;
 use super::overdue::Overdue;
 use super::state::{Connection, Order, Phase};
 use super::wire::Wire;
-use crate::config::Http;
+use crate::config::HttpSettings;
 use crate::worker::request::edge::{ConnectionService, Edge};
 
 /// How it is served.
@@ -27,7 +27,7 @@ pub(in crate::worker) type Builder = http2::Builder<TokioExecutor>;
 const SEND_BUFFER: usize = 64 * 1024;
 
 /// How HTTP/2 is served. Where a limit is not set, hyper's own holds (streams that were reset before they were taken, for one).
-pub(in crate::worker) fn builder(limits: &Http) -> Builder {
+pub(in crate::worker) fn builder(limits: &HttpSettings) -> Builder {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.max_concurrent_streams(limits.max_streams);
     builder.max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX));

@@ -2,7 +2,7 @@
 //! its answer. Pure: it is given times and has no clock. What follows is the connection's own task's to do.
 
 use super::state::{Connection, Phase};
-use crate::config::Http;
+use crate::config::HttpSettings;
 
 /// What a connection has kept its worker waiting for too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub(in crate::worker) struct Patience {
 }
 
 impl Patience {
-    pub(in crate::worker) fn new(limits: &Http) -> Patience {
+    pub(in crate::worker) fn new(limits: &HttpSettings) -> Patience {
         let ms = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         Patience {
             head: ms(limits.header_read_timeout),
