@@ -10,7 +10,7 @@ pub use packet::{PacketError, decode, encode};
 pub use worker_end::{Received, WorkerEnd};
 
 use crate::base::ids::Slot;
-use crate::pool::Estate;
+use crate::pool::OrphanedWork;
 
 /// Of these messages, and of what a worker finds in its environment. Raised when a master could no longer speak with a running worker
 /// of the version before; such a master refuses to take over from one that could.
@@ -24,7 +24,7 @@ pub const MAX_PACKET: usize = 4096;
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Command {
     /// Take over and finish what these left behind, then say [`Report::Inherited`].
-    Inherit(Estate),
+    Inherit(OrphanedWork),
     /// The whole cluster stops: drain, and do not wait for connections that are silent, because nobody will serve on. Sent
     /// before or after SIGTERM; either begins the drain.
     Stop,
@@ -48,7 +48,7 @@ pub const MAX_REASON: usize = 500;
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Report {
     /// Everything of that estate has an owner again.
-    Inherited(Estate),
+    Inherited(OrphanedWork),
     /// Ready, or why not, in at most [`MAX_REASON`] characters.
     Probed(Result<(), String>),
     /// The listeners of that slot did not come along with [`Command::Adopt`]: this process can open no more.

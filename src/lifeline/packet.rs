@@ -38,7 +38,7 @@ mod tests {
     use super::super::{Command, MAX_REASON, Report};
     use super::*;
     use crate::base::ids::{Epoch, Incarnation, Life, Slot};
-    use crate::pool::Estate;
+    use crate::pool::OrphanedWork;
 
     #[test]
     fn every_message_survives_the_wire() {
@@ -47,7 +47,7 @@ mod tests {
             slot: Slot(u16::MAX),
             epoch: Epoch(u32::MAX),
         };
-        for estate in [Estate::Life(life), Estate::Before(Incarnation(7))] {
+        for estate in [OrphanedWork::Life(life), OrphanedWork::Before(Incarnation(7))] {
             let command = encode(&Command::Inherit(estate));
             assert!(command.len() < MAX_PACKET);
             assert_eq!(

@@ -92,7 +92,7 @@ impl WorkerEnd {
 mod tests {
     use super::*;
     use crate::base::ids::{Incarnation, Slot};
-    use crate::pool::Estate;
+    use crate::pool::OrphanedWork;
 
     fn pair() -> (OwnedFd, WorkerEnd) {
         let (master, worker) = seqpacket::pair().expect("a pair");
@@ -133,7 +133,7 @@ mod tests {
     #[tokio::test]
     async fn reports_arrive() {
         let (master, worker) = pair();
-        let report = Report::Inherited(Estate::Before(Incarnation(3)));
+        let report = Report::Inherited(OrphanedWork::Before(Incarnation(3)));
         worker.send(report.clone()).await.expect("sent");
         let mut packet = [0; MAX_PACKET];
         match seqpacket::receive(master.as_fd(), &mut packet).expect("received") {

@@ -17,7 +17,7 @@ use crate::base::ids::Life;
 use crate::base::time::Monotonic;
 use crate::control::Memory;
 use crate::lifeline::{self, MAX_PACKET, MAX_REASON, Report};
-use crate::pool::{Event, Exit, Notice, Request, Sight, StopMode, Ticket};
+use crate::pool::{Event, Exit, Notification, Request, Sample, StopMode, Ticket};
 use crate::scoreboard::{Marked, Vitals};
 use crate::sys::notify::Datagram;
 use crate::sys::pidfd::Reaped;
@@ -180,10 +180,10 @@ fn observed(process: &mut Process, rss: Option<u64>, now: Monotonic) -> Event {
     process.oddities.look(process.life, &vitals);
     Event::Observed {
         life: process.life,
-        sight: Sight {
+        sample: Sample {
             rss,
             lock_held_since: held_since(process.pid, &vitals.locks, now),
-            ..sight(&vitals, process.born)
+            ..sample(&vitals, process.born)
         },
     }
 }
@@ -228,9 +228,9 @@ fn held_since(pid: i32, marked: &[Marked], now: Monotonic) -> Option<Monotonic> 
 }
 
 /// Before its first beat a worker is judged by the time of its birth.
-fn sight(vitals: &Vitals, born: Monotonic) -> Sight {
+fn sample(vitals: &Vitals, born: Monotonic) -> Sample {
     let counts = &vitals.counts;
-    Sight {
+    Sample {
         beat: vitals.beat.unwrap_or(born),
         connections: counts.connections,
         in_flight: counts.in_flight,
@@ -242,7 +242,7 @@ fn sight(vitals: &Vitals, born: Monotonic) -> Sight {
         server_errors: counts.responses[4],
         refused: counts.refused,
         loop_lag: Duration::from_nanos(counts.loop_lag_ns),
-        ..Sight::default()
+        ..Sample::default()
     }
 }
 
@@ -280,9 +280,9 @@ fn hear_notices(process: &mut Process, events: &mut Vec<Event>) {
     for _ in 0..AT_ONCE {
         match process.notify.receive() {
             Ok(Datagram::From { pid, text }) if pid == process.pid => {
-                let news = notices(&text)
-                    .filter(|said| *said != Notice::Ready || process.oddities.hears_ready(life));
-                events.extend(news.map(|notice| Event::Notified { life, notice }));
+                let news = notifications(&text)
+                    .filter(|said| *said != Notification::Ready || process.oddities.hears_ready(life));
+                events.extend(news.map(|notification| Event::Notified { life, notification }));
             }
             Ok(Datagram::From { pid, .. }) => process.oddities.tell(life, &Odd::OtherProcess { pid }),
             Ok(Datagram::Garbage) => process.oddities.tell(life, &Odd::Garbled),
@@ -293,11 +293,11 @@ fn hear_notices(process: &mut Process, events: &mut Vec<Event>) {
 }
 
 /// Lines of `KEY=value` as sd_notify(3) has them; keys without a meaning here are passed over.
-fn notices(text: &str) -> impl Iterator<Item = Notice> + '_ {
+fn notifications(text: &str) -> impl Iterator<Item = Notification> + '_ {
     text.lines().filter_map(|line| match line.split_once('=')? {
-        ("READY", "1") => Some(Notice::Ready),
-        ("STOPPING", "1") => Some(Notice::Stopping),
-        ("STATUS", status) => Some(Notice::Status(printable(status, 200))),
+        ("READY", "1") => Some(Notification::Ready),
+        ("STOPPING", "1") => Some(Notification::Stopping),
+        ("STATUS", status) => Some(Notification::Status(printable(status, 200))),
         (_, _) => None,
     })
 }
@@ -316,7 +316,7 @@ fn hear_reports(process: &mut Process, events: &mut Vec<Event>) {
         let Some(lifeline) = &process.lifeline else { return };
         match seqpacket::receive(lifeline.as_fd(), &mut buffer) {
             Ok(Received::Packet(length)) => match lifeline::decode(&buffer[..length]) {
-                Ok(Report::Inherited(estate)) => events.push(Event::Inherited { heir: life, estate }),
+                Ok(Report::Inherited(work)) => events.push(Event::TakenOver { by: life, work }),
                 Ok(Report::Probed(verdict)) => events.push(Event::Probed {
                     life,
                     verdict: verdict.map_err(|reason| printable(&reason, MAX_REASON)),
@@ -364,13 +364,13 @@ mod tests {
     #[test]
     fn notices_are_read_line_by_line_and_cleaned() {
         let text = "READY=1\nSTATUS=up\x1b[2J\nMAINPID=1\nREADY=2\nnonsense\nSTOPPING=1";
-        let found: Vec<_> = notices(text).collect();
+        let found: Vec<_> = notifications(text).collect();
         assert_eq!(
             found,
             [
-                Notice::Ready,
-                Notice::Status("up [2J".to_owned()),
-                Notice::Stopping
+                Notification::Ready,
+                Notification::Status("up [2J".to_owned()),
+                Notification::Stopping
             ]
         );
     }

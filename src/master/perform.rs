@@ -22,7 +22,7 @@ use crate::base::exit::Exit;
 use crate::base::ids::{Generation as Number, Life, Slot};
 use crate::config::{Address, FileMode, Settings, changes_refused};
 use crate::lifeline::Command;
-use crate::pool::{Effect, Estate, Event, NotLoaded, Outcome, Policy, Signal, Ticket, Verdict};
+use crate::pool::{Effect, Event, NotLoaded, OrphanedWork, Outcome, Policy, Signal, Ticket, Verdict};
 use crate::sys::{clock, limits, memory};
 
 /// What came of an effect.
@@ -57,7 +57,7 @@ impl World {
             Effect::Rehearse => self.upgrade = Upgrade::Wanted,
             Effect::Unload(generation) => drop(self.generations.remove(&generation)),
             Effect::Serve(generation) => self.serve(generation),
-            Effect::Bequeath { heir, estate } => return self.bequeath(heir, estate),
+            Effect::TakeOver { by, work } => return self.take_over(by, work),
             Effect::Close => self.listeners = Listeners::default(),
             Effect::Hasten => self.hasten(),
             Effect::Probe { life } => return self.probe(life),
@@ -195,16 +195,16 @@ impl World {
         }
     }
 
-    /// A worker that hears of it and does nothing is late soon, is killed, and the pool finds another heir.
-    fn bequeath(&mut self, heir: Life, estate: Estate) -> Performed {
-        let Some(process) = self.processes.get_mut(&heir) else {
+    /// A worker that hears of it and does nothing is late soon, is killed, and the pool finds another worker.
+    fn take_over(&mut self, by: Life, work: OrphanedWork) -> Performed {
+        let Some(process) = self.processes.get_mut(&by) else {
             return Performed::Done;
         };
-        match process.command(&Command::Inherit(estate)) {
+        match process.command(&Command::Inherit(work)) {
             Ok(()) => Performed::Done,
             Err(error) => {
-                process.oddities.tell(heir, &Odd::Deaf(error.to_string()));
-                Performed::Happened(Event::NotBequeathed { heir, estate })
+                process.oddities.tell(by, &Odd::Deaf(error.to_string()));
+                Performed::Happened(Event::NotTakenOver { by, work })
             }
         }
     }

@@ -141,7 +141,7 @@ impl Master {
         if deadline.is_some_and(|deadline| now >= deadline) {
             events.extend(self.world.observe(now));
             self.world.desk.mend(&self.world.watch);
-            events.push(Event::Ticked);
+            events.push(Event::Looked);
             self.settle();
         }
         Ok(events)

@@ -2,7 +2,7 @@
 
 use super::pool::{Mode, Pool, announce};
 use super::protocol::announcement::Announcement;
-use super::protocol::effect::{Effect, Estate};
+use super::protocol::effect::{Effect, OrphanedWork};
 use super::slot::slot_state::Occurrence;
 use super::worker::heartbeat::{Nap, look_behind};
 use super::worker::pool_worker::{Input, Member};
@@ -73,7 +73,7 @@ impl Pool {
     fn excuse(&mut self, effects: &mut Vec<Effect>) {
         let by = self.nap.length();
         if by > self.beat_interval() {
-            announce(Announcement::Overslept { by, at: self.now }, effects);
+            announce(Announcement::Stalled { by, at: self.now }, effects);
         }
         self.rollout.excuse(by);
         self.everyone(&Input::Excused(by), effects);
@@ -81,13 +81,13 @@ impl Pool {
 
     /// Whatever is due by now.
     pub(super) fn pass_time(&mut self, effects: &mut Vec<Effect>) {
-        self.everyone(&Input::Ticked, effects);
+        self.everyone(&Input::TimePassed, effects);
         for index in 0..self.seats.len() {
             self.close_breaker(index, effects);
         }
         if self.second_sweep.is_some_and(|at| at <= self.now) {
             self.second_sweep = None;
-            self.estates.leave(Estate::Before(self.incarnation));
+            self.takeovers.leave(OrphanedWork::Before(self.incarnation));
         }
     }
 
@@ -108,7 +108,7 @@ impl Pool {
         for index in 0..self.seats.len() {
             self.in_seat(index, Occurrence::Told(input.clone()), effects);
         }
-        self.in_newcomer(input.clone(), effects);
+        self.in_replacement(input.clone(), effects);
         for index in 0..self.leaving.len() {
             self.in_leaving(index, input.clone(), effects);
         }

@@ -215,7 +215,7 @@ impl Pool {
                     | Phase::Killed { .. } => None,
                 });
             let Some((_, index)) = draining.min() else { return };
-            self.in_leaving(index, Input::Killed(KillReason::DrainCrowd), effects);
+            self.in_leaving(index, Input::Killed(KillReason::DrainLimit), effects);
         }
     }
 }

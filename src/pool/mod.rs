@@ -42,8 +42,10 @@ mod fixture;
 pub use pool::Pool;
 pub use protocol::announcement::Announcement;
 pub use protocol::certificate::{self, Cause, CauseKind, Certificate, Decision, Purpose};
-pub use protocol::effect::{self, Effect, Estate, KillReason, Outcome, Policy, Signal, SystemdState};
-pub use protocol::event::{Activity, Event, Exit, NotLoaded, Notice, Request, Sight, StopMode, Ticket};
+pub use protocol::effect::{self, Effect, KillReason, OrphanedWork, Outcome, Policy, Signal, SystemdState};
+pub use protocol::event::{
+    Activity, Event, Exit, NotLoaded, Notification, Request, Sample, StopMode, Ticket,
+};
 pub use protocol::verdict::{Done, Failure, Replaced, Rolled, Share, Verdict};
 pub use reconcile::FULL_SHARE;
 pub use routing::steering;

@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use super::deploy::rollout::{Fact, Rollout};
 use super::protocol::announcement::Announcement;
-use super::protocol::effect::{Effect, Estate, Policy};
+use super::protocol::effect::{Effect, OrphanedWork, Policy};
 use super::protocol::event::Event;
 use super::random::Random;
 use super::replace::Relief;
 use super::requests::queue::Desk;
 use super::routing::queues::Adoptions;
-use super::routing::takeover::Estates;
+use super::routing::takeover::Takeovers;
 use super::routing::weights::Balance;
 use super::slot::history::Past;
 use super::slot::restart::End;
@@ -70,12 +70,12 @@ pub struct Pool {
     /// Of every slot there ever was, since a slot that comes back goes on counting.
     pub(super) epochs: Vec<Epoch>,
     /// Stands beside a slot's worker to replace it.
-    pub(super) newcomer: Option<Member>,
+    pub(super) replacement: Option<Member>,
     /// In no slot any more, not dead yet; the oldest first.
     pub(super) leaving: Vec<Member>,
     pub(super) rollout: Rollout,
     pub(super) desk: Desk,
-    pub(super) estates: Estates,
+    pub(super) takeovers: Takeovers,
     /// When what earlier incarnations left is looked through once more: a worker that nobody knew to have outlived its master has
     /// drained by then.
     pub(super) second_sweep: Option<Monotonic>,
@@ -97,7 +97,7 @@ const SWEEP_MARGIN: Duration = Duration::from_secs(5);
 /// Who holds a life.
 pub(super) enum Place {
     Seat(usize),
-    Newcomer,
+    Replacement,
     Leaving(usize),
 }
 
@@ -128,11 +128,11 @@ impl Pool {
             newest: generation,
             seats,
             epochs: vec![Epoch::default(); usize::from(slots)],
-            newcomer: None,
+            replacement: None,
             leaving: Vec::new(),
             rollout: Rollout::Idle,
             desk: Desk::default(),
-            estates: Estates::default(),
+            takeovers: Takeovers::default(),
             second_sweep: None,
             adoptions: Adoptions::default(),
             relief: None,
@@ -147,7 +147,7 @@ impl Pool {
     /// Begins: listeners, the first life of each slot, and what earlier incarnations left behind.
     pub fn start(&mut self, now: Monotonic, effects: &mut Vec<Effect>) {
         self.now = now;
-        self.estates.leave(Estate::Before(self.incarnation));
+        self.takeovers.leave(OrphanedWork::Before(self.incarnation));
         self.second_sweep = Some(now + self.policy().drain_timeout + SWEEP_MARGIN);
         effects.push(Effect::Listen {
             slots: self.slots_ever(),
@@ -181,22 +181,22 @@ impl Pool {
 
     fn take(&mut self, event: Event, effects: &mut Vec<Effect>) {
         match event {
-            Event::Ticked => {
+            Event::Looked => {
                 self.weigh();
                 self.adoptions.ask_again();
-                self.estates.ask_again();
+                self.takeovers.ask_again();
             }
             Event::NotAdopted { by, slot } => self.adoptions.refused(slot, by),
             Event::Spawned { life, pid } => self.tell(life, Input::Spawned(pid), effects),
             Event::SpawnFailed { life, reason } => self.bury(life, End::SpawnFailed(reason), effects),
-            Event::Notified { life, notice } => self.tell(life, Input::Notified(notice), effects),
-            Event::Observed { life, sight } => self.tell(life, Input::Observed(sight), effects),
+            Event::Notified { life, notification } => self.tell(life, Input::Notified(notification), effects),
+            Event::Observed { life, sample } => self.tell(life, Input::Observed(sample), effects),
             Event::Examined { life, activity } => self.tell(life, Input::Examined(activity), effects),
             Event::Died { life, exit, oom } => self.bury(life, End::Exited { exit, oom }, effects),
             Event::Probed { life, verdict } => self.probed(life, verdict, effects),
-            Event::OrphanEnded { life } => self.estates.leave(Estate::Life(life)),
-            Event::NotBequeathed { heir, estate } => self.estates.refused(heir, estate),
-            Event::Inherited { heir, estate } => self.estates.settle(heir, estate),
+            Event::OrphanEnded { life } => self.takeovers.leave(OrphanedWork::Life(life)),
+            Event::NotTakenOver { by, work } => self.takeovers.refused(by, work),
+            Event::TakenOver { by, work } => self.takeovers.settle(by, work),
             Event::Asked { ticket, request } => self.asked(ticket, request, effects),
             Event::Loaded(verdict) => self.loaded(verdict, effects),
             Event::Rehearsed(verdict) => self.rehearsed(verdict, effects),
@@ -204,7 +204,7 @@ impl Pool {
         }
     }
 
-    /// When the shell has to look at the workers and send `Ticked`, if nothing else happens before; `None`: never. Not before
+    /// When the shell has to look at the workers and send `Looked`, if nothing else happens before; `None`: never. Not before
     /// `now`.
     #[must_use]
     pub fn next_deadline(&self, now: Monotonic) -> Option<Monotonic> {
@@ -216,8 +216,12 @@ impl Pool {
         if self.seats.get(seat).is_some_and(|seat| seat.is_filled_by(life)) {
             return Some(Place::Seat(seat));
         }
-        if self.newcomer.as_ref().is_some_and(|member| member.life == life) {
-            return Some(Place::Newcomer);
+        if self
+            .replacement
+            .as_ref()
+            .is_some_and(|member| member.life == life)
+        {
+            return Some(Place::Replacement);
         }
         self.leaving
             .iter()
@@ -231,7 +235,7 @@ impl Pool {
             Some(Place::Seat(index)) => {
                 self.in_seat(index, super::slot::slot_state::Occurrence::Told(input), effects)
             }
-            Some(Place::Newcomer) => self.in_newcomer(input, effects),
+            Some(Place::Replacement) => self.in_replacement(input, effects),
             Some(Place::Leaving(index)) => self.in_leaving(index, input, effects),
             None => {}
         }
@@ -240,9 +244,9 @@ impl Pool {
     /// A worker is gone, or never came to be.
     fn bury(&mut self, life: Life, end: End, effects: &mut Vec<Effect>) {
         let Some(place) = self.place(life) else { return };
-        self.estates.forget(life);
+        self.takeovers.forget(life);
         if !matches!(end, End::SpawnFailed(_)) {
-            self.estates.leave(Estate::Life(life));
+            self.takeovers.leave(OrphanedWork::Life(life));
         }
         match place {
             Place::Seat(index) => {
@@ -250,10 +254,10 @@ impl Pool {
                 self.release_leaver(index, effects);
                 match self.place(life) {
                     Some(Place::Leaving(index)) => self.gone(index, &end, effects),
-                    Some(Place::Seat(_) | Place::Newcomer) | None => self.emptied(index, end, effects),
+                    Some(Place::Seat(_) | Place::Replacement) | None => self.emptied(index, end, effects),
                 }
             }
-            Place::Newcomer => self.lost_newcomer(&end, effects),
+            Place::Replacement => self.lost_replacement(&end, effects),
             Place::Leaving(index) => self.gone(index, &end, effects),
         }
     }
@@ -298,8 +302,8 @@ impl Pool {
         self.seats[index].step(occurrence, &mut turn);
     }
 
-    pub(super) fn in_newcomer(&mut self, input: Input, effects: &mut Vec<Effect>) {
-        if let Some(member) = &mut self.newcomer {
+    pub(super) fn in_replacement(&mut self, input: Input, effects: &mut Vec<Effect>) {
+        if let Some(member) = &mut self.replacement {
             let mut turn = Self::turn_of((self.now, self.nap), &self.policies, member.generation, effects);
             member.step(input, &mut turn);
         }
@@ -335,7 +339,7 @@ impl Pool {
         self.seats
             .iter()
             .filter_map(Seat::member)
-            .chain(&self.newcomer)
+            .chain(&self.replacement)
             .chain(&self.leaving)
     }
 

@@ -18,7 +18,7 @@ impl Pool {
         self.thin_crowd(effects);
         self.steer(effects);
         self.adopt(effects);
-        self.bequeath(effects);
+        self.assign_takeovers(effects);
         self.fill(effects);
         self.pass_milestones(effects);
         self.answer_growths(effects);
@@ -27,8 +27,8 @@ impl Pool {
         self.consider_exit(effects);
     }
 
-    fn bequeath(&mut self, effects: &mut Vec<Effect>) {
-        if self.estates.pending().is_empty() {
+    fn assign_takeovers(&mut self, effects: &mut Vec<Effect>) {
+        if self.takeovers.pending().is_empty() {
             return;
         }
         let serving: Vec<Life> = self
@@ -38,7 +38,7 @@ impl Pool {
             .filter(|member| member.is_serving())
             .map(|member| member.life)
             .collect();
-        self.estates.bequeath(&serving, effects);
+        self.takeovers.assign_takeovers(&serving, effects);
     }
 
     fn pass_milestones(&mut self, effects: &mut Vec<Effect>) {

@@ -57,7 +57,11 @@ impl Pool {
 
     /// The canary's own readiness answered.
     pub(super) fn probed(&mut self, life: Life, verdict: Result<(), String>, effects: &mut Vec<Effect>) {
-        if self.newcomer.as_ref().is_some_and(|member| member.life == life) {
+        if self
+            .replacement
+            .as_ref()
+            .is_some_and(|member| member.life == life)
+        {
             self.show(Fact::Probed(life, verdict), effects);
         }
     }
@@ -83,7 +87,7 @@ impl Pool {
 
     /// Lets the rollout look until it has nothing more to order; begins the next one that was asked for.
     pub(super) fn roll(&mut self, effects: &mut Vec<Effect>) {
-        self.release_newcomer(effects);
+        self.release_replacement(effects);
         if self.relief.is_some() {
             self.relieve(effects);
         }
@@ -98,7 +102,7 @@ impl Pool {
         let goal = self.rollout.goal();
         let replaced = |seat: &&Seat| Some(seat.generation) == goal;
         View {
-            beside: match &self.newcomer {
+            beside: match &self.replacement {
                 None => Beside::Nobody,
                 Some(member) if member.is_serving() => Beside::Serving,
                 Some(_) => Beside::NotServing,
@@ -115,7 +119,7 @@ impl Pool {
                 .filter(replaced)
                 .any(|seat| seat.record.failures >= TRIES),
             room: self.has_room(),
-            answers: self.newcomer.as_ref().map(|canary| self.answers(canary)),
+            answers: self.replacement.as_ref().map(|canary| self.answers(canary)),
         }
     }
 
@@ -151,12 +155,12 @@ impl Pool {
     pub(super) fn perform(&mut self, order: Order, effects: &mut Vec<Effect>) {
         match order {
             Order::Start(slot, generation) => {
-                self.newcomer = Some(self.start_life(slot, generation, effects));
+                self.replacement = Some(self.start_life(slot, generation, effects));
             }
             Order::StartCanary(generation) => {
                 let free = self.seats.iter().find(|seat| !seat.is_held());
                 let slot = free.map_or(Slot(0), |seat| seat.slot);
-                self.newcomer = Some(self.start_life(slot, generation, effects));
+                self.replacement = Some(self.start_life(slot, generation, effects));
             }
             Order::Bake => self.bake(effects),
             Order::Probe => self.probe(effects),
@@ -172,7 +176,7 @@ impl Pool {
             Order::Undo(job, reason) => self.undo(job, reason, effects),
             Order::Finish(job) => self.finish(job, effects),
             Order::BackOut(job, reason) => {
-                self.dismiss_newcomer(effects);
+                self.dismiss_replacement(effects);
                 effects.push(Effect::Serve(job.from));
                 announce(
                     Announcement::BackedOut {
@@ -195,7 +199,7 @@ impl Pool {
 
     fn probe(&self, effects: &mut Vec<Effect>) {
         effects.extend(
-            self.newcomer
+            self.replacement
                 .as_ref()
                 .map(|member| Effect::Probe { life: member.life }),
         );
@@ -205,13 +209,13 @@ impl Pool {
         self.seats
             .iter_mut()
             .filter_map(Seat::member_mut)
-            .chain(&mut self.newcomer)
+            .chain(&mut self.replacement)
             .chain(&mut self.leaving)
             .for_each(deed);
     }
 
     fn say_baking(&self, effects: &mut Vec<Effect>) {
-        if let Some(Member { life, generation, .. }) = self.newcomer {
+        if let Some(Member { life, generation, .. }) = self.replacement {
             let bake_time = self.policy_of(generation).bake_time;
             announce(
                 Announcement::Baking {
@@ -232,7 +236,7 @@ impl Pool {
             },
             effects,
         );
-        self.dismiss_newcomer(effects);
+        self.dismiss_replacement(effects);
         for index in 0..self.seats.len() {
             if self.seats[index].generation == job.target {
                 self.refit(index, job.from);

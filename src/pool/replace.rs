@@ -1,5 +1,5 @@
 //! One slot's worker replaced by another of the same generation: on request (`restart`), or because it has served its time
-//! (`max_requests`, `max_rss`, `max_age`). The same way as a rollout goes: the newcomer boots beside, takes the slot when it is
+//! (`max_requests`, `max_rss`, `max_age`). The same way as a rollout goes: the replacement boots beside, takes the slot when it is
 //! ready, and only then the old one goes. One at a time, and never during a rollout.
 
 use serde::{Deserialize, Serialize};
@@ -52,12 +52,12 @@ impl Pool {
             started: self.now,
             tickets,
         });
-        self.newcomer = Some(self.start_life(slot, generation, effects));
+        self.replacement = Some(self.start_life(slot, generation, effects));
     }
 
-    /// Hands the slot over once the newcomer serves and one more may drain.
+    /// Hands the slot over once the replacement serves and one more may drain.
     pub(super) fn relieve(&mut self, effects: &mut Vec<Effect>) {
-        let serves = self.newcomer.as_ref().is_some_and(Member::is_serving);
+        let serves = self.replacement.as_ref().is_some_and(Member::is_serving);
         if !serves || !self.has_room() {
             return;
         }
@@ -74,7 +74,7 @@ impl Pool {
         answer(&relief.tickets, &Verdict::Done(done), effects);
     }
 
-    /// The newcomer came to nothing: the slot keeps whom it has.
+    /// The replacement came to nothing: the slot keeps whom it has.
     pub(super) fn not_relieved(&mut self, reason: Failure, effects: &mut Vec<Effect>) {
         let Some(relief) = self.relief.take() else { return };
         let rest = self.policy_of(relief.generation).backoff.longest;

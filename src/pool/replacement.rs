@@ -15,31 +15,31 @@ use crate::base::ids::{Generation, Life};
 impl Pool {
     /// New before old: whoever stood beside takes the slot, and who was in it drains.
     pub(super) fn swap(&mut self, purpose: Purpose, effects: &mut Vec<Effect>) -> Option<Life> {
-        let newcomer = self.newcomer.take()?;
-        let life = newcomer.life;
-        let (index, generation) = (newcomer.life.slot.index(), newcomer.generation);
-        self.note_replaced(&newcomer);
+        let replacement = self.replacement.take()?;
+        let life = replacement.life;
+        let (index, generation) = (replacement.life.slot.index(), replacement.generation);
+        self.note_replaced(&replacement);
         let old = self.clear(index, effects);
         if self.seats[index].generation != generation || purpose == Purpose::Restart {
             self.refit(index, generation);
         }
-        self.in_seat(index, Occurrence::Taken(newcomer), effects);
+        self.in_seat(index, Occurrence::Taken(replacement), effects);
         if let Some(old) = old {
             self.retire(old, purpose, effects);
         }
         Some(life)
     }
 
-    fn note_replaced(&mut self, newcomer: &Member) {
+    fn note_replaced(&mut self, replacement: &Member) {
         let (Rollout::Rolling { job, .. }, Some(trip)) = (&self.rollout, &mut self.desk.trip) else {
             return;
         };
         trip.slots.push(Replaced {
-            slot: newcomer.life.slot,
-            life: newcomer.life,
-            ready_after: newcomer
+            slot: replacement.life.slot,
+            life: replacement.life,
+            ready_after: replacement
                 .ready_at
-                .map(|ready| ready.since(newcomer.started))
+                .map(|ready| ready.since(replacement.started))
                 .unwrap_or_default(),
             replaced_after: self.now.since(job.started),
         });
@@ -55,34 +55,34 @@ impl Pool {
     }
 
     /// Whoever stands beside goes: at once while it boots, since it has accepted nothing, otherwise by draining.
-    pub(super) fn dismiss_newcomer(&mut self, effects: &mut Vec<Effect>) {
-        let Some(newcomer) = self.newcomer.take() else {
+    pub(super) fn dismiss_replacement(&mut self, effects: &mut Vec<Effect>) {
+        let Some(replacement) = self.replacement.take() else {
             return;
         };
         let (purpose, killed) = match self.relief {
             Some(_) => (Purpose::NotNeeded, KillReason::NotNeeded),
             None => (Purpose::BackOut, KillReason::BackedOut),
         };
-        let how = match newcomer.phase {
+        let how = match replacement.phase {
             Phase::Starting { .. } => Input::Killed(killed),
             Phase::Serving { .. } | Phase::Late { .. } | Phase::Draining { .. } | Phase::Killed { .. } => {
                 Input::Retired
             }
         };
-        self.leave(newcomer, how, purpose, effects);
+        self.leave(replacement, how, purpose, effects);
     }
 
     /// Whoever stood beside is dead.
-    pub(super) fn lost_newcomer(&mut self, end: &End, effects: &mut Vec<Effect>) {
-        if let Some(member) = self.newcomer.take() {
-            self.certify_newcomer(&member, end);
+    pub(super) fn lost_replacement(&mut self, end: &End, effects: &mut Vec<Effect>) {
+        if let Some(member) = self.replacement.take() {
+            self.certify_replacement(&member, end);
             self.fell_short(failure(&member, end), effects);
         }
     }
 
     /// Whoever stood beside said STOPPING by itself.
-    pub(super) fn release_newcomer(&mut self, effects: &mut Vec<Effect>) {
-        if let Some(member) = self.newcomer.take_if(|member| member.is_leaving()) {
+    pub(super) fn release_replacement(&mut self, effects: &mut Vec<Effect>) {
+        if let Some(member) = self.replacement.take_if(|member| member.is_leaving()) {
             let reason = failure(&member, &End::LeftByItself);
             self.leaving.push(Member {
                 purpose: Some(Purpose::Itself),

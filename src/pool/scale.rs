@@ -21,7 +21,7 @@ pub(super) fn clamp(workers: u16) -> u16 {
 
 impl Pool {
     /// Works during a rollout too: a slot that is added gets what the rollout leads to (before its canary has baked: what
-    /// serves), and the newcomer of a slot that goes, goes with it.
+    /// serves), and the replacement of a slot that goes, goes with it.
     pub(super) fn scale(&mut self, ticket: Ticket, request: Request, to: i64, effects: &mut Vec<Effect>) {
         let from = self.size();
         match self.scaled(to) {
@@ -99,11 +99,11 @@ impl Pool {
             self.retire(member, Purpose::ScaleDown, effects);
         }
         if self
-            .newcomer
+            .replacement
             .as_ref()
-            .is_some_and(|newcomer| newcomer.life.slot.index() == index)
+            .is_some_and(|replacement| replacement.life.slot.index() == index)
         {
-            self.dismiss_newcomer(effects);
+            self.dismiss_replacement(effects);
             let slot = Slot(self.size());
             self.removed_under(slot, effects);
         }

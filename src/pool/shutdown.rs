@@ -50,7 +50,7 @@ impl Pool {
         let mut members: Vec<_> = (0..self.seats.len())
             .filter_map(|index| self.clear(index, effects))
             .collect();
-        members.extend(self.newcomer.take());
+        members.extend(self.replacement.take());
         for member in members {
             self.leave(member, how.clone(), Purpose::Stop, effects);
         }

@@ -9,7 +9,7 @@ use super::worker::pool_worker::Member;
 
 /// Of what a pool is made of. Whoever changes a field of it, or of anything in it, raises this (a test holds the committed
 /// specimen against it), and may teach [`Saved::load`] to read the version before.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// A pool on its way.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

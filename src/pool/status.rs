@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::pool::{Mode, Pool};
 use super::protocol::certificate::{CauseKind, Certificate, Purpose};
-use super::protocol::effect::Estate;
+use super::protocol::effect::OrphanedWork;
 use super::protocol::event::Exit;
 use super::protocol::verdict::Share;
 use super::slot::slot_state::{Seat, State};
@@ -18,7 +18,7 @@ use crate::base::time::Monotonic;
 /// What a worker does, or why a slot has none; `as_str` is what is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Doing {
+pub enum WorkerState {
     /// Nobody is in the slot, and somebody will be in a moment or the cluster stops.
     Vacant,
     /// Forked, not ready.
@@ -39,33 +39,33 @@ pub enum Doing {
     Drained,
 }
 
-impl Doing {
+impl WorkerState {
     /// Every one.
-    pub const ALL: [Doing; 9] = [
-        Doing::Vacant,
-        Doing::Starting,
-        Doing::Serving,
-        Doing::Quarantined,
-        Doing::Draining,
-        Doing::Killed,
-        Doing::BackingOff,
-        Doing::Degraded,
-        Doing::Drained,
+    pub const ALL: [WorkerState; 9] = [
+        WorkerState::Vacant,
+        WorkerState::Starting,
+        WorkerState::Serving,
+        WorkerState::Quarantined,
+        WorkerState::Draining,
+        WorkerState::Killed,
+        WorkerState::BackingOff,
+        WorkerState::Degraded,
+        WorkerState::Drained,
     ];
 
     /// As printed, in one word.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Doing::Vacant => "vacant",
-            Doing::Starting => "starting",
-            Doing::Serving => "serving",
-            Doing::Quarantined => "quarantined",
-            Doing::Draining => "draining",
-            Doing::Killed => "killed",
-            Doing::BackingOff => "backing-off",
-            Doing::Degraded => "degraded",
-            Doing::Drained => "drained",
+            WorkerState::Vacant => "vacant",
+            WorkerState::Starting => "starting",
+            WorkerState::Serving => "serving",
+            WorkerState::Quarantined => "quarantined",
+            WorkerState::Draining => "draining",
+            WorkerState::Killed => "killed",
+            WorkerState::BackingOff => "backing-off",
+            WorkerState::Degraded => "degraded",
+            WorkerState::Drained => "drained",
         }
     }
 }
@@ -80,7 +80,7 @@ pub struct WorkerStatus<'a> {
     /// For people; `None` until the shell said it.
     pub pid: Option<i32>,
     /// What it does.
-    pub doing: Doing,
+    pub state: WorkerState,
     /// When it was forked.
     pub started: Monotonic,
     /// When it said READY, if it did.
@@ -113,7 +113,7 @@ pub struct SlotStatus<'a> {
     /// Which.
     pub slot: Slot,
     /// What its worker does, or why it has none.
-    pub doing: Doing,
+    pub state: WorkerState,
     /// What it is filled with next.
     pub generation: Generation,
     /// Who is in it.
@@ -148,8 +148,8 @@ impl Pool {
 
     /// The worker that stands beside a slot's own to replace it, during a rollout.
     #[must_use]
-    pub fn newcomer(&self) -> Option<WorkerStatus<'_>> {
-        self.newcomer.as_ref().map(|member| self.worker_status(member))
+    pub fn replacement(&self) -> Option<WorkerStatus<'_>> {
+        self.replacement.as_ref().map(|member| self.worker_status(member))
     }
 
     /// Those who are in no slot any more and not dead yet, the oldest first.
@@ -197,10 +197,10 @@ impl Pool {
         self.mode == Mode::Over
     }
 
-    /// What the dead left behind and nobody has taken over yet, with the heir that was asked.
+    /// What the dead left behind and nobody has taken over yet, with the by that was asked.
     #[must_use]
-    pub fn estates(&self) -> &[(Estate, Option<Life>)] {
-        self.estates.pending()
+    pub fn takeovers(&self) -> &[(OrphanedWork, Option<Life>)] {
+        self.takeovers.pending()
     }
 
     /// The last certificates of a slot (also of one that was removed), the oldest first.
@@ -239,16 +239,16 @@ impl Pool {
 
     fn slot_status<'a>(&'a self, seat: &'a Seat) -> SlotStatus<'a> {
         let past = &self.past[seat.slot.index()];
-        let doing = match seat.state() {
-            State::Vacant => Doing::Vacant,
-            State::Filled(member) => doing(member),
-            State::BackingOff { .. } => Doing::BackingOff,
-            State::Degraded { .. } => Doing::Degraded,
-            State::Held => Doing::Drained,
+        let state = match seat.state() {
+            State::Vacant => WorkerState::Vacant,
+            State::Filled(member) => state_of(member),
+            State::BackingOff { .. } => WorkerState::BackingOff,
+            State::Degraded { .. } => WorkerState::Degraded,
+            State::Held => WorkerState::Drained,
         };
         SlotStatus {
             slot: seat.slot,
-            doing,
+            state,
             generation: seat.generation,
             worker: seat.member().map(|member| self.worker_status(member)),
             restarts: seat.record.restarts,
@@ -269,7 +269,7 @@ impl Pool {
             life: member.life,
             generation: member.generation,
             pid: member.pid,
-            doing: doing(member),
+            state: state_of(member),
             started: member.started,
             ready_since: member.ready_at,
             since: member.since,
@@ -286,12 +286,12 @@ impl Pool {
     }
 }
 
-fn doing(member: &Member) -> Doing {
+fn state_of(member: &Member) -> WorkerState {
     match member.phase {
-        Phase::Starting { .. } => Doing::Starting,
-        Phase::Serving { .. } => Doing::Serving,
-        Phase::Late { .. } => Doing::Quarantined,
-        Phase::Draining { .. } => Doing::Draining,
-        Phase::Killed { .. } => Doing::Killed,
+        Phase::Starting { .. } => WorkerState::Starting,
+        Phase::Serving { .. } => WorkerState::Serving,
+        Phase::Late { .. } => WorkerState::Quarantined,
+        Phase::Draining { .. } => WorkerState::Draining,
+        Phase::Killed { .. } => WorkerState::Killed,
     }
 }

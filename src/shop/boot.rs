@@ -17,7 +17,7 @@ use super::{inventory, orders, payments, sandbox};
 use crate::base::exit::Exit;
 use crate::base::ids::Epoch;
 use crate::config::{Settings, duration};
-use crate::pool::Estate;
+use crate::pool::OrphanedWork;
 use crate::saga::definition::ORDER_VERSION;
 use crate::store::{OpenError, Options, Schema, Store, Verify};
 use crate::sys::limits;
@@ -359,8 +359,8 @@ fn listen(worker: &Worker, desk: &Desk) {
         let orders = orders.clone();
         async move {
             match estate {
-                Estate::Life(life) => orders.inherit_life(life).await,
-                Estate::Before(incarnation) => orders.inherit_before(incarnation).await,
+                OrphanedWork::Life(life) => orders.inherit_life(life).await,
+                OrphanedWork::Before(incarnation) => orders.inherit_before(incarnation).await,
             };
         }
     });

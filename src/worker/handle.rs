@@ -11,11 +11,11 @@ use tokio::sync::watch;
 
 use super::identity::Identity;
 use crate::config::Settings;
-use crate::pool::Estate;
+use crate::pool::OrphanedWork;
 use crate::scoreboard::{Board, OwnError, OwnKind, OwnMetric};
 
 pub(super) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-type InheritHook = Box<dyn Fn(Estate) -> BoxFuture<()> + Send + Sync>;
+type InheritHook = Box<dyn Fn(OrphanedWork) -> BoxFuture<()> + Send + Sync>;
 type ReadinessHook = Box<dyn Fn() -> BoxFuture<Result<(), String>> + Send + Sync>;
 
 /// One worker, as its application sees it. Cheap to clone; any thread may use it.
@@ -143,7 +143,7 @@ impl Worker {
     /// the estate has an owner again. A panic in it ends the worker, and the master asks another one. Only the first hook counts.
     pub fn on_inherit<F, Fut>(&self, hook: F)
     where
-        F: Fn(Estate) -> Fut + Send + Sync + 'static,
+        F: Fn(OrphanedWork) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
         let first = self
@@ -231,7 +231,7 @@ impl Worker {
     }
 
     /// What the application's inherit hook makes of an estate; an application without one leaves nothing behind.
-    pub(super) fn inherit(&self, estate: Estate) -> BoxFuture<()> {
+    pub(super) fn inherit(&self, estate: OrphanedWork) -> BoxFuture<()> {
         match self.inner.inherit.get() {
             Some(hook) => hook(estate),
             None => Box::pin(std::future::ready(())),

@@ -11,7 +11,7 @@ use super::handle::{Haste, Worker};
 use super::request::health;
 use crate::base::ids::Slot;
 use crate::lifeline::{Command, MAX_REASON, Received, Report, WorkerEnd};
-use crate::pool::Estate;
+use crate::pool::OrphanedWork;
 
 /// The worker's ears: from the start on they hear the end of the master, and commands are kept until the application is there.
 pub(super) struct Ears {
@@ -122,7 +122,12 @@ async fn probe(line: Arc<WorkerEnd>, worker: Worker, mut booted: watch::Receiver
 }
 
 /// Has the application take over an estate, and tells the master.
-async fn inherit(line: Arc<WorkerEnd>, worker: Worker, mut booted: watch::Receiver<bool>, estate: Estate) {
+async fn inherit(
+    line: Arc<WorkerEnd>,
+    worker: Worker,
+    mut booted: watch::Receiver<bool>,
+    estate: OrphanedWork,
+) {
     if booted.wait_for(|booted| *booted).await.is_err() {
         return;
     }

@@ -3,7 +3,7 @@
 use cluster::base::ids::{Life, Slot};
 use cluster::pool::certificate::KEPT;
 use cluster::pool::{
-    Cause, CauseKind, Certificate, Decision, Event, Exit, KillReason, Notice, Policy, Purpose, Request,
+    Cause, CauseKind, Certificate, Decision, Event, Exit, KillReason, Notification, Policy, Purpose, Request,
     StopMode,
 };
 
@@ -95,11 +95,11 @@ fn when_the_cluster_stops_nobody_is_told_to_let_go_of_what_it_empties() {
 }
 
 /// Every worker's scoreboard says that from now on.
-fn all_say(world: &mut World, say: impl Fn(&mut cluster::pool::Sight)) {
+fn all_say(world: &mut World, say: impl Fn(&mut cluster::pool::Sample)) {
     world
         .processes
         .values_mut()
-        .for_each(|process| say(&mut process.sight));
+        .for_each(|process| say(&mut process.sample));
 }
 
 fn with(change: impl Fn(&mut Policy)) -> World {
@@ -113,16 +113,16 @@ fn with(change: impl Fn(&mut Policy)) -> World {
 
 #[test]
 fn workers_that_served_their_time_are_replaced_one_by_one_and_never_below_capacity() {
-    type Say = fn(&mut cluster::pool::Sight);
+    type Say = fn(&mut cluster::pool::Sample);
     let cases: [(World, Say, Purpose); 3] = [
         (
             with(|p| p.max_requests = Some(1_000)),
-            |sight| sight.requests = 1_000,
+            |sample| sample.requests = 1_000,
             Purpose::MaxRequests,
         ),
         (
             with(|p| p.max_rss = Some(1_000)),
-            |sight| sight.rss = Some(1_001),
+            |sample| sample.rss = Some(1_001),
             Purpose::MaxRss,
         ),
         (with(|p| p.max_age = Some(ms(20_000))), |_| {}, Purpose::MaxAge),
@@ -157,7 +157,7 @@ fn recycling_waits_for_a_reload_and_a_newcomer_that_fails_is_not_tried_without_e
     let mut world = with(|p| p.max_rss = Some(1_000));
     world.next_load = Ok((Program::Good, policy(3)));
     world.happen(asked(Request::Reload));
-    all_say(&mut world, |sight| sight.rss = Some(2_000));
+    all_say(&mut world, |sample| sample.rss = Some(2_000));
     world.run_until("rest", World::is_at_rest);
     assert_eq!(
         world.count(|a| matches!(a, cluster::pool::Announcement::Replacing { .. })),
@@ -165,7 +165,7 @@ fn recycling_waits_for_a_reload_and_a_newcomer_that_fails_is_not_tried_without_e
     );
     let mut world = with(|p| p.max_rss = Some(1_000));
     world.programs.insert(FIRST, Program::ExitsAtBoot);
-    all_say(&mut world, |sight| sight.rss = Some(2_000));
+    all_say(&mut world, |sample| sample.rss = Some(2_000));
     world.run(ms(60_000));
     let tries = world.count(|a| matches!(a, cluster::pool::Announcement::NotReplaced { .. }));
     assert!((3..=40).contains(&tries), "{tries}");
@@ -176,7 +176,7 @@ fn recycling_waits_for_a_reload_and_a_newcomer_that_fails_is_not_tried_without_e
 fn one_that_is_too_large_from_its_birth_is_not_replaced_all_the_time() {
     let mut world = with(|p| p.max_rss = Some(1_000));
     for _ in 0..240 {
-        all_say(&mut world, |sight| sight.rss = Some(2_000));
+        all_say(&mut world, |sample| sample.rss = Some(2_000));
         world.run(ms(250));
     }
     let times = world.count(|a| matches!(a, cluster::pool::Announcement::Replacing { .. }));
@@ -228,7 +228,7 @@ fn every_end_has_its_certificate() {
             |w, life| {
                 w.happen(Event::Notified {
                     life,
-                    notice: Notice::Stopping,
+                    notification: Notification::Stopping,
                 })
             },
             |c| {
@@ -312,7 +312,7 @@ fn every_end_has_its_certificate() {
         let mut world = World::serving(2);
         world.run(ms(2_000));
         let life = world.life_in(1);
-        world.processes.get_mut(&life).expect("lives").sight.in_flight = 5;
+        world.processes.get_mut(&life).expect("lives").sample.in_flight = 5;
         world.run(ms(500));
         deed(&mut world, life);
         world.run(ms(8_000));
@@ -337,7 +337,7 @@ fn one_that_says_stopping_and_ends_in_the_same_breath_has_not_crashed() {
     let life = world.life_in(1);
     let stopping = Event::Notified {
         life,
-        notice: Notice::Stopping,
+        notification: Notification::Stopping,
     };
     let died = Event::Died {
         life,

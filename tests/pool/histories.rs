@@ -4,7 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use cluster::base::ids::{Epoch, Incarnation, Life, Slot};
-use cluster::pool::{Estate, Event, Exit, NotLoaded, Notice, Policy, Request, Sight, StopMode};
+use cluster::pool::{Event, Exit, NotLoaded, Notification, OrphanedWork, Policy, Request, Sample, StopMode};
 use fastrand::Rng;
 
 use crate::world::{Program, World, asked, ms, policy};
@@ -49,7 +49,7 @@ fn disturb(world: &mut World, random: &mut Rng) {
         8 => with_anybody(world, random, |world, life| {
             world.happen(Event::Notified {
                 life,
-                notice: Notice::Stopping,
+                notification: Notification::Stopping,
             });
         }),
         9 | 10 => reload(world, random),
@@ -58,7 +58,7 @@ fn disturb(world: &mut World, random: &mut Rng) {
         13 => world.hand_over(),
         14 => lie(world, random),
         15 => {
-            world.deaf_heirs = random.bool();
+            world.silent_takeovers = random.bool();
             world.deaf = anybody(world, random)
                 .filter(|_| random.bool())
                 .into_iter()
@@ -108,28 +108,28 @@ fn wish(random: &mut Rng) -> Request {
 /// Counters rise, and those of liars fall.
 fn traffic(world: &mut World, random: &mut Rng) {
     for process in world.processes.values_mut() {
-        let sight = &mut process.sight;
+        let sample = &mut process.sample;
         let lies = random.u8(0..10) == 0;
         let more = random.u64(0..500);
-        sight.requests = if lies {
+        sample.requests = if lies {
             random.u64(..)
         } else {
-            sight.requests.wrapping_add(more)
+            sample.requests.wrapping_add(more)
         };
-        sight.server_errors = if lies {
+        sample.server_errors = if lies {
             random.u64(..)
         } else {
-            sight.server_errors.wrapping_add(more / 7)
+            sample.server_errors.wrapping_add(more / 7)
         };
-        sight.refused = if lies {
+        sample.refused = if lies {
             random.u64(..)
         } else {
-            sight.refused.wrapping_add(more / 50)
+            sample.refused.wrapping_add(more / 50)
         };
-        sight.accepted = sight.accepted.wrapping_add(more);
-        sight.connections = random.u32(0..200);
-        sight.loop_lag = ms(random.u64(0..50));
-        sight.rss = random.bool().then(|| random.u64(0..1_100_000));
+        sample.accepted = sample.accepted.wrapping_add(more);
+        sample.connections = random.u32(0..200);
+        sample.loop_lag = ms(random.u64(0..50));
+        sample.rss = random.bool().then(|| random.u64(0..1_100_000));
     }
 }
 
@@ -166,7 +166,7 @@ fn lie(world: &mut World, random: &mut Rng) {
         epoch: Epoch(1),
     };
     let before = world.pool.clone();
-    let heir = life;
+    let by = life;
     let lies = [
         Event::Spawned { life, pid: 1 },
         Event::SpawnFailed {
@@ -175,19 +175,19 @@ fn lie(world: &mut World, random: &mut Rng) {
         },
         Event::Notified {
             life,
-            notice: Notice::Ready,
+            notification: Notification::Ready,
         },
         Event::Notified {
             life,
-            notice: Notice::Stopping,
+            notification: Notification::Stopping,
         },
         Event::Observed {
             life,
-            sight: Sight {
+            sample: Sample {
                 beat: world.now,
                 lock_held_since: None,
                 connections: 1,
-                ..Sight::default()
+                ..Sample::default()
             },
         },
         Event::Died {
@@ -195,9 +195,9 @@ fn lie(world: &mut World, random: &mut Rng) {
             exit: Exit::Code(0),
             oom: false,
         },
-        Event::Inherited {
-            heir,
-            estate: Estate::Life(life),
+        Event::TakenOver {
+            by,
+            work: OrphanedWork::Life(life),
         },
         Event::NotAdopted {
             by: life,
@@ -205,13 +205,13 @@ fn lie(world: &mut World, random: &mut Rng) {
         },
     ];
     // The first one may find that time has passed.
-    world.happen(Event::Ticked);
-    let settled = serde_json::to_value((world.doings(), world.pool.estates())).expect("plain");
+    world.happen(Event::Looked);
+    let settled = serde_json::to_value((world.states(), world.pool.takeovers())).expect("plain");
     for lie in lies {
         world.happen(lie);
     }
     assert_eq!(
-        serde_json::to_value((world.doings(), world.pool.estates())).expect("plain"),
+        serde_json::to_value((world.states(), world.pool.takeovers())).expect("plain"),
         settled
     );
     assert_eq!(before.generation(), world.pool.generation());
@@ -219,7 +219,7 @@ fn lie(world: &mut World, random: &mut Rng) {
         if world.processes[&life].ready {
             world.happen(Event::Notified {
                 life,
-                notice: Notice::Ready,
+                notification: Notification::Ready,
             });
         }
     });
@@ -252,17 +252,17 @@ fn converges(seed: u64) {
         assert_eq!(world.verdicts.len() as u64, world.asked);
         return;
     }
-    world.deaf_heirs = false;
+    world.silent_takeovers = false;
     world.deaf.clear();
     world.readiness = Ok(());
     for process in world.processes.values_mut() {
-        process.sight = Sight::default();
+        process.sample = Sample::default();
     }
     world.next_load = world.next_load.map(|(_, policy)| (Program::Good, policy));
     for program in world.programs.values_mut() {
         *program = Program::Good;
     }
-    world.answer_estates();
+    world.answer_takeovers();
     // Deaths that are on their way already, and workers that have served their time.
     world.run(ms(60_000));
     world.run_until("rest", |world| {
@@ -272,7 +272,7 @@ fn converges(seed: u64) {
     assert!(
         world.is_at_rest() || world.exit.is_some(),
         "rest does not last: {:?}",
-        world.doings()
+        world.states()
     );
 }
 

@@ -2,18 +2,18 @@
 //! tried on a copy, and what the slot does afterwards is read from one table.
 
 use cluster::base::ids::{Life, Slot};
-use cluster::pool::status::Doing::{
+use cluster::pool::status::WorkerState::{
     self, BackingOff, Degraded, Drained, Draining, Killed, Quarantined, Serving, Starting, Vacant,
 };
 use cluster::pool::{
-    Activity, Effect, Estate, Event, Exit, NotLoaded, Notice, Pool, Request, Sight, StopMode,
+    Activity, Effect, Event, Exit, NotLoaded, Notification, OrphanedWork, Pool, Request, Sample, StopMode,
 };
 
 use crate::world::{FIRST, Program, World, asked, ms, policy};
 
 /// The columns of the table. `Gone`: the worker is in no list any more.
 const EVENTS: [&str; 23] = [
-    "ticked",
+    "looked",
     "spawned",
     "spawn failed",
     "ready",
@@ -23,7 +23,7 @@ const EVENTS: [&str; 23] = [
     "late",
     "examined",
     "died",
-    "inherited",
+    "taken over",
     "orphan ended",
     "stop",
     "stop at once",
@@ -35,30 +35,30 @@ const EVENTS: [&str; 23] = [
     "scale to 2",
     "probed",
     "not adopted",
-    "not bequeathed",
+    "not taken over",
 ];
 
 fn event(name: &str, life: Life, world: &World) -> Event {
-    let notified = |notice| Event::Notified { life, notice };
+    let notified = |notification| Event::Notified { life, notification };
     let observed = |beat| Event::Observed {
         life,
-        sight: Sight {
+        sample: Sample {
             beat,
             lock_held_since: None,
             connections: 0,
-            ..Sight::default()
+            ..Sample::default()
         },
     };
     match name {
-        "ticked" => Event::Ticked,
+        "looked" => Event::Looked,
         "spawned" => Event::Spawned { life, pid: 4 },
         "spawn failed" => Event::SpawnFailed {
             life,
             reason: "EAGAIN".to_owned(),
         },
-        "ready" => notified(Notice::Ready),
-        "stopping" => notified(Notice::Stopping),
-        "status" => notified(Notice::Status("busy".to_owned())),
+        "ready" => notified(Notification::Ready),
+        "stopping" => notified(Notification::Stopping),
+        "status" => notified(Notification::Status("busy".to_owned())),
         "beats" => observed(world.now),
         "late" => observed(cluster::base::time::Monotonic(0)),
         "examined" => Event::Examined {
@@ -71,9 +71,9 @@ fn event(name: &str, life: Life, world: &World) -> Event {
             oom: false,
         },
         "orphan ended" => Event::OrphanEnded { life },
-        "inherited" => Event::Inherited {
-            heir: life,
-            estate: Estate::Life(life),
+        "taken over" => Event::TakenOver {
+            by: life,
+            work: OrphanedWork::Life(life),
         },
         "stop" => asked(Request::Stop(StopMode::Graceful)),
         "stop at once" => asked(Request::Stop(StopMode::AtOnce)),
@@ -87,9 +87,9 @@ fn event(name: &str, life: Life, world: &World) -> Event {
             by: life,
             slot: Slot(1),
         },
-        "not bequeathed" => Event::NotBequeathed {
-            heir: life,
-            estate: Estate::Life(life),
+        "not taken over" => Event::NotTakenOver {
+            by: life,
+            work: OrphanedWork::Life(life),
         },
         "probed" => Event::Probed {
             life,
@@ -100,7 +100,7 @@ fn event(name: &str, life: Life, world: &World) -> Event {
 }
 
 /// A pool of two slots whose slot 1 is in that state, and who is or was in it.
-fn in_state(state: Doing) -> (World, Life) {
+fn in_state(state: WorkerState) -> (World, Life) {
     let mut world = World::serving(2);
     world.run(ms(2_000));
     let life = world.life_in(1);
@@ -118,19 +118,19 @@ fn in_state(state: Doing) -> (World, Life) {
         }
         Killed => {
             world.hang(life);
-            world.run_until("kill", |world| world.doings()[1] == Killed);
+            world.run_until("kill", |world| world.states()[1] == Killed);
             return (world, life);
         }
         BackingOff => {
             world.programs.insert(FIRST, Program::ExitsAtBoot);
             world.crash(life, Exit::Signal(9));
-            world.run_until("backing off", |world| world.doings()[1] == BackingOff);
+            world.run_until("backing off", |world| world.states()[1] == BackingOff);
             return (world, life);
         }
         Degraded => {
             world.programs.insert(FIRST, Program::ExitsAtBoot);
             world.crash(life, Exit::Signal(9));
-            world.run_until("degraded", |world| world.doings()[1] == Degraded);
+            world.run_until("degraded", |world| world.states()[1] == Degraded);
             return (world, life);
         }
         Drained => {
@@ -148,7 +148,7 @@ fn in_state(state: Doing) -> (World, Life) {
 }
 
 /// What the worker does after the event (`None`: it is in no list any more), or what its slot does when it had none.
-fn after(state: Doing, name: &str) -> Option<Doing> {
+fn after(state: WorkerState, name: &str) -> Option<WorkerState> {
     let gone = ["died", "spawn failed"].contains(&name);
     let retired = ["stop", "scale -1"].contains(&name);
     let at_once = name == "stop at once";
@@ -166,16 +166,16 @@ fn after(state: Doing, name: &str) -> Option<Doing> {
     (!gone).then_some(next)
 }
 
-fn doing_of(pool: &Pool, life: Life) -> Option<Doing> {
+fn state_of(pool: &Pool, life: Life) -> Option<WorkerState> {
     let seated = pool.slots().filter_map(|slot| slot.worker);
     let found = seated
-        .chain(pool.newcomer())
+        .chain(pool.replacement())
         .chain(pool.leaving())
         .find(|worker| worker.life == life);
-    found.map(|worker| worker.doing)
+    found.map(|worker| worker.state)
 }
 
-fn try_pair(state: Doing, name: &str) -> (World, Life, Vec<Effect>) {
+fn try_pair(state: WorkerState, name: &str) -> (World, Life, Vec<Effect>) {
     let (mut world, life) = in_state(state);
     if name == "late" && world.pool.lives().any(|living| living == life) {
         world.now = world
@@ -200,7 +200,7 @@ fn every_state_of_a_worker_answers_every_event() {
         for name in EVENTS {
             let (world, life, _) = try_pair(state, name);
             assert_eq!(
-                doing_of(&world.pool, life),
+                state_of(&world.pool, life),
                 after(state, name),
                 "{state:?} × {name}"
             );
@@ -220,7 +220,7 @@ fn events_about_the_dead_leave_an_empty_slot_as_it_is() {
                 "drain" => Some(Drained),
                 _ => Some(state),
             };
-            assert_eq!(slot.map(|slot| slot.doing), expected, "{state:?} × {name}");
+            assert_eq!(slot.map(|slot| slot.state), expected, "{state:?} × {name}");
             assert!(
                 name == "restart"
                     || !effects
@@ -241,7 +241,7 @@ fn a_stopping_pool_starts_nobody_and_a_second_stop_kills() {
             "stop" | "stop at once" => Some(Killed),
             _ => Some(Draining),
         };
-        assert_eq!(doing_of(&world.pool, life), expected, "stopping × {name}");
+        assert_eq!(state_of(&world.pool, life), expected, "stopping × {name}");
         assert!(
             !effects
                 .iter()
@@ -285,16 +285,16 @@ fn in_stage(stage: &str) -> World {
         "baking" => world.run_until(stage, |world| {
             world
                 .pool
-                .newcomer()
-                .is_some_and(|newcomer| newcomer.doing == Serving)
+                .replacement()
+                .is_some_and(|replacement| replacement.state == Serving)
         }),
         "rolling" => world.run_until(stage, |world| world.generations_in_slots()[0] == 2),
         "undoing" => {
             world.run_until("the last good one", |world| {
                 world
                     .pool
-                    .newcomer()
-                    .is_some_and(|newcomer| newcomer.life.slot == Slot(1))
+                    .replacement()
+                    .is_some_and(|replacement| replacement.life.slot == Slot(1))
             });
             world.programs.insert(crate::world::SECOND, Program::ExitsAtBoot);
             world.run_until(stage, |world| {
@@ -338,8 +338,8 @@ fn a_second_load_verdict_is_dropped() {
         world.happen(Event::Loaded(Ok(policy(9))));
         world.happen(Event::Loaded(Err(NotLoaded::Binary("late".to_owned()))));
         assert_eq!(
-            world.doings(),
-            before.slots().map(|slot| slot.doing).collect::<Vec<_>>(),
+            world.states(),
+            before.slots().map(|slot| slot.state).collect::<Vec<_>>(),
             "{stage}"
         );
         assert!(world.pool.is_reloading());

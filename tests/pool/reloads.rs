@@ -1,8 +1,8 @@
 //! Reload as a transaction: the good, the bad, and everything that can come between.
 
 use cluster::base::ids::Generation;
-use cluster::pool::status::Doing;
-use cluster::pool::{Announcement, Event, Exit, NotLoaded, Outcome, Policy, Request, Sight, StopMode};
+use cluster::pool::status::WorkerState;
+use cluster::pool::{Announcement, Event, Exit, NotLoaded, Outcome, Policy, Request, Sample, StopMode};
 
 use crate::world::{Program, SECOND, World, asked, ms, policy};
 
@@ -29,8 +29,8 @@ fn a_good_reload_replaces_every_slot_and_never_falls_below_capacity() {
         "the old generation is whole while the canary bakes"
     );
     assert_eq!(
-        world.pool.newcomer().map(|worker| worker.doing),
-        Some(Doing::Serving)
+        world.pool.replacement().map(|worker| worker.state),
+        Some(WorkerState::Serving)
     );
     world.run_until("reloaded", |world| reloaded(world) == 1);
     assert_eq!(world.generations_in_slots(), [2, 2, 2, 2]);
@@ -126,7 +126,7 @@ fn a_canary_that_hangs_while_it_bakes_does_not_take_over() {
     world.next_load = Ok((Program::Good, slow));
     world.happen(asked(Request::Reload));
     world.run(ms(300));
-    let canary = world.pool.newcomer().expect("bakes").life;
+    let canary = world.pool.replacement().expect("bakes").life;
     world.hang(canary);
     world.run(ms(10_000));
     assert!(world.kills.contains(&canary));
@@ -156,14 +156,14 @@ fn one_that_fails_after_the_canary_is_undone_without_losing_capacity() {
 fn one_late_failure_is_tried_again() {
     let mut world = World::serving(3);
     world.happen(asked(Request::Reload));
-    world.run_until("the second newcomer", |world| {
+    world.run_until("the second replacement", |world| {
         world
             .pool
-            .newcomer()
+            .replacement()
             .is_some_and(|worker| worker.life.slot.0 == 1)
     });
-    let newcomer = world.pool.newcomer().expect("boots").life;
-    world.crash(newcomer, Exit::Signal(9));
+    let replacement = world.pool.replacement().expect("boots").life;
+    world.crash(replacement, Exit::Signal(9));
     world.run_until("rest", World::is_at_rest);
     assert_eq!(world.generations_in_slots(), [2, 2, 2]);
 }
@@ -181,8 +181,8 @@ fn a_replaced_slot_that_keeps_dying_undoes_the_rollout() {
         world.was_announced(|a| matches!(a, Announcement::BackingOut { .. }))
     });
     assert_eq!(
-        world.doings()[0],
-        Doing::Starting,
+        world.states()[0],
+        WorkerState::Starting,
         "the old generation has not to wait for what the new one did"
     );
     world.run_until("rest", World::is_at_rest);
@@ -290,11 +290,11 @@ fn a_longer_interval_is_not_held_against_the_workers_that_beat_by_it() {
     world.run(ms(400));
     world.happen(Event::Observed {
         life: old,
-        sight: Sight {
+        sample: Sample {
             beat: now,
             lock_held_since: None,
             connections: 0,
-            ..Sight::default()
+            ..Sample::default()
         },
     });
     assert!(!world.was_announced(|a| matches!(a, Announcement::Quarantined { .. })));

@@ -1,7 +1,7 @@
 //! What people ask for, and that each who asked is told the end exactly once.
 
 use cluster::base::ids::{Generation, Slot};
-use cluster::pool::status::Doing;
+use cluster::pool::status::WorkerState;
 use cluster::pool::{
     Announcement, Done, Event, Exit, Failure, NotLoaded, Outcome, Policy, Request, Share, StopMode, Ticket,
     Verdict,
@@ -156,8 +156,8 @@ fn a_canary_that_is_not_ready_for_a_moment_is_asked_again() {
 fn answer(world: &mut World, new: (u64, u64), old: (u64, u64)) {
     for process in world.processes.values_mut() {
         let (requests, errors) = if process.generation == SECOND { new } else { old };
-        process.sight.requests += requests;
-        process.sight.server_errors += errors;
+        process.sample.requests += requests;
+        process.sample.server_errors += errors;
     }
 }
 
@@ -204,7 +204,7 @@ fn a_canary_that_has_no_room_for_its_clients_backs_out() {
     answer(&mut world, (100, 0), (100, 0));
     for process in world.processes.values_mut() {
         if process.generation == SECOND {
-            process.sight.refused += 60;
+            process.sample.refused += 60;
         }
     }
     let verdict = world.await_verdict(ticket);
@@ -341,7 +341,7 @@ fn a_drained_slot_stays_empty_its_queue_adopted_until_it_is_restarted() {
     };
     assert_eq!(life, Some(old));
     world.run(ms(60_000));
-    assert_eq!(world.doings(), [Doing::Serving, Doing::Drained]);
+    assert_eq!(world.states(), [WorkerState::Serving, WorkerState::Drained]);
     let again = world.ask(Request::Drain(Slot(1)));
     assert!(matches!(
         world.await_verdict(again),
@@ -354,7 +354,7 @@ fn a_drained_slot_stays_empty_its_queue_adopted_until_it_is_restarted() {
         world.await_verdict(back),
         Verdict::Done(Done::Restarted { from: None, .. })
     ));
-    assert_eq!(world.doings(), [Doing::Serving; 2]);
+    assert_eq!(world.states(), [WorkerState::Serving; 2]);
     assert!(world.adopters.is_empty());
 }
 
@@ -372,7 +372,7 @@ fn a_reload_passes_over_a_drained_slot_which_then_restarts_with_the_new_generati
         [1, 2]
     );
     world.run_until("rest", World::is_at_rest);
-    assert_eq!(world.doings()[0], Doing::Drained);
+    assert_eq!(world.states()[0], WorkerState::Drained);
     let again = world.ask(Request::Reload);
     world.await_verdict(again);
     world.run_until("rest, and the first generation let go", World::is_at_rest);
@@ -388,7 +388,7 @@ fn scaling_to_drained_slots_alone_fills_them() {
     world.await_verdict(drained);
     world.happen(asked(Request::ScaleTo(1)));
     world.run(ms(100));
-    assert_eq!(world.doings(), [Doing::Serving]);
+    assert_eq!(world.states(), [WorkerState::Serving]);
 }
 
 #[test]
@@ -429,7 +429,7 @@ fn a_scale_that_cannot_be_done_goes_back_to_the_former_size_with_whatever_was_ad
         failure(world.await_verdict(bad)),
         Failure::SpawnFailed { .. }
     ));
-    assert_eq!(world.doings(), [Doing::Serving; 2]);
+    assert_eq!(world.states(), [WorkerState::Serving; 2]);
     world.programs.insert(FIRST, Program::ExitsAtBoot);
     for ticket in [4, 6].map(|to| world.ask(Request::ScaleTo(to))) {
         assert!(matches!(
@@ -438,7 +438,7 @@ fn a_scale_that_cannot_be_done_goes_back_to_the_former_size_with_whatever_was_ad
         ));
     }
     world.run_until("rest", World::is_at_rest);
-    assert_eq!(world.doings(), [Doing::Serving; 2]);
+    assert_eq!(world.states(), [WorkerState::Serving; 2]);
 }
 
 #[test]
@@ -490,7 +490,7 @@ fn a_slot_that_is_removed_under_the_canary_backs_the_reload_out() {
         Failure::SlotRemoved { slot: Slot(1) }
     );
     world.run_until("rest", World::is_at_rest);
-    assert_eq!(world.doings(), [Doing::Serving]);
+    assert_eq!(world.states(), [WorkerState::Serving]);
 }
 
 #[test]

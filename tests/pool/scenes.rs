@@ -1,9 +1,10 @@
 //! Crash, hang, scale, stop, inherit: one scene a test.
 
 use cluster::base::ids::Epoch;
-use cluster::pool::status::Doing;
+use cluster::pool::status::WorkerState;
 use cluster::pool::{
-    Activity, Announcement, Estate, Event, Exit, KillReason, Notice, Outcome, Policy, Request, StopMode,
+    Activity, Announcement, Event, Exit, KillReason, Notification, OrphanedWork, Outcome, Policy, Request,
+    StopMode,
 };
 
 use crate::world::{Program, World, asked, ms, policy};
@@ -24,10 +25,10 @@ fn every_slot_is_filled_and_routed_and_it_is_said_once() {
 fn a_kill_right_after_ready_is_replaced_at_once() {
     let mut world = World::start(policy(1), Program::Good, 8);
     world.run(ms(24));
-    assert_eq!(world.doings(), [Doing::Serving]);
+    assert_eq!(world.states(), [WorkerState::Serving]);
     let victim = world.life_in(0);
     world.crash(victim, SIGKILL);
-    assert_eq!(world.doings(), [Doing::Starting], "in the same breath");
+    assert_eq!(world.states(), [WorkerState::Starting], "in the same breath");
     assert_eq!(world.life_in(0).epoch, Epoch(2));
     assert!(world.steered.is_empty(), "nobody is ready");
     world.run(ms(25));
@@ -61,7 +62,9 @@ fn a_crash_loop_backs_off_then_degrades_and_costs_the_others_nothing() {
         {
             waits.push(*restart_in);
         }
-        world.run_until("the next life", |world| world.doings()[0] != Doing::BackingOff);
+        world.run_until("the next life", |world| {
+            world.states()[0] != WorkerState::BackingOff
+        });
     }
     assert_eq!(waits[0], ms(0), "a long life");
     assert!(
@@ -69,7 +72,7 @@ fn a_crash_loop_backs_off_then_degrades_and_costs_the_others_nothing() {
         "{waits:?}"
     );
     assert!(waits.last().is_some_and(|last| *last >= ms(2_500)), "{waits:?}");
-    assert_eq!(world.doings(), [Doing::Degraded, Doing::Serving]);
+    assert_eq!(world.states(), [WorkerState::Degraded, WorkerState::Serving]);
     assert_eq!(world.life_in(1), other);
     world.run_until("the breaker closes by itself", |world| {
         world.was_announced(|a| matches!(a, Announcement::BreakerClosed { .. }))
@@ -94,7 +97,7 @@ fn a_second_ready_changes_nothing() {
     let life = world.life_in(0);
     world.happen(Event::Notified {
         life,
-        notice: Notice::Ready,
+        notification: Notification::Ready,
     });
     assert_eq!(world.announced.len(), before);
 }
@@ -106,7 +109,9 @@ fn a_hung_worker_is_quarantined_within_half_a_second_then_killed_then_replaced()
     let victim = world.life_in(0);
     world.hang(victim);
     let since = world.now;
-    world.run_until("quarantine", |world| world.doings()[0] == Doing::Quarantined);
+    world.run_until("quarantine", |world| {
+        world.states()[0] == WorkerState::Quarantined
+    });
     assert!(world.now.since(since) < ms(500));
     assert_eq!(world.steered.len(), 1);
     world.run_until("kill", |world| world.kills.contains(&victim));
@@ -129,7 +134,7 @@ fn a_short_stop_costs_a_quarantine_and_no_kill() {
     let victim = world.life_in(0);
     world.hang(victim);
     world.run(ms(3_000));
-    assert_eq!(world.doings()[0], Doing::Quarantined);
+    assert_eq!(world.states()[0], WorkerState::Quarantined);
     world.wake_up(victim);
     world.run(ms(300));
     assert!(world.was_announced(|a| matches!(a, Announcement::Returned { .. })));
@@ -145,7 +150,7 @@ fn when_all_are_late_they_stay_routed() {
         world.hang(life);
     }
     world.run(ms(1_000));
-    assert_eq!(world.doings(), [Doing::Quarantined; 2]);
+    assert_eq!(world.states(), [WorkerState::Quarantined; 2]);
     assert_eq!(world.steered.len(), 2);
 }
 
@@ -177,7 +182,7 @@ fn a_starved_worker_is_never_killed() {
     let victim = world.life_in(0);
     world.processes.get_mut(&victim).expect("lives").starved = true;
     world.run(ms(60_000));
-    assert_eq!(world.doings()[0], Doing::Quarantined);
+    assert_eq!(world.states()[0], WorkerState::Quarantined);
     assert!(world.kills.is_empty());
 }
 
@@ -191,7 +196,7 @@ fn what_the_master_overslept_is_held_against_nobody() {
     world.look();
     world.run(ms(1_000));
     assert!(world.kills.is_empty(), "a minute of nobody's time");
-    assert!(world.was_announced(|a| matches!(a, Announcement::Overslept { by, .. } if *by > ms(59_000))));
+    assert!(world.was_announced(|a| matches!(a, Announcement::Stalled { by, .. } if *by > ms(59_000))));
     world.run_until("its own time counts", |world| world.kills.contains(&victim));
 }
 
@@ -220,9 +225,9 @@ fn a_worker_that_says_stopping_is_replaced_while_it_drains() {
     let goer = world.life_in(0);
     world.happen(Event::Notified {
         life: goer,
-        notice: Notice::Stopping,
+        notification: Notification::Stopping,
     });
-    assert_eq!(world.doings(), [Doing::Starting]);
+    assert_eq!(world.states(), [WorkerState::Starting]);
     assert_eq!(
         world.pool.leaving().map(|worker| worker.life).collect::<Vec<_>>(),
         [goer]
@@ -430,24 +435,24 @@ fn one_that_was_ready_once_is_never_given_up() {
 #[test]
 fn what_earlier_incarnations_left_goes_to_the_first_ready_worker() {
     let world = World::serving(2);
-    assert!(matches!(world.bequeathed[..], [(_, Estate::Before(_))]));
+    assert!(matches!(world.assigned[..], [(_, OrphanedWork::Before(_))]));
 }
 
 #[test]
 fn an_heir_that_dies_passes_both_estates_on() {
     let mut world = World::serving(3);
-    world.deaf_heirs = true;
+    world.silent_takeovers = true;
     let victim = world.life_in(2);
     world.crash(victim, SIGKILL);
-    let (heir, _) = *world.bequeathed.last().expect("told");
-    let before = world.bequeathed.len();
-    world.crash(heir, SIGKILL);
-    let told: Vec<_> = world.bequeathed[before..].to_vec();
+    let (by, _) = *world.assigned.last().expect("told");
+    let before = world.assigned.len();
+    world.crash(by, SIGKILL);
+    let told: Vec<_> = world.assigned[before..].to_vec();
     assert_eq!(
-        told.iter().map(|(_, estate)| *estate).collect::<Vec<_>>(),
-        [Estate::Life(victim), Estate::Life(heir)]
+        told.iter().map(|(_, work)| *work).collect::<Vec<_>>(),
+        [OrphanedWork::Life(victim), OrphanedWork::Life(by)]
     );
-    assert!(told.iter().all(|(next, _)| *next != heir && *next != victim));
+    assert!(told.iter().all(|(next, _)| *next != by && *next != victim));
 }
 
 #[test]
@@ -460,21 +465,21 @@ fn an_heir_that_cannot_be_told_is_passed_over() {
     assert!(!world.is_at_rest(), "nobody could be told");
     world.deaf.remove(&world.life_in(1));
     world.run(ms(300));
-    let (heir, estate) = *world.bequeathed.last().expect("told again");
-    assert!(heir == world.life_in(1) || heir == world.life_in(2), "{heir}");
-    assert_eq!(estate, Estate::Life(victim));
+    let (by, work) = *world.assigned.last().expect("told again");
+    assert!(by == world.life_in(1) || by == world.life_in(2), "{by}");
+    assert_eq!(work, OrphanedWork::Life(victim));
     assert!(world.is_at_rest());
 }
 
 #[test]
 fn an_heir_that_hangs_is_not_waited_for() {
     let mut world = World::serving(3);
-    world.deaf_heirs = true;
+    world.silent_takeovers = true;
     let victim = world.life_in(2);
     world.crash(victim, SIGKILL);
-    let (heir, _) = *world.bequeathed.last().expect("told");
-    world.hang(heir);
+    let (by, _) = *world.assigned.last().expect("told");
+    world.hang(by);
     world.run(ms(600));
-    let (next, estate) = *world.bequeathed.last().expect("told again");
-    assert!(next != heir && estate == Estate::Life(victim));
+    let (next, work) = *world.assigned.last().expect("told again");
+    assert!(next != by && work == OrphanedWork::Life(victim));
 }

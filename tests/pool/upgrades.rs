@@ -85,12 +85,12 @@ fn a_restart_waits_for_an_upgrade_and_an_upgrade_for_a_restart() {
     let mut world = World::serving(2);
     let upgrade = world.ask(Request::Upgrade);
     let restart = world.ask(Request::Restart(Slot(1)));
-    assert!(world.pool.newcomer().is_none());
+    assert!(world.pool.replacement().is_none());
     assert!(matches!(
         world.await_verdict(upgrade),
         Verdict::Done(Done::Upgraded { .. })
     ));
-    assert!(world.pool.newcomer().is_some());
+    assert!(world.pool.replacement().is_some());
     let upgrade = world.ask(Request::Upgrade);
     assert!(!world.pool.is_upgrading());
     assert!(matches!(
@@ -175,7 +175,7 @@ fn what_nobody_asked_for_changes_nothing() {
     }
 }
 
-/// A pool with as much in it as possible: a newcomer, one who leaves, certificates, a backoff, a queue.
+/// A pool with as much in it as possible: a replacement, one who leaves, certificates, a backoff, a queue.
 #[test]
 fn a_specimen_of_the_current_version_is_committed() {
     let mut world = World::serving(3);
@@ -191,7 +191,7 @@ fn a_specimen_of_the_current_version_is_committed() {
     world.run(ms(50));
     world.ask(Request::Upgrade);
     world.crash(world.life_in(2), Exit::Signal(11));
-    assert!(world.pool.newcomer().is_some() && world.pool.leaving().count() == 1);
+    assert!(world.pool.replacement().is_some() && world.pool.leaving().count() == 1);
     let saved = Saved::of(&world.pool);
     let file = format!(
         "{}/tests/pool/pool-{}.json",
@@ -211,6 +211,18 @@ fn a_specimen_of_the_current_version_is_committed() {
     let fresh = serde_json::to_value(&saved).expect("JSON");
     let advice = "the shape of the state changed: raise pool::saved::VERSION, then CLUSTER_UPDATE=1 cargo test --test pool specimen";
     assert_eq!(shape(&fresh), shape(&committed), "{advice}");
+}
+
+#[test]
+fn a_pool_of_version_1_is_refused_by_its_number() {
+    let text = serde_json::to_string(&Saved::of(&World::serving(1).pool)).expect("text");
+    let mut value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    value["version"] = 1.into();
+    let saved: Saved = serde_json::from_value(value).expect("a saved pool");
+    assert_eq!(
+        saved.load().expect_err("refused").to_string(),
+        "the pool's state is of version 1, expected 2"
+    );
 }
 
 /// Names and nesting, without the values.

@@ -11,10 +11,10 @@ use std::time::Duration;
 use cluster::base::backoff::Backoff;
 use cluster::base::ids::{Epoch, Generation, Incarnation, Life, Slot};
 use cluster::base::time::Monotonic;
-use cluster::pool::status::Doing;
+use cluster::pool::status::WorkerState;
 use cluster::pool::{
-    Announcement, Estate, Event, Exit, NotLoaded, Outcome, Policy, Pool, Request, Saved, Sight, StopMode,
-    Ticket, Verdict,
+    Announcement, Event, Exit, NotLoaded, OrphanedWork, Outcome, Policy, Pool, Request, Sample, Saved,
+    StopMode, Ticket, Verdict,
 };
 
 /// A signal: nobody waits.
@@ -77,7 +77,7 @@ pub(crate) struct Process {
     pub(crate) lock: Option<Monotonic>,
     pub(crate) terminated: bool,
     /// What its scoreboard says, beats and locks aside.
-    pub(crate) sight: Sight,
+    pub(crate) sample: Sample,
 }
 
 pub(crate) struct World {
@@ -90,8 +90,8 @@ pub(crate) struct World {
     pub(crate) steered: Vec<Slot>,
     pub(crate) weights: Vec<(Slot, u16)>,
     pub(crate) announced: Vec<Announcement>,
-    pub(crate) bequeathed: Vec<(Life, Estate)>,
-    pub(crate) owed: BTreeSet<Estate>,
+    pub(crate) assigned: Vec<(Life, OrphanedWork)>,
+    pub(crate) owed: BTreeSet<OrphanedWork>,
     pub(crate) verdicts: BTreeMap<Ticket, Verdict>,
     /// Who was told to accept for which slot.
     pub(crate) adopters: BTreeMap<Slot, Life>,
@@ -113,8 +113,8 @@ pub(crate) struct World {
     pub(crate) exit: Option<Outcome>,
     pub(crate) boot_time: Duration,
     pub(crate) drain_time: Duration,
-    /// Workers never say Inherited.
-    pub(crate) deaf_heirs: bool,
+    /// Workers never say TakenOver.
+    pub(crate) silent_takeovers: bool,
     pub(crate) wakes: u64,
     pub(crate) least_serving: usize,
     pub(crate) kills: Vec<Life>,
@@ -155,13 +155,13 @@ impl World {
             execution: Ok("2.0".to_owned()),
             masters: 0,
             announced: Vec::new(),
-            bequeathed: Vec::new(),
-            owed: BTreeSet::from([Estate::Before(INCARNATION)]),
+            assigned: Vec::new(),
+            owed: BTreeSet::from([OrphanedWork::Before(INCARNATION)]),
             verdicts: BTreeMap::new(),
             exit: None,
             boot_time: ms(20),
             drain_time: ms(50),
-            deaf_heirs: false,
+            silent_takeovers: false,
             wakes: 0,
             least_serving: usize::MAX,
             kills: Vec::new(),
@@ -187,14 +187,14 @@ impl World {
     }
 
     pub(crate) fn serving_slots(&self) -> usize {
-        self.doings()
+        self.states()
             .iter()
-            .filter(|doing| **doing == Doing::Serving)
+            .filter(|state| **state == WorkerState::Serving)
             .count()
     }
 
-    pub(crate) fn doings(&self) -> Vec<Doing> {
-        self.pool.slots().map(|slot| slot.doing).collect()
+    pub(crate) fn states(&self) -> Vec<WorkerState> {
+        self.pool.slots().map(|slot| slot.state).collect()
     }
 
     pub(crate) fn life_in(&self, slot: u16) -> Life {
@@ -299,10 +299,10 @@ impl World {
     }
 
     /// Heirs that were deaf hear what they were told.
-    pub(crate) fn answer_estates(&mut self) {
-        for (estate, heir) in self.pool.estates().to_vec() {
-            if let Some(heir) = heir {
-                self.schedule(ms(3), Event::Inherited { heir, estate });
+    pub(crate) fn answer_takeovers(&mut self) {
+        for (work, by) in self.pool.takeovers().to_vec() {
+            if let Some(by) = by {
+                self.schedule(ms(3), Event::TakenOver { by, work });
             }
         }
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use cluster::base::exit::Exit;
 use cluster::base::ids::Incarnation;
 use cluster::lifeline::{Command, Report};
-use cluster::pool::Estate;
+use cluster::pool::OrphanedWork;
 use cluster::sys::clock;
 use nix::sys::signal::Signal;
 
@@ -160,7 +160,7 @@ fn what_a_terminal_or_a_peer_sends_does_not_kill() {
 
 fn an_estate_is_taken_over_and_reported() {
     let worker = Worker::ready(|_| {});
-    for estate in [Estate::Life(LIFE), Estate::Before(Incarnation(7))] {
+    for estate in [OrphanedWork::Life(LIFE), OrphanedWork::Before(Incarnation(7))] {
         worker.command(Command::Inherit(estate));
         assert_eq!(worker.report(), Report::Inherited(estate));
     }

@@ -13,7 +13,7 @@ use crate::sys::procfs;
 
 /// Everything.
 pub(in crate::master) fn status(pool: &Pool, world: &World, now: Monotonic) -> Status {
-    let beside = pool.newcomer().into_iter().chain(pool.leaving());
+    let beside = pool.replacement().into_iter().chain(pool.leaving());
     Status {
         master: master(pool, world, now),
         slots: pool
@@ -63,7 +63,7 @@ fn state(pool: &Pool) -> State {
 fn slot(status: &SlotStatus<'_>, pool: &Pool, world: &World, now: Monotonic) -> SlotReport {
     SlotReport {
         slot: status.slot,
-        state: status.doing.as_str().to_owned(),
+        state: status.state.as_str().to_owned(),
         generation: status
             .worker
             .as_ref()
@@ -99,7 +99,7 @@ fn worker(status: &WorkerStatus<'_>, world: &World, now: Monotonic) -> WorkerRep
         epoch: status.life.epoch,
         generation: status.generation,
         pid,
-        state: status.doing.as_str().to_owned(),
+        state: status.state.as_str().to_owned(),
         uptime_ms: ms(now.since(status.started)),
         connections: counts.connections,
         in_flight: counts.in_flight,

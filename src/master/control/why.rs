@@ -20,7 +20,7 @@ pub(in crate::master) fn why(pool: &Pool, world: &World, slot: Slot, now: Monoto
         let last = pool.workers().saturating_sub(1);
         return Err(format!("there is no slot {slot}; expected one from 0 to {last}"));
     }
-    let state = state.map(|status| status.doing.as_str().to_owned());
+    let state = state.map(|status| status.state.as_str().to_owned());
     Ok(Why { slot, state, deaths })
 }
 

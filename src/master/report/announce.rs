@@ -95,7 +95,7 @@ pub(in crate::master) fn announce(announcement: &Announcement) {
         A::Scaled { from, to } => info!(from, to, "scaled"),
         A::Refused { request, reason } => warn!("{} refused: {reason}", asked(*request)),
         A::Stopping { workers } => info!(workers, "stopping: workers finish what they accepted"),
-        A::Overslept { by, at: _ } => {
+        A::Stalled { by, at: _ } => {
             warn!(
                 "the master was not scheduled for {}: nobody's beats of that time are held against them",
                 span(*by)
@@ -167,7 +167,7 @@ pub(in crate::master) fn killed(reason: KillReason, beat_age: Duration) -> Strin
         }
         KillReason::NeverReady => "it did not become ready in time (ready_timeout)".to_owned(),
         KillReason::DrainTimeout => "it did not finish draining in time (drain_timeout)".to_owned(),
-        KillReason::DrainCrowd => {
+        KillReason::DrainLimit => {
             "too many workers drain at once and it has drained longest (max_draining)".to_owned()
         }
         KillReason::StopAtOnce => "stopping at once".to_owned(),

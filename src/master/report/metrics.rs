@@ -15,7 +15,7 @@ use crate::master::control;
 use crate::master::host::World;
 use crate::master::process::Process;
 use crate::metrics::{MasterFacts, SlotFacts, Snapshot};
-use crate::pool::status::Doing;
+use crate::pool::status::WorkerState;
 use crate::pool::{CauseKind, FULL_SHARE, Pool};
 use crate::sys::{clock, memfd};
 
@@ -126,7 +126,9 @@ fn exits(pool: &Pool) -> BTreeMap<String, u64> {
 }
 
 fn states(status: &Status) -> BTreeMap<String, u64> {
-    let mut states: BTreeMap<String, u64> = Doing::ALL.map(|doing| (doing.as_str().to_owned(), 0)).into();
+    let mut states: BTreeMap<String, u64> = WorkerState::ALL
+        .map(|state| (state.as_str().to_owned(), 0))
+        .into();
     for slot in &status.slots {
         *states.entry(slot.state.clone()).or_default() += 1;
     }

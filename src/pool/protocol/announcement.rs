@@ -201,7 +201,7 @@ pub enum Announcement {
         workers: u16,
     },
     /// The master itself was not scheduled or the machine slept: lateness of this much is not held against anyone.
-    Overslept {
+    Stalled {
         /// How late the master looked.
         by: Duration,
         /// When.

@@ -109,13 +109,13 @@ pub enum Effect {
     Unload(Generation),
     /// The cluster is that generation from now on: addresses that it does not serve are let go of.
     Serve(Generation),
-    /// Tell a ready worker to finish what an estate left behind. Answered, some time, by `Inherited` (for a worker that has no
-    /// lifeline, the shell answers at once). May be said again, to another heir, before the first one answered.
-    Bequeath {
+    /// Tell a ready worker to finish what an work left behind. Answered, some time, by `TakenOver` (for a worker that has no
+    /// lifeline, the shell answers at once). May be said again, to another by, before the first one answered.
+    TakeOver {
         /// Who takes over.
-        heir: Life,
+        by: Life,
         /// What.
-        estate: Estate,
+        work: OrphanedWork,
     },
     /// Nobody will be started any more: let go of every listener, so that new connections are refused as soon as the workers
     /// have emptied their queues, and nobody waits in vain.
@@ -134,7 +134,7 @@ pub enum Effect {
 /// Whose unfinished work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Estate {
+pub enum OrphanedWork {
     /// One life that ended.
     Life(Life),
     /// Every life of every earlier incarnation.
@@ -185,7 +185,7 @@ pub enum KillReason {
     /// Not drained within `drain_timeout`.
     DrainTimeout,
     /// Too many drained at once.
-    DrainCrowd,
+    DrainLimit,
     /// The cluster stops at once.
     StopAtOnce,
     /// Its rollout was backed out before it was ready.

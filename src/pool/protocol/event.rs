@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::effect::{Estate, Policy};
+use super::effect::{OrphanedWork, Policy};
 use crate::base::ids::{Life, Slot};
 use crate::base::time::Monotonic;
 
@@ -13,8 +13,8 @@ use crate::base::time::Monotonic;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// Nothing but time passed: `next_deadline` was reached. The shell sends it last, after one `Observed` for every live worker
-    /// (draining ones included), so that whatever is decided by the time is decided on fresh sights.
-    Ticked,
+    /// (draining ones included), so that whatever is decided by the time is decided on fresh samples.
+    Looked,
     /// The shell did as [`crate::pool::Effect::Spawn`] told it.
     Spawned {
         /// Who.
@@ -34,14 +34,14 @@ pub enum Event {
         /// Who.
         life: Life,
         /// What.
-        notice: Notice,
+        notification: Notification,
     },
     /// The shell looked at the worker's scoreboard, as it does for every live worker each time `next_deadline` is reached.
     Observed {
         /// Whose.
         life: Life,
         /// What it said.
-        sight: Sight,
+        sample: Sample,
     },
     /// The evidence asked for by [`crate::pool::Effect::Examine`].
     Examined {
@@ -66,12 +66,12 @@ pub enum Event {
         /// Whether it holds, or its words.
         verdict: Result<(), String>,
     },
-    /// It could not be told of an estate, as [`crate::pool::Effect::Bequeath`] told.
-    NotBequeathed {
+    /// It could not be told of an work, as [`crate::pool::Effect::TakeOver`] told.
+    NotTakenOver {
         /// Who.
-        heir: Life,
+        by: Life,
         /// Whose work.
-        estate: Estate,
+        work: OrphanedWork,
     },
     /// It could not be handed another slot's queue, as [`crate::pool::Effect::Adopt`] told, or has no room for it.
     NotAdopted {
@@ -80,18 +80,18 @@ pub enum Event {
         /// Whose queue.
         slot: Slot,
     },
-    /// A worker of an earlier incarnation, which had outlived its master, is gone. It may have begun work after its estate was
+    /// A worker of an earlier incarnation, which had outlived its master, is gone. It may have begun work after its work was
     /// taken over with the others.
     OrphanEnded {
         /// Who.
         life: Life,
     },
-    /// An heir has taken over everything an estate left behind.
-    Inherited {
+    /// An by has taken over everything an work left behind.
+    TakenOver {
         /// Who did.
-        heir: Life,
+        by: Life,
         /// Whose work.
-        estate: Estate,
+        work: OrphanedWork,
     },
     /// A person wants something: a signal, or a client of the control socket.
     Asked {
@@ -113,7 +113,7 @@ pub enum Event {
 
 /// What one look at a worker's scoreboard says. Every number is a stranger's: counters may fall, beats may stand still.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sight {
+pub struct Sample {
     /// The oldest of its beats (each thread that vouches for work stamps its own); the shell has already clamped what lies in
     /// the future to the instant it looked.
     pub beat: Monotonic,
@@ -181,7 +181,7 @@ pub enum NotLoaded {
 
 /// What a worker says on its notify socket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Notice {
+pub enum Notification {
     /// `READY=1`
     Ready,
     /// `STOPPING=1`

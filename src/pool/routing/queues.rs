@@ -107,7 +107,7 @@ impl Pool {
             ..Household::default()
         };
         let seated = self.seats.iter().filter_map(Seat::member);
-        for member in seated.chain(&self.newcomer).chain(&self.leaving) {
+        for member in seated.chain(&self.replacement).chain(&self.leaving) {
             if Member::is_serving(member) {
                 household.serving.insert(member.life, member.load.connections);
             } else {

@@ -12,7 +12,7 @@ use crate::base::time::Monotonic;
 use crate::pool::Pool;
 use crate::pool::fixture::{at, policy, run};
 use crate::pool::protocol::effect::{Effect, Policy};
-use crate::pool::protocol::event::{Event, Notice, Sight};
+use crate::pool::protocol::event::{Event, Notification, Sample};
 
 /// One simulated worker: keep-alive connections, and a queue of short requests.
 #[derive(Default)]
@@ -62,7 +62,7 @@ impl Traffic {
         traffic.lives = traffic.pool.lives().collect();
         let ready = |life: &Life| Event::Notified {
             life: *life,
-            notice: Notice::Ready,
+            notification: Notification::Ready,
         };
         let events: Vec<_> = traffic.lives.iter().map(ready).collect();
         traffic.pool.handle_all(at(1_000), events, &mut effects);
@@ -104,19 +104,19 @@ impl Traffic {
 
     fn look(&mut self, now: Monotonic) {
         self.looks += 1;
-        let sight = |(life, worker): (&Life, &Worker)| Event::Observed {
+        let sample = |(life, worker): (&Life, &Worker)| Event::Observed {
             life: *life,
-            sight: Sight {
+            sample: Sample {
                 beat: Monotonic(now.0 / 250_000_000 * 250_000_000),
                 connections: worker.kept + u32::try_from(worker.queue.len()).expect("few"),
                 accepted: worker.accepted,
                 requests: worker.answered,
                 loop_lag: Duration::from_millis(worker.queue.front().map_or(0, |came| self.ms - came)),
-                ..Sight::default()
+                ..Sample::default()
             },
         };
-        let mut events: Vec<_> = self.lives.iter().zip(&self.workers).map(sight).collect();
-        events.push(Event::Ticked);
+        let mut events: Vec<_> = self.lives.iter().zip(&self.workers).map(sample).collect();
+        events.push(Event::Looked);
         let mut effects = Vec::new();
         self.pool.handle_all(now, events, &mut effects);
         self.obey(effects);

@@ -1,4 +1,4 @@
-//! When to weigh the slots, and from what: sights of each worker's load, about ten times a second while traffic flows and never
+//! When to weigh the slots, and from what: samples of each worker's load, about ten times a second while traffic flows and never
 //! otherwise. How loads become weights is [`super::steering`]'s.
 
 use std::collections::BTreeMap;
@@ -95,7 +95,7 @@ impl Pool {
 
     /// A slot with a canary beside its worker has one queue and two who take from it.
     fn carried(&self) -> Vec<Carried> {
-        let beside = self.newcomer.as_ref().filter(|member| member.is_serving());
+        let beside = self.replacement.as_ref().filter(|member| member.is_serving());
         let carried = |slot: Slot, own: Option<&Member>| {
             let both = || {
                 own.into_iter()
@@ -143,7 +143,7 @@ impl Pool {
     /// A canary shares its slot's listener: the slot counts as long as one of the two does.
     fn slots_with(&self, fits: impl Fn(&Member) -> bool) -> Vec<Slot> {
         let beside = self
-            .newcomer
+            .replacement
             .as_ref()
             .filter(|member| fits(member))
             .map(|member| member.life.slot);

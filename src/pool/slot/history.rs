@@ -47,7 +47,7 @@ impl Pool {
     }
 
     /// Somebody who stood beside ended; the slot has its worker.
-    pub(in crate::pool) fn certify_newcomer(&mut self, member: &Member, end: &End) {
+    pub(in crate::pool) fn certify_replacement(&mut self, member: &Member, end: &End) {
         self.certify(member, end, cause(member, end), Decision::None);
     }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::time::Monotonic;
 use crate::pool::protocol::effect::{KillReason, Policy};
-use crate::pool::protocol::event::{Activity, Sight};
+use crate::pool::protocol::event::{Activity, Sample};
 
 /// Looks lie this part of an interval behind the grid's points, so that a worker has that long to stamp its beat.
 const LOOK_BEHIND: u32 = 4;
@@ -63,9 +63,9 @@ impl Watch {
         }
     }
 
-    /// Takes in a sight. Beats never fall and never lie in the future, whatever the scoreboard says.
-    pub(in crate::pool) fn see(&mut self, sight: Sight, now: Monotonic, nap: Nap) {
-        let beat = sight.beat.min(now);
+    /// Takes in a sample. Beats never fall and never lie in the future, whatever the scoreboard says.
+    pub(in crate::pool) fn see(&mut self, sample: Sample, now: Monotonic, nap: Nap) {
+        let beat = sample.beat.min(now);
         if beat > self.beat {
             *self = Watch {
                 beat,
@@ -73,7 +73,7 @@ impl Watch {
                 ..Watch::begin(now)
             };
         }
-        self.lock_held_since = sight.lock_held_since.map(|since| since.min(now));
+        self.lock_held_since = sample.lock_held_since.map(|since| since.min(now));
     }
 
     /// Somebody else's fault: the master napped that long.
@@ -133,10 +133,10 @@ mod tests {
     use super::*;
     use crate::pool::fixture::{at, policy};
 
-    fn sight(ms: u64) -> Sight {
-        Sight {
+    fn sample(ms: u64) -> Sample {
+        Sample {
             beat: at(ms),
-            ..Sight::default()
+            ..Sample::default()
         }
     }
 
@@ -144,7 +144,7 @@ mod tests {
     fn a_missed_point_is_late_at_the_look_behind_it() {
         let policy = policy();
         let mut watch = Watch::begin(at(0));
-        watch.see(sight(1_000), at(1_062), Nap::default());
+        watch.see(sample(1_000), at(1_062), Nap::default());
         assert!(!watch.is_late(at(1_062), &policy));
         assert!(
             !watch.is_late(at(1_280), &policy),
@@ -156,9 +156,9 @@ mod tests {
     #[test]
     fn beats_from_the_future_and_falling_beats_are_not_believed() {
         let mut watch = Watch::begin(at(1_000));
-        watch.see(sight(90_000), at(2_000), Nap::default());
+        watch.see(sample(90_000), at(2_000), Nap::default());
         assert_eq!(watch.age(at(2_100)), Duration::from_millis(100));
-        watch.see(sight(500), at(2_200), Nap::default());
+        watch.see(sample(500), at(2_200), Nap::default());
         assert_eq!(watch.age(at(2_200)), Duration::from_millis(200));
     }
 
@@ -203,9 +203,9 @@ mod tests {
         let policy = policy();
         let mut watch = Watch::begin(at(0));
         watch.see(
-            Sight {
+            Sample {
                 lock_held_since: Some(at(100)),
-                ..sight(0)
+                ..sample(0)
             },
             at(312),
             Nap::default(),
@@ -225,9 +225,9 @@ mod tests {
         let policy = policy();
         let mut watch = Watch::begin(at(0));
         watch.see(
-            Sight {
+            Sample {
                 lock_held_since: Some(at(0)),
-                ..sight(0)
+                ..sample(0)
             },
             at(562),
             Nap::default(),
@@ -244,9 +244,9 @@ mod tests {
         let policy = policy();
         let mut watch = Watch::begin(at(0));
         watch.see(
-            Sight {
+            Sample {
                 lock_held_since: Some(at(0)),
-                ..sight(0)
+                ..sample(0)
             },
             at(312),
             Nap::default(),
@@ -267,9 +267,9 @@ mod tests {
             to: at(11_000),
         };
         let mut watch = Watch::begin(at(0));
-        watch.see(sight(900), at(11_000), nap);
+        watch.see(sample(900), at(11_000), nap);
         assert_eq!(watch.age(at(11_000)), Duration::from_millis(100));
-        watch.see(sight(6_000), at(11_100), nap);
+        watch.see(sample(6_000), at(11_100), nap);
         assert_eq!(watch.age(at(11_100)), Duration::from_millis(100));
     }
 }

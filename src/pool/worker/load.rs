@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::pool::protocol::event::Sight;
+use crate::pool::protocol::event::Sample;
 use crate::pool::protocol::verdict::Share;
 
 /// One worker's load.
@@ -25,19 +25,23 @@ pub(in crate::pool) struct Load {
 }
 
 impl Load {
-    pub(in crate::pool) fn see(&mut self, sight: &Sight) {
-        self.connections = sight.connections;
-        self.in_flight = sight.in_flight;
-        self.accepted = self.accepted.max(sight.accepted);
-        let requests = self.answered.requests.max(sight.requests);
+    pub(in crate::pool) fn see(&mut self, sample: &Sample) {
+        self.connections = sample.connections;
+        self.in_flight = sample.in_flight;
+        self.accepted = self.accepted.max(sample.accepted);
+        let requests = self.answered.requests.max(sample.requests);
         self.answered = Share {
             requests,
-            server_errors: self.answered.server_errors.max(sight.server_errors).min(requests),
-            refused: self.answered.refused.max(sight.refused),
+            server_errors: self
+                .answered
+                .server_errors
+                .max(sample.server_errors)
+                .min(requests),
+            refused: self.answered.refused.max(sample.refused),
         };
-        self.loop_lag = (self.loop_lag.saturating_add(sight.loop_lag)) / 2;
-        self.smooth = u64::midpoint(self.smooth, u64::from(sight.connections) * 16);
-        self.rss = sight.rss.or(self.rss);
+        self.loop_lag = (self.loop_lag.saturating_add(sample.loop_lag)) / 2;
+        self.smooth = u64::midpoint(self.smooth, u64::from(sample.connections) * 16);
+        self.rss = sample.rss.or(self.rss);
     }
 
     /// From here on [`Load::since_mark`] counts.
@@ -62,10 +66,10 @@ mod tests {
     use super::*;
 
     fn seen(load: &mut Load, requests: u64, server_errors: u64) {
-        load.see(&Sight {
+        load.see(&Sample {
             requests,
             server_errors,
-            ..Sight::default()
+            ..Sample::default()
         });
     }
 
@@ -87,11 +91,11 @@ mod tests {
             },
             "no more errors in a life than answers"
         );
-        load.see(&Sight {
+        load.see(&Sample {
             refused: 4,
-            ..Sight::default()
+            ..Sample::default()
         });
-        load.see(&Sight::default());
+        load.see(&Sample::default());
         assert_eq!(load.since_mark().refused, 4);
         seen(&mut load, u64::MAX, 0);
         assert_eq!(load.since_mark().requests, u64::MAX - 100);

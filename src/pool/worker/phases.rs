@@ -7,7 +7,7 @@ use super::pool_worker::{Input, Member, Phase, Turn};
 use crate::base::time::Monotonic;
 use crate::pool::protocol::announcement::Announcement;
 use crate::pool::protocol::effect::{Effect, KillReason, Signal};
-use crate::pool::protocol::event::{Activity, Notice};
+use crate::pool::protocol::event::{Activity, Notification};
 
 impl Member {
     pub(in crate::pool) fn starting(
@@ -21,24 +21,25 @@ impl Member {
                 self.spawned(pid, turn);
                 Phase::Starting { deadline }
             }
-            Input::Notified(Notice::Ready) => self.ready(turn),
-            Input::Notified(Notice::Stopping) => self.drain_unasked(None, turn),
-            Input::Ticked if deadline <= turn.now => self.kill(KillReason::NeverReady, turn),
+            Input::Notified(Notification::Ready) => self.ready(turn),
+            Input::Notified(Notification::Stopping) => self.drain_unasked(None, turn),
+            Input::TimePassed if deadline <= turn.now => self.kill(KillReason::NeverReady, turn),
             Input::Excused(by) => Phase::Starting {
                 deadline: deadline + by,
             },
             Input::Retired => self.drain(None, turn),
             Input::Killed(reason) => self.kill(reason, turn),
-            Input::Ticked | Input::Notified(Notice::Status(_)) | Input::Observed(_) | Input::Examined(_) => {
-                Phase::Starting { deadline }
-            }
+            Input::TimePassed
+            | Input::Notified(Notification::Status(_))
+            | Input::Observed(_)
+            | Input::Examined(_) => Phase::Starting { deadline },
         }
     }
 
     pub(in crate::pool) fn serving(&mut self, mut watch: Watch, input: Input, turn: &mut Turn<'_>) -> Phase {
         match input {
-            Input::Observed(sight) => {
-                watch.see(sight, turn.now, turn.nap);
+            Input::Observed(sample) => {
+                watch.see(sample, turn.now, turn.nap);
                 if watch.is_late(turn.now, turn.policy) {
                     self.quarantine(watch, turn)
                 } else {
@@ -49,14 +50,14 @@ impl Member {
                 watch.excuse(by);
                 Phase::Serving { watch }
             }
-            Input::Notified(Notice::Stopping) => self.drain_unasked(Some(watch), turn),
+            Input::Notified(Notification::Stopping) => self.drain_unasked(Some(watch), turn),
             Input::Retired => self.drain(Some(watch), turn),
             Input::Killed(reason) => self.kill(reason, turn),
             // An answer to a question from before its beat came, a second READY, a second Spawned.
             Input::Examined(_)
             | Input::Spawned(_)
-            | Input::Ticked
-            | Input::Notified(Notice::Ready | Notice::Status(_)) => Phase::Serving { watch },
+            | Input::TimePassed
+            | Input::Notified(Notification::Ready | Notification::Status(_)) => Phase::Serving { watch },
         }
     }
 
@@ -68,8 +69,8 @@ impl Member {
         turn: &mut Turn<'_>,
     ) -> Phase {
         match input {
-            Input::Observed(sight) => {
-                watch.see(sight, turn.now, turn.nap);
+            Input::Observed(sample) => {
+                watch.see(sample, turn.now, turn.nap);
                 if watch.is_late(turn.now, turn.policy) {
                     turn.effects.push(Effect::Examine { life: self.life });
                     Phase::Late { watch, since }
@@ -92,12 +93,12 @@ impl Member {
                 watch.excuse(by);
                 Phase::Late { watch, since }
             }
-            Input::Notified(Notice::Stopping) => self.drain_unasked(Some(watch), turn),
+            Input::Notified(Notification::Stopping) => self.drain_unasked(Some(watch), turn),
             Input::Retired => self.drain(Some(watch), turn),
             Input::Killed(reason) => self.kill(reason, turn),
-            Input::Spawned(_) | Input::Ticked | Input::Notified(Notice::Ready | Notice::Status(_)) => {
-                Phase::Late { watch, since }
-            }
+            Input::Spawned(_)
+            | Input::TimePassed
+            | Input::Notified(Notification::Ready | Notification::Status(_)) => Phase::Late { watch, since },
         }
     }
 
@@ -112,9 +113,9 @@ impl Member {
         turn: &mut Turn<'_>,
     ) -> Phase {
         match input {
-            Input::Observed(sight) => {
+            Input::Observed(sample) => {
                 if let Some(watch) = &mut watch {
-                    watch.see(sight, turn.now, turn.nap);
+                    watch.see(sample, turn.now, turn.nap);
                     if watch.is_late(turn.now, turn.policy) {
                         turn.effects.push(Effect::Examine { life: self.life });
                     }
@@ -125,7 +126,7 @@ impl Member {
                     return self.kill(reason, turn);
                 }
             }
-            Input::Ticked if deadline <= turn.now => return self.kill(KillReason::DrainTimeout, turn),
+            Input::TimePassed if deadline <= turn.now => return self.kill(KillReason::DrainTimeout, turn),
             Input::Excused(by) => {
                 if let Some(watch) = &mut watch {
                     watch.excuse(by);
@@ -138,7 +139,7 @@ impl Member {
             }
             Input::Killed(reason) => return self.kill(reason, turn),
             Input::Spawned(pid) => self.spawned(pid, turn),
-            Input::Ticked | Input::Notified(_) | Input::Retired => {}
+            Input::TimePassed | Input::Notified(_) | Input::Retired => {}
         }
         Phase::Draining {
             since,
@@ -158,7 +159,7 @@ impl Member {
             | Input::Notified(_)
             | Input::Observed(_)
             | Input::Examined(_)
-            | Input::Ticked
+            | Input::TimePassed
             | Input::Excused(_)
             | Input::Retired
             | Input::Killed(_) => Phase::Killed {

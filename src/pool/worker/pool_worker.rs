@@ -12,7 +12,7 @@ use crate::base::time::Monotonic;
 use crate::pool::protocol::announcement::Announcement;
 use crate::pool::protocol::certificate::Purpose;
 use crate::pool::protocol::effect::{Effect, KillReason, Policy};
-use crate::pool::protocol::event::{Activity, Notice, Sight};
+use crate::pool::protocol::event::{Activity, Notification, Sample};
 
 /// What a worker is doing, as far as it said or showed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,11 +40,11 @@ pub(in crate::pool) enum Phase {
 #[derive(Clone, Debug)]
 pub(in crate::pool) enum Input {
     Spawned(i32),
-    Notified(Notice),
-    Observed(Sight),
+    Notified(Notification),
+    Observed(Sample),
     Examined(Activity),
     /// Time passed.
-    Ticked,
+    TimePassed,
     /// The master overslept.
     Excused(Duration),
     /// It shall finish what it has and go.
@@ -185,15 +185,15 @@ impl Member {
     /// Facts that are kept whatever the phase is; the rest is handed on.
     fn remember(&mut self, input: Input) -> Option<Input> {
         match input {
-            Input::Notified(Notice::Status(text)) => self.status = Some(text),
-            Input::Observed(ref sight) => {
-                self.load.see(sight);
+            Input::Notified(Notification::Status(text)) => self.status = Some(text),
+            Input::Observed(ref sample) => {
+                self.load.see(sample);
                 return Some(input);
             }
             Input::Spawned(_)
-            | Input::Notified(Notice::Ready | Notice::Stopping)
+            | Input::Notified(Notification::Ready | Notification::Stopping)
             | Input::Examined(_)
-            | Input::Ticked
+            | Input::TimePassed
             | Input::Excused(_)
             | Input::Retired
             | Input::Killed(_) => return Some(input),

@@ -1,7 +1,7 @@
 //! What becomes of the pool's effects in the simulated world: processes that boot, drain and die, each with the events it leads to.
 
 use cluster::base::ids::{Generation, Life, Slot};
-use cluster::pool::{Activity, Effect, Estate, Event, Exit, Notice, Sight, Signal};
+use cluster::pool::{Activity, Effect, Event, Exit, Notification, OrphanedWork, Sample, Signal};
 
 use super::{INCARNATION, Process, Program, World, ms};
 
@@ -21,8 +21,8 @@ impl World {
                 } => {
                     self.kills.push(life);
                     // The shell looks at a board once more when its worker is gone.
-                    if let Some(last_sight) = self.sight_of(life) {
-                        self.schedule(ms(1), last_sight);
+                    if let Some(last_sample) = self.sample_of(life) {
+                        self.schedule(ms(1), last_sample);
                     }
                     self.schedule(
                         ms(1),
@@ -56,7 +56,7 @@ impl World {
                             .all(|process| process.generation != generation)
                     );
                 }
-                Effect::Bequeath { heir, estate } => self.bequeath(heir, estate),
+                Effect::TakeOver { by, work } => self.assign_takeovers(by, work),
                 Effect::Announce(announcement) => self.announced.push(announcement),
                 Effect::Serve(generation) => {
                     assert!(self.loaded.contains(&generation), "serves what is not loaded");
@@ -126,16 +126,16 @@ impl World {
             starved: false,
             lock: None,
             terminated: false,
-            sight: Sight {
+            sample: Sample {
                 connections: 3,
-                ..Sight::default()
+                ..Sample::default()
             },
         };
         self.processes.insert(life, process);
         self.schedule(ms(0), Event::Spawned { life, pid: 1000 });
         let ready = Event::Notified {
             life,
-            notice: Notice::Ready,
+            notification: Notification::Ready,
         };
         let boot = self.boot_time;
         match program {
@@ -166,7 +166,7 @@ impl World {
                     boot + ms(5),
                     Event::Notified {
                         life,
-                        notice: Notice::Stopping,
+                        notification: Notification::Stopping,
                     },
                 );
             }
@@ -180,7 +180,7 @@ impl World {
         };
         let exit = if process.ready {
             // Who takes time to drain is answering something.
-            process.sight.in_flight = process.sight.in_flight.max(1);
+            process.sample.in_flight = process.sample.in_flight.max(1);
             Exit::Code(0)
         } else {
             Exit::Signal(15)
@@ -216,16 +216,16 @@ impl World {
         self.schedule(ms(5), Event::Loaded(verdict));
     }
 
-    fn bequeath(&mut self, heir: Life, estate: Estate) {
+    fn assign_takeovers(&mut self, by: Life, work: OrphanedWork) {
         assert!(
-            self.processes.get(&heir).is_some_and(|heir| heir.ready),
-            "{heir} can inherit nothing"
+            self.processes.get(&by).is_some_and(|by| by.ready),
+            "{by} can take over nothing"
         );
-        self.bequeathed.push((heir, estate));
-        if self.deaf.contains(&heir) {
-            self.schedule(ms(0), Event::NotBequeathed { heir, estate });
-        } else if !self.deaf_heirs {
-            self.schedule(ms(3), Event::Inherited { heir, estate });
+        self.assigned.push((by, work));
+        if self.deaf.contains(&by) {
+            self.schedule(ms(0), Event::NotTakenOver { by, work });
+        } else if !self.silent_takeovers {
+            self.schedule(ms(3), Event::TakenOver { by, work });
         }
     }
 }

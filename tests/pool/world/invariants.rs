@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cluster::base::ids::{Life, Slot};
-use cluster::pool::Estate;
-use cluster::pool::status::Doing;
+use cluster::pool::OrphanedWork;
+use cluster::pool::status::WorkerState;
 
 use super::{Process, World};
 
@@ -25,13 +25,13 @@ impl World {
             );
         }
         assert!(
-            !self.pool.is_upgrading() || self.pool.newcomer().is_none() && !self.pool.is_reloading(),
+            !self.pool.is_upgrading() || self.pool.replacement().is_none() && !self.pool.is_reloading(),
             "an upgrade is mixed with something"
         );
         let draining = self
             .pool
             .leaving()
-            .filter(|worker| worker.doing == Doing::Draining)
+            .filter(|worker| worker.state == WorkerState::Draining)
             .count();
         assert!(
             self.pool.is_stopping()
@@ -43,10 +43,10 @@ impl World {
             due.is_none_or(|due| due > self.now),
             "what is due has been dealt with"
         );
-        let owed: BTreeSet<Estate> = self.pool.estates().iter().map(|(estate, _)| *estate).collect();
+        let owed: BTreeSet<OrphanedWork> = self.pool.takeovers().iter().map(|(work, _)| *work).collect();
         // What earlier incarnations left is looked through a second time.
         self.owed
-            .extend(owed.iter().filter(|estate| matches!(estate, Estate::Before(_))));
+            .extend(owed.iter().filter(|work| matches!(work, OrphanedWork::Before(_))));
         assert_eq!(owed, self.owed, "what is owed is remembered");
         self.least_serving = self.least_serving.min(self.serving_slots());
         self.check_queues();
@@ -58,8 +58,8 @@ impl World {
             .pool
             .slots()
             .filter_map(|slot| slot.worker)
-            .chain(self.pool.newcomer())
-            .filter(|worker| worker.doing == Doing::Serving)
+            .chain(self.pool.replacement())
+            .filter(|worker| worker.state == WorkerState::Serving)
             .map(|worker| worker.life)
             .collect();
         let manned: BTreeSet<Slot> = serving.iter().map(|life| life.slot).collect();
@@ -91,8 +91,8 @@ impl World {
     /// All is as it should be: every slot serves the current generation and nothing is left over.
     pub(crate) fn is_at_rest(&self) -> bool {
         let serves = |slot: cluster::pool::status::SlotStatus<'_>| {
-            slot.doing == Doing::Drained
-                || slot.doing == Doing::Serving
+            slot.state == WorkerState::Drained
+                || slot.state == WorkerState::Serving
                     && !slot.breaker_open
                     && slot
                         .worker
@@ -100,7 +100,7 @@ impl World {
         };
         self.pool.slots().all(serves)
             && self.steered.len() == self.serving_slots()
-            && self.pool.newcomer().is_none()
+            && self.pool.replacement().is_none()
             && self.pool.leaving().next().is_none()
             && !self.pool.is_reloading()
             && self.owed.is_empty()

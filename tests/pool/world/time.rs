@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cluster::base::ids::Life;
 use cluster::base::time::Monotonic;
-use cluster::pool::{Estate, Event, Exit, Notice, Sight};
+use cluster::pool::{Event, Exit, Notification, OrphanedWork, Sample};
 
 use super::{Process, World, ms};
 
@@ -29,7 +29,7 @@ impl World {
             assert!(
                 self.step(end),
                 "{what}: did not come; {:?} {:?}",
-                self.doings(),
+                self.states(),
                 self.announced.last()
             );
         }
@@ -66,26 +66,26 @@ impl World {
     /// What a shell does when the deadline is reached.
     pub(crate) fn look(&mut self) {
         let lives: Vec<Life> = self.pool.lives().collect();
-        let mut events: Vec<Event> = lives.iter().filter_map(|life| self.sight_of(*life)).collect();
-        events.push(Event::Ticked);
+        let mut events: Vec<Event> = lives.iter().filter_map(|life| self.sample_of(*life)).collect();
+        events.push(Event::Looked);
         self.unheard.clear();
         self.happen_all(events);
     }
 
-    pub(super) fn sight_of(&self, life: Life) -> Option<Event> {
+    pub(super) fn sample_of(&self, life: Life) -> Option<Event> {
         let process = self.processes.get(&life).filter(|process| process.ready)?;
         let grid = 250_000_000;
         let alive = process.hung.unwrap_or(self.now);
         let beat = Monotonic(alive.0 / grid * grid);
         let beat = if process.starved { Monotonic(0) } else { beat };
-        let sight = Sight {
+        let sample = Sample {
             beat,
             lock_held_since: process.lock,
             // Who hangs is answering something.
-            in_flight: process.sight.in_flight.max(u32::from(process.hung.is_some())),
-            ..process.sight
+            in_flight: process.sample.in_flight.max(u32::from(process.hung.is_some())),
+            ..process.sample
         };
-        Some(Event::Observed { life, sight })
+        Some(Event::Observed { life, sample })
     }
 
     /// Events of processes that are gone by now do not come; the others do.
@@ -94,9 +94,9 @@ impl World {
             Event::Notified { life, .. } | Event::Died { life, .. } | Event::Spawned { life, .. } => {
                 Some(*life)
             }
-            Event::Inherited { heir, .. } => Some(*heir),
+            Event::TakenOver { by, .. } => Some(*by),
             // Said by the shell itself.
-            Event::NotAdopted { .. } | Event::NotBequeathed { .. } => None,
+            Event::NotAdopted { .. } | Event::NotTakenOver { .. } => None,
             Event::SpawnFailed { .. }
             | Event::Observed { .. }
             | Event::Examined { .. }
@@ -106,7 +106,7 @@ impl World {
             | Event::Loaded(_)
             | Event::Rehearsed(_)
             | Event::Upgraded(_)
-            | Event::Ticked => None,
+            | Event::Looked => None,
         };
         let silent = |process: &Process| {
             process.hung.is_some()
@@ -126,11 +126,11 @@ impl World {
         match event {
             Event::Died { life, .. } => {
                 if self.processes.remove(life).is_some() {
-                    self.owed.insert(Estate::Life(*life));
+                    self.owed.insert(OrphanedWork::Life(*life));
                 }
             }
             Event::OrphanEnded { life } => {
-                self.owed.insert(Estate::Life(*life));
+                self.owed.insert(OrphanedWork::Life(*life));
             }
             Event::NotAdopted { by, slot } => {
                 if self.adopters.get(slot) == Some(by) {
@@ -140,7 +140,7 @@ impl World {
             }
             Event::Notified {
                 life,
-                notice: Notice::Ready,
+                notification: Notification::Ready,
             } => {
                 if let Some(process) = self.processes.get_mut(life) {
                     process.ready = true;
@@ -148,19 +148,19 @@ impl World {
             }
             Event::Notified {
                 life,
-                notice: Notice::Stopping,
+                notification: Notification::Stopping,
             } => self.terminate(*life),
-            Event::Inherited { heir, estate } => {
-                if self.pool.estates().contains(&(*estate, Some(*heir))) {
-                    self.owed.remove(estate);
+            Event::TakenOver { by, work } => {
+                if self.pool.takeovers().contains(&(*work, Some(*by))) {
+                    self.owed.remove(work);
                 }
             }
             Event::Notified {
-                notice: Notice::Status(_),
+                notification: Notification::Status(_),
                 ..
             }
-            | Event::Ticked
-            | Event::NotBequeathed { .. }
+            | Event::Looked
+            | Event::NotTakenOver { .. }
             | Event::Spawned { .. }
             | Event::SpawnFailed { .. }
             | Event::Observed { .. }
