@@ -10,7 +10,7 @@ use super::admin::Admin;
 use super::app::{App, BootError, BootRefused};
 use super::beat::beat;
 use super::connection::connections::Connections;
-use super::connection::overdue::Patience;
+use super::connection::overdue::Timeouts;
 use super::environment::Environment;
 use super::handle::{Haste, Worker};
 use super::lifeline::Ears;
@@ -76,7 +76,7 @@ impl Booting {
             lifeline,
             log: _,
         } = environment;
-        let connections = Arc::new(Connections::new(board.clone(), Patience::new(&settings.http)));
+        let connections = Arc::new(Connections::new(board.clone(), Timeouts::new(&settings.http)));
         let runtime_cell = board.cell("runtime").expect("a new board has free cells");
         let worker = Worker::new(identity, settings, board);
         let listeners = listeners

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use super::app::ExitHook;
 use super::connection::connections::Connections;
-use super::connection::state::{Order, Phase};
+use super::connection::state::ConnectionOrder;
 use super::handle::{Haste, Worker};
 use crate::base::exit::Exit;
 use crate::scoreboard::Counter;
@@ -96,7 +96,7 @@ impl Draining {
     pub(super) async fn drain(mut self, hook: Option<ExitHook>) -> Exit {
         #[cfg(feature = "mutants")]
         if crate::sys::mutation::Mutation::ShutdownAtOnce.is_on() {
-            self.connections.order_all(Order::Finish);
+            self.connections.order_all(ConnectionOrder::Finish);
         }
         self.connections.wake_all();
         while self.doors.join_next().await.is_some() {}
@@ -130,7 +130,7 @@ impl Draining {
                     if dismissed {
                         return self.cut();
                     }
-                    self.connections.order_all(Order::Finish);
+                    self.connections.order_all(ConnectionOrder::Finish);
                     dismissed = true;
                 }
             }
@@ -147,23 +147,21 @@ impl Draining {
 
     /// Ends whatever is left, and says what that was. A connection that has said everything loses nothing by it.
     fn cut(&self) -> usize {
-        let mut census = self.connections.census();
-        census.remove(&Phase::Closing);
-        let cut = census.values().sum();
+        let phases = self.connections.phases();
+        let cut = phases.all();
         if cut > 0 {
-            let count = |phase| census.get(&phase).copied().unwrap_or(0);
             self.worker.board().counters().set(Counter::Cut, cut as u64);
             tracing::warn!(
                 cut,
-                idle = count(Phase::Idle),
-                reading = count(Phase::Reading),
-                handling = count(Phase::Handling),
-                writing = count(Phase::Writing),
+                idle = phases.idle,
+                reading = phases.reading,
+                handling = phases.handling,
+                writing = phases.writing,
                 after = ?self.begun.elapsed(),
                 "the drain's time is over: connections are cut"
             );
         }
-        self.connections.order_all(Order::Cut);
+        self.connections.order_all(ConnectionOrder::Cut);
         cut
     }
 

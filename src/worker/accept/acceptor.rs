@@ -15,7 +15,8 @@ use super::listener::{Listener, Stream};
 use crate::http::Problem;
 use crate::scoreboard::Counter;
 use crate::worker::connection::connections::Connections;
-use crate::worker::connection::drive::{Protocols, drive, linger};
+use crate::worker::connection::drive::{Protocols, drive};
+use crate::worker::connection::finish::linger;
 use crate::worker::request::edge::Edge;
 
 /// Accepted in one go, before the connections that are there get their turn.
@@ -52,7 +53,7 @@ impl House {
     fn admit(&self, stream: Stream) {
         let counters = self.edge.worker.board().counters();
         counters.add(Counter::Accepted);
-        match self.connections.seat(stream.peer, self.seats) {
+        match self.connections.register(stream.peer, self.seats) {
             Some(seat) => {
                 let (connections, edge) = (Arc::clone(&self.connections), Arc::clone(&self.edge));
                 tokio::spawn(drive(self.protocols.clone(), stream, seat, connections, edge));

@@ -19,7 +19,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 
 use crate::worker::accept::listener::{Listener, Stream};
-use crate::worker::connection::drive::linger;
+use crate::worker::connection::finish::linger;
 use crate::worker::handle::Worker;
 use admission::{Busy, Floor};
 use answer::Clerk;

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::overdue::{Overdue, Patience};
-use super::state::{Connection, Order, Phase};
+use super::overdue::{Overdue, Timeouts};
+use super::shared::{CoarseClock, Connection};
+use super::state::{ConnectionEvent, ConnectionOrder, ConnectionPhase, ConnectionState};
 use crate::base::time::Monotonic;
 use crate::scoreboard::{Board, Counter};
 
@@ -17,11 +16,10 @@ use crate::scoreboard::{Board, Counter};
 #[derive(Debug)]
 pub(in crate::worker) struct Connections {
     board: Board,
-    patience: Patience,
-    /// Milliseconds of the monotonic clock at the last beat: exact enough for a time-out, and free on the hot path.
-    coarse_ms: AtomicU64,
+    timeouts: Timeouts,
+    clock: CoarseClock,
     table: Mutex<Table>,
-    /// One was closed.
+    /// A connection was closed.
     closed: Notify,
 }
 
@@ -31,109 +29,131 @@ struct Table {
     open: BTreeMap<u64, Arc<Connection>>,
 }
 
-/// Keeps a connection in the table; dropping it takes the connection out.
+/// Keeps a connection in the table; dropping the guard takes the connection out.
 #[derive(Debug)]
-pub(in crate::worker) struct Seat {
+pub(in crate::worker) struct ConnectionGuard {
     pub(in crate::worker) connection: Arc<Connection>,
     connections: Arc<Connections>,
 }
 
+/// How many open connections are in which phase, without those that are closing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::worker) struct PhaseCounts {
+    pub(in crate::worker) idle: usize,
+    pub(in crate::worker) reading: usize,
+    pub(in crate::worker) handling: usize,
+    pub(in crate::worker) writing: usize,
+}
+
+impl PhaseCounts {
+    fn add(&mut self, phase: ConnectionPhase) {
+        match phase {
+            ConnectionPhase::Idle | ConnectionPhase::Multiplexed { streams: 0, .. } => self.idle += 1,
+            ConnectionPhase::Reading { .. } => self.reading += 1,
+            ConnectionPhase::Handling | ConnectionPhase::Multiplexed { .. } => self.handling += 1,
+            ConnectionPhase::Writing { .. } => self.writing += 1,
+            ConnectionPhase::Closing => {}
+        }
+    }
+
+    pub(in crate::worker) fn all(&self) -> usize {
+        self.idle + self.reading + self.handling + self.writing
+    }
+}
+
 impl Connections {
-    pub(in crate::worker) fn new(board: Board, patience: Patience) -> Connections {
+    pub(in crate::worker) fn new(board: Board, timeouts: Timeouts) -> Connections {
         Connections {
             board,
-            patience,
-            coarse_ms: AtomicU64::new(0),
+            timeouts,
+            clock: CoarseClock::default(),
             table: Mutex::default(),
             closed: Notify::new(),
         }
     }
 
-    /// A seat for a new connection, unless `limit` are taken.
-    pub(in crate::worker) fn seat(self: &Arc<Self>, peer: Option<SocketAddr>, limit: usize) -> Option<Seat> {
+    /// Enters a new connection, unless `limit` connections are open.
+    pub(in crate::worker) fn register(
+        self: &Arc<Self>,
+        peer: Option<SocketAddr>,
+        limit: usize,
+    ) -> Option<ConnectionGuard> {
         let mut table = self.table();
         if table.open.len() >= limit {
             return None;
         }
         table.last_number += 1;
-        let connection = Arc::new(Connection::new(table.last_number, peer, self.coarse_ms()));
+        let connection = Arc::new(Connection::new(table.last_number, peer, self.clock.clone()));
         table.open.insert(connection.number, Arc::clone(&connection));
-        self.board
-            .counters()
-            .set(Counter::ConnectionsOpen, table.open.len() as u64);
-        Some(Seat {
+        self.publish(&table);
+        Some(ConnectionGuard {
             connection,
             connections: Arc::clone(self),
         })
     }
 
-    /// How many are open.
+    /// The number of open connections.
     pub(in crate::worker) fn count(&self) -> usize {
         self.table().open.len()
     }
 
-    /// How many are in which phase, for the report of what was cut.
-    pub(in crate::worker) fn census(&self) -> BTreeMap<Phase, usize> {
-        let mut census = BTreeMap::new();
+    /// How many connections are in which phase, for the report of what was cut.
+    pub(in crate::worker) fn phases(&self) -> PhaseCounts {
+        let mut counts = PhaseCounts::default();
         for connection in self.table().open.values() {
-            *census.entry(connection.phase()).or_default() += 1;
+            counts.add(connection.state().phase());
         }
-        census
+        counts
     }
 
-    /// All that are open, oldest first.
-    pub(in crate::worker) fn open(&self) -> Vec<Arc<Connection>> {
-        self.table().open.values().cloned().collect()
-    }
-
-    /// Gives all of them the same order.
-    pub(in crate::worker) fn order_all(&self, order: Order) {
+    /// Gives the same order to all connections.
+    pub(in crate::worker) fn order_all(&self, order: ConnectionOrder) {
         for connection in self.open() {
             connection.give(order);
         }
     }
 
-    /// Has the task of each look around: the drain has begun.
+    /// Has the task of each connection look around: the drain has begun.
     pub(in crate::worker) fn wake_all(&self) {
         for connection in self.open() {
             connection.wake();
         }
     }
 
-    /// At each beat: moves the coarse clock on, and hurries the connections that keep the worker waiting too long.
+    /// At each beat: moves the coarse clock on, and suspects the connections that keep the worker waiting too long.
     pub(in crate::worker) fn beat(&self, now: Monotonic) {
-        let before = self.coarse_ms.swap(now.0 / 1_000_000, Relaxed);
+        // Measured up to the beat before this one, because the coarse clock may have been a whole interval slow, or have
+        // stood still with the whole process.
+        let before_ms = self.clock.advance(now);
         for connection in self.table().open.values() {
-            // Measured up to the beat before this one, because the coarse clock may have been a whole interval slow, or stood
-            // still with the whole process.
-            if self.patience.ends_for(connection, before).is_some() {
-                connection.hurry();
+            if self.timeouts.overdue(&connection.state(), before_ms).is_some() {
+                connection.suspect_timeout();
             }
         }
     }
 
-    /// What a hurried connection is late with still; when that is nothing, it is forgiven.
-    pub(in crate::worker) fn overdue(&self, connection: &Connection) -> Option<Overdue> {
-        if !connection.is_hurried() {
+    /// The time-out of a suspected connection that is really over. When there is none, the suspicion is dropped.
+    pub(in crate::worker) fn overdue(
+        &self,
+        connection: &Connection,
+        state: &ConnectionState,
+    ) -> Option<Overdue> {
+        if !state.is_timeout_suspected() {
             return None;
         }
-        let overdue = self.patience.ends_for(connection, self.coarse_ms());
+        let overdue = self.timeouts.overdue(state, self.clock.now_ms());
         if overdue.is_none() {
-            connection.forgive();
+            connection.on(ConnectionEvent::TimeoutRefuted);
         }
         overdue
     }
 
-    pub(in crate::worker) fn coarse_ms(&self) -> u64 {
-        self.coarse_ms.load(Relaxed)
-    }
-
-    /// Returns when one of them was closed.
+    /// Returns when a connection was closed.
     pub(in crate::worker) async fn one_closed(&self) {
         self.closed.notified().await;
     }
 
-    /// Returns when none is open.
+    /// Returns when no connection is open.
     pub(in crate::worker) async fn all_closed(&self) {
         loop {
             let closed = self.closed.notified();
@@ -144,19 +164,26 @@ impl Connections {
         }
     }
 
+    /// All open connections, oldest first.
+    fn open(&self) -> Vec<Arc<Connection>> {
+        self.table().open.values().cloned().collect()
+    }
+
+    fn publish(&self, table: &Table) {
+        let open = table.open.len() as u64;
+        self.board.counters().set(Counter::ConnectionsOpen, open);
+    }
+
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Seat {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         let mut table = self.connections.table();
         table.open.remove(&self.connection.number);
-        self.connections
-            .board
-            .counters()
-            .set(Counter::ConnectionsOpen, table.open.len() as u64);
+        self.connections.publish(&table);
         drop(table);
         self.connections.closed.notify_waiters();
     }
@@ -169,42 +196,43 @@ mod tests {
     use super::*;
     use crate::config::{HttpSettings, Settings};
 
-    fn patience() -> Patience {
-        Patience::new(&HttpSettings {
+    fn timeouts() -> Timeouts {
+        Timeouts::new(&HttpSettings {
             header_read_timeout: Duration::from_secs(1),
             ..Settings::default().http
         })
     }
 
     #[test]
-    fn seats_are_bounded_and_counted() {
+    fn connections_are_bounded_and_counted() {
         let board = Board::private();
-        let connections = Arc::new(Connections::new(board.clone(), patience()));
-        let first = connections.seat(None, 2).expect("a seat");
-        let second = connections.seat(None, 2).expect("a seat");
-        assert!(connections.seat(None, 2).is_none());
+        let connections = Arc::new(Connections::new(board.clone(), timeouts()));
+        let first = connections.register(None, 2).expect("room");
+        let second = connections.register(None, 2).expect("room");
+        assert!(connections.register(None, 2).is_none());
         assert_eq!(board.counters().value(Counter::ConnectionsOpen), 2);
         drop(first);
-        let third = connections.seat(None, 2).expect("a seat");
+        let third = connections.register(None, 2).expect("room");
         assert_eq!((second.connection.number, third.connection.number), (2, 3));
     }
 
     #[test]
-    fn a_head_that_takes_too_long_is_hurried_and_an_idle_one_is_not() {
-        let connections = Arc::new(Connections::new(Board::private(), patience()));
+    fn a_head_that_takes_too_long_is_suspected_and_an_idle_connection_is_not() {
+        let connections = Arc::new(Connections::new(Board::private(), timeouts()));
         connections.beat(Monotonic(9_000_000_000));
         let (slow, idle) = (
-            connections.seat(None, 9).expect("a seat"),
-            connections.seat(None, 9).expect("a seat"),
+            connections.register(None, 9).expect("room"),
+            connections.register(None, 9).expect("room"),
         );
         let beat = |ms: u64| connections.beat(Monotonic(ms * 1_000_000));
         beat(10_000);
-        slow.connection.bytes_arrived(connections.coarse_ms());
+        slow.connection
+            .on(ConnectionEvent::BytesArrived { begun: Some(1) });
         beat(10_900);
         beat(11_100);
-        assert!(!slow.connection.is_hurried());
+        assert!(!slow.connection.state().is_timeout_suspected());
         beat(11_200);
-        assert!(slow.connection.is_hurried());
-        assert!(!idle.connection.is_hurried());
+        assert!(slow.connection.state().is_timeout_suspected());
+        assert!(!idle.connection.state().is_timeout_suspected());
     }
 }

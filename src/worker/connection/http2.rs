@@ -13,11 +13,12 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::connections::Connections;
-use super::drive::End;
-use super::overdue::Overdue;
-use super::state::{Connection, Order, Phase};
+use super::overdue::{ConnectionEnd, Overdue};
+use super::shared::Connection;
+use super::state::{ConnectionEvent, ConnectionOrder};
 use super::wire::Wire;
 use crate::config::HttpSettings;
+use crate::worker::request::body::Protocol;
 use crate::worker::request::edge::{ConnectionService, Edge};
 
 /// How it is served.
@@ -36,47 +37,46 @@ pub(in crate::worker) fn builder(limits: &HttpSettings) -> Builder {
 }
 
 /// Serves a connection whose preface was seen to its end, and gives its wire back.
-pub(in crate::worker) async fn converse(
+pub(in crate::worker) async fn serve(
     builder: &Builder,
     wire: Wire,
     connection: &Arc<Connection>,
     connections: &Connections,
     edge: &Arc<Edge>,
-) -> (Wire, End) {
+) -> (Wire, ConnectionEnd) {
     let wire = Arc::new(Mutex::new(wire));
-    let lent = TokioIo::new(Lent(Arc::clone(&wire)));
-    let service = ConnectionService::new(Arc::clone(edge), Arc::clone(connection));
+    let lent = TokioIo::new(LentWire(Arc::clone(&wire)));
+    let service = ConnectionService::new(Arc::clone(edge), Arc::clone(connection), Protocol::Http2);
     let mut http = Box::pin(builder.serve_connection(lent, service));
-    let mut farewell = false;
+    let mut was_told = false;
     let end = poll_fn(|cx| {
         connection.remember(cx.waker());
-        let dismissed = match connection.order() {
-            Order::Serve => false,
-            Order::Finish => true,
-            Order::Cut => return Poll::Ready(End::Cut),
-        };
-        if dismissed || edge.worker.is_draining() {
+        let order = connection.state().order();
+        if order == ConnectionOrder::Cut {
+            return Poll::Ready(ConnectionEnd::Cut);
+        }
+        if order == ConnectionOrder::Finish || edge.worker.is_draining() {
             http.as_mut().graceful_shutdown();
         }
         loop {
-            match http.as_mut().poll(cx) {
-                // An error is the client's doing, and it has been told.
-                Poll::Ready(_done) => return Poll::Ready(End::Http2),
-                // It has not even answered a PING.
-                Poll::Pending if dismissed && connection.phase() == Phase::Idle => {
-                    return Poll::Ready(End::Dismissed);
-                }
-                Poll::Pending => {}
+            // An error is the client's doing, and the client has been told.
+            if http.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(ConnectionEnd::Over);
             }
-            match connections.overdue(connection) {
+            let state = connection.state();
+            // The client has not even answered a PING.
+            if order == ConnectionOrder::Finish && state.phase().is_silent() {
+                return Poll::Ready(ConnectionEnd::Dismissed);
+            }
+            match connections.overdue(connection, &state) {
                 None => return Poll::Pending,
-                // It is told by GOAWAY and asked by PING. One that stays silent for as long again is beyond being told.
-                Some(Overdue::Silence) if !farewell => {
-                    farewell = true;
-                    connection.forgive();
+                // The client is told by GOAWAY and asked by PING. If it stays silent for as long again, it is not told.
+                Some(Overdue::Silence) if !was_told => {
+                    was_told = true;
+                    connection.on(ConnectionEvent::TimeoutRefuted);
                     http.as_mut().graceful_shutdown();
                 }
-                Some(overdue) => return Poll::Ready(End::Late(overdue)),
+                Some(overdue) => return Poll::Ready(ConnectionEnd::Late(overdue)),
             }
         }
     })
@@ -86,23 +86,23 @@ pub(in crate::worker) async fn converse(
     (wire.into_inner().unwrap_or_else(PoisonError::into_inner), end)
 }
 
-/// hyper does not give back what it served HTTP/2 on, but the last word to the client needs it: so it is only lent.
-struct Lent(Arc<Mutex<Wire>>);
+/// hyper does not give back what it served HTTP/2 on, but the wire is needed to close the connection. So hyper borrows it.
+struct LentWire(Arc<Mutex<Wire>>);
 
-impl Lent {
-    /// Never waits: only the connection's own task asks.
+impl LentWire {
+    /// Never waits: only the connection's own task locks the wire.
     fn wire(&self) -> MutexGuard<'_, Wire> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl AsyncRead for Lent {
+impl AsyncRead for LentWire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut *self.wire()).poll_read(cx, buf)
     }
 }
 
-impl AsyncWrite for Lent {
+impl AsyncWrite for LentWire {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut *self.wire()).poll_write(cx, buf)
     }

@@ -1,10 +1,18 @@
 //! One client socket: its state, its bytes, its protocol, its time-outs, and the list of all of them.
+//!
+//! Reading order: `drive` serves a connection from its first byte to its last; `state` is what is known about it; `wire`
+//! reports what happens on the socket, `pipeline` and `preface` read along; `overdue` judges, `finish` closes.
 
 pub(in crate::worker) mod connections;
 pub(in crate::worker) mod drive;
-pub(in crate::worker) mod http2;
+pub(in crate::worker) mod finish;
+mod http2;
 pub(in crate::worker) mod overdue;
-pub(in crate::worker) mod pipeline;
-pub(in crate::worker) mod preface;
+mod pipeline;
+mod preface;
+pub(in crate::worker) mod shared;
 pub(in crate::worker) mod state;
-pub(in crate::worker) mod wire;
+mod wire;
+
+#[cfg(test)]
+mod tests;

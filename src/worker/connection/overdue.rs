@@ -1,52 +1,70 @@
-//! How long a connection may keep its worker waiting, and for what: the rest of a request's head, its next request, or taking
-//! its answer. Pure: it is given times and has no clock. What follows is the connection's own task's to do.
+//! How long a connection may keep its worker waiting, and for what: the rest of a request's head, the next request, or
+//! the client's taking of its answer. Pure: a state and a time are passed in. What follows is the decision of the
+//! connection's own task.
 
-use super::state::{Connection, Phase};
+use super::state::{ConnectionPhase, ConnectionState};
 use crate::config::HttpSettings;
 
-/// What a connection has kept its worker waiting for too long.
+/// The time-out of a connection that is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::worker) enum Overdue {
-    /// The rest of a request's head.
+    /// The rest of a request's head did not come in time.
     Head,
-    /// Any byte between requests, or before the first.
+    /// No byte came between requests, or before the first.
     Silence,
-    /// That the client takes something of its answer.
+    /// The client took nothing of its answer.
     Stall,
 }
 
-/// The longest that each may take, in milliseconds.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::worker) struct Patience {
-    head: u64,
-    silence: u64,
-    stall: u64,
+/// How the serving of a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::worker) enum ConnectionEnd {
+    /// The conversation is over: by the client, by an error, or by an answer with `Connection: close`.
+    Over,
+    /// A silent connection was told to finish.
+    Dismissed,
+    /// A time-out is over.
+    Late(Overdue),
+    /// The worker ordered the connection to be cut.
+    Cut,
 }
 
-impl Patience {
-    pub(in crate::worker) fn new(limits: &HttpSettings) -> Patience {
+/// The time-outs of a connection, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::worker) struct Timeouts {
+    head_ms: u64,
+    silence_ms: u64,
+    stall_ms: u64,
+}
+
+impl Timeouts {
+    pub(in crate::worker) fn new(limits: &HttpSettings) -> Timeouts {
         let ms = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        Patience {
-            head: ms(limits.header_read_timeout),
-            silence: ms(limits.idle_timeout),
-            stall: ms(limits.write_timeout),
+        Timeouts {
+            head_ms: ms(limits.header_read_timeout),
+            silence_ms: ms(limits.idle_timeout),
+            stall_ms: ms(limits.write_timeout),
         }
     }
 
-    /// What this connection is overdue with, at that time of the coarse clock.
-    pub(in crate::worker) fn ends_for(&self, connection: &Connection, now_ms: u64) -> Option<Overdue> {
-        let over = |since: u64, most: u64| now_ms.saturating_sub(since) >= most;
-        if connection
-            .stalled_since_ms()
-            .is_some_and(|since| over(since, self.stall))
+    /// The time-out that is over at this time of the coarse clock.
+    pub(in crate::worker) fn overdue(&self, state: &ConnectionState, now_ms: u64) -> Option<Overdue> {
+        let is_over = |since_ms: u64, limit_ms: u64| now_ms.saturating_sub(since_ms) >= limit_ms;
+        if let Some(since_ms) = state.stalled_since_ms()
+            && is_over(since_ms, self.stall_ms)
         {
             return Some(Overdue::Stall);
         }
-        match connection.phase() {
-            Phase::Idle => over(connection.stirred_ms(), self.silence).then_some(Overdue::Silence),
-            Phase::Reading => over(connection.reading_since_ms()?, self.head).then_some(Overdue::Head),
-            // A handler has its own limit, a body of an answer none, and the last word is bounded by its linger.
-            Phase::Handling | Phase::Writing | Phase::Closing => None,
+        match state.phase() {
+            ConnectionPhase::Idle | ConnectionPhase::Multiplexed { streams: 0, .. } => {
+                is_over(state.last_byte_ms(), self.silence_ms).then_some(Overdue::Silence)
+            }
+            ConnectionPhase::Reading { since_ms } => is_over(since_ms, self.head_ms).then_some(Overdue::Head),
+            // A handler has a time-out of its own, the body of an answer has none, and closing is bounded by lingering.
+            ConnectionPhase::Handling
+            | ConnectionPhase::Writing { .. }
+            | ConnectionPhase::Multiplexed { .. }
+            | ConnectionPhase::Closing => None,
         }
     }
 }
@@ -54,77 +72,88 @@ impl Patience {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::worker::connection::state::ConnectionEvent::{self, *};
 
-    const PATIENCE: Patience = Patience {
-        head: 10,
-        silence: 100,
-        stall: 50,
+    const TIMEOUTS: Timeouts = Timeouts {
+        head_ms: 10,
+        silence_ms: 100,
+        stall_ms: 50,
     };
 
-    fn at(connection: &Connection, now_ms: u64) -> Option<Overdue> {
-        PATIENCE.ends_for(connection, now_ms)
+    struct Timed(ConnectionState);
+
+    impl Timed {
+        fn new(now_ms: u64) -> Timed {
+            Timed(ConnectionState::new(now_ms))
+        }
+
+        fn on(&mut self, event: ConnectionEvent, now_ms: u64) {
+            self.0 = self.0.on(event, now_ms);
+        }
+
+        /// What is overdue at each of these times.
+        fn at<const N: usize>(&self, times_ms: [u64; N]) -> [Option<Overdue>; N] {
+            times_ms.map(|now_ms| TIMEOUTS.overdue(&self.0, now_ms))
+        }
     }
 
     #[test]
     fn silence_counts_from_the_last_byte_and_ends_with_the_next() {
-        let connection = Connection::new(1, None, 1000);
+        let mut connection = Timed::new(1000);
+        assert_eq!(connection.at([1099, 1100]), [None, Some(Overdue::Silence)]);
+        connection.on(BytesArrived { begun: Some(1) }, 1100);
+        assert_eq!(connection.at([1109, 1110]), [None, Some(Overdue::Head)]);
+        connection.on(RequestTaken, 1110);
         assert_eq!(
-            (at(&connection, 1099), at(&connection, 1100)),
-            (None, Some(Overdue::Silence))
+            connection.at([9000]),
+            [None],
+            "a handler has a time-out of its own"
         );
-        connection.bytes_arrived(1100);
-        assert_eq!(
-            (at(&connection, 1109), at(&connection, 1110)),
-            (None, Some(Overdue::Head))
-        );
-        connection.handling();
-        assert_eq!(at(&connection, 9000), None, "a handler has a limit of its own");
-        connection.writing();
-        connection.answered();
-        connection.bytes_left(9000);
-        connection.flushed();
-        assert_eq!(
-            (at(&connection, 9099), at(&connection, 9100)),
-            (None, Some(Overdue::Silence))
-        );
+        connection.on(AnswerBegun, 9000);
+        connection.on(AnswerOver, 9000);
+        connection.on(BytesLeft, 9000);
+        connection.on(Flushed, 9000);
+        assert_eq!(connection.at([9099, 9100]), [None, Some(Overdue::Silence)]);
+    }
+
+    #[test]
+    fn the_first_byte_of_a_head_counts() {
+        let mut connection = Timed::new(1000);
+        connection.on(BytesArrived { begun: Some(1) }, 1007);
+        connection.on(BytesArrived { begun: Some(1) }, 1009);
+        assert_eq!(connection.at([1016, 1017]), [None, Some(Overdue::Head)]);
     }
 
     #[test]
     fn a_client_that_takes_nothing_stalls_and_one_that_is_sent_nothing_does_not() {
-        let connection = Connection::new(1, None, 1000);
-        connection.bytes_arrived(1000);
-        connection.handling();
-        connection.writing();
+        let mut connection = Timed::new(1000);
+        connection.on(BytesArrived { begun: Some(1) }, 1000);
+        connection.on(RequestTaken, 1000);
+        connection.on(AnswerBegun, 1000);
         assert_eq!(
-            at(&connection, 90_000),
-            None,
+            connection.at([90_000]),
+            [None],
             "an answer that says nothing for long"
         );
-        connection.blocked(90_000);
-        connection.blocked(90_049);
-        assert_eq!(
-            (at(&connection, 90_049), at(&connection, 90_050)),
-            (None, Some(Overdue::Stall))
-        );
-        connection.bytes_left(90_050);
-        assert_eq!(at(&connection, 99_000), None);
+        connection.on(WriteBlocked, 90_000);
+        connection.on(WriteBlocked, 90_049);
+        assert_eq!(connection.at([90_049, 90_050]), [None, Some(Overdue::Stall)]);
+        connection.on(BytesLeft, 90_050);
+        assert_eq!(connection.at([99_000]), [None]);
     }
 
     #[test]
-    fn a_shared_one_stalls_when_an_answer_waits_for_its_client_and_no_byte_moves() {
-        let connection = Connection::new(1, None, 1000);
-        connection.share();
-        connection.handling();
-        assert_eq!(at(&connection, 9000), None);
-        connection.owe();
-        connection.bytes_left(9000);
-        assert_eq!(
-            (at(&connection, 9049), at(&connection, 9050)),
-            (None, Some(Overdue::Stall))
-        );
-        connection.owe_no_more();
-        assert_eq!(at(&connection, 9050), None);
-        connection.answered();
-        assert_eq!(at(&connection, 9100), Some(Overdue::Silence));
+    fn http2_stalls_when_an_answer_waits_for_its_client_and_no_byte_moves() {
+        let mut connection = Timed::new(1000);
+        connection.on(PrefaceArrived, 1000);
+        connection.on(RequestTaken, 1000);
+        assert_eq!(connection.at([9000]), [None]);
+        connection.on(AnswerWaits, 9000);
+        connection.on(BytesLeft, 9000);
+        assert_eq!(connection.at([9049, 9050]), [None, Some(Overdue::Stall)]);
+        connection.on(AnswerGoesOn, 9050);
+        assert_eq!(connection.at([9050]), [None]);
+        connection.on(AnswerOver, 9050);
+        assert_eq!(connection.at([9100]), [Some(Overdue::Silence)]);
     }
 }

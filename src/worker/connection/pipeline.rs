@@ -9,14 +9,14 @@ const LONGEST_LINE: usize = 64;
 #[derive(Debug)]
 pub(in crate::worker) struct Pipeline {
     begun: u64,
-    place: Place,
+    position: PipelinePosition,
     /// The line that has not ended yet, as much of it as matters.
     line: Vec<u8>,
 }
 
 /// Where the next byte belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum PipelinePosition {
     /// No request has begun, or the last one is complete.
     Between,
     /// In a head that has announced so many bytes of body.
@@ -28,7 +28,7 @@ enum Place {
 }
 
 /// What a header line says about the body.
-enum Says {
+enum BodyHeader {
     Nothing,
     Length(u64),
     Unclear,
@@ -38,37 +38,37 @@ impl Pipeline {
     pub(in crate::worker) fn new() -> Pipeline {
         Pipeline {
             begun: 0,
-            place: Place::Between,
+            position: PipelinePosition::Between,
             line: Vec::new(),
         }
     }
 
     /// How many requests have begun; `None` when that is not known.
     pub(in crate::worker) fn begun(&self) -> Option<u64> {
-        (self.place != Place::Lost).then_some(self.begun)
+        (self.position != PipelinePosition::Lost).then_some(self.begun)
     }
 
     /// How many bytes of a request's body are to come, as far as that is known.
-    pub(in crate::worker) fn awaited(&self) -> u64 {
-        match self.place {
-            Place::Body { left } => left,
-            Place::Between | Place::Head { .. } | Place::Lost => 0,
+    pub(in crate::worker) fn missing_body_bytes(&self) -> u64 {
+        match self.position {
+            PipelinePosition::Body { left } => left,
+            PipelinePosition::Between | PipelinePosition::Head { .. } | PipelinePosition::Lost => 0,
         }
     }
 
     /// Every request that has begun is complete, and that is known.
     pub(in crate::worker) fn is_complete(&self) -> bool {
-        self.place == Place::Between
+        self.position == PipelinePosition::Between
     }
 
     /// These bytes came.
     pub(in crate::worker) fn feed(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            bytes = match self.place {
-                Place::Between => self.begin(bytes),
-                Place::Head { length } => self.read_line(bytes, length),
-                Place::Body { left } => self.skip(bytes, left),
-                Place::Lost => return,
+            bytes = match self.position {
+                PipelinePosition::Between => self.begin(bytes),
+                PipelinePosition::Head { length } => self.read_line(bytes, length),
+                PipelinePosition::Body { left } => self.skip(bytes, left),
+                PipelinePosition::Lost => return,
             };
         }
     }
@@ -82,7 +82,7 @@ impl Pipeline {
         let rest = &bytes[empty..];
         if !rest.is_empty() {
             self.begun += 1;
-            self.place = Place::Head { length: 0 };
+            self.position = PipelinePosition::Head { length: 0 };
         }
         rest
     }
@@ -93,10 +93,10 @@ impl Pipeline {
             return &[];
         };
         if self.line.is_empty() {
-            self.place = after_line(&bytes[..end], length);
+            self.position = after_line(&bytes[..end], length);
         } else {
             self.keep(&bytes[..end]);
-            self.place = after_line(&self.line, length);
+            self.position = after_line(&self.line, length);
             self.line.clear();
         }
         &bytes[end + 1..]
@@ -109,31 +109,31 @@ impl Pipeline {
 
     fn skip<'bytes>(&mut self, bytes: &'bytes [u8], left: u64) -> &'bytes [u8] {
         let here = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
-        self.place = body(left - here as u64);
+        self.position = body(left - here as u64);
         &bytes[here..]
     }
 }
 
-fn after_line(line: &[u8], length: u64) -> Place {
+fn after_line(line: &[u8], length: u64) -> PipelinePosition {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     if line.is_empty() {
         return body(length);
     }
     match about_body(line) {
-        Says::Nothing => Place::Head { length },
-        Says::Length(told) => Place::Head { length: told },
-        Says::Unclear => Place::Lost,
+        BodyHeader::Nothing => PipelinePosition::Head { length },
+        BodyHeader::Length(told) => PipelinePosition::Head { length: told },
+        BodyHeader::Unclear => PipelinePosition::Lost,
     }
 }
 
-fn body(left: u64) -> Place {
+fn body(left: u64) -> PipelinePosition {
     match left {
-        0 => Place::Between,
-        left => Place::Body { left },
+        0 => PipelinePosition::Between,
+        left => PipelinePosition::Body { left },
     }
 }
 
-fn about_body(line: &[u8]) -> Says {
+fn about_body(line: &[u8]) -> BodyHeader {
     // Nearly every line is decided by its first letter.
     let value_of = |name: &str| {
         let (head, value) = line.split_at_checked(name.len())?;
@@ -144,11 +144,11 @@ fn about_body(line: &[u8]) -> Says {
             Some(value) => std::str::from_utf8(value)
                 .ok()
                 .and_then(|text| text.trim().parse().ok())
-                .map_or(Says::Unclear, Says::Length),
-            None => Says::Nothing,
+                .map_or(BodyHeader::Unclear, BodyHeader::Length),
+            None => BodyHeader::Nothing,
         },
-        Some(b't' | b'T') if value_of("transfer-encoding:").is_some() => Says::Unclear,
-        Some(_) | None => Says::Nothing,
+        Some(b't' | b'T') if value_of("transfer-encoding:").is_some() => BodyHeader::Unclear,
+        Some(_) | None => BodyHeader::Nothing,
     }
 }
 

@@ -8,25 +8,25 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What one look says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::worker) enum Look {
+pub(in crate::worker) enum Detection {
     /// HTTP/1.1, or nothing that could be told apart from it: the bytes are the reader's.
     Http1,
     /// As many bytes as there are begin the preface; they are kept.
-    More,
+    Undecided,
     /// HTTP/2: the bytes are kept for whoever speaks it.
     Http2,
 }
 
 /// A connection that may still be either, and the bytes that are kept until that is known and they are asked for.
 #[derive(Debug)]
-pub(in crate::worker) struct Opening {
+pub(in crate::worker) struct ProtocolDetector {
     decided: bool,
     kept: Vec<u8>,
 }
 
-impl Opening {
-    pub(in crate::worker) fn new() -> Opening {
-        Opening {
+impl ProtocolDetector {
+    pub(in crate::worker) fn new() -> ProtocolDetector {
+        ProtocolDetector {
             decided: false,
             kept: Vec::new(),
         }
@@ -44,27 +44,27 @@ impl Opening {
     }
 
     /// Looks at what was read into `buf` behind its first `before` bytes; nothing there is the end of the stream.
-    pub(in crate::worker) fn look(&mut self, buf: &mut ReadBuf<'_>, before: usize) -> Look {
+    pub(in crate::worker) fn look(&mut self, buf: &mut ReadBuf<'_>, before: usize) -> Detection {
         if self.decided {
-            return Look::Http1;
+            return Detection::Http1;
         }
         let fresh = &buf.filled()[before..];
         if self.kept.is_empty() && (fresh.is_empty() || !begins(fresh)) {
             self.decided = true;
-            return Look::Http1;
+            return Detection::Http1;
         }
         let ended = fresh.is_empty();
         self.kept.extend_from_slice(fresh);
         buf.set_filled(before);
         if begins(&self.kept) && self.kept.len() < PREFACE.len() && !ended {
-            return Look::More;
+            return Detection::Undecided;
         }
         self.decided = true;
         if self.kept.starts_with(PREFACE) {
-            return Look::Http2;
+            return Detection::Http2;
         }
         self.give_back(buf);
-        Look::Http1
+        Detection::Http1
     }
 }
 
@@ -79,22 +79,22 @@ mod tests {
     use super::*;
 
     /// What the reader gets of these reads, and what it is.
-    fn opened(reads: &[&[u8]]) -> (Look, Vec<u8>) {
-        let mut opening = Opening::new();
-        let (mut last, mut all) = (Look::More, Vec::new());
+    fn opened(reads: &[&[u8]]) -> (Detection, Vec<u8>) {
+        let mut detector = ProtocolDetector::new();
+        let (mut last, mut all) = (Detection::Undecided, Vec::new());
         for read in reads {
             let mut space = [0; 64];
             let mut buf = ReadBuf::new(&mut space);
             buf.put_slice(read);
-            let look = opening.look(&mut buf, 0);
-            if last == Look::More {
+            let look = detector.look(&mut buf, 0);
+            if last == Detection::Undecided {
                 last = look;
             }
             all.extend_from_slice(buf.filled());
         }
         let mut space = [0; 64];
         let mut buf = ReadBuf::new(&mut space);
-        while opening.give_back(&mut buf) {}
+        while detector.give_back(&mut buf) {}
         all.extend_from_slice(buf.filled());
         (last, all)
     }
@@ -105,12 +105,12 @@ mod tests {
         for cut in 1..bytes.len() {
             let (look, all) = opened(&[&bytes[..cut]]);
             if cut >= PREFACE.len() {
-                assert_eq!((look, all), (Look::Http2, bytes[..cut].to_vec()));
+                assert_eq!((look, all), (Detection::Http2, bytes[..cut].to_vec()));
             } else {
-                assert_eq!(look, Look::More);
+                assert_eq!(look, Detection::Undecided);
                 assert_eq!(
                     opened(&[&bytes[..cut], &bytes[cut..]]),
-                    (Look::Http2, bytes.clone())
+                    (Detection::Http2, bytes.clone())
                 );
             }
         }
@@ -125,7 +125,7 @@ mod tests {
             &[b"PRI * HT", b""],
             &[b""],
         ] {
-            assert_eq!(opened(reads), (Look::Http1, reads.concat()), "{reads:?}");
+            assert_eq!(opened(reads), (Detection::Http1, reads.concat()), "{reads:?}");
         }
     }
 }

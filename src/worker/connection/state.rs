@@ -1,320 +1,448 @@
-//! One connection as the driver knows it: its identity and its phase, readable by others while the connection is served.
-//! It must not know HTTP, but for one thing: whether it carries one request at a time or many.
-
-use std::net::SocketAddr;
-use std::sync::OnceLock;
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};
-use std::task::Waker;
+//! The life of one connection as a value: [`ConnectionState::on`] is all of it. It must not know a socket, a task or a
+//! clock; times are milliseconds of the worker's coarse clock, and whoever reports an event passes the time along.
 
 /// What a connection is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub(in crate::worker) enum Phase {
-    /// Between requests, or before the first: no byte of the next one has been read.
-    Idle = 0,
-    /// A request's head has begun to arrive.
-    Reading = 1,
-    /// The head is read, the answer's head is not known.
-    Handling = 2,
-    /// The answer is known and not wholly handed to the kernel.
-    Writing = 3,
-    /// Everything is said; what the client still sends is read and thrown away, so that no reset overtakes the answer.
-    Closing = 4,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::worker) enum ConnectionPhase {
+    /// HTTP/1.1, before the first request or between two: no byte of the next request has been read.
+    Idle,
+    /// HTTP/1.1: the head of a request has been arriving since this time.
+    Reading { since_ms: u64 },
+    /// HTTP/1.1: the head of a request is complete, and the head of its answer is not known.
+    Handling,
+    /// HTTP/1.1: the head of the answer is known, and not all of the answer is with the kernel.
+    Writing {
+        /// The body of the answer is over: the next flush ends the answer.
+        body_is_over: bool,
+    },
+    /// HTTP/2: many requests at once.
+    Multiplexed {
+        /// Requests that are being answered.
+        streams: u32,
+        /// Answers that wait until the client makes room for more of their bodies.
+        waiting: u32,
+    },
+    /// Everything is said. What the client still sends is read and thrown away, so that no reset overtakes the answer.
+    Closing,
 }
 
-/// What the worker wants of a connection.
+/// What the worker wants of a connection. A later order can only be a stronger one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub(in crate::worker) enum Order {
+pub(in crate::worker) enum ConnectionOrder {
     /// Go on.
-    Serve = 0,
-    /// Finish the request that runs, take no other, close.
-    Finish = 1,
+    Serve,
+    /// Finish the request that is being answered, take no other, close.
+    Finish,
     /// Stop now.
-    Cut = 2,
+    Cut,
 }
 
-/// One connection, shared by its task and those who look at all of them.
-#[derive(Debug)]
-pub(in crate::worker) struct Connection {
-    /// Counted from 1 within this life; together with the life it never repeats.
-    pub(in crate::worker) number: u64,
-    pub(in crate::worker) peer: Option<SocketAddr>,
-    phase: AtomicU8,
-    /// When the request head began to arrive, in milliseconds of the worker's coarse clock.
-    reading_since_ms: AtomicU64,
-    /// When a byte came or went last, by the same clock; at first, when the connection came.
-    stirred_ms: AtomicU64,
-    /// Since when the kernel takes no more for the client; 0 when it does.
-    blocked_since_ms: AtomicU64,
-    /// How many answers wait for the client to make room: a shared connection can be stalled with an empty socket.
-    owed: AtomicU32,
-    /// Its time is over: its task is to look what for.
-    hurried: AtomicBool,
-    /// The answer's body has been handed to HTTP; the next flush ends it.
-    answered: AtomicBool,
-    order: AtomicU8,
-    waker: OnceLock<Waker>,
-    /// It carries many requests at once (HTTP/2): it is idle without any, and handling otherwise.
-    shared: AtomicBool,
-    /// How many those are.
-    streams: AtomicU32,
-    /// How many requests the client has begun to send (one at a time: HTTP/1.1), and how many were taken of them.
-    begun: AtomicU64,
-    taken: AtomicU64,
-}
-
-impl Connection {
-    /// A connection that came at that time of the coarse clock.
-    pub(in crate::worker) fn new(number: u64, peer: Option<SocketAddr>, now_ms: u64) -> Connection {
-        Connection {
-            number,
-            peer,
-            phase: AtomicU8::new(Phase::Idle as u8),
-            reading_since_ms: AtomicU64::new(0),
-            stirred_ms: AtomicU64::new(now_ms),
-            blocked_since_ms: AtomicU64::new(0),
-            owed: AtomicU32::new(0),
-            hurried: AtomicBool::new(false),
-            answered: AtomicBool::new(false),
-            order: AtomicU8::new(Order::Serve as u8),
-            waker: OnceLock::new(),
-            shared: AtomicBool::new(false),
-            streams: AtomicU32::new(0),
-            begun: AtomicU64::new(0),
-            taken: AtomicU64::new(0),
-        }
-    }
-
-    /// From here on it carries many requests at once.
-    pub(in crate::worker) fn share(&self) {
-        self.shared.store(true, Relaxed);
-        self.enter(Phase::Idle);
-    }
-
-    /// Whether it carries many requests at once.
-    pub(in crate::worker) fn is_shared(&self) -> bool {
-        self.shared.load(Relaxed)
-    }
-
-    pub(in crate::worker) fn phase(&self) -> Phase {
-        match self.phase.load(Relaxed) {
-            0 => Phase::Idle,
-            1 => Phase::Reading,
-            2 => Phase::Handling,
-            3 => Phase::Writing,
-            _ => Phase::Closing,
-        }
-    }
-
-    /// Bytes arrived. When no request was under way, one is now.
-    pub(in crate::worker) fn bytes_arrived(&self, now_ms: u64) {
-        self.stirred_ms.store(now_ms, Relaxed);
-        if self.phase() == Phase::Idle && !self.is_shared() {
-            self.reading_since_ms.store(now_ms, Relaxed);
-            self.enter(Phase::Reading);
-        }
-    }
-
+/// What has happened on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::worker) enum ConnectionEvent {
+    /// Bytes of the client were read. With them this number of HTTP/1.1 requests has begun to arrive since the
+    /// connection was opened; `None` when that cannot be told.
+    BytesArrived { begun: Option<u64> },
+    /// The first bytes are those of HTTP/2.
+    PrefaceArrived,
+    /// The head of a request is complete, and the request was given to the service.
+    RequestTaken,
+    /// The head of an answer is known.
+    AnswerBegun,
+    /// The body of an answer is over, or the request was given up.
+    AnswerOver,
+    /// HTTP/2: the body of an answer waits until the client makes room.
+    AnswerWaits,
+    /// HTTP/2: the body of an answer waits no more.
+    AnswerGoesOn,
     /// The kernel took bytes for the client.
-    pub(in crate::worker) fn bytes_left(&self, now_ms: u64) {
-        self.stirred_ms.store(now_ms, Relaxed);
-        self.blocked_since_ms.store(0, Relaxed);
-    }
+    BytesLeft,
+    /// The kernel takes no more bytes for the client.
+    WriteBlocked,
+    /// All bytes that were written are with the kernel.
+    Flushed,
+    /// The worker wants this.
+    Ordered(ConnectionOrder),
+    /// At a beat a time-out seemed to be over; the task of the connection has to look whether it is.
+    TimeoutSuspected,
+    /// The task has looked: no time-out is over.
+    TimeoutRefuted,
+    /// Serving has ended.
+    ServingEnded,
+}
 
-    /// The kernel takes no more for the client. Whether it did until now.
-    pub(in crate::worker) fn blocked(&self, now_ms: u64) -> bool {
-        let first = self.blocked_since_ms.load(Relaxed) == 0;
-        if first {
-            self.blocked_since_ms.store(now_ms.max(1), Relaxed);
+/// Everything that is known about a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::worker) struct ConnectionState {
+    phase: ConnectionPhase,
+    order: ConnectionOrder,
+    /// When a byte came or went last; at first, when the connection was accepted.
+    last_byte_ms: u64,
+    /// Since when the kernel takes no more bytes for the client.
+    blocked_since_ms: Option<u64>,
+    timeout_is_suspected: bool,
+    /// HTTP/1.1 requests that the client has begun to send; `None` when that cannot be told.
+    requests_begun: Option<u64>,
+    /// HTTP/1.1 requests that were given to the service.
+    requests_taken: u64,
+}
+
+impl ConnectionState {
+    /// A connection that was accepted at this time.
+    pub(in crate::worker) fn new(now_ms: u64) -> ConnectionState {
+        ConnectionState {
+            phase: ConnectionPhase::Idle,
+            order: ConnectionOrder::Serve,
+            last_byte_ms: now_ms,
+            blocked_since_ms: None,
+            timeout_is_suspected: false,
+            requests_begun: Some(0),
+            requests_taken: 0,
         }
-        first
     }
 
-    /// One more answer waits for the client to make room.
-    pub(in crate::worker) fn owe(&self) {
-        self.owed.fetch_add(1, Relaxed);
+    /// The state after this event.
+    pub(in crate::worker) fn on(mut self, event: ConnectionEvent, now_ms: u64) -> ConnectionState {
+        self.phase = self.phase.on(event, now_ms);
+        match event {
+            ConnectionEvent::BytesArrived { begun } => {
+                self.last_byte_ms = now_ms;
+                self.requests_begun = begun;
+            }
+            ConnectionEvent::PrefaceArrived => self.last_byte_ms = now_ms,
+            ConnectionEvent::BytesLeft => {
+                self.last_byte_ms = now_ms;
+                self.blocked_since_ms = None;
+            }
+            ConnectionEvent::WriteBlocked => {
+                self.blocked_since_ms = self.blocked_since_ms.or(Some(now_ms));
+            }
+            ConnectionEvent::RequestTaken => self.requests_taken += 1,
+            ConnectionEvent::Ordered(order) => self.order = self.order.max(order),
+            ConnectionEvent::TimeoutSuspected => self.timeout_is_suspected = true,
+            ConnectionEvent::TimeoutRefuted => self.timeout_is_suspected = false,
+            ConnectionEvent::AnswerBegun
+            | ConnectionEvent::AnswerOver
+            | ConnectionEvent::AnswerWaits
+            | ConnectionEvent::AnswerGoesOn
+            | ConnectionEvent::Flushed
+            | ConnectionEvent::ServingEnded => {}
+        }
+        self
     }
 
-    /// One fewer.
-    pub(in crate::worker) fn owe_no_more(&self) {
-        self.owed.fetch_sub(1, Relaxed);
+    pub(in crate::worker) fn phase(&self) -> ConnectionPhase {
+        self.phase
     }
 
-    /// When a byte came or went last, in milliseconds of the coarse clock.
-    pub(in crate::worker) fn stirred_ms(&self) -> u64 {
-        self.stirred_ms.load(Relaxed)
+    pub(in crate::worker) fn order(&self) -> ConnectionOrder {
+        self.order
     }
 
-    /// Since when the client has taken nothing of what there is for it.
+    /// When a byte came or went last.
+    pub(in crate::worker) fn last_byte_ms(&self) -> u64 {
+        self.last_byte_ms
+    }
+
+    pub(in crate::worker) fn is_write_blocked(&self) -> bool {
+        self.blocked_since_ms.is_some()
+    }
+
+    /// Since when the client has taken nothing of what there is for it. An HTTP/2 client can refuse to make room
+    /// while the socket is empty.
     pub(in crate::worker) fn stalled_since_ms(&self) -> Option<u64> {
-        match self.blocked_since_ms.load(Relaxed) {
-            0 => (self.owed.load(Relaxed) > 0).then(|| self.stirred_ms()),
-            since => Some(since),
+        let waits = matches!(self.phase, ConnectionPhase::Multiplexed { waiting: 1.., .. });
+        self.blocked_since_ms
+            .or_else(|| waits.then_some(self.last_byte_ms))
+    }
+
+    /// Whether the client has begun to send another HTTP/1.1 request behind the last one that was taken.
+    pub(in crate::worker) fn has_more_requests(&self) -> bool {
+        self.requests_begun
+            .is_some_and(|begun| begun > self.requests_taken)
+    }
+
+    pub(in crate::worker) fn is_timeout_suspected(&self) -> bool {
+        self.timeout_is_suspected
+    }
+
+    /// Whether the connection will be closed, unless this very look finds that the client has sent something.
+    pub(in crate::worker) fn is_about_to_close(&self) -> bool {
+        self.timeout_is_suspected || self.order == ConnectionOrder::Finish
+    }
+}
+
+impl ConnectionPhase {
+    fn on(self, event: ConnectionEvent, now_ms: u64) -> ConnectionPhase {
+        match self {
+            ConnectionPhase::Idle => idle(event, now_ms),
+            ConnectionPhase::Reading { since_ms } => reading(event, since_ms),
+            ConnectionPhase::Handling => handling(event),
+            ConnectionPhase::Writing { body_is_over } => writing(event, body_is_over),
+            ConnectionPhase::Multiplexed { streams, waiting } => multiplexed(event, streams, waiting),
+            ConnectionPhase::Closing => ConnectionPhase::Closing,
         }
     }
 
-    /// So many requests have begun to arrive; 0 when that is not known.
-    pub(in crate::worker) fn begun(&self, requests: u64) {
-        self.begun.store(requests, Relaxed);
+    pub(in crate::worker) fn is_multiplexed(self) -> bool {
+        matches!(self, ConnectionPhase::Multiplexed { .. })
     }
 
-    /// Whether the client has begun to send another request behind the last one that was taken.
-    pub(in crate::worker) fn has_more(&self) -> bool {
-        self.begun.load(Relaxed) > self.taken.load(Relaxed)
+    /// Whether the client owes the next byte: no request is being answered and none has begun to arrive.
+    pub(in crate::worker) fn is_silent(self) -> bool {
+        matches!(
+            self,
+            ConnectionPhase::Idle | ConnectionPhase::Multiplexed { streams: 0, .. }
+        )
     }
+}
 
-    /// A request's head is complete.
-    pub(in crate::worker) fn handling(&self) {
-        if self.is_shared() {
-            self.streams.fetch_add(1, Relaxed);
-        } else {
-            self.answered.store(false, Relaxed);
-            self.taken.fetch_add(1, Relaxed);
-        }
-        self.enter(Phase::Handling);
-    }
+const HTTP2: ConnectionPhase = ConnectionPhase::Multiplexed {
+    streams: 0,
+    waiting: 0,
+};
 
-    /// Its answer's head is known.
-    pub(in crate::worker) fn writing(&self) {
-        if !self.is_shared() {
-            self.enter(Phase::Writing);
-        }
+fn idle(event: ConnectionEvent, now_ms: u64) -> ConnectionPhase {
+    match event {
+        ConnectionEvent::BytesArrived { .. } => ConnectionPhase::Reading { since_ms: now_ms },
+        ConnectionEvent::PrefaceArrived => HTTP2,
+        ConnectionEvent::RequestTaken => ConnectionPhase::Handling,
+        ConnectionEvent::ServingEnded => ConnectionPhase::Closing,
+        ConnectionEvent::AnswerBegun
+        | ConnectionEvent::AnswerOver
+        | ConnectionEvent::AnswerWaits
+        | ConnectionEvent::AnswerGoesOn
+        | ConnectionEvent::BytesLeft
+        | ConnectionEvent::WriteBlocked
+        | ConnectionEvent::Flushed
+        | ConnectionEvent::Ordered(_)
+        | ConnectionEvent::TimeoutSuspected
+        | ConnectionEvent::TimeoutRefuted => ConnectionPhase::Idle,
     }
+}
 
-    /// Its answer's body is over (or was given up).
-    pub(in crate::worker) fn answered(&self) {
-        if !self.is_shared() {
-            self.answered.store(true, Relaxed);
-        } else if self.streams.fetch_sub(1, Relaxed) == 1 && self.phase() == Phase::Handling {
-            self.enter(Phase::Idle);
-        }
+fn reading(event: ConnectionEvent, since_ms: u64) -> ConnectionPhase {
+    match event {
+        ConnectionEvent::PrefaceArrived => HTTP2,
+        ConnectionEvent::RequestTaken => ConnectionPhase::Handling,
+        ConnectionEvent::ServingEnded => ConnectionPhase::Closing,
+        // The time of the first byte counts.
+        ConnectionEvent::BytesArrived { .. }
+        | ConnectionEvent::AnswerBegun
+        | ConnectionEvent::AnswerOver
+        | ConnectionEvent::AnswerWaits
+        | ConnectionEvent::AnswerGoesOn
+        | ConnectionEvent::BytesLeft
+        | ConnectionEvent::WriteBlocked
+        | ConnectionEvent::Flushed
+        | ConnectionEvent::Ordered(_)
+        | ConnectionEvent::TimeoutSuspected
+        | ConnectionEvent::TimeoutRefuted => ConnectionPhase::Reading { since_ms },
     }
+}
 
-    /// Everything that was written is with the kernel.
-    pub(in crate::worker) fn flushed(&self) {
-        if self.phase() == Phase::Writing && self.answered.load(Relaxed) {
-            self.enter(Phase::Idle);
-        }
+fn handling(event: ConnectionEvent) -> ConnectionPhase {
+    match event {
+        ConnectionEvent::AnswerBegun => ConnectionPhase::Writing { body_is_over: false },
+        ConnectionEvent::ServingEnded => ConnectionPhase::Closing,
+        // A request that is given up before its answer (`AnswerOver`) ends the connection next.
+        ConnectionEvent::BytesArrived { .. }
+        | ConnectionEvent::PrefaceArrived
+        | ConnectionEvent::RequestTaken
+        | ConnectionEvent::AnswerOver
+        | ConnectionEvent::AnswerWaits
+        | ConnectionEvent::AnswerGoesOn
+        | ConnectionEvent::BytesLeft
+        | ConnectionEvent::WriteBlocked
+        | ConnectionEvent::Flushed
+        | ConnectionEvent::Ordered(_)
+        | ConnectionEvent::TimeoutSuspected
+        | ConnectionEvent::TimeoutRefuted => ConnectionPhase::Handling,
     }
+}
 
-    pub(in crate::worker) fn closing(&self) {
-        self.enter(Phase::Closing);
+fn writing(event: ConnectionEvent, body_is_over: bool) -> ConnectionPhase {
+    match event {
+        // The next of several pipelined requests: hyper takes it before it has flushed this answer.
+        ConnectionEvent::RequestTaken => ConnectionPhase::Handling,
+        ConnectionEvent::AnswerOver => ConnectionPhase::Writing { body_is_over: true },
+        ConnectionEvent::Flushed if body_is_over => ConnectionPhase::Idle,
+        ConnectionEvent::ServingEnded => ConnectionPhase::Closing,
+        ConnectionEvent::BytesArrived { .. }
+        | ConnectionEvent::PrefaceArrived
+        | ConnectionEvent::AnswerBegun
+        | ConnectionEvent::AnswerWaits
+        | ConnectionEvent::AnswerGoesOn
+        | ConnectionEvent::BytesLeft
+        | ConnectionEvent::WriteBlocked
+        | ConnectionEvent::Flushed
+        | ConnectionEvent::Ordered(_)
+        | ConnectionEvent::TimeoutSuspected
+        | ConnectionEvent::TimeoutRefuted => ConnectionPhase::Writing { body_is_over },
     }
+}
 
-    /// Since when its request head has been arriving, in milliseconds of the coarse clock.
-    pub(in crate::worker) fn reading_since_ms(&self) -> Option<u64> {
-        (self.phase() == Phase::Reading).then(|| self.reading_since_ms.load(Relaxed))
-    }
-
-    /// Tells it what to do, and wakes it. A stronger order stays.
-    pub(in crate::worker) fn give(&self, order: Order) {
-        if self.order.fetch_max(order as u8, Relaxed) < order as u8 {
-            self.wake();
-        }
-    }
-
-    /// Has its task look around.
-    pub(in crate::worker) fn wake(&self) {
-        if let Some(waker) = self.waker.get() {
-            waker.wake_by_ref();
-        }
-    }
-
-    pub(in crate::worker) fn order(&self) -> Order {
-        match self.order.load(Relaxed) {
-            0 => Order::Serve,
-            1 => Order::Finish,
-            _ => Order::Cut,
-        }
-    }
-
-    /// Its time is over: has its task look what for.
-    pub(in crate::worker) fn hurry(&self) {
-        if !self.hurried.swap(true, Relaxed) {
-            self.wake();
-        }
-    }
-
-    /// Whether its time is over, unless something comes of this very look.
-    pub(in crate::worker) fn is_hurried(&self) -> bool {
-        self.hurried.load(Relaxed)
-    }
-
-    /// Whether it is to be closed unless something comes of this very look.
-    pub(in crate::worker) fn is_leaving(&self) -> bool {
-        self.is_hurried() || self.order() == Order::Finish
-    }
-
-    /// What it was late with has come after all.
-    pub(in crate::worker) fn forgive(&self) {
-        self.hurried.store(false, Relaxed);
-    }
-
-    /// Whom to wake for an order: a task has one waker for its whole life.
-    pub(in crate::worker) fn remember(&self, waker: &Waker) {
-        if self.waker.get().is_none() {
-            // It is set by this task alone, which has just seen it unset.
-            let _first = self.waker.set(waker.clone());
-        }
-    }
-
-    fn enter(&self, phase: Phase) {
-        self.phase.store(phase as u8, Relaxed);
-    }
+fn multiplexed(event: ConnectionEvent, streams: u32, waiting: u32) -> ConnectionPhase {
+    let (streams, waiting) = match event {
+        ConnectionEvent::ServingEnded => return ConnectionPhase::Closing,
+        ConnectionEvent::RequestTaken => (streams + 1, waiting),
+        ConnectionEvent::AnswerOver => (streams.saturating_sub(1), waiting),
+        ConnectionEvent::AnswerWaits => (streams, waiting + 1),
+        ConnectionEvent::AnswerGoesOn => (streams, waiting.saturating_sub(1)),
+        ConnectionEvent::BytesArrived { .. }
+        | ConnectionEvent::PrefaceArrived
+        | ConnectionEvent::AnswerBegun
+        | ConnectionEvent::BytesLeft
+        | ConnectionEvent::WriteBlocked
+        | ConnectionEvent::Flushed
+        | ConnectionEvent::Ordered(_)
+        | ConnectionEvent::TimeoutSuspected
+        | ConnectionEvent::TimeoutRefuted => (streams, waiting),
+    };
+    ConnectionPhase::Multiplexed { streams, waiting }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_request_goes_through_the_phases_in_order() {
-        let connection = Connection::new(1, None, 0);
-        assert_eq!(connection.phase(), Phase::Idle);
-        connection.bytes_arrived(7);
-        assert_eq!(connection.reading_since_ms(), Some(7));
-        connection.bytes_arrived(9);
-        assert_eq!(connection.reading_since_ms(), Some(7), "the first byte counts");
-        connection.handling();
-        connection.flushed();
-        assert_eq!(connection.phase(), Phase::Handling);
-        connection.writing();
-        connection.flushed();
-        assert_eq!(connection.phase(), Phase::Writing, "the body is not over");
-        connection.answered();
-        connection.flushed();
-        assert_eq!(connection.phase(), Phase::Idle);
+    const NOW_MS: u64 = 70;
+
+    /// The phase that follows each phase of the first line, for each event. `r` is a head that has been arriving since
+    /// 7 ms, `R` one that arrives since now; `written` is an answer whose body is over; `1,0` is HTTP/2 with one stream and no
+    /// waiting answer.
+    const TABLE: &str = "
+        before            idle    r       handling  writing   written  0,0    1,0    1,1
+        BytesArrived      R       r       handling  writing   written  0,0    1,0    1,1
+        PrefaceArrived    0,0     0,0     handling  writing   written  0,0    1,0    1,1
+        RequestTaken      handling handling handling handling handling 1,0    2,0    2,1
+        AnswerBegun       idle    r       writing   writing   written  0,0    1,0    1,1
+        AnswerOver        idle    r       handling  written   written  0,0    0,0    0,1
+        AnswerWaits       idle    r       handling  writing   written  0,1    1,1    1,2
+        AnswerGoesOn      idle    r       handling  writing   written  0,0    1,0    1,0
+        BytesLeft         idle    r       handling  writing   written  0,0    1,0    1,1
+        WriteBlocked      idle    r       handling  writing   written  0,0    1,0    1,1
+        Flushed           idle    r       handling  writing   idle     0,0    1,0    1,1
+        Ordered           idle    r       handling  writing   written  0,0    1,0    1,1
+        TimeoutSuspected  idle    r       handling  writing   written  0,0    1,0    1,1
+        TimeoutRefuted    idle    r       handling  writing   written  0,0    1,0    1,1
+        ServingEnded      closing closing closing   closing   closing  closing closing closing
+    ";
+
+    fn phase(name: &str) -> ConnectionPhase {
+        match name {
+            "idle" => ConnectionPhase::Idle,
+            "r" => ConnectionPhase::Reading { since_ms: 7 },
+            "R" => ConnectionPhase::Reading { since_ms: NOW_MS },
+            "handling" => ConnectionPhase::Handling,
+            "writing" => ConnectionPhase::Writing { body_is_over: false },
+            "written" => ConnectionPhase::Writing { body_is_over: true },
+            "closing" => ConnectionPhase::Closing,
+            numbers => {
+                let (streams, waiting) = numbers.split_once(',').expect("two numbers");
+                let number = |text: &str| text.parse().expect("a number");
+                let (streams, waiting) = (number(streams), number(waiting));
+                ConnectionPhase::Multiplexed { streams, waiting }
+            }
+        }
+    }
+
+    fn events(name: &str) -> Vec<ConnectionEvent> {
+        use ConnectionEvent::*;
+        let all = [
+            BytesArrived { begun: Some(1) },
+            BytesArrived { begun: None },
+            PrefaceArrived,
+            RequestTaken,
+            AnswerBegun,
+            AnswerOver,
+            AnswerWaits,
+            AnswerGoesOn,
+            BytesLeft,
+            WriteBlocked,
+            Flushed,
+            Ordered(ConnectionOrder::Serve),
+            Ordered(ConnectionOrder::Finish),
+            Ordered(ConnectionOrder::Cut),
+            TimeoutSuspected,
+            TimeoutRefuted,
+            ServingEnded,
+        ];
+        let of_this_name = |event: &ConnectionEvent| format!("{event:?}").starts_with(name);
+        all.into_iter().filter(of_this_name).collect()
+    }
+
+    fn in_phase(phase: ConnectionPhase) -> ConnectionState {
+        ConnectionState {
+            phase,
+            ..ConnectionState::new(0)
+        }
     }
 
     #[test]
-    fn a_shared_one_is_idle_when_its_last_request_is_answered() {
-        let connection = Connection::new(1, None, 0);
-        connection.bytes_arrived(7);
-        connection.share();
-        connection.bytes_arrived(8);
-        assert_eq!(
-            (connection.phase(), connection.reading_since_ms()),
-            (Phase::Idle, None)
-        );
-        connection.handling();
-        connection.handling();
-        connection.writing();
-        connection.answered();
-        connection.flushed();
-        assert_eq!(connection.phase(), Phase::Handling);
-        connection.answered();
-        assert_eq!(connection.phase(), Phase::Idle);
+    fn every_event_in_every_phase() {
+        let mut rows = TABLE.trim().lines().map(str::split_whitespace);
+        let phases: Vec<&str> = rows.next().expect("a head").skip(1).collect();
+        let mut tried = 0;
+        for mut row in rows {
+            let name = row.next().expect("an event");
+            let after: Vec<&str> = row.collect();
+            assert_eq!(after.len(), phases.len(), "{name}");
+            for event in events(name) {
+                tried += 1;
+                for (before, after) in phases.iter().zip(&after) {
+                    let found = in_phase(phase(before)).on(event, NOW_MS).phase;
+                    assert_eq!(found, phase(after), "{before} on {event:?}");
+                }
+                let closing = in_phase(ConnectionPhase::Closing).on(event, NOW_MS);
+                assert_eq!(
+                    closing.phase,
+                    ConnectionPhase::Closing,
+                    "nothing follows, not even {event:?}"
+                );
+            }
+        }
+        assert_eq!(tried, events("").len(), "every event is in the table");
+    }
+
+    fn after(events: &[ConnectionEvent]) -> ConnectionState {
+        let new = ConnectionState::new(0);
+        events.iter().fold(new, |state, event| state.on(*event, NOW_MS))
     }
 
     #[test]
     fn the_strongest_order_stays() {
-        let connection = Connection::new(1, None, 0);
-        connection.give(Order::Finish);
-        assert_eq!(connection.order(), Order::Finish);
-        connection.give(Order::Cut);
-        connection.give(Order::Finish);
-        assert_eq!(connection.order(), Order::Cut);
+        use ConnectionEvent::Ordered;
+        use ConnectionOrder::{Cut, Finish, Serve};
+        assert_eq!(after(&[Ordered(Finish)]).order(), Finish);
+        assert_eq!(after(&[Ordered(Finish), Ordered(Serve)]).order(), Finish);
+        assert_eq!(after(&[Ordered(Cut), Ordered(Finish)]).order(), Cut);
+    }
+
+    #[test]
+    fn a_request_behind_the_one_that_was_taken_is_known_unless_requests_cannot_be_counted() {
+        use ConnectionEvent::{BytesArrived, RequestTaken};
+        let two = BytesArrived { begun: Some(2) };
+        assert!(!after(&[]).has_more_requests());
+        assert!(after(&[two, RequestTaken]).has_more_requests());
+        assert!(!after(&[two, RequestTaken, RequestTaken]).has_more_requests());
+        assert!(!after(&[two, RequestTaken, BytesArrived { begun: None }]).has_more_requests());
+    }
+
+    #[test]
+    fn a_refuted_suspicion_leaves_an_order_to_finish_in_force() {
+        use ConnectionEvent::{Ordered, TimeoutRefuted, TimeoutSuspected};
+        assert!(after(&[TimeoutSuspected]).is_about_to_close());
+        assert!(!after(&[TimeoutSuspected, TimeoutRefuted]).is_about_to_close());
+        let finish = Ordered(ConnectionOrder::Finish);
+        assert!(after(&[finish, TimeoutSuspected, TimeoutRefuted]).is_about_to_close());
+    }
+
+    #[test]
+    fn a_blocked_write_is_dated_by_its_beginning_and_ended_by_the_next_byte() {
+        use ConnectionEvent::{BytesLeft, WriteBlocked};
+        let blocked = ConnectionState::new(0).on(WriteBlocked, 5).on(WriteBlocked, 9);
+        assert_eq!(blocked.stalled_since_ms(), Some(5));
+        assert_eq!(blocked.on(BytesLeft, 11).stalled_since_ms(), None);
     }
 }

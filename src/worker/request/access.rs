@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use http::{Method, Request, StatusCode, Uri};
 
-use crate::worker::connection::state::Connection;
+use crate::worker::connection::shared::Connection;
 use crate::worker::handle::Worker;
 
 /// What the line will say.

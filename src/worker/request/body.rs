@@ -12,21 +12,29 @@ use http_body_util::{LengthLimitError, Limited};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use crate::scoreboard::{Board, Counter, Noted};
-use crate::worker::connection::state::Connection;
+use crate::worker::connection::shared::Connection;
+use crate::worker::connection::state::ConnectionEvent;
 
-/// A request in flight: counted until it is dropped, which is when its answer's body is over or given up.
+/// What a connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::worker) enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// A request in flight: counted until it is dropped, which is when the body of its answer is over or given up.
 #[derive(Debug)]
 pub(in crate::worker) struct InFlight {
     board: Board,
     connection: Arc<Connection>,
-    /// Written down for the master, should this worker die with it; the edge's own short answers are not.
+    /// Written down for the master, should this worker die with the request; the edge's own short answers are not.
     _noted: Option<Noted>,
 }
 
 impl InFlight {
     pub(in crate::worker) fn new(board: Board, connection: Arc<Connection>) -> InFlight {
         board.counters().add(Counter::InFlight);
-        connection.handling();
+        connection.on(ConnectionEvent::RequestTaken);
         InFlight {
             board,
             connection,
@@ -34,7 +42,7 @@ impl InFlight {
         }
     }
 
-    /// It may take a while.
+    /// Writes the request down for the master: its handler may take a while.
     pub(in crate::worker) fn note(&mut self, method: &Method, path: &str) {
         self._noted = self.board.note(method.as_str(), path);
     }
@@ -43,23 +51,23 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.board.counters().sub(Counter::InFlight);
-        self.connection.answered();
+        self.connection.on(ConnectionEvent::AnswerOver);
     }
 }
 
 /// The body of an answer.
 #[derive(Debug)]
 pub(in crate::worker) struct AnswerBody {
-    content: Content,
+    content: AnswerContent,
     in_flight: InFlight,
-    /// The client has to make room before this is asked for more. Only a shared connection's answers can wait for that while
-    /// the socket is empty.
-    owed: bool,
+    protocol: Protocol,
+    /// HTTP/2: the client has to make room before more of this body is asked for.
+    waits: bool,
 }
 
-/// What it says.
+/// What an answer says.
 #[derive(Debug)]
-pub(in crate::worker) enum Content {
+pub(in crate::worker) enum AnswerContent {
     /// The edge's own words, at once.
     Short(Bytes),
     /// The application's.
@@ -67,30 +75,38 @@ pub(in crate::worker) enum Content {
 }
 
 impl AnswerBody {
-    pub(in crate::worker) fn new(content: Content, in_flight: InFlight) -> AnswerBody {
+    pub(in crate::worker) fn new(
+        content: AnswerContent,
+        in_flight: InFlight,
+        protocol: Protocol,
+    ) -> AnswerBody {
         let mut body = AnswerBody {
             content,
             in_flight,
-            owed: false,
+            protocol,
+            waits: false,
         };
-        body.owe(true);
+        body.set_waits(true);
         body
     }
 
-    fn owe(&mut self, owed: bool) {
-        let connection = &self.in_flight.connection;
-        match (self.owed, owed && connection.is_shared()) {
-            (false, true) => connection.owe(),
-            (true, false) => connection.owe_no_more(),
-            (false, false) | (true, true) => {}
+    /// Only an answer of HTTP/2 can wait for its client while the socket is empty.
+    fn set_waits(&mut self, waits: bool) {
+        if self.protocol == Protocol::Http1 || self.waits == waits {
+            return;
         }
-        self.owed = owed && connection.is_shared();
+        self.waits = waits;
+        self.in_flight.connection.on(if waits {
+            ConnectionEvent::AnswerWaits
+        } else {
+            ConnectionEvent::AnswerGoesOn
+        });
     }
 }
 
 impl Drop for AnswerBody {
     fn drop(&mut self) {
-        self.owe(false);
+        self.set_waits(false);
     }
 }
 
@@ -103,37 +119,37 @@ impl Body for AnswerBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let frame = match &mut self.content {
-            Content::Short(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Content::Short(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Content::Routed(body) => Pin::new(body).poll_frame(cx),
+            AnswerContent::Short(bytes) if bytes.is_empty() => Poll::Ready(None),
+            AnswerContent::Short(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            AnswerContent::Routed(body) => Pin::new(body).poll_frame(cx),
         };
-        self.owe(frame.is_ready());
+        self.set_waits(frame.is_ready());
         frame
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.content {
-            Content::Short(bytes) => bytes.is_empty(),
-            Content::Routed(body) => body.is_end_stream(),
+            AnswerContent::Short(bytes) => bytes.is_empty(),
+            AnswerContent::Routed(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
-            Content::Short(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Content::Routed(body) => body.size_hint(),
+            AnswerContent::Short(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            AnswerContent::Routed(body) => body.size_hint(),
         }
     }
 }
 
 /// What is known about the arrival of a request's body, aside from whoever reads it.
 #[derive(Debug, Default)]
-pub(in crate::worker) struct Arrival {
+pub(in crate::worker) struct BodyArrival {
     too_long: AtomicBool,
     awaited: AtomicBool,
 }
 
-impl Arrival {
+impl BodyArrival {
     /// It was longer than it may be.
     pub(in crate::worker) fn is_too_long(&self) -> bool {
         self.too_long.load(Relaxed)
@@ -149,11 +165,11 @@ impl Arrival {
 #[derive(Debug)]
 pub(in crate::worker) struct BoundedBody {
     body: Limited<Incoming>,
-    arrival: Arc<Arrival>,
+    arrival: Arc<BodyArrival>,
 }
 
 impl BoundedBody {
-    pub(in crate::worker) fn new(body: Incoming, limit: usize, arrival: Arc<Arrival>) -> BoundedBody {
+    pub(in crate::worker) fn new(body: Incoming, limit: usize, arrival: Arc<BodyArrival>) -> BoundedBody {
         BoundedBody {
             body: Limited::new(body, limit),
             arrival,

@@ -15,13 +15,14 @@ use hyper::body::Incoming;
 use hyper::service::Service;
 
 use super::access::Access;
-use super::body::{AnswerBody, Content, InFlight};
+use super::body::{AnswerBody, AnswerContent, InFlight, Protocol};
 use super::health::{self, Probe};
 use super::routes::{self, Asked, Routes};
 use super::{drill, limits};
 use crate::http::{Problem, framing_problem, host_problem};
 use crate::scoreboard::Counter;
-use crate::worker::connection::state::Connection;
+use crate::worker::connection::shared::Connection;
+use crate::worker::connection::state::ConnectionEvent;
 use crate::worker::handle::Worker;
 
 /// What axum's extractors take at most by themselves.
@@ -78,11 +79,20 @@ fn without_axums_limit(router: Router, max_body_bytes: usize) -> Router {
 pub(in crate::worker) struct ConnectionService {
     edge: Arc<Edge>,
     connection: Arc<Connection>,
+    protocol: Protocol,
 }
 
 impl ConnectionService {
-    pub(in crate::worker) fn new(edge: Arc<Edge>, connection: Arc<Connection>) -> ConnectionService {
-        ConnectionService { edge, connection }
+    pub(in crate::worker) fn new(
+        edge: Arc<Edge>,
+        connection: Arc<Connection>,
+        protocol: Protocol,
+    ) -> ConnectionService {
+        ConnectionService {
+            edge,
+            connection,
+            protocol,
+        }
     }
 }
 
@@ -100,6 +110,7 @@ impl Service<Request<Incoming>> for ConnectionService {
             asked: None,
             edge: Arc::clone(&self.edge),
             connection: Arc::clone(&self.connection),
+            protocol: self.protocol,
         };
         if let Some(refused) = host_problem(&request).or_else(|| framing_problem(&request)) {
             return Answering::Known(Some(answer.short(Err(refused))));
@@ -121,7 +132,7 @@ impl Service<Request<Incoming>> for ConnectionService {
                 answer.in_flight.note(request.method(), request.uri().path());
                 let router = answer.edge.router_for(request.uri().path());
                 let routed = limits::route(router, request, &answer.edge.worker).await;
-                answer.give(routed.map(Content::Routed))
+                answer.give(routed.map(AnswerContent::Routed))
             })),
         }
     }
@@ -131,6 +142,7 @@ impl Service<Request<Incoming>> for ConnectionService {
 struct Answer {
     edge: Arc<Edge>,
     connection: Arc<Connection>,
+    protocol: Protocol,
     in_flight: InFlight,
     access: Option<Access>,
     /// How it was asked, when answers are counted by route.
@@ -141,12 +153,12 @@ impl Answer {
     /// The edge's own words.
     fn short(self, words: Result<Response<Bytes>, Problem>) -> Response<AnswerBody> {
         match words {
-            Ok(response) => self.give(response.map(Content::Short)),
-            Err(problem) => self.give(problem.into_response().map(Content::Routed)),
+            Ok(response) => self.give(response.map(AnswerContent::Short)),
+            Err(problem) => self.give(problem.into_response().map(AnswerContent::Routed)),
         }
     }
 
-    fn give(self, response: Response<Content>) -> Response<AnswerBody> {
+    fn give(self, response: Response<AnswerContent>) -> Response<AnswerBody> {
         let worker = &self.edge.worker;
         worker
             .board()
@@ -158,14 +170,17 @@ impl Answer {
         if let Some(access) = self.access {
             access.end(response.status());
         }
-        let mut response = response.map(|content| AnswerBody::new(content, self.in_flight));
-        // The last of those that are on their way says so. HTTP/2 has no such header: its GOAWAY is the connection's affair.
-        if worker.is_draining() && !self.connection.is_shared() && !self.connection.has_more() {
+        let mut response = response.map(|content| AnswerBody::new(content, self.in_flight, self.protocol));
+        // The last of pipelined requests says so. HTTP/2 has no such header: the connection sends GOAWAY.
+        if worker.is_draining()
+            && self.protocol == Protocol::Http1
+            && !self.connection.state().has_more_requests()
+        {
             response
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        self.connection.writing();
+        self.connection.on(ConnectionEvent::AnswerBegun);
         response
     }
 }

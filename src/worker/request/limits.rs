@@ -17,7 +17,7 @@ use hyper::body::{Body as _, Incoming};
 use tower::Service;
 use uuid::Uuid;
 
-use super::body::{Arrival, BoundedBody};
+use super::body::{BodyArrival, BoundedBody};
 use crate::config::duration;
 use crate::http::Problem;
 use crate::scoreboard::Counter;
@@ -53,11 +53,11 @@ pub(in crate::worker) async fn route(
 }
 
 /// The request as the router takes it. A body that is empty needs no watching.
-fn bounded(request: Request<Incoming>, limit: usize) -> (Request<Body>, Option<Arc<Arrival>>) {
+fn bounded(request: Request<Incoming>, limit: usize) -> (Request<Body>, Option<Arc<BodyArrival>>) {
     if request.body().is_end_stream() {
         return (request.map(|_empty| Body::empty()), None);
     }
-    let arrival = Arc::new(Arrival::default());
+    let arrival = Arc::new(BodyArrival::default());
     let kept = Arc::clone(&arrival);
     (
         request.map(|body| Body::new(BoundedBody::new(body, limit, arrival))),

@@ -1,0 +1,99 @@
+//! One connection as its own task and all others see it: identity, state, and whom to wake. It must not decide anything;
+//! the state does.
+
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Waker;
+
+use super::state::{ConnectionEvent, ConnectionOrder, ConnectionState};
+use crate::base::time::Monotonic;
+
+/// Milliseconds of the monotonic clock at the last beat: exact enough for a time-out, and read for nothing.
+#[derive(Clone, Debug, Default)]
+pub(in crate::worker) struct CoarseClock(Arc<AtomicU64>);
+
+impl CoarseClock {
+    pub(in crate::worker) fn now_ms(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+
+    /// Moves the clock to `now`. The time it showed before.
+    pub(in crate::worker) fn advance(&self, now: Monotonic) -> u64 {
+        self.0.swap(now.0 / 1_000_000, Relaxed)
+    }
+}
+
+/// One connection, shared by its task, the tasks of its HTTP/2 streams, and the beat and the drain of its worker.
+#[derive(Debug)]
+pub(in crate::worker) struct Connection {
+    /// Counted from 1 within this life; together with the life it never repeats.
+    pub(in crate::worker) number: u64,
+    /// The address of the client; unknown on a unix socket.
+    pub(in crate::worker) peer: Option<SocketAddr>,
+    clock: CoarseClock,
+    /// Locked for an instant, and by tasks of one thread, so nobody ever waits for it.
+    state: Mutex<ConnectionState>,
+    waker: OnceLock<Waker>,
+}
+
+impl Connection {
+    pub(in crate::worker) fn new(number: u64, peer: Option<SocketAddr>, clock: CoarseClock) -> Connection {
+        let state = ConnectionState::new(clock.now_ms());
+        Connection {
+            number,
+            peer,
+            clock,
+            state: Mutex::new(state),
+            waker: OnceLock::new(),
+        }
+    }
+
+    /// The state as it is now.
+    pub(in crate::worker) fn state(&self) -> ConnectionState {
+        *self.lock()
+    }
+
+    /// Something has happened. The state before it.
+    pub(in crate::worker) fn on(&self, event: ConnectionEvent) -> ConnectionState {
+        let now_ms = self.clock.now_ms();
+        let mut state = self.lock();
+        let before = *state;
+        *state = before.on(event, now_ms);
+        before
+    }
+
+    /// Gives an order; a stronger one stays. The task of the connection is woken if the order is new.
+    pub(in crate::worker) fn give(&self, order: ConnectionOrder) {
+        if self.on(ConnectionEvent::Ordered(order)).order() < order {
+            self.wake();
+        }
+    }
+
+    /// Has the task of the connection look whether a time-out is over.
+    pub(in crate::worker) fn suspect_timeout(&self) {
+        if !self.on(ConnectionEvent::TimeoutSuspected).is_timeout_suspected() {
+            self.wake();
+        }
+    }
+
+    /// Has the task of the connection look around.
+    pub(in crate::worker) fn wake(&self) {
+        if let Some(waker) = self.waker.get() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Whom to wake: a task has one waker for its whole life.
+    pub(in crate::worker) fn remember(&self, waker: &Waker) {
+        if self.waker.get().is_none() {
+            // It is set by this task alone, which has just seen it unset.
+            let _first = self.waker.set(waker.clone());
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ConnectionState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
