@@ -8,18 +8,18 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::anchor::Anchor;
 use super::checkpoint::Checkpointer;
+use super::disk_space::Room;
 use super::error::{OpenError, ReadError, WriteError};
+use super::file_identity::Anchor;
 use super::header;
+use super::integrity::Seal;
 use super::job::{Fate, Job, Pending, Tx};
+use super::lock_wait::Patience;
 use super::open::{self, Opened};
 use super::options::{Admission, Options, PoisonHook, Schema};
-use super::patience::Patience;
 use super::queue::{Duty, Queue, Turned};
 use super::reader::Reader;
-use super::room::Room;
-use super::seal::Seal;
 use super::writer::Writer;
 
 /// SQLite needs some tens of KB, a job's own frames (unoptimised, serde) the rest; only what is touched is memory.

@@ -3,8 +3,8 @@
 //!
 //! How a write goes: [`Store::write`] puts a job on the [`queue`] → the [`writer`] thread takes the [`lock`] on `<db>.lock`,
 //! then everything queued, runs it as one [`batch`] (a savepoint per job, one COMMIT, one fsync), releases the lock and answers
-//! all. [`checkpoint`] keeps the WAL short between batches. [`room`] remembers a full disk, [`patience`]
-//! tells of a lock that does not come. [`open`] refuses what must not be opened ([`place`], [`header`], [`seal`]), [`anchor`] what
+//! all. [`checkpoint`] keeps the WAL short between batches. [`disk_space`] remembers a full disk, [`lock_wait`]
+//! tells of a lock that does not come. [`open`] refuses what must not be opened ([`filesystem`], [`header`], [`integrity`]), [`file_identity`] what
 //! was taken away since.
 //!
 //! Three rules hold throughout:
@@ -14,22 +14,22 @@
 //! - A refusal is told only after COMMIT too, since it may have been decided on what a batch-mate wrote.
 //! - No other descriptor on the database file is ever opened: closing one would drop the POSIX locks of all connections here.
 
-mod anchor;
 mod batch;
 mod checkpoint;
+mod disk_space;
 mod error;
+mod file_identity;
+mod filesystem;
 mod handle;
 mod header;
+mod integrity;
 mod job;
 mod lock;
+mod lock_wait;
 mod open;
 mod options;
-mod patience;
-mod place;
 mod queue;
 mod reader;
-mod room;
-mod seal;
 mod writer;
 
 pub use error::{OpenError, ReadError, WriteError};

@@ -10,11 +10,11 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::OpenError;
+use super::filesystem;
 use super::header::{self, Found};
+use super::integrity::Seal;
 use super::lock::OfdLock;
 use super::options::{Options, Schema, Verify};
-use super::place;
-use super::seal::Seal;
 
 /// Writers queue at the lock file and never wait here; what may is an opening against another's recovery or last close.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -42,10 +42,10 @@ pub(super) fn open(schema: &Schema, options: &Options) -> Result<Opened, OpenErr
         });
     }
     let path = options.path.as_path();
-    place::check(path)?;
+    filesystem::check(path)?;
     let lock_path = beside(path, ".lock");
-    place::check_kind(path)?;
-    place::check_kind(&lock_path)?;
+    filesystem::check_kind(path)?;
+    filesystem::check_kind(&lock_path)?;
     let io = |path: &Path| {
         let path = path.to_owned();
         move |reason| OpenError::Io { path, reason }

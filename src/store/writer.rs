@@ -9,16 +9,16 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use super::anchor::Anchor;
 use super::batch::{self, NotBegun, RanJob};
 use super::checkpoint::Checkpointer;
+use super::disk_space::Room;
+use super::file_identity::Anchor;
+use super::integrity::Seal;
 use super::job::{Fate, Job, panic_text};
 use super::lock::OfdLock;
+use super::lock_wait::Patience;
 use super::options::PoisonHook;
-use super::patience::Patience;
 use super::queue::Queue;
-use super::room::Room;
-use super::seal::Seal;
 use crate::scoreboard::Cell;
 
 /// Jobs of one transaction, at most: bounds how long one process keeps the others waiting.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use serde::Serialize;
 
-use super::book::Book;
+use super::client_log::Book;
 use super::cluster::{Cluster, Process};
 use super::options::Options;
 use crate::shop::recovery::clock::now_ms;

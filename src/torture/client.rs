@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::book::{Book, Ending, Entry};
+use super::client_log::{Book, Ending, Entry};
 use super::cluster::Cluster;
 use super::http::{self, Answer};
 use super::workload::{Wish, Workload};

@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use super::disk::Disk;
-use super::rig;
+use super::workspace;
 use crate::shop::evidence::audit::{self, Moment};
 use crate::sys::{pidfd, procfs};
 
@@ -146,7 +146,7 @@ impl Cluster {
     }
 
     fn data(&self) -> PathBuf {
-        self.rig.join(rig::DATA)
+        self.rig.join(workspace::DATA)
     }
 
     fn wait_until_serving(&self) -> Result<(), String> {
@@ -157,7 +157,7 @@ impl Cluster {
             if left.is_zero() {
                 return Err(format!(
                     "the master did not serve within {START:?}; see {}",
-                    self.rig.join(rig::LOG).display()
+                    self.rig.join(workspace::LOG).display()
                 ));
             }
             let waited = self.heard.changed.wait_timeout(now, left);
@@ -221,7 +221,7 @@ fn launch(rig: &Path, heard: &Arc<Heard>, start: u32) -> std::io::Result<Child> 
     let mut child = Command::new(std::env::current_exe()?)
         .arg("serve")
         .arg("--config")
-        .arg(rig.join(rig::CONFIG))
+        .arg(rig.join(workspace::CONFIG))
         .env_remove("NOTIFY_SOCKET")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -230,7 +230,7 @@ fn launch(rig: &Path, heard: &Arc<Heard>, start: u32) -> std::io::Result<Child> 
     let log = OpenOptions::new()
         .create(true)
         .append(true)
-        .open(rig.join(rig::LOG))?;
+        .open(rig.join(workspace::LOG))?;
     if let Some(stderr) = child.stderr.take() {
         let heard = Arc::clone(heard);
         std::thread::spawn(move || listen(BufReader::new(stderr), log, &heard, start));

@@ -6,8 +6,8 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension};
 use serde::Serialize;
 
-use super::book::{Ending, Entry};
 use super::chaos::Tally;
+use super::client_log::{Ending, Entry};
 use super::workload::{CURRENCY, PRICE, Workload};
 use crate::shop::contract::OrderId;
 use crate::shop::evidence::audit;

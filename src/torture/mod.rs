@@ -2,18 +2,18 @@
 //! wrong on purpose; then rest, and a verdict from records that do not trust each other. A client of the program: it starts the
 //! same binary, speaks HTTP to it and signals its processes; of the shop it knows the routes, the files and the audit.
 
-mod book;
 mod chaos;
 mod client;
+mod client_log;
 mod cluster;
 mod disk;
 mod evidence;
 mod http;
 mod options;
-mod rig;
 mod tamper;
 mod verdict;
 mod workload;
+mod workspace;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::exit::Exit;
 use crate::worker::{AppCommand, complain, explain};
-use book::Book;
+use client_log::Book;
 use cluster::Cluster;
 use disk::Disk;
 use options::Options;
@@ -72,7 +72,7 @@ enum TortureError {
 
 fn torture(options: &Options) -> Result<Verdict, TortureError> {
     let workload = Workload::new(options.seed, options.declines);
-    let rig = rig::prepare(options, &workload)?;
+    let rig = workspace::prepare(options, &workload)?;
     eprintln!(
         "torture: seed {}, {} s, in {}",
         options.seed,
@@ -108,7 +108,7 @@ fn torture(options: &Options) -> Result<Verdict, TortureError> {
     let stopped = cluster.stop();
     if let Some(tampering) = options.tamper {
         tampering
-            .spoil(&rig.join(rig::DATA))
+            .spoil(&rig.join(workspace::DATA))
             .map_err(TortureError::Tamper)?;
     }
     let wrong = [rested, stopped].into_iter().flatten().chain(lost).collect();
@@ -122,7 +122,7 @@ fn small_disk(options: &Options, rig: &Path) -> Option<Disk> {
     if options.full_disks == 0 {
         return None;
     }
-    match Disk::mount(&rig.join(rig::DATA)) {
+    match Disk::mount(&rig.join(workspace::DATA)) {
         Ok(disk) => Some(disk),
         Err(reason) => {
             eprintln!("torture: no disk is filled, the system does not allow a small one ({reason})");

@@ -5,13 +5,13 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::book::{Book, Ending, Entry};
 use super::chaos::Tally;
+use super::client_log::{Book, Ending, Entry};
 use super::disk::Disk;
 use super::evidence::{self, Latency};
 use super::options::Options;
-use super::rig;
 use super::workload::Workload;
+use super::workspace;
 use crate::base::exit::Exit;
 use crate::shop::evidence::audit::{self, Moment};
 use crate::shop::evidence::order_report;
@@ -50,7 +50,7 @@ pub(super) fn reach(
     faults: Tally,
     wrong: Vec<String>,
 ) -> Verdict {
-    let data = rig.join(rig::DATA);
+    let data = rig.join(workspace::DATA);
     let entries = book.entries();
     let mut violations = book.complaints();
     violations.extend(wrong);
@@ -184,7 +184,7 @@ impl Verdict {
             // What is left of it does no harm in a temporary directory.
             drop(std::fs::remove_dir_all(rig));
         } else if let Some(disk) = disk
-            && let Err(error) = disk.rescue(&rig.join(rig::RESCUED))
+            && let Err(error) = disk.rescue(&rig.join(workspace::RESCUED))
         {
             eprintln!("torture: the databases could not be copied from the small disk: {error}");
         }
