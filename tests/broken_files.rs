@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use cluster::scoreboard::Board;
 use cluster::shop::{inventory, orders, sandbox};
-use cluster::store::{Admission, OpenError, Options, Schema, Store, Tx};
+use cluster::store::{Admission, OpenError, Schema, Store, StoreOptions, Tx};
 use common::{Plan, break_pages};
 
-fn options(path: &Path) -> Options {
-    Options::new(path, Board::private().cell("test").expect("a cell"))
+fn options(path: &Path) -> StoreOptions {
+    StoreOptions::new(path, Board::private().cell("test").expect("a cell"))
 }
 
 fn open(schema: &Schema, path: &Path) -> Result<Store, OpenError> {

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use cluster::scoreboard::Board;
-use cluster::store::{Admission, Options, Schema, Store, Tx, WriteError};
+use cluster::store::{Admission, Schema, Store, StoreOptions, Tx, WriteError};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rusqlite::Connection;
 
@@ -30,7 +30,7 @@ fn open(path: &Path) -> Store {
     let cell = Board::private()
         .cell("torture")
         .expect("a new board has free cells");
-    Store::open(&SCHEMA, Options::new(path, cell)).expect("the file is ours")
+    Store::open(&SCHEMA, StoreOptions::new(path, cell)).expect("the file is ours")
 }
 
 // ---- the child -------------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use cluster::scoreboard::Board;
-use cluster::store::{Admission, Options, Schema, Store, Tx};
+use cluster::store::{Admission, Schema, Store, StoreOptions, Tx};
 
 use crate::spread::Spread;
 use crate::table::Table;
@@ -80,7 +80,7 @@ fn open(path: &Path) -> Result<Store, String> {
     let cell = Board::private()
         .cell("lock")
         .ok_or("a new board has free cells")?;
-    Store::open(&SCHEMA, Options::new(path, cell)).map_err(|error| error.to_string())
+    Store::open(&SCHEMA, StoreOptions::new(path, cell)).map_err(|error| error.to_string())
 }
 
 /// The writing process, when this program is run as one.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use cluster::scoreboard::Board;
 use cluster::shop::sandbox::{FILE, Sandbox};
-use cluster::store::{Admission, Options, Schema, Store};
+use cluster::store::{Admission, Schema, Store, StoreOptions};
 
 /// How many SKUs the stock has.
 pub(crate) const SKUS: u32 = 1_000;
@@ -64,7 +64,7 @@ impl Stores {
         let board = Board::private();
         let open = |schema: &Schema, file: &str| {
             let cell = board.cell(schema.name).ok_or("the board has no free cell")?;
-            Store::open(schema, Options::new(dir.join(file), cell)).map_err(|error| error.to_string())
+            Store::open(schema, StoreOptions::new(dir.join(file), cell)).map_err(|error| error.to_string())
         };
         let sandbox_store = open(Sandbox::schema(), FILE)?;
         Ok(Stores {

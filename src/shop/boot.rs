@@ -19,7 +19,7 @@ use crate::base::ids::Epoch;
 use crate::config::{Settings, duration};
 use crate::pool::OrphanedWork;
 use crate::saga::definition::ORDER_VERSION;
-use crate::store::{OpenError, Options, Schema, Store, Verify};
+use crate::store::{OpenError, Schema, Store, StoreOptions, Verify};
 use crate::sys::limits;
 use crate::worker::{App, BootError, BootRefused, Worker};
 
@@ -296,14 +296,14 @@ fn open_one(
     let poisoned = worker.clone();
     let data_dir = worker.settings().cluster.data_dir.clone();
     let incarnation = worker.identity().life.incarnation.0;
-    let options = Options {
+    let options = StoreOptions {
         queue_depth,
         on_poison: Arc::new(move |reason| {
             consistency::doubt(&data_dir, incarnation);
             poisoned.fail(reason);
         }),
         verify: how_closely(worker, path),
-        ..Options::new(path, cell)
+        ..StoreOptions::new(path, cell)
     };
     Store::open(schema, options).map_err(unusable_store)
 }

@@ -1,140 +1,162 @@
-//! Many jobs, one transaction: a savepoint each, one COMMIT for all. Decides what each caller may be told.
-//! Must not know where jobs come from or who holds which lock.
+//! Many jobs in one transaction: a savepoint for each, one COMMIT for all. This module decides what each
+//! caller may be told. It must not know where jobs come from or who holds which lock.
 
 use rusqlite::{Connection, ffi};
 
-use super::job::{Fate, Job, Ran, Tx};
+use super::job::{JobEnd, Tx, TxOutcome, WriteJob};
 use crate::sys;
 
-/// A job that ran, and what became of it where that differs from its batch.
-pub(super) struct RanJob {
-    job: Box<dyn Job>,
-    alone: Option<Fate>,
+/// A job that ran, and its own outcome where that differs from the batch's.
+pub(super) struct FinishedJob {
+    job: Box<dyn WriteJob>,
+    own_outcome: Option<TxOutcome>,
 }
 
-impl RanJob {
-    /// Why it alone was not written, where that passes.
+impl FinishedJob {
+    /// Why this job alone was not written, where the reason may pass by itself.
     pub(super) fn stalled(&self) -> Option<String> {
-        self.alone.as_ref().and_then(Fate::stall)
+        self.own_outcome.as_ref().and_then(TxOutcome::stall)
     }
 
-    /// Tells its caller.
-    pub(super) fn answer(self, fate: &Fate) {
-        // A batch that came to nothing takes everyone with it.
-        let alone = self.alone.filter(|_| *fate == Fate::Committed);
-        self.job.answer(alone.as_ref().unwrap_or(fate));
+    /// Answers the caller of the job.
+    pub(super) fn answer(self, outcome: &TxOutcome) {
+        // When the batch was not committed, its outcome is that of every job.
+        let own = self.own_outcome.filter(|_| *outcome == TxOutcome::Committed);
+        self.job.answer(own.as_ref().unwrap_or(outcome));
     }
 }
 
-/// Why there is no transaction.
+/// Why a transaction was not begun.
 pub(super) enum NotBegun {
-    /// A program that does not know of our lock writes the file.
-    Stranger,
-    /// Anything else.
-    Failed(Fate),
+    /// A program that does not take our lock is writing the database.
+    OtherProgram,
+    /// SQLite failed in another way.
+    Failed(TxOutcome),
 }
 
 /// Begins the transaction of a batch.
 pub(super) fn begin(connection: &Connection) -> Result<(), NotBegun> {
     statement(connection, "BEGIN IMMEDIATE").map_err(|error| match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::DatabaseBusy) => NotBegun::Stranger,
-        Some(_) | None => NotBegun::Failed(fate_of(&error)),
+        Some(rusqlite::ErrorCode::DatabaseBusy) => NotBegun::OtherProgram,
+        Some(_) | None => NotBegun::Failed(outcome_of(&error)),
     })
 }
 
-/// Runs the jobs from the front of `jobs` in the transaction that was begun. Those it ran move to `ran`; those that stay in `jobs` were not
-/// begun (the transaction was lost before their turn) and can run in another one.
-pub(super) fn run(connection: &Connection, jobs: &mut Vec<Box<dyn Job>>, ran: &mut Vec<RanJob>) -> Fate {
+/// Runs the jobs from the front of `jobs` in the transaction that was begun. Those that ran move to
+/// `finished`; those that stay in `jobs` were not begun, because the transaction was lost before their turn,
+/// and can run in another one.
+pub(super) fn run(
+    connection: &Connection,
+    jobs: &mut Vec<Box<dyn WriteJob>>,
+    finished: &mut Vec<FinishedJob>,
+) -> TxOutcome {
     let savepoints = jobs.len() > 1;
     let mut kept = 0;
     let mut lost = None;
     let mut left = std::mem::take(jobs).into_iter();
     for job in left.by_ref() {
-        let (job, step) = run_one(connection, job, savepoints);
-        ran.push(job);
-        match step {
-            Step::Kept => kept += 1,
-            Step::TakenBack => (),
-            Step::Lost(fate) => {
-                lost = Some(fate);
+        let (job, effect) = run_one(connection, job, savepoints);
+        finished.push(job);
+        match effect {
+            JobEffect::Kept => kept += 1,
+            JobEffect::RolledBack => (),
+            JobEffect::TransactionLost(outcome) => {
+                lost = Some(outcome);
                 break;
             }
         }
     }
     jobs.extend(left);
-    let fate = match lost {
-        Some(fate) => fate,
-        // Every refusal is the truth about the committed state, since nothing of this transaction was written.
-        None if kept == 0 => return end(connection, "ROLLBACK"),
-        None => end(connection, "COMMIT"),
+    let outcome = match lost {
+        Some(outcome) => outcome,
+        // Every refusal is true of the committed state, because this transaction wrote nothing.
+        None if kept == 0 => return end_transaction(connection, "ROLLBACK"),
+        None => end_transaction(connection, "COMMIT"),
     };
-    if fate != Fate::Committed && !connection.is_autocommit() {
-        // Fails only when it is rolled back already, which is what is wanted.
+    if outcome != TxOutcome::Committed && !connection.is_autocommit() {
+        // This fails only when the transaction is rolled back already, which is what is wanted.
         drop(statement(connection, "ROLLBACK"));
     }
-    fate
+    outcome
 }
 
-/// No transaction could be had: `fate` is everyone's.
-pub(super) fn none(jobs: &mut Vec<Box<dyn Job>>, ran: &mut Vec<RanJob>, fate: Fate) -> Fate {
-    ran.extend(jobs.drain(..).map(|job| RanJob { job, alone: None }));
-    fate
+/// No transaction was begun: every job gets `outcome`.
+pub(super) fn fail_all(
+    jobs: &mut Vec<Box<dyn WriteJob>>,
+    finished: &mut Vec<FinishedJob>,
+    outcome: TxOutcome,
+) -> TxOutcome {
+    finished.extend(jobs.drain(..).map(|job| FinishedJob {
+        job,
+        own_outcome: None,
+    }));
+    outcome
 }
 
-/// What one job left of the transaction.
-enum Step {
+/// What one job did to the transaction.
+enum JobEffect {
     Kept,
-    TakenBack,
-    Lost(Fate),
+    RolledBack,
+    TransactionLost(TxOutcome),
 }
 
-fn run_one(connection: &Connection, mut job: Box<dyn Job>, savepoints: bool) -> (RanJob, Step) {
+fn run_one(
+    connection: &Connection,
+    mut job: Box<dyn WriteJob>,
+    savepoints: bool,
+) -> (FinishedJob, JobEffect) {
     if savepoints && let Err(error) = statement(connection, "SAVEPOINT job") {
-        let fate = fate_of(&error);
-        return (RanJob { job, alone: None }, Step::Lost(fate));
+        let outcome = outcome_of(&error);
+        return (
+            FinishedJob {
+                job,
+                own_outcome: None,
+            },
+            JobEffect::TransactionLost(outcome),
+        );
     }
-    let ran = job.run(&Tx::new(connection));
-    // What the job's own error type hides: whether it failed for a reason that concerns more than itself.
+    let end = job.run(&Tx::new(connection));
+    // The job's own error type hides whether it failed for a reason that concerns more than this job.
     let code = sys::sqlite::extended_errcode(connection);
-    let alone = if ran == Ran::Failed {
-        graver_than_a_refusal(code)
+    let own_outcome = if end == JobEnd::RollBack {
+        outcome_of_code(code)
     } else {
         None
     };
-    let step = if connection.is_autocommit() {
-        // FULL, IOERR and NOMEM may roll back the whole transaction, and every savepoint with it.
-        Step::Lost(
-            alone
+    let effect = if connection.is_autocommit() {
+        // FULL, IOERR and NOMEM may roll back the whole transaction with every savepoint.
+        JobEffect::TransactionLost(
+            own_outcome
                 .clone()
-                .unwrap_or_else(|| Fate::Failed(format!("the transaction was lost, code {code}"))),
+                .unwrap_or_else(|| TxOutcome::Failed(format!("the transaction was lost, code {code}"))),
         )
-    } else if let Some(poison @ Fate::Poisoned(_)) = &alone {
-        Step::Lost(poison.clone())
+    } else if let Some(poison @ TxOutcome::Poisoned(_)) = &own_outcome {
+        JobEffect::TransactionLost(poison.clone())
     } else {
-        settle(connection, ran, savepoints)
+        end_savepoint(connection, end, savepoints)
     };
-    (RanJob { job, alone }, step)
+    (FinishedJob { job, own_outcome }, effect)
 }
 
-fn settle(connection: &Connection, ran: Ran, savepoints: bool) -> Step {
-    let settled = match ran {
-        Ran::Done if savepoints => statement(connection, "RELEASE job"),
-        Ran::Failed if savepoints => {
+fn end_savepoint(connection: &Connection, end: JobEnd, savepoints: bool) -> JobEffect {
+    let ended = match end {
+        JobEnd::Keep if savepoints => statement(connection, "RELEASE job"),
+        JobEnd::RollBack if savepoints => {
             statement(connection, "ROLLBACK TO job").and_then(|()| statement(connection, "RELEASE job"))
         }
-        Ran::Done | Ran::Failed => Ok(()),
+        JobEnd::Keep | JobEnd::RollBack => Ok(()),
     };
-    match (settled, ran) {
-        (Err(error), _) => Step::Lost(fate_of(&error)),
-        (Ok(()), Ran::Done) => Step::Kept,
-        (Ok(()), Ran::Failed) => Step::TakenBack,
+    match (ended, end) {
+        (Err(error), _) => JobEffect::TransactionLost(outcome_of(&error)),
+        (Ok(()), JobEnd::Keep) => JobEffect::Kept,
+        (Ok(()), JobEnd::RollBack) => JobEffect::RolledBack,
     }
 }
 
-fn end(connection: &Connection, sql: &str) -> Fate {
+fn end_transaction(connection: &Connection, sql: &str) -> TxOutcome {
     match statement(connection, sql) {
-        Ok(()) => Fate::Committed,
-        Err(error) => fate_of(&error),
+        Ok(()) => TxOutcome::Committed,
+        Err(error) => outcome_of(&error),
     }
 }
 
@@ -142,28 +164,29 @@ fn statement(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
     connection.prepare_cached(sql)?.raw_execute().map(drop)
 }
 
-fn fate_of(error: &rusqlite::Error) -> Fate {
+fn outcome_of(error: &rusqlite::Error) -> TxOutcome {
     let code = error
         .sqlite_error()
         .map_or(ffi::SQLITE_ERROR, |inner| inner.extended_code);
-    graver_than_a_refusal(code).unwrap_or_else(|| Fate::Failed(error.to_string()))
+    outcome_of_code(code).unwrap_or_else(|| TxOutcome::Failed(error.to_string()))
 }
 
 /// What an extended result code means for the transaction, where it is more than one statement's failure.
-fn graver_than_a_refusal(code: i32) -> Option<Fate> {
+fn outcome_of_code(code: i32) -> Option<TxOutcome> {
     let says = || ffi::code_to_str(code).to_owned();
     match (code & 0xff, code) {
-        (ffi::SQLITE_FULL, _) => Some(Fate::Full),
-        // Linux reports a failed fsync once and then forgets the pages: a second attempt that succeeds would be a lie.
+        (ffi::SQLITE_FULL, _) => Some(TxOutcome::Full),
+        // Linux reports a failed fsync once and then forgets the pages: a second fsync that succeeds proves
+        // nothing.
         (_, ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC) => {
-            Some(Fate::Poisoned(format!("fsync failed ({})", says())))
+            Some(TxOutcome::Poisoned(format!("fsync failed ({})", says())))
         }
         (ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB, _)
-        | (_, ffi::SQLITE_IOERR_CORRUPTFS | ffi::SQLITE_IOERR_DATA) => Some(Fate::Poisoned(format!(
+        | (_, ffi::SQLITE_IOERR_CORRUPTFS | ffi::SQLITE_IOERR_DATA) => Some(TxOutcome::Poisoned(format!(
             "the database file is corrupt ({}); restore it from a backup",
             says()
         ))),
-        (ffi::SQLITE_IOERR | ffi::SQLITE_NOMEM, _) => Some(Fate::Failed(says())),
+        (ffi::SQLITE_IOERR | ffi::SQLITE_NOMEM, _) => Some(TxOutcome::Failed(says())),
         _ => None,
     }
 }
@@ -175,23 +198,23 @@ mod tests {
     #[test]
     fn a_failed_fsync_poisons_and_a_full_disk_does_not() {
         assert!(matches!(
-            graver_than_a_refusal(ffi::SQLITE_IOERR_FSYNC),
-            Some(Fate::Poisoned(_))
+            outcome_of_code(ffi::SQLITE_IOERR_FSYNC),
+            Some(TxOutcome::Poisoned(_))
         ));
         assert!(matches!(
-            graver_than_a_refusal(ffi::SQLITE_CORRUPT_INDEX),
-            Some(Fate::Poisoned(_))
+            outcome_of_code(ffi::SQLITE_CORRUPT_INDEX),
+            Some(TxOutcome::Poisoned(_))
         ));
-        assert_eq!(graver_than_a_refusal(ffi::SQLITE_FULL), Some(Fate::Full));
+        assert_eq!(outcome_of_code(ffi::SQLITE_FULL), Some(TxOutcome::Full));
         assert!(matches!(
-            graver_than_a_refusal(ffi::SQLITE_IOERR_WRITE),
-            Some(Fate::Failed(_))
+            outcome_of_code(ffi::SQLITE_IOERR_WRITE),
+            Some(TxOutcome::Failed(_))
         ));
     }
 
     #[test]
     fn a_broken_constraint_concerns_its_job_alone() {
-        assert_eq!(graver_than_a_refusal(ffi::SQLITE_CONSTRAINT_UNIQUE), None);
-        assert_eq!(graver_than_a_refusal(ffi::SQLITE_OK), None);
+        assert_eq!(outcome_of_code(ffi::SQLITE_CONSTRAINT_UNIQUE), None);
+        assert_eq!(outcome_of_code(ffi::SQLITE_OK), None);
     }
 }

@@ -1,24 +1,25 @@
-//! Whether there is room to write: what the last batches met, and what the file system says. Knows sizes alone.
+//! Whether a database can be written: what the last batches met, and how much space the file system has left.
+//! This module knows sizes only.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::sys::statvfs::statvfs;
 
-/// After a full disk, new work waits until this much is free (or an eighth of a small disk), so that what is under way has the
-/// first of it and the next order does not fill it again.
+/// Bytes that must be free after the disk was full before new work is accepted (or an eighth of a small
+/// disk). So the work under way gets the first of the space, and the next order does not fill the disk again.
 const HEADROOM: u64 = 4 << 20;
 
-/// What the writer learns and callers ask.
-pub(super) struct Room {
+/// What the writer thread learns about the disk, and callers ask.
+pub(super) struct DiskSpace {
     name: &'static str,
     path: PathBuf,
     stalled: AtomicBool,
 }
 
-impl Room {
-    pub(super) fn new(name: &'static str, path: PathBuf) -> Room {
-        Room {
+impl DiskSpace {
+    pub(super) fn new(name: &'static str, path: PathBuf) -> DiskSpace {
+        DiskSpace {
             name,
             path,
             stalled: AtomicBool::new(false),
@@ -26,18 +27,18 @@ impl Room {
     }
 
     /// A batch could not be written.
-    pub(super) fn is_short(&self, why: &str) {
+    pub(super) fn write_failed(&self, why: &str) {
         if !self.stalled.swap(true, Ordering::AcqRel) {
             tracing::error!(
                 store = self.name,
                 why,
-                "a database takes no writes; what is under way waits, new orders are refused until it does"
+                "a database takes no writes; work under way waits, new orders are refused until it does"
             );
         }
     }
 
     /// A batch was written.
-    pub(super) fn was_there(&self) {
+    pub(super) fn write_succeeded(&self) {
         if self.stalled.load(Ordering::Acquire) && self.has_headroom() {
             self.stalled.store(false, Ordering::Release);
             tracing::info!(store = self.name, "a database takes writes again");
@@ -49,7 +50,7 @@ impl Room {
         self.stalled.load(Ordering::Acquire)
     }
 
-    /// Whether the file system has more than a few pages to give. One that cannot say is believed to.
+    /// Whether the file system has [`HEADROOM`] left. One that does not answer counts as having it.
     pub(super) fn has_headroom(&self) -> bool {
         statvfs(&self.path).map_or(true, |disk| {
             let block = disk.fragment_size();

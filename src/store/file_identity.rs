@@ -1,65 +1,68 @@
-//! Whether the files behind an open database are still those of its path. A database that was removed or replaced under its
-//! writers would go on taking writes that nobody can find. Looks at names and inodes alone.
+//! Whether the files behind an open database are still the files at its path. A database that was removed or
+//! replaced while it was open would take writes that nobody can find. This module compares names and inodes
+//! only.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::open::beside;
+use super::filesystem::beside;
 
-/// The database is looked at before every batch (one stat), the files beside it this often.
-const BESIDE_EVERY: Duration = Duration::from_secs(1);
+/// Between two looks at the files beside the database. The database itself is looked at before every batch
+/// (one stat).
+const BESIDE_INTERVAL: Duration = Duration::from_secs(1);
 
-type Identity = (u64, u64);
+type DeviceAndInode = (u64, u64);
 
-/// The files as they were when they were opened.
-pub(super) struct Anchor {
-    database: (PathBuf, Option<Identity>),
-    beside: Vec<(PathBuf, Option<Identity>)>,
+/// The database, its WAL, its WAL index and its lock file as they were when they were opened.
+pub(super) struct KnownFiles {
+    database: (PathBuf, Option<DeviceAndInode>),
+    beside: Vec<(PathBuf, Option<DeviceAndInode>)>,
     looked: Instant,
 }
 
-impl Anchor {
-    /// Of a database that is open.
-    pub(super) fn drop_at(database: &Path) -> Anchor {
+impl KnownFiles {
+    /// The files of a database that is open.
+    pub(super) fn of(database: &Path) -> KnownFiles {
         let known = |path: PathBuf| {
             let identity = identity(&path);
             (path, identity)
         };
         let beside = ["-wal", "-shm", ".lock"].map(|suffix| known(beside(database, suffix)));
-        Anchor {
+        KnownFiles {
             database: known(database.to_owned()),
             beside: beside.to_vec(),
             looked: Instant::now(),
         }
     }
 
-    /// Which file is not the one that was opened, in words for whoever has to mend it.
-    pub(super) fn torn(&mut self) -> Option<String> {
-        let mut torn = moved(&self.database);
-        if torn.is_none() && self.looked.elapsed() >= BESIDE_EVERY {
+    /// Which file is not the one that was opened, in words for the person who has to mend it.
+    pub(super) fn changed(&mut self) -> Option<String> {
+        let mut changed = moved(&self.database);
+        if changed.is_none() && self.looked.elapsed() >= BESIDE_INTERVAL {
             self.looked = Instant::now();
             for file in &mut self.beside {
-                // SQLite makes the WAL and its index with the first need of them, and keeps them while anyone has them open.
+                // SQLite makes the WAL and its index when they are first needed, and keeps them while any
+                // process has the database open.
                 file.1 = file.1.or_else(|| identity(&file.0));
-                torn = torn.or_else(|| moved(file));
+                changed = changed.or_else(|| moved(file));
             }
         }
-        torn.map(|(path, how)| {
+        changed.map(|(path, how)| {
             format!(
-                "{path:?} was {how} while it was open; what this process writes would be lost: stop the cluster before files of \
-                 its data directory are touched, and restore them from a backup"
+                "{path:?} was {how} while it was open; what this process writes would be lost: stop the \
+                 cluster before files of its data directory are touched, and restore them from a backup"
             )
         })
     }
 }
 
-fn identity(path: &Path) -> Option<Identity> {
+fn identity(path: &Path) -> Option<DeviceAndInode> {
     let found = std::fs::metadata(path).ok()?;
     Some((found.dev(), found.ino()))
 }
 
-fn moved((path, known): &(PathBuf, Option<Identity>)) -> Option<(PathBuf, &'static str)> {
+fn moved((path, known): &(PathBuf, Option<DeviceAndInode>)) -> Option<(PathBuf, &'static str)> {
     let known = (*known)?;
     match identity(path) {
         Some(found) if found == known => None,
@@ -77,12 +80,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.db");
         std::fs::write(&path, "a").unwrap();
-        let mut anchor = Anchor::drop_at(&path);
-        assert_eq!(anchor.torn(), None);
+        let mut files = KnownFiles::of(&path);
+        assert_eq!(files.changed(), None);
         std::fs::write(dir.path().join("b"), "b").unwrap();
         std::fs::rename(dir.path().join("b"), &path).unwrap();
-        assert!(anchor.torn().unwrap().contains("was replaced"));
+        assert!(files.changed().unwrap().contains("was replaced"));
         std::fs::remove_file(&path).unwrap();
-        assert!(anchor.torn().unwrap().contains("was removed"));
+        assert!(files.changed().unwrap().contains("was removed"));
     }
 }

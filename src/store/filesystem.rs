@@ -1,15 +1,17 @@
-//! Where a database may live: a local, writable directory. Looks at directories and file systems, never into the file.
+//! Where a database may lie: in a local, writable directory. This module looks at directories and file
+//! systems, never into a file.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::sys::statfs::statfs;
 use nix::unistd::{AccessFlags, access};
 
 use super::error::OpenError;
 
-/// File systems whose locks or shared memory do not hold between processes on their own, by the magic of `statfs(2)`.
-const UNFIT: [(u32, &str); 13] = [
+/// File systems whose locks or shared memory do not hold between processes on their own, by the magic of
+/// `statfs(2)`.
+const UNSUITABLE: [(u32, &str); 13] = [
     (0x6969, "NFS"),
     (0x517b, "SMB"),
     (0xff53_4d42, "CIFS"),
@@ -25,7 +27,14 @@ const UNFIT: [(u32, &str); 13] = [
     (0x786f_4256, "VirtualBox shared folder"),
 ];
 
-/// Refuses what stands where a file should be; opening a pipe would wait for ever.
+/// The path of a file beside the database: the same name with a suffix.
+pub(super) fn beside(database: &Path, suffix: &str) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Refuses anything but a file where a file should be; opening a pipe would wait for ever.
 pub(super) fn check_kind(path: &Path) -> Result<(), OpenError> {
     let Ok(found) = std::fs::metadata(path) else {
         return Ok(());
@@ -41,7 +50,7 @@ pub(super) fn check_kind(path: &Path) -> Result<(), OpenError> {
     })
 }
 
-/// Refuses a directory the database's files cannot be made in, or must not.
+/// Refuses a directory in which the database's files cannot be made, or must not be made.
 pub(super) fn check(database: &Path) -> Result<(), OpenError> {
     let directory = match database.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -59,7 +68,7 @@ pub(super) fn check(database: &Path) -> Result<(), OpenError> {
         reason = "compared as 32 bits"
     )]
     let magic = found.filesystem_type().0 as u32;
-    if let Some(kind) = unfit(magic) {
+    if let Some(kind) = unsuitable(magic) {
         return Err(OpenError::NetworkFileSystem {
             path: database.to_owned(),
             kind,
@@ -74,10 +83,10 @@ pub(super) fn check(database: &Path) -> Result<(), OpenError> {
     }
 }
 
-fn unfit(magic: u32) -> Option<&'static str> {
-    UNFIT
+fn unsuitable(magic: u32) -> Option<&'static str> {
+    UNSUITABLE
         .iter()
-        .find(|(unfit, _)| *unfit == magic)
+        .find(|(unsuitable, _)| *unsuitable == magic)
         .map(|(_, kind)| *kind)
 }
 
@@ -87,10 +96,10 @@ mod tests {
 
     #[test]
     fn a_network_file_system_is_known_by_its_magic() {
-        assert_eq!(unfit(0x6969), Some("NFS"));
-        assert_eq!(unfit(0xfe53_4d42), Some("SMB2"));
-        assert_eq!(unfit(0xef53), None, "ext4");
-        assert_eq!(unfit(0x0102_1994), None, "tmpfs");
+        assert_eq!(unsuitable(0x6969), Some("NFS"));
+        assert_eq!(unsuitable(0xfe53_4d42), Some("SMB2"));
+        assert_eq!(unsuitable(0xef53), None, "ext4");
+        assert_eq!(unsuitable(0x0102_1994), None, "tmpfs");
     }
 
     #[test]

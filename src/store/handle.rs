@@ -1,4 +1,4 @@
-//! The store as its users hold it.
+//! The store as its users hold it: one handle for writes, reads and probes.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,68 +9,68 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::checkpoint::Checkpointer;
-use super::disk_space::Room;
+use super::disk_space::DiskSpace;
 use super::error::{OpenError, ReadError, WriteError};
-use super::file_identity::Anchor;
+use super::file_identity::KnownFiles;
+use super::filesystem::beside;
 use super::header;
-use super::integrity::Seal;
-use super::job::{Fate, Job, Pending, Tx};
-use super::lock_wait::Patience;
-use super::open::{self, Opened};
-use super::options::{Admission, Options, PoisonHook, Schema};
-use super::queue::{Duty, Queue, Turned};
-use super::reader::Reader;
-use super::writer::Writer;
+use super::integrity::IntegrityMark;
+use super::job::{QueuedWrite, Tx, TxOutcome, WriteJob};
+use super::lock_wait::LockWait;
+use super::open::{self, OpenedDatabase};
+use super::options::{Admission, PoisonHook, STACK_BYTES, Schema, StoreOptions};
+use super::queue::{NotQueued, WriteQueue, WriterState};
+use super::reader::ReadThread;
+use super::writer::WriterThread;
 
-/// SQLite needs some tens of KB, a job's own frames (unoptimised, serde) the rest; only what is touched is memory.
-pub(super) const STACK_BYTES: usize = 512 * 1024;
-
-/// One database file, open for writing and reading. Cheap to clone; the last clone that is dropped finishes what was accepted,
-/// joins the writer thread and closes the file (which blocks for as long as that takes).
+/// One database file, open for writing and reading. Cheap to clone. Dropping the last clone finishes the
+/// accepted writes, joins the writer thread and closes the file, and blocks for as long as that takes.
 #[derive(Clone)]
 pub struct Store {
-    inner: Arc<Inner>,
+    inner: Arc<StoreInner>,
 }
 
-struct Inner {
-    queue: Arc<Queue>,
+struct StoreInner {
+    queue: Arc<WriteQueue>,
     commits: Arc<AtomicU64>,
-    room: Arc<Room>,
-    patience: Arc<Patience>,
+    disk_space: Arc<DiskSpace>,
+    lock_wait: Arc<LockWait>,
     on_poison: PoisonHook,
-    reader: Reader,
+    reader: ReadThread,
     peek: Mutex<Option<Connection>>,
     path: std::path::PathBuf,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Store {
-    /// Opens the file, creates it or brings it up to date, and starts its writer thread. Blocks, below a millisecond for a file
-    /// that is up to date; several stores may be opened at the same time from different threads.
+    /// Opens the file, creates it or brings it up to date, and starts its writer thread. Blocks, for less
+    /// than a millisecond when the file is up to date. Several stores may be opened at the same time from
+    /// different threads.
     ///
     /// # Errors
-    /// [`OpenError`]: each variant says what was found and what to do; a file that is refused was not changed.
-    pub fn open(schema: &Schema, options: Options) -> Result<Store, OpenError> {
-        let Opened { mut connection, lock } = open::open(schema, &options)?;
+    /// [`OpenError`]: each variant says what was found and what to do; a file that is refused was not
+    /// changed.
+    pub fn open(schema: &Schema, options: StoreOptions) -> Result<Store, OpenError> {
+        let OpenedDatabase { mut connection, lock } = open::open(schema, &options)?;
         let path = options.path;
-        let prepared = connection.busy_timeout(open::STRANGERS_TIMEOUT);
+        let prepared = connection.busy_timeout(open::OTHER_PROGRAM_TIMEOUT);
         prepared.map_err(|reason| header::explain(reason, &path, schema))?;
         let checkpointer =
             Checkpointer::watch(&mut connection).map_err(|reason| header::explain(reason, &path, schema))?;
-        let queue = Arc::new(Queue::new(options.queue_depth, options.cell.clone()));
+        let queue = Arc::new(WriteQueue::new(options.queue_depth, options.cell.clone()));
         let commits = Arc::new(AtomicU64::new(0));
-        let room = Arc::new(Room::new(schema.name, path.clone()));
-        let patience = Arc::new(Patience::new(open::beside(&path, ".lock")));
-        let writer = Writer {
+        let disk_space = Arc::new(DiskSpace::new(schema.name, path.clone()));
+        let lock_wait = Arc::new(LockWait::new(beside(&path, ".lock")));
+        let writer = WriterThread {
             connection,
             lock,
             queue: Arc::clone(&queue),
             cell: options.cell,
             on_poison: Arc::clone(&options.on_poison),
             commits: Arc::clone(&commits),
-            room: Arc::clone(&room),
-            patience: Arc::clone(&patience),
-            anchor: Anchor::drop_at(&path),
+            disk_space: Arc::clone(&disk_space),
+            lock_wait: Arc::clone(&lock_wait),
+            files: KnownFiles::of(&path),
             checkpointer,
         };
         let thread = std::thread::Builder::new()
@@ -81,14 +81,14 @@ impl Store {
                 path: path.clone(),
                 reason,
             })?;
-        let reader = Reader::new(schema.name, path.clone(), options.queue_depth);
+        let reader = ReadThread::new(schema.name, path.clone(), options.queue_depth);
         let writer = Mutex::new(Some(thread));
         Ok(Store {
-            inner: Arc::new(Inner {
+            inner: Arc::new(StoreInner {
                 queue,
                 commits,
-                room,
-                patience,
+                disk_space,
+                lock_wait,
                 on_poison: options.on_poison,
                 reader,
                 peek: Mutex::new(None),
@@ -98,8 +98,9 @@ impl Store {
         })
     }
 
-    /// Runs `job` in the writer thread as a part of the current batch. `Ok` is on disk (fsync) when this returns; an `Err` of the
-    /// job rolls back that job alone. Once accepted, a job runs even when this future is dropped.
+    /// Runs `job` in the writer thread as a part of the current batch. After `Ok` its writes are on disk
+    /// (fsync); an `Err` of the job rolls back that job alone. Once accepted, a job runs even when this
+    /// future is dropped.
     ///
     /// # Errors
     /// [`WriteError`]; except for `Poisoned`, nothing was written.
@@ -113,24 +114,25 @@ impl Store {
         E: From<rusqlite::Error> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let job: Box<dyn Job> = Box::new(Pending::new(job, reply));
-        self.inner.patience.look();
+        let job: Box<dyn WriteJob> = Box::new(QueuedWrite::new(job, reply));
+        self.inner.lock_wait.report_if_too_long();
         match self.inner.queue.submit(admission, job) {
-            Ok(duty) => {
-                if duty == Duty::Wake {
-                    Alarm(&self.inner.queue).goes_off_after_this_turn().await;
+            Ok(writer) => {
+                if writer == WriterState::Asleep {
+                    WakeOnDrop(&self.inner.queue).wake_after_this_turn().await;
                 }
                 answer.await.unwrap_or(Err(WriteError::Closed))
             }
-            Err(Turned::Busy) => Err(WriteError::Busy),
-            Err(Turned::Away(Fate::Poisoned(reason))) => Err(WriteError::Poisoned(reason)),
-            Err(Turned::Away(Fate::Committed | Fate::Full | Fate::Failed(_) | Fate::Closed)) => {
-                Err(WriteError::Closed)
-            }
+            Err(NotQueued::Busy) => Err(WriteError::Busy),
+            Err(NotQueued::Ended(TxOutcome::Poisoned(reason))) => Err(WriteError::Poisoned(reason)),
+            Err(NotQueued::Ended(
+                TxOutcome::Committed | TxOutcome::Full | TxOutcome::Failed(_) | TxOutcome::Closed,
+            )) => Err(WriteError::Closed),
         }
     }
 
-    /// Runs `job` in the store's reader thread, on a connection that cannot write. For lists and anything that may take long.
+    /// Runs `job` in the store's reader thread, on a connection that cannot write. For lists and for reads
+    /// that may take long.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -138,10 +140,11 @@ impl Store {
         &self,
         job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, ReadError> {
-        self.inner.judged(self.inner.reader.read(job).await)
+        self.inner.poison_if_corrupt(self.inner.reader.read(job).await)
     }
 
-    /// Runs `job` on the caller's own thread. For point lookups by an index only: it blocks the handlers' runtime meanwhile.
+    /// Runs `job` on the caller's own thread. For point lookups by an index only: it blocks the handlers'
+    /// runtime meanwhile.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -152,13 +155,13 @@ impl Store {
             None => open::read_only(&self.inner.path)?,
         };
         let read = job(slot.insert(connection));
-        self.inner.judged(read.map_err(ReadError::Sqlite))
+        self.inner.poison_if_corrupt(read.map_err(ReadError::Sqlite))
     }
 
-    /// Whether the store commits, found out by a commit of its own that changes nothing.
+    /// Whether the store can commit, found out by a commit that changes nothing.
     ///
     /// # Errors
-    /// The reason, in words for a readiness probe.
+    /// The reason why it cannot, as text for a readiness probe.
     pub async fn probe(&self) -> Result<(), String> {
         let version = |tx: &Tx<'_>| -> rusqlite::Result<()> {
             let version: i64 = tx.query_row("PRAGMA user_version", [], |row| row.get(0))?;
@@ -169,15 +172,17 @@ impl Store {
             .map_err(|error| error.to_string())
     }
 
-    /// Whether it can write. Costs nothing while its writes succeed; after one that met a full disk (or another failure that
-    /// passes) it is found out by a commit, once the file system says that there is room for more than that.
+    /// Whether the store can write. Costs nothing while its writes succeed. After a write that met a full
+    /// disk (or another failure that may pass) a commit finds out, once the file system has more space than
+    /// that commit needs.
     pub async fn has_room(&self) -> bool {
-        let room = &self.inner.room;
-        !room.is_stalled() || (room.has_headroom() && self.probe().await.is_ok())
+        let disk_space = &self.inner.disk_space;
+        !disk_space.is_stalled() || (disk_space.has_headroom() && self.probe().await.is_ok())
     }
 
-    /// Finishes what was accepted, takes no more, and closes the file: whoever is the last to do so leaves a database without a
-    /// WAL beside it, which can be copied alone. Blocks meanwhile. Closing twice is closing once.
+    /// Finishes the accepted writes, accepts no more, and closes the file. The last process that does so
+    /// leaves a database without a WAL beside it, which can be copied alone. Blocks meanwhile. Closing twice
+    /// has no further effect.
     pub fn close(&self) {
         self.inner.close();
     }
@@ -188,11 +193,6 @@ impl Store {
         self.inner.commits.load(Ordering::Acquire)
     }
 
-    #[cfg(test)]
-    pub(super) fn writer_sleeps(&self) -> bool {
-        self.inner.queue.writer_sleeps()
-    }
-
     /// The database file.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -200,18 +200,19 @@ impl Store {
     }
 }
 
-/// Wakes the writer when it is dropped, so that a job is run even when the future that brought it is dropped.
-struct Alarm<'a>(&'a Queue);
+/// Wakes the writer thread when it is dropped, so that a job runs even when the future that brought it is
+/// dropped.
+struct WakeOnDrop<'a>(&'a WriteQueue);
 
-impl Alarm<'_> {
-    /// Everyone who is ready now gets to bring its job before the writer begins: they share its transaction, where the first alone
-    /// would have one of its own and keep the others waiting for it.
-    async fn goes_off_after_this_turn(self) {
+impl WakeOnDrop<'_> {
+    /// Every task that is ready now brings its job before the writer thread begins, so that they share one
+    /// transaction. Otherwise the first would have a transaction of its own and the others would wait for it.
+    async fn wake_after_this_turn(self) {
         tokio::task::yield_now().await;
     }
 }
 
-impl Drop for Alarm<'_> {
+impl Drop for WakeOnDrop<'_> {
     fn drop(&mut self) {
         self.0.wake();
     }
@@ -225,13 +226,14 @@ impl std::fmt::Debug for Store {
     }
 }
 
-impl Inner {
-    /// A read that met a broken page ends this process too; the next one looks at every page before it serves.
-    fn judged<T>(&self, read: Result<T, ReadError>) -> Result<T, ReadError> {
+impl StoreInner {
+    /// A read that met a broken page poisons the store, too; the next process checks every page before it
+    /// serves.
+    fn poison_if_corrupt<T>(&self, read: Result<T, ReadError>) -> Result<T, ReadError> {
         if let Err(ReadError::Sqlite(error)) = &read
             && error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseCorrupt)
         {
-            Seal::break_for(&self.path);
+            IntegrityMark::mark_suspect(&self.path);
             (self.on_poison)(format!("{:?} is corrupt: {error}", self.path));
         }
         read
@@ -243,13 +245,13 @@ impl Inner {
         drop(self.peek.lock().unwrap_or_else(PoisonError::into_inner).take());
         let thread = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id()) {
-            // It catches its own panics and tells of them through the poison hook.
+            // The thread catches its own panics and reports them through the poison hook.
             drop(thread.join());
         }
     }
 }
 
-impl Drop for Inner {
+impl Drop for StoreInner {
     fn drop(&mut self) {
         self.close();
     }

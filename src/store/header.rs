@@ -1,4 +1,5 @@
-//! Whose file it is, and of which version: refused or migrated, never guessed. Reads and writes only SQLite's own header fields.
+//! Whose database a file is, and of which version. A file that does not fit is refused or migrated. This
+//! module reads and writes only SQLite's own header fields.
 
 use std::path::Path;
 
@@ -7,21 +8,22 @@ use rusqlite::{Connection, ErrorCode};
 use super::error::OpenError;
 use super::options::Schema;
 
-/// What the header says about a file that may be used.
+/// What the header says of a file that may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
-    /// Ours, in WAL mode, with every migration applied.
+pub(super) enum FileState {
+    /// The file is ours, in WAL mode, with every migration applied.
     Ready,
-    /// Nothing in it: every migration is to run.
+    /// The file is empty: every migration is to run.
     Empty,
-    /// Ours, with migrations to run from this version on (or only the journal mode to set).
+    /// The file is ours; the migrations from this version on are to run (or only the journal mode is to be
+    /// set).
     Behind(i64),
 }
 
-/// Reads the header. Anything that is not ours is an error, and nothing was changed.
-pub(super) fn look(connection: &Connection, path: &Path, schema: &Schema) -> Result<Found, OpenError> {
+/// Reads the header. A file that is not ours is an error, and is not changed.
+pub(super) fn inspect(connection: &Connection, path: &Path, schema: &Schema) -> Result<FileState, OpenError> {
     let explain = |reason| explain(reason, path, schema);
-    // One snapshot: another process may be in the middle of making the file what it should be.
+    // One snapshot, because another process may be in the middle of a migration.
     let snapshot = connection.unchecked_transaction().map_err(explain)?;
     let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
     let application_id: i32 = connection
@@ -41,7 +43,7 @@ pub(super) fn look(connection: &Connection, path: &Path, schema: &Schema) -> Res
         });
     }
     if empty {
-        return Ok(Found::Empty);
+        return Ok(FileState::Empty);
     }
     let known = schema.version();
     if found > known {
@@ -55,13 +57,13 @@ pub(super) fn look(connection: &Connection, path: &Path, schema: &Schema) -> Res
         .query_row("PRAGMA journal_mode", [], |row| row.get(0))
         .map_err(explain)?;
     Ok(if found == known && mode == "wal" {
-        Found::Ready
+        FileState::Ready
     } else {
-        Found::Behind(found)
+        FileState::Behind(found)
     })
 }
 
-/// Applies what is missing in one transaction. The caller holds the write lock.
+/// Applies the missing migrations in one transaction. The caller holds the write lock.
 pub(super) fn migrate(
     connection: &Connection,
     path: &Path,
@@ -73,7 +75,8 @@ pub(super) fn migrate(
     let steps = schema.migrations.iter().skip(done).copied().collect::<String>();
     let apply = || -> rusqlite::Result<()> {
         connection.execute_batch(&format!("BEGIN IMMEDIATE;\n{steps}"))?;
-        // To SQLite, a step that mends the words of the schema does not change it: it is this that makes others read it anew.
+        // SQLite does not count a migration that only edits the text of the schema as a change. Raising the
+        // number makes other processes read the schema again.
         let cookie: i64 = connection.query_row("PRAGMA schema_version", [], |row| row.get(0))?;
         connection.execute_batch(&format!(
             "PRAGMA schema_version = {};\nPRAGMA application_id = {};\nPRAGMA user_version = {to};\nCOMMIT;",
@@ -82,7 +85,7 @@ pub(super) fn migrate(
         ))
     };
     apply().map_err(|reason| {
-        // Without a transaction to roll back this fails, and there was nothing to undo.
+        // When there is no transaction this fails, and there is nothing to undo.
         drop(connection.execute_batch("ROLLBACK"));
         OpenError::Migration {
             path: path.to_owned(),
@@ -93,7 +96,7 @@ pub(super) fn migrate(
     })
 }
 
-/// Every page, or the first things wrong with them.
+/// Checks every page; the error names the first faults.
 pub(super) fn verify_pages(connection: &Connection, path: &Path, schema: &Schema) -> Result<(), OpenError> {
     let verdict = connection
         .query_row("PRAGMA quick_check(3)", [], |row| row.get::<_, String>(0))
@@ -109,8 +112,8 @@ pub(super) fn verify_pages(connection: &Connection, path: &Path, schema: &Schema
 }
 
 impl Schema {
-    /// Every table, index, view and trigger that the migrations make and that is not there any more, in words (`the index "a"`).
-    /// Only reads.
+    /// Names every table, index, view and trigger that the migrations make and that is missing (`the index
+    /// "a"`). Only reads.
     ///
     /// # Errors
     /// SQLite's.
@@ -132,7 +135,7 @@ impl Schema {
     }
 }
 
-/// Nothing that the migrations make is missing.
+/// Checks that nothing which the migrations make is missing.
 pub(super) fn verify_schema(connection: &Connection, path: &Path, schema: &Schema) -> Result<(), OpenError> {
     let lost = schema.lost_from(connection);
     let lost = lost.map_err(|reason| explain(reason, path, schema))?;
@@ -145,7 +148,7 @@ pub(super) fn verify_schema(connection: &Connection, path: &Path, schema: &Schem
     }
 }
 
-/// SQLite's refusal in an operator's words.
+/// Turns SQLite's error into one that tells an operator what to do.
 pub(super) fn explain(reason: rusqlite::Error, path: &Path, schema: &Schema) -> OpenError {
     let path = path.to_owned();
     match reason.sqlite_error_code() {

@@ -1,4 +1,4 @@
-//! One job on its way: the caller's closure, its result, and the place its answer goes to.
+//! One write on its way: the caller's closure, its result, and the channel its answer goes to.
 
 use std::any::Any;
 use std::ops::Deref;
@@ -9,7 +9,8 @@ use tokio::sync::oneshot;
 
 use super::error::WriteError;
 
-/// The transaction a job runs in. It can do what a connection can, except end the transaction: that is the batch's.
+/// The transaction that a job runs in. A job can do with it what it can do with a connection, but must not
+/// end the transaction: the batch ends it.
 pub struct Tx<'batch>(&'batch Connection);
 
 impl<'batch> Tx<'batch> {
@@ -26,59 +27,60 @@ impl Deref for Tx<'_> {
     }
 }
 
-/// What running a job left to do.
+/// What is to be done with the writes of a job that ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ran {
-    /// Keep what it wrote.
-    Done,
-    /// Take back what it wrote: it refused or panicked.
-    Failed,
+pub(super) enum JobEnd {
+    /// They are kept.
+    Keep,
+    /// They are rolled back: the job refused or panicked.
+    RollBack,
 }
 
-/// What became of the transaction a job ran in (or did not run in).
+/// What became of the transaction that a job ran in, or should have run in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// On disk.
+pub(super) enum TxOutcome {
+    /// The writes are on disk.
     Committed,
-    /// Rolled back: no room.
+    /// Rolled back, because the disk is full.
     Full,
-    /// Rolled back: anything else.
+    /// Rolled back for the reason given.
     Failed(String),
-    /// Unknown.
+    /// Whether the writes are on disk is unknown.
     Poisoned(String),
-    /// Never begun.
+    /// The transaction was never begun.
     Closed,
 }
 
-impl Fate {
-    /// Why nothing was written, where that passes.
+impl TxOutcome {
+    /// Why nothing was written, where the reason may pass by itself.
     pub(super) fn stall(&self) -> Option<String> {
         match self {
-            Fate::Full => Some("the disk is full".to_owned()),
-            Fate::Failed(reason) => Some(reason.clone()),
-            Fate::Committed | Fate::Poisoned(_) | Fate::Closed => None,
+            TxOutcome::Full => Some("the disk is full".to_owned()),
+            TxOutcome::Failed(reason) => Some(reason.clone()),
+            TxOutcome::Committed | TxOutcome::Poisoned(_) | TxOutcome::Closed => None,
         }
     }
 }
 
-/// A job of any type.
-pub(super) trait Job: Send {
-    /// Runs it, once. A panic is caught.
-    fn run(&mut self, tx: &Tx<'_>) -> Ran;
-    /// Tells its caller. A refusal, too, is told only of a transaction that was committed: it may rest on what a batch-mate wrote.
-    fn answer(self: Box<Self>, fate: &Fate);
+/// A write of any type.
+pub(super) trait WriteJob: Send {
+    /// Runs the job, once. A panic is caught.
+    fn run(&mut self, tx: &Tx<'_>) -> JobEnd;
+    /// Answers the caller. A refusal, too, is told only after the transaction was committed, because it may
+    /// rest on what another job of the batch wrote.
+    fn answer(self: Box<Self>, outcome: &TxOutcome);
 }
 
-/// A job with its types.
-pub(super) struct Pending<T, E, F> {
+/// A write with its types.
+pub(super) struct QueuedWrite<T, E, F> {
     job: Option<F>,
     result: Option<Result<T, WriteError<E>>>,
     reply: oneshot::Sender<Result<T, WriteError<E>>>,
 }
 
-impl<T, E, F> Pending<T, E, F> {
+impl<T, E, F> QueuedWrite<T, E, F> {
     pub(super) fn new(job: F, reply: oneshot::Sender<Result<T, WriteError<E>>>) -> Self {
-        Pending {
+        QueuedWrite {
             job: Some(job),
             result: None,
             reply,
@@ -86,39 +88,43 @@ impl<T, E, F> Pending<T, E, F> {
     }
 }
 
-impl<T, E, F> Job for Pending<T, E, F>
+impl<T, E, F> WriteJob for QueuedWrite<T, E, F>
 where
     T: Send,
     E: Send,
     F: FnOnce(&Tx<'_>) -> Result<T, E> + Send,
 {
-    fn run(&mut self, tx: &Tx<'_>) -> Ran {
+    fn run(&mut self, tx: &Tx<'_>) -> JobEnd {
         let Some(job) = self.job.take() else {
-            return Ran::Failed;
+            return JobEnd::RollBack;
         };
         let result = match catch_unwind(AssertUnwindSafe(|| job(tx))) {
             Ok(result) => result.map_err(WriteError::Refused),
             Err(payload) => Err(WriteError::Panicked(panic_text(payload.as_ref()))),
         };
-        let ran = if result.is_ok() { Ran::Done } else { Ran::Failed };
+        let ran = if result.is_ok() {
+            JobEnd::Keep
+        } else {
+            JobEnd::RollBack
+        };
         self.result = Some(result);
         ran
     }
 
-    fn answer(self: Box<Self>, fate: &Fate) {
-        let answer = match fate {
-            Fate::Committed => self.result.unwrap_or(Err(WriteError::Closed)),
-            Fate::Full => Err(WriteError::Full),
-            Fate::Failed(reason) => Err(WriteError::Failed(reason.clone())),
-            Fate::Poisoned(reason) => Err(WriteError::Poisoned(reason.clone())),
-            Fate::Closed => Err(WriteError::Closed),
+    fn answer(self: Box<Self>, outcome: &TxOutcome) {
+        let answer = match outcome {
+            TxOutcome::Committed => self.result.unwrap_or(Err(WriteError::Closed)),
+            TxOutcome::Full => Err(WriteError::Full),
+            TxOutcome::Failed(reason) => Err(WriteError::Failed(reason.clone())),
+            TxOutcome::Poisoned(reason) => Err(WriteError::Poisoned(reason.clone())),
+            TxOutcome::Closed => Err(WriteError::Closed),
         };
         // The caller may have gone; the write stands all the same.
         drop(self.reply.send(answer));
     }
 }
 
-/// What a panic said, where it said it in words.
+/// The message of a panic, where it is text.
 pub(super) fn panic_text(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().map(ToString::to_string);
     text.or_else(|| payload.downcast_ref::<String>().cloned())

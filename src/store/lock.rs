@@ -1,17 +1,20 @@
-//! A lock on a file of its own that the kernel frees when its holder dies, and grants in about the order it was asked for.
-//! Knows nothing of SQLite: its busy handler polls with sleeps and is unfair, which is why writers queue here first.
+//! A lock on a file of its own that the kernel frees when its holder dies, and grants in about the order it
+//! was asked for. Knows nothing of SQLite: its busy handler polls with sleeps and is unfair, which is why
+//! writers queue here first.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 
-/// An open file description that can hold an exclusive OFD lock. One holder at a time, across processes and threads, as long as
-/// each has opened its own.
+use crate::sys::lock::open_lock_file;
+
+/// An open file description that can hold an exclusive OFD lock. One holder at a time, across processes and
+/// threads, as long as each has opened its own.
 #[derive(Debug)]
 pub struct OfdLock {
     file: File,
@@ -23,23 +26,17 @@ impl OfdLock {
     /// # Errors
     /// The system's, when it cannot be created or opened.
     pub fn open(path: &Path) -> io::Result<OfdLock> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)?;
+        let file = open_lock_file(path, 0)?;
         Ok(OfdLock { file })
     }
 
-    /// Its descriptor, by which the kernel names the holder.
+    /// The descriptor of the lock file, by which the kernel names the holder.
     #[must_use]
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
 
-    /// Takes the lock if it is free. Whether it was.
+    /// Takes the lock if it is free, and returns whether it was.
     ///
     /// # Errors
     /// The system's, which is a lack of memory or a file system without locks.
@@ -65,7 +62,8 @@ impl OfdLock {
         }
     }
 
-    /// Takes the lock of one byte, wherever the file ends, if it is free. Whether it was.
+    /// Takes the lock of one byte if it is free, and returns whether it was. The byte may lie behind the end
+    /// of the file.
     ///
     /// # Errors
     /// As [`OfdLock::try_take`].
@@ -77,7 +75,7 @@ impl OfdLock {
         }
     }
 
-    /// Whether anybody else holds the lock of that byte. Takes nothing.
+    /// Whether another descriptor holds the lock of that byte. Takes no lock.
     ///
     /// # Errors
     /// The system's, as when the file system has no locks.
@@ -87,19 +85,19 @@ impl OfdLock {
         Ok(i32::from(asked.l_type) != libc::F_UNLCK)
     }
 
-    /// Whether the file that was opened is the one that lies there now.
+    /// Whether the file that was opened is the one that lies at `path` now.
     ///
     /// # Errors
-    /// The system's, when nothing lies there.
+    /// The system's, when nothing lies at `path`.
     pub fn is_at(&self, path: &Path) -> io::Result<bool> {
         let (own, there) = (self.file.metadata()?, path.metadata()?);
         Ok((own.dev(), own.ino()) == (there.dev(), there.ino()))
     }
 
-    /// The few words that lie in the file.
+    /// The note in the file, up to 128 bytes.
     ///
     /// # Errors
-    /// The system's; also what is no text.
+    /// The system's; also when the content is no text.
     pub fn note(&self) -> io::Result<String> {
         let mut bytes = [0; 128];
         let length = self.file.read_at(&mut bytes, 0)?;
@@ -108,16 +106,16 @@ impl OfdLock {
             .map_err(io::Error::other)
     }
 
-    /// Leaves a few words, at most 128 bytes, for whoever opens the file next.
+    /// Writes a note of at most 128 bytes for the next process that opens the file.
     ///
     /// # Errors
     /// The system's, as when the disk is full.
-    pub fn write_note(&self, words: &str) -> io::Result<()> {
-        self.file.write_all_at(words.as_bytes(), 0)?;
-        self.file.set_len(u64::try_from(words.len()).unwrap_or(u64::MAX))
+    pub fn write_note(&self, note: &str) -> io::Result<()> {
+        self.file.write_all_at(note.as_bytes(), 0)?;
+        self.file.set_len(u64::try_from(note.len()).unwrap_or(u64::MAX))
     }
 
-    /// Gives it back.
+    /// Releases the lock.
     ///
     /// # Errors
     /// The system's.
@@ -151,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_description_holds_it_at_a_time() {
+    fn one_description_holds_the_lock_at_a_time() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.lock");
         let (first, second) = (OfdLock::open(&path).unwrap(), OfdLock::open(&path).unwrap());
@@ -178,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_description_frees_it() {
+    fn a_closed_description_frees_the_lock() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.lock");
         let second = OfdLock::open(&path).unwrap();
@@ -190,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_tells_the_holder_from_who_waits() {
+    fn the_kernel_tells_the_holder_from_the_waiting_process() {
         use std::os::fd::AsRawFd;
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.lock");

@@ -1,18 +1,22 @@
-//! One SQLite file that several processes write: one writer thread per process and file, a fair lock taken before
-//! `BEGIN IMMEDIATE`, group commit. Knows SQL and files; must not know what the tables mean, who asks, or that there is HTTP.
+//! One SQLite file that several processes write: one writer thread per process and file, a fair lock taken
+//! before `BEGIN IMMEDIATE`, group commit. Knows SQL and files; must not know what the tables mean, which
+//! service asks, or that there is HTTP.
 //!
-//! How a write goes: [`Store::write`] puts a job on the [`queue`] → the [`writer`] thread takes the [`lock`] on `<db>.lock`,
-//! then everything queued, runs it as one [`batch`] (a savepoint per job, one COMMIT, one fsync), releases the lock and answers
-//! all. [`checkpoint`] keeps the WAL short between batches. [`disk_space`] remembers a full disk, [`lock_wait`]
-//! tells of a lock that does not come. [`open`] refuses what must not be opened ([`filesystem`], [`header`], [`integrity`]), [`file_identity`] what
-//! was taken away since.
+//! How a write goes: [`Store::write`] puts a job on the [`queue`]. The [`writer`] thread takes the [`lock`]
+//! on `<db>.lock`, then all queued jobs, and runs them as one [`batch`] (a savepoint per job, one COMMIT, one
+//! fsync). It releases the lock and answers all callers. [`checkpoint`] keeps the WAL short between batches.
+//! [`disk_space`] remembers a full disk, [`lock_wait`] reports a lock that is not released. [`open`] refuses
+//! what must not be opened ([`filesystem`], [`header`], [`integrity`]); [`file_identity`] notices files that
+//! were removed since.
 //!
 //! Three rules hold throughout:
-//! - `Ok` is on disk when it is said: `synchronous=FULL`, and the answer follows COMMIT.
-//!   (Committing with NORMAL, releasing the lock and syncing the WAL before the answer was considered: even without that sync,
-//!   2 processes × 64 orders in flight did only 15,900 orders/s instead of 11,500, and readers would see what is not on disk.)
-//! - A refusal is told only after COMMIT too, since it may have been decided on what a batch-mate wrote.
-//! - No other descriptor on the database file is ever opened: closing one would drop the POSIX locks of all connections here.
+//! - `Ok` means that the write is on disk: `synchronous=FULL`, and the answer follows COMMIT. (Committing
+//!   with NORMAL, releasing the lock and syncing the WAL before the answer was considered. Even without that
+//!   sync, 2 processes with 64 orders in flight each did only 15,900 orders/s instead of 11,500, and readers
+//!   would see writes that are not on disk.)
+//! - A refusal, too, is answered only after COMMIT, since it may rest on what another job of the batch wrote.
+//! - No other descriptor on the database file is ever opened: closing one would drop the POSIX locks of all
+//!   connections of this process.
 
 mod batch;
 mod checkpoint;
@@ -36,7 +40,7 @@ pub use error::{OpenError, ReadError, WriteError};
 pub use handle::Store;
 pub use job::Tx;
 pub use lock::OfdLock;
-pub use options::{Admission, Options, PoisonHook, Schema, Verify};
+pub use options::{Admission, PoisonHook, Schema, StoreOptions, Verify};
 
 #[cfg(test)]
 mod tests;

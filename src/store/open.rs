@@ -1,41 +1,44 @@
-//! From a path to a connection that may be written through, or to a refusal that says what to do. Blocking, and fast: a worker
-//! that replaces a dead one opens four of these before it answers.
+//! Opens a database for writing, or refuses it and says what to do. Blocking and fast: a worker that replaces
+//! a dead one opens four databases before it answers.
 
 use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::OpenError;
-use super::filesystem;
-use super::header::{self, Found};
-use super::integrity::Seal;
+use super::filesystem::{self, beside};
+use super::header::{self, FileState};
+use super::integrity::IntegrityMark;
 use super::lock::OfdLock;
-use super::options::{Options, Schema, Verify};
+use super::options::{Schema, StoreOptions, Verify};
 
-/// Writers queue at the lock file and never wait here; what may is an opening against another's recovery or last close.
+/// How long opening waits for another process that recovers or closes the database. Writers queue at the lock
+/// file and never wait here.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Once open, only another program (a shell, a backup tool) can keep a writer from its transaction. It waits for that under the
-/// lock that its siblings wait for, so not for long: well below `lock_hold_timeout`.
-pub(super) const STRANGERS_TIMEOUT: Duration = Duration::from_millis(50);
-/// Another process's commit empties a connection's page cache, so a larger one would never fill: this holds one batch's pages.
+/// How long a transaction waits for another program (a shell, a backup tool) that writes. The writer thread
+/// holds the lock meanwhile, which other workers wait for, so this is well below `lock_hold_timeout`.
+pub(super) const OTHER_PROGRAM_TIMEOUT: Duration = Duration::from_millis(50);
+/// Page cache of one connection, in KiB: the pages of one batch. Another process's commit empties the cache,
+/// so a larger one would never fill.
 const CACHE_KIB: i64 = 1_024;
-/// Each service has some dozens of statements; one more costs a few KB when it is used, and nothing before.
+/// Prepared statements that a connection keeps. Each service has some dozens; one costs a few KB once it is
+/// used.
 const STATEMENTS: usize = 64;
-/// The first SQLite without the WAL-reset corruption between processes.
+/// The first SQLite version in which several processes do not corrupt a shared WAL.
 const OLDEST_SQLITE: i32 = 3_051_003;
 
-/// What a writer thread starts with.
-pub(super) struct Opened {
+/// What the writer thread starts with.
+pub(super) struct OpenedDatabase {
     pub(super) connection: Connection,
     pub(super) lock: OfdLock,
 }
 
-/// Opens, checks and if need be creates or migrates.
-pub(super) fn open(schema: &Schema, options: &Options) -> Result<Opened, OpenError> {
+/// Opens and checks the database, and creates or migrates it if necessary.
+pub(super) fn open(schema: &Schema, options: &StoreOptions) -> Result<OpenedDatabase, OpenError> {
     if rusqlite::version_number() < OLDEST_SQLITE {
         return Err(OpenError::OldSqlite {
             found: rusqlite::version(),
@@ -51,13 +54,13 @@ pub(super) fn open(schema: &Schema, options: &Options) -> Result<Opened, OpenErr
         move |reason| OpenError::Io { path, reason }
     };
     let lock = OfdLock::open(&lock_path).map_err(io(&lock_path))?;
-    let seal = Seal::read(&lock);
+    let mark = IntegrityMark::read(&lock);
     let missing = |how| OpenError::Missing {
         path: path.to_owned(),
         lock: lock_path.clone(),
         how,
     };
-    if seal.is_some() && !path.exists() {
+    if mark.is_some() && !path.exists() {
         return Err(missing("missing"));
     }
     create_private(path).map_err(io(path))?;
@@ -67,64 +70,66 @@ pub(super) fn open(schema: &Schema, options: &Options) -> Result<Opened, OpenErr
             path: path.to_owned(),
         });
     }
-    let found = header::look(&connection, path, schema)?;
-    if seal.is_some() && found == Found::Empty {
+    let found = header::inspect(&connection, path, schema)?;
+    if mark.is_some() && found == FileState::Empty {
         return Err(missing("empty"));
     }
-    if found != Found::Ready {
+    if found != FileState::Ready {
         lock.take().map_err(io(&lock_path))?;
         let migrated = bring_up_to_date(&connection, path, schema);
         lock.release().map_err(io(&lock_path))?;
         migrated?;
     }
     writable(&connection).map_err(|reason| header::explain(reason, path, schema))?;
-    verify(&connection, path, schema, options.verify, seal, &lock)?;
-    Ok(Opened { connection, lock })
+    verify(&connection, path, schema, options.verify, mark, &lock)?;
+    Ok(OpenedDatabase { connection, lock })
 }
 
-/// As close a look as there is a reason for; what was found is written beside the file for the next opening.
+/// Checks as much of the database as there is a reason for, and writes the result into the lock file for the
+/// next opening.
 fn verify(
     connection: &Connection,
     path: &Path,
     schema: &Schema,
     wanted: Verify,
-    seal: Option<Seal>,
+    mark: Option<IntegrityMark>,
     lock: &OfdLock,
 ) -> Result<(), OpenError> {
-    let cookie = connection
+    let schema_cookie = connection
         .query_row("PRAGMA schema_version", [], |row| row.get(0))
         .map_err(|reason| header::explain(reason, path, schema))?;
-    if wanted == Verify::Pages || seal.is_some_and(|seal| seal.suspect) {
+    if wanted == Verify::Pages || mark.is_some_and(|mark| mark.suspect) {
         let looked = header::verify_pages(connection, path, schema);
         looked.inspect_err(|error| {
             if matches!(error, OpenError::Corrupt { .. }) {
-                Seal::break_for(path);
+                IntegrityMark::mark_suspect(path);
             }
         })?;
     }
-    let found = Seal {
-        cookie,
+    let found = IntegrityMark {
+        schema_cookie,
         suspect: false,
     };
-    if seal == Some(found) {
+    if mark == Some(found) {
         return Ok(());
     }
     header::verify_schema(connection, path, schema)?;
     if let Err(error) = found.write(lock) {
-        tracing::warn!(%error, path = %path.display(), "the lock file does not take a note about its database");
+        let path = path.display();
+        tracing::warn!(%error, %path, "failed to note in the lock file that the database is sound");
     }
     Ok(())
 }
 
-/// Under the write lock; another process may have been faster, so it looks again.
+/// Migrates under the write lock. Looks at the header again, because another process may have been faster.
 fn bring_up_to_date(connection: &Connection, path: &Path, schema: &Schema) -> Result<(), OpenError> {
     connection
         .query_row("PRAGMA journal_mode = WAL", [], |row| row.get::<_, String>(0))
         .map_err(|reason| header::explain(reason, path, schema))?;
-    match header::look(connection, path, schema)? {
-        Found::Ready => Ok(()),
-        Found::Empty => header::migrate(connection, path, schema, 0),
-        Found::Behind(from) => header::migrate(connection, path, schema, from),
+    match header::inspect(connection, path, schema)? {
+        FileState::Ready => Ok(()),
+        FileState::Empty => header::migrate(connection, path, schema, 0),
+        FileState::Behind(from) => header::migrate(connection, path, schema, from),
     }
 }
 
@@ -152,8 +157,9 @@ fn writable(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")
 }
 
-/// An empty file of mode 0600 (its WAL takes the same mode), unless there is one. Made under another name and linked into place:
-/// closing a descriptor of the database itself would drop the locks of every connection of this process.
+/// Makes an empty file of mode 0600 (its WAL gets the same mode), unless the file exists. The file is made
+/// under another name and linked into place: closing a descriptor of the database itself would drop the locks
+/// of every connection of this process.
 fn create_private(path: &Path) -> io::Result<()> {
     if path.try_exists()? {
         return Ok(());
@@ -173,10 +179,4 @@ fn create_private(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         Ok(()) | Err(_) => Ok(()),
     }
-}
-
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }

@@ -12,7 +12,7 @@ pub struct Schema {
     pub name: &'static str,
     /// SQLite's `application_id`: tells our file from a foreign one. Never 0.
     pub application_id: i32,
-    /// Each takes the file from `user_version` n to n + 1. Only ever appended to.
+    /// Each takes the file from `user_version` n to n + 1. Migrations are only ever appended.
     pub migrations: &'static [&'static str],
 }
 
@@ -24,30 +24,36 @@ impl Schema {
     }
 }
 
-/// Called once, with the reason, when the file can no longer be trusted by this process: it must exit and be replaced.
+/// Called once, with the reason, when the file can no longer be trusted by this process: it must exit and be
+/// replaced.
 pub type PoisonHook = Arc<dyn Fn(String) + Send + Sync>;
 
-/// Where a store is, and its limits.
+/// SQLite needs some tens of KB, a job's own frames (unoptimised, serde) the rest; only touched pages use
+/// memory.
+pub(super) const STACK_BYTES: usize = 512 * 1024;
+
+/// Where a store lies, and its limits.
 #[derive(Clone)]
-pub struct Options {
+pub struct StoreOptions {
     /// The database file. `<path>-wal`, `<path>-shm` and `<path>.lock` lie beside it.
     pub path: PathBuf,
-    /// Writes accepted and not yet answered, beyond which [`Admission::New`] is refused with `Busy`. The same bound holds for
-    /// reads.
+    /// How many writes may be accepted and not yet answered before [`Admission::New`] is refused with `Busy`.
+    /// The same bound holds for reads.
     pub queue_depth: usize,
-    /// Where the writer thread beats.
+    /// The cell of the scoreboard in which the writer thread beats.
     pub cell: Cell,
-    /// Told once, from the writer thread, when an fsync failed or a page was found corrupt.
+    /// Called once, in the writer thread, when an fsync failed or a page was found corrupt.
     pub on_poison: PoisonHook,
-    /// How much of the file is looked at before it is used.
+    /// How much of the file is checked before it is used.
     pub verify: Verify,
 }
 
-impl Options {
-    /// With the usual limits: 1024 waiting writes, header check only, and poison that does nothing but refuse.
+impl StoreOptions {
+    /// The usual limits: 1024 waiting writes, a check of the header only, and a poison hook that does
+    /// nothing.
     #[must_use]
-    pub fn new(path: impl AsRef<Path>, cell: Cell) -> Options {
-        Options {
+    pub fn new(path: impl AsRef<Path>, cell: Cell) -> StoreOptions {
+        StoreOptions {
             path: path.as_ref().to_owned(),
             queue_depth: 1024,
             cell,
@@ -57,20 +63,23 @@ impl Options {
     }
 }
 
-/// How much of a file is looked at before it is used.
+/// How much of a file is checked before it is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verify {
-    /// The header, the schema and the versions: below a millisecond, for a worker that replaces a dead one.
+    /// The header, the schema and the versions. Takes less than a millisecond, for a worker that replaces a
+    /// dead one.
     Header,
-    /// And every page (`PRAGMA quick_check`): time grows with the file. For the first worker of a new master.
+    /// The same and every page (`PRAGMA quick_check`). Takes longer the larger the file is, for the first
+    /// worker of a new master.
     Pages,
 }
 
-/// Whether a write may be turned away.
+/// Whether a write may be refused when many wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// New work: refused with `Busy` when the queue is at its depth, so that its caller can say 503.
+    /// New work: refused with `Busy` when the queue is at its depth, so that the caller can answer 503.
     New,
-    /// A step of work that was admitted before: never refused for want of room. Bounded by the number of live sagas.
+    /// A step of work that was admitted before: never refused because many wait. The number of live sagas
+    /// bounds it.
     Continue,
 }

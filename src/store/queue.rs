@@ -1,54 +1,56 @@
-//! What waits for the writer: bounded, and honest about whether anything is being worked on.
-//! The queue alone decides when the cell is idle, so that an idle store wakes nobody and a stuck one is seen.
+//! The jobs that wait for the writer thread: bounded, and honest about whether anything is being worked on.
+//! The queue alone decides when the thread's cell is idle, so that an idle store wakes nobody and a stuck one
+//! is seen.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::job::{Fate, Job};
+use super::job::{TxOutcome, WriteJob};
 use super::options::Admission;
 use crate::scoreboard::Cell;
 
-/// Why a job was not accepted. The job comes back, so that its caller can be told.
-pub(super) enum Turned {
-    /// At its depth.
+/// Why a job was not accepted.
+pub(super) enum NotQueued {
+    /// The queue is at its depth.
     Busy,
-    /// Closed or poisoned.
-    Away(Fate),
+    /// The queue was closed, or the store is poisoned.
+    Ended(TxOutcome),
 }
 
-/// Jobs accepted and not answered yet.
-pub(super) struct Queue {
-    state: Mutex<State>,
+/// Jobs that were accepted and not answered yet.
+pub(super) struct WriteQueue {
+    state: Mutex<QueueState>,
     woken: Condvar,
     depth: usize,
     cell: Cell,
 }
 
-struct State {
-    waiting: VecDeque<Box<dyn Job>>,
+struct QueueState {
+    waiting: VecDeque<Box<dyn WriteJob>>,
     accepted: usize,
-    writer_idle: bool,
-    end: Option<Fate>,
+    writer: WriterState,
+    end: Option<TxOutcome>,
 }
 
-/// What whoever brought a job has to do besides waiting for its answer.
+/// What the writer thread does when a job arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Duty {
-    /// Nothing: the writer is at work.
-    Nothing,
-    /// To wake the writer, which sleeps, soon. Whoever finds it so has this duty, not the first alone: that one may be slow.
-    Wake,
+pub(super) enum WriterState {
+    /// It is at work and will find the job.
+    Awake,
+    /// It sleeps: the caller must wake it soon. Every caller that finds it asleep must, not only the first
+    /// one, which may be slow.
+    Asleep,
 }
 
-impl Queue {
-    pub(super) fn new(depth: usize, cell: Cell) -> Queue {
-        let state = State {
+impl WriteQueue {
+    pub(super) fn new(depth: usize, cell: Cell) -> WriteQueue {
+        let state = QueueState {
             waiting: VecDeque::new(),
             accepted: 0,
-            writer_idle: false,
+            writer: WriterState::Awake,
             end: None,
         };
-        Queue {
+        WriteQueue {
             state: Mutex::new(state),
             woken: Condvar::new(),
             depth,
@@ -56,40 +58,36 @@ impl Queue {
         }
     }
 
-    /// Takes a job in. A writer that sleeps is not woken here: who brings it the first job may wait for those who bring more.
-    pub(super) fn submit(&self, admission: Admission, job: Box<dyn Job>) -> Result<Duty, Turned> {
+    /// Accepts a job. A writer thread that sleeps is not woken here: the caller that brings the first job may
+    /// wait for callers that bring more.
+    pub(super) fn submit(
+        &self,
+        admission: Admission,
+        job: Box<dyn WriteJob>,
+    ) -> Result<WriterState, NotQueued> {
         let mut state = self.state();
         if let Some(end) = &state.end {
-            return Err(Turned::Away(end.clone()));
+            return Err(NotQueued::Ended(end.clone()));
         }
         if admission == Admission::New && state.accepted >= self.depth {
-            return Err(Turned::Busy);
+            return Err(NotQueued::Busy);
         }
         state.accepted += 1;
         state.waiting.push_back(job);
-        Ok(if state.writer_idle {
-            Duty::Wake
-        } else {
-            Duty::Nothing
-        })
+        Ok(state.writer)
     }
 
-    /// Wakes the writer, if it still sleeps and there is something to do.
+    /// Wakes the writer thread, if it still sleeps and a job waits.
     pub(super) fn wake(&self) {
         let mut state = self.state();
-        if state.writer_idle && !state.waiting.is_empty() {
-            state.writer_idle = false;
+        if state.writer == WriterState::Asleep && !state.waiting.is_empty() {
+            state.writer = WriterState::Awake;
             self.cell.stamp();
             self.woken.notify_one();
         }
     }
 
-    #[cfg(test)]
-    pub(super) fn writer_sleeps(&self) -> bool {
-        self.state().writer_idle
-    }
-
-    /// Waits until something waits; `false` when nothing does and nothing will.
+    /// Blocks until a job waits; `false` when none waits and none will come.
     pub(super) fn wait(&self) -> bool {
         let mut state = self.state();
         while state.waiting.is_empty() {
@@ -97,51 +95,51 @@ impl Queue {
             if state.end.is_some() {
                 return false;
             }
-            state.writer_idle = true;
+            state.writer = WriterState::Asleep;
             state = self.woken.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        state.writer_idle = false;
+        state.writer = WriterState::Awake;
         true
     }
 
-    /// Moves what waits to `batch`, until that holds `most`.
-    pub(super) fn drain_into(&self, batch: &mut Vec<Box<dyn Job>>, most: usize) {
+    /// Moves waiting jobs to `batch`, until `batch` holds `most`.
+    pub(super) fn drain_into(&self, batch: &mut Vec<Box<dyn WriteJob>>, most: usize) {
         let mut state = self.state();
-        let room = most.saturating_sub(batch.len()).min(state.waiting.len());
-        batch.extend(state.waiting.drain(..room));
+        let count = most.saturating_sub(batch.len()).min(state.waiting.len());
+        batch.extend(state.waiting.drain(..count));
     }
 
     /// Puts jobs that were taken and not run back in front, in their order.
-    pub(super) fn put_back(&self, jobs: impl DoubleEndedIterator<Item = Box<dyn Job>>) {
+    pub(super) fn put_back(&self, jobs: impl DoubleEndedIterator<Item = Box<dyn WriteJob>>) {
         let mut state = self.state();
         for job in jobs.rev() {
             state.waiting.push_front(job);
         }
     }
 
-    /// So many were answered.
+    /// This many jobs were answered.
     pub(super) fn answered(&self, jobs: usize) {
         let mut state = self.state();
         state.accepted = state.accepted.saturating_sub(jobs);
     }
 
-    /// Takes no more in. What waits is still worked on.
+    /// Accepts no more jobs. Those that wait are still worked on.
     pub(super) fn close(&self) {
         let mut state = self.state();
-        state.end.get_or_insert(Fate::Closed);
-        state.writer_idle = false;
+        state.end.get_or_insert(TxOutcome::Closed);
+        state.writer = WriterState::Awake;
         self.woken.notify_one();
     }
 
-    /// Takes no more in, and gives back what waits.
-    pub(super) fn poison(&self, fate: Fate) -> VecDeque<Box<dyn Job>> {
+    /// Accepts no more jobs, and returns those that wait.
+    pub(super) fn poison(&self, outcome: TxOutcome) -> VecDeque<Box<dyn WriteJob>> {
         let mut state = self.state();
-        state.end = Some(fate);
+        state.end = Some(outcome);
         state.accepted = 0;
         std::mem::take(&mut state.waiting)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, QueueState> {
         // No code of a caller runs under this mutex, so a poisoned one is whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

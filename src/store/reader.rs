@@ -1,4 +1,5 @@
-//! Reads away from the caller's thread: one thread per store, started by the first read, with a connection of its own.
+//! Reads outside the caller's thread: one thread per store, started by the first read, with a connection of
+//! its own.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -12,25 +13,26 @@ use tokio::sync::oneshot;
 use super::error::ReadError;
 use super::job::panic_text;
 use super::open;
+use super::options::STACK_BYTES;
 
-type Read = Box<dyn FnOnce(&Connection) + Send>;
+type ReadJob = Box<dyn FnOnce(&Connection) + Send>;
 
-/// The reader, started or not.
-pub(super) struct Reader {
+/// The reader thread, started or not.
+pub(super) struct ReadThread {
     name: String,
     path: PathBuf,
     depth: usize,
-    running: Mutex<Option<Running>>,
+    running: Mutex<Option<RunningThread>>,
 }
 
-struct Running {
-    sender: SyncSender<Read>,
+struct RunningThread {
+    sender: SyncSender<ReadJob>,
     thread: JoinHandle<()>,
 }
 
-impl Reader {
-    pub(super) fn new(name: &str, path: PathBuf, depth: usize) -> Reader {
-        Reader {
+impl ReadThread {
+    pub(super) fn new(name: &str, path: PathBuf, depth: usize) -> ReadThread {
+        ReadThread {
             name: format!("{name}-read"),
             path,
             depth,
@@ -60,7 +62,7 @@ impl Reader {
         }
     }
 
-    fn sender(&self) -> Result<SyncSender<Read>, ReadError> {
+    fn sender(&self) -> Result<SyncSender<ReadJob>, ReadError> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(running) = running.as_ref() {
             return Ok(running.sender.clone());
@@ -69,31 +71,31 @@ impl Reader {
         let (sender, receiver) = sync_channel(self.depth.max(1));
         let thread = std::thread::Builder::new()
             .name(self.name.clone())
-            .stack_size(super::handle::STACK_BYTES)
+            .stack_size(STACK_BYTES)
             .spawn(move || serve(&connection, &receiver))
             .map_err(|_| ReadError::Closed)?;
-        *running = Some(Running {
+        *running = Some(RunningThread {
             sender: sender.clone(),
             thread,
         });
         Ok(sender)
     }
 
-    /// Ends the thread after what waits.
+    /// Ends the thread once the waiting reads are done.
     pub(super) fn close(&self) {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Running { sender, thread }) = running else {
+        let Some(RunningThread { sender, thread }) = running else {
             return;
         };
         drop(sender);
         if thread.thread().id() != std::thread::current().id() {
-            // It catches its jobs' panics, so that there is nothing to learn from how it ended.
+            // The thread catches its jobs' panics, so how it ended says nothing.
             drop(thread.join());
         }
     }
 }
 
-fn serve(connection: &Connection, reads: &Receiver<Read>) {
+fn serve(connection: &Connection, reads: &Receiver<ReadJob>) {
     for read in reads {
         read(connection);
     }

@@ -1,6 +1,8 @@
-//! What a store promises, on real files. Batches are made on purpose by holding the write lock while jobs are queued.
+//! What a store promises, on real files. Batches are made on purpose by holding the write lock while jobs are
+//! queued.
 
 use std::future::Future;
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -9,9 +11,10 @@ use std::task::{Context, Waker};
 
 use rusqlite::Connection;
 
-use super::open::beside;
+use super::filesystem::beside;
 use super::*;
-use crate::scoreboard::Board;
+use crate::scoreboard::{Board, BoardView};
+use crate::sys::clock;
 
 const SCHEMA: Schema = Schema {
     name: "test",
@@ -32,17 +35,19 @@ const BROKEN: Schema = Schema {
     ..SCHEMA
 };
 
-struct Place {
+struct TestStore {
     dir: tempfile::TempDir,
+    board: std::os::fd::OwnedFd,
     poison: Arc<Mutex<Vec<String>>>,
 }
 
-type Answer = Pin<Box<dyn Future<Output = Result<usize, WriteError<rusqlite::Error>>>>>;
+type PendingWrite = Pin<Box<dyn Future<Output = Result<usize, WriteError<rusqlite::Error>>>>>;
 
-impl Place {
-    fn new() -> Place {
-        Place {
+impl TestStore {
+    fn new() -> TestStore {
+        TestStore {
             dir: tempfile::tempdir().unwrap(),
+            board: Board::create_fd("test").unwrap(),
             poison: Arc::default(),
         }
     }
@@ -51,14 +56,15 @@ impl Place {
         self.dir.path().join("test.db")
     }
 
-    fn options(&self) -> Options {
+    fn options(&self) -> StoreOptions {
         let poison = Arc::clone(&self.poison);
-        let cell = Board::private().cell("test").unwrap();
+        let board = Board::open(self.board.try_clone().unwrap()).unwrap();
+        let cell = board.cell("test").unwrap();
         let on_poison: PoisonHook = Arc::new(move |reason| poison.lock().unwrap().push(reason));
-        Options {
+        StoreOptions {
             queue_depth: 8,
             on_poison,
-            ..Options::new(self.path(), cell)
+            ..StoreOptions::new(self.path(), cell)
         }
     }
 
@@ -92,9 +98,12 @@ fn insert(id: i64) -> impl FnOnce(&Tx<'_>) -> rusqlite::Result<usize> + Send + '
 }
 
 /// Queues a write and does not wait for it.
-fn queue(store: &Store, job: impl FnOnce(&Tx<'_>) -> rusqlite::Result<usize> + Send + 'static) -> Answer {
+fn queue(
+    store: &Store,
+    job: impl FnOnce(&Tx<'_>) -> rusqlite::Result<usize> + Send + 'static,
+) -> PendingWrite {
     let store = store.clone();
-    let mut answer: Answer = Box::pin(async move { store.write(Admission::New, job).await });
+    let mut answer: PendingWrite = Box::pin(async move { store.write(Admission::New, job).await });
     assert!(
         answer
             .as_mut()
@@ -122,11 +131,11 @@ fn ids(store: &Store) -> Vec<i64> {
 }
 
 #[test]
-fn what_waits_for_the_lock_is_one_commit() {
-    let place = Place::new();
+fn writes_that_wait_for_the_lock_share_a_commit() {
+    let place = TestStore::new();
     let store = place.open();
     let held = place.hold();
-    let answers: Vec<Answer> = (0..5).map(|id| queue(&store, insert(id))).collect();
+    let answers: Vec<PendingWrite> = (0..5).map(|id| queue(&store, insert(id))).collect();
     drop(held);
     for answer in answers {
         assert_eq!(wait(answer).unwrap(), 1);
@@ -134,21 +143,25 @@ fn what_waits_for_the_lock_is_one_commit() {
     assert_eq!((ids(&store), store.commits()), (vec![0, 1, 2, 3, 4], 1));
 }
 
-/// Returns when the writer sleeps, which it does right after its first look at an empty queue.
-fn until_the_writer_sleeps(store: &Store) {
+/// Returns when the writer thread sleeps. Its cell is idle from then on, which a view of the board shows.
+fn until_the_writer_sleeps(place: &TestStore, store: &Store) {
     wait(store.write(Admission::New, insert(0))).unwrap();
+    let view = BoardView::open(place.board.as_fd()).unwrap();
     let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
-    while !store.writer_sleeps() {
-        assert!(std::time::Instant::now() < until, "it never sleeps");
+    while view.oldest(clock::now()).is_some() {
+        assert!(
+            std::time::Instant::now() < until,
+            "the writer thread never sleeps"
+        );
         std::thread::yield_now();
     }
 }
 
 #[test]
-fn who_is_ready_in_the_same_turn_shares_a_commit() {
-    let place = Place::new();
+fn writes_that_are_ready_in_the_same_turn_share_a_commit() {
+    let place = TestStore::new();
     let store = place.open();
-    until_the_writer_sleeps(&store);
+    until_the_writer_sleeps(&place, &store);
     let before = store.commits();
     wait(async {
         let (first, second, third) = tokio::join!(
@@ -164,9 +177,9 @@ fn who_is_ready_in_the_same_turn_shares_a_commit() {
 
 #[test]
 fn a_write_whose_future_is_dropped_before_the_writer_was_woken_is_written() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.open();
-    until_the_writer_sleeps(&store);
+    until_the_writer_sleeps(&place, &store);
     drop(queue(&store, insert(1)));
     let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
     while ids(&store) != [0, 1] {
@@ -176,10 +189,10 @@ fn a_write_whose_future_is_dropped_before_the_writer_was_woken_is_written() {
 }
 
 #[test]
-fn a_write_that_nobody_looks_after_keeps_no_other_waiting() {
-    let place = Place::new();
+fn a_write_that_is_never_polled_again_delays_no_other() {
+    let place = TestStore::new();
     let store = place.open();
-    until_the_writer_sleeps(&store);
+    until_the_writer_sleeps(&place, &store);
     let forgotten = queue(&store, insert(1));
     wait(store.write(Admission::New, insert(2))).unwrap();
     assert_eq!(ids(&store), [0, 1, 2]);
@@ -188,7 +201,7 @@ fn a_write_that_nobody_looks_after_keeps_no_other_waiting() {
 
 #[test]
 fn a_refusal_is_rolled_back_alone() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.open();
     let held = place.hold();
     let first = queue(&store, insert(1));
@@ -206,8 +219,8 @@ fn a_refusal_is_rolled_back_alone() {
 }
 
 #[test]
-fn a_lone_refusal_leaves_nothing() {
-    let place = Place::new();
+fn a_refusal_alone_in_its_batch_leaves_nothing() {
+    let place = TestStore::new();
     let store = place.open();
     let refused: Result<(), _> = wait(store.write(Admission::New, |tx| {
         insert(1)(tx)?;
@@ -219,7 +232,7 @@ fn a_lone_refusal_leaves_nothing() {
 
 #[test]
 fn a_panic_fails_its_job_alone() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.open();
     let held = place.hold();
     let first = queue(&store, insert(1));
@@ -234,11 +247,11 @@ fn a_panic_fails_its_job_alone() {
 }
 
 #[test]
-fn new_work_is_refused_when_too_much_waits_and_old_work_is_not() {
-    let place = Place::new();
+fn new_work_is_refused_when_too_many_writes_wait_and_admitted_work_is_not() {
+    let place = TestStore::new();
     let store = place.open();
     let held = place.hold();
-    let answers: Vec<Answer> = (0..8).map(|id| queue(&store, insert(id))).collect();
+    let answers: Vec<PendingWrite> = (0..8).map(|id| queue(&store, insert(id))).collect();
     assert!(matches!(
         wait(store.write(Admission::New, insert(8))),
         Err(WriteError::Busy)
@@ -259,11 +272,11 @@ fn new_work_is_refused_when_too_much_waits_and_old_work_is_not() {
 }
 
 #[test]
-fn what_was_accepted_is_finished_when_the_store_is_dropped() {
-    let place = Place::new();
+fn accepted_writes_are_finished_when_the_store_is_dropped() {
+    let place = TestStore::new();
     let store = place.open();
     let held = place.hold();
-    let answers: Vec<Answer> = (0..5).map(|id| queue(&store, insert(id))).collect();
+    let answers: Vec<PendingWrite> = (0..5).map(|id| queue(&store, insert(id))).collect();
     drop(held);
     drop(answers);
     drop(store);
@@ -271,8 +284,8 @@ fn what_was_accepted_is_finished_when_the_store_is_dropped() {
 }
 
 #[test]
-fn a_full_disk_fails_whom_it_meets_and_passes() {
-    let place = Place::new();
+fn a_full_disk_fails_the_writes_of_its_batch_and_passes() {
+    let place = TestStore::new();
     let store = place.open();
     let held = place.hold();
     let first = queue(&store, |tx| {
@@ -301,7 +314,7 @@ fn a_full_disk_fails_whom_it_meets_and_passes() {
 
 #[test]
 fn a_corrupt_page_poisons_the_store_and_says_so_once() {
-    let place = Place::new();
+    let place = TestStore::new();
     place.damage_page(2);
     let store = place.open();
     assert!(matches!(
@@ -318,8 +331,8 @@ fn a_corrupt_page_poisons_the_store_and_says_so_once() {
 }
 
 #[test]
-fn it_reads_in_another_thread_and_cannot_write_there() {
-    let place = Place::new();
+fn reads_run_in_another_thread_and_cannot_write() {
+    let place = TestStore::new();
     let store = place.open();
     wait(store.write(Admission::New, insert(7))).unwrap();
     let read =
@@ -335,7 +348,7 @@ fn it_reads_in_another_thread_and_cannot_write_there() {
 
 #[test]
 fn a_probe_commits_and_changes_nothing() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.open();
     assert_eq!(wait(store.probe()), Ok(()));
     assert_eq!(store.commits(), 1);
@@ -344,8 +357,8 @@ fn a_probe_commits_and_changes_nothing() {
 }
 
 #[test]
-fn its_files_are_private_and_a_clean_close_leaves_one() {
-    let place = Place::new();
+fn the_files_are_private_and_a_clean_close_leaves_no_wal() {
+    let place = TestStore::new();
     let store = place.open();
     wait(store.write(Admission::New, insert(1))).unwrap();
     for suffix in ["", "-wal", "-shm", ".lock"] {
@@ -362,7 +375,7 @@ fn its_files_are_private_and_a_clean_close_leaves_one() {
 
 #[test]
 fn migrations_run_once_and_in_order() {
-    let place = Place::new();
+    let place = TestStore::new();
     wait(place.open().write(Admission::New, insert(1))).unwrap();
     for _ in 0..2 {
         assert_eq!(ids(&Store::open(&NEWER, place.options()).unwrap()), [2]);
@@ -382,9 +395,9 @@ fn migrations_run_once_and_in_order() {
 }
 
 #[test]
-fn a_file_that_another_one_is_just_migrating_is_never_taken_for_a_foreign_one() {
+fn a_database_that_another_process_is_migrating_is_never_taken_for_a_foreign_one() {
     for _ in 0..100 {
-        let place = Place::new();
+        let place = TestStore::new();
         std::thread::scope(|scope| {
             let opening: Vec<_> = (0..4).map(|_| scope.spawn(|| drop(place.open()))).collect();
             for one in opening {
@@ -396,7 +409,7 @@ fn a_file_that_another_one_is_just_migrating_is_never_taken_for_a_foreign_one() 
 
 #[test]
 fn a_migration_that_fails_leaves_the_file_as_it_was() {
-    let place = Place::new();
+    let place = TestStore::new();
     wait(place.open().write(Admission::New, insert(1))).unwrap();
     let error = place.refused(&BROKEN);
     assert!(
@@ -408,7 +421,7 @@ fn a_migration_that_fails_leaves_the_file_as_it_was() {
 
 #[test]
 fn a_foreign_database_is_refused_and_untouched() {
-    let place = Place::new();
+    let place = TestStore::new();
     let foreign = Connection::open(place.path()).unwrap();
     foreign.execute_batch("CREATE TABLE theirs (a)").unwrap();
     drop(foreign);
@@ -419,8 +432,8 @@ fn a_foreign_database_is_refused_and_untouched() {
 }
 
 #[test]
-fn what_is_no_database_is_refused() {
-    let place = Place::new();
+fn a_file_that_is_no_database_is_refused() {
+    let place = TestStore::new();
     std::fs::write(place.path(), "Dear diary, ".repeat(1_000)).unwrap();
     let error = place.refused(&SCHEMA);
     assert!(matches!(error, OpenError::NotADatabase { .. }), "{error}");
@@ -428,9 +441,9 @@ fn what_is_no_database_is_refused() {
 
 #[test]
 fn a_corrupted_page_is_found_when_pages_are_verified() {
-    let place = Place::new();
+    let place = TestStore::new();
     place.damage_page(3);
-    let options = Options {
+    let options = StoreOptions {
         verify: Verify::Pages,
         ..place.options()
     };
@@ -440,7 +453,7 @@ fn a_corrupted_page_is_found_when_pages_are_verified() {
 
 #[test]
 fn a_truncated_header_is_refused() {
-    let place = Place::new();
+    let place = TestStore::new();
     drop(place.open());
     let bytes = std::fs::read(place.path()).unwrap();
     std::fs::write(place.path(), &bytes[..50]).unwrap();

@@ -1,5 +1,5 @@
-//! The one thread of this process that writes this file: wait, lock, take all that waits, run, commit, unlock, answer.
-//! Must not know what jobs do; what a failure means is [`super::batch`]'s.
+//! The one thread of this process that writes this file: wait for jobs, lock, take all jobs, run, commit,
+//! unlock, answer. It must not know what jobs do; what a failure means is decided in [`super::batch`].
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -9,95 +9,97 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use super::batch::{self, NotBegun, RanJob};
+use super::batch::{self, FinishedJob, NotBegun};
 use super::checkpoint::Checkpointer;
-use super::disk_space::Room;
-use super::file_identity::Anchor;
-use super::integrity::Seal;
-use super::job::{Fate, Job, panic_text};
+use super::disk_space::DiskSpace;
+use super::file_identity::KnownFiles;
+use super::integrity::IntegrityMark;
+use super::job::{TxOutcome, WriteJob, panic_text};
 use super::lock::OfdLock;
-use super::lock_wait::Patience;
+use super::lock_wait::LockWait;
 use super::options::PoisonHook;
-use super::queue::Queue;
+use super::queue::WriteQueue;
 use crate::scoreboard::Cell;
 
-/// Jobs of one transaction, at most: bounds how long one process keeps the others waiting.
+/// Jobs of one transaction at most. Bounds how long one process keeps the others waiting.
 const MOST_JOBS: usize = 256;
 
-/// A stranger's transaction may take this long before writes are refused,
-const STRANGERS_SHARE: Duration = Duration::from_secs(5);
-/// and is asked after this often.
-const STRANGERS_PAUSE: Duration = Duration::from_millis(20);
+/// How long another program's transaction may take before writes are refused.
+const OTHER_PROGRAM_LIMIT: Duration = Duration::from_secs(5);
+/// Between two tries while another program writes.
+const OTHER_PROGRAM_RETRY: Duration = Duration::from_millis(20);
 
-/// So long a writer that ends waits for its turn to close the file,
-const CLOSING_SHARE: Duration = Duration::from_millis(500);
-/// and asks for it this often.
-const CLOSING_PAUSE: Duration = Duration::from_millis(1);
+/// How long a writer thread that ends waits for the lock to close the file.
+const CLOSE_LOCK_TIMEOUT: Duration = Duration::from_millis(500);
+/// Between two tries to take the lock for closing.
+const CLOSE_LOCK_RETRY: Duration = Duration::from_millis(1);
 
-/// What the thread owns.
-pub(super) struct Writer {
+/// What the writer thread owns.
+pub(super) struct WriterThread {
     pub(super) connection: Connection,
     pub(super) lock: OfdLock,
-    pub(super) queue: Arc<Queue>,
+    pub(super) queue: Arc<WriteQueue>,
     pub(super) cell: Cell,
     pub(super) on_poison: PoisonHook,
     pub(super) commits: Arc<AtomicU64>,
-    pub(super) room: Arc<Room>,
-    pub(super) patience: Arc<Patience>,
-    pub(super) anchor: Anchor,
+    pub(super) disk_space: Arc<DiskSpace>,
+    pub(super) lock_wait: Arc<LockWait>,
+    pub(super) files: KnownFiles,
     pub(super) checkpointer: Checkpointer,
 }
 
-impl Writer {
-    /// The thread. Ends when the queue is closed and empty, or the file can no longer be trusted.
+impl WriterThread {
+    /// The body of the thread. Returns when the queue is closed and empty, or the file can no longer be
+    /// trusted.
     pub(super) fn run(mut self) {
         self.cell.guards(&self.lock.as_fd());
         let (queue, on_poison) = (Arc::clone(&self.queue), Arc::clone(&self.on_poison));
         let path = self.connection.path().map(PathBuf::from);
-        let end = catch_unwind(AssertUnwindSafe(|| self.rounds()));
+        let end = catch_unwind(AssertUnwindSafe(|| self.run_batches()));
         let reason = match end {
             Ok(None) => return self.close(),
             Ok(Some(reason)) => reason,
             Err(payload) => format!("the writer panicked: {}", panic_text(payload.as_ref())),
         };
         if let Some(path) = path.filter(|path| path.exists()) {
-            Seal::break_for(&path);
+            IntegrityMark::mark_suspect(&path);
         }
-        let fate = Fate::Poisoned(reason.clone());
-        for job in queue.poison(fate.clone()) {
-            job.answer(&fate);
+        let outcome = TxOutcome::Poisoned(reason.clone());
+        for job in queue.poison(outcome.clone()) {
+            job.answer(&outcome);
         }
         on_poison(reason);
     }
 
-    /// One process after the other: two that close a file at the same moment would each take the other for still there, and the
-    /// WAL would be left behind.
+    /// Processes close the file one after the other. Two that close it at the same moment would each believe
+    /// that the other still has it open, and the WAL would be left behind.
     fn close(self) {
-        let Writer { connection, lock, .. } = self;
-        let until = Instant::now() + CLOSING_SHARE;
-        // These locks know no wait with an end, and a stranger who sits on one must not hold up a stop.
+        let WriterThread { connection, lock, .. } = self;
+        let until = Instant::now() + CLOSE_LOCK_TIMEOUT;
+        // OFD locks have no wait with a time-out, and another program that holds the lock must not delay a
+        // stop.
         while !lock.try_take().unwrap_or(true) && Instant::now() < until {
-            std::thread::sleep(CLOSING_PAUSE);
+            std::thread::sleep(CLOSE_LOCK_RETRY);
         }
         drop(connection);
         drop(lock);
     }
 
-    fn rounds(&mut self) -> Option<String> {
+    fn run_batches(&mut self) -> Option<String> {
         let (mut jobs, mut ran) = (Vec::with_capacity(MOST_JOBS), Vec::with_capacity(MOST_JOBS));
         let mut waits_since = None;
         while self.queue.wait() {
-            let Some(fate) = self.round(&mut jobs, &mut ran, waits_since) else {
+            let Some(outcome) = self.run_batch(&mut jobs, &mut ran, waits_since) else {
                 let since = *waits_since.get_or_insert_with(Instant::now);
-                self.wait_for_the_stranger(since);
+                self.wait_for_other_program(since);
                 continue;
             };
             waits_since = None;
-            self.note_room(&fate, &ran);
+            self.note_disk_space(&outcome, &ran);
             self.queue.answered(ran.len());
-            ran.drain(..).for_each(|job: RanJob| job.answer(&fate));
+            ran.drain(..).for_each(|job: FinishedJob| job.answer(&outcome));
             self.queue.put_back(jobs.drain(..));
-            if let Fate::Poisoned(reason) = fate {
+            if let TxOutcome::Poisoned(reason) = outcome {
                 return Some(reason);
             }
             self.checkpointer.between_batches(&self.connection);
@@ -105,36 +107,37 @@ impl Writer {
         None
     }
 
-    /// One transaction under the lock; `None` when a stranger writes the file, who may yet finish.
-    fn round(
+    /// One transaction under the lock; `None` while another program writes the file and may still finish in
+    /// time.
+    fn run_batch(
         &mut self,
-        jobs: &mut Vec<Box<dyn Job>>,
-        ran: &mut Vec<RanJob>,
+        jobs: &mut Vec<Box<dyn WriteJob>>,
+        ran: &mut Vec<FinishedJob>,
         waits_since: Option<Instant>,
-    ) -> Option<Fate> {
+    ) -> Option<TxOutcome> {
         if let Err(error) = self.take_lock() {
             self.cell.lock_released();
             self.queue.drain_into(jobs, MOST_JOBS);
-            let fate = Fate::Failed(format!("the write lock could not be taken: {error}"));
-            return Some(batch::none(jobs, ran, fate));
+            let outcome = TxOutcome::Failed(format!("the write lock could not be taken: {error}"));
+            return Some(batch::fail_all(jobs, ran, outcome));
         }
-        if let Some(reason) = self.anchor.torn() {
+        if let Some(reason) = self.files.changed() {
             self.queue.drain_into(jobs, MOST_JOBS);
-            return Some(batch::none(jobs, ran, Fate::Poisoned(reason)));
+            return Some(batch::fail_all(jobs, ran, TxOutcome::Poisoned(reason)));
         }
         self.checkpointer.under_the_lock(&self.connection);
         let begun = batch::begin(&self.connection);
-        let may_finish = waits_since.is_none_or(|since| since.elapsed() < STRANGERS_SHARE);
-        let fate = match begun {
-            Err(NotBegun::Stranger) if may_finish => None,
-            Err(NotBegun::Stranger) => {
+        let may_finish = waits_since.is_none_or(|since| since.elapsed() < OTHER_PROGRAM_LIMIT);
+        let outcome = match begun {
+            Err(NotBegun::OtherProgram) if may_finish => None,
+            Err(NotBegun::OtherProgram) => {
                 self.queue.drain_into(jobs, MOST_JOBS);
                 let reason = "another program has been writing the database for too long";
-                Some(batch::none(jobs, ran, Fate::Failed(reason.to_owned())))
+                Some(batch::fail_all(jobs, ran, TxOutcome::Failed(reason.to_owned())))
             }
-            Err(NotBegun::Failed(fate)) => {
+            Err(NotBegun::Failed(outcome)) => {
                 self.queue.drain_into(jobs, MOST_JOBS);
-                Some(batch::none(jobs, ran, fate))
+                Some(batch::fail_all(jobs, ran, outcome))
             }
             Ok(()) => Some(self.transact(jobs, ran)),
         };
@@ -142,53 +145,55 @@ impl Writer {
         match self.lock.release() {
             Ok(()) => {
                 self.cell.lock_released();
-                fate
+                outcome
             }
             Err(error) => {
                 let reason = format!("the write lock could not be released: {error}");
-                Some(Fate::Poisoned(reason))
+                Some(TxOutcome::Poisoned(reason))
             }
         }
     }
 
-    fn transact(&mut self, jobs: &mut Vec<Box<dyn Job>>, ran: &mut Vec<RanJob>) -> Fate {
-        // Drained only now, so that whatever arrived during the wait rides along.
+    fn transact(&mut self, jobs: &mut Vec<Box<dyn WriteJob>>, ran: &mut Vec<FinishedJob>) -> TxOutcome {
+        // The queue is drained only now, so that jobs that arrived during the wait are in this transaction.
         self.queue.drain_into(jobs, MOST_JOBS);
-        let fate = batch::run(&self.connection, jobs, ran);
-        if fate == Fate::Committed {
+        let outcome = batch::run(&self.connection, jobs, ran);
+        if outcome == TxOutcome::Committed {
             self.commits.fetch_add(1, Ordering::Release);
         }
-        fate
+        outcome
     }
 
-    fn note_room(&self, fate: &Fate, ran: &[RanJob]) {
-        let alone = ran.iter().find_map(RanJob::stalled);
-        match fate.stall().or(alone) {
-            Some(why) => self.room.is_short(&why),
-            None => self.room.was_there(),
+    fn note_disk_space(&self, outcome: &TxOutcome, ran: &[FinishedJob]) {
+        let alone = ran.iter().find_map(FinishedJob::stalled);
+        match outcome.stall().or(alone) {
+            Some(why) => self.disk_space.write_failed(&why),
+            None => self.disk_space.write_succeeded(),
         }
     }
 
-    /// There is no event for the end of a stranger's transaction. Nothing is locked meanwhile, and nobody is late.
-    fn wait_for_the_stranger(&self, since: Instant) {
-        if since.elapsed() < STRANGERS_PAUSE {
+    /// The end of another program's transaction gives no event, so it is polled for. Nothing is locked
+    /// meanwhile, and the thread does not count as late.
+    fn wait_for_other_program(&self, since: Instant) {
+        if since.elapsed() < OTHER_PROGRAM_RETRY {
             tracing::warn!("another program writes the database; waiting for it");
         }
         self.cell.idle();
-        std::thread::sleep(STRANGERS_PAUSE);
+        std::thread::sleep(OTHER_PROGRAM_RETRY);
         self.cell.stamp();
     }
 
     fn take_lock(&self) -> std::io::Result<()> {
-        // Marked before it is had: a process that is stopped when it has just got the lock must be found to hold it.
+        // Marked before the lock is taken: a process that is stopped just after it got the lock must be found
+        // to hold it.
         self.cell.stamp();
         self.cell.lock_taken();
         if !self.lock.try_take()? {
-            // Whoever holds the lock is looked at; the one who waits for it is not late.
+            // The master judges the process that holds the lock; the one that waits for it is not late.
             self.cell.idle();
-            self.patience.waits(Some(Instant::now()));
+            self.lock_wait.begin();
             let taken = self.lock.take();
-            self.patience.waits(None);
+            self.lock_wait.end();
             taken?;
             self.cell.lock_taken();
             self.cell.stamp();

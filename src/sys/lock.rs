@@ -32,14 +32,7 @@ impl FileLock {
     /// # Errors
     /// [`LockError::Held`] when another process has it.
     pub fn take(path: &Path) -> Result<FileLock, LockError> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(path)?;
+        let file = open_lock_file(path, libc::O_NOFOLLOW)?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(file) => Ok(FileLock { file }),
             Err((file, nix::errno::Errno::EWOULDBLOCK)) => Err(LockError::Held(words_in(file))),
@@ -66,6 +59,22 @@ impl FileLock {
         self.file.rewind()?;
         self.file.write_all(words.as_bytes())
     }
+}
+
+/// Opens a file for locking and creates it with mode 0600 if there is none. Its content is kept. `flags` are flags of
+/// `open(2)`, such as `O_NOFOLLOW`.
+///
+/// # Errors
+/// The system's, when the file cannot be created or opened.
+pub fn open_lock_file(path: &Path, flags: i32) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(flags)
+        .open(path)
 }
 
 impl AsFd for FileLock {

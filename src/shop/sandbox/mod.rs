@@ -13,7 +13,7 @@ use time::format_description::well_known::Rfc3339;
 use crate::shop::payments::provider::{
     CancelOutcome, ChargeOutcome, ChargeRequest, Provider, RefundOutcome, RefundRequest, Reply,
 };
-use crate::store::{Admission, OpenError, Options, Schema, Store, WriteError};
+use crate::store::{Admission, OpenError, Schema, Store, StoreOptions, WriteError};
 
 pub use ledger::SCHEMA;
 
@@ -31,7 +31,7 @@ impl Sandbox {
     ///
     /// # Errors
     /// As [`Store::open`].
-    pub fn open(options: Options) -> Result<Sandbox, OpenError> {
+    pub fn open(options: StoreOptions) -> Result<Sandbox, OpenError> {
         Ok(Sandbox {
             store: Store::open(&SCHEMA, options)?,
         })

@@ -15,7 +15,7 @@ impl Desk {
     fn open() -> Desk {
         let dir = tempfile::tempdir().unwrap();
         let cell = Board::private().cell("sandbox").unwrap();
-        let sandbox = Sandbox::open(Options::new(dir.path().join(FILE), cell)).unwrap();
+        let sandbox = Sandbox::open(StoreOptions::new(dir.path().join(FILE), cell)).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         Desk {
             sandbox,

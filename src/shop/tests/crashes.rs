@@ -15,7 +15,7 @@ use crate::shop::contract::{
 };
 use crate::shop::evidence::audit::{Moment, check_invariants};
 use crate::shop::orders::{End, FILE, Limits, NewOrder, PlaceError, Placed, SCHEMA, Service, Status};
-use crate::store::{Options, Store};
+use crate::store::{Store, StoreOptions};
 
 /// Stops whoever sends the command of that number, before or after it is carried out, until it is woken.
 #[derive(Clone)]
@@ -141,7 +141,7 @@ pub(super) fn new_order(method: &str) -> NewOrder {
 /// A second process's view of the same file.
 pub(super) fn orders_store(shop: &Shop) -> Store {
     let cell = crate::scoreboard::Board::private().cell("orders").unwrap();
-    Store::open(&SCHEMA, Options::new(shop.dir.path().join(FILE), cell)).unwrap()
+    Store::open(&SCHEMA, StoreOptions::new(shop.dir.path().join(FILE), cell)).unwrap()
 }
 
 async fn stop_take_over_and_wake(method: &str, command: u32, after: bool) -> (Status, End) {

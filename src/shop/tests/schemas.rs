@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use crate::scoreboard::Board;
 use crate::shop::{inventory, orders, payments, sandbox};
-use crate::store::{Options, Schema, Store};
+use crate::store::{Schema, Store, StoreOptions};
 
 /// A file, a row that it takes, and one that differs from it by a word that is none.
 struct Case {
@@ -66,7 +66,7 @@ fn a_file_of_the_version_before_becomes_what_a_new_one_is_and_keeps_its_checks_a
         };
         let open = |schema: &Schema| {
             let cell = Board::private().cell(schema.name).unwrap();
-            Store::open(schema, Options::new(&path, cell)).unwrap()
+            Store::open(schema, StoreOptions::new(&path, cell)).unwrap()
         };
         drop(open(&older));
         // A worker of before, that goes on while the new one opens the file.

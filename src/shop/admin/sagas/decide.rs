@@ -16,7 +16,7 @@ use crate::shop::contract::OrderId;
 use crate::shop::evidence::audit;
 use crate::shop::recovery::steady_clock::Almanac;
 use crate::shop::{inventory, orders, payments, sandbox};
-use crate::store::{Admission, Options, Store, Tx, WriteError};
+use crate::store::{Admission, Store, StoreOptions, Tx, WriteError};
 
 /// What the cluster is to do with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,7 +200,7 @@ impl<'a> Office<'a> {
         drop(audit::open(&path)?);
         let cell = Board::private().cell("office");
         let cell = cell.ok_or_else(|| Failure(Exit::Failed, "a new board has no cell".to_owned()))?;
-        let store = Store::open(&orders::SCHEMA, Options::new(path, cell))?;
+        let store = Store::open(&orders::SCHEMA, StoreOptions::new(path, cell))?;
         let now_ms = Almanac::open(data_dir).now_ms();
         Ok(Office {
             store,
