@@ -1,26 +1,26 @@
-//! What a saga's earlier owners spent of its budgets: how long each command was under way in them without a known outcome, and
-//! could be tried. Measured by each owner's monotonic clock, so that no step of the wall clock and no time without an owner counts.
+//! How much of a saga's budgets its earlier owners used: for how long each command was under way without a known outcome and could
+//! be tried. Each owner measures it by its monotonic clock, so that no step of the wall clock and no time without an owner counts.
 
 use std::time::Duration;
 
-use super::definition::Command;
+use super::definition::SagaCommand;
 
-/// Time spent, by command; a command that is not there has its whole budget.
+/// The time used, by command and owner. A command that is not in it has its whole budget.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Spent(Vec<(Command, Duration)>);
+pub struct BudgetUsed(Vec<(SagaCommand, Duration)>);
 
-impl Spent {
-    /// On that command.
+impl BudgetUsed {
+    /// How much of the command's budget all owners in it used together.
     #[must_use]
-    pub fn on(&self, command: Command) -> Duration {
-        let of_it = self.0.iter().filter(|(known, _)| *known == command);
-        of_it.fold(Duration::ZERO, |sum, (_, spent)| sum.saturating_add(*spent))
+    pub fn on(&self, command: SagaCommand) -> Duration {
+        let entries = self.0.iter().filter(|(known, _)| *known == command);
+        entries.fold(Duration::ZERO, |sum, (_, used)| sum.saturating_add(*used))
     }
 }
 
-impl FromIterator<(Command, Duration)> for Spent {
-    fn from_iter<I: IntoIterator<Item = (Command, Duration)>>(spent: I) -> Spent {
-        Spent(spent.into_iter().collect())
+impl FromIterator<(SagaCommand, Duration)> for BudgetUsed {
+    fn from_iter<I: IntoIterator<Item = (SagaCommand, Duration)>>(used: I) -> BudgetUsed {
+        BudgetUsed(used.into_iter().collect())
     }
 }
 
@@ -29,14 +29,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_each_owner_spent_is_added_up() {
+    fn the_use_of_all_owners_is_added_up() {
         let seconds = Duration::from_secs;
-        let spent = [(Command::Charge, 3), (Command::Reserve, 1), (Command::Charge, 4)];
-        let spent: Spent = spent
+        let used = [
+            (SagaCommand::Charge, 3),
+            (SagaCommand::Reserve, 1),
+            (SagaCommand::Charge, 4),
+        ];
+        let used: BudgetUsed = used
             .map(|(command, secs)| (command, seconds(secs)))
             .into_iter()
             .collect();
-        let on = [Command::Charge, Command::Reserve, Command::Commit].map(|command| spent.on(command));
+        let on =
+            [SagaCommand::Charge, SagaCommand::Reserve, SagaCommand::Commit].map(|command| used.on(command));
         assert_eq!(on, [seconds(7), seconds(1), Duration::ZERO]);
     }
 }

@@ -1,76 +1,99 @@
-//! The saga of an order as data: step, command, compensation, what settles an unknown outcome, retries, budget.
-//! Knows the words only, not who carries them out.
+//! The saga of an order as data: commands, compensations, how an unknown outcome is settled, retries and budgets. It must not know
+//! who carries the commands out.
 
 use std::time::Duration;
 
 use crate::base::backoff::Backoff;
 
-/// What a participant is told to do. Each is idempotent per order, and its reply can be asked for again.
+/// A command to a participant. Each is idempotent per order: sent again, it gets the same answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Command {
-    /// Inventory: hold the stock.
+pub enum SagaCommand {
+    /// Inventory holds the goods for the order.
     Reserve,
-    /// Inventory: let the stock go; leaves a tombstone when nothing was reserved, so that a late reserve finds the door shut.
+    /// Inventory lets go of the goods that it holds. When it holds none it leaves a tombstone, so that a late reserve is refused.
     Release,
-    /// Payments: take the money.
+    /// Payments takes the money.
     Charge,
-    /// Payments: make sure that no money was and will be taken. Refused when it was taken.
+    /// Payments makes sure that no money was taken and none will be. Refused when money was taken.
     Cancel,
-    /// Inventory: the held stock leaves the shelf.
+    /// The goods that inventory holds leave the shelf.
     Commit,
-    /// Inventory: what left the shelf is put back; what is only held is let go.
+    /// Inventory puts goods that left the shelf back, or lets go of those that it only holds.
     Return,
-    /// Payments: make sure that no money stands: cancel it, and give it back when it was taken.
+    /// Payments makes sure that no money stands: it cancels the charge, or gives back what was taken.
     Refund,
 }
 
-impl Command {
-    /// Every one.
-    pub const ALL: [Command; 7] = [
-        Command::Reserve,
-        Command::Release,
-        Command::Charge,
-        Command::Cancel,
-        Command::Commit,
-        Command::Return,
-        Command::Refund,
+impl SagaCommand {
+    /// Every command.
+    pub const ALL: [SagaCommand; 7] = [
+        SagaCommand::Reserve,
+        SagaCommand::Release,
+        SagaCommand::Charge,
+        SagaCommand::Cancel,
+        SagaCommand::Commit,
+        SagaCommand::Return,
+        SagaCommand::Refund,
     ];
+
+    /// The command's name in records and messages.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            SagaCommand::Reserve => "reserve",
+            SagaCommand::Release => "release",
+            SagaCommand::Charge => "charge",
+            SagaCommand::Cancel => "cancel",
+            SagaCommand::Commit => "commit",
+            SagaCommand::Return => "return",
+            SagaCommand::Refund => "refund",
+        }
+    }
+
+    /// The command with that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<SagaCommand> {
+        SagaCommand::ALL
+            .into_iter()
+            .find(|command| command.name() == name)
+    }
 }
 
-/// Which side of the point of no return a step is on.
+/// On which side of the point of no return a step is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// May be refused; is undone when a later step is refused.
+pub enum StepPhase {
+    /// The step may be refused, and is undone when a later step is refused.
     Compensable,
-    /// May be refused; once it is done the saga goes forward only.
+    /// The step may be refused; once it is done, the saga only goes forward.
     Pivot,
-    /// After the pivot: only ever retried.
+    /// The step comes after the pivot and is only retried.
     Retriable,
 }
 
-/// One line of the list.
+/// One step of a saga.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// What does it.
-    pub command: Command,
-    /// What undoes it: of a step before the pivot, when a later one is refused; of every step, when a person gives the order up.
-    pub compensation: Option<Command>,
-    /// Of the pivot: what makes known whether it happened, once it or a step before it stayed unknown past its budget. Done: it
-    /// did not happen and never will, so all before it can be undone. Refused: it had happened, so the saga goes on. A step
-    /// before the pivot is settled by the pivot's command too, because an earlier owner may have been further than this one;
-    /// nothing is ever compensated from unknown.
-    pub settled_by: Option<Command>,
+pub struct SagaStep {
+    /// The command that does the step.
+    pub command: SagaCommand,
+    /// The command that undoes the step. A step before the pivot is undone when a later one is refused; every step is undone when
+    /// a person gives up the order.
+    pub compensation: Option<SagaCommand>,
+    /// Of the pivot: the command that settles whether the pivot happened, once the outcome of the pivot or of a step before it
+    /// stayed unknown past its budget. Done means that the pivot did not happen and never will, so that the steps before it can
+    /// be undone. Refused means that it had happened, so that the saga goes on. An unknown step before the pivot is settled by
+    /// the same command, because an earlier owner may have come further than this one. Nothing is ever compensated from unknown.
+    pub settled_by: Option<SagaCommand>,
     /// Before, at, or after the point of no return.
-    pub phase: Phase,
+    pub phase: StepPhase,
     /// The waits between tries while the outcome is unknown.
     pub retry: Backoff,
-    /// How long it may stay unknown; for the step, for its settling and for its compensation each, from its first try, whoever
-    /// owned the saga meanwhile.
+    /// How long the outcome may stay unknown, counted from the first try over all owners. The step, its settling and its
+    /// compensation have this budget each.
     pub budget: Duration,
 }
 
-/// Steps in order.
-pub type Definition = [Step];
+/// The steps of a saga, in order.
+pub type SagaDefinition = [SagaStep];
 
 const fn backoff(first_ms: u64, longest_ms: u64) -> Backoff {
     Backoff {
@@ -79,27 +102,43 @@ const fn backoff(first_ms: u64, longest_ms: u64) -> Backoff {
     }
 }
 
-const fn secs(secs: u64) -> Duration {
-    Duration::from_secs(secs)
-}
-
-/// The version of [`ORDER`], stored with each saga: a binary that does not know a live saga's version must not run it.
+/// The version of [`ORDER`]. It is stored with each saga: a program that does not know a live saga's version must not run it.
 pub const ORDER_VERSION: u32 = 1;
 
-/// The order saga. What follows its last step is the order's own record: confirmed, or rejected after the compensations.
-#[rustfmt::skip]
-pub const ORDER: &Definition = &[
-    Step { command: Command::Reserve, compensation: Some(Command::Release), settled_by: None,                  phase: Phase::Compensable, retry: backoff(20, 1_000), budget: secs(10) },
-    Step { command: Command::Charge,  compensation: Some(Command::Refund),  settled_by: Some(Command::Cancel), phase: Phase::Pivot,       retry: backoff(50, 2_000), budget: secs(20) },
-    Step { command: Command::Commit,  compensation: Some(Command::Return),  settled_by: None,                  phase: Phase::Retriable,   retry: backoff(20, 2_000), budget: secs(60) },
+/// The saga of an order. After its last step comes the last record of the order: confirmed, or rejected after the compensations.
+pub const ORDER: &SagaDefinition = &[
+    SagaStep {
+        command: SagaCommand::Reserve,
+        compensation: Some(SagaCommand::Release),
+        settled_by: None,
+        phase: StepPhase::Compensable,
+        retry: backoff(20, 1_000),
+        budget: Duration::from_secs(10),
+    },
+    SagaStep {
+        command: SagaCommand::Charge,
+        compensation: Some(SagaCommand::Refund),
+        settled_by: Some(SagaCommand::Cancel),
+        phase: StepPhase::Pivot,
+        retry: backoff(50, 2_000),
+        budget: Duration::from_secs(20),
+    },
+    SagaStep {
+        command: SagaCommand::Commit,
+        compensation: Some(SagaCommand::Return),
+        settled_by: None,
+        phase: StepPhase::Retriable,
+        retry: backoff(20, 2_000),
+        budget: Duration::from_secs(60),
+    },
 ];
 
-/// The waits between tries of a command that could not be tried: a participant's disk is full, say. There is no budget,
-/// because nothing can have happened, and it goes on by itself when there is room.
+/// The waits between tries of a command that could not be tried, for example because a participant's disk is full. There is no
+/// budget, because nothing can have happened; the saga goes on by itself when there is room.
 pub const STALL_RETRY: Backoff = backoff(100, 3_000);
 
-/// The waits between tries to write the order's own last record; there is no budget, because there is nowhere else to write
-/// that it was given up.
+/// The waits between tries to write the last record of the order. There is no budget, because there is no other place to record
+/// that the saga was given up.
 pub const RECORD_RETRY: Backoff = backoff(20, 2_000);
 
 #[cfg(test)]
@@ -107,11 +146,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_command_is_found_by_its_name() {
+        for command in SagaCommand::ALL {
+            assert_eq!(SagaCommand::from_name(command.name()), Some(command));
+        }
+        assert_eq!(SagaCommand::from_name("gift"), None);
+    }
+
+    #[test]
     fn there_is_one_pivot_and_the_phases_stand_in_order() {
         let order = |phase| match phase {
-            Phase::Compensable => 0,
-            Phase::Pivot => 1,
-            Phase::Retriable => 2,
+            StepPhase::Compensable => 0,
+            StepPhase::Pivot => 1,
+            StepPhase::Retriable => 2,
         };
         let phases: Vec<u8> = ORDER.iter().map(|step| order(step.phase)).collect();
         assert!(phases.is_sorted());
@@ -122,7 +169,7 @@ mod tests {
     fn every_step_can_be_undone_and_the_pivot_alone_can_be_settled() {
         for step in ORDER {
             assert!(step.compensation.is_some());
-            assert_eq!(step.settled_by.is_some(), step.phase == Phase::Pivot);
+            assert_eq!(step.settled_by.is_some(), step.phase == StepPhase::Pivot);
         }
     }
 }

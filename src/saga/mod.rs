@@ -1,17 +1,15 @@
-//! An order's steps, and what follows from each outcome. Pure: no SQL, no HTTP, no clock, no task; `now`, randomness and events
-//! come in, the next state and the one thing to do come out.
+//! The steps of an order, and what follows from each outcome. Pure: it holds no SQL, no HTTP, no clock and no task. The caller
+//! passes in the time, randomness and events, and gets back the next state and the one thing to do.
 //!
-//! - [`definition`] is the list to read first: what is done, what undoes it, how an unknown outcome is settled.
-//! - [`table`] is State × Event, every pair written down. Recovery has no logic of its own: a saga that is taken over starts at
-//!   the top of the same table, and participants answer what they answered before.
-//! - [`budget_used`] is all that it knows of its earlier owners: what they left of the budgets.
+//! - [`definition`] is the list to read first: each step's command, its compensation, and how an unknown outcome is settled.
+//! - [`table`] is the state machine, with every pair of state and event written down. Recovery has no logic of its own: the new
+//!   owner of a saga begins with the first step, and participants answer what they answered before.
+//! - [`budget_used`] is all that a new owner knows of the earlier ones: how much of the budgets they used.
 
 pub mod budget_used;
 pub mod definition;
-#[cfg(test)]
-mod histories;
 pub mod table;
 
-pub use budget_used::Spent;
-pub use definition::{Command, Definition, ORDER, Phase, Step};
-pub use table::{Cause, Effect, Event, Illegal, State, Verdict};
+pub use budget_used::BudgetUsed;
+pub use definition::{ORDER, SagaCommand, SagaDefinition, SagaStep, StepPhase};
+pub use table::{IllegalTransition, RejectionCause, SagaEffect, SagaEvent, SagaState, SagaVerdict};

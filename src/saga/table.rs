@@ -1,368 +1,398 @@
-//! State × Event → (State, Effect), every pair written down. Three outcomes of a command: done, refused, unknown; and the fourth
-//! thing a participant may say, that the saga has another owner by now.
+//! The saga's state machine: state and event give the next state and one effect, and every pair is written down. A command is
+//! done, refused, unknown, or stalled (it could not be tried); or the participant says that the saga has a new owner.
 
 use std::time::Duration;
 
-use super::budget_used::Spent;
-use super::definition::{Command, Definition, Phase, RECORD_RETRY, STALL_RETRY, Step};
+use super::budget_used::BudgetUsed;
+use super::definition::{RECORD_RETRY, STALL_RETRY, SagaCommand, SagaDefinition, SagaStep, StepPhase};
 use crate::base::time::Monotonic;
 
-/// Where a saga stands in the mind of its owner. Only the start, the two ends and `Parked` are ever stored; all between is
-/// found again by asking the participants. `R` is what a refusal says.
+/// How far a saga has come, as its owner knows it. Only the beginning, the two ends and `Parked` are stored; a new owner finds
+/// the states between them again by asking the participants. `R` is the type of a participant's refusal.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum State<R> {
-    /// A step was commanded.
-    Doing(Try),
-    /// That command's outcome stayed unknown past its budget: what settles the pivot was commanded.
-    Settling(Try, Command),
-    /// The steps from here down are being undone, because of the cause.
-    Undoing(Try, Cause<R>),
-    /// The order's own last record is being written.
-    Recording(Verdict<R>, Try),
-    /// The record stands.
-    Ended(Verdict<R>),
-    /// Past its budget or contradicted: left as it is, visible, for a person or the next start.
-    Parked(Parking<R>),
-    /// Another life owns the saga; this one writes nothing more for it.
+pub enum SagaState<R> {
+    /// The command of a step was sent.
+    Doing(Attempt),
+    /// The outcome of this command stayed unknown past its budget, and the command that settles the pivot was sent.
+    Settling(Attempt, SagaCommand),
+    /// This step and those before it are being undone, for this cause.
+    Undoing(Attempt, RejectionCause<R>),
+    /// The last record of the order is being written.
+    Recording(SagaVerdict<R>, Attempt),
+    /// The last record of the order is on disk.
+    Ended(SagaVerdict<R>),
+    /// Stopped, because a budget was used up or a participant contradicted the saga. A person or the next start goes on with it.
+    Parked(ParkReason<R>),
+    /// Another life owns the saga now; this one writes nothing more for it.
     Lost,
 }
 
-/// A command under way: of which step, since when, and how many of its outcomes were unknown. Time that it could not even be
-/// tried in is not counted: `since` moves on by it.
+/// A command under way. Time in which the command could not be tried is not counted: `since` is moved forward by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Try {
-    /// Index into the definition; for a record, the number of steps.
+pub struct Attempt {
+    /// The step's index in the definition; the number of steps when the last record is being written.
     pub step: usize,
-    /// When it was first commanded, and later by as long as it could not be tried.
+    /// When the command was first sent, plus the time in which it could not be tried.
     pub since: Monotonic,
-    /// When its last outcome came.
+    /// When the command's last outcome came.
     pub last: Monotonic,
-    /// What earlier owners spent on it.
+    /// How much of the command's budget earlier owners used.
     pub earlier: Duration,
-    /// How many outcomes were unknown.
+    /// How many outcomes of the command were unknown.
     pub unknown: u32,
-    /// How many times in a row it could not be tried.
+    /// How many times in a row the command could not be tried.
     pub stalled: u32,
 }
 
 /// Why an order is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Cause<R> {
-    /// A participant said no.
+pub enum RejectionCause<R> {
+    /// A participant refused a step.
     Refused(R),
-    /// A step stayed unknown past its budget and was then seen not to have happened.
-    GaveUp(Command),
-    /// A person gave the order up.
+    /// A step stayed unknown past its budget, and then it was certain that it had not happened.
+    GaveUp(SagaCommand),
+    /// A person gave up the order.
     TakenBack,
 }
 
 /// How a saga ends.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Verdict<R> {
+pub enum SagaVerdict<R> {
     /// Every step was done.
     Confirmed,
     /// Every step is undone.
-    Rejected(Cause<R>),
+    Rejected(RejectionCause<R>),
 }
 
-/// Why a saga stands still.
+/// Why a saga is parked.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Parking<R> {
-    /// The outcome of this command stayed unknown past the budget.
-    Unknown(Command),
-    /// This command must not be refused where it was, and was.
-    Contradicted(Command, R),
+pub enum ParkReason<R> {
+    /// The outcome of this command stayed unknown past its budget.
+    Unknown(SagaCommand),
+    /// This command was refused where the definition allows no refusal.
+    Contradicted(SagaCommand, R),
 }
 
-/// What a participant (or the orders' own store) answered.
+/// What a participant answered to a command, or the orders' own store to the last record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event<R> {
-    /// It is done, now or before.
+pub enum SagaEvent<R> {
+    /// The command is done, now or before.
     Done,
-    /// It is not done and never will be.
+    /// The command is not done and never will be.
     Refused(R),
-    /// Nobody knows. `random` is uniform over `u64`, for the wait before the next try.
+    /// Nobody knows whether the command was done.
     Unknown {
-        /// For the jitter.
+        /// Uniform over `u64`; the jitter of the wait before the next try is made from it.
         random: u64,
     },
-    /// It was not done, because a participant's own store takes no writes for now (a full disk). Spends no budget: it is tried
-    /// again for as long as that lasts.
+    /// The command was not done, because the participant's own store takes no writes for now (a full disk). It uses no budget
+    /// and is tried again for as long as that lasts.
     Stalled {
-        /// For the jitter.
+        /// Uniform over `u64`; the jitter of the wait before the next try is made from it.
         random: u64,
     },
-    /// A higher claim was seen.
+    /// The participant has seen a higher claim, or a fence.
     Fenced,
 }
 
 /// The one thing to do next.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Effect<R> {
-    /// Send this after that wait, and bring back its outcome.
-    Send(Command, Duration),
-    /// Write the order's last record after that wait, and bring back the outcome.
-    Record(Verdict<R>, Duration),
-    /// Write down that it is parked.
-    Park(Parking<R>),
-    /// Nothing: it is over for this owner.
-    Rest,
+pub enum SagaEffect<R> {
+    /// Send the command after the wait, and return its outcome as an event.
+    Send(SagaCommand, Duration),
+    /// Write the last record of the order after the wait, and return the outcome as an event.
+    Record(SagaVerdict<R>, Duration),
+    /// Record that the order is parked.
+    Park(ParkReason<R>),
+    /// Do nothing more: the saga is over for this owner.
+    Stop,
 }
 
-/// A pair the table does not have.
+/// A state and an event that cannot meet.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a saga in state {state:?} cannot take {event:?}")]
-pub struct Illegal<R: std::fmt::Debug> {
-    /// The state.
-    pub state: State<R>,
-    /// What it was given.
-    pub event: Event<R>,
+pub struct IllegalTransition<R: std::fmt::Debug> {
+    /// The state that the saga was in.
+    pub state: SagaState<R>,
+    /// The event that came.
+    pub event: SagaEvent<R>,
 }
 
-type Next<R> = Result<(State<R>, Effect<R>), Illegal<R>>;
+type Transition<R> = Result<(SagaState<R>, SagaEffect<R>), IllegalTransition<R>>;
 
-impl<R: Clone + std::fmt::Debug> State<R> {
-    /// The top of the table: for a new saga, and for one that is taken over.
+impl<R: Clone + std::fmt::Debug> SagaState<R> {
+    /// The first step: for a new saga, and for one that has a new owner.
     #[must_use]
-    pub fn begin(definition: &Definition, now: Monotonic) -> (State<R>, Effect<R>) {
+    pub fn begin(definition: &SagaDefinition, now: Monotonic) -> (SagaState<R>, SagaEffect<R>) {
         forward(definition, 0, now)
     }
 
-    /// The other way into the table: a person gave the order up, so everything is undone, the latest first, whether it was done
-    /// or not. Whoever takes such a saga over begins here too.
+    /// The beginning of a saga whose order a person gave up: every step is undone, the last one first, whether it was done or not.
+    /// A new owner of such a saga begins here, too.
     #[must_use]
-    pub fn take_back(definition: &Definition, now: Monotonic) -> (State<R>, Effect<R>) {
-        back(definition, definition.len(), Cause::TakenBack, now)
+    pub fn begin_undoing(definition: &SagaDefinition, now: Monotonic) -> (SagaState<R>, SagaEffect<R>) {
+        back(definition, definition.len(), RejectionCause::TakenBack, now)
     }
 
-    /// How much longer the command under way may stay unknown; `None` when nothing is under way, or for ever.
+    /// How much longer the command under way may stay unknown; `None` when no command with a budget is under way.
     #[must_use]
-    pub fn patience(&self, definition: &Definition, now: Monotonic) -> Option<Duration> {
+    pub fn budget_left(&self, definition: &SagaDefinition, now: Monotonic) -> Option<Duration> {
         match self {
-            State::Doing(at) | State::Settling(at, _) | State::Undoing(at, _) => {
+            SagaState::Doing(at) | SagaState::Settling(at, _) | SagaState::Undoing(at, _) => {
                 let step = definition.get(at.step)?;
-                Some(step.budget.saturating_sub(at.spent(now)))
+                Some(step.budget.saturating_sub(at.used(now)))
             }
-            State::Recording(..) | State::Ended(_) | State::Parked(_) | State::Lost => None,
+            SagaState::Recording(..) | SagaState::Ended(_) | SagaState::Parked(_) | SagaState::Lost => None,
         }
     }
 
-    /// The command under way, and how long this owner has spent on it: what the next owner needs to know. `None` when nothing with
-    /// a budget is under way.
+    /// The command under way and how much of its budget this owner has used, for the next owner; `None` when no command with a
+    /// budget is under way.
     #[must_use]
-    pub fn spent(&self, definition: &Definition, now: Monotonic) -> Option<(Command, Duration)> {
+    pub fn budget_used(
+        &self,
+        definition: &SagaDefinition,
+        now: Monotonic,
+    ) -> Option<(SagaCommand, Duration)> {
         match self {
-            State::Doing(at) | State::Settling(at, _) | State::Undoing(at, _) => {
-                Some((self.command(definition)?, at.own(now)))
+            SagaState::Doing(at) | SagaState::Settling(at, _) | SagaState::Undoing(at, _) => {
+                Some((self.command(definition)?, at.used_by_this_owner(now)))
             }
-            State::Recording(..) | State::Ended(_) | State::Parked(_) | State::Lost => None,
+            SagaState::Recording(..) | SagaState::Ended(_) | SagaState::Parked(_) | SagaState::Lost => None,
         }
     }
 
-    /// The same state, knowing what earlier owners spent on the command under way. It is tried at least once more whatever is left.
+    /// The same state, with what earlier owners used of the budget of the command under way. The command is tried at least once
+    /// more, however little is left.
     #[must_use]
-    pub fn after(mut self, definition: &Definition, earlier: &Spent) -> State<R> {
-        let spent = self.command(definition).map(|command| earlier.on(command));
-        if let State::Doing(at) | State::Settling(at, _) | State::Undoing(at, _) = &mut self {
-            at.earlier = spent.unwrap_or_default();
+    pub fn with_earlier_use(mut self, definition: &SagaDefinition, earlier: &BudgetUsed) -> SagaState<R> {
+        let used = self.command(definition).map(|command| earlier.on(command));
+        if let SagaState::Doing(at) | SagaState::Settling(at, _) | SagaState::Undoing(at, _) = &mut self {
+            at.earlier = used.unwrap_or_default();
         }
         self
     }
 
-    fn command(&self, definition: &Definition) -> Option<Command> {
+    fn command(&self, definition: &SagaDefinition) -> Option<SagaCommand> {
         match self {
-            State::Doing(at) => Some(definition.get(at.step)?.command),
-            State::Settling(at, _) => Some(settles(definition.get(at.step)?)),
-            State::Undoing(at, _) => Some(undoes(definition.get(at.step)?)),
-            State::Recording(..) | State::Ended(_) | State::Parked(_) | State::Lost => None,
+            SagaState::Doing(at) => Some(definition.get(at.step)?.command),
+            SagaState::Settling(at, _) => Some(settles(definition.get(at.step)?)),
+            SagaState::Undoing(at, _) => Some(undoes(definition.get(at.step)?)),
+            SagaState::Recording(..) | SagaState::Ended(_) | SagaState::Parked(_) | SagaState::Lost => None,
         }
     }
 
-    /// What follows from `event`.
+    /// The next state and the one thing to do after `event`.
     ///
     /// # Errors
-    /// [`Illegal`] when nothing can follow: an event for a saga that is over, or a record that contradicts another.
-    pub fn on(self, definition: &Definition, now: Monotonic, event: Event<R>) -> Next<R> {
+    /// [`IllegalTransition`] for an event of a saga that is over, and for a last record that contradicts an earlier one.
+    pub fn on(self, definition: &SagaDefinition, now: Monotonic, event: SagaEvent<R>) -> Transition<R> {
         match self {
-            State::Doing(at) => Ok(doing(definition, at, now, event)),
-            State::Settling(at, why) => Ok(settling(definition, at, why, now, event)),
-            State::Undoing(at, cause) => Ok(undoing(definition, at, cause, now, event)),
-            State::Recording(verdict, at) => recording(verdict, at, event),
-            State::Ended(_) | State::Parked(_) | State::Lost => Err(Illegal { state: self, event }),
+            SagaState::Doing(at) => Ok(doing(definition, at, now, event)),
+            SagaState::Settling(at, why) => Ok(settling(definition, at, why, now, event)),
+            SagaState::Undoing(at, cause) => Ok(undoing(definition, at, cause, now, event)),
+            SagaState::Recording(verdict, at) => recording(verdict, at, event),
+            SagaState::Ended(_) | SagaState::Parked(_) | SagaState::Lost => {
+                Err(IllegalTransition { state: self, event })
+            }
         }
     }
 }
 
 fn doing<R: Clone>(
-    definition: &Definition,
-    at: Try,
+    definition: &SagaDefinition,
+    at: Attempt,
     now: Monotonic,
-    event: Event<R>,
-) -> (State<R>, Effect<R>) {
+    event: SagaEvent<R>,
+) -> (SagaState<R>, SagaEffect<R>) {
     let step = &definition[at.step];
     match event {
-        Event::Done => forward(definition, at.step + 1, now),
-        Event::Refused(refusal) => match step.phase {
-            Phase::Compensable | Phase::Pivot => back(definition, at.step, Cause::Refused(refusal), now),
-            Phase::Retriable => park(Parking::Contradicted(step.command, refusal)),
+        SagaEvent::Done => forward(definition, at.step + 1, now),
+        SagaEvent::Refused(refusal) => match step.phase {
+            StepPhase::Compensable | StepPhase::Pivot => {
+                back(definition, at.step, RejectionCause::Refused(refusal), now)
+            }
+            StepPhase::Retriable => park(ParkReason::Contradicted(step.command, refusal)),
         },
-        Event::Unknown { random } => match again(step, at, now, random) {
-            Some((at, wait)) => (State::Doing(at), Effect::Send(step.command, wait)),
+        SagaEvent::Unknown { random } => match again(step, at, now, random) {
+            Some((at, wait)) => (SagaState::Doing(at), SagaEffect::Send(step.command, wait)),
             None => settle(definition, at.step, now),
         },
-        Event::Stalled { random } => {
+        SagaEvent::Stalled { random } => {
             let (at, wait) = stalled(at, now, random);
-            (State::Doing(at), Effect::Send(step.command, wait))
+            (SagaState::Doing(at), SagaEffect::Send(step.command, wait))
         }
-        Event::Fenced => (State::Lost, Effect::Rest),
+        SagaEvent::Fenced => (SagaState::Lost, SagaEffect::Stop),
     }
 }
 
 fn settling<R: Clone>(
-    definition: &Definition,
-    at: Try,
-    why: Command,
+    definition: &SagaDefinition,
+    at: Attempt,
+    why: SagaCommand,
     now: Monotonic,
-    event: Event<R>,
-) -> (State<R>, Effect<R>) {
+    event: SagaEvent<R>,
+) -> (SagaState<R>, SagaEffect<R>) {
     let pivot = &definition[at.step];
     let command = settles(pivot);
     match event {
-        Event::Done => back(definition, at.step, Cause::GaveUp(why), now),
-        Event::Refused(_it_had_happened) => forward(definition, at.step + 1, now),
-        Event::Unknown { random } => match again(pivot, at, now, random) {
-            Some((at, wait)) => (State::Settling(at, why), Effect::Send(command, wait)),
-            None => park(Parking::Unknown(command)),
+        SagaEvent::Done => back(definition, at.step, RejectionCause::GaveUp(why), now),
+        SagaEvent::Refused(_it_had_happened) => forward(definition, at.step + 1, now),
+        SagaEvent::Unknown { random } => match again(pivot, at, now, random) {
+            Some((at, wait)) => (SagaState::Settling(at, why), SagaEffect::Send(command, wait)),
+            None => park(ParkReason::Unknown(command)),
         },
-        Event::Stalled { random } => {
+        SagaEvent::Stalled { random } => {
             let (at, wait) = stalled(at, now, random);
-            (State::Settling(at, why), Effect::Send(command, wait))
+            (SagaState::Settling(at, why), SagaEffect::Send(command, wait))
         }
-        Event::Fenced => (State::Lost, Effect::Rest),
+        SagaEvent::Fenced => (SagaState::Lost, SagaEffect::Stop),
     }
 }
 
 fn undoing<R: Clone>(
-    definition: &Definition,
-    at: Try,
-    cause: Cause<R>,
+    definition: &SagaDefinition,
+    at: Attempt,
+    cause: RejectionCause<R>,
     now: Monotonic,
-    event: Event<R>,
-) -> (State<R>, Effect<R>) {
+    event: SagaEvent<R>,
+) -> (SagaState<R>, SagaEffect<R>) {
     let step = &definition[at.step];
     let compensation = undoes(step);
     match event {
-        Event::Done => back(definition, at.step, cause, now),
-        Event::Refused(refusal) => park(Parking::Contradicted(compensation, refusal)),
-        Event::Unknown { random } => match again(step, at, now, random) {
-            Some((at, wait)) => (State::Undoing(at, cause), Effect::Send(compensation, wait)),
-            None => park(Parking::Unknown(compensation)),
+        SagaEvent::Done => back(definition, at.step, cause, now),
+        SagaEvent::Refused(refusal) => park(ParkReason::Contradicted(compensation, refusal)),
+        SagaEvent::Unknown { random } => match again(step, at, now, random) {
+            Some((at, wait)) => (
+                SagaState::Undoing(at, cause),
+                SagaEffect::Send(compensation, wait),
+            ),
+            None => park(ParkReason::Unknown(compensation)),
         },
-        Event::Stalled { random } => {
+        SagaEvent::Stalled { random } => {
             let (at, wait) = stalled(at, now, random);
-            (State::Undoing(at, cause), Effect::Send(compensation, wait))
+            (
+                SagaState::Undoing(at, cause),
+                SagaEffect::Send(compensation, wait),
+            )
         }
-        Event::Fenced => (State::Lost, Effect::Rest),
+        SagaEvent::Fenced => (SagaState::Lost, SagaEffect::Stop),
     }
 }
 
-fn recording<R: Clone + std::fmt::Debug>(verdict: Verdict<R>, at: Try, event: Event<R>) -> Next<R> {
+fn recording<R: Clone + std::fmt::Debug>(
+    verdict: SagaVerdict<R>,
+    at: Attempt,
+    event: SagaEvent<R>,
+) -> Transition<R> {
     match event {
-        Event::Done => Ok((State::Ended(verdict), Effect::Rest)),
-        Event::Refused(_) => Err(Illegal {
-            state: State::Recording(verdict, at),
+        SagaEvent::Done => Ok((SagaState::Ended(verdict), SagaEffect::Stop)),
+        SagaEvent::Refused(_) => Err(IllegalTransition {
+            state: SagaState::Recording(verdict, at),
             event,
         }),
-        Event::Unknown { random } | Event::Stalled { random } => {
-            let at = Try {
+        SagaEvent::Unknown { random } | SagaEvent::Stalled { random } => {
+            let at = Attempt {
                 unknown: at.unknown.saturating_add(1),
                 ..at
             };
             let wait = RECORD_RETRY.wait(at.unknown, random);
             Ok((
-                State::Recording(verdict.clone(), at),
-                Effect::Record(verdict, wait),
+                SagaState::Recording(verdict.clone(), at),
+                SagaEffect::Record(verdict, wait),
             ))
         }
-        Event::Fenced => Ok((State::Lost, Effect::Rest)),
+        SagaEvent::Fenced => Ok((SagaState::Lost, SagaEffect::Stop)),
     }
 }
 
-fn settles(pivot: &Step) -> Command {
+fn settles(pivot: &SagaStep) -> SagaCommand {
     pivot.settled_by.unwrap_or(pivot.command)
 }
 
-fn undoes(step: &Step) -> Command {
+fn undoes(step: &SagaStep) -> SagaCommand {
     step.compensation.unwrap_or(step.command)
 }
 
-/// On to `step`, or to the record when there is none left.
-fn forward<R: Clone>(definition: &Definition, step: usize, now: Monotonic) -> (State<R>, Effect<R>) {
+/// Begins `step`, or the last record when there is no such step.
+fn forward<R: Clone>(
+    definition: &SagaDefinition,
+    step: usize,
+    now: Monotonic,
+) -> (SagaState<R>, SagaEffect<R>) {
     match definition.get(step) {
         Some(next) => (
-            State::Doing(Try::first(step, now)),
-            Effect::Send(next.command, Duration::ZERO),
+            SagaState::Doing(Attempt::first(step, now)),
+            SagaEffect::Send(next.command, Duration::ZERO),
         ),
-        None => record(definition, Verdict::Confirmed, now),
+        None => record(definition, SagaVerdict::Confirmed, now),
     }
 }
 
-/// Undoes what lies before `step`, the latest first; then the record.
+/// Begins to undo the steps before `step`, the last one first; begins the last record when there is none.
 fn back<R: Clone>(
-    definition: &Definition,
+    definition: &SagaDefinition,
     step: usize,
-    cause: Cause<R>,
+    cause: RejectionCause<R>,
     now: Monotonic,
-) -> (State<R>, Effect<R>) {
+) -> (SagaState<R>, SagaEffect<R>) {
     let undo = |index: usize| definition[index].compensation.map(|command| (index, command));
     match (0..step).rev().find_map(undo) {
         Some((index, command)) => (
-            State::Undoing(Try::first(index, now), cause),
-            Effect::Send(command, Duration::ZERO),
+            SagaState::Undoing(Attempt::first(index, now), cause),
+            SagaEffect::Send(command, Duration::ZERO),
         ),
-        None => record(definition, Verdict::Rejected(cause), now),
+        None => record(definition, SagaVerdict::Rejected(cause), now),
     }
 }
 
-/// Past the budget of `step`: asks whether the pivot happened, or parks when the pivot lies behind.
-fn settle<R: Clone>(definition: &Definition, step: usize, now: Monotonic) -> (State<R>, Effect<R>) {
+/// After the budget of `step`: asks whether the pivot happened, or parks the saga when the pivot is done.
+fn settle<R: Clone>(
+    definition: &SagaDefinition,
+    step: usize,
+    now: Monotonic,
+) -> (SagaState<R>, SagaEffect<R>) {
     let why = definition[step].command;
     let settles = |index: usize| definition[index].settled_by.map(|command| (index, command));
     match (step..definition.len()).find_map(settles) {
         Some((pivot, command)) => (
-            State::Settling(Try::first(pivot, now), why),
-            Effect::Send(command, Duration::ZERO),
+            SagaState::Settling(Attempt::first(pivot, now), why),
+            SagaEffect::Send(command, Duration::ZERO),
         ),
-        None => park(Parking::Unknown(why)),
+        None => park(ParkReason::Unknown(why)),
     }
 }
 
-fn record<R: Clone>(definition: &Definition, verdict: Verdict<R>, now: Monotonic) -> (State<R>, Effect<R>) {
-    let at = Try::first(definition.len(), now);
+fn record<R: Clone>(
+    definition: &SagaDefinition,
+    verdict: SagaVerdict<R>,
+    now: Monotonic,
+) -> (SagaState<R>, SagaEffect<R>) {
+    let at = Attempt::first(definition.len(), now);
     (
-        State::Recording(verdict.clone(), at),
-        Effect::Record(verdict, Duration::ZERO),
+        SagaState::Recording(verdict.clone(), at),
+        SagaEffect::Record(verdict, Duration::ZERO),
     )
 }
 
-fn park<R: Clone>(parking: Parking<R>) -> (State<R>, Effect<R>) {
-    (State::Parked(parking.clone()), Effect::Park(parking))
+fn park<R: Clone>(parking: ParkReason<R>) -> (SagaState<R>, SagaEffect<R>) {
+    (SagaState::Parked(parking.clone()), SagaEffect::Park(parking))
 }
 
-/// The next try of a command whose outcome was unknown, and the wait before it; `None` past the budget.
-fn again(step: &Step, at: Try, now: Monotonic, random: u64) -> Option<(Try, Duration)> {
-    let at = Try {
+/// The next try of a command whose outcome was unknown, and the wait before it; `None` when the budget is used up.
+fn again(step: &SagaStep, at: Attempt, now: Monotonic, random: u64) -> Option<(Attempt, Duration)> {
+    let at = Attempt {
         unknown: at.unknown.saturating_add(1),
         last: now,
         stalled: 0,
         ..at
     };
-    (at.spent(now) < step.budget).then(|| (at, step.retry.wait(at.unknown, random)))
+    (at.used(now) < step.budget).then(|| (at, step.retry.wait(at.unknown, random)))
 }
 
-/// The next try of a command that could not be tried, and the wait before it. The time since the last outcome is not its own.
-fn stalled(at: Try, now: Monotonic, random: u64) -> (Try, Duration) {
-    let at = Try {
+/// The next try of a command that could not be tried, and the wait before it. The time since the last outcome does not count.
+fn stalled(at: Attempt, now: Monotonic, random: u64) -> (Attempt, Duration) {
+    let at = Attempt {
         since: at.since + now.since(at.last),
         last: now,
         stalled: at.stalled.saturating_add(1),
@@ -371,9 +401,9 @@ fn stalled(at: Try, now: Monotonic, random: u64) -> (Try, Duration) {
     (at, STALL_RETRY.wait(at.stalled, random))
 }
 
-impl Try {
-    fn first(step: usize, since: Monotonic) -> Try {
-        Try {
+impl Attempt {
+    fn first(step: usize, since: Monotonic) -> Attempt {
+        Attempt {
             step,
             since,
             last: since,
@@ -383,13 +413,14 @@ impl Try {
         }
     }
 
-    /// By this owner. While it cannot be tried, nothing is added.
-    fn own(self, now: Monotonic) -> Duration {
+    /// How much of the budget this owner has used. Nothing is added while the command cannot be tried.
+    fn used_by_this_owner(self, now: Monotonic) -> Duration {
         let until = if self.stalled > 0 { self.last } else { now };
         until.since(self.since)
     }
 
-    fn spent(self, now: Monotonic) -> Duration {
+    /// How much of the budget all owners have used.
+    fn used(self, now: Monotonic) -> Duration {
         self.earlier.saturating_add(now.since(self.since))
     }
 }

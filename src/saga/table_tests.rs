@@ -1,41 +1,41 @@
-//! The whole table, cell by cell.
+//! Every cell of the saga's table.
 
 use super::super::definition::ORDER;
 use super::*;
 
-type S = State<&'static str>;
+type S = SagaState<&'static str>;
 
 const NOW: Monotonic = Monotonic(1_000_000_000_000);
 const NO: &str = "no";
 
-fn at(step: usize) -> Try {
-    Try::first(step, NOW)
+fn at(step: usize) -> Attempt {
+    Attempt::first(step, NOW)
 }
 
-fn cause() -> Cause<&'static str> {
-    Cause::Refused(NO)
+fn cause() -> RejectionCause<&'static str> {
+    RejectionCause::Refused(NO)
 }
 
-fn events() -> [Event<&'static str>; 5] {
+fn events() -> [SagaEvent<&'static str>; 5] {
     [
-        Event::Done,
-        Event::Refused(NO),
-        Event::Unknown { random: 0 },
-        Event::Stalled { random: 0 },
-        Event::Fenced,
+        SagaEvent::Done,
+        SagaEvent::Refused(NO),
+        SagaEvent::Unknown { random: 0 },
+        SagaEvent::Stalled { random: 0 },
+        SagaEvent::Fenced,
     ]
 }
 
-fn on(state: S, event: Event<&'static str>) -> (S, Effect<&'static str>) {
+fn on(state: S, event: SagaEvent<&'static str>) -> (S, SagaEffect<&'static str>) {
     state.on(ORDER, NOW, event).expect("a legal pair")
 }
 
-fn late(state: S) -> (S, Effect<&'static str>) {
+fn late(state: S) -> (S, SagaEffect<&'static str>) {
     state
         .on(
             ORDER,
             NOW + Duration::from_secs(3_600),
-            Event::Unknown { random: 0 },
+            SagaEvent::Unknown { random: 0 },
         )
         .expect("a legal pair")
 }
@@ -43,49 +43,64 @@ fn late(state: S) -> (S, Effect<&'static str>) {
 #[test]
 fn without_a_fault_it_reserves_charges_commits_and_is_confirmed() {
     let (mut state, mut effect) = S::begin(ORDER, NOW);
-    for command in [Command::Reserve, Command::Charge, Command::Commit] {
-        assert_eq!(effect, Effect::Send(command, Duration::ZERO));
-        (state, effect) = on(state, Event::Done);
+    for command in [SagaCommand::Reserve, SagaCommand::Charge, SagaCommand::Commit] {
+        assert_eq!(effect, SagaEffect::Send(command, Duration::ZERO));
+        (state, effect) = on(state, SagaEvent::Done);
     }
-    assert_eq!(effect, Effect::Record(Verdict::Confirmed, Duration::ZERO));
+    assert_eq!(effect, SagaEffect::Record(SagaVerdict::Confirmed, Duration::ZERO));
     assert_eq!(
-        on(state, Event::Done),
-        (State::Ended(Verdict::Confirmed), Effect::Rest)
+        on(state, SagaEvent::Done),
+        (SagaState::Ended(SagaVerdict::Confirmed), SagaEffect::Stop)
     );
 }
 
 #[test]
 fn a_refused_reservation_is_rejected_with_nothing_to_undo() {
-    let (state, effect) = on(State::Doing(at(0)), Event::Refused(NO));
-    assert_eq!(effect, Effect::Record(Verdict::Rejected(cause()), Duration::ZERO));
+    let (state, effect) = on(SagaState::Doing(at(0)), SagaEvent::Refused(NO));
     assert_eq!(
-        on(state, Event::Done),
-        (State::Ended(Verdict::Rejected(cause())), Effect::Rest)
+        effect,
+        SagaEffect::Record(SagaVerdict::Rejected(cause()), Duration::ZERO)
+    );
+    assert_eq!(
+        on(state, SagaEvent::Done),
+        (SagaState::Ended(SagaVerdict::Rejected(cause())), SagaEffect::Stop)
     );
 }
 
 #[test]
 fn a_declined_charge_releases_the_stock_and_is_rejected() {
-    let (state, effect) = on(State::Doing(at(1)), Event::Refused(NO));
-    assert_eq!(effect, Effect::Send(Command::Release, Duration::ZERO));
-    let (_, effect) = on(state, Event::Done);
-    assert_eq!(effect, Effect::Record(Verdict::Rejected(cause()), Duration::ZERO));
+    let (state, effect) = on(SagaState::Doing(at(1)), SagaEvent::Refused(NO));
+    assert_eq!(effect, SagaEffect::Send(SagaCommand::Release, Duration::ZERO));
+    let (_, effect) = on(state, SagaEvent::Done);
+    assert_eq!(
+        effect,
+        SagaEffect::Record(SagaVerdict::Rejected(cause()), Duration::ZERO)
+    );
 }
 
 #[test]
 fn a_refusal_after_the_pivot_parks() {
-    let (state, effect) = on(State::Doing(at(2)), Event::Refused(NO));
-    assert_eq!(effect, Effect::Park(Parking::Contradicted(Command::Commit, NO)));
-    assert_eq!(state, State::Parked(Parking::Contradicted(Command::Commit, NO)));
+    let (state, effect) = on(SagaState::Doing(at(2)), SagaEvent::Refused(NO));
+    assert_eq!(
+        effect,
+        SagaEffect::Park(ParkReason::Contradicted(SagaCommand::Commit, NO))
+    );
+    assert_eq!(
+        state,
+        SagaState::Parked(ParkReason::Contradicted(SagaCommand::Commit, NO))
+    );
 }
 
 #[test]
 fn unknown_is_tried_again_with_growing_waits_and_never_compensated() {
     for (index, step) in ORDER.iter().enumerate() {
-        let mut state = State::Doing(at(index));
+        let mut state = SagaState::Doing(at(index));
         for unknown in 1..=3 {
-            let (next, effect) = on(state, Event::Unknown { random: 7 });
-            assert_eq!(effect, Effect::Send(step.command, step.retry.wait(unknown, 7)));
+            let (next, effect) = on(state, SagaEvent::Unknown { random: 7 });
+            assert_eq!(
+                effect,
+                SagaEffect::Send(step.command, step.retry.wait(unknown, 7))
+            );
             state = next;
         }
     }
@@ -94,229 +109,247 @@ fn unknown_is_tried_again_with_growing_waits_and_never_compensated() {
 #[test]
 fn past_the_budget_the_pivot_is_settled_or_once_it_lies_behind_the_saga_is_parked() {
     for (index, step) in ORDER.iter().enumerate() {
-        let (_, effect) = late(State::Doing(at(index)));
+        let (_, effect) = late(SagaState::Doing(at(index)));
         match step.phase {
-            Phase::Compensable | Phase::Pivot => {
-                assert_eq!(effect, Effect::Send(Command::Cancel, Duration::ZERO));
+            StepPhase::Compensable | StepPhase::Pivot => {
+                assert_eq!(effect, SagaEffect::Send(SagaCommand::Cancel, Duration::ZERO));
             }
-            Phase::Retriable => assert_eq!(effect, Effect::Park(Parking::Unknown(step.command))),
+            StepPhase::Retriable => assert_eq!(effect, SagaEffect::Park(ParkReason::Unknown(step.command))),
         }
     }
 }
 
 #[test]
 fn a_settled_charge_that_never_was_is_compensated_and_one_that_was_goes_on() {
-    for why in [Command::Reserve, Command::Charge] {
-        let (state, effect) = on(State::Settling(at(1), why), Event::Done);
-        assert_eq!(effect, Effect::Send(Command::Release, Duration::ZERO));
-        assert_eq!(state, State::Undoing(at(0), Cause::GaveUp(why)));
-        let (_, effect) = on(State::Settling(at(1), why), Event::Refused(NO));
-        assert_eq!(effect, Effect::Send(Command::Commit, Duration::ZERO));
+    for why in [SagaCommand::Reserve, SagaCommand::Charge] {
+        let (state, effect) = on(SagaState::Settling(at(1), why), SagaEvent::Done);
+        assert_eq!(effect, SagaEffect::Send(SagaCommand::Release, Duration::ZERO));
+        assert_eq!(state, SagaState::Undoing(at(0), RejectionCause::GaveUp(why)));
+        let (_, effect) = on(SagaState::Settling(at(1), why), SagaEvent::Refused(NO));
+        assert_eq!(effect, SagaEffect::Send(SagaCommand::Commit, Duration::ZERO));
     }
 }
 
 #[test]
 fn settling_and_undoing_are_retried_and_parked_past_their_budget() {
     for (state, command) in [
-        (State::Settling(at(1), Command::Charge), Command::Cancel),
-        (State::Undoing(at(0), cause()), Command::Release),
+        (
+            SagaState::Settling(at(1), SagaCommand::Charge),
+            SagaCommand::Cancel,
+        ),
+        (SagaState::Undoing(at(0), cause()), SagaCommand::Release),
     ] {
-        let (_, effect) = on(state.clone(), Event::Unknown { random: 0 });
-        assert!(matches!(effect, Effect::Send(again, wait) if again == command && wait > Duration::ZERO));
-        assert_eq!(late(state).1, Effect::Park(Parking::Unknown(command)));
+        let (_, effect) = on(state.clone(), SagaEvent::Unknown { random: 0 });
+        assert!(matches!(effect, SagaEffect::Send(again, wait) if again == command && wait > Duration::ZERO));
+        assert_eq!(late(state).1, SagaEffect::Park(ParkReason::Unknown(command)));
     }
-    let (_, effect) = on(State::Undoing(at(0), cause()), Event::Refused(NO));
-    assert_eq!(effect, Effect::Park(Parking::Contradicted(Command::Release, NO)));
+    let (_, effect) = on(SagaState::Undoing(at(0), cause()), SagaEvent::Refused(NO));
+    assert_eq!(
+        effect,
+        SagaEffect::Park(ParkReason::Contradicted(SagaCommand::Release, NO))
+    );
 }
 
 #[test]
-fn what_could_not_be_tried_spends_no_budget_however_long_it_lasts() {
+fn a_command_that_cannot_be_tried_uses_no_budget() {
     let states = [
-        State::Doing(at(0)),
-        State::Doing(at(1)),
-        State::Doing(at(2)),
-        State::Settling(at(1), Command::Charge),
-        State::Undoing(at(0), cause()),
+        SagaState::Doing(at(0)),
+        SagaState::Doing(at(1)),
+        SagaState::Doing(at(2)),
+        SagaState::Settling(at(1), SagaCommand::Charge),
+        SagaState::Undoing(at(0), cause()),
     ];
     for begun in states {
         let (mut state, mut now) = (begun.clone(), NOW);
         for _ in 0..100 {
             now = now + Duration::from_secs(3_600);
             let (next, effect) = state
-                .on(ORDER, now, Event::Stalled { random: 0 })
+                .on(ORDER, now, SagaEvent::Stalled { random: 0 })
                 .expect("a legal pair");
             assert!(
-                matches!(effect, Effect::Send(_, wait) if wait > Duration::ZERO),
+                matches!(effect, SagaEffect::Send(_, wait) if wait > Duration::ZERO),
                 "{begun:?}: {effect:?}"
             );
             state = next;
         }
         let soon = now + Duration::from_secs(1);
         let (state, effect) = state
-            .on(ORDER, soon, Event::Unknown { random: 0 })
+            .on(ORDER, soon, SagaEvent::Unknown { random: 0 })
             .expect("a legal pair");
         assert!(
-            matches!(effect, Effect::Send(..)),
-            "{begun:?}: a stall spent the budget: {effect:?}"
+            matches!(effect, SagaEffect::Send(..)),
+            "{begun:?}: a stall used the budget: {effect:?}"
         );
         let late = soon + Duration::from_secs(3_600);
         let (_, effect) = state
-            .on(ORDER, late, Event::Unknown { random: 0 })
+            .on(ORDER, late, SagaEvent::Unknown { random: 0 })
             .expect("a legal pair");
         let (before, _) = self::late(begun.clone());
-        assert!(!matches!(before, State::Doing(_)), "{begun:?} has no budget");
-        assert_eq!(effect, self::late(begun).1, "what is unknown spends it as ever");
+        assert!(!matches!(before, SagaState::Doing(_)), "{begun:?} has no budget");
+        assert_eq!(
+            effect,
+            self::late(begun).1,
+            "an unknown outcome uses the budget as ever"
+        );
     }
 }
 
 #[test]
-fn what_a_person_gives_up_is_undone_from_the_end_whatever_was_done() {
-    let (mut state, mut effect) = S::take_back(ORDER, NOW);
-    for command in [Command::Return, Command::Refund, Command::Release] {
-        assert_eq!(effect, Effect::Send(command, Duration::ZERO));
-        (state, effect) = on(state, Event::Done);
+fn an_order_that_a_person_gave_up_is_undone_from_the_end() {
+    let (mut state, mut effect) = S::begin_undoing(ORDER, NOW);
+    for command in [SagaCommand::Return, SagaCommand::Refund, SagaCommand::Release] {
+        assert_eq!(effect, SagaEffect::Send(command, Duration::ZERO));
+        (state, effect) = on(state, SagaEvent::Done);
     }
     assert_eq!(
         effect,
-        Effect::Record(Verdict::Rejected(Cause::TakenBack), Duration::ZERO)
+        SagaEffect::Record(SagaVerdict::Rejected(RejectionCause::TakenBack), Duration::ZERO)
     );
     assert!(matches!(
-        on(state, Event::Done).0,
-        State::Ended(Verdict::Rejected(_))
+        on(state, SagaEvent::Done).0,
+        SagaState::Ended(SagaVerdict::Rejected(_))
     ));
-    let (state, _) = S::take_back(ORDER, NOW);
-    assert_eq!(late(state).1, Effect::Park(Parking::Unknown(Command::Return)));
+    let (state, _) = S::begin_undoing(ORDER, NOW);
+    assert_eq!(
+        late(state).1,
+        SagaEffect::Park(ParkReason::Unknown(SagaCommand::Return))
+    );
 }
 
 #[test]
-fn patience_is_what_is_left_of_the_budget() {
+fn the_budget_left_falls_with_time_and_never_below_zero() {
     let (state, _) = S::begin(ORDER, NOW);
-    assert_eq!(state.patience(ORDER, NOW), Some(ORDER[0].budget));
+    assert_eq!(state.budget_left(ORDER, NOW), Some(ORDER[0].budget));
     assert_eq!(
-        state.patience(ORDER, NOW + Duration::from_secs(4)),
+        state.budget_left(ORDER, NOW + Duration::from_secs(4)),
         Some(ORDER[0].budget - Duration::from_secs(4))
     );
     assert_eq!(
-        state.patience(ORDER, NOW + Duration::from_secs(4_000)),
+        state.budget_left(ORDER, NOW + Duration::from_secs(4_000)),
         Some(Duration::ZERO)
     );
-    assert_eq!(S::Lost.patience(ORDER, NOW), None);
+    assert_eq!(S::Lost.budget_left(ORDER, NOW), None);
 }
 
 #[test]
-fn what_earlier_owners_spent_is_not_spent_again() {
+fn the_budget_that_earlier_owners_used_is_not_given_again() {
     let budget = ORDER[1].budget;
-    let earlier = Spent::from_iter([(Command::Charge, budget / 2), (Command::Cancel, budget * 2)]);
+    let earlier = BudgetUsed::from_iter([
+        (SagaCommand::Charge, budget / 2),
+        (SagaCommand::Cancel, budget * 2),
+    ]);
     let unknown = |state: S, after: Duration| {
-        let event = Event::Unknown { random: 0 };
+        let event = SagaEvent::Unknown { random: 0 };
         state
-            .after(ORDER, &earlier)
+            .with_earlier_use(ORDER, &earlier)
             .on(ORDER, NOW + after, event)
             .expect("a legal pair")
     };
-    let charging = || State::Doing(at(1));
+    let charging = || SagaState::Doing(at(1));
     assert_eq!(
-        charging().after(ORDER, &earlier).patience(ORDER, NOW),
+        charging()
+            .with_earlier_use(ORDER, &earlier)
+            .budget_left(ORDER, NOW),
         Some(budget - budget / 2)
     );
     let (state, effect) = unknown(charging(), budget / 4);
-    assert!(matches!(effect, Effect::Send(Command::Charge, _)));
+    assert!(matches!(effect, SagaEffect::Send(SagaCommand::Charge, _)));
     let (state, effect) = unknown(state, budget / 2);
-    assert_eq!(effect, Effect::Send(Command::Cancel, Duration::ZERO));
-    let state = state.after(ORDER, &earlier);
-    assert_eq!(state.patience(ORDER, NOW), Some(Duration::ZERO), "{state:?}");
+    assert_eq!(effect, SagaEffect::Send(SagaCommand::Cancel, Duration::ZERO));
+    let state = state.with_earlier_use(ORDER, &earlier);
+    assert_eq!(state.budget_left(ORDER, NOW), Some(Duration::ZERO), "{state:?}");
     assert_eq!(
         unknown(state, budget / 2).1,
-        Effect::Park(Parking::Unknown(Command::Cancel)),
+        SagaEffect::Park(ParkReason::Unknown(SagaCommand::Cancel)),
         "after one more try"
     );
-    let reserving: S = State::Doing(at(0));
+    let reserving: S = SagaState::Doing(at(0));
     assert_eq!(
-        reserving.clone().after(ORDER, &earlier),
+        reserving.clone().with_earlier_use(ORDER, &earlier),
         reserving,
-        "another command's is not its own"
+        "another command has another budget"
     );
 }
 
 #[test]
-fn what_an_owner_has_spent_is_its_own_time_without_the_stalls() {
+fn an_owner_uses_its_own_time_without_the_stalls() {
     let second = Duration::from_secs(1);
-    let spent = |state: &S, seconds: u32| state.spent(ORDER, NOW + second * seconds);
-    let earlier = Spent::from_iter([(Command::Charge, second * 5)]);
-    let state = S::Doing(at(1)).after(ORDER, &earlier);
-    assert_eq!(spent(&state, 3), Some((Command::Charge, second * 3)));
-    let stalled = Event::Stalled { random: 0 };
-    let unknown = Event::Unknown { random: 0 };
+    let used = |state: &S, seconds: u32| state.budget_used(ORDER, NOW + second * seconds);
+    let earlier = BudgetUsed::from_iter([(SagaCommand::Charge, second * 5)]);
+    let state = S::Doing(at(1)).with_earlier_use(ORDER, &earlier);
+    assert_eq!(used(&state, 3), Some((SagaCommand::Charge, second * 3)));
+    let stalled = SagaEvent::Stalled { random: 0 };
+    let unknown = SagaEvent::Unknown { random: 0 };
     let (state, _) = state
         .on(ORDER, NOW + second * 3, unknown.clone())
         .expect("a legal pair");
     let (state, _) = state.on(ORDER, NOW + second * 7, stalled).expect("a legal pair");
     assert_eq!(
-        spent(&state, 100),
-        Some((Command::Charge, second * 3)),
+        used(&state, 100),
+        Some((SagaCommand::Charge, second * 3)),
         "until it can be tried"
     );
     let (state, _) = state.on(ORDER, NOW + second * 8, unknown).expect("a legal pair");
-    assert_eq!(spent(&state, 9), Some((Command::Charge, second * 5)));
-    let settling = State::Settling(at(1), Command::Charge);
-    let undoing = State::Undoing(at(0), cause());
-    for (state, command) in [(settling, Command::Cancel), (undoing, Command::Release)] {
-        assert_eq!(spent(&state, 1), Some((command, second)));
+    assert_eq!(used(&state, 9), Some((SagaCommand::Charge, second * 5)));
+    let settling = SagaState::Settling(at(1), SagaCommand::Charge);
+    let undoing = SagaState::Undoing(at(0), cause());
+    for (state, command) in [(settling, SagaCommand::Cancel), (undoing, SagaCommand::Release)] {
+        assert_eq!(used(&state, 1), Some((command, second)));
     }
-    assert_eq!(S::Lost.spent(ORDER, NOW), None);
+    assert_eq!(S::Lost.budget_used(ORDER, NOW), None);
     assert_eq!(
-        State::Recording(Verdict::<&str>::Confirmed, at(3)).spent(ORDER, NOW),
+        SagaState::Recording(SagaVerdict::<&str>::Confirmed, at(3)).budget_used(ORDER, NOW),
         None
     );
 }
 
 #[test]
 fn the_record_is_retried_for_ever() {
-    let (_, effect) = late(State::Recording(Verdict::Confirmed, at(3)));
-    assert!(matches!(effect, Effect::Record(Verdict::Confirmed, wait) if wait > Duration::ZERO));
+    let (_, effect) = late(SagaState::Recording(SagaVerdict::Confirmed, at(3)));
+    assert!(matches!(effect, SagaEffect::Record(SagaVerdict::Confirmed, wait) if wait > Duration::ZERO));
 }
 
 #[test]
 fn a_record_that_contradicts_another_is_an_error() {
-    let state: S = State::Recording(Verdict::Confirmed, at(3));
+    let state: S = SagaState::Recording(SagaVerdict::Confirmed, at(3));
     let error = state
         .clone()
-        .on(ORDER, NOW, Event::Refused(NO))
+        .on(ORDER, NOW, SagaEvent::Refused(NO))
         .expect_err("illegal");
     assert_eq!(
         error,
-        Illegal {
+        IllegalTransition {
             state,
-            event: Event::Refused(NO)
+            event: SagaEvent::Refused(NO)
         }
     );
 }
 
 #[test]
-fn whoever_is_fenced_writes_nothing_more() {
-    let steps = (0..ORDER.len()).map(|index| State::Doing(at(index)));
+fn a_fenced_owner_writes_nothing_more() {
+    let steps = (0..ORDER.len()).map(|index| SagaState::Doing(at(index)));
     let others = [
-        State::Settling(at(1), Command::Reserve),
-        State::Undoing(at(0), cause()),
-        State::Recording(Verdict::Confirmed, at(3)),
+        SagaState::Settling(at(1), SagaCommand::Reserve),
+        SagaState::Undoing(at(0), cause()),
+        SagaState::Recording(SagaVerdict::Confirmed, at(3)),
     ];
     for state in steps.chain(others) {
-        assert_eq!(on(state, Event::Fenced), (State::Lost, Effect::Rest));
+        assert_eq!(on(state, SagaEvent::Fenced), (SagaState::Lost, SagaEffect::Stop));
     }
 }
 
 #[test]
-fn what_is_over_takes_no_event() {
+fn a_saga_that_is_over_takes_no_event() {
     for state in [
-        State::Ended(Verdict::Confirmed),
-        State::Parked(Parking::Unknown(Command::Commit)),
+        SagaState::Ended(SagaVerdict::Confirmed),
+        SagaState::Parked(ParkReason::Unknown(SagaCommand::Commit)),
         S::Lost,
     ] {
         for event in events() {
             let error = state.clone().on(ORDER, NOW, event.clone()).expect_err("illegal");
             assert_eq!(
                 error,
-                Illegal {
+                IllegalTransition {
                     state: state.clone(),
                     event
                 }

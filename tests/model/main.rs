@@ -8,6 +8,8 @@
 //! `cargo test --release --test model -- --ignored --nocapture`.
 
 mod bounds;
+mod histories;
+mod participants;
 mod protocol;
 mod services;
 mod world;

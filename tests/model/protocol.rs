@@ -1,11 +1,12 @@
 //! What may happen next, and what must hold whatever happens: the invariants of the shop.
 
-use cluster::saga::{Command, Effect, Event};
+use cluster::saga::{SagaCommand, SagaEffect, SagaEvent};
 use stateright::{Model, Property};
 
 use crate::bounds::{Bounds, Sabotage};
+use crate::participants::{OrderRecord, Payment, Reservation};
 use crate::services::PAST_THE_BUDGET;
-use crate::world::{Charge, Held, LIVES, NOW, ORDERS, Record, STOCK, World};
+use crate::world::{LIVES, NOW, ORDERS, STOCK, World};
 
 pub(crate) struct Protocol {
     pub bounds: Bounds,
@@ -32,14 +33,14 @@ pub(crate) enum Action {
 impl Protocol {
     fn lose(&self, next: &mut World, life: usize, order: usize, now: cluster::base::time::Monotonic) {
         next.left.unknowns -= 1;
-        next.tell(self.sabotage, life, order, now, Event::Unknown { random: 0 });
+        next.tell(self.sabotage, life, order, now, SagaEvent::Unknown { random: 0 });
     }
 
     fn faults(world: &World, life: usize, order: usize, actions: &mut Vec<Action>) {
         // A parking is written until it stands.
         let parks = world.orders[order].work[life]
             .as_ref()
-            .is_some_and(|work| matches!(work.effect, Effect::Park(_)));
+            .is_some_and(|work| matches!(work.effect, SagaEffect::Park(_)));
         if world.left.unknowns > 0 && !parks {
             actions.extend([
                 Action::LoseReply(life, order),
@@ -94,7 +95,7 @@ impl Model for Protocol {
                 self.lose(&mut next, life, order, NOW);
             }
             Action::LoseCommand(life, order) | Action::GiveUp(life, order) => {
-                next.orders[order].packet |= next.is_sending(life, order, Command::Charge);
+                next.orders[order].packet |= next.is_sending(life, order, SagaCommand::Charge);
                 let given_up = matches!(action, Action::GiveUp(..));
                 self.lose(
                     &mut next,
@@ -127,16 +128,17 @@ impl Model for Protocol {
             Property::always(NO_TRESPASS, |_, world: &World| !world.trespassed),
             Property::always(ENDS, |_, world: &World| ends(world)),
             Property::sometimes("an heir confirms an order", |_, world: &World| {
-                let by_heir =
-                    |order: &crate::world::Order| order.record == Record::Confirmed && order.owner.0 == 1;
+                let by_heir = |order: &crate::world::Order| {
+                    order.record == OrderRecord::Confirmed && order.owner.0 == 1
+                };
                 world.orders.iter().any(by_heir)
             }),
             Property::sometimes("a charge comes too late for anybody", |_, world: &World| {
                 world.orders.iter().any(|order| {
                     !order.packet
-                        && order.card == Charge::Taken
-                        && order.record == Record::Rejected
-                        && order.ledger == Some(Charge::Cancelled)
+                        && order.card == Payment::Taken
+                        && order.record == OrderRecord::Rejected
+                        && order.ledger == Some(Payment::Cancelled)
                 })
             }),
         ]
@@ -154,30 +156,33 @@ fn stock_adds_up(world: &World) -> bool {
         let holds = world.orders.iter().filter_map(|order| order.held);
         holds.filter(|(_, held)| *held == wanted).count()
     };
-    usize::from(world.on_hand) + count(Held::Committed) == usize::from(STOCK)
-        && usize::from(world.reserved) == count(Held::Yes)
-        && world.reserved <= world.on_hand
+    usize::from(world.stock.on_hand) + count(Reservation::Committed) == usize::from(STOCK)
+        && usize::from(world.stock.reserved) == count(Reservation::Held)
+        && world.stock.reserved <= world.stock.on_hand
 }
 
 fn money_stands(world: &World) -> bool {
     world.orders.iter().all(|order| {
-        let taken = order.ledger == Some(Charge::Taken);
+        let taken = order.ledger == Some(Payment::Taken);
         match order.record {
-            Record::Confirmed => taken && order.held.is_some_and(|(_, held)| held == Held::Committed),
-            Record::Rejected => !taken,
-            Record::Pending | Record::Parked => true,
+            OrderRecord::Confirmed => {
+                taken && order.held.is_some_and(|(_, held)| held == Reservation::Committed)
+            }
+            OrderRecord::Rejected => !taken,
+            OrderRecord::Pending | OrderRecord::Parked => true,
         }
     })
 }
 
 fn one_event(world: &World) -> bool {
-    world.orders.iter().all(|order| {
-        let over = matches!(order.record, Record::Confirmed | Record::Rejected);
-        order.events == u8::from(over)
-    })
+    world
+        .orders
+        .iter()
+        .all(|order| order.events == u8::from(order.record.is_ended()))
 }
 
 fn ends(world: &World) -> bool {
     let any = |wanted| world.orders.iter().any(|order| order.record == wanted);
-    !world.is_at_rest() || (!any(Record::Pending) && (world.reserved == 0 || any(Record::Parked)))
+    !world.is_at_rest()
+        || (!any(OrderRecord::Pending) && (world.stock.reserved == 0 || any(OrderRecord::Parked)))
 }

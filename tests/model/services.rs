@@ -3,33 +3,32 @@
 use std::time::Duration;
 
 use cluster::base::time::Monotonic;
-use cluster::saga::table::State as Table;
-use cluster::saga::{Command, Effect, Event, ORDER, Verdict};
+use cluster::saga::{ORDER, SagaCommand, SagaEffect, SagaEvent, SagaState, SagaVerdict};
 
 use crate::bounds::Sabotage;
-use crate::world::{Charge, Held, NOW, ORDERS, Record, Work, World};
+use crate::participants::{OrderRecord, Payment, Reply};
+use crate::world::{NOW, ORDERS, Work, World};
 
 pub(crate) const PAST_THE_BUDGET: Monotonic = Monotonic(3_600_000_000_000);
 
-type Said = Event<&'static str>;
-
 impl World {
     /// Carries out what the life is about to do; `None` when the provider was asked and payments comes next.
-    pub(crate) fn carry_out(&mut self, sabotage: Sabotage, life: usize, order: usize) -> Option<Said> {
+    pub(crate) fn carry_out(&mut self, sabotage: Sabotage, life: usize, order: usize) -> Option<Reply> {
         let work = self.orders[order].work[life].clone().expect("busy");
         match work.effect {
-            Effect::Send(command @ (Command::Reserve | Command::Release | Command::Commit), _) => {
-                Some(self.inventory(sabotage, life, order, work.claim_no, command))
-            }
-            Effect::Send(command @ (Command::Charge | Command::Cancel), _) => {
+            SagaEffect::Send(
+                command @ (SagaCommand::Reserve | SagaCommand::Release | SagaCommand::Commit),
+                _,
+            ) => Some(self.inventory(sabotage, life, order, work.claim_no, command)),
+            SagaEffect::Send(command @ (SagaCommand::Charge | SagaCommand::Cancel), _) => {
                 self.payments(sabotage, life, order, &work, command)
             }
-            Effect::Record(verdict, _) => Some(self.record(life, order, work.claim_no, Some(&verdict))),
-            Effect::Park(_) => Some(self.record(life, order, work.claim_no, None)),
-            Effect::Send(Command::Return | Command::Refund, _) => {
+            SagaEffect::Record(verdict, _) => Some(self.record(life, order, work.claim_no, Some(&verdict))),
+            SagaEffect::Park(_) => Some(self.record(life, order, work.claim_no, None)),
+            SagaEffect::Send(SagaCommand::Return | SagaCommand::Refund, _) => {
                 unreachable!("nobody here gives an order up")
             }
-            Effect::Rest => unreachable!("not busy"),
+            SagaEffect::Stop => unreachable!("not busy"),
         }
     }
 
@@ -48,8 +47,8 @@ impl World {
         life: usize,
         order: usize,
         claim_no: u8,
-        command: Command,
-    ) -> Said {
+        command: SagaCommand,
+    ) -> Reply {
         let row = self.orders[order].held;
         if self.is_refused(
             sabotage,
@@ -57,36 +56,10 @@ impl World {
             row.map(|(seen, _)| seen),
             claim_no,
         ) {
-            return Event::Fenced;
+            return SagaEvent::Fenced;
         }
-        let (held, event) = match (command, row.map(|(_, held)| held)) {
-            (Command::Reserve, None) if self.on_hand > self.reserved => {
-                self.reserved += 1;
-                (Held::Yes, Event::Done)
-            }
-            (Command::Reserve, None) => (Held::Refused, Event::Refused("out of stock")),
-            (Command::Reserve, Some(held @ (Held::Yes | Held::Released | Held::Committed))) => {
-                (held, Event::Done)
-            }
-            (Command::Reserve, Some(held)) => (held, Event::Refused("shut")),
-            (Command::Release, None) => (Held::Shut, Event::Done),
-            (Command::Release, Some(Held::Yes)) => {
-                self.reserved -= 1;
-                (Held::Released, Event::Done)
-            }
-            (Command::Release, Some(Held::Committed)) => (Held::Committed, Event::Refused("committed")),
-            (Command::Release, Some(held)) => (held, Event::Done),
-            (_, Some(Held::Yes)) => {
-                self.reserved -= 1;
-                self.on_hand -= 1;
-                (Held::Committed, Event::Done)
-            }
-            (_, Some(Held::Committed)) => (Held::Committed, Event::Done),
-            (_, Some(held @ (Held::Refused | Held::Released | Held::Shut))) => {
-                (held, Event::Refused("not held"))
-            }
-            (_, None) => return Event::Refused("not held"),
-        };
+        let (held, event) = self.stock.carry_out(command, row.map(|(_, held)| held));
+        let Some(held) = held else { return event };
         if row != Some((claim_no, held)) {
             self.wrote(life, order, claim_no);
         }
@@ -101,17 +74,17 @@ impl World {
         life: usize,
         order: usize,
         work: &Work,
-        command: Command,
-    ) -> Option<Said> {
+        command: SagaCommand,
+    ) -> Option<Reply> {
         let row = self.orders[order].payment;
         let fence = self.fences[life][1];
         if self.is_refused(sabotage, fence, row.map(|(seen, _)| seen), work.claim_no) {
-            return Some(Event::Fenced);
+            return Some(SagaEvent::Fenced);
         }
         let Some(heard) = work.heard else {
             let order = &mut self.orders[order];
-            let wanted = if command == Command::Cancel {
-                Charge::Cancelled
+            let wanted = if command == SagaCommand::Cancel {
+                Payment::Cancelled
             } else {
                 order.card
             };
@@ -119,17 +92,12 @@ impl World {
             order.work[life].as_mut().expect("busy").heard = Some(decided);
             return None;
         };
-        let charge = row.map_or(heard, |(_, charge)| charge);
-        if row != Some((work.claim_no, charge)) {
+        let (payment, event) = row.map_or(heard, |(_, payment)| payment).carry_out(command);
+        if row != Some((work.claim_no, payment)) {
             self.wrote(life, order, work.claim_no);
         }
-        self.orders[order].payment = Some((work.claim_no, charge));
-        Some(match (command, charge) {
-            (Command::Charge, Charge::Taken) | (Command::Cancel, Charge::Declined | Charge::Cancelled) => {
-                Event::Done
-            }
-            _ => Event::Refused("decided otherwise"),
-        })
+        self.orders[order].payment = Some((work.claim_no, payment));
+        Some(event)
     }
 
     fn record(
@@ -137,26 +105,24 @@ impl World {
         life: usize,
         order: usize,
         claim_no: u8,
-        verdict: Option<&Verdict<&'static str>>,
-    ) -> Said {
+        verdict: Option<&SagaVerdict<&'static str>>,
+    ) -> Reply {
         let order = &mut self.orders[order];
         if order.owner != (life, claim_no) {
-            return Event::Fenced;
+            return SagaEvent::Fenced;
         }
         let wanted = match verdict {
-            Some(Verdict::Confirmed) => Record::Confirmed,
-            Some(Verdict::Rejected(_)) => Record::Rejected,
-            None => Record::Parked,
+            Some(SagaVerdict::Confirmed) => OrderRecord::Confirmed,
+            Some(SagaVerdict::Rejected(_)) => OrderRecord::Rejected,
+            None => OrderRecord::Parked,
         };
-        // As in the service, the statement that ends an order touches none that is over.
-        if matches!(order.record, Record::Pending | Record::Parked) {
-            order.record = wanted;
+        if order.record.write(wanted) {
             order.events += u8::from(verdict.is_some());
         }
         if order.record == wanted {
-            Event::Done
+            SagaEvent::Done
         } else {
-            Event::Refused("ended otherwise")
+            SagaEvent::Refused("ended otherwise")
         }
     }
 
@@ -167,27 +133,27 @@ impl World {
         life: usize,
         order: usize,
         now: Monotonic,
-        event: Said,
+        event: Reply,
     ) {
         let work = self.orders[order].work[life].as_mut().expect("busy");
         work.heard = None;
-        if let Effect::Park(_) = work.effect {
-            work.effect = Effect::Rest;
+        if let SagaEffect::Park(_) = work.effect {
+            work.effect = SagaEffect::Stop;
             return;
         }
-        let state = std::mem::replace(&mut work.state, Table::Lost);
+        let state = std::mem::replace(&mut work.state, SagaState::Lost);
         let event = match (sabotage, &state, event) {
-            (Sabotage::CompensateFromUnknown, Table::Doing(_), Event::Unknown { .. })
+            (Sabotage::CompensateFromUnknown, SagaState::Doing(_), SagaEvent::Unknown { .. })
                 if now == PAST_THE_BUDGET =>
             {
-                Event::Refused("taken for refused")
+                SagaEvent::Refused("taken for refused")
             }
             (_, _, event) => event,
         };
         (work.state, work.effect) = match state.on(ORDER, now, event) {
             Ok(next) => next,
             // As the driver does with a record that contradicts another.
-            Err(illegal) => (illegal.state, Effect::Rest),
+            Err(illegal) => (illegal.state, SagaEffect::Stop),
         };
         forget_numbers(work);
     }
@@ -196,7 +162,7 @@ impl World {
         let from = 1 - heir;
         self.fences[from][2] = true;
         for order in &mut self.orders {
-            if order.owner.0 == from && order.record == Record::Pending {
+            if order.owner.0 == from && order.record == OrderRecord::Pending {
                 let claim_no = order.owner.1 + 1;
                 order.owner = (heir, claim_no);
                 order.work[heir] = Some(Work::begin(claim_no));
@@ -210,20 +176,22 @@ impl World {
         (0..ORDERS).for_each(|order| self.orders[order].work[life] = None);
     }
 
-    pub(crate) fn is_sending(&self, life: usize, order: usize, wanted: Command) -> bool {
+    pub(crate) fn is_sending(&self, life: usize, order: usize, wanted: SagaCommand) -> bool {
         let effect = self.orders[order].work[life].as_ref().map(|work| &work.effect);
-        matches!(effect, Some(Effect::Send(command, _)) if *command == wanted)
+        matches!(effect, Some(SagaEffect::Send(command, _)) if *command == wanted)
     }
 }
 
 /// How often something was tried only lengthens the wait before the next try.
 fn forget_numbers(work: &mut Work) {
-    if let Table::Doing(at) | Table::Settling(at, _) | Table::Undoing(at, _) | Table::Recording(_, at) =
-        &mut work.state
+    if let SagaState::Doing(at)
+    | SagaState::Settling(at, _)
+    | SagaState::Undoing(at, _)
+    | SagaState::Recording(_, at) = &mut work.state
     {
         (at.unknown, at.since, at.last) = (0, NOW, NOW);
     }
-    if let Effect::Send(_, wait) | Effect::Record(_, wait) = &mut work.effect {
+    if let SagaEffect::Send(_, wait) | SagaEffect::Record(_, wait) = &mut work.effect {
         *wait = Duration::ZERO;
     }
 }

@@ -3,11 +3,11 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use cluster::base::time::Monotonic;
-use cluster::saga::table::State as Table;
-use cluster::saga::{Effect, ORDER};
+use cluster::saga::{ORDER, SagaEffect, SagaState};
 use stateright::Representative;
 
 use crate::bounds::Bounds;
+use crate::participants::{OrderRecord, Payment, Reservation, Stock};
 
 pub(crate) const ORDERS: usize = 3;
 pub(crate) const LIVES: usize = 2;
@@ -15,46 +15,19 @@ pub(crate) const LIVES: usize = 2;
 pub(crate) const STOCK: u8 = 1;
 pub(crate) const NOW: Monotonic = Monotonic(0);
 
-/// What inventory wrote down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Held {
-    Yes,
-    Refused,
-    Released,
-    Shut,
-    Committed,
-}
-
-/// What became of a charge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Charge {
-    Taken,
-    Declined,
-    Cancelled,
-}
-
-/// What orders wrote down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Record {
-    Pending,
-    Parked,
-    Confirmed,
-    Rejected,
-}
-
 /// One life's work on one order.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Work {
     pub claim_no: u8,
-    pub state: Table<&'static str>,
-    pub effect: Effect<&'static str>,
+    pub state: SagaState<&'static str>,
+    pub effect: SagaEffect<&'static str>,
     /// What the provider answered, and payments has not written down yet: a reply that may come to a life that was claimed from.
-    pub heard: Option<Charge>,
+    pub heard: Option<Payment>,
 }
 
 impl Work {
     pub(crate) fn begin(claim_no: u8) -> Work {
-        let (state, effect) = Table::begin(ORDER, NOW);
+        let (state, effect) = SagaState::begin(ORDER, NOW);
         Work {
             claim_no,
             state,
@@ -64,7 +37,7 @@ impl Work {
     }
 
     pub(crate) fn is_over(&self) -> bool {
-        matches!(self.effect, Effect::Rest)
+        matches!(self.effect, SagaEffect::Stop)
     }
 }
 
@@ -72,12 +45,12 @@ impl Work {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Order {
     /// What the provider makes of its card.
-    pub card: Charge,
-    pub held: Option<(u8, Held)>,
+    pub card: Payment,
+    pub held: Option<(u8, Reservation)>,
     /// The provider's own ledger.
-    pub ledger: Option<Charge>,
-    pub payment: Option<(u8, Charge)>,
-    pub record: Record,
+    pub ledger: Option<Payment>,
+    pub payment: Option<(u8, Payment)>,
+    pub record: OrderRecord,
     pub owner: (usize, u8),
     pub events: u8,
     /// A charge was given up by its sender and is still on its way to the provider.
@@ -86,13 +59,13 @@ pub(crate) struct Order {
 }
 
 impl Order {
-    fn placed(card: Charge) -> Order {
+    fn placed(card: Payment) -> Order {
         Order {
             card,
             held: None,
             ledger: None,
             payment: None,
-            record: Record::Pending,
+            record: OrderRecord::Pending,
             owner: (0, 1),
             events: 0,
             packet: false,
@@ -100,7 +73,7 @@ impl Order {
         }
     }
 
-    fn fingerprint(&self) -> (Charge, u64) {
+    fn fingerprint(&self) -> (Payment, u64) {
         let mut hasher = DefaultHasher::new();
         self.hash(&mut hasher);
         (self.card, hasher.finish())
@@ -109,8 +82,7 @@ impl Order {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct World {
-    pub on_hand: u8,
-    pub reserved: u8,
+    pub stock: Stock,
     pub orders: [Order; ORDERS],
     /// Per life: in inventory, in payments, in orders.
     pub fences: [[bool; 3]; LIVES],
@@ -125,9 +97,11 @@ impl World {
     /// Placed by the first life: two orders whose cards pay and one whose card is declined.
     pub(crate) fn begin(bounds: Bounds) -> World {
         World {
-            on_hand: STOCK,
-            reserved: 0,
-            orders: [Charge::Taken, Charge::Taken, Charge::Declined].map(Order::placed),
+            stock: Stock {
+                on_hand: STOCK,
+                reserved: 0,
+            },
+            orders: [Payment::Taken, Payment::Taken, Payment::Declined].map(Order::placed),
             fences: [[false; 3]; LIVES],
             alive: [true; LIVES],
             left: bounds,

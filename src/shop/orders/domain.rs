@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::base::money::{Money, MoneyError};
-use crate::saga::{Cause, Command};
+use crate::saga::RejectionCause;
 use crate::shop::contract::{CustomerId, Line, OrderId, Refusal};
 
 /// Where an order stands.
@@ -119,37 +119,17 @@ pub struct Order {
 impl Rejection {
     /// What a saga's cause is called here; `given_up` is the person's reason, when there is one.
     #[must_use]
-    pub fn of(cause: Cause<Refusal>, given_up: Option<&str>) -> Rejection {
+    pub fn of(cause: RejectionCause<Refusal>, given_up: Option<&str>) -> Rejection {
         match cause {
-            Cause::TakenBack => Rejection::TakenBack {
+            RejectionCause::TakenBack => Rejection::TakenBack {
                 reason: given_up.unwrap_or_default().to_owned(),
             },
-            Cause::Refused(refusal) => Rejection::Refused(refusal),
-            Cause::GaveUp(command) => Rejection::GaveUp {
-                step: command_name(command).to_owned(),
+            RejectionCause::Refused(refusal) => Rejection::Refused(refusal),
+            RejectionCause::GaveUp(command) => Rejection::GaveUp {
+                step: command.name().to_owned(),
             },
         }
     }
-}
-
-/// The word for a command.
-pub(super) fn command_name(command: Command) -> &'static str {
-    match command {
-        Command::Reserve => "reserve",
-        Command::Release => "release",
-        Command::Charge => "charge",
-        Command::Cancel => "cancel",
-        Command::Commit => "commit",
-        Command::Return => "return",
-        Command::Refund => "refund",
-    }
-}
-
-/// The command of that name.
-pub(super) fn command_named(name: &str) -> Option<Command> {
-    Command::ALL
-        .into_iter()
-        .find(|command| command_name(*command) == name)
 }
 
 #[cfg(test)]

@@ -5,14 +5,14 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::domain::{NewOrder, Rejection, command_name};
+use super::domain::{NewOrder, Rejection};
 use super::sqlite::attempts::{self as tries, Unknown};
 use super::sqlite::budget_used as spending;
 use super::sqlite::orders::{self as journal, Written};
 use crate::base::ids::Life;
 use crate::saga::definition::RECORD_RETRY;
-use crate::saga::table::Parking;
-use crate::saga::{Command, Effect, Event, ORDER, Spent, State, Verdict};
+use crate::saga::table::ParkReason;
+use crate::saga::{BudgetUsed, ORDER, SagaCommand, SagaEffect, SagaEvent, SagaState, SagaVerdict};
 use crate::shop::contract::{Charge, Inventory, Mandate, OrderId, Outcome, Payments, Refusal};
 use crate::shop::recovery::fences;
 use crate::shop::recovery::steady_clock::Almanac;
@@ -40,7 +40,7 @@ pub(super) struct Saga {
     /// Why a person gave it up, if one did.
     pub(super) given_up: Option<Arc<str>>,
     /// What its earlier owners spent of the budgets.
-    pub(super) spent: Spent,
+    pub(super) spent: BudgetUsed,
 }
 
 /// How often it is written down what a command spends of its budget while its outcome is waited for. An owner's death forgets less
@@ -64,45 +64,45 @@ impl<I: Inventory, P: Payments> Driver<I, P> {
     /// From the top of the table to its end.
     pub(super) async fn drive(&self, saga: Saga) -> End {
         let (mut state, mut effect) = match saga.given_up {
-            None => State::begin(ORDER, now()),
-            Some(_) => State::take_back(ORDER, now()),
+            None => SagaState::begin(ORDER, now()),
+            Some(_) => SagaState::begin_undoing(ORDER, now()),
         };
-        state = state.after(ORDER, &saga.spent);
+        state = state.with_earlier_use(ORDER, &saga.spent);
         loop {
             let mut unknown = None;
             let event = match effect {
-                Effect::Send(command, wait) => {
+                SagaEffect::Send(command, wait) => {
                     let (event, says) = self.send_and_count(&saga, &state, command, wait).await;
                     unknown = says.map(|says| (command, says));
                     event
                 }
-                Effect::Record(verdict, wait) => self.record(&saga, verdict, wait).await,
-                Effect::Park(parking) => {
+                SagaEffect::Record(verdict, wait) => self.record(&saga, verdict, wait).await,
+                SagaEffect::Park(parking) => {
                     self.park(&saga, &describe(&parking)).await;
                     return End::Parked;
                 }
-                Effect::Rest => {
-                    if state == State::Lost {
+                SagaEffect::Stop => {
+                    if state == SagaState::Lost {
                         self.look_for_a_fence(&saga);
                     }
                     return end(state, saga.given_up.as_deref());
                 }
             };
             (state, effect) = match state.on(ORDER, now(), event) {
-                Ok((state, effect)) => (state.after(ORDER, &saga.spent), effect),
+                Ok((state, effect)) => (state.with_earlier_use(ORDER, &saga.spent), effect),
                 Err(illegal) => {
                     self.park(&saga, &illegal.to_string()).await;
                     return End::Parked;
                 }
             };
-            if let (Some((command, says)), Effect::Send(_, wait)) = (unknown, &effect) {
-                let patience = state.patience(ORDER, now()).unwrap_or_default();
+            if let (Some((command, says)), SagaEffect::Send(_, wait)) = (unknown, &effect) {
+                let budget_left = state.budget_left(ORDER, now()).unwrap_or_default();
                 self.note(Unknown {
                     mandate: self.mandate(&saga),
-                    step: command_name(command),
+                    step: command.name(),
                     says,
                     wait: *wait,
-                    patience,
+                    budget_left,
                 });
             }
         }
@@ -121,10 +121,10 @@ impl<I: Inventory, P: Payments> Driver<I, P> {
     async fn send_and_count(
         &self,
         saga: &Saga,
-        state: &State<Refusal>,
-        command: Command,
+        state: &SagaState<Refusal>,
+        command: SagaCommand,
         wait: Duration,
-    ) -> (Event<Refusal>, Option<String>) {
+    ) -> (SagaEvent<Refusal>, Option<String>) {
         let mut sending = pin!(self.send(saga, command, wait));
         let mut counted = false;
         let (event, says) = loop {
@@ -132,27 +132,29 @@ impl<I: Inventory, P: Payments> Driver<I, P> {
                 Ok(answer) => break answer,
                 Err(_not_yet) => {
                     counted = true;
-                    self.count(saga, state.spent(ORDER, now()));
+                    self.count(saga, state.budget_used(ORDER, now()));
                 }
             }
         };
         match &event {
-            Event::Unknown { .. } => self.count(saga, state.spent(ORDER, now())),
+            SagaEvent::Unknown { .. } => self.count(saga, state.budget_used(ORDER, now())),
             // It could not be tried, so that time was not spent after all.
-            Event::Stalled { .. } if counted => {
+            SagaEvent::Stalled { .. } if counted => {
                 let stalled = state.clone().on(ORDER, now(), event.clone());
                 self.count(
                     saga,
-                    stalled.ok().and_then(|(state, _)| state.spent(ORDER, now())),
+                    stalled
+                        .ok()
+                        .and_then(|(state, _)| state.budget_used(ORDER, now())),
                 );
             }
-            Event::Stalled { .. } | Event::Done | Event::Refused(_) | Event::Fenced => {}
+            SagaEvent::Stalled { .. } | SagaEvent::Done | SagaEvent::Refused(_) | SagaEvent::Fenced => {}
         }
         (event, says)
     }
 
     /// Nobody waits for it.
-    fn count(&self, saga: &Saga, spent: Option<(Command, Duration)>) {
+    fn count(&self, saga: &Saga, spent: Option<(SagaCommand, Duration)>) {
         if let Some((command, spent)) = spent {
             let (store, mandate) = (self.store.clone(), self.mandate(saga));
             tokio::spawn(async move {
@@ -163,7 +165,12 @@ impl<I: Inventory, P: Payments> Driver<I, P> {
     }
 
     /// The event, and what was said when nobody knows.
-    async fn send(&self, saga: &Saga, command: Command, wait: Duration) -> (Event<Refusal>, Option<String>) {
+    async fn send(
+        &self,
+        saga: &Saga,
+        command: SagaCommand,
+        wait: Duration,
+    ) -> (SagaEvent<Refusal>, Option<String>) {
         pause(wait).await;
         let mandate = self.mandate(saga);
         let charge = || Charge {
@@ -171,58 +178,58 @@ impl<I: Inventory, P: Payments> Driver<I, P> {
             method: saga.placed.method.clone(),
         };
         let outcome = match command {
-            Command::Reserve => self.inventory.reserve(mandate, saga.placed.lines.clone()).await,
-            Command::Release => self.inventory.release(mandate).await,
-            Command::Charge => self.payments.charge(mandate, charge()).await,
-            Command::Cancel => self.payments.cancel(mandate, charge()).await,
-            Command::Commit => self.inventory.commit(mandate).await,
-            Command::Return => self.inventory.give_back(mandate).await,
-            Command::Refund => self.payments.refund(mandate, charge()).await,
+            SagaCommand::Reserve => self.inventory.reserve(mandate, saga.placed.lines.clone()).await,
+            SagaCommand::Release => self.inventory.release(mandate).await,
+            SagaCommand::Charge => self.payments.charge(mandate, charge()).await,
+            SagaCommand::Cancel => self.payments.cancel(mandate, charge()).await,
+            SagaCommand::Commit => self.inventory.commit(mandate).await,
+            SagaCommand::Return => self.inventory.give_back(mandate).await,
+            SagaCommand::Refund => self.payments.refund(mandate, charge()).await,
         };
         let mut says = None;
         let event = match outcome {
-            Outcome::Done => Event::Done,
-            Outcome::Refused(refusal) => Event::Refused(refusal),
+            Outcome::Done => SagaEvent::Done,
+            Outcome::Refused(refusal) => SagaEvent::Refused(refusal),
             Outcome::Unknown(reason) => {
-                let step = command_name(command);
+                let step = command.name();
                 tracing::warn!(order = %saga.order, step, reason, "the outcome of a step is unknown; it will be tried again");
                 says = Some(reason);
-                Event::Unknown {
+                SagaEvent::Unknown {
                     random: fastrand::u64(..),
                 }
             }
             Outcome::Stalled(reason) => {
                 // Loudly said by the store, once; here it would be said once per order and try.
-                tracing::debug!(order = %saga.order, step = command_name(command), reason, "a step waits for its store");
-                Event::Stalled {
+                tracing::debug!(order = %saga.order, step = command.name(), reason, "a step waits for its store");
+                SagaEvent::Stalled {
                     random: fastrand::u64(..),
                 }
             }
-            Outcome::Fenced => Event::Fenced,
+            Outcome::Fenced => SagaEvent::Fenced,
         };
         (event, says)
     }
 
-    async fn record(&self, saga: &Saga, verdict: Verdict<Refusal>, wait: Duration) -> Event<Refusal> {
+    async fn record(&self, saga: &Saga, verdict: SagaVerdict<Refusal>, wait: Duration) -> SagaEvent<Refusal> {
         pause(wait).await;
         let mandate = self.mandate(saga);
         let rejection = match verdict {
-            Verdict::Confirmed => None,
-            Verdict::Rejected(cause) => Some(Rejection::of(cause, saga.given_up.as_deref())),
+            SagaVerdict::Confirmed => None,
+            SagaVerdict::Rejected(cause) => Some(Rejection::of(cause, saga.given_up.as_deref())),
         };
         let now_ms = self.almanac.now_ms();
         let written = self
             .write(move |tx| journal::end(tx, mandate, rejection.as_ref(), now_ms))
             .await;
         match written {
-            Ok(Written::Stands) => Event::Done,
-            Ok(Written::Fenced) => Event::Fenced,
+            Ok(Written::Stands) => SagaEvent::Done,
+            Ok(Written::Fenced) => SagaEvent::Fenced,
             Ok(Written::Contradicted) => {
-                Event::Refused(Refusal::Senseless("the order ended otherwise before".to_owned()))
+                SagaEvent::Refused(Refusal::Senseless("the order ended otherwise before".to_owned()))
             }
             Err(error) => {
                 tracing::warn!(order = %saga.order, %error, "an order's end could not be written; it will be tried again");
-                Event::Unknown {
+                SagaEvent::Unknown {
                     random: fastrand::u64(..),
                 }
             }
@@ -279,32 +286,26 @@ async fn pause(wait: Duration) {
     }
 }
 
-fn end(state: State<Refusal>, given_up: Option<&str>) -> End {
+fn end(state: SagaState<Refusal>, given_up: Option<&str>) -> End {
     match state {
-        State::Ended(Verdict::Confirmed) => End::Confirmed,
-        State::Ended(Verdict::Rejected(cause)) => End::Rejected(Rejection::of(cause, given_up)),
-        State::Lost => End::Lost,
-        State::Parked(_)
-        | State::Doing(_)
-        | State::Settling(..)
-        | State::Undoing(..)
-        | State::Recording(..) => End::Parked,
+        SagaState::Ended(SagaVerdict::Confirmed) => End::Confirmed,
+        SagaState::Ended(SagaVerdict::Rejected(cause)) => End::Rejected(Rejection::of(cause, given_up)),
+        SagaState::Lost => End::Lost,
+        SagaState::Parked(_)
+        | SagaState::Doing(_)
+        | SagaState::Settling(..)
+        | SagaState::Undoing(..)
+        | SagaState::Recording(..) => End::Parked,
     }
 }
 
-fn describe(parking: &Parking<Refusal>) -> String {
+fn describe(parking: &ParkReason<Refusal>) -> String {
     match parking {
-        Parking::Unknown(command) => {
-            format!(
-                "the outcome of {} stayed unknown past its budget",
-                command_name(*command)
-            )
+        ParkReason::Unknown(command) => {
+            format!("the outcome of {} stayed unknown past its budget", command.name())
         }
-        Parking::Contradicted(command, refusal) => {
-            format!(
-                "{} was refused where it must not be: {refusal:?}",
-                command_name(*command)
-            )
+        ParkReason::Contradicted(command, refusal) => {
+            format!("{} was refused where it must not be: {refusal:?}", command.name())
         }
     }
 }

@@ -15,7 +15,7 @@ use super::sqlite::orders::{self as journal, Claimed, Placing};
 use super::sqlite::retention;
 use crate::base::backoff::Backoff;
 use crate::base::ids::{Incarnation, Life};
-use crate::saga::Spent;
+use crate::saga::BudgetUsed;
 use crate::saga::definition::ORDER_VERSION;
 use crate::shop::contract::{CustomerId, Entry, Fence, Inventory, OrderId, Payments, StoryError};
 use crate::shop::recovery::clock::now_ms;
@@ -171,7 +171,7 @@ impl<I: Inventory, P: Payments> Service<I, P> {
                             claim_no: 1,
                             placed: new,
                             given_up: None,
-                            spent: Spent::default(),
+                            spent: BudgetUsed::default(),
                         })
                         .await
                 }
@@ -330,7 +330,7 @@ impl<I: Inventory, P: Payments> Service<I, P> {
         claimed.map_err(|error| error.to_string())
     }
 
-    fn take_over(&self, claimed: Vec<(Order, Spent)>) {
+    fn take_over(&self, claimed: Vec<(Order, BudgetUsed)>) {
         if claimed.is_empty() {
             return;
         }

@@ -15,7 +15,7 @@ pub(in crate::shop::orders) struct Unknown {
     /// Until the next try.
     pub(in crate::shop::orders) wait: Duration,
     /// Until it is tried no more.
-    pub(in crate::shop::orders) patience: Duration,
+    pub(in crate::shop::orders) budget_left: Duration,
 }
 
 /// Adds it to the order's row for the step, unless the order ended or was claimed meanwhile.
@@ -38,7 +38,7 @@ pub(in crate::shop::orders) fn note(tx: &Connection, unknown: &Unknown, now_ms: 
         ":worker": unknown.mandate.life.to_string(),
         ":now": now_ms.cast_signed(),
         ":next": after(unknown.wait),
-        ":until": after(unknown.patience),
+        ":until": after(unknown.budget_left),
         ":says": unknown.says,
     })?;
     Ok(())

@@ -4,15 +4,14 @@ use std::time::Duration;
 
 use rusqlite::{Connection, named_params};
 
-use crate::saga::{Command, Spent};
+use crate::saga::{BudgetUsed, SagaCommand};
 use crate::shop::contract::{Mandate, OrderId};
-use crate::shop::orders::domain::{command_name, command_named};
 
 /// Keeps what this claim has spent on the command, unless the order ended or was claimed meanwhile.
 pub(in crate::shop::orders) fn note(
     tx: &Connection,
     mandate: Mandate,
-    command: Command,
+    command: SagaCommand,
     spent: Duration,
 ) -> rusqlite::Result<()> {
     tx.prepare_cached(
@@ -23,14 +22,14 @@ pub(in crate::shop::orders) fn note(
     .execute(named_params! {
         ":order": mandate.order.key(),
         ":claim_no": mandate.claim_no,
-        ":step": command_name(command),
+        ":step": command.name(),
         ":ms": i64::try_from(spent.as_millis()).unwrap_or(i64::MAX),
     })?;
     Ok(())
 }
 
 /// What all owners have spent since a person, or a new start, last had the order tried anew.
-pub(in crate::shop::orders) fn read(connection: &Connection, order: OrderId) -> rusqlite::Result<Spent> {
+pub(in crate::shop::orders) fn read(connection: &Connection, order: OrderId) -> rusqlite::Result<BudgetUsed> {
     connection
         .prepare_cached(
             "SELECT step, ms FROM spent
@@ -38,7 +37,8 @@ pub(in crate::shop::orders) fn read(connection: &Connection, order: OrderId) -> 
         )?
         .query_map([order.key()], |row| {
             let (step, ms): (String, i64) = (row.get(0)?, row.get(1)?);
-            Ok(command_named(&step).map(|command| (command, Duration::from_millis(ms.unsigned_abs()))))
+            Ok(SagaCommand::from_name(&step)
+                .map(|command| (command, Duration::from_millis(ms.unsigned_abs()))))
         })?
         .filter_map(Result::transpose)
         .collect()
@@ -82,16 +82,16 @@ mod tests {
     fn owners_add_to_it_until_the_order_is_tried_anew() {
         let seconds = Duration::from_secs;
         let file = file_with_an_order();
-        let on_charge = || read(&file, OrderId::from_key(7)).unwrap().on(Command::Charge);
+        let on_charge = || read(&file, OrderId::from_key(7)).unwrap().on(SagaCommand::Charge);
         for spent in [1, 2] {
-            note(&file, mandate(1), Command::Charge, seconds(spent)).unwrap();
+            note(&file, mandate(1), SagaCommand::Charge, seconds(spent)).unwrap();
         }
         assert_eq!(on_charge(), seconds(2), "the latest word of one owner");
         file.execute("UPDATE orders SET claim_no = 2", []).unwrap();
-        note(&file, mandate(1), Command::Charge, seconds(9)).unwrap();
+        note(&file, mandate(1), SagaCommand::Charge, seconds(9)).unwrap();
         assert_eq!(on_charge(), seconds(2), "whoever lost it has no say");
-        note(&file, mandate(2), Command::Charge, seconds(3)).unwrap();
-        note(&file, mandate(2), Command::Cancel, seconds(4)).unwrap();
+        note(&file, mandate(2), SagaCommand::Charge, seconds(3)).unwrap();
+        note(&file, mandate(2), SagaCommand::Cancel, seconds(4)).unwrap();
         assert_eq!(on_charge(), seconds(5));
         file.execute("UPDATE orders SET fresh_from = 2, claim_no = 3", [])
             .unwrap();

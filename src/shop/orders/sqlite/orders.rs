@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 use super::budget_used as spending;
 use super::row::{self, COLUMNS, Reason};
 use crate::base::ids::Life;
-use crate::saga::Spent;
+use crate::saga::BudgetUsed;
 use crate::saga::definition::ORDER_VERSION;
 use crate::shop::contract::{Actor, CustomerId, Entry, Fence, Mandate, OrderId};
 use crate::shop::orders::domain::{NewOrder, Order, Rejection, Status, Unfinished};
@@ -203,7 +203,7 @@ const MOST_CLAIMS: u32 = 50;
 #[derive(Default)]
 pub(in crate::shop::orders) struct Claimed {
     /// To be driven, as they are now, and what their owners have spent of the budgets.
-    pub(in crate::shop::orders) orders: Vec<(Order, Spent)>,
+    pub(in crate::shop::orders) orders: Vec<(Order, BudgetUsed)>,
     /// Parked instead.
     pub(in crate::shop::orders) parked: Vec<OrderId>,
 }
