@@ -7,27 +7,27 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use clap_complete::Shell;
 
-use super::request::{self, Errand};
+use super::request::{self, MasterRequest};
 use super::{AppCommand, Program, flags, help};
 use crate::master::launch::Launch;
 
-/// Where clap keeps the arguments of an application's command.
+/// The name under which clap keeps the arguments of an application's command.
 const ARGUMENTS: &str = "ARGUMENTS";
 
-/// What is asked for.
+/// A parsed command line.
 #[derive(Clone, Debug)]
-pub enum Request {
-    /// Become the master.
+pub enum CommandLine {
+    /// Start a master.
     Serve(Launch),
-    /// Read the configuration, print what is in effect and who said so.
+    /// Read the configuration; print every value and where it comes from.
     Check(Launch),
     /// Print every key with its default as a configuration file.
     Keys,
     /// Ask a running master.
-    Errand(Errand),
-    /// Print a shell's completions.
+    AskMaster(MasterRequest),
+    /// Print the completions for a shell.
     Completions(Shell),
-    /// Run a command of the application's own with these arguments.
+    /// Run a command of the application with these arguments.
     App(AppCommand, Vec<OsString>),
 }
 
@@ -40,18 +40,18 @@ pub fn command(program: &Program) -> Command {
         .long("keys")
         .action(ArgAction::SetTrue)
         .help("Print every key with its meaning, bounds and default, as a configuration file");
-    serving(Command::new(program.name))
+    with_serve_flags(Command::new(program.name))
         .bin_name(program.name)
         .version(program.version)
         .about(program.about)
         .args_conflicts_with_subcommands(true)
-        .subcommand(serving(
+        .subcommand(with_serve_flags(
             Command::new("serve").about("Start the cluster; also meant when no command is named"),
         ))
-        .subcommand(serving(Command::new("check").about(check)).arg(keys))
+        .subcommand(with_serve_flags(Command::new("check").about(check)).arg(keys))
         .subcommands(request::commands())
         .subcommand(completions())
-        .subcommands(program.commands.iter().map(foreign))
+        .subcommands(program.commands.iter().map(app_command))
 }
 
 fn completions() -> Command {
@@ -65,8 +65,8 @@ fn completions() -> Command {
         .arg(shell)
 }
 
-/// A command of the application's: its arguments are passed on as they are.
-fn foreign(command: &AppCommand) -> Command {
+/// A command of the application: its arguments are passed on unchanged.
+fn app_command(command: &AppCommand) -> Command {
     let arguments = Arg::new(ARGUMENTS)
         .num_args(0..)
         .trailing_var_arg(true)
@@ -78,14 +78,14 @@ fn foreign(command: &AppCommand) -> Command {
         .arg(arguments)
 }
 
-fn passed_on(program: &Program, command: AppCommand, matches: &ArgMatches) -> Request {
+fn app_command_line(program: &Program, command: AppCommand, matches: &ArgMatches) -> CommandLine {
     let arguments = matches.get_many::<OsString>(ARGUMENTS).into_iter().flatten();
     let name = OsString::from(format!("{} {}", program.name, command.name));
-    Request::App(command, std::iter::once(name).chain(arguments.cloned()).collect())
+    CommandLine::App(command, std::iter::once(name).chain(arguments.cloned()).collect())
 }
 
-/// A command with every flag that says how to serve.
-fn serving(command: Command) -> Command {
+/// Adds every flag that says how to serve.
+fn with_serve_flags(command: Command) -> Command {
     let config = Arg::new("config")
         .long("config")
         .value_name("FILE")
@@ -99,28 +99,31 @@ fn serving(command: Command) -> Command {
         .after_long_help(help::after())
 }
 
-/// Understands the arguments, the program's own name first.
+/// Parses the arguments, the program's own name first.
 ///
 /// # Errors
-/// What clap has to say: a mistake, or the help or version that was asked for.
-pub fn parse(program: &Program, args: impl IntoIterator<Item = OsString>) -> Result<Request, clap::Error> {
+/// A mistake of usage, or the help or version that was asked for.
+pub fn parse(
+    program: &Program,
+    args: impl IntoIterator<Item = OsString>,
+) -> Result<CommandLine, clap::Error> {
     let matches = command(program).try_get_matches_from(args)?;
     if let Some((name, matches)) = matches.subcommand()
         && let Some(command) = program.commands.iter().find(|command| command.name == name)
     {
-        return Ok(passed_on(program, *command, matches));
+        return Ok(app_command_line(program, *command, matches));
     }
     Ok(match matches.subcommand() {
-        Some(("check", check)) if check.get_flag("keys") => Request::Keys,
-        Some(("check", check)) => Request::Check(launch(program, check)),
-        Some(("completions", asked)) => {
-            Request::Completions(asked.get_one::<Shell>("shell").copied().unwrap_or(Shell::Bash))
+        Some(("check", check)) if check.get_flag("keys") => CommandLine::Keys,
+        Some(("check", check)) => CommandLine::Check(launch(program, check)),
+        Some(("completions", matches)) => {
+            CommandLine::Completions(matches.get_one::<Shell>("shell").copied().unwrap_or(Shell::Bash))
         }
-        Some((name, asked)) => match request::of(name, asked) {
-            Some(errand) => Request::Errand(errand),
-            None => Request::Serve(launch(program, asked)),
+        Some((name, matches)) => match request::parse(name, matches) {
+            Some(request) => CommandLine::AskMaster(request),
+            None => CommandLine::Serve(launch(program, matches)),
         },
-        None => Request::Serve(launch(program, &matches)),
+        None => CommandLine::Serve(launch(program, &matches)),
     })
 }
 

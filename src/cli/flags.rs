@@ -1,4 +1,4 @@
-//! The flags that set a key. What each may hold and means is the key table's to say.
+//! The flags that set a configuration key. The key table says what each may hold and means.
 
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches};
@@ -8,11 +8,11 @@ use crate::config::{Key, Kind, Overrides, Value, keys};
 /// One flag and the key it sets.
 #[derive(Clone, Copy, Debug)]
 pub struct Flag {
-    /// After the two dashes.
+    /// The flag's name, without the two dashes.
     pub long: &'static str,
-    /// `section.key`.
+    /// The key that the flag sets, as `section.key`.
     pub key: &'static str,
-    /// What stands for its value in the help.
+    /// The placeholder for its value in the help.
     pub value: &'static str,
 }
 
@@ -104,8 +104,8 @@ impl Flag {
         }
     }
 
-    /// What was said, if anything; several values are one list.
-    fn said(self, matches: &ArgMatches) -> Option<String> {
+    /// The value that was given, if any; several values become one list.
+    fn given(self, matches: &ArgMatches) -> Option<String> {
         if self.key().kind == Kind::Switch {
             return matches.get_flag(self.long).then(|| "true".to_owned());
         }
@@ -126,7 +126,7 @@ fn help(key: &Key) -> String {
     }
 }
 
-/// A wrong value is an error of usage, told before anything is read.
+/// A wrong value is an error of usage, reported before any file is read.
 fn checked(kind: Kind) -> ValueParser {
     ValueParser::from(move |text: &str| match Value::from_text(kind, text) {
         Ok(_) => Ok(text.to_owned()),
@@ -153,12 +153,12 @@ pub fn set() -> Arg {
         .help("Set any key over the configuration file; may be repeated")
 }
 
-/// Everything the flags said, in the table's order and `--set` last.
+/// Every value that the flags gave, in the table's order, `--set` last.
 #[must_use]
 pub fn overrides(matches: &ArgMatches) -> Overrides {
     let mut overrides = Overrides::default();
     for flag in FLAGS {
-        if let Some(text) = flag.said(matches) {
+        if let Some(text) = flag.given(matches) {
             overrides.push(format!("--{}", flag.long), flag.key, text);
         }
     }

@@ -1,5 +1,5 @@
-//! What stands below the flags in `--help`: signals, exit codes, files, environment. The signals and the environment are
-//! tables, so that a test can hold the README against them.
+//! The text below the flags in `--help`: signals, exit codes, files, environment. The signals and the environment are tables, so
+//! that a test can compare the documentation with them.
 
 use std::fmt::Write;
 
@@ -88,10 +88,10 @@ pub const FILES: &[(&str, &str)] = &[
     ("<pid_file>", "the master's pid while it runs, if asked for"),
 ];
 
-/// No line below the flags is longer.
+/// Longest line below the flags, in columns.
 const COLUMNS: usize = 96;
 
-/// All of it.
+/// The whole text.
 #[must_use]
 pub fn after() -> String {
     let codes: Vec<(String, &str)> = Exit::ALL
@@ -118,7 +118,7 @@ fn part(title: &str, rows: &[(&str, &str)]) -> String {
     text
 }
 
-/// The words in lines of at most [`COLUMNS`], each but the first behind `indent` spaces.
+/// Wraps the text at [`COLUMNS`]; each line but the first is indented by `indent` spaces.
 fn hanging(doc: &str, indent: usize) -> String {
     let mut text = String::new();
     let mut column = indent;

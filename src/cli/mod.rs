@@ -1,9 +1,11 @@
-//! Flags, exit codes, and what is printed. It knows what can be asked for and not how it is done: serving is handed in.
+//! The command line: flags, exit codes, and what is printed. It knows what can be asked for and not how it is done: the caller
+//! passes in the function that serves.
 
 pub mod args;
-pub mod find;
 pub mod flags;
 pub mod help;
+pub mod locate;
+mod output;
 pub mod render;
 pub mod request;
 mod run;
@@ -21,101 +23,102 @@ use crate::master::{cpus, user};
 use crate::observe;
 pub use crate::worker::AppCommand;
 use crate::worker::explain;
-use args::Request;
+use args::CommandLine;
 use clap_complete::Shell;
-use request::Errand;
+use output::print;
+use request::MasterRequest;
 
-/// What a program is called and owns.
+/// A program under supervision, as its command line sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct Program {
     /// Its name in messages and help.
     pub name: &'static str,
-    /// What it does, in one line.
+    /// What the program does, in one line.
     pub about: &'static str,
     /// Its version.
     pub version: &'static str,
-    /// The sections of the configuration that are its own.
+    /// The application's own sections of the configuration.
     pub sections: &'static [Section],
-    /// Its own check of the settings.
+    /// The application's own check of the settings.
     pub check: Option<Check>,
-    /// Its own commands, beside the supervisor's.
+    /// The application's own commands.
     pub commands: &'static [AppCommand],
 }
 
-/// Understands `args` (the program's own name first) and does what is asked: `serve` becomes the master, with the launch and
-/// the settings it was read as; everything else happens here.
+/// Parses `args` (the program's own name first) and carries out the command. `serve` is called to become the master, with the
+/// launch and the settings that were read; every other command is carried out here.
 pub fn run(
     program: &Program,
     args: impl IntoIterator<Item = OsString>,
     serve: impl FnOnce(Launch, Effective) -> Exit,
 ) -> Exit {
-    match answer(program, args) {
-        Answer::Serve(launch, effective) => serve(launch, *effective),
-        Answer::Say(text) => run::print(text.as_bytes()).exit(),
-        Answer::Run(errand) => run::run(program.name, &errand),
-        Answer::Own(command, arguments) => (command.run)(arguments),
-        Answer::Refuse(message) => {
+    match action(program, args) {
+        CliAction::Serve(launch, effective) => serve(launch, *effective),
+        CliAction::Print(text) => print(text.as_bytes()).exit(),
+        CliAction::AskMaster(request) => run::run(program.name, &request),
+        CliAction::RunApp(command, arguments) => (command.run)(arguments),
+        CliAction::Refuse(message) => {
             observe::complain(&format!("{message}\n"));
             Exit::BadConfig
         }
-        Answer::Clap(told) => explain(&told),
+        CliAction::Usage(error) => explain(&error),
     }
 }
 
-/// What a command line that starts a master stands for, its configuration not read.
+/// Parses a command line that starts a master. The configuration is not read.
 ///
 /// # Errors
-/// When it is no such command line, in words.
+/// When the command line cannot be parsed or starts no master, in words.
 pub fn launch(program: &Program, args: impl IntoIterator<Item = OsString>) -> Result<Launch, String> {
     match args::parse(program, args) {
-        Ok(Request::Serve(launch)) => Ok(launch),
+        Ok(CommandLine::Serve(launch)) => Ok(launch),
         Ok(_) => Err("the command line starts no master".to_owned()),
-        Err(told) => Err(format!(
-            "the command line is not understood: {}",
-            told.to_string().lines().next().unwrap_or_default()
+        Err(error) => Err(format!(
+            "the command line cannot be parsed: {}",
+            error.to_string().lines().next().unwrap_or_default()
         )),
     }
 }
 
-/// What comes of a command line.
+/// What a command line leads to.
 #[derive(Debug)]
-enum Answer {
-    /// The cluster starts.
+enum CliAction {
+    /// Start the cluster.
     Serve(Launch, Box<Effective>),
-    /// A running master is asked.
-    Run(Errand),
-    /// A command of the application's own.
-    Own(AppCommand, Vec<OsString>),
-    /// This is printed, and all is well.
-    Say(String),
-    /// The configuration is bad, and this says why.
+    /// Ask a running master.
+    AskMaster(MasterRequest),
+    /// Run a command of the application.
+    RunApp(AppCommand, Vec<OsString>),
+    /// Print this text.
+    Print(String),
+    /// Refuse to start with this reason: the configuration is wrong.
     Refuse(String),
-    /// An error of usage, or the help or version that was asked for.
-    Clap(clap::Error),
+    /// Print a usage error, or the help or version that was asked for.
+    Usage(clap::Error),
 }
 
-fn answer(program: &Program, args: impl IntoIterator<Item = OsString>) -> Answer {
+fn action(program: &Program, args: impl IntoIterator<Item = OsString>) -> CliAction {
     let refuse = |error: String, next| {
-        Answer::Refuse(format!(
+        CliAction::Refuse(format!(
             "{}: the configuration is refused{next}\n{error}",
             program.name
         ))
     };
     match args::parse(program, args) {
-        Err(told) => Answer::Clap(told),
-        Ok(Request::Errand(errand)) => Answer::Run(errand),
-        Ok(Request::Completions(shell)) => Answer::Say(completions(program, shell)),
-        Ok(Request::App(command, arguments)) => Answer::Own(command, arguments),
-        Ok(Request::Keys) => Answer::Say(print::example(program.name, program.sections)),
-        Ok(Request::Check(launch)) => match launch.load() {
+        Err(error) => CliAction::Usage(error),
+        Ok(CommandLine::AskMaster(request)) => CliAction::AskMaster(request),
+        Ok(CommandLine::Completions(shell)) => CliAction::Print(completions(program, shell)),
+        Ok(CommandLine::App(command, arguments)) => CliAction::RunApp(command, arguments),
+        Ok(CommandLine::Keys) => CliAction::Print(print::example(program.name, program.sections)),
+        Ok(CommandLine::Check(launch)) => match launch.load() {
             Ok(effective) => match user::look_up(&effective.settings.cluster) {
-                Ok(()) => Answer::Say(checked(&launch, &effective)),
+                Ok(()) => CliAction::Print(checked(&launch, &effective)),
                 Err(error) => refuse(error.to_string(), ""),
             },
             Err(error) => refuse(error.to_string(), ""),
         },
-        Ok(Request::Serve(launch)) => match launch.load() {
-            Ok(effective) => Answer::Serve(launch, Box::new(effective)),
+        Ok(CommandLine::Serve(launch)) => match launch.load() {
+            Ok(effective) => CliAction::Serve(launch, Box::new(effective)),
             Err(error) => refuse(error.to_string(), "; nothing was started"),
         },
     }

@@ -1,19 +1,30 @@
-//! A master's answers in words, for people. Pure.
+//! A master's answers as text for people, or as JSON for programs. Pure.
 
 use super::table::{self, size, span};
-use crate::control::{Answer, Ask, Death, Done, Failed, Replaced, Rolled, Why};
+use crate::control::{
+    ControlAnswer, ControlCommand, ControlReply, Death, DeathReport, Done, Failed, Replaced, Rolled,
+};
 use crate::pool::Failure;
 
-/// The words for an answer to this.
+/// The bytes to print for an answer to `command`.
+pub(super) fn rendered(command: ControlCommand, answer: &ControlAnswer, json: bool) -> Vec<u8> {
+    if json {
+        ControlReply::new(answer.clone()).line()
+    } else {
+        text(command, answer).into_bytes()
+    }
+}
+
+/// The text for an answer to `command`.
 #[must_use]
-pub fn words(ask: Ask, answer: &Answer) -> String {
+pub fn text(command: ControlCommand, answer: &ControlAnswer) -> String {
     match answer {
-        Answer::Status(status) => table::text(status, None),
-        Answer::Why(why) => deaths(why),
-        Answer::Begun => "begun; the master's log tells how it ends\n".to_owned(),
-        Answer::Done(done) => self::done(done),
-        Answer::Failed(failed) => self::failed(ask, failed),
-        Answer::Refused { reason } => format!("refused: {}\n", harmless(reason)),
+        ControlAnswer::Status(status) => table::text(status, None),
+        ControlAnswer::Why(why) => deaths(why),
+        ControlAnswer::Begun => "begun; the master's log reports how it ends\n".to_owned(),
+        ControlAnswer::Done(done) => self::done(done),
+        ControlAnswer::Failed(failed) => self::failed(command, failed),
+        ControlAnswer::Refused { reason } => format!("refused: {}\n", escaped(reason)),
     }
 }
 
@@ -60,14 +71,14 @@ fn replaced(replaced: &Replaced) -> String {
     format!("  slot {slot}: worker {life} was ready after {ready}, in place at {placed}\n")
 }
 
-fn failed(ask: Ask, failed: &Failed) -> String {
-    let reason = harmless(&failed.reason);
+fn failed(command: ControlCommand, failed: &Failed) -> String {
+    let reason = escaped(&failed.reason);
     if matches!(failed.cause, Failure::NotExecuted { .. }) {
         return format!("backed out, the master goes on as it was: {reason}\n");
     }
-    // Nothing else tries another generation than the one that serves.
-    let tried = match ask {
-        Ask::Reload | Ask::Rollback => format!(" of generation {}", failed.generation),
+    // Only these two commands try another generation.
+    let tried = match command {
+        ControlCommand::Reload | ControlCommand::Rollback => format!(" of generation {}", failed.generation),
         _ => String::new(),
     };
     let after = span(failed.after_ms);
@@ -77,12 +88,13 @@ fn failed(ask: Ask, failed: &Failed) -> String {
     };
     format!(
         "backed out{tried} after {after}, what served before serves on{given_back}: {reason}\n{}",
-        lines("its last words", &failed.stderr)
+        lines("its last lines", &failed.stderr)
     )
 }
 
-/// A reason may hold what another program wrote: nothing in it moves the cursor, and no line of it looks like one of ours.
-fn harmless(reason: &str) -> String {
+/// A reason may quote another program. Its control characters are escaped, so that nothing moves the cursor, and its further
+/// lines are indented, so that none looks like a line of this program.
+fn escaped(reason: &str) -> String {
     let mut text = String::with_capacity(reason.len());
     for character in reason.trim_end().chars() {
         match character {
@@ -94,7 +106,7 @@ fn harmless(reason: &str) -> String {
     text
 }
 
-fn deaths(why: &Why) -> String {
+fn deaths(why: &DeathReport) -> String {
     let state = why.state.as_deref().unwrap_or("gone");
     let head = format!("slot {}: {state}\n", why.slot);
     match why.deaths.len() {
@@ -171,7 +183,7 @@ mod tests {
     use super::*;
     use crate::base::ids::Generation;
 
-    fn backed_out(ask: Ask, reason: &str) -> String {
+    fn backed_out(command: ControlCommand, reason: &str) -> String {
         let failed = Failed {
             reason: reason.to_owned(),
             cause: Failure::Stopped,
@@ -180,27 +192,27 @@ mod tests {
             slots: Vec::new(),
             stderr: Vec::new(),
         };
-        words(ask, &Answer::Failed(Box::new(failed)))
+        text(command, &ControlAnswer::Failed(Box::new(failed)))
     }
 
     #[test]
-    fn only_what_tried_another_generation_backs_out_of_one() {
-        let told = backed_out(Ask::Reload, "no");
-        assert!(told.starts_with("backed out of generation 2 after"), "{told}");
-        let told = backed_out(Ask::Scale { to: 4 }, "no");
-        assert!(told.starts_with("backed out after"), "{told}");
+    fn only_a_reload_or_rollback_backs_out_of_a_generation() {
+        let text = backed_out(ControlCommand::Reload, "no");
+        assert!(text.starts_with("backed out of generation 2 after"), "{text}");
+        let text = backed_out(ControlCommand::Scale { to: 4 }, "no");
+        assert!(text.starts_with("backed out after"), "{text}");
     }
 
     #[test]
-    fn a_reason_from_elsewhere_neither_moves_the_cursor_nor_begins_a_line() {
+    fn a_quoted_reason_neither_moves_the_cursor_nor_begins_a_line() {
         let reason = "a\u{1b}[31m\r\nreloaded: generation 3 serves\n".to_owned();
-        for told in [
-            backed_out(Ask::Upgrade, &reason),
-            words(Ask::Upgrade, &Answer::Refused { reason }),
+        for text in [
+            backed_out(ControlCommand::Upgrade, &reason),
+            text(ControlCommand::Upgrade, &ControlAnswer::Refused { reason }),
         ] {
             assert!(
-                told.ends_with("a\\u{1b}[31m\\r\n  reloaded: generation 3 serves\n"),
-                "{told:?}"
+                text.ends_with("a\\u{1b}[31m\\r\n  reloaded: generation 3 serves\n"),
+                "{text:?}"
             );
         }
     }

@@ -1,57 +1,57 @@
-//! The commands that ask a running master for something: their flags, and what they stand for. It must not know how the answer
-//! is got or printed.
+//! The commands that ask a running master: their flags, and the requests that they stand for. It must not know how the answer is
+//! obtained or printed.
 
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use super::find::Place;
+use super::locate::MasterLocation;
 use crate::base::ids::Slot;
-use crate::control::{Ask, Request};
+use crate::control::{ControlCommand, ControlRequest};
 
 /// One such command as it was typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Errand {
-    /// Which master.
-    pub place: Place,
-    /// For programs: the master's own words.
+pub struct MasterRequest {
+    /// Where the master is found.
+    pub location: MasterLocation,
+    /// Whether the answer is printed as JSON.
     pub json: bool,
-    /// What.
-    pub task: Task,
+    /// What is asked, and how often.
+    pub kind: RequestKind,
 }
 
-/// What it is to do.
+/// What is asked, and how often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Task {
+pub enum RequestKind {
     /// One request, one answer.
-    Ask {
-        /// What.
-        ask: Ask,
-        /// Until it has ended.
+    Once {
+        /// The command to the master.
+        command: ControlCommand,
+        /// Whether to wait for the end of the command.
         wait: bool,
     },
-    /// Status again and again.
+    /// `status` once a second.
     Top {
-        /// So often; for ever when `None`.
+        /// How often; without a limit when `None`.
         count: Option<u64>,
     },
 }
 
-impl Task {
-    /// As the master is asked.
+impl RequestKind {
+    /// The request that is sent to the master.
     #[must_use]
-    pub fn request(self) -> Request {
+    pub fn request(self) -> ControlRequest {
         match self {
-            Task::Ask { ask, wait } => Request {
+            RequestKind::Once { command, wait } => ControlRequest {
                 wait,
-                ..Request::new(ask)
+                ..ControlRequest::new(command)
             },
-            Task::Top { .. } => Request::new(Ask::Status),
+            RequestKind::Top { .. } => ControlRequest::new(ControlCommand::Status),
         }
     }
 }
 
-/// Each command's name and what it is for; [`of`] says what it stands for.
+/// The name and the purpose of each command; [`parse`] says what it stands for.
 const COMMANDS: &[(&str, &str)] = &[
     ("status", "Show the master, its slots and their workers"),
     (
@@ -89,11 +89,11 @@ const COMMANDS: &[(&str, &str)] = &[
     ),
 ];
 
-/// What clap knows of them.
+/// The commands as clap knows them.
 pub fn commands() -> impl Iterator<Item = Command> {
     COMMANDS
         .iter()
-        .map(|&(name, about)| with_place(Command::new(name).about(about).args(own_args(name))))
+        .map(|&(name, about)| with_location(Command::new(name).about(about).args(own_args(name))))
 }
 
 fn own_args(name: &str) -> Vec<Arg> {
@@ -136,7 +136,7 @@ fn own_args(name: &str) -> Vec<Arg> {
     }
 }
 
-fn with_place(command: Command) -> Command {
+fn with_location(command: Command) -> Command {
     let path = |name: &'static str, value: &'static str, help: &'static str| {
         Arg::new(name)
             .long(name)
@@ -167,47 +167,47 @@ fn with_place(command: Command) -> Command {
         )
 }
 
-/// What was typed, if it is one of these commands.
+/// The request that was typed, if `name` is one of these commands.
 #[must_use]
-pub fn of(name: &str, matches: &ArgMatches) -> Option<Errand> {
+pub fn parse(name: &str, matches: &ArgMatches) -> Option<MasterRequest> {
     let slot = || Slot(matches.get_one::<u16>("slot").copied().unwrap_or_default());
-    let ask = match name {
-        "status" => Ask::Status,
-        "why" => Ask::Why { slot: slot() },
-        "reload" => Ask::Reload,
-        "rollback" => Ask::Rollback,
-        "upgrade" => Ask::Upgrade,
-        "scale" => Ask::Scale {
+    let command = match name {
+        "status" => ControlCommand::Status,
+        "why" => ControlCommand::Why { slot: slot() },
+        "reload" => ControlCommand::Reload,
+        "rollback" => ControlCommand::Rollback,
+        "upgrade" => ControlCommand::Upgrade,
+        "scale" => ControlCommand::Scale {
             to: matches.get_one::<u32>("workers").copied().unwrap_or_default(),
         },
-        "restart" => Ask::Restart { slot: slot() },
-        "drain" => Ask::Drain { slot: slot() },
-        "stop" => Ask::Stop {
+        "restart" => ControlCommand::Restart { slot: slot() },
+        "drain" => ControlCommand::Drain { slot: slot() },
+        "stop" => ControlCommand::Stop {
             now: matches.get_flag("now"),
         },
         "top" => {
-            return Some(errand(
+            return Some(request(
                 matches,
-                Task::Top {
+                RequestKind::Top {
                     count: matches.get_one("count").copied(),
                 },
             ));
         }
         _other => return None,
     };
-    let wait = !(ask.ends_later() && matches.get_flag("no-wait"));
-    Some(errand(matches, Task::Ask { ask, wait }))
+    let wait = !(command.ends_later() && matches.get_flag("no-wait"));
+    Some(request(matches, RequestKind::Once { command, wait }))
 }
 
-fn errand(matches: &ArgMatches, task: Task) -> Errand {
+fn request(matches: &ArgMatches, kind: RequestKind) -> MasterRequest {
     let path = |name: &str| matches.get_one::<PathBuf>(name).cloned();
-    Errand {
-        place: Place {
+    MasterRequest {
+        location: MasterLocation {
             run_dir: path("run-dir"),
             data_dir: path("data-dir"),
             config: path("config"),
         },
         json: matches.get_flag("json"),
-        task,
+        kind,
     }
 }

@@ -1,21 +1,21 @@
-//! A status as text: one line for the master, one for each slot. Pure.
+//! A status as a table: some lines for the master, one row for each slot. Pure.
 
 use std::collections::BTreeMap;
 
 use crate::base::ids::{Epoch, Slot};
-use crate::control::{MasterReport, SlotReport, Status, WorkerReport};
+use crate::control::{ClusterStatus, MasterReport, SlotReport, WorkerReport};
 
 const HEAD: [&str; 17] = [
     "SLOT", "STATE", "GEN", "EPOCH", "PID", "UP", "CONN", "BUSY", "REQUESTS", "5XX", "RSS", "CPU", "BEAT",
     "QUEUE", "WEIGHT", "ENDED", "LAST END",
 ];
 
-/// The share of one CPU that each worker had since the last look, in percent.
-pub type Shares = BTreeMap<(Slot, Epoch), f64>;
+/// The share of one CPU that each worker used since the last sample, in percent.
+pub type CpuShares = BTreeMap<(Slot, Epoch), f64>;
 
-/// All of it. With shares, the CPU column is the share since the last look; without, the CPU time of the life.
+/// The whole status. With `shares`, the CPU column is the share since the last sample; without, the CPU time of the worker.
 #[must_use]
-pub fn text(status: &Status, shares: Option<&Shares>) -> String {
+pub fn text(status: &ClusterStatus, shares: Option<&CpuShares>) -> String {
     let mut rows = vec![HEAD.map(str::to_owned)];
     rows.extend(status.slots.iter().map(|slot| row(slot, shares)));
     rows.extend(status.beside.iter().map(|worker| beside(worker, shares)));
@@ -23,7 +23,7 @@ pub fn text(status: &Status, shares: Option<&Shares>) -> String {
 }
 
 fn master(master: &MasterReport) -> String {
-    // A cluster that stops listens nowhere.
+    // A cluster that stops has no addresses.
     let addresses = match master.addresses.join(", ") {
         none if none.is_empty() => none,
         some => format!(" on {some}"),
@@ -46,7 +46,7 @@ fn master(master: &MasterReport) -> String {
     )
 }
 
-fn row(slot: &SlotReport, shares: Option<&Shares>) -> [String; 17] {
+fn row(slot: &SlotReport, shares: Option<&CpuShares>) -> [String; 17] {
     let mut row = slot
         .worker
         .as_ref()
@@ -69,7 +69,7 @@ fn empty(slot: &SlotReport) -> [String; 17] {
     row
 }
 
-fn filled(worker: &WorkerReport, shares: Option<&Shares>) -> [String; 17] {
+fn filled(worker: &WorkerReport, shares: Option<&CpuShares>) -> [String; 17] {
     let cpu = match shares {
         Some(shares) => shares
             .get(&(worker.slot, worker.epoch))
@@ -98,7 +98,7 @@ fn filled(worker: &WorkerReport, shares: Option<&Shares>) -> [String; 17] {
 }
 
 /// A worker in no slot.
-fn beside(worker: &WorkerReport, shares: Option<&Shares>) -> [String; 17] {
+fn beside(worker: &WorkerReport, shares: Option<&CpuShares>) -> [String; 17] {
     let mut row = filled(worker, shares);
     row[0] = format!("({})", worker.slot);
     row
@@ -108,7 +108,7 @@ fn optional<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(String::new, |value| value.to_string())
 }
 
-/// Columns as wide as their widest entry, two blanks between them, none at the end.
+/// Columns as wide as their widest cell, two spaces between them, none at the end of a line.
 fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
     let width = |column: usize| {
         rows.iter()
@@ -127,7 +127,7 @@ fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
     rows.iter().map(line).collect()
 }
 
-/// Milliseconds to about three digits, with their unit.
+/// A duration in milliseconds, as about three digits with their unit.
 #[must_use]
 pub fn span(ms: u64) -> String {
     let seconds = ms / 1000;
@@ -140,7 +140,7 @@ pub fn span(ms: u64) -> String {
     }
 }
 
-/// Bytes in the unit that leaves three digits or so.
+/// A size in bytes, as about three digits with their unit.
 #[must_use]
 pub fn size(bytes: u64) -> String {
     let tenths = |unit: u64| format!("{}.{}", bytes / unit, bytes % unit * 10 / unit);

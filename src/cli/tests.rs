@@ -1,4 +1,4 @@
-//! The command line as people type it.
+//! Command lines as people type them.
 
 use super::*;
 use crate::config::{Address, LogFormat, Settings, Workers, keys};
@@ -20,27 +20,27 @@ fn words(line: &str) -> Vec<OsString> {
     line.split(' ').map(OsString::from).collect()
 }
 
-fn typed(line: &str) -> Answer {
-    answer(&HELLO, words(line))
+fn typed(line: &str) -> CliAction {
+    action(&HELLO, words(line))
 }
 
 fn serves(line: &str) -> Settings {
     match typed(line) {
-        Answer::Serve(_, effective) => effective.settings,
+        CliAction::Serve(_, effective) => effective.settings,
         other => panic!("{line}: {other:?}"),
     }
 }
 
 fn says(line: &str) -> String {
     match typed(line) {
-        Answer::Say(text) => text,
+        CliAction::Print(text) => text,
         other => panic!("{line}: {other:?}"),
     }
 }
 
 fn refuses(line: &str) -> String {
     match typed(line) {
-        Answer::Refuse(text) => text,
+        CliAction::Refuse(text) => text,
         other => panic!("{line}: {other:?}"),
     }
 }
@@ -100,7 +100,7 @@ fn a_line_that_is_not_understood_is_an_error_of_usage() {
         "hello check --frobnicate",
     ] {
         assert!(
-            matches!(typed(line), Answer::Clap(told) if told.use_stderr()),
+            matches!(typed(line), CliAction::Usage(error) if error.use_stderr()),
             "{line}"
         );
     }
@@ -128,7 +128,7 @@ fn a_configuration_that_is_wrong_starts_nothing() {
 fn help_and_version_are_no_errors() {
     for line in ["hello --help", "hello -h", "hello --version", "hello help serve"] {
         assert!(
-            matches!(typed(line), Answer::Clap(told) if !told.use_stderr()),
+            matches!(typed(line), CliAction::Usage(error) if !error.use_stderr()),
             "{line}"
         );
     }
@@ -193,7 +193,7 @@ fn the_committed_example_is_fresh() {
 
 #[test]
 fn a_command_of_the_applications_own_gets_its_arguments_as_they_are() {
-    let Answer::Own(command, arguments) = typed("hello wave --hands 2 --help -- x") else {
+    let CliAction::RunApp(command, arguments) = typed("hello wave --hands 2 --help -- x") else {
         panic!("not run");
     };
     assert_eq!(command.name, "wave");

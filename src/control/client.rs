@@ -1,4 +1,4 @@
-//! The side that asks: connects to a master's socket, says one line, and waits for the line that answers it.
+//! The client of the control socket: it connects to a master, sends one line, and waits for the line that answers.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::OwnedFd;
@@ -6,65 +6,65 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::place::{self, TooDeep};
-use super::reply::{Answer, Reply, ReplyError};
-use super::request::Request;
+use super::reply::{ControlAnswer, ControlReply, ReplyError};
+use super::request::ControlRequest;
+use super::socket_path::{SocketPathTooLong, control_socket};
 use crate::sys::{credentials, pidfd};
 
-/// Connecting and being heard takes no longer: a master that is alive answers within milliseconds.
-const HEARD_WITHIN: Duration = Duration::from_secs(10);
+/// Longest wait for one read or write; a master that runs answers within milliseconds.
+const IO_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why there is no answer.
+/// Why a request has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
-    /// No socket can lie there.
+    /// The path of the control socket is too long.
     #[error(transparent)]
-    TooDeep(#[from] TooDeep),
-    /// Nobody listens.
+    SocketPathTooLong(#[from] SocketPathTooLong),
+    /// No master listens on the control socket.
     #[error("no master serves the run directory {dir} ({source}); name the right one with --run-dir, --data-dir or --config", dir = dir.display())]
     NoMaster {
-        /// Where.
+        /// The run directory that was searched.
         dir: PathBuf,
-        /// The system's words.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// It is somebody else's.
+    /// The run directory belongs to another user.
     #[error("the run directory {dir} cannot be entered ({source}); only the master's own user and root may", dir = dir.display())]
     Forbidden {
-        /// Where.
+        /// The run directory that was searched.
         dir: PathBuf,
-        /// The system's words.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The conversation broke off.
+    /// The connection failed.
     #[error(
-        "the conversation with the master broke off: {0}; what was asked may or may not happen, `status` tells"
+        "the connection to the master failed: {0}; the command may or may not have been carried out, `status` tells"
     )]
     Broken(#[source] io::Error),
-    /// The master ended, or cut the conversation.
+    /// The master ended, or closed the connection.
     #[error(
-        "the master closed the conversation without an answer; what was asked may or may not happen, `status` tells"
+        "the master closed the connection without an answer; the command may or may not have been carried out, `status` tells"
     )]
     NoAnswer,
-    /// It answered something else.
+    /// The answer cannot be read.
     #[error(transparent)]
-    Odd(#[from] ReplyError),
+    Unreadable(#[from] ReplyError),
 }
 
-/// A conversation with a master that has begun.
+/// An open connection to a master.
 #[derive(Debug)]
-pub struct Conversation {
+pub struct ControlConnection {
     stream: UnixStream,
     master: Option<OwnedFd>,
 }
 
-impl Conversation {
+impl ControlConnection {
     /// Connects to the master of this run directory.
     ///
     /// # Errors
-    /// When there is none, or it belongs to somebody else.
-    pub fn begin(run_dir: &Path) -> Result<Conversation, AskError> {
-        let path = place::socket(run_dir)?;
+    /// When no master runs there, or it belongs to another user.
+    pub fn open(run_dir: &Path) -> Result<ControlConnection, AskError> {
+        let path = control_socket(run_dir)?;
         let dir = run_dir.to_owned();
         let stream = UnixStream::connect(path).map_err(|source| match source.kind() {
             io::ErrorKind::PermissionDenied => AskError::Forbidden { dir, source },
@@ -73,43 +73,44 @@ impl Conversation {
         let master = credentials::of_peer(&stream)
             .ok()
             .and_then(|peer| pidfd::open(peer.pid).ok());
-        Ok(Conversation { stream, master })
+        Ok(ControlConnection { stream, master })
     }
 
-    /// Asks, and waits for the answer: for ever when the request waits for its end, else not for long.
+    /// Sends the request and waits for its answer: without a limit when the request waits for the end of a long command,
+    /// else for at most ten seconds.
     ///
     /// # Errors
-    /// When the conversation breaks off or the answer is none.
-    pub fn ask(&mut self, request: &Request) -> Result<Answer, AskError> {
+    /// When the connection fails or the answer cannot be read.
+    pub fn ask(&mut self, request: &ControlRequest) -> Result<ControlAnswer, AskError> {
         self.stream
-            .set_write_timeout(Some(HEARD_WITHIN))
+            .set_write_timeout(Some(IO_TIMEOUT))
             .map_err(AskError::Broken)?;
-        // A master that refuses while it is spoken to has said why before it closed.
-        let said = self.stream.write_all(&request.line());
-        let patience = (!(request.wait && request.ask.ends_later())).then_some(HEARD_WITHIN);
-        self.stream.set_read_timeout(patience).map_err(AskError::Broken)?;
+        // A master may refuse and close before it has read everything; its answer can still be read.
+        let sent = self.stream.write_all(&request.line());
+        let timeout = (!(request.wait && request.command.ends_later())).then_some(IO_TIMEOUT);
+        self.stream.set_read_timeout(timeout).map_err(AskError::Broken)?;
         let mut line = Vec::new();
-        let heard = BufReader::new(&self.stream).read_until(b'\n', &mut line);
-        match (heard, said) {
-            (Ok(1..), _) => Ok(Reply::parse(&line)?.answer),
+        let read = BufReader::new(&self.stream).read_until(b'\n', &mut line);
+        match (read, sent) {
+            (Ok(1..), _) => Ok(ControlReply::parse(&line)?.answer),
             (Ok(0), Err(error)) | (Err(error), _) => Err(AskError::Broken(error)),
             (Ok(0), Ok(())) => Err(AskError::NoAnswer),
         }
     }
 
-    /// Waits until the master's process is gone; whether it went within `at_most`.
+    /// Waits until the master's process has exited; returns whether it did within `at_most`.
     #[must_use]
-    pub fn outlives_master(&self, at_most: Duration) -> bool {
+    pub fn wait_for_master_exit(&self, at_most: Duration) -> bool {
         self.master
             .as_ref()
             .is_none_or(|master| pidfd::exits_within(master, at_most))
     }
 }
 
-/// One question, one answer.
+/// Connects, sends one request and returns its answer.
 ///
 /// # Errors
-/// As [`Conversation::begin`] and [`Conversation::ask`].
-pub fn ask(run_dir: &Path, request: &Request) -> Result<Answer, AskError> {
-    Conversation::begin(run_dir)?.ask(request)
+/// As [`ControlConnection::open`] and [`ControlConnection::ask`].
+pub fn ask(run_dir: &Path, request: &ControlRequest) -> Result<ControlAnswer, AskError> {
+    ControlConnection::open(run_dir)?.ask(request)
 }

@@ -1,77 +1,77 @@
-//! Death certificates as `why` tells them: how a slot's lives ended, with everything that was seen. Times are in milliseconds,
-//! sizes in bytes.
+//! What `why` answers: how the last workers of a slot ended, with everything that was seen. Times are in milliseconds, sizes in
+//! bytes.
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::ids::{Generation, Life, Slot};
 
-/// The last deaths of one slot.
+/// How the last workers of one slot ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Why {
-    /// Which.
+pub struct DeathReport {
+    /// The number of the slot.
     pub slot: Slot,
-    /// What it does now, in one word; `None` when the slot is gone since.
+    /// The slot's state now, in one word; `None` when the slot was removed.
     pub state: Option<String>,
-    /// The newest first; a bounded number is kept.
+    /// The last deaths, newest first; at most 16 are kept.
     pub deaths: Vec<Death>,
 }
 
-/// How one life ended.
+/// How one life of a worker ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Death {
-    /// Whose.
+    /// The life that ended.
     pub life: Life,
-    /// Of what.
+    /// The generation that the worker was of.
     pub generation: Generation,
-    /// How long ago.
+    /// Time since the death, in milliseconds.
     pub ago_ms: u64,
-    /// How long it had lived.
+    /// Time from the fork to the death, in milliseconds.
     pub lived_ms: u64,
-    /// One word for what ended it, for programs: `exit`, `signal`, `oom`, `hang` and so on.
+    /// One word for the cause, for programs: `exit`, `signal`, `oom`, `hang` and so on.
     pub kind: String,
-    /// What ended it, in words.
+    /// The cause, in words.
     pub cause: String,
-    /// What followed for its slot.
+    /// What happened to the slot afterwards, in words.
     pub decision: String,
-    /// The exit code, when it returned one.
+    /// The exit code, when the worker exited by itself.
     pub exit_code: Option<i32>,
-    /// The signal that ended it.
+    /// The number of the signal that ended the worker.
     pub signal: Option<i32>,
-    /// Its state in `/proc` right before the master killed it, if the master did: R, S, D, T.
+    /// The process state in `/proc` right before the master killed the worker: R, S, D, T.
     pub process_state: Option<char>,
-    /// What it waited for in the kernel at that moment.
+    /// The kernel function that the worker waited in at that moment.
     pub wait_channel: Option<String>,
-    /// Its memory.
-    pub memory: Memory,
-    /// What it was answering: nobody got these answers.
-    pub in_flight: Vec<RequestSeen>,
-    /// How many more it was answering than are listed.
+    /// The worker's memory.
+    pub memory: MemoryUse,
+    /// The requests that the worker was handling; their clients got no answer.
+    pub in_flight: Vec<UnfinishedRequest>,
+    /// Number of further requests that the worker was handling and that are not listed.
     pub in_flight_unlisted: u32,
-    /// The last lines it wrote to stderr, the newest last.
+    /// The last lines that the worker wrote to stderr, newest last.
     pub stderr: Vec<String>,
 }
 
-/// What is known of a dead life's memory.
+/// What is known of a dead worker's memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Memory {
-    /// The most it ever had in RAM.
+pub struct MemoryUse {
+    /// The largest resident size that the worker ever had.
     pub peak_rss_bytes: Option<u64>,
-    /// What its control group may have in RAM.
+    /// The memory limit of its control group.
     pub limit_bytes: Option<u64>,
-    /// Whether the kernel killed something in that group for want of memory when this life ended.
+    /// Whether the kernel's OOM killer killed a process of that group when this worker ended.
     pub oom_kill: bool,
-    /// Whether that may have been somebody else: no group counts here, and the whole machine's count went up.
+    /// Whether that may have been another process: no control group counts here, only the counter of the whole machine rose.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub oom_kill_maybe_elsewhere: bool,
 }
 
-/// One request that a worker was answering.
+/// One request that a worker was handling when it ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RequestSeen {
-    /// GET, POST and so on, cut and printable.
+pub struct UnfinishedRequest {
+    /// The method (GET, POST), shortened, without control characters.
     pub method: String,
-    /// The path, cut and printable.
+    /// The path, shortened, without control characters.
     pub path: String,
-    /// For how long it had been answered at the worker's end.
+    /// Time from the request's start to the worker's end, in milliseconds.
     pub age_ms: u64,
 }

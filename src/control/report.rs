@@ -1,78 +1,78 @@
-//! What `status` tells: the master, its slots, and the workers that are in no slot. Times are in milliseconds, sizes in bytes.
+//! What `status` answers: the master, its slots, and the workers that are in no slot. Times are in milliseconds, sizes in bytes.
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::ids::{Epoch, Generation, Incarnation, Slot};
 
-/// How everything is at one instant.
+/// The state of the whole cluster at one instant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Status {
-    /// The master.
+pub struct ClusterStatus {
+    /// The master process.
     pub master: MasterReport,
-    /// Every slot, in order.
+    /// Every slot, by its number.
     pub slots: Vec<SlotReport>,
-    /// Workers in no slot: the newcomer of a rollout, and those who drain.
+    /// Workers in no slot: the replacement that a rollout has started, and the workers that drain.
     pub beside: Vec<WorkerReport>,
 }
 
-/// The master.
+/// The master process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MasterReport {
     /// The program's name.
     pub program: String,
-    /// Its process.
+    /// Its process id.
     pub pid: u32,
-    /// Since it began to serve.
+    /// Time since the master began to serve, in milliseconds.
     pub uptime_ms: u64,
-    /// The version of the binary it runs.
+    /// The version of the binary that the master runs.
     pub version: String,
     /// When that binary's file was written (RFC 3339, UTC).
     pub binary_written: Option<String>,
-    /// Since when it runs that binary.
+    /// Time since the master has run that binary, in milliseconds.
     pub binary_for_ms: u64,
-    /// How often another binary took over in this process.
+    /// Number of upgrades in this process.
     pub upgrades: u32,
-    /// What it does.
-    pub state: State,
-    /// How often a master was started over this data directory.
+    /// What the master is doing.
+    pub state: MasterState,
+    /// Number of times that a master was started on this data directory.
     pub incarnation: Incarnation,
-    /// The generation the cluster is committed to.
+    /// The generation that the cluster runs, or returns to when a rollout fails.
     pub generation: Generation,
-    /// Where clients come in.
+    /// The addresses that clients connect to.
     pub addresses: Vec<String>,
-    /// Its memory in RAM.
+    /// The master's resident memory, in bytes.
     pub rss_bytes: Option<u64>,
-    /// Its CPU time.
+    /// The master's CPU time, in milliseconds.
     pub cpu_ms: Option<u64>,
-    /// Its open descriptors.
+    /// Number of open file descriptors.
     pub fds: usize,
-    /// How many workers drain.
+    /// Number of workers that drain.
     pub draining: usize,
 }
 
-/// What a master does.
+/// What a master is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
-    /// It serves.
+pub enum MasterState {
+    /// The cluster serves.
     Running,
-    /// It serves, and replaces one generation by another.
+    /// The cluster serves, and one generation is replaced by another.
     Reloading,
-    /// It serves, and asks another binary whether it can become the master.
+    /// The cluster serves, and another binary is asked whether it can become the master.
     Upgrading,
-    /// It ends.
+    /// The cluster stops.
     Stopping,
 }
 
-impl State {
-    /// As printed.
+impl MasterState {
+    /// The word that `status` prints.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            State::Running => "running",
-            State::Reloading => "reloading",
-            State::Upgrading => "upgrading",
-            State::Stopping => "stopping",
+            MasterState::Running => "running",
+            MasterState::Reloading => "reloading",
+            MasterState::Upgrading => "upgrading",
+            MasterState::Stopping => "stopping",
         }
     }
 }
@@ -80,55 +80,55 @@ impl State {
 /// One slot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlotReport {
-    /// Which.
+    /// The number of the slot.
     pub slot: Slot,
-    /// What its worker does, or why it has none, in one word.
+    /// The state of its worker, or why it has none, in one word.
     pub state: String,
-    /// What it is filled with now, or next when it is empty.
+    /// The generation of its worker; of the next worker when the slot is empty.
     pub generation: Generation,
-    /// Who is in it.
+    /// The worker in the slot.
     pub worker: Option<WorkerReport>,
-    /// Lives that ended unasked since the master started.
+    /// Number of its workers that ended without being asked to, since the master started.
     pub restarts: u32,
-    /// How the last life ended, and why.
+    /// How and why its last worker ended.
     pub last_cause: Option<String>,
-    /// Connections that wait in the accept queues of its listeners.
+    /// Number of connections that wait in the accept queues of its listeners.
     pub queue: Option<u32>,
-    /// Its share of new connections against the other slots'; none while it gets no new ones.
+    /// Its share of new connections, relative to the other slots; `None` while it gets no new connections.
     pub weight: Option<u16>,
-    /// When an empty slot is filled again, from now.
+    /// Time until an empty slot gets its next worker, in milliseconds.
     pub filled_in_ms: Option<u64>,
 }
 
 /// One worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerReport {
-    /// The slot it fills, or filled.
+    /// The slot that the worker is in, or was in.
     pub slot: Slot,
-    /// Which filling of it.
+    /// How often that slot had been filled when this worker started.
     pub epoch: Epoch,
-    /// Of what.
+    /// The generation that the worker is of.
     pub generation: Generation,
-    /// Its process, once it has one.
+    /// Its process id, once the process exists.
     pub pid: Option<i32>,
-    /// What it does, in one word.
+    /// The state of the worker, in one word.
     pub state: String,
-    /// Since its fork.
+    /// Time since its fork, in milliseconds.
     pub uptime_ms: u64,
-    /// Open connections.
+    /// Number of open connections.
     pub connections: u32,
-    /// Requests it is answering.
+    /// Number of requests that the worker is handling.
     pub in_flight: u32,
-    /// Requests since its boot.
+    /// Number of requests since the worker started.
     pub requests: u64,
-    /// Answers of 5xx since its boot.
+    /// Number of responses with status 5xx since the worker started.
     pub failed: u64,
-    /// Its memory in RAM.
+    /// Resident memory, in bytes.
     pub rss_bytes: Option<u64>,
-    /// Its CPU time.
+    /// CPU time, in milliseconds.
     pub cpu_ms: Option<u64>,
-    /// The age of its oldest beat.
+    /// Age of its oldest beat, in milliseconds.
     pub beat_age_ms: Option<u64>,
-    /// Its own words about itself.
+    /// What the worker last sent as `STATUS=`.
     pub status: Option<String>,
 }

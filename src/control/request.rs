@@ -1,24 +1,25 @@
-//! What can be asked, as it stands on the wire, and its parsing from bytes that anybody may have sent. Pure.
+//! The commands of the control socket in their wire format, and their parser, which takes any bytes. Pure.
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::ids::Slot;
 
-/// Of this conversation. Raised when a word changes its meaning; a master that reads another one says so and does nothing.
+/// Version of this protocol. It is raised when a word changes its meaning; a master refuses requests of another version.
 pub const VERSION: u32 = 1;
 
-/// No request is longer, in bytes, its line end not counted.
+/// Largest size of a request, in bytes, without its line end.
 pub const MAX_REQUEST: usize = 4096;
 
 /// One request: `{"version":1,"ask":"reload"}` and a line end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Request {
+pub struct ControlRequest {
     /// [`VERSION`].
     pub version: u32,
-    /// What is asked.
-    pub ask: Ask,
-    /// Whether the reply is wanted when what was asked has ended (left out: yes), or as soon as it has begun.
+    /// The command; the wire calls it `ask`.
+    #[serde(rename = "ask")]
+    pub command: ControlCommand,
+    /// Whether the answer is sent when the command has ended (the default), or as soon as it has begun.
     #[serde(default = "yes")]
     pub wait: bool,
 }
@@ -27,113 +28,116 @@ fn yes() -> bool {
     true
 }
 
-/// What can be asked of a master.
+/// A command to the master.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Ask {
-    /// How everything is now.
+pub enum ControlCommand {
+    /// Report the state of the cluster.
     Status,
-    /// How the slot's last lives ended.
+    /// Report how the slot's last workers ended.
     Why {
-        /// Which.
+        /// The number of the slot.
         slot: Slot,
     },
     /// Read the configuration and the binary again and replace the workers.
     Reload,
     /// Return to the generation before this one.
     Rollback,
-    /// Have the master run the binary that is on disk now, with the same workers.
+    /// Replace the master's binary by the one that is on disk now, with the same workers.
     Upgrade,
-    /// Have this many slots. Any number can be asked for, so that the refusal can tell the bounds.
+    /// Change the number of slots. The wire takes any number, so that a refusal can tell the bounds.
     Scale {
-        /// How many.
+        /// The number of slots.
         to: u32,
     },
     /// Replace the slot's worker by another of the same generation.
     Restart {
-        /// Which.
+        /// The number of the slot.
         slot: Slot,
     },
-    /// Let the slot's worker finish what it accepted and go, for another to take its place.
+    /// Let the slot's worker finish what it accepted and exit; the slot stays empty.
     Drain {
-        /// Which.
+        /// The number of the slot.
         slot: Slot,
     },
-    /// End the cluster.
+    /// Stop the cluster.
     Stop {
-        /// Without draining.
+        /// Whether the workers are killed without draining.
         now: bool,
     },
 }
 
-impl Ask {
-    /// Whether its end may come long after it was asked.
+impl ControlCommand {
+    /// Whether the command may end long after it was given.
     #[must_use]
     pub fn ends_later(self) -> bool {
         match self {
-            Ask::Status | Ask::Why { .. } => false,
-            Ask::Reload
-            | Ask::Rollback
-            | Ask::Upgrade
-            | Ask::Scale { .. }
-            | Ask::Restart { .. }
-            | Ask::Drain { .. }
-            | Ask::Stop { .. } => true,
+            ControlCommand::Status | ControlCommand::Why { .. } => false,
+            ControlCommand::Reload
+            | ControlCommand::Rollback
+            | ControlCommand::Upgrade
+            | ControlCommand::Scale { .. }
+            | ControlCommand::Restart { .. }
+            | ControlCommand::Drain { .. }
+            | ControlCommand::Stop { .. } => true,
         }
     }
 }
 
-/// Why bytes are no request.
+/// Why bytes are not a request.
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
-    /// Longer than any request.
-    #[error("the request is longer than {MAX_REQUEST} bytes; it is not read further")]
+    /// The line is longer than [`MAX_REQUEST`].
+    #[error("the request is longer than {MAX_REQUEST} bytes; the rest is not read")]
     TooLong,
-    /// Written by another version of this program.
+    /// The request is of another version of the protocol.
     #[error(
-        "the request is of version {0}, this master speaks version {VERSION}; use the program that the master runs"
+        "the request is of version {0}, this master understands version {VERSION}; use the program that the master runs"
     )]
     Version(u64),
-    /// Anything else.
-    #[error("the request is none: {0}; expected one line such as {{\"version\":1,\"ask\":\"status\"}}")]
-    Unknown(#[from] serde_json::Error),
+    /// The line is not a request.
+    #[error("the line is not a request: {0}; expected one line such as {{\"version\":1,\"ask\":\"status\"}}")]
+    Malformed(#[from] serde_json::Error),
 }
 
-/// Only this is looked at before the version is known to be ours.
-#[derive(Deserialize)]
-struct Versioned {
-    version: u64,
+/// The version of a line, which is read before anything else: other versions may have other fields.
+pub(super) fn version_of(line: &[u8]) -> serde_json::Result<u64> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        version: u64,
+    }
+    serde_json::from_slice(line).map(|Versioned { version }| version)
 }
 
-impl Request {
-    /// A request of this version that waits for the end of what it asks for.
+impl ControlRequest {
+    /// A request of this version that waits for the end of the command.
     #[must_use]
-    pub fn new(ask: Ask) -> Request {
-        Request {
+    pub fn new(command: ControlCommand) -> ControlRequest {
+        ControlRequest {
             version: VERSION,
-            ask,
+            command,
             wait: true,
         }
     }
 
-    /// As one line, its end included.
+    /// The request as one line, with its line end.
     #[must_use]
     pub fn line(&self) -> Vec<u8> {
         let mut line =
-            serde_json::to_vec(self).expect("a request holds numbers and words, which JSON can say");
+            serde_json::to_vec(self).expect("a request holds numbers and texts, which JSON can express");
         line.push(b'\n');
         line
     }
 
-    /// Understands one line, without its end.
+    /// Parses one line, without its line end.
     ///
     /// # Errors
-    /// [`RequestError`] says what was expected.
-    pub fn parse(line: &[u8]) -> Result<Request, RequestError> {
+    /// [`RequestError`] names what was read and what was expected.
+    pub fn parse(line: &[u8]) -> Result<ControlRequest, RequestError> {
         if line.len() > MAX_REQUEST {
             return Err(RequestError::TooLong);
         }
-        match serde_json::from_slice::<Versioned>(line)?.version {
+        match version_of(line)? {
             version if version == u64::from(VERSION) => Ok(serde_json::from_slice(line)?),
             version => Err(RequestError::Version(version)),
         }
@@ -146,31 +150,31 @@ mod tests {
 
     use super::*;
 
-    const ALL: [Ask; 10] = [
-        Ask::Status,
-        Ask::Why { slot: Slot(3) },
-        Ask::Reload,
-        Ask::Rollback,
-        Ask::Upgrade,
-        Ask::Scale { to: 4 },
-        Ask::Restart { slot: Slot(0) },
-        Ask::Drain { slot: Slot(1) },
-        Ask::Stop { now: true },
-        Ask::Stop { now: false },
+    const ALL: [ControlCommand; 10] = [
+        ControlCommand::Status,
+        ControlCommand::Why { slot: Slot(3) },
+        ControlCommand::Reload,
+        ControlCommand::Rollback,
+        ControlCommand::Upgrade,
+        ControlCommand::Scale { to: 4 },
+        ControlCommand::Restart { slot: Slot(0) },
+        ControlCommand::Drain { slot: Slot(1) },
+        ControlCommand::Stop { now: true },
+        ControlCommand::Stop { now: false },
     ];
 
     #[test]
     fn every_request_comes_back_as_it_went_in() {
-        for ask in ALL {
-            let request = Request {
+        for command in ALL {
+            let request = ControlRequest {
                 wait: false,
-                ..Request::new(ask)
+                ..ControlRequest::new(command)
             };
             let line = request.line();
             assert_eq!(line.last(), Some(&b'\n'));
             assert!(!line[..line.len() - 1].contains(&b'\n'));
             assert_eq!(
-                Request::parse(&line[..line.len() - 1]).expect("a request"),
+                ControlRequest::parse(&line[..line.len() - 1]).expect("a request"),
                 request
             );
         }
@@ -178,21 +182,21 @@ mod tests {
 
     #[test]
     fn the_words_of_the_wire_stay_what_they_are() {
-        let line = |ask| String::from_utf8(Request::new(ask).line()).expect("text");
+        let line = |command| String::from_utf8(ControlRequest::new(command).line()).expect("text");
         assert_eq!(
-            line(Ask::Status),
+            line(ControlCommand::Status),
             "{\"version\":1,\"ask\":\"status\",\"wait\":true}\n"
         );
         assert_eq!(
-            line(Ask::Scale { to: 4 }),
+            line(ControlCommand::Scale { to: 4 }),
             "{\"version\":1,\"ask\":{\"scale\":{\"to\":4}},\"wait\":true}\n"
         );
-        let short = Request::parse(b"{\"version\":1,\"ask\":\"reload\"}").expect("a request");
-        assert_eq!(short, Request::new(Ask::Reload));
+        let short = ControlRequest::parse(b"{\"version\":1,\"ask\":\"reload\"}").expect("a request");
+        assert_eq!(short, ControlRequest::new(ControlCommand::Reload));
     }
 
     #[test]
-    fn what_is_no_request_is_told_apart() {
+    fn a_line_that_is_not_a_request_is_refused() {
         for text in [
             "",
             "{}",
@@ -208,30 +212,36 @@ mod tests {
             "{\"version\":1,\"ask\":\"status\"} {\"version\":1,\"ask\":\"status\"}",
         ] {
             assert!(
-                matches!(Request::parse(text.as_bytes()), Err(RequestError::Unknown(_))),
-                "{text} was taken for a request"
+                matches!(
+                    ControlRequest::parse(text.as_bytes()),
+                    Err(RequestError::Malformed(_))
+                ),
+                "{text} was accepted as a request"
             );
         }
-        let later = Request::parse(b"{\"version\":2,\"ask\":\"dance\",\"to\":\"this\"}");
+        let later = ControlRequest::parse(b"{\"version\":2,\"ask\":\"dance\",\"to\":\"this\"}");
         assert!(matches!(later, Err(RequestError::Version(2))), "{later:?}");
         let deep = [b'['; MAX_REQUEST];
-        assert!(matches!(Request::parse(&deep), Err(RequestError::Unknown(_))));
+        assert!(matches!(
+            ControlRequest::parse(&deep),
+            Err(RequestError::Malformed(_))
+        ));
         let long = [b' '; MAX_REQUEST + 1];
-        assert!(matches!(Request::parse(&long), Err(RequestError::TooLong)));
+        assert!(matches!(ControlRequest::parse(&long), Err(RequestError::TooLong)));
     }
 
     proptest! {
         #[test]
         fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..5000)) {
-            let _refused_or_not = Request::parse(&bytes);
+            let _any_result = ControlRequest::parse(&bytes);
         }
 
         #[test]
         fn a_damaged_request_never_panics(which in 0..ALL.len(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
-            let mut line = Request::new(ALL[which]).line();
+            let mut line = ControlRequest::new(ALL[which]).line();
             let at = at.index(line.len());
             line[at] = byte;
-            let _refused_or_not = Request::parse(&line);
+            let _any_result = ControlRequest::parse(&line);
         }
     }
 }

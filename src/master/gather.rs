@@ -15,7 +15,7 @@ use super::watch::{Part, Source};
 use super::world::World;
 use crate::base::ids::Life;
 use crate::base::time::Monotonic;
-use crate::control::Memory;
+use crate::control::MemoryUse;
 use crate::lifeline::{self, MAX_PACKET, MAX_REASON, Report};
 use crate::pool::{Event, Exit, Notification, Request, Sample, StopMode, Ticket};
 use crate::scoreboard::{Marked, Vitals};
@@ -158,7 +158,7 @@ impl World {
         let by_us = process.at_kill.is_some();
         let killed = exit == Exit::Signal(Signal::SIGKILL as i32) && !by_us;
         let oom = killed.then(|| self.kept.oom.explains(clock::now())).flatten();
-        let memory = Memory {
+        let memory = MemoryUse {
             peak_rss_bytes: peak_resident,
             limit_bytes: self.kept.oom.limit(),
             oom_kill: oom.is_some(),

@@ -18,7 +18,7 @@ use super::upgrade::Upgrade;
 use super::watch::Watch;
 use crate::base::ids::{Epoch, Generation as Number, Incarnation, Life, Slot};
 use crate::base::time::Monotonic;
-use crate::control::Request;
+use crate::control::ControlRequest;
 use crate::metrics::Ledger;
 use crate::sys::signals::Signals;
 
@@ -61,7 +61,7 @@ pub(super) struct Kept {
     /// How often another binary took over in this process.
     pub(super) upgrades: u32,
     /// What clients have asked since the last look, not answered yet.
-    pub(super) asked: Vec<(ClientId, Request)>,
+    pub(super) asked: Vec<(ClientId, ControlRequest)>,
     /// Those who want to know only that what they asked for has begun.
     pub(super) hasty: Vec<ClientId>,
     pub(super) graves: Graves,

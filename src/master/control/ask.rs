@@ -5,7 +5,7 @@ use tracing::info;
 use super::{ClientId, status, why};
 use crate::base::ids::Life;
 use crate::base::time::Monotonic;
-use crate::control::{Answer, Ask, Done, Failed, Request};
+use crate::control::{ControlAnswer, ControlCommand, ControlRequest, Done, Failed};
 use crate::master::host::World;
 use crate::pool::{self, Event, Failure, Pool, StopMode, Ticket, Verdict};
 
@@ -18,7 +18,7 @@ impl World {
                 Turn::Told(answer) => self.desk.answer(id, answer, &self.watch),
                 Turn::Asked(event) => {
                     let pid = self.desk.peer(id).map(|peer| peer.pid);
-                    info!(client = id.0, pid, ask = ?request.ask, "asked over the control socket");
+                    info!(client = id.0, pid, ask = ?request.command, "asked over the control socket");
                     events.push(event);
                     self.kept.hasty.extend((!request.wait).then_some(id));
                 }
@@ -32,7 +32,7 @@ impl World {
     pub(in crate::master) fn release_hasty(&mut self) {
         for id in std::mem::take(&mut self.kept.hasty) {
             if self.desk.awaits(id) {
-                self.desk.answer(id, Answer::Begun, &self.watch);
+                self.desk.answer(id, ControlAnswer::Begun, &self.watch);
             }
         }
     }
@@ -48,36 +48,38 @@ impl World {
 /// What follows from a request.
 enum Turn {
     /// This is the answer.
-    Told(Answer),
+    Told(ControlAnswer),
     /// The pool will give the verdict.
     Asked(Event),
 }
 
 /// Takes one request.
-fn turn(id: ClientId, request: &Request, pool: &Pool, world: &World, now: Monotonic) -> Turn {
-    let wanted = match request.ask {
-        Ask::Status => return Turn::Told(Answer::Status(Box::new(status::status(pool, world, now)))),
-        Ask::Why { slot } => {
+fn turn(id: ClientId, request: &ControlRequest, pool: &Pool, world: &World, now: Monotonic) -> Turn {
+    let wanted = match request.command {
+        ControlCommand::Status => {
+            return Turn::Told(ControlAnswer::Status(Box::new(status::status(pool, world, now))));
+        }
+        ControlCommand::Why { slot } => {
             return Turn::Told(match why::why(pool, world, slot, now) {
-                Ok(why) => Answer::Why(Box::new(why)),
-                Err(reason) => Answer::Refused { reason },
+                Ok(why) => ControlAnswer::Why(Box::new(why)),
+                Err(reason) => ControlAnswer::Refused { reason },
             });
         }
-        Ask::Reload => pool::Request::Reload,
-        Ask::Rollback => pool::Request::Rollback,
-        Ask::Upgrade => pool::Request::Upgrade,
-        Ask::Scale { to } => match u16::try_from(to) {
+        ControlCommand::Reload => pool::Request::Reload,
+        ControlCommand::Rollback => pool::Request::Rollback,
+        ControlCommand::Upgrade => pool::Request::Upgrade,
+        ControlCommand::Scale { to } => match u16::try_from(to) {
             Ok(to) => pool::Request::ScaleTo(to),
             Err(_) => {
-                return Turn::Told(Answer::Refused {
+                return Turn::Told(ControlAnswer::Refused {
                     reason: out_of_bounds(to),
                 });
             }
         },
-        Ask::Restart { slot } => pool::Request::Restart(slot),
-        Ask::Drain { slot } => pool::Request::Drain(slot),
-        Ask::Stop { now: true } => pool::Request::Stop(StopMode::AtOnce),
-        Ask::Stop { now: false } => pool::Request::Stop(StopMode::Graceful),
+        ControlCommand::Restart { slot } => pool::Request::Restart(slot),
+        ControlCommand::Drain { slot } => pool::Request::Drain(slot),
+        ControlCommand::Stop { now: true } => pool::Request::Stop(StopMode::AtOnce),
+        ControlCommand::Stop { now: false } => pool::Request::Stop(StopMode::Graceful),
     };
     Turn::Asked(Event::Asked {
         ticket: Ticket(id.0),
@@ -91,16 +93,16 @@ fn out_of_bounds(to: u32) -> String {
 }
 
 /// The pool's verdict as a client is told it.
-pub(in crate::master) fn answer(verdict: Verdict, world: &World) -> Answer {
+pub(in crate::master) fn answer(verdict: Verdict, world: &World) -> ControlAnswer {
     match verdict {
-        Verdict::Done(done) => Answer::Done(Done::from(done)),
-        Verdict::Refused { reason } => Answer::Refused { reason },
+        Verdict::Done(done) => ControlAnswer::Done(Done::from(done)),
+        Verdict::Refused { reason } => ControlAnswer::Refused { reason },
         Verdict::Failed {
             reason,
             generation,
             after,
             slots,
-        } => Answer::Failed(Box::new(Failed {
+        } => ControlAnswer::Failed(Box::new(Failed {
             reason: reason.to_string(),
             stderr: last_words(&reason, world),
             cause: reason,

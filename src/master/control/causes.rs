@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::control::Memory;
+use crate::control::MemoryUse;
 use crate::master::report::announce::{ended, killed, span};
 use crate::pool::{Cause, Certificate, Decision, Purpose};
 
 /// What ended it. `memory` is what was seen of its memory, if that is remembered.
-pub(in crate::master) fn cause(certificate: &Certificate, memory: Option<Memory>) -> String {
+pub(in crate::master) fn cause(certificate: &Certificate, memory: Option<MemoryUse>) -> String {
     let how = certificate
         .exit
         .map_or_else(String::new, |exit| format!(" ({})", ended(exit)));

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::ids::{Life, Slot};
 use crate::control::outcome::ms;
-use crate::control::{Memory, RequestSeen};
+use crate::control::{MemoryUse, UnfinishedRequest};
 use crate::scoreboard::{BoardView, Seen};
 use crate::sys::{clock, procfs};
 
@@ -21,7 +21,7 @@ const NAMED: usize = 16;
 pub(in crate::master) struct Evidence {
     /// Its last lines, the newest last.
     pub(in crate::master) stderr: Vec<String>,
-    pub(in crate::master) memory: Memory,
+    pub(in crate::master) memory: MemoryUse,
     pub(in crate::master) requests: Requests,
     pub(in crate::master) at_kill: Option<AtKill>,
 }
@@ -29,7 +29,7 @@ pub(in crate::master) struct Evidence {
 /// What a life was answering at its end; the longest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::master) struct Requests {
-    pub(in crate::master) named: Vec<RequestSeen>,
+    pub(in crate::master) named: Vec<UnfinishedRequest>,
     pub(in crate::master) unnamed: u32,
 }
 
@@ -56,14 +56,14 @@ impl Requests {
         let counted = board.vitals(now).counts.in_flight;
         let mut seen = board.requests(now);
         seen.sort_by_key(|seen| std::cmp::Reverse(seen.age));
-        let named: Vec<RequestSeen> = seen.into_iter().take(NAMED).map(named).collect();
+        let named: Vec<UnfinishedRequest> = seen.into_iter().take(NAMED).map(named).collect();
         let unnamed = counted.saturating_sub(u32::try_from(named.len()).unwrap_or(u32::MAX));
         Requests { named, unnamed }
     }
 }
 
-fn named(seen: Seen) -> RequestSeen {
-    RequestSeen {
+fn named(seen: Seen) -> UnfinishedRequest {
+    UnfinishedRequest {
         method: seen.method,
         path: seen.path,
         age_ms: ms(seen.age),

@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 
 use super::client::{Client, Heard};
 use crate::base::time::Monotonic;
-use crate::control::{Answer, Reply, Request};
+use crate::control::{ControlAnswer, ControlReply, ControlRequest};
 use crate::master::poller::{Source, Watch};
 use crate::sys::credentials::{self, Peer};
 use crate::sys::socket::FileId;
@@ -190,7 +190,7 @@ impl Desk {
     }
 
     /// A client was woken: its request, when that is whole.
-    pub(in crate::master) fn hear(&mut self, id: ClientId, watch: &Watch) -> Option<Request> {
+    pub(in crate::master) fn hear(&mut self, id: ClientId, watch: &Watch) -> Option<ControlRequest> {
         let looked = self.clients.get_mut(&id)?.look();
         match looked {
             Ok(Heard::Line(line)) => self.understand(id, &line, watch),
@@ -201,11 +201,11 @@ impl Desk {
         }
     }
 
-    fn understand(&mut self, id: ClientId, line: &[u8], watch: &Watch) -> Option<Request> {
-        let request = Request::parse(line).map_err(|error| error.to_string());
+    fn understand(&mut self, id: ClientId, line: &[u8], watch: &Watch) -> Option<ControlRequest> {
+        let request = ControlRequest::parse(line).map_err(|error| error.to_string());
         let crowded = self.clients.values().filter(|client| client.is_waiting()).count() > WAITING;
         match request {
-            Ok(request) if crowded && request.ask.ends_later() => {
+            Ok(request) if crowded && request.command.ends_later() => {
                 let reason =
                     format!("{WAITING} clients wait for the end of something already; ask again later");
                 self.refuse(id, reason, watch);
@@ -228,13 +228,13 @@ impl Desk {
     }
 
     fn refuse(&mut self, id: ClientId, reason: String, watch: &Watch) {
-        self.answer(id, Answer::Refused { reason }, watch);
+        self.answer(id, ControlAnswer::Refused { reason }, watch);
     }
 
     /// Tells a client its answer; nothing to do when it has left.
-    pub(in crate::master) fn answer(&mut self, id: ClientId, answer: Answer, watch: &Watch) {
+    pub(in crate::master) fn answer(&mut self, id: ClientId, answer: ControlAnswer, watch: &Watch) {
         if let Some(client) = self.clients.get_mut(&id) {
-            let told = client.answer(Reply::new(answer).line(), clock::now());
+            let told = client.answer(ControlReply::new(answer).line(), clock::now());
             self.follow_up(id, told, watch);
         }
     }

@@ -5,16 +5,16 @@ use super::causes;
 use crate::base::ids::Slot;
 use crate::base::time::Monotonic;
 use crate::control::outcome::ms;
-use crate::control::{MasterReport, SlotReport, State, Status, WorkerReport};
+use crate::control::{ClusterStatus, MasterReport, MasterState, SlotReport, WorkerReport};
 use crate::master::host::World;
 use crate::pool::Pool;
 use crate::pool::status::{SlotStatus, WorkerStatus};
 use crate::sys::procfs;
 
 /// Everything.
-pub(in crate::master) fn status(pool: &Pool, world: &World, now: Monotonic) -> Status {
+pub(in crate::master) fn status(pool: &Pool, world: &World, now: Monotonic) -> ClusterStatus {
     let beside = pool.replacement().into_iter().chain(pool.leaving());
-    Status {
+    ClusterStatus {
         master: master(pool, world, now),
         slots: pool
             .slots()
@@ -51,12 +51,12 @@ fn master(pool: &Pool, world: &World, now: Monotonic) -> MasterReport {
     }
 }
 
-fn state(pool: &Pool) -> State {
+fn state(pool: &Pool) -> MasterState {
     match (pool.is_stopping(), pool.is_reloading(), pool.is_upgrading()) {
-        (true, _, _) => State::Stopping,
-        (false, true, _) => State::Reloading,
-        (false, false, true) => State::Upgrading,
-        (false, false, false) => State::Running,
+        (true, _, _) => MasterState::Stopping,
+        (false, true, _) => MasterState::Reloading,
+        (false, false, true) => MasterState::Upgrading,
+        (false, false, false) => MasterState::Running,
     }
 }
 

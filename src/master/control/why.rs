@@ -4,12 +4,17 @@ use super::causes;
 use crate::base::ids::Slot;
 use crate::base::time::Monotonic;
 use crate::control::outcome::ms;
-use crate::control::{Death, Why};
+use crate::control::{Death, DeathReport};
 use crate::master::host::World;
 use crate::pool::{Certificate, Exit, Pool};
 
 /// The last deaths of a slot, the newest first; or why there is nothing to tell.
-pub(in crate::master) fn why(pool: &Pool, world: &World, slot: Slot, now: Monotonic) -> Result<Why, String> {
+pub(in crate::master) fn why(
+    pool: &Pool,
+    world: &World,
+    slot: Slot,
+    now: Monotonic,
+) -> Result<DeathReport, String> {
     let state = pool.slots().find(|status| status.slot == slot);
     let mut deaths: Vec<Death> = pool
         .certificates(slot)
@@ -21,7 +26,7 @@ pub(in crate::master) fn why(pool: &Pool, world: &World, slot: Slot, now: Monoto
         return Err(format!("there is no slot {slot}; expected one from 0 to {last}"));
     }
     let state = state.map(|status| status.state.as_str().to_owned());
-    Ok(Why { slot, state, deaths })
+    Ok(DeathReport { slot, state, deaths })
 }
 
 fn death(certificate: &Certificate, world: &World, now: Monotonic) -> Death {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::base::ids::{Epoch, Life, Slot};
 use crate::base::time::Monotonic;
 use crate::control::outcome::ms;
-use crate::control::{SlotReport, Status, WorkerReport};
+use crate::control::{ClusterStatus, SlotReport, WorkerReport};
 use crate::lifeline::Command;
 use crate::master::control;
 use crate::master::host::World;
@@ -66,7 +66,7 @@ impl World {
         memfd::create_sealed("cluster-figures", &json, json.len() as u64, true)
     }
 
-    fn snapshot(&self, pool: &Pool, status: &Status, now: Monotonic) -> Snapshot {
+    fn snapshot(&self, pool: &Pool, status: &ClusterStatus, now: Monotonic) -> Snapshot {
         let open = self.processes.values().map(|process| {
             let counts = process.board.vitals(now).counts;
             (u64::from(counts.connections), u64::from(counts.in_flight))
@@ -85,13 +85,13 @@ impl World {
     }
 }
 
-fn cpu_times(status: &Status) -> BTreeMap<(Slot, Epoch), u64> {
+fn cpu_times(status: &ClusterStatus) -> BTreeMap<(Slot, Epoch), u64> {
     let in_slots = status.slots.iter().filter_map(|slot| slot.worker.as_ref());
     let of = |worker: &WorkerReport| Some(((worker.slot, worker.epoch), worker.cpu_ms?));
     in_slots.chain(&status.beside).filter_map(of).collect()
 }
 
-fn master(status: &Status) -> MasterFacts {
+fn master(status: &ClusterStatus) -> MasterFacts {
     let master = &status.master;
     MasterFacts {
         generation: u64::from(master.generation.0),
@@ -125,7 +125,7 @@ fn exits(pool: &Pool) -> BTreeMap<String, u64> {
     exits
 }
 
-fn states(status: &Status) -> BTreeMap<String, u64> {
+fn states(status: &ClusterStatus) -> BTreeMap<String, u64> {
     let mut states: BTreeMap<String, u64> = WorkerState::ALL
         .map(|state| (state.as_str().to_owned(), 0))
         .into();

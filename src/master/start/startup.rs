@@ -18,7 +18,7 @@ use crate::base::exit::Exit;
 use crate::base::ids;
 use crate::config::cpus::WorkerCount;
 use crate::config::{Address, ClusterSettings, Settings};
-use crate::control::place;
+use crate::control::socket_path::{self, control_socket};
 use crate::master::control::Desk;
 use crate::master::host::{Kept, World};
 use crate::master::listeners::{Admin, Listeners};
@@ -68,7 +68,7 @@ pub enum StartError {
     User(#[from] UserError),
     /// The run directory lies too deep for a socket.
     #[error(transparent)]
-    TooDeep(#[from] place::TooDeep),
+    SocketPathTooLong(#[from] socket_path::SocketPathTooLong),
     /// Nobody could ask this master anything.
     #[error("failed to listen on the control socket {path}: {source}; the run directory must be able to hold a socket (--run-dir)", path = path.display())]
     Control {
@@ -106,7 +106,7 @@ impl StartError {
             StartError::Directory(_) | StartError::PidFile(_) | StartError::Control { .. } => {
                 Exit::Unwritable
             }
-            StartError::TooDeep(_) => Exit::BadConfig,
+            StartError::SocketPathTooLong(_) => Exit::BadConfig,
             StartError::Address(AddressError::Io { source, .. }) => match source.kind() {
                 io::ErrorKind::PermissionDenied => Exit::NoPermission,
                 io::ErrorKind::AddrInUse => Exit::InUse,
@@ -138,7 +138,7 @@ impl StartError {
             | StartError::Address(AddressError::Taken { .. })
             | StartError::Incarnation(IncarnationError::Damaged { .. })
             | StartError::User(_)
-            | StartError::TooDeep(_) => None,
+            | StartError::SocketPathTooLong(_) => None,
         }
     }
 }
@@ -205,7 +205,7 @@ pub(in crate::master) fn start(launch: Launch, settings: Settings) -> Result<Sta
 }
 
 fn open_desk(run_dir: &Path, watch: &Watch) -> Result<Desk, StartError> {
-    let path = place::socket(run_dir)?;
+    let path = control_socket(run_dir)?;
     Desk::open(&path, watch).map_err(|source| StartError::Control { path, source })
 }
 

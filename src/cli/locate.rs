@@ -1,14 +1,14 @@
-//! Which run directory is meant. A configuration that is wrong otherwise may still say it: whoever is about to ask what a bad
-//! configuration did must be able to.
+//! Finds the run directory of the master that is asked. It is read even from a configuration with other mistakes, so that one can
+//! still ask the master what a bad configuration did.
 
 use std::path::{Path, PathBuf};
 
-/// Where the data directory is when nobody says it.
+/// The default data directory.
 const DATA_DIR: &str = "./data";
 
-/// What flags said about it.
+/// Where the master is, as far as flags say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct MasterLocation {
     /// `--run-dir`
     pub run_dir: Option<PathBuf>,
     /// `--data-dir`
@@ -17,64 +17,64 @@ pub struct Place {
     pub config: Option<PathBuf>,
 }
 
-/// A configuration that says nothing.
+/// Why the run directory cannot be found.
 #[derive(Debug, thiserror::Error)]
 pub enum FindError {
-    /// It could not be read.
+    /// The configuration could not be read.
     #[error("{path}: {source}; name the master's run directory with --run-dir", path = path.display())]
     Unreadable {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// The system's words.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// It is no TOML.
-    #[error("{path} is no TOML, so it cannot say where the master is; name its run directory with --run-dir", path = path.display())]
-    NoToml {
-        /// Which file.
+    /// The configuration is not TOML.
+    #[error("{path} is not TOML, so it cannot say where the master is; name its run directory with --run-dir", path = path.display())]
+    NotToml {
+        /// The file.
         path: PathBuf,
     },
 }
 
-impl Place {
-    /// The run directory: what flags say, then what the file says, then the default.
+impl MasterLocation {
+    /// The run directory: from the flags, else from the file, else the default.
     ///
     /// # Errors
-    /// When the file is needed and says nothing.
+    /// When the file is needed and cannot be read.
     pub fn run_dir(&self) -> Result<PathBuf, FindError> {
         if let Some(run_dir) = &self.run_dir {
             return Ok(run_dir.clone());
         }
-        let said = match (&self.config, &self.data_dir) {
-            (None, _) => Said::default(),
-            (Some(path), None) => Said::by(path)?,
+        let configured = match (&self.config, &self.data_dir) {
+            (None, _) => ConfiguredDirectories::default(),
+            (Some(path), None) => ConfiguredDirectories::read(path)?,
             // With a data directory, a file that cannot be read is no obstacle.
-            (Some(path), Some(_)) => Said::by(path).unwrap_or_default(),
+            (Some(path), Some(_)) => ConfiguredDirectories::read(path).unwrap_or_default(),
         };
-        let data_dir = self.data_dir.clone().or(said.data_dir);
-        Ok(said
+        let data_dir = self.data_dir.clone().or(configured.data_dir);
+        Ok(configured
             .run_dir
             .unwrap_or_else(|| data_dir.unwrap_or_else(|| DATA_DIR.into()).join("run")))
     }
 }
 
 #[derive(Debug, Default)]
-struct Said {
+struct ConfiguredDirectories {
     run_dir: Option<PathBuf>,
     data_dir: Option<PathBuf>,
 }
 
-impl Said {
-    fn by(path: &Path) -> Result<Said, FindError> {
+impl ConfiguredDirectories {
+    fn read(path: &Path) -> Result<ConfiguredDirectories, FindError> {
         let text = std::fs::read_to_string(path).map_err(|source| FindError::Unreadable {
             path: path.to_owned(),
             source,
         })?;
-        let table: toml::Table = text.parse().map_err(|_mistake| FindError::NoToml {
+        let table: toml::Table = text.parse().map_err(|_mistake| FindError::NotToml {
             path: path.to_owned(),
         })?;
         let key = |key: &str| Some(PathBuf::from(table.get("cluster")?.get(key)?.as_str()?));
-        Ok(Said {
+        Ok(ConfiguredDirectories {
             run_dir: key("run_dir"),
             data_dir: key("data_dir"),
         })
@@ -93,12 +93,12 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("c.toml");
         std::fs::write(&path, config.unwrap_or_default()).expect("written");
-        let place = Place {
+        let location = MasterLocation {
             run_dir: run_dir.map(PathBuf::from),
             data_dir: data_dir.map(PathBuf::from),
             config: config.map(|_| path),
         };
-        place.run_dir().map(|dir| dir.display().to_string())
+        location.run_dir().map(|dir| dir.display().to_string())
     }
 
     #[test]
@@ -113,13 +113,13 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_says_nothing_is_told() {
-        let told = found(Some("]["), None, None).expect_err("no TOML").to_string();
-        assert!(told.contains("--run-dir"), "{told}");
+    fn a_file_that_cannot_be_read_is_an_error() {
+        let error = found(Some("]["), None, None).expect_err("not TOML").to_string();
+        assert!(error.contains("--run-dir"), "{error}");
         assert_eq!(found(Some("]["), Some("/e"), None).expect("found"), "/e/run");
-        let missing = Place {
+        let missing = MasterLocation {
             config: Some("/does/not/exist".into()),
-            ..Place::default()
+            ..MasterLocation::default()
         };
         assert!(matches!(missing.run_dir(), Err(FindError::Unreadable { .. })));
     }
