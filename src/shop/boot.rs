@@ -1,4 +1,5 @@
-//! How the shop boots in a worker: stores, services, catalog, routes, and what it does when the master speaks.
+//! How the shop boots in a worker: stores, services, catalog, routes, and what it does when the master
+//! speaks.
 
 use std::io;
 use std::path::Path;
@@ -6,11 +7,11 @@ use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 
-use super::evidence::consistency::{self, Discord};
-use super::fault_injection::{Faults, Unreliable};
+use super::evidence::consistency::{self, Inconsistent};
+use super::fault_injection::{Faults, FaultyProvider};
 use super::http::{Desk, Orders, drill, routes};
 use super::payments::provider::Provider;
-use super::recovery::liveness::{Lives, NotCounted};
+use super::recovery::liveness::{LifeLock, LivenessError};
 use super::recovery::{maintenance, takeover};
 use super::settings::{SECTIONS, ShopSettings, StoreSettings};
 use super::{inventory, orders, payments, sandbox};
@@ -37,14 +38,15 @@ pub fn app() -> App {
         .check(check)
         .boot(move |worker| async move {
             let (desk, stores) = open_with_stores(&worker).await?;
-            // Before it owns anything, and to the end of the process: its last writes may still be on their way to the disk then.
-            let lives: &Lives = Box::leak(Box::new(enter(&worker)?));
+            // Before it owns anything, and to the end of the process: its last writes may still be on their
+            // way to the disk then.
+            let lives: &LifeLock = Box::leak(Box::new(enter(&worker)?));
             listen(&worker, &desk);
             drop(booted.set((worker.clone(), desk.orders.clone(), stores)));
             tokio::spawn(takeover::watch(desk.orders.clone(), lives, worker.clone()));
             let retention = worker.section::<ShopSettings>("shop")?.retention;
             let data_dir = worker.settings().cluster.data_dir.clone();
-            let tally = maintenance::Tally::register(&worker)?;
+            let tally = maintenance::SagaGauges::register(&worker)?;
             tokio::spawn(maintenance::keep(desk.orders.clone(), data_dir, retention, tally));
             let drills = worker
                 .settings()
@@ -62,8 +64,8 @@ pub fn app() -> App {
         })
 }
 
-fn enter(worker: &Worker) -> Result<Lives, NotCounted> {
-    Lives::enter(&worker.settings().cluster.data_dir, worker.identity().life)
+fn enter(worker: &Worker) -> Result<LifeLock, LivenessError> {
+    LifeLock::enter(&worker.settings().cluster.data_dir, worker.identity().life)
 }
 
 fn check(settings: &Settings) -> Result<(), String> {
@@ -87,8 +89,8 @@ fn check(settings: &Settings) -> Result<(), String> {
     catalog_is_good(settings, &shop)
 }
 
-/// The catalog is read once in the life of a data directory. After that a file that is gone is nobody's concern; one that is
-/// there and wrong is told all the same.
+/// The catalog is read once in the life of a data directory. After that a file that is gone is nobody's
+/// concern; one that is there and wrong is told all the same.
 fn catalog_is_good(settings: &Settings, shop: &ShopSettings) -> Result<(), String> {
     let may_be_gone = settings.cluster.data_dir.join(inventory::FILE).exists();
     match inventory::catalog::read(shop.catalog.as_deref()) {
@@ -119,7 +121,8 @@ fn faults_are_possible(settings: &Settings, faults: Faults) -> Result<(), String
              127.0.0.1, [::1] or unix: only"
         )),
         Some(_) | None if faults.sum() > 100 => Err(format!(
-            "fail, lose, late and slow of [provider_faults] make {} of 100 calls, expected at most 100: lower one of them",
+            "fail, lose, late and slow of [provider_faults] make {} of 100 calls, expected at most 100: \
+             lower one of them",
             faults.sum()
         )),
         Some(_) | None => Ok(()),
@@ -134,8 +137,8 @@ pub async fn open(worker: &Worker) -> Result<Desk, BootError> {
     open_with_stores(worker).await.map(|(desk, _)| desk)
 }
 
-/// The stores come along for whoever closes them, so that the last worker of a cluster that stops leaves files that are whole
-/// without their WAL.
+/// The stores come along for whoever closes them, so that the last worker of a cluster that stops leaves
+/// files that are whole without their WAL.
 pub(super) async fn open_with_stores(worker: &Worker) -> Result<(Desk, Vec<Store>), BootError> {
     let shop: ShopSettings = worker.section("shop")?;
     let store: StoreSettings = worker.section("store")?;
@@ -148,11 +151,11 @@ pub(super) async fn open_with_stores(worker: &Worker) -> Result<(Desk, Vec<Store
     let data_dir = worker.settings().cluster.data_dir.as_path();
     consistency::nothing_is_emptied(data_dir, worker.identity().life)
         .and_then(|()| consistency::nothing_is_lost(data_dir))
-        .map_err(discord)?;
+        .map_err(inconsistent)?;
     let stores = open_all(worker, &files, store.queue_depth)?;
     let kept = stores.to_vec();
     let [orders_store, inventory_store, payments_store, sandbox_store] = stores;
-    in_accord(
+    check_consistency(
         worker,
         [&orders_store, &inventory_store, &payments_store, &sandbox_store],
     )?;
@@ -165,7 +168,7 @@ pub(super) async fn open_with_stores(worker: &Worker) -> Result<(Desk, Vec<Store
     let faults: Faults = worker.section("provider_faults")?;
     let sandbox: Arc<dyn Provider> = Arc::new(sandbox::Sandbox::new(sandbox_store));
     let provider: Arc<dyn Provider> = if faults.are_on() {
-        Arc::new(Unreliable::new(sandbox, faults))
+        Arc::new(FaultyProvider::new(sandbox, faults))
     } else {
         sandbox
     };
@@ -190,44 +193,46 @@ pub(super) async fn open_with_stores(worker: &Worker) -> Result<(Desk, Vec<Store
     Ok((desk, kept))
 }
 
-/// The files belong together, or a person said that they are to be served all the same. Found once for each master; a worker that
-/// replaces another has no time for it, unless that one could no longer trust a file.
-fn in_accord(worker: &Worker, stores: [&Store; 4]) -> Result<(), BootError> {
+/// The files belong together, or a person said that they are to be served all the same. Found once for each
+/// master; a worker that replaces another has no time for it, unless that one could no longer trust a file.
+fn check_consistency(worker: &Worker, stores: [&Store; 4]) -> Result<(), BootError> {
     let data_dir = worker.settings().cluster.data_dir.as_path();
     let life = worker.identity().life;
     let own = life.incarnation.0;
     if life.epoch <= Epoch(1) {
         // A note that was there before this master may be of files that were there before.
         consistency::forget(data_dir);
-    } else if consistency::was_found(data_dir, own) {
+    } else if consistency::was_consistent(data_dir, own) {
         return Ok(());
     }
     let [orders, inventory, payments, _] = stores;
-    consistency::counter_is_ahead(data_dir, own, [orders, inventory, payments]).map_err(discord)?;
+    consistency::counter_is_ahead(data_dir, own, [orders, inventory, payments]).map_err(inconsistent)?;
     match consistency::files_agree(data_dir, stores) {
-        Err(mixed @ Discord::Mixed { .. }) if data_dir.join(consistency::AS_IT_IS).exists() => {
+        Err(mixed @ Inconsistent::Mixed { .. }) if data_dir.join(consistency::AS_IT_IS).exists() => {
             tracing::warn!("served as it is: {mixed}");
         }
-        agree => agree.map_err(discord)?,
+        agree => agree.map_err(inconsistent)?,
     }
     consistency::note(data_dir, own);
     Ok(())
 }
 
-fn discord(discord: Discord) -> BootError {
-    match discord {
-        Discord::Lost { .. } | Discord::Emptied { .. } | Discord::Counter { .. } | Discord::Mixed { .. } => {
-            BootRefused {
-                exit: Exit::BadData,
-                reason: discord.to_string(),
-            }
-            .into()
+fn inconsistent(error: Inconsistent) -> BootError {
+    match error {
+        Inconsistent::Lost { .. }
+        | Inconsistent::Emptied { .. }
+        | Inconsistent::Counter { .. }
+        | Inconsistent::Mixed { .. } => BootRefused {
+            exit: Exit::BadData,
+            reason: error.to_string(),
         }
-        Discord::Read(error) => error.into(),
+        .into(),
+        Inconsistent::Read(error) => error.into(),
     }
 }
 
-/// A saga keeps the version of its definition; a program that does not know it must not run it, and says so before it serves.
+/// A saga keeps the version of its definition; a program that does not know it must not run it, and says so
+/// before it serves.
 fn every_live_saga_is_known(orders: &Orders) -> Result<(), BootError> {
     let unknown = orders.unknown_versions()?;
     if unknown.is_empty() {
@@ -238,7 +243,8 @@ fn every_live_saga_is_known(orders: &Orders) -> Result<(), BootError> {
         .map(|(many, version)| format!("{many} live sagas of version {version}"))
         .collect();
     let reason = format!(
-        "there are {}; this binary runs up to {ORDER_VERSION}: start the newer binary until `sagas list` is empty",
+        "there are {}; this binary runs up to {ORDER_VERSION}: start the newer binary until `sagas list` is \
+         empty",
         live.join(", ")
     );
     Err(BootRefused {
@@ -299,7 +305,7 @@ fn open_one(
     let options = StoreOptions {
         queue_depth,
         on_poison: Arc::new(move |reason| {
-            consistency::doubt(&data_dir, incarnation);
+            consistency::mark_doubted(&data_dir, incarnation);
             poisoned.fail(reason);
         }),
         verify: how_closely(worker, path),
@@ -308,9 +314,9 @@ fn open_one(
     Store::open(schema, options).map_err(unusable_store)
 }
 
-/// A disk or a copy may have broken pages while nothing ran: the first life of each slot looks at all of them, and what it finds
-/// makes the later ones look too. A life that replaces another has no time for it, and neither has a start with large files:
-/// those are `doctor`'s, and a backup's.
+/// A disk or a copy may have broken pages while nothing ran: the first life of each slot looks at all of
+/// them, and what it finds makes the later ones look too. A life that replaces another has no time for it,
+/// and neither has a start with large files: those are `doctor`'s, and a backup's.
 fn how_closely(worker: &Worker, path: &Path) -> Verify {
     let is_first = worker.identity().life.epoch <= Epoch(1);
     if is_first && path.metadata().is_ok_and(|file| file.len() <= SOON_READ) {

@@ -1,5 +1,6 @@
-//! A drill: the provider behind a bad line. Calls fail, or are carried out and their reply is lost, or arrive long after the
-//! caller has given up. Wrapped around any provider, never built into one; off unless `[provider_faults]` says otherwise.
+//! A drill: the provider behind a bad line. Calls fail, or are carried out and their reply is lost, or arrive
+//! long after the caller has given up. Wrapped around any provider, never built into one; off unless
+//! `[provider_faults]` says otherwise.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,25 +57,25 @@ impl Faults {
     }
 
     /// What a call meets, for a number below 100.
-    fn fate(self, number: u8) -> Fate {
+    fn fault(self, number: u8) -> InjectedFault {
         let mut edge = 0;
-        for (share, fate) in [
-            (self.fail, Fate::Fails),
-            (self.lose, Fate::Lost),
-            (self.late, Fate::Late),
-            (self.slow, Fate::Slow),
+        for (share, fault) in [
+            (self.fail, InjectedFault::Fails),
+            (self.lose, InjectedFault::Lost),
+            (self.late, InjectedFault::Late),
+            (self.slow, InjectedFault::Slow),
         ] {
             edge += u32::from(share);
             if u32::from(number) < edge {
-                return fate;
+                return fault;
             }
         }
-        Fate::Well
+        InjectedFault::Well
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+enum InjectedFault {
     Fails,
     Lost,
     Late,
@@ -83,24 +84,24 @@ enum Fate {
 }
 
 /// A provider behind a bad line.
-pub struct Unreliable {
+pub struct FaultyProvider {
     inner: Arc<dyn Provider>,
     faults: Faults,
 }
 
-impl Unreliable {
+impl FaultyProvider {
     /// Puts the bad line before `inner`, and says so loudly.
     #[must_use]
-    pub fn new(inner: Arc<dyn Provider>, faults: Faults) -> Unreliable {
+    pub fn new(inner: Arc<dyn Provider>, faults: Faults) -> FaultyProvider {
         tracing::warn!(
             provider = inner.name(),
             ?faults,
             "drill: calls to the payment provider fail on purpose ([provider_faults])"
         );
-        Unreliable { inner, faults }
+        FaultyProvider { inner, faults }
     }
 
-    /// `call` as often as its fate wants; `unknown` is what is told when nobody knows.
+    /// `call` as often as its fault wants; `unknown` is what is told when nobody knows.
     async fn meet<T, C, F>(&self, call: C, unknown: fn(String) -> T) -> T
     where
         T: Send + 'static,
@@ -109,21 +110,21 @@ impl Unreliable {
     {
         let delay = self.faults.late_by.mul_f64(fastrand::f64());
         let call = call(Arc::clone(&self.inner));
-        match self.faults.fate(fastrand::u8(..100)) {
-            Fate::Well => call.await,
-            Fate::Fails => unknown("drill: the call failed".to_owned()),
-            Fate::Lost => {
+        match self.faults.fault(fastrand::u8(..100)) {
+            InjectedFault::Well => call.await,
+            InjectedFault::Fails => unknown("drill: the call failed".to_owned()),
+            InjectedFault::Lost => {
                 drop(call.await);
                 unknown("drill: the reply was lost".to_owned())
             }
-            Fate::Late => {
+            InjectedFault::Late => {
                 tokio::spawn(async move {
                     tokio::time::sleep(delay).await;
                     drop(call.await);
                 });
                 unknown("drill: the call is late".to_owned())
             }
-            Fate::Slow => {
+            InjectedFault::Slow => {
                 tokio::time::sleep(delay).await;
                 call.await
             }
@@ -131,7 +132,7 @@ impl Unreliable {
     }
 }
 
-impl Provider for Unreliable {
+impl Provider for FaultyProvider {
     fn name(&self) -> &'static str {
         self.inner.name()
     }
@@ -172,8 +173,15 @@ mod tests {
             slow: 10,
             ..Faults::default()
         };
-        let many = |wanted| (0..100).filter(|&number| faults.fate(number) == wanted).count();
-        let found = [Fate::Fails, Fate::Lost, Fate::Late, Fate::Slow, Fate::Well].map(many);
+        let many = |wanted| (0..100).filter(|&number| faults.fault(number) == wanted).count();
+        let found = [
+            InjectedFault::Fails,
+            InjectedFault::Lost,
+            InjectedFault::Late,
+            InjectedFault::Slow,
+            InjectedFault::Well,
+        ]
+        .map(many);
         assert_eq!(found, [3, 5, 2, 10, 80]);
         assert_eq!(faults.sum(), 20);
     }
@@ -181,6 +189,6 @@ mod tests {
     #[test]
     fn without_a_word_there_is_no_fault() {
         assert!(!Faults::default().are_on());
-        assert_eq!(Faults::default().fate(0), Fate::Well);
+        assert_eq!(Faults::default().fault(0), InjectedFault::Well);
     }
 }

@@ -1,4 +1,5 @@
-//! The shop's own sections of the configuration. The keys are declared once, here; what the shop reads has the same defaults.
+//! The shop's own sections of the configuration. The keys are declared once, here; what the shop reads has
+//! the same defaults.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -32,7 +33,8 @@ const SHOP: Section = Section {
             "retention",
             Kind::duration(1_000, 3_650 * 24 * HOUR_MS),
             "90d",
-            "How long an ended order is kept, with all that the services know of it; not below idempotency_retention.",
+            "How long an ended order is kept, with all that the services know of it; not below \
+             idempotency_retention.",
         ),
         Key::new(
             "max_live_sagas",

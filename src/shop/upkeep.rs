@@ -1,10 +1,11 @@
-//! Writes that a participant makes for its own upkeep, on no order's behalf, and what a write that failed is called in the
-//! contract. It knows neither what they are nor whose.
+//! Writes that a participant makes for its own upkeep, on no order's behalf, and what a write that failed is
+//! called in the contract. It knows neither what they are nor whose.
 
 use super::contract::Outcome;
 use crate::store::{Admission, Store, Tx, WriteError};
 
-/// A command's write that did not happen (or, with a store that is out of service, may have: the command is asked again either way).
+/// A command's write that did not happen (or, with a store that is out of service, may have: the command is
+/// asked again either way).
 pub(super) fn outcome(service: &str, error: &WriteError<rusqlite::Error>) -> Outcome {
     let says = format!("{service}: {error}");
     if error.is_a_stall() {
@@ -14,7 +15,8 @@ pub(super) fn outcome(service: &str, error: &WriteError<rusqlite::Error>) -> Out
     }
 }
 
-/// Runs the job in the writer thread. Whoever asked for it is told in words that name the service: there is nothing to decide on.
+/// Runs the job in the writer thread. Whoever asked for it is told in words that name the service: there is
+/// nothing to decide on.
 ///
 /// # Errors
 /// The store's words; nothing was written then, unless the store is out of service.

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use serde::Serialize;
 
-use super::client_log::Book;
-use super::cluster::{Cluster, Process};
-use super::options::Options;
+use super::client_log::ClientLog;
+use super::cluster::{TorturedCluster, TorturedWorker};
+use super::options::TortureOptions;
 use crate::shop::recovery::clock::now_ms;
 
 /// No worker is stopped for longer.
@@ -23,7 +23,7 @@ const ENOUGH_TO_COUNT: u64 = 20;
 
 /// How often what was done.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub(super) struct Tally {
+pub(super) struct FaultCounts {
     pub(super) kills: u32,
     pub(super) stops: u32,
     pub(super) reloads: u32,
@@ -45,10 +45,10 @@ enum Fault {
     FullDisk,
 }
 
-impl Tally {
-    /// Of which sorts far less was done than was asked for, in words. What happens by chance is no shortfall: of so few that
-    /// were asked for that half of them may, nothing is said.
-    pub(super) fn shortfalls(&self, options: &Options, has_disk: bool) -> Vec<String> {
+impl FaultCounts {
+    /// Of which sorts far less was done than was asked for, in words. What happens by chance is no shortfall:
+    /// of so few that were asked for that half of them may, nothing is said.
+    pub(super) fn shortfalls(&self, options: &TortureOptions, has_disk: bool) -> Vec<String> {
         let full_disks = if has_disk { options.full_disks } else { 0 };
         [
             ("kills", options.kills, self.kills),
@@ -71,13 +71,18 @@ impl Tally {
 }
 
 /// Does its worst until `end`; then nobody is stopped any more.
-pub(super) fn reign(options: &Options, cluster: &Cluster, book: &Book, end: Instant) -> Tally {
-    let mut reign = Reign {
+pub(super) fn inject(
+    options: &TortureOptions,
+    cluster: &TorturedCluster,
+    log: &ClientLog,
+    end: Instant,
+) -> FaultCounts {
+    let mut injector = FaultInjector {
         cluster,
         random: fastrand::Rng::with_seed(options.seed ^ 0xc4a0),
         asleep: BTreeMap::new(),
         short_until: None,
-        tally: Tally::default(),
+        counts: FaultCounts::default(),
     };
     let rates = [
         (Fault::Kill, options.kills),
@@ -88,20 +93,20 @@ pub(super) fn reign(options: &Options, cluster: &Cluster, book: &Book, end: Inst
         (Fault::FullDisk, cluster.disk().map_or(0, |_| options.full_disks)),
     ];
     let sum: u32 = rates.iter().map(|(_, rate)| rate).sum();
-    while let Some(pause) = reign.pause(sum, end) {
-        reign.sleep(pause);
+    while let Some(pause) = injector.pause(sum, end) {
+        injector.sleep(pause);
         if sum == 0 {
             continue;
         }
-        let number = reign.random.u32(..sum);
-        if let Err(error) = reign.strike(draw(&rates, number)) {
-            book.complain(error);
+        let number = injector.random.u32(..sum);
+        if let Err(error) = injector.strike(draw(&rates, number)) {
+            log.complain(error);
             break;
         }
     }
-    reign.relieve();
-    reign.wake_all();
-    reign.tally
+    injector.relieve();
+    injector.wake_all();
+    injector.counts
 }
 
 fn draw(rates: &[(Fault, u32)], mut number: u32) -> Fault {
@@ -114,16 +119,16 @@ fn draw(rates: &[(Fault, u32)], mut number: u32) -> Fault {
     Fault::Kill
 }
 
-struct Reign<'a> {
-    cluster: &'a Cluster,
+struct FaultInjector<'a> {
+    cluster: &'a TorturedCluster,
     random: fastrand::Rng,
-    asleep: BTreeMap<Instant, Process>,
+    asleep: BTreeMap<Instant, TorturedWorker>,
     /// Until when the disk is full.
     short_until: Option<Instant>,
-    tally: Tally,
+    counts: FaultCounts,
 }
 
-impl Reign<'_> {
+impl FaultInjector<'_> {
     /// Until the next fault; `None` at the end.
     fn pause(&mut self, per_minute: u32, end: Instant) -> Option<Duration> {
         let left = end.saturating_duration_since(Instant::now());
@@ -175,9 +180,9 @@ impl Reign<'_> {
         match fault {
             Fault::Kill => {
                 if let Some(victim) = self.victim() {
-                    self.tally.killed.insert(victim.life.clone(), now_ms());
+                    self.counts.killed.insert(victim.life.clone(), now_ms());
                     victim.signal(Signal::SIGKILL);
-                    self.tally.kills += 1;
+                    self.counts.kills += 1;
                 }
             }
             Fault::Stop => {
@@ -186,24 +191,24 @@ impl Reign<'_> {
                     let ms = self.random.u64(20..LONGEST_STOP_MS);
                     self.asleep
                         .insert(Instant::now() + Duration::from_millis(ms), victim);
-                    self.tally.stops += 1;
+                    self.counts.stops += 1;
                 }
             }
             Fault::Reload => {
                 self.cluster.reload();
-                self.tally.reloads += 1;
+                self.counts.reloads += 1;
             }
             Fault::FullDisk => self.fill_the_disk(),
             // A master that finds no room to start says so and ends, which is for a person and not for this.
             Fault::MasterKill => {
                 self.relieve();
                 self.cluster.kill_master(false)?;
-                self.tally.master_kills += 1;
+                self.counts.master_kills += 1;
             }
             Fault::Outage => {
                 self.relieve();
                 self.cluster.kill_master(true)?;
-                self.tally.outages += 1;
+                self.counts.outages += 1;
             }
         }
         Ok(())
@@ -216,11 +221,11 @@ impl Reign<'_> {
         );
         if self.cluster.disk().is_some_and(|disk| disk.fill(room)) {
             self.short_until = Some(Instant::now() + Duration::from_millis(ms));
-            self.tally.full_disks += 1;
+            self.counts.full_disks += 1;
         }
     }
 
-    fn victim(&mut self) -> Option<Process> {
+    fn victim(&mut self) -> Option<TorturedWorker> {
         let workers = self.cluster.workers();
         self.random.choice(workers)
     }
@@ -239,11 +244,11 @@ mod tests {
     #[test]
     fn far_less_than_was_asked_for_is_a_shortfall_and_chance_is_none() {
         let words = "torture --secs 60 --kills 50 --stops 10 --reloads 0 --full-disks 100";
-        let options = Options::parse(words.split(' ').map(Into::into).collect()).unwrap();
-        let done = |kills, stops| Tally {
+        let options = TortureOptions::parse(words.split(' ').map(Into::into).collect()).unwrap();
+        let done = |kills, stops| FaultCounts {
             kills,
             stops,
-            ..Tally::default()
+            ..FaultCounts::default()
         };
         assert_eq!(done(25, 0).shortfalls(&options, false), Vec::<String>::new());
         let told = done(24, 0).shortfalls(&options, false).join("\n");

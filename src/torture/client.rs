@@ -1,15 +1,16 @@
-//! One client: places orders one after the other, each under a key of its own, and asks again under the same key until it knows
-//! how its order ended. Now and then it asks again about an order that ended long ago, sends a request twice at once, or hangs up.
+//! One client: places orders one after the other, each under a key of its own, and asks again under the same
+//! key until it knows how its order ended. Now and then it asks again about an order that ended long ago,
+//! sends a request twice at once, or hangs up.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::client_log::{Book, Ending, Entry};
-use super::cluster::Cluster;
-use super::http::{self, Answer};
-use super::workload::{Wish, Workload};
+use super::client_log::{AnsweredOrder, ClientLog, Ending};
+use super::cluster::TorturedCluster;
+use super::http::{self, HttpAnswer};
+use super::workload::{PlannedOrder, Workload};
 
 /// Longer than every budget of a saga together.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -17,63 +18,74 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const AGAIN: Duration = Duration::from_millis(15);
 
 /// Lives until it is told to stop; an order that was begun is still seen to its end.
-pub(super) fn live(client: u16, workload: &Workload, cluster: &Cluster, book: &Book, stop: &AtomicBool) {
+pub(super) fn live(
+    client: u16,
+    workload: &Workload,
+    cluster: &TorturedCluster,
+    log: &ClientLog,
+    stop: &AtomicBool,
+) {
     let mut random = fastrand::Rng::with_seed(u64::from(client));
     for number in 0.. {
         if stop.load(Ordering::Acquire) {
             return;
         }
-        place(workload.wish(client, number), cluster, book);
+        place(workload.planned(client, number), cluster, log);
         if random.u8(..100) < 10
-            && let Some(known) = book.recent(&mut random)
+            && let Some(known) = log.recent(&mut random)
         {
-            ask_again(&known, cluster, book);
+            ask_again(&known, cluster, log);
         }
     }
 }
 
-fn place(wish: Wish, cluster: &Cluster, book: &Book) {
+fn place(planned: PlannedOrder, cluster: &TorturedCluster, log: &ClientLog) {
     let deadline = Instant::now() + PATIENCE;
-    if wish.hasty {
-        http::post_and_leave(cluster.address(), "/orders", &wish.key, &wish.body);
+    if planned.hasty {
+        http::post_and_leave(cluster.address(), "/orders", &planned.key, &planned.body);
     }
-    if wish.doubled {
-        return place_twice(&wish, cluster, book, deadline);
+    if planned.doubled {
+        return place_twice(&planned, cluster, log, deadline);
     }
-    if let Some(entry) = until_final(wish, cluster, book, deadline) {
-        book.enter(entry);
+    if let Some(entry) = until_final(planned, cluster, log, deadline) {
+        log.enter(entry);
     }
 }
 
 /// The same request from two connections at once is one order with one answer.
-fn place_twice(wish: &Wish, cluster: &Cluster, book: &Book, deadline: Instant) {
+fn place_twice(planned: &PlannedOrder, cluster: &TorturedCluster, log: &ClientLog, deadline: Instant) {
     let (one, other) = std::thread::scope(|scope| {
-        let other = scope.spawn(|| until_final(wish.clone(), cluster, book, deadline));
+        let other = scope.spawn(|| until_final(planned.clone(), cluster, log, deadline));
         (
-            until_final(wish.clone(), cluster, book, deadline),
+            until_final(planned.clone(), cluster, log, deadline),
             other.join().ok().flatten(),
         )
     });
     if let (Some(one), Some(other)) = (&one, &other)
         && one.answer != other.answer
     {
-        book.complain(format!(
+        log.complain(format!(
             "{}: the same request under the same key was answered {:?} and {:?}",
             one.id, one.answer, other.answer
         ));
     }
-    one.or(other).into_iter().for_each(|entry| book.enter(entry));
+    one.or(other).into_iter().for_each(|entry| log.enter(entry));
 }
 
 /// Asks until the answer is final. `None`, and a complaint, when it never is.
-fn until_final(wish: Wish, cluster: &Cluster, book: &Book, deadline: Instant) -> Option<Entry> {
+fn until_final(
+    planned: PlannedOrder,
+    cluster: &TorturedCluster,
+    log: &ClientLog,
+    deadline: Instant,
+) -> Option<AnsweredOrder> {
     for tries in 1.. {
-        let last = match http::post(cluster.address(), "/orders", &wish.key, &wish.body) {
+        let last = match http::post(cluster.address(), "/orders", &planned.key, &planned.body) {
             Ok(answer) => match read(&answer, cluster) {
-                Reading::Final(id, ending) => {
+                AnswerMeaning::Final(id, ending) => {
                     let answer = (answer.status, answer.body);
-                    let entry = Entry {
-                        wish,
+                    let entry = AnsweredOrder {
+                        planned,
                         id,
                         ending,
                         answer,
@@ -81,11 +93,11 @@ fn until_final(wish: Wish, cluster: &Cluster, book: &Book, deadline: Instant) ->
                     };
                     return Some(entry);
                 }
-                Reading::NotYet => format!("{} {}", answer.status, answer.body),
-                Reading::Wrong => {
-                    book.complain(format!(
+                AnswerMeaning::NotYet => format!("{} {}", answer.status, answer.body),
+                AnswerMeaning::Wrong => {
+                    log.complain(format!(
                         "{}: answered {} {}",
-                        wish.key, answer.status, answer.body
+                        planned.key, answer.status, answer.body
                     ));
                     return None;
                 }
@@ -93,9 +105,9 @@ fn until_final(wish: Wish, cluster: &Cluster, book: &Book, deadline: Instant) ->
             Err(error) => error.to_string(),
         };
         if Instant::now() >= deadline {
-            book.complain(format!(
+            log.complain(format!(
                 "{} got no final answer within {PATIENCE:?}; last: {last}",
-                wish.key
+                planned.key
             ));
             return None;
         }
@@ -104,48 +116,53 @@ fn until_final(wish: Wish, cluster: &Cluster, book: &Book, deadline: Instant) ->
     None
 }
 
-enum Reading {
+enum AnswerMeaning {
     Final(String, Ending),
     NotYet,
     Wrong,
 }
 
-fn read(answer: &Answer, cluster: &Cluster) -> Reading {
+fn read(answer: &HttpAnswer, cluster: &TorturedCluster) -> AnswerMeaning {
     let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
     let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
     let rejected = |ending| match text("order_id") {
-        id if id.is_empty() => Reading::Wrong,
-        id => Reading::Final(id, ending),
+        id if id.is_empty() => AnswerMeaning::Wrong,
+        id => AnswerMeaning::Final(id, ending),
     };
     match (answer.status, text("code").as_str()) {
-        (201, _) => Reading::Final(text("id"), Ending::Confirmed),
+        (201, _) => AnswerMeaning::Final(text("id"), Ending::Confirmed),
         (202, _) => match is_parked(&text("id"), cluster) {
-            true => Reading::Final(text("id"), Ending::Parked),
-            false => Reading::NotYet,
+            true => AnswerMeaning::Final(text("id"), Ending::Parked),
+            false => AnswerMeaning::NotYet,
         },
         (402, _) => rejected(Ending::Declined),
         (409, "out_of_stock") => rejected(Ending::SoldOut),
-        (409, "idempotency_key_in_use") | (503 | 507, _) => Reading::NotYet,
+        (409, "idempotency_key_in_use") | (503 | 507, _) => AnswerMeaning::NotYet,
         (409 | 502 | 504, code) => rejected(Ending::Rejected(code.to_owned())),
-        _ => Reading::Wrong,
+        _ => AnswerMeaning::Wrong,
     }
 }
 
-fn is_parked(id: &str, cluster: &Cluster) -> bool {
+fn is_parked(id: &str, cluster: &TorturedCluster) -> bool {
     http::get(cluster.address(), &format!("/orders/{id}"))
         .is_ok_and(|answer| answer.body.contains("\"status\":\"parked\""))
 }
 
 /// An order that ended is answered the same for ever.
-fn ask_again(known: &Entry, cluster: &Cluster, book: &Book) {
+fn ask_again(known: &AnsweredOrder, cluster: &TorturedCluster, log: &ClientLog) {
     if known.ending == Ending::Parked {
         return;
     }
-    let Ok(answer) = http::post(cluster.address(), "/orders", &known.wish.key, &known.wish.body) else {
+    let Ok(answer) = http::post(
+        cluster.address(),
+        "/orders",
+        &known.planned.key,
+        &known.planned.body,
+    ) else {
         return;
     };
     if answer.status != 503 && (answer.status, &answer.body) != (known.answer.0, &known.answer.1) {
-        book.complain(format!(
+        log.complain(format!(
             "{}: answered {:?} first, and {} {} when asked again under the same key",
             known.id, known.answer, answer.status, answer.body
         ));
@@ -153,7 +170,7 @@ fn ask_again(known: &Entry, cluster: &Cluster, book: &Book) {
 }
 
 /// Whether what a client was told is still so; what is wrong, if not.
-pub(super) fn still_true(entry: &Entry, cluster: &Cluster) -> Option<String> {
+pub(super) fn still_true(entry: &AnsweredOrder, cluster: &TorturedCluster) -> Option<String> {
     let expected = match entry.ending {
         Ending::Confirmed => "confirmed",
         Ending::Declined | Ending::SoldOut | Ending::Rejected(_) => "rejected",
@@ -165,8 +182,8 @@ pub(super) fn still_true(entry: &Entry, cluster: &Cluster) -> Option<String> {
     };
     let body: Value = serde_json::from_str(&found.body).unwrap_or_default();
     let same = body["status"] == expected
-        && body["customer_id"] == entry.wish.customer.as_str()
-        && body["total"]["amount"] == entry.wish.total();
+        && body["customer_id"] == entry.planned.customer.as_str()
+        && body["total"]["amount"] == entry.planned.total();
     (!same).then(|| {
         format!(
             "{} was answered {} and is at rest {} {}",

@@ -1,10 +1,11 @@
-//! The clients' own records: what was asked, what was answered. Independent of everything the cluster says about itself.
+//! The clients' own records: what was asked, what was answered. Independent of everything the cluster says
+//! about itself.
 
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
-use super::workload::Wish;
+use super::workload::PlannedOrder;
 
 /// How an order ended for its client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,8 +24,8 @@ pub(super) enum Ending {
 
 /// One order from its client's side.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub(super) wish: Wish,
+pub(super) struct AnsweredOrder {
+    pub(super) planned: PlannedOrder,
     /// `ord_…`
     pub(super) id: String,
     pub(super) ending: Ending,
@@ -34,7 +35,7 @@ pub(super) struct Entry {
     pub(super) tries: u32,
 }
 
-impl Entry {
+impl AnsweredOrder {
     /// The total that the client was told, minor units, where the answer tells one.
     pub(super) fn told_total(&self) -> Option<u64> {
         let body: Value = serde_json::from_str(&self.answer.1).ok()?;
@@ -44,13 +45,13 @@ impl Entry {
 
 /// What the clients wrote down.
 #[derive(Debug, Default)]
-pub(super) struct Book {
-    entries: Mutex<Vec<Entry>>,
+pub(super) struct ClientLog {
+    entries: Mutex<Vec<AnsweredOrder>>,
     complaints: Mutex<Vec<String>>,
 }
 
-impl Book {
-    pub(super) fn enter(&self, entry: Entry) {
+impl ClientLog {
+    pub(super) fn enter(&self, entry: AnsweredOrder) {
         lock(&self.entries).push(entry);
     }
 
@@ -59,12 +60,12 @@ impl Book {
         lock(&self.complaints).push(complaint);
     }
 
-    pub(super) fn entries(&self) -> Vec<Entry> {
+    pub(super) fn entries(&self) -> Vec<AnsweredOrder> {
         lock(&self.entries).clone()
     }
 
     /// One of the latest entries.
-    pub(super) fn recent(&self, random: &mut fastrand::Rng) -> Option<Entry> {
+    pub(super) fn recent(&self, random: &mut fastrand::Rng) -> Option<AnsweredOrder> {
         let entries = lock(&self.entries);
         let from = entries.len().saturating_sub(50);
         (!entries.is_empty()).then(|| entries[random.usize(from..entries.len())].clone())

@@ -1,5 +1,6 @@
-//! The cluster that is tortured: starts and restarts its master, knows where it listens and who its workers are, and leaves
-//! nobody behind. Signals only processes that it started itself, or that those started (it is their subreaper).
+//! The cluster that is tortured: starts and restarts its master, knows where it listens and who its workers
+//! are, and leaves nobody behind. Signals only processes that it started itself, or that those started (it is
+//! their subreaper).
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
@@ -13,7 +14,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use super::disk::Disk;
+use super::disk::SmallDisk;
 use super::workspace;
 use crate::shop::evidence::audit::{self, Moment};
 use crate::sys::{pidfd, procfs};
@@ -25,16 +26,16 @@ const STOP: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// A running cluster. Dropping it kills whatever is left of it.
-pub(super) struct Cluster {
-    rig: PathBuf,
-    disk: Option<Disk>,
+pub(super) struct TorturedCluster {
+    workspace: PathBuf,
+    disk: Option<SmallDisk>,
     master: Mutex<Child>,
-    heard: Arc<Heard>,
+    heard: Arc<MasterState>,
 }
 
 /// What the master's log said that matters here.
 #[derive(Default)]
-struct Heard {
+struct MasterState {
     /// Which start, where it listens, and whether it serves.
     now: Mutex<(u32, Option<SocketAddr>, bool)>,
     changed: Condvar,
@@ -42,22 +43,22 @@ struct Heard {
 
 /// One worker: pid and start time, which together name one process.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Process {
+pub(super) struct TorturedWorker {
     /// `7/0/3`
     pub(super) life: String,
     pid: i32,
     started: u64,
 }
 
-impl Cluster {
+impl TorturedCluster {
     /// Starts it and waits until it serves.
-    pub(super) fn start(rig: &Path, disk: Option<Disk>) -> Result<Cluster, String> {
+    pub(super) fn start(workspace: &Path, disk: Option<SmallDisk>) -> Result<TorturedCluster, String> {
         // Workers whose master was killed become ours, so that none is left behind.
         nix::sys::prctl::set_child_subreaper(true).map_err(|errno| errno.to_string())?;
-        let heard = Arc::new(Heard::default());
-        let master = launch(rig, &heard, 1).map_err(|error| error.to_string())?;
-        let cluster = Cluster {
-            rig: rig.to_owned(),
+        let heard = Arc::new(MasterState::default());
+        let master = launch(workspace, &heard, 1).map_err(|error| error.to_string())?;
+        let cluster = TorturedCluster {
+            workspace: workspace.to_owned(),
             disk,
             master: Mutex::new(master),
             heard,
@@ -67,7 +68,7 @@ impl Cluster {
     }
 
     /// The small disk that its data is on, if it has one.
-    pub(super) fn disk(&self) -> Option<&Disk> {
+    pub(super) fn disk(&self) -> Option<&SmallDisk> {
         self.disk.as_ref()
     }
 
@@ -78,19 +79,19 @@ impl Cluster {
     }
 
     /// The workers of the master that lives, as it wrote them down, and that still live.
-    pub(super) fn workers(&self) -> Vec<Process> {
+    pub(super) fn workers(&self) -> Vec<TorturedWorker> {
         let text = fs::read(self.data().join("run/workers.json")).unwrap_or_default();
         let records: Vec<Value> = serde_json::from_slice(&text).unwrap_or_default();
         let process = |record: &Value| {
             let pid = i32::try_from(record["pid"].as_i64()?).ok()?;
             let started = record["started"].as_u64()?;
             let life = record["life"].as_str()?.to_owned();
-            Some(Process { life, pid, started })
+            Some(TorturedWorker { life, pid, started })
         };
         records
             .iter()
             .filter_map(process)
-            .filter(Process::is_alive)
+            .filter(TorturedWorker::is_alive)
             .collect()
     }
 
@@ -99,7 +100,8 @@ impl Cluster {
         signal_child(&lock(&self.master), Signal::SIGHUP);
     }
 
-    /// Kills the master (and with `workers` each of them, at once) and starts another; waits until that one serves.
+    /// Kills the master (and with `workers` each of them, at once) and starts another; waits until that one
+    /// serves.
     pub(super) fn kill_master(&self, workers: bool) -> Result<(), String> {
         let mut master = lock(&self.master);
         let doomed = if workers { self.workers() } else { Vec::new() };
@@ -107,7 +109,7 @@ impl Cluster {
         doomed.iter().for_each(|worker| worker.signal(Signal::SIGKILL));
         drop(master.wait());
         let start = lock(&self.heard.now).0 + 1;
-        *master = launch(&self.rig, &self.heard, start).map_err(|error| error.to_string())?;
+        *master = launch(&self.workspace, &self.heard, start).map_err(|error| error.to_string())?;
         drop(master);
         self.wait_until_serving()
     }
@@ -146,7 +148,7 @@ impl Cluster {
     }
 
     fn data(&self) -> PathBuf {
-        self.rig.join(workspace::DATA)
+        self.workspace.join(workspace::DATA)
     }
 
     fn wait_until_serving(&self) -> Result<(), String> {
@@ -157,7 +159,7 @@ impl Cluster {
             if left.is_zero() {
                 return Err(format!(
                     "the master did not serve within {START:?}; see {}",
-                    self.rig.join(workspace::LOG).display()
+                    self.workspace.join(workspace::LOG).display()
                 ));
             }
             let waited = self.heard.changed.wait_timeout(now, left);
@@ -167,7 +169,7 @@ impl Cluster {
     }
 }
 
-impl Process {
+impl TorturedWorker {
     fn is_alive(&self) -> bool {
         procfs::stat(self.pid).is_ok_and(|stat| stat.started == self.started && stat.state != 'Z')
     }
@@ -183,7 +185,7 @@ impl Process {
     }
 }
 
-impl Drop for Cluster {
+impl Drop for TorturedCluster {
     fn drop(&mut self) {
         let mut master = lock(&self.master);
         drop(master.kill());
@@ -216,12 +218,12 @@ fn signal_child(child: &Child, signal: Signal) {
     }
 }
 
-fn launch(rig: &Path, heard: &Arc<Heard>, start: u32) -> std::io::Result<Child> {
+fn launch(workspace: &Path, heard: &Arc<MasterState>, start: u32) -> std::io::Result<Child> {
     *lock(&heard.now) = (start, None, false);
     let mut child = Command::new(std::env::current_exe()?)
         .arg("serve")
         .arg("--config")
-        .arg(rig.join(workspace::CONFIG))
+        .arg(workspace.join(workspace::CONFIG))
         .env_remove("NOTIFY_SOCKET")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -230,7 +232,7 @@ fn launch(rig: &Path, heard: &Arc<Heard>, start: u32) -> std::io::Result<Child> 
     let log = OpenOptions::new()
         .create(true)
         .append(true)
-        .open(rig.join(workspace::LOG))?;
+        .open(workspace.join(workspace::LOG))?;
     if let Some(stderr) = child.stderr.take() {
         let heard = Arc::clone(heard);
         std::thread::spawn(move || listen(BufReader::new(stderr), log, &heard, start));
@@ -239,7 +241,7 @@ fn launch(rig: &Path, heard: &Arc<Heard>, start: u32) -> std::io::Result<Child> 
 }
 
 /// Copies the log to its file until the last process that writes it is gone.
-fn listen(lines: impl BufRead, mut log: File, heard: &Heard, start: u32) {
+fn listen(lines: impl BufRead, mut log: File, heard: &MasterState, start: u32) {
     for line in lines.lines().map_while(Result::ok) {
         // The log is for people; the torture goes on without it.
         drop(writeln!(log, "{line}"));
@@ -252,7 +254,8 @@ fn listen(lines: impl BufRead, mut log: File, heard: &Heard, start: u32) {
         if message.contains("listening on") {
             now.1 = line["address"].as_str().and_then(|address| address.parse().ok());
         }
-        // A worker that is killed while the others become ready delays "serving"; one that is ready serves as well.
+        // A worker that is killed while the others become ready delays "serving"; one that is ready serves as
+        // well.
         now.2 |= message.contains("serving:") || message.contains("worker ready");
         heard.changed.notify_all();
     }

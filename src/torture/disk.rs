@@ -1,6 +1,7 @@
-//! A small disk for the cluster's data, so that it can be filled: a tmpfs in a mount namespace of this process and its children
-//! alone, which the kernel allows to root, and in many places to anybody within a user namespace. It is filled by making it
-//! smaller, which takes no time and no memory, and emptied by making it larger again.
+//! A small disk for the cluster's data, so that it can be filled: a tmpfs in a mount namespace of this
+//! process and its children alone, which the kernel allows to root, and in many places to anybody within a
+//! user namespace. It is filled by making it smaller, which takes no time and no memory, and emptied by
+//! making it larger again.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,18 +16,18 @@ const ROOMY: u64 = 8 << 30;
 
 /// A mounted one.
 #[derive(Debug)]
-pub(super) struct Disk {
+pub(super) struct SmallDisk {
     path: PathBuf,
 }
 
-impl Disk {
+impl SmallDisk {
     /// Mounts it over a directory that is there. To be called before this process has a second thread.
     ///
     /// # Errors
     /// Why the system does not allow it.
-    pub(super) fn mount(path: &Path) -> Result<Disk, String> {
+    pub(super) fn mount(path: &Path) -> Result<SmallDisk, String> {
         separate().map_err(|error| error.to_string())?;
-        let disk = Disk {
+        let disk = SmallDisk {
             path: path.to_owned(),
         };
         let size = format!("size={ROOMY},mode=0700");
@@ -41,7 +42,8 @@ impl Disk {
         Ok(disk)
     }
 
-    /// Leaves at most `room` bytes. `false` when it was written to faster than that, which leaves it as it was.
+    /// Leaves at most `room` bytes. `false` when it was written to faster than that, which leaves it as it
+    /// was.
     pub(super) fn fill(&self, room: u64) -> bool {
         self.used().is_some_and(|used| self.resize(used + room).is_ok())
     }

@@ -1,4 +1,5 @@
-//! What the services' own files say, beside what the clients wrote down: the shelf, the promises, the keys, the takeovers.
+//! What the services' own files say, beside what the clients wrote down: the shelf, the promises, the keys,
+//! the takeovers.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,16 +7,17 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension};
 use serde::Serialize;
 
-use super::chaos::Tally;
-use super::client_log::{Ending, Entry};
+use super::chaos::FaultCounts;
+use super::client_log::{AnsweredOrder, Ending};
 use super::workload::{CURRENCY, PRICE, Workload};
 use crate::shop::contract::OrderId;
 use crate::shop::evidence::audit;
 use crate::shop::evidence::takeovers::{self, Takeover};
 
-/// From the kill of an owner to the next durable step of each of its sagas by another worker, in milliseconds.
+/// From the kill of an owner to the next durable step of each of its sagas by another worker, in
+/// milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Latency {
+pub(super) struct TakeoverLatency {
     pub(super) sagas: usize,
     pub(super) p50: u64,
     pub(super) p99: u64,
@@ -26,7 +28,7 @@ pub(super) struct Latency {
 pub(super) fn against_the_files(
     data: &Path,
     workload: &Workload,
-    entries: &[Entry],
+    entries: &[AnsweredOrder],
 ) -> rusqlite::Result<(Vec<String>, u64)> {
     let mut found = Vec::new();
     let orders = audit::open(&data.join("orders.db"))?;
@@ -41,7 +43,7 @@ pub(super) fn against_the_files(
 
 /// An order as its file has it.
 #[derive(Debug, PartialEq, Eq)]
-struct Stands {
+struct StoredOrder {
     status: i64,
     customer: String,
     items: Vec<(String, u64, u64)>,
@@ -50,10 +52,10 @@ struct Stands {
     key: Option<String>,
 }
 
-impl Stands {
-    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<(String, Stands)> {
+impl StoredOrder {
+    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<(String, StoredOrder)> {
         let items: String = row.get(3)?;
-        let stands = Stands {
+        let stands = StoredOrder {
             status: row.get(1)?,
             customer: row.get(2)?,
             // What cannot be read is not what anybody was told.
@@ -66,8 +68,8 @@ impl Stands {
     }
 
     /// What differs from what its client asked for and was told.
-    fn differs(&self, entry: &Entry) -> Option<String> {
-        let wish = &entry.wish;
+    fn differs(&self, entry: &AnsweredOrder) -> Option<String> {
+        let planned = &entry.planned;
         let promised = match entry.ending {
             Ending::Confirmed => 20,
             Ending::Declined | Ending::SoldOut | Ending::Rejected(_) => 30,
@@ -77,24 +79,30 @@ impl Stands {
             .items
             .iter()
             .map(|(sku, quantity, price)| (sku, *quantity, *price));
-        let wished = wish.items.iter().map(|(sku, quantity)| (sku, *quantity, PRICE));
+        let wished = planned
+            .items
+            .iter()
+            .map(|(sku, quantity)| (sku, *quantity, PRICE));
         if self.status != promised {
             Some(format!("has status {}, expected {promised}", self.status))
-        } else if self.customer != wish.customer {
-            Some(format!("is of {}, expected {}", self.customer, wish.customer))
+        } else if self.customer != planned.customer {
+            Some(format!("is of {}, expected {}", self.customer, planned.customer))
         } else if !items.eq(wished) {
-            let (found, wished) = (&self.items, &wish.items);
+            let (found, wished) = (&self.items, &planned.items);
             Some(format!("is of {found:?}, expected {wished:?} at {PRICE} each"))
-        } else if self.total != wish.total() || entry.told_total().is_some_and(|told| told != self.total) {
+        } else if self.total != planned.total() || entry.told_total().is_some_and(|told| told != self.total) {
             let (total, told) = (self.total, entry.told_total());
             Some(format!(
                 "costs {total}, expected {} (told: {told:?})",
-                wish.total()
+                planned.total()
             ))
         } else if self.currency != CURRENCY {
             Some(format!("is in {}, expected {CURRENCY}", self.currency))
-        } else if self.key.as_ref() != Some(&wish.key) {
-            Some(format!("is under the key {:?}, expected {}", self.key, wish.key))
+        } else if self.key.as_ref() != Some(&planned.key) {
+            Some(format!(
+                "is under the key {:?}, expected {}",
+                self.key, planned.key
+            ))
         } else {
             None
         }
@@ -102,13 +110,13 @@ impl Stands {
 }
 
 /// What a client was told is what stands, for ever after, and his key leads to it.
-fn promises(orders: &Connection, entries: &[Entry], found: &mut Vec<String>) -> rusqlite::Result<()> {
-    let orders: BTreeMap<String, Stands> = orders
+fn promises(orders: &Connection, entries: &[AnsweredOrder], found: &mut Vec<String>) -> rusqlite::Result<()> {
+    let orders: BTreeMap<String, StoredOrder> = orders
         .prepare(
             "SELECT id, status, customer_id, items, amount, currency, key
              FROM orders LEFT JOIN idempotency_keys ON order_id = id",
         )?
-        .query_map([], Stands::read)?
+        .query_map([], StoredOrder::read)?
         .collect::<rusqlite::Result<_>>()?;
     for entry in entries {
         let differs = match orders.get(&entry.id) {
@@ -134,7 +142,8 @@ fn unexplained(orders: &Connection, found: &mut Vec<String>) -> rusqlite::Result
     Ok(())
 }
 
-/// Whether the goods of a parked order are among those that left the shelf: nobody was promised that they are, or are not.
+/// Whether the goods of a parked order are among those that left the shelf: nobody was promised that they
+/// are, or are not.
 fn has_left(inventory: &Connection, id: &str) -> rusqlite::Result<bool> {
     let Ok(order) = id.parse::<OrderId>() else {
         return Ok(false);
@@ -144,11 +153,12 @@ fn has_left(inventory: &Connection, id: &str) -> rusqlite::Result<bool> {
         .exists([order.key()])
 }
 
-/// What the clients were promised is what left the shelf, article by article, but for what parked orders took along.
+/// What the clients were promised is what left the shelf, article by article, but for what parked orders took
+/// along.
 fn shelf(
     inventory: &Connection,
     workload: &Workload,
-    entries: &[Entry],
+    entries: &[AnsweredOrder],
     found: &mut Vec<String>,
 ) -> rusqlite::Result<()> {
     let mut promised: BTreeMap<&str, u64> = BTreeMap::new();
@@ -158,7 +168,7 @@ fn shelf(
             Ending::Declined | Ending::SoldOut | Ending::Rejected(_) => false,
             Ending::Parked => has_left(inventory, &entry.id)?,
         };
-        for (sku, quantity) in entry.wish.items.iter().filter(|_| left) {
+        for (sku, quantity) in entry.planned.items.iter().filter(|_| left) {
             *promised.entry(sku).or_default() += quantity;
         }
     }
@@ -187,15 +197,15 @@ fn shelf(
 /// No order exists that no client knows, and no key has two.
 fn one_order_per_key(
     orders: &Connection,
-    entries: &[Entry],
+    entries: &[AnsweredOrder],
     found: &mut Vec<String>,
 ) -> rusqlite::Result<()> {
     let mut known: BTreeMap<&str, &str> = BTreeMap::new();
     for entry in entries {
-        if let Some(other) = known.insert(&entry.id, &entry.wish.key) {
+        if let Some(other) = known.insert(&entry.id, &entry.planned.key) {
             found.push(format!(
                 "{} was given to {other} and to {}",
-                entry.id, entry.wish.key
+                entry.id, entry.planned.key
             ));
         }
     }
@@ -212,7 +222,7 @@ fn one_order_per_key(
 }
 
 /// Only of workers that were killed alone: without a master nobody tells a sibling.
-pub(super) fn latency(data: &Path, faults: &Tally) -> rusqlite::Result<Option<Latency>> {
+pub(super) fn latency(data: &Path, faults: &FaultCounts) -> rusqlite::Result<Option<TakeoverLatency>> {
     let took = |takeover: Takeover| {
         let kill = faults.killed.get(&takeover.from)?;
         Some(takeover.next_step_ms?.saturating_sub(*kill))
@@ -221,7 +231,7 @@ pub(super) fn latency(data: &Path, faults: &Tally) -> rusqlite::Result<Option<La
     took.sort_unstable();
     let at = |percent: usize| took.get((took.len() * percent / 100).min(took.len().saturating_sub(1)));
     Ok(match (at(50), at(99), took.last()) {
-        (Some(&p50), Some(&p99), Some(&longest)) => Some(Latency {
+        (Some(&p50), Some(&p99), Some(&longest)) => Some(TakeoverLatency {
             sagas: took.len(),
             p50,
             p99,

@@ -1,4 +1,5 @@
-//! The smallest HTTP client: one request, one connection. Its own, so that the server is not tried with its own library.
+//! The smallest HTTP client: one request, one connection. Its own, so that the server is not tried with its
+//! own library.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -9,19 +10,19 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What was answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(super) struct HttpAnswer {
     pub(super) status: u16,
     pub(super) body: String,
 }
 
-pub(super) fn get(address: SocketAddr, path: &str) -> io::Result<Answer> {
+pub(super) fn get(address: SocketAddr, path: &str) -> io::Result<HttpAnswer> {
     listen(send(
         address,
         &format!("GET {path} HTTP/1.1\r\nHost: torture\r\nConnection: close\r\n\r\n"),
     )?)
 }
 
-pub(super) fn post(address: SocketAddr, path: &str, key: &str, body: &str) -> io::Result<Answer> {
+pub(super) fn post(address: SocketAddr, path: &str, key: &str, body: &str) -> io::Result<HttpAnswer> {
     listen(send(address, &order(path, key, body))?)
 }
 
@@ -48,7 +49,7 @@ fn send(address: SocketAddr, request: &str) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-fn listen(mut stream: TcpStream) -> io::Result<Answer> {
+fn listen(mut stream: TcpStream) -> io::Result<HttpAnswer> {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes)?;
     let text = String::from_utf8_lossy(&bytes);
@@ -56,7 +57,7 @@ fn listen(mut stream: TcpStream) -> io::Result<Answer> {
 }
 
 /// A whole answer with a `Content-Length`; anything less is none.
-fn parse(text: &str) -> Option<Answer> {
+fn parse(text: &str) -> Option<HttpAnswer> {
     let (head, body) = text.split_once("\r\n\r\n")?;
     let mut lines = head.lines();
     let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
@@ -65,7 +66,7 @@ fn parse(text: &str) -> Option<Answer> {
         name.eq_ignore_ascii_case("content-length")
             .then(|| value.trim().parse::<usize>().ok())?
     })?;
-    (body.len() == length).then(|| Answer {
+    (body.len() == length).then(|| HttpAnswer {
         status,
         body: body.to_owned(),
     })

@@ -1,6 +1,7 @@
-//! `cluster torture`: a cluster of its own in a scratch directory, orders from a seeded workload, and meanwhile whatever can go
-//! wrong on purpose; then rest, and a verdict from records that do not trust each other. A client of the program: it starts the
-//! same binary, speaks HTTP to it and signals its processes; of the shop it knows the routes, the files and the audit.
+//! `cluster torture`: a cluster of its own in a scratch directory, orders from a seeded workload, and
+//! meanwhile whatever can go wrong on purpose; then rest, and a verdict from records that do not trust each
+//! other. A client of the program: it starts the same binary, speaks HTTP to it and signals its processes; of
+//! the shop it knows the routes, the files and the audit.
 
 mod chaos;
 mod client;
@@ -22,11 +23,11 @@ use std::time::{Duration, Instant};
 
 use crate::base::exit::Exit;
 use crate::worker::{AppCommand, complain, explain};
-use client_log::Book;
-use cluster::Cluster;
-use disk::Disk;
-use options::Options;
-use verdict::Verdict;
+use client_log::ClientLog;
+use cluster::TorturedCluster;
+use disk::SmallDisk;
+use options::TortureOptions;
+use verdict::TortureVerdict;
 use workload::Workload;
 
 /// `torture`, for [`crate::App::commands`].
@@ -36,14 +37,14 @@ pub const COMMAND: AppCommand = AppCommand {
     run,
 };
 
-/// Of so many orders it is asked over HTTP, at rest, whether they are still what their clients were told; all of them are then
-/// looked up in the file, which is no matter of minutes.
+/// Of so many orders it is asked over HTTP, at rest, whether they are still what their clients were told; all
+/// of them are then looked up in the file, which is no matter of minutes.
 const ASKED_AT_REST: usize = 5_000;
 /// How long a cluster may take to come to rest.
 const REST: Duration = Duration::from_secs(90);
 
 fn run(arguments: Vec<OsString>) -> Exit {
-    let options = match Options::parse(arguments) {
+    let options = match TortureOptions::parse(arguments) {
         Ok(options) => options,
         Err(told) => return explain(&told),
     };
@@ -70,36 +71,31 @@ enum TortureError {
     Tamper(String),
 }
 
-fn torture(options: &Options) -> Result<Verdict, TortureError> {
+fn torture(options: &TortureOptions) -> Result<TortureVerdict, TortureError> {
     let workload = Workload::new(options.seed, options.declines);
-    let rig = workspace::prepare(options, &workload)?;
+    let workspace = workspace::prepare(options, &workload)?;
     eprintln!(
         "torture: seed {}, {} s, in {}",
         options.seed,
         options.secs,
-        rig.display()
+        workspace.display()
     );
-    let disk = small_disk(options, &rig);
-    let cluster = Cluster::start(&rig, disk).map_err(TortureError::Start)?;
-    let book = Book::default();
+    let disk = small_disk(options, &workspace);
+    let cluster = TorturedCluster::start(&workspace, disk).map_err(TortureError::Start)?;
+    let log = ClientLog::default();
     let began = Instant::now();
     let stop = AtomicBool::new(false);
-    let tally = std::thread::scope(|scope| {
+    let counts = std::thread::scope(|scope| {
         for number in 0..options.clients {
-            let (workload, cluster, book, stop) = (&workload, &cluster, &book, &stop);
-            scope.spawn(move || client::live(number, workload, cluster, book, stop));
+            let (workload, cluster, log, stop) = (&workload, &cluster, &log, &stop);
+            scope.spawn(move || client::live(number, workload, cluster, log, stop));
         }
-        let tally = chaos::reign(
-            options,
-            &cluster,
-            &book,
-            began + Duration::from_secs(options.secs),
-        );
+        let counts = chaos::inject(options, &cluster, &log, began + Duration::from_secs(options.secs));
         stop.store(true, Ordering::Release);
-        tally
+        counts
     });
     let rested = cluster.rest(Instant::now() + REST);
-    let entries = book.entries();
+    let entries = log.entries();
     let lost: Vec<String> = entries
         .iter()
         .step_by(entries.len() / ASKED_AT_REST + 1)
@@ -108,21 +104,29 @@ fn torture(options: &Options) -> Result<Verdict, TortureError> {
     let stopped = cluster.stop();
     if let Some(tampering) = options.tamper {
         tampering
-            .spoil(&rig.join(workspace::DATA))
+            .spoil(&workspace.join(workspace::DATA))
             .map_err(TortureError::Tamper)?;
     }
     let wrong = [rested, stopped].into_iter().flatten().chain(lost).collect();
-    let verdict = verdict::reach(options, &rig, cluster.disk(), &workload, &book, tally, wrong);
-    verdict.tidy(options, &rig, cluster.disk());
+    let verdict = verdict::reach(
+        options,
+        &workspace,
+        cluster.disk(),
+        &workload,
+        &log,
+        counts,
+        wrong,
+    );
+    verdict.tidy(options, &workspace, cluster.disk());
     Ok(verdict)
 }
 
 /// Before anything else, for a process with a second thread may not do this.
-fn small_disk(options: &Options, rig: &Path) -> Option<Disk> {
+fn small_disk(options: &TortureOptions, workspace: &Path) -> Option<SmallDisk> {
     if options.full_disks == 0 {
         return None;
     }
-    match Disk::mount(&rig.join(workspace::DATA)) {
+    match SmallDisk::mount(&workspace.join(workspace::DATA)) {
         Ok(disk) => Some(disk),
         Err(reason) => {
             eprintln!("torture: no disk is filled, the system does not allow a small one ({reason})");

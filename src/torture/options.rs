@@ -14,12 +14,13 @@ fn rate() -> clap::builder::RangedI64ValueParser<u32> {
     clap::value_parser!(u32).range(0..=MOST_PER_MINUTE)
 }
 
-/// Start a cluster of its own in a scratch directory, place orders from a seeded workload, kill, stop, reload and starve it
-/// meanwhile, let it rest, and check that stock, money and every answer add up. Exit code 0: they do; 1: they do not, and the
-/// story of the order that broke is printed, or far less was tried than was asked for, which proves nothing.
+/// Start a cluster of its own in a scratch directory, place orders from a seeded workload, kill, stop, reload
+/// and starve it meanwhile, let it rest, and check that stock, money and every answer add up. Exit code 0:
+/// they do; 1: they do not, and the story of the order that broke is printed, or far less was tried than was
+/// asked for, which proves nothing.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "torture", no_binary_name = false)]
-pub(super) struct Options {
+pub(super) struct TortureOptions {
     /// Decides the workload and the faults; the same seed tries the same again.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(super) seed: u64,
@@ -47,7 +48,8 @@ pub(super) struct Options {
     /// Master and every worker killed at once, and started again, per minute.
     #[arg(long, default_value_t = 2, value_name = "PER_MINUTE", value_parser = rate())]
     pub(super) outages: u32,
-    /// The disk filled up for a while (up to 2 s) per minute, where the system lets this process mount a disk of its own.
+    /// The disk filled up for a while (up to 2 s) per minute, where the system lets this process mount a disk
+    /// of its own.
     #[arg(long, default_value_t = 2, value_name = "PER_MINUTE", value_parser = rate())]
     pub(super) full_disks: u32,
     /// Of a hundred calls to the payment provider, how many go wrong (in four ways).
@@ -56,7 +58,8 @@ pub(super) struct Options {
     /// Of a hundred orders, how many pay with a card that is declined.
     #[arg(long, default_value_t = 10, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
     pub(super) declines: u8,
-    /// Where the cluster lives; must not exist yet. Without it: below the system's temporary directory, removed when all is well.
+    /// Where the cluster lives; must not exist yet. Without it: below the system's temporary directory,
+    /// removed when all is well.
     #[arg(long, value_name = "DIR")]
     pub(super) dir: Option<PathBuf>,
     /// Keep the directory also when all is well.
@@ -70,10 +73,10 @@ pub(super) struct Options {
     pub(super) json: bool,
 }
 
-impl Options {
+impl TortureOptions {
     /// Understands the arguments, the program's name first.
-    pub(super) fn parse(arguments: Vec<OsString>) -> Result<Options, clap::Error> {
-        Options::try_parse_from(arguments)
+    pub(super) fn parse(arguments: Vec<OsString>) -> Result<TortureOptions, clap::Error> {
+        TortureOptions::try_parse_from(arguments)
     }
 }
 
@@ -84,10 +87,11 @@ mod tests {
     #[test]
     fn every_switch_is_understood_and_the_defaults_are_the_ten_minute_bar() {
         let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
-        let options = Options::parse(words("torture --seed 7 --secs 5 --master-kills 0 --json")).unwrap();
+        let options =
+            TortureOptions::parse(words("torture --seed 7 --secs 5 --master-kills 0 --json")).unwrap();
         assert_eq!((options.seed, options.secs, options.master_kills), (7, 5, 0));
         assert!(options.kills * 10 >= 300 && options.provider_faults >= 10);
-        assert!(Options::parse(words("torture --provider-faults 101")).is_err());
-        assert!(Options::parse(words("torture --kills 4294967295")).is_err());
+        assert!(TortureOptions::parse(words("torture --provider-faults 101")).is_err());
+        assert!(TortureOptions::parse(words("torture --kills 4294967295")).is_err());
     }
 }

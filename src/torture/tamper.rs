@@ -1,5 +1,5 @@
-//! The test of the verdict: spoils one record of a cluster that has stopped, as a bug would have. Whoever tampers must be told of
-//! a violation, or the verdict is worth nothing.
+//! The test of the verdict: spoils one record of a cluster that has stopped, as a bug would have. Whoever
+//! tampers must be told of a violation, or the verdict is worth nothing.
 
 use std::path::Path;
 
@@ -90,7 +90,8 @@ impl Tampering {
             Tampering::Total => &[
                 (
                     orders::FILE,
-                    "UPDATE orders SET amount = amount + 1 WHERE id = (SELECT min(id) FROM orders WHERE status = 20)",
+                    "UPDATE orders SET amount = amount + 1 WHERE id = (SELECT min(id) FROM orders WHERE \
+                     status = 20)",
                 ),
                 (
                     payments::FILE,
@@ -106,15 +107,18 @@ impl Tampering {
             ],
             Tampering::Price => &[(
                 orders::FILE,
-                "UPDATE orders SET items = json_set(items, '$[0][2]', 1) WHERE id = (SELECT min(id) FROM orders WHERE status = 20)",
+                "UPDATE orders SET items = json_set(items, '$[0][2]', 1) WHERE id = (SELECT min(id) FROM \
+                 orders WHERE status = 20)",
             )],
             Tampering::Currency => &[(
                 orders::FILE,
-                "UPDATE orders SET currency = 'EUR' WHERE id = (SELECT min(id) FROM orders WHERE status = 20)",
+                "UPDATE orders SET currency = 'EUR' WHERE id = (SELECT min(id) FROM orders WHERE status = \
+                 20)",
             )],
             Tampering::Article => &[(
                 inventory::FILE,
-                "DELETE FROM stock WHERE sku = (SELECT items ->> '$[0][0]' FROM reservations WHERE state = 20 LIMIT 1)",
+                "DELETE FROM stock WHERE sku = (SELECT items ->> '$[0][0]' FROM reservations WHERE state = \
+                 20 LIMIT 1)",
             )],
             Tampering::Stranger => &[(
                 orders::FILE,
@@ -122,11 +126,13 @@ impl Tampering {
             )],
             Tampering::Customer => &[(
                 orders::FILE,
-                "UPDATE orders SET customer_id = 'mallory' WHERE id = (SELECT min(id) FROM orders WHERE status = 20)",
+                "UPDATE orders SET customer_id = 'mallory' WHERE id = (SELECT min(id) FROM orders WHERE \
+                 status = 20)",
             )],
             Tampering::Key => &[(
                 orders::FILE,
-                "DELETE FROM idempotency_keys WHERE order_id = (SELECT min(id) FROM orders WHERE status = 20)",
+                "DELETE FROM idempotency_keys WHERE order_id = (SELECT min(id) FROM orders WHERE status = \
+                 20)",
             )],
         }
     }

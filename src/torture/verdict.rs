@@ -1,15 +1,16 @@
-//! The verdict: the shop's audit of its four files, the clients' book against the orders, the shelf against the book.
+//! The verdict: the shop's audit of its four files, the clients' log against the orders, the shelf against
+//! the log.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::Serialize;
 
-use super::chaos::Tally;
-use super::client_log::{Book, Ending, Entry};
-use super::disk::Disk;
-use super::evidence::{self, Latency};
-use super::options::Options;
+use super::chaos::FaultCounts;
+use super::client_log::{AnsweredOrder, ClientLog, Ending};
+use super::disk::SmallDisk;
+use super::evidence::{self, TakeoverLatency};
+use super::options::TortureOptions;
 use super::workload::Workload;
 use super::workspace;
 use crate::base::exit::Exit;
@@ -21,7 +22,7 @@ const MOST_STORIES: usize = 3;
 
 /// What came out of it.
 #[derive(Debug, Serialize)]
-pub(super) struct Verdict {
+pub(super) struct TortureVerdict {
     passed: bool,
     orders: usize,
     confirmed: usize,
@@ -31,8 +32,8 @@ pub(super) struct Verdict {
     parked: usize,
     asked_again: u64,
     takeovers: u64,
-    takeover_ms: Option<Latency>,
-    faults: Tally,
+    takeover_ms: Option<TakeoverLatency>,
+    faults: FaultCounts,
     violations: Vec<String>,
     /// What was tried so little that nothing is proved.
     shortfalls: Vec<String>,
@@ -42,17 +43,17 @@ pub(super) struct Verdict {
 
 /// Looks at everything, after the cluster has stopped.
 pub(super) fn reach(
-    options: &Options,
-    rig: &Path,
-    disk: Option<&Disk>,
+    options: &TortureOptions,
+    workspace: &Path,
+    disk: Option<&SmallDisk>,
     workload: &Workload,
-    book: &Book,
-    faults: Tally,
+    log: &ClientLog,
+    faults: FaultCounts,
     wrong: Vec<String>,
-) -> Verdict {
-    let data = rig.join(workspace::DATA);
-    let entries = book.entries();
-    let mut violations = book.complaints();
+) -> TortureVerdict {
+    let data = workspace.join(workspace::DATA);
+    let entries = log.entries();
+    let mut violations = log.complaints();
     violations.extend(wrong);
     match audit::check_invariants(&data, Moment::Rest) {
         Ok(audit) => violations.extend(audit.violations),
@@ -73,7 +74,7 @@ pub(super) fn reach(
     let count = |is: fn(&Ending) -> bool| entries.iter().filter(|entry| is(&entry.ending)).count();
     let mut shortfalls = faults.shortfalls(options, disk.is_some());
     shortfalls.extend(too_few(options, entries.len()));
-    Verdict {
+    TortureVerdict {
         passed: violations.is_empty() && shortfalls.is_empty(),
         orders: entries.len(),
         confirmed: count(|ending| *ending == Ending::Confirmed),
@@ -88,12 +89,12 @@ pub(super) fn reach(
         stories: stories(&data, &violations, &entries),
         violations,
         shortfalls,
-        directory: rig.display().to_string(),
+        directory: workspace.display().to_string(),
     }
 }
 
 /// One for each client, and one every two seconds, is what the slowest machine does.
-fn too_few(options: &Options, orders: usize) -> Option<String> {
+fn too_few(options: &TortureOptions, orders: usize) -> Option<String> {
     let expected = u64::from(options.clients).max(options.secs / 2);
     let found = u64::try_from(orders).unwrap_or(u64::MAX);
     (found < expected)
@@ -101,7 +102,7 @@ fn too_few(options: &Options, orders: usize) -> Option<String> {
 }
 
 /// The stories of the first orders that a violation names.
-fn stories(data: &Path, violations: &[String], entries: &[Entry]) -> Vec<String> {
+fn stories(data: &Path, violations: &[String], entries: &[AnsweredOrder]) -> Vec<String> {
     let named: BTreeSet<&str> = violations.iter().flat_map(|text| ids(text)).collect();
     let story = |id: &&str| {
         let client = entries.iter().find(|entry| entry.id == *id).map_or_else(
@@ -109,7 +110,7 @@ fn stories(data: &Path, violations: &[String], entries: &[Entry]) -> Vec<String>
             |entry| {
                 format!(
                     "key {}, asked {} times, {:?}, answered {} {}",
-                    entry.wish.key, entry.tries, entry.ending, entry.answer.0, entry.answer.1
+                    entry.planned.key, entry.tries, entry.ending, entry.answer.0, entry.answer.1
                 )
             },
         );
@@ -125,7 +126,7 @@ fn ids(text: &str) -> impl Iterator<Item = &str> {
         .filter_map(|(at, _)| text.get(at..at + 17))
 }
 
-impl Verdict {
+impl TortureVerdict {
     pub(super) fn exit(&self) -> Exit {
         if self.passed { Exit::Stopped } else { Exit::Failed }
     }
@@ -156,7 +157,8 @@ impl Verdict {
         );
         if let Some(latency) = self.takeover_ms {
             text.push_str(&format!(
-                "takeover, from the kill to the saga's next durable step: {} sagas, p50 {} ms, p99 {} ms, longest {} ms\n",
+                "takeover, from the kill to the saga's next durable step: {} sagas, p50 {} ms, p99 {} ms, \
+                 longest {} ms\n",
                 latency.sagas, latency.p50, latency.p99, latency.longest
             ));
         }
@@ -176,15 +178,15 @@ impl Verdict {
     }
 
     /// Removes the directory, unless somebody will want to look at it.
-    pub(super) fn tidy(&self, options: &Options, rig: &Path, disk: Option<&Disk>) {
+    pub(super) fn tidy(&self, options: &TortureOptions, workspace: &Path, disk: Option<&SmallDisk>) {
         if self.passed && !options.keep && options.dir.is_none() {
             if let Some(disk) = disk {
                 disk.unmount();
             }
             // What is left of it does no harm in a temporary directory.
-            drop(std::fs::remove_dir_all(rig));
+            drop(std::fs::remove_dir_all(workspace));
         } else if let Some(disk) = disk
-            && let Err(error) = disk.rescue(&rig.join(workspace::RESCUED))
+            && let Err(error) = disk.rescue(&workspace.join(workspace::RESCUED))
         {
             eprintln!("torture: the databases could not be copied from the small disk: {error}");
         }

@@ -1,5 +1,5 @@
-//! What is ordered: a function of the seed alone, so that the same seed orders the same. Few articles are wanted often (Zipf),
-//! some of them are scarce, some cards are declined.
+//! What is ordered: a function of the seed alone, so that the same seed orders the same. Few articles are
+//! wanted often (Zipf), some of them are scarce, some cards are declined.
 
 use serde_json::json;
 
@@ -26,7 +26,7 @@ pub(super) struct Workload {
 
 /// One order as its client means it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Wish {
+pub(super) struct PlannedOrder {
     /// The Idempotency-Key.
     pub(super) key: String,
     /// Who orders.
@@ -43,7 +43,7 @@ pub(super) struct Wish {
     pub(super) hasty: bool,
 }
 
-impl Wish {
+impl PlannedOrder {
     /// What it costs, minor units.
     pub(super) fn total(&self) -> u64 {
         self.items.iter().map(|(_, quantity)| quantity * PRICE).sum()
@@ -85,7 +85,7 @@ impl Workload {
     }
 
     /// The `number`th order of that client.
-    pub(super) fn wish(&self, client: u16, number: u64) -> Wish {
+    pub(super) fn planned(&self, client: u16, number: u64) -> PlannedOrder {
         let mix = self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (u64::from(client) << 48) ^ number;
         let mut random = fastrand::Rng::with_seed(mix);
         let declines = random.u8(..100) < self.declines;
@@ -107,7 +107,7 @@ impl Workload {
             .collect();
         let customer = format!("c-{client}");
         let body = json!({ "customer_id": customer, "items": lines, "payment": { "method": method } });
-        Wish {
+        PlannedOrder {
             key: format!("torture-{}-{client}-{number}", self.seed),
             customer,
             items,
@@ -137,20 +137,20 @@ mod tests {
     #[test]
     fn the_same_seed_orders_the_same_and_another_does_not() {
         let (one, other) = (Workload::new(7, 10), Workload::new(8, 10));
-        assert_eq!(one.wish(3, 14), Workload::new(7, 10).wish(3, 14));
-        assert_ne!(one.wish(3, 14).items, other.wish(3, 15).items);
+        assert_eq!(one.planned(3, 14), Workload::new(7, 10).planned(3, 14));
+        assert_ne!(one.planned(3, 14).items, other.planned(3, 15).items);
         assert_eq!(one.catalog(), Workload::new(7, 10).catalog());
     }
 
     #[test]
     fn few_articles_are_wanted_often_and_some_cards_decline() {
         let workload = Workload::new(1, 10);
-        let wishes: Vec<Wish> = (0..2_000).map(|number| workload.wish(0, number)).collect();
+        let orders: Vec<PlannedOrder> = (0..2_000).map(|number| workload.planned(0, number)).collect();
         let wanted = |article| {
             let sku = sku(article);
-            wishes
+            orders
                 .iter()
-                .filter(|wish| wish.items.iter().any(|(wanted, _)| *wanted == sku))
+                .filter(|planned| planned.items.iter().any(|(wanted, _)| *wanted == sku))
                 .count()
         };
         assert!(
@@ -159,7 +159,7 @@ mod tests {
             wanted(0),
             wanted(ARTICLES - 1)
         );
-        let declines = wishes.iter().filter(|wish| wish.declines).count();
+        let declines = orders.iter().filter(|planned| planned.declines).count();
         assert!((100..400).contains(&declines), "{declines}");
     }
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use super::TortureError;
-use super::options::Options;
+use super::options::TortureOptions;
 use super::workload::Workload;
 
 pub(super) const CONFIG: &str = "cluster.toml";
@@ -16,7 +16,7 @@ pub(super) const RESCUED: &str = "data-rescued";
 const CATALOG: &str = "catalog.toml";
 
 /// Makes the directory, which must not exist.
-pub(super) fn prepare(options: &Options, workload: &Workload) -> Result<PathBuf, TortureError> {
+pub(super) fn prepare(options: &TortureOptions, workload: &Workload) -> Result<PathBuf, TortureError> {
     let path = options.dir.clone().unwrap_or_else(|| {
         let name = format!("cluster-torture-{}-{}", options.seed, std::process::id());
         std::env::temp_dir().join(name)
@@ -34,7 +34,7 @@ pub(super) fn prepare(options: &Options, workload: &Workload) -> Result<PathBuf,
 }
 
 /// Workers die again and again here, which must not look like a crash loop.
-fn config(options: &Options, path: &Path) -> String {
+fn config(options: &TortureOptions, path: &Path) -> String {
     let share = |part: u8| options.provider_faults / 4 + u8::from(options.provider_faults % 4 > part);
     format!(
         "[cluster]\nworkers = {}\nbind = [\"127.0.0.1:0\"]\ndata_dir = {:?}\nbake_time = \"50ms\"\nearly_death = \"10ms\"\n\

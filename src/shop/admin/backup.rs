@@ -1,8 +1,8 @@
-//! `backup`: all four files as they are at one instant. A read transaction is begun on each, one after the other, and counts when
-//! nobody committed to any file meanwhile; the copies are made from those while orders go on. What is restored is what a power
-//! cut at that instant would have left, which the shop is built to start from.
-//! No lock of the writers is held while that works out, so that a backup that is stopped (Ctrl-Z) stops nobody else; only under
-//! writes without a pause are they held up, for the four beginnings alone.
+//! `backup`: all four files as they are at one instant. A read transaction is begun on each, one after the
+//! other, and counts when nobody committed to any file meanwhile; the copies are made from those while orders
+//! go on. What is restored is what a power cut at that instant would have left, which the shop is built to
+//! start from. No lock of the writers is held while that works out, so that a backup that is stopped (Ctrl-Z)
+//! stops nobody else; only under writes without a pause are they held up, for the four beginnings alone.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
@@ -14,7 +14,7 @@ use nix::sys::signal::{SigSet, Signal};
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
-use super::{FILES, Failure, Where};
+use super::{CommandFailure, DataDirOption, FILES};
 use crate::base::exit::Exit;
 use crate::shop::evidence::{audit, consistency};
 use crate::store::OfdLock;
@@ -24,26 +24,27 @@ const TRIES: u32 = 500;
 /// this long at most between two looks.
 const PAUSE_US: u64 = 4_000;
 
-/// Copy the databases as they are at one instant, beside a running cluster or a stopped one. The copies agree with each
-/// other: an order that is in one is in the others as far as it had come, so `doctor` finds the same in them as in the originals.
-/// Orders go on meanwhile. Every page of the copies is checked; DIR appears when all of them are whole, or not at all.
-/// To restore: stop the cluster, move the databases of its data
-/// directory away together with every -wal and -shm (a WAL of the old files would be played onto the copies), put all four
-/// copies in their place, and start it; its incarnation counter and lock files stay. In a new data directory the copy of the
-/// incarnation counter goes beside them. What came after the backup is gone, but for a real provider's charges.
+/// Copy the databases as they are at one instant, beside a running cluster or a stopped one. The copies agree
+/// with each other: an order that is in one is in the others as far as it had come, so `doctor` finds the
+/// same in them as in the originals. Orders go on meanwhile. Every page of the copies is checked; DIR appears
+/// when all of them are whole, or not at all. To restore: stop the cluster, move the databases of its data
+/// directory away together with every -wal and -shm (a WAL of the old files would be played onto the copies),
+/// put all four copies in their place, and start it; its incarnation counter and lock files stay. In a new
+/// data directory the copy of the incarnation counter goes beside them. What came after the backup is gone,
+/// but for a real provider's charges.
 #[derive(Debug, clap::Parser)]
-pub(super) struct Arguments {
+pub(super) struct BackupArguments {
     #[command(flatten)]
-    place: Where,
-    /// Where the copies go; must not exist yet.
+    place: DataDirOption,
+    /// The directory for the copies; it must not exist yet.
     #[arg(value_name = "DIR")]
     to: PathBuf,
 }
 
-pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
+pub(super) fn run(arguments: BackupArguments) -> Result<(), CommandFailure> {
     let (from, to) = (arguments.place.data_dir, arguments.to);
     let unmade = |error: io::Error| {
-        Failure(
+        CommandFailure(
             Exit::Unwritable,
             format!("failed to make {}: {error}", to.display()),
         )
@@ -70,7 +71,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 /// A read transaction on each file, all of the same instant.
-fn at_one_instant(from: &Path) -> Result<Vec<Connection>, Failure> {
+fn at_one_instant(from: &Path) -> Result<Vec<Connection>, CommandFailure> {
     let open_all = || -> rusqlite::Result<Vec<Connection>> {
         FILES
             .iter()
@@ -91,8 +92,9 @@ fn at_one_instant(from: &Path) -> Result<Vec<Connection>, Failure> {
     Ok(snapshots)
 }
 
-/// The locks are taken in one order by everybody who takes more than one: that of the table. Ctrl-Z waits meanwhile.
-fn under_the_locks(from: &Path, snapshots: &[Connection]) -> Result<(), Failure> {
+/// The locks are taken in one order by everybody who takes more than one: that of the table. Ctrl-Z waits
+/// meanwhile.
+fn under_the_locks(from: &Path, snapshots: &[Connection]) -> Result<(), CommandFailure> {
     let stops = SigSet::from(Signal::SIGTSTP);
     stops.thread_block()?;
     let mut held = Vec::new();
@@ -126,7 +128,7 @@ fn versions(watchers: &[Connection]) -> rusqlite::Result<Vec<i64>> {
 }
 
 /// How many pages each has. The counter is read last: it is at least what the snapshots know of.
-fn copy_all(from: &Path, snapshots: &[Connection], to: &Path) -> Result<Vec<i32>, Failure> {
+fn copy_all(from: &Path, snapshots: &[Connection], to: &Path) -> Result<Vec<i32>, CommandFailure> {
     let pages = FILES
         .iter()
         .zip(snapshots)
@@ -153,7 +155,7 @@ fn private(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-fn copy(snapshot: &Connection, file: &str, to: &Path) -> Result<i32, Failure> {
+fn copy(snapshot: &Connection, file: &str, to: &Path) -> Result<i32, CommandFailure> {
     private(to)?;
     let mut copy = Connection::open(to)?;
     let backup = Backup::new(snapshot, &mut copy)?;
@@ -161,7 +163,10 @@ fn copy(snapshot: &Connection, file: &str, to: &Path) -> Result<i32, Failure> {
     let pages = backup.progress().pagecount;
     drop(backup);
     if step != StepResult::Done {
-        return Err(Failure(Exit::Failed, format!("failed to copy {file}: {step:?}")));
+        return Err(CommandFailure(
+            Exit::Failed,
+            format!("failed to copy {file}: {step:?}"),
+        ));
     }
     let verdict = copy.query_row("PRAGMA quick_check(3)", [], |row| row.get::<_, String>(0));
     let verdict = verdict.unwrap_or_else(|error| error.to_string());
@@ -170,7 +175,7 @@ fn copy(snapshot: &Connection, file: &str, to: &Path) -> Result<i32, Failure> {
             "{file} has broken pages, and nothing was made of it: {verdict}\nkeep the backups that there are; `doctor` checks all \
              files and says what to do"
         );
-        return Err(Failure(Exit::BadData, why));
+        return Err(CommandFailure(Exit::BadData, why));
     }
     drop(copy);
     File::open(to)?.sync_all()?;

@@ -1,20 +1,21 @@
 //! `doctor`: every page of every file, and the audit.
 
-use super::{FILES, Failure, Where};
+use super::{CommandFailure, DataDirOption, FILES};
 use crate::base::exit::Exit;
 use crate::shop::evidence::audit::{self, Moment};
 
 /// Check every page of the four databases (`PRAGMA integrity_check`) and the shop's invariants. Reads only.
 #[derive(Debug, clap::Parser)]
-pub(super) struct Arguments {
+pub(super) struct DoctorArguments {
     #[command(flatten)]
-    place: Where,
-    /// Nothing is under way (the cluster is stopped and was at rest): expect that all four files agree with each other.
+    place: DataDirOption,
+    /// Nothing is under way (the cluster is stopped and was at rest): expect that all four files agree with
+    /// each other.
     #[arg(long)]
     at_rest: bool,
 }
 
-pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
+pub(super) fn run(arguments: DoctorArguments) -> Result<(), CommandFailure> {
     let data_dir = arguments.place.data_dir;
     let mut wrong = Vec::new();
     for (_, file) in FILES {
@@ -42,5 +43,8 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     let restore = "keep a copy of the files with their -wal and -shm; if pages are broken, stop the cluster and restore the newest backup: all \
                    four files together, with no -wal and -shm of the old ones left beside them";
-    Err(Failure(Exit::BadData, format!("{}\n{restore}", wrong.join("\n"))))
+    Err(CommandFailure(
+        Exit::BadData,
+        format!("{}\n{restore}", wrong.join("\n")),
+    ))
 }

@@ -1,5 +1,5 @@
-//! What a person does beside the running cluster: look after the files, save them, and decide about orders that stand still.
-//! Works on the data directory alone, with or without a cluster over it.
+//! What a person does beside the running cluster: look after the files, save them, and decide about orders
+//! that stand still. Works on the data directory alone, with or without a cluster over it.
 
 mod backup;
 mod doctor;
@@ -14,7 +14,6 @@ use rusqlite::ErrorCode;
 
 use super::{inventory, orders, payments, sandbox};
 use crate::base::exit::Exit;
-use crate::base::ids::{Epoch, Incarnation, Life, Slot};
 use crate::store::Schema;
 use crate::worker::{AppCommand, complain, explain};
 
@@ -37,13 +36,6 @@ pub const SAGAS: AppCommand = AppCommand {
     run: |arguments| run(arguments, sagas::run),
 };
 
-/// Owns the orders that a person handed back, until the keeper takes them up. No worker ever is it.
-pub(super) const HANDED_BACK: Life = Life {
-    incarnation: Incarnation(0),
-    slot: Slot(0),
-    epoch: Epoch(0),
-};
-
 const FILES: [(&Schema, &str); 4] = [
     (&orders::SCHEMA, orders::FILE),
     (&inventory::SCHEMA, inventory::FILE),
@@ -52,23 +44,23 @@ const FILES: [(&Schema, &str); 4] = [
 ];
 
 #[derive(Debug, clap::Args)]
-struct Where {
+struct DataDirOption {
     /// The data directory of the cluster.
     #[arg(long, default_value = "data", value_name = "DIR")]
     data_dir: PathBuf,
 }
 
 /// What went wrong, and the code that says so.
-struct Failure(Exit, String);
+struct CommandFailure(Exit, String);
 
-impl<E: Error + 'static> From<E> for Failure {
-    fn from(error: E) -> Failure {
+impl<E: Error + 'static> From<E> for CommandFailure {
+    fn from(error: E) -> CommandFailure {
         let exit = if is_about_the_file(&error) {
             Exit::BadData
         } else {
             Exit::Failed
         };
-        Failure(exit, error.to_string())
+        CommandFailure(exit, error.to_string())
     }
 }
 
@@ -86,7 +78,7 @@ fn is_about_the_file(error: &(dyn Error + 'static)) -> bool {
         })
 }
 
-fn run<A: Parser>(arguments: Vec<OsString>, command: fn(A) -> Result<(), Failure>) -> Exit {
+fn run<A: Parser>(arguments: Vec<OsString>, command: fn(A) -> Result<(), CommandFailure>) -> Exit {
     let name = arguments
         .first()
         .map(|name| name.to_string_lossy().into_owned())
@@ -95,7 +87,7 @@ fn run<A: Parser>(arguments: Vec<OsString>, command: fn(A) -> Result<(), Failure
         Err(told) => explain(&told),
         Ok(arguments) => match command(arguments) {
             Ok(()) => Exit::Stopped,
-            Err(Failure(exit, message)) => {
+            Err(CommandFailure(exit, message)) => {
                 complain(&format!("{name}: {message}"));
                 exit
             }

@@ -5,6 +5,7 @@ mod ids;
 mod participants;
 mod timeline;
 
+pub(in crate::shop) use ids::HANDED_BACK;
 pub use ids::{CustomerId, NotAnId, OrderId, PaymentId, Sku};
 pub use participants::{
     Charge, Fence, Inventory, Line, Mandate, Outcome, Participant, Payments, QuoteError, Refusal, Wanted,

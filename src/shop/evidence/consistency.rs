@@ -1,6 +1,7 @@
-//! Whether the files of a data directory belong together: the four databases and the incarnation counter. Looked at before a
-//! worker serves, because a file that was lost, or brought back alone from a backup, is otherwise noticed by customers. Reads a
-//! bounded number of rows, and only what holds at any moment, so that it never refuses files that others are writing.
+//! Whether the files of a data directory belong together: the four databases and the incarnation counter.
+//! Looked at before a worker serves, because a file that was lost, or brought back alone from a backup, is
+//! otherwise noticed by customers. Reads a bounded number of rows, and only what holds at any moment, so that
+//! it never refuses files that others are writing.
 
 use std::path::{Path, PathBuf};
 
@@ -25,7 +26,7 @@ const NEWEST: u32 = 100;
 
 /// Why the files must not be served together.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::shop) enum Discord {
+pub(in crate::shop) enum Inconsistent {
     #[error(
         "{missing} is missing while {witness} holds orders, and would be made anew without what it held: restore it (all four \
          databases from one backup), or remove all four with their -wal, -shm and .lock to begin anew"
@@ -55,7 +56,7 @@ pub(in crate::shop) enum Discord {
 }
 
 /// Before anything is opened, and so made: no file is gone that its siblings have orders of.
-pub(in crate::shop) fn nothing_is_lost(data_dir: &Path) -> Result<(), Discord> {
+pub(in crate::shop) fn nothing_is_lost(data_dir: &Path) -> Result<(), Inconsistent> {
     let witnesses = [
         (orders::FILE, "SELECT 1 FROM orders LIMIT 1"),
         (inventory::FILE, "SELECT 1 FROM reservations LIMIT 1"),
@@ -72,22 +73,23 @@ pub(in crate::shop) fn nothing_is_lost(data_dir: &Path) -> Result<(), Discord> {
             .find(|(path, any)| path.exists() && holds(path, any));
         // Another worker may have made it since it was looked for, and taken the first order.
         if let Some((witness, _)) = witness.filter(|_| !missing.exists()) {
-            return Err(Discord::Lost { missing, witness });
+            return Err(Inconsistent::Lost { missing, witness });
         }
     }
     Ok(())
 }
 
-/// What replaces a worker makes no shop anew where its master's workers had one: the databases, or all that was in the directory
-/// with the master's own counter, were taken away under it. Without the note the first worker died before it had made all files.
-pub(in crate::shop) fn nothing_is_emptied(data_dir: &Path, life: Life) -> Result<(), Discord> {
+/// What replaces a worker makes no shop anew where its master's workers had one: the databases, or all that
+/// was in the directory with the master's own counter, were taken away under it. Without the note the first
+/// worker died before it had made all files.
+pub(in crate::shop) fn nothing_is_emptied(data_dir: &Path, life: Life) -> Result<(), Inconsistent> {
     let is_there = |file: &str| data_dir.join(file).exists();
     let files = [orders::FILE, inventory::FILE, payments::FILE, sandbox::FILE];
     if life.epoch <= Epoch(1) || files.into_iter().any(is_there) {
         return Ok(());
     }
-    if noted(data_dir).is_some_and(|note| note.incarnation == life.incarnation.0) || !is_there(COUNTER) {
-        return Err(Discord::Emptied {
+    if read_note(data_dir).is_some_and(|note| note.incarnation == life.incarnation.0) || !is_there(COUNTER) {
+        return Err(Inconsistent::Emptied {
             place: data_dir.display().to_string(),
         });
     }
@@ -111,25 +113,25 @@ fn holds(path: &Path, any: &str) -> bool {
 }
 
 /// What a worker noted of the files.
-struct Note {
+struct ConsistencyNote {
     /// Whose workers served them.
     incarnation: u64,
     /// One of these could no longer trust a file.
     is_doubted: bool,
 }
 
-fn noted(data_dir: &Path) -> Option<Note> {
+fn read_note(data_dir: &Path) -> Option<ConsistencyNote> {
     let text = std::fs::read_to_string(data_dir.join(FOUND)).ok()?;
     let mut words = text.split_whitespace();
-    Some(Note {
+    Some(ConsistencyNote {
         incarnation: words.next()?.parse().ok()?,
         is_doubted: words.next().is_some(),
     })
 }
 
 /// Whether a worker of that master has found the files in accord, and none has doubted them since.
-pub(in crate::shop) fn was_found(data_dir: &Path, incarnation: u64) -> bool {
-    noted(data_dir).is_some_and(|note| note.incarnation == incarnation && !note.is_doubted)
+pub(in crate::shop) fn was_consistent(data_dir: &Path, incarnation: u64) -> bool {
+    read_note(data_dir).is_some_and(|note| note.incarnation == incarnation && !note.is_doubted)
 }
 
 /// Leaves a note for the workers to come. Without it they only look again.
@@ -138,7 +140,7 @@ pub(in crate::shop) fn note(data_dir: &Path, incarnation: u64) {
 }
 
 /// A file can no longer be trusted: whoever opens it next looks again, and still knows who served it.
-pub(in crate::shop) fn doubt(data_dir: &Path, incarnation: u64) {
+pub(in crate::shop) fn mark_doubted(data_dir: &Path, incarnation: u64) {
     let _ = std::fs::write(data_dir.join(FOUND), format!("{incarnation} {DOUBTED}"));
 }
 
@@ -152,7 +154,7 @@ pub(in crate::shop) fn counter_is_ahead(
     data_dir: &Path,
     own: u64,
     [orders, inventory, payments]: [&Store; 3],
-) -> Result<(), Discord> {
+) -> Result<(), Inconsistent> {
     let path = data_dir.join(COUNTER);
     let written = std::fs::read_to_string(&path)
         .ok()
@@ -170,18 +172,18 @@ pub(in crate::shop) fn counter_is_ahead(
         let found: i64 = store.peek(|connection| connection.query_row(newest, [], |row| row.get(0)))?;
         let found = found.unsigned_abs();
         if found > known {
-            return Err(Discord::Counter { path, known, found });
+            return Err(Inconsistent::Counter { path, known, found });
         }
     }
     Ok(())
 }
 
-/// What was sold was sent and paid, what is paid is in the provider's ledger, and what is reserved or paid is for an order that there
-/// is.
+/// What was sold was sent and paid, what is paid is in the provider's ledger, and what is reserved or paid is
+/// for an order that there is.
 pub(in crate::shop) fn files_agree(
     data_dir: &Path,
     [orders, inventory, payments, ledger]: [&Store; 4],
-) -> Result<(), Discord> {
+) -> Result<(), Inconsistent> {
     // Whatever a person had a hand in is the person's.
     let confirmed = format!(
         "SELECT id FROM (SELECT id, status FROM orders ORDER BY id DESC LIMIT {NEWEST})
@@ -240,19 +242,20 @@ pub(in crate::shop) fn files_agree(
     }
 }
 
-fn mixed(data_dir: &Path, order: i64, what: &'static str) -> Discord {
-    Discord::Mixed {
+fn mixed(data_dir: &Path, order: i64, what: &'static str) -> Inconsistent {
+    Inconsistent::Mixed {
         order: OrderId::from_key(order),
         what,
         place: data_dir.display().to_string(),
     }
 }
 
-/// One of the newest payments that the ledger knows nothing of. The provider writes first and never removes, so that it knows of
-/// every one, at any moment and whatever retention did.
+/// One of the newest payments that the ledger knows nothing of. The provider writes first and never removes,
+/// so that it knows of every one, at any moment and whatever retention did.
 fn uncharged(payments: &Store, ledger: &Store) -> Result<Option<i64>, ReadError> {
     let newest = format!(
-        "SELECT order_id, receipt FROM (SELECT * FROM payments ORDER BY order_id DESC LIMIT {NEWEST}) WHERE state = 10"
+        "SELECT order_id, receipt FROM (SELECT * FROM payments ORDER BY order_id DESC LIMIT {NEWEST}) WHERE \
+         state = 10"
     );
     let receipts: Vec<(i64, String)> = payments.peek(|connection| {
         connection

@@ -1,8 +1,9 @@
-//! How long sagas stood still when their owner died, read from the services' files: who took which saga from whom, and when the
-//! next step of it was written by somebody else. What the bench and the torture measure takeovers by.
+//! How long sagas stood still when their owner died, read from the services' files: who took which saga from
+//! whom, and when the next step of it was written by somebody else. What the bench and the torture measure
+//! takeovers by.
 //!
-//! A time is taken inside the transaction that it is written in, which commits a group commit later. The end of the order is
-//! written only after every earlier step was on disk, so it bounds what that adds.
+//! A time is taken inside the transaction that it is written in, which commits a group commit later. The end
+//! of the order is written only after every earlier step was on disk, so it bounds what that adds.
 
 use std::path::Path;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::shop::contract::OrderId;
-use crate::shop::recovery::steady_clock::Almanac;
+use crate::shop::recovery::steady_clock::SteadyClock;
 
 /// Longer keys are refused.
 const LONGEST: usize = 255;
@@ -46,7 +46,7 @@ impl Key {
 /// How long keys are kept, and by which clock.
 #[derive(Clone, Debug)]
 pub(super) struct Kept {
-    pub(super) almanac: Arc<Almanac>,
+    pub(super) almanac: Arc<SteadyClock>,
     pub(super) retention: Duration,
 }
 

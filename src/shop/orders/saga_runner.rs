@@ -15,7 +15,7 @@ use crate::saga::table::ParkReason;
 use crate::saga::{BudgetUsed, ORDER, SagaCommand, SagaEffect, SagaEvent, SagaState, SagaVerdict};
 use crate::shop::contract::{Charge, Inventory, Mandate, OrderId, Outcome, Payments, Refusal};
 use crate::shop::recovery::fences;
-use crate::shop::recovery::steady_clock::Almanac;
+use crate::shop::recovery::steady_clock::SteadyClock;
 use crate::store::{Admission, Store, Tx, WriteError};
 use crate::sys::clock::now;
 
@@ -27,7 +27,7 @@ pub(super) struct Driver<I, P> {
     pub(super) payments: P,
     pub(super) life: Life,
     /// What is written is dated by it.
-    pub(super) almanac: Arc<Almanac>,
+    pub(super) almanac: Arc<SteadyClock>,
     /// Told when this life turns out to be fenced.
     pub(super) on_barred: Arc<dyn Fn() + Send + Sync>,
 }

@@ -20,7 +20,7 @@ use crate::saga::definition::ORDER_VERSION;
 use crate::shop::contract::{CustomerId, Entry, Fence, Inventory, OrderId, Payments, StoryError};
 use crate::shop::recovery::clock::now_ms;
 use crate::shop::recovery::fences;
-use crate::shop::recovery::steady_clock::Almanac;
+use crate::shop::recovery::steady_clock::SteadyClock;
 use crate::store::{Admission, ReadError, Store, Tx, WriteError};
 
 /// How many sagas are claimed in one transaction.
@@ -90,7 +90,7 @@ impl<I: Inventory, P: Payments> Service<I, P> {
     pub fn new(store: Store, inventory: I, payments: P, life: Life, limits: Limits) -> Service<I, P> {
         // Beside the file, which always has a directory.
         let directory = store.path().parent().unwrap_or(std::path::Path::new("."));
-        let almanac = Arc::new(Almanac::begin(directory));
+        let almanac = Arc::new(SteadyClock::begin(directory));
         let kept = Kept {
             almanac: Arc::clone(&almanac),
             retention: limits.idempotency_retention,

@@ -1,4 +1,5 @@
-//! The wall clock, for records that people read. Nothing is decided by it but what has a date: ids, retention, a timeline.
+//! The wall clock, for records that people read. Nothing is decided by it but what has a date: ids,
+//! retention, a timeline.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

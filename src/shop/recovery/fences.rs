@@ -1,6 +1,7 @@
-//! A fence: this life writes nothing more. Each service keeps the fences in its own file and looks at them in the transaction of
-//! every command, so a worker that was only asleep and wakes up after it was fenced can change nothing, whatever it was about to
-//! do. They are raised in the participants first and in the orders last, in the transaction that begins to claim.
+//! A fence: this life writes nothing more. Each service keeps the fences in its own file and looks at them in
+//! the transaction of every command, so a worker that was only asleep and wakes up after it was fenced can
+//! change nothing, whatever it was about to do. They are raised in the participants first and in the orders
+//! last, in the transaction that begins to claim.
 
 use rusqlite::Connection;
 
@@ -19,7 +20,8 @@ CREATE TABLE fences (
 
 const EVERY_SLOT: i32 = -1;
 
-/// Raises it. Fences that it covers are taken down, so that there are only as many as lives of this incarnation were fenced.
+/// Raises it. Fences that it covers are taken down, so that there are only as many as lives of this
+/// incarnation were fenced.
 pub(in crate::shop) fn raise(tx: &Connection, fence: Fence) -> rusqlite::Result<()> {
     let row = match fence {
         Fence::Life(life) => (i32::from(life.slot.0), number(life.incarnation.0), life.epoch.0),

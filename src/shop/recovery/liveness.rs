@@ -1,6 +1,7 @@
-//! Who lives, in the kernel's own word: each life of a worker holds the lock of one byte of one file from before it owns an order to
-//! the end of its process, and the kernel frees it with the process, however that ends. A stopped process keeps it, a pid that is
-//! given out again means nothing, and a copy of the directory holds nobody's locks. It knows nothing of orders.
+//! Who lives, in the kernel's own word: each life of a worker holds the lock of one byte of one file from
+//! before it owns an order to the end of its process, and the kernel frees it with the process, however that
+//! ends. A stopped process keeps it, a pid that is given out again means nothing, and a copy of the directory
+//! holds nobody's locks. It knows nothing of orders.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ const INCARNATION_BITS: u32 = 31;
 
 /// This process among the living.
 #[derive(Debug)]
-pub(in crate::shop) struct Lives {
+pub(in crate::shop) struct LifeLock {
     path: PathBuf,
     own: Life,
     lock: Mutex<OfdLock>,
@@ -26,7 +27,7 @@ pub(in crate::shop) struct Lives {
 
 /// Why a worker cannot be counted among the living.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::shop) enum NotCounted {
+pub(in crate::shop) enum LivenessError {
     /// Fences could not tell the two apart.
     #[error("another process that lives is life {0} over this data directory: end it")]
     Twice(Life),
@@ -35,23 +36,24 @@ pub(in crate::shop) enum NotCounted {
     Io(#[from] io::Error),
 }
 
-impl Lives {
+impl LifeLock {
     /// From now on this life is counted.
     ///
     /// # Errors
-    /// [`NotCounted`]; then it must own nothing.
-    pub(in crate::shop) fn enter(data_dir: &Path, own: Life) -> Result<Lives, NotCounted> {
+    /// [`LivenessError`]; then it must own nothing.
+    pub(in crate::shop) fn enter(data_dir: &Path, own: Life) -> Result<LifeLock, LivenessError> {
         let path = data_dir.join(FILE);
         let lock = Mutex::new(locked(&path, own)?);
-        Ok(Lives { path, own, lock })
+        Ok(LifeLock { path, own, lock })
     }
 
-    /// Whether the file has been the same since the last look. When somebody removed it, or put another there, this life goes over
-    /// to what lies there now, as all others do, and nobody's death can be told until they have.
+    /// Whether the file has been the same since the last look. When somebody removed it, or put another
+    /// there, this life goes over to what lies there now, as all others do, and nobody's death can be told
+    /// until they have.
     ///
     /// # Errors
-    /// As [`Lives::enter`]; nobody's death can be told then, either.
-    pub(in crate::shop) fn stay(&self) -> Result<bool, NotCounted> {
+    /// As [`LifeLock::enter`]; nobody's death can be told then, either.
+    pub(in crate::shop) fn stay(&self) -> Result<bool, LivenessError> {
         let mut lock = self.lock();
         if lock.is_at(&self.path).unwrap_or(false) {
             return Ok(true);
@@ -71,17 +73,18 @@ impl Lives {
     }
 }
 
-fn locked(path: &Path, life: Life) -> Result<OfdLock, NotCounted> {
+fn locked(path: &Path, life: Life) -> Result<OfdLock, LivenessError> {
     let lock = OfdLock::open(path)?;
     if lock.try_take_byte(byte(life))? {
         Ok(lock)
     } else {
-        Err(NotCounted::Twice(life))
+        Err(LivenessError::Twice(life))
     }
 }
 
-/// Its byte. Two lives have the same only when thousands of millions of starts or millions of lives of one slot lie between them;
-/// the earlier one is then taken to live for as long as the later one does, and its orders wait for the master's word.
+/// Its byte. Two lives have the same only when thousands of millions of starts or millions of lives of one
+/// slot lie between them; the earlier one is then taken to live for as long as the later one does, and its
+/// orders wait for the master's word.
 fn byte(life: Life) -> i64 {
     let low = |number: u64, bits: u32| number & ((1 << bits) - 1);
     let incarnation = low(life.incarnation.0, INCARNATION_BITS);
@@ -97,7 +100,7 @@ mod tests {
     #[test]
     fn a_life_is_dead_when_its_process_has_let_go_of_it_and_not_before() {
         let directory = tempfile::tempdir().unwrap();
-        let enter = |life| Lives::enter(directory.path(), life).unwrap();
+        let enter = |life| LifeLock::enter(directory.path(), life).unwrap();
         let (first, second) = (enter(Life::of(7, 0, 1)), enter(Life::of(7, 1, 1)));
         assert!(!first.is_dead(Life::of(7, 1, 1)) && !second.is_dead(Life::of(7, 0, 1)));
         assert!(!first.is_dead(Life::of(7, 0, 1)), "itself");
@@ -109,15 +112,15 @@ mod tests {
     #[test]
     fn no_two_processes_are_the_same_life() {
         let directory = tempfile::tempdir().unwrap();
-        let _first = Lives::enter(directory.path(), Life::of(7, 0, 1)).unwrap();
-        let second = Lives::enter(directory.path(), Life::of(7, 0, 1));
-        assert!(matches!(second, Err(NotCounted::Twice(twice)) if twice == Life::of(7, 0, 1)));
+        let _first = LifeLock::enter(directory.path(), Life::of(7, 0, 1)).unwrap();
+        let second = LifeLock::enter(directory.path(), Life::of(7, 0, 1));
+        assert!(matches!(second, Err(LivenessError::Twice(twice)) if twice == Life::of(7, 0, 1)));
     }
 
     #[test]
     fn a_file_that_was_removed_is_gone_over_to_and_nobody_is_declared_dead_meanwhile() {
         let directory = tempfile::tempdir().unwrap();
-        let enter = |life| Lives::enter(directory.path(), life).unwrap();
+        let enter = |life| LifeLock::enter(directory.path(), life).unwrap();
         let (first, second) = (enter(Life::of(7, 0, 1)), enter(Life::of(7, 1, 1)));
         assert!(first.stay().unwrap());
         std::fs::remove_file(directory.path().join(FILE)).unwrap();

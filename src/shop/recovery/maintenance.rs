@@ -1,33 +1,36 @@
-//! Housekeeping that one worker does for all: watches the wall clock, removes what is old, and takes up the orders that a person
-//! handed back. Whoever holds the lock is the keeper for the rest of its life; the kernel frees it when the keeper dies.
+//! Housekeeping that one worker does for all: watches the wall clock, removes what is old, and takes up the
+//! orders that a person handed back. Whoever holds the lock is the keeper for the rest of its life; the
+//! kernel frees it when the keeper dies.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::scoreboard::{OwnError, OwnMetric};
-use crate::shop::admin::HANDED_BACK;
+use crate::shop::contract::HANDED_BACK;
 use crate::shop::http::Orders;
 use crate::store::OfdLock;
 use crate::worker::Worker;
 
 /// The lock's file in the data directory.
 const LOCK: &str = "keeper.lock";
-/// The one timer. Orders handed back wait for it, so it is short; an idle round is one failed try for a lock, or two look-ups.
+/// The one timer. Orders handed back wait for it, so it is short; an idle round is one failed try for a lock,
+/// or two look-ups.
 const ROUND: Duration = Duration::from_secs(2);
 
 /// What the whole cluster's metrics say of orders that are not over; told by whoever is the keeper.
-pub(in crate::shop) struct Tally {
+pub(in crate::shop) struct SagaGauges {
     pending: OwnMetric,
     parked: OwnMetric,
 }
 
-impl Tally {
-    pub(in crate::shop) fn register(worker: &Worker) -> Result<Tally, OwnError> {
-        Ok(Tally {
+impl SagaGauges {
+    pub(in crate::shop) fn register(worker: &Worker) -> Result<SagaGauges, OwnError> {
+        Ok(SagaGauges {
             pending: worker.told("shop_orders_pending", "Orders whose saga is under way.")?,
             parked: worker.told(
                 "shop_orders_parked",
-                "Orders whose saga stands still and waits for a person (`sagas list --parked`) or the next start.",
+                "Orders whose saga stands still and waits for a person (`sagas list --parked`) or the next \
+                 start.",
             )?,
         })
     }
@@ -42,11 +45,11 @@ impl Tally {
 }
 
 /// Never ends.
-pub(in crate::shop) async fn keep(orders: Orders, data_dir: PathBuf, retention: Duration, tally: Tally) {
-    let mut office = Office::at(data_dir.join(LOCK));
+pub(in crate::shop) async fn keep(orders: Orders, data_dir: PathBuf, retention: Duration, tally: SagaGauges) {
+    let mut lock = LeaderLock::at(data_dir.join(LOCK));
     loop {
         tokio::time::sleep(ROUND).await;
-        if !office.is_held() {
+        if !lock.is_held() {
             orders.look_at_the_clock();
             continue;
         }
@@ -60,15 +63,15 @@ pub(in crate::shop) async fn keep(orders: Orders, data_dir: PathBuf, retention: 
 }
 
 /// The lock, as far as this worker has come with it.
-struct Office {
+struct LeaderLock {
     path: PathBuf,
     lock: Option<OfdLock>,
     held: bool,
 }
 
-impl Office {
-    fn at(path: PathBuf) -> Office {
-        Office {
+impl LeaderLock {
+    fn at(path: PathBuf) -> LeaderLock {
+        LeaderLock {
             path,
             lock: None,
             held: false,

@@ -1,5 +1,5 @@
-//! What keeps the shop right when processes die: who lives, who is fenced off, who takes over, and which clock dates it.
-//! It must not know the insides of any service.
+//! What keeps the shop right when processes die: who lives, who is fenced off, who takes over, and which
+//! clock dates it. It must not know the insides of any service.
 
 pub mod clock;
 pub(super) mod fences;

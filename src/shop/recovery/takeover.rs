@@ -1,5 +1,6 @@
-//! The second line behind the master's word: every worker looks for owners that are dead, as the kernel tells, and claims what they
-//! left, with the same fences and claims as an heir that was told. It must not know how a death is told, nor how a saga is driven.
+//! The second line behind the master's word: every worker looks for owners that are dead, as the kernel
+//! tells, and claims what they left, with the same fences and claims as an heir that was told. It must not
+//! know how a death is told, nor how a saga is driven.
 //!
 //! | the master | a dead worker's orders are claimed |
 //! |---|---|
@@ -7,12 +8,13 @@
 //! | is stopped | at the next look of any sibling: within two seconds |
 //! | is dead | at the next look of any sibling that still drains: within a tenth of a second |
 //!
-//! Without a master nobody comes after those who drain, so none of them leaves while another has orders under way: it may die with
-//! them. How long they stay is bounded by the exit hook's time, a part of `drain_timeout`.
+//! Without a master nobody comes after those who drain, so none of them leaves while another has orders under
+//! way: it may die with them. How long they stay is bounded by the exit hook's time, a part of
+//! `drain_timeout`.
 
 use std::time::Duration;
 
-use super::liveness::Lives;
+use super::liveness::LifeLock;
 use crate::shop::http::Orders;
 use crate::worker::Worker;
 
@@ -22,7 +24,7 @@ const ROUND: Duration = Duration::from_secs(2);
 const LAST_ROUND: Duration = Duration::from_millis(100);
 
 /// Never ends.
-pub(in crate::shop) async fn watch(orders: Orders, lives: &'static Lives, worker: Worker) {
+pub(in crate::shop) async fn watch(orders: Orders, lives: &'static LifeLock, worker: Worker) {
     loop {
         wait(&worker).await;
         // Never cut short: what was claimed must be driven.
@@ -46,7 +48,8 @@ async fn wait(worker: &Worker) {
     }
 }
 
-/// Returns when this worker may leave: no saga is under way in it and, when there is no master, none that it may have to inherit.
+/// Returns when this worker may leave: no saga is under way in it and, when there is no master, none that it
+/// may have to inherit.
 pub(in crate::shop) async fn leave(orders: &Orders, worker: &Worker) {
     loop {
         orders.settled().await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::crashes::{LIMITS, new_order, orders_store};
-use super::kit::{Shop, life};
+use super::kit::{TestShop, life};
 use crate::shop::contract::{
     Charge, Entry, Fence, Mandate, OrderId, Outcome, Participant, Payments, StoryError,
 };
@@ -62,7 +62,7 @@ impl<P: Clone> Clone for Away<P> {
 
 #[tokio::test]
 async fn whoever_takes_a_saga_over_has_what_is_left_of_the_budget() {
-    let shop = Shop::open().await;
+    let shop = TestShop::open().await;
     let owner = |silent, epoch| {
         let payments = Away {
             service: shop.desk.payments.clone(),

@@ -1,4 +1,5 @@
-//! An owner is stopped before and after every command, another life takes over, and later the first one wakes up.
+//! An owner is stopped before and after every command, another life takes over, and later the first one wakes
+//! up.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -6,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use super::kit::{Shop, life};
+use super::kit::{TestShop, life};
 use crate::base::ids::{Incarnation, Life};
 use crate::base::money::{Currency, Money};
 use crate::shop::contract::{
@@ -139,13 +140,13 @@ pub(super) fn new_order(method: &str) -> NewOrder {
 }
 
 /// A second process's view of the same file.
-pub(super) fn orders_store(shop: &Shop) -> Store {
+pub(super) fn orders_store(shop: &TestShop) -> Store {
     let cell = crate::scoreboard::Board::private().cell("orders").unwrap();
     Store::open(&SCHEMA, StoreOptions::new(shop.dir.path().join(FILE), cell)).unwrap()
 }
 
 async fn stop_take_over_and_wake(method: &str, command: u32, after: bool) -> (Status, End) {
-    let shop = Shop::open().await;
+    let shop = TestShop::open().await;
     let fuse = Fuse::at(command, after);
     let inventory = Stopping {
         service: shop.desk.inventory.clone(),
@@ -212,7 +213,7 @@ async fn whoever_is_stopped_around_any_command_of_a_declined_order_loses_it_and_
 
 #[tokio::test]
 async fn a_new_incarnation_takes_over_what_earlier_ones_left_and_nothing_of_its_own() {
-    let shop = Shop::open().await;
+    let shop = TestShop::open().await;
     let fuse = Fuse::at(2, false);
     let inventory = Stopping {
         service: shop.desk.inventory.clone(),
@@ -259,7 +260,7 @@ fn mandate(claim_no: u32) -> Mandate {
 
 #[tokio::test]
 async fn inventory_answers_again_and_refuses_a_lower_claim() {
-    let shop = Shop::open().await;
+    let shop = TestShop::open().await;
     let inventory = &shop.desk.inventory;
     let lines = new_order("pm_card_visa").lines;
     for claim_no in [1, 1, 3, 3] {
@@ -283,7 +284,7 @@ async fn inventory_answers_again_and_refuses_a_lower_claim() {
 
 #[tokio::test]
 async fn a_fenced_life_can_do_nothing_and_place_nothing() {
-    let shop = Shop::open().await;
+    let shop = TestShop::open().await;
     let (inventory, payments) = (&shop.desk.inventory, &shop.desk.payments);
     let charge = || Charge {
         amount: new_order("pm_card_visa").total,
@@ -325,7 +326,7 @@ async fn a_fenced_life_can_do_nothing_and_place_nothing() {
 
 #[tokio::test]
 async fn a_release_that_comes_first_shuts_the_door() {
-    let shop = Shop::open().await;
+    let shop = TestShop::open().await;
     assert_eq!(shop.desk.inventory.release(mandate(1)).await, Outcome::Done);
     let late = shop
         .desk
@@ -342,7 +343,7 @@ async fn a_release_that_comes_first_shuts_the_door() {
 
 #[tokio::test]
 async fn payments_answers_again_and_a_cancel_that_comes_first_refuses_the_late_charge() {
-    let shop = Shop::open().await;
+    let shop = TestShop::open().await;
     let payments = &shop.desk.payments;
     let charge = || Charge {
         amount: Money {

@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::json;
 
-use super::kit::{Answer, Shop};
+use super::kit::{TestAnswer, TestShop};
 use crate::store::{Admission, Store, Tx};
 
 /// SQLite's own limit stands in for a full disk: the same error from the same calls.
@@ -15,7 +15,7 @@ async fn limit(store: &Store, pages: &'static str) {
 }
 
 /// Of many articles, so that a page is full after a few.
-async fn place(shop: &Shop) -> Answer {
+async fn place(shop: &TestShop) -> TestAnswer {
     let articles = shop.get("/inventory?limit=100").await.json();
     let articles = articles["items"].as_array().unwrap().iter();
     let items: Vec<_> = articles
@@ -27,7 +27,7 @@ async fn place(shop: &Shop) -> Answer {
 }
 
 /// How many of them wait.
-async fn wait_in_line(shop: &Shop) -> usize {
+async fn wait_in_line(shop: &TestShop) -> usize {
     let mut waiting = 0;
     for _ in 0..200 {
         let answer = place(shop).await;
@@ -48,7 +48,7 @@ async fn wait_in_line(shop: &Shop) -> usize {
 }
 
 async fn full(which: usize) {
-    let shop = Shop::open_with(|desk| desk.order_wait = std::time::Duration::from_millis(30)).await;
+    let shop = TestShop::open_with(|desk| desk.order_wait = std::time::Duration::from_millis(30)).await;
     limit(&shop.stores[which], "1").await;
     let waiting = wait_in_line(&shop).await;
     assert!(waiting > 0, "file {which} never filled up");
@@ -84,7 +84,7 @@ async fn a_full_ledger_of_the_sandbox_is_waited_for() {
 
 #[tokio::test]
 async fn full_orders_are_refused_and_lose_nothing() {
-    let shop = Shop::open_with(|desk| desk.order_wait = std::time::Duration::from_millis(30)).await;
+    let shop = TestShop::open_with(|desk| desk.order_wait = std::time::Duration::from_millis(30)).await;
     limit(&shop.stores[0], "1").await;
     let mut taken_in = 0;
     let refused = loop {

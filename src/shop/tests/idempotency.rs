@@ -1,17 +1,18 @@
 //! The same key and body give the same answer.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
 
-use super::kit::{Shop, order_of};
+use super::kit::{TestShop, order_of};
 use crate::shop::contract::OrderId;
 use crate::shop::recovery::clock::now_ms;
-use crate::shop::recovery::steady_clock;
+use crate::sys::clock::since_boot_ms;
 
 #[tokio::test]
 async fn a_replay_gives_the_same_bytes_for_every_kind_of_answer() {
-    let shop = Shop::open().await;
+    let shop = TestShop::open().await;
     let bodies = [
         (201, order_of("espresso-cup", 2, "pm_card_visa")),
         (409, order_of("lever-machine", 4, "pm_card_visa")),
@@ -36,7 +37,7 @@ async fn a_replay_gives_the_same_bytes_for_every_kind_of_answer() {
 
 #[tokio::test]
 async fn another_body_under_the_same_key_is_refused_and_another_spelling_of_it_is_not() {
-    let shop = Shop::open().await;
+    let shop = TestShop::open().await;
     let body = order_of("espresso-cup", 2, "pm_card_visa");
     let first = shop.place_with_key(&body, "k").await;
     let other = shop
@@ -50,14 +51,14 @@ async fn another_body_under_the_same_key_is_refused_and_another_spelling_of_it_i
 
 #[tokio::test]
 async fn an_order_that_is_not_final_is_202_then_in_use_then_202_then_what_it_became() {
-    let shop = Shop::open_with(|desk| desk.order_wait = Duration::ZERO).await;
-    let patient = Shop {
+    let shop = TestShop::open_with(|desk| desk.order_wait = Duration::ZERO).await;
+    let patient = TestShop {
         router: crate::shop::http::routes(waiting(&shop, 3_600)),
         ..shop
     };
     let body = order_of("espresso-cup", 1, "pm_card_visa");
     let hasty = crate::shop::http::routes(waiting(&patient, 0));
-    let hasty = Shop {
+    let hasty = TestShop {
         router: hasty,
         desk: patient.desk.clone(),
         dir: tempfile::tempdir().unwrap(),
@@ -88,7 +89,7 @@ async fn an_order_that_is_not_final_is_202_then_in_use_then_202_then_what_it_bec
     patient.sound();
 }
 
-fn waiting(shop: &Shop, secs: u64) -> crate::shop::http::Desk {
+fn waiting(shop: &TestShop, secs: u64) -> crate::shop::http::Desk {
     crate::shop::http::Desk {
         order_wait: Duration::from_secs(secs),
         ..shop.desk.clone()
@@ -97,7 +98,7 @@ fn waiting(shop: &Shop, secs: u64) -> crate::shop::http::Desk {
 
 #[tokio::test]
 async fn two_at_once_under_one_key_make_one_order() {
-    let shop = Shop::open().await;
+    let shop = TestShop::open().await;
     let body = order_of("espresso-cup", 1, "pm_card_visa");
     let (one, two) = tokio::join!(shop.place_with_key(&body, "k"), shop.place_with_key(&body, "k"));
     let mut statuses = [one.status.as_u16(), two.status.as_u16()];
@@ -108,7 +109,7 @@ async fn two_at_once_under_one_key_make_one_order() {
 
 #[tokio::test]
 async fn a_refused_request_binds_no_key() {
-    let shop = Shop::open().await;
+    let shop = TestShop::open().await;
     let unknown = shop
         .place_with_key(&order_of("no-such-cup", 1, "pm_card_visa"), "k")
         .await;
@@ -121,14 +122,14 @@ async fn a_refused_request_binds_no_key() {
 
 #[tokio::test]
 async fn a_bad_key_is_told() {
-    let shop = Shop::open().await;
+    let shop = TestShop::open().await;
     let body = order_of("espresso-cup", 1, "pm_card_visa");
     let long = shop.place_with_key(&body, &"k".repeat(256)).await;
     assert_eq!(long.problem(), (400, "invalid_idempotency_key".to_owned()));
 }
 
 /// Makes the shop's only order one of long ago, with that status and end.
-fn of_long_ago(shop: &Shop, status: i64, ended_ms: i64) {
+fn of_long_ago(shop: &TestShop, status: i64, ended_ms: i64) {
     let orders = rusqlite::Connection::open(shop.dir.path().join("orders.db")).unwrap();
     orders
         .execute("UPDATE idempotency_keys SET order_id = 1", [])
@@ -139,7 +140,7 @@ fn of_long_ago(shop: &Shop, status: i64, ended_ms: i64) {
 
 #[tokio::test]
 async fn a_key_does_not_expire_while_its_order_is_open_nor_at_once_when_it_ends() {
-    let shop = Shop::open_with(|desk| desk.order_wait = Duration::ZERO).await;
+    let shop = TestShop::open_with(|desk| desk.order_wait = Duration::ZERO).await;
     let body = order_of("espresso-cup", 1, "pm_card_visa");
     shop.place_with_key(&body, "k").await;
     shop.desk.orders.settled().await;
@@ -172,11 +173,20 @@ async fn a_key_does_not_expire_while_its_order_is_open_nor_at_once_when_it_ends(
 
 const DAY_AND_MORE_MS: i64 = 26 * 3_600_000;
 
+/// Writes the clock file of a directory as if the wall clock had been set back by `by_ms` milliseconds a
+/// moment ago.
+fn set_clock_back(data_dir: &Path, by_ms: i64) {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let offset_ms = now_ms().cast_signed() - since_boot_ms().cast_signed() + by_ms;
+    let state = json!({ "boot": boot.trim(), "offset_ms": offset_ms, "stepped": null, "followed": [] });
+    std::fs::write(data_dir.join("clock.json"), state.to_string()).unwrap();
+}
+
 #[tokio::test]
 async fn what_is_placed_while_the_clock_is_wrong_for_a_moment_is_dated_right() {
     let dir = tempfile::tempdir().unwrap();
-    steady_clock::set_back(dir.path(), DAY_AND_MORE_MS);
-    let shop = Shop::open_in(dir, |_| {}).await;
+    set_clock_back(dir.path(), DAY_AND_MORE_MS);
+    let shop = TestShop::open_in(dir, |_| {}).await;
     let placed = shop.place(&order_of("espresso-cup", 1, "pm_card_visa")).await;
     let order: OrderId = placed.json()["id"].as_str().unwrap().parse().unwrap();
     let right_ms = now_ms() + DAY_AND_MORE_MS.unsigned_abs();
@@ -194,7 +204,7 @@ async fn what_is_placed_while_the_clock_is_wrong_for_a_moment_is_dated_right() {
 
 #[tokio::test]
 async fn a_key_that_another_worker_dated_by_a_clock_further_back_has_not_expired() {
-    let shop = Shop::open().await;
+    let shop = TestShop::open().await;
     let body = order_of("espresso-cup", 1, "pm_card_visa");
     shop.place_with_key(&body, "k").await;
     shop.desk.orders.settled().await;
@@ -207,7 +217,7 @@ async fn a_key_that_another_worker_dated_by_a_clock_further_back_has_not_expired
         orders.execute(sql, [yesterday.key()]).unwrap();
     }
     // It follows the clock; nobody has told this worker.
-    steady_clock::set_back(shop.dir.path(), -DAY_AND_MORE_MS);
+    set_clock_back(shop.dir.path(), -DAY_AND_MORE_MS);
     let again = shop.place_with_key(&body, "k").await;
     assert_eq!(again.json()["id"], yesterday.to_string(), "{again:?}");
 }

@@ -16,7 +16,7 @@ use crate::shop::http::{Desk, routes};
 use crate::store::Store;
 use crate::worker::{Identity, Worker};
 
-pub(super) struct Shop {
+pub(super) struct TestShop {
     pub(super) desk: Desk,
     pub(super) router: Router,
     pub(super) dir: tempfile::TempDir,
@@ -26,13 +26,13 @@ pub(super) struct Shop {
 
 /// An answer, whole.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct TestAnswer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) bytes: Vec<u8>,
 }
 
-impl Answer {
+impl TestAnswer {
     pub(super) fn json(&self) -> Value {
         serde_json::from_slice(&self.bytes).unwrap()
     }
@@ -46,10 +46,10 @@ impl Answer {
         )
     }
 
-    async fn of(response: Response) -> Answer {
+    async fn of(response: Response) -> TestAnswer {
         let (status, headers) = (response.status(), response.headers().clone());
         let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap().to_vec();
-        Answer {
+        TestAnswer {
             status,
             headers,
             bytes,
@@ -65,16 +65,16 @@ pub(super) fn order_of(sku: &str, quantity: i64, method: &str) -> Value {
     json!({"customer_id": "c-1", "items": [{"sku": sku, "quantity": quantity}], "payment": {"method": method}})
 }
 
-impl Shop {
-    pub(super) async fn open() -> Shop {
-        Shop::open_with(|_| {}).await
+impl TestShop {
+    pub(super) async fn open() -> TestShop {
+        TestShop::open_with(|_| {}).await
     }
 
-    pub(super) async fn open_with(change: impl FnOnce(&mut Desk)) -> Shop {
-        Shop::open_in(tempfile::tempdir().unwrap(), change).await
+    pub(super) async fn open_with(change: impl FnOnce(&mut Desk)) -> TestShop {
+        TestShop::open_in(tempfile::tempdir().unwrap(), change).await
     }
 
-    pub(super) async fn open_in(dir: tempfile::TempDir, change: impl FnOnce(&mut Desk)) -> Shop {
+    pub(super) async fn open_in(dir: tempfile::TempDir, change: impl FnOnce(&mut Desk)) -> TestShop {
         let mut settings = read(SECTIONS, None, &Overrides::default()).unwrap().settings;
         settings.cluster.data_dir = dir.path().to_owned();
         let identity = Identity {
@@ -85,7 +85,7 @@ impl Shop {
         let (mut desk, stores) = open_with_stores(&worker).await.unwrap();
         change(&mut desk);
         let router = routes(desk.clone());
-        Shop {
+        TestShop {
             desk,
             router,
             dir,
@@ -93,23 +93,23 @@ impl Shop {
         }
     }
 
-    pub(super) async fn send(&self, request: Request<Body>) -> Answer {
-        Answer::of(self.router.clone().oneshot(request).await.unwrap()).await
+    pub(super) async fn send(&self, request: Request<Body>) -> TestAnswer {
+        TestAnswer::of(self.router.clone().oneshot(request).await.unwrap()).await
     }
 
-    pub(super) async fn get(&self, path: &str) -> Answer {
+    pub(super) async fn get(&self, path: &str) -> TestAnswer {
         self.send(Request::get(path).body(Body::empty()).unwrap()).await
     }
 
-    pub(super) async fn place(&self, body: &Value) -> Answer {
+    pub(super) async fn place(&self, body: &Value) -> TestAnswer {
         self.send(post(body.to_string(), None)).await
     }
 
-    pub(super) async fn place_with_key(&self, body: &Value, key: &str) -> Answer {
+    pub(super) async fn place_with_key(&self, body: &Value, key: &str) -> TestAnswer {
         self.send(post(body.to_string(), Some(key))).await
     }
 
-    pub(super) async fn put(&self, sku: &str, body: &Value) -> Answer {
+    pub(super) async fn put(&self, sku: &str, body: &Value) -> TestAnswer {
         let request = Request::put(format!("/inventory/{sku}")).header("content-type", "application/json");
         self.send(request.body(Body::from(body.to_string())).unwrap())
             .await

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::kit::{Shop, order_of};
+use super::kit::{TestShop, order_of};
 use crate::shop::orders::FILE;
 use crate::store::Store;
 
 /// Orders of long ago that stand still, each before the next.
-fn park_many(shop: &Shop, many: i64) {
+fn park_many(shop: &TestShop, many: i64) {
     let mut orders = rusqlite::Connection::open(shop.dir.path().join(FILE)).unwrap();
     let tx = orders.transaction().unwrap();
     for id in 1..=many {
@@ -25,7 +25,7 @@ fn park_many(shop: &Shop, many: i64) {
 
 #[tokio::test]
 async fn however_many_old_orders_stand_still_the_ended_ones_are_removed_everywhere() {
-    let shop = Shop::open().await;
+    let shop = TestShop::open().await;
     park_many(&shop, 6_000);
     for _ in 0..5 {
         let answer = shop.place(&order_of("espresso-cup", 1, "pm_card_visa")).await;
@@ -48,7 +48,7 @@ async fn however_many_old_orders_stand_still_the_ended_ones_are_removed_everywhe
 
 #[tokio::test]
 async fn a_shop_in_which_nothing_grows_old_writes_nothing_and_what_grows_old_is_removed_all_the_same() {
-    let shop = Shop::open().await;
+    let shop = TestShop::open().await;
     let commits = || shop.stores.iter().map(Store::commits).sum::<u64>();
     let day = Duration::from_secs(86_400);
     shop.place(&order_of("espresso-cup", 1, "pm_card_visa")).await;

@@ -4,11 +4,11 @@ use axum::body::Body;
 use http::Request;
 use serde_json::json;
 
-use super::kit::{Shop, order_of, post};
+use super::kit::{TestShop, order_of, post};
 
 #[tokio::test]
 async fn a_good_order_is_201_with_location_and_the_documented_body() {
-    let shop = Shop::open().await;
+    let shop = TestShop::open().await;
     let answer = shop.place(&order_of("espresso-cup", 2, "pm_card_visa")).await;
     let body = answer.json();
     assert_eq!(answer.status, 201);
@@ -37,7 +37,7 @@ async fn a_good_order_is_201_with_location_and_the_documented_body() {
 
 #[tokio::test]
 async fn an_order_of_too_much_is_409_and_can_be_read_as_rejected() {
-    let shop = Shop::open().await;
+    let shop = TestShop::open().await;
     let answer = shop.place(&order_of("lever-machine", 4, "pm_card_visa")).await;
     assert_eq!(answer.problem(), (409, "out_of_stock".to_owned()));
     let problem = answer.json();
@@ -58,7 +58,7 @@ async fn an_order_of_too_much_is_409_and_can_be_read_as_rejected() {
 
 #[tokio::test]
 async fn of_several_items_all_are_held_or_none() {
-    let shop = Shop::open().await;
+    let shop = TestShop::open().await;
     let body = json!({"customer_id": "c-1", "payment": {"method": "pm_card_visa"},
         "items": [{"sku": "espresso-cup", "quantity": 5}, {"sku": "lever-machine", "quantity": 4}]});
     assert_eq!(shop.place(&body).await.problem().0, 409);
@@ -68,7 +68,7 @@ async fn of_several_items_all_are_held_or_none() {
 
 #[tokio::test]
 async fn a_declined_card_is_402_and_the_stock_is_free_again() {
-    let shop = Shop::open().await;
+    let shop = TestShop::open().await;
     let answer = shop
         .place(&order_of(
             "lever-machine",
@@ -89,7 +89,7 @@ async fn a_declined_card_is_402_and_the_stock_is_free_again() {
 
 #[tokio::test]
 async fn an_unknown_card_is_declined_by_name() {
-    let answer = Shop::open()
+    let answer = TestShop::open()
         .await
         .place(&order_of("espresso-cup", 1, "cash"))
         .await;
@@ -101,7 +101,7 @@ async fn an_unknown_card_is_declined_by_name() {
 
 #[tokio::test]
 async fn a_payment_stands_for_a_confirmed_order() {
-    let shop = Shop::open().await;
+    let shop = TestShop::open().await;
     let order = shop
         .place(&order_of("espresso-cup", 2, "pm_card_visa"))
         .await
@@ -130,7 +130,7 @@ async fn a_payment_stands_for_a_confirmed_order() {
 
 #[tokio::test]
 async fn the_timeline_tells_every_step_with_its_worker() {
-    let shop = Shop::open().await;
+    let shop = TestShop::open().await;
     let told = async |method: &str| {
         let answer = shop.place(&order_of("espresso-cup", 1, method)).await.json();
         let id = answer
@@ -179,7 +179,7 @@ async fn the_timeline_tells_every_step_with_its_worker() {
 
 #[tokio::test]
 async fn lists_have_pages() {
-    let shop = Shop::open().await;
+    let shop = TestShop::open().await;
     for _ in 0..3 {
         shop.place(&order_of("espresso-cup", 1, "pm_card_visa")).await;
     }
@@ -231,7 +231,7 @@ async fn lists_have_pages() {
 
 #[tokio::test]
 async fn put_creates_and_sets_but_never_below_what_is_held() {
-    let shop = Shop::open().await;
+    let shop = TestShop::open().await;
     let article = |on_hand: i64| json!({"name": "Mug", "unit_price": {"amount": 5, "currency": "USD"}, "on_hand": on_hand});
     let created = shop.put("mug", &article(3)).await;
     assert_eq!(
@@ -280,7 +280,7 @@ async fn put_creates_and_sets_but_never_below_what_is_held() {
     assert_eq!(shop.put("mug", &article(5)).await.json()["available"], 0);
 }
 
-async fn hold(shop: &Shop, wanted: crate::shop::contract::Wanted) {
+async fn hold(shop: &TestShop, wanted: crate::shop::contract::Wanted) {
     use crate::shop::contract::{Inventory, Mandate, OrderId, Outcome};
     let lines = shop.desk.inventory.quote(&[wanted]).unwrap();
     let mandate = Mandate {
@@ -296,7 +296,7 @@ async fn hold(shop: &Shop, wanted: crate::shop::contract::Wanted) {
 
 #[tokio::test]
 async fn what_is_not_there_is_404_and_what_cannot_be_asked_is_405() {
-    let shop = Shop::open().await;
+    let shop = TestShop::open().await;
     for (path, code) in [
         ("/nowhere", "not_found"),
         ("/orders/x", "order_not_found"),
@@ -318,7 +318,7 @@ async fn what_is_not_there_is_404_and_what_cannot_be_asked_is_405() {
 
 #[tokio::test]
 async fn what_is_wrong_with_an_order_is_told_by_code() {
-    let shop = Shop::open().await;
+    let shop = TestShop::open().await;
     let with = |sku: &str, quantity: serde_json::Value| json!({"customer_id": "c-1", "items": [{"sku": sku, "quantity": quantity}], "payment": {"method": "pm_card_visa"}});
     let item = json!({"sku": "espresso-cup", "quantity": 1});
     let order = |items: serde_json::Value| json!({"customer_id": "c-1", "items": items, "payment": {"method": "pm_card_visa"}});
@@ -397,7 +397,7 @@ async fn what_is_wrong_with_an_order_is_told_by_code() {
 
 #[tokio::test]
 async fn the_media_type_and_the_size_are_looked_at() {
-    let shop = Shop::open().await;
+    let shop = TestShop::open().await;
     let body = order_of("espresso-cup", 1, "pm_card_visa").to_string();
     let plain = Request::post("/orders")
         .header("content-type", "text/plain")
@@ -421,7 +421,7 @@ async fn the_media_type_and_the_size_are_looked_at() {
 
 #[tokio::test]
 async fn a_mixed_order_is_refused() {
-    let shop = Shop::open().await;
+    let shop = TestShop::open().await;
     shop.put(
         "euro-cup",
         &json!({"name": "Cup", "unit_price": {"amount": 5, "currency": "EUR"}, "on_hand": 9}),

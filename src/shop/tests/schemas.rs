@@ -1,4 +1,5 @@
-//! The four files' schemas: a file of before becomes what a new one is, refuses what it refused, and no row costs a table.
+//! The four files' schemas: a file of before becomes what a new one is, refuses what it refused, and no row
+//! costs a table.
 
 use rusqlite::Connection;
 
@@ -7,32 +8,32 @@ use crate::shop::{inventory, orders, payments, sandbox};
 use crate::store::{Schema, Store, StoreOptions};
 
 /// A file, a row that it takes, and one that differs from it by a word that is none.
-struct Case {
+struct SchemaCase {
     schema: Schema,
     good: &'static str,
     bad: &'static str,
 }
 
-const CASES: [Case; 4] = [
-    Case {
+const CASES: [SchemaCase; 4] = [
+    SchemaCase {
         schema: orders::SCHEMA,
         good: "INSERT INTO orders (id, status, customer_id, items, amount, currency, method, version, owner, claim_no, ended_ms)
                VALUES (?1, 10, 'c', '[]', 1, 'USD', 'm', 1, '1/0/1', 1, 0)",
         bad: "UPDATE orders SET status = 12",
     },
-    Case {
+    SchemaCase {
         schema: inventory::SCHEMA,
         good: "INSERT INTO reservations (order_id, state, claim_no, items, reserved_ms, reserved_by, ended_ms)
                VALUES (?1, 10, 1, '[]', 0, '1/0/1', 0)",
         bad: "UPDATE reservations SET state = 15",
     },
-    Case {
+    SchemaCase {
         schema: payments::SCHEMA,
         good: "INSERT INTO payments (order_id, state, claim_no, amount, currency, method, at_ms, by)
                VALUES (?1, 10, 1, 1, 'USD', 'm', 0, '1/0/1')",
         bad: "UPDATE payments SET state = 40",
     },
-    Case {
+    SchemaCase {
         schema: sandbox::SCHEMA,
         good: "INSERT INTO attempt (provider_key, kind, outcome, at) VALUES (?1, 'cancel', 'succeeded', 'now')",
         bad: "INSERT INTO attempt (provider_key, kind, outcome, at) VALUES ('x', 'gift', 'succeeded', 'now')",
@@ -57,7 +58,7 @@ fn fresh(schema: &Schema) -> Connection {
 
 #[test]
 fn a_file_of_the_version_before_becomes_what_a_new_one_is_and_keeps_its_checks_and_rows() {
-    for Case { schema, good, bad } in CASES {
+    for SchemaCase { schema, good, bad } in CASES {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.db");
         let older = Schema {
@@ -85,7 +86,7 @@ fn a_file_of_the_version_before_becomes_what_a_new_one_is_and_keeps_its_checks_a
 
 #[test]
 fn no_row_that_is_written_makes_a_table_to_be_checked_against() {
-    for Case { schema, .. } in CASES {
+    for SchemaCase { schema, .. } in CASES {
         let connection = fresh(&schema);
         for (table, _) in tables(&connection) {
             let codes: Vec<String> = connection

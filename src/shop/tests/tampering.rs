@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::kit::{Shop, order_of};
+use super::kit::{TestShop, order_of};
 use crate::shop::evidence::audit::{Moment, check_invariants};
 
 /// What is spoiled, how, and what is told of it.
@@ -62,7 +62,7 @@ const SPOILS: &[(&str, &str, &str)] = &[
 #[tokio::test]
 async fn every_record_that_is_spoiled_is_told() {
     for (file, spoil, words) in SPOILS {
-        let shop = Shop::open().await;
+        let shop = TestShop::open().await;
         let placed = shop
             .place_with_key(&order_of("espresso-cup", 1, "pm_card_visa"), "k")
             .await;

@@ -1,6 +1,7 @@
-//! A person's decision about a parked order: in one transaction with its record, and with a raised claim, so that nobody who
-//! parked it can write for it any more. What has to be moved (goods, money) is moved by the cluster, which takes up what is
-//! handed back within two seconds, or when it starts; nothing is moved from here.
+//! A person's decision about a parked order: in one transaction with its record, and with a raised claim, so
+//! that nobody who parked it can write for it any more. What has to be moved (goods, money) is moved by the
+//! cluster, which takes up what is handed back within two seconds, or when it starts; nothing is moved from
+//! here.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -8,26 +9,26 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OptionalExtension};
 use serde_json::json;
 
-use super::super::{Failure, HANDED_BACK};
-use super::{Many, One, no_such_order};
+use super::super::CommandFailure;
+use super::{ManyOrders, OneOrder, no_such_order};
 use crate::base::exit::Exit;
 use crate::scoreboard::Board;
-use crate::shop::contract::OrderId;
+use crate::shop::contract::{HANDED_BACK, OrderId};
 use crate::shop::evidence::audit;
-use crate::shop::recovery::steady_clock::Almanac;
+use crate::shop::recovery::steady_clock::SteadyClock;
 use crate::shop::{inventory, orders, payments, sandbox};
 use crate::store::{Admission, Store, StoreOptions, Tx, WriteError};
 
 /// What the cluster is to do with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Back {
+pub(super) enum HandBack {
     Retry,
     Compensate,
 }
 
 /// What is written down at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Hand {
+pub(super) enum ManualEnd {
     Confirm,
     Reject,
 }
@@ -35,7 +36,7 @@ pub(super) enum Hand {
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Hands the orders back to the cluster, and waits a while for what becomes of them.
-pub(super) fn hand_back(data_dir: &Path, many: &Many, back: Back) -> Result<(), Failure> {
+pub(super) fn hand_back(data_dir: &Path, many: &ManyOrders, back: HandBack) -> Result<(), CommandFailure> {
     let ids = if many.all {
         parked(data_dir)?
     } else {
@@ -47,8 +48,8 @@ pub(super) fn hand_back(data_dir: &Path, many: &Many, back: Back) -> Result<(), 
         return Ok(());
     }
     let act = match back {
-        Back::Retry => "retry",
-        Back::Compensate => "compensate",
+        HandBack::Retry => "retry",
+        HandBack::Compensate => "compensate",
     };
     let (handed, failed) = hand_back_each(data_dir, many, back, act, ids)?;
     let deadline = Instant::now() + many.wait;
@@ -58,28 +59,29 @@ pub(super) fn hand_back(data_dir: &Path, many: &Many, back: Back) -> Result<(), 
     failed.map_or(Ok(()), Err)
 }
 
-/// Those that were handed back, and what to end with. One that somebody else decided about meanwhile keeps nobody from the next.
+/// Those that were handed back, and what to end with. An order that somebody else decided about meanwhile
+/// does not stop the next one.
 fn hand_back_each(
     data_dir: &Path,
-    many: &Many,
-    back: Back,
+    many: &ManyOrders,
+    back: HandBack,
     act: &'static str,
     ids: Vec<OrderId>,
-) -> Result<(Vec<OrderId>, Option<Failure>), Failure> {
-    let office = Office::open(data_dir, act, &many.reason)?;
+) -> Result<(Vec<OrderId>, Option<CommandFailure>), CommandFailure> {
+    let writer = DecisionWriter::open(data_dir, act, &many.reason)?;
     let (mut handed, mut refused) = (Vec::new(), None);
     for order in ids {
         let reason = many.reason.clone();
-        match office.decide(order, move |tx| back.write(tx, order, &reason)) {
-            Ok(Decided::Recorded) => handed.push(order),
-            Ok(Decided::NotParked) if many.all => {
+        match writer.decide(order, move |tx| back.write(tx, order, &reason)) {
+            Ok(DecisionResult::Recorded) => handed.push(order),
+            Ok(DecisionResult::NotParked) if many.all => {
                 println!(
                     "{order}: it is no longer parked, somebody else decided about it; nothing was changed"
                 );
             }
-            Ok(decided @ (Decided::NotParked | Decided::Unknown)) => {
-                let Failure(exit, why) = decided.failure(order, data_dir);
-                if let Some(Failure(_, before)) = refused.replace(Failure(exit, why)) {
+            Ok(decided @ (DecisionResult::NotParked | DecisionResult::NoSuchOrder)) => {
+                let CommandFailure(exit, why) = decided.failure(order, data_dir);
+                if let Some(CommandFailure(_, before)) = refused.replace(CommandFailure(exit, why)) {
                     eprintln!("{before}");
                 }
             }
@@ -90,31 +92,35 @@ fn hand_back_each(
 }
 
 /// Ends the order by hand, when that is what the services' own records say already.
-pub(super) fn by_hand(data_dir: &Path, one: &One, hand: Hand) -> Result<(), Failure> {
+pub(super) fn by_hand(data_dir: &Path, one: &OneOrder, hand: ManualEnd) -> Result<(), CommandFailure> {
     let order: OrderId = one.order.parse()?;
     let act = match hand {
-        Hand::Confirm => "confirm",
-        Hand::Reject => "reject",
+        ManualEnd::Confirm => "confirm",
+        ManualEnd::Reject => "reject",
     };
-    let office = Office::open(data_dir, act, &one.reason)?;
-    let (books, reason, now_ms) = (Books::open(data_dir)?, one.reason.clone(), office.now_ms);
-    let decided = office.decide(order, move |tx| {
+    let writer = DecisionWriter::open(data_dir, act, &one.reason)?;
+    let (records, reason, now_ms) = (
+        ParticipantRecords::open(data_dir)?,
+        one.reason.clone(),
+        writer.now_ms,
+    );
+    let decided = writer.decide(order, move |tx| {
         if is_parked(tx, order)? {
             hand.is_not_too_late(tx, order)?;
-            books.agree(order, hand)?;
+            records.agree(order, hand)?;
             hand.write(tx, order, &reason, now_ms)?;
             return Ok(true);
         }
         Ok(false)
     })?;
-    if decided != Decided::Recorded {
+    if decided != DecisionResult::Recorded {
         return Err(decided.failure(order, data_dir));
     }
     println!("{order}: {act}, recorded");
     Ok(())
 }
 
-fn parked(data_dir: &Path) -> Result<Vec<OrderId>, Failure> {
+fn parked(data_dir: &Path) -> Result<Vec<OrderId>, CommandFailure> {
     let ids = audit::open(&data_dir.join(orders::FILE))?
         .prepare("SELECT id FROM orders WHERE status < 20 AND status = 11 ORDER BY id")?
         .query_map([], |row| Ok(OrderId::from_key(row.get(0)?)))?
@@ -123,7 +129,7 @@ fn parked(data_dir: &Path) -> Result<Vec<OrderId>, Failure> {
 }
 
 /// What became of it, in words.
-fn became(data_dir: &Path, order: OrderId, deadline: Instant) -> Result<String, Failure> {
+fn became(data_dir: &Path, order: OrderId, deadline: Instant) -> Result<String, CommandFailure> {
     let connection = audit::open(&data_dir.join(orders::FILE))?;
     loop {
         let (status, owner, reason): (i64, String, Option<String>) = connection.query_row(
@@ -150,59 +156,63 @@ fn became(data_dir: &Path, order: OrderId, deadline: Instant) -> Result<String, 
 
 /// Why a decision is not carried out.
 #[derive(Debug, thiserror::Error)]
-enum Refused {
+enum DecisionError {
     #[error("{0}")]
-    Books(String),
+    Refused(String),
     #[error("failed to read or write the decision: {0}")]
     Sqlite(#[from] rusqlite::Error),
 }
 
 /// What came of a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Decided {
+enum DecisionResult {
     Recorded,
     NotParked,
-    Unknown,
+    NoSuchOrder,
 }
 
-impl Decided {
-    fn failure(self, order: OrderId, data_dir: &Path) -> Failure {
-        if self == Decided::Unknown {
+impl DecisionResult {
+    fn failure(self, order: OrderId, data_dir: &Path) -> CommandFailure {
+        if self == DecisionResult::NoSuchOrder {
             return no_such_order(order, data_dir);
         }
         let why = format!(
             "{order} is not parked, expected one that is (see `sagas list --parked`); nothing was changed"
         );
-        Failure(Exit::Failed, why)
+        CommandFailure(Exit::Failed, why)
     }
 }
 
 /// The orders' file, opened to write a decision.
-struct Office<'a> {
+struct DecisionWriter<'a> {
     store: Store,
     act: &'static str,
     reason: &'a str,
     now_ms: u64,
 }
 
-impl<'a> Office<'a> {
-    fn open(data_dir: &Path, act: &'static str, reason: &'a str) -> Result<Office<'a>, Failure> {
+impl<'a> DecisionWriter<'a> {
+    fn open(
+        data_dir: &Path,
+        act: &'static str,
+        reason: &'a str,
+    ) -> Result<DecisionWriter<'a>, CommandFailure> {
         if reason.trim().is_empty() {
             let why = "--reason is empty, expected why this is decided; nothing was changed";
-            return Err(Failure(Exit::Usage, why.to_owned()));
+            return Err(CommandFailure(Exit::Usage, why.to_owned()));
         }
         let path = data_dir.join(orders::FILE);
         if !path.exists() {
             let why = format!("there is no {}; expected a cluster's --data-dir", path.display());
-            return Err(Failure(Exit::Failed, why));
+            return Err(CommandFailure(Exit::Failed, why));
         }
         // A command must not migrate a file under the workers of an older program.
         drop(audit::open(&path)?);
-        let cell = Board::private().cell("office");
-        let cell = cell.ok_or_else(|| Failure(Exit::Failed, "a new board has no cell".to_owned()))?;
+        let cell = Board::private().cell("decision");
+        let cell = cell.ok_or_else(|| CommandFailure(Exit::Failed, "a new board has no cell".to_owned()))?;
         let store = Store::open(&orders::SCHEMA, StoreOptions::new(path, cell))?;
-        let now_ms = Almanac::open(data_dir).now_ms();
-        Ok(Office {
+        let now_ms = SteadyClock::open(data_dir).now_ms();
+        Ok(DecisionWriter {
             store,
             act,
             reason,
@@ -214,14 +224,15 @@ impl<'a> Office<'a> {
     fn decide(
         &self,
         order: OrderId,
-        write: impl FnOnce(&Tx<'_>) -> Result<bool, Refused> + Send + 'static,
-    ) -> Result<Decided, Failure> {
+        write: impl FnOnce(&Tx<'_>) -> Result<bool, DecisionError> + Send + 'static,
+    ) -> Result<DecisionResult, CommandFailure> {
         let (act, reason, who, now_ms) = (self.act, self.reason.to_owned(), who(), self.now_ms);
         let job = move |tx: &Tx<'_>| {
             let done = write(tx)?;
             if done {
                 tx.execute(
-                    "INSERT INTO interventions (order_id, at_ms, act, who, reason) VALUES (?1, ?2, ?3, ?4, ?5)",
+                    "INSERT INTO interventions (order_id, at_ms, act, who, reason) VALUES (?1, ?2, ?3, ?4, \
+                     ?5)",
                     (order.key(), now_ms.cast_signed(), act, &who, &reason),
                 )?;
             }
@@ -231,13 +242,14 @@ impl<'a> Office<'a> {
             Ok((done, known))
         };
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-        let decided: Result<_, WriteError<Refused>> = runtime.block_on(self.store.write(Admission::New, job));
+        let decided: Result<_, WriteError<DecisionError>> =
+            runtime.block_on(self.store.write(Admission::New, job));
         match decided {
-            Ok((true, _)) => Ok(Decided::Recorded),
-            Ok((false, true)) => Ok(Decided::NotParked),
-            Ok((false, false)) => Ok(Decided::Unknown),
-            Err(WriteError::Refused(Refused::Books(why))) => {
-                Err(Failure(Exit::Refused, format!("{order}: {why}")))
+            Ok((true, _)) => Ok(DecisionResult::Recorded),
+            Ok((false, true)) => Ok(DecisionResult::NotParked),
+            Ok((false, false)) => Ok(DecisionResult::NoSuchOrder),
+            Err(WriteError::Refused(DecisionError::Refused(why))) => {
+                Err(CommandFailure(Exit::Refused, format!("{order}: {why}")))
             }
             Err(error) => Err(error.into()),
         }
@@ -262,11 +274,11 @@ fn is_parked(tx: &Connection, order: OrderId) -> rusqlite::Result<bool> {
         .exists([order.key()])
 }
 
-impl Back {
-    fn write(self, tx: &Connection, order: OrderId, reason: &str) -> Result<bool, Refused> {
+impl HandBack {
+    fn write(self, tx: &Connection, order: OrderId, reason: &str) -> Result<bool, DecisionError> {
         let given_up = match self {
-            Back::Retry => None,
-            Back::Compensate => Some(reason),
+            HandBack::Retry => None,
+            HandBack::Compensate => Some(reason),
         };
         let handed_back = "UPDATE orders SET status = 10, reason = NULL, owner = ?2, claim_no = claim_no + 1,
             fresh_from = claim_no + 1, given_up = coalesce(?3, given_up) WHERE id = ?1 AND status = 11";
@@ -274,28 +286,29 @@ impl Back {
     }
 }
 
-impl Hand {
+impl ManualEnd {
     /// What is being undone must not be said to stand.
-    fn is_not_too_late(self, tx: &Connection, order: OrderId) -> Result<(), Refused> {
+    fn is_not_too_late(self, tx: &Connection, order: OrderId) -> Result<(), DecisionError> {
         let given_up = "SELECT 1 FROM orders WHERE id = ?1 AND given_up IS NOT NULL";
-        if self == Hand::Confirm && tx.prepare(given_up)?.exists([order.key()])? {
+        if self == ManualEnd::Confirm && tx.prepare(given_up)?.exists([order.key()])? {
             let why = "it was given up before and is being undone; nothing was changed: `sagas retry` goes on with that";
-            return Err(Refused::Books(why.to_owned()));
+            return Err(DecisionError::Refused(why.to_owned()));
         }
         Ok(())
     }
 
     fn write(self, tx: &Connection, order: OrderId, reason: &str, now_ms: u64) -> rusqlite::Result<()> {
         let (status, event, why) = match self {
-            Hand::Confirm => (20, "order.confirmed", None),
-            Hand::Reject => {
+            ManualEnd::Confirm => (20, "order.confirmed", None),
+            ManualEnd::Reject => {
                 let rejection = json!({ "rejected": { "taken_back": { "reason": reason } } });
                 (30, "order.rejected", Some(rejection.to_string()))
             }
         };
         let now = now_ms.cast_signed();
         tx.execute(
-            "UPDATE orders SET status = ?2, ended_ms = ?3, reason = ?4, claim_no = claim_no + 1 WHERE id = ?1",
+            "UPDATE orders SET status = ?2, ended_ms = ?3, reason = ?4, claim_no = claim_no + 1 WHERE id = \
+             ?1",
             (order.key(), status, now, why),
         )?;
         tx.execute(
@@ -307,24 +320,24 @@ impl Hand {
 }
 
 /// What the others have written down, to be held against a decision.
-struct Books {
+struct ParticipantRecords {
     inventory: Connection,
     payments: Connection,
     ledger: Connection,
 }
 
-impl Books {
-    fn open(data_dir: &Path) -> rusqlite::Result<Books> {
-        Ok(Books {
+impl ParticipantRecords {
+    fn open(data_dir: &Path) -> rusqlite::Result<ParticipantRecords> {
+        Ok(ParticipantRecords {
             inventory: audit::open(&data_dir.join(inventory::FILE))?,
             payments: audit::open(&data_dir.join(payments::FILE))?,
             ledger: audit::open(&data_dir.join(sandbox::FILE))?,
         })
     }
 
-    /// Whether the goods and the money are where the decision says; what is decided in these books never changes but by a command
-    /// with a claim, and the claim is this decision's from now on.
-    fn agree(&self, order: OrderId, hand: Hand) -> Result<(), Refused> {
+    /// Whether the goods and the money are where the decision says; what is decided in these records never
+    /// changes but by a command with a claim, and the claim is this decision's from now on.
+    fn agree(&self, order: OrderId, hand: ManualEnd) -> Result<(), DecisionError> {
         let goods = self.goods(order)?;
         let money = self.money(order)?;
         let standing: i64 = self.ledger.query_row(
@@ -333,12 +346,12 @@ impl Books {
             |row| row.get(0),
         )?;
         let (goods_expected, money_expected, fits) = match hand {
-            Hand::Confirm => (
+            ManualEnd::Confirm => (
                 "out of the house",
                 "charged",
                 goods == "out of the house" && money == "charged" && standing == 1,
             ),
-            Hand::Reject => (
+            ManualEnd::Reject => (
                 "not held",
                 "not charged",
                 goods == "not held" && money == "not charged" && standing == 0,
@@ -347,7 +360,7 @@ impl Books {
         if fits {
             return Ok(());
         }
-        Err(Refused::Books(format!(
+        Err(DecisionError::Refused(format!(
             "the goods are {goods}, expected {goods_expected}; the money is {money} and {standing} charges stand at the provider, \
              expected {money_expected}; nothing was changed: let the cluster finish it (`sagas retry`) or undo it (`sagas compensate`)"
         )))

@@ -6,22 +6,22 @@ use std::time::Duration;
 use rusqlite::named_params;
 use serde::Serialize;
 
-use super::Failure;
+use super::CommandFailure;
 use crate::shop::contract::OrderId;
 use crate::shop::evidence::audit;
 use crate::shop::orders;
 use crate::shop::recovery::clock::rfc3339;
-use crate::shop::recovery::steady_clock::Almanac;
+use crate::shop::recovery::steady_clock::SteadyClock;
 
 /// Which orders are listed; those that are not over, when nothing is said.
 #[derive(Debug, clap::Args)]
-pub(super) struct Filter {
+pub(super) struct ListFilter {
     /// Only those that are parked; as --state parked.
     #[arg(long, conflicts_with = "state")]
     parked: bool,
     /// Only those of this state.
     #[arg(long, value_enum)]
-    state: Option<State>,
+    state: Option<ListedState>,
     /// Only those that were placed at least so long ago.
     #[arg(long, value_parser = humantime::parse_duration, value_name = "DURATION")]
     older_than: Option<Duration>,
@@ -43,7 +43,7 @@ pub(super) struct Filter {
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum State {
+enum ListedState {
     /// Neither confirmed nor rejected.
     Open,
     /// The saga is under way.
@@ -55,7 +55,7 @@ enum State {
 }
 
 #[derive(Serialize)]
-struct Row {
+struct ListedOrder {
     id: String,
     status: &'static str,
     placed: String,
@@ -74,7 +74,7 @@ const WHERE: &str = "id > :after AND id < :before AND (:customer IS NULL OR cust
     AND (:worker IS NULL OR owner = :worker OR substr(owner, 1, length(:worker) + 1) = :worker || '/')
     AND (:version IS NULL OR version = :version) ORDER BY id LIMIT :limit";
 
-pub(super) fn print(data_dir: &Path, filter: &Filter, json: bool) -> Result<(), Failure> {
+pub(super) fn print(data_dir: &Path, filter: &ListFilter, json: bool) -> Result<(), CommandFailure> {
     for row in read(data_dir, filter)? {
         let line = if json {
             serde_json::to_string(&row)?
@@ -86,15 +86,15 @@ pub(super) fn print(data_dir: &Path, filter: &Filter, json: bool) -> Result<(), 
     Ok(())
 }
 
-fn read(data_dir: &Path, filter: &Filter) -> Result<Vec<Row>, Failure> {
+fn read(data_dir: &Path, filter: &ListFilter) -> Result<Vec<ListedOrder>, CommandFailure> {
     let after: Option<OrderId> = filter.after.as_deref().map(str::parse).transpose()?;
     let age = filter.older_than.unwrap_or_default().as_millis();
-    let now_ms = Almanac::open(data_dir).now_ms();
+    let now_ms = SteadyClock::open(data_dir).now_ms();
     let before = now_ms.saturating_sub(u64::try_from(age).unwrap_or(u64::MAX));
     let state = match (filter.parked, filter.state) {
         (true, _) => "status < 20 AND status = 11",
         (false, Some(state)) => state.condition(),
-        (false, None) => State::Open.condition(),
+        (false, None) => ListedState::Open.condition(),
     };
     let rows = audit::open(&data_dir.join(orders::FILE))?
         .prepare(&format!("{SELECT} WHERE {state} AND {WHERE}"))?
@@ -107,28 +107,28 @@ fn read(data_dir: &Path, filter: &Filter) -> Result<Vec<Row>, Failure> {
                 ":version": filter.saga_version,
                 ":limit": filter.limit,
             },
-            Row::read,
+            ListedOrder::read,
         )?
         .collect::<rusqlite::Result<_>>()?;
     Ok(rows)
 }
 
-impl State {
+impl ListedState {
     fn condition(self) -> &'static str {
         match self {
-            State::Open => "status < 20",
-            State::Pending => "status < 20 AND status = 10",
-            State::Parked => "status < 20 AND status = 11",
-            State::Confirmed => "status = 20",
-            State::Rejected => "status = 30",
+            ListedState::Open => "status < 20",
+            ListedState::Pending => "status < 20 AND status = 10",
+            ListedState::Parked => "status < 20 AND status = 11",
+            ListedState::Confirmed => "status = 20",
+            ListedState::Rejected => "status = 30",
         }
     }
 }
 
-impl Row {
-    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+impl ListedOrder {
+    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<ListedOrder> {
         let id = OrderId::from_key(row.get(0)?);
-        Ok(Row {
+        Ok(ListedOrder {
             id: id.to_string(),
             status: match row.get::<_, i64>(1)? {
                 10 => "pending",
@@ -155,7 +155,8 @@ impl Row {
             .map_or(String::new(), |why| format!("  to be undone: {why}"));
         let (status, since, customer) = (self.status, &self.since, &self.customer_id);
         format!(
-            "{}  {status:9}  since {since}  {customer}  owner {}, claim {}, saga version {}  {reason}{undone}",
+            "{}  {status:9}  since {since}  {customer}  owner {}, claim {}, saga version {}  \
+             {reason}{undone}",
             self.id, self.owner, self.claim_no, self.saga_version
         )
     }

@@ -1,48 +1,52 @@
-//! `sagas`: the orders that are not over, one order's story, and a person's decisions, each recorded with its reason.
+//! `sagas`: the orders that are not over, one order's story, and a person's decisions, each recorded with its
+//! reason.
 
 mod decide;
 mod list;
 
 use std::time::Duration;
 
-use super::{Failure, Where};
+use super::{CommandFailure, DataDirOption};
 use crate::base::exit::Exit;
 use crate::shop::evidence::order_report;
 
-/// List orders, tell one order's story and what comes next, decide about orders that are parked. Works on the data directory,
-/// beside a running cluster or without one.
+/// List orders, tell one order's story and what comes next, decide about orders that are parked. Works on the
+/// data directory, beside a running cluster or without one.
 #[derive(Debug, clap::Parser)]
-pub(super) struct Arguments {
+pub(super) struct SagasArguments {
     #[command(flatten)]
-    place: Where,
+    place: DataDirOption,
     /// Print JSON, one document a line.
     #[arg(long)]
     json: bool,
     #[command(subcommand)]
-    act: Act,
+    act: SagasCommand,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Act {
+enum SagasCommand {
     /// The orders that are not over (or those of another state), the oldest first.
-    List(list::Filter),
+    List(list::ListFilter),
     /// Everything that is on disk about one order, and what comes next.
     Show {
         /// ord_...
         order: String,
     },
     /// Have the cluster try parked orders again, from the top, where they stood still.
-    Retry(Many),
-    /// Have the cluster undo parked orders: goods back on the shelf, the charge cancelled or refunded, the order rejected.
-    Compensate(Many),
-    /// Say that a parked order stands. Only when its charge stands and its goods have left the shelf: nothing is moved.
-    Confirm(One),
-    /// Say that a parked order does not stand. Only when no charge stands and nothing is held: nothing is moved.
-    Reject(One),
+    Retry(ManyOrders),
+    /// Have the cluster undo parked orders: goods back on the shelf, the charge cancelled or refunded, the
+    /// order rejected.
+    Compensate(ManyOrders),
+    /// Say that a parked order stands. Only when its charge stands and its goods have left the shelf: nothing
+    /// is moved.
+    Confirm(OneOrder),
+    /// Say that a parked order does not stand. Only when no charge stands and nothing is held: nothing is
+    /// moved.
+    Reject(OneOrder),
 }
 
 #[derive(Debug, clap::Args)]
-struct Many {
+struct ManyOrders {
     /// ord_...
     #[arg(required_unless_present = "all")]
     orders: Vec<String>,
@@ -58,7 +62,7 @@ struct Many {
 }
 
 #[derive(Debug, clap::Args)]
-struct One {
+struct OneOrder {
     /// ord_...
     order: String,
     /// Why; recorded.
@@ -66,19 +70,19 @@ struct One {
     reason: String,
 }
 
-pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
+pub(super) fn run(arguments: SagasArguments) -> Result<(), CommandFailure> {
     let data_dir = &arguments.place.data_dir;
     match &arguments.act {
-        Act::List(filter) => list::print(data_dir, filter, arguments.json),
-        Act::Show { order } => show(data_dir, order, arguments.json),
-        Act::Retry(many) => decide::hand_back(data_dir, many, decide::Back::Retry),
-        Act::Compensate(many) => decide::hand_back(data_dir, many, decide::Back::Compensate),
-        Act::Confirm(one) => decide::by_hand(data_dir, one, decide::Hand::Confirm),
-        Act::Reject(one) => decide::by_hand(data_dir, one, decide::Hand::Reject),
+        SagasCommand::List(filter) => list::print(data_dir, filter, arguments.json),
+        SagasCommand::Show { order } => show(data_dir, order, arguments.json),
+        SagasCommand::Retry(many) => decide::hand_back(data_dir, many, decide::HandBack::Retry),
+        SagasCommand::Compensate(many) => decide::hand_back(data_dir, many, decide::HandBack::Compensate),
+        SagasCommand::Confirm(one) => decide::by_hand(data_dir, one, decide::ManualEnd::Confirm),
+        SagasCommand::Reject(one) => decide::by_hand(data_dir, one, decide::ManualEnd::Reject),
     }
 }
 
-fn show(data_dir: &std::path::Path, order: &str, json: bool) -> Result<(), Failure> {
+fn show(data_dir: &std::path::Path, order: &str, json: bool) -> Result<(), CommandFailure> {
     let story = order_report::read(data_dir, order)?;
     if story.lines.is_empty() {
         return Err(no_such_order(order, data_dir));
@@ -92,7 +96,7 @@ fn show(data_dir: &std::path::Path, order: &str, json: bool) -> Result<(), Failu
     Ok(())
 }
 
-fn no_such_order(order: impl std::fmt::Display, data_dir: &std::path::Path) -> Failure {
+fn no_such_order(order: impl std::fmt::Display, data_dir: &std::path::Path) -> CommandFailure {
     let place = data_dir.display();
-    Failure(Exit::Failed, format!("there is no order {order} in {place}"))
+    CommandFailure(Exit::Failed, format!("there is no order {order} in {place}"))
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::terms::Terms;
-use super::{MOST_TOLD, Moment};
+use super::{MAX_PER_KIND, Moment};
 use crate::shop::contract::OrderId;
 
 const PENDING: i64 = 10;
@@ -14,7 +14,7 @@ const COMMITTED: i64 = 20;
 
 /// An order, as its own file has it.
 #[derive(Clone)]
-pub(super) struct Ordered {
+pub(super) struct RecordedOrder {
     pub(super) status: i64,
     pub(super) terms: Terms,
     pub(super) goods: u64,
@@ -22,14 +22,14 @@ pub(super) struct Ordered {
 
 /// Goods that are held, or left the shelf, for an order.
 #[derive(Clone, Copy)]
-pub(super) struct Reserved {
+pub(super) struct RecordedGoods {
     pub(super) state: i64,
     pub(super) goods: u64,
 }
 
 /// What payments wrote down, however it ended.
 #[derive(Clone)]
-pub(super) struct Booked {
+pub(super) struct RecordedPayment {
     pub(super) terms: Terms,
     /// The money was taken and not given back.
     pub(super) stands: bool,
@@ -39,31 +39,31 @@ pub(super) struct Booked {
 
 /// A charge that stands, by the provider's own book.
 #[derive(Clone)]
-pub(super) struct Charge {
+pub(super) struct StandingCharge {
     pub(super) terms: Terms,
     /// Its name.
     pub(super) receipt: Box<str>,
 }
 
-/// What the four files say. The orders are read first: what is decided about an order that has ended was durable before it ended
-/// and never changes, so that whatever is read later must agree, at any time. So must what an order is of, and what it costs,
-/// which never change at all.
+/// What the four files say. The orders are read first: what is decided about an order that has ended was
+/// durable before it ended and never changes, so that whatever is read later must agree, at any time. So must
+/// what an order is of, and what it costs, which never change at all.
 #[derive(Default)]
-pub(super) struct Books {
-    pub(super) orders: BTreeMap<OrderId, Ordered>,
+pub(super) struct Records {
+    pub(super) orders: BTreeMap<OrderId, RecordedOrder>,
     /// Held or committed.
-    pub(super) goods: BTreeMap<OrderId, Reserved>,
-    pub(super) booked: BTreeMap<OrderId, Booked>,
-    pub(super) standing: BTreeMap<OrderId, Vec<Charge>>,
+    pub(super) goods: BTreeMap<OrderId, RecordedGoods>,
+    pub(super) booked: BTreeMap<OrderId, RecordedPayment>,
+    pub(super) standing: BTreeMap<OrderId, Vec<StandingCharge>>,
 }
 
-impl Books {
-    /// What does not agree. Orders before `horizon` may have been removed since the first file was read, and then from the others,
-    /// too; what is there must agree all the same.
+impl Records {
+    /// What does not agree. Orders before `horizon` may have been removed since the first file was read, and
+    /// then from the others, too; what is there must agree all the same.
     pub(super) fn disagreements(mut self, horizon: OrderId, moment: Moment) -> Vec<String> {
         let mut found = Vec::new();
         for (order, ordered) in std::mem::take(&mut self.orders) {
-            let case = Case {
+            let case = OrderRecords {
                 order,
                 ordered,
                 reserved: self.goods.remove(&order),
@@ -81,17 +81,17 @@ impl Books {
             }
         }
         if moment == Moment::Rest {
-            self.strangers(horizon, &mut found);
+            self.unclaimed(horizon, &mut found);
         }
-        if found.len() > MOST_TOLD {
-            let more = found.split_off(MOST_TOLD).len();
+        if found.len() > MAX_PER_KIND {
+            let more = found.split_off(MAX_PER_KIND).len();
             found.push(format!("and {more} more do not agree across the files"));
         }
         found
     }
 
     /// What is left when every order took its own.
-    fn strangers(&self, horizon: OrderId, found: &mut Vec<String>) {
+    fn unclaimed(&self, horizon: OrderId, found: &mut Vec<String>) {
         for (order, reserved) in self.goods.range(horizon..) {
             let how = reserved.words();
             found.push(format!("goods {how} for {order}, which there is not"));
@@ -112,7 +112,7 @@ impl Books {
     }
 }
 
-impl Reserved {
+impl RecordedGoods {
     fn words(self) -> &'static str {
         if self.state == COMMITTED {
             "left the shelf"
@@ -122,7 +122,7 @@ impl Reserved {
     }
 }
 
-impl Ordered {
+impl RecordedOrder {
     fn words(&self) -> String {
         let status = match self.status {
             PENDING => "under way",
@@ -136,18 +136,18 @@ impl Ordered {
 }
 
 /// One order, and what the others have for it.
-struct Case {
+struct OrderRecords {
     order: OrderId,
-    ordered: Ordered,
-    reserved: Option<Reserved>,
-    booked: Option<Booked>,
-    charges: Vec<Charge>,
+    ordered: RecordedOrder,
+    reserved: Option<RecordedGoods>,
+    booked: Option<RecordedPayment>,
+    charges: Vec<StandingCharge>,
 }
 
-impl Case {
+impl OrderRecords {
     /// However far it has come: its own goods, at its own price.
     fn has_only_its_own(&self, found: &mut Vec<String>) {
-        let Case { order, ordered, .. } = self;
+        let OrderRecords { order, ordered, .. } = self;
         let (status, terms) = (ordered.words(), &ordered.terms);
         if let Some(reserved) = self.reserved.filter(|reserved| reserved.goods != ordered.goods) {
             let how = reserved.words();
@@ -166,7 +166,7 @@ impl Case {
     }
 
     fn has_all(&self, found: &mut Vec<String>) {
-        let Case { order, ordered, .. } = self;
+        let OrderRecords { order, ordered, .. } = self;
         match self.reserved {
             Some(reserved) if reserved.state == COMMITTED => {}
             Some(_) => found.push(format!("{order} is confirmed and its goods are still held")),
@@ -210,7 +210,7 @@ impl Case {
         let Some(booked) = self.booked.as_ref().filter(|booked| booked.stands) else {
             return;
         };
-        let is_it = |charge: &Charge| Some(&charge.receipt) == booked.receipt.as_ref();
+        let is_it = |charge: &StandingCharge| Some(&charge.receipt) == booked.receipt.as_ref();
         if !self.charges.is_empty() && !self.charges.iter().any(is_it) {
             let known: Vec<_> = self.charges.iter().map(|charge| &charge.receipt).collect();
             found.push(format!(
@@ -238,40 +238,46 @@ impl Case {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shop::evidence::audit::terms::terms;
+    use crate::shop::evidence::audit::terms::TermsCache;
 
-    type Spoil = fn(&mut Books, OrderId);
+    type Spoil = fn(&mut Records, OrderId);
 
-    fn order(status: i64) -> (Books, OrderId) {
+    fn terms(amount: i64, currency: &str) -> Terms {
+        TermsCache::default().of(amount, currency, "pm_card_visa")
+    }
+
+    fn order(status: i64) -> (Records, OrderId) {
         let (order, goods) = (OrderId::at(1_800_000_000_000, 0), 7);
-        let (mut books, terms) = (Books::default(), terms(450, "USD"));
-        let ordered = Ordered {
+        let (mut records, terms) = (Records::default(), terms(450, "USD"));
+        let ordered = RecordedOrder {
             status,
             terms: terms.clone(),
             goods,
         };
         let state = COMMITTED;
         let receipt: Box<str> = "ch_1".into();
-        let booked = Booked {
+        let booked = RecordedPayment {
             terms: terms.clone(),
             stands: true,
             receipt: Some(receipt.clone()),
         };
-        books.orders.insert(order, ordered);
-        books.goods.insert(order, Reserved { state, goods });
-        books.booked.insert(order, booked);
-        books.standing.insert(order, vec![Charge { terms, receipt }]);
-        (books, order)
+        records.orders.insert(order, ordered);
+        records.goods.insert(order, RecordedGoods { state, goods });
+        records.booked.insert(order, booked);
+        records
+            .standing
+            .insert(order, vec![StandingCharge { terms, receipt }]);
+        (records, order)
     }
 
-    fn told(spoil: impl FnOnce(&mut Books, OrderId), status: i64, moment: Moment) -> String {
-        let (mut books, id) = order(status);
-        spoil(&mut books, id);
-        books.disagreements(OrderId::from_key(0), moment).join("\n")
+    fn told(spoil: impl FnOnce(&mut Records, OrderId), status: i64, moment: Moment) -> String {
+        let (mut records, id) = order(status);
+        spoil(&mut records, id);
+        records.disagreements(OrderId::from_key(0), moment).join("\n")
     }
 
-    fn booked(books: &mut Books, id: OrderId) -> &mut Booked {
-        books.booked.get_mut(&id).unwrap()
+    fn booked(records: &mut Records, id: OrderId) -> &mut RecordedPayment {
+        records.booked.get_mut(&id).unwrap()
     }
 
     #[test]
@@ -279,17 +285,17 @@ mod tests {
         for moment in [Moment::Any, Moment::Rest] {
             assert_eq!(told(|_, _| {}, CONFIRMED, moment), "");
             let lacks: [(&str, Spoil); 6] = [
-                ("no goods left", |books, _| books.goods.clear()),
-                ("payments says nothing", |books, _| books.booked.clear()),
-                ("charges are []", |books, _| books.standing.clear()),
-                ("are still held", |books, id| {
-                    books.goods.get_mut(&id).unwrap().state = 10;
+                ("no goods left", |records, _| records.goods.clear()),
+                ("payments says nothing", |records, _| records.booked.clear()),
+                ("charges are []", |records, _| records.standing.clear()),
+                ("are still held", |records, id| {
+                    records.goods.get_mut(&id).unwrap().state = 10;
                 }),
-                ("other goods left", |books, id| {
-                    books.goods.get_mut(&id).unwrap().goods ^= 1;
+                ("other goods left", |records, id| {
+                    records.goods.get_mut(&id).unwrap().goods ^= 1;
                 }),
-                ("that it is not paid", |books, id| {
-                    booked(books, id).stands = false;
+                ("that it is not paid", |records, id| {
+                    booked(records, id).stands = false;
                 }),
             ];
             for (words, spoil) in lacks {
@@ -303,10 +309,10 @@ mod tests {
     #[test]
     fn what_an_order_costs_is_the_same_in_every_book_however_far_it_has_come() {
         let dearer: [Spoil; 4] = [
-            |books, id| books.orders.get_mut(&id).unwrap().terms = terms(450, "EUR"),
-            |books, id| booked(books, id).terms = terms(450, "EUR"),
-            |books, id| books.standing.get_mut(&id).unwrap()[0].terms = terms(450, "EUR"),
-            |books, id| booked(books, id).terms = terms(451, "USD"),
+            |records, id| records.orders.get_mut(&id).unwrap().terms = terms(450, "EUR"),
+            |records, id| booked(records, id).terms = terms(450, "EUR"),
+            |records, id| records.standing.get_mut(&id).unwrap()[0].terms = terms(450, "EUR"),
+            |records, id| booked(records, id).terms = terms(451, "USD"),
         ];
         for (status, word) in [
             (PENDING, "under way"),
@@ -323,7 +329,7 @@ mod tests {
 
     #[test]
     fn a_receipt_is_the_providers_name_of_the_charge() {
-        let other = |books: &mut Books, id| booked(books, id).receipt = Some("ch_x".into());
+        let other = |records: &mut Records, id| booked(records, id).receipt = Some("ch_x".into());
         let told = |status, moment| told(other, status, moment);
         assert!(told(CONFIRMED, Moment::Any).contains("the receipt \"ch_x\""));
         assert!(told(PARKED, Moment::Rest).contains("the receipt \"ch_x\""));
@@ -333,9 +339,9 @@ mod tests {
     #[test]
     fn one_parked_order_excuses_what_is_its_own_and_nothing_else() {
         assert_eq!(told(|_, _| {}, PARKED, Moment::Rest), "");
-        let other = |books: &mut Books, id: OrderId| {
-            let goods = books.goods[&id];
-            books.goods.insert(id.next(), goods);
+        let other = |records: &mut Records, id: OrderId| {
+            let goods = records.goods[&id];
+            records.goods.insert(id.next(), goods);
         };
         assert!(told(other, PARKED, Moment::Rest).contains("which there is not"));
     }
@@ -343,15 +349,15 @@ mod tests {
     #[test]
     fn what_is_older_than_the_horizon_may_be_removed_meanwhile_and_is_looked_at_while_it_is_there() {
         let told = |spoil: Spoil, moment| {
-            let (mut books, id) = order(CONFIRMED);
-            spoil(&mut books, id);
-            books.disagreements(id.next(), moment)
+            let (mut records, id) = order(CONFIRMED);
+            spoil(&mut records, id);
+            records.disagreements(id.next(), moment)
         };
-        let gone = |books: &mut Books, _| books.goods.clear();
+        let gone = |records: &mut Records, _| records.goods.clear();
         assert_eq!(told(gone, Moment::Any), Vec::<String>::new());
         assert_eq!(told(gone, Moment::Rest).len(), 1, "nobody removes anything now");
         for moment in [Moment::Any, Moment::Rest] {
-            let dearer = |books: &mut Books, id| books.orders.get_mut(&id).unwrap().terms.amount += 777;
+            let dearer = |records: &mut Records, id| records.orders.get_mut(&id).unwrap().terms.amount += 777;
             assert!(!told(dearer, moment).is_empty(), "{moment:?}");
         }
     }

@@ -1,4 +1,5 @@
-//! The lines of an order, as two columns have them: with prices in the order, without them in the reservation.
+//! The lines of an order, as two columns have them: with prices in the order, without them in the
+//! reservation.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 

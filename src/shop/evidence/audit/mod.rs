@@ -1,5 +1,5 @@
-//! The invariants of the shop, read from its four files by one who trusts no service: what tests, torture and doctor share.
-//! Opens the files read-only and by their documented formats alone.
+//! The invariants of the shop, read from its four files by one who trusts no service: what tests, torture and
+//! doctor share. Opens the files read-only and by their documented formats alone.
 
 mod across;
 mod goods;
@@ -14,24 +14,25 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use self::across::{Booked, Books, Charge};
+use self::across::{RecordedPayment, Records, StandingCharge};
 use self::open::KNOWN;
 pub(crate) use self::open::{attach, open, open_any};
-use self::terms::Words;
+use self::terms::TermsCache;
 use crate::shop::contract::OrderId;
-use crate::shop::recovery::steady_clock::Almanac;
+use crate::shop::recovery::steady_clock::SteadyClock;
 use crate::shop::{inventory, orders, payments, sandbox};
 use crate::store::Schema;
 
 /// More of one kind would bury the others.
-const MOST_TOLD: usize = 100;
+const MAX_PER_KIND: usize = 100;
 
 /// When it is looked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
     /// Nothing is under way: every file knows exactly what the others know.
     Rest,
-    /// While orders are placed: each file by itself, and what the others must know of the orders that have ended.
+    /// While orders are placed: each file by itself, and what the others must know of the orders that have
+    /// ended.
     Any,
 }
 
@@ -77,7 +78,7 @@ pub fn check_invariants(data_dir: &Path, moment: Moment) -> Result<Audit, AuditE
         Ok(()) => findings.across_the_files(moment),
         Err(error) if is_whole => return Err(error),
         // It fails of what was told.
-        Err(error) => findings.broken(format!("{error}; nothing else could be looked at")),
+        Err(error) => findings.report(format!("{error}; nothing else could be looked at")),
     }
     Ok(findings.audit)
 }
@@ -95,33 +96,34 @@ fn read(
 #[derive(Default)]
 struct Findings {
     audit: Audit,
-    books: Books,
-    words: Words,
+    records: Records,
+    terms_cache: TermsCache,
     /// Orders before it may be removed from one file already and not from another.
     horizon: i64,
 }
 
 impl Findings {
     fn read_all(&mut self, data_dir: &Path) -> Result<(), AuditError> {
-        // First, and the horizon last: what has ended by now is in the other files by then, unless it is older than that.
+        // First, and the horizon last: what has ended by now is in the other files by then, unless it is
+        // older than that.
         read(data_dir, orders::FILE, |connection| self.orders(connection))?;
         read(data_dir, inventory::FILE, |connection| self.inventory(connection))?;
         read(data_dir, payments::FILE, |connection| self.payments(connection))?;
         read(data_dir, sandbox::FILE, |connection| self.ledger(connection))?;
         read(data_dir, orders::FILE, |connection| {
-            self.horizon(connection, Almanac::open(data_dir).now_ms())?;
+            self.horizon(connection, SteadyClock::open(data_dir).now_ms())?;
             self.claims(connection, data_dir)
         })
     }
 
-    fn broken(&mut self, what: String) {
+    fn report(&mut self, what: String) {
         self.audit.violations.push(what);
     }
 
     /// Findings of one kind, and how many more there are of it.
-    fn broken_alike(&mut self, mut found: Vec<String>, kind: &str) {
-        if found.len() > MOST_TOLD {
-            let more = found.split_off(MOST_TOLD).len();
+    fn report_capped(&mut self, mut found: Vec<String>, kind: &str) {
+        if found.len() > MAX_PER_KIND {
+            let more = found.split_off(MAX_PER_KIND).len();
             found.push(format!("and {more} more {kind}"));
         }
         self.audit.violations.append(&mut found);
@@ -131,7 +133,7 @@ impl Findings {
     fn structure(&mut self, schema: &Schema, connection: &Connection) -> rusqlite::Result<()> {
         for lost in schema.lost_from(connection)? {
             let file = schema.name;
-            self.broken(format!("{file}.db lacks {lost}, which its schema version has"));
+            self.report(format!("{file}.db lacks {lost}, which its schema version has"));
         }
         Ok(())
     }
@@ -143,12 +145,12 @@ impl Findings {
         )?;
         let mut rows = payments.query([])?;
         while let Some(row) = rows.next()? {
-            let booked = Booked {
-                terms: self.words.terms(row, 1)?,
+            let booked = RecordedPayment {
+                terms: self.terms_cache.terms(row, 1)?,
                 stands: row.get(4)?,
                 receipt: row.get(5)?,
             };
-            self.books.booked.insert(OrderId::from_key(row.get(0)?), booked);
+            self.records.booked.insert(OrderId::from_key(row.get(0)?), booked);
         }
         Ok(())
     }
@@ -162,22 +164,22 @@ impl Findings {
         )?;
         let mut rows = charges.query([])?;
         while let Some(row) = rows.next()? {
-            let charge = Charge {
-                terms: self.words.terms(row, 1)?,
+            let charge = StandingCharge {
+                terms: self.terms_cache.terms(row, 1)?,
                 receipt: row.get(4)?,
             };
             match row.get_ref(0)?.as_str()?.parse::<OrderId>() {
-                Ok(order) => self.books.standing.entry(order).or_default().push(charge),
-                Err(error) => self.broken(format!("a charge stands for {error}")),
+                Ok(order) => self.records.standing.entry(order).or_default().push(charge),
+                Err(error) => self.report(format!("a charge stands for {error}")),
             }
         }
         let twice = self
-            .books
+            .records
             .standing
             .iter()
             .filter(|(_, charges)| charges.len() > 1);
         let twice = twice.map(|(order, _)| format!("{order} was charged more than once"));
-        self.broken_alike(twice.collect(), "were charged more than once");
+        self.report_capped(twice.collect(), "were charged more than once");
         Ok(())
     }
 
@@ -201,7 +203,7 @@ impl Findings {
             .collect();
         for (id, by, what) in late? {
             let id = OrderId::from_key(id);
-            self.broken(format!(
+            self.report(format!(
                 "{id}: {by} wrote {what} after the saga was claimed from it"
             ));
         }
@@ -210,10 +212,10 @@ impl Findings {
 
     fn across_the_files(&mut self, moment: Moment) {
         if moment == Moment::Rest && self.audit.pending > 0 {
-            self.broken(format!("{} orders never ended", self.audit.pending));
+            self.report(format!("{} orders never ended", self.audit.pending));
         }
-        let books = std::mem::take(&mut self.books);
-        let found = books.disagreements(OrderId::from_key(self.horizon), moment);
+        let records = std::mem::take(&mut self.records);
+        let found = records.disagreements(OrderId::from_key(self.horizon), moment);
         self.audit.violations.extend(found);
     }
 }

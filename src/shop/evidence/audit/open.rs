@@ -1,5 +1,5 @@
-//! Opening a service's file to read it: what is not what its name says, or of another version than this program reads, is refused
-//! by name, and nothing is written, also where nothing can be.
+//! Opening a service's file to read it: what is not what its name says, or of another version than this
+//! program reads, is refused by name, and nothing is written, also where nothing can be.
 
 use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
@@ -75,7 +75,8 @@ pub(crate) fn open_any(path: &Path) -> rusqlite::Result<Connection> {
                 |(_, other)| format!("is the {} database", other.name),
             );
         let what = format!(
-            "{what}; expected the {service} database ({expected:#x}): put the right file back, or restore the newest backup"
+            "{what}; expected the {service} database ({expected:#x}): put the right file back, or restore \
+             the newest backup"
         );
         return Err(told(path, ffi::SQLITE_NOTADB, &what));
     }
@@ -110,7 +111,8 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Whether nothing can be made beside the file, and nothing that counts lies there: only then is the file all there is.
+/// Whether nothing can be made beside the file, and nothing that counts lies there: only then is the file all
+/// there is.
 fn is_sealed(path: &Path) -> bool {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -148,7 +150,8 @@ mod tests {
         let id = schema.application_id;
         let version = schema.version();
         let made = format!(
-            "PRAGMA journal_mode = wal; PRAGMA application_id = {id}; PRAGMA user_version = {version}; CREATE TABLE t (a)"
+            "PRAGMA journal_mode = wal; PRAGMA application_id = {id}; PRAGMA user_version = {version}; \
+             CREATE TABLE t (a)"
         );
         Connection::open(&path).unwrap().execute_batch(&made).unwrap();
         (directory, path)

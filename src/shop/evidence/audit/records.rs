@@ -1,12 +1,12 @@
 //! `orders.db` by itself: the orders, their events, their keys, and the horizon of retention.
 //!
-//! An order is removed with its event and its key in one transaction, and made with its key in one: what is read in one snapshot
-//! agrees at any moment, beside a cluster that places and removes orders.
+//! An order is removed with its event and its key in one transaction, and made with its key in one: what is
+//! read in one snapshot agrees at any moment, beside a cluster that places and removes orders.
 
 use rusqlite::{Connection, Row};
 
 use super::Findings;
-use super::across::Ordered;
+use super::across::RecordedOrder;
 use super::goods;
 use crate::shop::contract::OrderId;
 use crate::shop::recovery::clock::rfc3339;
@@ -27,7 +27,7 @@ impl Findings {
         while let Some(row) = rows.next()? {
             self.order(row, &mut found)?;
         }
-        self.broken_alike(found, "orders are not sound by themselves");
+        self.report_capped(found, "orders are not sound by themselves");
         self.outbox(&snapshot)?;
         self.keys(&snapshot)
     }
@@ -48,7 +48,7 @@ impl Findings {
                 "{id} has status {status} and {events} terminal events, of which the first is {event:?}"
             ));
         }
-        let terms = self.words.terms(row, 2)?;
+        let terms = self.terms_cache.terms(row, 2)?;
         let items = row.get_ref(5)?.as_str()?;
         let lines = goods::priced(items);
         let cost = lines.as_deref().and_then(goods::cost);
@@ -63,8 +63,8 @@ impl Findings {
             }
             None => goods::nonsense(items),
         };
-        let ordered = Ordered { status, terms, goods };
-        self.books.orders.insert(id, ordered);
+        let ordered = RecordedOrder { status, terms, goods };
+        self.records.orders.insert(id, ordered);
         Ok(())
     }
 
@@ -76,11 +76,12 @@ impl Findings {
             |row| Ok((row.get(0)?, row.get(1)?)),
         )?;
         if most != count {
-            self.broken(format!("the outbox has {count} events under {most} numbers"));
+            self.report(format!("the outbox has {count} events under {most} numbers"));
         }
-        let strangers = snapshot
+        let unclaimed = snapshot
             .prepare(
-                "SELECT seq, event, order_id FROM outbox LEFT JOIN orders ON id = order_id WHERE id IS NULL ORDER BY seq",
+                "SELECT seq, event, order_id FROM outbox LEFT JOIN orders ON id = order_id WHERE id IS NULL \
+                 ORDER BY seq",
             )?
             .query_map([], |row| {
                 let (seq, event): (i64, String) = (row.get(0)?, row.get(1)?);
@@ -88,7 +89,7 @@ impl Findings {
                 Ok(format!("event {seq} is {event} of {order}, which there is not"))
             })?
             .collect::<rusqlite::Result<_>>()?;
-        self.broken_alike(strangers, "events are of orders that there are not");
+        self.report_capped(unclaimed, "events are of orders that there are not");
         Ok(())
     }
 
@@ -109,7 +110,7 @@ impl Findings {
                 })
             })?
             .collect::<rusqlite::Result<_>>()?;
-        self.broken_alike(bad, "keys are bad");
+        self.report_capped(bad, "keys are bad");
         Ok(())
     }
 
@@ -126,8 +127,9 @@ impl Findings {
         if ends > is_newest.max(now_ms).saturating_add(DAY_MS) {
             // Nothing that is younger than what is left was removed.
             self.horizon = oldest.key();
-            self.broken(format!(
-                "the horizon of retention is {horizon} of {}, expected it behind the clock, or behind the newest order, {newest} of {}",
+            self.report(format!(
+                "the horizon of retention is {horizon} of {}, expected it behind the clock, or behind the \
+                 newest order, {newest} of {}",
                 rfc3339(ends),
                 rfc3339(is_newest),
             ));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::Connection;
 
 use super::Findings;
-use super::across::Reserved;
+use super::across::RecordedGoods;
 use super::goods;
 use crate::shop::contract::OrderId;
 
@@ -13,13 +13,13 @@ const HELD: i64 = 10;
 
 /// What the reservations of one article add up to.
 #[derive(Clone, Copy, Default)]
-struct Taken {
+struct ReservedSum {
     held: i64,
     committed: i64,
 }
 
 /// A row of the shelf.
-struct Stock {
+struct StockRow {
     sku: String,
     on_hand: i64,
     reserved: i64,
@@ -27,14 +27,15 @@ struct Stock {
 }
 
 impl Findings {
-    /// Stock adds up per SKU, what is reserved is what is held, and what is held or sold is an article.
+    /// Checks that stock adds up per SKU, that the reserved quantity is the held one, and that held or sold
+    /// goods are articles.
     pub(super) fn inventory(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         let snapshot = connection.unchecked_transaction()?;
         let mut taken = self.reservations(&snapshot)?;
         let mut shelf = snapshot.prepare("SELECT sku, on_hand, reserved, received FROM stock")?;
         let mut rows = shelf.query([])?;
         while let Some(row) = rows.next()? {
-            let stock = Stock {
+            let stock = StockRow {
                 sku: row.get(0)?,
                 on_hand: row.get(1)?,
                 reserved: row.get(2)?,
@@ -43,16 +44,16 @@ impl Findings {
             let taken = taken.remove(&stock.sku).unwrap_or_default();
             self.stock(&stock, taken);
         }
-        for (sku, Taken { held, committed }) in taken {
-            self.broken(format!(
+        for (sku, ReservedSum { held, committed }) in taken {
+            self.report(format!(
                 "stock of {sku}: there is no such article, {held} are held and {committed} went out"
             ));
         }
         Ok(())
     }
 
-    fn reservations(&mut self, snapshot: &Connection) -> rusqlite::Result<BTreeMap<String, Taken>> {
-        let mut taken: BTreeMap<String, Taken> = BTreeMap::new();
+    fn reservations(&mut self, snapshot: &Connection) -> rusqlite::Result<BTreeMap<String, ReservedSum>> {
+        let mut taken: BTreeMap<String, ReservedSum> = BTreeMap::new();
         let mut reserved =
             snapshot.prepare("SELECT order_id, state, items FROM reservations WHERE state IN (10, 20)")?;
         let mut rows = reserved.query([])?;
@@ -65,13 +66,13 @@ impl Findings {
                     goods::fingerprint(lines.iter().map(|(sku, quantity)| (sku.as_str(), *quantity)))
                 }
                 None => {
-                    self.broken(format!(
+                    self.report(format!(
                         "{order}: the lines of its reservation are {items:?}, expected SKUs and quantities"
                     ));
                     goods::nonsense(items)
                 }
             };
-            self.books.goods.insert(order, Reserved { state, goods });
+            self.records.goods.insert(order, RecordedGoods { state, goods });
             for (sku, quantity) in lines.unwrap_or_default() {
                 let taken = taken.entry(sku).or_default();
                 let sum = if state == HELD {
@@ -85,23 +86,23 @@ impl Findings {
         Ok(taken)
     }
 
-    fn stock(&mut self, stock: &Stock, Taken { held, committed }: Taken) {
-        let Stock {
+    fn stock(&mut self, stock: &StockRow, ReservedSum { held, committed }: ReservedSum) {
+        let StockRow {
             sku,
             on_hand,
             reserved,
             received,
         } = stock;
         if *on_hand < 0 || *reserved < 0 || reserved > on_hand {
-            self.broken(format!("stock of {sku}: {on_hand} on hand, {reserved} reserved"));
+            self.report(format!("stock of {sku}: {on_hand} on hand, {reserved} reserved"));
         }
         if *received != on_hand.saturating_add(committed) {
-            self.broken(format!(
+            self.report(format!(
                 "stock of {sku}: {received} came in, {on_hand} are there and {committed} went out"
             ));
         }
         if *reserved != held {
-            self.broken(format!(
+            self.report(format!(
                 "stock of {sku}: {reserved} reserved, {held} held for orders"
             ));
         }

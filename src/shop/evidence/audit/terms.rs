@@ -17,9 +17,9 @@ pub(super) struct Terms {
 
 /// Few currencies and few means of payment stand in many rows: each is kept once.
 #[derive(Default)]
-pub(super) struct Words(HashSet<Rc<str>>);
+pub(super) struct TermsCache(HashSet<Rc<str>>);
 
-impl Words {
+impl TermsCache {
     fn get(&mut self, text: &str) -> Rc<str> {
         if let Some(known) = self.0.get(text) {
             return Rc::clone(known);
@@ -31,26 +31,23 @@ impl Words {
 
     /// The terms in three columns of a row, from that one on: amount, currency, method.
     pub(super) fn terms(&mut self, row: &Row<'_>, from: usize) -> rusqlite::Result<Terms> {
-        Ok(Terms {
-            amount: row.get(from)?,
-            currency: self.get(row.get_ref(from + 1)?.as_str()?),
-            method: self.get(row.get_ref(from + 2)?.as_str()?),
-        })
+        let currency = row.get_ref(from + 1)?.as_str()?;
+        let method = row.get_ref(from + 2)?.as_str()?;
+        Ok(self.of(row.get(from)?, currency, method))
+    }
+
+    /// The terms with these values. `amount` is in minor units.
+    pub(super) fn of(&mut self, amount: i64, currency: &str, method: &str) -> Terms {
+        Terms {
+            amount,
+            currency: self.get(currency),
+            method: self.get(method),
+        }
     }
 }
 
 impl fmt::Display for Terms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} by {}", self.amount, self.currency, self.method)
-    }
-}
-
-#[cfg(test)]
-pub(super) fn terms(amount: i64, currency: &str) -> Terms {
-    let mut words = Words::default();
-    Terms {
-        amount,
-        currency: words.get(currency),
-        method: words.get("pm_card_visa"),
     }
 }

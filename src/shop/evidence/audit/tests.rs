@@ -33,7 +33,8 @@ fn sound() -> (TempDir, OrderId) {
              ({declined}, 20, 1, 450, 'USD', 'pm_card_chargeDeclined', NULL, 7, '1/0/1')"
         ),
         format!(
-            "INSERT INTO attempt VALUES ('{id}.1', 'charge', 'succeeded', NULL, '{id}', 900, 'USD', 'pm_card_visa', NULL, '')"
+            "INSERT INTO attempt VALUES ('{id}.1', 'charge', 'succeeded', NULL, '{id}', 900, 'USD', \
+             'pm_card_visa', NULL, '')"
         ),
     ];
     for ((file, schema), rows) in KNOWN.into_iter().zip(rows) {
@@ -174,7 +175,7 @@ fn events_and_keys_of_no_order_and_hashes_that_are_none_are_told() {
          INSERT INTO idempotency_keys SELECT {NEWEST} + i, i, zeroblob(32) FROM n"
     );
     let (told, _) = told_of(orders::FILE, &many);
-    assert_eq!(told.lines().count(), MOST_TOLD + 1);
+    assert_eq!(told.lines().count(), MAX_PER_KIND + 1);
     assert!(told.ends_with("and 50 more keys are bad"), "{told}");
 }
 
@@ -194,7 +195,8 @@ fn a_horizon_in_the_future_is_told_and_hides_nothing() {
     let words = format!("{order} is confirmed and no goods left the shelf for it");
     assert!(told.contains(&words), "{told}");
     let beside_an_order_of_the_future = format!(
-        "UPDATE orders SET id = {future} WHERE id = {NEWEST}; UPDATE outbox SET order_id = {future} WHERE seq = 2; {}",
+        "UPDATE orders SET id = {future} WHERE id = {NEWEST}; UPDATE outbox SET order_id = {future} WHERE \
+         seq = 2; {}",
         horizon(OrderId::first_of(now_ms() + 30 * day).key()),
         future = OrderId::first_of(now_ms() + 30 * day).key(),
     );

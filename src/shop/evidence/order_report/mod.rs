@@ -1,5 +1,6 @@
-//! One order's whole story, read from the four files by one who trusts no service: what happened, when, on which worker, under
-//! which key, and what comes [`next`]. Opens the files read-only and by their documented formats alone, so it works beside a running cluster or without.
+//! One order's whole story, read from the four files by one who trusts no service: what happened, when, on
+//! which worker, under which key, and what comes [`next`]. Opens the files read-only and by their documented
+//! formats alone, so it works beside a running cluster or without.
 
 mod next;
 
@@ -13,22 +14,22 @@ use super::audit;
 use crate::shop::contract::{NotAnId, OrderId};
 use crate::shop::recovery::clock::rfc3339;
 use crate::shop::{inventory, orders, payments, sandbox};
-pub use next::Next;
+pub use next::NextStep;
 
 /// Everything that is on disk about one order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Dossier {
+pub struct OrderReport {
     /// `ord_…`
     pub id: String,
     /// In order of time.
-    pub lines: Vec<Line>,
+    pub lines: Vec<ReportLine>,
     /// What comes next, and when.
-    pub next: Next,
+    pub next: NextStep,
 }
 
 /// One thing that is on disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Line {
+pub struct ReportLine {
     /// When, as in `2026-11-22T16:02:36.123Z`.
     pub at: String,
     /// Whose book says so.
@@ -39,7 +40,7 @@ pub struct Line {
 
 /// Why there is no story.
 #[derive(Debug, thiserror::Error)]
-pub enum DossierError {
+pub enum OrderReportError {
     /// Not an order's id.
     #[error(transparent)]
     Id(#[from] NotAnId),
@@ -81,8 +82,8 @@ const LEDGER: &str = "
 /// Reads it from the files under `data_dir`.
 ///
 /// # Errors
-/// [`DossierError`]. An order that there is not has a story without lines.
-pub fn read(data_dir: &Path, id: &str) -> Result<Dossier, DossierError> {
+/// [`OrderReportError`]. An order that there is not has a story without lines.
+pub fn read(data_dir: &Path, id: &str) -> Result<OrderReport, OrderReportError> {
     let order: OrderId = id.parse()?;
     let mut lines = Vec::new();
     for (file, book, sql) in [
@@ -102,7 +103,7 @@ pub fn read(data_dir: &Path, id: &str) -> Result<Dossier, DossierError> {
     lines.sort_by(|one, other| one.at.cmp(&other.at));
     let records = audit::open(&data_dir.join(orders::FILE))?;
     let next = next::read(data_dir, &records, order)?.unwrap_or_default();
-    Ok(Dossier {
+    Ok(OrderReport {
         id: id.to_owned(),
         lines,
         next,
@@ -114,7 +115,7 @@ fn service(
     order: OrderId,
     book: &'static str,
     sql: &str,
-) -> rusqlite::Result<Vec<Line>> {
+) -> rusqlite::Result<Vec<ReportLine>> {
     let mut statement = connection.prepare(sql)?;
     let told = |row: &Row<'_>| {
         let at_ms: i64 = row.get(0)?;
@@ -129,18 +130,18 @@ fn service(
     }
 }
 
-fn line(book: &'static str, at: String, row: &Row<'_>) -> rusqlite::Result<Line> {
-    Ok(Line {
+fn line(book: &'static str, at: String, row: &Row<'_>) -> rusqlite::Result<ReportLine> {
+    Ok(ReportLine {
         at,
         book,
         says: row.get(1)?,
     })
 }
 
-impl fmt::Display for Dossier {
+impl fmt::Display for OrderReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.id)?;
-        for Line { at, book, says } in &self.lines {
+        for ReportLine { at, book, says } in &self.lines {
             writeln!(f, "  {at:27}  {book:9}  {says}")?;
         }
         let at = self.next.at.as_deref().unwrap_or("next");

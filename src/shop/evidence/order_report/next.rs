@@ -7,8 +7,7 @@ use serde::Serialize;
 
 use crate::base::ids::Life;
 use crate::saga::definition::ORDER_VERSION;
-use crate::shop::admin::HANDED_BACK;
-use crate::shop::contract::OrderId;
+use crate::shop::contract::{HANDED_BACK, OrderId};
 use crate::shop::evidence::audit;
 use crate::shop::recovery::clock::rfc3339;
 use crate::shop::recovery::fences;
@@ -16,7 +15,7 @@ use crate::shop::{inventory, payments};
 
 /// What comes next.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Next {
+pub struct NextStep {
     /// What.
     pub says: String,
     /// When, where that is known, as in `2026-11-22T16:02:36.123Z`.
@@ -24,7 +23,7 @@ pub struct Next {
     pub at: Option<String>,
 }
 
-struct Row {
+struct OrderRow {
     status: i64,
     owner: String,
     claim_no: u32,
@@ -33,13 +32,17 @@ struct Row {
 }
 
 /// Reads it; `None` when there is no such order.
-pub(super) fn read(data_dir: &Path, orders: &Connection, order: OrderId) -> rusqlite::Result<Option<Next>> {
+pub(super) fn read(
+    data_dir: &Path,
+    orders: &Connection,
+    order: OrderId,
+) -> rusqlite::Result<Option<NextStep>> {
     let row = orders
         .query_row(
             "SELECT status, owner, claim_no, version, given_up IS NOT NULL FROM orders WHERE id = ?1",
             [order.key()],
             |row| {
-                Ok(Row {
+                Ok(OrderRow {
                     status: row.get(0)?,
                     owner: row.get(1)?,
                     claim_no: row.get(2)?,
@@ -50,7 +53,7 @@ pub(super) fn read(data_dir: &Path, orders: &Connection, order: OrderId) -> rusq
         )
         .optional()?;
     let Some(row) = row else { return Ok(None) };
-    let says = |says: String| Next { says, at: None };
+    let says = |says: String| NextStep { says, at: None };
     if row.version > ORDER_VERSION && row.status < 20 {
         let version = row.version;
         return Ok(Some(says(format!(
@@ -68,13 +71,18 @@ pub(super) fn read(data_dir: &Path, orders: &Connection, order: OrderId) -> rusq
     }
 }
 
-fn under_way(data_dir: &Path, orders: &Connection, order: OrderId, row: &Row) -> rusqlite::Result<Next> {
+fn under_way(
+    data_dir: &Path,
+    orders: &Connection,
+    order: OrderId,
+    row: &OrderRow,
+) -> rusqlite::Result<NextStep> {
     let step = step(data_dir, order, row.given_up)?;
     let owner = &row.owner;
     if *owner == HANDED_BACK.to_string() {
         let says =
             format!("a worker takes it up within two seconds while a cluster runs, and goes on with {step}");
-        return Ok(Next { says, at: None });
+        return Ok(NextStep { says, at: None });
     }
     let fenced = match owner.parse::<Life>() {
         Ok(life) => fences::bars(orders, life)?,
@@ -82,7 +90,7 @@ fn under_way(data_dir: &Path, orders: &Connection, order: OrderId, row: &Row) ->
     };
     if fenced {
         let says = format!("{owner} was fenced; the worker that claims from it goes on with {step}");
-        return Ok(Next { says, at: None });
+        return Ok(NextStep { says, at: None });
     }
     let tried = orders
         .query_row(
@@ -93,7 +101,7 @@ fn under_way(data_dir: &Path, orders: &Connection, order: OrderId, row: &Row) ->
                 let at = |column: usize| Ok::<_, rusqlite::Error>(rfc3339(row.get::<_, i64>(column)?.unsigned_abs()));
                 let (step, tries, why): (String, u32, String) = (row.get(0)?, row.get(1)?, row.get(5)?);
                 let (last, next, until) = (at(2)?, at(3)?, at(4)?);
-                Ok(Next {
+                Ok(NextStep {
                     says: format!(
                         "{owner} tries {step} again (tried {tries} times, last at {last}: {why}); if it is still unknown at \
                          {until}, that is settled or the order is parked"
@@ -103,7 +111,7 @@ fn under_way(data_dir: &Path, orders: &Connection, order: OrderId, row: &Row) ->
             },
         )
         .optional()?;
-    Ok(tried.unwrap_or_else(|| Next {
+    Ok(tried.unwrap_or_else(|| NextStep {
         says: format!("{owner} is at {step}, or waits for room in a database to do it"),
         at: None,
     }))
@@ -122,7 +130,8 @@ fn step(data_dir: &Path, order: OrderId, given_up: bool) -> rusqlite::Result<&'s
     )?;
     let paid = number(
         payments::FILE,
-        "SELECT CASE WHEN state = 10 AND refund IS NOT NULL THEN 40 ELSE state END FROM payments WHERE order_id = ?1",
+        "SELECT CASE WHEN state = 10 AND refund IS NOT NULL THEN 40 ELSE state END FROM payments WHERE \
+         order_id = ?1",
     )?;
     Ok(match (given_up, held, paid) {
         (true, Some(20), _) => "return: what left the shelf is put back",
