@@ -3,9 +3,9 @@
 use super::pool::{Mode, Pool, announce};
 use super::protocol::announcement::Announcement;
 use super::protocol::effect::{Effect, OrphanedWork};
-use super::slot::slot_state::Occurrence;
-use super::worker::heartbeat::{Nap, look_behind};
-use super::worker::pool_worker::{Input, Member};
+use super::slot::slot_state::SlotEvent;
+use super::worker::heartbeat::{Stall, look_behind};
+use super::worker::pool_worker::{PoolWorker, WorkerEvent};
 use crate::base::time::{Grid, Monotonic};
 use std::time::Duration;
 
@@ -16,24 +16,24 @@ impl Pool {
         if self.mode == Mode::Over {
             return None;
         }
-        let members = self
-            .members()
-            .filter_map(|member| member.deadline(self.policy_of(member.generation)));
+        let all_workers = self
+            .all_workers()
+            .filter_map(|worker| worker.deadline(self.policy_of(worker.generation)));
         let refills = self
             .seats
             .iter()
             .filter_map(|seat| seat.filled_at())
             .filter(|_| self.mode == Mode::Running);
         let breakers = self.seats.iter().filter_map(|seat| {
-            seat.record
-                .closes_at(seat.member()?, self.policy_of(seat.generation))
+            seat.restart
+                .closes_at(seat.worker()?, self.policy_of(seat.generation))
         });
         // Those who boot or only drain have no beats, but a nap of the master's has to be noticed for them too.
         let look = self
-            .members()
-            .any(Member::can_be_killed)
+            .all_workers()
+            .any(PoolWorker::can_be_killed)
             .then_some(self.next_look);
-        members
+        all_workers
             .chain(refills)
             .chain(breakers)
             .chain(self.rollout.deadlines())
@@ -51,8 +51,8 @@ impl Pool {
         let now = now.max(self.now);
         self.now = now;
         if let Some(from) = due.filter(|&due| now.since(due) > look_behind(self.beat_interval())) {
-            self.nap = Nap { from, to: now };
-            self.excuse(effects);
+            self.stall = Stall { from, to: now };
+            self.discount(effects);
         }
         let behind = look_behind(self.beat_interval());
         if self.next_look <= now {
@@ -70,18 +70,18 @@ impl Pool {
             .unwrap_or_default()
     }
 
-    fn excuse(&mut self, effects: &mut Vec<Effect>) {
-        let by = self.nap.length();
+    fn discount(&mut self, effects: &mut Vec<Effect>) {
+        let by = self.stall.length();
         if by > self.beat_interval() {
             announce(Announcement::Stalled { by, at: self.now }, effects);
         }
-        self.rollout.excuse(by);
-        self.everyone(&Input::Excused(by), effects);
+        self.rollout.discount(by);
+        self.everyone(&WorkerEvent::MasterStalled(by), effects);
     }
 
     /// Whatever is due by now.
     pub(super) fn pass_time(&mut self, effects: &mut Vec<Effect>) {
-        self.everyone(&Input::TimePassed, effects);
+        self.everyone(&WorkerEvent::TimePassed, effects);
         for index in 0..self.seats.len() {
             self.close_breaker(index, effects);
         }
@@ -95,18 +95,18 @@ impl Pool {
         let seat = &self.seats[index];
         let policy = self.policy_of(seat.generation);
         let held_out = seat
-            .member()
-            .and_then(|member| seat.record.closes_at(member, policy));
+            .worker()
+            .and_then(|worker| seat.restart.closes_at(worker, policy));
         if held_out.is_some_and(|at| at <= self.now) {
             let seat = &mut self.seats[index];
-            seat.record.close();
+            seat.restart.close();
             announce(Announcement::BreakerClosed { slot: seat.slot }, effects);
         }
     }
 
-    fn everyone(&mut self, input: &Input, effects: &mut Vec<Effect>) {
+    fn everyone(&mut self, input: &WorkerEvent, effects: &mut Vec<Effect>) {
         for index in 0..self.seats.len() {
-            self.in_seat(index, Occurrence::Told(input.clone()), effects);
+            self.in_seat(index, SlotEvent::Told(input.clone()), effects);
         }
         self.in_replacement(input.clone(), effects);
         for index in 0..self.leaving.len() {

@@ -6,71 +6,71 @@ use super::protocol::certificate::Purpose;
 use super::protocol::effect::{Effect, KillReason};
 use super::protocol::event::Exit;
 use super::protocol::verdict::Failure;
-use super::slot::restart::{End, Sentence};
-use super::slot::slot_state::Occurrence;
-use super::worker::pool_worker::{Input, Member, Phase};
+use super::slot::restart::{EndOfLife, RestartDecision};
+use super::slot::slot_state::SlotEvent;
+use super::worker::pool_worker::{PoolWorker, WorkerEvent, WorkerPhase};
 use crate::base::exit::Exit as ExitCode;
 
 impl Pool {
     /// The worker of a slot ended unasked.
-    pub(super) fn emptied(&mut self, index: usize, end: End, effects: &mut Vec<Effect>) {
-        let Some(sentence) = self.judge(index, &end) else {
+    pub(super) fn emptied(&mut self, index: usize, end: EndOfLife, effects: &mut Vec<Effect>) {
+        let Some(decision) = self.decide(index, &end) else {
             return;
         };
-        let record = &self.seats[index].record;
-        let (failures, degraded) = (record.failures, record.breaker_open);
+        let restart = &self.seats[index].restart;
+        let (failures, degraded) = (restart.failures, restart.breaker_open);
         let mut back_to = None;
-        if let Some(member) = self.seats[index].member().cloned() {
-            self.certify_fallen(&member, &end, sentence, degraded);
-            if member.ready_at.is_none() {
-                back_to = self.not_grown(member.life.slot, &failure(&member, &end), effects);
+        if let Some(worker) = self.seats[index].worker().cloned() {
+            self.certify_fallen(&worker, &end, decision, degraded);
+            if worker.ready_at.is_none() {
+                back_to = self.not_grown(worker.life.slot, &failure(&worker, &end), effects);
             }
         }
-        if let Some(life) = self.seats[index].member().map(|member| member.life) {
+        if let Some(life) = self.seats[index].worker().map(|worker| worker.life) {
             match end {
-                End::Exited { exit, .. } => {
+                EndOfLife::Exited { exit, .. } => {
                     announce(
                         Announcement::Crashed {
                             life,
                             exit,
-                            restart_in: sentence.wait,
+                            restart_in: decision.wait,
                             failures,
                         },
                         effects,
                     );
                 }
-                End::SpawnFailed(reason) => {
+                EndOfLife::SpawnFailed(reason) => {
                     announce(
                         Announcement::SpawnFailed {
                             life,
                             reason,
-                            restart_in: sentence.wait,
+                            restart_in: decision.wait,
                         },
                         effects,
                     );
                 }
-                End::LeftByItself => {}
+                EndOfLife::LeftByItself => {}
             }
         }
-        self.tell_breaker(index, sentence, effects);
-        self.in_seat(index, Occurrence::Emptied(sentence), effects);
+        self.tell_breaker(index, decision, effects);
+        self.in_seat(index, SlotEvent::Emptied(decision), effects);
         if let Some(former) = back_to.filter(|former| *former < self.size()) {
             self.resize(former, effects);
         }
     }
 
-    fn judge(&mut self, index: usize, end: &End) -> Option<Sentence> {
+    fn decide(&mut self, index: usize, end: &EndOfLife) -> Option<RestartDecision> {
         let random = self.random.draw();
         let generation = self.seats[index].generation;
         let policy = self
             .policies
             .get(&generation)
             .expect("what a slot is filled with next is loaded");
-        self.seats[index].judge(end, policy, self.now, random)
+        self.seats[index].decide(end, policy, self.now, random)
     }
 
-    fn tell_breaker(&self, index: usize, sentence: Sentence, effects: &mut Vec<Effect>) {
-        if let Some(deaths) = sentence.opened {
+    fn tell_breaker(&self, index: usize, decision: RestartDecision, effects: &mut Vec<Effect>) {
+        if let Some(deaths) = decision.opened {
             announce(
                 Announcement::BreakerOpened {
                     slot: self.seats[index].slot,
@@ -82,34 +82,34 @@ impl Pool {
     }
 
     /// One of those who leave is gone.
-    pub(super) fn gone(&mut self, index: usize, end: &End, effects: &mut Vec<Effect>) {
-        let member = self.leaving.remove(index);
-        self.certify_gone(&member, end);
-        self.drained(member.life, effects);
+    pub(super) fn gone(&mut self, index: usize, end: &EndOfLife, effects: &mut Vec<Effect>) {
+        let worker = self.leaving.remove(index);
+        self.certify_gone(&worker, end);
+        self.drained(worker.life, effects);
         let exit = match end {
-            End::Exited { exit, .. } => *exit,
-            End::SpawnFailed(_) | End::LeftByItself => return,
+            EndOfLife::Exited { exit, .. } => *exit,
+            EndOfLife::SpawnFailed(_) | EndOfLife::LeftByItself => return,
         };
-        if let Some(since) = member.draining_since() {
+        if let Some(since) = worker.draining_since() {
             let after = self.now.since(since);
             announce(
                 Announcement::Drained {
-                    life: member.life,
+                    life: worker.life,
                     after,
                     exit,
                 },
                 effects,
             );
         }
-        self.note_cut(&member, exit);
+        self.note_cut(&worker, exit);
     }
 
     /// Whether requests were cut: the worker says so itself by its exit code, or it did not live to say anything and was answering
     /// some when it was last looked at.
-    fn note_cut(&mut self, member: &Member, exit: Exit) {
+    fn note_cut(&mut self, worker: &PoolWorker, exit: Exit) {
         let was_cut = match exit {
             Exit::Code(code) => code == i32::from(ExitCode::DrainCut.code()),
-            Exit::Signal(_) => member.load.in_flight > 0,
+            Exit::Signal(_) => worker.load.in_flight > 0,
         };
         match &mut self.mode {
             Mode::Stopping { cut } => *cut |= was_cut,
@@ -118,27 +118,27 @@ impl Pool {
     }
 
     /// A worker leaves its place and drains.
-    pub(super) fn retire(&mut self, member: Member, purpose: Purpose, effects: &mut Vec<Effect>) {
-        self.leave(member, Input::Retired, purpose, effects);
+    pub(super) fn retire(&mut self, worker: PoolWorker, purpose: Purpose, effects: &mut Vec<Effect>) {
+        self.leave(worker, WorkerEvent::Retired, purpose, effects);
     }
 
     /// A worker leaves its place one way or the other.
     pub(super) fn leave(
         &mut self,
-        mut member: Member,
-        how: Input,
+        mut worker: PoolWorker,
+        how: WorkerEvent,
         purpose: Purpose,
         effects: &mut Vec<Effect>,
     ) {
-        member.purpose = Some(purpose);
-        self.leaving.push(member);
+        worker.purpose = Some(purpose);
+        self.leaving.push(worker);
         self.in_leaving(self.leaving.len() - 1, how, effects);
     }
 
     /// Takes the worker out of a slot, if there is one.
-    pub(super) fn clear(&mut self, index: usize, effects: &mut Vec<Effect>) -> Option<Member> {
+    pub(super) fn clear(&mut self, index: usize, effects: &mut Vec<Effect>) -> Option<PoolWorker> {
         let mut out = None;
-        self.in_seat(index, Occurrence::Cleared(&mut out), effects);
+        self.in_seat(index, SlotEvent::Cleared(&mut out), effects);
         out
     }
 
@@ -150,18 +150,18 @@ impl Pool {
     }
 
     pub(super) fn release_leaver(&mut self, index: usize, effects: &mut Vec<Effect>) {
-        if !self.seats[index].member().is_some_and(Member::is_leaving) {
+        if !self.seats[index].worker().is_some_and(PoolWorker::is_leaving) {
             return;
         }
-        let sentence = self.judge(index, &End::LeftByItself);
-        let member = self.clear(index, effects);
-        self.leaving.extend(member.map(|member| Member {
+        let decision = self.decide(index, &EndOfLife::LeftByItself);
+        let worker = self.clear(index, effects);
+        self.leaving.extend(worker.map(|worker| PoolWorker {
             purpose: Some(Purpose::Itself),
-            ..member
+            ..worker
         }));
-        if let Some(sentence) = sentence {
-            self.tell_breaker(index, sentence, effects);
-            self.seats[index].left(sentence, self.now);
+        if let Some(decision) = decision {
+            self.tell_breaker(index, decision, effects);
+            self.seats[index].left(decision, self.now);
         }
     }
 
@@ -173,8 +173,8 @@ impl Pool {
         for index in 0..self.seats.len() {
             if self.seats[index].is_due(self.now) {
                 let (slot, generation) = (self.seats[index].slot, self.seats[index].generation);
-                let member = self.start_life(slot, generation, effects);
-                self.in_seat(index, Occurrence::Taken(member), effects);
+                let worker = self.start_life(slot, generation, effects);
+                self.in_seat(index, SlotEvent::Taken(worker), effects);
             }
         }
     }
@@ -187,57 +187,57 @@ impl Pool {
     pub(super) fn draining(&self) -> usize {
         self.leaving
             .iter()
-            .filter(|member| matches!(member.phase, Phase::Draining { .. }))
+            .filter(|worker| matches!(worker.phase, WorkerPhase::Draining { .. }))
             .count()
     }
 
     /// So many workers may drain at all: `max_draining` that others follow, and as many as there ever were slots, since whoever a
     /// smaller cluster lets go is followed by nobody.
-    pub(super) fn crowd(&self) -> usize {
+    pub(super) fn draining_limit(&self) -> usize {
         usize::from(self.policy().max_draining) + usize::from(self.slots_ever())
     }
 
     /// Too many drain: the one that has drained longest is cut. Not while stopping, when everyone drains and nobody follows.
-    pub(super) fn thin_crowd(&mut self, effects: &mut Vec<Effect>) {
+    pub(super) fn enforce_drain_limit(&mut self, effects: &mut Vec<Effect>) {
         if self.mode != Mode::Running {
             return;
         }
-        while self.draining() > self.crowd() {
+        while self.draining() > self.draining_limit() {
             let draining = self
                 .leaving
                 .iter()
                 .enumerate()
-                .filter_map(|(index, member)| match member.phase {
-                    Phase::Draining { since, .. } => Some((since, index)),
-                    Phase::Starting { .. }
-                    | Phase::Serving { .. }
-                    | Phase::Late { .. }
-                    | Phase::Killed { .. } => None,
+                .filter_map(|(index, worker)| match worker.phase {
+                    WorkerPhase::Draining { since, .. } => Some((since, index)),
+                    WorkerPhase::Starting { .. }
+                    | WorkerPhase::Serving { .. }
+                    | WorkerPhase::Late { .. }
+                    | WorkerPhase::Killed { .. } => None,
                 });
             let Some((_, index)) = draining.min() else { return };
-            self.in_leaving(index, Input::Killed(KillReason::DrainLimit), effects);
+            self.in_leaving(index, WorkerEvent::Killed(KillReason::DrainLimit), effects);
         }
     }
 }
 
 /// Why somebody who should have taken a slot over did not.
-pub(super) fn failure(member: &Member, end: &End) -> Failure {
-    let life = member.life;
+pub(super) fn failure(worker: &PoolWorker, end: &EndOfLife) -> Failure {
+    let life = worker.life;
     match end {
-        End::SpawnFailed(reason) => Failure::SpawnFailed {
+        EndOfLife::SpawnFailed(reason) => Failure::SpawnFailed {
             life,
             reason: reason.clone(),
         },
-        End::LeftByItself => Failure::WentByItself { life },
-        End::Exited { exit, .. } => match (&member.phase, member.ready_at) {
+        EndOfLife::LeftByItself => Failure::WentByItself { life },
+        EndOfLife::Exited { exit, .. } => match (&worker.phase, worker.ready_at) {
             (
-                Phase::Killed {
+                WorkerPhase::Killed {
                     reason: KillReason::NeverReady,
                     ..
                 },
                 _,
             ) => Failure::NeverReady { life },
-            (Phase::Killed { .. }, _) => Failure::Hung { life },
+            (WorkerPhase::Killed { .. }, _) => Failure::Hung { life },
             (_, None) => Failure::ExitedAtBoot { life, exit: *exit },
             (_, Some(_)) => Failure::DiedBaking { life, exit: *exit },
         },

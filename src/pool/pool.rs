@@ -5,22 +5,22 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::deploy::rollout::{Fact, Rollout};
+use super::deploy::rollout::{Rollout, RolloutEvent};
 use super::protocol::announcement::Announcement;
 use super::protocol::effect::{Effect, OrphanedWork, Policy};
 use super::protocol::event::Event;
 use super::random::Random;
 use super::replace::Relief;
-use super::requests::queue::Desk;
+use super::requests::queue::RequestQueue;
 use super::routing::queues::Adoptions;
 use super::routing::takeover::Takeovers;
 use super::routing::weights::Balance;
-use super::slot::history::Past;
-use super::slot::restart::End;
-use super::slot::slot_state::Seat;
+use super::slot::history::SlotHistory;
+use super::slot::restart::EndOfLife;
+use super::slot::slot_state::SlotState;
 use super::upgrade::Upgrade;
-use super::worker::heartbeat::Nap;
-use super::worker::pool_worker::{Input, Member, Turn};
+use super::worker::heartbeat::Stall;
+use super::worker::pool_worker::{PoolWorker, WorkerContext, WorkerEvent};
 use crate::base::ids::{Epoch, Generation, Incarnation, Life, Slot};
 use crate::base::time::Monotonic;
 
@@ -56,7 +56,7 @@ pub struct Pool {
     /// When it was last asked.
     pub(super) now: Monotonic,
     pub(super) next_look: Monotonic,
-    pub(super) nap: Nap,
+    pub(super) stall: Stall,
     pub(super) random: Random,
     /// Of every generation that is loaded; a worker is judged by the policy of its own.
     pub(super) policies: BTreeMap<Generation, Policy>,
@@ -66,15 +66,15 @@ pub struct Pool {
     pub(super) previous: Option<Generation>,
     /// The newest one that was tried.
     pub(super) newest: Generation,
-    pub(super) seats: Vec<Seat>,
+    pub(super) seats: Vec<SlotState>,
     /// Of every slot there ever was, since a slot that comes back goes on counting.
     pub(super) epochs: Vec<Epoch>,
     /// Stands beside a slot's worker to replace it.
-    pub(super) replacement: Option<Member>,
+    pub(super) replacement: Option<PoolWorker>,
     /// In no slot any more, not dead yet; the oldest first.
-    pub(super) leaving: Vec<Member>,
+    pub(super) leaving: Vec<PoolWorker>,
     pub(super) rollout: Rollout,
-    pub(super) desk: Desk,
+    pub(super) desk: RequestQueue,
     pub(super) takeovers: Takeovers,
     /// When what earlier incarnations left is looked through once more: a worker that nobody knew to have outlived its master has
     /// drained by then.
@@ -85,7 +85,7 @@ pub struct Pool {
     /// Of the master itself, under way.
     pub(super) upgrade: Option<Upgrade>,
     /// Of every slot there ever was.
-    pub(super) past: Vec<Past>,
+    pub(super) past: Vec<SlotHistory>,
     pub(super) balance: Balance,
     pub(super) steered: Vec<(Slot, u16)>,
     pub(super) milestones: Milestones,
@@ -96,7 +96,7 @@ const SWEEP_MARGIN: Duration = Duration::from_secs(5);
 
 /// Who holds a life.
 pub(super) enum Place {
-    Seat(usize),
+    SlotState(usize),
     Replacement,
     Leaving(usize),
 }
@@ -113,14 +113,14 @@ impl Pool {
     ) -> Pool {
         let slots = super::scale::clamp(policy.workers);
         let seats = (0..slots)
-            .map(|slot| Seat::vacant(Slot(slot), generation, &policy, now))
+            .map(|slot| SlotState::vacant(Slot(slot), generation, &policy, now))
             .collect();
         Pool {
             incarnation,
             mode: Mode::Running,
             now,
             next_look: now,
-            nap: Nap::default(),
+            stall: Stall::default(),
             random: Random::seeded(seed),
             policies: BTreeMap::from([(generation, policy)]),
             current: generation,
@@ -131,13 +131,13 @@ impl Pool {
             replacement: None,
             leaving: Vec::new(),
             rollout: Rollout::Idle,
-            desk: Desk::default(),
+            desk: RequestQueue::default(),
             takeovers: Takeovers::default(),
             second_sweep: None,
             adoptions: Adoptions::default(),
             relief: None,
             upgrade: None,
-            past: vec![Past::default(); usize::from(slots)],
+            past: vec![SlotHistory::default(); usize::from(slots)],
             balance: Balance::default(),
             steered: Vec::new(),
             milestones: Milestones::default(),
@@ -160,7 +160,7 @@ impl Pool {
         self.handle_all(now, [event], effects);
     }
 
-    /// All that happened since it was last asked, in order: what follows from it all, and from the time that passed. A look at
+    /// All that happened since it was last asked, in step: what follows from it all, and from the time that passed. A look at
     /// 1,024 slots costs one pass over them this way, and a thousand passes one by one.
     pub fn handle_all(
         &mut self,
@@ -187,12 +187,14 @@ impl Pool {
                 self.takeovers.ask_again();
             }
             Event::NotAdopted { by, slot } => self.adoptions.refused(slot, by),
-            Event::Spawned { life, pid } => self.tell(life, Input::Spawned(pid), effects),
-            Event::SpawnFailed { life, reason } => self.bury(life, End::SpawnFailed(reason), effects),
-            Event::Notified { life, notification } => self.tell(life, Input::Notified(notification), effects),
-            Event::Observed { life, sample } => self.tell(life, Input::Observed(sample), effects),
-            Event::Examined { life, activity } => self.tell(life, Input::Examined(activity), effects),
-            Event::Died { life, exit, oom } => self.bury(life, End::Exited { exit, oom }, effects),
+            Event::Spawned { life, pid } => self.tell(life, WorkerEvent::Spawned(pid), effects),
+            Event::SpawnFailed { life, reason } => self.bury(life, EndOfLife::SpawnFailed(reason), effects),
+            Event::Notified { life, notification } => {
+                self.tell(life, WorkerEvent::Notified(notification), effects)
+            }
+            Event::Observed { life, sample } => self.tell(life, WorkerEvent::Observed(sample), effects),
+            Event::Examined { life, activity } => self.tell(life, WorkerEvent::Examined(activity), effects),
+            Event::Died { life, exit, oom } => self.bury(life, EndOfLife::Exited { exit, oom }, effects),
             Event::Probed { life, verdict } => self.probed(life, verdict, effects),
             Event::OrphanEnded { life } => self.takeovers.leave(OrphanedWork::Life(life)),
             Event::NotTakenOver { by, work } => self.takeovers.refused(by, work),
@@ -214,26 +216,26 @@ impl Pool {
     pub(super) fn place(&self, life: Life) -> Option<Place> {
         let seat = life.slot.index();
         if self.seats.get(seat).is_some_and(|seat| seat.is_filled_by(life)) {
-            return Some(Place::Seat(seat));
+            return Some(Place::SlotState(seat));
         }
         if self
             .replacement
             .as_ref()
-            .is_some_and(|member| member.life == life)
+            .is_some_and(|worker| worker.life == life)
         {
             return Some(Place::Replacement);
         }
         self.leaving
             .iter()
-            .position(|member| member.life == life)
+            .position(|worker| worker.life == life)
             .map(Place::Leaving)
     }
 
     /// Hands an input to the worker it is about; nobody knows it: dropped.
-    fn tell(&mut self, life: Life, input: Input, effects: &mut Vec<Effect>) {
+    fn tell(&mut self, life: Life, input: WorkerEvent, effects: &mut Vec<Effect>) {
         match self.place(life) {
-            Some(Place::Seat(index)) => {
-                self.in_seat(index, super::slot::slot_state::Occurrence::Told(input), effects)
+            Some(Place::SlotState(index)) => {
+                self.in_seat(index, super::slot::slot_state::SlotEvent::Told(input), effects)
             }
             Some(Place::Replacement) => self.in_replacement(input, effects),
             Some(Place::Leaving(index)) => self.in_leaving(index, input, effects),
@@ -242,19 +244,21 @@ impl Pool {
     }
 
     /// A worker is gone, or never came to be.
-    fn bury(&mut self, life: Life, end: End, effects: &mut Vec<Effect>) {
+    fn bury(&mut self, life: Life, end: EndOfLife, effects: &mut Vec<Effect>) {
         let Some(place) = self.place(life) else { return };
         self.takeovers.forget(life);
-        if !matches!(end, End::SpawnFailed(_)) {
+        if !matches!(end, EndOfLife::SpawnFailed(_)) {
             self.takeovers.leave(OrphanedWork::Life(life));
         }
         match place {
-            Place::Seat(index) => {
+            Place::SlotState(index) => {
                 // It may have said STOPPING in the same breath.
                 self.release_leaver(index, effects);
                 match self.place(life) {
                     Some(Place::Leaving(index)) => self.gone(index, &end, effects),
-                    Some(Place::Seat(_) | Place::Replacement) | None => self.emptied(index, end, effects),
+                    Some(Place::SlotState(_) | Place::Replacement) | None => {
+                        self.emptied(index, end, effects)
+                    }
                 }
             }
             Place::Replacement => self.lost_replacement(&end, effects),
@@ -274,18 +278,18 @@ impl Pool {
             .expect("the current generation is never unloaded")
     }
 
-    pub(super) fn turn_of<'a>(
-        (now, nap): (Monotonic, Nap),
+    pub(super) fn context_of<'a>(
+        (now, stall): (Monotonic, Stall),
         policies: &'a BTreeMap<Generation, Policy>,
         generation: Generation,
         effects: &'a mut Vec<Effect>,
-    ) -> Turn<'a> {
+    ) -> WorkerContext<'a> {
         let policy = policies
             .get(&generation)
             .expect("a generation is unloaded after its last worker");
-        Turn {
+        WorkerContext {
             now,
-            nap,
+            stall,
             policy,
             effects,
         }
@@ -294,25 +298,27 @@ impl Pool {
     pub(super) fn in_seat(
         &mut self,
         index: usize,
-        occurrence: super::slot::slot_state::Occurrence<'_>,
+        event: super::slot::slot_state::SlotEvent<'_>,
         effects: &mut Vec<Effect>,
     ) {
         let generation = self.seats[index].runs();
-        let mut turn = Self::turn_of((self.now, self.nap), &self.policies, generation, effects);
-        self.seats[index].step(occurrence, &mut turn);
+        let mut context = Self::context_of((self.now, self.stall), &self.policies, generation, effects);
+        self.seats[index].step(event, &mut context);
     }
 
-    pub(super) fn in_replacement(&mut self, input: Input, effects: &mut Vec<Effect>) {
-        if let Some(member) = &mut self.replacement {
-            let mut turn = Self::turn_of((self.now, self.nap), &self.policies, member.generation, effects);
-            member.step(input, &mut turn);
+    pub(super) fn in_replacement(&mut self, input: WorkerEvent, effects: &mut Vec<Effect>) {
+        if let Some(worker) = &mut self.replacement {
+            let mut context =
+                Self::context_of((self.now, self.stall), &self.policies, worker.generation, effects);
+            worker.step(input, &mut context);
         }
     }
 
-    pub(super) fn in_leaving(&mut self, index: usize, input: Input, effects: &mut Vec<Effect>) {
-        let member = &mut self.leaving[index];
-        let mut turn = Self::turn_of((self.now, self.nap), &self.policies, member.generation, effects);
-        member.step(input, &mut turn);
+    pub(super) fn in_leaving(&mut self, index: usize, input: WorkerEvent, effects: &mut Vec<Effect>) {
+        let worker = &mut self.leaving[index];
+        let mut context =
+            Self::context_of((self.now, self.stall), &self.policies, worker.generation, effects);
+        worker.step(input, &mut context);
     }
 
     /// A new life for a slot: its epoch was never used before.
@@ -321,7 +327,7 @@ impl Pool {
         slot: Slot,
         generation: Generation,
         effects: &mut Vec<Effect>,
-    ) -> Member {
+    ) -> PoolWorker {
         let epoch = self.epochs[slot.index()].next();
         self.epochs[slot.index()] = epoch;
         let life = Life {
@@ -330,15 +336,15 @@ impl Pool {
             epoch,
         };
         let chance = u16::try_from(self.random.draw() >> 48).unwrap_or(0);
-        let mut turn = Self::turn_of((self.now, self.nap), &self.policies, generation, effects);
-        Member::start(life, generation, chance, &mut turn)
+        let mut context = Self::context_of((self.now, self.stall), &self.policies, generation, effects);
+        PoolWorker::start(life, generation, chance, &mut context)
     }
 
     /// Every worker there is, wherever it is.
-    pub(super) fn members(&self) -> impl Iterator<Item = &Member> {
+    pub(super) fn all_workers(&self) -> impl Iterator<Item = &PoolWorker> {
         self.seats
             .iter()
-            .filter_map(Seat::member)
+            .filter_map(SlotState::worker)
             .chain(&self.replacement)
             .chain(&self.leaving)
     }
@@ -350,20 +356,20 @@ impl Pool {
     }
 
     /// Shows the rollout one fact and does what it orders.
-    pub(super) fn show(&mut self, fact: Fact, effects: &mut Vec<Effect>) -> bool {
+    pub(super) fn show(&mut self, event: RolloutEvent, effects: &mut Vec<Effect>) -> bool {
         let random = self.random.draw();
         let rollout = std::mem::replace(&mut self.rollout, Rollout::Idle);
-        let generation = rollout.job().map_or(self.current, |job| job.target);
-        let hand = super::deploy::rollout::Hand {
+        let generation = rollout.change().map_or(self.current, |change| change.target);
+        let context = super::deploy::rollout::RolloutContext {
             now: self.now,
             policy: self.policy_of(generation),
             random,
         };
-        let (rollout, order) = rollout.step(fact, hand);
+        let (rollout, step) = rollout.step(event, context);
         self.rollout = rollout;
-        let ordered = order.is_some();
-        if let Some(order) = order {
-            self.perform(order, effects);
+        let ordered = step.is_some();
+        if let Some(step) = step {
+            self.perform(step, effects);
         }
         ordered
     }

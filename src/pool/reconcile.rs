@@ -4,8 +4,8 @@
 use super::pool::{Mode, Pool, announce};
 use super::protocol::announcement::Announcement;
 use super::protocol::effect::{Effect, SystemdState};
-use super::slot::slot_state::{Seat, State};
-use super::worker::pool_worker::Member;
+use super::slot::slot_state::{Occupancy, SlotState};
+use super::worker::pool_worker::PoolWorker;
 use crate::base::ids::{Generation, Life};
 
 /// The weight of a slot that gets its full share of new connections.
@@ -15,7 +15,7 @@ impl Pool {
     pub(super) fn settle(&mut self, effects: &mut Vec<Effect>) {
         self.release_leavers(effects);
         self.roll(effects);
-        self.thin_crowd(effects);
+        self.enforce_drain_limit(effects);
         self.steer(effects);
         self.adopt(effects);
         self.assign_takeovers(effects);
@@ -34,9 +34,9 @@ impl Pool {
         let serving: Vec<Life> = self
             .seats
             .iter()
-            .filter_map(Seat::member)
-            .filter(|member| member.is_serving())
-            .map(|member| member.life)
+            .filter_map(SlotState::worker)
+            .filter(|worker| worker.is_serving())
+            .map(|worker| worker.life)
             .collect();
         self.takeovers.assign_takeovers(&serving, effects);
     }
@@ -48,15 +48,16 @@ impl Pool {
         let serving = self
             .seats
             .iter()
-            .filter(|seat| seat.member().is_some_and(Member::is_serving))
+            .filter(|seat| seat.worker().is_some_and(PoolWorker::is_serving))
             .count();
-        let any_ready = self.members().any(|member| member.ready_at.is_some());
+        let any_ready = self.all_workers().any(|worker| worker.ready_at.is_some());
         self.milestones.ever_ready |= any_ready;
         if !self.milestones.told_ready && serving > 0 && self.seats.iter().all(has_verdict) {
             self.milestones.told_ready = true;
             effects.push(Effect::Tell(SystemdState::Ready));
         }
-        if !self.milestones.all_serving && serving == self.seats.iter().filter(|seat| !seat.is_held()).count()
+        if !self.milestones.all_serving
+            && serving == self.seats.iter().filter(|seat| !seat.is_drained()).count()
         {
             self.milestones.all_serving = true;
             announce(Announcement::Serving { workers: self.size() }, effects);
@@ -80,16 +81,22 @@ impl Pool {
     fn is_needed(&self, generation: Generation) -> bool {
         generation == self.current
             || self.previous == Some(generation)
-            || self.rollout.job().is_some_and(|job| job.target == generation)
+            || self
+                .rollout
+                .change()
+                .is_some_and(|change| change.target == generation)
             || self.seats.iter().any(|seat| seat.generation == generation)
-            || self.members().any(|member| member.generation == generation)
+            || self.all_workers().any(|worker| worker.generation == generation)
     }
 }
 
 /// Whether a slot's first boot is decided: one bad slot must not keep systemd waiting for the others.
-fn has_verdict(seat: &Seat) -> bool {
+fn has_verdict(seat: &SlotState) -> bool {
     match seat.state() {
-        State::Vacant | State::Held | State::BackingOff { .. } | State::Degraded { .. } => true,
-        State::Filled(member) => member.ready_at.is_some() || seat.record.restarts > 0,
+        Occupancy::Vacant
+        | Occupancy::Drained
+        | Occupancy::BackingOff { .. }
+        | Occupancy::Degraded { .. } => true,
+        Occupancy::Filled(worker) => worker.ready_at.is_some() || seat.restart.restarts > 0,
     }
 }

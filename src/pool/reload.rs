@@ -1,24 +1,26 @@
 //! Reloads: what the rollout is shown and what its orders do to the slots.
 
-use super::deploy::canary::Answers;
-use super::deploy::rollout::{Beside, Fact, Job, Order, Rollout, TRIES, View};
+use super::deploy::canary::CanaryAnswers;
+use super::deploy::rollout::{
+    GenerationChange, ReplacementState, Rollout, RolloutEvent, RolloutStep, RolloutView, TRIES,
+};
 use super::pool::{Mode, Pool, announce};
 use super::protocol::announcement::Announcement;
 use super::protocol::certificate::Purpose;
 use super::protocol::effect::{Effect, Policy, SystemdState};
 use super::protocol::event::{NotLoaded, Ticket};
 use super::protocol::verdict::{Failure, Share};
-use super::requests::queue::Trip;
-use super::slot::slot_state::Seat;
-use super::worker::pool_worker::Member;
+use super::requests::queue::RolloutWaiters;
+use super::slot::slot_state::SlotState;
+use super::worker::pool_worker::PoolWorker;
 use crate::base::ids::{Generation, Life, Slot};
 
 impl Pool {
     /// A new generation is to be loaded and rolled out.
     pub(super) fn begin_reload(&mut self, tickets: Vec<Ticket>, effects: &mut Vec<Effect>) {
-        self.desk.trip = Some(Trip::begun(tickets, false));
+        self.desk.waiters = Some(RolloutWaiters::begun(tickets, false));
         self.newest = self.newest.next();
-        self.rollout = Rollout::Loading(Job {
+        self.rollout = Rollout::Loading(GenerationChange {
             target: self.newest,
             from: self.current,
             started: self.now,
@@ -42,8 +44,8 @@ impl Pool {
         tickets: Vec<Ticket>,
         effects: &mut Vec<Effect>,
     ) {
-        self.desk.trip = Some(Trip::begun(tickets, true));
-        self.rollout = Rollout::Booting(Job {
+        self.desk.waiters = Some(RolloutWaiters::begun(tickets, true));
+        self.rollout = Rollout::Booting(GenerationChange {
             target,
             from: self.current,
             started: self.now,
@@ -52,7 +54,7 @@ impl Pool {
         if self.milestones.told_ready {
             effects.push(Effect::Tell(SystemdState::Reloading));
         }
-        self.perform(Order::StartCanary(target), effects);
+        self.perform(RolloutStep::StartCanary(target), effects);
     }
 
     /// The canary's own readiness answered.
@@ -60,75 +62,75 @@ impl Pool {
         if self
             .replacement
             .as_ref()
-            .is_some_and(|member| member.life == life)
+            .is_some_and(|worker| worker.life == life)
         {
-            self.show(Fact::Probed(life, verdict), effects);
+            self.show(RolloutEvent::Probed(life, verdict), effects);
         }
     }
 
     /// The shell has read the configuration and opened the binary, or not. Nobody waits for it any more: let go of it.
     pub(super) fn loaded(&mut self, verdict: Result<Policy, NotLoaded>, effects: &mut Vec<Effect>) {
-        let Rollout::Loading(job) = self.rollout else {
+        let Rollout::Loading(change) = self.rollout else {
             if verdict.is_ok() && !self.policies.contains_key(&self.newest) {
                 effects.push(Effect::Unload(self.newest));
             }
             return;
         };
-        let fact = match verdict {
+        let event = match verdict {
             Ok(policy) => {
-                self.policies.insert(job.target, policy);
+                self.policies.insert(change.target, policy);
                 Ok(())
             }
             Err(NotLoaded::Configuration(reason)) => Err(Failure::BadConfiguration { reason }),
             Err(NotLoaded::Binary(reason)) => Err(Failure::BadBinary { reason }),
         };
-        self.show(Fact::Loaded(fact), effects);
+        self.show(RolloutEvent::Loaded(event), effects);
     }
 
-    /// Lets the rollout look until it has nothing more to order; begins the next one that was asked for.
+    /// Lets the rollout look until it has nothing more to step; begins the next one that was asked for.
     pub(super) fn roll(&mut self, effects: &mut Vec<Effect>) {
         self.release_replacement(effects);
         if self.relief.is_some() {
             self.relieve(effects);
         }
-        while self.show(Fact::Looked(self.view()), effects) {}
+        while self.show(RolloutEvent::Looked(self.view()), effects) {}
         while self.begin_next(effects) {}
         if self.mode == Mode::Running && self.is_free() {
             self.recycle(effects);
         }
     }
 
-    fn view(&self) -> View {
+    fn view(&self) -> RolloutView {
         let goal = self.rollout.goal();
-        let replaced = |seat: &&Seat| Some(seat.generation) == goal;
-        View {
+        let replaced = |seat: &&SlotState| Some(seat.generation) == goal;
+        RolloutView {
             beside: match &self.replacement {
-                None => Beside::Nobody,
-                Some(member) if member.is_serving() => Beside::Serving,
-                Some(_) => Beside::NotServing,
+                None => ReplacementState::None,
+                Some(worker) if worker.is_serving() => ReplacementState::Serving,
+                Some(_) => ReplacementState::NotServing,
             },
             next: goal.and_then(|goal| self.next_to_replace(goal)),
             settled: self
                 .seats
                 .iter()
                 .filter(replaced)
-                .all(|seat| seat.member().is_some_and(Member::is_serving)),
+                .all(|seat| seat.worker().is_some_and(PoolWorker::is_serving)),
             failing: self
                 .seats
                 .iter()
                 .filter(replaced)
-                .any(|seat| seat.record.failures >= TRIES),
+                .any(|seat| seat.restart.failures >= TRIES),
             room: self.has_room(),
             answers: self.replacement.as_ref().map(|canary| self.answers(canary)),
         }
     }
 
-    fn answers(&self, canary: &Member) -> Answers {
+    fn answers(&self, canary: &PoolWorker) -> CanaryAnswers {
         let old = self
-            .members()
-            .filter(|member| member.generation != canary.generation)
-            .map(|member| member.load.since_mark());
-        Answers {
+            .all_workers()
+            .filter(|worker| worker.generation != canary.generation)
+            .map(|worker| worker.load.since_mark());
+        CanaryAnswers {
             life: canary.life,
             new: canary.load.since_mark(),
             old: old.fold(Share::default(), Share::and),
@@ -141,7 +143,7 @@ impl Pool {
         self.seats
             .iter()
             .take(kept)
-            .find(|seat| seat.runs() != goal && !seat.is_held())
+            .find(|seat| seat.runs() != goal && !seat.is_drained())
             .map(|seat| seat.slot)
     }
 
@@ -152,19 +154,19 @@ impl Pool {
         (workers != self.policy().workers).then(|| super::scale::clamp(workers))
     }
 
-    pub(super) fn perform(&mut self, order: Order, effects: &mut Vec<Effect>) {
-        match order {
-            Order::Start(slot, generation) => {
+    pub(super) fn perform(&mut self, step: RolloutStep, effects: &mut Vec<Effect>) {
+        match step {
+            RolloutStep::Start(slot, generation) => {
                 self.replacement = Some(self.start_life(slot, generation, effects));
             }
-            Order::StartCanary(generation) => {
-                let free = self.seats.iter().find(|seat| !seat.is_held());
+            RolloutStep::StartCanary(generation) => {
+                let free = self.seats.iter().find(|seat| !seat.is_drained());
                 let slot = free.map_or(Slot(0), |seat| seat.slot);
                 self.replacement = Some(self.start_life(slot, generation, effects));
             }
-            Order::Bake => self.bake(effects),
-            Order::Probe => self.probe(effects),
-            Order::Swap => {
+            RolloutStep::Bake => self.bake(effects),
+            RolloutStep::Probe => self.probe(effects),
+            RolloutStep::Swap => {
                 let undoing = matches!(self.rollout, Rollout::Undoing { .. });
                 let purpose = if undoing {
                     Purpose::BackOut
@@ -173,26 +175,26 @@ impl Pool {
                 };
                 self.swap(purpose, effects);
             }
-            Order::Undo(job, reason) => self.undo(job, reason, effects),
-            Order::Finish(job) => self.finish(job, effects),
-            Order::BackOut(job, reason) => {
+            RolloutStep::Undo(change, reason) => self.undo(change, reason, effects),
+            RolloutStep::Finish(change) => self.finish(change, effects),
+            RolloutStep::BackOut(change, reason) => {
                 self.dismiss_replacement(effects);
-                effects.push(Effect::Serve(job.from));
+                effects.push(Effect::Serve(change.from));
                 announce(
                     Announcement::BackedOut {
-                        generation: job.target,
+                        generation: change.target,
                         reason: reason.clone(),
                     },
                     effects,
                 );
                 self.tell_reloaded(effects);
-                self.not_rolled(job, reason, effects);
+                self.not_rolled(change, reason, effects);
             }
         }
     }
 
     fn bake(&mut self, effects: &mut Vec<Effect>) {
-        self.everybody(|member| member.load.mark());
+        self.everybody(|worker| worker.load.mark());
         self.say_baking(effects);
         self.probe(effects);
     }
@@ -201,21 +203,21 @@ impl Pool {
         effects.extend(
             self.replacement
                 .as_ref()
-                .map(|member| Effect::Probe { life: member.life }),
+                .map(|worker| Effect::Probe { life: worker.life }),
         );
     }
 
-    fn everybody(&mut self, deed: impl Fn(&mut Member)) {
+    fn everybody(&mut self, deed: impl Fn(&mut PoolWorker)) {
         self.seats
             .iter_mut()
-            .filter_map(Seat::member_mut)
+            .filter_map(SlotState::worker_mut)
             .chain(&mut self.replacement)
             .chain(&mut self.leaving)
             .for_each(deed);
     }
 
     fn say_baking(&self, effects: &mut Vec<Effect>) {
-        if let Some(Member { life, generation, .. }) = self.replacement {
+        if let Some(PoolWorker { life, generation, .. }) = self.replacement {
             let bake_time = self.policy_of(generation).bake_time;
             announce(
                 Announcement::Baking {
@@ -228,40 +230,40 @@ impl Pool {
         }
     }
 
-    fn undo(&mut self, job: Job, reason: Failure, effects: &mut Vec<Effect>) {
+    fn undo(&mut self, change: GenerationChange, reason: Failure, effects: &mut Vec<Effect>) {
         announce(
             Announcement::BackingOut {
-                generation: job.target,
+                generation: change.target,
                 reason,
             },
             effects,
         );
         self.dismiss_replacement(effects);
         for index in 0..self.seats.len() {
-            if self.seats[index].generation == job.target {
-                self.refit(index, job.from);
+            if self.seats[index].generation == change.target {
+                self.refit(index, change.from);
                 self.seats[index].hurry();
             }
         }
     }
 
-    fn finish(&mut self, job: Job, effects: &mut Vec<Effect>) {
-        let size = self.new_size(job.target);
-        self.current = job.target;
-        self.previous = Some(job.from);
-        for seat in self.seats.iter_mut().filter(|seat| seat.is_held()) {
-            seat.generation = job.target;
+    fn finish(&mut self, change: GenerationChange, effects: &mut Vec<Effect>) {
+        let size = self.new_size(change.target);
+        self.current = change.target;
+        self.previous = Some(change.from);
+        for seat in self.seats.iter_mut().filter(|seat| seat.is_drained()) {
+            seat.generation = change.target;
         }
         announce(
             Announcement::Reloaded {
-                generation: job.target,
-                after: self.now.since(job.started),
+                generation: change.target,
+                after: self.now.since(change.started),
             },
             effects,
         );
-        effects.push(Effect::Serve(job.target));
+        effects.push(Effect::Serve(change.target));
         self.tell_reloaded(effects);
-        self.rolled(job, effects);
+        self.rolled(change, effects);
         if let Some(size) = size {
             self.resize(size, effects);
         }

@@ -11,8 +11,8 @@ use super::protocol::effect::{Effect, Policy};
 use super::protocol::event::Ticket;
 use super::protocol::verdict::{Done, Failure, Verdict};
 use super::requests::queue::answer;
-use super::slot::slot_state::Seat;
-use super::worker::pool_worker::Member;
+use super::slot::slot_state::SlotState;
+use super::worker::pool_worker::PoolWorker;
 use crate::base::ids::{Generation, Life, Slot};
 use crate::base::time::Monotonic;
 
@@ -42,7 +42,7 @@ impl Pool {
     ) {
         let seat = &self.seats[slot.index()];
         let generation = seat.generation;
-        let from = seat.member().map(|member| member.life);
+        let from = seat.worker().map(|worker| worker.life);
         announce(Announcement::Replacing { slot, purpose }, effects);
         self.relief = Some(Relief {
             slot,
@@ -57,7 +57,7 @@ impl Pool {
 
     /// Hands the slot over once the replacement serves and one more may drain.
     pub(super) fn relieve(&mut self, effects: &mut Vec<Effect>) {
-        let serves = self.replacement.as_ref().is_some_and(Member::is_serving);
+        let serves = self.replacement.as_ref().is_some_and(PoolWorker::is_serving);
         if !serves || !self.has_room() {
             return;
         }
@@ -112,29 +112,34 @@ impl Pool {
         }
     }
 
-    fn served_its_time(&self, seat: &Seat) -> Option<(Monotonic, Purpose)> {
-        let member = seat.member().filter(|member| member.is_serving())?;
-        let policy = self.policies.get(&member.generation)?;
-        let ready_at = member.ready_at?;
+    fn served_its_time(&self, seat: &SlotState) -> Option<(Monotonic, Purpose)> {
+        let worker = seat.worker().filter(|worker| worker.is_serving())?;
+        let policy = self.policies.get(&worker.generation)?;
+        let ready_at = worker.ready_at?;
         // One that is too large from its birth must not be replaced without end.
         let rested = ready_at + policy.backoff.longest <= self.now && seat.spared_until <= self.now;
         let purpose = rested
-            .then(|| served_its_time(member, ready_at, policy, self.now))
+            .then(|| served_its_time(worker, ready_at, policy, self.now))
             .flatten()?;
         Some((ready_at, purpose))
     }
 }
 
-fn served_its_time(member: &Member, ready_at: Monotonic, policy: &Policy, now: Monotonic) -> Option<Purpose> {
+fn served_its_time(
+    worker: &PoolWorker,
+    ready_at: Monotonic,
+    policy: &Policy,
+    now: Monotonic,
+) -> Option<Purpose> {
     if policy
         .max_rss
-        .is_some_and(|most| member.load.rss.is_some_and(|rss| rss > most))
+        .is_some_and(|most| worker.load.rss.is_some_and(|rss| rss > most))
     {
         return Some(Purpose::MaxRss);
     }
     if policy
         .max_requests
-        .is_some_and(|most| member.load.answered.requests >= less_chance(most, member.chance))
+        .is_some_and(|most| worker.load.answered.requests >= less_chance(most, worker.chance))
     {
         return Some(Purpose::MaxRequests);
     }
@@ -142,7 +147,7 @@ fn served_its_time(member: &Member, ready_at: Monotonic, policy: &Policy, now: M
     policy
         .max_age
         .map(|most| u64::try_from(most.as_nanos()).unwrap_or(u64::MAX))
-        .is_some_and(|most| age >= less_chance(most, member.chance))
+        .is_some_and(|most| age >= less_chance(most, worker.chance))
         .then_some(Purpose::MaxAge)
 }
 

@@ -1,15 +1,15 @@
 //! Whoever stands beside a slot's worker to replace it, for a rollout or within a generation: takes over, is sent away, or
 //! comes to nothing.
 
-use super::deploy::rollout::{Fact, Rollout};
+use super::deploy::rollout::{Rollout, RolloutEvent};
 use super::exits::failure;
 use super::pool::Pool;
 use super::protocol::certificate::Purpose;
 use super::protocol::effect::{Effect, KillReason};
 use super::protocol::verdict::{Failure, Replaced};
-use super::slot::restart::End;
-use super::slot::slot_state::Occurrence;
-use super::worker::pool_worker::{Input, Member, Phase};
+use super::slot::restart::EndOfLife;
+use super::slot::slot_state::SlotEvent;
+use super::worker::pool_worker::{PoolWorker, WorkerEvent, WorkerPhase};
 use crate::base::ids::{Generation, Life};
 
 impl Pool {
@@ -23,25 +23,25 @@ impl Pool {
         if self.seats[index].generation != generation || purpose == Purpose::Restart {
             self.refit(index, generation);
         }
-        self.in_seat(index, Occurrence::Taken(replacement), effects);
+        self.in_seat(index, SlotEvent::Taken(replacement), effects);
         if let Some(old) = old {
             self.retire(old, purpose, effects);
         }
         Some(life)
     }
 
-    fn note_replaced(&mut self, replacement: &Member) {
-        let (Rollout::Rolling { job, .. }, Some(trip)) = (&self.rollout, &mut self.desk.trip) else {
+    fn note_replaced(&mut self, replacement: &PoolWorker) {
+        let (Rollout::Rolling { change, .. }, Some(waiters)) = (&self.rollout, &mut self.desk.waiters) else {
             return;
         };
-        trip.slots.push(Replaced {
+        waiters.slots.push(Replaced {
             slot: replacement.life.slot,
             life: replacement.life,
             ready_after: replacement
                 .ready_at
                 .map(|ready| ready.since(replacement.started))
                 .unwrap_or_default(),
-            replaced_after: self.now.since(job.started),
+            replaced_after: self.now.since(change.started),
         });
     }
 
@@ -51,7 +51,7 @@ impl Pool {
             .get(&generation)
             .expect("a generation that has a worker is loaded");
         self.seats[index].generation = generation;
-        self.seats[index].record.forgive(policy);
+        self.seats[index].restart.forgive(policy);
     }
 
     /// Whoever stands beside goes: at once while it boots, since it has accepted nothing, otherwise by draining.
@@ -64,29 +64,30 @@ impl Pool {
             None => (Purpose::BackOut, KillReason::BackedOut),
         };
         let how = match replacement.phase {
-            Phase::Starting { .. } => Input::Killed(killed),
-            Phase::Serving { .. } | Phase::Late { .. } | Phase::Draining { .. } | Phase::Killed { .. } => {
-                Input::Retired
-            }
+            WorkerPhase::Starting { .. } => WorkerEvent::Killed(killed),
+            WorkerPhase::Serving { .. }
+            | WorkerPhase::Late { .. }
+            | WorkerPhase::Draining { .. }
+            | WorkerPhase::Killed { .. } => WorkerEvent::Retired,
         };
         self.leave(replacement, how, purpose, effects);
     }
 
     /// Whoever stood beside is dead.
-    pub(super) fn lost_replacement(&mut self, end: &End, effects: &mut Vec<Effect>) {
-        if let Some(member) = self.replacement.take() {
-            self.certify_replacement(&member, end);
-            self.fell_short(failure(&member, end), effects);
+    pub(super) fn lost_replacement(&mut self, end: &EndOfLife, effects: &mut Vec<Effect>) {
+        if let Some(worker) = self.replacement.take() {
+            self.certify_replacement(&worker, end);
+            self.fell_short(failure(&worker, end), effects);
         }
     }
 
     /// Whoever stood beside said STOPPING by itself.
     pub(super) fn release_replacement(&mut self, effects: &mut Vec<Effect>) {
-        if let Some(member) = self.replacement.take_if(|member| member.is_leaving()) {
-            let reason = failure(&member, &End::LeftByItself);
-            self.leaving.push(Member {
+        if let Some(worker) = self.replacement.take_if(|worker| worker.is_leaving()) {
+            let reason = failure(&worker, &EndOfLife::LeftByItself);
+            self.leaving.push(PoolWorker {
                 purpose: Some(Purpose::Itself),
-                ..member
+                ..worker
             });
             self.fell_short(reason, effects);
         }
@@ -96,7 +97,7 @@ impl Pool {
         if self.relief.is_some() {
             self.not_relieved(reason, effects);
         } else {
-            self.show(Fact::Lost(reason), effects);
+            self.show(RolloutEvent::Lost(reason), effects);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The number of slots: within bounds, the highest goes first, and a slot's listener stays when the slot goes.
 
-use super::deploy::rollout::{Fact, Rollout};
+use super::deploy::rollout::{Rollout, RolloutEvent};
 use super::pool::{Pool, announce};
 use super::protocol::announcement::Announcement;
 use super::protocol::certificate::Purpose;
@@ -8,8 +8,8 @@ use super::protocol::effect::Effect;
 use super::protocol::event::{Request, Ticket};
 use super::protocol::verdict::Failure;
 use super::requests::queue::refuse;
-use super::slot::history::Past;
-use super::slot::slot_state::Seat;
+use super::slot::history::SlotHistory;
+use super::slot::slot_state::SlotState;
 use crate::base::ids::{Epoch, Slot};
 
 /// The fewest and the most slots a cluster may have.
@@ -42,11 +42,11 @@ impl Pool {
                 format!("asked for {to} workers, expected {least} to {most}; it stays at {from}")
             })?;
         let (draining, going) = (self.draining(), usize::from(from.saturating_sub(to)));
-        if going > 0 && draining + going > self.crowd() {
+        if going > 0 && draining + going > self.draining_limit() {
             return Err(format!(
                 "{draining} workers drain still, and {going} more would be more than may drain at once ({}); ask again when some \
                  are gone; it stays at {from}",
-                self.crowd()
+                self.draining_limit()
             ));
         }
         Ok(to)
@@ -67,21 +67,21 @@ impl Pool {
         }
         if from < to && self.slots_ever() < to {
             self.epochs.resize(usize::from(to), Epoch::default());
-            self.past.resize_with(usize::from(to), Past::default);
+            self.past.resize_with(usize::from(to), SlotHistory::default);
             effects.push(Effect::Listen { slots: to });
         }
         while self.size() > to {
             self.remove_highest(effects);
         }
-        if self.seats.iter().all(Seat::is_held) {
+        if self.seats.iter().all(SlotState::is_drained) {
             // A cluster of drained slots alone would answer nobody.
-            self.seats.iter_mut().for_each(Seat::unhold);
+            self.seats.iter_mut().for_each(SlotState::end_drained);
         }
     }
 
     fn add(&mut self, slot: Slot) {
         let generation = self.rollout.goal().unwrap_or(self.current);
-        self.seats.push(Seat::vacant(
+        self.seats.push(SlotState::vacant(
             slot,
             generation,
             self.policy_of(generation),
@@ -93,10 +93,10 @@ impl Pool {
         let Some(index) = self.seats.len().checked_sub(1) else {
             return;
         };
-        let member = self.clear(index, effects);
+        let worker = self.clear(index, effects);
         self.seats.pop();
-        if let Some(member) = member {
-            self.retire(member, Purpose::ScaleDown, effects);
+        if let Some(worker) = worker {
+            self.retire(worker, Purpose::ScaleDown, effects);
         }
         if self
             .replacement
@@ -115,7 +115,7 @@ impl Pool {
         let reason = Failure::SlotRemoved { slot };
         match self.rollout {
             Rollout::Booting(_) | Rollout::Baking { .. } => {
-                self.show(Fact::Lost(reason), effects);
+                self.show(RolloutEvent::Lost(reason), effects);
             }
             Rollout::Idle => self.not_relieved(reason, effects),
             Rollout::Loading(_) | Rollout::Rolling { .. } | Rollout::Undoing { .. } => {}

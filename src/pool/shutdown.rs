@@ -1,13 +1,13 @@
 //! How a pool ends: asked to, in grace or at once, or because nothing it starts ever becomes ready.
 
-use super::deploy::rollout::{Fact, Rollout};
+use super::deploy::rollout::{Rollout, RolloutEvent};
 use super::pool::{Mode, Pool, announce};
 use super::protocol::announcement::Announcement;
 use super::protocol::certificate::Purpose;
 use super::protocol::effect::{Effect, KillReason, Outcome, SystemdState};
 use super::protocol::event::StopMode;
 use super::protocol::verdict::Failure;
-use super::worker::pool_worker::Input;
+use super::worker::pool_worker::WorkerEvent;
 
 /// So many lives of each slot in a row have to leave by themselves before they were ready, and nobody ever was, to give up.
 const HOPELESS: u32 = 3;
@@ -16,9 +16,9 @@ impl Pool {
     /// SIGTERM, SIGINT, SIGQUIT. Whatever comes second, comes in haste.
     pub(super) fn stop(&mut self, mode: StopMode, effects: &mut Vec<Effect>) {
         match (self.mode, mode) {
-            (Mode::Running, StopMode::Graceful) => self.begin_stop(&Input::Retired, effects),
+            (Mode::Running, StopMode::Graceful) => self.begin_stop(&WorkerEvent::Retired, effects),
             (Mode::Running, StopMode::AtOnce) => {
-                self.begin_stop(&Input::Killed(KillReason::StopAtOnce), effects);
+                self.begin_stop(&WorkerEvent::Killed(KillReason::StopAtOnce), effects);
                 self.kill_leaving(effects);
             }
             (Mode::Stopping { .. }, StopMode::Graceful | StopMode::AtOnce) => self.kill_leaving(effects),
@@ -26,15 +26,15 @@ impl Pool {
         }
     }
 
-    fn begin_stop(&mut self, how: &Input, effects: &mut Vec<Effect>) {
-        let workers = u16::try_from(self.members().count()).unwrap_or(u16::MAX);
+    fn begin_stop(&mut self, how: &WorkerEvent, effects: &mut Vec<Effect>) {
+        let workers = u16::try_from(self.all_workers().count()).unwrap_or(u16::MAX);
         self.mode = Mode::Stopping { cut: false };
         announce(Announcement::Stopping { workers }, effects);
         effects.push(Effect::Tell(SystemdState::Stopping));
         effects.push(Effect::Close);
         self.dismiss_all(how, effects);
         effects.push(Effect::Hasten);
-        self.show(Fact::Stopped, effects);
+        self.show(RolloutEvent::Stopped, effects);
         self.abandon(effects);
     }
 
@@ -46,20 +46,20 @@ impl Pool {
         self.refuse_queue(effects);
     }
 
-    fn dismiss_all(&mut self, how: &Input, effects: &mut Vec<Effect>) {
-        let mut members: Vec<_> = (0..self.seats.len())
+    fn dismiss_all(&mut self, how: &WorkerEvent, effects: &mut Vec<Effect>) {
+        let mut all_workers: Vec<_> = (0..self.seats.len())
             .filter_map(|index| self.clear(index, effects))
             .collect();
-        members.extend(self.replacement.take());
-        for member in members {
-            self.leave(member, how.clone(), Purpose::Stop, effects);
+        all_workers.extend(self.replacement.take());
+        for worker in all_workers {
+            self.leave(worker, how.clone(), Purpose::Stop, effects);
         }
     }
 
     fn kill_leaving(&mut self, effects: &mut Vec<Effect>) {
         for index in 0..self.leaving.len() {
             if self.leaving[index].can_be_killed() {
-                self.in_leaving(index, Input::Killed(KillReason::StopAtOnce), effects);
+                self.in_leaving(index, WorkerEvent::Killed(KillReason::StopAtOnce), effects);
             }
         }
     }
@@ -73,10 +73,10 @@ impl Pool {
             && self
                 .seats
                 .iter()
-                .all(|seat| seat.record.boot_failures >= HOPELESS);
+                .all(|seat| seat.restart.boot_failures >= HOPELESS);
         if hopeless {
             self.mode = Mode::GivingUp;
-            self.dismiss_all(&Input::Killed(KillReason::NeverReady), effects);
+            self.dismiss_all(&WorkerEvent::Killed(KillReason::NeverReady), effects);
             self.abandon(effects);
         }
     }
@@ -89,7 +89,7 @@ impl Pool {
             Mode::Stopping { cut: true } => Outcome::Cut,
             Mode::GivingUp => Outcome::NeverReady,
         };
-        if self.members().next().is_none() {
+        if self.all_workers().next().is_none() {
             self.mode = Mode::Over;
             self.answer_stops(outcome, effects);
             effects.push(Effect::Exit(outcome));

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::pool::Pool;
-use super::worker::pool_worker::Member;
+use super::worker::pool_worker::PoolWorker;
 
 /// Of what a pool is made of. Whoever changes a field of it, or of anything in it, raises this (a test holds the committed
 /// specimen against it), and may teach [`Saved::load`] to read the version before.
@@ -95,7 +95,7 @@ impl Pool {
                 self.current
             ));
         }
-        let needed = self.members().map(|member| member.generation);
+        let needed = self.all_workers().map(|worker| worker.generation);
         if let Some(generation) = needed
             .chain(self.seats.iter().map(|seat| seat.generation))
             .find(|generation| !is_loaded(*generation))
@@ -115,11 +115,11 @@ impl Pool {
                 self.past.len()
             ));
         }
-        let stranger = |member: &&Member| {
-            member.life.incarnation != self.incarnation || member.life.slot.index() >= self.epochs.len()
+        let stranger = |worker: &&PoolWorker| {
+            worker.life.incarnation != self.incarnation || worker.life.slot.index() >= self.epochs.len()
         };
-        match self.members().find(stranger) {
-            Some(member) => Err(format!("worker {} can be none of its own", member.life)),
+        match self.all_workers().find(stranger) {
+            Some(worker) => Err(format!("worker {} can be none of its own", worker.life)),
             None => Ok(()),
         }
     }
@@ -177,13 +177,13 @@ mod tests {
     #[test]
     fn a_field_deep_inside_is_missed_too() {
         let mut saved = saved();
-        let record = saved.pool["seats"][1]["record"]
+        let restart = saved.pool["seats"][1]["restart"]
             .as_object_mut()
-            .expect("a record");
-        assert!(record.remove("last_exit").is_some());
+            .expect("a restart");
+        assert!(restart.remove("last_exit").is_some());
         let told = saved.load().expect_err("refused").to_string();
         assert!(
-            told.contains("pool.seats[1].record has no field \"last_exit\""),
+            told.contains("pool.seats[1].restart has no field \"last_exit\""),
             "{told}"
         );
     }

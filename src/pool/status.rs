@@ -10,8 +10,8 @@ use super::protocol::certificate::{CauseKind, Certificate, Purpose};
 use super::protocol::effect::OrphanedWork;
 use super::protocol::event::Exit;
 use super::protocol::verdict::Share;
-use super::slot::slot_state::{Seat, State};
-use super::worker::pool_worker::{Member, Phase};
+use super::slot::slot_state::{Occupancy, SlotState};
+use super::worker::pool_worker::{PoolWorker, WorkerPhase};
 use crate::base::ids::{Generation, Life, Slot};
 use crate::base::time::Monotonic;
 
@@ -149,17 +149,17 @@ impl Pool {
     /// The worker that stands beside a slot's own to replace it, during a rollout.
     #[must_use]
     pub fn replacement(&self) -> Option<WorkerStatus<'_>> {
-        self.replacement.as_ref().map(|member| self.worker_status(member))
+        self.replacement.as_ref().map(|worker| self.worker_status(worker))
     }
 
     /// Those who are in no slot any more and not dead yet, the oldest first.
     pub fn leaving(&self) -> impl Iterator<Item = WorkerStatus<'_>> {
-        self.leaving.iter().map(|member| self.worker_status(member))
+        self.leaving.iter().map(|worker| self.worker_status(worker))
     }
 
     /// Every worker there is: those the shell has to look at.
     pub fn lives(&self) -> impl Iterator<Item = Life> {
-        self.members().map(|member| member.life)
+        self.all_workers().map(|worker| worker.life)
     }
 
     /// The generation the cluster is committed to.
@@ -182,7 +182,7 @@ impl Pool {
     /// Whether a reload is under way.
     #[must_use]
     pub fn is_reloading(&self) -> bool {
-        self.rollout.job().is_some()
+        self.rollout.change().is_some()
     }
 
     /// Whether nobody is started any more.
@@ -237,24 +237,24 @@ impl Pool {
         Some(self.steered[at].1)
     }
 
-    fn slot_status<'a>(&'a self, seat: &'a Seat) -> SlotStatus<'a> {
+    fn slot_status<'a>(&'a self, seat: &'a SlotState) -> SlotStatus<'a> {
         let past = &self.past[seat.slot.index()];
         let state = match seat.state() {
-            State::Vacant => WorkerState::Vacant,
-            State::Filled(member) => state_of(member),
-            State::BackingOff { .. } => WorkerState::BackingOff,
-            State::Degraded { .. } => WorkerState::Degraded,
-            State::Held => WorkerState::Drained,
+            Occupancy::Vacant => WorkerState::Vacant,
+            Occupancy::Filled(worker) => state_of(worker),
+            Occupancy::BackingOff { .. } => WorkerState::BackingOff,
+            Occupancy::Degraded { .. } => WorkerState::Degraded,
+            Occupancy::Drained => WorkerState::Drained,
         };
         SlotStatus {
             slot: seat.slot,
             state,
             generation: seat.generation,
-            worker: seat.member().map(|member| self.worker_status(member)),
-            restarts: seat.record.restarts,
-            failures: seat.record.failures,
-            breaker_open: seat.record.breaker_open,
-            last_exit: seat.record.last_exit,
+            worker: seat.worker().map(|worker| self.worker_status(worker)),
+            restarts: seat.restart.restarts,
+            failures: seat.restart.failures,
+            breaker_open: seat.restart.breaker_open,
+            last_exit: seat.restart.last_exit,
             filled_at: seat.filled_at(),
             since: seat.since,
             weight: self.weight(seat.slot),
@@ -264,34 +264,34 @@ impl Pool {
         }
     }
 
-    fn worker_status<'a>(&self, member: &'a Member) -> WorkerStatus<'a> {
+    fn worker_status<'a>(&self, worker: &'a PoolWorker) -> WorkerStatus<'a> {
         WorkerStatus {
-            life: member.life,
-            generation: member.generation,
-            pid: member.pid,
-            state: state_of(member),
-            started: member.started,
-            ready_since: member.ready_at,
-            since: member.since,
-            beat_age: member.beat_age(self.now),
-            connections: member.load.connections,
-            in_flight: member.load.in_flight,
-            accepted: member.load.accepted,
-            answered: member.load.answered,
-            loop_lag: member.load.loop_lag,
-            rss: member.load.rss,
-            purpose: member.purpose,
-            status: member.status.as_deref(),
+            life: worker.life,
+            generation: worker.generation,
+            pid: worker.pid,
+            state: state_of(worker),
+            started: worker.started,
+            ready_since: worker.ready_at,
+            since: worker.since,
+            beat_age: worker.beat_age(self.now),
+            connections: worker.load.connections,
+            in_flight: worker.load.in_flight,
+            accepted: worker.load.accepted,
+            answered: worker.load.answered,
+            loop_lag: worker.load.loop_lag,
+            rss: worker.load.rss,
+            purpose: worker.purpose,
+            status: worker.status.as_deref(),
         }
     }
 }
 
-fn state_of(member: &Member) -> WorkerState {
-    match member.phase {
-        Phase::Starting { .. } => WorkerState::Starting,
-        Phase::Serving { .. } => WorkerState::Serving,
-        Phase::Late { .. } => WorkerState::Quarantined,
-        Phase::Draining { .. } => WorkerState::Draining,
-        Phase::Killed { .. } => WorkerState::Killed,
+fn state_of(worker: &PoolWorker) -> WorkerState {
+    match worker.phase {
+        WorkerPhase::Starting { .. } => WorkerState::Starting,
+        WorkerPhase::Serving { .. } => WorkerState::Serving,
+        WorkerPhase::Late { .. } => WorkerState::Quarantined,
+        WorkerPhase::Draining { .. } => WorkerState::Draining,
+        WorkerPhase::Killed { .. } => WorkerState::Killed,
     }
 }

@@ -2,41 +2,41 @@
 //! does not answer with a worse share of 5xx than the old generation does at the same time. A connection told 503 at the door,
 //! for want of room, is a 5xx like any other. When the share is worse:
 //!
-//! - of many answers, [`Answers::ENOUGH`] or more: [`Answers::ERRORS`] of them 5xx, and [`Answers::MARGIN`] points more than the
+//! - of many answers, [`CanaryAnswers::ENOUGH`] or more: [`CanaryAnswers::ERRORS`] of them 5xx, and [`CanaryAnswers::MARGIN`] points more than the
 //!   old one's;
-//! - of fewer: [`Answers::FEW_ERRORS`] of them and at least half are 5xx, while the old one gave [`Answers::WITNESSES`] answers or
-//!   more with no more than [`Answers::MARGIN`] points of 5xx.
+//! - of fewer: [`CanaryAnswers::FEW_ERRORS`] of them and at least half are 5xx, while the old one gave [`CanaryAnswers::WITNESSES`] answers or
+//!   more with no more than [`CanaryAnswers::MARGIN`] points of 5xx.
 
 use serde::{Deserialize, Serialize};
 
-use super::rollout::Hand;
+use super::rollout::RolloutContext;
 use crate::base::ids::Life;
 use crate::base::time::Monotonic;
 use crate::pool::protocol::verdict::Share;
 
 /// What the canary's own readiness says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::pool) enum Probe {
+pub(in crate::pool) enum ReadinessProbe {
     /// Asked, and there is no answer yet.
     Asked { deadline: Monotonic },
     /// Not ready, in its own words; it is asked again as long as it bakes.
     Denied { reason: String, again_at: Monotonic },
     /// Ready.
-    Held,
+    Ready,
 }
 
-impl Probe {
-    pub(in crate::pool) fn asked(hand: Hand<'_>) -> Probe {
-        Probe::Asked {
-            deadline: hand.now + hand.policy.ready_timeout,
+impl ReadinessProbe {
+    pub(in crate::pool) fn asked(context: RolloutContext<'_>) -> ReadinessProbe {
+        ReadinessProbe::Asked {
+            deadline: context.now + context.policy.ready_timeout,
         }
     }
 
     pub(in crate::pool) fn deadline(&self) -> Option<Monotonic> {
         match self {
-            Probe::Asked { deadline } => Some(*deadline),
-            Probe::Denied { again_at, .. } => Some(*again_at),
-            Probe::Held => None,
+            ReadinessProbe::Asked { deadline } => Some(*deadline),
+            ReadinessProbe::Denied { again_at, .. } => Some(*again_at),
+            ReadinessProbe::Ready => None,
         }
     }
 
@@ -45,30 +45,30 @@ impl Probe {
         self,
         verdict: Result<(), String>,
         until: Monotonic,
-        hand: Hand<'_>,
-    ) -> Result<Probe, String> {
+        context: RolloutContext<'_>,
+    ) -> Result<ReadinessProbe, String> {
         match (self, verdict) {
-            (Probe::Asked { .. }, Ok(())) => Ok(Probe::Held),
-            (Probe::Asked { .. }, Err(reason)) if until <= hand.now => Err(reason),
-            (Probe::Asked { .. }, Err(reason)) => Ok(Probe::Denied {
+            (ReadinessProbe::Asked { .. }, Ok(())) => Ok(ReadinessProbe::Ready),
+            (ReadinessProbe::Asked { .. }, Err(reason)) if until <= context.now => Err(reason),
+            (ReadinessProbe::Asked { .. }, Err(reason)) => Ok(ReadinessProbe::Denied {
                 reason,
-                again_at: until.min(hand.now + hand.policy.heartbeat_interval),
+                again_at: until.min(context.now + context.policy.heartbeat_interval),
             }),
             // Nobody asked.
-            (probe @ (Probe::Denied { .. } | Probe::Held), Ok(()) | Err(_)) => Ok(probe),
+            (probe @ (ReadinessProbe::Denied { .. } | ReadinessProbe::Ready), Ok(()) | Err(_)) => Ok(probe),
         }
     }
 }
 
 /// What the canary and the old generation answered since it bakes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::pool) struct Answers {
+pub(in crate::pool) struct CanaryAnswers {
     pub(in crate::pool) life: Life,
     pub(in crate::pool) new: Share,
     pub(in crate::pool) old: Share,
 }
 
-impl Answers {
+impl CanaryAnswers {
     /// Fewer answers of the canary say something only when most are errors.
     pub(in crate::pool) const ENOUGH: u64 = 20;
     /// One error alone is chance.
@@ -125,7 +125,7 @@ mod tests {
             server_errors,
             refused: 0,
         };
-        Answers {
+        CanaryAnswers {
             life: life(0, 1),
             new: share(new),
             old: share(old),
@@ -159,7 +159,7 @@ mod tests {
         };
         let are_worse = |new, old| {
             let life = life(0, 1);
-            Answers { life, new, old }.are_worse()
+            CanaryAnswers { life, new, old }.are_worse()
         };
         assert!(are_worse(with(10), with(0)));
         assert!(!are_worse(with(10), with(10)) && !are_worse(with(0), with(10)));

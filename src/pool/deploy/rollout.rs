@@ -1,4 +1,4 @@
-//! A reload as a transaction: which step follows. It is shown facts and gives one order at a time; it holds no worker.
+//! A reload as a transaction: which step follows. It is shown facts and gives one step at a time; it holds no worker.
 //!
 //! Load beside → one canary beside the old worker of slot 0 → ready → bake → swap → the other slots one at a time, new before
 //! old. Until the canary has baked the old generation was never touched, and anything that goes wrong ends the rollout there.
@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::canary::{Answers, Probe};
+use super::canary::{CanaryAnswers, ReadinessProbe};
 use crate::base::ids::{Generation, Life, Slot};
 use crate::base::time::Monotonic;
 use crate::pool::protocol::effect::Policy;
@@ -18,7 +18,7 @@ pub(in crate::pool) const TRIES: u32 = 3;
 
 /// What is rolled out over what, since when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::pool) struct Job {
+pub(in crate::pool) struct GenerationChange {
     pub(in crate::pool) target: Generation,
     pub(in crate::pool) from: Generation,
     pub(in crate::pool) started: Monotonic,
@@ -30,24 +30,24 @@ pub(in crate::pool) enum Rollout {
     /// None runs.
     Idle,
     /// The configuration is read and the binary opened.
-    Loading(Job),
+    Loading(GenerationChange),
     /// The canary boots.
-    Booting(Job),
+    Booting(GenerationChange),
     /// The canary serves and is watched.
     Baking {
-        job: Job,
+        change: GenerationChange,
         until: Monotonic,
-        probe: Probe,
+        probe: ReadinessProbe,
     },
     /// The other slots follow, one at a time.
     Rolling {
-        job: Job,
+        change: GenerationChange,
         tries: u32,
         retry_at: Monotonic,
     },
     /// The replaced slots go back.
     Undoing {
-        job: Job,
+        change: GenerationChange,
         reason: Failure,
         tries: u32,
         retry_at: Monotonic,
@@ -56,8 +56,8 @@ pub(in crate::pool) enum Rollout {
 
 /// Whether somebody stands beside a slot's worker, to replace it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::pool) enum Beside {
-    Nobody,
+pub(in crate::pool) enum ReplacementState {
+    None,
     /// Booting, or ready and late.
     NotServing,
     Serving,
@@ -65,8 +65,8 @@ pub(in crate::pool) enum Beside {
 
 /// The pool as a rollout sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::pool) struct View {
-    pub(in crate::pool) beside: Beside,
+pub(in crate::pool) struct RolloutView {
+    pub(in crate::pool) beside: ReplacementState,
     /// The lowest slot that does not run what it should.
     pub(in crate::pool) next: Option<Slot>,
     /// Every slot that was replaced has a worker that serves.
@@ -76,12 +76,12 @@ pub(in crate::pool) struct View {
     /// One more worker may drain.
     pub(in crate::pool) room: bool,
     /// While a canary stands beside.
-    pub(in crate::pool) answers: Option<Answers>,
+    pub(in crate::pool) answers: Option<CanaryAnswers>,
 }
 
 /// What a rollout is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::pool) enum Fact {
+pub(in crate::pool) enum RolloutEvent {
     Loaded(Result<(), Failure>),
     /// The canary's own readiness answered.
     Probed(Life, Result<(), String>),
@@ -90,12 +90,12 @@ pub(in crate::pool) enum Fact {
     /// The cluster stops.
     Stopped,
     /// A look at the pool, after every event.
-    Looked(View),
+    Looked(RolloutView),
 }
 
 /// What it wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::pool) enum Order {
+pub(in crate::pool) enum RolloutStep {
     /// Start the first worker of that generation beside some slot's own.
     StartCanary(Generation),
     /// Start a worker of that generation beside that slot's own.
@@ -107,32 +107,32 @@ pub(in crate::pool) enum Order {
     /// Whoever stands beside takes the slot; who was in it drains.
     Swap,
     /// Every slot is to be filled with that generation again; whoever stands beside goes.
-    Undo(Job, Failure),
+    Undo(GenerationChange, Failure),
     /// The new generation is the current one.
-    Finish(Job),
+    Finish(GenerationChange),
     /// The old generation is whole; the new one goes.
-    BackOut(Job, Failure),
+    BackOut(GenerationChange, Failure),
 }
 
 /// Time, policy and chance, as a step needs them.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::pool) struct Hand<'a> {
+pub(in crate::pool) struct RolloutContext<'a> {
     pub(in crate::pool) now: Monotonic,
     pub(in crate::pool) policy: &'a Policy,
     pub(in crate::pool) random: u64,
 }
 
-type Step = (Rollout, Option<Order>);
+type Step = (Rollout, Option<RolloutStep>);
 
 impl Rollout {
-    pub(in crate::pool) fn job(&self) -> Option<Job> {
+    pub(in crate::pool) fn change(&self) -> Option<GenerationChange> {
         match self {
             Rollout::Idle => None,
-            Rollout::Loading(job)
-            | Rollout::Booting(job)
-            | Rollout::Baking { job, .. }
-            | Rollout::Rolling { job, .. }
-            | Rollout::Undoing { job, .. } => Some(*job),
+            Rollout::Loading(change)
+            | Rollout::Booting(change)
+            | Rollout::Baking { change, .. }
+            | Rollout::Rolling { change, .. }
+            | Rollout::Undoing { change, .. } => Some(*change),
         }
     }
 
@@ -140,8 +140,8 @@ impl Rollout {
     pub(in crate::pool) fn goal(&self) -> Option<Generation> {
         match self {
             Rollout::Idle | Rollout::Loading(_) | Rollout::Booting(_) | Rollout::Baking { .. } => None,
-            Rollout::Rolling { job, .. } => Some(job.target),
-            Rollout::Undoing { job, .. } => Some(job.from),
+            Rollout::Rolling { change, .. } => Some(change.target),
+            Rollout::Undoing { change, .. } => Some(change.from),
         }
     }
 
@@ -156,154 +156,198 @@ impl Rollout {
     }
 
     /// One fact: where it stands now, and what to do about it.
-    pub(in crate::pool) fn step(self, fact: Fact, hand: Hand<'_>) -> Step {
+    pub(in crate::pool) fn step(self, event: RolloutEvent, context: RolloutContext<'_>) -> Step {
         match self {
-            Rollout::Idle => Self::idle(&fact),
-            Rollout::Loading(job) => Self::loading(job, fact),
-            Rollout::Booting(job) => Self::booting(job, fact, hand),
-            Rollout::Baking { job, until, probe } => Self::baking(job, until, probe, fact, hand),
-            Rollout::Rolling { job, tries, retry_at } => Self::rolling(job, tries, retry_at, fact, hand),
+            Rollout::Idle => Self::idle(&event),
+            Rollout::Loading(change) => Self::loading(change, event),
+            Rollout::Booting(change) => Self::booting(change, event, context),
+            Rollout::Baking { change, until, probe } => Self::baking(change, until, probe, event, context),
+            Rollout::Rolling {
+                change,
+                tries,
+                retry_at,
+            } => Self::rolling(change, tries, retry_at, event, context),
             Rollout::Undoing {
-                job,
+                change,
                 reason,
                 tries,
                 retry_at,
-            } => Self::undoing(job, reason, tries, retry_at, &fact, hand),
+            } => Self::undoing(change, reason, tries, retry_at, &event, context),
         }
     }
 
-    fn idle(fact: &Fact) -> Step {
-        match fact {
-            Fact::Loaded(_) | Fact::Probed(..) | Fact::Lost(_) | Fact::Stopped | Fact::Looked(_) => {
-                (Rollout::Idle, None)
+    fn idle(event: &RolloutEvent) -> Step {
+        match event {
+            RolloutEvent::Loaded(_)
+            | RolloutEvent::Probed(..)
+            | RolloutEvent::Lost(_)
+            | RolloutEvent::Stopped
+            | RolloutEvent::Looked(_) => (Rollout::Idle, None),
+        }
+    }
+
+    fn loading(change: GenerationChange, event: RolloutEvent) -> Step {
+        match event {
+            RolloutEvent::Loaded(Ok(())) => (
+                Rollout::Booting(change),
+                Some(RolloutStep::StartCanary(change.target)),
+            ),
+            RolloutEvent::Loaded(Err(reason)) => Self::back_out(change, reason),
+            RolloutEvent::Stopped => Self::stopped(change),
+            RolloutEvent::Probed(..) | RolloutEvent::Lost(_) | RolloutEvent::Looked(_) => {
+                (Rollout::Loading(change), None)
             }
         }
     }
 
-    fn loading(job: Job, fact: Fact) -> Step {
-        match fact {
-            Fact::Loaded(Ok(())) => (Rollout::Booting(job), Some(Order::StartCanary(job.target))),
-            Fact::Loaded(Err(reason)) => Self::back_out(job, reason),
-            Fact::Stopped => Self::stopped(job),
-            Fact::Probed(..) | Fact::Lost(_) | Fact::Looked(_) => (Rollout::Loading(job), None),
-        }
-    }
-
-    fn booting(job: Job, fact: Fact, hand: Hand<'_>) -> Step {
-        match fact {
-            Fact::Lost(reason) => Self::back_out(job, reason),
-            Fact::Stopped => Self::stopped(job),
-            Fact::Looked(View {
-                beside: Beside::Serving,
+    fn booting(change: GenerationChange, event: RolloutEvent, context: RolloutContext<'_>) -> Step {
+        match event {
+            RolloutEvent::Lost(reason) => Self::back_out(change, reason),
+            RolloutEvent::Stopped => Self::stopped(change),
+            RolloutEvent::Looked(RolloutView {
+                beside: ReplacementState::Serving,
                 ..
             }) => {
-                let until = hand.now + hand.policy.bake_time;
-                let probe = Probe::asked(hand);
-                (Rollout::Baking { job, until, probe }, Some(Order::Bake))
+                let until = context.now + context.policy.bake_time;
+                let probe = ReadinessProbe::asked(context);
+                (Rollout::Baking { change, until, probe }, Some(RolloutStep::Bake))
             }
-            Fact::Loaded(_) | Fact::Probed(..) | Fact::Looked(_) => (Rollout::Booting(job), None),
+            RolloutEvent::Loaded(_) | RolloutEvent::Probed(..) | RolloutEvent::Looked(_) => {
+                (Rollout::Booting(change), None)
+            }
         }
     }
 
     /// It takes over when its time is up, its own readiness has held, and one more may drain.
-    fn baking(job: Job, until: Monotonic, probe: Probe, fact: Fact, hand: Hand<'_>) -> Step {
-        match fact {
-            Fact::Lost(reason) => Self::back_out(job, reason),
-            Fact::Stopped => Self::stopped(job),
-            Fact::Probed(life, verdict) => match probe.answered(verdict, until, hand) {
-                Ok(probe) => (Rollout::Baking { job, until, probe }, None),
-                Err(reason) => Self::back_out(job, Failure::ReadinessFailed { life, reason }),
+    fn baking(
+        change: GenerationChange,
+        until: Monotonic,
+        probe: ReadinessProbe,
+        event: RolloutEvent,
+        context: RolloutContext<'_>,
+    ) -> Step {
+        match event {
+            RolloutEvent::Lost(reason) => Self::back_out(change, reason),
+            RolloutEvent::Stopped => Self::stopped(change),
+            RolloutEvent::Probed(life, verdict) => match probe.answered(verdict, until, context) {
+                Ok(probe) => (Rollout::Baking { change, until, probe }, None),
+                Err(reason) => Self::back_out(change, Failure::ReadinessFailed { life, reason }),
             },
-            Fact::Looked(View {
+            RolloutEvent::Looked(RolloutView {
                 answers: Some(answers),
                 ..
             }) if answers.are_worse() => {
-                let Answers { life, new, old } = answers;
-                Self::back_out(job, Failure::AnswersWorse { life, new, old })
+                let CanaryAnswers { life, new, old } = answers;
+                Self::back_out(change, Failure::AnswersWorse { life, new, old })
             }
-            Fact::Looked(view) => Self::look_at_canary(job, until, probe, view, hand),
-            Fact::Loaded(_) => (Rollout::Baking { job, until, probe }, None),
+            RolloutEvent::Looked(view) => Self::look_at_canary(change, until, probe, view, context),
+            RolloutEvent::Loaded(_) => (Rollout::Baking { change, until, probe }, None),
         }
     }
 
-    fn look_at_canary(job: Job, until: Monotonic, probe: Probe, view: View, hand: Hand<'_>) -> Step {
+    fn look_at_canary(
+        change: GenerationChange,
+        until: Monotonic,
+        probe: ReadinessProbe,
+        view: RolloutView,
+        context: RolloutContext<'_>,
+    ) -> Step {
         match probe {
-            Probe::Asked { deadline } if deadline <= hand.now => {
+            ReadinessProbe::Asked { deadline } if deadline <= context.now => {
                 let reason = "no answer within ready_timeout".to_owned();
                 match view.answers {
-                    Some(Answers { life, .. }) => {
-                        Self::back_out(job, Failure::ReadinessFailed { life, reason })
+                    Some(CanaryAnswers { life, .. }) => {
+                        Self::back_out(change, Failure::ReadinessFailed { life, reason })
                     }
-                    None => (Rollout::Baking { job, until, probe }, None),
+                    None => (Rollout::Baking { change, until, probe }, None),
                 }
             }
-            Probe::Denied { again_at, .. } if again_at <= hand.now => {
-                let probe = Probe::asked(hand);
-                (Rollout::Baking { job, until, probe }, Some(Order::Probe))
+            ReadinessProbe::Denied { again_at, .. } if again_at <= context.now => {
+                let probe = ReadinessProbe::asked(context);
+                (Rollout::Baking { change, until, probe }, Some(RolloutStep::Probe))
             }
-            Probe::Held if view.beside == Beside::Serving && view.room && until <= hand.now => {
+            ReadinessProbe::Ready
+                if view.beside == ReplacementState::Serving && view.room && until <= context.now =>
+            {
                 let rolling = Rollout::Rolling {
-                    job,
+                    change,
                     tries: 0,
-                    retry_at: hand.now,
+                    retry_at: context.now,
                 };
-                (rolling, Some(Order::Swap))
+                (rolling, Some(RolloutStep::Swap))
             }
-            Probe::Asked { .. } | Probe::Denied { .. } | Probe::Held => {
-                (Rollout::Baking { job, until, probe }, None)
+            ReadinessProbe::Asked { .. } | ReadinessProbe::Denied { .. } | ReadinessProbe::Ready => {
+                (Rollout::Baking { change, until, probe }, None)
             }
         }
     }
 
-    fn rolling(job: Job, tries: u32, retry_at: Monotonic, fact: Fact, hand: Hand<'_>) -> Step {
-        let stay = Rollout::Rolling { job, tries, retry_at };
-        match fact {
-            Fact::Lost(reason) if tries + 1 >= TRIES => Self::undo(job, reason, hand),
-            Fact::Lost(_) => {
-                let retry_at = hand.now + hand.policy.backoff.wait(tries + 1, hand.random);
+    fn rolling(
+        change: GenerationChange,
+        tries: u32,
+        retry_at: Monotonic,
+        event: RolloutEvent,
+        context: RolloutContext<'_>,
+    ) -> Step {
+        let stay = Rollout::Rolling {
+            change,
+            tries,
+            retry_at,
+        };
+        match event {
+            RolloutEvent::Lost(reason) if tries + 1 >= TRIES => Self::undo(change, reason, context),
+            RolloutEvent::Lost(_) => {
+                let retry_at = context.now + context.policy.backoff.wait(tries + 1, context.random);
                 (
                     Rollout::Rolling {
-                        job,
+                        change,
                         tries: tries + 1,
                         retry_at,
                     },
                     None,
                 )
             }
-            Fact::Stopped => Self::stopped(job),
-            Fact::Looked(View { failing: true, .. }) => {
-                Self::undo(job, Failure::KeepsDying { tries: TRIES }, hand)
+            RolloutEvent::Stopped => Self::stopped(change),
+            RolloutEvent::Looked(RolloutView { failing: true, .. }) => {
+                Self::undo(change, Failure::KeepsDying { tries: TRIES }, context)
             }
-            Fact::Looked(view) => {
-                match Self::follow(view, job.target, view.settled && retry_at <= hand.now) {
+            RolloutEvent::Looked(view) => {
+                match Self::follow(view, change.target, view.settled && retry_at <= context.now) {
                     Follow::Wait => (stay, None),
-                    Follow::Over => (Rollout::Idle, Some(Order::Finish(job))),
-                    Follow::Do(order) => {
-                        let tries = if order == Order::Swap { 0 } else { tries };
-                        (Rollout::Rolling { job, tries, retry_at }, Some(order))
+                    Follow::Over => (Rollout::Idle, Some(RolloutStep::Finish(change))),
+                    Follow::Do(step) => {
+                        let tries = if step == RolloutStep::Swap { 0 } else { tries };
+                        (
+                            Rollout::Rolling {
+                                change,
+                                tries,
+                                retry_at,
+                            },
+                            Some(step),
+                        )
                     }
                 }
             }
-            Fact::Loaded(_) | Fact::Probed(..) => (stay, None),
+            RolloutEvent::Loaded(_) | RolloutEvent::Probed(..) => (stay, None),
         }
     }
 
     /// There is nothing to go back to but the old generation: it is tried for as long as it takes.
     fn undoing(
-        job: Job,
+        change: GenerationChange,
         reason: Failure,
         tries: u32,
         retry_at: Monotonic,
-        fact: &Fact,
-        hand: Hand<'_>,
+        event: &RolloutEvent,
+        context: RolloutContext<'_>,
     ) -> Step {
-        match fact {
-            Fact::Lost(_) => {
+        match event {
+            RolloutEvent::Lost(_) => {
                 let tries = tries.saturating_add(1);
-                let retry_at = hand.now + hand.policy.backoff.wait(tries, hand.random);
+                let retry_at = context.now + context.policy.backoff.wait(tries, context.random);
                 (
                     Rollout::Undoing {
-                        job,
+                        change,
                         reason,
                         tries,
                         retry_at,
@@ -311,31 +355,31 @@ impl Rollout {
                     None,
                 )
             }
-            Fact::Stopped => Self::stopped(job),
-            Fact::Looked(view) => match Self::follow(*view, job.from, retry_at <= hand.now) {
+            RolloutEvent::Stopped => Self::stopped(change),
+            RolloutEvent::Looked(view) => match Self::follow(*view, change.from, retry_at <= context.now) {
                 Follow::Wait => (
                     Rollout::Undoing {
-                        job,
+                        change,
                         reason,
                         tries,
                         retry_at,
                     },
                     None,
                 ),
-                Follow::Over => Self::back_out(job, reason),
-                Follow::Do(order) => (
+                Follow::Over => Self::back_out(change, reason),
+                Follow::Do(step) => (
                     Rollout::Undoing {
-                        job,
+                        change,
                         reason,
                         tries,
                         retry_at,
                     },
-                    Some(order),
+                    Some(step),
                 ),
             },
-            Fact::Loaded(_) | Fact::Probed(..) => (
+            RolloutEvent::Loaded(_) | RolloutEvent::Probed(..) => (
                 Rollout::Undoing {
-                    job,
+                    change,
                     reason,
                     tries,
                     retry_at,
@@ -346,44 +390,44 @@ impl Rollout {
     }
 
     /// One slot after the other, whichever way it goes.
-    fn follow(view: View, goal: Generation, may_start: bool) -> Follow {
+    fn follow(view: RolloutView, goal: Generation, may_start: bool) -> Follow {
         match (view.beside, view.next) {
-            (Beside::Serving, _) => Follow::Do(Order::Swap),
-            (Beside::NotServing, _) => Follow::Wait,
-            (Beside::Nobody, _) if !may_start => Follow::Wait,
-            (Beside::Nobody, None) => Follow::Over,
-            (Beside::Nobody, Some(slot)) if view.room => Follow::Do(Order::Start(slot, goal)),
-            (Beside::Nobody, Some(_)) => Follow::Wait,
+            (ReplacementState::Serving, _) => Follow::Do(RolloutStep::Swap),
+            (ReplacementState::NotServing, _) => Follow::Wait,
+            (ReplacementState::None, _) if !may_start => Follow::Wait,
+            (ReplacementState::None, None) => Follow::Over,
+            (ReplacementState::None, Some(slot)) if view.room => Follow::Do(RolloutStep::Start(slot, goal)),
+            (ReplacementState::None, Some(_)) => Follow::Wait,
         }
     }
 
-    fn undo(job: Job, reason: Failure, hand: Hand<'_>) -> Step {
-        let order = Order::Undo(job, reason.clone());
+    fn undo(change: GenerationChange, reason: Failure, context: RolloutContext<'_>) -> Step {
+        let step = RolloutStep::Undo(change, reason.clone());
         (
             Rollout::Undoing {
-                job,
+                change,
                 reason,
                 tries: 0,
-                retry_at: hand.now,
+                retry_at: context.now,
             },
-            Some(order),
+            Some(step),
         )
     }
 
-    fn back_out(job: Job, reason: Failure) -> Step {
-        (Rollout::Idle, Some(Order::BackOut(job, reason)))
+    fn back_out(change: GenerationChange, reason: Failure) -> Step {
+        (Rollout::Idle, Some(RolloutStep::BackOut(change, reason)))
     }
 
-    fn stopped(job: Job) -> Step {
-        Self::back_out(job, Failure::Stopped)
+    fn stopped(change: GenerationChange) -> Step {
+        Self::back_out(change, Failure::Stopped)
     }
 
     /// The master overslept: what bakes was not watched meanwhile.
-    pub(in crate::pool) fn excuse(&mut self, by: std::time::Duration) {
+    pub(in crate::pool) fn discount(&mut self, by: std::time::Duration) {
         match self {
             Rollout::Baking { until, probe, .. } => {
                 *until = *until + by;
-                if let Probe::Asked { deadline } = probe {
+                if let ReadinessProbe::Asked { deadline } = probe {
                     *deadline = *deadline + by;
                 }
             }
@@ -399,5 +443,5 @@ impl Rollout {
 enum Follow {
     Wait,
     Over,
-    Do(Order),
+    Do(RolloutStep),
 }

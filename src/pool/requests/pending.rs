@@ -13,11 +13,11 @@ use crate::pool::protocol::certificate::Purpose;
 use crate::pool::protocol::effect::Effect;
 use crate::pool::protocol::event::Ticket;
 use crate::pool::protocol::verdict::{Done, Failure, Verdict};
-use crate::pool::worker::pool_worker::Member;
+use crate::pool::worker::pool_worker::PoolWorker;
 
 /// One who wants to know when the slots that were added serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::pool) struct Growth {
+pub(in crate::pool) struct PendingScale {
     ticket: Ticket,
     from: u16,
     to: u16,
@@ -26,7 +26,7 @@ pub(in crate::pool) struct Growth {
 
 /// Those who want to know when a slot's worker is gone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::pool) struct Leave {
+pub(in crate::pool) struct PendingDrain {
     pub(in crate::pool) tickets: Vec<Ticket>,
     life: Life,
     started: Monotonic,
@@ -36,15 +36,15 @@ impl Pool {
     /// Its worker goes, and nobody follows.
     pub(in crate::pool) fn drain(&mut self, slot: Slot, tickets: Vec<Ticket>, effects: &mut Vec<Effect>) {
         let index = slot.index();
-        let member = self.clear(index, effects);
+        let worker = self.clear(index, effects);
         self.seats[index].hold(self.now);
-        let life = member.as_ref().map(|member| member.life);
-        if let Some(member) = member {
-            self.retire(member, Purpose::Drain, effects);
+        let life = worker.as_ref().map(|worker| worker.life);
+        if let Some(worker) = worker {
+            self.retire(worker, Purpose::Drain, effects);
         }
-        let still = self.leaving.iter().rev().find(|member| member.life.slot == slot);
-        match life.or_else(|| still.map(|member| member.life)) {
-            Some(life) => self.desk.drains.push(Leave {
+        let still = self.leaving.iter().rev().find(|worker| worker.life.slot == slot);
+        match life.or_else(|| still.map(|worker| worker.life)) {
+            Some(life) => self.desk.drains.push(PendingDrain {
                 tickets,
                 life,
                 started: self.now,
@@ -80,7 +80,7 @@ impl Pool {
     /// The number of slots is another one. Who asked is told when every added slot serves.
     pub(in crate::pool) fn grow(&mut self, ticket: Ticket, from: u16, to: u16, effects: &mut Vec<Effect>) {
         if ticket != Ticket::NOBODY {
-            self.desk.growths.push(Growth {
+            self.desk.scales.push(PendingScale {
                 ticket,
                 from,
                 to,
@@ -91,7 +91,7 @@ impl Pool {
     }
 
     pub(in crate::pool) fn answer_growths(&mut self, effects: &mut Vec<Effect>) {
-        if self.desk.growths.is_empty() {
+        if self.desk.scales.is_empty() {
             return;
         }
         let seats = &self.seats;
@@ -99,10 +99,10 @@ impl Pool {
         let is_open = |slot: u16| {
             seats
                 .get(usize::from(slot))
-                .is_some_and(|seat| !seat.is_held() && !seat.member().is_some_and(Member::is_serving))
+                .is_some_and(|seat| !seat.is_drained() && !seat.worker().is_some_and(PoolWorker::is_serving))
         };
-        self.desk.growths.retain(|growth| {
-            let Growth { ticket, from, to, .. } = *growth;
+        self.desk.scales.retain(|scale| {
+            let PendingScale { ticket, from, to, .. } = *scale;
             let done = !(from..to).any(is_open);
             if done {
                 answer(&[ticket], &Verdict::Done(Done::Scaled { from, to }), effects);
@@ -119,15 +119,15 @@ impl Pool {
         reason: &Failure,
         effects: &mut Vec<Effect>,
     ) -> Option<u16> {
-        let added = |growth: &&Growth| (growth.from..growth.to).contains(&slot.0);
+        let added = |scale: &&PendingScale| (scale.from..scale.to).contains(&slot.0);
         let back_to = self
             .desk
-            .growths
+            .scales
             .iter()
             .filter(added)
-            .map(|growth| growth.from)
+            .map(|scale| scale.from)
             .min()?;
-        self.end_growths(|growth| growth.to > back_to, reason, effects);
+        self.end_growths(|scale| scale.to > back_to, reason, effects);
         Some(back_to)
     }
 
@@ -138,21 +138,21 @@ impl Pool {
 
     fn end_growths(
         &mut self,
-        concerned: impl Fn(&Growth) -> bool,
+        concerned: impl Fn(&PendingScale) -> bool,
         reason: &Failure,
         effects: &mut Vec<Effect>,
     ) {
         let (now, generation) = (self.now, self.current);
-        self.desk.growths.retain(|growth| {
-            let ended = concerned(growth);
+        self.desk.scales.retain(|scale| {
+            let ended = concerned(scale);
             if ended {
                 let verdict = Verdict::Failed {
                     reason: reason.clone(),
                     generation,
-                    after: now.since(growth.started),
+                    after: now.since(scale.started),
                     slots: Vec::new(),
                 };
-                answer(&[growth.ticket], &verdict, effects);
+                answer(&[scale.ticket], &verdict, effects);
             }
             !ended
         });

@@ -5,17 +5,17 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::pending::{Growth, Leave};
+use super::pending::{PendingDrain, PendingScale};
 use crate::base::ids::Slot;
-use crate::pool::deploy::rollout::{Job, Rollout};
+use crate::pool::deploy::rollout::{GenerationChange, Rollout};
 use crate::pool::pool::{Mode, Pool, announce};
 use crate::pool::protocol::announcement::Announcement;
 use crate::pool::protocol::certificate::Purpose;
 use crate::pool::protocol::effect::Effect;
 use crate::pool::protocol::event::{Request, Ticket};
 use crate::pool::protocol::verdict::{Done, Failure, Replaced, Rolled, Verdict};
-use crate::pool::slot::slot_state::Seat;
-use crate::pool::worker::pool_worker::Member;
+use crate::pool::slot::slot_state::SlotState;
+use crate::pool::worker::pool_worker::PoolWorker;
 
 const NO_PREVIOUS: &str =
     "there is no previous generation, because no reload went through since the master started";
@@ -24,37 +24,37 @@ const MOST_WAITING: usize = 64;
 
 /// Who waits for what.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::pool) struct Desk {
+pub(in crate::pool) struct RequestQueue {
     /// Asked for and not begun, the oldest first.
-    queue: VecDeque<Wish>,
+    queue: VecDeque<QueuedRequest>,
     /// The rollout that is under way.
-    pub(in crate::pool) trip: Option<Trip>,
+    pub(in crate::pool) waiters: Option<RolloutWaiters>,
     /// Added slots that do not all serve yet.
-    pub(in crate::pool) growths: Vec<Growth>,
+    pub(in crate::pool) scales: Vec<PendingScale>,
     /// Slots whose workers still drain on request.
-    pub(in crate::pool) drains: Vec<Leave>,
+    pub(in crate::pool) drains: Vec<PendingDrain>,
     /// They wait for the end.
     stops: Vec<Ticket>,
 }
 
 /// One thing that is asked for, by as many as asked for it before it was begun.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Wish {
+struct QueuedRequest {
     request: Request,
     tickets: Vec<Ticket>,
 }
 
 /// A rollout's people, and what they are told at its end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::pool) struct Trip {
+pub(in crate::pool) struct RolloutWaiters {
     tickets: Vec<Ticket>,
     is_rollback: bool,
     pub(in crate::pool) slots: Vec<Replaced>,
 }
 
-impl Trip {
-    pub(in crate::pool) fn begun(tickets: Vec<Ticket>, is_rollback: bool) -> Trip {
-        Trip {
+impl RolloutWaiters {
+    pub(in crate::pool) fn begun(tickets: Vec<Ticket>, is_rollback: bool) -> RolloutWaiters {
+        RolloutWaiters {
             tickets,
             is_rollback,
             slots: Vec::new(),
@@ -62,12 +62,12 @@ impl Trip {
     }
 }
 
-impl Desk {
+impl RequestQueue {
     fn waiting(&self) -> usize {
-        let queued: usize = self.queue.iter().map(|wish| wish.tickets.len()).sum();
-        let leaves: usize = self.drains.iter().map(|leave| leave.tickets.len()).sum();
-        let rolling = self.trip.as_ref().map_or(0, |trip| trip.tickets.len());
-        queued + leaves + rolling + self.growths.len() + self.stops.len()
+        let queued: usize = self.queue.iter().map(|queued| queued.tickets.len()).sum();
+        let drains: usize = self.drains.iter().map(|leave| leave.tickets.len()).sum();
+        let rolling = self.waiters.as_ref().map_or(0, |waiters| waiters.tickets.len());
+        queued + drains + rolling + self.scales.len() + self.stops.len()
     }
 }
 
@@ -126,9 +126,14 @@ impl Pool {
         if !self.is_free() || !self.desk.queue.is_empty() {
             announce(Announcement::Queued { request }, effects);
         }
-        match self.desk.queue.back_mut().filter(|wish| wish.request == request) {
-            Some(wish) => wish.tickets.push(ticket),
-            None => self.desk.queue.push_back(Wish {
+        match self
+            .desk
+            .queue
+            .back_mut()
+            .filter(|queued| queued.request == request)
+        {
+            Some(queued) => queued.tickets.push(ticket),
+            None => self.desk.queue.push_back(QueuedRequest {
                 request,
                 tickets: vec![ticket],
             }),
@@ -145,7 +150,7 @@ impl Pool {
         if self.mode != Mode::Running || !self.is_free() {
             return false;
         }
-        let Some(Wish { request, tickets }) = self.desk.queue.pop_front() else {
+        let Some(QueuedRequest { request, tickets }) = self.desk.queue.pop_front() else {
             return false;
         };
         match request {
@@ -179,45 +184,55 @@ impl Pool {
 
     fn can_be_drained(&self, slot: Slot) -> Result<(), String> {
         self.exists(slot)?;
-        let serves = |seat: &Seat| seat.slot != slot && seat.member().is_some_and(Member::is_serving);
-        let another = self.seats.iter().any(serves) || self.seats[slot.index()].is_held();
+        let serves =
+            |seat: &SlotState| seat.slot != slot && seat.worker().is_some_and(PoolWorker::is_serving);
+        let another = self.seats.iter().any(serves) || self.seats[slot.index()].is_drained();
         another
             .then_some(())
             .ok_or_else(|| format!("no slot but {slot} has a ready worker, and nobody would serve"))
     }
 
     /// A rollout went through.
-    pub(in crate::pool) fn rolled(&mut self, job: Job, effects: &mut Vec<Effect>) {
-        let Some(trip) = self.desk.trip.take() else { return };
-        let rolled = Rolled {
-            generation: job.target,
-            from: job.from,
-            after: self.now.since(job.started),
-            slots: trip.slots,
+    pub(in crate::pool) fn rolled(&mut self, change: GenerationChange, effects: &mut Vec<Effect>) {
+        let Some(waiters) = self.desk.waiters.take() else {
+            return;
         };
-        let done = if trip.is_rollback {
+        let rolled = Rolled {
+            generation: change.target,
+            from: change.from,
+            after: self.now.since(change.started),
+            slots: waiters.slots,
+        };
+        let done = if waiters.is_rollback {
             Done::RolledBack(rolled)
         } else {
             Done::Reloaded(rolled)
         };
-        answer(&trip.tickets, &Verdict::Done(done), effects);
+        answer(&waiters.tickets, &Verdict::Done(done), effects);
     }
 
     /// A rollout was backed out.
-    pub(in crate::pool) fn not_rolled(&mut self, job: Job, reason: Failure, effects: &mut Vec<Effect>) {
-        let Some(trip) = self.desk.trip.take() else { return };
+    pub(in crate::pool) fn not_rolled(
+        &mut self,
+        change: GenerationChange,
+        reason: Failure,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(waiters) = self.desk.waiters.take() else {
+            return;
+        };
         let verdict = Verdict::Failed {
             reason,
-            generation: job.target,
-            after: self.now.since(job.started),
-            slots: trip.slots,
+            generation: change.target,
+            after: self.now.since(change.started),
+            slots: waiters.slots,
         };
-        answer(&trip.tickets, &verdict, effects);
+        answer(&waiters.tickets, &verdict, effects);
     }
 
     /// Whatever was asked for and not begun will not be.
     pub(in crate::pool) fn refuse_queue(&mut self, effects: &mut Vec<Effect>) {
-        for Wish { request, tickets } in std::mem::take(&mut self.desk.queue) {
+        for QueuedRequest { request, tickets } in std::mem::take(&mut self.desk.queue) {
             refuse(&tickets, request, "the cluster is stopping".to_owned(), effects);
         }
     }

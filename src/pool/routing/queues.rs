@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::base::ids::{Life, Slot};
 use crate::pool::pool::Pool;
 use crate::pool::protocol::effect::Effect;
-use crate::pool::slot::slot_state::Seat;
-use crate::pool::worker::pool_worker::Member;
+use crate::pool::slot::slot_state::SlotState;
+use crate::pool::worker::pool_worker::PoolWorker;
 
 /// Which worker accepts for which slot.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +23,7 @@ pub(in crate::pool) struct Adoptions {
 
 /// The pool as adoption sees it.
 #[derive(Debug, Default)]
-pub(in crate::pool) struct Household {
+pub(in crate::pool) struct Candidates {
     /// How many slots there ever were.
     pub(in crate::pool) slots: u16,
     /// Everybody who is ready and beats, with the number of open connections.
@@ -52,11 +52,11 @@ impl Adoptions {
 
     /// Lets go of what has its own worker or no fit adopter any more, and finds an adopter for the rest: who adopted least, and
     /// of those who has the fewest connections.
-    pub(in crate::pool) fn settle(&mut self, household: &Household, effects: &mut Vec<Effect>) {
-        let own: BTreeSet<Slot> = household.serving.keys().map(|life| life.slot).collect();
-        self.let_go(household, &own, effects);
-        let mut fittest = self.fittest(household);
-        for slot in (0..household.slots).map(Slot) {
+    pub(in crate::pool) fn settle(&mut self, candidates: &Candidates, effects: &mut Vec<Effect>) {
+        let own: BTreeSet<Slot> = candidates.serving.keys().map(|life| life.slot).collect();
+        self.let_go(candidates, &own, effects);
+        let mut fittest = self.fittest(candidates);
+        for slot in (0..candidates.slots).map(Slot) {
             if own.contains(&slot) || self.by.contains_key(&slot) {
                 continue;
             }
@@ -71,11 +71,11 @@ impl Adoptions {
         }
     }
 
-    fn let_go(&mut self, household: &Household, own: &BTreeSet<Slot>, effects: &mut Vec<Effect>) {
+    fn let_go(&mut self, candidates: &Candidates, own: &BTreeSet<Slot>, effects: &mut Vec<Effect>) {
         self.by.retain(|&slot, &mut by| {
-            let serves = household.serving.contains_key(&by);
-            let lives = serves || household.others.contains(&by);
-            let stays = !own.contains(&slot) && (serves || lives && household.serving.is_empty());
+            let serves = candidates.serving.contains_key(&by);
+            let lives = serves || candidates.others.contains(&by);
+            let stays = !own.contains(&slot) && (serves || lives && candidates.serving.is_empty());
             if !stays && lives {
                 effects.push(Effect::Disown { by, slot });
             }
@@ -83,13 +83,13 @@ impl Adoptions {
         });
     }
 
-    fn fittest(&self, household: &Household) -> BTreeSet<(usize, u32, Life)> {
+    fn fittest(&self, candidates: &Candidates) -> BTreeSet<(usize, u32, Life)> {
         let mut adopted: BTreeMap<Life, usize> = BTreeMap::new();
         for by in self.by.values() {
             *adopted.entry(*by).or_default() += 1;
         }
         let of = |life: &Life| adopted.get(life).copied().unwrap_or(0);
-        household
+        candidates
             .serving
             .iter()
             .map(|(life, connections)| (of(life), *connections, *life))
@@ -102,25 +102,25 @@ impl Pool {
         if self.adoptions.by.is_empty() && self.is_everybody_home() {
             return;
         }
-        let mut household = Household {
+        let mut candidates = Candidates {
             slots: self.slots_ever(),
-            ..Household::default()
+            ..Candidates::default()
         };
-        let seated = self.seats.iter().filter_map(Seat::member);
-        for member in seated.chain(&self.replacement).chain(&self.leaving) {
-            if Member::is_serving(member) {
-                household.serving.insert(member.life, member.load.connections);
+        let seated = self.seats.iter().filter_map(SlotState::worker);
+        for worker in seated.chain(&self.replacement).chain(&self.leaving) {
+            if PoolWorker::is_serving(worker) {
+                candidates.serving.insert(worker.life, worker.load.connections);
             } else {
-                household.others.insert(member.life);
+                candidates.others.insert(worker.life);
             }
         }
-        self.adoptions.settle(&household, effects);
+        self.adoptions.settle(&candidates, effects);
     }
 
     /// Whether each slot there ever was has its own worker, as nearly always: then nobody's queue is without one, and a look at
     /// that needs no maps and sets, whose code an idle master would keep in memory for nothing else.
     fn is_everybody_home(&self) -> bool {
-        let is_home = |seat: &Seat| seat.member().is_some_and(Member::is_serving);
+        let is_home = |seat: &SlotState| seat.worker().is_some_and(PoolWorker::is_serving);
         self.seats.len() == usize::from(self.slots_ever()) && self.seats.iter().all(is_home)
     }
 }
@@ -130,17 +130,17 @@ mod tests {
     use super::*;
     use crate::pool::fixture::life;
 
-    fn household(slots: u16, serving: &[(Life, u32)], others: &[Life]) -> Household {
-        Household {
+    fn candidates(slots: u16, serving: &[(Life, u32)], others: &[Life]) -> Candidates {
+        Candidates {
             slots,
             serving: serving.iter().copied().collect(),
             others: others.iter().copied().collect(),
         }
     }
 
-    fn settled(adoptions: &mut Adoptions, household: &Household) -> Vec<Effect> {
+    fn settled(adoptions: &mut Adoptions, candidates: &Candidates) -> Vec<Effect> {
         let mut effects = Vec::new();
-        adoptions.settle(household, &mut effects);
+        adoptions.settle(candidates, &mut effects);
         effects
     }
 
@@ -149,7 +149,7 @@ mod tests {
         let mut adoptions = Adoptions::default();
         settled(
             &mut adoptions,
-            &household(8, &[(life(0, 1), 90), (life(1, 1), 10)], &[]),
+            &candidates(8, &[(life(0, 1), 90), (life(1, 1), 10)], &[]),
         );
         let by: Vec<_> = (2..8)
             .map(|slot| adoptions.adopter(Slot(slot)).expect("adopted").slot.0)
@@ -162,7 +162,7 @@ mod tests {
     fn a_queue_that_one_could_not_be_handed_goes_to_the_next_and_is_offered_again_later() {
         let mut adoptions = Adoptions::default();
         let (one, two) = (life(0, 1), life(1, 1));
-        let both = household(3, &[(one, 0), (two, 5)], &[]);
+        let both = candidates(3, &[(one, 0), (two, 5)], &[]);
         let adopts = |by| [Effect::Adopt { by, slot: Slot(2) }];
         assert_eq!(settled(&mut adoptions, &both), adopts(one));
         adoptions.refused(Slot(2), two);
@@ -180,13 +180,13 @@ mod tests {
     fn it_is_told_once_and_let_go_when_the_slot_has_its_own_worker() {
         let mut adoptions = Adoptions::default();
         let by = life(0, 1);
-        let one = household(2, &[(by, 0)], &[]);
+        let one = candidates(2, &[(by, 0)], &[]);
         assert_eq!(
             settled(&mut adoptions, &one),
             [Effect::Adopt { by, slot: Slot(1) }]
         );
         assert_eq!(settled(&mut adoptions, &one), []);
-        let both = household(2, &[(by, 0), (life(1, 2), 0)], &[]);
+        let both = candidates(2, &[(by, 0), (life(1, 2), 0)], &[]);
         assert_eq!(
             settled(&mut adoptions, &both),
             [Effect::Disown { by, slot: Slot(1) }]
@@ -197,10 +197,10 @@ mod tests {
     fn a_late_adopter_is_relieved_a_dead_one_replaced_and_the_last_one_keeps_what_it_has() {
         let mut adoptions = Adoptions::default();
         let (one, other) = (life(0, 1), life(2, 1));
-        settled(&mut adoptions, &household(2, &[(one, 0)], &[]));
-        let last = household(2, &[], &[one]);
+        settled(&mut adoptions, &candidates(2, &[(one, 0)], &[]));
+        let last = candidates(2, &[], &[one]);
         assert_eq!(settled(&mut adoptions, &last), [], "nobody is fitter");
-        let relieved = settled(&mut adoptions, &household(3, &[(other, 0)], &[one]));
+        let relieved = settled(&mut adoptions, &candidates(3, &[(other, 0)], &[one]));
         assert!(relieved.contains(&Effect::Disown {
             by: one,
             slot: Slot(1)
@@ -211,7 +211,7 @@ mod tests {
             Some(other),
             "the late one's own queue too"
         );
-        let replaced = settled(&mut adoptions, &household(3, &[(one, 0)], &[]));
+        let replaced = settled(&mut adoptions, &candidates(3, &[(one, 0)], &[]));
         assert!(
             !replaced
                 .iter()

@@ -23,7 +23,7 @@ const MOST_OPEN: u64 = 1 << 40;
 
 /// What one slot carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Carried {
+pub struct SlotLoad {
     /// Which.
     pub slot: Slot,
     /// Open connections, smoothed, in sixteenths.
@@ -35,22 +35,22 @@ pub struct Carried {
 /// A weight for each slot. `foreseen`: by how many sixteenths of a connection the cluster will grow before the next weights
 /// show their effect.
 #[must_use]
-pub fn weights(carried: &[Carried], foreseen: u64) -> Vec<(Slot, u16)> {
-    let count = u64::try_from(carried.len()).unwrap_or(u64::MAX).max(1);
+pub fn weights(slot_loads: &[SlotLoad], foreseen: u64) -> Vec<(Slot, u16)> {
+    let count = u64::try_from(slot_loads.len()).unwrap_or(u64::MAX).max(1);
     // A stranger's number, bounded so that sums and products of 1,024 stay in 64 bits.
-    let open = |one: &Carried| one.connections.min(MOST_OPEN);
-    let mean = carried.iter().map(open).sum::<u64>() / count;
+    let open = |one: &SlotLoad| one.connections.min(MOST_OPEN);
+    let mean = slot_loads.iter().map(open).sum::<u64>() / count;
     // In sixteenths: the root of n connections is 4 times the root of 16 n.
     let scatter = 2 * 4 * mean.isqrt();
     let room = ROOM.max(foreseen.min(MOST_OPEN) / count).max(scatter);
-    let pace = |one: &Carried| 1_000 * micros(PATIENCE) / (micros(PATIENCE) + micros(one.loop_lag));
-    let mean_pace = (carried.iter().map(pace).sum::<u64>() / count).max(1);
-    let weight = |one: &Carried| {
+    let pace = |one: &SlotLoad| 1_000 * micros(PATIENCE) / (micros(PATIENCE) + micros(one.loop_lag));
+    let mean_pace = (slot_loads.iter().map(pace).sum::<u64>() / count).max(1);
+    let weight = |one: &SlotLoad| {
         let left = (mean + room).saturating_sub(open(one));
         let full = u64::from(FULL_SHARE) * left / room;
         u16::try_from((full * pace(one) / mean_pace).clamp(LEAST, MOST)).unwrap_or(FULL_SHARE)
     };
-    carried.iter().map(|one| (one.slot, weight(one))).collect()
+    slot_loads.iter().map(|one| (one.slot, weight(one))).collect()
 }
 
 fn micros(duration: Duration) -> u64 {
@@ -160,17 +160,20 @@ mod tests {
         assert_eq!(run(&program, u32::from(u16::MAX)), 1);
     }
 
-    fn carried(connections: &[u64], lag_ms: &[u64]) -> Vec<Carried> {
-        let carried = |(slot, (connections, lag)): (u16, (&u64, &u64))| Carried {
+    fn slot_loads(connections: &[u64], lag_ms: &[u64]) -> Vec<SlotLoad> {
+        let slot_loads = |(slot, (connections, lag)): (u16, (&u64, &u64))| SlotLoad {
             slot: Slot(slot),
             connections: connections * 16,
             loop_lag: Duration::from_millis(*lag),
         };
-        (0..).zip(connections.iter().zip(lag_ms)).map(carried).collect()
+        (0..)
+            .zip(connections.iter().zip(lag_ms))
+            .map(slot_loads)
+            .collect()
     }
 
     fn weights_of(connections: &[u64], lag_ms: &[u64], foreseen: u64) -> Vec<u16> {
-        weights(&carried(connections, lag_ms), foreseen)
+        weights(&slot_loads(connections, lag_ms), foreseen)
             .into_iter()
             .map(|(_, weight)| weight)
             .collect()

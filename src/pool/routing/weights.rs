@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::steering::{Carried, weights};
+use super::steering::{SlotLoad, weights};
 use crate::base::ids::Slot;
 use crate::base::time::{Grid, Monotonic};
 use crate::pool::pool::{Mode, Pool};
 use crate::pool::protocol::effect::Effect;
 use crate::pool::reconcile::FULL_SHARE;
 use crate::pool::worker::heartbeat::look_behind;
-use crate::pool::worker::pool_worker::{Member, Phase};
+use crate::pool::worker::pool_worker::{PoolWorker, WorkerPhase};
 
 /// While traffic flows the loads are looked at about this often.
 const GLANCE: Duration = Duration::from_millis(100);
@@ -79,41 +79,41 @@ impl Pool {
         if self.mode != Mode::Running || self.now.since(self.balance.weighed) < GLANCE / 4 {
             return;
         }
-        let sum = |of: fn(&Member) -> u64| self.members().map(of).fold(0, u64::saturating_add);
+        let sum = |of: fn(&PoolWorker) -> u64| self.all_workers().map(of).fold(0, u64::saturating_add);
         let seen = (
-            sum(|member| u64::from(member.load.connections)),
-            sum(|member| member.load.accepted),
-            sum(|member| member.load.answered.requests),
+            sum(|worker| u64::from(worker.load.connections)),
+            sum(|worker| worker.load.accepted),
+            sum(|worker| worker.load.answered.requests),
         );
         self.balance.glance = None;
         if self.balance.flows(seen, self.now) {
             self.balance.glance = glance_after(self.now, self.beat_interval());
-            let carried = self.carried();
-            self.balance.weights = weights(&carried, self.balance.foreseen).into_iter().collect();
+            let slot_loads = self.slot_loads();
+            self.balance.weights = weights(&slot_loads, self.balance.foreseen).into_iter().collect();
         }
     }
 
     /// A slot with a canary beside its worker has one queue and two who take from it.
-    fn carried(&self) -> Vec<Carried> {
-        let beside = self.replacement.as_ref().filter(|member| member.is_serving());
-        let carried = |slot: Slot, own: Option<&Member>| {
+    fn slot_loads(&self) -> Vec<SlotLoad> {
+        let beside = self.replacement.as_ref().filter(|worker| worker.is_serving());
+        let slot_loads = |slot: Slot, own: Option<&PoolWorker>| {
             let both = || {
                 own.into_iter()
-                    .chain(beside.filter(|member| member.life.slot == slot))
+                    .chain(beside.filter(|worker| worker.life.slot == slot))
             };
             let count = u64::try_from(both().count()).unwrap_or(1);
-            (count > 0).then(|| Carried {
+            (count > 0).then(|| SlotLoad {
                 slot,
-                connections: both().map(|member| member.load.smooth).sum::<u64>() / count,
+                connections: both().map(|worker| worker.load.smooth).sum::<u64>() / count,
                 loop_lag: both()
-                    .map(|member| member.load.loop_lag)
+                    .map(|worker| worker.load.loop_lag)
                     .min()
                     .unwrap_or_default(),
             })
         };
         self.seats
             .iter()
-            .filter_map(|seat| carried(seat.slot, seat.member().filter(|member| member.is_serving())))
+            .filter_map(|seat| slot_loads(seat.slot, seat.worker().filter(|worker| worker.is_serving())))
             .collect()
     }
 
@@ -132,24 +132,24 @@ impl Pool {
     /// Slots with a worker that beats. When there is none, slots with a late one: it has the best chance to answer, and to
     /// route nowhere would leave it to the kernel's hash, which knows nothing.
     fn routed(&self) -> Vec<Slot> {
-        let serving = self.slots_with(Member::is_serving);
+        let serving = self.slots_with(PoolWorker::is_serving);
         if serving.is_empty() {
-            self.slots_with(|member| matches!(member.phase, Phase::Late { .. }))
+            self.slots_with(|worker| matches!(worker.phase, WorkerPhase::Late { .. }))
         } else {
             serving
         }
     }
 
     /// A canary shares its slot's listener: the slot counts as long as one of the two does.
-    fn slots_with(&self, fits: impl Fn(&Member) -> bool) -> Vec<Slot> {
+    fn slots_with(&self, fits: impl Fn(&PoolWorker) -> bool) -> Vec<Slot> {
         let beside = self
             .replacement
             .as_ref()
-            .filter(|member| fits(member))
-            .map(|member| member.life.slot);
+            .filter(|worker| fits(worker))
+            .map(|worker| worker.life.slot);
         self.seats
             .iter()
-            .filter(|seat| seat.member().is_some_and(&fits) || beside == Some(seat.slot))
+            .filter(|seat| seat.worker().is_some_and(&fits) || beside == Some(seat.slot))
             .map(|seat| seat.slot)
             .collect()
     }

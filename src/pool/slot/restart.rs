@@ -15,11 +15,11 @@ use crate::base::budget::Budget;
 use crate::base::time::Monotonic;
 use crate::pool::protocol::effect::Policy;
 use crate::pool::protocol::event::Exit;
-use crate::pool::worker::pool_worker::Member;
+use crate::pool::worker::pool_worker::PoolWorker;
 
 /// How a life ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::pool) enum End {
+pub(in crate::pool) enum EndOfLife {
     Exited {
         exit: Exit,
         oom: bool,
@@ -31,7 +31,7 @@ pub(in crate::pool) enum End {
 
 /// What follows for the slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::pool) struct Sentence {
+pub(in crate::pool) struct RestartDecision {
     /// How long it stays empty.
     pub(in crate::pool) wait: Duration,
     /// Set when this death opened the breaker: how many there were within the window.
@@ -40,7 +40,7 @@ pub(in crate::pool) struct Sentence {
 
 /// One slot's past.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::pool) struct Record {
+pub(in crate::pool) struct RestartPolicy {
     /// Early deaths in a row.
     pub(in crate::pool) failures: u32,
     /// Of those, how many in a row left by themselves before they were ready, or could not be spawned.
@@ -55,9 +55,9 @@ pub(in crate::pool) struct Record {
     budget: Budget,
 }
 
-impl Record {
-    pub(in crate::pool) fn blank(policy: &Policy) -> Record {
-        Record {
+impl RestartPolicy {
+    pub(in crate::pool) fn blank(policy: &Policy) -> RestartPolicy {
+        RestartPolicy {
             failures: 0,
             boot_failures: 0,
             restarts: 0,
@@ -71,22 +71,22 @@ impl Record {
     /// The slot runs another generation now: what its predecessors did is not held against it.
     pub(in crate::pool) fn forgive(&mut self, policy: &Policy) {
         let (restarts, last_exit) = (self.restarts, self.last_exit);
-        *self = Record {
+        *self = RestartPolicy {
             restarts,
             last_exit,
-            ..Record::blank(policy)
+            ..RestartPolicy::blank(policy)
         };
     }
 
     /// A life of this slot ended unasked.
     pub(in crate::pool) fn ended(
         &mut self,
-        who: &Member,
-        end: &End,
+        who: &PoolWorker,
+        end: &EndOfLife,
         policy: &Policy,
         now: Monotonic,
         random: u64,
-    ) -> Sentence {
+    ) -> RestartDecision {
         self.note(who, end);
         if who
             .ready_at
@@ -94,7 +94,7 @@ impl Record {
         {
             self.close();
             self.gap = Duration::ZERO;
-            return Sentence {
+            return RestartDecision {
                 wait: Duration::ZERO,
                 opened: None,
             };
@@ -102,19 +102,19 @@ impl Record {
         self.early(who, policy, now, random)
     }
 
-    fn note(&mut self, who: &Member, end: &End) {
+    fn note(&mut self, who: &PoolWorker, end: &EndOfLife) {
         self.restarts = self.restarts.saturating_add(1);
         let (exit, boot_failed) = match end {
-            End::Exited {
+            EndOfLife::Exited {
                 exit: exit @ Exit::Code(_),
                 ..
             } => (Some(*exit), who.ready_at.is_none()),
-            End::Exited {
+            EndOfLife::Exited {
                 exit: exit @ Exit::Signal(_),
                 ..
             } => (Some(*exit), false),
-            End::SpawnFailed(_) => (self.last_exit, true),
-            End::LeftByItself => (self.last_exit, false),
+            EndOfLife::SpawnFailed(_) => (self.last_exit, true),
+            EndOfLife::LeftByItself => (self.last_exit, false),
         };
         self.last_exit = exit;
         self.boot_failures = if boot_failed {
@@ -124,7 +124,7 @@ impl Record {
         };
     }
 
-    fn early(&mut self, who: &Member, policy: &Policy, now: Monotonic, random: u64) -> Sentence {
+    fn early(&mut self, who: &PoolWorker, policy: &Policy, now: Monotonic, random: u64) -> RestartDecision {
         let was_ready = who.ready_at.is_some();
         let lived = now.since(who.started);
         let outlasted = was_ready && self.failures > 0 && lived >= self.gap;
@@ -139,7 +139,7 @@ impl Record {
             (false, true) => self.gap.saturating_sub(lived),
             (false, false) => self.gap,
         };
-        Sentence { wait, opened }
+        RestartDecision { wait, opened }
     }
 
     fn spend(&mut self, now: Monotonic) -> Option<u32> {
@@ -151,7 +151,7 @@ impl Record {
     }
 
     /// When the breaker closes, if nothing happens until then.
-    pub(in crate::pool) fn closes_at(&self, who: &Member, policy: &Policy) -> Option<Monotonic> {
+    pub(in crate::pool) fn closes_at(&self, who: &PoolWorker, policy: &Policy) -> Option<Monotonic> {
         let ready = who.ready_at.filter(|_| self.breaker_open && who.is_serving())?;
         Some(ready + policy.early_death)
     }
@@ -168,31 +168,31 @@ mod tests {
     use super::*;
     use crate::base::ids::Generation;
     use crate::pool::fixture::{at, life, policy};
-    use crate::pool::worker::heartbeat::Nap;
-    use crate::pool::worker::pool_worker::{Phase, Turn};
+    use crate::pool::worker::heartbeat::Stall;
+    use crate::pool::worker::pool_worker::{WorkerContext, WorkerPhase};
 
     /// A member that started at `started` and was ready at `ready`.
-    fn member(started: u64, ready: Option<u64>) -> Member {
+    fn worker(started: u64, ready: Option<u64>) -> PoolWorker {
         let policy = policy();
-        let mut turn = Turn {
+        let mut context = WorkerContext {
             now: at(started),
-            nap: Nap::default(),
+            stall: Stall::default(),
             policy: &policy,
             effects: &mut Vec::new(),
         };
-        let mut member = Member::start(life(0, 1), Generation(1), 0, &mut turn);
-        member.ready_at = ready.map(at);
-        assert!(matches!(member.phase, Phase::Starting { .. }));
-        member
+        let mut worker = PoolWorker::start(life(0, 1), Generation(1), 0, &mut context);
+        worker.ready_at = ready.map(at);
+        assert!(matches!(worker.phase, WorkerPhase::Starting { .. }));
+        worker
     }
 
-    fn exited(exit: Exit) -> End {
-        End::Exited { exit, oom: false }
+    fn exited(exit: Exit) -> EndOfLife {
+        EndOfLife::Exited { exit, oom: false }
     }
 
-    fn crash(record: &mut Record, started: u64, ready: Option<u64>, died: u64) -> Sentence {
-        record.ended(
-            &member(started, ready),
+    fn crash(restart: &mut RestartPolicy, started: u64, ready: Option<u64>, died: u64) -> RestartDecision {
+        restart.ended(
+            &worker(started, ready),
             &exited(Exit::Signal(9)),
             &policy(),
             at(died),
@@ -202,33 +202,33 @@ mod tests {
 
     #[test]
     fn a_long_life_is_replaced_at_once_and_clears_the_record() {
-        let mut record = Record::blank(&policy());
-        crash(&mut record, 0, None, 10);
-        crash(&mut record, 200, None, 210);
-        assert_eq!(record.failures, 2);
-        assert_eq!(crash(&mut record, 500, Some(510), 1_510).wait, Duration::ZERO);
-        assert_eq!((record.failures, record.restarts), (0, 3));
+        let mut restart = RestartPolicy::blank(&policy());
+        crash(&mut restart, 0, None, 10);
+        crash(&mut restart, 200, None, 210);
+        assert_eq!(restart.failures, 2);
+        assert_eq!(crash(&mut restart, 500, Some(510), 1_510).wait, Duration::ZERO);
+        assert_eq!((restart.failures, restart.restarts), (0, 3));
     }
 
     #[test]
     fn the_first_kill_right_after_ready_is_forgiven_and_a_loop_is_not() {
-        let mut record = Record::blank(&policy());
-        assert_eq!(crash(&mut record, 0, Some(10), 11).wait, Duration::ZERO);
-        let second = crash(&mut record, 11, Some(21), 22).wait;
-        let third = crash(&mut record, 300, Some(310), 311).wait;
+        let mut restart = RestartPolicy::blank(&policy());
+        assert_eq!(crash(&mut restart, 0, Some(10), 11).wait, Duration::ZERO);
+        let second = crash(&mut restart, 11, Some(21), 22).wait;
+        let third = crash(&mut restart, 300, Some(310), 311).wait;
         assert!(second >= Duration::from_millis(89), "{second:?}");
         assert!(third >= Duration::from_millis(189), "{third:?}");
     }
 
     #[test]
     fn kills_that_are_rarer_than_the_gap_never_wait() {
-        let mut record = Record::blank(&Policy {
+        let mut restart = RestartPolicy::blank(&Policy {
             restart_limit: 1_000,
             ..policy()
         });
         for start in (0..30_000).step_by(300) {
             assert_eq!(
-                crash(&mut record, start, Some(start + 10), start + 300).wait,
+                crash(&mut restart, start, Some(start + 10), start + 300).wait,
                 Duration::ZERO
             );
         }
@@ -236,45 +236,48 @@ mod tests {
 
     #[test]
     fn a_worker_that_never_was_ready_always_waits() {
-        let mut record = Record::blank(&policy());
-        assert!(crash(&mut record, 0, None, 5_000).wait >= Duration::from_millis(50));
+        let mut restart = RestartPolicy::blank(&policy());
+        assert!(crash(&mut restart, 0, None, 5_000).wait >= Duration::from_millis(50));
     }
 
     #[test]
     fn one_early_death_too_many_opens_the_breaker_and_holding_out_closes_it() {
-        let mut record = Record::blank(&policy());
+        let mut restart = RestartPolicy::blank(&policy());
         for start in 0..5 {
-            assert_eq!(crash(&mut record, start, None, start).opened, None);
+            assert_eq!(crash(&mut restart, start, None, start).opened, None);
         }
-        let sixth = crash(&mut record, 6, Some(7), 8);
+        let sixth = crash(&mut restart, 6, Some(7), 8);
         assert_eq!(sixth.opened, Some(6));
         assert!(sixth.wait >= policy().backoff.longest / 2);
         assert_eq!(
-            crash(&mut record, 9, Some(9), 9).opened,
+            crash(&mut restart, 9, Some(9), 9).opened,
             None,
             "it is open already"
         );
-        record.close();
-        assert!(!record.breaker_open);
-        assert_eq!(record.failures, 0);
+        restart.close();
+        assert!(!restart.breaker_open);
+        assert_eq!(restart.failures, 0);
     }
 
     #[test]
     fn only_exits_by_itself_before_ready_are_boot_failures() {
-        let mut record = Record::blank(&policy());
+        let mut restart = RestartPolicy::blank(&policy());
         let code = exited(Exit::Code(1));
-        record.ended(&member(0, None), &code, &policy(), at(1), 0);
-        record.ended(
-            &member(0, None),
-            &End::SpawnFailed("EAGAIN".into()),
+        restart.ended(&worker(0, None), &code, &policy(), at(1), 0);
+        restart.ended(
+            &worker(0, None),
+            &EndOfLife::SpawnFailed("EAGAIN".into()),
             &policy(),
             at(1),
             0,
         );
-        assert_eq!((record.boot_failures, record.last_exit), (2, Some(Exit::Code(1))));
-        record.ended(&member(0, None), &exited(Exit::Signal(9)), &policy(), at(1), 0);
-        assert_eq!(record.boot_failures, 0);
-        record.ended(&member(0, Some(0)), &code, &policy(), at(1), 0);
-        assert_eq!(record.boot_failures, 0);
+        assert_eq!(
+            (restart.boot_failures, restart.last_exit),
+            (2, Some(Exit::Code(1)))
+        );
+        restart.ended(&worker(0, None), &exited(Exit::Signal(9)), &policy(), at(1), 0);
+        assert_eq!(restart.boot_failures, 0);
+        restart.ended(&worker(0, Some(0)), &code, &policy(), at(1), 0);
+        assert_eq!(restart.boot_failures, 0);
     }
 }

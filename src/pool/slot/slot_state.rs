@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::restart::{End, Record, Sentence};
+use super::restart::{EndOfLife, RestartDecision, RestartPolicy};
 use crate::base::ids::{Generation, Life, Slot};
 use crate::base::time::Monotonic;
 use crate::pool::protocol::effect::Policy;
-use crate::pool::worker::pool_worker::{Input, Member, Turn};
+use crate::pool::worker::pool_worker::{PoolWorker, WorkerContext, WorkerEvent};
 
 /// Who is in a slot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,195 +16,209 @@ use crate::pool::worker::pool_worker::{Input, Member, Turn};
     clippy::large_enum_variant,
     reason = "a slot is filled nearly always, and there are at most 1,024"
 )]
-pub(in crate::pool) enum State {
+pub(in crate::pool) enum Occupancy {
     /// Nobody; filled as soon as the cluster is not stopping.
     Vacant,
     /// One worker, whose phase says more.
-    Filled(Member),
+    Filled(PoolWorker),
     /// Nobody until then: the last life ended early.
     BackingOff { until: Monotonic },
     /// Nobody until then: the breaker is open.
     Degraded { until: Monotonic },
     /// Nobody until somebody asks for its restart.
-    Held,
+    Drained,
 }
 
 /// What can happen to a slot.
 #[derive(Debug)]
-pub(in crate::pool) enum Occurrence<'a> {
+pub(in crate::pool) enum SlotEvent<'a> {
     /// Something happened to the worker in it.
-    Told(Input),
+    Told(WorkerEvent),
     /// That worker is gone, and this follows for the slot.
-    Emptied(Sentence),
+    Emptied(RestartDecision),
     /// A worker takes it.
-    Taken(Member),
+    Taken(PoolWorker),
     /// Nobody shall be in it for now; who was is handed out.
-    Cleared(&'a mut Option<Member>),
+    Cleared(&'a mut Option<PoolWorker>),
 }
 
 /// One slot with its past.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::pool) struct Seat {
+pub(in crate::pool) struct SlotState {
     pub(in crate::pool) slot: Slot,
     /// What it is filled with next.
     pub(in crate::pool) generation: Generation,
-    pub(in crate::pool) record: Record,
-    state: State,
+    pub(in crate::pool) restart: RestartPolicy,
+    state: Occupancy,
     /// Since when nobody, or this one, is in it.
     pub(in crate::pool) since: Monotonic,
     /// Its worker is not recycled before that.
     pub(in crate::pool) spared_until: Monotonic,
 }
 
-impl Seat {
+impl SlotState {
     pub(in crate::pool) fn vacant(
         slot: Slot,
         generation: Generation,
         policy: &Policy,
         now: Monotonic,
-    ) -> Seat {
-        Seat {
+    ) -> SlotState {
+        SlotState {
             slot,
             generation,
-            record: Record::blank(policy),
-            state: State::Vacant,
+            restart: RestartPolicy::blank(policy),
+            state: Occupancy::Vacant,
             since: now,
             spared_until: now,
         }
     }
 
-    pub(in crate::pool) fn state(&self) -> &State {
+    pub(in crate::pool) fn state(&self) -> &Occupancy {
         &self.state
     }
 
-    pub(in crate::pool) fn member(&self) -> Option<&Member> {
+    pub(in crate::pool) fn worker(&self) -> Option<&PoolWorker> {
         match &self.state {
-            State::Filled(member) => Some(member),
-            State::Vacant | State::Held | State::BackingOff { .. } | State::Degraded { .. } => None,
+            Occupancy::Filled(worker) => Some(worker),
+            Occupancy::Vacant
+            | Occupancy::Drained
+            | Occupancy::BackingOff { .. }
+            | Occupancy::Degraded { .. } => None,
         }
     }
 
-    pub(in crate::pool) fn member_mut(&mut self) -> Option<&mut Member> {
+    pub(in crate::pool) fn worker_mut(&mut self) -> Option<&mut PoolWorker> {
         match &mut self.state {
-            State::Filled(member) => Some(member),
-            State::Vacant | State::Held | State::BackingOff { .. } | State::Degraded { .. } => None,
+            Occupancy::Filled(worker) => Some(worker),
+            Occupancy::Vacant
+            | Occupancy::Drained
+            | Occupancy::BackingOff { .. }
+            | Occupancy::Degraded { .. } => None,
         }
     }
 
     pub(in crate::pool) fn is_filled_by(&self, life: Life) -> bool {
-        self.member().is_some_and(|member| member.life == life)
+        self.worker().is_some_and(|worker| worker.life == life)
     }
 
     /// The generation of the worker in it; of the next one when there is none.
     pub(in crate::pool) fn runs(&self) -> Generation {
-        self.member().map_or(self.generation, |member| member.generation)
+        self.worker().map_or(self.generation, |worker| worker.generation)
     }
 
     pub(in crate::pool) fn is_due(&self, now: Monotonic) -> bool {
         match self.state {
-            State::Vacant => true,
-            State::Filled(_) | State::Held => false,
-            State::BackingOff { until } | State::Degraded { until } => until <= now,
+            Occupancy::Vacant => true,
+            Occupancy::Filled(_) | Occupancy::Drained => false,
+            Occupancy::BackingOff { until } | Occupancy::Degraded { until } => until <= now,
         }
     }
 
     /// When it is filled again.
     pub(in crate::pool) fn filled_at(&self) -> Option<Monotonic> {
         match self.state {
-            State::Vacant | State::Filled(_) | State::Held => None,
-            State::BackingOff { until } | State::Degraded { until } => Some(until),
+            Occupancy::Vacant | Occupancy::Filled(_) | Occupancy::Drained => None,
+            Occupancy::BackingOff { until } | Occupancy::Degraded { until } => Some(until),
         }
     }
 
     /// One thing happened to it.
-    pub(in crate::pool) fn step(&mut self, occurrence: Occurrence<'_>, turn: &mut Turn<'_>) {
-        if !matches!(occurrence, Occurrence::Told(_)) {
-            self.since = turn.now;
+    pub(in crate::pool) fn step(&mut self, event: SlotEvent<'_>, context: &mut WorkerContext<'_>) {
+        if !matches!(event, SlotEvent::Told(_)) {
+            self.since = context.now;
         }
-        let state = std::mem::replace(&mut self.state, State::Vacant);
+        let state = std::mem::replace(&mut self.state, Occupancy::Vacant);
         self.state = match state {
-            State::Vacant => self.vacated(State::Vacant, occurrence),
-            State::Held => self.vacated(State::Held, occurrence),
-            State::Filled(member) => self.filled(member, occurrence, turn),
-            State::BackingOff { until } => self.vacated(State::BackingOff { until }, occurrence),
-            State::Degraded { until } => self.vacated(State::Degraded { until }, occurrence),
+            Occupancy::Vacant => self.vacated(Occupancy::Vacant, event),
+            Occupancy::Drained => self.vacated(Occupancy::Drained, event),
+            Occupancy::Filled(worker) => self.filled(worker, event, context),
+            Occupancy::BackingOff { until } => self.vacated(Occupancy::BackingOff { until }, event),
+            Occupancy::Degraded { until } => self.vacated(Occupancy::Degraded { until }, event),
         };
     }
 
     /// Nobody is in it: nothing can happen to a worker, and whoever comes may sit down.
-    fn vacated(&self, state: State, occurrence: Occurrence<'_>) -> State {
-        match occurrence {
-            Occurrence::Told(_) | Occurrence::Emptied(_) => state,
-            Occurrence::Taken(member) => State::Filled(member),
-            Occurrence::Cleared(_) => State::Vacant,
+    fn vacated(&self, state: Occupancy, event: SlotEvent<'_>) -> Occupancy {
+        match event {
+            SlotEvent::Told(_) | SlotEvent::Emptied(_) => state,
+            SlotEvent::Taken(worker) => Occupancy::Filled(worker),
+            SlotEvent::Cleared(_) => Occupancy::Vacant,
         }
     }
 
-    fn filled(&self, mut member: Member, occurrence: Occurrence<'_>, turn: &mut Turn<'_>) -> State {
-        match occurrence {
-            Occurrence::Told(input) => {
-                member.step(input, turn);
-                State::Filled(member)
+    fn filled(
+        &self,
+        mut worker: PoolWorker,
+        event: SlotEvent<'_>,
+        context: &mut WorkerContext<'_>,
+    ) -> Occupancy {
+        match event {
+            SlotEvent::Told(input) => {
+                worker.step(input, context);
+                Occupancy::Filled(worker)
             }
-            Occurrence::Emptied(sentence) => self.wait(sentence.wait, turn.now),
-            Occurrence::Taken(next) => State::Filled(next),
-            Occurrence::Cleared(out) => {
-                *out = Some(member);
-                State::Vacant
+            SlotEvent::Emptied(decision) => self.wait(decision.wait, context.now),
+            SlotEvent::Taken(next) => Occupancy::Filled(next),
+            SlotEvent::Cleared(out) => {
+                *out = Some(worker);
+                Occupancy::Vacant
             }
         }
     }
 
-    fn wait(&self, wait: Duration, now: Monotonic) -> State {
-        match (wait.is_zero(), self.record.breaker_open) {
-            (true, _) => State::Vacant,
-            (false, true) => State::Degraded { until: now + wait },
-            (false, false) => State::BackingOff { until: now + wait },
+    fn wait(&self, wait: Duration, now: Monotonic) -> Occupancy {
+        match (wait.is_zero(), self.restart.breaker_open) {
+            (true, _) => Occupancy::Vacant,
+            (false, true) => Occupancy::Degraded { until: now + wait },
+            (false, false) => Occupancy::BackingOff { until: now + wait },
         }
     }
 
     /// The worker in it ended unasked: what follows, by the restart policy.
-    pub(in crate::pool) fn judge(
+    pub(in crate::pool) fn decide(
         &mut self,
-        end: &End,
+        end: &EndOfLife,
         policy: &Policy,
         now: Monotonic,
         random: u64,
-    ) -> Option<Sentence> {
+    ) -> Option<RestartDecision> {
         match &self.state {
-            State::Filled(member) => Some(self.record.ended(member, end, policy, now, random)),
-            State::Vacant | State::Held | State::BackingOff { .. } | State::Degraded { .. } => None,
+            Occupancy::Filled(worker) => Some(self.restart.ended(worker, end, policy, now, random)),
+            Occupancy::Vacant
+            | Occupancy::Drained
+            | Occupancy::BackingOff { .. }
+            | Occupancy::Degraded { .. } => None,
         }
     }
 
     /// Its worker was taken out because it leaves by itself.
-    pub(in crate::pool) fn left(&mut self, sentence: Sentence, now: Monotonic) {
-        self.state = self.wait(sentence.wait, now);
+    pub(in crate::pool) fn left(&mut self, decision: RestartDecision, now: Monotonic) {
+        self.state = self.wait(decision.wait, now);
         self.since = now;
     }
 
     /// What was waited for is not worth it any more: fill it at once.
     pub(in crate::pool) fn hurry(&mut self) {
         match self.state {
-            State::Vacant | State::Filled(_) | State::Held => {}
-            State::BackingOff { .. } | State::Degraded { .. } => self.state = State::Vacant,
+            Occupancy::Vacant | Occupancy::Filled(_) | Occupancy::Drained => {}
+            Occupancy::BackingOff { .. } | Occupancy::Degraded { .. } => self.state = Occupancy::Vacant,
         }
     }
 
-    pub(in crate::pool) fn is_held(&self) -> bool {
-        matches!(self.state, State::Held)
+    pub(in crate::pool) fn is_drained(&self) -> bool {
+        matches!(self.state, Occupancy::Drained)
     }
 
     /// Nobody shall be in it until somebody asks for it.
     pub(in crate::pool) fn hold(&mut self, now: Monotonic) {
-        self.state = State::Held;
+        self.state = Occupancy::Drained;
         self.since = now;
     }
 
     /// It is filled like any other again.
-    pub(in crate::pool) fn unhold(&mut self) {
-        if self.is_held() {
-            self.state = State::Vacant;
+    pub(in crate::pool) fn end_drained(&mut self) {
+        if self.is_drained() {
+            self.state = Occupancy::Vacant;
         }
     }
 }

@@ -22,12 +22,12 @@ pub(in crate::pool) fn look_behind(interval: Duration) -> Duration {
 
 /// A stretch during which the master should have looked and did not: it had no CPU, or was stopped, or everything was frozen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::pool) struct Nap {
+pub(in crate::pool) struct Stall {
     pub(in crate::pool) from: Monotonic,
     pub(in crate::pool) to: Monotonic,
 }
 
-impl Nap {
+impl Stall {
     pub(in crate::pool) fn length(self) -> Duration {
         self.to.since(self.from)
     }
@@ -39,10 +39,10 @@ impl Nap {
 
 /// What is known of one worker's beats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::pool) struct Watch {
+pub(in crate::pool) struct Heartbeat {
     beat: Monotonic,
     /// Time since that beat that is not held against the worker.
-    excused: Duration,
+    discounted: Duration,
     lock_held_since: Option<Monotonic>,
     /// Since that beat: how often it was examined, when last, and what it did.
     readings: u32,
@@ -50,12 +50,12 @@ pub(in crate::pool) struct Watch {
     activity: Activity,
 }
 
-impl Watch {
+impl Heartbeat {
     /// A watch that begins now, as if the worker had just beaten.
-    pub(in crate::pool) fn begin(now: Monotonic) -> Watch {
-        Watch {
+    pub(in crate::pool) fn begin(now: Monotonic) -> Heartbeat {
+        Heartbeat {
             beat: now,
-            excused: Duration::ZERO,
+            discounted: Duration::ZERO,
             lock_held_since: None,
             readings: 0,
             read_at: now,
@@ -64,27 +64,27 @@ impl Watch {
     }
 
     /// Takes in a sample. Beats never fall and never lie in the future, whatever the scoreboard says.
-    pub(in crate::pool) fn see(&mut self, sample: Sample, now: Monotonic, nap: Nap) {
+    pub(in crate::pool) fn see(&mut self, sample: Sample, now: Monotonic, stall: Stall) {
         let beat = sample.beat.min(now);
         if beat > self.beat {
-            *self = Watch {
+            *self = Heartbeat {
                 beat,
-                excused: nap.overlap_since(beat),
-                ..Watch::begin(now)
+                discounted: stall.overlap_since(beat),
+                ..Heartbeat::begin(now)
             };
         }
         self.lock_held_since = sample.lock_held_since.map(|since| since.min(now));
     }
 
     /// Somebody else's fault: the master napped that long.
-    pub(in crate::pool) fn excuse(&mut self, by: Duration) {
-        self.excused += by;
+    pub(in crate::pool) fn discount(&mut self, by: Duration) {
+        self.discounted += by;
     }
 
     /// Takes in a reading of `/proc`. Starving since the previous reading is excused.
     pub(in crate::pool) fn examine(&mut self, activity: Activity, now: Monotonic) {
         if self.readings > 0 && activity == Activity::Starved {
-            self.excused += now.since(self.read_at);
+            self.discounted += now.since(self.read_at);
         }
         self.readings = self.readings.saturating_add(1);
         self.read_at = now;
@@ -93,7 +93,7 @@ impl Watch {
 
     /// The beat's age, less what is excused.
     pub(in crate::pool) fn age(&self, now: Monotonic) -> Duration {
-        now.since(self.beat).saturating_sub(self.excused)
+        now.since(self.beat).saturating_sub(self.discounted)
     }
 
     pub(in crate::pool) fn is_late(&self, now: Monotonic, policy: &Policy) -> bool {
@@ -124,7 +124,7 @@ impl Watch {
     /// When a late lock holder's patience ends: both its beat and its hold are that old by then.
     fn lock_deadline(&self, policy: &Policy) -> Option<Monotonic> {
         let since = self.lock_held_since?.max(self.beat);
-        Some(since + self.excused + policy.lock_hold_timeout)
+        Some(since + self.discounted + policy.lock_hold_timeout)
     }
 }
 
@@ -143,35 +143,35 @@ mod tests {
     #[test]
     fn a_missed_point_is_late_at_the_look_behind_it() {
         let policy = policy();
-        let mut watch = Watch::begin(at(0));
-        watch.see(sample(1_000), at(1_062), Nap::default());
-        assert!(!watch.is_late(at(1_062), &policy));
+        let mut heartbeat = Heartbeat::begin(at(0));
+        heartbeat.see(sample(1_000), at(1_062), Stall::default());
+        assert!(!heartbeat.is_late(at(1_062), &policy));
         assert!(
-            !watch.is_late(at(1_280), &policy),
-            "a look off the grid leaves time to stamp"
+            !heartbeat.is_late(at(1_280), &policy),
+            "a look off the grid drains time to stamp"
         );
-        assert!(watch.is_late(at(1_312), &policy));
+        assert!(heartbeat.is_late(at(1_312), &policy));
     }
 
     #[test]
     fn beats_from_the_future_and_falling_beats_are_not_believed() {
-        let mut watch = Watch::begin(at(1_000));
-        watch.see(sample(90_000), at(2_000), Nap::default());
-        assert_eq!(watch.age(at(2_100)), Duration::from_millis(100));
-        watch.see(sample(500), at(2_200), Nap::default());
-        assert_eq!(watch.age(at(2_200)), Duration::from_millis(200));
+        let mut heartbeat = Heartbeat::begin(at(1_000));
+        heartbeat.see(sample(90_000), at(2_000), Stall::default());
+        assert_eq!(heartbeat.age(at(2_100)), Duration::from_millis(100));
+        heartbeat.see(sample(500), at(2_200), Stall::default());
+        assert_eq!(heartbeat.age(at(2_200)), Duration::from_millis(200));
     }
 
     #[test]
     fn one_reading_dooms_nobody_and_two_do() {
         let policy = policy();
-        let mut watch = Watch::begin(at(0));
-        assert_eq!(watch.doom(at(60_000), &policy), None);
-        watch.examine(Activity::Blocked, at(60_000));
-        assert_eq!(watch.doom(at(60_000), &policy), None);
-        watch.examine(Activity::Blocked, at(60_250));
+        let mut heartbeat = Heartbeat::begin(at(0));
+        assert_eq!(heartbeat.doom(at(60_000), &policy), None);
+        heartbeat.examine(Activity::Blocked, at(60_000));
+        assert_eq!(heartbeat.doom(at(60_000), &policy), None);
+        heartbeat.examine(Activity::Blocked, at(60_250));
         assert_eq!(
-            watch.doom(at(60_250), &policy),
+            heartbeat.doom(at(60_250), &policy),
             Some(KillReason::Hung(Activity::Blocked))
         );
     }
@@ -179,21 +179,21 @@ mod tests {
     #[test]
     fn starving_is_excused_for_as_long_as_it_lasts() {
         let policy = policy();
-        let mut watch = Watch::begin(at(0));
+        let mut heartbeat = Heartbeat::begin(at(0));
         for ms in (312..60_000).step_by(250) {
-            watch.examine(Activity::Starved, at(ms));
+            heartbeat.examine(Activity::Starved, at(ms));
         }
-        assert_eq!(watch.doom(at(60_000), &policy), None);
-        assert!(watch.age(at(60_000)) < Duration::from_secs(1));
-        watch.examine(Activity::Spinning, at(60_000));
+        assert_eq!(heartbeat.doom(at(60_000), &policy), None);
+        assert!(heartbeat.age(at(60_000)) < Duration::from_secs(1));
+        heartbeat.examine(Activity::Spinning, at(60_000));
         assert_eq!(
-            watch.doom(at(60_000), &policy),
+            heartbeat.doom(at(60_000), &policy),
             None,
             "it has had CPU for a moment only"
         );
-        watch.examine(Activity::Spinning, at(65_000));
+        heartbeat.examine(Activity::Spinning, at(65_000));
         assert_eq!(
-            watch.doom(at(65_000), &policy),
+            heartbeat.doom(at(65_000), &policy),
             Some(KillReason::Hung(Activity::Spinning))
         );
     }
@@ -201,21 +201,21 @@ mod tests {
     #[test]
     fn a_late_lock_holder_has_less_time() {
         let policy = policy();
-        let mut watch = Watch::begin(at(0));
-        watch.see(
+        let mut heartbeat = Heartbeat::begin(at(0));
+        heartbeat.see(
             Sample {
                 lock_held_since: Some(at(100)),
                 ..sample(0)
             },
             at(312),
-            Nap::default(),
+            Stall::default(),
         );
-        watch.examine(Activity::Stopped, at(312));
-        watch.examine(Activity::Stopped, at(499));
-        assert_eq!(watch.doom(at(499), &policy), None);
-        assert_eq!(watch.lock_deadline(&policy), Some(at(500)));
+        heartbeat.examine(Activity::Stopped, at(312));
+        heartbeat.examine(Activity::Stopped, at(499));
+        assert_eq!(heartbeat.doom(at(499), &policy), None);
+        assert_eq!(heartbeat.lock_deadline(&policy), Some(at(500)));
         assert_eq!(
-            watch.doom(at(500), &policy),
+            heartbeat.doom(at(500), &policy),
             Some(KillReason::HeldLock(Activity::Stopped))
         );
     }
@@ -223,53 +223,53 @@ mod tests {
     #[test]
     fn a_starved_lock_holder_is_not_killed_however_late_it_was_found() {
         let policy = policy();
-        let mut watch = Watch::begin(at(0));
-        watch.see(
+        let mut heartbeat = Heartbeat::begin(at(0));
+        heartbeat.see(
             Sample {
                 lock_held_since: Some(at(0)),
                 ..sample(0)
             },
             at(562),
-            Nap::default(),
+            Stall::default(),
         );
-        watch.examine(Activity::Starved, at(562));
-        watch.examine(Activity::Starved, at(624));
-        assert_eq!(watch.doom(at(624), &policy), None);
-        watch.examine(Activity::Stopped, at(687));
-        assert!(watch.doom(at(687), &policy).is_some());
+        heartbeat.examine(Activity::Starved, at(562));
+        heartbeat.examine(Activity::Starved, at(624));
+        assert_eq!(heartbeat.doom(at(624), &policy), None);
+        heartbeat.examine(Activity::Stopped, at(687));
+        assert!(heartbeat.doom(at(687), &policy).is_some());
     }
 
     #[test]
     fn a_lock_holder_that_waits_for_a_disk_has_as_long_as_everybody() {
         let policy = policy();
-        let mut watch = Watch::begin(at(0));
-        watch.see(
+        let mut heartbeat = Heartbeat::begin(at(0));
+        heartbeat.see(
             Sample {
                 lock_held_since: Some(at(0)),
                 ..sample(0)
             },
             at(312),
-            Nap::default(),
+            Stall::default(),
         );
-        watch.examine(Activity::Disk, at(312));
-        watch.examine(Activity::Disk, at(5_000));
-        assert_eq!(watch.doom(at(5_000), &policy), None);
+        heartbeat.examine(Activity::Disk, at(312));
+        heartbeat.examine(Activity::Disk, at(5_000));
+        assert_eq!(heartbeat.doom(at(5_000), &policy), None);
         assert_eq!(
-            watch.doom(at(5_001), &policy),
+            heartbeat.doom(at(5_001), &policy),
             Some(KillReason::Hung(Activity::Disk))
         );
     }
 
     #[test]
     fn a_beat_before_the_nap_is_excused_the_whole_nap_and_one_within_it_the_rest() {
-        let nap = Nap {
+        let stall = Stall {
             from: at(1_000),
             to: at(11_000),
         };
-        let mut watch = Watch::begin(at(0));
-        watch.see(sample(900), at(11_000), nap);
-        assert_eq!(watch.age(at(11_000)), Duration::from_millis(100));
-        watch.see(sample(6_000), at(11_100), nap);
-        assert_eq!(watch.age(at(11_100)), Duration::from_millis(100));
+        let mut heartbeat = Heartbeat::begin(at(0));
+        heartbeat.see(sample(900), at(11_000), stall);
+        assert_eq!(heartbeat.age(at(11_000)), Duration::from_millis(100));
+        heartbeat.see(sample(6_000), at(11_100), stall);
+        assert_eq!(heartbeat.age(at(11_100)), Duration::from_millis(100));
     }
 }

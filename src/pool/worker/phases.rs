@@ -1,104 +1,113 @@
-//! What each phase of a worker answers to each input: one function per phase.
+//! What each phase of a worker answers to each event: one function per phase.
 
 use std::time::Duration;
 
-use super::heartbeat::Watch;
-use super::pool_worker::{Input, Member, Phase, Turn};
+use super::heartbeat::Heartbeat;
+use super::pool_worker::{PoolWorker, WorkerContext, WorkerEvent, WorkerPhase};
 use crate::base::time::Monotonic;
 use crate::pool::protocol::announcement::Announcement;
 use crate::pool::protocol::effect::{Effect, KillReason, Signal};
 use crate::pool::protocol::event::{Activity, Notification};
 
-impl Member {
+impl PoolWorker {
     pub(in crate::pool) fn starting(
         &mut self,
         deadline: Monotonic,
-        input: Input,
-        turn: &mut Turn<'_>,
-    ) -> Phase {
-        match input {
-            Input::Spawned(pid) => {
-                self.spawned(pid, turn);
-                Phase::Starting { deadline }
+        event: WorkerEvent,
+        context: &mut WorkerContext<'_>,
+    ) -> WorkerPhase {
+        match event {
+            WorkerEvent::Spawned(pid) => {
+                self.spawned(pid, context);
+                WorkerPhase::Starting { deadline }
             }
-            Input::Notified(Notification::Ready) => self.ready(turn),
-            Input::Notified(Notification::Stopping) => self.drain_unasked(None, turn),
-            Input::TimePassed if deadline <= turn.now => self.kill(KillReason::NeverReady, turn),
-            Input::Excused(by) => Phase::Starting {
+            WorkerEvent::Notified(Notification::Ready) => self.ready(context),
+            WorkerEvent::Notified(Notification::Stopping) => self.drain_unasked(None, context),
+            WorkerEvent::TimePassed if deadline <= context.now => self.kill(KillReason::NeverReady, context),
+            WorkerEvent::MasterStalled(by) => WorkerPhase::Starting {
                 deadline: deadline + by,
             },
-            Input::Retired => self.drain(None, turn),
-            Input::Killed(reason) => self.kill(reason, turn),
-            Input::TimePassed
-            | Input::Notified(Notification::Status(_))
-            | Input::Observed(_)
-            | Input::Examined(_) => Phase::Starting { deadline },
+            WorkerEvent::Retired => self.drain(None, context),
+            WorkerEvent::Killed(reason) => self.kill(reason, context),
+            WorkerEvent::TimePassed
+            | WorkerEvent::Notified(Notification::Status(_))
+            | WorkerEvent::Observed(_)
+            | WorkerEvent::Examined(_) => WorkerPhase::Starting { deadline },
         }
     }
 
-    pub(in crate::pool) fn serving(&mut self, mut watch: Watch, input: Input, turn: &mut Turn<'_>) -> Phase {
-        match input {
-            Input::Observed(sample) => {
-                watch.see(sample, turn.now, turn.nap);
-                if watch.is_late(turn.now, turn.policy) {
-                    self.quarantine(watch, turn)
+    pub(in crate::pool) fn serving(
+        &mut self,
+        mut heartbeat: Heartbeat,
+        event: WorkerEvent,
+        context: &mut WorkerContext<'_>,
+    ) -> WorkerPhase {
+        match event {
+            WorkerEvent::Observed(sample) => {
+                heartbeat.see(sample, context.now, context.stall);
+                if heartbeat.is_late(context.now, context.policy) {
+                    self.quarantine(heartbeat, context)
                 } else {
-                    Phase::Serving { watch }
+                    WorkerPhase::Serving { heartbeat }
                 }
             }
-            Input::Excused(by) => {
-                watch.excuse(by);
-                Phase::Serving { watch }
+            WorkerEvent::MasterStalled(by) => {
+                heartbeat.discount(by);
+                WorkerPhase::Serving { heartbeat }
             }
-            Input::Notified(Notification::Stopping) => self.drain_unasked(Some(watch), turn),
-            Input::Retired => self.drain(Some(watch), turn),
-            Input::Killed(reason) => self.kill(reason, turn),
+            WorkerEvent::Notified(Notification::Stopping) => self.drain_unasked(Some(heartbeat), context),
+            WorkerEvent::Retired => self.drain(Some(heartbeat), context),
+            WorkerEvent::Killed(reason) => self.kill(reason, context),
             // An answer to a question from before its beat came, a second READY, a second Spawned.
-            Input::Examined(_)
-            | Input::Spawned(_)
-            | Input::TimePassed
-            | Input::Notified(Notification::Ready | Notification::Status(_)) => Phase::Serving { watch },
+            WorkerEvent::Examined(_)
+            | WorkerEvent::Spawned(_)
+            | WorkerEvent::TimePassed
+            | WorkerEvent::Notified(Notification::Ready | Notification::Status(_)) => {
+                WorkerPhase::Serving { heartbeat }
+            }
         }
     }
 
     pub(in crate::pool) fn late(
         &mut self,
-        mut watch: Watch,
+        mut heartbeat: Heartbeat,
         since: Monotonic,
-        input: Input,
-        turn: &mut Turn<'_>,
-    ) -> Phase {
-        match input {
-            Input::Observed(sample) => {
-                watch.see(sample, turn.now, turn.nap);
-                if watch.is_late(turn.now, turn.policy) {
-                    turn.effects.push(Effect::Examine { life: self.life });
-                    Phase::Late { watch, since }
+        event: WorkerEvent,
+        context: &mut WorkerContext<'_>,
+    ) -> WorkerPhase {
+        match event {
+            WorkerEvent::Observed(sample) => {
+                heartbeat.see(sample, context.now, context.stall);
+                if heartbeat.is_late(context.now, context.policy) {
+                    context.effects.push(Effect::Examine { life: self.life });
+                    WorkerPhase::Late { heartbeat, since }
                 } else {
-                    turn.announce(Announcement::Returned {
+                    context.announce(Announcement::Returned {
                         life: self.life,
-                        after: turn.now.since(since),
+                        after: context.now.since(since),
                     });
-                    Phase::Serving { watch }
+                    WorkerPhase::Serving { heartbeat }
                 }
             }
-            Input::Examined(activity) => {
-                watch.examine(activity, turn.now);
-                match watch.doom(turn.now, turn.policy) {
-                    Some(reason) => self.kill(reason, turn),
-                    None => Phase::Late { watch, since },
+            WorkerEvent::Examined(activity) => {
+                heartbeat.examine(activity, context.now);
+                match heartbeat.doom(context.now, context.policy) {
+                    Some(reason) => self.kill(reason, context),
+                    None => WorkerPhase::Late { heartbeat, since },
                 }
             }
-            Input::Excused(by) => {
-                watch.excuse(by);
-                Phase::Late { watch, since }
+            WorkerEvent::MasterStalled(by) => {
+                heartbeat.discount(by);
+                WorkerPhase::Late { heartbeat, since }
             }
-            Input::Notified(Notification::Stopping) => self.drain_unasked(Some(watch), turn),
-            Input::Retired => self.drain(Some(watch), turn),
-            Input::Killed(reason) => self.kill(reason, turn),
-            Input::Spawned(_)
-            | Input::TimePassed
-            | Input::Notified(Notification::Ready | Notification::Status(_)) => Phase::Late { watch, since },
+            WorkerEvent::Notified(Notification::Stopping) => self.drain_unasked(Some(heartbeat), context),
+            WorkerEvent::Retired => self.drain(Some(heartbeat), context),
+            WorkerEvent::Killed(reason) => self.kill(reason, context),
+            WorkerEvent::Spawned(_)
+            | WorkerEvent::TimePassed
+            | WorkerEvent::Notified(Notification::Ready | Notification::Status(_)) => {
+                WorkerPhase::Late { heartbeat, since }
+            }
         }
     }
 
@@ -108,43 +117,48 @@ impl Member {
         &mut self,
         since: Monotonic,
         deadline: Monotonic,
-        mut watch: Option<Watch>,
-        input: Input,
-        turn: &mut Turn<'_>,
-    ) -> Phase {
-        match input {
-            Input::Observed(sample) => {
-                if let Some(watch) = &mut watch {
-                    watch.see(sample, turn.now, turn.nap);
-                    if watch.is_late(turn.now, turn.policy) {
-                        turn.effects.push(Effect::Examine { life: self.life });
+        mut heartbeat: Option<Heartbeat>,
+        event: WorkerEvent,
+        context: &mut WorkerContext<'_>,
+    ) -> WorkerPhase {
+        match event {
+            WorkerEvent::Observed(sample) => {
+                if let Some(heartbeat) = &mut heartbeat {
+                    heartbeat.see(sample, context.now, context.stall);
+                    if heartbeat.is_late(context.now, context.policy) {
+                        context.effects.push(Effect::Examine { life: self.life });
                     }
                 }
             }
-            Input::Examined(activity) => {
-                if let Some(reason) = watch.as_mut().and_then(|watch| doomed(watch, activity, turn)) {
-                    return self.kill(reason, turn);
+            WorkerEvent::Examined(activity) => {
+                if let Some(reason) = heartbeat
+                    .as_mut()
+                    .and_then(|heartbeat| doomed(heartbeat, activity, context))
+                {
+                    return self.kill(reason, context);
                 }
             }
-            Input::TimePassed if deadline <= turn.now => return self.kill(KillReason::DrainTimeout, turn),
-            Input::Excused(by) => {
-                if let Some(watch) = &mut watch {
-                    watch.excuse(by);
+            WorkerEvent::TimePassed if deadline <= context.now => {
+                return self.kill(KillReason::DrainTimeout, context);
+            }
+            WorkerEvent::MasterStalled(by) => {
+                if let Some(heartbeat) = &mut heartbeat {
+                    heartbeat.discount(by);
                 }
-                return Phase::Draining {
+                return WorkerPhase::Draining {
                     since,
                     deadline: deadline + by,
-                    watch,
+                    heartbeat,
                 };
             }
-            Input::Killed(reason) => return self.kill(reason, turn),
-            Input::Spawned(pid) => self.spawned(pid, turn),
-            Input::TimePassed | Input::Notified(_) | Input::Retired => {}
+            WorkerEvent::Killed(reason) => return self.kill(reason, context),
+            WorkerEvent::Spawned(pid) => self.spawned(pid, context),
+            WorkerEvent::TimePassed | WorkerEvent::Notified(_) | WorkerEvent::Retired => {}
         }
-        Phase::Draining {
+        WorkerPhase::Draining {
             since,
             deadline,
-            watch,
+            heartbeat,
         }
     }
 
@@ -152,84 +166,88 @@ impl Member {
     pub(in crate::pool) fn killed(
         reason: KillReason,
         draining_since: Option<Monotonic>,
-        input: &Input,
-    ) -> Phase {
-        match input {
-            Input::Spawned(_)
-            | Input::Notified(_)
-            | Input::Observed(_)
-            | Input::Examined(_)
-            | Input::TimePassed
-            | Input::Excused(_)
-            | Input::Retired
-            | Input::Killed(_) => Phase::Killed {
+        event: &WorkerEvent,
+    ) -> WorkerPhase {
+        match event {
+            WorkerEvent::Spawned(_)
+            | WorkerEvent::Notified(_)
+            | WorkerEvent::Observed(_)
+            | WorkerEvent::Examined(_)
+            | WorkerEvent::TimePassed
+            | WorkerEvent::MasterStalled(_)
+            | WorkerEvent::Retired
+            | WorkerEvent::Killed(_) => WorkerPhase::Killed {
                 reason,
                 draining_since,
             },
         }
     }
 
-    fn spawned(&mut self, pid: i32, turn: &mut Turn<'_>) {
+    fn spawned(&mut self, pid: i32, context: &mut WorkerContext<'_>) {
         self.pid = Some(pid);
-        turn.announce(Announcement::Starting {
+        context.announce(Announcement::Starting {
             life: self.life,
             generation: self.generation,
             pid,
         });
     }
 
-    fn ready(&mut self, turn: &mut Turn<'_>) -> Phase {
-        self.ready_at = Some(turn.now);
-        turn.announce(Announcement::Ready {
+    fn ready(&mut self, context: &mut WorkerContext<'_>) -> WorkerPhase {
+        self.ready_at = Some(context.now);
+        context.announce(Announcement::Ready {
             life: self.life,
-            after: turn.now.since(self.started),
+            after: context.now.since(self.started),
         });
-        Phase::Serving {
-            watch: Watch::begin(turn.now),
+        WorkerPhase::Serving {
+            heartbeat: Heartbeat::begin(context.now),
         }
     }
 
-    fn quarantine(&mut self, watch: Watch, turn: &mut Turn<'_>) -> Phase {
-        turn.announce(Announcement::Quarantined {
+    fn quarantine(&mut self, heartbeat: Heartbeat, context: &mut WorkerContext<'_>) -> WorkerPhase {
+        context.announce(Announcement::Quarantined {
             life: self.life,
-            late: watch.age(turn.now),
+            late: heartbeat.age(context.now),
         });
-        turn.effects.push(Effect::Examine { life: self.life });
-        Phase::Late {
-            watch,
-            since: turn.now,
+        context.effects.push(Effect::Examine { life: self.life });
+        WorkerPhase::Late {
+            heartbeat,
+            since: context.now,
         }
     }
 
-    fn drain(&mut self, watch: Option<Watch>, turn: &mut Turn<'_>) -> Phase {
-        turn.effects.push(Effect::Signal {
+    fn drain(&mut self, heartbeat: Option<Heartbeat>, context: &mut WorkerContext<'_>) -> WorkerPhase {
+        context.effects.push(Effect::Signal {
             life: self.life,
             signal: Signal::Terminate,
         });
-        self.drain_unasked(watch, turn)
+        self.drain_unasked(heartbeat, context)
     }
 
-    fn drain_unasked(&mut self, watch: Option<Watch>, turn: &mut Turn<'_>) -> Phase {
-        turn.announce(Announcement::Draining { life: self.life });
-        Phase::Draining {
-            since: turn.now,
-            deadline: turn.now + turn.policy.drain_timeout,
-            watch,
+    fn drain_unasked(
+        &mut self,
+        heartbeat: Option<Heartbeat>,
+        context: &mut WorkerContext<'_>,
+    ) -> WorkerPhase {
+        context.announce(Announcement::Draining { life: self.life });
+        WorkerPhase::Draining {
+            since: context.now,
+            deadline: context.now + context.policy.drain_timeout,
+            heartbeat,
         }
     }
 
-    fn kill(&mut self, reason: KillReason, turn: &mut Turn<'_>) -> Phase {
-        turn.announce(Announcement::Killed {
+    fn kill(&mut self, reason: KillReason, context: &mut WorkerContext<'_>) -> WorkerPhase {
+        context.announce(Announcement::Killed {
             life: self.life,
             reason,
-            beat_age: self.beat_age(turn.now).unwrap_or_default(),
+            beat_age: self.beat_age(context.now).unwrap_or_default(),
         });
-        self.killed_with = self.beat_age(turn.now);
-        turn.effects.push(Effect::Signal {
+        self.killed_with = self.beat_age(context.now);
+        context.effects.push(Effect::Signal {
             life: self.life,
             signal: Signal::Kill,
         });
-        Phase::Killed {
+        WorkerPhase::Killed {
             reason,
             draining_since: self.draining_since(),
         }
@@ -238,15 +256,17 @@ impl Member {
     /// The age of its last beat, less what nobody could be blamed for; when it was killed: at that moment.
     pub(in crate::pool) fn beat_age(&self, now: Monotonic) -> Option<Duration> {
         match &self.phase {
-            Phase::Serving { watch } | Phase::Late { watch, .. } => Some(watch.age(now)),
-            Phase::Draining { watch, .. } => watch.map(|watch| watch.age(now)),
-            Phase::Starting { .. } => None,
-            Phase::Killed { .. } => self.killed_with,
+            WorkerPhase::Serving { heartbeat } | WorkerPhase::Late { heartbeat, .. } => {
+                Some(heartbeat.age(now))
+            }
+            WorkerPhase::Draining { heartbeat, .. } => heartbeat.map(|heartbeat| heartbeat.age(now)),
+            WorkerPhase::Starting { .. } => None,
+            WorkerPhase::Killed { .. } => self.killed_with,
         }
     }
 }
 
-fn doomed(watch: &mut Watch, activity: Activity, turn: &Turn<'_>) -> Option<KillReason> {
-    watch.examine(activity, turn.now);
-    watch.doom(turn.now, turn.policy)
+fn doomed(heartbeat: &mut Heartbeat, activity: Activity, context: &WorkerContext<'_>) -> Option<KillReason> {
+    heartbeat.examine(activity, context.now);
+    heartbeat.doom(context.now, context.policy)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::heartbeat::{Nap, Watch};
+use super::heartbeat::{Heartbeat, Stall};
 use super::load::Load;
 use crate::base::ids::{Generation, Life};
 use crate::base::time::Monotonic;
@@ -16,18 +16,18 @@ use crate::pool::protocol::event::{Activity, Notification, Sample};
 
 /// What a worker is doing, as far as it said or showed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::pool) enum Phase {
+pub(in crate::pool) enum WorkerPhase {
     /// Forked, not ready. Nobody judges its beats: booting has a deadline of its own.
     Starting { deadline: Monotonic },
     /// Ready and beating.
-    Serving { watch: Watch },
+    Serving { heartbeat: Heartbeat },
     /// Ready once, and its beat is late: it gets no new connections.
-    Late { watch: Watch, since: Monotonic },
+    Late { heartbeat: Heartbeat, since: Monotonic },
     /// Asked to go, or going by itself. One that never was ready has no beats to watch.
     Draining {
         since: Monotonic,
         deadline: Monotonic,
-        watch: Option<Watch>,
+        heartbeat: Option<Heartbeat>,
     },
     /// SIGKILL is on its way.
     Killed {
@@ -38,7 +38,7 @@ pub(in crate::pool) enum Phase {
 
 /// What can happen to a worker while it lives.
 #[derive(Clone, Debug)]
-pub(in crate::pool) enum Input {
+pub(in crate::pool) enum WorkerEvent {
     Spawned(i32),
     Notified(Notification),
     Observed(Sample),
@@ -46,7 +46,7 @@ pub(in crate::pool) enum Input {
     /// Time passed.
     TimePassed,
     /// The master overslept.
-    Excused(Duration),
+    MasterStalled(Duration),
     /// It shall finish what it has and go.
     Retired,
     /// It shall be gone.
@@ -54,14 +54,14 @@ pub(in crate::pool) enum Input {
 }
 
 /// What a phase may use beside itself.
-pub(in crate::pool) struct Turn<'a> {
+pub(in crate::pool) struct WorkerContext<'a> {
     pub(in crate::pool) now: Monotonic,
-    pub(in crate::pool) nap: Nap,
+    pub(in crate::pool) stall: Stall,
     pub(in crate::pool) policy: &'a Policy,
     pub(in crate::pool) effects: &'a mut Vec<Effect>,
 }
 
-impl Turn<'_> {
+impl WorkerContext<'_> {
     pub(in crate::pool) fn announce(&mut self, announcement: Announcement) {
         self.effects.push(Effect::Announce(announcement));
     }
@@ -69,7 +69,7 @@ impl Turn<'_> {
 
 /// One worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::pool) struct Member {
+pub(in crate::pool) struct PoolWorker {
     pub(in crate::pool) life: Life,
     pub(in crate::pool) generation: Generation,
     pub(in crate::pool) pid: Option<i32>,
@@ -85,47 +85,47 @@ pub(in crate::pool) struct Member {
     /// Its own part of what is left to chance.
     pub(in crate::pool) chance: u16,
     pub(in crate::pool) status: Option<String>,
-    pub(in crate::pool) phase: Phase,
+    pub(in crate::pool) phase: WorkerPhase,
 }
 
-impl Member {
+impl PoolWorker {
     /// One that is about to be forked.
     pub(in crate::pool) fn start(
         life: Life,
         generation: Generation,
         chance: u16,
-        turn: &mut Turn<'_>,
-    ) -> Member {
-        turn.effects.push(Effect::Spawn { life, generation });
-        Member {
+        context: &mut WorkerContext<'_>,
+    ) -> PoolWorker {
+        context.effects.push(Effect::Spawn { life, generation });
+        PoolWorker {
             life,
             generation,
             pid: None,
-            started: turn.now,
+            started: context.now,
             ready_at: None,
-            since: turn.now,
+            since: context.now,
             load: Load::default(),
             purpose: None,
             killed_with: None,
             chance,
             status: None,
-            phase: Phase::Starting {
-                deadline: turn.now + turn.policy.ready_timeout,
+            phase: WorkerPhase::Starting {
+                deadline: context.now + context.policy.ready_timeout,
             },
         }
     }
 
     /// Ready and beating.
     pub(in crate::pool) fn is_serving(&self) -> bool {
-        matches!(self.phase, Phase::Serving { .. })
+        matches!(self.phase, WorkerPhase::Serving { .. })
     }
 
     /// On its way out by its own or somebody's wish, dead or alive.
     pub(in crate::pool) fn is_leaving(&self) -> bool {
         matches!(
             self.phase,
-            Phase::Draining { .. }
-                | Phase::Killed {
+            WorkerPhase::Draining { .. }
+                | WorkerPhase::Killed {
                     draining_since: Some(_),
                     ..
                 }
@@ -134,69 +134,69 @@ impl Member {
 
     /// Not on its way to the grave already.
     pub(in crate::pool) fn can_be_killed(&self) -> bool {
-        !matches!(self.phase, Phase::Killed { .. })
+        !matches!(self.phase, WorkerPhase::Killed { .. })
     }
 
     /// When it began to drain, if it did.
     pub(in crate::pool) fn draining_since(&self) -> Option<Monotonic> {
         match self.phase {
-            Phase::Draining { since, .. } => Some(since),
-            Phase::Killed { draining_since, .. } => draining_since,
-            Phase::Starting { .. } | Phase::Serving { .. } | Phase::Late { .. } => None,
+            WorkerPhase::Draining { since, .. } => Some(since),
+            WorkerPhase::Killed { draining_since, .. } => draining_since,
+            WorkerPhase::Starting { .. } | WorkerPhase::Serving { .. } | WorkerPhase::Late { .. } => None,
         }
     }
 
     /// The instant at which time alone will change something, looks at its beats aside.
     pub(in crate::pool) fn deadline(&self, policy: &Policy) -> Option<Monotonic> {
         match &self.phase {
-            Phase::Starting { deadline } => Some(*deadline),
-            Phase::Serving { .. } | Phase::Killed { .. } => None,
-            Phase::Late { watch, .. } => watch.look_again_at(policy),
-            Phase::Draining { deadline, .. } => Some(*deadline),
+            WorkerPhase::Starting { deadline } => Some(*deadline),
+            WorkerPhase::Serving { .. } | WorkerPhase::Killed { .. } => None,
+            WorkerPhase::Late { heartbeat, .. } => heartbeat.look_again_at(policy),
+            WorkerPhase::Draining { deadline, .. } => Some(*deadline),
         }
     }
 
     /// One thing happened to it.
-    pub(in crate::pool) fn step(&mut self, input: Input, turn: &mut Turn<'_>) {
-        let input = match self.remember(input) {
-            Some(input) => input,
+    pub(in crate::pool) fn step(&mut self, event: WorkerEvent, context: &mut WorkerContext<'_>) {
+        let event = match self.remember(event) {
+            Some(event) => event,
             None => return,
         };
         let before = std::mem::discriminant(&self.phase);
         self.phase = match self.phase {
-            Phase::Starting { deadline } => self.starting(deadline, input, turn),
-            Phase::Serving { watch } => self.serving(watch, input, turn),
-            Phase::Late { watch, since } => self.late(watch, since, input, turn),
-            Phase::Draining {
+            WorkerPhase::Starting { deadline } => self.starting(deadline, event, context),
+            WorkerPhase::Serving { heartbeat } => self.serving(heartbeat, event, context),
+            WorkerPhase::Late { heartbeat, since } => self.late(heartbeat, since, event, context),
+            WorkerPhase::Draining {
                 since,
                 deadline,
-                watch,
-            } => self.draining(since, deadline, watch, input, turn),
-            Phase::Killed {
+                heartbeat,
+            } => self.draining(since, deadline, heartbeat, event, context),
+            WorkerPhase::Killed {
                 reason,
                 draining_since,
-            } => Self::killed(reason, draining_since, &input),
+            } => Self::killed(reason, draining_since, &event),
         };
         if std::mem::discriminant(&self.phase) != before {
-            self.since = turn.now;
+            self.since = context.now;
         }
     }
 
     /// Facts that are kept whatever the phase is; the rest is handed on.
-    fn remember(&mut self, input: Input) -> Option<Input> {
-        match input {
-            Input::Notified(Notification::Status(text)) => self.status = Some(text),
-            Input::Observed(ref sample) => {
+    fn remember(&mut self, event: WorkerEvent) -> Option<WorkerEvent> {
+        match event {
+            WorkerEvent::Notified(Notification::Status(text)) => self.status = Some(text),
+            WorkerEvent::Observed(ref sample) => {
                 self.load.see(sample);
-                return Some(input);
+                return Some(event);
             }
-            Input::Spawned(_)
-            | Input::Notified(Notification::Ready | Notification::Stopping)
-            | Input::Examined(_)
-            | Input::TimePassed
-            | Input::Excused(_)
-            | Input::Retired
-            | Input::Killed(_) => return Some(input),
+            WorkerEvent::Spawned(_)
+            | WorkerEvent::Notified(Notification::Ready | Notification::Stopping)
+            | WorkerEvent::Examined(_)
+            | WorkerEvent::TimePassed
+            | WorkerEvent::MasterStalled(_)
+            | WorkerEvent::Retired
+            | WorkerEvent::Killed(_) => return Some(event),
         }
         None
     }
