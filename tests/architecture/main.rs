@@ -1,0 +1,12 @@
+//! The architecture as tests: who may import whom, what is pure, which names and sizes are allowed. The limits that still have to
+//! fall are in `limits.rs`.
+
+mod checker;
+mod circles;
+mod layers;
+mod limits;
+mod modules;
+mod names;
+mod sizes;
+mod source;
+mod tokens;
