@@ -8,8 +8,8 @@ use std::sync::{Arc, OnceLock};
 use axum::Router;
 
 use super::evidence::consistency::{self, Inconsistent};
-use super::fault_injection::{Faults, FaultyProvider};
-use super::http::{Desk, Orders, drill, routes};
+use super::fault_injection::{FaultyProvider, ProviderFaults};
+use super::http::{AppState, Orders, drill, routes};
 use super::payments::provider::Provider;
 use super::recovery::liveness::{LifeLock, LivenessError};
 use super::recovery::{maintenance, takeover};
@@ -37,23 +37,28 @@ pub fn app() -> App {
         .sections(SECTIONS)
         .check(check)
         .boot(move |worker| async move {
-            let (desk, stores) = open_with_stores(&worker).await?;
+            let (state, stores) = open_with_stores(&worker).await?;
             // Before it owns anything, and to the end of the process: its last writes may still be on their
             // way to the disk then.
             let lives: &LifeLock = Box::leak(Box::new(enter(&worker)?));
-            listen(&worker, &desk);
-            drop(booted.set((worker.clone(), desk.orders.clone(), stores)));
-            tokio::spawn(takeover::watch(desk.orders.clone(), lives, worker.clone()));
+            listen(&worker, &state);
+            drop(booted.set((worker.clone(), state.orders.clone(), stores)));
+            tokio::spawn(takeover::watch(state.orders.clone(), lives, worker.clone()));
             let retention = worker.section::<ShopSettings>("shop")?.retention;
             let data_dir = worker.settings().cluster.data_dir.clone();
             let tally = maintenance::SagaGauges::register(&worker)?;
-            tokio::spawn(maintenance::keep(desk.orders.clone(), data_dir, retention, tally));
+            tokio::spawn(maintenance::keep(
+                state.orders.clone(),
+                data_dir,
+                retention,
+                tally,
+            ));
             let drills = worker
                 .settings()
                 .drill
                 .routes
-                .then(|| drill::routes(desk.orders.clone()));
-            Ok::<Router, BootError>(routes(desk).merge(drills.unwrap_or_default()))
+                .then(|| drill::routes(state.orders.clone()));
+            Ok::<Router, BootError>(routes(state).merge(drills.unwrap_or_default()))
         })
         .on_exit(move || async move {
             // Clients may be gone whose orders are still under way.
@@ -109,7 +114,7 @@ fn section<T: serde::de::DeserializeOwned>(settings: &Settings, name: &str) -> R
 }
 
 /// Money that is really somebody's must not meet a drill.
-fn faults_are_possible(settings: &Settings, faults: Faults) -> Result<(), String> {
+fn faults_are_possible(settings: &Settings, faults: ProviderFaults) -> Result<(), String> {
     let open = settings
         .cluster
         .bind
@@ -133,13 +138,13 @@ fn faults_are_possible(settings: &Settings, faults: Faults) -> Result<(), String
 ///
 /// # Errors
 /// Whatever keeps a worker from booting: a bad section, a bad catalog, a file that must not be opened.
-pub async fn open(worker: &Worker) -> Result<Desk, BootError> {
-    open_with_stores(worker).await.map(|(desk, _)| desk)
+pub async fn open(worker: &Worker) -> Result<AppState, BootError> {
+    open_with_stores(worker).await.map(|(state, _)| state)
 }
 
 /// The stores come along for whoever closes them, so that the last worker of a cluster that stops leaves
 /// files that are whole without their WAL.
-pub(super) async fn open_with_stores(worker: &Worker) -> Result<(Desk, Vec<Store>), BootError> {
+pub(super) async fn open_with_stores(worker: &Worker) -> Result<(AppState, Vec<Store>), BootError> {
     let shop: ShopSettings = worker.section("shop")?;
     let store: StoreSettings = worker.section("store")?;
     let files = [
@@ -159,38 +164,38 @@ pub(super) async fn open_with_stores(worker: &Worker) -> Result<(Desk, Vec<Store
         worker,
         [&orders_store, &inventory_store, &payments_store, &sandbox_store],
     )?;
-    let inventory = inventory::Service::new(inventory_store);
+    let inventory = inventory::InventoryService::new(inventory_store);
     // A large catalog takes longer to read than everything else here, and a crash is no first start.
     if !inventory.is_stocked()? {
         let catalog = inventory::catalog::read(shop.catalog.as_deref()).map_err(bad_catalog)?;
         inventory.stock(catalog).await?;
     }
-    let faults: Faults = worker.section("provider_faults")?;
+    let faults: ProviderFaults = worker.section("provider_faults")?;
     let sandbox: Arc<dyn Provider> = Arc::new(sandbox::Sandbox::new(sandbox_store));
     let provider: Arc<dyn Provider> = if faults.are_on() {
         Arc::new(FaultyProvider::new(sandbox, faults))
     } else {
         sandbox
     };
-    let payments = payments::Service::new(payments_store, provider);
-    let limits = orders::Limits {
+    let payments = payments::PaymentsService::new(payments_store, provider);
+    let limits = orders::OrdersLimits {
         max_live_sagas: shop.max_live_sagas,
         idempotency_retention: shop.idempotency_retention,
     };
     let life = worker.identity().life;
     let barred = worker.clone();
-    let orders = orders::Service::new(orders_store, inventory.clone(), payments.clone(), life, limits)
-        .on_barred(move || barred.fail("it was taken for dead, and its orders were taken over"));
+    let orders = orders::OrdersService::new(orders_store, inventory.clone(), payments.clone(), life, limits)
+        .on_fenced(move || barred.fail("it was taken for dead, and its orders were taken over"));
     every_live_saga_is_known(&orders)?;
     let max_body_bytes = worker.settings().http.max_body_bytes;
-    let desk = Desk {
+    let state = AppState {
         orders,
         inventory,
         payments,
         order_wait: shop.order_wait,
         max_body_bytes,
     };
-    Ok((desk, kept))
+    Ok((state, kept))
 }
 
 /// The files belong together, or a person said that they are to be served all the same. Found once for each
@@ -359,8 +364,8 @@ fn unusable_store(error: OpenError) -> BootError {
     .into()
 }
 
-fn listen(worker: &Worker, desk: &Desk) {
-    let orders = desk.orders.clone();
+fn listen(worker: &Worker, state: &AppState) {
+    let orders = state.orders.clone();
     worker.on_inherit(move |estate| {
         let orders = orders.clone();
         async move {
@@ -370,12 +375,15 @@ fn listen(worker: &Worker, desk: &Desk) {
             };
         }
     });
-    let desk = desk.clone();
+    let state = state.clone();
     worker.readiness(move || {
-        let desk = desk.clone();
+        let state = state.clone();
         async move {
-            let (orders, inventory, payments) =
-                tokio::join!(desk.orders.probe(), desk.inventory.probe(), desk.payments.probe());
+            let (orders, inventory, payments) = tokio::join!(
+                state.orders.probe(),
+                state.inventory.probe(),
+                state.payments.probe()
+            );
             orders.and(inventory).and(payments)
         }
     });

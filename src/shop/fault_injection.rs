@@ -8,13 +8,13 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::payments::provider::{
-    CancelOutcome, ChargeOutcome, ChargeRequest, Provider, RefundOutcome, RefundRequest, Reply,
+    CancelOutcome, ChargeOutcome, ChargeRequest, Provider, ProviderReply, RefundOutcome, RefundRequest,
 };
 
 /// `[provider_faults]`: how many calls of a hundred meet what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Faults {
+pub struct ProviderFaults {
     /// Are never carried out.
     pub fail: u8,
     /// Are carried out, and nobody hears of it.
@@ -28,9 +28,9 @@ pub struct Faults {
     pub late_by: Duration,
 }
 
-impl Default for Faults {
-    fn default() -> Faults {
-        Faults {
+impl Default for ProviderFaults {
+    fn default() -> ProviderFaults {
+        ProviderFaults {
             fail: 0,
             lose: 0,
             late: 0,
@@ -40,7 +40,7 @@ impl Default for Faults {
     }
 }
 
-impl Faults {
+impl ProviderFaults {
     /// Whether there is any.
     #[must_use]
     pub fn are_on(self) -> bool {
@@ -86,13 +86,13 @@ enum InjectedFault {
 /// A provider behind a bad line.
 pub struct FaultyProvider {
     inner: Arc<dyn Provider>,
-    faults: Faults,
+    faults: ProviderFaults,
 }
 
 impl FaultyProvider {
     /// Puts the bad line before `inner`, and says so loudly.
     #[must_use]
-    pub fn new(inner: Arc<dyn Provider>, faults: Faults) -> FaultyProvider {
+    pub fn new(inner: Arc<dyn Provider>, faults: ProviderFaults) -> FaultyProvider {
         tracing::warn!(
             provider = inner.name(),
             ?faults,
@@ -137,25 +137,25 @@ impl Provider for FaultyProvider {
         self.inner.name()
     }
 
-    fn charge<'a>(&'a self, request: &'a ChargeRequest) -> Reply<'a, ChargeOutcome> {
+    fn charge<'a>(&'a self, request: &'a ChargeRequest) -> ProviderReply<'a, ChargeOutcome> {
         let request = request.clone();
         let call = |provider: Arc<dyn Provider>| async move { provider.charge(&request).await };
         Box::pin(self.meet(call, ChargeOutcome::Unknown))
     }
 
-    fn cancel<'a>(&'a self, provider_key: &'a str) -> Reply<'a, CancelOutcome> {
+    fn cancel<'a>(&'a self, provider_key: &'a str) -> ProviderReply<'a, CancelOutcome> {
         let key = provider_key.to_owned();
         let call = |provider: Arc<dyn Provider>| async move { provider.cancel(&key).await };
         Box::pin(self.meet(call, CancelOutcome::Unknown))
     }
 
-    fn refund<'a>(&'a self, request: &'a RefundRequest) -> Reply<'a, RefundOutcome> {
+    fn refund<'a>(&'a self, request: &'a RefundRequest) -> ProviderReply<'a, RefundOutcome> {
         let request = request.clone();
         let call = |provider: Arc<dyn Provider>| async move { provider.refund(&request).await };
         Box::pin(self.meet(call, RefundOutcome::Unknown))
     }
 
-    fn has_room(&self) -> Reply<'_, bool> {
+    fn has_room(&self) -> ProviderReply<'_, bool> {
         self.inner.has_room()
     }
 }
@@ -166,12 +166,12 @@ mod tests {
 
     #[test]
     fn every_share_is_met_as_often_as_it_says() {
-        let faults = Faults {
+        let faults = ProviderFaults {
             fail: 3,
             lose: 5,
             late: 2,
             slow: 10,
-            ..Faults::default()
+            ..ProviderFaults::default()
         };
         let many = |wanted| (0..100).filter(|&number| faults.fault(number) == wanted).count();
         let found = [
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn without_a_word_there_is_no_fault() {
-        assert!(!Faults::default().are_on());
-        assert_eq!(Faults::default().fault(0), InjectedFault::Well);
+        assert!(!ProviderFaults::default().are_on());
+        assert_eq!(ProviderFaults::default().fault(0), InjectedFault::Well);
     }
 }

@@ -149,15 +149,15 @@ impl Default for StoreSettings {
 mod tests {
     use super::*;
     use crate::config::{Overrides, read};
-    use crate::shop::fault_injection::Faults;
+    use crate::shop::fault_injection::ProviderFaults;
 
     #[test]
     fn what_is_declared_is_what_is_read_and_the_defaults_agree() {
         let app = read(SECTIONS, None, &Overrides::default()).unwrap().settings.app;
         let shop: ShopSettings = app["shop"].clone().try_into().unwrap();
         let store: StoreSettings = app["store"].clone().try_into().unwrap();
-        let faults: Faults = app["provider_faults"].clone().try_into().unwrap();
+        let faults: ProviderFaults = app["provider_faults"].clone().try_into().unwrap();
         assert_eq!((shop, store), (ShopSettings::default(), StoreSettings::default()));
-        assert_eq!(faults, Faults::default());
+        assert_eq!(faults, ProviderFaults::default());
     }
 }

@@ -1,17 +1,17 @@
 //! Writes that a participant makes for its own upkeep, on no order's behalf, and what a write that failed is
 //! called in the contract. It knows neither what they are nor whose.
 
-use super::contract::Outcome;
+use super::contract::CommandOutcome;
 use crate::store::{Admission, Store, Tx, WriteError};
 
 /// A command's write that did not happen (or, with a store that is out of service, may have: the command is
 /// asked again either way).
-pub(super) fn outcome(service: &str, error: &WriteError<rusqlite::Error>) -> Outcome {
+pub(super) fn outcome(service: &str, error: &WriteError<rusqlite::Error>) -> CommandOutcome {
     let says = format!("{service}: {error}");
     if error.is_a_stall() {
-        Outcome::Stalled(says)
+        CommandOutcome::Stalled(says)
     } else {
-        Outcome::Unknown(says)
+        CommandOutcome::Unknown(says)
     }
 }
 

@@ -34,7 +34,7 @@ pub struct PaymentId(pub OrderId);
 /// A text that is no id of the kind that was expected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not {expected}")]
-pub struct NotAnId {
+pub struct InvalidId {
     text: String,
     expected: &'static str,
 }
@@ -101,9 +101,9 @@ impl OrderId {
     }
 }
 
-fn parse(text: &str, prefix: &str, expected: &'static str) -> Result<OrderId, NotAnId> {
+fn parse(text: &str, prefix: &str, expected: &'static str) -> Result<OrderId, InvalidId> {
     let id = text.strip_prefix(prefix).and_then(OrderId::from_letters);
-    id.ok_or_else(|| NotAnId {
+    id.ok_or_else(|| InvalidId {
         text: text.to_owned(),
         expected,
     })
@@ -128,17 +128,17 @@ impl fmt::Display for PaymentId {
 }
 
 impl FromStr for OrderId {
-    type Err = NotAnId;
+    type Err = InvalidId;
 
-    fn from_str(text: &str) -> Result<OrderId, NotAnId> {
+    fn from_str(text: &str) -> Result<OrderId, InvalidId> {
         parse(text, "ord_", "an order's id (expected ord_ and 13 characters)")
     }
 }
 
 impl FromStr for PaymentId {
-    type Err = NotAnId;
+    type Err = InvalidId;
 
-    fn from_str(text: &str) -> Result<PaymentId, NotAnId> {
+    fn from_str(text: &str) -> Result<PaymentId, InvalidId> {
         parse(text, "pay_", "a payment's id (expected pay_ and 13 characters)").map(PaymentId)
     }
 }
@@ -177,15 +177,15 @@ macro_rules! name {
         }
 
         impl TryFrom<String> for $name {
-            type Error = NotAnId;
+            type Error = InvalidId;
 
-            fn try_from(text: String) -> Result<Self, NotAnId> {
+            fn try_from(text: String) -> Result<Self, InvalidId> {
                 let allowed: fn(u8) -> bool = $allowed;
                 let refused: &[&str] = $refused;
                 if (1..=64).contains(&text.len()) && text.bytes().all(allowed) && !refused.contains(&text.as_str()) {
                     Ok(Self(text))
                 } else {
-                    Err(NotAnId { text, expected: $expected })
+                    Err(InvalidId { text, expected: $expected })
                 }
             }
         }

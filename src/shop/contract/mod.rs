@@ -6,8 +6,9 @@ mod participants;
 mod timeline;
 
 pub(in crate::shop) use ids::HANDED_BACK;
-pub use ids::{CustomerId, NotAnId, OrderId, PaymentId, Sku};
+pub use ids::{CustomerId, InvalidId, OrderId, PaymentId, Sku};
 pub use participants::{
-    Charge, Fence, Inventory, Line, Mandate, Outcome, Participant, Payments, QuoteError, Refusal, Wanted,
+    ChargeTerms, ClaimToken, CommandOutcome, CommandRefusal, Fence, Inventory, OrderLine, Participant,
+    Payments, QuoteError, RequestedItem,
 };
-pub use timeline::{Actor, Entry, StoryError};
+pub use timeline::{ServiceName, TimelineEntry, TimelineError};

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::ids::{OrderId, Sku};
-use super::timeline::{Entry, StoryError};
+use super::timeline::{TimelineEntry, TimelineError};
 use crate::base::ids::{Incarnation, Life};
 use crate::base::money::Money;
 
 /// On whose behalf a command is sent. A participant that has seen a higher `claim_no` for the order refuses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mandate {
+pub struct ClaimToken {
     /// For which order.
     pub order: OrderId,
     /// How often its saga was claimed.
@@ -32,11 +32,11 @@ pub enum Fence {
 
 /// How a command ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum CommandOutcome {
     /// It is done and on disk, now or before.
     Done,
     /// It is not done and never will be; that is on disk too.
-    Refused(Refusal),
+    Refused(CommandRefusal),
     /// Nobody knows; in words, for the log.
     Unknown(String),
     /// It was not done: the service's own store takes no writes for now (a full disk). Whoever asks again loses nothing but time.
@@ -48,7 +48,7 @@ pub enum Outcome {
 /// A definite no.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Refusal {
+pub enum CommandRefusal {
     /// Less of it is available than was asked for.
     OutOfStock {
         /// Of which article.
@@ -75,7 +75,7 @@ pub enum Refusal {
 
 /// One line of an order as the customer wants it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct RequestedItem {
     /// Which article.
     pub sku: Sku,
     /// How many.
@@ -84,7 +84,7 @@ pub struct Wanted {
 
 /// One line of an order, priced.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
+pub struct OrderLine {
     /// Which article.
     pub sku: Sku,
     /// How many.
@@ -106,7 +106,7 @@ pub enum QuoteError {
 
 /// Money to be taken for an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Charge {
+pub struct ChargeTerms {
     /// How much.
     pub amount: Money,
     /// The provider's name of the means of payment (`pm_card_visa`).
@@ -127,7 +127,8 @@ pub trait Participant: Clone + Send + Sync + 'static {
     /// Whether it, and whoever it depends on, can write at the moment; without a write when nothing says otherwise.
     fn has_room(&self) -> impl Future<Output = bool> + Send;
     /// What it did for the order.
-    fn story(&self, order: OrderId) -> impl Future<Output = Result<Vec<Entry>, StoryError>> + Send;
+    fn story(&self, order: OrderId)
+    -> impl Future<Output = Result<Vec<TimelineEntry>, TimelineError>> + Send;
 }
 
 /// Stock. Each command is idempotent per order and answers again what it answered first.
@@ -136,23 +137,27 @@ pub trait Inventory: Participant {
     ///
     /// # Errors
     /// [`QuoteError`].
-    fn quote(&self, wanted: &[Wanted]) -> Result<Vec<Line>, QuoteError>;
+    fn quote(&self, wanted: &[RequestedItem]) -> Result<Vec<OrderLine>, QuoteError>;
     /// Holds all of the lines, or none.
-    fn reserve(&self, mandate: Mandate, lines: Arc<[Line]>) -> impl Future<Output = Outcome> + Send;
+    fn reserve(
+        &self,
+        token: ClaimToken,
+        lines: Arc<[OrderLine]>,
+    ) -> impl Future<Output = CommandOutcome> + Send;
     /// Lets go of what is held; a later reserve is refused.
-    fn release(&self, mandate: Mandate) -> impl Future<Output = Outcome> + Send;
+    fn release(&self, token: ClaimToken) -> impl Future<Output = CommandOutcome> + Send;
     /// What is held leaves the shelf.
-    fn commit(&self, mandate: Mandate) -> impl Future<Output = Outcome> + Send;
+    fn commit(&self, token: ClaimToken) -> impl Future<Output = CommandOutcome> + Send;
     /// What left the shelf is put back, what is only held is let go, and a later reserve is refused.
-    fn give_back(&self, mandate: Mandate) -> impl Future<Output = Outcome> + Send;
+    fn give_back(&self, token: ClaimToken) -> impl Future<Output = CommandOutcome> + Send;
 }
 
 /// Money. Each command is idempotent per order and answers again what it answered first.
 pub trait Payments: Participant {
     /// Takes the money.
-    fn charge(&self, mandate: Mandate, charge: Charge) -> impl Future<Output = Outcome> + Send;
+    fn charge(&self, token: ClaimToken, charge: ChargeTerms) -> impl Future<Output = CommandOutcome> + Send;
     /// Makes sure that none was and none will be taken.
-    fn cancel(&self, mandate: Mandate, charge: Charge) -> impl Future<Output = Outcome> + Send;
+    fn cancel(&self, token: ClaimToken, charge: ChargeTerms) -> impl Future<Output = CommandOutcome> + Send;
     /// Makes sure that none stands: as `cancel`, and what was taken is given back, once.
-    fn refund(&self, mandate: Mandate, charge: Charge) -> impl Future<Output = Outcome> + Send;
+    fn refund(&self, token: ClaimToken, charge: ChargeTerms) -> impl Future<Output = CommandOutcome> + Send;
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 /// Which service acted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Actor {
+pub enum ServiceName {
     /// The order's own records.
     Orders,
     /// Stock.
@@ -16,12 +16,12 @@ pub enum Actor {
 
 /// One thing that happened to an order and is on disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Entry {
+pub struct TimelineEntry {
     /// Milliseconds since 1970, by the clock of whoever did it.
     #[serde(skip)]
     pub at_ms: u64,
     /// Which service.
-    pub service: Actor,
+    pub service: ServiceName,
     /// Which step (`reserve`).
     pub step: &'static str,
     /// How it ended (`done`, `refused`).
@@ -36,4 +36,4 @@ pub struct Entry {
 /// Why a service could not tell.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("failed to read what was done for the order: {0}")]
-pub struct StoryError(pub String);
+pub struct TimelineError(pub String);

@@ -8,42 +8,42 @@ use http::header::LOCATION;
 use http::{HeaderValue, StatusCode};
 use serde::Deserialize;
 
-use super::page::{self, Limit, Page};
-use super::wire::{ArticleDocument, PutArticle};
-use super::{Desk, body, errors};
+use super::page::{self, Page, PageLimit};
+use super::wire::{ArticleDocument, PutArticleBody};
+use super::{AppState, body, errors};
 use crate::http::Problem;
 use crate::shop::contract::Sku;
-use crate::shop::inventory::{Put, PutError};
+use crate::shop::inventory::{PutArticleError, PutOutcome};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Asked {
+pub(super) struct ListQuery {
     limit: Option<String>,
     cursor: Option<String>,
 }
 
 pub(super) async fn one(
-    State(desk): State<Desk>,
+    State(state): State<AppState>,
     path: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     let sku = path
         .ok()
         .and_then(|Path(sku)| Sku::try_from(sku).ok())
         .ok_or_else(not_found)?;
-    read(&desk, &sku).map(|article| Json(article).into_response())
+    read(&state, &sku).map(|article| Json(article).into_response())
 }
 
 pub(super) async fn list(
-    State(desk): State<Desk>,
-    asked: Result<Query<Asked>, QueryRejection>,
+    State(state): State<AppState>,
+    asked: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(asked) = asked.map_err(|rejection| page::bad_query(&rejection))?;
-    let limit = Limit::read(asked.limit.as_deref())?;
+    let limit = PageLimit::read(asked.limit.as_deref())?;
     let after = page::cursor(asked.cursor.as_deref(), "inventory", |text| {
         Sku::try_from(text).ok()
     })?;
     let after = after.map(String::from).unwrap_or_default();
-    let articles = desk
+    let articles = state
         .inventory
         .articles(after, limit.and_one())
         .await
@@ -60,7 +60,7 @@ pub(super) async fn list(
 
 /// `on_hand` is what a person counted on the shelf, held ones among them: what is held for orders stays held.
 pub(super) async fn put(
-    State(desk): State<Desk>,
+    State(state): State<AppState>,
     path: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -74,16 +74,18 @@ pub(super) async fn put(
             format!("the path: {error}"),
         )
     })?;
-    let stocking = body::json::<PutArticle>(request).await?.stocking(sku.clone())?;
-    let put = desk
+    let stocking = body::json::<PutArticleBody>(request)
+        .await?
+        .stocking(sku.clone())?;
+    let put = state
         .inventory
         .put(stocking)
         .await
         .map_err(|error| errors::write(error, refused))?;
-    let article = Json(read(&desk, &sku)?);
+    let article = Json(read(&state, &sku)?);
     Ok(match put {
-        Put::Set => article.into_response(),
-        Put::Created => {
+        PutOutcome::Set => article.into_response(),
+        PutOutcome::Created => {
             let mut response = (StatusCode::CREATED, article).into_response();
             if let Ok(location) = HeaderValue::try_from(format!("/inventory/{sku}")) {
                 response.headers_mut().insert(LOCATION, location);
@@ -93,18 +95,18 @@ pub(super) async fn put(
     })
 }
 
-fn refused(error: PutError) -> Problem {
+fn refused(error: PutArticleError) -> Problem {
     match error {
-        PutError::BelowReserved { reserved, .. } => {
+        PutArticleError::BelowReserved { reserved, .. } => {
             let problem = Problem::new(StatusCode::CONFLICT, "on_hand_below_reserved", error.to_string());
             problem.with("reserved", reserved)
         }
-        PutError::Sqlite(error) => errors::internal(&error.to_string()),
+        PutArticleError::Sqlite(error) => errors::internal(&error.to_string()),
     }
 }
 
-fn read(desk: &Desk, sku: &Sku) -> Result<ArticleDocument, Problem> {
-    let article = desk.inventory.article(sku).map_err(errors::read)?;
+fn read(state: &AppState, sku: &Sku) -> Result<ArticleDocument, Problem> {
+    let article = state.inventory.article(sku).map_err(errors::read)?;
     article.map(ArticleDocument::from).ok_or_else(not_found)
 }
 

@@ -11,7 +11,7 @@ use crate::base::ids::Life;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Whose {
+struct ClaimQuery {
     life: Life,
 }
 
@@ -22,7 +22,7 @@ pub(in crate::shop) fn routes(orders: Orders) -> Router {
         .with_state(orders)
 }
 
-async fn claim(State(orders): State<Orders>, Query(whose): Query<Whose>) -> String {
+async fn claim(State(orders): State<Orders>, Query(whose): Query<ClaimQuery>) -> String {
     tracing::warn!(life = %whose.life, "drill: claiming the orders of a life that may be alive");
     format!("{}\n", orders.inherit_life(whose.life).await)
 }

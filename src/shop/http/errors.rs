@@ -3,7 +3,7 @@
 use http::StatusCode;
 
 use crate::http::Problem;
-use crate::shop::contract::StoryError;
+use crate::shop::contract::TimelineError;
 use crate::shop::orders::PlaceError;
 use crate::store::{ReadError, WriteError};
 
@@ -54,13 +54,13 @@ pub(super) fn place(error: PlaceError) -> Problem {
         }
         PlaceError::TooMany => overloaded(),
         PlaceError::NoRoom => no_room(),
-        PlaceError::Barred => unavailable(&error.to_string()),
+        PlaceError::Fenced => unavailable(&error.to_string()),
         PlaceError::Store(error) => write(error, |error| internal(&error.to_string())),
     }
 }
 
 /// A service that could not tell what it did.
-pub(super) fn story(error: &StoryError) -> Problem {
+pub(super) fn story(error: &TimelineError) -> Problem {
     internal(&error.0)
 }
 

@@ -24,20 +24,22 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 
 use crate::http::fallbacks;
-use crate::shop::{inventory, orders as order_service, payments as payment_service};
+use crate::shop::inventory::InventoryService;
+use crate::shop::orders::OrdersService;
+use crate::shop::payments::PaymentsService;
 
 /// The orders service over this shop's other two.
-pub type Orders = order_service::Service<inventory::Service, payment_service::Service>;
+pub type Orders = OrdersService<InventoryService, PaymentsService>;
 
 /// What the routes speak to.
 #[derive(Clone, Debug)]
-pub struct Desk {
+pub struct AppState {
     /// Orders.
     pub orders: Orders,
     /// Stock.
-    pub inventory: inventory::Service,
+    pub inventory: InventoryService,
     /// Money.
-    pub payments: payment_service::Service,
+    pub payments: PaymentsService,
     /// How long a client waits for its order to be final.
     pub order_wait: Duration,
     /// A longer body is refused.
@@ -45,8 +47,8 @@ pub struct Desk {
 }
 
 /// All routes of the shop.
-pub fn routes(desk: Desk) -> Router {
-    let limit = DefaultBodyLimit::max(desk.max_body_bytes);
+pub fn routes(state: AppState) -> Router {
+    let limit = DefaultBodyLimit::max(state.max_body_bytes);
     let router = Router::new()
         .route("/orders", post(place_order::place).get(orders::list))
         .route("/orders/{id}", get(orders::one))
@@ -55,5 +57,5 @@ pub fn routes(desk: Desk) -> Router {
         .route("/inventory/{sku}", get(articles::one).put(articles::put))
         .route("/payments", get(payments::list))
         .route("/payments/{id}", get(payments::one));
-    fallbacks(router).layer(limit).with_state(desk)
+    fallbacks(router).layer(limit).with_state(state)
 }

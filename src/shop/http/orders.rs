@@ -7,35 +7,35 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use super::page::{self, Limit, Page};
+use super::page::{self, Page, PageLimit};
 use super::wire::OrderDocument;
-use super::{Desk, errors};
+use super::{AppState, errors};
 use crate::http::Problem;
-use crate::shop::contract::{CustomerId, Entry, OrderId};
+use crate::shop::contract::{CustomerId, OrderId, TimelineEntry};
 use crate::shop::orders::Order;
 use crate::shop::recovery::clock::rfc3339;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Asked {
+pub(super) struct ListQuery {
     customer_id: Option<String>,
     limit: Option<String>,
     cursor: Option<String>,
 }
 
 #[derive(Serialize)]
-struct Step {
+struct TimelineStep {
     at: String,
     #[serde(flatten)]
-    entry: Entry,
+    entry: TimelineEntry,
 }
 
 pub(super) async fn one(
-    State(desk): State<Desk>,
+    State(state): State<AppState>,
     path: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     let id = id(path)?;
-    let order = desk
+    let order = state
         .orders
         .order(id)
         .map_err(errors::read)?
@@ -44,11 +44,11 @@ pub(super) async fn one(
 }
 
 pub(super) async fn list(
-    State(desk): State<Desk>,
-    asked: Result<Query<Asked>, QueryRejection>,
+    State(state): State<AppState>,
+    asked: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(asked) = asked.map_err(|rejection| page::bad_query(&rejection))?;
-    let limit = Limit::read(asked.limit.as_deref())?;
+    let limit = PageLimit::read(asked.limit.as_deref())?;
     let before = page::before(asked.cursor.as_deref(), "orders")?;
     let customer = asked
         .customer_id
@@ -61,7 +61,7 @@ pub(super) async fn list(
                 format!("customer_id: {error}"),
             )
         })?;
-    let orders = desk
+    let orders = state
         .orders
         .orders(customer, before, limit.and_one())
         .await
@@ -80,16 +80,16 @@ pub(super) async fn list(
 }
 
 pub(super) async fn timeline(
-    State(desk): State<Desk>,
+    State(state): State<AppState>,
     path: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
-    let entries = desk
+    let entries = state
         .orders
         .timeline(id(path)?)
         .await
         .map_err(|error| errors::story(&error))?;
     let entries = entries.ok_or_else(not_found)?;
-    let step = |entry: Entry| Step {
+    let step = |entry: TimelineEntry| TimelineStep {
         at: rfc3339(entry.at_ms),
         entry,
     };

@@ -18,10 +18,10 @@ pub(super) struct Page<T> {
 }
 
 impl<T> Page<T> {
-    /// Of rows that were read with [`Limit::and_one`]: the one too many tells that there is more, and the last one shown where.
+    /// Of rows that were read with [`PageLimit::and_one`]: the one too many tells that there is more, and the last one shown where.
     pub(super) fn of<R>(
         mut rows: Vec<R>,
-        limit: Limit,
+        limit: PageLimit,
         list: &str,
         cursor: impl Fn(&R) -> String,
         item: impl Fn(R) -> T,
@@ -49,14 +49,16 @@ impl<T> Page<T> {
 
 /// How many items a page has at most.
 #[derive(Clone, Copy)]
-pub(super) struct Limit(usize);
+pub(super) struct PageLimit(usize);
 
-impl Limit {
+impl PageLimit {
     /// From the query.
-    pub(super) fn read(text: Option<&str>) -> Result<Limit, Problem> {
-        let Some(text) = text else { return Ok(Limit(USUAL)) };
+    pub(super) fn read(text: Option<&str>) -> Result<PageLimit, Problem> {
+        let Some(text) = text else {
+            return Ok(PageLimit(USUAL));
+        };
         match text.parse() {
-            Ok(limit @ 1..=MOST) => Ok(Limit(limit)),
+            Ok(limit @ 1..=MOST) => Ok(PageLimit(limit)),
             Ok(_) | Err(_) => Err(bad(
                 "invalid_limit",
                 format!("limit is {text:?}; expected a number from 1 to {MOST}"),
@@ -135,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_page_says_whether_there_is_more() {
-        let page = |rows: Vec<u8>| Page::of(rows, Limit(2), "rows", u8::to_string, |row| row);
+        let page = |rows: Vec<u8>| Page::of(rows, PageLimit(2), "rows", u8::to_string, |row| row);
         assert_eq!(page(vec![1, 2]).next_cursor, None);
         let more = page(vec![1, 2, 3]);
         assert_eq!(

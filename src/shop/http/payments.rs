@@ -7,27 +7,27 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Deserialize;
 
-use super::page::{self, Limit, Page};
+use super::page::{self, Page, PageLimit};
 use super::wire::PaymentDocument;
-use super::{Desk, errors};
+use super::{AppState, errors};
 use crate::http::Problem;
 use crate::shop::contract::{OrderId, PaymentId};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Asked {
+pub(super) struct ListQuery {
     order_id: Option<String>,
     limit: Option<String>,
     cursor: Option<String>,
 }
 
 pub(super) async fn one(
-    State(desk): State<Desk>,
+    State(state): State<AppState>,
     path: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     let id: Option<PaymentId> = path.ok().and_then(|Path(id)| id.parse().ok());
     let PaymentId(order) = id.ok_or_else(not_found)?;
-    let payment = desk
+    let payment = state
         .payments
         .of_order(order)
         .map_err(errors::read)?
@@ -36,16 +36,16 @@ pub(super) async fn one(
 }
 
 pub(super) async fn list(
-    State(desk): State<Desk>,
-    asked: Result<Query<Asked>, QueryRejection>,
+    State(state): State<AppState>,
+    asked: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(asked) = asked.map_err(|rejection| page::bad_query(&rejection))?;
-    let limit = Limit::read(asked.limit.as_deref())?;
+    let limit = PageLimit::read(asked.limit.as_deref())?;
     let before = page::before(asked.cursor.as_deref(), "payments")?;
     if let Some(order) = asked.order_id {
-        return of_order(&desk, &order);
+        return of_order(&state, &order);
     }
-    let payments = desk
+    let payments = state
         .payments
         .latest(before, limit.and_one())
         .await
@@ -61,9 +61,9 @@ pub(super) async fn list(
 }
 
 /// An order has one payment or none.
-fn of_order(desk: &Desk, order: &str) -> Result<Response, Problem> {
+fn of_order(state: &AppState, order: &str) -> Result<Response, Problem> {
     let payment = match order.parse::<OrderId>() {
-        Ok(order) => desk.payments.of_order(order).map_err(errors::read)?,
+        Ok(order) => state.payments.of_order(order).map_err(errors::read)?,
         Err(error) => {
             return Err(Problem::new(
                 StatusCode::BAD_REQUEST,

@@ -10,33 +10,38 @@ use http::header::LOCATION;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::time::Instant;
 
-use super::wire::{OrderDocument, PlaceOrder, Wish};
-use super::{Desk, body, errors, rejection};
+use super::wire::{OrderDocument, OrderRequest, PlaceOrderBody};
+use super::{AppState, body, errors, rejection};
 use crate::http::Problem;
 use crate::shop::contract::{Inventory, OrderId, QuoteError};
-use crate::shop::orders::{End, Key, NewOrder, Placed};
+use crate::shop::orders::{IdempotencyKey, NewOrder, Placed, SagaOutcome};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
-pub(super) async fn place(State(desk): State<Desk>, request: Request) -> Result<Response, Problem> {
-    let deadline = Instant::now() + desk.order_wait;
+pub(super) async fn place(State(state): State<AppState>, request: Request) -> Result<Response, Problem> {
+    let deadline = Instant::now() + state.order_wait;
     let key_text = key_text(request.headers())?;
-    let wanted: PlaceOrder = body::json(request).await?;
+    let wanted: PlaceOrderBody = body::json(request).await?;
     let key = key_text.map(|text| key(&text, &wanted)).transpose()?;
-    let wish = wanted.wish()?;
+    let order_request = wanted.order_request()?;
     if let Some(key) = &key
-        && let Some(order) = desk.orders.placed_before(key).map_err(errors::place)?
+        && let Some(order) = state.orders.placed_before(key).map_err(errors::place)?
     {
-        return replay(&desk, order);
+        return replay(&state, order);
     }
-    let new = price(&desk, wish)?;
-    match desk.orders.place(new.clone(), key).await.map_err(errors::place)? {
+    let new = price(&state, order_request)?;
+    match state
+        .orders
+        .place(new.clone(), key)
+        .await
+        .map_err(errors::place)?
+    {
         Placed::New(order, saga) => {
-            let end = desk.orders.wait(order, saga, deadline).await;
+            let end = state.orders.wait(order, saga, deadline).await;
             Ok(answer(order, &new, end.as_ref()))
         }
-        Placed::Before(order) => replay(&desk, order),
+        Placed::Before(order) => replay(&state, order),
     }
 }
 
@@ -48,23 +53,27 @@ fn key_text(headers: &HeaderMap) -> Result<Option<HeaderValue>, Problem> {
     }
 }
 
-fn key(text: &HeaderValue, wanted: &PlaceOrder) -> Result<Key, Problem> {
-    Key::new(text.as_bytes(), wanted.hash()).map_err(|error| bad_key(&error.to_string()))
+fn key(text: &HeaderValue, wanted: &PlaceOrderBody) -> Result<IdempotencyKey, Problem> {
+    IdempotencyKey::new(text.as_bytes(), wanted.hash()).map_err(|error| bad_key(&error.to_string()))
 }
 
 fn bad_key(detail: &str) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "invalid_idempotency_key", detail)
 }
 
-fn price(desk: &Desk, wish: Wish) -> Result<NewOrder, Problem> {
-    let lines = desk.inventory.quote(&wish.items).map_err(|error| match error {
-        QuoteError::UnknownSku(ref sku) => {
-            let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown_sku", error.to_string());
-            problem.with("sku", sku.as_str())
-        }
-        QuoteError::Unavailable(reason) => errors::unavailable(&reason),
-    })?;
-    NewOrder::new(wish.customer, lines, wish.method).map_err(|error| {
+fn price(state: &AppState, order_request: OrderRequest) -> Result<NewOrder, Problem> {
+    let lines = state
+        .inventory
+        .quote(&order_request.items)
+        .map_err(|error| match error {
+            QuoteError::UnknownSku(ref sku) => {
+                let problem =
+                    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown_sku", error.to_string());
+                problem.with("sku", sku.as_str())
+            }
+            QuoteError::Unavailable(reason) => errors::unavailable(&reason),
+        })?;
+    NewOrder::new(order_request.customer, lines, order_request.method).map_err(|error| {
         Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "invalid_total",
@@ -74,11 +83,11 @@ fn price(desk: &Desk, wish: Wish) -> Result<NewOrder, Problem> {
 }
 
 /// The answer to a new order.
-fn answer(order: OrderId, placed: &NewOrder, end: Option<&End>) -> Response {
+fn answer(order: OrderId, placed: &NewOrder, end: Option<&SagaOutcome>) -> Response {
     let status = match end {
-        Some(End::Rejected(why)) => return rejection::problem(order, why).into_response(),
-        Some(End::Confirmed) => StatusCode::CREATED,
-        Some(End::Parked | End::Lost) | None => StatusCode::ACCEPTED,
+        Some(SagaOutcome::Rejected(why)) => return rejection::problem(order, why).into_response(),
+        Some(SagaOutcome::Confirmed) => StatusCode::CREATED,
+        Some(SagaOutcome::Parked | SagaOutcome::Lost) | None => StatusCode::ACCEPTED,
     };
     let mut response = (status, Json(OrderDocument::new(order, placed, end))).into_response();
     if let Ok(location) = HeaderValue::try_from(format!("/orders/{order}")) {
@@ -88,12 +97,12 @@ fn answer(order: OrderId, placed: &NewOrder, end: Option<&End>) -> Response {
 }
 
 /// The answer to a request that was made before under the same key.
-fn replay(desk: &Desk, order: OrderId) -> Result<Response, Problem> {
-    let known = desk.orders.order(order).map_err(errors::read)?;
+fn replay(state: &AppState, order: OrderId) -> Result<Response, Problem> {
+    let known = state.orders.order(order).map_err(errors::read)?;
     let known =
         known.ok_or_else(|| errors::internal("an idempotency key stands for an order that is not there"))?;
     let end = known.end();
-    if end.is_none() && is_waited_for(order, desk) {
+    if end.is_none() && is_waited_for(order, state) {
         let detail =
             "the first request under this Idempotency-Key is still being answered; ask again in a moment";
         return Err(Problem::new(StatusCode::CONFLICT, "idempotency_key_in_use", detail).retry_after(1));
@@ -106,11 +115,11 @@ fn replay(desk: &Desk, order: OrderId) -> Result<Response, Problem> {
 }
 
 /// Whether the first request may still be waiting, by the age of its order. An order from the future is of a clock that stepped.
-fn is_waited_for(order: OrderId, desk: &Desk) -> bool {
-    let age = desk
+fn is_waited_for(order: OrderId, state: &AppState) -> bool {
+    let age = state
         .orders
         .now_ms()
         .checked_sub(order.created_ms())
         .map(Duration::from_millis);
-    age.is_some_and(|age| age < desk.order_wait)
+    age.is_some_and(|age| age < state.order_wait)
 }

@@ -4,20 +4,20 @@ use http::StatusCode;
 use serde_json::{Map, Value};
 
 use crate::http::Problem;
-use crate::shop::contract::{OrderId, Refusal};
+use crate::shop::contract::{CommandRefusal, OrderId};
 use crate::shop::orders::Rejection;
 
 /// The same for both forms.
-struct Said {
+struct RejectionText {
     status: StatusCode,
     code: &'static str,
     detail: String,
     members: Vec<(&'static str, Value)>,
 }
 
-fn say(rejection: &Rejection) -> Said {
+fn say(rejection: &Rejection) -> RejectionText {
     match rejection {
-        Rejection::Refused(Refusal::OutOfStock { sku, requested, available }) => Said {
+        Rejection::Refused(CommandRefusal::OutOfStock { sku, requested, available }) => RejectionText {
             status: StatusCode::CONFLICT,
             code: "out_of_stock",
             detail: format!("{requested} of {sku} were ordered, {available} are available"),
@@ -27,14 +27,14 @@ fn say(rejection: &Rejection) -> Said {
                 ("available", Value::from(*available)),
             ],
         },
-        Rejection::Refused(Refusal::Declined { code, message }) => Said {
+        Rejection::Refused(CommandRefusal::Declined { code, message }) => RejectionText {
             status: StatusCode::PAYMENT_REQUIRED,
             code: "payment_declined",
             detail: message.clone(),
             members: vec![("decline_code", Value::from(code.as_str()))],
         },
-        Rejection::Refused(Refusal::Withdrawn | Refusal::Irrevocable | Refusal::Senseless(_))
-        | Rejection::GaveUp { .. } => Said {
+        Rejection::Refused(CommandRefusal::Withdrawn | CommandRefusal::Irrevocable | CommandRefusal::Senseless(_))
+        | Rejection::GaveUp { .. } => RejectionText {
             status: StatusCode::SERVICE_UNAVAILABLE,
             code: "order_given_up",
             detail: "a service did not answer in time; neither stock nor money was taken, and it can be ordered anew"
@@ -42,7 +42,7 @@ fn say(rejection: &Rejection) -> Said {
             members: Vec::new(),
         },
         // The reason is a note from one of us to the others; it stays in the house.
-        Rejection::TakenBack { .. } => Said {
+        Rejection::TakenBack { .. } => RejectionText {
             status: StatusCode::CONFLICT,
             code: "order_taken_back",
             detail: "the shop gave this order up; nothing was charged, or it was given back".to_owned(),
@@ -53,7 +53,7 @@ fn say(rejection: &Rejection) -> Said {
 
 /// The answer to whoever placed the order.
 pub(super) fn problem(order: OrderId, rejection: &Rejection) -> Problem {
-    let Said {
+    let RejectionText {
         status,
         code,
         detail,
@@ -70,7 +70,7 @@ pub(super) fn problem(order: OrderId, rejection: &Rejection) -> Problem {
 
 /// The order's `rejection`.
 pub(super) fn document(rejection: &Rejection) -> Value {
-    let Said {
+    let RejectionText {
         code,
         detail,
         members,

@@ -11,9 +11,9 @@ use super::object::Object;
 use super::rejection;
 use crate::base::money::{Currency, Money};
 use crate::http::Problem;
-use crate::shop::contract::{CustomerId, Line, OrderId, PaymentId, Sku, Wanted};
-use crate::shop::inventory::{Article, Stocking, catalog};
-use crate::shop::orders::{End, NewOrder};
+use crate::shop::contract::{CustomerId, OrderId, OrderLine, PaymentId, RequestedItem, Sku};
+use crate::shop::inventory::{Article, ArticleUpdate, catalog};
+use crate::shop::orders::{NewOrder, SagaOutcome};
 use crate::shop::payments::Payment;
 use crate::shop::recovery::clock::rfc3339;
 
@@ -24,29 +24,29 @@ const LONGEST_METHOD: usize = 100;
 /// `POST /orders`
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct PlaceOrder {
+pub(super) struct PlaceOrderBody {
     customer_id: String,
-    items: Vec<Object<Item>>,
-    payment: Object<Means>,
+    items: Vec<Object<ItemBody>>,
+    payment: Object<PaymentBody>,
 }
 
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-struct Item {
+struct ItemBody {
     sku: String,
     quantity: i64,
 }
 
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-struct Means {
+struct PaymentBody {
     method: String,
 }
 
 /// The same, checked as far as it can be without asking anyone.
-pub(super) struct Wish {
+pub(super) struct OrderRequest {
     pub(super) customer: CustomerId,
-    pub(super) items: Vec<Wanted>,
+    pub(super) items: Vec<RequestedItem>,
     pub(super) method: String,
 }
 
@@ -54,7 +54,7 @@ fn invalid(code: &'static str, detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
 }
 
-impl PlaceOrder {
+impl PlaceOrderBody {
     /// SHA-256 of the request as it was understood: spaces and the order of keys make no other request.
     pub(super) fn hash(&self) -> [u8; 32] {
         let canonical =
@@ -62,7 +62,7 @@ impl PlaceOrder {
         Sha256::digest(canonical).into()
     }
 
-    pub(super) fn wish(self) -> Result<Wish, Problem> {
+    pub(super) fn order_request(self) -> Result<OrderRequest, Problem> {
         let customer = CustomerId::try_from(self.customer_id);
         let customer =
             customer.map_err(|error| invalid("invalid_customer_id", format!("customer_id: {error}")))?;
@@ -73,7 +73,7 @@ impl PlaceOrder {
             );
             return Err(invalid("invalid_items", detail));
         }
-        let items: Vec<Wanted> = self
+        let items: Vec<RequestedItem> = self
             .items
             .into_iter()
             .enumerate()
@@ -87,7 +87,7 @@ impl PlaceOrder {
             );
             return Err(invalid("duplicate_item", detail));
         }
-        Ok(Wish {
+        Ok(OrderRequest {
             customer,
             items,
             method: method(self.payment.0.method)?,
@@ -95,12 +95,12 @@ impl PlaceOrder {
     }
 }
 
-impl Item {
-    fn wanted(self, at: usize) -> Result<Wanted, Problem> {
+impl ItemBody {
+    fn wanted(self, at: usize) -> Result<RequestedItem, Problem> {
         let sku = Sku::try_from(self.sku);
         let sku = sku.map_err(|error| invalid("invalid_sku", format!("items[{at}].sku: {error}")))?;
         match u32::try_from(self.quantity) {
-            Ok(quantity) if (1..=MOST_OF_ONE).contains(&self.quantity) => Ok(Wanted { sku, quantity }),
+            Ok(quantity) if (1..=MOST_OF_ONE).contains(&self.quantity) => Ok(RequestedItem { sku, quantity }),
             Ok(_) | Err(_) => {
                 let detail = format!(
                     "items[{at}].quantity is {}; expected 1 to {MOST_OF_ONE}",
@@ -125,22 +125,22 @@ fn method(method: String) -> Result<String, Problem> {
 /// `PUT /inventory/{sku}`
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct PutArticle {
+pub(super) struct PutArticleBody {
     name: String,
-    unit_price: Object<Price>,
+    unit_price: Object<PriceBody>,
     on_hand: i64,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Price {
+struct PriceBody {
     amount: i64,
     currency: String,
 }
 
-impl PutArticle {
-    pub(super) fn stocking(self, sku: Sku) -> Result<Stocking, Problem> {
-        let PutArticle {
+impl PutArticleBody {
+    pub(super) fn stocking(self, sku: Sku) -> Result<ArticleUpdate, Problem> {
+        let PutArticleBody {
             name,
             unit_price,
             on_hand,
@@ -152,7 +152,7 @@ impl PutArticle {
             .map_err(|_| invalid("invalid_unit_price", "unit_price.amount is negative"))?;
         let on_hand =
             u64::try_from(on_hand).map_err(|_| invalid("invalid_on_hand", "on_hand is negative"))?;
-        let stocking = Stocking {
+        let stocking = ArticleUpdate {
             sku,
             name,
             unit_price: Money { amount, currency },
@@ -189,11 +189,11 @@ struct ItemDocument<'a> {
 
 impl<'a> OrderDocument<'a> {
     /// Of an order that ended like that, or has not.
-    pub(super) fn new(id: OrderId, placed: &'a NewOrder, end: Option<&End>) -> OrderDocument<'a> {
+    pub(super) fn new(id: OrderId, placed: &'a NewOrder, end: Option<&SagaOutcome>) -> OrderDocument<'a> {
         let (status, rejection) = match end {
-            Some(End::Confirmed) => ("confirmed", None),
-            Some(End::Rejected(why)) => ("rejected", Some(rejection::document(why))),
-            Some(End::Parked | End::Lost) | None => ("pending", None),
+            Some(SagaOutcome::Confirmed) => ("confirmed", None),
+            Some(SagaOutcome::Rejected(why)) => ("rejected", Some(rejection::document(why))),
+            Some(SagaOutcome::Parked | SagaOutcome::Lost) | None => ("pending", None),
         };
         OrderDocument {
             id,
@@ -208,7 +208,7 @@ impl<'a> OrderDocument<'a> {
 }
 
 impl<'a> ItemDocument<'a> {
-    fn new(line: &'a Line) -> ItemDocument<'a> {
+    fn new(line: &'a OrderLine) -> ItemDocument<'a> {
         ItemDocument {
             sku: line.sku.as_str(),
             quantity: line.quantity,

@@ -22,7 +22,7 @@ pub struct Article {
 
 /// What is put in for an article.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stocking {
+pub struct ArticleUpdate {
     /// Which.
     pub sku: Sku,
     /// Its name for people.
@@ -35,7 +35,7 @@ pub struct Stocking {
 
 /// What came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Put {
+pub enum PutOutcome {
     /// There was no such article.
     Created,
     /// There was.
@@ -44,7 +44,7 @@ pub enum Put {
 
 /// Why it was not put in.
 #[derive(Debug, thiserror::Error)]
-pub enum PutError {
+pub enum PutArticleError {
     /// More is held for orders than would be there.
     #[error("{reserved} of {sku} are held for orders; on_hand cannot be set below that")]
     BelowReserved {
@@ -132,10 +132,10 @@ pub(super) fn list(connection: &Connection, after: &str, limit: usize) -> rusqli
 }
 
 /// Sets name, price and count. What is held for orders stays held and is part of the count.
-pub(super) fn put(connection: &Connection, stocking: &Stocking) -> Result<Put, PutError> {
+pub(super) fn put(connection: &Connection, stocking: &ArticleUpdate) -> Result<PutOutcome, PutArticleError> {
     let known = find(connection, &stocking.sku)?;
     if let Some(known) = known.as_ref().filter(|known| known.reserved > stocking.on_hand) {
-        return Err(PutError::BelowReserved {
+        return Err(PutArticleError::BelowReserved {
             sku: known.sku.clone(),
             reserved: known.reserved,
         });
@@ -154,5 +154,9 @@ pub(super) fn put(connection: &Connection, stocking: &Stocking) -> Result<Put, P
             ":currency": stocking.unit_price.currency.as_str(),
             ":on_hand": stocking.on_hand.cast_signed(),
         })?;
-    Ok(if known.is_some() { Put::Set } else { Put::Created })
+    Ok(if known.is_some() {
+        PutOutcome::Set
+    } else {
+        PutOutcome::Created
+    })
 }

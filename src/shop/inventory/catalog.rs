@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::articles::{self, PutError, Stocking};
+use super::articles::{self, ArticleUpdate, PutArticleError};
 use crate::base::money::Money;
 use crate::shop::contract::Sku;
 
@@ -48,14 +48,14 @@ pub enum CatalogError {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct CatalogFile {
     #[serde(default)]
-    article: Vec<Spanned<Entry>>,
+    article: Vec<Spanned<CatalogEntry>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Entry {
+struct CatalogEntry {
     sku: Sku,
     name: String,
     unit_price: Money,
@@ -66,7 +66,7 @@ struct Entry {
 ///
 /// # Errors
 /// [`CatalogError`].
-pub fn read(path: Option<&Path>) -> Result<Vec<Stocking>, CatalogError> {
+pub fn read(path: Option<&Path>) -> Result<Vec<ArticleUpdate>, CatalogError> {
     let Some(path) = path else {
         return parse("that is built in", BUILT_IN);
     };
@@ -82,14 +82,14 @@ pub fn read(path: Option<&Path>) -> Result<Vec<Stocking>, CatalogError> {
 ///
 /// # Errors
 /// [`CatalogError::Bad`] with the line.
-pub fn parse(name: &str, text: &str) -> Result<Vec<Stocking>, CatalogError> {
+pub fn parse(name: &str, text: &str) -> Result<Vec<ArticleUpdate>, CatalogError> {
     let line = |offset: usize| text[..offset.min(text.len())].matches('\n').count() + 1;
     let bad = |offset, reason| CatalogError::Bad {
         name: name.to_owned(),
         line: line(offset),
         reason,
     };
-    let file: File = toml::from_str(text).map_err(|error| {
+    let file: CatalogFile = toml::from_str(text).map_err(|error| {
         let offset = error.span().map_or(0, |span| span.start);
         bad(offset, error.message().replace('\n', ", "))
     })?;
@@ -113,15 +113,15 @@ pub fn parse(name: &str, text: &str) -> Result<Vec<Stocking>, CatalogError> {
     Ok(stockings)
 }
 
-impl Entry {
-    fn stocking(self) -> Result<Stocking, String> {
-        let Entry {
+impl CatalogEntry {
+    fn stocking(self) -> Result<ArticleUpdate, String> {
+        let CatalogEntry {
             sku,
             name,
             unit_price,
             on_hand,
         } = self;
-        let stocking = Stocking {
+        let stocking = ArticleUpdate {
             sku,
             name,
             unit_price,
@@ -136,7 +136,7 @@ impl Entry {
 ///
 /// # Errors
 /// The key and the expectation.
-pub fn check(stocking: &Stocking) -> Result<(), (&'static str, String)> {
+pub fn check(stocking: &ArticleUpdate) -> Result<(), (&'static str, String)> {
     if stocking.name.trim().is_empty() || stocking.name.len() > LONGEST_NAME {
         return Err(("name", format!("expected 1 to {LONGEST_NAME} bytes")));
     }
@@ -157,7 +157,7 @@ pub(super) fn is_loaded(connection: &Connection) -> rusqlite::Result<bool> {
 }
 
 /// Puts everything in, in one transaction, unless a sibling was faster.
-pub(super) fn load(tx: &Connection, stockings: &[Stocking], now_ms: u64) -> Result<(), PutError> {
+pub(super) fn load(tx: &Connection, stockings: &[ArticleUpdate], now_ms: u64) -> Result<(), PutArticleError> {
     if is_loaded(tx)? {
         return Ok(());
     }

@@ -7,6 +7,6 @@ pub mod catalog;
 mod service;
 mod sqlite;
 
-pub use articles::{Article, Put, PutError, Stocking};
-pub use service::Service;
+pub use articles::{Article, ArticleUpdate, PutArticleError, PutOutcome};
+pub use service::InventoryService;
 pub use sqlite::{FILE, SCHEMA};

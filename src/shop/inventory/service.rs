@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::articles::{self, Article, Put, PutError, Stocking};
+use super::articles::{self, Article, ArticleUpdate, PutArticleError, PutOutcome};
 use super::catalog;
 use super::sqlite::reservations;
 use crate::shop::contract::{
-    Entry, Fence, Inventory, Line, Mandate, OrderId, Outcome, Participant, QuoteError, Sku, StoryError,
-    Wanted,
+    ClaimToken, CommandOutcome, Fence, Inventory, OrderId, OrderLine, Participant, QuoteError, RequestedItem,
+    Sku, TimelineEntry, TimelineError,
 };
 use crate::shop::recovery::clock::now_ms;
 use crate::shop::recovery::fences;
@@ -16,15 +16,15 @@ use crate::store::{Admission, ReadError, Store, Tx, WriteError};
 
 /// The inventory. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Service {
+pub struct InventoryService {
     store: Store,
 }
 
-impl Service {
+impl InventoryService {
     /// Over a store that was opened with this service's schema.
     #[must_use]
-    pub fn new(store: Store) -> Service {
-        Service { store }
+    pub fn new(store: Store) -> InventoryService {
+        InventoryService { store }
     }
 
     /// Whether a catalog was put in before.
@@ -39,7 +39,7 @@ impl Service {
     ///
     /// # Errors
     /// As [`Store::write`].
-    pub async fn stock(&self, stockings: Vec<Stocking>) -> Result<(), WriteError<PutError>> {
+    pub async fn stock(&self, stockings: Vec<ArticleUpdate>) -> Result<(), WriteError<PutArticleError>> {
         let load = move |tx: &Tx<'_>| catalog::load(tx, &stockings, now_ms());
         self.store.write(Admission::Continue, load).await
     }
@@ -65,8 +65,8 @@ impl Service {
     /// Sets name, price and count of an article.
     ///
     /// # Errors
-    /// As [`Store::write`]; [`PutError::BelowReserved`] when more is held for orders.
-    pub async fn put(&self, stocking: Stocking) -> Result<Put, WriteError<PutError>> {
+    /// As [`Store::write`]; [`PutArticleError::BelowReserved`] when more is held for orders.
+    pub async fn put(&self, stocking: ArticleUpdate) -> Result<PutOutcome, WriteError<PutArticleError>> {
         self.store
             .write(Admission::New, move |tx: &Tx<'_>| articles::put(tx, &stocking))
             .await
@@ -82,11 +82,11 @@ impl Service {
 
     async fn command(
         &self,
-        mandate: Mandate,
-        job: impl FnOnce(&Tx<'_>) -> rusqlite::Result<Outcome> + Send + 'static,
-    ) -> Outcome {
-        let fenced = move |tx: &Tx<'_>| match fences::bars(tx, mandate.life)? {
-            true => Ok(Outcome::Fenced),
+        token: ClaimToken,
+        job: impl FnOnce(&Tx<'_>) -> rusqlite::Result<CommandOutcome> + Send + 'static,
+    ) -> CommandOutcome {
+        let fenced = move |tx: &Tx<'_>| match fences::bars(tx, token.life)? {
+            true => Ok(CommandOutcome::Fenced),
             false => job(tx),
         };
         let answer = self.store.write(Admission::Continue, fenced).await;
@@ -94,7 +94,7 @@ impl Service {
     }
 }
 
-impl Participant for Service {
+impl Participant for InventoryService {
     async fn fence(&self, fence: Fence) -> Result<(), String> {
         let raise = move |tx: &Tx<'_>| fences::raise(tx, fence);
         upkeep::write(&self.store, "inventory", raise).await
@@ -109,20 +109,20 @@ impl Participant for Service {
         self.store.has_room().await
     }
 
-    async fn story(&self, order: OrderId) -> Result<Vec<Entry>, StoryError> {
+    async fn story(&self, order: OrderId) -> Result<Vec<TimelineEntry>, TimelineError> {
         let told = self
             .store
             .peek(|connection| reservations::story(connection, order));
-        told.map_err(|error| StoryError(error.to_string()))
+        told.map_err(|error| TimelineError(error.to_string()))
     }
 }
 
-impl Inventory for Service {
-    fn quote(&self, wanted: &[Wanted]) -> Result<Vec<Line>, QuoteError> {
+impl Inventory for InventoryService {
+    fn quote(&self, wanted: &[RequestedItem]) -> Result<Vec<OrderLine>, QuoteError> {
         let priced = self.store.peek(|connection| {
-            let line = |wanted: &Wanted| {
+            let line = |wanted: &RequestedItem| {
                 let price = articles::price(connection, &wanted.sku)?;
-                Ok(price.map(|unit_price| Line {
+                Ok(price.map(|unit_price| OrderLine {
                     sku: wanted.sku.clone(),
                     quantity: wanted.quantity,
                     unit_price,
@@ -131,34 +131,34 @@ impl Inventory for Service {
             wanted
                 .iter()
                 .map(line)
-                .collect::<rusqlite::Result<Vec<Option<Line>>>>()
+                .collect::<rusqlite::Result<Vec<Option<OrderLine>>>>()
         });
         let priced = priced.map_err(|error| QuoteError::Unavailable(error.to_string()))?;
-        let known = |(line, wanted): (Option<Line>, &Wanted)| {
+        let known = |(line, wanted): (Option<OrderLine>, &RequestedItem)| {
             line.ok_or_else(|| QuoteError::UnknownSku(wanted.sku.clone()))
         };
         priced.into_iter().zip(wanted).map(known).collect()
     }
 
-    async fn reserve(&self, mandate: Mandate, lines: Arc<[Line]>) -> Outcome {
-        self.command(mandate, move |tx| {
-            reservations::reserve(tx, mandate, &lines, now_ms())
+    async fn reserve(&self, token: ClaimToken, lines: Arc<[OrderLine]>) -> CommandOutcome {
+        self.command(token, move |tx| {
+            reservations::reserve(tx, token, &lines, now_ms())
         })
         .await
     }
 
-    async fn release(&self, mandate: Mandate) -> Outcome {
-        self.command(mandate, move |tx| reservations::release(tx, mandate, now_ms()))
+    async fn release(&self, token: ClaimToken) -> CommandOutcome {
+        self.command(token, move |tx| reservations::release(tx, token, now_ms()))
             .await
     }
 
-    async fn commit(&self, mandate: Mandate) -> Outcome {
-        self.command(mandate, move |tx| reservations::commit(tx, mandate, now_ms()))
+    async fn commit(&self, token: ClaimToken) -> CommandOutcome {
+        self.command(token, move |tx| reservations::commit(tx, token, now_ms()))
             .await
     }
 
-    async fn give_back(&self, mandate: Mandate) -> Outcome {
-        self.command(mandate, move |tx| reservations::give_back(tx, mandate, now_ms()))
+    async fn give_back(&self, token: ClaimToken) -> CommandOutcome {
+        self.command(token, move |tx| reservations::give_back(tx, token, now_ms()))
             .await
     }
 }

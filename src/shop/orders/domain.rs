@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::money::{Money, MoneyError};
 use crate::saga::RejectionCause;
-use crate::shop::contract::{CustomerId, Line, OrderId, Refusal};
+use crate::shop::contract::{CommandRefusal, CustomerId, OrderId, OrderLine};
 
 /// Where an order stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
+pub enum OrderStatus {
     /// Its saga is under way.
     Pending,
     /// Its saga stands still until the next start or a person moves it. Not final: to a customer it is pending.
@@ -23,7 +23,7 @@ pub enum Status {
 
 /// How many orders are not over, whichever worker drives them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Unfinished {
+pub struct UnfinishedCounts {
     /// Their saga is under way.
     pub pending: u64,
     /// Their saga stands still.
@@ -35,7 +35,7 @@ pub struct Unfinished {
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Rejection {
     /// A service said no.
-    Refused(Refusal),
+    Refused(CommandRefusal),
     /// A service did not answer in time, and the step was seen not to have happened.
     GaveUp {
         /// Which step.
@@ -54,7 +54,7 @@ pub struct NewOrder {
     /// Whose.
     pub customer: CustomerId,
     /// Of what. Never empty, all in the total's currency.
-    pub lines: Arc<[Line]>,
+    pub lines: Arc<[OrderLine]>,
     /// What it costs.
     pub total: Money,
     /// The provider's name of the means of payment.
@@ -77,7 +77,11 @@ impl NewOrder {
     ///
     /// # Errors
     /// [`NewOrderError`].
-    pub fn new(customer: CustomerId, lines: Vec<Line>, method: String) -> Result<NewOrder, NewOrderError> {
+    pub fn new(
+        customer: CustomerId,
+        lines: Vec<OrderLine>,
+        method: String,
+    ) -> Result<NewOrder, NewOrderError> {
         let mut total: Option<Money> = None;
         for line in &lines {
             let cost = line.unit_price.times(line.quantity)?;
@@ -99,7 +103,7 @@ pub struct Order {
     /// Its id, which holds its time too.
     pub id: OrderId,
     /// Where it stands.
-    pub status: Status,
+    pub status: OrderStatus,
     /// What was ordered.
     pub placed: NewOrder,
     /// The life of the worker that drives its saga, or that ended it.
@@ -119,7 +123,7 @@ pub struct Order {
 impl Rejection {
     /// What a saga's cause is called here; `given_up` is the person's reason, when there is one.
     #[must_use]
-    pub fn of(cause: RejectionCause<Refusal>, given_up: Option<&str>) -> Rejection {
+    pub fn of(cause: RejectionCause<CommandRefusal>, given_up: Option<&str>) -> Rejection {
         match cause {
             RejectionCause::TakenBack => Rejection::TakenBack {
                 reason: given_up.unwrap_or_default().to_owned(),
@@ -138,17 +142,17 @@ mod tests {
     use crate::base::money::Currency;
     use crate::shop::contract::Sku;
 
-    fn line(quantity: u32, amount: u64, currency: &str) -> Line {
+    fn line(quantity: u32, amount: u64, currency: &str) -> OrderLine {
         let currency = Currency::try_from(currency.to_owned()).unwrap();
         let sku = Sku::try_from("cup".to_owned()).unwrap();
-        Line {
+        OrderLine {
             sku,
             quantity,
             unit_price: Money { amount, currency },
         }
     }
 
-    fn order(lines: Vec<Line>) -> Result<NewOrder, NewOrderError> {
+    fn order(lines: Vec<OrderLine>) -> Result<NewOrder, NewOrderError> {
         NewOrder::new(
             CustomerId::try_from("c-1".to_owned()).unwrap(),
             lines,

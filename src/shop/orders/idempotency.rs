@@ -16,7 +16,7 @@ const LOOKED_AT: u32 = 256;
 
 /// A key with the hash of what was asked under it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Key {
+pub struct IdempotencyKey {
     text: String,
     hash: [u8; 32],
 }
@@ -24,19 +24,19 @@ pub struct Key {
 /// Why a text is no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an Idempotency-Key has 1 to {LONGEST} printable ASCII characters")]
-pub struct KeyError;
+pub struct InvalidIdempotencyKey;
 
-impl Key {
+impl IdempotencyKey {
     /// A key for a request, given as it was understood: two bodies that mean the same are the same request.
     ///
     /// # Errors
-    /// [`KeyError`].
-    pub fn new(text: &[u8], hash: [u8; 32]) -> Result<Key, KeyError> {
+    /// [`InvalidIdempotencyKey`].
+    pub fn new(text: &[u8], hash: [u8; 32]) -> Result<IdempotencyKey, InvalidIdempotencyKey> {
         let printable = text.iter().all(|byte| (b' '..=b'~').contains(byte));
         if !(1..=LONGEST).contains(&text.len()) || !printable {
-            return Err(KeyError);
+            return Err(InvalidIdempotencyKey);
         }
-        Ok(Key {
+        Ok(IdempotencyKey {
             text: String::from_utf8_lossy(text).into_owned(),
             hash,
         })
@@ -45,12 +45,12 @@ impl Key {
 
 /// How long keys are kept, and by which clock.
 #[derive(Clone, Debug)]
-pub(super) struct Kept {
+pub(super) struct KeyRetention {
     pub(super) almanac: Arc<SteadyClock>,
     pub(super) retention: Duration,
 }
 
-impl Kept {
+impl KeyRetention {
     /// Keys of orders before this one have expired, as far as this process knows the clock.
     fn since(&self) -> OrderId {
         OrderId::first_of(self.almanac.ago_ms(self.retention))
@@ -65,7 +65,7 @@ impl Kept {
 
 /// What a key stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum KeyMatch {
     /// This order, placed with the same request.
     Same(OrderId),
     /// Another request.
@@ -73,7 +73,11 @@ pub(super) enum Found {
 }
 
 /// What the key stands for, unless it stands for nothing or has expired.
-pub(super) fn find(connection: &Connection, key: &Key, kept: &Kept) -> rusqlite::Result<Option<Found>> {
+pub(super) fn find(
+    connection: &Connection,
+    key: &IdempotencyKey,
+    kept: &KeyRetention,
+) -> rusqlite::Result<Option<KeyMatch>> {
     let known = connection
         .prepare_cached("SELECT order_id, body_hash FROM idempotency_keys WHERE key = ?1")?
         .query_row([&key.text], |row| {
@@ -87,15 +91,15 @@ pub(super) fn find(connection: &Connection, key: &Key, kept: &Kept) -> rusqlite:
         return Ok(None);
     }
     Ok(Some(if hash == key.hash {
-        Found::Same(order)
+        KeyMatch::Same(order)
     } else {
-        Found::Other
+        KeyMatch::Other
     }))
 }
 
 /// An order that is not over keeps its key, however old: whoever asks again must not make, and pay, a second one. The time of
 /// retention begins when the order ends.
-fn has_expired(connection: &Connection, order: OrderId, kept: &Kept) -> rusqlite::Result<bool> {
+fn has_expired(connection: &Connection, order: OrderId, kept: &KeyRetention) -> rusqlite::Result<bool> {
     if order >= kept.since() {
         return Ok(false);
     }
@@ -108,7 +112,7 @@ fn has_expired(connection: &Connection, order: OrderId, kept: &Kept) -> rusqlite
 }
 
 /// Binds the key, which [`find`] did not, to the order; a key that has expired is bound anew.
-pub(super) fn bind(tx: &Connection, key: &Key, order: OrderId) -> rusqlite::Result<()> {
+pub(super) fn bind(tx: &Connection, key: &IdempotencyKey, order: OrderId) -> rusqlite::Result<()> {
     tx.prepare_cached("DELETE FROM idempotency_keys WHERE key = ?1")?
         .execute([&key.text])?;
     tx.prepare_cached("INSERT INTO idempotency_keys (order_id, key, body_hash) VALUES (?1, ?2, ?3)")?
@@ -117,14 +121,14 @@ pub(super) fn bind(tx: &Connection, key: &Key, order: OrderId) -> rusqlite::Resu
 }
 
 /// Whether [`expire`] would find one to look at.
-pub(super) fn is_any_older(connection: &Connection, kept: &Kept) -> rusqlite::Result<bool> {
+pub(super) fn is_any_older(connection: &Connection, kept: &KeyRetention) -> rusqlite::Result<bool> {
     connection
         .prepare_cached("SELECT 1 FROM idempotency_keys WHERE order_id < ?1 LIMIT 1")?
         .exists([kept.since().key()])
 }
 
 /// Removes some keys that have expired. How many.
-pub(super) fn expire(tx: &Connection, kept: &Kept) -> rusqlite::Result<usize> {
+pub(super) fn expire(tx: &Connection, kept: &KeyRetention) -> rusqlite::Result<usize> {
     let since = kept.since_for_all();
     tx.prepare_cached(
         "DELETE FROM idempotency_keys WHERE order_id IN
@@ -141,10 +145,10 @@ mod tests {
 
     #[test]
     fn a_key_is_short_and_printable() {
-        assert!(Key::new(b"8e03978e-40d5-43e8-bc93-6894a57f9324", [0; 32]).is_ok());
-        assert!(Key::new(&[b'k'; LONGEST], [0; 32]).is_ok());
+        assert!(IdempotencyKey::new(b"8e03978e-40d5-43e8-bc93-6894a57f9324", [0; 32]).is_ok());
+        assert!(IdempotencyKey::new(&[b'k'; LONGEST], [0; 32]).is_ok());
         for bad in [&b""[..], &[b'k'; LONGEST + 1], b"a\tb", "ä".as_bytes()] {
-            assert_eq!(Key::new(bad, [0; 32]), Err(KeyError));
+            assert_eq!(IdempotencyKey::new(bad, [0; 32]), Err(InvalidIdempotencyKey));
         }
     }
 }

@@ -7,8 +7,8 @@ mod saga_runner;
 mod service;
 mod sqlite;
 
-pub use domain::{NewOrder, NewOrderError, Order, Rejection, Status, Unfinished};
-pub use idempotency::{Key, KeyError};
-pub use saga_runner::End;
-pub use service::{Limits, PlaceError, Placed, Service};
+pub use domain::{NewOrder, NewOrderError, Order, OrderStatus, Rejection, UnfinishedCounts};
+pub use idempotency::{IdempotencyKey, InvalidIdempotencyKey};
+pub use saga_runner::SagaOutcome;
+pub use service::{OrdersLimits, OrdersService, PlaceError, Placed};
 pub use sqlite::{FILE, SCHEMA};

@@ -6,14 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::domain::{NewOrder, Rejection};
-use super::sqlite::attempts::{self as tries, Unknown};
+use super::sqlite::attempts::{self as tries, UnknownAttempt};
 use super::sqlite::budget_used as spending;
-use super::sqlite::orders::{self as journal, Written};
+use super::sqlite::orders::{self as journal, RecordOutcome};
 use crate::base::ids::Life;
 use crate::saga::definition::RECORD_RETRY;
 use crate::saga::table::ParkReason;
 use crate::saga::{BudgetUsed, ORDER, SagaCommand, SagaEffect, SagaEvent, SagaState, SagaVerdict};
-use crate::shop::contract::{Charge, Inventory, Mandate, OrderId, Outcome, Payments, Refusal};
+use crate::shop::contract::{
+    ChargeTerms, ClaimToken, CommandOutcome, CommandRefusal, Inventory, OrderId, Payments,
+};
 use crate::shop::recovery::fences;
 use crate::shop::recovery::steady_clock::SteadyClock;
 use crate::store::{Admission, Store, Tx, WriteError};
@@ -21,7 +23,7 @@ use crate::sys::clock::now;
 
 /// What drives sagas: this service's store and the other two services.
 #[derive(Clone)]
-pub(super) struct Driver<I, P> {
+pub(super) struct SagaRunner<I, P> {
     pub(super) store: Store,
     pub(super) inventory: I,
     pub(super) payments: P,
@@ -29,11 +31,11 @@ pub(super) struct Driver<I, P> {
     /// What is written is dated by it.
     pub(super) almanac: Arc<SteadyClock>,
     /// Told when this life turns out to be fenced.
-    pub(super) on_barred: Arc<dyn Fn() + Send + Sync>,
+    pub(super) on_fenced: Arc<dyn Fn() + Send + Sync>,
 }
 
 /// A saga that this life owns.
-pub(super) struct Saga {
+pub(super) struct OwnedSaga {
     pub(super) order: OrderId,
     pub(super) claim_no: u32,
     pub(super) placed: NewOrder,
@@ -49,7 +51,7 @@ const SPENDING: Duration = Duration::from_secs(1);
 
 /// How driving a saga ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum SagaOutcome {
     /// The order stands.
     Confirmed,
     /// It does not.
@@ -60,9 +62,9 @@ pub enum End {
     Lost,
 }
 
-impl<I: Inventory, P: Payments> Driver<I, P> {
+impl<I: Inventory, P: Payments> SagaRunner<I, P> {
     /// From the top of the table to its end.
-    pub(super) async fn drive(&self, saga: Saga) -> End {
+    pub(super) async fn drive(&self, saga: OwnedSaga) -> SagaOutcome {
         let (mut state, mut effect) = match saga.given_up {
             None => SagaState::begin(ORDER, now()),
             Some(_) => SagaState::begin_undoing(ORDER, now()),
@@ -79,7 +81,7 @@ impl<I: Inventory, P: Payments> Driver<I, P> {
                 SagaEffect::Record(verdict, wait) => self.record(&saga, verdict, wait).await,
                 SagaEffect::Park(parking) => {
                     self.park(&saga, &describe(&parking)).await;
-                    return End::Parked;
+                    return SagaOutcome::Parked;
                 }
                 SagaEffect::Stop => {
                     if state == SagaState::Lost {
@@ -92,13 +94,13 @@ impl<I: Inventory, P: Payments> Driver<I, P> {
                 Ok((state, effect)) => (state.with_earlier_use(ORDER, &saga.spent), effect),
                 Err(illegal) => {
                     self.park(&saga, &illegal.to_string()).await;
-                    return End::Parked;
+                    return SagaOutcome::Parked;
                 }
             };
             if let (Some((command, says)), SagaEffect::Send(_, wait)) = (unknown, &effect) {
                 let budget_left = state.budget_left(ORDER, now()).unwrap_or_default();
-                self.note(Unknown {
-                    mandate: self.mandate(&saga),
+                self.note(UnknownAttempt {
+                    token: self.token(&saga),
                     step: command.name(),
                     says,
                     wait: *wait,
@@ -109,7 +111,7 @@ impl<I: Inventory, P: Payments> Driver<I, P> {
     }
 
     /// For the order's story; nobody waits for it, and it is dropped when the store is busy.
-    fn note(&self, unknown: Unknown) {
+    fn note(&self, unknown: UnknownAttempt) {
         let (store, now_ms) = (self.store.clone(), self.almanac.now_ms());
         tokio::spawn(async move {
             let job = move |tx: &Tx<'_>| tries::note(tx, &unknown, now_ms);
@@ -117,14 +119,14 @@ impl<I: Inventory, P: Payments> Driver<I, P> {
         });
     }
 
-    /// As [`Driver::send`]. What it spends is written down for the next owner, which goes on with what is left.
+    /// As [`SagaRunner::send`]. What it spends is written down for the next owner, which goes on with what is left.
     async fn send_and_count(
         &self,
-        saga: &Saga,
-        state: &SagaState<Refusal>,
+        saga: &OwnedSaga,
+        state: &SagaState<CommandRefusal>,
         command: SagaCommand,
         wait: Duration,
-    ) -> (SagaEvent<Refusal>, Option<String>) {
+    ) -> (SagaEvent<CommandRefusal>, Option<String>) {
         let mut sending = pin!(self.send(saga, command, wait));
         let mut counted = false;
         let (event, says) = loop {
@@ -154,11 +156,11 @@ impl<I: Inventory, P: Payments> Driver<I, P> {
     }
 
     /// Nobody waits for it.
-    fn count(&self, saga: &Saga, spent: Option<(SagaCommand, Duration)>) {
+    fn count(&self, saga: &OwnedSaga, spent: Option<(SagaCommand, Duration)>) {
         if let Some((command, spent)) = spent {
-            let (store, mandate) = (self.store.clone(), self.mandate(saga));
+            let (store, token) = (self.store.clone(), self.token(saga));
             tokio::spawn(async move {
-                let job = move |tx: &Tx<'_>| spending::note(tx, mandate, command, spent);
+                let job = move |tx: &Tx<'_>| spending::note(tx, token, command, spent);
                 drop(store.write::<_, rusqlite::Error>(Admission::Continue, job).await);
             });
         }
@@ -167,30 +169,30 @@ impl<I: Inventory, P: Payments> Driver<I, P> {
     /// The event, and what was said when nobody knows.
     async fn send(
         &self,
-        saga: &Saga,
+        saga: &OwnedSaga,
         command: SagaCommand,
         wait: Duration,
-    ) -> (SagaEvent<Refusal>, Option<String>) {
+    ) -> (SagaEvent<CommandRefusal>, Option<String>) {
         pause(wait).await;
-        let mandate = self.mandate(saga);
-        let charge = || Charge {
+        let token = self.token(saga);
+        let charge = || ChargeTerms {
             amount: saga.placed.total,
             method: saga.placed.method.clone(),
         };
         let outcome = match command {
-            SagaCommand::Reserve => self.inventory.reserve(mandate, saga.placed.lines.clone()).await,
-            SagaCommand::Release => self.inventory.release(mandate).await,
-            SagaCommand::Charge => self.payments.charge(mandate, charge()).await,
-            SagaCommand::Cancel => self.payments.cancel(mandate, charge()).await,
-            SagaCommand::Commit => self.inventory.commit(mandate).await,
-            SagaCommand::Return => self.inventory.give_back(mandate).await,
-            SagaCommand::Refund => self.payments.refund(mandate, charge()).await,
+            SagaCommand::Reserve => self.inventory.reserve(token, saga.placed.lines.clone()).await,
+            SagaCommand::Release => self.inventory.release(token).await,
+            SagaCommand::Charge => self.payments.charge(token, charge()).await,
+            SagaCommand::Cancel => self.payments.cancel(token, charge()).await,
+            SagaCommand::Commit => self.inventory.commit(token).await,
+            SagaCommand::Return => self.inventory.give_back(token).await,
+            SagaCommand::Refund => self.payments.refund(token, charge()).await,
         };
         let mut says = None;
         let event = match outcome {
-            Outcome::Done => SagaEvent::Done,
-            Outcome::Refused(refusal) => SagaEvent::Refused(refusal),
-            Outcome::Unknown(reason) => {
+            CommandOutcome::Done => SagaEvent::Done,
+            CommandOutcome::Refused(refusal) => SagaEvent::Refused(refusal),
+            CommandOutcome::Unknown(reason) => {
                 let step = command.name();
                 tracing::warn!(order = %saga.order, step, reason, "the outcome of a step is unknown; it will be tried again");
                 says = Some(reason);
@@ -198,35 +200,40 @@ impl<I: Inventory, P: Payments> Driver<I, P> {
                     random: fastrand::u64(..),
                 }
             }
-            Outcome::Stalled(reason) => {
+            CommandOutcome::Stalled(reason) => {
                 // Loudly said by the store, once; here it would be said once per order and try.
                 tracing::debug!(order = %saga.order, step = command.name(), reason, "a step waits for its store");
                 SagaEvent::Stalled {
                     random: fastrand::u64(..),
                 }
             }
-            Outcome::Fenced => SagaEvent::Fenced,
+            CommandOutcome::Fenced => SagaEvent::Fenced,
         };
         (event, says)
     }
 
-    async fn record(&self, saga: &Saga, verdict: SagaVerdict<Refusal>, wait: Duration) -> SagaEvent<Refusal> {
+    async fn record(
+        &self,
+        saga: &OwnedSaga,
+        verdict: SagaVerdict<CommandRefusal>,
+        wait: Duration,
+    ) -> SagaEvent<CommandRefusal> {
         pause(wait).await;
-        let mandate = self.mandate(saga);
+        let token = self.token(saga);
         let rejection = match verdict {
             SagaVerdict::Confirmed => None,
             SagaVerdict::Rejected(cause) => Some(Rejection::of(cause, saga.given_up.as_deref())),
         };
         let now_ms = self.almanac.now_ms();
         let written = self
-            .write(move |tx| journal::end(tx, mandate, rejection.as_ref(), now_ms))
+            .write(move |tx| journal::end(tx, token, rejection.as_ref(), now_ms))
             .await;
         match written {
-            Ok(Written::Stands) => SagaEvent::Done,
-            Ok(Written::Fenced) => SagaEvent::Fenced,
-            Ok(Written::Contradicted) => {
-                SagaEvent::Refused(Refusal::Senseless("the order ended otherwise before".to_owned()))
-            }
+            Ok(RecordOutcome::Stands) => SagaEvent::Done,
+            Ok(RecordOutcome::Fenced) => SagaEvent::Fenced,
+            Ok(RecordOutcome::Contradicted) => SagaEvent::Refused(CommandRefusal::Senseless(
+                "the order ended otherwise before".to_owned(),
+            )),
             Err(error) => {
                 tracing::warn!(order = %saga.order, %error, "an order's end could not be written; it will be tried again");
                 SagaEvent::Unknown {
@@ -237,13 +244,13 @@ impl<I: Inventory, P: Payments> Driver<I, P> {
     }
 
     /// Until it is written: a saga must not stand still without a word.
-    async fn park(&self, saga: &Saga, why: &str) {
+    async fn park(&self, saga: &OwnedSaga, why: &str) {
         tracing::error!(order = %saga.order, why, "an order is parked and waits for a person or the next start");
-        let mandate = self.mandate(saga);
+        let token = self.token(saga);
         for tries in 1.. {
             let (text, now_ms) = (why.to_owned(), self.almanac.now_ms());
             if self
-                .write(move |tx| journal::park(tx, mandate, &text, now_ms))
+                .write(move |tx| journal::park(tx, token, &text, now_ms))
                 .await
                 .is_ok()
             {
@@ -254,25 +261,25 @@ impl<I: Inventory, P: Payments> Driver<I, P> {
     }
 
     /// One saga was taken over, or this life was taken for dead; then it must be replaced, or what it still owns stays undone.
-    fn look_for_a_fence(&self, saga: &Saga) {
-        let (life, mandate) = (self.life, self.mandate(saga));
-        let barred = self.store.peek(|connection| {
-            Ok(fences::bars(connection, life)? || journal::is_owner(connection, mandate)?)
-        });
+    fn look_for_a_fence(&self, saga: &OwnedSaga) {
+        let (life, token) = (self.life, self.token(saga));
+        let barred = self
+            .store
+            .peek(|connection| Ok(fences::bars(connection, life)? || journal::is_owner(connection, token)?));
         if !matches!(barred, Ok(false)) {
-            (self.on_barred)();
+            (self.on_fenced)();
         }
     }
 
     async fn write(
         &self,
-        job: impl FnOnce(&Tx<'_>) -> rusqlite::Result<Written> + Send + 'static,
-    ) -> Result<Written, WriteError<rusqlite::Error>> {
+        job: impl FnOnce(&Tx<'_>) -> rusqlite::Result<RecordOutcome> + Send + 'static,
+    ) -> Result<RecordOutcome, WriteError<rusqlite::Error>> {
         self.store.write(Admission::Continue, job).await
     }
 
-    fn mandate(&self, saga: &Saga) -> Mandate {
-        Mandate {
+    fn token(&self, saga: &OwnedSaga) -> ClaimToken {
+        ClaimToken {
             order: saga.order,
             claim_no: saga.claim_no,
             life: self.life,
@@ -286,20 +293,22 @@ async fn pause(wait: Duration) {
     }
 }
 
-fn end(state: SagaState<Refusal>, given_up: Option<&str>) -> End {
+fn end(state: SagaState<CommandRefusal>, given_up: Option<&str>) -> SagaOutcome {
     match state {
-        SagaState::Ended(SagaVerdict::Confirmed) => End::Confirmed,
-        SagaState::Ended(SagaVerdict::Rejected(cause)) => End::Rejected(Rejection::of(cause, given_up)),
-        SagaState::Lost => End::Lost,
+        SagaState::Ended(SagaVerdict::Confirmed) => SagaOutcome::Confirmed,
+        SagaState::Ended(SagaVerdict::Rejected(cause)) => {
+            SagaOutcome::Rejected(Rejection::of(cause, given_up))
+        }
+        SagaState::Lost => SagaOutcome::Lost,
         SagaState::Parked(_)
         | SagaState::Doing(_)
         | SagaState::Settling(..)
         | SagaState::Undoing(..)
-        | SagaState::Recording(..) => End::Parked,
+        | SagaState::Recording(..) => SagaOutcome::Parked,
     }
 }
 
-fn describe(parking: &ParkReason<Refusal>) -> String {
+fn describe(parking: &ParkReason<CommandRefusal>) -> String {
     match parking {
         ParkReason::Unknown(command) => {
             format!("the outcome of {} stayed unknown past its budget", command.name())

@@ -8,16 +8,16 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::domain::{NewOrder, Order, Status, Unfinished};
-use super::idempotency::{self, Found, Kept, Key};
-use super::saga_runner::{Driver, End, Saga};
-use super::sqlite::orders::{self as journal, Claimed, Placing};
+use super::domain::{NewOrder, Order, OrderStatus, UnfinishedCounts};
+use super::idempotency::{self, IdempotencyKey, KeyMatch, KeyRetention};
+use super::saga_runner::{OwnedSaga, SagaOutcome, SagaRunner};
+use super::sqlite::orders::{self as journal, ClaimedBatch, Placement};
 use super::sqlite::retention;
 use crate::base::backoff::Backoff;
 use crate::base::ids::{Incarnation, Life};
 use crate::saga::BudgetUsed;
 use crate::saga::definition::ORDER_VERSION;
-use crate::shop::contract::{CustomerId, Entry, Fence, Inventory, OrderId, Payments, StoryError};
+use crate::shop::contract::{CustomerId, Fence, Inventory, OrderId, Payments, TimelineEntry, TimelineError};
 use crate::shop::recovery::clock::now_ms;
 use crate::shop::recovery::fences;
 use crate::shop::recovery::steady_clock::SteadyClock;
@@ -35,7 +35,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Bounds of this service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct OrdersLimits {
     /// Sagas under way in this process; more orders are refused.
     pub max_live_sagas: usize,
     /// How long an idempotency key is kept.
@@ -44,11 +44,11 @@ pub struct Limits {
 
 /// The orders. Cheap to clone.
 #[derive(Clone)]
-pub struct Service<I, P> {
-    driver: Driver<I, P>,
-    limits: Limits,
+pub struct OrdersService<I, P> {
+    saga_runner: SagaRunner<I, P>,
+    limits: OrdersLimits,
     live: Arc<Semaphore>,
-    kept: Kept,
+    kept: KeyRetention,
     /// Where the next round of retention goes on in the other files.
     swept: Arc<AtomicI64>,
     /// A round of this process found nothing old, here or elsewhere.
@@ -59,7 +59,7 @@ pub struct Service<I, P> {
 #[derive(Debug)]
 pub enum Placed {
     /// It is on disk, and its saga is under way.
-    New(OrderId, JoinHandle<End>),
+    New(OrderId, JoinHandle<SagaOutcome>),
     /// The same request was made before under the same key: this is its order.
     Before(OrderId),
 }
@@ -75,7 +75,7 @@ pub enum PlaceError {
     TooMany,
     /// The sagas of this life were claimed by another one, which happens to a worker that was taken for dead.
     #[error("this worker was taken for dead, and its orders were taken over")]
-    Barred,
+    Fenced,
     /// A store takes no writes for now: a full disk.
     #[error("there is no room on the disk")]
     NoRoom,
@@ -84,26 +84,32 @@ pub enum PlaceError {
     Store(#[from] WriteError<rusqlite::Error>),
 }
 
-impl<I: Inventory, P: Payments> Service<I, P> {
+impl<I: Inventory, P: Payments> OrdersService<I, P> {
     /// Over a store that was opened with this service's schema, on behalf of that life.
     #[must_use]
-    pub fn new(store: Store, inventory: I, payments: P, life: Life, limits: Limits) -> Service<I, P> {
+    pub fn new(
+        store: Store,
+        inventory: I,
+        payments: P,
+        life: Life,
+        limits: OrdersLimits,
+    ) -> OrdersService<I, P> {
         // Beside the file, which always has a directory.
         let directory = store.path().parent().unwrap_or(std::path::Path::new("."));
         let almanac = Arc::new(SteadyClock::begin(directory));
-        let kept = Kept {
+        let kept = KeyRetention {
             almanac: Arc::clone(&almanac),
             retention: limits.idempotency_retention,
         };
         let live = Arc::new(Semaphore::new(limits.max_live_sagas.min(Semaphore::MAX_PERMITS)));
-        Service {
-            driver: Driver {
+        OrdersService {
+            saga_runner: SagaRunner {
                 store,
                 inventory,
                 payments,
                 life,
                 almanac,
-                on_barred: Arc::new(|| ()),
+                on_fenced: Arc::new(|| ()),
             },
             limits,
             live,
@@ -115,7 +121,7 @@ impl<I: Inventory, P: Payments> Service<I, P> {
 
     /// Learns what the keeper knows of the wall clock.
     pub fn look_at_the_clock(&self) {
-        self.driver.almanac.look();
+        self.saga_runner.almanac.look();
     }
 
     /// The keeper's look at the wall clock, when nothing is kept for longer than `retention`.
@@ -123,13 +129,13 @@ impl<I: Inventory, P: Payments> Service<I, P> {
     /// # Errors
     /// The system's, when it cannot be written down.
     pub fn keep_the_clock(&self, retention: Duration) -> std::io::Result<()> {
-        self.driver.almanac.keep(retention)
+        self.saga_runner.almanac.keep(retention)
     }
 
     /// Told when this life turns out to be fenced: it can place no order any more and must be replaced.
     #[must_use]
-    pub fn on_barred(mut self, hook: impl Fn() + Send + Sync + 'static) -> Service<I, P> {
-        self.driver.on_barred = Arc::new(hook);
+    pub fn on_fenced(mut self, hook: impl Fn() + Send + Sync + 'static) -> OrdersService<I, P> {
+        self.saga_runner.on_fenced = Arc::new(hook);
         self
     }
 
@@ -137,36 +143,36 @@ impl<I: Inventory, P: Payments> Service<I, P> {
     ///
     /// # Errors
     /// [`PlaceError`]; nothing was written then.
-    pub async fn place(&self, new: NewOrder, key: Option<Key>) -> Result<Placed, PlaceError> {
+    pub async fn place(&self, new: NewOrder, key: Option<IdempotencyKey>) -> Result<Placed, PlaceError> {
         if !self.has_room().await {
             return Err(PlaceError::NoRoom);
         }
         let permit = Arc::clone(&self.live)
             .try_acquire_owned()
             .map_err(|_| PlaceError::TooMany)?;
-        let (owner, kept) = (self.driver.life, self.kept.clone());
-        let wanted = OrderId::at(self.driver.almanac.now_ms(), fastrand::u64(..));
+        let (owner, kept) = (self.saga_runner.life, self.kept.clone());
+        let wanted = OrderId::at(self.saga_runner.almanac.now_ms(), fastrand::u64(..));
         let order = new.clone();
         let job = move |tx: &Tx<'_>| {
             let key = key.as_ref().map(|key| (key, &kept));
             journal::place(tx, owner, &order, wanted, key)
         };
         let (told, placing) = oneshot::channel();
-        let driver = self.driver.clone();
+        let saga_runner = self.saga_runner.clone();
         // One task from the first write on: a client that leaves must not leave an order on disk that nobody drives.
         let task = tokio::spawn(async move {
             let _live = permit;
-            let placing = driver.store.write(Admission::New, job).await;
+            let placing = saga_runner.store.write(Admission::New, job).await;
             let placed = match &placing {
-                Ok(Placing::Placed(order)) => Some(*order),
-                Ok(Placing::Known(_) | Placing::Barred) | Err(_) => None,
+                Ok(Placement::Placed(order)) => Some(*order),
+                Ok(Placement::Known(_) | Placement::Fenced) | Err(_) => None,
             };
             // Whoever asked may have left.
             drop(told.send(placing));
             match placed {
                 Some(order) => {
-                    driver
-                        .drive(Saga {
+                    saga_runner
+                        .drive(OwnedSaga {
                             order,
                             claim_no: 1,
                             placed: new,
@@ -175,28 +181,28 @@ impl<I: Inventory, P: Payments> Service<I, P> {
                         })
                         .await
                 }
-                None => End::Lost,
+                None => SagaOutcome::Lost,
             }
         });
         match placing.await.unwrap_or(Err(WriteError::Closed))? {
-            Placing::Placed(order) => Ok(Placed::New(order, task)),
-            Placing::Known(Found::Same(order)) => Ok(Placed::Before(order)),
-            Placing::Known(Found::Other) => Err(PlaceError::KeyReused),
-            Placing::Barred => {
-                (self.driver.on_barred)();
-                Err(PlaceError::Barred)
+            Placement::Placed(order) => Ok(Placed::New(order, task)),
+            Placement::Known(KeyMatch::Same(order)) => Ok(Placed::Before(order)),
+            Placement::Known(KeyMatch::Other) => Err(PlaceError::KeyReused),
+            Placement::Fenced => {
+                (self.saga_runner.on_fenced)();
+                Err(PlaceError::Fenced)
             }
         }
     }
 
     /// An order is taken in only when each of the services can write for it: what is under way ends when there is room again.
     async fn has_room(&self) -> bool {
-        let Driver {
+        let SagaRunner {
             store,
             inventory,
             payments,
             ..
-        } = &self.driver;
+        } = &self.saga_runner;
         store.has_room().await && inventory.has_room().await && payments.has_room().await
     }
 
@@ -204,14 +210,14 @@ impl<I: Inventory, P: Payments> Service<I, P> {
     ///
     /// # Errors
     /// [`PlaceError::KeyReused`] for another request; a failed look-up is told as a failed write.
-    pub fn placed_before(&self, key: &Key) -> Result<Option<OrderId>, PlaceError> {
+    pub fn placed_before(&self, key: &IdempotencyKey) -> Result<Option<OrderId>, PlaceError> {
         let found = self
-            .driver
+            .saga_runner
             .store
             .peek(|connection| idempotency::find(connection, key, &self.kept));
         match found.map_err(|error| WriteError::Failed(error.to_string()))? {
-            Some(Found::Same(order)) => Ok(Some(order)),
-            Some(Found::Other) => Err(PlaceError::KeyReused),
+            Some(KeyMatch::Same(order)) => Ok(Some(order)),
+            Some(KeyMatch::Other) => Err(PlaceError::KeyReused),
             None => Ok(None),
         }
     }
@@ -219,20 +225,25 @@ impl<I: Inventory, P: Payments> Service<I, P> {
     /// The time by which orders are dated, in milliseconds since 1970: the wall clock, but for steps that have not stood yet.
     #[must_use]
     pub fn now_ms(&self) -> u64 {
-        self.driver.almanac.now_ms()
+        self.saga_runner.almanac.now_ms()
     }
 
     /// Waits for a saga that was started here; for one that was taken over meanwhile, by reading. `None` when it is not final
     /// at `deadline`.
-    pub async fn wait(&self, order: OrderId, task: JoinHandle<End>, deadline: Instant) -> Option<End> {
+    pub async fn wait(
+        &self,
+        order: OrderId,
+        task: JoinHandle<SagaOutcome>,
+        deadline: Instant,
+    ) -> Option<SagaOutcome> {
         match tokio::time::timeout_at(deadline, task).await {
-            Ok(Ok(end @ (End::Confirmed | End::Rejected(_)))) => Some(end),
-            Ok(Ok(End::Parked)) | Err(_) => None,
-            Ok(Ok(End::Lost) | Err(_)) => self.wait_for_another(order, deadline).await,
+            Ok(Ok(end @ (SagaOutcome::Confirmed | SagaOutcome::Rejected(_)))) => Some(end),
+            Ok(Ok(SagaOutcome::Parked)) | Err(_) => None,
+            Ok(Ok(SagaOutcome::Lost) | Err(_)) => self.wait_for_another(order, deadline).await,
         }
     }
 
-    async fn wait_for_another(&self, order: OrderId, deadline: Instant) -> Option<End> {
+    async fn wait_for_another(&self, order: OrderId, deadline: Instant) -> Option<SagaOutcome> {
         loop {
             if let Ok(Some(order)) = self.order(order)
                 && let Some(end) = order.end()
@@ -259,8 +270,8 @@ impl<I: Inventory, P: Payments> Service<I, P> {
     /// Claims the unfinished sagas of everybody who is dead. A life that was taken for dead itself claims nothing, and goes on with
     /// what it does: it finds out when it writes.
     pub async fn inherit_dead(&self, is_dead: impl Fn(Life) -> bool) {
-        let own = self.driver.life;
-        let owners = self.driver.store.peek(|connection| {
+        let own = self.saga_runner.life;
+        let owners = self.saga_runner.store.peek(|connection| {
             if fences::bars(connection, own)? {
                 return Ok(Vec::new());
             }
@@ -277,9 +288,9 @@ impl<I: Inventory, P: Payments> Service<I, P> {
     /// Whether a saga is under way that this life drives, or may have to inherit: not one of a later incarnation.
     #[must_use]
     pub fn any_under_way(&self) -> bool {
-        let own = self.driver.life;
+        let own = self.saga_runner.life;
         let under_way = |connection: &rusqlite::Connection| journal::any_under_way(connection, own);
-        self.driver.store.peek(under_way).unwrap_or(false)
+        self.saga_runner.store.peek(under_way).unwrap_or(false)
     }
 
     async fn inherit(&self, of: Fence) -> usize {
@@ -289,7 +300,7 @@ impl<I: Inventory, P: Payments> Service<I, P> {
                 Ok(Some(claimed)) if claimed.orders.is_empty() && claimed.parked.is_empty() => return all,
                 Ok(None) => {
                     // Somebody else must do it, and is asked as soon as this process has ended.
-                    (self.driver.on_barred)();
+                    (self.saga_runner.on_fenced)();
                     std::future::pending::<()>().await;
                 }
                 Ok(Some(claimed)) => {
@@ -310,19 +321,21 @@ impl<I: Inventory, P: Payments> Service<I, P> {
 
     /// First the participants refuse the earlier owner, then the sagas get another: whoever wakes up in between, or afterwards,
     /// writes nothing for a claimed saga.
-    async fn claim_some(&self, of: Fence) -> Result<Option<Claimed>, String> {
-        let (store, heir) = (&self.driver.store, self.driver.life);
+    async fn claim_some(&self, of: Fence) -> Result<Option<ClaimedBatch>, String> {
+        let (store, heir) = (&self.saga_runner.store, self.saga_runner.life);
         let looked = store.peek(|connection| {
             let owed = journal::is_owed(connection, of, heir)?;
             Ok((owed, fences::bars(connection, heir)?))
         });
         match looked.map_err(|error| error.to_string())? {
-            (false, _) => return Ok(Some(Claimed::default())),
+            (false, _) => return Ok(Some(ClaimedBatch::default())),
             (true, true) => return Ok(None),
             (true, false) => {}
         }
-        let (inventory, payments) =
-            tokio::join!(self.driver.inventory.fence(of), self.driver.payments.fence(of));
+        let (inventory, payments) = tokio::join!(
+            self.saga_runner.inventory.fence(of),
+            self.saga_runner.payments.fence(of)
+        );
         inventory.and(payments)?;
         // Held against what the participants dated, who go by the wall clock.
         let job = move |tx: &Tx<'_>| journal::claim(tx, of, heir, CLAIMED_AT_ONCE, now_ms());
@@ -336,8 +349,8 @@ impl<I: Inventory, P: Payments> Service<I, P> {
         }
         tracing::info!(orders = claimed.len(), "took over unfinished orders");
         for (order, spent) in claimed {
-            let (driver, live) = (self.driver.clone(), Arc::clone(&self.live));
-            let saga = Saga {
+            let (saga_runner, live) = (self.saga_runner.clone(), Arc::clone(&self.live));
+            let saga = OwnedSaga {
                 order: order.id,
                 claim_no: order.claim_no,
                 placed: order.placed,
@@ -346,7 +359,7 @@ impl<I: Inventory, P: Payments> Service<I, P> {
             };
             tokio::spawn(async move {
                 let _live = live.acquire_owned().await;
-                driver.drive(saga).await
+                saga_runner.drive(saga).await
             });
         }
     }
@@ -358,7 +371,7 @@ impl<I: Inventory, P: Payments> Service<I, P> {
     /// # Errors
     /// The reason, in words; the next round tries again.
     pub async fn sweep(&self, retention: Duration) -> Result<usize, String> {
-        let before = self.driver.almanac.ago_ms(retention);
+        let before = self.saga_runner.almanac.ago_ms(retention);
         let horizon = OrderId::first_of(before);
         let after = OrderId::from_key(self.swept.load(Ordering::Relaxed));
         let kept = self.kept.clone();
@@ -371,7 +384,7 @@ impl<I: Inventory, P: Payments> Service<I, P> {
             Ok((expired, round))
         };
         let swept = self
-            .driver
+            .saga_runner
             .store
             .write::<_, rusqlite::Error>(Admission::Continue, job)
             .await;
@@ -381,16 +394,19 @@ impl<I: Inventory, P: Payments> Service<I, P> {
         let kept: Arc<[OrderId]> = window.kept.into();
         let (after, before) = (window.after, window.before);
         let tidy = expired + round.removed == 0 && kept.is_empty();
-        let inventory = self.driver.inventory.forget(after, before, Arc::clone(&kept));
+        let inventory = self
+            .saga_runner
+            .inventory
+            .forget(after, before, Arc::clone(&kept));
         inventory.await?;
-        self.driver.payments.forget(after, before, kept).await?;
+        self.saga_runner.payments.forget(after, before, kept).await?;
         self.swept.store(next.key(), Ordering::Relaxed);
         self.tidy.store(tidy, Ordering::Relaxed);
         Ok(expired + round.removed)
     }
 
     fn is_anything_older(&self, horizon: OrderId) -> Result<bool, String> {
-        let older = self.driver.store.peek(|connection| {
+        let older = self.saga_runner.store.peek(|connection| {
             Ok(retention::is_any_older(connection, horizon)?
                 || idempotency::is_any_older(connection, &self.kept)?)
         });
@@ -401,8 +417,8 @@ impl<I: Inventory, P: Payments> Service<I, P> {
     ///
     /// # Errors
     /// As [`Store::peek`].
-    pub fn unfinished(&self) -> Result<Unfinished, ReadError> {
-        self.driver.store.peek(journal::unfinished)
+    pub fn unfinished(&self) -> Result<UnfinishedCounts, ReadError> {
+        self.saga_runner.store.peek(journal::unfinished)
     }
 
     /// Unfinished sagas of newer definitions than this program knows: how many of which version, the newest first.
@@ -412,7 +428,7 @@ impl<I: Inventory, P: Payments> Service<I, P> {
     pub fn unknown_versions(&self) -> Result<Vec<(u64, u32)>, ReadError> {
         let unknown =
             |connection: &rusqlite::Connection| retention::unknown_versions(connection, ORDER_VERSION);
-        self.driver.store.peek(unknown)
+        self.saga_runner.store.peek(unknown)
     }
 
     /// Returns when no saga is under way in this process.
@@ -434,7 +450,9 @@ impl<I: Inventory, P: Payments> Service<I, P> {
     /// # Errors
     /// As [`Store::peek`].
     pub fn order(&self, id: OrderId) -> Result<Option<Order>, ReadError> {
-        self.driver.store.peek(|connection| journal::find(connection, id))
+        self.saga_runner
+            .store
+            .peek(|connection| journal::find(connection, id))
     }
 
     /// At most `limit` orders (of that customer) before `before`, the latest first.
@@ -450,21 +468,21 @@ impl<I: Inventory, P: Payments> Service<I, P> {
         let list = move |connection: &rusqlite::Connection| {
             journal::list(connection, customer.as_ref(), before, limit)
         };
-        self.driver.store.read(list).await
+        self.saga_runner.store.read(list).await
     }
 
     /// Everything that was done for the order, by whichever service, in order of time. `None` when there is no such order.
     ///
     /// # Errors
-    /// [`StoryError`] when a service could not tell.
-    pub async fn timeline(&self, id: OrderId) -> Result<Option<Vec<Entry>>, StoryError> {
-        let told = self.driver.store.peek(|connection| {
+    /// [`TimelineError`] when a service could not tell.
+    pub async fn timeline(&self, id: OrderId) -> Result<Option<Vec<TimelineEntry>>, TimelineError> {
+        let told = self.saga_runner.store.peek(|connection| {
             let Some(order) = journal::find(connection, id)? else {
                 return Ok(None);
             };
             journal::story(connection, &order).map(Some)
         });
-        let Some(mut entries) = told.map_err(|error| StoryError(error.to_string()))? else {
+        let Some(mut entries) = told.map_err(|error| TimelineError(error.to_string()))? else {
             return Ok(None);
         };
         // Between the first line and the last, in the order of the saga; the sort is stable, so clocks that agree keep it.
@@ -473,8 +491,8 @@ impl<I: Inventory, P: Payments> Service<I, P> {
         } else {
             Vec::new()
         };
-        let inventory = self.driver.inventory.story(id).await?;
-        let payments = self.driver.payments.story(id).await?;
+        let inventory = self.saga_runner.inventory.story(id).await?;
+        let payments = self.saga_runner.payments.story(id).await?;
         let (reserved, ended) = inventory.split_at(inventory.len().min(1));
         entries.extend_from_slice(reserved);
         entries.extend(payments);
@@ -489,26 +507,26 @@ impl<I: Inventory, P: Payments> Service<I, P> {
     /// # Errors
     /// The reason.
     pub async fn probe(&self) -> Result<(), String> {
-        self.driver.store.probe().await
+        self.saga_runner.store.probe().await
     }
 }
 
 impl Order {
     /// How it ended, if it did.
     #[must_use]
-    pub fn end(&self) -> Option<End> {
+    pub fn end(&self) -> Option<SagaOutcome> {
         match self.status {
-            Status::Pending | Status::Parked => None,
-            Status::Confirmed => Some(End::Confirmed),
-            Status::Rejected => self.rejection.clone().map(End::Rejected),
+            OrderStatus::Pending | OrderStatus::Parked => None,
+            OrderStatus::Confirmed => Some(SagaOutcome::Confirmed),
+            OrderStatus::Rejected => self.rejection.clone().map(SagaOutcome::Rejected),
         }
     }
 }
 
-impl<I, P> std::fmt::Debug for Service<I, P> {
+impl<I, P> std::fmt::Debug for OrdersService<I, P> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Service")
-            .field("life", &self.driver.life)
+        f.debug_struct("OrdersService")
+            .field("life", &self.saga_runner.life)
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }

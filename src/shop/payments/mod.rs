@@ -6,6 +6,6 @@ pub mod provider;
 mod service;
 mod sqlite;
 
-pub use service::Service;
-pub use sqlite::payments::{Payment, Status};
+pub use service::PaymentsService;
+pub use sqlite::payments::{Payment, PaymentStatus};
 pub use sqlite::{FILE, SCHEMA};

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use crate::base::money::Money;
 
 /// An answer on its way. Boxed, so that the provider is chosen at start and faults can be wrapped around it.
-pub type Reply<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub type ProviderReply<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Whoever moves the money. Every call is idempotent under its key: asked again with the same key and parameters, it gives the same
 /// answer and moves nothing; with other parameters it refuses.
@@ -16,16 +16,16 @@ pub trait Provider: Send + Sync {
     fn name(&self) -> &'static str;
 
     /// Takes the money, at most once per provider key.
-    fn charge<'a>(&'a self, request: &'a ChargeRequest) -> Reply<'a, ChargeOutcome>;
+    fn charge<'a>(&'a self, request: &'a ChargeRequest) -> ProviderReply<'a, ChargeOutcome>;
 
     /// Makes sure that no charge under this key will ever succeed, also one that has not arrived yet.
-    fn cancel<'a>(&'a self, provider_key: &'a str) -> Reply<'a, CancelOutcome>;
+    fn cancel<'a>(&'a self, provider_key: &'a str) -> ProviderReply<'a, CancelOutcome>;
 
     /// Gives the whole of a charge back, at most once.
-    fn refund<'a>(&'a self, request: &'a RefundRequest) -> Reply<'a, RefundOutcome>;
+    fn refund<'a>(&'a self, request: &'a RefundRequest) -> ProviderReply<'a, RefundOutcome>;
 
     /// Whether calls can be carried out; a provider that is not on this machine has no opinion.
-    fn has_room(&self) -> Reply<'_, bool> {
+    fn has_room(&self) -> ProviderReply<'_, bool> {
         Box::pin(std::future::ready(true))
     }
 }
@@ -58,7 +58,7 @@ pub enum ChargeOutcome {
     /// The money was taken; it stands until refunded.
     Done(Receipt),
     /// The money was not taken, and under this key never will be.
-    Refused(Refusal),
+    Refused(ProviderRefusal),
     /// It may have been taken or not, and may yet be. In words, for the timeline.
     Unknown(String),
     /// The call was not carried out and never will be, for a reason on this machine that passes (a full disk).
@@ -84,7 +84,7 @@ pub enum RefundOutcome {
     /// The money was given back.
     Done(Receipt),
     /// There is nothing to give back.
-    Refused(Refusal),
+    Refused(ProviderRefusal),
     /// It may have been given back or not.
     Unknown(String),
     /// As [`ChargeOutcome::Stalled`].
@@ -100,7 +100,7 @@ pub struct Receipt {
 
 /// A definite no.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct ProviderRefusal {
     /// Whose no it is.
     pub kind: RefusalKind,
     /// Stable, for programs (`insufficient_funds`).

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::provider::{CancelOutcome, ChargeOutcome, ChargeRequest, Provider, RefundOutcome, RefundRequest};
-use super::sqlite::payments::{self as record, Payment, Status, Written};
+use super::sqlite::payments::{self as record, Payment, PaymentOutcome, PaymentStatus};
 use crate::shop::contract::{
-    Charge, Entry, Fence, Mandate, OrderId, Outcome, Participant, Payments, Refusal, StoryError,
+    ChargeTerms, ClaimToken, CommandOutcome, CommandRefusal, Fence, OrderId, Participant, Payments,
+    TimelineEntry, TimelineError,
 };
 use crate::shop::recovery::clock::now_ms;
 use crate::shop::recovery::fences;
@@ -14,16 +15,16 @@ use crate::store::{Admission, ReadError, Store, Tx};
 
 /// The payments. Cheap to clone.
 #[derive(Clone)]
-pub struct Service {
+pub struct PaymentsService {
     store: Store,
     provider: Arc<dyn Provider>,
 }
 
-impl Service {
+impl PaymentsService {
     /// Over a store that was opened with this service's schema, with that provider.
     #[must_use]
-    pub fn new(store: Store, provider: Arc<dyn Provider>) -> Service {
-        Service { store, provider }
+    pub fn new(store: Store, provider: Arc<dyn Provider>) -> PaymentsService {
+        PaymentsService { store, provider }
     }
 
     /// One payment.
@@ -53,20 +54,25 @@ impl Service {
     }
 
     /// Whether a later owner was here already. Only saves a call: what is written afterwards is checked again under the lock.
-    fn is_fenced(&self, mandate: Mandate) -> bool {
+    fn is_fenced(&self, token: ClaimToken) -> bool {
         let noted = self.store.peek(|connection| {
             Ok((
-                fences::bars(connection, mandate.life)?,
-                record::claim_no(connection, mandate.order)?,
+                fences::bars(connection, token.life)?,
+                record::claim_no(connection, token.order)?,
             ))
         });
-        matches!(noted, Ok((barred, noted)) if barred || noted > Some(mandate.claim_no))
+        matches!(noted, Ok((barred, noted)) if barred || noted > Some(token.claim_no))
     }
 
-    async fn write_down(&self, mandate: Mandate, charge: Charge, status: Status) -> Result<Written, Outcome> {
-        let job = move |tx: &Tx<'_>| match fences::bars(tx, mandate.life)? {
-            true => Ok(Written::Fenced),
-            false => record::write(tx, mandate, &charge, status, now_ms()),
+    async fn write_down(
+        &self,
+        token: ClaimToken,
+        charge: ChargeTerms,
+        status: PaymentStatus,
+    ) -> Result<PaymentOutcome, CommandOutcome> {
+        let job = move |tx: &Tx<'_>| match fences::bars(tx, token.life)? {
+            true => Ok(PaymentOutcome::Fenced),
+            false => record::write(tx, token, &charge, status, now_ms()),
         };
         let written = self
             .store
@@ -76,9 +82,9 @@ impl Service {
     }
 }
 
-impl Service {
-    async fn give_back(&self, mandate: Mandate) -> Outcome {
-        let key = provider_key(mandate.order);
+impl PaymentsService {
+    async fn give_back(&self, token: ClaimToken) -> CommandOutcome {
+        let key = provider_key(token.order);
         let request = RefundRequest {
             refund_key: format!("{key}.refund"),
             provider_key: key,
@@ -87,22 +93,22 @@ impl Service {
             RefundOutcome::Done(receipt) => receipt,
             RefundOutcome::Refused(refusal) => {
                 let why = format!("the provider refuses the refund: {}", refusal.message);
-                return Outcome::Refused(Refusal::Senseless(why));
+                return CommandOutcome::Refused(CommandRefusal::Senseless(why));
             }
-            RefundOutcome::Unknown(reason) => return Outcome::Unknown(reason),
-            RefundOutcome::Stalled(reason) => return Outcome::Stalled(reason),
+            RefundOutcome::Unknown(reason) => return CommandOutcome::Unknown(reason),
+            RefundOutcome::Stalled(reason) => return CommandOutcome::Stalled(reason),
         };
-        let job = move |tx: &Tx<'_>| match fences::bars(tx, mandate.life)? {
-            true => Ok(Written::Fenced),
-            false => record::refund(tx, mandate, &receipt.id, now_ms()),
+        let job = move |tx: &Tx<'_>| match fences::bars(tx, token.life)? {
+            true => Ok(PaymentOutcome::Fenced),
+            false => record::refund(tx, token, &receipt.id, now_ms()),
         };
         let written = self.store.write(Admission::Continue, job).await;
         match written {
-            Ok(Written::Stands(Status::Refunded { .. })) => Outcome::Done,
-            Ok(Written::Stands(Status::Succeeded { .. } | Status::Declined { .. } | Status::Cancelled)) => {
-                Outcome::Unknown("payments: the refund is not in the book".to_owned())
-            }
-            Ok(Written::Fenced) => Outcome::Fenced,
+            Ok(PaymentOutcome::Stands(PaymentStatus::Refunded { .. })) => CommandOutcome::Done,
+            Ok(PaymentOutcome::Stands(
+                PaymentStatus::Succeeded { .. } | PaymentStatus::Declined { .. } | PaymentStatus::Cancelled,
+            )) => CommandOutcome::Unknown("payments: the refund is not in the book".to_owned()),
+            Ok(PaymentOutcome::Fenced) => CommandOutcome::Fenced,
             Err(error) => upkeep::outcome("payments", &error),
         }
     }
@@ -113,7 +119,7 @@ fn provider_key(order: OrderId) -> String {
     format!("{order}.1")
 }
 
-impl Participant for Service {
+impl Participant for PaymentsService {
     async fn fence(&self, fence: Fence) -> Result<(), String> {
         let raise = move |tx: &Tx<'_>| fences::raise(tx, fence);
         upkeep::write(&self.store, "payments", raise).await
@@ -128,86 +134,88 @@ impl Participant for Service {
         self.store.has_room().await && self.provider.has_room().await
     }
 
-    async fn story(&self, order: OrderId) -> Result<Vec<Entry>, StoryError> {
+    async fn story(&self, order: OrderId) -> Result<Vec<TimelineEntry>, TimelineError> {
         let payment = self
             .of_order(order)
-            .map_err(|error| StoryError(error.to_string()))?;
+            .map_err(|error| TimelineError(error.to_string()))?;
         Ok(payment.map(Payment::entries).unwrap_or_default())
     }
 }
 
-impl Payments for Service {
-    async fn charge(&self, mandate: Mandate, charge: Charge) -> Outcome {
-        if self.is_fenced(mandate) {
-            return Outcome::Fenced;
+impl Payments for PaymentsService {
+    async fn charge(&self, token: ClaimToken, charge: ChargeTerms) -> CommandOutcome {
+        if self.is_fenced(token) {
+            return CommandOutcome::Fenced;
         }
         let request = ChargeRequest {
-            provider_key: provider_key(mandate.order),
-            order_id: mandate.order.to_string(),
+            provider_key: provider_key(token.order),
+            order_id: token.order.to_string(),
             amount: charge.amount,
             method: charge.method.to_string(),
         };
         let status = match self.provider.charge(&request).await {
-            ChargeOutcome::Done(receipt) => Status::Succeeded { receipt: receipt.id },
+            ChargeOutcome::Done(receipt) => PaymentStatus::Succeeded { receipt: receipt.id },
             ChargeOutcome::Refused(refusal) if refusal.kind == super::provider::RefusalKind::Cancelled => {
-                Status::Cancelled
+                PaymentStatus::Cancelled
             }
-            ChargeOutcome::Refused(refusal) => Status::Declined {
+            ChargeOutcome::Refused(refusal) => PaymentStatus::Declined {
                 code: refusal.code,
                 message: refusal.message,
             },
-            ChargeOutcome::Unknown(reason) => return Outcome::Unknown(reason),
-            ChargeOutcome::Stalled(reason) => return Outcome::Stalled(reason),
+            ChargeOutcome::Unknown(reason) => return CommandOutcome::Unknown(reason),
+            ChargeOutcome::Stalled(reason) => return CommandOutcome::Stalled(reason),
         };
-        match self.write_down(mandate, charge, status).await {
-            Ok(Written::Stands(Status::Succeeded { .. })) => Outcome::Done,
-            Ok(Written::Stands(Status::Declined { code, message })) => {
-                Outcome::Refused(Refusal::Declined { code, message })
+        match self.write_down(token, charge, status).await {
+            Ok(PaymentOutcome::Stands(PaymentStatus::Succeeded { .. })) => CommandOutcome::Done,
+            Ok(PaymentOutcome::Stands(PaymentStatus::Declined { code, message })) => {
+                CommandOutcome::Refused(CommandRefusal::Declined { code, message })
             }
-            Ok(Written::Stands(Status::Cancelled | Status::Refunded { .. })) => {
-                Outcome::Refused(Refusal::Withdrawn)
+            Ok(PaymentOutcome::Stands(PaymentStatus::Cancelled | PaymentStatus::Refunded { .. })) => {
+                CommandOutcome::Refused(CommandRefusal::Withdrawn)
             }
-            Ok(Written::Fenced) => Outcome::Fenced,
+            Ok(PaymentOutcome::Fenced) => CommandOutcome::Fenced,
             Err(unwritten) => unwritten,
         }
     }
 
-    async fn cancel(&self, mandate: Mandate, charge: Charge) -> Outcome {
-        if self.is_fenced(mandate) {
-            return Outcome::Fenced;
+    async fn cancel(&self, token: ClaimToken, charge: ChargeTerms) -> CommandOutcome {
+        if self.is_fenced(token) {
+            return CommandOutcome::Fenced;
         }
-        let status = match self.provider.cancel(&provider_key(mandate.order)).await {
-            CancelOutcome::Done => Status::Cancelled,
-            CancelOutcome::Refused(receipt) => Status::Succeeded { receipt: receipt.id },
-            CancelOutcome::Unknown(reason) => return Outcome::Unknown(reason),
-            CancelOutcome::Stalled(reason) => return Outcome::Stalled(reason),
+        let status = match self.provider.cancel(&provider_key(token.order)).await {
+            CancelOutcome::Done => PaymentStatus::Cancelled,
+            CancelOutcome::Refused(receipt) => PaymentStatus::Succeeded { receipt: receipt.id },
+            CancelOutcome::Unknown(reason) => return CommandOutcome::Unknown(reason),
+            CancelOutcome::Stalled(reason) => return CommandOutcome::Stalled(reason),
         };
-        match self.write_down(mandate, charge, status).await {
-            Ok(Written::Stands(Status::Declined { .. } | Status::Cancelled | Status::Refunded { .. })) => {
-                Outcome::Done
+        match self.write_down(token, charge, status).await {
+            Ok(PaymentOutcome::Stands(
+                PaymentStatus::Declined { .. } | PaymentStatus::Cancelled | PaymentStatus::Refunded { .. },
+            )) => CommandOutcome::Done,
+            Ok(PaymentOutcome::Stands(PaymentStatus::Succeeded { .. })) => {
+                CommandOutcome::Refused(CommandRefusal::Irrevocable)
             }
-            Ok(Written::Stands(Status::Succeeded { .. })) => Outcome::Refused(Refusal::Irrevocable),
-            Ok(Written::Fenced) => Outcome::Fenced,
+            Ok(PaymentOutcome::Fenced) => CommandOutcome::Fenced,
             Err(unwritten) => unwritten,
         }
     }
 
-    async fn refund(&self, mandate: Mandate, charge: Charge) -> Outcome {
+    async fn refund(&self, token: ClaimToken, charge: ChargeTerms) -> CommandOutcome {
         // The cancel goes first: it says for certain whether there is anything to give back, and shuts the door for a late charge.
-        match self.cancel(mandate, charge).await {
-            Outcome::Refused(Refusal::Irrevocable) => self.give_back(mandate).await,
-            settled @ (Outcome::Done
-            | Outcome::Refused(_)
-            | Outcome::Unknown(_)
-            | Outcome::Stalled(_)
-            | Outcome::Fenced) => settled,
+        match self.cancel(token, charge).await {
+            CommandOutcome::Refused(CommandRefusal::Irrevocable) => self.give_back(token).await,
+            settled @ (CommandOutcome::Done
+            | CommandOutcome::Refused(_)
+            | CommandOutcome::Unknown(_)
+            | CommandOutcome::Stalled(_)
+            | CommandOutcome::Fenced) => settled,
         }
     }
 }
 
-impl std::fmt::Debug for Service {
+impl std::fmt::Debug for PaymentsService {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Service")
+        f.debug_struct("PaymentsService")
             .field("provider", &self.provider.name())
             .finish_non_exhaustive()
     }

@@ -2,9 +2,10 @@
 
 use rusqlite::{OptionalExtension, Row, named_params};
 
-use super::methods::{self, Card};
+use super::methods::{self, TestCard};
 use crate::shop::payments::provider::{
-    CancelOutcome, ChargeOutcome, ChargeRequest, Receipt, RefundOutcome, RefundRequest, Refusal, RefusalKind,
+    CancelOutcome, ChargeOutcome, ChargeRequest, ProviderRefusal, Receipt, RefundOutcome, RefundRequest,
+    RefusalKind,
 };
 use crate::store::{Schema, Tx};
 
@@ -65,7 +66,7 @@ const FIND: &str = "SELECT kind, outcome, code, order_id, amount, currency, meth
 
 /// A row, but for its key and time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Attempt {
+struct LedgerEntry {
     kind: String,
     outcome: String,
     code: Option<String>,
@@ -76,14 +77,14 @@ struct Attempt {
     refund_of: Option<String>,
 }
 
-impl Attempt {
-    fn of_charge(request: &ChargeRequest) -> Attempt {
+impl LedgerEntry {
+    fn of_charge(request: &ChargeRequest) -> LedgerEntry {
         let (outcome, code) = match methods::card(&request.method) {
-            Some(Card::Pays) => ("succeeded", None),
-            Some(Card::Declines(code)) => ("declined", Some(code)),
+            Some(TestCard::Pays) => ("succeeded", None),
+            Some(TestCard::Declines(code)) => ("declined", Some(code)),
             None => ("refused", Some("invalid_payment_method")),
         };
-        Attempt {
+        LedgerEntry {
             kind: "charge".to_owned(),
             outcome: outcome.to_owned(),
             code: code.map(str::to_owned),
@@ -95,10 +96,10 @@ impl Attempt {
         }
     }
 
-    fn of_cancel() -> Attempt {
+    fn of_cancel() -> LedgerEntry {
         let (kind, outcome) = ("cancel".to_owned(), "succeeded".to_owned());
         let (order_id, amount, currency, method) = (None, None, None, None);
-        Attempt {
+        LedgerEntry {
             kind,
             outcome,
             code: None,
@@ -110,16 +111,16 @@ impl Attempt {
         }
     }
 
-    fn of_refund(charge: Attempt, provider_key: &str) -> Attempt {
-        Attempt {
+    fn of_refund(charge: LedgerEntry, provider_key: &str) -> LedgerEntry {
+        LedgerEntry {
             kind: "refund".to_owned(),
             refund_of: Some(provider_key.to_owned()),
             ..charge
         }
     }
 
-    fn from_row(row: &Row<'_>) -> rusqlite::Result<Attempt> {
-        Ok(Attempt {
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<LedgerEntry> {
+        Ok(LedgerEntry {
             kind: row.get(0)?,
             outcome: row.get(1)?,
             code: row.get(2)?,
@@ -152,21 +153,21 @@ impl Attempt {
         Ok(added == 1)
     }
 
-    fn find(tx: &Tx<'_>, key: &str) -> rusqlite::Result<Option<Attempt>> {
+    fn find(tx: &Tx<'_>, key: &str) -> rusqlite::Result<Option<LedgerEntry>> {
         tx.prepare_cached(FIND)?
-            .query_row([key], Attempt::from_row)
+            .query_row([key], LedgerEntry::from_row)
             .optional()
     }
 }
 
 /// Takes the money, or says why not, and writes down which.
 pub(super) fn charge(tx: &Tx<'_>, request: &ChargeRequest, at: &str) -> rusqlite::Result<ChargeOutcome> {
-    let wanted = Attempt::of_charge(request);
+    let wanted = LedgerEntry::of_charge(request);
     let key = &request.provider_key;
     if wanted.add(tx, key, at)? {
         return Ok(charge_outcome(&wanted, key));
     }
-    Ok(match Attempt::find(tx, key)? {
+    Ok(match LedgerEntry::find(tx, key)? {
         Some(known) if known.kind == "cancel" => ChargeOutcome::Refused(cancelled()),
         Some(known) if same_request(&known, &wanted) => charge_outcome(&known, key),
         Some(_) | None => ChargeOutcome::Refused(key_reused()),
@@ -174,8 +175,8 @@ pub(super) fn charge(tx: &Tx<'_>, request: &ChargeRequest, at: &str) -> rusqlite
 }
 
 /// What was asked for, leaving out what came of it: a newer version's table of methods must not turn a replay into a conflict.
-fn same_request(known: &Attempt, wanted: &Attempt) -> bool {
-    let outcome = |attempt: &Attempt| Attempt {
+fn same_request(known: &LedgerEntry, wanted: &LedgerEntry) -> bool {
+    let outcome = |attempt: &LedgerEntry| LedgerEntry {
         outcome: String::new(),
         code: None,
         ..attempt.clone()
@@ -185,11 +186,11 @@ fn same_request(known: &Attempt, wanted: &Attempt) -> bool {
 
 /// Refuses the key for ever, unless the money was taken under it.
 pub(super) fn cancel(tx: &Tx<'_>, key: &str, at: &str) -> rusqlite::Result<CancelOutcome> {
-    if Attempt::of_cancel().add(tx, key, at)? {
+    if LedgerEntry::of_cancel().add(tx, key, at)? {
         return Ok(CancelOutcome::Done);
     }
     // A declined charge is as good as cancelled: under its key the answer stays no.
-    let known = Attempt::find(tx, key)?;
+    let known = LedgerEntry::find(tx, key)?;
     let taken = known.is_some_and(|known| known.succeeded("charge"));
     Ok(if taken {
         CancelOutcome::Refused(receipt("ch", key))
@@ -201,15 +202,15 @@ pub(super) fn cancel(tx: &Tx<'_>, key: &str, at: &str) -> rusqlite::Result<Cance
 /// Gives the whole charge back, once.
 pub(super) fn refund(tx: &Tx<'_>, request: &RefundRequest, at: &str) -> rusqlite::Result<RefundOutcome> {
     let done = || RefundOutcome::Done(receipt("re", &request.refund_key));
-    let charge = Attempt::find(tx, &request.provider_key)?;
+    let charge = LedgerEntry::find(tx, &request.provider_key)?;
     let Some(charge) = charge.filter(|charge| charge.succeeded("charge")) else {
         return Ok(RefundOutcome::Refused(invalid(
             "charge_not_found",
             "no charge stands under this key",
         )));
     };
-    let wanted = Attempt::of_refund(charge, &request.provider_key);
-    if let Some(known) = Attempt::find(tx, &request.refund_key)? {
+    let wanted = LedgerEntry::of_refund(charge, &request.provider_key);
+    if let Some(known) = LedgerEntry::find(tx, &request.refund_key)? {
         return Ok(if known == wanted {
             done()
         } else {
@@ -227,13 +228,13 @@ pub(super) fn refund(tx: &Tx<'_>, request: &RefundRequest, at: &str) -> rusqlite
     Ok(done())
 }
 
-fn charge_outcome(attempt: &Attempt, key: &str) -> ChargeOutcome {
+fn charge_outcome(attempt: &LedgerEntry, key: &str) -> ChargeOutcome {
     let code = attempt.code.clone().unwrap_or_default();
     match attempt.outcome.as_str() {
         "succeeded" => ChargeOutcome::Done(receipt("ch", key)),
         "declined" => {
             let message = methods::says(&code);
-            ChargeOutcome::Refused(Refusal {
+            ChargeOutcome::Refused(ProviderRefusal {
                 kind: RefusalKind::Declined,
                 code,
                 message,
@@ -249,24 +250,24 @@ fn receipt(prefix: &str, key: &str) -> Receipt {
     }
 }
 
-fn invalid(code: &str, message: &str) -> Refusal {
-    Refusal {
+fn invalid(code: &str, message: &str) -> ProviderRefusal {
+    ProviderRefusal {
         kind: RefusalKind::Invalid,
         code: code.to_owned(),
         message: message.to_owned(),
     }
 }
 
-fn key_reused() -> Refusal {
+fn key_reused() -> ProviderRefusal {
     invalid(
         "provider_key_reused",
         "this key was used before with other parameters",
     )
 }
 
-fn cancelled() -> Refusal {
+fn cancelled() -> ProviderRefusal {
     let message = "the charge was cancelled before it arrived".to_owned();
-    Refusal {
+    ProviderRefusal {
         kind: RefusalKind::Cancelled,
         code: "charge_cancelled".to_owned(),
         message,

@@ -2,7 +2,7 @@
 
 /// What a card does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Card {
+pub(super) enum TestCard {
     /// Pays.
     Pays,
     /// Declines, with Stripe's decline code.
@@ -10,76 +10,85 @@ pub(super) enum Card {
 }
 
 /// Every method this provider knows. Stripe writes some with a prefix of `Visa`, so both are here.
-const METHODS: [(&str, Card); 32] = [
-    ("pm_card_visa", Card::Pays),
-    ("pm_card_visa_debit", Card::Pays),
-    ("pm_card_mastercard", Card::Pays),
-    ("pm_card_mastercard_debit", Card::Pays),
-    ("pm_card_mastercard_prepaid", Card::Pays),
-    ("pm_card_amex", Card::Pays),
-    ("pm_card_discover", Card::Pays),
-    ("pm_card_diners", Card::Pays),
-    ("pm_card_jcb", Card::Pays),
-    ("pm_card_unionpay", Card::Pays),
-    ("pm_card_us", Card::Pays),
-    ("pm_card_chargeDeclined", Card::Declines("card_declined")),
-    ("pm_card_visa_chargeDeclined", Card::Declines("card_declined")),
+const METHODS: [(&str, TestCard); 32] = [
+    ("pm_card_visa", TestCard::Pays),
+    ("pm_card_visa_debit", TestCard::Pays),
+    ("pm_card_mastercard", TestCard::Pays),
+    ("pm_card_mastercard_debit", TestCard::Pays),
+    ("pm_card_mastercard_prepaid", TestCard::Pays),
+    ("pm_card_amex", TestCard::Pays),
+    ("pm_card_discover", TestCard::Pays),
+    ("pm_card_diners", TestCard::Pays),
+    ("pm_card_jcb", TestCard::Pays),
+    ("pm_card_unionpay", TestCard::Pays),
+    ("pm_card_us", TestCard::Pays),
+    ("pm_card_chargeDeclined", TestCard::Declines("card_declined")),
+    ("pm_card_visa_chargeDeclined", TestCard::Declines("card_declined")),
     (
         "pm_card_chargeDeclinedInsufficientFunds",
-        Card::Declines("insufficient_funds"),
+        TestCard::Declines("insufficient_funds"),
     ),
     (
         "pm_card_visa_chargeDeclinedInsufficientFunds",
-        Card::Declines("insufficient_funds"),
+        TestCard::Declines("insufficient_funds"),
     ),
-    ("pm_card_chargeDeclinedLostCard", Card::Declines("lost_card")),
-    ("pm_card_visa_chargeDeclinedLostCard", Card::Declines("lost_card")),
-    ("pm_card_chargeDeclinedStolenCard", Card::Declines("stolen_card")),
+    ("pm_card_chargeDeclinedLostCard", TestCard::Declines("lost_card")),
+    (
+        "pm_card_visa_chargeDeclinedLostCard",
+        TestCard::Declines("lost_card"),
+    ),
+    (
+        "pm_card_chargeDeclinedStolenCard",
+        TestCard::Declines("stolen_card"),
+    ),
     (
         "pm_card_visa_chargeDeclinedStolenCard",
-        Card::Declines("stolen_card"),
+        TestCard::Declines("stolen_card"),
     ),
     (
         "pm_card_chargeDeclinedExpiredCard",
-        Card::Declines("expired_card"),
+        TestCard::Declines("expired_card"),
     ),
     (
         "pm_card_visa_chargeDeclinedExpiredCard",
-        Card::Declines("expired_card"),
+        TestCard::Declines("expired_card"),
     ),
     (
         "pm_card_chargeDeclinedIncorrectCvc",
-        Card::Declines("incorrect_cvc"),
+        TestCard::Declines("incorrect_cvc"),
     ),
     (
         "pm_card_visa_chargeDeclinedIncorrectCvc",
-        Card::Declines("incorrect_cvc"),
+        TestCard::Declines("incorrect_cvc"),
     ),
     (
         "pm_card_chargeDeclinedProcessingError",
-        Card::Declines("processing_error"),
+        TestCard::Declines("processing_error"),
     ),
     (
         "pm_card_visa_chargeDeclinedProcessingError",
-        Card::Declines("processing_error"),
+        TestCard::Declines("processing_error"),
     ),
     (
         "pm_card_chargeDeclinedVelocityLimitExceeded",
-        Card::Declines("card_velocity_exceeded"),
+        TestCard::Declines("card_velocity_exceeded"),
     ),
     (
         "pm_card_visa_chargeDeclinedVelocityLimitExceeded",
-        Card::Declines("card_velocity_exceeded"),
+        TestCard::Declines("card_velocity_exceeded"),
     ),
-    ("pm_card_chargeDeclinedFraudulent", Card::Declines("fraudulent")),
-    ("pm_card_radarBlock", Card::Declines("fraudulent")),
-    ("pm_card_riskLevelHighest", Card::Declines("fraudulent")),
-    ("pm_card_cvcCheckFail", Card::Declines("incorrect_cvc")),
-    ("pm_card_chargeCustomerFail", Card::Declines("card_declined")),
+    (
+        "pm_card_chargeDeclinedFraudulent",
+        TestCard::Declines("fraudulent"),
+    ),
+    ("pm_card_radarBlock", TestCard::Declines("fraudulent")),
+    ("pm_card_riskLevelHighest", TestCard::Declines("fraudulent")),
+    ("pm_card_cvcCheckFail", TestCard::Declines("incorrect_cvc")),
+    ("pm_card_chargeCustomerFail", TestCard::Declines("card_declined")),
 ];
 
 /// What the method of that name does, if there is one.
-pub(super) fn card(method: &str) -> Option<Card> {
+pub(super) fn card(method: &str) -> Option<TestCard> {
     METHODS
         .iter()
         .find(|(name, _)| *name == method)
@@ -111,14 +120,14 @@ mod tests {
 
     #[test]
     fn stripes_names_do_what_stripe_says() {
-        assert_eq!(card("pm_card_visa"), Some(Card::Pays));
+        assert_eq!(card("pm_card_visa"), Some(TestCard::Pays));
         assert_eq!(
             card("pm_card_chargeDeclined"),
-            Some(Card::Declines("card_declined"))
+            Some(TestCard::Declines("card_declined"))
         );
         assert_eq!(
             card("pm_card_chargeDeclinedInsufficientFunds"),
-            Some(Card::Declines("insufficient_funds"))
+            Some(TestCard::Declines("insufficient_funds"))
         );
         assert_eq!(card("pm_card_wrokers"), None);
     }

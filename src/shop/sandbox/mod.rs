@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::shop::payments::provider::{
-    CancelOutcome, ChargeOutcome, ChargeRequest, Provider, RefundOutcome, RefundRequest, Reply,
+    CancelOutcome, ChargeOutcome, ChargeRequest, Provider, ProviderReply, RefundOutcome, RefundRequest,
 };
 use crate::store::{Admission, OpenError, Schema, Store, StoreOptions, WriteError};
 
@@ -61,7 +61,7 @@ impl Provider for Sandbox {
         "sandbox"
     }
 
-    fn charge<'a>(&'a self, request: &'a ChargeRequest) -> Reply<'a, ChargeOutcome> {
+    fn charge<'a>(&'a self, request: &'a ChargeRequest) -> ProviderReply<'a, ChargeOutcome> {
         let (request, at) = (request.clone(), now());
         let job = self
             .store
@@ -72,7 +72,7 @@ impl Provider for Sandbox {
         })
     }
 
-    fn cancel<'a>(&'a self, provider_key: &'a str) -> Reply<'a, CancelOutcome> {
+    fn cancel<'a>(&'a self, provider_key: &'a str) -> ProviderReply<'a, CancelOutcome> {
         let (key, at) = (provider_key.to_owned(), now());
         let job = self
             .store
@@ -83,7 +83,7 @@ impl Provider for Sandbox {
         })
     }
 
-    fn refund<'a>(&'a self, request: &'a RefundRequest) -> Reply<'a, RefundOutcome> {
+    fn refund<'a>(&'a self, request: &'a RefundRequest) -> ProviderReply<'a, RefundOutcome> {
         let (request, at) = (request.clone(), now());
         let job = self
             .store
@@ -94,7 +94,7 @@ impl Provider for Sandbox {
         })
     }
 
-    fn has_room(&self) -> Reply<'_, bool> {
+    fn has_room(&self) -> ProviderReply<'_, bool> {
         Box::pin(self.store.has_room())
     }
 }

@@ -5,19 +5,19 @@ use crate::base::money::{Currency, Money};
 use crate::scoreboard::Board;
 use crate::shop::payments::provider::{Receipt, RefusalKind};
 
-struct Desk {
+struct TestLedger {
     sandbox: Sandbox,
     dir: tempfile::TempDir,
     runtime: tokio::runtime::Runtime,
 }
 
-impl Desk {
-    fn open() -> Desk {
+impl TestLedger {
+    fn open() -> TestLedger {
         let dir = tempfile::tempdir().unwrap();
         let cell = Board::private().cell("sandbox").unwrap();
         let sandbox = Sandbox::open(StoreOptions::new(dir.path().join(FILE), cell)).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        Desk {
+        TestLedger {
             sandbox,
             dir,
             runtime,
@@ -74,40 +74,40 @@ fn charged(key: &str) -> Receipt {
 
 #[test]
 fn a_charge_that_is_repeated_takes_the_money_once() {
-    let desk = Desk::open();
+    let ledger = TestLedger::open();
     for _ in 0..3 {
         assert_eq!(
-            desk.charge("k", 900, "pm_card_visa"),
+            ledger.charge("k", 900, "pm_card_visa"),
             ChargeOutcome::Done(charged("k"))
         );
     }
-    assert_eq!(desk.count("SELECT sum(amount) FROM standing_charge"), 900);
+    assert_eq!(ledger.count("SELECT sum(amount) FROM standing_charge"), 900);
 }
 
 #[test]
 fn a_decline_is_replayed_too() {
-    let desk = Desk::open();
+    let ledger = TestLedger::open();
     for _ in 0..2 {
-        let declined = desk.charge("k", 900, "pm_card_chargeDeclinedInsufficientFunds");
+        let declined = ledger.charge("k", 900, "pm_card_chargeDeclinedInsufficientFunds");
         assert_eq!(
             refusal(declined),
             (RefusalKind::Declined, "insufficient_funds".to_owned())
         );
     }
-    assert_eq!(desk.count("SELECT count(*) FROM attempt"), 1);
+    assert_eq!(ledger.count("SELECT count(*) FROM attempt"), 1);
 }
 
 #[test]
 fn the_same_key_for_something_else_is_refused() {
-    let desk = Desk::open();
-    desk.charge("k", 900, "pm_card_visa");
-    let again = refusal(desk.charge("k", 901, "pm_card_visa"));
+    let ledger = TestLedger::open();
+    ledger.charge("k", 900, "pm_card_visa");
+    let again = refusal(ledger.charge("k", 901, "pm_card_visa"));
     assert_eq!(again, (RefusalKind::Invalid, "provider_key_reused".to_owned()));
 }
 
 #[test]
 fn an_unknown_method_is_refused_by_name() {
-    let refused = refusal(Desk::open().charge("k", 900, "cash"));
+    let refused = refusal(TestLedger::open().charge("k", 900, "cash"));
     assert_eq!(
         refused,
         (RefusalKind::Invalid, "invalid_payment_method".to_owned())
@@ -116,44 +116,44 @@ fn an_unknown_method_is_refused_by_name() {
 
 #[test]
 fn a_cancel_that_comes_first_refuses_the_late_charge() {
-    let desk = Desk::open();
-    assert_eq!(desk.cancel("k"), CancelOutcome::Done);
-    let late = refusal(desk.charge("k", 900, "pm_card_visa"));
+    let ledger = TestLedger::open();
+    assert_eq!(ledger.cancel("k"), CancelOutcome::Done);
+    let late = refusal(ledger.charge("k", 900, "pm_card_visa"));
     assert_eq!(late, (RefusalKind::Cancelled, "charge_cancelled".to_owned()));
-    assert_eq!(desk.cancel("k"), CancelOutcome::Done);
-    assert_eq!(desk.count("SELECT count(*) FROM standing_charge"), 0);
+    assert_eq!(ledger.cancel("k"), CancelOutcome::Done);
+    assert_eq!(ledger.count("SELECT count(*) FROM standing_charge"), 0);
 }
 
 #[test]
 fn a_cancel_that_comes_too_late_names_the_charge() {
-    let desk = Desk::open();
-    desk.charge("k", 900, "pm_card_visa");
-    assert_eq!(desk.cancel("k"), CancelOutcome::Refused(charged("k")));
+    let ledger = TestLedger::open();
+    ledger.charge("k", 900, "pm_card_visa");
+    assert_eq!(ledger.cancel("k"), CancelOutcome::Refused(charged("k")));
 }
 
 #[test]
 fn a_refund_gives_the_money_back_once() {
-    let desk = Desk::open();
-    desk.charge("k", 900, "pm_card_visa");
+    let ledger = TestLedger::open();
+    ledger.charge("k", 900, "pm_card_visa");
     for _ in 0..2 {
         assert_eq!(
-            desk.refund("r", "k"),
+            ledger.refund("r", "k"),
             RefundOutcome::Done(Receipt {
                 id: "re_r".to_owned()
             })
         );
     }
-    assert!(matches!(desk.refund("r2", "k"), RefundOutcome::Refused(_)));
-    assert!(matches!(desk.refund("k", "k"), RefundOutcome::Refused(_)));
-    assert!(matches!(desk.refund("r3", "never"), RefundOutcome::Refused(_)));
-    assert_eq!(desk.count("SELECT count(*) FROM standing_charge"), 0);
+    assert!(matches!(ledger.refund("r2", "k"), RefundOutcome::Refused(_)));
+    assert!(matches!(ledger.refund("k", "k"), RefundOutcome::Refused(_)));
+    assert!(matches!(ledger.refund("r3", "never"), RefundOutcome::Refused(_)));
+    assert_eq!(ledger.count("SELECT count(*) FROM standing_charge"), 0);
 }
 
 #[test]
 fn the_ledger_cannot_be_changed() {
-    let desk = Desk::open();
-    desk.charge("k", 900, "pm_card_visa");
-    let other = rusqlite::Connection::open(desk.dir.path().join(FILE)).unwrap();
+    let ledger = TestLedger::open();
+    ledger.charge("k", 900, "pm_card_visa");
+    let other = rusqlite::Connection::open(ledger.dir.path().join(FILE)).unwrap();
     assert!(other.execute("UPDATE attempt SET amount = 0", []).is_err());
     assert!(other.execute("DELETE FROM attempt", []).is_err());
 }

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use super::crashes::{LIMITS, new_order, orders_store};
 use super::kit::{TestShop, life};
 use crate::shop::contract::{
-    Charge, Entry, Fence, Mandate, OrderId, Outcome, Participant, Payments, StoryError,
+    ChargeTerms, ClaimToken, CommandOutcome, Fence, OrderId, Participant, Payments, TimelineEntry,
+    TimelineError,
 };
-use crate::shop::orders::{End, FILE, Placed, Rejection, Service};
+use crate::shop::orders::{FILE, OrdersService, Placed, Rejection, SagaOutcome};
 
 /// Payments whose provider takes no charges: it says so, or says nothing.
 struct Away<P> {
@@ -29,25 +30,25 @@ impl<P: Participant> Participant for Away<P> {
         self.service.has_room().await
     }
 
-    async fn story(&self, order: OrderId) -> Result<Vec<Entry>, StoryError> {
+    async fn story(&self, order: OrderId) -> Result<Vec<TimelineEntry>, TimelineError> {
         self.service.story(order).await
     }
 }
 
 impl<P: Payments> Payments for Away<P> {
-    async fn charge(&self, _: Mandate, _: Charge) -> Outcome {
+    async fn charge(&self, _: ClaimToken, _: ChargeTerms) -> CommandOutcome {
         if self.silent {
             std::future::pending::<()>().await;
         }
-        Outcome::Unknown("the provider is away".to_owned())
+        CommandOutcome::Unknown("the provider is away".to_owned())
     }
 
-    async fn cancel(&self, mandate: Mandate, charge: Charge) -> Outcome {
-        self.service.cancel(mandate, charge).await
+    async fn cancel(&self, token: ClaimToken, charge: ChargeTerms) -> CommandOutcome {
+        self.service.cancel(token, charge).await
     }
 
-    async fn refund(&self, mandate: Mandate, charge: Charge) -> Outcome {
-        self.service.refund(mandate, charge).await
+    async fn refund(&self, token: ClaimToken, charge: ChargeTerms) -> CommandOutcome {
+        self.service.refund(token, charge).await
     }
 }
 
@@ -65,11 +66,11 @@ async fn whoever_takes_a_saga_over_has_what_is_left_of_the_budget() {
     let shop = TestShop::open().await;
     let owner = |silent, epoch| {
         let payments = Away {
-            service: shop.desk.payments.clone(),
+            service: shop.state.payments.clone(),
             silent,
         };
-        let inventory = shop.desk.inventory.clone();
-        Service::new(orders_store(&shop), inventory, payments, life(epoch), LIMITS)
+        let inventory = shop.state.inventory.clone();
+        OrdersService::new(orders_store(&shop), inventory, payments, life(epoch), LIMITS)
     };
     let first = owner(true, 7);
     let Placed::New(order, task) = first.place(new_order("pm_card_visa"), None).await.unwrap() else {
@@ -100,7 +101,7 @@ async fn whoever_takes_a_saga_over_has_what_is_left_of_the_budget() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     };
     let step = "charge".to_owned();
-    assert_eq!(end, End::Rejected(Rejection::GaveUp { step }));
+    assert_eq!(end, SagaOutcome::Rejected(Rejection::GaveUp { step }));
     let took = taken_over.elapsed();
     assert!(
         took < Duration::from_secs(15),

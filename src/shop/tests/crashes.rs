@@ -11,11 +11,13 @@ use super::kit::{TestShop, life};
 use crate::base::ids::{Incarnation, Life};
 use crate::base::money::{Currency, Money};
 use crate::shop::contract::{
-    Charge, CustomerId, Entry, Fence, Inventory, Line, Mandate, OrderId, Outcome, Participant, Payments,
-    QuoteError, Sku, StoryError, Wanted,
+    ChargeTerms, ClaimToken, CommandOutcome, CustomerId, Fence, Inventory, OrderId, OrderLine, Participant,
+    Payments, QuoteError, RequestedItem, Sku, TimelineEntry, TimelineError,
 };
 use crate::shop::evidence::audit::{Moment, check_invariants};
-use crate::shop::orders::{End, FILE, Limits, NewOrder, PlaceError, Placed, SCHEMA, Service, Status};
+use crate::shop::orders::{
+    FILE, NewOrder, OrderStatus, OrdersLimits, OrdersService, PlaceError, Placed, SCHEMA, SagaOutcome,
+};
 use crate::store::{Store, StoreOptions};
 
 /// Stops whoever sends the command of that number, before or after it is carried out, until it is woken.
@@ -43,7 +45,7 @@ impl Fuse {
         })
     }
 
-    async fn around(&self, command: impl Future<Output = Outcome> + Send) -> Outcome {
+    async fn around(&self, command: impl Future<Output = CommandOutcome> + Send) -> CommandOutcome {
         let stops = self.left.fetch_sub(1, Ordering::SeqCst) == 1;
         if stops && !self.after {
             self.sleep().await;
@@ -74,48 +76,48 @@ impl<S: Participant> Participant for Stopping<S> {
         self.service.has_room().await
     }
 
-    async fn story(&self, order: OrderId) -> Result<Vec<Entry>, StoryError> {
+    async fn story(&self, order: OrderId) -> Result<Vec<TimelineEntry>, TimelineError> {
         self.service.story(order).await
     }
 }
 
 impl<S: Inventory> Inventory for Stopping<S> {
-    fn quote(&self, wanted: &[Wanted]) -> Result<Vec<Line>, QuoteError> {
+    fn quote(&self, wanted: &[RequestedItem]) -> Result<Vec<OrderLine>, QuoteError> {
         self.service.quote(wanted)
     }
 
-    async fn reserve(&self, mandate: Mandate, lines: Arc<[Line]>) -> Outcome {
-        self.fuse.around(self.service.reserve(mandate, lines)).await
+    async fn reserve(&self, token: ClaimToken, lines: Arc<[OrderLine]>) -> CommandOutcome {
+        self.fuse.around(self.service.reserve(token, lines)).await
     }
 
-    async fn release(&self, mandate: Mandate) -> Outcome {
-        self.fuse.around(self.service.release(mandate)).await
+    async fn release(&self, token: ClaimToken) -> CommandOutcome {
+        self.fuse.around(self.service.release(token)).await
     }
 
-    async fn commit(&self, mandate: Mandate) -> Outcome {
-        self.fuse.around(self.service.commit(mandate)).await
+    async fn commit(&self, token: ClaimToken) -> CommandOutcome {
+        self.fuse.around(self.service.commit(token)).await
     }
 
-    async fn give_back(&self, mandate: Mandate) -> Outcome {
-        self.fuse.around(self.service.give_back(mandate)).await
+    async fn give_back(&self, token: ClaimToken) -> CommandOutcome {
+        self.fuse.around(self.service.give_back(token)).await
     }
 }
 
 impl<S: Payments> Payments for Stopping<S> {
-    async fn charge(&self, mandate: Mandate, charge: Charge) -> Outcome {
-        self.fuse.around(self.service.charge(mandate, charge)).await
+    async fn charge(&self, token: ClaimToken, charge: ChargeTerms) -> CommandOutcome {
+        self.fuse.around(self.service.charge(token, charge)).await
     }
 
-    async fn cancel(&self, mandate: Mandate, charge: Charge) -> Outcome {
-        self.fuse.around(self.service.cancel(mandate, charge)).await
+    async fn cancel(&self, token: ClaimToken, charge: ChargeTerms) -> CommandOutcome {
+        self.fuse.around(self.service.cancel(token, charge)).await
     }
 
-    async fn refund(&self, mandate: Mandate, charge: Charge) -> Outcome {
-        self.fuse.around(self.service.refund(mandate, charge)).await
+    async fn refund(&self, token: ClaimToken, charge: ChargeTerms) -> CommandOutcome {
+        self.fuse.around(self.service.refund(token, charge)).await
     }
 }
 
-pub(super) const LIMITS: Limits = Limits {
+pub(super) const LIMITS: OrdersLimits = OrdersLimits {
     max_live_sagas: 8,
     idempotency_retention: Duration::from_secs(60),
 };
@@ -129,7 +131,7 @@ pub(super) fn new_order(method: &str) -> NewOrder {
     let customer = CustomerId::try_from("c-1".to_owned()).unwrap();
     NewOrder::new(
         customer,
-        vec![Line {
+        vec![OrderLine {
             sku: cup,
             quantity: 2,
             unit_price,
@@ -145,32 +147,32 @@ pub(super) fn orders_store(shop: &TestShop) -> Store {
     Store::open(&SCHEMA, StoreOptions::new(shop.dir.path().join(FILE), cell)).unwrap()
 }
 
-async fn stop_take_over_and_wake(method: &str, command: u32, after: bool) -> (Status, End) {
+async fn stop_take_over_and_wake(method: &str, command: u32, after: bool) -> (OrderStatus, SagaOutcome) {
     let shop = TestShop::open().await;
     let fuse = Fuse::at(command, after);
     let inventory = Stopping {
-        service: shop.desk.inventory.clone(),
+        service: shop.state.inventory.clone(),
         fuse: fuse.clone(),
     };
     let payments = Stopping {
-        service: shop.desk.payments.clone(),
+        service: shop.state.payments.clone(),
         fuse: fuse.clone(),
     };
-    let sleeper = Service::new(orders_store(&shop), inventory, payments, life(7), LIMITS);
+    let sleeper = OrdersService::new(orders_store(&shop), inventory, payments, life(7), LIMITS);
     let Placed::New(order, task) = sleeper.place(new_order(method), None).await.unwrap() else {
         panic!("not placed")
     };
     fuse.stopped.acquire().await.unwrap().forget();
 
-    shop.desk.orders.inherit_life(life(6)).await;
+    shop.state.orders.inherit_life(life(6)).await;
     assert_eq!(
-        shop.desk.orders.live_sagas(),
+        shop.state.orders.live_sagas(),
         0,
         "an order whose owner was not named was touched"
     );
-    shop.desk.orders.inherit_life(life(7)).await;
-    shop.desk.orders.inherit_life(life(7)).await;
-    while shop.desk.orders.order(order).unwrap().unwrap().end().is_none() {
+    shop.state.orders.inherit_life(life(7)).await;
+    shop.state.orders.inherit_life(life(7)).await;
+    while shop.state.orders.order(order).unwrap().unwrap().end().is_none() {
         tokio::task::yield_now().await;
     }
     shop.sound();
@@ -178,7 +180,7 @@ async fn stop_take_over_and_wake(method: &str, command: u32, after: bool) -> (St
     fuse.woken.add_permits(1);
     let end = task.await.unwrap();
     shop.sound();
-    let known = shop.desk.orders.order(order).unwrap().unwrap();
+    let known = shop.state.orders.order(order).unwrap().unwrap();
     assert_eq!((known.claim_no, known.owner), (2, life(1).to_string()));
     (known.status, end)
 }
@@ -190,7 +192,7 @@ async fn whoever_is_stopped_around_any_command_of_a_good_order_loses_it_and_it_i
             let (status, end) = stop_take_over_and_wake("pm_card_visa", command, after).await;
             assert_eq!(
                 (status, end),
-                (Status::Confirmed, End::Lost),
+                (OrderStatus::Confirmed, SagaOutcome::Lost),
                 "command {command}, after: {after}"
             );
         }
@@ -204,7 +206,7 @@ async fn whoever_is_stopped_around_any_command_of_a_declined_order_loses_it_and_
             let (status, end) = stop_take_over_and_wake("pm_card_chargeDeclined", command, after).await;
             assert_eq!(
                 (status, end),
-                (Status::Rejected, End::Lost),
+                (OrderStatus::Rejected, SagaOutcome::Lost),
                 "command {command}, after: {after}"
             );
         }
@@ -216,32 +218,32 @@ async fn a_new_incarnation_takes_over_what_earlier_ones_left_and_nothing_of_its_
     let shop = TestShop::open().await;
     let fuse = Fuse::at(2, false);
     let inventory = Stopping {
-        service: shop.desk.inventory.clone(),
+        service: shop.state.inventory.clone(),
         fuse: fuse.clone(),
     };
     let payments = Stopping {
-        service: shop.desk.payments.clone(),
+        service: shop.state.payments.clone(),
         fuse: fuse.clone(),
     };
     let earlier = Life {
         incarnation: Incarnation(0),
         ..life(7)
     };
-    let sleeper = Service::new(orders_store(&shop), inventory, payments, earlier, LIMITS);
+    let sleeper = OrdersService::new(orders_store(&shop), inventory, payments, earlier, LIMITS);
     let Placed::New(order, _task) = sleeper.place(new_order("pm_card_visa"), None).await.unwrap() else {
         panic!("not placed")
     };
     fuse.stopped.acquire().await.unwrap().forget();
-    shop.desk.orders.inherit_before(Incarnation(0)).await;
-    assert!(shop.desk.orders.order(order).unwrap().unwrap().end().is_none());
+    shop.state.orders.inherit_before(Incarnation(0)).await;
+    assert!(shop.state.orders.order(order).unwrap().unwrap().end().is_none());
     let audit = check_invariants(shop.dir.path(), Moment::Any).unwrap();
     assert_eq!((audit.violations.len(), audit.pending), (0, 1));
-    shop.desk.orders.inherit_before(Incarnation(1)).await;
-    while shop.desk.orders.order(order).unwrap().unwrap().end().is_none() {
+    shop.state.orders.inherit_before(Incarnation(1)).await;
+    while shop.state.orders.order(order).unwrap().unwrap().end().is_none() {
         tokio::task::yield_now().await;
     }
     assert_eq!(shop.sound().confirmed, 1);
-    let story = shop.desk.orders.timeline(order).await.unwrap().unwrap();
+    let story = shop.state.orders.timeline(order).await.unwrap().unwrap();
     let steps: Vec<&str> = story.iter().map(|entry| entry.step).collect();
     assert_eq!(
         steps.iter().filter(|step| **step == "claim").count(),
@@ -250,8 +252,8 @@ async fn a_new_incarnation_takes_over_what_earlier_ones_left_and_nothing_of_its_
     );
 }
 
-fn mandate(claim_no: u32) -> Mandate {
-    Mandate {
+fn token(claim_no: u32) -> ClaimToken {
+    ClaimToken {
         order: OrderId::at(1_795_363_200_123, 7),
         claim_no,
         life: life(claim_no),
@@ -261,20 +263,23 @@ fn mandate(claim_no: u32) -> Mandate {
 #[tokio::test]
 async fn inventory_answers_again_and_refuses_a_lower_claim() {
     let shop = TestShop::open().await;
-    let inventory = &shop.desk.inventory;
+    let inventory = &shop.state.inventory;
     let lines = new_order("pm_card_visa").lines;
     for claim_no in [1, 1, 3, 3] {
         assert_eq!(
-            inventory.reserve(mandate(claim_no), lines.clone()).await,
-            Outcome::Done
+            inventory.reserve(token(claim_no), lines.clone()).await,
+            CommandOutcome::Done
         );
     }
-    assert_eq!(inventory.reserve(mandate(2), lines).await, Outcome::Fenced);
-    assert_eq!(inventory.commit(mandate(2)).await, Outcome::Fenced);
-    assert_eq!(inventory.release(mandate(2)).await, Outcome::Fenced);
-    assert_eq!(inventory.commit(mandate(3)).await, Outcome::Done);
-    assert_eq!(inventory.commit(mandate(3)).await, Outcome::Done);
-    assert!(matches!(inventory.release(mandate(3)).await, Outcome::Refused(_)));
+    assert_eq!(inventory.reserve(token(2), lines).await, CommandOutcome::Fenced);
+    assert_eq!(inventory.commit(token(2)).await, CommandOutcome::Fenced);
+    assert_eq!(inventory.release(token(2)).await, CommandOutcome::Fenced);
+    assert_eq!(inventory.commit(token(3)).await, CommandOutcome::Done);
+    assert_eq!(inventory.commit(token(3)).await, CommandOutcome::Done);
+    assert!(matches!(
+        inventory.release(token(3)).await,
+        CommandOutcome::Refused(_)
+    ));
     let cup = inventory
         .article(&Sku::try_from("espresso-cup".to_owned()).unwrap())
         .unwrap()
@@ -285,8 +290,8 @@ async fn inventory_answers_again_and_refuses_a_lower_claim() {
 #[tokio::test]
 async fn a_fenced_life_can_do_nothing_and_place_nothing() {
     let shop = TestShop::open().await;
-    let (inventory, payments) = (&shop.desk.inventory, &shop.desk.payments);
-    let charge = || Charge {
+    let (inventory, payments) = (&shop.state.inventory, &shop.state.payments);
+    let charge = || ChargeTerms {
         amount: new_order("pm_card_visa").total,
         method: "pm_card_visa".into(),
     };
@@ -294,14 +299,14 @@ async fn a_fenced_life_can_do_nothing_and_place_nothing() {
     payments.fence(Fence::Life(life(1))).await.unwrap();
     let lines = new_order("pm_card_visa").lines;
     assert_eq!(
-        inventory.reserve(mandate(1), lines.clone()).await,
-        Outcome::Fenced
+        inventory.reserve(token(1), lines.clone()).await,
+        CommandOutcome::Fenced
     );
-    assert_eq!(inventory.release(mandate(1)).await, Outcome::Fenced);
-    assert_eq!(inventory.commit(mandate(1)).await, Outcome::Fenced);
-    assert_eq!(payments.charge(mandate(1), charge()).await, Outcome::Fenced);
-    assert_eq!(payments.cancel(mandate(1), charge()).await, Outcome::Fenced);
-    assert_eq!(inventory.reserve(mandate(2), lines).await, Outcome::Done);
+    assert_eq!(inventory.release(token(1)).await, CommandOutcome::Fenced);
+    assert_eq!(inventory.commit(token(1)).await, CommandOutcome::Fenced);
+    assert_eq!(payments.charge(token(1), charge()).await, CommandOutcome::Fenced);
+    assert_eq!(payments.cancel(token(1), charge()).await, CommandOutcome::Fenced);
+    assert_eq!(inventory.reserve(token(2), lines).await, CommandOutcome::Done);
 
     let told = Arc::new(AtomicU32::new(0));
     let counter = Arc::clone(&told);
@@ -310,33 +315,33 @@ async fn a_fenced_life_can_do_nothing_and_place_nothing() {
         service: inventory.clone(),
         fuse: fuse.clone(),
     };
-    let sleeper =
-        Service::new(orders_store(&shop), stopping, payments.clone(), life(7), LIMITS).on_barred(move || {
+    let sleeper = OrdersService::new(orders_store(&shop), stopping, payments.clone(), life(7), LIMITS)
+        .on_fenced(move || {
             counter.fetch_add(1, Ordering::SeqCst);
         });
     let Placed::New(..) = sleeper.place(new_order("pm_card_visa"), None).await.unwrap() else {
         panic!("not placed")
     };
     fuse.stopped.acquire().await.unwrap().forget();
-    assert_eq!(shop.desk.orders.inherit_life(life(7)).await, 1);
+    assert_eq!(shop.state.orders.inherit_life(life(7)).await, 1);
     let barred = sleeper.place(new_order("pm_card_visa"), None).await;
-    assert!(matches!(barred, Err(PlaceError::Barred)), "{barred:?}");
+    assert!(matches!(barred, Err(PlaceError::Fenced)), "{barred:?}");
     assert_eq!(told.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
 async fn a_release_that_comes_first_shuts_the_door() {
     let shop = TestShop::open().await;
-    assert_eq!(shop.desk.inventory.release(mandate(1)).await, Outcome::Done);
+    assert_eq!(shop.state.inventory.release(token(1)).await, CommandOutcome::Done);
     let late = shop
-        .desk
+        .state
         .inventory
-        .reserve(mandate(1), new_order("pm_card_visa").lines)
+        .reserve(token(1), new_order("pm_card_visa").lines)
         .await;
-    assert!(matches!(late, Outcome::Refused(_)));
+    assert!(matches!(late, CommandOutcome::Refused(_)));
     assert!(matches!(
-        shop.desk.inventory.commit(mandate(1)).await,
-        Outcome::Refused(_)
+        shop.state.inventory.commit(token(1)).await,
+        CommandOutcome::Refused(_)
     ));
     shop.sound();
 }
@@ -344,8 +349,8 @@ async fn a_release_that_comes_first_shuts_the_door() {
 #[tokio::test]
 async fn payments_answers_again_and_a_cancel_that_comes_first_refuses_the_late_charge() {
     let shop = TestShop::open().await;
-    let payments = &shop.desk.payments;
-    let charge = || Charge {
+    let payments = &shop.state.payments;
+    let charge = || ChargeTerms {
         amount: Money {
             amount: 900,
             currency: Currency::USD,
@@ -353,22 +358,25 @@ async fn payments_answers_again_and_a_cancel_that_comes_first_refuses_the_late_c
         method: "pm_card_visa".into(),
     };
     for claim_no in [2, 2] {
-        assert_eq!(payments.cancel(mandate(claim_no), charge()).await, Outcome::Done);
+        assert_eq!(
+            payments.cancel(token(claim_no), charge()).await,
+            CommandOutcome::Done
+        );
     }
     assert!(matches!(
-        payments.charge(mandate(2), charge()).await,
-        Outcome::Refused(_)
+        payments.charge(token(2), charge()).await,
+        CommandOutcome::Refused(_)
     ));
-    assert_eq!(payments.charge(mandate(1), charge()).await, Outcome::Fenced);
-    let other = Mandate {
+    assert_eq!(payments.charge(token(1), charge()).await, CommandOutcome::Fenced);
+    let other = ClaimToken {
         order: OrderId::at(1_795_363_200_124, 7),
-        ..mandate(1)
+        ..token(1)
     };
     for _ in 0..2 {
-        assert_eq!(payments.charge(other, charge()).await, Outcome::Done);
+        assert_eq!(payments.charge(other, charge()).await, CommandOutcome::Done);
     }
     assert!(matches!(
         payments.cancel(other, charge()).await,
-        Outcome::Refused(_)
+        CommandOutcome::Refused(_)
     ));
 }

@@ -48,12 +48,12 @@ async fn wait_in_line(shop: &TestShop) -> usize {
 }
 
 async fn full(which: usize) {
-    let shop = TestShop::open_with(|desk| desk.order_wait = std::time::Duration::from_millis(30)).await;
+    let shop = TestShop::open_with(|state| state.order_wait = std::time::Duration::from_millis(30)).await;
     limit(&shop.stores[which], "1").await;
     let waiting = wait_in_line(&shop).await;
     assert!(waiting > 0, "file {which} never filled up");
     limit(&shop.stores[which], "1000000").await;
-    shop.desk.orders.settled().await;
+    shop.state.orders.settled().await;
     let audit = shop.sound();
     assert_eq!(
         (audit.pending, audit.parked, audit.rejected),
@@ -63,7 +63,7 @@ async fn full(which: usize) {
     assert!(audit.confirmed >= waiting);
     let answer = place(&shop).await;
     assert!(answer.status.is_success(), "{answer:?}");
-    shop.desk.orders.settled().await;
+    shop.state.orders.settled().await;
     assert_eq!(shop.sound().confirmed, audit.confirmed + 1);
 }
 
@@ -84,7 +84,7 @@ async fn a_full_ledger_of_the_sandbox_is_waited_for() {
 
 #[tokio::test]
 async fn full_orders_are_refused_and_lose_nothing() {
-    let shop = TestShop::open_with(|desk| desk.order_wait = std::time::Duration::from_millis(30)).await;
+    let shop = TestShop::open_with(|state| state.order_wait = std::time::Duration::from_millis(30)).await;
     limit(&shop.stores[0], "1").await;
     let mut taken_in = 0;
     let refused = loop {
@@ -97,9 +97,9 @@ async fn full_orders_are_refused_and_lose_nothing() {
     };
     assert_eq!(refused, (507, "insufficient_storage".to_owned()));
     limit(&shop.stores[0], "1000000").await;
-    shop.desk.orders.settled().await;
+    shop.state.orders.settled().await;
     assert_eq!(shop.sound().confirmed, taken_in);
     assert!(place(&shop).await.status.is_success());
-    shop.desk.orders.settled().await;
+    shop.state.orders.settled().await;
     shop.sound();
 }

@@ -51,7 +51,7 @@ async fn another_body_under_the_same_key_is_refused_and_another_spelling_of_it_i
 
 #[tokio::test]
 async fn an_order_that_is_not_final_is_202_then_in_use_then_202_then_what_it_became() {
-    let shop = TestShop::open_with(|desk| desk.order_wait = Duration::ZERO).await;
+    let shop = TestShop::open_with(|state| state.order_wait = Duration::ZERO).await;
     let patient = TestShop {
         router: crate::shop::http::routes(waiting(&shop, 3_600)),
         ..shop
@@ -60,7 +60,7 @@ async fn an_order_that_is_not_final_is_202_then_in_use_then_202_then_what_it_bec
     let hasty = crate::shop::http::routes(waiting(&patient, 0));
     let hasty = TestShop {
         router: hasty,
-        desk: patient.desk.clone(),
+        state: patient.state.clone(),
         dir: tempfile::tempdir().unwrap(),
         stores: Vec::new(),
     };
@@ -89,10 +89,10 @@ async fn an_order_that_is_not_final_is_202_then_in_use_then_202_then_what_it_bec
     patient.sound();
 }
 
-fn waiting(shop: &TestShop, secs: u64) -> crate::shop::http::Desk {
-    crate::shop::http::Desk {
+fn waiting(shop: &TestShop, secs: u64) -> crate::shop::http::AppState {
+    crate::shop::http::AppState {
         order_wait: Duration::from_secs(secs),
-        ..shop.desk.clone()
+        ..shop.state.clone()
     }
 }
 
@@ -140,10 +140,10 @@ fn of_long_ago(shop: &TestShop, status: i64, ended_ms: i64) {
 
 #[tokio::test]
 async fn a_key_does_not_expire_while_its_order_is_open_nor_at_once_when_it_ends() {
-    let shop = TestShop::open_with(|desk| desk.order_wait = Duration::ZERO).await;
+    let shop = TestShop::open_with(|state| state.order_wait = Duration::ZERO).await;
     let body = order_of("espresso-cup", 1, "pm_card_visa");
     shop.place_with_key(&body, "k").await;
-    shop.desk.orders.settled().await;
+    shop.state.orders.settled().await;
     let now = now_ms().cast_signed();
     let first = format!("/orders/{}", OrderId::from_key(1));
     for (status, ended_ms, answer) in [(11, 0, 202), (10, 0, 202), (20, now, 201)] {
@@ -151,7 +151,7 @@ async fn a_key_does_not_expire_while_its_order_is_open_nor_at_once_when_it_ends(
         let unrelated = format!("other-{status}");
         let declined = order_of("espresso-cup", 1, "pm_card_chargeDeclined");
         let other = shop.place_with_key(&declined, &unrelated).await;
-        shop.desk.orders.settled().await;
+        shop.state.orders.settled().await;
         let orders = rusqlite::Connection::open(shop.dir.path().join("orders.db")).unwrap();
         orders.execute("DELETE FROM orders WHERE id > 1", []).unwrap();
         orders
@@ -168,7 +168,7 @@ async fn a_key_does_not_expire_while_its_order_is_open_nor_at_once_when_it_ends(
     of_long_ago(&shop, 20, 0);
     let anew = shop.place_with_key(&body, "k").await;
     assert_ne!(anew.headers["location"], first.as_str());
-    shop.desk.orders.settled().await;
+    shop.state.orders.settled().await;
 }
 
 const DAY_AND_MORE_MS: i64 = 26 * 3_600_000;
@@ -207,7 +207,7 @@ async fn a_key_that_another_worker_dated_by_a_clock_further_back_has_not_expired
     let shop = TestShop::open().await;
     let body = order_of("espresso-cup", 1, "pm_card_visa");
     shop.place_with_key(&body, "k").await;
-    shop.desk.orders.settled().await;
+    shop.state.orders.settled().await;
     let yesterday = OrderId::at(now_ms() - DAY_AND_MORE_MS.unsigned_abs(), 0);
     let orders = rusqlite::Connection::open(shop.dir.path().join("orders.db")).unwrap();
     for sql in [

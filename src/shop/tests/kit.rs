@@ -12,12 +12,12 @@ use crate::config::{Overrides, read};
 use crate::shop::SECTIONS;
 use crate::shop::boot::open_with_stores;
 use crate::shop::evidence::audit::{Audit, Moment, check_invariants};
-use crate::shop::http::{Desk, routes};
+use crate::shop::http::{AppState, routes};
 use crate::store::Store;
 use crate::worker::{Identity, Worker};
 
 pub(super) struct TestShop {
-    pub(super) desk: Desk,
+    pub(super) state: AppState,
     pub(super) router: Router,
     pub(super) dir: tempfile::TempDir,
     /// Orders, inventory, payments, ledger.
@@ -70,11 +70,11 @@ impl TestShop {
         TestShop::open_with(|_| {}).await
     }
 
-    pub(super) async fn open_with(change: impl FnOnce(&mut Desk)) -> TestShop {
+    pub(super) async fn open_with(change: impl FnOnce(&mut AppState)) -> TestShop {
         TestShop::open_in(tempfile::tempdir().unwrap(), change).await
     }
 
-    pub(super) async fn open_in(dir: tempfile::TempDir, change: impl FnOnce(&mut Desk)) -> TestShop {
+    pub(super) async fn open_in(dir: tempfile::TempDir, change: impl FnOnce(&mut AppState)) -> TestShop {
         let mut settings = read(SECTIONS, None, &Overrides::default()).unwrap().settings;
         settings.cluster.data_dir = dir.path().to_owned();
         let identity = Identity {
@@ -82,11 +82,11 @@ impl TestShop {
             generation: Generation(1),
         };
         let worker = Worker::detached(identity, settings);
-        let (mut desk, stores) = open_with_stores(&worker).await.unwrap();
-        change(&mut desk);
-        let router = routes(desk.clone());
+        let (mut state, stores) = open_with_stores(&worker).await.unwrap();
+        change(&mut state);
+        let router = routes(state.clone());
         TestShop {
-            desk,
+            state,
             router,
             dir,
             stores,

@@ -31,10 +31,10 @@ async fn however_many_old_orders_stand_still_the_ended_ones_are_removed_everywhe
         let answer = shop.place(&order_of("espresso-cup", 1, "pm_card_visa")).await;
         assert_eq!(answer.status.as_u16(), 201);
     }
-    shop.desk.orders.settled().await;
+    shop.state.orders.settled().await;
     tokio::time::sleep(Duration::from_millis(5)).await;
     for _ in 0..4 {
-        shop.desk.orders.sweep(Duration::ZERO).await.unwrap();
+        shop.state.orders.sweep(Duration::ZERO).await.unwrap();
     }
     let payments = shop.get("/payments").await.json();
     let left = payments["items"].as_array().unwrap().len();
@@ -43,7 +43,7 @@ async fn however_many_old_orders_stand_still_the_ended_ones_are_removed_everywhe
         shop.get("/inventory/espresso-cup").await.json()["reserved"],
         json!(0)
     );
-    assert_eq!(shop.desk.orders.unfinished().unwrap().parked, 6_000);
+    assert_eq!(shop.state.orders.unfinished().unwrap().parked, 6_000);
 }
 
 #[tokio::test]
@@ -53,11 +53,11 @@ async fn a_shop_in_which_nothing_grows_old_writes_nothing_and_what_grows_old_is_
     let day = Duration::from_secs(86_400);
     shop.place(&order_of("espresso-cup", 1, "pm_card_visa")).await;
     shop.place(&order_of("espresso-cup", 1, "pm_card_visa")).await;
-    shop.desk.orders.settled().await;
-    shop.desk.orders.sweep(day).await.unwrap();
+    shop.state.orders.settled().await;
+    shop.state.orders.sweep(day).await.unwrap();
     let before = commits();
-    shop.desk.orders.sweep(day).await.unwrap();
+    shop.state.orders.sweep(day).await.unwrap();
     assert_eq!(commits(), before);
     tokio::time::sleep(Duration::from_millis(5)).await;
-    assert_eq!(shop.desk.orders.sweep(Duration::ZERO).await.unwrap(), 1);
+    assert_eq!(shop.state.orders.sweep(Duration::ZERO).await.unwrap(), 1);
 }

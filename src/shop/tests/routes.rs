@@ -267,7 +267,7 @@ async fn put_creates_and_sets_but_never_below_what_is_held() {
         (422, "invalid_sku".to_owned())
     );
     shop.sound();
-    let held = crate::shop::contract::Wanted {
+    let held = crate::shop::contract::RequestedItem {
         sku: "mug".to_owned().try_into().unwrap(),
         quantity: 5,
     };
@@ -280,17 +280,17 @@ async fn put_creates_and_sets_but_never_below_what_is_held() {
     assert_eq!(shop.put("mug", &article(5)).await.json()["available"], 0);
 }
 
-async fn hold(shop: &TestShop, wanted: crate::shop::contract::Wanted) {
-    use crate::shop::contract::{Inventory, Mandate, OrderId, Outcome};
-    let lines = shop.desk.inventory.quote(&[wanted]).unwrap();
-    let mandate = Mandate {
+async fn hold(shop: &TestShop, wanted: crate::shop::contract::RequestedItem) {
+    use crate::shop::contract::{ClaimToken, CommandOutcome, Inventory, OrderId};
+    let lines = shop.state.inventory.quote(&[wanted]).unwrap();
+    let token = ClaimToken {
         order: OrderId::at(1_795_363_200_123, 7),
         claim_no: 1,
         life: super::kit::life(1),
     };
     assert_eq!(
-        shop.desk.inventory.reserve(mandate, lines.into()).await,
-        Outcome::Done
+        shop.state.inventory.reserve(token, lines.into()).await,
+        CommandOutcome::Done
     );
 }
 
@@ -412,7 +412,7 @@ async fn the_media_type_and_the_size_are_looked_at() {
         shop.send(untyped).await.problem(),
         (415, "unsupported_media_type".to_owned())
     );
-    let large = " ".repeat(shop.desk.max_body_bytes + 1);
+    let large = " ".repeat(shop.state.max_body_bytes + 1);
     assert_eq!(
         shop.send(post(large, None)).await.problem(),
         (413, "body_too_large".to_owned())

@@ -67,7 +67,7 @@ async fn every_record_that_is_spoiled_is_told() {
             .place_with_key(&order_of("espresso-cup", 1, "pm_card_visa"), "k")
             .await;
         assert_eq!(placed.status, 201);
-        shop.desk.orders.settled().await;
+        shop.state.orders.settled().await;
         shop.sound();
         let spoiled = Connection::open(shop.dir.path().join(file)).unwrap();
         spoiled.execute_batch(spoil).unwrap();

@@ -11,7 +11,7 @@ use rusqlite::{Connection, Row, params};
 use serde::Serialize;
 
 use super::audit;
-use crate::shop::contract::{NotAnId, OrderId};
+use crate::shop::contract::{InvalidId, OrderId};
 use crate::shop::recovery::clock::rfc3339;
 use crate::shop::{inventory, orders, payments, sandbox};
 pub use next::NextStep;
@@ -43,7 +43,7 @@ pub struct ReportLine {
 pub enum OrderReportError {
     /// Not an order's id.
     #[error(transparent)]
-    Id(#[from] NotAnId),
+    Id(#[from] InvalidId),
     /// A file could not be read.
     #[error("failed to read what is on disk about an order: {0}")]
     Sqlite(#[from] rusqlite::Error),

@@ -4,22 +4,24 @@ use std::collections::HashSet;
 
 use rusqlite::{Connection, OptionalExtension};
 
-use crate::shop::contract::{Actor, Entry, Line, Mandate, OrderId, Outcome, Refusal, Sku};
+use crate::shop::contract::{
+    ClaimToken, CommandOutcome, CommandRefusal, OrderId, OrderLine, ServiceName, Sku, TimelineEntry,
+};
 use crate::shop::recovery::clock::rfc3339;
 
 /// Where a reservation stands; the numbers are those of the column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum ReservationState {
     Held = 10,
     Committed = 20,
     Released = 30,
     Refused = 40,
-    Shut = 50,
+    Tombstone = 50,
 }
 
 struct Reservation {
-    state: State,
-    reason: Option<Refusal>,
+    state: ReservationState,
+    reason: Option<CommandRefusal>,
 }
 
 type Result<T> = rusqlite::Result<T>;
@@ -27,25 +29,33 @@ type Result<T> = rusqlite::Result<T>;
 /// Holds all lines, or writes down that it cannot.
 pub(in crate::shop::inventory) fn reserve(
     tx: &Connection,
-    mandate: Mandate,
-    lines: &[Line],
+    token: ClaimToken,
+    lines: &[OrderLine],
     now_ms: u64,
-) -> Result<Outcome> {
+) -> Result<CommandOutcome> {
     let items: Vec<(&Sku, u32)> = lines.iter().map(|line| (&line.sku, line.quantity)).collect();
-    if insert(tx, mandate, State::Held, &json(&items), now_ms)? {
-        return hold_all(tx, mandate.order, &items);
+    if insert(tx, token, ReservationState::Held, &json(&items), now_ms)? {
+        return hold_all(tx, token.order, &items);
     }
-    answer_again(tx, mandate, |known| match known.state {
+    answer_again(tx, token, |known| match known.state {
         // Also when it was released since: the release followed a charge that is refused for ever, and will be so again.
-        State::Held | State::Committed | State::Released => Outcome::Done,
-        State::Refused => Outcome::Refused(known.reason.unwrap_or(Refusal::Withdrawn)),
-        State::Shut => Outcome::Refused(Refusal::Withdrawn),
+        ReservationState::Held | ReservationState::Committed | ReservationState::Released => {
+            CommandOutcome::Done
+        }
+        ReservationState::Refused => {
+            CommandOutcome::Refused(known.reason.unwrap_or(CommandRefusal::Withdrawn))
+        }
+        ReservationState::Tombstone => CommandOutcome::Refused(CommandRefusal::Withdrawn),
     })
 }
 
 /// Lets go; shuts the door when nothing came yet.
-pub(in crate::shop::inventory) fn release(tx: &Connection, mandate: Mandate, now_ms: u64) -> Result<Outcome> {
-    if let Some(items) = end(tx, mandate, State::Released, now_ms)? {
+pub(in crate::shop::inventory) fn release(
+    tx: &Connection,
+    token: ClaimToken,
+    now_ms: u64,
+) -> Result<CommandOutcome> {
+    if let Some(items) = end(tx, token, ReservationState::Released, now_ms)? {
         for (sku, quantity) in items {
             change(
                 tx,
@@ -54,51 +64,60 @@ pub(in crate::shop::inventory) fn release(tx: &Connection, mandate: Mandate, now
                 quantity,
             )?;
         }
-        return Ok(Outcome::Done);
+        return Ok(CommandOutcome::Done);
     }
-    if insert(tx, mandate, State::Shut, "[]", now_ms)? {
-        return Ok(Outcome::Done);
+    if insert(tx, token, ReservationState::Tombstone, "[]", now_ms)? {
+        return Ok(CommandOutcome::Done);
     }
-    answer_again(tx, mandate, |known| match known.state {
-        State::Held | State::Released | State::Refused | State::Shut => Outcome::Done,
-        State::Committed => Outcome::Refused(Refusal::Irrevocable),
+    answer_again(tx, token, |known| match known.state {
+        ReservationState::Held
+        | ReservationState::Released
+        | ReservationState::Refused
+        | ReservationState::Tombstone => CommandOutcome::Done,
+        ReservationState::Committed => CommandOutcome::Refused(CommandRefusal::Irrevocable),
     })
 }
 
 /// What is held leaves the shelf.
-pub(in crate::shop::inventory) fn commit(tx: &Connection, mandate: Mandate, now_ms: u64) -> Result<Outcome> {
-    if let Some(items) = end(tx, mandate, State::Committed, now_ms)? {
+pub(in crate::shop::inventory) fn commit(
+    tx: &Connection,
+    token: ClaimToken,
+    now_ms: u64,
+) -> Result<CommandOutcome> {
+    if let Some(items) = end(tx, token, ReservationState::Committed, now_ms)? {
         for (sku, quantity) in items {
             let leave = "UPDATE stock SET on_hand = on_hand - ?2, reserved = reserved - ?2 WHERE sku = ?1";
             change(tx, leave, &sku, quantity)?;
         }
-        return Ok(Outcome::Done);
+        return Ok(CommandOutcome::Done);
     }
-    if find(tx, mandate.order)?.is_none() {
-        return Ok(Outcome::Refused(Refusal::Senseless(
+    if find(tx, token.order)?.is_none() {
+        return Ok(CommandOutcome::Refused(CommandRefusal::Senseless(
             "nothing was reserved for this order".to_owned(),
         )));
     }
-    answer_again(tx, mandate, |known| match known.state {
-        State::Held | State::Committed => Outcome::Done,
-        State::Released | State::Refused | State::Shut => Outcome::Refused(Refusal::Withdrawn),
+    answer_again(tx, token, |known| match known.state {
+        ReservationState::Held | ReservationState::Committed => CommandOutcome::Done,
+        ReservationState::Released | ReservationState::Refused | ReservationState::Tombstone => {
+            CommandOutcome::Refused(CommandRefusal::Withdrawn)
+        }
     })
 }
 
 /// Puts back what left the shelf; lets go what is only held; shuts the door when nothing came yet.
 pub(in crate::shop::inventory) fn give_back(
     tx: &Connection,
-    mandate: Mandate,
+    token: ClaimToken,
     now_ms: u64,
-) -> Result<Outcome> {
+) -> Result<CommandOutcome> {
     let left_ms: Option<i64> = tx
         .prepare_cached(
             "SELECT ended_ms FROM reservations WHERE order_id = ?1 AND state = 20 AND claim_no <= ?2",
         )?
-        .query_row((mandate.order.key(), mandate.claim_no), |row| row.get(0))
+        .query_row((token.order.key(), token.claim_no), |row| row.get(0))
         .optional()?;
     let Some(left_ms) = left_ms else {
-        return release(tx, mandate, now_ms);
+        return release(tx, token, now_ms);
     };
     let reason = format!("it had left the shelf at {}", rfc3339(left_ms.unsigned_abs()));
     let items = tx
@@ -108,10 +127,10 @@ pub(in crate::shop::inventory) fn give_back(
         )?
         .query_row(
             (
-                mandate.order.key(),
-                mandate.claim_no,
+                token.order.key(),
+                token.claim_no,
                 now_ms.cast_signed(),
-                mandate.life.to_string(),
+                token.life.to_string(),
                 json(&reason),
             ),
             |row| parsed(row, 0),
@@ -120,28 +139,34 @@ pub(in crate::shop::inventory) fn give_back(
         let back = "UPDATE stock SET on_hand = on_hand + ?2 WHERE sku = ?1";
         change(tx, back, &sku, quantity)?;
     }
-    Ok(Outcome::Done)
+    Ok(CommandOutcome::Done)
 }
 
 /// Whether a row was made; `false` when the order has one.
-fn insert(tx: &Connection, mandate: Mandate, state: State, items: &str, now_ms: u64) -> Result<bool> {
+fn insert(
+    tx: &Connection,
+    token: ClaimToken,
+    state: ReservationState,
+    items: &str,
+    now_ms: u64,
+) -> Result<bool> {
     let inserted = tx
         .prepare_cached(
             "INSERT INTO reservations (order_id, state, claim_no, items, reserved_ms, reserved_by, ended_ms)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?5) ON CONFLICT DO NOTHING",
         )?
         .execute((
-            mandate.order.key(),
+            token.order.key(),
             state as i64,
-            mandate.claim_no,
+            token.claim_no,
             items,
             now_ms.cast_signed(),
-            mandate.life.to_string(),
+            token.life.to_string(),
         ))?;
     Ok(inserted == 1)
 }
 
-fn hold_all(tx: &Connection, order: OrderId, items: &[(&Sku, u32)]) -> Result<Outcome> {
+fn hold_all(tx: &Connection, order: OrderId, items: &[(&Sku, u32)]) -> Result<CommandOutcome> {
     for (index, (sku, quantity)) in items.iter().enumerate() {
         let hold = "UPDATE stock SET reserved = reserved + ?2 WHERE sku = ?1 AND on_hand - reserved >= ?2";
         if tx.prepare_cached(hold)?.execute((sku.as_str(), quantity))? == 0 {
@@ -156,10 +181,10 @@ fn hold_all(tx: &Connection, order: OrderId, items: &[(&Sku, u32)]) -> Result<Ou
             return refuse(tx, order, sku, *quantity);
         }
     }
-    Ok(Outcome::Done)
+    Ok(CommandOutcome::Done)
 }
 
-fn refuse(tx: &Connection, order: OrderId, sku: &Sku, requested: u32) -> Result<Outcome> {
+fn refuse(tx: &Connection, order: OrderId, sku: &Sku, requested: u32) -> Result<CommandOutcome> {
     let available = tx
         .prepare_cached("SELECT on_hand - reserved FROM stock WHERE sku = ?1")?
         .query_row([sku.as_str()], |row| row.get::<_, i64>(0))
@@ -167,20 +192,25 @@ fn refuse(tx: &Connection, order: OrderId, sku: &Sku, requested: u32) -> Result<
     let available = available
         .and_then(|available| u64::try_from(available).ok())
         .unwrap_or(0);
-    let refusal = Refusal::OutOfStock {
+    let refusal = CommandRefusal::OutOfStock {
         sku: sku.clone(),
         requested,
         available,
     };
     tx.prepare_cached("UPDATE reservations SET state = ?2, reason = ?3 WHERE order_id = ?1")?
-        .execute((order.key(), State::Refused as i64, json(&refusal)))?;
-    Ok(Outcome::Refused(refusal))
+        .execute((order.key(), ReservationState::Refused as i64, json(&refusal)))?;
+    Ok(CommandOutcome::Refused(refusal))
 }
 
 /// Ends a held reservation, unless it was claimed by someone later; its items. They are read before: for a RETURNING, SQLite would
 /// make a table of its own each time.
-fn end(tx: &Connection, mandate: Mandate, state: State, now_ms: u64) -> Result<Option<Vec<(Sku, u32)>>> {
-    let (order, claim_no) = (mandate.order.key(), mandate.claim_no);
+fn end(
+    tx: &Connection,
+    token: ClaimToken,
+    state: ReservationState,
+    now_ms: u64,
+) -> Result<Option<Vec<(Sku, u32)>>> {
+    let (order, claim_no) = (token.order.key(), token.claim_no);
     let items = tx
         .prepare_cached(
             "SELECT items FROM reservations WHERE order_id = ?1 AND state = 10 AND claim_no <= ?2",
@@ -197,7 +227,7 @@ fn end(tx: &Connection, mandate: Mandate, state: State, now_ms: u64) -> Result<O
             state as i64,
             claim_no,
             now_ms.cast_signed(),
-            mandate.life.to_string(),
+            token.life.to_string(),
         ))?;
     }
     Ok(items)
@@ -206,16 +236,16 @@ fn end(tx: &Connection, mandate: Mandate, state: State, now_ms: u64) -> Result<O
 /// The answer to a command that changes nothing (any more); it still notes a higher claim, so that a lower one is refused after.
 fn answer_again(
     tx: &Connection,
-    mandate: Mandate,
-    answer: impl FnOnce(Reservation) -> Outcome,
-) -> Result<Outcome> {
+    token: ClaimToken,
+    answer: impl FnOnce(Reservation) -> CommandOutcome,
+) -> Result<CommandOutcome> {
     let noted = tx
         .prepare_cached("UPDATE reservations SET claim_no = ?2 WHERE order_id = ?1 AND claim_no <= ?2")?
-        .execute((mandate.order.key(), mandate.claim_no))?;
-    match find(tx, mandate.order)? {
+        .execute((token.order.key(), token.claim_no))?;
+    match find(tx, token.order)? {
         Some(known) if noted == 1 => Ok(answer(known)),
-        Some(_) => Ok(Outcome::Fenced),
-        None => Ok(Outcome::Unknown(
+        Some(_) => Ok(CommandOutcome::Fenced),
+        None => Ok(CommandOutcome::Unknown(
             "the reservation was there and is gone".to_owned(),
         )),
     }
@@ -251,7 +281,7 @@ pub(in crate::shop::inventory) fn forget(
         let items = tx
             .prepare_cached("DELETE FROM reservations WHERE order_id = ?1 RETURNING items")?
             .query_row([order], |row| parsed(row, 0))?;
-        if state == State::Committed as i64 {
+        if state == ReservationState::Committed as i64 {
             for (sku, quantity) in items {
                 change(
                     tx,
@@ -277,13 +307,13 @@ fn find(tx: &Connection, order: OrderId) -> Result<Option<Reservation>> {
         .optional()
 }
 
-fn state(number: i64) -> Result<State> {
+fn state(number: i64) -> Result<ReservationState> {
     let states = [
-        State::Held,
-        State::Committed,
-        State::Released,
-        State::Refused,
-        State::Shut,
+        ReservationState::Held,
+        ReservationState::Committed,
+        ReservationState::Released,
+        ReservationState::Refused,
+        ReservationState::Tombstone,
     ];
     let state = states.into_iter().find(|state| *state as i64 == number);
     state.ok_or(rusqlite::Error::IntegralValueOutOfRange(0, number))
@@ -310,19 +340,22 @@ fn parsed(row: &rusqlite::Row<'_>, column: usize) -> Result<Vec<(Sku, u32)>> {
 }
 
 /// What was done for the order.
-pub(in crate::shop::inventory) fn story(connection: &Connection, order: OrderId) -> Result<Vec<Entry>> {
+pub(in crate::shop::inventory) fn story(
+    connection: &Connection,
+    order: OrderId,
+) -> Result<Vec<TimelineEntry>> {
     let told = connection
         .prepare_cached(
             "SELECT state, reserved_ms, reserved_by, ended_ms, coalesce(ended_by, reserved_by), reason
              FROM reservations WHERE order_id = ?1",
         )?
         .query_row([order.key()], |row| {
-            let entry = |step, outcome, column: usize, detail| -> Result<Entry> {
+            let entry = |step, outcome, column: usize, detail| -> Result<TimelineEntry> {
                 let at_ms = row.get::<_, i64>(column)?.unsigned_abs();
                 let worker = row.get(column + 1)?;
-                Ok(Entry {
+                Ok(TimelineEntry {
                     at_ms,
-                    service: Actor::Inventory,
+                    service: ServiceName::Inventory,
                     step,
                     outcome,
                     worker,
@@ -331,11 +364,11 @@ pub(in crate::shop::inventory) fn story(connection: &Connection, order: OrderId)
             };
             let reserved = || entry("reserve", "done", 1, None);
             Ok(match state(row.get(0)?)? {
-                State::Held => vec![reserved()?],
-                State::Committed => vec![reserved()?, entry("commit", "done", 3, None)?],
-                State::Released => vec![reserved()?, entry("release", "done", 3, row.get(5)?)?],
-                State::Refused => vec![entry("reserve", "refused", 1, row.get(5)?)?],
-                State::Shut => vec![entry(
+                ReservationState::Held => vec![reserved()?],
+                ReservationState::Committed => vec![reserved()?, entry("commit", "done", 3, None)?],
+                ReservationState::Released => vec![reserved()?, entry("release", "done", 3, row.get(5)?)?],
+                ReservationState::Refused => vec![entry("reserve", "refused", 1, row.get(5)?)?],
+                ReservationState::Tombstone => vec![entry(
                     "release",
                     "done",
                     1,

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use rusqlite::{Connection, named_params};
 
-use crate::shop::contract::Mandate;
+use crate::shop::contract::ClaimToken;
 
 /// One outcome that was unknown.
-pub(in crate::shop::orders) struct Unknown {
-    pub(in crate::shop::orders) mandate: Mandate,
+pub(in crate::shop::orders) struct UnknownAttempt {
+    pub(in crate::shop::orders) token: ClaimToken,
     pub(in crate::shop::orders) step: &'static str,
     pub(in crate::shop::orders) says: String,
     /// Until the next try.
@@ -19,7 +19,11 @@ pub(in crate::shop::orders) struct Unknown {
 }
 
 /// Adds it to the order's row for the step, unless the order ended or was claimed meanwhile.
-pub(in crate::shop::orders) fn note(tx: &Connection, unknown: &Unknown, now_ms: u64) -> rusqlite::Result<()> {
+pub(in crate::shop::orders) fn note(
+    tx: &Connection,
+    unknown: &UnknownAttempt,
+    now_ms: u64,
+) -> rusqlite::Result<()> {
     let after = |wait: Duration| {
         let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         now_ms.saturating_add(wait).cast_signed()
@@ -32,10 +36,10 @@ pub(in crate::shop::orders) fn note(tx: &Connection, unknown: &Unknown, now_ms: 
              until_ms = excluded.until_ms, says = excluded.says",
     )?
     .execute(named_params! {
-        ":order": unknown.mandate.order.key(),
-        ":claim_no": unknown.mandate.claim_no,
+        ":order": unknown.token.order.key(),
+        ":claim_no": unknown.token.claim_no,
         ":step": unknown.step,
-        ":worker": unknown.mandate.life.to_string(),
+        ":worker": unknown.token.life.to_string(),
         ":now": now_ms.cast_signed(),
         ":next": after(unknown.wait),
         ":until": after(unknown.budget_left),

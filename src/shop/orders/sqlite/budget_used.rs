@@ -5,12 +5,12 @@ use std::time::Duration;
 use rusqlite::{Connection, named_params};
 
 use crate::saga::{BudgetUsed, SagaCommand};
-use crate::shop::contract::{Mandate, OrderId};
+use crate::shop::contract::{ClaimToken, OrderId};
 
 /// Keeps what this claim has spent on the command, unless the order ended or was claimed meanwhile.
 pub(in crate::shop::orders) fn note(
     tx: &Connection,
-    mandate: Mandate,
+    token: ClaimToken,
     command: SagaCommand,
     spent: Duration,
 ) -> rusqlite::Result<()> {
@@ -20,8 +20,8 @@ pub(in crate::shop::orders) fn note(
          ON CONFLICT DO UPDATE SET ms = excluded.ms",
     )?
     .execute(named_params! {
-        ":order": mandate.order.key(),
-        ":claim_no": mandate.claim_no,
+        ":order": token.order.key(),
+        ":claim_no": token.claim_no,
         ":step": command.name(),
         ":ms": i64::try_from(spent.as_millis()).unwrap_or(i64::MAX),
     })?;
@@ -50,13 +50,13 @@ mod tests {
     use crate::base::ids::{Epoch, Incarnation, Life, Slot};
     use crate::shop::orders::SCHEMA;
 
-    fn mandate(claim_no: u32) -> Mandate {
+    fn token(claim_no: u32) -> ClaimToken {
         let life = Life {
             incarnation: Incarnation(1),
             slot: Slot(0),
             epoch: Epoch(claim_no),
         };
-        Mandate {
+        ClaimToken {
             order: OrderId::from_key(7),
             claim_no,
             life,
@@ -84,14 +84,14 @@ mod tests {
         let file = file_with_an_order();
         let on_charge = || read(&file, OrderId::from_key(7)).unwrap().on(SagaCommand::Charge);
         for spent in [1, 2] {
-            note(&file, mandate(1), SagaCommand::Charge, seconds(spent)).unwrap();
+            note(&file, token(1), SagaCommand::Charge, seconds(spent)).unwrap();
         }
         assert_eq!(on_charge(), seconds(2), "the latest word of one owner");
         file.execute("UPDATE orders SET claim_no = 2", []).unwrap();
-        note(&file, mandate(1), SagaCommand::Charge, seconds(9)).unwrap();
+        note(&file, token(1), SagaCommand::Charge, seconds(9)).unwrap();
         assert_eq!(on_charge(), seconds(2), "whoever lost it has no say");
-        note(&file, mandate(2), SagaCommand::Charge, seconds(3)).unwrap();
-        note(&file, mandate(2), SagaCommand::Cancel, seconds(4)).unwrap();
+        note(&file, token(2), SagaCommand::Charge, seconds(3)).unwrap();
+        note(&file, token(2), SagaCommand::Cancel, seconds(4)).unwrap();
         assert_eq!(on_charge(), seconds(5));
         file.execute("UPDATE orders SET fresh_from = 2, claim_no = 3", [])
             .unwrap();

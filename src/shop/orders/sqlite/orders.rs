@@ -4,30 +4,30 @@
 use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::budget_used as spending;
-use super::row::{self, COLUMNS, Reason};
+use super::row::{self, COLUMNS, StoredReason};
 use crate::base::ids::Life;
 use crate::saga::BudgetUsed;
 use crate::saga::definition::ORDER_VERSION;
-use crate::shop::contract::{Actor, CustomerId, Entry, Fence, Mandate, OrderId};
-use crate::shop::orders::domain::{NewOrder, Order, Rejection, Status, Unfinished};
-use crate::shop::orders::idempotency::{self, Found, Kept, Key};
+use crate::shop::contract::{ClaimToken, CustomerId, Fence, OrderId, ServiceName, TimelineEntry};
+use crate::shop::orders::domain::{NewOrder, Order, OrderStatus, Rejection, UnfinishedCounts};
+use crate::shop::orders::idempotency::{self, IdempotencyKey, KeyMatch, KeyRetention};
 use crate::shop::recovery::fences;
 
 type Result<T> = rusqlite::Result<T>;
 
 /// What came of placing an order.
-pub(in crate::shop::orders) enum Placing {
+pub(in crate::shop::orders) enum Placement {
     /// It was placed under this id.
     Placed(OrderId),
     /// Its key is taken.
-    Known(Found),
+    Known(KeyMatch),
     /// It was not: this life is fenced, and must be replaced.
-    Barred,
+    Fenced,
 }
 
 /// What came of a write for a saga.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::shop::orders) enum Written {
+pub(in crate::shop::orders) enum RecordOutcome {
     /// It stands, written now or before.
     Stands,
     /// The saga was claimed by someone else.
@@ -42,15 +42,15 @@ pub(in crate::shop::orders) fn place(
     owner: Life,
     new: &NewOrder,
     wanted: OrderId,
-    key: Option<(&Key, &Kept)>,
-) -> Result<Placing> {
+    key: Option<(&IdempotencyKey, &KeyRetention)>,
+) -> Result<Placement> {
     if let Some((key, kept)) = key
         && let Some(found) = idempotency::find(tx, key, kept)?
     {
-        return Ok(Placing::Known(found));
+        return Ok(Placement::Known(found));
     }
     if fences::bars(tx, owner)? {
-        return Ok(Placing::Barred);
+        return Ok(Placement::Fenced);
     }
     let mut id = wanted;
     while !insert(tx, owner, new, id)? {
@@ -59,7 +59,7 @@ pub(in crate::shop::orders) fn place(
     if let Some((key, _)) = key {
         idempotency::bind(tx, key, id)?;
     }
-    Ok(Placing::Placed(id))
+    Ok(Placement::Placed(id))
 }
 
 /// Whether it was inserted; `false` when the id is taken.
@@ -87,69 +87,69 @@ fn insert(tx: &Connection, owner: Life, new: &NewOrder, id: OrderId) -> Result<b
 /// Ends the order, and writes its one terminal event.
 pub(in crate::shop::orders) fn end(
     tx: &Connection,
-    mandate: Mandate,
+    token: ClaimToken,
     rejection: Option<&Rejection>,
     now_ms: u64,
-) -> Result<Written> {
+) -> Result<RecordOutcome> {
     let (status, event) = match rejection {
-        None => (Status::Confirmed, "order.confirmed"),
-        Some(_) => (Status::Rejected, "order.rejected"),
+        None => (OrderStatus::Confirmed, "order.confirmed"),
+        Some(_) => (OrderStatus::Rejected, "order.rejected"),
     };
-    let reason = rejection.map(|rejection| row::json(&Reason::Rejected(rejection.clone())));
+    let reason = rejection.map(|rejection| row::json(&StoredReason::Rejected(rejection.clone())));
     let changed = tx
         .prepare_cached(
             "UPDATE orders SET status = ?3, ended_ms = ?4, reason = ?5 WHERE id = ?1 AND claim_no = ?2 AND status < 20",
         )?
-        .execute((mandate.order.key(), mandate.claim_no, status.number(), now_ms.cast_signed(), reason))?;
+        .execute((token.order.key(), token.claim_no, status.number(), now_ms.cast_signed(), reason))?;
     if changed == 0 {
-        return what_stands(tx, mandate, status);
+        return what_stands(tx, token, status);
     }
     tx.prepare_cached("INSERT INTO outbox (order_id, event, at_ms) VALUES (?1, ?2, ?3)")?
-        .execute((mandate.order.key(), event, now_ms.cast_signed()))?;
-    Ok(Written::Stands)
+        .execute((token.order.key(), event, now_ms.cast_signed()))?;
+    Ok(RecordOutcome::Stands)
 }
 
 /// Leaves the saga as it is, for a person or the next start.
 pub(in crate::shop::orders) fn park(
     tx: &Connection,
-    mandate: Mandate,
+    token: ClaimToken,
     why: &str,
     now_ms: u64,
-) -> Result<Written> {
-    let reason = row::json(&Reason::Parked(why.to_owned()));
+) -> Result<RecordOutcome> {
+    let reason = row::json(&StoredReason::Parked(why.to_owned()));
     let changed = tx
         .prepare_cached(
             "UPDATE orders SET status = 11, ended_ms = ?3, reason = ?4 WHERE id = ?1 AND claim_no = ?2 AND status = 10",
         )?
-        .execute((mandate.order.key(), mandate.claim_no, now_ms.cast_signed(), reason))?;
+        .execute((token.order.key(), token.claim_no, now_ms.cast_signed(), reason))?;
     if changed == 1 {
-        Ok(Written::Stands)
+        Ok(RecordOutcome::Stands)
     } else {
-        what_stands(tx, mandate, Status::Parked)
+        what_stands(tx, token, OrderStatus::Parked)
     }
 }
 
-fn what_stands(tx: &Connection, mandate: Mandate, wanted: Status) -> Result<Written> {
+fn what_stands(tx: &Connection, token: ClaimToken, wanted: OrderStatus) -> Result<RecordOutcome> {
     let known = tx
         .prepare_cached("SELECT status, claim_no FROM orders WHERE id = ?1")?
-        .query_row([mandate.order.key()], |row| {
+        .query_row([token.order.key()], |row| {
             Ok((row::status(row, 0)?, row.get::<_, u32>(1)?))
         })
         .optional()?;
     Ok(match known {
-        Some((_, claim_no)) if claim_no != mandate.claim_no => Written::Fenced,
-        Some((status, _)) if status == wanted => Written::Stands,
-        Some(_) | None => Written::Contradicted,
+        Some((_, claim_no)) if claim_no != token.claim_no => RecordOutcome::Fenced,
+        Some((status, _)) if status == wanted => RecordOutcome::Stands,
+        Some(_) | None => RecordOutcome::Contradicted,
     })
 }
 
 /// Whether the saga is still that life's, and unfinished.
-pub(in crate::shop::orders) fn is_owner(connection: &Connection, mandate: Mandate) -> Result<bool> {
+pub(in crate::shop::orders) fn is_owner(connection: &Connection, token: ClaimToken) -> Result<bool> {
     connection
         .prepare_cached(
             "SELECT 1 FROM orders WHERE id = ?1 AND claim_no = ?2 AND owner = ?3 AND status < 20",
         )?
-        .exists((mandate.order.key(), mandate.claim_no, mandate.life.to_string()))
+        .exists((token.order.key(), token.claim_no, token.life.to_string()))
 }
 
 /// Everybody who owns an unfinished saga.
@@ -201,14 +201,14 @@ const MOST_CLAIMS: u32 = 50;
 
 /// What came of claiming some.
 #[derive(Default)]
-pub(in crate::shop::orders) struct Claimed {
+pub(in crate::shop::orders) struct ClaimedBatch {
     /// To be driven, as they are now, and what their owners have spent of the budgets.
     pub(in crate::shop::orders) orders: Vec<(Order, BudgetUsed)>,
     /// Parked instead.
     pub(in crate::shop::orders) parked: Vec<OrderId>,
 }
 
-impl Claimed {
+impl ClaimedBatch {
     fn len(&self) -> usize {
         self.orders.len() + self.parked.len()
     }
@@ -222,12 +222,12 @@ pub(in crate::shop::orders) fn claim(
     heir: Life,
     most: usize,
     now_ms: u64,
-) -> Result<Option<Claimed>> {
+) -> Result<Option<ClaimedBatch>> {
     if fences::bars(tx, heir)? {
         return Ok(None);
     }
     fences::raise(tx, of)?;
-    let mut claimed = Claimed::default();
+    let mut claimed = ClaimedBatch::default();
     for owner in owners(tx, of, heir)? {
         let limit = i64::try_from(most - claimed.len()).unwrap_or(i64::MAX);
         let ids: Vec<i64> = tx
@@ -291,19 +291,19 @@ fn park_for(tx: &Connection, order: &Order, now_ms: u64) -> Result<()> {
         .execute((
             order.id.key(),
             now_ms.cast_signed(),
-            row::json(&Reason::Parked(why)),
+            row::json(&StoredReason::Parked(why)),
         ))?;
     Ok(())
 }
 
 /// How many sagas are under way, and how many stand still.
-pub(in crate::shop::orders) fn unfinished(connection: &Connection) -> Result<Unfinished> {
+pub(in crate::shop::orders) fn unfinished(connection: &Connection) -> Result<UnfinishedCounts> {
     connection
         .prepare_cached(
             "SELECT count(*) FILTER (WHERE status = 10), count(*) FILTER (WHERE status = 11) FROM orders WHERE status < 20",
         )?
         .query_row([], |row| {
-            Ok(Unfinished {
+            Ok(UnfinishedCounts {
                 pending: row.get::<_, i64>(0)?.unsigned_abs(),
                 parked: row.get::<_, i64>(1)?.unsigned_abs(),
             })
@@ -346,10 +346,10 @@ pub(in crate::shop::orders) fn list(
 }
 
 /// What orders itself did for the order: placed, claimed, ended.
-pub(in crate::shop::orders) fn story(connection: &Connection, order: &Order) -> Result<Vec<Entry>> {
+pub(in crate::shop::orders) fn story(connection: &Connection, order: &Order) -> Result<Vec<TimelineEntry>> {
     let entry = |at_ms, step, outcome, worker: &str, detail| {
-        let (service, worker) = (Actor::Orders, worker.to_owned());
-        Entry {
+        let (service, worker) = (ServiceName::Orders, worker.to_owned());
+        TimelineEntry {
             at_ms,
             service,
             step,
@@ -372,16 +372,16 @@ pub(in crate::shop::orders) fn story(connection: &Connection, order: &Order) -> 
     }
     let why = |rejection: &Rejection| row::json(rejection);
     match order.status {
-        Status::Pending => {}
-        Status::Parked => entries.push(entry(
+        OrderStatus::Pending => {}
+        OrderStatus::Parked => entries.push(entry(
             order.ended_ms,
             "park",
             "parked",
             &order.owner,
             order.parked.clone(),
         )),
-        Status::Confirmed => entries.push(entry(order.ended_ms, "confirm", "done", &order.owner, None)),
-        Status::Rejected => {
+        OrderStatus::Confirmed => entries.push(entry(order.ended_ms, "confirm", "done", &order.owner, None)),
+        OrderStatus::Rejected => {
             let detail = order.rejection.as_ref().map(why);
             entries.push(entry(order.ended_ms, "reject", "done", &order.owner, detail));
         }

@@ -13,16 +13,16 @@ const MOST_KEPT: usize = 5_000;
 
 /// What one round did.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::shop::orders) struct Round {
+pub(in crate::shop::orders) struct RetentionRound {
     /// Orders removed.
     pub(in crate::shop::orders) removed: usize,
     /// What the others may forget.
-    pub(in crate::shop::orders) window: Window,
+    pub(in crate::shop::orders) window: SweepWindow,
 }
 
 /// A stretch of orders, and those of it that are still here.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::shop::orders) struct Window {
+pub(in crate::shop::orders) struct SweepWindow {
     /// It begins after this one,
     pub(in crate::shop::orders) after: OrderId,
     /// and ends before this one.
@@ -31,8 +31,8 @@ pub(in crate::shop::orders) struct Window {
     pub(in crate::shop::orders) kept: Vec<OrderId>,
 }
 
-impl Window {
-    fn open(tx: &Connection, after: OrderId, horizon: OrderId) -> rusqlite::Result<Window> {
+impl SweepWindow {
+    fn open(tx: &Connection, after: OrderId, horizon: OrderId) -> rusqlite::Result<SweepWindow> {
         let mut kept: Vec<OrderId> = tx
             .prepare_cached("SELECT id FROM orders WHERE id > ?1 AND id < ?2 ORDER BY id LIMIT ?3")?
             .query_map((after.key(), horizon.key(), number(MOST_KEPT + 1)), |row| {
@@ -41,7 +41,7 @@ impl Window {
             .collect::<rusqlite::Result<_>>()?;
         let before = kept.get(MOST_KEPT).copied().unwrap_or(horizon);
         kept.truncate(MOST_KEPT);
-        Ok(Window { after, before, kept })
+        Ok(SweepWindow { after, before, kept })
     }
 
     /// After which order the next window begins: where this one ended, or from the start again.
@@ -69,7 +69,7 @@ pub(in crate::shop::orders) fn sweep(
     horizon: OrderId,
     ended_before_ms: u64,
     after: OrderId,
-) -> rusqlite::Result<Round> {
+) -> rusqlite::Result<RetentionRound> {
     tx.prepare_cached(
         "INSERT INTO horizon (one, order_id) VALUES (1, ?1)
          ON CONFLICT DO UPDATE SET order_id = max(order_id, excluded.order_id)",
@@ -95,9 +95,9 @@ pub(in crate::shop::orders) fn sweep(
         tx.prepare_cached("DELETE FROM orders WHERE id = ?1 AND status >= 20")?
             .execute([order])?;
     }
-    Ok(Round {
+    Ok(RetentionRound {
         removed: old.len(),
-        window: Window::open(tx, after, horizon)?,
+        window: SweepWindow::open(tx, after, horizon)?,
     })
 }
 

@@ -5,8 +5,8 @@ use rusqlite::types::Type;
 use serde::{Deserialize, Serialize};
 
 use crate::base::money::{Currency, Money};
-use crate::shop::contract::{CustomerId, Line, OrderId, Sku};
-use crate::shop::orders::domain::{NewOrder, Order, Rejection, Status};
+use crate::shop::contract::{CustomerId, OrderId, OrderLine, Sku};
+use crate::shop::orders::domain::{NewOrder, Order, OrderStatus, Rejection};
 
 /// What [`order`] reads, in its order.
 pub(super) const COLUMNS: &str =
@@ -15,28 +15,28 @@ pub(super) const COLUMNS: &str =
 /// Why a row is rejected or parked.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Reason {
+pub(super) enum StoredReason {
     Rejected(Rejection),
     Parked(String),
 }
 
-impl Status {
+impl OrderStatus {
     /// As in the column.
     pub(super) fn number(self) -> i64 {
         match self {
-            Status::Pending => 10,
-            Status::Parked => 11,
-            Status::Confirmed => 20,
-            Status::Rejected => 30,
+            OrderStatus::Pending => 10,
+            OrderStatus::Parked => 11,
+            OrderStatus::Confirmed => 20,
+            OrderStatus::Rejected => 30,
         }
     }
 
-    fn from_number(number: i64) -> rusqlite::Result<Status> {
+    fn from_number(number: i64) -> rusqlite::Result<OrderStatus> {
         let all = [
-            Status::Pending,
-            Status::Parked,
-            Status::Confirmed,
-            Status::Rejected,
+            OrderStatus::Pending,
+            OrderStatus::Parked,
+            OrderStatus::Confirmed,
+            OrderStatus::Rejected,
         ];
         let status = all.into_iter().find(|status| status.number() == number);
         status.ok_or(rusqlite::Error::IntegralValueOutOfRange(1, number))
@@ -69,12 +69,12 @@ pub(super) fn order(row: &Row<'_>) -> rusqlite::Result<Order> {
 }
 
 /// A status column.
-pub(super) fn status(row: &Row<'_>, column: usize) -> rusqlite::Result<Status> {
-    Status::from_number(row.get(column)?)
+pub(super) fn status(row: &Row<'_>, column: usize) -> rusqlite::Result<OrderStatus> {
+    OrderStatus::from_number(row.get(column)?)
 }
 
 /// The items column.
-pub(super) fn items(lines: &[Line]) -> String {
+pub(super) fn items(lines: &[OrderLine]) -> String {
     let items: Vec<(&Sku, u32, u64)> = lines
         .iter()
         .map(|line| (&line.sku, line.quantity, line.unit_price.amount))
@@ -87,10 +87,10 @@ pub(super) fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("these types have only string keys and cannot fail to be written")
 }
 
-fn lines(row: &Row<'_>, column: usize, currency: Currency) -> rusqlite::Result<Vec<Line>> {
+fn lines(row: &Row<'_>, column: usize, currency: Currency) -> rusqlite::Result<Vec<OrderLine>> {
     let items: String = row.get(column)?;
     let items: Vec<(Sku, u32, u64)> = serde_json::from_str(&items).map_err(|error| unfit(column, error))?;
-    let line = |(sku, quantity, amount)| Line {
+    let line = |(sku, quantity, amount)| OrderLine {
         sku,
         quantity,
         unit_price: Money { amount, currency },
@@ -103,8 +103,8 @@ fn reason(row: &Row<'_>, column: usize) -> rusqlite::Result<(Option<Rejection>, 
         return Ok((None, None));
     };
     match serde_json::from_str(&reason).map_err(|error| unfit(column, error))? {
-        Reason::Rejected(rejection) => Ok((Some(rejection), None)),
-        Reason::Parked(why) => Ok((None, Some(why))),
+        StoredReason::Rejected(rejection) => Ok((Some(rejection), None)),
+        StoredReason::Parked(why) => Ok((None, Some(why))),
     }
 }
 

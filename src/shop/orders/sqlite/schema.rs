@@ -113,7 +113,7 @@ ALTER TABLE interventions_4 RENAME TO interventions;
 
 const VERSION_5: &str = "
 -- How long a command was under way under a claim without a known outcome, by the owner's monotonic clock; the next owner has what
--- that leaves of its budget. Written once it takes a second, or is tried again.
+-- that leaves of its budget. RecordOutcome once it takes a second, or is tried again.
 CREATE TABLE spent (
     order_id INTEGER NOT NULL,
     claim_no INTEGER NOT NULL,

@@ -5,11 +5,11 @@ use std::collections::HashSet;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use crate::base::money::{Currency, Money};
-use crate::shop::contract::{Actor, Charge, Entry, Mandate, OrderId, PaymentId};
+use crate::shop::contract::{ChargeTerms, ClaimToken, OrderId, PaymentId, ServiceName, TimelineEntry};
 
 /// How a payment ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Status {
+pub enum PaymentStatus {
     /// The money was taken and stands.
     Succeeded {
         /// The provider's name of the charge.
@@ -43,7 +43,7 @@ pub struct Payment {
     /// Its id; names its order, too.
     pub id: PaymentId,
     /// How it ended.
-    pub status: Status,
+    pub status: PaymentStatus,
     /// How much.
     pub amount: Money,
     /// The means of payment.
@@ -56,12 +56,12 @@ pub struct Payment {
 const COLUMNS: &str = "order_id, state, amount, currency, method, receipt, code, message, at_ms, by, \
     refund, refunded_ms, refunded_by";
 
-impl Status {
+impl PaymentStatus {
     fn number(&self) -> i64 {
         match self {
-            Status::Succeeded { .. } | Status::Refunded { .. } => 10,
-            Status::Declined { .. } => 20,
-            Status::Cancelled => 30,
+            PaymentStatus::Succeeded { .. } | PaymentStatus::Refunded { .. } => 10,
+            PaymentStatus::Declined { .. } => 20,
+            PaymentStatus::Cancelled => 30,
         }
     }
 
@@ -69,10 +69,10 @@ impl Status {
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {
-            Status::Succeeded { .. } => "succeeded",
-            Status::Refunded { .. } => "refunded",
-            Status::Declined { .. } => "declined",
-            Status::Cancelled => "cancelled",
+            PaymentStatus::Succeeded { .. } => "succeeded",
+            PaymentStatus::Refunded { .. } => "refunded",
+            PaymentStatus::Declined { .. } => "declined",
+            PaymentStatus::Cancelled => "cancelled",
         }
     }
 
@@ -80,27 +80,29 @@ impl Status {
     #[must_use]
     pub fn decline_code(&self) -> Option<&str> {
         match self {
-            Status::Declined { code, .. } => Some(code),
-            Status::Succeeded { .. } | Status::Refunded { .. } | Status::Cancelled => None,
+            PaymentStatus::Declined { code, .. } => Some(code),
+            PaymentStatus::Succeeded { .. } | PaymentStatus::Refunded { .. } | PaymentStatus::Cancelled => {
+                None
+            }
         }
     }
 
-    fn from_row(row: &Row<'_>) -> rusqlite::Result<Status> {
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<PaymentStatus> {
         match row.get::<_, i64>(1)? {
             10 => Ok(match row.get(10)? {
-                None => Status::Succeeded { receipt: row.get(5)? },
-                Some(refund) => Status::Refunded {
+                None => PaymentStatus::Succeeded { receipt: row.get(5)? },
+                Some(refund) => PaymentStatus::Refunded {
                     receipt: row.get(5)?,
                     refund,
                     at_ms: row.get::<_, i64>(11)?.unsigned_abs(),
                     by: row.get(12)?,
                 },
             }),
-            20 => Ok(Status::Declined {
+            20 => Ok(PaymentStatus::Declined {
                 code: row.get(6)?,
                 message: row.get(7)?,
             }),
-            30 => Ok(Status::Cancelled),
+            30 => Ok(PaymentStatus::Cancelled),
             other => Err(rusqlite::Error::IntegralValueOutOfRange(1, other)),
         }
     }
@@ -113,7 +115,7 @@ impl Payment {
         })?;
         Ok(Payment {
             id: PaymentId(OrderId::from_key(row.get(0)?)),
-            status: Status::from_row(row)?,
+            status: PaymentStatus::from_row(row)?,
             amount: Money {
                 amount: row.get::<_, i64>(2)?.unsigned_abs(),
                 currency,
@@ -125,20 +127,20 @@ impl Payment {
     }
 
     /// As the order's story tells it.
-    pub(in crate::shop::payments) fn entries(self) -> Vec<Entry> {
-        let entry = |at_ms, step, outcome, worker, detail| Entry {
+    pub(in crate::shop::payments) fn entries(self) -> Vec<TimelineEntry> {
+        let entry = |at_ms, step, outcome, worker, detail| TimelineEntry {
             at_ms,
-            service: Actor::Payments,
+            service: ServiceName::Payments,
             step,
             outcome,
             worker,
             detail,
         };
         match self.status {
-            Status::Succeeded { receipt } => {
+            PaymentStatus::Succeeded { receipt } => {
                 vec![entry(self.at_ms, "charge", "done", self.by, Some(receipt))]
             }
-            Status::Refunded {
+            PaymentStatus::Refunded {
                 receipt,
                 refund,
                 at_ms,
@@ -147,18 +149,18 @@ impl Payment {
                 entry(self.at_ms, "charge", "done", self.by, Some(receipt)),
                 entry(at_ms, "refund", "done", by, Some(refund)),
             ],
-            Status::Declined { code, .. } => {
+            PaymentStatus::Declined { code, .. } => {
                 vec![entry(self.at_ms, "charge", "refused", self.by, Some(code))]
             }
-            Status::Cancelled => vec![entry(self.at_ms, "cancel", "done", self.by, None)],
+            PaymentStatus::Cancelled => vec![entry(self.at_ms, "cancel", "done", self.by, None)],
         }
     }
 }
 
 /// What stands after someone wrote down what the provider decided.
-pub(in crate::shop::payments) enum Written {
+pub(in crate::shop::payments) enum PaymentOutcome {
     /// This, written now or before.
-    Stands(Status),
+    Stands(PaymentStatus),
     /// A higher claim was noted: the writer is not the owner any more.
     Fenced,
 }
@@ -166,34 +168,36 @@ pub(in crate::shop::payments) enum Written {
 /// Writes down how it ended, unless that is written already; what stands then. A higher claim is noted either way.
 pub(in crate::shop::payments) fn write(
     tx: &Connection,
-    mandate: Mandate,
-    charge: &Charge,
-    status: Status,
+    token: ClaimToken,
+    charge: &ChargeTerms,
+    status: PaymentStatus,
     now_ms: u64,
-) -> rusqlite::Result<Written> {
-    if insert(tx, mandate, charge, &status, now_ms)? {
-        return Ok(Written::Stands(status));
+) -> rusqlite::Result<PaymentOutcome> {
+    if insert(tx, token, charge, &status, now_ms)? {
+        return Ok(PaymentOutcome::Stands(status));
     }
     let noted = tx
         .prepare_cached("UPDATE payments SET claim_no = ?2 WHERE order_id = ?1 AND claim_no <= ?2")?
-        .execute((mandate.order.key(), mandate.claim_no))?;
-    match find(tx, mandate.order)? {
-        Some(known) if noted == 1 => Ok(Written::Stands(known.status)),
-        Some(_) | None => Ok(Written::Fenced),
+        .execute((token.order.key(), token.claim_no))?;
+    match find(tx, token.order)? {
+        Some(known) if noted == 1 => Ok(PaymentOutcome::Stands(known.status)),
+        Some(_) | None => Ok(PaymentOutcome::Fenced),
     }
 }
 
 fn insert(
     tx: &Connection,
-    mandate: Mandate,
-    charge: &Charge,
-    status: &Status,
+    token: ClaimToken,
+    charge: &ChargeTerms,
+    status: &PaymentStatus,
     now_ms: u64,
 ) -> rusqlite::Result<bool> {
     let (receipt, code, message) = match status {
-        Status::Succeeded { receipt } | Status::Refunded { receipt, .. } => (Some(receipt), None, None),
-        Status::Declined { code, message } => (None, Some(code), Some(message)),
-        Status::Cancelled => (None, None, None),
+        PaymentStatus::Succeeded { receipt } | PaymentStatus::Refunded { receipt, .. } => {
+            (Some(receipt), None, None)
+        }
+        PaymentStatus::Declined { code, message } => (None, Some(code), Some(message)),
+        PaymentStatus::Cancelled => (None, None, None),
     };
     let inserted = tx
         .prepare_cached(
@@ -202,9 +206,9 @@ fn insert(
              ON CONFLICT DO NOTHING",
         )?
         .execute(named_params! {
-            ":order": mandate.order.key(),
+            ":order": token.order.key(),
             ":state": status.number(),
-            ":claim_no": mandate.claim_no,
+            ":claim_no": token.claim_no,
             ":amount": charge.amount.amount.cast_signed(),
             ":currency": charge.amount.currency.as_str(),
             ":method": &*charge.method,
@@ -212,7 +216,7 @@ fn insert(
             ":code": code,
             ":message": message,
             ":at_ms": now_ms.cast_signed(),
-            ":by": mandate.life.to_string(),
+            ":by": token.life.to_string(),
         })?;
     Ok(inserted == 1)
 }
@@ -220,24 +224,24 @@ fn insert(
 /// Writes down that the charge was given back; what stands then.
 pub(in crate::shop::payments) fn refund(
     tx: &Connection,
-    mandate: Mandate,
+    token: ClaimToken,
     refund: &str,
     now_ms: u64,
-) -> rusqlite::Result<Written> {
+) -> rusqlite::Result<PaymentOutcome> {
     tx.prepare_cached(
         "UPDATE payments SET claim_no = ?2, refund = ?3, refunded_ms = ?4, refunded_by = ?5
          WHERE order_id = ?1 AND claim_no <= ?2 AND state = 10 AND refund IS NULL",
     )?
     .execute((
-        mandate.order.key(),
-        mandate.claim_no,
+        token.order.key(),
+        token.claim_no,
         refund,
         now_ms.cast_signed(),
-        mandate.life.to_string(),
+        token.life.to_string(),
     ))?;
-    match (find(tx, mandate.order)?, claim_no(tx, mandate.order)?) {
-        (Some(known), Some(noted)) if noted <= mandate.claim_no => Ok(Written::Stands(known.status)),
-        _ => Ok(Written::Fenced),
+    match (find(tx, token.order)?, claim_no(tx, token.order)?) {
+        (Some(known), Some(noted)) if noted <= token.claim_no => Ok(PaymentOutcome::Stands(known.status)),
+        _ => Ok(PaymentOutcome::Fenced),
     }
 }
 
