@@ -25,6 +25,8 @@ mod faulty;
 mod hardship;
 #[path = "../../tests/chaos/hung.rs"]
 mod hung;
+#[path = "../../tests/chaos/leaks.rs"]
+mod leaks;
 mod peers;
 #[path = "../../tests/chaos/record.rs"]
 mod record;
@@ -34,8 +36,6 @@ mod slow;
 mod stage;
 #[path = "../../tests/chaos/streams.rs"]
 mod streams;
-#[path = "../../tests/chaos/upkeep.rs"]
-mod upkeep;
 #[path = "../../tests/chaos/verdict.rs"]
 mod verdict;
 #[path = "../../tests/chaos/witness.rs"]
@@ -75,8 +75,8 @@ const ROWS: &[Row] = &[
             usize::try_from(seconds / 2).unwrap_or(10).max(1),
         )]
     }),
-    ("upkeep", |effort, seconds| {
-        vec![upkeep::reloads(
+    ("leaks", |effort, seconds| {
+        vec![leaks::reloads(
             effort,
             usize::try_from(seconds * 5).unwrap_or(100),
         )]

@@ -13,11 +13,11 @@ mod deploys;
 mod faulty;
 mod hardship;
 mod hung;
+mod leaks;
 mod mutants;
 mod record;
 mod stage;
 mod streams;
-mod upkeep;
 mod verdict;
 mod witness;
 
@@ -61,7 +61,7 @@ const TESTS: &[Test] = &[
         vec![balance::spread(&quick(), 1)]
     }),
     ("reloads_leave_the_master_as_it_was", || {
-        vec![upkeep::reloads(&quick(), 10)]
+        vec![leaks::reloads(&quick(), 10)]
     }),
     ("starvation_is_no_hang", || {
         vec![hardship::saturated(&quick(), Duration::from_secs(4))]

@@ -8,8 +8,8 @@
 )]
 
 mod answer;
+mod cli;
 mod cluster;
-mod desk;
 mod log;
 mod plan;
 mod program;
@@ -21,8 +21,8 @@ mod workers;
 use std::time::Duration;
 
 pub use answer::{Answer, client};
+pub use cli::{Desk, Told, tell, typed};
 pub use cluster::Cluster;
-pub use desk::{Desk, Told, tell, typed};
 pub use plan::Plan;
 pub use program::{put, put_bytes, replaceable};
 pub use scrape::{Scrape, admin, watched};

@@ -1,14 +1,12 @@
 //! Databases that are gone, replaced, hollow or broken: each refused with what to do, before anything is served; and noticed when
 //! it happens under a running cluster.
 
-mod common;
-
 use std::path::{Path, PathBuf};
 
+use crate::common::{Plan, break_pages};
 use cluster::scoreboard::Board;
 use cluster::shop::{inventory, orders, sandbox};
 use cluster::store::{Admission, OpenError, Schema, Store, StoreOptions, Tx};
-use common::{Plan, break_pages};
 
 fn options(path: &Path) -> StoreOptions {
     StoreOptions::new(path, Board::private().cell("test").expect("a cell"))
@@ -135,10 +133,10 @@ fn a_database_that_is_taken_away_ends_its_workers_and_the_next_are_refused() {
     std::fs::rename(cluster.data().join("inventory.db"), cluster.data().join("kept")).expect("moved");
     let url = cluster.url("/orders");
     // Whichever worker gets it.
-    let _ = common::client()
+    let _ = crate::common::client()
         .post(url)
         .header("content-type", "application/json")
-        .send(common::order());
+        .send(crate::common::order());
     cluster.wait_until(mark, "the worker that noticed", |line| {
         line.to_string().contains("was removed while it was open")
     });
@@ -156,12 +154,12 @@ fn databases_that_are_all_taken_away_are_not_made_anew_under_the_same_master() {
     for take_all in [false, true] {
         let cluster = Plan::shop().start();
         let data = cluster.data();
-        let client = common::client();
+        let client = crate::common::client();
         let place = || {
             client
                 .post(cluster.url("/orders"))
                 .header("content-type", "application/json")
-                .send(common::order())
+                .send(crate::common::order())
         };
         assert_eq!(place().expect("answered").status().as_u16(), 201);
         let mark = cluster.mark();
@@ -180,7 +178,7 @@ fn databases_that_are_all_taken_away_are_not_made_anew_under_the_same_master() {
 }
 
 #[test]
-#[ignore = "needs to mount a read-only file system (root): cargo test --test broken_files -- --ignored"]
+#[ignore = "needs to mount a read-only file system (root): cargo test --test process -- --ignored"]
 fn a_read_only_file_system_is_refused_with_what_to_do() {
     let directory = tempfile::tempdir().expect("a directory");
     let target = directory.path().to_str().expect("text");

@@ -4,8 +4,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 
+use super::scenes::workers;
 use crate::common::{Desk, PATIENCE, Plan, put_bytes, replaceable};
-use crate::scenes::workers;
 
 #[test]
 fn systemd_is_told_that_it_reloads_and_is_ready_again_whatever_comes_of_it() {
@@ -70,7 +70,7 @@ fn a_unix_socket_is_served_on_and_removed_at_the_end_with_the_pid_file() {
 }
 
 #[test]
-#[ignore = "needs root, which alone can run workers as another user: cargo test --test upgrade -- --ignored"]
+#[ignore = "needs root, which alone can run workers as another user: cargo test --test process -- --ignored"]
 fn workers_of_another_user_stay_who_they_are_and_so_do_the_next_ones() {
     let plan = Plan::shop().with("[cluster]", "user = \"nobody\"");
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);

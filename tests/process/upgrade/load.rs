@@ -4,8 +4,8 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use super::scenes::workers;
 use crate::common::{Desk, PATIENCE, Plan, replaceable};
-use crate::scenes::workers;
 
 /// One request on a connection of the caller's.
 fn ask(stream: &mut TcpStream) -> std::io::Result<()> {

@@ -4,15 +4,13 @@
 //! A sleeper counts when it had sagas under way that were claimed, was not killed as a holder of a store's lock, woke up, tried to
 //! go on and was refused, which it says itself.
 
-mod common;
-
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::common::{Answer, Cluster, PATIENCE, Plan};
 use cluster::shop::evidence::audit::{Moment, check_invariants};
 use cluster::store::OfdLock;
-use common::{Answer, Cluster, PATIENCE, Plan};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -43,7 +41,7 @@ fn brisk(cluster: &Cluster, path: &str, key: &str, body: &str) -> Option<Answer>
 }
 
 fn place_orders(cluster: &Cluster, client: usize, stop: &AtomicBool, confirmed: &AtomicU64) {
-    let body = common::order();
+    let body = crate::common::order();
     let mut number = 0;
     while !stop.load(Ordering::Relaxed) {
         let key = format!("sleeper-{client}-{number}");

@@ -1,12 +1,10 @@
 //! What a person does beside a running cluster: doctor, backup, decisions about parked orders; and what the keeper does for all.
 
-mod common;
-
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Instant;
 
-use common::{Cluster, PATIENCE, Plan, place};
+use crate::common::{Cluster, PATIENCE, Plan, place};
 
 fn office(arguments: &[&str], data: &Path) -> Output {
     let (command, rest) = arguments.split_first().expect("a command");

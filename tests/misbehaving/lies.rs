@@ -28,12 +28,12 @@ pub(crate) const TESTS: &[Test] = &[
     ),
 ];
 
-/// Two workers of this program, of which the one in slot 0 is wayward.
-pub(crate) fn wayward(way: &str) -> Plan {
+/// Two workers of this program, of which the one in slot 0 misbehaves.
+pub(crate) fn misbehaving(way: &str) -> Plan {
     Plan::shop()
         .replace("[drill]\nroutes = true\n", "")
         .program(&std::env::current_exe().expect("a program"))
-        .environment("WAYWARD", way)
+        .environment("MISBEHAVIOUR", way)
 }
 
 /// How many lines say that of the first worker of slot 0.
@@ -45,7 +45,7 @@ fn told(cluster: &Cluster, words: &str) -> usize {
 }
 
 fn what_another_process_says_for_a_worker_and_a_second_ready_are_dropped_and_told_once() {
-    let cluster = wayward(TALKS).start();
+    let cluster = misbehaving(TALKS).start();
     for words in [
         "dropped a notification that came from another process",
         "dropped a notification that is too long",
@@ -66,7 +66,7 @@ fn what_another_process_says_for_a_worker_and_a_second_ready_are_dropped_and_tol
 }
 
 fn counters_that_fall_are_told_and_no_metric_ever_does() {
-    let cluster = wayward(COUNTS).arguments(&["--admin", "127.0.0.1:0"]).start();
+    let cluster = misbehaving(COUNTS).arguments(&["--admin", "127.0.0.1:0"]).start();
     let admin = admin(&cluster);
     let mut before = Scrape::of(admin);
     let mut scrape = |times: usize| {
@@ -93,7 +93,7 @@ fn counters_that_fall_are_told_and_no_metric_ever_does() {
 }
 
 fn a_stamp_from_the_future_hides_no_hang() {
-    let plan = wayward(STAMPS).with(
+    let plan = misbehaving(STAMPS).with(
         "[cluster]",
         "heartbeat_interval = \"100ms\"\nheartbeat_timeout = \"1s\"",
     );
@@ -113,7 +113,7 @@ fn a_stamp_from_the_future_hides_no_hang() {
 }
 
 fn a_canary_that_says_ready_and_denies_it_when_it_is_asked_is_backed_out() {
-    let cluster = wayward(DENIES).start();
+    let cluster = misbehaving(DENIES).start();
     let before = cluster.workers();
     let told = cluster.tell(&["reload", "--json"]);
     assert_eq!(told.code, 5, "{told:?}");

@@ -1,11 +1,9 @@
 //! What an operator gets wrong: each has an exit code of its own and a message that says what was read, what was expected and what
 //! to do; and nothing that was there before is harmed.
 
-mod common;
-
 use std::path::Path;
 
-use common::Plan;
+use crate::common::Plan;
 
 /// Launches it, expects that exit code, and gives back everything it said.
 fn refused(plan: Plan, code: i32) -> String {

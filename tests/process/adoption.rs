@@ -1,12 +1,10 @@
 //! What waits in the queue of a worker that is dead, hung or gone is answered by a sibling at once, and not only when the slot
 //! has a worker again. Real masters, workers and signals.
 
-mod common;
-
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use common::{Cluster, Desk, PATIENCE, Plan, replaceable};
+use crate::common::{Cluster, Desk, PATIENCE, Plan, replaceable};
 use nix::sys::signal::Signal;
 
 /// Enough that no slot is left out by chance.

@@ -1,11 +1,9 @@
 //! Sagas move on without anybody who tells of a death: the master is dead, or stopped, when a worker dies.
 
-mod common;
-
 use std::time::{Duration, Instant};
 
+use crate::common::{Cluster, PATIENCE, Plan};
 use cluster::shop::evidence::audit::{Moment, check_invariants};
-use common::{Cluster, PATIENCE, Plan};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;

@@ -1,14 +1,12 @@
 //! HTTP/2 clients of a whole cluster: reloads and crashes of siblings under load cost them a new connection and no request.
 
-mod common;
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
+use crate::common::Plan;
 use bytes::Bytes;
-use common::Plan;
 use http::Request;
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http2::{self, SendRequest};

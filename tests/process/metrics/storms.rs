@@ -2,8 +2,8 @@
 
 use nix::sys::signal::Signal;
 
+use super::load::{Counted, Load, Watched};
 use crate::common::{Cluster, Plan, Scrape, admin, watched};
-use crate::load::{Counted, Load, Watched};
 
 const ROUTE: &str = "/inventory";
 

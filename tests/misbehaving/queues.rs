@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 
 use crate::app::DEAF;
 use crate::common::{Desk, PATIENCE};
-use crate::lies::wayward;
+use crate::lies::misbehaving;
 use crate::runner::Test;
 
 pub(crate) const TESTS: &[Test] = &[(
@@ -16,7 +16,7 @@ pub(crate) const TESTS: &[Test] = &[(
 )];
 
 fn a_queue_that_a_worker_cannot_be_handed_is_answered_by_another() {
-    let plan = wayward(DEAF)
+    let plan = misbehaving(DEAF)
         .replace("workers = 2", "workers = 3")
         .with("[log]", "level = \"debug\"");
     let cluster = plan.start();

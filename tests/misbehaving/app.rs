@@ -1,4 +1,4 @@
-//! The wayward worker: an application whose slot 0 misbehaves in the way that `WAYWARD` names, while its siblings are honest.
+//! The misbehaving worker: an application whose slot 0 misbehaves in the way that `MISBEHAVIOUR` names, while its siblings are honest.
 
 use std::fs::File;
 use std::os::fd::RawFd;
@@ -27,7 +27,7 @@ pub(crate) const DEAF: &str = "deaf";
 pub(crate) const DENIES: &str = "denies";
 
 /// What the process that speaks for another one is to say; it is this program, too.
-const SPEAK: &str = "WAYWARD_SPEAKS";
+const SPEAK: &str = "MISBEHAVIOUR_SPEAKS";
 
 pub(crate) fn main() -> ExitCode {
     if way() == DEAF && std::env::var("CLUSTER_SLOT").is_ok_and(|slot| slot == "0") {
@@ -36,11 +36,11 @@ pub(crate) fn main() -> ExitCode {
     if cluster::worker::is_asked_for() {
         BOARD.get_or_init(board);
     }
-    App::new("wayward").boot(boot).run()
+    App::new("misbehaving").boot(boot).run()
 }
 
 fn way() -> String {
-    std::env::var("WAYWARD").unwrap_or_default()
+    std::env::var("MISBEHAVIOUR").unwrap_or_default()
 }
 
 /// Whether this process is only a mouth.

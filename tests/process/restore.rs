@@ -1,16 +1,14 @@
 //! Backups, and data directories that were put together by hand: what a backup holds, and what is refused at start because its
 //! files do not belong together, each with what to do.
 
-mod common;
-
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Instant;
 
+use crate::common::{Cluster, PATIENCE, Plan, break_pages, place};
 use cluster::shop::contract::OrderId;
 use cluster::store::OfdLock;
-use common::{Cluster, PATIENCE, Plan, break_pages, place};
 
 const FILES: [&str; 4] = ["orders.db", "inventory.db", "payments.db", "sandbox.db"];
 

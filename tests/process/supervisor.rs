@@ -1,11 +1,9 @@
 //! The supervisor from outside: real processes, real signals, and what a client sees meanwhile.
 
-mod common;
-
 use std::io::{Read, Write};
 use std::time::Duration;
 
-use common::Plan;
+use crate::common::Plan;
 use nix::sys::signal::Signal;
 
 #[test]
@@ -110,7 +108,8 @@ fn a_spinning_handler_is_a_hang_and_said_to_spin() {
         .start();
     let mark = cluster.mark();
     let url = cluster.url("/drill/spin?ms=60000");
-    let client = std::thread::spawn(move || common::Answer::try_of(common::client().get(url).call()));
+    let client =
+        std::thread::spawn(move || crate::common::Answer::try_of(crate::common::client().get(url).call()));
     cluster.wait_from(mark, "worker late");
     let line = cluster.wait_from(mark, "killing worker: hung");
     assert!(

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::scenes::workers;
 use crate::common::{Cluster, Desk, Plan, put, put_bytes, replaceable};
-use crate::scenes::workers;
 
 /// The refusal's words.
 fn refused(cluster: &Cluster) -> String {

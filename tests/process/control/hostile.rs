@@ -146,7 +146,7 @@ fn one_who_has_said_everything_and_closed_its_half_is_answered_all_the_same() {
 }
 
 #[test]
-#[ignore = "needs root, which alone can be somebody else: cargo test --test control -- --ignored"]
+#[ignore = "needs root, which alone can be somebody else: cargo test --test process -- --ignored"]
 fn another_user_is_cut_even_where_the_files_would_let_him_in() {
     const NOBODY: u32 = 65534;
     let plan = Plan::shop();

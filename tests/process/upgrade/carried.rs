@@ -10,8 +10,8 @@ use cluster::sys::process::{Spawn, spawn};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::scenes::workers;
 use crate::common::{Desk, Plan, replaceable};
-use crate::scenes::workers;
 
 #[test]
 fn the_dead_are_remembered_and_counters_do_not_begin_anew() {

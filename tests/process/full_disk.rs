@@ -1,15 +1,13 @@
 //! A disk that fills up under a running cluster, and has room again: a small file system of its own, which only root (or sudo
 //! without a password) may mount. The same from within, without any permission: `src/shop/tests/full_disk.rs`.
 
-mod common;
-
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::common::{Cluster, PATIENCE, Plan, order};
 use cluster::shop::evidence::audit::{Moment, check_invariants};
-use common::{Cluster, PATIENCE, Plan, order};
 use nix::sys::signal::Signal;
 
 /// A file system of that size, gone again when it is dropped.
@@ -86,7 +84,7 @@ fn wait_for_rest(cluster: &Cluster) {
 }
 
 #[test]
-#[ignore = "needs to mount a small file system (root): cargo test --test full_disk -- --ignored"]
+#[ignore = "needs to mount a small file system (root): cargo test --test process -- --ignored"]
 fn orders_wait_for_room_and_go_on_by_themselves_even_when_their_worker_dies_meanwhile() {
     let plan = Plan::shop().with("[shop]", "order_wait = \"100ms\"");
     let data = plan.directory().join("data");

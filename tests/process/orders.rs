@@ -1,12 +1,10 @@
 //! The shop over real HTTP, from real workers: what an order's client sees.
 
-mod common;
-
 use std::io::{Read, Write};
 
+use crate::common::{Answer, Cluster, Plan};
 use cluster::shop::evidence::audit::Moment;
 use cluster::store::OfdLock;
-use common::{Answer, Cluster, Plan};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -178,10 +176,11 @@ fn bad_requests_get_clear_answers() {
     );
     problem(&cluster.get("/nowhere"), 404, "not_found");
     problem(&cluster.get("/orders/ord_nope"), 404, "order_not_found");
-    let answer = Answer::try_of(common::client().delete(cluster.url("/orders")).call()).expect("an answer");
+    let answer =
+        Answer::try_of(crate::common::client().delete(cluster.url("/orders")).call()).expect("an answer");
     problem(&answer, 405, "method_not_allowed");
     assert!(answer.headers["allow"].contains("POST"), "{answer:?}");
-    let text = common::client()
+    let text = crate::common::client()
         .post(cluster.url("/orders"))
         .header("content-type", "text/plain")
         .send("hello");
@@ -270,9 +269,9 @@ fn place_orders(url: &str, client: usize, stop: &std::sync::atomic::AtomicBool) 
 }
 
 fn place_until_final(url: &str, sku: &str, key: &str) -> String {
-    let deadline = std::time::Instant::now() + common::PATIENCE;
+    let deadline = std::time::Instant::now() + crate::common::PATIENCE;
     loop {
-        let request = common::client()
+        let request = crate::common::client()
             .post(url)
             .header("content-type", "application/json")
             .header("idempotency-key", key);
@@ -288,7 +287,7 @@ fn place_until_final(url: &str, sku: &str, key: &str) -> String {
 }
 
 fn wait_for_rest(cluster: &Cluster) -> Value {
-    let deadline = std::time::Instant::now() + common::PATIENCE;
+    let deadline = std::time::Instant::now() + crate::common::PATIENCE;
     loop {
         let stock = stock(cluster, "mug");
         if stock["reserved"] == 0 {
@@ -340,7 +339,7 @@ fn an_orphan_takes_an_order_and_dies() -> bool {
     };
     let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(orphan), Signal::SIGKILL);
     lock.release().expect("released");
-    let deadline = std::time::Instant::now() + common::PATIENCE / 3;
+    let deadline = std::time::Instant::now() + crate::common::PATIENCE / 3;
     while second.get(&format!("/orders/{id}")).json()["status"] == "pending" {
         assert!(
             std::time::Instant::now() < deadline,

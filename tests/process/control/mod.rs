@@ -1,8 +1,5 @@
 //! The control socket from outside: real masters, the commands as people type them, and clients that mean no good.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod addresses;
 mod commands;
 mod deaths;

@@ -1,8 +1,5 @@
 //! The master becomes another binary in place: real masters, real workers, real signals; and nobody notices.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod around;
 mod bad;
 mod carried;

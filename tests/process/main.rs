@@ -1,0 +1,19 @@
+//! Whole clusters from outside: real masters with real workers, signals, commands and files. One program, so that it is linked
+//! once and its tests wait side by side.
+
+mod admin_commands;
+mod adoption;
+mod broken_files;
+#[path = "../common/mod.rs"]
+mod common;
+mod control;
+mod dead_master;
+mod fencing;
+mod full_disk;
+mod http2;
+mod metrics;
+mod mistakes;
+mod orders;
+mod restore;
+mod supervisor;
+mod upgrade;
