@@ -1,0 +1,74 @@
+//! What the sources themselves say: the fields of a documented type, and the codes of the problem documents.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A public field with its type and its doc comment.
+pub struct Field {
+    pub name: String,
+    pub kind: String,
+    pub doc: String,
+}
+
+/// Every Rust file below a folder of `src`.
+pub fn files(folder: &str) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+            let path = entry.expect("a readable entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+/// The fields of `pub struct NAME`, which stands in a file below `src/FOLDER`.
+pub fn fields(folder: &str, name: &str) -> Vec<Field> {
+    let head = format!("pub struct {name} {{\n");
+    let texts = files(folder)
+        .into_iter()
+        .map(|path| fs::read_to_string(path).expect("readable"));
+    let text = texts.into_iter().find(|text| text.contains(&head));
+    let text = text.unwrap_or_else(|| panic!("no {name} below src/{folder}"));
+    let body = text.split(&head).nth(1).and_then(|rest| rest.split("\n}").next());
+    read_fields(body.expect("the struct has an end"))
+}
+
+fn read_fields(body: &str) -> Vec<Field> {
+    let mut fields = Vec::new();
+    let mut doc = Vec::new();
+    for line in body.lines().map(str::trim) {
+        if let Some(words) = line.strip_prefix("/// ") {
+            doc.push(words);
+        } else if let Some((name, kind)) = line.strip_prefix("pub ").and_then(|line| line.split_once(": ")) {
+            fields.push(Field {
+                name: name.to_owned(),
+                kind: kind.trim_end_matches(',').to_owned(),
+                doc: doc.join(" "),
+            });
+            doc.clear();
+        }
+    }
+    fields
+}
+
+/// Every text in the product code below a folder of `src`.
+pub fn texts(folder: &str) -> Vec<String> {
+    let product = |path: PathBuf| {
+        let text = fs::read_to_string(path).expect("readable");
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default().to_owned();
+        let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    let quoted = |code: String| {
+        let pieces = code.split('"').map(str::to_owned);
+        pieces.collect::<Vec<_>>()
+    };
+    files(folder).into_iter().map(product).flat_map(quoted).collect()
+}
