@@ -4,14 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A public field with its type and its doc comment.
-pub struct Field {
-    pub name: String,
-    pub kind: String,
-    pub doc: String,
+pub(crate) struct Field {
+    pub(crate) name: String,
+    pub(crate) kind: String,
+    pub(crate) doc: String,
 }
 
 /// Every Rust file below a folder of `src`.
-pub fn files(folder: &str) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &str) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(folder)];
     while let Some(folder) = folders.pop() {
@@ -29,7 +29,7 @@ pub fn files(folder: &str) -> Vec<PathBuf> {
 }
 
 /// The fields of `pub struct NAME`, which stands in a file below `src/FOLDER`.
-pub fn fields(folder: &str, name: &str) -> Vec<Field> {
+pub(crate) fn fields(folder: &str, name: &str) -> Vec<Field> {
     let head = format!("pub struct {name} {{\n");
     let texts = files(folder)
         .into_iter()
@@ -59,7 +59,7 @@ fn read_fields(body: &str) -> Vec<Field> {
 }
 
 /// Every text in the product code below a folder of `src`.
-pub fn texts(folder: &str) -> Vec<String> {
+pub(crate) fn texts(folder: &str) -> Vec<String> {
     let product = |path: PathBuf| {
         let text = fs::read_to_string(path).expect("readable");
         let code = text.split("#[cfg(test)]").next().unwrap_or_default().to_owned();

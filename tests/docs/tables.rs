@@ -74,7 +74,7 @@ const EDGE: &[&str] = &[
 ];
 
 /// The program as `src/main.rs` starts it.
-pub fn program() -> Program {
+pub(crate) fn program() -> Program {
     Program {
         name: "cluster",
         about: "",
@@ -95,7 +95,7 @@ fn read(name: &str) -> String {
 }
 
 /// The text of a page of the reference.
-pub fn page(name: &str) -> String {
+pub(crate) fn page(name: &str) -> String {
     read(&format!("docs/reference/{name}"))
 }
 
