@@ -40,18 +40,18 @@ pub fn app() -> App {
             let (state, stores) = open_with_stores(&worker).await?;
             // Before it owns anything, and to the end of the process: its last writes may still be on their
             // way to the disk then.
-            let lives: &LifeLock = Box::leak(Box::new(enter(&worker)?));
+            let lives: &LifeLock = Box::leak(Box::new(take_life_lock(&worker)?));
             listen(&worker, &state);
             drop(booted.set((worker.clone(), state.orders.clone(), stores)));
             tokio::spawn(takeover::watch(state.orders.clone(), lives, worker.clone()));
             let retention = worker.section::<ShopSettings>("shop")?.retention;
             let data_dir = worker.settings().cluster.data_dir.clone();
-            let tally = maintenance::SagaGauges::register(&worker)?;
-            tokio::spawn(maintenance::keep(
+            let gauges = maintenance::SagaGauges::register(&worker)?;
+            tokio::spawn(maintenance::run(
                 state.orders.clone(),
                 data_dir,
                 retention,
-                tally,
+                gauges,
             ));
             let drills = worker
                 .settings()
@@ -63,14 +63,14 @@ pub fn app() -> App {
         .on_exit(move || async move {
             // Clients may be gone whose orders are still under way.
             if let Some((worker, orders, stores)) = drained.get() {
-                takeover::leave(orders, worker).await;
+                takeover::until_it_may_exit(orders, worker).await;
                 stores.iter().for_each(Store::close);
             }
         })
 }
 
-fn enter(worker: &Worker) -> Result<LifeLock, LivenessError> {
-    LifeLock::enter(&worker.settings().cluster.data_dir, worker.identity().life)
+fn take_life_lock(worker: &Worker) -> Result<LifeLock, LivenessError> {
+    LifeLock::take(&worker.settings().cluster.data_dir, worker.identity().life)
 }
 
 fn check(settings: &Settings) -> Result<(), String> {
@@ -154,8 +154,8 @@ pub(super) async fn open_with_stores(worker: &Worker) -> Result<(AppState, Vec<S
         (sandbox::Sandbox::schema(), sandbox::FILE),
     ];
     let data_dir = worker.settings().cluster.data_dir.as_path();
-    consistency::nothing_is_emptied(data_dir, worker.identity().life)
-        .and_then(|()| consistency::nothing_is_lost(data_dir))
+    consistency::check_not_emptied(data_dir, worker.identity().life)
+        .and_then(|()| consistency::check_nothing_lost(data_dir))
         .map_err(inconsistent)?;
     let stores = open_all(worker, &files, store.queue_depth)?;
     let kept = stores.to_vec();
@@ -211,8 +211,8 @@ fn check_consistency(worker: &Worker, stores: [&Store; 4]) -> Result<(), BootErr
         return Ok(());
     }
     let [orders, inventory, payments, _] = stores;
-    consistency::counter_is_ahead(data_dir, own, [orders, inventory, payments]).map_err(inconsistent)?;
-    match consistency::files_agree(data_dir, stores) {
+    consistency::check_counter(data_dir, own, [orders, inventory, payments]).map_err(inconsistent)?;
+    match consistency::check_files_agree(data_dir, stores) {
         Err(mixed @ Inconsistent::Mixed { .. }) if data_dir.join(consistency::AS_IT_IS).exists() => {
             tracing::warn!("served as it is: {mixed}");
         }

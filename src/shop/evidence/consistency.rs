@@ -1,7 +1,7 @@
 //! Whether the files of a data directory belong together: the four databases and the incarnation counter.
-//! Looked at before a worker serves, because a file that was lost, or brought back alone from a backup, is
-//! otherwise noticed by customers. Reads a bounded number of rows, and only what holds at any moment, so that
-//! it never refuses files that others are writing.
+//! Checked before a worker serves, because otherwise customers would be the first to notice a file that was
+//! lost, or restored alone from a backup. The check reads a bounded number of rows, and only facts that hold
+//! at any moment, so that it never refuses files that other workers are writing.
 
 use std::path::{Path, PathBuf};
 
@@ -13,15 +13,16 @@ use crate::shop::contract::OrderId;
 use crate::shop::{inventory, orders, payments, sandbox};
 use crate::store::{ReadError, Store};
 
-/// The counter that the master raises, as it lies in the data directory.
+/// The file of the counter that every master raises at its start.
 pub(in crate::shop) const COUNTER: &str = "incarnation";
-/// With a file of this name, what disagrees is told and served all the same: a person's decision.
+/// When a file of this name exists, inconsistent files are reported and served nevertheless: an operator's
+/// decision.
 pub(in crate::shop) const AS_IT_IS: &str = "serve-as-it-is";
-/// Names the incarnation whose workers have found the files in accord.
-const FOUND: &str = "accord";
-/// Follows the number when one of them has doubted it since.
+/// The file that names the incarnation whose workers found the files consistent.
+const NOTE_FILE: &str = "consistency";
+/// Follows the number in that file when a worker has doubted the files since.
 const DOUBTED: &str = "doubted";
-/// So many of the newest rows of each file are looked for in the others.
+/// How many of the newest rows of each file are looked up in the other files.
 const NEWEST: u32 = 100;
 
 /// Why the files must not be served together.
@@ -55,8 +56,9 @@ pub(in crate::shop) enum Inconsistent {
     Read(#[from] ReadError),
 }
 
-/// Before anything is opened, and so made: no file is gone that its siblings have orders of.
-pub(in crate::shop) fn nothing_is_lost(data_dir: &Path) -> Result<(), Inconsistent> {
+/// Checks that no file is missing whose orders other files know of. Must run before any file is opened,
+/// because opening creates it.
+pub(in crate::shop) fn check_nothing_lost(data_dir: &Path) -> Result<(), Inconsistent> {
     let witnesses = [
         (orders::FILE, "SELECT 1 FROM orders LIMIT 1"),
         (inventory::FILE, "SELECT 1 FROM reservations LIMIT 1"),
@@ -71,7 +73,7 @@ pub(in crate::shop) fn nothing_is_lost(data_dir: &Path) -> Result<(), Inconsiste
             .iter()
             .map(|(file, any)| (data_dir.join(file), any))
             .find(|(path, any)| path.exists() && holds(path, any));
-        // Another worker may have made it since it was looked for, and taken the first order.
+        // Another worker may have created the file meanwhile, and taken the first order.
         if let Some((witness, _)) = witness.filter(|_| !missing.exists()) {
             return Err(Inconsistent::Lost { missing, witness });
         }
@@ -79,10 +81,10 @@ pub(in crate::shop) fn nothing_is_lost(data_dir: &Path) -> Result<(), Inconsiste
     Ok(())
 }
 
-/// What replaces a worker makes no shop anew where its master's workers had one: the databases, or all that
-/// was in the directory with the master's own counter, were taken away under it. Without the note the first
-/// worker died before it had made all files.
-pub(in crate::shop) fn nothing_is_emptied(data_dir: &Path, life: Life) -> Result<(), Inconsistent> {
+/// Checks that a replacement worker does not create new databases where earlier workers of the same master
+/// had some: then the databases, or the whole content of the directory, were removed under the master.
+/// Without the note the first worker died before it had created all files.
+pub(in crate::shop) fn check_not_emptied(data_dir: &Path, life: Life) -> Result<(), Inconsistent> {
     let is_there = |file: &str| data_dir.join(file).exists();
     let files = [orders::FILE, inventory::FILE, payments::FILE, sandbox::FILE];
     if life.epoch <= Epoch(1) || files.into_iter().any(is_there) {
@@ -96,13 +98,13 @@ pub(in crate::shop) fn nothing_is_emptied(data_dir: &Path, life: Life) -> Result
     Ok(())
 }
 
-/// Its lock file knows of it, and whoever opens it refuses to make it anew.
+/// Whether the lock file knows of the database; the store then refuses to create it anew.
 fn was_locked(database: &Path) -> bool {
     let lock = database.with_extension("db.lock");
     lock.metadata().is_ok_and(|lock| lock.len() > 0)
 }
 
-/// What cannot be read here is told better by whoever opens it.
+/// A file that cannot be read here is reported better when the store opens it.
 fn holds(path: &Path, any: &str) -> bool {
     audit::open_any(path).is_ok_and(|connection| {
         connection
@@ -112,16 +114,16 @@ fn holds(path: &Path, any: &str) -> bool {
     })
 }
 
-/// What a worker noted of the files.
+/// What a worker wrote down about the files.
 struct ConsistencyNote {
-    /// Whose workers served them.
+    /// The incarnation whose workers served the files.
     incarnation: u64,
-    /// One of these could no longer trust a file.
+    /// One of these workers could no longer trust a file.
     is_doubted: bool,
 }
 
 fn read_note(data_dir: &Path) -> Option<ConsistencyNote> {
-    let text = std::fs::read_to_string(data_dir.join(FOUND)).ok()?;
+    let text = std::fs::read_to_string(data_dir.join(NOTE_FILE)).ok()?;
     let mut words = text.split_whitespace();
     Some(ConsistencyNote {
         incarnation: words.next()?.parse().ok()?,
@@ -129,28 +131,30 @@ fn read_note(data_dir: &Path) -> Option<ConsistencyNote> {
     })
 }
 
-/// Whether a worker of that master has found the files in accord, and none has doubted them since.
+/// Whether a worker of that master found the files consistent, and no worker has doubted them since.
 pub(in crate::shop) fn was_consistent(data_dir: &Path, incarnation: u64) -> bool {
     read_note(data_dir).is_some_and(|note| note.incarnation == incarnation && !note.is_doubted)
 }
 
-/// Leaves a note for the workers to come. Without it they only look again.
+/// Writes down for later workers that the files are consistent. Without the note they only check again.
 pub(in crate::shop) fn note(data_dir: &Path, incarnation: u64) {
-    let _ = std::fs::write(data_dir.join(FOUND), incarnation.to_string());
+    let _ = std::fs::write(data_dir.join(NOTE_FILE), incarnation.to_string());
 }
 
-/// A file can no longer be trusted: whoever opens it next looks again, and still knows who served it.
+/// Writes down that a file can no longer be trusted: the next worker checks again, and still knows which
+/// master served the files.
 pub(in crate::shop) fn mark_doubted(data_dir: &Path, incarnation: u64) {
-    let _ = std::fs::write(data_dir.join(FOUND), format!("{incarnation} {DOUBTED}"));
+    let _ = std::fs::write(data_dir.join(NOTE_FILE), format!("{incarnation} {DOUBTED}"));
 }
 
-/// Nothing is known of the files any more.
+/// Removes the note.
 pub(in crate::shop) fn forget(data_dir: &Path) {
-    let _ = std::fs::remove_file(data_dir.join(FOUND));
+    let _ = std::fs::remove_file(data_dir.join(NOTE_FILE));
 }
 
-/// The counter is at least what the databases know of; `own` is the number of the master that asks.
-pub(in crate::shop) fn counter_is_ahead(
+/// Checks that the counter is not behind the incarnations in the databases. `own` is the incarnation of this
+/// worker's master.
+pub(in crate::shop) fn check_counter(
     data_dir: &Path,
     own: u64,
     [orders, inventory, payments]: [&Store; 3],
@@ -161,7 +165,7 @@ pub(in crate::shop) fn counter_is_ahead(
         .and_then(|text| text.trim().parse().ok());
     let known = own.max(written.unwrap_or(0));
     let fences = "SELECT coalesce(max(incarnation), 0) FROM fences";
-    // The life of an owner begins with its incarnation, which is all of it that the cast reads.
+    // The text of an owner's life begins with its incarnation; the cast reads that number alone.
     let owners = "SELECT coalesce(max(CAST(owner AS INTEGER)), 0) FROM orders WHERE status < 20";
     for (store, newest) in [
         (orders, fences),
@@ -178,13 +182,13 @@ pub(in crate::shop) fn counter_is_ahead(
     Ok(())
 }
 
-/// What was sold was sent and paid, what is paid is in the provider's ledger, and what is reserved or paid is
-/// for an order that there is.
-pub(in crate::shop) fn files_agree(
+/// Checks the newest rows: a confirmed order was sent and paid, a payment is in the provider's ledger, and a
+/// reservation or payment is for an order that exists.
+pub(in crate::shop) fn check_files_agree(
     data_dir: &Path,
     [orders, inventory, payments, ledger]: [&Store; 4],
 ) -> Result<(), Inconsistent> {
-    // Whatever a person had a hand in is the person's.
+    // Orders that an operator decided about are excluded.
     let confirmed = format!(
         "SELECT id FROM (SELECT id, status FROM orders ORDER BY id DESC LIMIT {NEWEST})
          WHERE status = 20 AND id NOT IN (SELECT order_id FROM interventions)"
@@ -219,10 +223,10 @@ pub(in crate::shop) fn files_agree(
         (payments, &charged, orders, known, "has a payment and is no order"),
     ];
     for (from, newest, to, is_there, what) in looks {
-        // Read in this order: what one file says last was in the other before.
+        // Read in this order: a row of the first file was written after its counterpart in the second.
         let newest = from.peek(|connection| keys(connection, newest))?;
         let lacking = to.peek(|connection| those_without(connection, is_there, &newest))?;
-        // Read last: what was removed meanwhile is behind it.
+        // The horizon is read last: orders that were removed meanwhile lie before it.
         let horizon = orders.peek(|connection| {
             connection.query_row("SELECT coalesce(max(order_id), 0) FROM horizon", [], |row| {
                 row.get::<_, i64>(0)
@@ -250,8 +254,8 @@ fn mixed(data_dir: &Path, order: i64, what: &'static str) -> Inconsistent {
     }
 }
 
-/// One of the newest payments that the ledger knows nothing of. The provider writes first and never removes,
-/// so that it knows of every one, at any moment and whatever retention did.
+/// One of the newest payments that is not in the ledger. The provider writes first and never removes, so the
+/// ledger has every payment at any moment, whatever retention did.
 fn uncharged(payments: &Store, ledger: &Store) -> Result<Option<i64>, ReadError> {
     let newest = format!(
         "SELECT order_id, receipt FROM (SELECT * FROM payments ORDER BY order_id DESC LIMIT {NEWEST}) WHERE \
@@ -284,7 +288,7 @@ fn keys(connection: &Connection, sql: &str) -> rusqlite::Result<Vec<i64>> {
         .collect()
 }
 
-/// Those of `keys` that are not there.
+/// Those of `keys` for which `is_there` finds no row.
 fn those_without(connection: &Connection, is_there: &str, keys: &[i64]) -> rusqlite::Result<Vec<i64>> {
     let mut look = connection.prepare(is_there)?;
     let mut lacking = Vec::new();

@@ -1,9 +1,9 @@
-//! How long sagas stood still when their owner died, read from the services' files: who took which saga from
-//! whom, and when the next step of it was written by somebody else. What the bench and the torture measure
-//! takeovers by.
+//! How long sagas stood still when their owner died, read from the services' databases: which worker took
+//! which saga from which other worker, and when another worker wrote the saga's next step. The bench and the
+//! torture measure takeovers by it.
 //!
-//! A time is taken inside the transaction that it is written in, which commits a group commit later. The end
-//! of the order is written only after every earlier step was on disk, so it bounds what that adds.
+//! A time is taken inside the transaction that writes it, and the transaction commits a little later. The end
+//! of the order is written only after every earlier step was on disk, so it bounds the difference.
 
 use std::path::Path;
 
@@ -14,17 +14,17 @@ use crate::shop::{inventory, orders, payments};
 /// One saga that changed hands. Times are milliseconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Takeover {
-    /// Of which order.
+    /// The order.
     pub order: OrderId,
-    /// The life that had it (`7/0/3`).
+    /// The life that owned the saga before (`7/0/3`).
     pub from: String,
-    /// The life that claimed it.
+    /// The life that claimed the saga.
     pub to: String,
-    /// When it was claimed.
+    /// When the saga was claimed.
     pub claimed_ms: u64,
-    /// When anybody but `from` wrote the next step of it; `None` when nobody has.
+    /// When another life than `from` wrote the next step; `None` when none has.
     pub next_step_ms: Option<u64>,
-    /// When the order ended, if it did.
+    /// When the order ended; `None` while it has not.
     pub ended_ms: Option<u64>,
 }
 
@@ -40,7 +40,7 @@ SELECT order_id, from_owner, to_owner, at_ms,
        (SELECT ended_ms FROM orders WHERE id = t.order_id AND status >= 20)
 FROM takeovers AS t";
 
-/// Every takeover that the files under `data_dir` still know of.
+/// Reads every takeover that the databases under `data_dir` still have.
 ///
 /// # Errors
 /// SQLite's, when a file cannot be read.

@@ -58,7 +58,7 @@ impl KeyRetention {
 
     /// The same, as far as any process knows it that has committed anything.
     fn since_for_all(&self) -> OrderId {
-        self.almanac.look();
+        self.almanac.reload();
         self.since()
     }
 }

@@ -121,7 +121,7 @@ impl<I: Inventory, P: Payments> OrdersService<I, P> {
 
     /// Learns what the keeper knows of the wall clock.
     pub fn look_at_the_clock(&self) {
-        self.saga_runner.almanac.look();
+        self.saga_runner.almanac.reload();
     }
 
     /// The keeper's look at the wall clock, when nothing is kept for longer than `retention`.
@@ -129,7 +129,7 @@ impl<I: Inventory, P: Payments> OrdersService<I, P> {
     /// # Errors
     /// The system's, when it cannot be written down.
     pub fn keep_the_clock(&self, retention: Duration) -> std::io::Result<()> {
-        self.saga_runner.almanac.keep(retention)
+        self.saga_runner.almanac.observe(retention)
     }
 
     /// Told when this life turns out to be fenced: it can place no order any more and must be replaced.

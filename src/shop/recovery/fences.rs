@@ -1,7 +1,7 @@
-//! A fence: this life writes nothing more. Each service keeps the fences in its own file and looks at them in
-//! the transaction of every command, so a worker that was only asleep and wakes up after it was fenced can
-//! change nothing, whatever it was about to do. They are raised in the participants first and in the orders
-//! last, in the transaction that begins to claim.
+//! Fences: a fence bars one life from writing. Each service keeps the fences in its own database and checks
+//! them in the transaction of every command, so a worker that only slept and wakes up after it was fenced can
+//! change nothing. Fences are raised in the participants first and in the orders last, in the transaction
+//! that begins to claim.
 
 use rusqlite::Connection;
 
@@ -20,7 +20,7 @@ CREATE TABLE fences (
 
 const EVERY_SLOT: i32 = -1;
 
-/// Raises it. Fences that it covers are taken down, so that there are only as many as lives of this
+/// Raises a fence. Fences that it covers are removed, so that the table has only as many as lives of this
 /// incarnation were fenced.
 pub(in crate::shop) fn raise(tx: &Connection, fence: Fence) -> rusqlite::Result<()> {
     let row = match fence {
@@ -38,7 +38,7 @@ pub(in crate::shop) fn raise(tx: &Connection, fence: Fence) -> rusqlite::Result<
     Ok(())
 }
 
-/// Whether one stands before that life.
+/// Whether a fence bars that life.
 pub(in crate::shop) fn bars(connection: &Connection, life: Life) -> rusqlite::Result<bool> {
     connection
         .prepare_cached(
@@ -79,6 +79,6 @@ mod tests {
         let rows: i64 = db
             .query_row("SELECT count(*) FROM fences", [], |row| row.get(0))
             .unwrap();
-        assert_eq!(rows, 1, "what is covered is taken down");
+        assert_eq!(rows, 1, "a fence that another covers is removed");
     }
 }

@@ -1,7 +1,7 @@
-//! Who lives, in the kernel's own word: each life of a worker holds the lock of one byte of one file from
-//! before it owns an order to the end of its process, and the kernel frees it with the process, however that
-//! ends. A stopped process keeps it, a pid that is given out again means nothing, and a copy of the directory
-//! holds nobody's locks. It knows nothing of orders.
+//! Which workers are alive, as the kernel knows it. Each life of a worker holds the lock of one byte of one
+//! file, from before it owns an order until its process ends, and the kernel frees the lock with the process,
+//! however it ends. A stopped process keeps its lock, a reused pid means nothing, and a copy of the directory
+//! holds no locks. This module knows nothing of orders.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,14 +10,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::base::ids::Life;
 use crate::store::OfdLock;
 
-/// The file in the data directory. It stays empty, and one descriptor of it is all that a worker needs.
+/// The file in the data directory. It stays empty, and a worker needs one descriptor of it.
 const FILE: &str = "lives.lock";
 
 const EPOCH_BITS: u32 = 22;
 const SLOT_BITS: u32 = 10;
 const INCARNATION_BITS: u32 = 31;
 
-/// This process among the living.
+/// The lock of this process's life.
 #[derive(Debug)]
 pub(in crate::shop) struct LifeLock {
     path: PathBuf,
@@ -25,10 +25,10 @@ pub(in crate::shop) struct LifeLock {
     lock: Mutex<OfdLock>,
 }
 
-/// Why a worker cannot be counted among the living.
+/// Why a worker cannot lock the byte of its life.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::shop) enum LivenessError {
-    /// Fences could not tell the two apart.
+    /// A live process has the same identity; fences could not tell the two apart.
     #[error("another process that lives is life {0} over this data directory: end it")]
     Twice(Life),
     /// The file cannot be opened or locked.
@@ -37,23 +37,22 @@ pub(in crate::shop) enum LivenessError {
 }
 
 impl LifeLock {
-    /// From now on this life is counted.
+    /// Takes the lock of this life.
     ///
     /// # Errors
-    /// [`LivenessError`]; then it must own nothing.
-    pub(in crate::shop) fn enter(data_dir: &Path, own: Life) -> Result<LifeLock, LivenessError> {
+    /// [`LivenessError`]; the worker must own no order then.
+    pub(in crate::shop) fn take(data_dir: &Path, own: Life) -> Result<LifeLock, LivenessError> {
         let path = data_dir.join(FILE);
         let lock = Mutex::new(locked(&path, own)?);
         Ok(LifeLock { path, own, lock })
     }
 
-    /// Whether the file has been the same since the last look. When somebody removed it, or put another
-    /// there, this life goes over to what lies there now, as all others do, and nobody's death can be told
-    /// until they have.
+    /// Whether the file is still the one that was locked. When the file was removed or replaced, this life
+    /// takes its lock in the new file, as all other workers do, and no death can be told until they have.
     ///
     /// # Errors
-    /// As [`LifeLock::enter`]; nobody's death can be told then, either.
-    pub(in crate::shop) fn stay(&self) -> Result<bool, LivenessError> {
+    /// As [`LifeLock::take`]; no death can be told then, either.
+    pub(in crate::shop) fn keep(&self) -> Result<bool, LivenessError> {
         let mut lock = self.lock();
         if lock.is_at(&self.path).unwrap_or(false) {
             return Ok(true);
@@ -62,13 +61,13 @@ impl LifeLock {
         Ok(false)
     }
 
-    /// Whether that life's process has ended; of one that never was counted the same is said.
+    /// Whether the process of that life has ended. Also true of a life that never took its lock.
     pub(in crate::shop) fn is_dead(&self, life: Life) -> bool {
         life != self.own && matches!(self.lock().is_byte_taken(byte(life)), Ok(false))
     }
 
     fn lock(&self) -> MutexGuard<'_, OfdLock> {
-        // Replaced as a whole or not at all.
+        // The lock is replaced as a whole or not at all, so a poisoned mutex is whole.
         self.lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -82,9 +81,9 @@ fn locked(path: &Path, life: Life) -> Result<OfdLock, LivenessError> {
     }
 }
 
-/// Its byte. Two lives have the same only when thousands of millions of starts or millions of lives of one
-/// slot lie between them; the earlier one is then taken to live for as long as the later one does, and its
-/// orders wait for the master's word.
+/// The byte of a life. Two lives share a byte only when thousands of millions of starts, or millions of lives
+/// of one slot, lie between them. The earlier one then counts as alive for as long as the later one is, and
+/// its orders wait until the master announces its death.
 fn byte(life: Life) -> i64 {
     let low = |number: u64, bits: u32| number & ((1 << bits) - 1);
     let incarnation = low(life.incarnation.0, INCARNATION_BITS);
@@ -98,10 +97,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_life_is_dead_when_its_process_has_let_go_of_it_and_not_before() {
+    fn a_life_is_dead_once_its_lock_is_released_and_not_before() {
         let directory = tempfile::tempdir().unwrap();
-        let enter = |life| LifeLock::enter(directory.path(), life).unwrap();
-        let (first, second) = (enter(Life::of(7, 0, 1)), enter(Life::of(7, 1, 1)));
+        let take = |life| LifeLock::take(directory.path(), life).unwrap();
+        let (first, second) = (take(Life::of(7, 0, 1)), take(Life::of(7, 1, 1)));
         assert!(!first.is_dead(Life::of(7, 1, 1)) && !second.is_dead(Life::of(7, 0, 1)));
         assert!(!first.is_dead(Life::of(7, 0, 1)), "itself");
         drop(second);
@@ -110,22 +109,22 @@ mod tests {
     }
 
     #[test]
-    fn no_two_processes_are_the_same_life() {
+    fn no_two_processes_have_the_same_life() {
         let directory = tempfile::tempdir().unwrap();
-        let _first = LifeLock::enter(directory.path(), Life::of(7, 0, 1)).unwrap();
-        let second = LifeLock::enter(directory.path(), Life::of(7, 0, 1));
+        let _first = LifeLock::take(directory.path(), Life::of(7, 0, 1)).unwrap();
+        let second = LifeLock::take(directory.path(), Life::of(7, 0, 1));
         assert!(matches!(second, Err(LivenessError::Twice(twice)) if twice == Life::of(7, 0, 1)));
     }
 
     #[test]
-    fn a_file_that_was_removed_is_gone_over_to_and_nobody_is_declared_dead_meanwhile() {
+    fn after_the_file_was_replaced_no_life_is_declared_dead_until_all_have_moved() {
         let directory = tempfile::tempdir().unwrap();
-        let enter = |life| LifeLock::enter(directory.path(), life).unwrap();
-        let (first, second) = (enter(Life::of(7, 0, 1)), enter(Life::of(7, 1, 1)));
-        assert!(first.stay().unwrap());
+        let take = |life| LifeLock::take(directory.path(), life).unwrap();
+        let (first, second) = (take(Life::of(7, 0, 1)), take(Life::of(7, 1, 1)));
+        assert!(first.keep().unwrap());
         std::fs::remove_file(directory.path().join(FILE)).unwrap();
-        assert!(!first.stay().unwrap() && !second.stay().unwrap());
-        assert!(first.stay().unwrap() && second.stay().unwrap());
+        assert!(!first.keep().unwrap() && !second.keep().unwrap());
+        assert!(first.keep().unwrap() && second.keep().unwrap());
         assert!(!first.is_dead(Life::of(7, 1, 1)) && !second.is_dead(Life::of(7, 0, 1)));
     }
 

@@ -1,6 +1,6 @@
-//! Housekeeping that one worker does for all: watches the wall clock, removes what is old, and takes up the
-//! orders that a person handed back. Whoever holds the lock is the keeper for the rest of its life; the
-//! kernel frees it when the keeper dies.
+//! Maintenance that one worker, the leader, does for all: it observes the wall clock, removes old orders, and
+//! takes up the orders that an operator handed back. The worker that holds the lock stays the leader until it
+//! exits; the kernel frees the lock when the leader dies.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,13 +11,13 @@ use crate::shop::http::Orders;
 use crate::store::OfdLock;
 use crate::worker::Worker;
 
-/// The lock's file in the data directory.
+/// The name of the lock file in the data directory.
 const LOCK: &str = "keeper.lock";
-/// The one timer. Orders handed back wait for it, so it is short; an idle round is one failed try for a lock,
-/// or two look-ups.
-const ROUND: Duration = Duration::from_secs(2);
+/// Between two rounds. Orders that were handed back wait for it, so it is short. An idle round is one failed
+/// try for a lock, or two look-ups.
+const INTERVAL: Duration = Duration::from_secs(2);
 
-/// What the whole cluster's metrics say of orders that are not over; told by whoever is the keeper.
+/// The gauges of unfinished orders for the whole cluster, set by the leader.
 pub(in crate::shop) struct SagaGauges {
     pending: OwnMetric,
     parked: OwnMetric,
@@ -35,8 +35,8 @@ impl SagaGauges {
         })
     }
 
-    fn tell(&self, orders: &Orders) {
-        // A file that cannot be read now is told of by others; the last count stands.
+    fn update(&self, orders: &Orders) {
+        // A file that cannot be read is reported elsewhere; the last count stays.
         if let Ok(unfinished) = orders.unfinished() {
             self.pending.set(unfinished.pending);
             self.parked.set(unfinished.parked);
@@ -44,25 +44,25 @@ impl SagaGauges {
     }
 }
 
-/// Never ends.
-pub(in crate::shop) async fn keep(orders: Orders, data_dir: PathBuf, retention: Duration, tally: SagaGauges) {
+/// Runs the maintenance in rounds. Never returns.
+pub(in crate::shop) async fn run(orders: Orders, data_dir: PathBuf, retention: Duration, gauges: SagaGauges) {
     let mut lock = LeaderLock::at(data_dir.join(LOCK));
     loop {
-        tokio::time::sleep(ROUND).await;
+        tokio::time::sleep(INTERVAL).await;
         if !lock.is_held() {
             orders.look_at_the_clock();
             continue;
         }
         if let Err(error) = orders.keep_the_clock(retention) {
-            tracing::warn!(%error, "what is known of the wall clock could not be written; it will be tried again");
+            tracing::warn!(%error, "failed to write clock.json; it will be tried again");
         }
         orders.inherit_life(HANDED_BACK).await;
         sweep(&orders, retention).await;
-        tally.tell(&orders);
+        gauges.update(&orders);
     }
 }
 
-/// The lock, as far as this worker has come with it.
+/// The lock that makes one worker the leader.
 struct LeaderLock {
     path: PathBuf,
     lock: Option<OfdLock>,
@@ -78,13 +78,13 @@ impl LeaderLock {
         }
     }
 
-    /// Whether it is this worker's, after a try for it.
+    /// Tries to take the lock, and returns whether this worker holds it.
     fn is_held(&mut self) -> bool {
         if self.lock.is_none() {
             match OfdLock::open(&self.path) {
                 Ok(lock) => self.lock = Some(lock),
                 Err(error) => {
-                    tracing::warn!(%error, "{LOCK} cannot be opened, so this worker removes nothing that is old; it will be tried again");
+                    tracing::warn!(%error, "failed to open {LOCK}; this worker does no maintenance until a try succeeds");
                 }
             }
         }
@@ -103,7 +103,7 @@ async fn sweep(orders: &Orders, retention: Duration) {
             Ok(0) => return,
             Ok(_) => tokio::task::yield_now().await,
             Err(error) => {
-                tracing::warn!(error, "what is old could not be removed; it will be tried again");
+                tracing::warn!(error, "failed to remove old orders; it will be tried again");
                 return;
             }
         }

@@ -1,11 +1,12 @@
-//! The clock that orders are dated by and expire by: the wall clock, but for its steps.
+//! The clock that orders are dated by and expire by: the wall clock without its steps.
 //!
-//! Wall clock minus time since boot is an offset that only a step changes. The offset that is trusted is kept
-//! in a file, for every worker and for the next master. A step is followed once it has stood for some
-//! seconds, so that what happens while the clock is wrong for a moment is neither dated nor expired by it.
-//! One forward makes all that was dated before look older than it is: as much is kept longer, for as long as
-//! anything is kept. One back makes it look younger, which does no harm but that it is kept longer. A restart
-//! of the machine trusts its wall clock, since nothing else tells how long it was off.
+//! Wall clock minus time since boot is an offset that changes only when the wall clock is set. A file keeps
+//! the trusted offset for every worker and for the next master. A step of the wall clock is followed once it
+//! has lasted for some seconds, so that nothing is dated or expired by a clock that is wrong for a moment.
+//! After a forward step everything dated earlier looks too old, so retention is extended by the step for as
+//! long as anything is retained. After a backward step earlier dates look too young, and what they date is
+//! merely kept longer. After a restart of the machine its wall clock is trusted, because nothing else tells
+//! how long the machine was off.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,28 +21,29 @@ use crate::sys::clock::since_boot_ms;
 
 /// The file in the data directory.
 const FILE: &str = "clock.json";
-/// A clock that is disciplined moves by less between two looks.
+/// A change of the offset from which on it counts as a step, in milliseconds. A disciplined clock moves by
+/// less between two observations.
 const STEP_MS: i64 = 2_000;
-/// A step is followed when it has stood for so long.
-const STANDS_MS: u64 = 10_000;
-/// A worker may learn so much later than the keeper that a step was followed, and date by the clock before it
-/// until then.
-const LATE_MS: u64 = 60_000;
-/// More steps are remembered as one.
-const MOST_STEPS: usize = 8;
+/// How long a step must last before it is followed, in milliseconds.
+const STEP_LASTS_MS: u64 = 10_000;
+/// How much later than the leader another worker may learn of a followed step, in milliseconds. Until then
+/// that worker dates by the clock before the step.
+const LEARNT_LATE_MS: u64 = 60_000;
+/// How many steps are remembered; older ones are added together.
+const MAX_STEPS: usize = 8;
 
-/// What is in the file.
+/// The content of the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ClockState {
-    /// Of which start of the machine.
+    /// The kernel's name for the start of the machine that the offset belongs to.
     boot: String,
-    /// The wall clock's milliseconds since 1970 at that start, as it is trusted.
+    /// The trusted wall-clock time of that start, in milliseconds since 1970.
     offset_ms: i64,
-    /// The same as the wall clock has it since it was set, and when that was first seen, in milliseconds
-    /// since the start.
+    /// The time of that start by the wall clock after a step that is not followed yet, and when the step was
+    /// first seen, in milliseconds since the start.
     stepped: Option<(i64, u64)>,
-    /// Steps forward that were followed: by how much, and when.
+    /// Forward steps that were followed: the size of each, and when it was followed, both in milliseconds.
     followed: Vec<(u64, u64)>,
 }
 
@@ -55,13 +57,14 @@ impl ClockState {
         }
     }
 
-    /// What to trust after another look, when nothing is kept for longer than `kept_ms`.
-    fn after(mut self, boot: &str, offset_ms: i64, since_boot_ms: u64, kept_ms: u64) -> ClockState {
+    /// The state after another observation of the wall clock, when nothing is retained for longer than
+    /// `kept_ms`.
+    fn observed(mut self, boot: &str, offset_ms: i64, since_boot_ms: u64, kept_ms: u64) -> ClockState {
         if self.boot != boot {
             return ClockState::new(boot, offset_ms);
         }
         let is_near = |known: i64| known.abs_diff(offset_ms) <= STEP_MS.unsigned_abs();
-        let matters = |at: u64| since_boot_ms.saturating_sub(at) <= kept_ms.saturating_add(LATE_MS);
+        let matters = |at: u64| since_boot_ms.saturating_sub(at) <= kept_ms.saturating_add(LEARNT_LATE_MS);
         self.followed.retain(|(_, at)| matters(*at));
         match self.stepped {
             _ if is_near(self.offset_ms) => {
@@ -69,7 +72,7 @@ impl ClockState {
                 self.stepped = None;
             }
             Some((stepped, since)) if is_near(stepped) => {
-                if since_boot_ms.saturating_sub(since) >= STANDS_MS {
+                if since_boot_ms.saturating_sub(since) >= STEP_LASTS_MS {
                     self.follow(offset_ms, since_boot_ms);
                 }
             }
@@ -81,7 +84,7 @@ impl ClockState {
     fn follow(&mut self, offset_ms: i64, since_boot_ms: u64) {
         if offset_ms > self.offset_ms {
             let by_ms = offset_ms.abs_diff(self.offset_ms);
-            if self.followed.len() == MOST_STEPS {
+            if self.followed.len() == MAX_STEPS {
                 let (first, _) = self.followed.remove(0);
                 self.followed[0].0 += first;
             }
@@ -91,13 +94,13 @@ impl ClockState {
         self.stepped = None;
     }
 
-    /// How much older than it is something may look.
+    /// By how many milliseconds a date may look older than it is.
     fn slack_ms(&self) -> u64 {
         self.followed.iter().map(|(by_ms, _)| by_ms).sum()
     }
 }
 
-/// The clock.
+/// The clock of one worker.
 #[derive(Debug)]
 pub(in crate::shop) struct SteadyClock {
     path: PathBuf,
@@ -127,7 +130,7 @@ impl TrustedOffset {
 }
 
 impl SteadyClock {
-    /// Trusts what the file says, or the wall clock when there is none of this start of the machine.
+    /// Trusts the offset in the file, or the wall clock when the file is not of this start of the machine.
     pub(in crate::shop) fn open(data_dir: &Path) -> SteadyClock {
         let path = data_dir.join(FILE);
         let boot = boot_id();
@@ -140,25 +143,25 @@ impl SteadyClock {
         }
     }
 
-    /// As [`SteadyClock::open`]; whoever opens it afterwards trusts the same.
+    /// As [`SteadyClock::open`], and writes the offset down, so that later workers trust the same one.
     pub(in crate::shop) fn begin(data_dir: &Path) -> SteadyClock {
-        let almanac = SteadyClock::open(data_dir);
-        let known = read(&almanac.path);
-        if known.is_none_or(|state| state.boot != almanac.boot) {
-            let state = ClockState::new(&almanac.boot, almanac.trusted().offset_ms);
-            // The keeper tries again, and says so when it fails.
-            drop(write(&almanac.path, &state));
+        let clock = SteadyClock::open(data_dir);
+        let known = read(&clock.path);
+        if known.is_none_or(|state| state.boot != clock.boot) {
+            let state = ClockState::new(&clock.boot, clock.trusted().offset_ms);
+            // The leader of the maintenance tries again, and logs when that fails.
+            drop(write(&clock.path, &state));
         }
-        almanac
+        clock
     }
 
-    /// What is dated now is dated by this: milliseconds since 1970.
+    /// The time to date records by, in milliseconds since 1970.
     pub(in crate::shop) fn now_ms(&self) -> u64 {
         self.trusted().now_ms()
     }
 
-    /// What was dated before this is older than `age`, whatever the clock was meanwhile: milliseconds since
-    /// 1970.
+    /// The time before which every date is older than `age`, whatever steps the clock made: milliseconds
+    /// since 1970.
     pub(in crate::shop) fn ago_ms(&self, age: Duration) -> u64 {
         let trusted = self.trusted();
         let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
@@ -168,15 +171,16 @@ impl SteadyClock {
             .saturating_sub(age)
     }
 
-    /// Reads what the keeper wrote.
-    pub(in crate::shop) fn look(&self) {
+    /// Reads what the leader of the maintenance wrote.
+    pub(in crate::shop) fn reload(&self) {
         if let Some(state) = read(&self.path).filter(|state| state.boot == self.boot) {
             self.trust(TrustedOffset::of(&state));
         }
     }
 
-    /// The keeper's look at the wall clock, written down when it changed what is known.
-    pub(in crate::shop) fn keep(&self, kept: Duration) -> io::Result<()> {
+    /// Observes the wall clock, and writes the state down when it changed. For the leader of the maintenance
+    /// only.
+    pub(in crate::shop) fn observe(&self, kept: Duration) -> io::Result<()> {
         let known = read(&self.path);
         let before = known
             .clone()
@@ -184,8 +188,8 @@ impl SteadyClock {
         let kept_ms = u64::try_from(kept.as_millis()).unwrap_or(u64::MAX);
         let after = before
             .clone()
-            .after(&self.boot, wall_offset_ms(), since_boot_ms(), kept_ms);
-        tell(&before, &after);
+            .observed(&self.boot, wall_offset_ms(), since_boot_ms(), kept_ms);
+        log_change(&before, &after);
         self.trust(TrustedOffset::of(&after));
         let moved = |known: &ClockState| {
             known.boot != after.boot
@@ -208,20 +212,20 @@ impl SteadyClock {
     }
 }
 
-fn tell(before: &ClockState, after: &ClockState) {
+fn log_change(before: &ClockState, after: &ClockState) {
     match after.stepped {
         Some((stepped, _)) if before.stepped != after.stepped => {
             let by_ms = stepped - after.offset_ms;
             tracing::warn!(
                 by_ms,
-                "the wall clock was set; it is followed when it has stood for {} s, and nothing expires by \
-                 it before its time",
-                STANDS_MS / 1_000
+                "the wall clock was set; the new time is used once it has lasted for {} s, and nothing \
+                 expires early by it",
+                STEP_LASTS_MS / 1_000
             );
         }
         None if before.stepped.is_some() && before.boot == after.boot => {
             let by_ms = after.offset_ms - before.offset_ms;
-            tracing::info!(by_ms, "orders are dated by the wall clock as it is now");
+            tracing::info!(by_ms, "orders are dated by the wall clock again");
         }
         Some(_) | None => {}
     }
@@ -233,14 +237,13 @@ fn wall_offset_ms() -> i64 {
         .saturating_sub(since_boot_ms().cast_signed())
 }
 
-/// The kernel's name for this start of the machine; empty where `/proc` has none, which trusts nothing across
-/// restarts less.
+/// The kernel's name for this start of the machine; empty where `/proc` has none.
 fn boot_id() -> String {
     let read = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     read.trim().to_owned()
 }
 
-/// A file that cannot be read or understood is as good as none.
+/// Reads the file; `None` also when it cannot be understood.
 fn read(path: &Path) -> Option<ClockState> {
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }
@@ -258,62 +261,66 @@ mod tests {
     const HOUR: i64 = 3_600_000;
     const KEPT: u64 = 90_000;
 
-    fn looked(state: ClockState, offset_ms: i64, since_boot_ms: u64) -> ClockState {
-        state.after("boot", offset_ms, since_boot_ms, KEPT)
+    fn observe(state: ClockState, offset_ms: i64, since_boot_ms: u64) -> ClockState {
+        state.observed("boot", offset_ms, since_boot_ms, KEPT)
     }
 
     /// The clock was set to `offset_ms` at that time, and was seen so until it was followed.
-    fn followed(state: ClockState, offset_ms: i64, since_boot_ms: u64) -> ClockState {
-        let seen = looked(state, offset_ms, since_boot_ms);
-        looked(seen, offset_ms, since_boot_ms + STANDS_MS)
+    fn follow(state: ClockState, offset_ms: i64, since_boot_ms: u64) -> ClockState {
+        let seen = observe(state, offset_ms, since_boot_ms);
+        observe(seen, offset_ms, since_boot_ms + STEP_LASTS_MS)
     }
 
     #[test]
     fn a_clock_that_is_wrong_for_a_moment_dates_nothing() {
         for by in [5 * HOUR, -26 * HOUR] {
-            let state = looked(ClockState::new("boot", 0), by, 10_000);
-            let state = looked(state, by + 1, 10_000 + STANDS_MS - 1);
+            let state = observe(ClockState::new("boot", 0), by, 10_000);
+            let state = observe(state, by + 1, 10_000 + STEP_LASTS_MS - 1);
             assert_eq!(state.offset_ms, 0);
-            assert_eq!(looked(state, 7, 20_000), ClockState::new("boot", 7));
+            assert_eq!(observe(state, 7, 20_000), ClockState::new("boot", 7));
         }
     }
 
     #[test]
     fn what_was_dated_before_a_step_forward_is_not_older_for_it() {
-        let state = followed(ClockState::new("boot", 0), 5 * HOUR, 10_000);
+        let state = follow(ClockState::new("boot", 0), 5 * HOUR, 10_000);
         assert_eq!(state.offset_ms, 5 * HOUR, "people want to read it");
         assert_eq!(state.slack_ms(), 5 * HOUR.unsigned_abs());
-        let at = 20_000 + KEPT + LATE_MS;
-        let state = looked(state, 5 * HOUR, at);
+        let at = 20_000 + KEPT + LEARNT_LATE_MS;
+        let state = observe(state, 5 * HOUR, at);
         assert_eq!(state.slack_ms(), 5 * HOUR.unsigned_abs());
-        assert_eq!(looked(state, 5 * HOUR, at + 1).slack_ms(), 0, "all of it is gone");
+        assert_eq!(
+            observe(state, 5 * HOUR, at + 1).slack_ms(),
+            0,
+            "all of it is gone"
+        );
     }
 
     #[test]
     fn what_was_dated_while_the_clock_was_back_is_not_older_when_it_is_right_again() {
-        let state = followed(ClockState::new("boot", 0), -5 * HOUR, 10_000);
+        let state = follow(ClockState::new("boot", 0), -5 * HOUR, 10_000);
         assert_eq!((state.offset_ms, state.slack_ms()), (-5 * HOUR, 0));
-        let state = followed(state, 0, 30_000);
+        let state = follow(state, 0, 30_000);
         assert_eq!((state.offset_ms, state.slack_ms()), (0, 5 * HOUR.unsigned_abs()));
     }
 
     #[test]
     fn however_often_the_clock_is_set_the_sum_is_kept_and_the_file_stays_short() {
         let state = (1..50).fold(ClockState::new("boot", 0), |state, step| {
-            followed(state, step * HOUR, step.unsigned_abs() * 1_000)
+            follow(state, step * HOUR, step.unsigned_abs() * 1_000)
         });
-        assert_eq!(state.followed.len(), MOST_STEPS);
+        assert_eq!(state.followed.len(), MAX_STEPS);
         assert_eq!(state.slack_ms(), 49 * HOUR.unsigned_abs());
     }
 
     #[test]
     fn a_clock_that_drifts_is_followed_and_a_restarted_machine_believed() {
         let state = (1..1_000).fold(ClockState::new("boot", 0), |state, look| {
-            looked(state, look * 100, look.unsigned_abs() * 2_000)
+            observe(state, look * 100, look.unsigned_abs() * 2_000)
         });
         assert_eq!(state, ClockState::new("boot", 99_900));
         assert_eq!(
-            state.after("next", 5 * HOUR, 1, KEPT),
+            state.observed("next", 5 * HOUR, 1, KEPT),
             ClockState::new("next", 5 * HOUR)
         );
     }
@@ -324,14 +331,14 @@ mod tests {
         let wall = wall_offset_ms();
         for by in [5 * HOUR, -5 * HOUR] {
             write(&dir.path().join(FILE), &ClockState::new(&boot_id(), wall - by)).unwrap();
-            let almanac = SteadyClock::open(dir.path());
+            let clock = SteadyClock::open(dir.path());
             let is_wall_less_by = |ms: u64| (now_ms().cast_signed() - ms.cast_signed() - by).abs() < 60_000;
-            assert!(is_wall_less_by(almanac.now_ms()));
-            almanac.keep(Duration::from_secs(90)).unwrap();
+            assert!(is_wall_less_by(clock.now_ms()));
+            clock.observe(Duration::from_secs(90)).unwrap();
             assert!(read(&dir.path().join(FILE)).unwrap().stepped.is_some());
-            assert!(is_wall_less_by(almanac.now_ms()));
-            almanac.look();
-            assert!(is_wall_less_by(almanac.ago_ms(Duration::ZERO)));
+            assert!(is_wall_less_by(clock.now_ms()));
+            clock.reload();
+            assert!(is_wall_less_by(clock.ago_ms(Duration::ZERO)));
         }
     }
 }

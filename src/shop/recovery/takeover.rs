@@ -1,16 +1,16 @@
-//! The second line behind the master's word: every worker looks for owners that are dead, as the kernel
-//! tells, and claims what they left, with the same fences and claims as an heir that was told. It must not
-//! know how a death is told, nor how a saga is driven.
+//! Takeover without a master. Usually the master tells a worker to take over the orders of a dead one. In
+//! addition every worker asks the kernel which owners are dead and claims their orders, with the same fences
+//! and claims. This module must not know how the master announces a death, nor how a saga runs.
 //!
 //! | the master | a dead worker's orders are claimed |
 //! |---|---|
-//! | lives | when it says so, within milliseconds |
-//! | is stopped | at the next look of any sibling: within two seconds |
-//! | is dead | at the next look of any sibling that still drains: within a tenth of a second |
+//! | is alive | when the master announces the death, within milliseconds |
+//! | is stopped | at the next check of any worker: within two seconds |
+//! | is dead | at the next check of any worker that still drains: within a tenth of a second |
 //!
-//! Without a master nobody comes after those who drain, so none of them leaves while another has orders under
-//! way: it may die with them. How long they stay is bounded by the exit hook's time, a part of
-//! `drain_timeout`.
+//! Without a master no new worker follows those that drain. So a draining worker stays while another worker
+//! has orders under way, because that worker may die with them. The time of the exit hook, a part of
+//! `drain_timeout`, bounds how long it stays.
 
 use std::time::Duration;
 
@@ -18,44 +18,50 @@ use super::liveness::LifeLock;
 use crate::shop::http::Orders;
 use crate::worker::Worker;
 
-/// Between two looks, while there is a master.
-const ROUND: Duration = Duration::from_secs(2);
-/// Between two looks, once it is dead: those who are left are there for seconds only.
-const LAST_ROUND: Duration = Duration::from_millis(100);
+/// Between two checks for dead owners, while the master is alive.
+const INTERVAL: Duration = Duration::from_secs(2);
+/// Between two checks for dead owners, once the master is dead: the remaining workers are there for seconds
+/// only.
+const INTERVAL_WITHOUT_MASTER: Duration = Duration::from_millis(100);
 
-/// Never ends.
+/// Checks for dead owners again and again. Never returns.
 pub(in crate::shop) async fn watch(orders: Orders, lives: &'static LifeLock, worker: Worker) {
     loop {
         wait(&worker).await;
-        // Never cut short: what was claimed must be driven.
-        match lives.stay() {
+        // This call is never cancelled: a saga that was claimed must be run.
+        match lives.keep() {
             Ok(true) => orders.inherit_dead(|life| lives.is_dead(life)).await,
             Ok(false) => {
-                tracing::warn!("the file that tells who lives was replaced; the next look is at the new one");
+                tracing::warn!(
+                    "lives.lock was replaced; dead workers are looked for in the new file from the next \
+                     check on"
+                );
             }
-            Err(error) => tracing::warn!(%error, "nobody can tell who is dead; it will be tried again"),
+            Err(error) => {
+                tracing::warn!(%error, "failed to find out which workers are dead; it will be tried again")
+            }
         }
     }
 }
 
 async fn wait(worker: &Worker) {
     if worker.is_orphaned() {
-        return tokio::time::sleep(LAST_ROUND).await;
+        return tokio::time::sleep(INTERVAL_WITHOUT_MASTER).await;
     }
     tokio::select! {
-        () = tokio::time::sleep(ROUND) => (),
+        () = tokio::time::sleep(INTERVAL) => (),
         () = worker.orphaned() => (),
     }
 }
 
-/// Returns when this worker may leave: no saga is under way in it and, when there is no master, none that it
-/// may have to inherit.
-pub(in crate::shop) async fn leave(orders: &Orders, worker: &Worker) {
+/// Returns when this worker may exit: no saga is under way in it and, without a master, none in another
+/// worker that it may have to take over.
+pub(in crate::shop) async fn until_it_may_exit(orders: &Orders, worker: &Worker) {
     loop {
         orders.settled().await;
         if !worker.is_orphaned() || !orders.any_under_way() {
             return;
         }
-        tokio::time::sleep(LAST_ROUND).await;
+        tokio::time::sleep(INTERVAL_WITHOUT_MASTER).await;
     }
 }

@@ -1,4 +1,4 @@
-//! What each service wrote down for an order, held against the order itself: goods and money, order by order.
+//! Compares what each service recorded for an order with the order itself: goods and money, order by order.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ const CONFIRMED: i64 = 20;
 const REJECTED: i64 = 30;
 const COMMITTED: i64 = 20;
 
-/// An order, as its own file has it.
+/// An order in `orders.db`.
 #[derive(Clone)]
 pub(super) struct RecordedOrder {
     pub(super) status: i64,
@@ -20,63 +20,63 @@ pub(super) struct RecordedOrder {
     pub(super) goods: u64,
 }
 
-/// Goods that are held, or left the shelf, for an order.
+/// Goods that are held for an order, or were sold with it.
 #[derive(Clone, Copy)]
 pub(super) struct RecordedGoods {
     pub(super) state: i64,
     pub(super) goods: u64,
 }
 
-/// What payments wrote down, however it ended.
+/// A payment in `payments.db`, however it ended.
 #[derive(Clone)]
 pub(super) struct RecordedPayment {
     pub(super) terms: Terms,
-    /// The money was taken and not given back.
+    /// The money was taken and not refunded.
     pub(super) stands: bool,
     /// The provider's name of the charge.
     pub(super) receipt: Option<Box<str>>,
 }
 
-/// A charge that stands, by the provider's own book.
+/// A charge in the provider's ledger that was not refunded.
 #[derive(Clone)]
 pub(super) struct StandingCharge {
     pub(super) terms: Terms,
-    /// Its name.
+    /// The provider's name of the charge.
     pub(super) receipt: Box<str>,
 }
 
-/// What the four files say. The orders are read first: what is decided about an order that has ended was
-/// durable before it ended and never changes, so that whatever is read later must agree, at any time. So must
-/// what an order is of, and what it costs, which never change at all.
+/// The records of the four databases. The orders are read first. All decisions about an order were durable
+/// before the order ended and never change, so what is read later must agree with an ended order at any time.
+/// The goods and the cost of an order never change at all.
 #[derive(Default)]
 pub(super) struct Records {
     pub(super) orders: BTreeMap<OrderId, RecordedOrder>,
-    /// Held or committed.
+    /// Goods that are held or committed.
     pub(super) goods: BTreeMap<OrderId, RecordedGoods>,
     pub(super) booked: BTreeMap<OrderId, RecordedPayment>,
     pub(super) standing: BTreeMap<OrderId, Vec<StandingCharge>>,
 }
 
 impl Records {
-    /// What does not agree. Orders before `horizon` may have been removed since the first file was read, and
-    /// then from the others, too; what is there must agree all the same.
+    /// The disagreements as text. Orders before `horizon` may have been removed from every file since the
+    /// first file was read; records that exist must agree nevertheless.
     pub(super) fn disagreements(mut self, horizon: OrderId, moment: Moment) -> Vec<String> {
         let mut found = Vec::new();
         for (order, ordered) in std::mem::take(&mut self.orders) {
-            let case = OrderRecords {
+            let records = OrderRecords {
                 order,
                 ordered,
                 reserved: self.goods.remove(&order),
                 booked: self.booked.remove(&order),
                 charges: self.standing.remove(&order).unwrap_or_default(),
             };
-            case.has_only_its_own(&mut found);
+            records.check_goods_and_terms(&mut found);
             let may_be_gone = order < horizon && moment == Moment::Any;
-            match case.ordered.status {
-                CONFIRMED if may_be_gone && (case.reserved.is_none() || case.booked.is_none()) => {}
-                CONFIRMED => case.has_all(&mut found),
-                REJECTED => case.has_nothing(&mut found),
-                PARKED if moment == Moment::Rest => case.receipt_is_the_charge(&mut found),
+            match records.ordered.status {
+                CONFIRMED if may_be_gone && (records.reserved.is_none() || records.booked.is_none()) => {}
+                CONFIRMED => records.check_confirmed(&mut found),
+                REJECTED => records.check_rejected(&mut found),
+                PARKED if moment == Moment::Rest => records.check_receipt(&mut found),
                 _ => {}
             }
         }
@@ -90,7 +90,7 @@ impl Records {
         found
     }
 
-    /// What is left when every order took its own.
+    /// The records that belong to no order.
     fn unclaimed(&self, horizon: OrderId, found: &mut Vec<String>) {
         for (order, reserved) in self.goods.range(horizon..) {
             let how = reserved.words();
@@ -135,7 +135,7 @@ impl RecordedOrder {
     }
 }
 
-/// One order, and what the others have for it.
+/// One order with the records of the other databases for it.
 struct OrderRecords {
     order: OrderId,
     ordered: RecordedOrder,
@@ -145,8 +145,8 @@ struct OrderRecords {
 }
 
 impl OrderRecords {
-    /// However far it has come: its own goods, at its own price.
-    fn has_only_its_own(&self, found: &mut Vec<String>) {
+    /// Checks that all records have the order's goods and price, however far the order has come.
+    fn check_goods_and_terms(&self, found: &mut Vec<String>) {
         let OrderRecords { order, ordered, .. } = self;
         let (status, terms) = (ordered.words(), &ordered.terms);
         if let Some(reserved) = self.reserved.filter(|reserved| reserved.goods != ordered.goods) {
@@ -165,7 +165,7 @@ impl OrderRecords {
         }
     }
 
-    fn has_all(&self, found: &mut Vec<String>) {
+    fn check_confirmed(&self, found: &mut Vec<String>) {
         let OrderRecords { order, ordered, .. } = self;
         match self.reserved {
             Some(reserved) if reserved.state == COMMITTED => {}
@@ -188,10 +188,10 @@ impl OrderRecords {
                 "{order} is confirmed at {terms} and payments says {says}"
             ));
         }
-        self.receipt_is_the_charge(found);
+        self.check_receipt(found);
     }
 
-    fn has_nothing(&self, found: &mut Vec<String>) {
+    fn check_rejected(&self, found: &mut Vec<String>) {
         let order = self.order;
         if let Some(reserved) = self.reserved {
             let how = reserved.words();
@@ -206,7 +206,7 @@ impl OrderRecords {
         }
     }
 
-    fn receipt_is_the_charge(&self, found: &mut Vec<String>) {
+    fn check_receipt(&self, found: &mut Vec<String>) {
         let Some(booked) = self.booked.as_ref().filter(|booked| booked.stands) else {
             return;
         };
@@ -240,7 +240,7 @@ mod tests {
     use super::*;
     use crate::shop::evidence::audit::terms::TermsCache;
 
-    type Spoil = fn(&mut Records, OrderId);
+    type ChangeRecords = fn(&mut Records, OrderId);
 
     fn terms(amount: i64, currency: &str) -> Terms {
         TermsCache::default().of(amount, currency, "pm_card_visa")
@@ -281,10 +281,10 @@ mod tests {
     }
 
     #[test]
-    fn whatever_a_confirmed_order_lacks_is_told_at_any_moment() {
+    fn anything_a_confirmed_order_lacks_is_reported_at_any_moment() {
         for moment in [Moment::Any, Moment::Rest] {
             assert_eq!(told(|_, _| {}, CONFIRMED, moment), "");
-            let lacks: [(&str, Spoil); 6] = [
+            let lacks: [(&str, ChangeRecords); 6] = [
                 ("no goods left", |records, _| records.goods.clear()),
                 ("payments says nothing", |records, _| records.booked.clear()),
                 ("charges are []", |records, _| records.standing.clear()),
@@ -307,8 +307,8 @@ mod tests {
     }
 
     #[test]
-    fn what_an_order_costs_is_the_same_in_every_book_however_far_it_has_come() {
-        let dearer: [Spoil; 4] = [
+    fn the_terms_of_an_order_are_the_same_in_every_database_at_any_moment() {
+        let dearer: [ChangeRecords; 4] = [
             |records, id| records.orders.get_mut(&id).unwrap().terms = terms(450, "EUR"),
             |records, id| booked(records, id).terms = terms(450, "EUR"),
             |records, id| records.standing.get_mut(&id).unwrap()[0].terms = terms(450, "EUR"),
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn one_parked_order_excuses_what_is_its_own_and_nothing_else() {
+    fn a_parked_order_excuses_its_own_records_and_no_others() {
         assert_eq!(told(|_, _| {}, PARKED, Moment::Rest), "");
         let other = |records: &mut Records, id: OrderId| {
             let goods = records.goods[&id];
@@ -347,8 +347,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_older_than_the_horizon_may_be_removed_meanwhile_and_is_looked_at_while_it_is_there() {
-        let told = |spoil: Spoil, moment| {
+    fn records_before_the_horizon_may_be_missing_and_are_checked_when_present() {
+        let told = |spoil: ChangeRecords, moment| {
             let (mut records, id) = order(CONFIRMED);
             spoil(&mut records, id);
             records.disagreements(id.next(), moment)

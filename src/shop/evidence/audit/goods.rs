@@ -1,19 +1,18 @@
-//! The lines of an order, as two columns have them: with prices in the order, without them in the
-//! reservation.
+//! The lines of an order: with prices in the order, without prices in the reservation.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// `[[sku, quantity, unit price], ...]`, or nothing when it is something else.
+/// Parses `[[sku, quantity, unit price], ...]`.
 pub(super) fn priced(items: &str) -> Option<Vec<(String, i64, i64)>> {
     serde_json::from_str(items).ok()
 }
 
-/// `[[sku, quantity], ...]`, or nothing when it is something else.
+/// Parses `[[sku, quantity], ...]`.
 pub(super) fn unpriced(items: &str) -> Option<Vec<(String, i64)>> {
     serde_json::from_str(items).ok()
 }
 
-/// Which goods, in one number; the order of the lines does not count.
+/// A number for a set of lines, which does not depend on the order of the lines.
 pub(super) fn fingerprint<'a>(lines: impl Iterator<Item = (&'a str, i64)>) -> u64 {
     let mut lines: Vec<_> = lines.collect();
     lines.sort_unstable();
@@ -22,12 +21,12 @@ pub(super) fn fingerprint<'a>(lines: impl Iterator<Item = (&'a str, i64)>) -> u6
     hasher.finish()
 }
 
-/// What is neither is like nothing else.
-pub(super) fn nonsense(items: &str) -> u64 {
+/// The fingerprint of a text that cannot be parsed; it equals no other.
+pub(super) fn unparsable_fingerprint(items: &str) -> u64 {
     fingerprint(std::iter::once((items, i64::MIN)))
 }
 
-/// What they cost, minor units; nothing when that is no number.
+/// The cost of the lines in minor units; `None` when it overflows.
 pub(super) fn cost(lines: &[(String, i64, i64)]) -> Option<i64> {
     lines.iter().try_fold(0_i64, |sum, (_, quantity, price)| {
         sum.checked_add(quantity.checked_mul(*price)?)
@@ -48,7 +47,7 @@ mod tests {
         };
         assert_eq!(of_order, reserved(r#"[["b",2],["a",1]]"#));
         assert_ne!(of_order, reserved(r#"[["b",2],["a",2]]"#));
-        assert_ne!(nonsense("[]"), reserved("[]"));
+        assert_ne!(unparsable_fingerprint("[]"), reserved("[]"));
     }
 
     #[test]

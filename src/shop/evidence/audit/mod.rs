@@ -1,5 +1,5 @@
-//! The invariants of the shop, read from its four files by one who trusts no service: what tests, torture and
-//! doctor share. Opens the files read-only and by their documented formats alone.
+//! The invariants of the shop, checked in its four databases without trust in any service. Tests, torture and
+//! doctor share this audit. It opens the databases read-only and relies on their documented formats alone.
 
 mod across;
 mod goods;
@@ -23,35 +23,35 @@ use crate::shop::recovery::steady_clock::SteadyClock;
 use crate::shop::{inventory, orders, payments, sandbox};
 use crate::store::Schema;
 
-/// More of one kind would bury the others.
+/// How many violations of one kind are reported; more would hide the other kinds.
 const MAX_PER_KIND: usize = 100;
 
-/// When it is looked.
+/// The state of the cluster while the audit reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// Nothing is under way: every file knows exactly what the others know.
+    /// Nothing is under way: all files must agree exactly.
     Rest,
-    /// While orders are placed: each file by itself, and what the others must know of the orders that have
-    /// ended.
+    /// Orders are being placed: each file is checked by itself, and the files must agree about orders that
+    /// have ended.
     Any,
 }
 
-/// What was found.
+/// The result of an audit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Audit {
-    /// Each broken invariant, in words.
+    /// Each broken invariant as text.
     pub violations: Vec<String>,
-    /// Orders that stand.
+    /// Number of confirmed orders.
     pub confirmed: usize,
-    /// Orders that do not.
+    /// Number of rejected orders.
     pub rejected: usize,
-    /// Orders whose saga is under way.
+    /// Number of orders whose saga is under way.
     pub pending: usize,
-    /// Orders whose saga stands still.
+    /// Number of parked orders.
     pub parked: usize,
 }
 
-/// Why nothing could be found out.
+/// Why the audit could not be done.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to read {file} for the audit: {reason}")]
 pub struct AuditError {
@@ -62,7 +62,7 @@ pub struct AuditError {
 
 type Rows<T> = rusqlite::Result<Vec<T>>;
 
-/// Checks the files under `data_dir`. Reads each from its beginning to its end, once.
+/// Checks the databases under `data_dir`. Reads each from beginning to end, once.
 ///
 /// # Errors
 /// [`AuditError`] when a file cannot be read.
@@ -77,7 +77,7 @@ pub fn check_invariants(data_dir: &Path, moment: Moment) -> Result<Audit, AuditE
     match findings.read_all(data_dir) {
         Ok(()) => findings.across_the_files(moment),
         Err(error) if is_whole => return Err(error),
-        // It fails of what was told.
+        // The read failed because of a violation that was reported.
         Err(error) => findings.report(format!("{error}; nothing else could be looked at")),
     }
     Ok(findings.audit)
@@ -98,14 +98,14 @@ struct Findings {
     audit: Audit,
     records: Records,
     terms_cache: TermsCache,
-    /// Orders before it may be removed from one file already and not from another.
+    /// Orders before this key may have been removed from one file and not yet from another.
     horizon: i64,
 }
 
 impl Findings {
     fn read_all(&mut self, data_dir: &Path) -> Result<(), AuditError> {
-        // First, and the horizon last: what has ended by now is in the other files by then, unless it is
-        // older than that.
+        // Orders are read first and the horizon last: an order that has ended now is in the other files when
+        // they are read, unless it lies before the horizon.
         read(data_dir, orders::FILE, |connection| self.orders(connection))?;
         read(data_dir, inventory::FILE, |connection| self.inventory(connection))?;
         read(data_dir, payments::FILE, |connection| self.payments(connection))?;
@@ -120,7 +120,7 @@ impl Findings {
         self.audit.violations.push(what);
     }
 
-    /// Findings of one kind, and how many more there are of it.
+    /// Adds violations of one kind, at most [`MAX_PER_KIND`], and the number of those that were left out.
     fn report_capped(&mut self, mut found: Vec<String>, kind: &str) {
         if found.len() > MAX_PER_KIND {
             let more = found.split_off(MAX_PER_KIND).len();
@@ -129,7 +129,7 @@ impl Findings {
         self.audit.violations.append(&mut found);
     }
 
-    /// All that the migrations made is there: an index or a trigger that is lost is noticed by nothing else.
+    /// Checks that everything which the migrations made exists. Nothing else notices a lost index or trigger.
     fn structure(&mut self, schema: &Schema, connection: &Connection) -> rusqlite::Result<()> {
         for lost in schema.lost_from(connection)? {
             let file = schema.name;
@@ -138,7 +138,7 @@ impl Findings {
         Ok(())
     }
 
-    /// One payment per order, and how it ended.
+    /// Reads the payment of each order.
     fn payments(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         let mut payments = connection.prepare(
             "SELECT order_id, amount, currency, method, state = 10 AND refund IS NULL, receipt FROM payments",
@@ -155,9 +155,9 @@ impl Findings {
         Ok(())
     }
 
-    /// At most one charge per order, by the provider's own book.
+    /// Reads the standing charges in the provider's ledger, and checks that no order has more than one.
     fn ledger(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        // The provider names a charge after the key that it was made under.
+        // The provider names a charge after its provider key.
         let mut charges = connection.prepare(
             "SELECT coalesce(order_id, ''), coalesce(amount, 0), coalesce(currency, ''), coalesce(method, ''), 'ch_' || provider_key
              FROM standing_charge",
@@ -183,7 +183,7 @@ impl Findings {
         Ok(())
     }
 
-    /// Nobody wrote for a saga after it was claimed from him.
+    /// Checks that no worker wrote for a saga after it was claimed from that worker.
     fn claims(&mut self, connection: &Connection, data_dir: &Path) -> rusqlite::Result<()> {
         for (file, name) in [(inventory::FILE, "inventory"), (payments::FILE, "payments")] {
             attach(connection, &data_dir.join(file), name)?;

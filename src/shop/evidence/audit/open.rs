@@ -1,5 +1,6 @@
-//! Opening a service's file to read it: what is not what its name says, or of another version than this
-//! program reads, is refused by name, and nothing is written, also where nothing can be.
+//! Opens a service's database for reading. A file that is not what its name says, or has another schema
+//! version than this program reads, is refused with its path. Nothing is written, so this works on a
+//! read-only file system, too.
 
 use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use rusqlite::{Connection, Error, OpenFlags, ffi};
 use crate::shop::{inventory, orders, payments, sandbox};
 use crate::store::Schema;
 
-/// The files, and what this program knows of each.
+/// The databases and their schemas.
 pub(super) const KNOWN: [(&str, &Schema); 4] = [
     (orders::FILE, &orders::SCHEMA),
     (inventory::FILE, &inventory::SCHEMA),
@@ -18,10 +19,10 @@ pub(super) const KNOWN: [(&str, &Schema); 4] = [
     (sandbox::FILE, &sandbox::SCHEMA),
 ];
 
-/// A connection that cannot write, to a file of the version that this program knows the tables of.
+/// Opens a database of the schema version that this program knows, for reading only.
 ///
 /// # Errors
-/// As [`open_any`]; and `SQLITE_SCHEMA` when the file is older or newer than this program.
+/// As [`open_any`]; and `SQLITE_SCHEMA` when the schema is older or newer than this program's.
 pub(crate) fn open(path: &Path) -> rusqlite::Result<Connection> {
     let connection = open_any(path)?;
     let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
@@ -38,7 +39,7 @@ pub(crate) fn open(path: &Path) -> rusqlite::Result<Connection> {
         Ordering::Greater => "use the program that the cluster runs",
     };
     let what = format!("has schema version {found}, expected {expected}: {remedy}; nothing was changed");
-    Err(told(path, ffi::SQLITE_SCHEMA, &what))
+    Err(error(path, ffi::SQLITE_SCHEMA, &what))
 }
 
 fn known(path: &Path) -> Option<&'static (&'static str, &'static Schema)> {
@@ -46,19 +47,19 @@ fn known(path: &Path) -> Option<&'static (&'static str, &'static Schema)> {
     KNOWN.iter().find(|(file, _)| name == *file)
 }
 
-/// A connection that cannot write, whatever version the file is of.
+/// Opens a database of any schema version, for reading only.
 ///
 /// # Errors
-/// SQLite's, with the file's name; and `SQLITE_NOTADB` when the file is not what its name says.
+/// SQLite's, with the path; and `SQLITE_NOTADB` when the file is not what its name says.
 pub(crate) fn open_any(path: &Path) -> rusqlite::Result<Connection> {
     if !path.exists() {
-        return Err(told(
+        return Err(error(
             path,
             ffi::SQLITE_CANTOPEN,
             "is not there; expected a cluster's --data-dir",
         ));
     }
-    let named = |error: Error| told(path, code(&error), &format!("cannot be read: {error}"));
+    let named = |cause: Error| error(path, code(&cause), &format!("cannot be read: {cause}"));
     let connection = connect(path).map_err(named)?;
     let application_id: i32 = connection
         .query_row("PRAGMA application_id", [], |row| row.get(0))
@@ -78,19 +79,19 @@ pub(crate) fn open_any(path: &Path) -> rusqlite::Result<Connection> {
             "{what}; expected the {service} database ({expected:#x}): put the right file back, or restore \
              the newest backup"
         );
-        return Err(told(path, ffi::SQLITE_NOTADB, &what));
+        return Err(error(path, ffi::SQLITE_NOTADB, &what));
     }
     Ok(connection)
 }
 
-/// Makes another file a part of the connection.
+/// Attaches another database to the connection.
 ///
 /// # Errors
-/// As [`open`], which it was.
+/// As [`open`], which checks the file first.
 pub(crate) fn attach(connection: &Connection, path: &Path, name: &str) -> rusqlite::Result<()> {
     drop(open(path)?);
-    let at = if is_sealed(path) {
-        sealed(path)
+    let at = if is_immutable(path) {
+        immutable_uri(path)
     } else {
         path.display().to_string()
     };
@@ -99,11 +100,11 @@ pub(crate) fn attach(connection: &Connection, path: &Path, name: &str) -> rusqli
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = if is_sealed(path) {
+    let connection = if is_immutable(path) {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-        Connection::open_with_flags(sealed(path), flags)?
+        Connection::open_with_flags(immutable_uri(path), flags)?
     } else {
-        // Who reads a file that is being written has a part in its -shm.
+        // A reader of a database that is being written must be able to write its -shm.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_URI;
         Connection::open_with_flags(path, flags)?
     };
@@ -111,9 +112,9 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Whether nothing can be made beside the file, and nothing that counts lies there: only then is the file all
-/// there is.
-fn is_sealed(path: &Path) -> bool {
+/// Whether no file can be made beside the database and there is no WAL with content: only then is the
+/// database file complete by itself.
+fn is_immutable(path: &Path) -> bool {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         Some(_) | None => Path::new("."),
@@ -124,7 +125,7 @@ fn is_sealed(path: &Path) -> bool {
     log == 0 && access(directory, AccessFlags::W_OK).is_err()
 }
 
-fn sealed(path: &Path) -> String {
+fn immutable_uri(path: &Path) -> String {
     let path = path.display().to_string();
     let path = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
     format!("file:{path}?immutable=1")
@@ -136,7 +137,7 @@ fn code(error: &Error) -> i32 {
         .map_or(ffi::SQLITE_ERROR, |error| error.extended_code)
 }
 
-fn told(path: &Path, code: i32, what: &str) -> Error {
+fn error(path: &Path, code: i32, what: &str) -> Error {
     Error::SqliteFailure(ffi::Error::new(code), Some(format!("{} {what}", path.display())))
 }
 
@@ -158,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_gone_empty_or_anothers_is_refused_by_name() {
+    fn a_file_that_is_missing_empty_or_another_database_is_refused_with_its_name() {
         let (directory, path) = made(orders::FILE, &payments::SCHEMA);
         let says = |path: &Path| open(path).unwrap_err().to_string();
         let told = says(&path);
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_another_version_is_refused_with_what_to_do_and_saved_all_the_same() {
+    fn a_file_of_another_version_is_refused_with_a_remedy_and_can_still_be_backed_up() {
         let (_directory, path) = made(orders::FILE, &orders::SCHEMA);
         let known = orders::SCHEMA.version();
         for (found, remedy) in [
@@ -195,16 +196,16 @@ mod tests {
     }
 
     #[test]
-    fn a_sealed_file_is_read_without_anything_beside_it() {
+    fn an_immutable_file_is_read_without_a_file_beside_it() {
         let (directory, path) = made(orders::FILE, &orders::SCHEMA);
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-        let connection = Connection::open_with_flags(sealed(&path), flags).unwrap();
+        let connection = Connection::open_with_flags(immutable_uri(&path), flags).unwrap();
         let rows: i64 = connection
             .query_row("SELECT count(*) FROM t", [], |row| row.get(0))
             .unwrap();
         assert_eq!(rows, 0);
         let beside = std::fs::read_dir(directory.path()).unwrap().count();
         assert_eq!(beside, 1, "something was made beside the file");
-        assert!(!is_sealed(&path), "its directory can be written");
+        assert!(!is_immutable(&path), "its directory can be written");
     }
 }

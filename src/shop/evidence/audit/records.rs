@@ -1,7 +1,7 @@
-//! `orders.db` by itself: the orders, their events, their keys, and the horizon of retention.
+//! Checks `orders.db` by itself: the orders, their events, their keys, and the horizon of retention.
 //!
-//! An order is removed with its event and its key in one transaction, and made with its key in one: what is
-//! read in one snapshot agrees at any moment, beside a cluster that places and removes orders.
+//! An order is created with its key in one transaction, and removed with its event and key in one. So one
+//! snapshot is consistent at any moment, also beside a cluster that places and removes orders.
 
 use rusqlite::{Connection, Row};
 
@@ -11,11 +11,11 @@ use super::goods;
 use crate::shop::contract::OrderId;
 use crate::shop::recovery::clock::rfc3339;
 
-/// No two clocks that anything was dated by are further apart and both right.
+/// By how many milliseconds two correct clocks may differ at most.
 const DAY_MS: u64 = 86_400_000;
 
 impl Findings {
-    /// All that one snapshot says.
+    /// Checks everything in one snapshot.
     pub(super) fn orders(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         let snapshot = connection.unchecked_transaction()?;
         let mut orders = snapshot.prepare(
@@ -32,7 +32,8 @@ impl Findings {
         self.keys(&snapshot)
     }
 
-    /// Exactly one terminal event per ended order, of its kind; none for others. Its lines make its amount.
+    /// Checks that an ended order has exactly one terminal event of its kind, that another order has none,
+    /// and that its lines add up to its amount.
     fn order(&mut self, row: &Row<'_>, found: &mut Vec<String>) -> rusqlite::Result<()> {
         let (id, status) = (OrderId::from_key(row.get(0)?), row.get(1)?);
         let (events, event): (i64, Option<String>) = (row.get(6)?, row.get(7)?);
@@ -61,14 +62,15 @@ impl Findings {
             Some(lines) => {
                 goods::fingerprint(lines.iter().map(|(sku, quantity, _)| (sku.as_str(), *quantity)))
             }
-            None => goods::nonsense(items),
+            None => goods::unparsable_fingerprint(items),
         };
         let ordered = RecordedOrder { status, terms, goods };
         self.records.orders.insert(id, ordered);
         Ok(())
     }
 
-    /// No gap, and no event of an order that there is not.
+    /// Checks that the numbers of the events have no gap, and that no event is of an order that does not
+    /// exist.
     fn outbox(&mut self, snapshot: &Connection) -> rusqlite::Result<()> {
         let (most, count): (i64, i64) = snapshot.query_row(
             "SELECT coalesce(max(seq) - min(seq) + 1, 0), count(*) FROM outbox",
@@ -93,7 +95,7 @@ impl Findings {
         Ok(())
     }
 
-    /// Each leads to an order, and can be compared with.
+    /// Checks that each key leads to an order and has a hash of the right length.
     fn keys(&mut self, snapshot: &Connection) -> rusqlite::Result<()> {
         let bad = snapshot
             .prepare(
@@ -114,7 +116,7 @@ impl Findings {
         Ok(())
     }
 
-    /// Retention goes up to a moment that is past, by the clock or by the newest order.
+    /// Checks that the horizon of retention is in the past, by the clock or by the newest order.
     pub(super) fn horizon(&mut self, connection: &Connection, now_ms: u64) -> rusqlite::Result<()> {
         let known = "SELECT (SELECT coalesce(max(order_id), 0) FROM horizon),
             (SELECT coalesce(min(id), 0) FROM orders), (SELECT coalesce(max(id), 0) FROM orders)";
@@ -125,7 +127,7 @@ impl Findings {
         self.horizon = horizon.key();
         let [ends, is_newest] = [horizon, newest].map(OrderId::created_ms);
         if ends > is_newest.max(now_ms).saturating_add(DAY_MS) {
-            // Nothing that is younger than what is left was removed.
+            // No order that is younger than the oldest remaining one was removed.
             self.horizon = oldest.key();
             self.report(format!(
                 "the horizon of retention is {horizon} of {}, expected it behind the clock, or behind the \

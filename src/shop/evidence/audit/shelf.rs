@@ -1,4 +1,4 @@
-//! `inventory.db` by itself: what came in, what is there, what is held and what went out.
+//! Checks `inventory.db` by itself: the quantities received, on hand, held and sold.
 
 use std::collections::BTreeMap;
 
@@ -11,14 +11,14 @@ use crate::shop::contract::OrderId;
 
 const HELD: i64 = 10;
 
-/// What the reservations of one article add up to.
+/// The sums of the reservations of one article.
 #[derive(Clone, Copy, Default)]
 struct ReservedSum {
     held: i64,
     committed: i64,
 }
 
-/// A row of the shelf.
+/// A row of the stock table.
 struct StockRow {
     sku: String,
     on_hand: i64,
@@ -69,7 +69,7 @@ impl Findings {
                     self.report(format!(
                         "{order}: the lines of its reservation are {items:?}, expected SKUs and quantities"
                     ));
-                    goods::nonsense(items)
+                    goods::unparsable_fingerprint(items)
                 }
             };
             self.records.goods.insert(order, RecordedGoods { state, goods });

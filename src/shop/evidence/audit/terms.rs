@@ -1,4 +1,5 @@
-//! What an order costs, as each book has it: how much, in which currency, by which means of payment.
+//! What an order costs: how much, in which currency, with which payment method. Every database has these
+//! terms.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -6,16 +7,16 @@ use std::rc::Rc;
 
 use rusqlite::Row;
 
-/// The same in every book, from the moment the order is placed.
+/// The terms of an order. They are the same in every database from the moment the order is placed.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Terms {
-    /// Minor units.
+    /// The amount in minor units.
     pub(super) amount: i64,
     currency: Rc<str>,
     method: Rc<str>,
 }
 
-/// Few currencies and few means of payment stand in many rows: each is kept once.
+/// Keeps each currency and payment method once, because few of them stand in many rows.
 #[derive(Default)]
 pub(super) struct TermsCache(HashSet<Rc<str>>);
 
@@ -29,7 +30,7 @@ impl TermsCache {
         word
     }
 
-    /// The terms in three columns of a row, from that one on: amount, currency, method.
+    /// The terms in three columns of a row, beginning with column `from`: amount, currency, method.
     pub(super) fn terms(&mut self, row: &Row<'_>, from: usize) -> rusqlite::Result<Terms> {
         let currency = row.get_ref(from + 1)?.as_str()?;
         let method = row.get_ref(from + 2)?.as_str()?;

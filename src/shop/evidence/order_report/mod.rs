@@ -1,6 +1,6 @@
-//! One order's whole story, read from the four files by one who trusts no service: what happened, when, on
-//! which worker, under which key, and what comes [`next`]. Opens the files read-only and by their documented
-//! formats alone, so it works beside a running cluster or without.
+//! The history of one order, read from the four databases without trust in any service: what happened, when,
+//! on which worker, under which key, and what comes [`next`]. Opens the databases read-only and relies on
+//! their documented formats alone, so it works beside a running cluster or without one.
 
 mod next;
 
@@ -21,27 +21,27 @@ pub use next::NextStep;
 pub struct OrderReport {
     /// `ord_…`
     pub id: String,
-    /// In order of time.
+    /// The records, ordered by time.
     pub lines: Vec<ReportLine>,
     /// What comes next, and when.
     pub next: NextStep,
 }
 
-/// One thing that is on disk.
+/// One record on disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ReportLine {
-    /// When, as in `2026-11-22T16:02:36.123Z`.
+    /// The time of the record, as in `2026-11-22T16:02:36.123Z`.
     pub at: String,
-    /// Whose book says so.
+    /// The database that has the record: `orders`, `inventory`, `payments` or `provider`.
     pub book: &'static str,
-    /// What it says.
+    /// The record as text.
     pub says: String,
 }
 
-/// Why there is no story.
+/// Why there is no report.
 #[derive(Debug, thiserror::Error)]
 pub enum OrderReportError {
-    /// Not an order's id.
+    /// The text is not the id of an order.
     #[error(transparent)]
     Id(#[from] InvalidId),
     /// A file could not be read.
@@ -74,15 +74,15 @@ const PAYMENTS: &str = "
         FROM payments WHERE order_id = ?1
     UNION ALL SELECT refunded_ms, 'refunded, receipt ' || refund || ' (by ' || refunded_by || ', claim ' || claim_no || ')'
         FROM payments WHERE order_id = ?1 AND refund IS NOT NULL";
-/// The provider's time to the millisecond, as everybody's.
+/// The provider's time is cut to milliseconds, as all times here.
 const LEDGER: &str = "
     SELECT substr(rtrim(at, 'Z') || iif(instr(at, '.'), '', '.') || '000', 1, 23) || 'Z', kind || ' under key ' || provider_key || ': ' || outcome || coalesce(' ' || code, '')
         FROM attempt WHERE order_id = ?1 OR provider_key IN (?1 || '.1', ?1 || '.1.refund')";
 
-/// Reads it from the files under `data_dir`.
+/// Reads the report from the databases under `data_dir`.
 ///
 /// # Errors
-/// [`OrderReportError`]. An order that there is not has a story without lines.
+/// [`OrderReportError`]. The report of an order that does not exist has no lines.
 pub fn read(data_dir: &Path, id: &str) -> Result<OrderReport, OrderReportError> {
     let order: OrderId = id.parse()?;
     let mut lines = Vec::new();
@@ -117,16 +117,16 @@ fn service(
     sql: &str,
 ) -> rusqlite::Result<Vec<ReportLine>> {
     let mut statement = connection.prepare(sql)?;
-    let told = |row: &Row<'_>| {
+    let read = |row: &Row<'_>| {
         let at_ms: i64 = row.get(0)?;
         line(book, rfc3339(at_ms.unsigned_abs()), row)
     };
     if book == "orders" {
         statement
-            .query_map(params![order.key(), order.created_ms().cast_signed()], told)?
+            .query_map(params![order.key(), order.created_ms().cast_signed()], read)?
             .collect()
     } else {
-        statement.query_map([order.key()], told)?.collect()
+        statement.query_map([order.key()], read)?.collect()
     }
 }
 

@@ -1,4 +1,5 @@
-//! What comes next for an order, and when: read off the same records that its next owner would go by.
+//! What comes next for an order, and when, derived from the same records that the order's next owner would
+//! use.
 
 use std::path::Path;
 
@@ -13,12 +14,12 @@ use crate::shop::recovery::clock::rfc3339;
 use crate::shop::recovery::fences;
 use crate::shop::{inventory, payments};
 
-/// What comes next.
+/// What comes next for an order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct NextStep {
-    /// What.
+    /// The next step as text.
     pub says: String,
-    /// When, where that is known, as in `2026-11-22T16:02:36.123Z`.
+    /// The time of the next step where it is known, as in `2026-11-22T16:02:36.123Z`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
 }
@@ -31,7 +32,7 @@ struct OrderRow {
     given_up: bool,
 }
 
-/// Reads it; `None` when there is no such order.
+/// Derives the next step; `None` when the order does not exist.
 pub(super) fn read(
     data_dir: &Path,
     orders: &Connection,
@@ -117,7 +118,7 @@ fn under_way(
     }))
 }
 
-/// The first step whose effect is not in the books yet.
+/// The first step whose effect is not on disk yet.
 fn step(data_dir: &Path, order: OrderId, given_up: bool) -> rusqlite::Result<&'static str> {
     let number = |file: &str, sql: &str| -> rusqlite::Result<Option<i64>> {
         audit::open(&data_dir.join(file))?
