@@ -25,4 +25,5 @@ pub mod seqpacket;
 pub mod signals;
 pub mod socket;
 pub mod sqlite;
+pub mod thread_cell;
 pub mod watch;

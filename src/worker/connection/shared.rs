@@ -4,11 +4,12 @@
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 
 use super::state::{ConnectionEvent, ConnectionOrder, ConnectionState};
 use crate::base::time::Monotonic;
+use crate::sys::thread_cell::ThreadCell;
 
 /// Milliseconds of the monotonic clock at the last beat: exact enough for a time-out, and read for nothing.
 #[derive(Clone, Debug, Default)]
@@ -25,7 +26,8 @@ impl CoarseClock {
     }
 }
 
-/// One connection, shared by its task, the tasks of its HTTP/2 streams, and the beat and the drain of its worker.
+/// One connection, shared by its task, the tasks of its HTTP/2 streams, and the beat and the drain of its worker. All of them
+/// run on the one thread of the worker's runtime.
 #[derive(Debug)]
 pub(in crate::worker) struct Connection {
     /// Counted from 1 within this life; together with the life it never repeats.
@@ -33,8 +35,7 @@ pub(in crate::worker) struct Connection {
     /// The address of the client; unknown on a unix socket.
     pub(in crate::worker) peer: Option<SocketAddr>,
     clock: CoarseClock,
-    /// Locked for an instant, and by tasks of one thread, so nobody ever waits for it.
-    state: Mutex<ConnectionState>,
+    state: ThreadCell<ConnectionState>,
     waker: OnceLock<Waker>,
 }
 
@@ -45,22 +46,20 @@ impl Connection {
             number,
             peer,
             clock,
-            state: Mutex::new(state),
+            state: ThreadCell::new(state),
             waker: OnceLock::new(),
         }
     }
 
     /// The state as it is now.
     pub(in crate::worker) fn state(&self) -> ConnectionState {
-        *self.lock()
+        self.state.get()
     }
 
     /// Something has happened. The state before it.
     pub(in crate::worker) fn on(&self, event: ConnectionEvent) -> ConnectionState {
-        let now_ms = self.clock.now_ms();
-        let mut state = self.lock();
-        let before = *state;
-        *state = before.on(event, now_ms);
+        let before = self.state.get();
+        self.state.set(before.on(event, self.clock.now_ms()));
         before
     }
 
@@ -91,9 +90,5 @@ impl Connection {
             // It is set by this task alone, which has just seen it unset.
             let _first = self.waker.set(waker.clone());
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, ConnectionState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
