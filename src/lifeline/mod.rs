@@ -12,8 +12,9 @@ pub use worker_end::{Received, WorkerEnd};
 use crate::base::ids::Slot;
 use crate::pool::OrphanedWork;
 
-/// Of these messages, and of what a worker finds in its environment. Raised when a master could no longer speak with a running worker
-/// of the version before; such a master refuses to take over from one that could.
+/// Version of these messages, and of what a worker finds in its environment. Raise it when a master of the new version can
+/// no longer speak with a running worker of the version before; such a master refuses to take over from the old master. A
+/// variant that is renamed keeps its name in the packet.
 pub const VERSION: u32 = 1;
 
 /// No packet is longer; a longer one is dropped by the receiver.
@@ -23,36 +24,41 @@ pub const MAX_PACKET: usize = 4096;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Command {
-    /// Take over and finish what these left behind, then say [`Report::Inherited`].
-    Inherit(OrphanedWork),
+    /// Take over and finish this orphaned work, then send [`Report::TakenOver`].
+    #[serde(rename = "inherit")]
+    TakeOver(OrphanedWork),
     /// The whole cluster stops: drain, and do not wait for connections that are silent, because nobody will serve on. Sent
     /// before or after SIGTERM; either begins the drain.
     Stop,
-    /// The listeners of that slot come along: accept from them as from your own, until [`Command::Disown`] or your drain. Said
-    /// more than once when there are too many for one packet.
+    /// The listeners of that slot come along: accept from them as from your own, until [`Command::Disown`] or your drain.
+    /// Sent more than once when the listeners are too many for one packet.
     Adopt(Slot),
-    /// Take what waits there now, and let go of that slot's listeners. Nothing to do for a slot that was not adopted.
+    /// Accept what waits in the queue of that slot now, and close its listeners. Nothing to do for a slot that was not
+    /// adopted.
     Disown(Slot),
-    /// Say by [`Report::Probed`] whether you are ready, as your own readiness has it.
+    /// Report with [`Report::Probed`] whether you are ready, as your own readiness check has it.
     Probe,
-    /// The answer to [`Report::FiguresWanted`] of that number: a sealed memory file comes along, with a
+    /// The answer to [`Report::MetricsWanted`] of that number: a sealed memory file comes along, with a
     /// `metrics::Snapshot` as JSON.
-    Figures(u64),
+    #[serde(rename = "figures")]
+    Metrics(u64),
 }
 
-/// A worker's reason is cut to so many characters, so that its report fits into a packet.
+/// A worker's reason is cut to this number of characters, so that its report fits into a packet.
 pub const MAX_REASON: usize = 500;
 
 /// Worker to master.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Report {
-    /// Everything of that estate has an owner again.
-    Inherited(OrphanedWork),
-    /// Ready, or why not, in at most [`MAX_REASON`] characters.
+    /// Everything of that orphaned work has an owner again.
+    #[serde(rename = "inherited")]
+    TakenOver(OrphanedWork),
+    /// The worker is ready, or the reason why not, in at most [`MAX_REASON`] characters.
     Probed(Result<(), String>),
     /// The listeners of that slot did not come along with [`Command::Adopt`]: this process can open no more.
     NotAdopted(Slot),
-    /// Somebody wants to know the numbers of the whole cluster; counted by the worker, so that it knows the answer.
-    FiguresWanted(u64),
+    /// The worker is asked for the metrics of the whole cluster. It numbers its questions to know their answers.
+    #[serde(rename = "figures_wanted")]
+    MetricsWanted(u64),
 }

@@ -8,10 +8,10 @@ use super::MAX_PACKET;
 /// Why a packet is no message; the receiver drops it.
 #[derive(Debug, thiserror::Error)]
 pub enum PacketError {
-    /// Too long.
+    /// The packet has this number of bytes or more.
     #[error("the packet has {0} bytes or more, at most {MAX_PACKET} were expected; it is dropped")]
     TooLong(usize),
-    /// No message of this program.
+    /// The packet is no message of this program.
     #[error("the packet is no message of this program ({0}); it is dropped")]
     Unknown(#[from] serde_json::Error),
 }
@@ -47,17 +47,17 @@ mod tests {
             slot: Slot(u16::MAX),
             epoch: Epoch(u32::MAX),
         };
-        for estate in [OrphanedWork::Life(life), OrphanedWork::Before(Incarnation(7))] {
-            let command = encode(&Command::Inherit(estate));
+        for work in [OrphanedWork::Life(life), OrphanedWork::Before(Incarnation(7))] {
+            let command = encode(&Command::TakeOver(work));
             assert!(command.len() < MAX_PACKET);
             assert_eq!(
                 decode::<Command>(&command).expect("a command"),
-                Command::Inherit(estate)
+                Command::TakeOver(work)
             );
-            let report = encode(&Report::Inherited(estate));
+            let report = encode(&Report::TakenOver(work));
             assert_eq!(
                 decode::<Report>(&report).expect("a report"),
-                Report::Inherited(estate)
+                Report::TakenOver(work)
             );
         }
         let slot = Slot(u16::MAX);
@@ -66,11 +66,11 @@ mod tests {
             Command::Adopt(slot),
             Command::Disown(slot),
             Command::Probe,
-            Command::Figures(u64::MAX),
+            Command::Metrics(u64::MAX),
         ] {
             assert_eq!(decode::<Command>(&encode(&command)).expect("a command"), command);
         }
-        for report in [Report::FiguresWanted(u64::MAX), Report::NotAdopted(slot)] {
+        for report in [Report::MetricsWanted(u64::MAX), Report::NotAdopted(slot)] {
             assert_eq!(decode::<Report>(&encode(&report)).expect("a report"), report);
         }
         // The longest there is on the wire: six bytes for each character.
@@ -79,6 +79,24 @@ mod tests {
             let packet = encode(&report);
             assert!(packet.len() < MAX_PACKET);
             assert_eq!(decode::<Report>(&packet).expect("a report"), report);
+        }
+    }
+
+    /// A worker of one build can have a master of another: what a variant is called in a packet stays.
+    #[test]
+    fn names_on_the_wire_stay() {
+        let text = |packet: Vec<u8>| String::from_utf8(packet).expect("text");
+        let work = OrphanedWork::Before(Incarnation(7));
+        for (packet, expected) in [
+            (encode(&Command::TakeOver(work)), r#"{"inherit":{"before":7}}"#),
+            (encode(&Command::Metrics(3)), r#"{"figures":3}"#),
+            (encode(&Command::Stop), r#""stop""#),
+            (encode(&Command::Adopt(Slot(1))), r#"{"adopt":1}"#),
+            (encode(&Report::TakenOver(work)), r#"{"inherited":{"before":7}}"#),
+            (encode(&Report::MetricsWanted(3)), r#"{"figures_wanted":3}"#),
+            (encode(&Report::Probed(Ok(()))), r#"{"probed":{"Ok":null}}"#),
+        ] {
+            assert_eq!(text(packet), expected);
         }
     }
 

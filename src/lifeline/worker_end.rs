@@ -19,9 +19,9 @@ pub struct WorkerEnd {
 /// A command, and the descriptors that came along.
 #[derive(Debug)]
 pub struct Received {
-    /// What is to be done.
+    /// The command.
     pub command: Command,
-    /// With what.
+    /// The descriptors, in the order in which they were sent.
     pub fds: Vec<OwnedFd>,
 }
 
@@ -62,7 +62,7 @@ impl WorkerEnd {
         }
     }
 
-    /// Tells the master.
+    /// Sends a report to the master.
     ///
     /// # Errors
     /// When the master is gone.
@@ -133,7 +133,7 @@ mod tests {
     #[tokio::test]
     async fn reports_arrive() {
         let (master, worker) = pair();
-        let report = Report::Inherited(OrphanedWork::Before(Incarnation(3)));
+        let report = Report::TakenOver(OrphanedWork::Before(Incarnation(3)));
         worker.send(report.clone()).await.expect("sent");
         let mut packet = [0; MAX_PACKET];
         match seqpacket::receive(master.as_fd(), &mut packet).expect("received") {

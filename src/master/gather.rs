@@ -18,7 +18,7 @@ use crate::base::time::Monotonic;
 use crate::control::MemoryUse;
 use crate::lifeline::{self, MAX_PACKET, MAX_REASON, Report};
 use crate::pool::{Event, Exit, Notification, Request, Sample, StopMode, Ticket};
-use crate::scoreboard::{Marked, Vitals};
+use crate::scoreboard::{LockMark, Vitals};
 use crate::sys::notify::Datagram;
 use crate::sys::pidfd::Reaped;
 use crate::sys::seqpacket::Received;
@@ -218,8 +218,8 @@ fn asked(request: Request) -> Event {
 
 /// Since when it holds a store lock. A mark says only that it waits for one or holds it: once that has lasted, the kernel is asked
 /// which. Where it does not say, the mark is taken for a hold.
-fn held_since(pid: i32, marked: &[Marked], now: Monotonic) -> Option<Monotonic> {
-    let waits = |lock: &Marked| {
+fn held_since(pid: i32, marked: &[LockMark], now: Monotonic) -> Option<Monotonic> {
+    let waits = |lock: &LockMark| {
         now.since(lock.since) >= HOLD_WORTH_A_LOOK
             && lock.fd.and_then(|fd| procfs::has_lock(pid, fd)) == Some(false)
     };
@@ -316,13 +316,13 @@ fn hear_reports(process: &mut Process, events: &mut Vec<Event>) {
         let Some(lifeline) = &process.lifeline else { return };
         match seqpacket::receive(lifeline.as_fd(), &mut buffer) {
             Ok(Received::Packet(length)) => match lifeline::decode(&buffer[..length]) {
-                Ok(Report::Inherited(work)) => events.push(Event::TakenOver { by: life, work }),
+                Ok(Report::TakenOver(work)) => events.push(Event::TakenOver { by: life, work }),
                 Ok(Report::Probed(verdict)) => events.push(Event::Probed {
                     life,
                     verdict: verdict.map_err(|reason| printable(&reason, MAX_REASON)),
                 }),
                 Ok(Report::NotAdopted(slot)) => events.push(Event::NotAdopted { by: life, slot }),
-                Ok(Report::FiguresWanted(number)) => process.figures_wanted = Some(number),
+                Ok(Report::MetricsWanted(number)) => process.figures_wanted = Some(number),
                 Err(error) => process.oddities.tell(life, &Odd::NoReport(error.to_string())),
             },
             Ok(Received::TooLong) => {

@@ -200,7 +200,7 @@ impl World {
         let Some(process) = self.processes.get_mut(&by) else {
             return Performed::Done;
         };
-        match process.command(&Command::Inherit(work)) {
+        match process.command(&Command::TakeOver(work)) {
             Ok(()) => Performed::Done,
             Err(error) => {
                 process.oddities.tell(by, &Odd::Deaf(error.to_string()));

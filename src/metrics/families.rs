@@ -1,24 +1,24 @@
-//! What is published: name, kind, labels and meaning of each metric, once. The text, the README and the tests read this table.
+//! The table of all published metrics: name, kind, labels and meaning of each. The text, the README and the tests read it.
 
-/// What a number is.
+/// The kind of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// It only grows, for as long as the master lives.
+pub enum MetricKind {
+    /// A number that only grows, for as long as the master lives.
     Counter,
-    /// It goes up and down.
+    /// A number that goes up and down.
     Gauge,
     /// Counters by size, and the sum of all sizes.
     Histogram,
 }
 
-impl Kind {
-    /// As Prometheus writes it.
+impl MetricKind {
+    /// The kind as Prometheus writes it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Histogram => "histogram",
+            MetricKind::Counter => "counter",
+            MetricKind::Gauge => "gauge",
+            MetricKind::Histogram => "histogram",
         }
     }
 }
@@ -26,13 +26,13 @@ impl Kind {
 /// One metric with all its labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Family {
-    /// By the conventions of Prometheus: its unit is in it.
+    /// The name, by the conventions of Prometheus: it contains the unit.
     pub name: &'static str,
-    /// What it is.
-    pub kind: Kind,
-    /// What its numbers are told apart by.
+    /// The kind.
+    pub kind: MetricKind,
+    /// The names of the labels that tell its numbers apart.
     pub labels: &'static [&'static str],
-    /// What it means.
+    /// What the metric means.
     pub help: &'static str,
 }
 
@@ -40,10 +40,10 @@ macro_rules! families {
     ($($id:ident = $kind:ident $name:literal $labels:tt $help:literal;)*) => {
         $(
             #[doc = $help]
-            pub const $id: Family = Family { name: $name, kind: Kind::$kind, labels: &$labels, help: $help };
+            pub const $id: Family = Family { name: $name, kind: MetricKind::$kind, labels: &$labels, help: $help };
         )*
 
-        /// Every metric of the supervisor's own, in the order they are printed in.
+        /// Every metric of the supervisor, in the order in which they are printed.
         pub const FAMILIES: &[Family] = &[$($id),*];
     };
 }
@@ -134,7 +134,7 @@ mod tests {
         for family in FAMILIES {
             assert!(seen.insert(family.name), "{} twice", family.name);
             assert_eq!(
-                family.kind == Kind::Counter,
+                family.kind == MetricKind::Counter,
                 family.name.ends_with("_total"),
                 "{}",
                 family.name

@@ -1,34 +1,34 @@
-//! Whose numbers are counted where: each life's among the living until it is buried, and among the dead ever after, never in
-//! both and never in neither. The master owns the one ledger there is and hands it to its successor with everything else.
+//! Where the numbers of a life are counted: among the living until the life is closed, and among the dead ever after; never in
+//! both and never in neither. The master owns the only ledger and hands it to its successor with everything else.
 //!
-//! A life is looked at and buried by the same thread, and its board keeps what it counted after its process is gone; so there is
-//! no moment between death and burial at which a number is lost. What was once seen of a life is a floor for what is seen later.
+//! The same thread looks at a life and closes it, and a board keeps what was counted after its process is gone. So there is
+//! no moment between death and closing at which a number is lost. What was once seen of a life is the least that is seen later.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::totals::{OTHER, Own, Totals};
+use super::totals::{AppMetricTotal, OTHER, Totals};
 use crate::base::ids::Life;
 use crate::base::time::Monotonic;
-use crate::scoreboard::{BoardView, OwnKind, RouteCounts};
+use crate::scoreboard::{AppMetricKind, BoardView, RouteCounts};
 
-/// So many routes are published in all, over all generations; what comes later is counted with [`OTHER`].
-pub const MOST_ROUTES: usize = 256;
-/// So many metrics of the application; what comes later is not published.
-pub const MOST_OWN: usize = 64;
+/// The number of routes that are published in all, over all generations; a later route is counted as [`OTHER`].
+pub const MAX_ROUTES: usize = 256;
+/// The number of metrics of the application that are published; a later one is not.
+pub const MAX_APP_METRICS: usize = 64;
 
 /// All lives there were under this incarnation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
-    /// The buried, together. A route that was ever seen has its entry here, so that it never goes again.
+    /// The closed lives, together. A route that was ever seen has its entry here, so that it never goes again.
     dead: Totals,
-    /// The most that was seen of each of the others.
+    /// The most that was seen of each other life.
     living: BTreeMap<Life, Totals>,
 }
 
 impl Ledger {
-    /// Looks at a living worker, or at one that is dead and not buried.
+    /// Looks at a worker that lives, or that is dead and not closed.
     pub fn look(&mut self, life: Life, board: &BoardView, cpu_ms: Option<u64>, now: Monotonic) {
         self.see(life, Totals::read(board, cpu_ms, now));
     }
@@ -38,11 +38,12 @@ impl Ledger {
         self.living.entry(life).or_default().raise_to(&seen);
     }
 
-    /// Counts a life among the dead. Nobody may look at it again.
-    pub fn bury(&mut self, life: Life) {
+    /// Counts a life among the dead. It must not be looked at again.
+    pub fn close(&mut self, life: Life) {
         if let Some(mut last) = self.living.remove(&life) {
-            // A share of something is gone with its owner.
-            last.own.retain(|_, own| own.kind != OwnKind::Gauge);
+            // A share of something is gone with its worker.
+            last.app_metrics
+                .retain(|_, metric| metric.kind != AppMetricKind::Gauge);
             self.dead.add(&last);
         }
     }
@@ -55,8 +56,8 @@ impl Ledger {
         total
     }
 
-    /// Only names that have an entry among the dead, which they are given while there is room: so a name is published for ever
-    /// or never, and what is counted under it never moves.
+    /// Keeps only names that have an entry among the dead, which a name is given while there is room. So a name is published
+    /// for ever or never, and what is counted under it never moves.
     fn admitted(&mut self, mut seen: Totals) -> Totals {
         for (name, counts) in std::mem::take(&mut seen.routes) {
             let name = if self.admits_route(&name) {
@@ -66,14 +67,15 @@ impl Ledger {
             };
             seen.routes.entry(name.to_owned()).or_default().add(&counts);
         }
-        seen.own.retain(|name, own| self.admits_own(name, own));
+        seen.app_metrics
+            .retain(|name, metric| self.admits_app_metric(name, metric));
         seen
     }
 
     fn admits_route(&mut self, name: &str) -> bool {
         let routes = &mut self.dead.routes;
         let known = routes.contains_key(name);
-        if !known && (routes.len() < MOST_ROUTES || name == OTHER) {
+        if !known && (routes.len() < MAX_ROUTES || name == OTHER) {
             routes.insert(name.to_owned(), RouteCounts::default());
             return true;
         }
@@ -81,12 +83,12 @@ impl Ledger {
     }
 
     /// A name keeps the kind it had first.
-    fn admits_own(&mut self, name: &str, own: &Own) -> bool {
-        let room = self.dead.own.len() < MOST_OWN;
-        match self.dead.own.get(name) {
-            Some(known) => known.kind == own.kind,
+    fn admits_app_metric(&mut self, name: &str, metric: &AppMetricTotal) -> bool {
+        let room = self.dead.app_metrics.len() < MAX_APP_METRICS;
+        match self.dead.app_metrics.get(name) {
+            Some(known) => known.kind == metric.kind,
             None if room => {
-                self.dead.own.insert(name.to_owned(), own.empty());
+                self.dead.app_metrics.insert(name.to_owned(), metric.empty());
                 true
             }
             None => false,
@@ -103,7 +105,7 @@ mod tests {
 
     use super::*;
     use crate::base::ids::{Epoch, Incarnation, Slot};
-    use crate::scoreboard::{Board, Counter, layout, method_place};
+    use crate::scoreboard::{Board, Counter, layout, method_index};
     use crate::sys::clock;
     use crate::sys::memfd::{Access, Mapping};
 
@@ -149,21 +151,21 @@ mod tests {
     }
 
     #[test]
-    fn a_life_is_counted_once_before_and_after_its_burial() {
+    fn a_life_is_counted_once_before_and_after_it_is_closed() {
         let (mut ledger, one, two) = (Ledger::default(), worker(1), worker(2));
         for worker in [&one, &two] {
-            worker.board.name_route(1, method_place("GET"), "/a");
+            worker.board.name_route(1, method_index("GET"), "/a");
             worker.board.count_answer(1, 200, Some(Duration::ZERO));
             ledger.at(worker);
         }
         assert_eq!(answers(&ledger, "GET /a"), 2);
         one.board.count_answer(1, 200, Some(Duration::ZERO));
         ledger.at(&one);
-        ledger.bury(one.life);
+        ledger.close(one.life);
         assert_eq!(answers(&ledger, "GET /a"), 3);
-        ledger.bury(one.life);
-        assert_eq!(answers(&ledger, "GET /a"), 3, "nobody is buried twice");
-        ledger.bury(two.life);
+        ledger.close(one.life);
+        assert_eq!(answers(&ledger, "GET /a"), 3, "no life is counted twice");
+        ledger.close(two.life);
         assert_eq!(answers(&ledger, "GET /a"), 3);
     }
 
@@ -171,7 +173,7 @@ mod tests {
     fn nothing_falls_whatever_a_worker_writes() {
         let (mut ledger, worker) = (Ledger::default(), worker(1));
         let counters = worker.board.counters();
-        worker.board.name_route(1, method_place("GET"), "/a");
+        worker.board.name_route(1, method_index("GET"), "/a");
         let mut before = Totals::default();
         for round in [7, 3, 0, u64::MAX, 1, u64::MAX / 2] {
             for index in 0..2 {
@@ -195,7 +197,7 @@ mod tests {
             let mut other = worker.life;
             other.epoch = Epoch(epoch);
             ledger.see(other, before.clone());
-            ledger.bury(other);
+            ledger.close(other);
         }
         let sum = ledger.total();
         assert_eq!(sum.routes[OTHER].sum_ns, u64::MAX);
@@ -210,14 +212,14 @@ mod tests {
             for index in 1..64 {
                 worker
                     .board
-                    .name_route(index, method_place("GET"), &format!("/{epoch}/{index}"));
+                    .name_route(index, method_index("GET"), &format!("/{epoch}/{index}"));
                 worker.board.count_answer(index, 200, None);
             }
             ledger.at(&worker);
-            ledger.bury(worker.life);
+            ledger.close(worker.life);
         }
         let total = ledger.total();
-        assert!(total.routes.len() <= MOST_ROUTES + 1, "{}", total.routes.len());
+        assert!(total.routes.len() <= MAX_ROUTES + 1, "{}", total.routes.len());
         let all: u64 = total.routes.values().map(|counts| counts.classes[1]).sum();
         assert_eq!(all, 19 * 63);
         assert!(answers(&ledger, OTHER) > 0);
@@ -227,14 +229,20 @@ mod tests {
     fn the_applications_metrics_are_put_together_by_their_kind() {
         let (mut ledger, one, two) = (Ledger::default(), worker(1), worker(2));
         let all = |worker: &Worker, value: u64| {
-            let own = |kind, name| worker.board.own(kind, name, "help").expect("room").set(value);
-            own(OwnKind::Counter, "c_total");
-            own(OwnKind::Gauge, "g");
-            own(OwnKind::Told, "t");
+            let set = |kind, name| {
+                worker
+                    .board
+                    .register_metric(kind, name, "help")
+                    .expect("room")
+                    .set(value)
+            };
+            set(AppMetricKind::Counter, "c_total");
+            set(AppMetricKind::Gauge, "g");
+            set(AppMetricKind::Shared, "t");
         };
         let values = |ledger: &Ledger| {
-            let own = ledger.total().own;
-            ["c_total", "g", "t"].map(|name| own[name].value)
+            let metrics = ledger.total().app_metrics;
+            ["c_total", "g", "t"].map(|name| metrics[name].value)
         };
         all(&one, 5);
         all(&two, 7);
@@ -243,17 +251,21 @@ mod tests {
         assert_eq!(values(&ledger), [12, 12, 7]);
         all(&one, 6);
         ledger.at(&one);
-        assert_eq!(values(&ledger), [13, 13, 6], "told last");
-        ledger.bury(one.life);
-        assert_eq!(values(&ledger), [13, 7, 6], "told by one who is dead");
-        ledger.bury(two.life);
+        assert_eq!(values(&ledger), [13, 13, 6], "the latest report");
+        ledger.close(one.life);
+        assert_eq!(
+            values(&ledger),
+            [13, 7, 6],
+            "the latest report is of a dead worker"
+        );
+        ledger.close(two.life);
         assert_eq!(values(&ledger), [13, 0, 6], "still there");
     }
 
     #[test]
     fn the_next_master_reads_it() {
         let (mut ledger, worker) = (Ledger::default(), worker(1));
-        worker.board.name_route(1, method_place("GET"), "/a b\"c\\");
+        worker.board.name_route(1, method_index("GET"), "/a b\"c\\");
         worker.board.count_answer(1, 200, Some(Duration::from_millis(3)));
         ledger.at(&worker);
         let json = serde_json::to_vec(&ledger).expect("JSON");

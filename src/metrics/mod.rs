@@ -12,4 +12,4 @@ pub mod totals;
 pub use families::{FAMILIES, Family};
 pub use ledger::Ledger;
 pub use snapshot::{MasterFacts, SlotFacts, Snapshot};
-pub use totals::{OTHER, Own, Totals};
+pub use totals::{AppMetricTotal, OTHER, Totals};

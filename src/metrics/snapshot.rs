@@ -6,15 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use super::totals::Totals;
 
-/// No snapshot is longer, in bytes.
-pub const MOST_BYTES: u64 = 16 << 20;
+/// The longest snapshot, in bytes.
+pub const MAX_BYTES: u64 = 16 << 20;
 
 /// The whole cluster at one instant.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// What was counted by all lives there ever were under this incarnation.
+    /// What all lives under this incarnation have counted.
     pub totals: Totals,
-    /// The master, and what it alone knows.
+    /// What is known about the master.
     pub master: MasterFacts,
     /// Every slot, in order.
     pub slots: Vec<SlotFacts>,
@@ -30,33 +30,33 @@ pub struct Snapshot {
     pub draining: u64,
 }
 
-/// The master.
+/// What is known about the master.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MasterFacts {
-    /// Which generation the cluster is committed to.
+    /// The generation that the cluster is committed to.
     pub generation: u64,
     /// How often a master was started over this data directory.
     pub incarnation: u64,
-    /// Since it began, in milliseconds.
+    /// The time since the master began, in milliseconds.
     pub uptime_ms: u64,
-    /// Its memory in RAM, in bytes.
+    /// The master's memory in RAM, in bytes.
     pub rss_bytes: Option<u64>,
-    /// Its CPU time, in milliseconds.
+    /// The master's CPU time, in milliseconds.
     pub cpu_ms: Option<u64>,
-    /// Its open descriptors.
+    /// The number of descriptors that the master has open.
     pub fds: u64,
 }
 
 /// One slot, and the worker in it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SlotFacts {
-    /// Its number.
+    /// The number of the slot.
     pub slot: u16,
-    /// How many connections wait for it to accept them.
+    /// The number of connections that wait in its queue.
     pub queue: Option<u64>,
-    /// Its share of new connections against an equal one; zero while it gets none.
+    /// Its share of new connections: 1 is an equal share, 0 gets none.
     pub weight: f64,
-    /// What its worker was started from, or the next one will be.
+    /// The generation that its worker was started from, or the next worker will be.
     pub generation: u64,
     /// The age of its worker's oldest beat, in milliseconds.
     pub beat_age_ms: Option<u64>,

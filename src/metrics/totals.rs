@@ -1,17 +1,17 @@
-//! What only grows, of one life or of many lives together: raised by looks, added up, never lowered.
+//! The counts of one life, or of many lives together. Looks raise them, sums add them up, and nothing lowers them.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::time::Monotonic;
-use crate::scoreboard::{BoardView, Counter, OwnKind, RouteCounts};
+use crate::scoreboard::{AppMetricKind, BoardView, Counter, RouteCounts};
 
 /// The route of everything that is not counted apart.
 pub const OTHER: &str = "other";
 
-/// No single count is taken for more: up to here a sum is exact as the number that a text or a scraper makes of it.
-const MOST: u64 = 1 << 53;
+/// The largest count that is taken from a worker: up to here the floating point number of a scraper is exact.
+const MAX_COUNT: u64 = 1 << 53;
 
 /// The counters that are published, each with its name in the hand-over from one master to the next.
 const COUNTERS: [(Counter, &str); 8] = [
@@ -25,58 +25,61 @@ const COUNTERS: [(Counter, &str); 8] = [
     (Counter::LogLinesDropped, "log_lines_dropped"),
 ];
 
-/// What was counted.
+/// Everything that was counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
-    /// By name; see [`Totals::counter`].
+    /// The counters by name; see [`Totals::counter`].
     counters: BTreeMap<String, u64>,
     /// CPU time, in milliseconds.
     pub cpu_ms: u64,
-    /// By `METHOD /template`, or [`OTHER`].
+    /// Answers by `METHOD /template`, or [`OTHER`].
     pub routes: BTreeMap<String, RouteCounts>,
-    /// The application's own, by name.
-    pub own: BTreeMap<String, Own>,
+    /// The application's own metrics, by name.
+    #[serde(rename = "own")]
+    pub app_metrics: BTreeMap<String, AppMetricTotal>,
 }
 
-/// One of the application's metrics.
+/// One of the application's metrics, of one life or of many.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Own {
-    /// How it is put together.
-    pub kind: OwnKind,
-    /// What it means.
+pub struct AppMetricTotal {
+    /// How the numbers of several workers become one.
+    pub kind: AppMetricKind,
+    /// What the metric means.
     pub help: String,
     /// The number.
     pub value: u64,
-    /// When it was last told; for [`OwnKind::Told`].
-    pub told: Monotonic,
+    /// When the number was last reported; for [`AppMetricKind::Shared`].
+    #[serde(rename = "told")]
+    pub reported: Monotonic,
 }
 
 impl Totals {
-    /// What a board says at one look.
+    /// Reads everything that is counted on a board.
     #[must_use]
     pub fn read(board: &BoardView, cpu_ms: Option<u64>, now: Monotonic) -> Totals {
-        let counters = COUNTERS.map(|(counter, name)| (name.to_owned(), board.counter(counter).min(MOST)));
+        let counters =
+            COUNTERS.map(|(counter, name)| (name.to_owned(), board.counter(counter).min(MAX_COUNT)));
         let mut totals = Totals {
             counters: counters.into(),
-            cpu_ms: cpu_ms.unwrap_or(0).min(MOST),
+            cpu_ms: cpu_ms.unwrap_or(0).min(MAX_COUNT),
             ..Totals::default()
         };
-        for seen in board.routes() {
-            let name = seen.name.map(|(method, path)| format!("{method} {path}"));
+        for route in board.routes() {
+            let name = route.name.map(|(method, path)| format!("{method} {path}"));
             let counts = totals
                 .routes
                 .entry(name.unwrap_or_else(|| OTHER.to_owned()))
                 .or_default();
-            counts.add(&seen.counts.bounded());
+            counts.add(&route.counts.bounded());
         }
-        for seen in board.own(now) {
-            let own = Own {
-                kind: seen.kind,
-                help: seen.help,
-                value: seen.value.min(MOST),
-                told: seen.told,
+        for sample in board.app_metrics(now) {
+            let total = AppMetricTotal {
+                kind: sample.kind,
+                help: sample.help,
+                value: sample.value.min(MAX_COUNT),
+                reported: sample.reported,
             };
-            totals.own.entry(seen.name).or_insert(own);
+            totals.app_metrics.entry(sample.name).or_insert(total);
         }
         totals
     }
@@ -90,7 +93,7 @@ impl Totals {
             .unwrap_or(0)
     }
 
-    /// A later look at the same life: nothing gets smaller by it, whatever the writer did. Only a gauge may fall.
+    /// Takes in a later look at the same life. Nothing gets smaller, whatever the writer did; only a gauge may fall.
     pub(super) fn raise_to(&mut self, later: &Totals) {
         for (name, value) in &later.counters {
             raise(self.counters.entry(name.clone()).or_default(), *value);
@@ -99,13 +102,13 @@ impl Totals {
         for (name, counts) in &later.routes {
             self.routes.entry(name.clone()).or_default().raise_to(counts);
         }
-        for (name, later) in &later.own {
-            let own = self.own.entry(name.clone()).or_insert_with(|| later.clone());
-            own.raise_to(later);
+        for (name, later) in &later.app_metrics {
+            let metric = self.app_metrics.entry(name.clone());
+            metric.or_insert_with(|| later.clone()).raise_to(later);
         }
     }
 
-    /// Another life's, on top.
+    /// Adds the counts of another life.
     pub(super) fn add(&mut self, other: &Totals) {
         for (name, value) in &other.counters {
             add(self.counters.entry(name.clone()).or_default(), *value);
@@ -114,46 +117,46 @@ impl Totals {
         for (name, counts) in &other.routes {
             self.routes.entry(name.clone()).or_default().add(counts);
         }
-        for (name, other) in &other.own {
-            match self.own.get_mut(name) {
-                Some(own) => own.add(other),
-                None => drop(self.own.insert(name.clone(), other.clone())),
+        for (name, other) in &other.app_metrics {
+            match self.app_metrics.get_mut(name) {
+                Some(metric) => metric.add(other),
+                None => drop(self.app_metrics.insert(name.clone(), other.clone())),
             }
         }
     }
 }
 
-impl Own {
-    /// The same name with nothing counted yet.
-    pub(super) fn empty(&self) -> Own {
-        Own {
+impl AppMetricTotal {
+    /// The same metric with nothing counted yet.
+    pub(super) fn empty(&self) -> AppMetricTotal {
+        AppMetricTotal {
             value: 0,
-            told: Monotonic(0),
+            reported: Monotonic(0),
             ..self.clone()
         }
     }
 
-    fn raise_to(&mut self, later: &Own) {
+    fn raise_to(&mut self, later: &AppMetricTotal) {
         match self.kind {
             _ if self.kind != later.kind => {}
-            OwnKind::Counter => raise(&mut self.value, later.value),
-            OwnKind::Gauge => self.value = later.value,
-            OwnKind::Told => self.hear(later),
+            AppMetricKind::Counter => raise(&mut self.value, later.value),
+            AppMetricKind::Gauge => self.value = later.value,
+            AppMetricKind::Shared => self.take_later(later),
         }
     }
 
-    fn add(&mut self, other: &Own) {
+    fn add(&mut self, other: &AppMetricTotal) {
         match self.kind {
             _ if self.kind != other.kind => {}
-            OwnKind::Counter | OwnKind::Gauge => add(&mut self.value, other.value),
-            OwnKind::Told => self.hear(other),
+            AppMetricKind::Counter | AppMetricKind::Gauge => add(&mut self.value, other.value),
+            AppMetricKind::Shared => self.take_later(other),
         }
     }
 
-    /// What was told last counts.
-    fn hear(&mut self, other: &Own) {
-        if other.told >= self.told {
-            (self.told, self.value) = (other.told, other.value);
+    /// Of two reports the later one counts.
+    fn take_later(&mut self, other: &AppMetricTotal) {
+        if other.reported >= self.reported {
+            (self.reported, self.value) = (other.reported, other.value);
         }
     }
 }
@@ -161,7 +164,7 @@ impl Own {
 impl RouteCounts {
     fn bounded(mut self) -> RouteCounts {
         for count in self.classes.iter_mut().chain(&mut self.buckets) {
-            *count = (*count).min(MOST);
+            *count = (*count).min(MAX_COUNT);
         }
         self
     }

@@ -1,4 +1,5 @@
-//! The writer's side: a worker's own mapping of its board. It must not read what others write, because nobody else does.
+//! The writer's side: a worker's own mapping of its board, and the words of each region. It must not read as if other
+//! processes wrote there, because none does.
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -7,33 +8,31 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 
-use super::cell::Cell;
 use super::counters::Counters;
 use super::layout::{self, cell};
-use super::requests::Noted;
 use crate::base::ids::Life;
 use crate::sys::memfd::{self, Access, Mapping};
 
 /// Why a file is no scoreboard.
 #[derive(Debug, thiserror::Error)]
 pub enum BoardError {
-    /// The system's words.
+    /// The system refused.
     #[error("the scoreboard cannot be mapped: {0}")]
     Map(#[from] io::Error),
-    /// Not the size of this layout.
+    /// The file has this number of bytes.
     #[error("the scoreboard has {0} bytes, expected {expected}", expected = layout::BYTES)]
     Size(u64),
-    /// Something else.
+    /// The file begins with this word instead of the magic number.
     #[error("the file is no scoreboard: it starts with {0:#018x}, expected {expected:#018x}", expected = layout::MAGIC)]
     Magic(u64),
-    /// Another program's.
+    /// The board has this layout version.
     #[error("the scoreboard has layout {0}, this program knows {expected}", expected = layout::VERSION)]
     Version(u64),
 }
 
 /// The memory of a board: shared with the master, or this process's alone.
 #[derive(Debug)]
-enum Memory {
+enum BoardMemory {
     Shared(Mapping),
     Private(Box<[AtomicU64]>),
 }
@@ -41,20 +40,20 @@ enum Memory {
 /// A worker's own board: what it stamps and counts here, the master sees. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Board {
-    inner: Arc<Inner>,
+    inner: Arc<BoardInner>,
 }
 
 #[derive(Debug)]
-struct Inner {
-    memory: Memory,
-    /// A bit for each entry of the table of requests that is taken: the writer need not search the shared page.
+struct BoardInner {
+    memory: BoardMemory,
+    /// One bit for each entry of the table of requests that is taken, so that the writer need not search the shared page.
     noted: AtomicU64,
 }
 
-impl Inner {
-    fn new(memory: Memory) -> Arc<Inner> {
+impl BoardInner {
+    fn new(memory: BoardMemory) -> Arc<BoardInner> {
         let noted = AtomicU64::new(0);
-        Arc::new(Inner { memory, noted })
+        Arc::new(BoardInner { memory, noted })
     }
 }
 
@@ -74,7 +73,7 @@ impl Board {
     pub fn open(fd: OwnedFd) -> Result<Board, BoardError> {
         let mapping = map_checked(fd.as_fd(), Access::Write)?;
         Ok(Board {
-            inner: Inner::new(Memory::Shared(mapping)),
+            inner: BoardInner::new(BoardMemory::Shared(mapping)),
         })
     }
 
@@ -83,11 +82,11 @@ impl Board {
     pub fn private() -> Board {
         let words = (0..layout::WORDS).map(|_| AtomicU64::new(0)).collect();
         Board {
-            inner: Inner::new(Memory::Private(words)),
+            inner: BoardInner::new(BoardMemory::Private(words)),
         }
     }
 
-    /// Writes down whose board it is.
+    /// Writes down which life the board belongs to.
     pub fn claim(&self, life: Life) {
         let words = [
             life.incarnation.0,
@@ -99,36 +98,21 @@ impl Board {
         }
     }
 
-    /// Registers one more thread that beats for itself; `None` when all cells are taken. The first to register is the
-    /// runtime, whose cell is never idle. The cell is free again when its last clone is dropped.
-    #[must_use]
-    pub fn cell(&self, name: &str) -> Option<Cell> {
-        (0..layout::CELLS)
-            .find(|&index| self.take_cell(index))
-            .map(|index| Cell::new(self.clone(), index, name))
-    }
-
     /// The counters.
     #[must_use]
     pub fn counters(&self) -> Counters<'_> {
         Counters::new(&self.words()[layout::COUNTERS_AT..layout::COUNTERS_AT + layout::COUNTERS])
     }
 
-    /// Writes down a request that is being answered, until the note is dropped; `None` when the table is full. The writer alone
-    /// takes entries, so this is a few stores and no system call.
-    #[must_use]
-    pub fn note(&self, method: &str, path: &str) -> Option<Noted> {
-        let index = self.take_entry()?;
-        Some(Noted::new(self.clone(), index, method, path))
-    }
-
-    fn take_entry(&self) -> Option<usize> {
+    /// Takes a free entry of the table of requests; `None` when all are taken.
+    pub(super) fn take_request_entry(&self) -> Option<usize> {
         let free = |taken: u64| (taken != u64::MAX).then(|| taken | (1 << taken.trailing_ones()));
         let before = self.inner.noted.fetch_update(AcqRel, Relaxed, free).ok()?;
         Some(before.trailing_ones() as usize)
     }
 
-    pub(super) fn give_back_entry(&self, index: usize) {
+    /// Frees an entry of the table of requests.
+    pub(super) fn free_request_entry(&self, index: usize) {
         self.inner.noted.fetch_and(!(1 << index), AcqRel);
     }
 
@@ -138,10 +122,10 @@ impl Board {
         &self.words()[first..first + layout::request::WORDS]
     }
 
-    /// The words of the application's metric at `index`, which is below [`layout::OWN`].
-    pub(super) fn own_words(&self, index: usize) -> &[AtomicU64] {
-        let first = layout::OWN_AT + index * layout::own::WORDS;
-        &self.words()[first..first + layout::own::WORDS]
+    /// The words of the application's metric at `index`, which is below [`layout::APP_METRICS`].
+    pub(super) fn app_metric_words(&self, index: usize) -> &[AtomicU64] {
+        let first = layout::APP_METRICS_AT + index * layout::app_metric::WORDS;
+        &self.words()[first..first + layout::app_metric::WORDS]
     }
 
     /// The words of the route at `index`, which is below [`layout::ROUTES`].
@@ -150,7 +134,8 @@ impl Board {
         &self.words()[first..first + layout::route::WORDS]
     }
 
-    fn take_cell(&self, index: usize) -> bool {
+    /// Whether this call has taken the cell at `index`.
+    pub(super) fn take_cell(&self, index: usize) -> bool {
         self.cell_words(index)[cell::TAKEN_AT]
             .compare_exchange(0, 1, AcqRel, Relaxed)
             .is_ok()
@@ -164,8 +149,8 @@ impl Board {
 
     fn words(&self) -> &[AtomicU64] {
         match &self.inner.memory {
-            Memory::Shared(mapping) => mapping.words(),
-            Memory::Private(words) => words,
+            BoardMemory::Shared(mapping) => mapping.words(),
+            BoardMemory::Private(words) => words,
         }
     }
 }
@@ -222,16 +207,5 @@ mod tests {
             Board::open(make(&lying, whole)),
             Err(BoardError::Size(_))
         ));
-    }
-
-    #[test]
-    fn there_are_sixteen_cells_and_a_dropped_one_is_free_again() {
-        let board = Board::private();
-        let mut cells: Vec<_> = (0..16)
-            .map(|n| board.cell(&format!("thread {n}")).expect("a free cell"))
-            .collect();
-        assert!(board.cell("one too many").is_none());
-        cells.pop();
-        assert!(board.cell("one more").is_some());
     }
 }

@@ -1,5 +1,5 @@
-//! The table of requests in flight: what a worker was answering when it died. The writer's note, and the reader's sight of it.
-//! It must not know what a request is beyond its method and path.
+//! The table of requests in flight: what a worker was answering when it died. The notes that a worker writes, and the samples
+//! that are read. It must not know what a request is beyond its method and path.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -10,32 +10,42 @@ use super::layout::request;
 use crate::base::time::Monotonic;
 use crate::sys::clock;
 
-/// A request that is written down for as long as this lives.
+/// A request is written down for as long as its note lives.
 #[derive(Debug)]
-pub struct Noted {
+pub struct RequestNote {
     board: Board,
     index: usize,
 }
 
-impl Noted {
+impl Board {
+    /// Writes down a request that is being answered, until the note is dropped; `None` when the table is full. The writer
+    /// alone takes entries, so this is a few stores and no system call.
+    #[must_use]
+    pub fn note(&self, method: &str, path: &str) -> Option<RequestNote> {
+        let index = self.take_request_entry()?;
+        Some(RequestNote::new(self.clone(), index, method, path))
+    }
+}
+
+impl RequestNote {
     /// Fills an entry that was just taken.
-    pub(super) fn new(board: Board, index: usize, method: &str, path: &str) -> Noted {
+    pub(super) fn new(board: Board, index: usize, method: &str, path: &str) -> RequestNote {
         let words = board.request_words(index);
         write_text(&words[request::METHOD_AT..][..request::METHOD_BYTES / 8], method);
         write_text(&words[request::PATH_AT..][..request::PATH_BYTES / 8], path);
         words[request::BEGAN_AT].store(clock::now().0, Release);
-        Noted { board, index }
+        RequestNote { board, index }
     }
 }
 
-impl Drop for Noted {
+impl Drop for RequestNote {
     fn drop(&mut self) {
         self.board.request_words(self.index)[request::BEGAN_AT].store(0, Release);
-        self.board.give_back_entry(self.index);
+        self.board.free_request_entry(self.index);
     }
 }
 
-/// Cut to the words there are, and filled up with zeros.
+/// Writes a text, cut to the length of `words` and filled up with zeros.
 pub(super) fn write_text(words: &[AtomicU64], text: &str) {
     let mut rest = text.as_bytes();
     for word in words {
@@ -47,22 +57,22 @@ pub(super) fn write_text(words: &[AtomicU64], text: &str) {
     }
 }
 
-/// A request that was being answered at the look.
+/// A request that was being answered when the table was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
-    /// For how long.
+pub struct RequestSample {
+    /// The time since its head was read.
     pub age: Duration,
-    /// Printable, at most 8 characters.
+    /// The method, printable, at most 8 characters.
     pub method: String,
-    /// Printable, at most 64 characters.
+    /// The path, printable, at most 64 characters.
     pub path: String,
 }
 
-impl Seen {
-    /// What an entry says, as if a hostile worker had written it.
-    pub(super) fn read(words: &[AtomicU64], now: Monotonic) -> Option<Seen> {
+impl RequestSample {
+    /// Reads an entry as if a hostile worker had written it.
+    pub(super) fn read(words: &[AtomicU64], now: Monotonic) -> Option<RequestSample> {
         let began = words[request::BEGAN_AT].load(Acquire);
-        (began != 0).then(|| Seen {
+        (began != 0).then(|| RequestSample {
             age: now.since(Monotonic(began)),
             method: read_text(&words[request::METHOD_AT..][..request::METHOD_BYTES / 8]),
             path: read_text(&words[request::PATH_AT..][..request::PATH_BYTES / 8]),
@@ -70,7 +80,7 @@ impl Seen {
     }
 }
 
-/// A text up to its first zero, printable.
+/// Reads a text up to its first zero, and makes it printable.
 pub(super) fn read_text(words: &[AtomicU64]) -> String {
     let bytes: Vec<u8> = words
         .iter()

@@ -1,5 +1,5 @@
-//! The table of routes: how many answers of each status class, and how long they took. The writer's side of one entry, and the
-//! reader's sight of it. It must not know how a request finds its route.
+//! The table of routes: the answers by status class, and the time they took. How a worker writes an entry, and how one is
+//! read. It must not know how a request finds its route.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -11,7 +11,7 @@ use super::board::Board;
 use super::layout::{self, route};
 use super::requests::{read_text, write_text};
 
-/// The methods that are told apart, by their place. Whatever else a client writes is the last one.
+/// The methods that are told apart, by their index. Any other method is the last one.
 pub const METHODS: [&str; 10] = [
     "GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "CONNECT", "TRACE", "other",
 ];
@@ -22,7 +22,7 @@ pub const BOUNDS_MS: [f64; route::BUCKETS - 1] = [
     60_000.0,
 ];
 
-/// The same, in nanoseconds.
+/// [`BOUNDS_MS`] in nanoseconds.
 const BOUNDS_NS: [u64; route::BUCKETS - 1] = [
     500_000,
     1_000_000,
@@ -42,9 +42,9 @@ const BOUNDS_NS: [u64; route::BUCKETS - 1] = [
     60_000_000_000,
 ];
 
-/// The place of a method in [`METHODS`].
+/// The index of a method in [`METHODS`].
 #[must_use]
-pub fn method_place(method: &str) -> usize {
+pub fn method_index(method: &str) -> usize {
     METHODS
         .iter()
         .position(|known| *known == method)
@@ -53,14 +53,14 @@ pub fn method_place(method: &str) -> usize {
 
 impl Board {
     /// Gives an entry of the table its name, once, before anything is counted there. `index` is from 1 to
-    /// [`layout::ROUTES`] − 1, `method` a place in [`METHODS`], and `path` at most [`route::PATH_BYTES`] long.
+    /// [`layout::ROUTES`] − 1, `method` an index of [`METHODS`], and `path` at most [`route::PATH_BYTES`] long.
     pub fn name_route(&self, index: usize, method: usize, path: &str) {
         let words = self.route_words(index);
         write_text(&words[route::PATH_AT..][..route::PATH_BYTES / 8], path);
         words[route::METHOD_AT].store(method as u64 + 1, Release);
     }
 
-    /// Counts an answer. One that took no measured time (it refused what was no request) is in no bucket.
+    /// Counts an answer. An answer whose time was not measured (to what was no request) is in no bucket.
     pub fn count_answer(&self, index: usize, status: u16, took: Option<Duration>) {
         debug_assert!(index < layout::ROUTES, "the table of routes has {index} entries");
         let words = self.route_words(index);
@@ -82,31 +82,31 @@ impl Board {
 pub struct RouteCounts {
     /// Answers by status class, 1xx to 5xx.
     pub classes: [u64; 5],
-    /// The time all of them took together, in nanoseconds.
+    /// The time that all answers took together, in nanoseconds.
     pub sum_ns: u64,
-    /// By time, see [`BOUNDS_MS`]; each answer is in one of them.
+    /// Answers by the time they took, see [`BOUNDS_MS`]; each answer is in one bucket.
     pub buckets: [u64; route::BUCKETS],
 }
 
-/// One entry of the table at one look.
+/// One entry of the table, as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RouteSeen {
+pub struct RouteSample {
     /// Method and template, printable; `None` for everything that has no entry of its own.
     pub name: Option<(&'static str, String)>,
-    /// What was counted there.
+    /// What was counted on this route.
     pub counts: RouteCounts,
 }
 
-impl RouteSeen {
-    /// What an entry says, as if a hostile worker had written it.
-    pub(super) fn read(index: usize, words: &[AtomicU64]) -> Option<RouteSeen> {
+impl RouteSample {
+    /// Reads an entry as if a hostile worker had written it.
+    pub(super) fn read(index: usize, words: &[AtomicU64]) -> Option<RouteSample> {
         let method = words[route::METHOD_AT].load(Acquire);
         let name = match (index, method) {
             (0, _) => None,
             (_, 0) => return None,
             (_, method) => {
-                let place = usize::try_from(method - 1).unwrap_or(usize::MAX);
-                let method = METHODS.get(place).copied().unwrap_or("other");
+                let index_of_method = usize::try_from(method - 1).unwrap_or(usize::MAX);
+                let method = METHODS.get(index_of_method).copied().unwrap_or("other");
                 let path = read_text(&words[route::PATH_AT..][..route::PATH_BYTES / 8]);
                 Some((method, path))
             }
@@ -117,7 +117,7 @@ impl RouteSeen {
             sum_ns: word(route::SUM_AT),
             buckets: std::array::from_fn(|bucket| word(route::BUCKETS_AT + bucket)),
         };
-        Some(RouteSeen { name, counts })
+        Some(RouteSample { name, counts })
     }
 }
 
@@ -138,7 +138,7 @@ mod tests {
     fn answers_are_seen_under_their_name_class_and_time() {
         let (board, view) = board();
         let long = "/".repeat(route::PATH_BYTES);
-        board.name_route(1, method_place("POST"), &long);
+        board.name_route(1, method_index("POST"), &long);
         board.count_answer(1, 201, Some(Duration::from_micros(500)));
         board.count_answer(1, 503, Some(Duration::from_secs(3600)));
         board.count_answer(0, 400, None);

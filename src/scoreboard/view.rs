@@ -1,34 +1,35 @@
-//! The reader's side. Every value is taken as if a hostile worker had written it: what lies ahead is no beat, texts are
-//! cut and made printable, numbers saturate. It must not keep anything between two looks; who compares them clamps falls.
+//! The reader's side. Every value is taken as if a hostile worker had written it: a stamp in the future is no beat, texts are
+//! cut and made printable, numbers saturate. It must not keep anything between two looks; the caller that compares them must
+//! expect numbers that fall.
 
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::Duration;
 
+use super::app_metrics::AppMetricSample;
 use super::board::{BoardError, map_checked};
 use super::counters::{Counter, Counters};
 use super::layout::{self, cell};
-use super::own::OwnSeen;
-use super::requests::{Seen, read_text};
-use super::routes::RouteSeen;
+use super::requests::{RequestSample, read_text};
+use super::routes::RouteSample;
 use crate::base::ids::{Epoch, Incarnation, Life, Slot};
 use crate::base::time::Monotonic;
 use crate::sys::memfd::{Access, Mapping};
 
-/// A stamp may be this much later than the look's own clock reading, because boards are read one after the other.
-const LOOKING: Duration = Duration::from_secs(1);
+/// A stamp may be this much later than the clock was read for the look, because boards are read one after the other.
+const MAX_LOOK_TIME: Duration = Duration::from_secs(1);
 
-/// A read-only mapping of somebody's board.
+/// A read-only mapping of a worker's board.
 #[derive(Debug)]
 pub struct BoardView {
     mapping: Mapping,
 }
 
-/// What one look at a board says.
+/// What one look at a board shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vitals {
-    /// Whose board the writer says it is; `None` before it has said so (or when it wrote nonsense).
+    /// The life that the board belongs to, as its writer says; `None` before it has said so, or when it wrote nonsense.
     pub life: Option<Life>,
     /// The oldest beat among the threads that have work, never later than the look. `None` until the runtime (the first
     /// cell) has beaten once, and while any stamp lies in the future: judge a worker that is ready and has none by the time of
@@ -37,24 +38,24 @@ pub struct Vitals {
     /// Some stamp lies in the future, which no clock of this machine can have said.
     pub from_the_future: bool,
     /// The store locks that are waited for or held.
-    pub locks: Vec<Marked>,
+    pub locks: Vec<LockMark>,
     /// The counters.
-    pub counts: Counts,
+    pub counts: CounterValues,
 }
 
 /// A store lock that a worker waits for, or holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Marked {
-    /// Since when, never later than the look.
+pub struct LockMark {
+    /// When the worker began to wait for the lock, never later than the look.
     pub since: Monotonic,
-    /// The worker's descriptor that it is held by, once it is.
+    /// The worker's descriptor that holds the lock, if the worker has told it.
     pub fd: Option<i32>,
 }
 
-impl Marked {
-    fn read(words: &[AtomicU64], now: Monotonic) -> Option<Marked> {
+impl LockMark {
+    fn read(words: &[AtomicU64], now: Monotonic) -> Option<LockMark> {
         let number = words[cell::LOCK_FD_AT].load(Relaxed).checked_sub(1);
-        Some(Marked {
+        Some(LockMark {
             since: stamp(words, cell::LOCK_AT, now)?,
             fd: number.and_then(|number| i32::try_from(number).ok()),
         })
@@ -67,7 +68,7 @@ impl Marked {
     missing_docs,
     reason = "each is the counter of its name, which is documented there"
 )]
-pub struct Counts {
+pub struct CounterValues {
     pub connections: u32,
     pub accepted: u64,
     pub refused: u64,
@@ -84,7 +85,7 @@ pub struct Counts {
 }
 
 impl BoardView {
-    /// Maps somebody's board, read-only.
+    /// Maps a worker's board, read-only.
     ///
     /// # Errors
     /// When the file is no sealed board of this layout.
@@ -94,7 +95,7 @@ impl BoardView {
         })
     }
 
-    /// One look, at `now`.
+    /// Looks at the board at `now`.
     #[must_use]
     pub fn vitals(&self, now: Monotonic) -> Vitals {
         let mut vitals = Vitals {
@@ -114,7 +115,7 @@ impl BoardView {
             {
                 vitals.beat = Some(beat);
             }
-            vitals.locks.extend(Marked::read(cell, now));
+            vitals.locks.extend(LockMark::read(cell, now));
             vitals.from_the_future |= [cell::BEAT_AT, cell::LOCK_AT]
                 .iter()
                 .any(|&at| is_ahead(cell, at, now));
@@ -137,38 +138,38 @@ impl BoardView {
 
     /// The requests that are being answered, as far as the table holds them.
     #[must_use]
-    pub fn requests(&self, now: Monotonic) -> Vec<Seen> {
+    pub fn requests(&self, now: Monotonic) -> Vec<RequestSample> {
         let first = layout::REQUESTS_AT;
         self.mapping.words()[first..first + layout::REQUESTS * layout::request::WORDS]
             .chunks_exact(layout::request::WORDS)
-            .filter_map(|entry| Seen::read(entry, now))
+            .filter_map(|entry| RequestSample::read(entry, now))
             .collect()
     }
 
-    /// One counter as it stands, whatever the writer made of it.
+    /// One counter as the worker has written it.
     #[must_use]
     pub fn counter(&self, counter: Counter) -> u64 {
         self.counters().value(counter)
     }
 
-    /// The routes that are counted apart, and first what is not.
+    /// The routes that are counted apart; the first entry is for all others.
     #[must_use]
-    pub fn routes(&self) -> Vec<RouteSeen> {
+    pub fn routes(&self) -> Vec<RouteSample> {
         let first = layout::ROUTES_AT;
         self.mapping.words()[first..first + layout::ROUTES * layout::route::WORDS]
             .chunks_exact(layout::route::WORDS)
             .enumerate()
-            .filter_map(|(index, entry)| RouteSeen::read(index, entry))
+            .filter_map(|(index, entry)| RouteSample::read(index, entry))
             .collect()
     }
 
     /// The application's own metrics.
     #[must_use]
-    pub fn own(&self, now: Monotonic) -> Vec<OwnSeen> {
-        let first = layout::OWN_AT;
-        self.mapping.words()[first..first + layout::OWN * layout::own::WORDS]
-            .chunks_exact(layout::own::WORDS)
-            .filter_map(|entry| OwnSeen::read(entry, now))
+    pub fn app_metrics(&self, now: Monotonic) -> Vec<AppMetricSample> {
+        let first = layout::APP_METRICS_AT;
+        self.mapping.words()[first..first + layout::APP_METRICS * layout::app_metric::WORDS]
+            .chunks_exact(layout::app_metric::WORDS)
+            .filter_map(|entry| AppMetricSample::read(entry, now))
             .collect()
     }
 
@@ -186,7 +187,7 @@ impl BoardView {
         (life.epoch.0 > 0).then_some(life)
     }
 
-    fn counts(&self) -> Counts {
+    fn counts(&self) -> CounterValues {
         let counters = self.counters();
         let many = |counter| counters.value(counter);
         let few = |counter| u32::try_from(counters.value(counter)).unwrap_or(u32::MAX);
@@ -197,7 +198,7 @@ impl BoardView {
             Counter::Responses4xx,
             Counter::Responses5xx,
         ];
-        Counts {
+        CounterValues {
             connections: few(Counter::ConnectionsOpen),
             accepted: many(Counter::Accepted),
             refused: many(Counter::Refused),
@@ -223,9 +224,9 @@ fn is_taken(cell: &[AtomicU64]) -> bool {
     cell[cell::TAKEN_AT].load(Acquire) == 1
 }
 
-/// Whether that instant lies further ahead than a look may take after its clock was read.
+/// Whether a stamp lies further in the future than a look can take.
 fn is_ahead(cell: &[AtomicU64], at: usize, now: Monotonic) -> bool {
-    Monotonic(cell[at].load(Acquire)).since(now) > LOOKING
+    Monotonic(cell[at].load(Acquire)).since(now) > MAX_LOOK_TIME
 }
 
 /// An instant, unless it is zero; what lies in the future is now.
@@ -254,7 +255,7 @@ mod tests {
         let (_board, view) = board();
         let vitals = view.vitals(clock::now());
         assert_eq!((vitals.life, vitals.beat, vitals.locks), (None, None, Vec::new()));
-        assert_eq!(vitals.counts, Counts::default());
+        assert_eq!(vitals.counts, CounterValues::default());
     }
 
     #[test]

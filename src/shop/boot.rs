@@ -366,10 +366,10 @@ fn unusable_store(error: OpenError) -> BootError {
 
 fn listen(worker: &Worker, state: &AppState) {
     let orders = state.orders.clone();
-    worker.on_inherit(move |estate| {
+    worker.on_takeover(move |work| {
         let orders = orders.clone();
         async move {
-            match estate {
+            match work {
                 OrphanedWork::Life(life) => orders.inherit_life(life).await,
                 OrphanedWork::Before(incarnation) => orders.inherit_before(incarnation).await,
             };

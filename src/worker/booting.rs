@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::accept::acceptor::{Door, House};
+use super::accept::acceptor::{AcceptContext, Acceptor};
 use super::accept::listener::Listener;
 use super::admin::Admin;
 use super::app::{App, BootError, BootRefused};
@@ -12,8 +12,8 @@ use super::beat::beat;
 use super::connection::connections::Connections;
 use super::connection::overdue::Timeouts;
 use super::environment::Environment;
-use super::handle::{Haste, Worker};
-use super::lifeline::Ears;
+use super::handle::{DrainMode, Worker};
+use super::lifeline::CommandReader;
 use super::notify::Notify;
 use super::request::edge::Edge;
 use super::serving::Serving;
@@ -30,11 +30,11 @@ pub(super) struct Booting {
     notify: Notify,
     connections: Arc<Connections>,
     runtime_cell: Cell,
-    ears: Ears,
+    commands: CommandReader,
     begun: Instant,
 }
 
-/// Why there is nothing to serve.
+/// Why a worker has nothing to serve.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BootFailure {
     #[error("the application has no boot hook (App::boot)")]
@@ -44,7 +44,7 @@ pub(super) enum BootFailure {
 }
 
 impl BootFailure {
-    /// How the worker ends.
+    /// The exit code of the worker.
     pub(super) fn exit(&self) -> Exit {
         match self {
             BootFailure::NoHook => Exit::BootFailed,
@@ -55,11 +55,11 @@ impl BootFailure {
     }
 }
 
-/// What came of the boot.
+/// How a boot ended.
 pub(super) enum Booted {
-    /// The application is there and the master knows.
+    /// The application has booted, and the master knows.
     Serving(Box<Serving>),
-    /// The end came first.
+    /// The worker was told to end before the application had booted.
     NeverServed,
 }
 
@@ -84,7 +84,7 @@ impl Booting {
             .map(Listener::new)
             .collect::<io::Result<_>>()?;
         let admin = admin.map(Listener::new).transpose()?;
-        let ears = Ears::open(WorkerEnd::new(lifeline)?, worker.clone());
+        let commands = CommandReader::start(WorkerEnd::new(lifeline)?, worker.clone());
         tokio::spawn(terminate(terminations, worker.clone()));
         tokio::spawn(beat(
             worker.clone(),
@@ -98,12 +98,12 @@ impl Booting {
             notify,
             connections,
             runtime_cell,
-            ears,
+            commands,
             begun: Instant::now(),
         })
     }
 
-    /// Lets the application boot, opens the doors, and tells the master.
+    /// Lets the application boot, begins to accept, and tells the master.
     pub(super) async fn boot(self, app: &mut App) -> Result<Booted, BootFailure> {
         let hook = app.boot.take().ok_or(BootFailure::NoHook)?;
         let router = tokio::select! {
@@ -117,23 +117,23 @@ impl Booting {
             );
         }
         let edge = Arc::new(Edge::new(self.worker.clone(), router, self.admin.is_some()));
-        let house = Arc::new(House::new(edge, Arc::clone(&self.connections)));
-        let doors = self
+        let context = Arc::new(AcceptContext::new(edge, Arc::clone(&self.connections)));
+        let acceptors = self
             .listeners
             .into_iter()
-            .map(|listener| Door::new(listener, Arc::clone(&house)))
+            .map(|listener| Acceptor::new(listener, Arc::clone(&context)))
             .collect();
-        let (wishes, line) = self.ears.booted();
+        let (adoptions, link) = self.commands.booted();
         let admin = self
             .admin
-            .map(|listener| Admin::new(listener, self.worker.clone(), line));
-        // The first beat must be there before anybody looks for it.
+            .map(|listener| Admin::new(listener, self.worker.clone(), link));
+        // The first beat must be there before the master looks for it.
         self.runtime_cell.stamp();
         let serving = Serving::open(
             self.worker,
             self.notify,
-            house,
-            (doors, wishes, admin),
+            context,
+            (acceptors, adoptions, admin),
             self.begun,
         );
         Ok(Booted::Serving(Box::new(serving)))
@@ -142,7 +142,7 @@ impl Booting {
 
 async fn terminate(terminations: Terminations, worker: Worker) {
     match terminations.wait().await {
-        Ok(()) => worker.drain(Haste::Patient),
+        Ok(()) => worker.drain(DrainMode::Patient),
         Err(error) => worker.fail(format!("SIGTERM cannot be watched: {error}")),
     }
 }

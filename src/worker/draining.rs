@@ -1,11 +1,12 @@
 //! The last phase: finish what was accepted, without a reset.
 //!
-//! From its first moment every answer carries `Connection: close` (of pipelined ones the last that is on its way), HTTP/2 clients are told by GOAWAY (twice: nothing that was on
-//! the wire before they heard of it is lost), and the doors close once their queues are empty. A silent
-//! connection (between requests, or fresh) may have a request on the wire at any time, so closing it can reset one; it is
-//! kept until its next request is answered, or until the time for silence is over. How long that is, is the haste:
+//! From the first moment of a drain every answer carries `Connection: close` (of pipelined answers the last one). HTTP/2
+//! clients are told by GOAWAY, twice, so that nothing is lost that was on the wire before they heard of it. The listeners
+//! are closed once their queues are empty. A silent connection (between requests, or fresh) may have a request on the wire
+//! at any time, so closing it can reset one. It is kept until its next request is answered, or until the time for silence
+//! is over. That time depends on the mode of the drain:
 //!
-//! | haste | silent connections are kept | all ends after |
+//! | mode | silent connections are kept | all ends after |
 //! |---|---|---|
 //! | patient (SIGTERM) | nine tenths of `drain_timeout` (all but a second of it, at most) | 19 twentieths (all but half a second) |
 //! | prompt (the cluster stops; the master is gone) | a second | the same |
@@ -22,51 +23,54 @@ use tokio::time::Instant;
 use super::app::ExitHook;
 use super::connection::connections::Connections;
 use super::connection::state::ConnectionOrder;
-use super::handle::{Haste, Worker};
+use super::handle::{DrainMode, Worker};
 use crate::base::exit::Exit;
 use crate::scoreboard::Counter;
 
-/// How long a silent connection is kept when nobody serves on.
+/// How long a silent connection is kept when no other worker serves on.
 const PROMPT_SILENCE: Duration = Duration::from_secs(1);
-/// How long a poisoned worker has.
+/// The time that a failed worker has for its drain.
 const AT_ONCE: Duration = Duration::from_millis(500);
 
-/// How long those at the admin listener have, after everybody else.
+/// The time that clients of the admin listener have, after all other connections.
 const ADMIN: Duration = Duration::from_millis(500);
 
-/// A worker that takes no more.
+/// A worker that accepts no more connections.
 pub(super) struct Draining {
     worker: Worker,
     connections: Arc<Connections>,
-    doors: JoinSet<()>,
+    acceptors: JoinSet<()>,
     admin: Option<JoinHandle<()>>,
     begun: Instant,
-    haste: Haste,
+    mode: DrainMode,
 }
 
-/// The two deadlines of a drain, from its beginning.
+/// The deadlines of a drain, as times from its beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Plan {
+struct DrainPlan {
+    /// Silent connections are closed then.
     silence: Duration,
+    /// All connections are cut then.
     end: Duration,
+    /// The shortest time that the exit hook has.
     hook: Duration,
 }
 
-impl Plan {
-    fn new(haste: Haste, drain_timeout: Duration) -> Plan {
+impl DrainPlan {
+    fn new(mode: DrainMode, drain_timeout: Duration) -> DrainPlan {
         let margin = (drain_timeout / 10).min(Duration::from_secs(1));
-        let patient = Plan {
+        let patient = DrainPlan {
             silence: drain_timeout - margin,
             end: drain_timeout - margin / 2,
             hook: margin / 4,
         };
-        match haste {
-            Haste::Patient => patient,
-            Haste::Prompt => Plan {
+        match mode {
+            DrainMode::Patient => patient,
+            DrainMode::Prompt => DrainPlan {
                 silence: patient.silence.min(PROMPT_SILENCE),
                 ..patient
             },
-            Haste::AtOnce => Plan {
+            DrainMode::AtOnce => DrainPlan {
                 silence: Duration::ZERO,
                 end: patient.end.min(AT_ONCE),
                 ..patient
@@ -79,16 +83,16 @@ impl Draining {
     pub(super) fn new(
         worker: Worker,
         connections: Arc<Connections>,
-        (doors, admin): (JoinSet<()>, Option<JoinHandle<()>>),
-        haste: Haste,
+        (acceptors, admin): (JoinSet<()>, Option<JoinHandle<()>>),
+        mode: DrainMode,
     ) -> Draining {
         Draining {
             worker,
             connections,
-            doors,
+            acceptors,
             admin,
             begun: Instant::now(),
-            haste,
+            mode,
         }
     }
 
@@ -99,22 +103,22 @@ impl Draining {
             self.connections.order_all(ConnectionOrder::Finish);
         }
         self.connections.wake_all();
-        while self.doors.join_next().await.is_some() {}
-        tracing::debug!(connections = self.connections.count(), haste = ?self.haste, "draining");
-        let cut = self.see_off().await;
-        self.see_off_admin().await;
+        while self.acceptors.join_next().await.is_some() {}
+        tracing::debug!(connections = self.connections.count(), mode = ?self.mode, "draining");
+        let cut = self.finish_connections().await;
+        self.finish_admin().await;
         if let Some(hook) = hook {
-            self.run(hook).await;
+            self.run_exit_hook(hook).await;
         }
         match cut {
-            _ if self.worker.failed() => Exit::Poisoned,
+            _ if self.worker.has_failed() => Exit::Poisoned,
             0 => Exit::Stopped,
             1.. => Exit::DrainCut,
         }
     }
 
-    /// Waits for the connections as long as the haste allows. How many were cut.
-    async fn see_off(&mut self) -> usize {
+    /// Waits for the connections as long as the mode allows. Returns how many were cut.
+    async fn finish_connections(&mut self) -> usize {
         let mut dismissed = false;
         loop {
             let plan = self.plan();
@@ -122,8 +126,8 @@ impl Draining {
             tokio::select! {
                 biased;
                 () = self.connections.all_closed() => return 0,
-                haste = self.worker.haste_above(Some(self.haste)) => {
-                    self.haste = haste;
+                mode = self.worker.drain_mode_above(Some(self.mode)) => {
+                    self.mode = mode;
                     dismissed = false;
                 }
                 () = tokio::time::sleep_until(deadline) => {
@@ -137,15 +141,15 @@ impl Draining {
         }
     }
 
-    /// Whoever is being told the metrics hears them to the end, if that is soon.
-    async fn see_off_admin(&mut self) {
+    /// Waits for the answers of the admin listener, if they end soon.
+    async fn finish_admin(&mut self) {
         if let Some(admin) = self.admin.take() {
             let left = self.plan().end.saturating_sub(self.begun.elapsed());
             let _in_time = tokio::time::timeout(left.min(ADMIN), admin).await;
         }
     }
 
-    /// Ends whatever is left, and says what that was. A connection that has said everything loses nothing by it.
+    /// Cuts the connections that are left, and logs what they were doing. A connection that is closing loses nothing by it.
     fn cut(&self) -> usize {
         let phases = self.connections.phases();
         let cut = phases.all();
@@ -165,7 +169,7 @@ impl Draining {
         cut
     }
 
-    async fn run(&self, hook: ExitHook) {
+    async fn run_exit_hook(&self, hook: ExitHook) {
         let left = self
             .worker
             .settings()
@@ -180,8 +184,8 @@ impl Draining {
         }
     }
 
-    fn plan(&self) -> Plan {
-        Plan::new(self.haste, self.worker.settings().cluster.drain_timeout)
+    fn plan(&self) -> DrainPlan {
+        DrainPlan::new(self.mode, self.worker.settings().cluster.drain_timeout)
     }
 }
 
@@ -193,18 +197,18 @@ mod tests {
     fn the_deadlines_leave_time_for_the_report() {
         let seconds = Duration::from_secs;
         let ms = Duration::from_millis;
-        let patient = Plan::new(Haste::Patient, seconds(30));
+        let patient = DrainPlan::new(DrainMode::Patient, seconds(30));
         assert_eq!((patient.silence, patient.end), (seconds(29), ms(29_500)));
-        let prompt = Plan::new(Haste::Prompt, seconds(30));
+        let prompt = DrainPlan::new(DrainMode::Prompt, seconds(30));
         assert_eq!((prompt.silence, prompt.end), (seconds(1), ms(29_500)));
-        let at_once = Plan::new(Haste::AtOnce, seconds(30));
+        let at_once = DrainPlan::new(DrainMode::AtOnce, seconds(30));
         assert_eq!((at_once.silence, at_once.end), (Duration::ZERO, ms(500)));
-        for haste in [Haste::Patient, Haste::Prompt, Haste::AtOnce] {
+        for mode in [DrainMode::Patient, DrainMode::Prompt, DrainMode::AtOnce] {
             for timeout in [ms(1), ms(200), seconds(3600)] {
-                let plan = Plan::new(haste, timeout);
+                let plan = DrainPlan::new(mode, timeout);
                 assert!(
                     plan.silence <= plan.end && plan.end < timeout,
-                    "{haste:?} {timeout:?}: {plan:?}"
+                    "{mode:?} {timeout:?}: {plan:?}"
                 );
             }
         }

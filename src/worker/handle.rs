@@ -12,40 +12,56 @@ use tokio::sync::watch;
 use super::identity::Identity;
 use crate::config::Settings;
 use crate::pool::OrphanedWork;
-use crate::scoreboard::{Board, OwnError, OwnKind, OwnMetric};
+use crate::scoreboard::{AppMetric, AppMetricError, AppMetricKind, Board};
 
 pub(super) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-type InheritHook = Box<dyn Fn(OrphanedWork) -> BoxFuture<()> + Send + Sync>;
+type TakeoverHook = Box<dyn Fn(OrphanedWork) -> BoxFuture<()> + Send + Sync>;
 type ReadinessHook = Box<dyn Fn() -> BoxFuture<Result<(), String>> + Send + Sync>;
 
 /// One worker, as its application sees it. Cheap to clone; any thread may use it.
+///
+/// The boot hook is given one:
+///
+/// ```no_run
+/// use axum::{Router, routing::get};
+///
+/// let app = cluster::App::new("hello").boot(|worker| async move {
+///     let greetings = worker.counter("hello_greetings_total", "Greetings said.")?;
+///     let hello = async move || {
+///         greetings.add(1);
+///         "hello\n"
+///     };
+///     Ok(Router::new().route("/", get(hello)))
+/// });
+/// ```
 #[derive(Clone)]
 pub struct Worker {
-    inner: Arc<Inner>,
+    inner: Arc<WorkerInner>,
 }
 
-struct Inner {
+struct WorkerInner {
     identity: Identity,
     settings: Settings,
     board: Board,
-    inherit: OnceLock<InheritHook>,
+    takeover: OnceLock<TakeoverHook>,
     readiness: OnceLock<ReadinessHook>,
     failure: OnceLock<String>,
-    /// The same as `haste` being set, for the path that every request takes.
+    /// Whether `drain_mode` is set, for the path that every request takes.
     draining: AtomicBool,
-    haste: watch::Sender<Option<Haste>>,
+    drain_mode: watch::Sender<Option<DrainMode>>,
     orphaned: watch::Sender<bool>,
 }
 
-/// How much of the drain's time is spent on connections that are open but silent. A later order can only add haste.
+/// How long a drain keeps connections that are open but silent. A later mode can only be a faster one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Haste {
-    /// Others serve on: a silent connection is kept nearly as long as `drain_timeout` allows, so that its next request is
-    /// answered (with `Connection: close`) and never meets a reset.
+pub(super) enum DrainMode {
+    /// Other workers serve on: a silent connection is kept nearly as long as `drain_timeout` allows, so that its next request
+    /// is answered (with `Connection: close`) and never meets a reset.
     Patient,
-    /// Nobody serves on (the cluster stops, or the master is gone and the next one waits): silent ones are closed after a second.
+    /// No other worker serves on (the cluster stops, or the master is gone and the next one waits): silent connections are
+    /// closed after a second.
     Prompt,
-    /// This worker is no good any more: silent ones are closed now, the others have half a second.
+    /// This worker has failed: silent connections are closed now, the others after half a second.
     AtOnce,
 }
 
@@ -59,15 +75,15 @@ pub struct SectionError {
 
 impl Worker {
     pub(super) fn new(identity: Identity, settings: Settings, board: Board) -> Worker {
-        let inner = Inner {
+        let inner = WorkerInner {
             identity,
             settings,
             board,
-            inherit: OnceLock::new(),
+            takeover: OnceLock::new(),
             readiness: OnceLock::new(),
             failure: OnceLock::new(),
             draining: AtomicBool::new(false),
-            haste: watch::Sender::new(None),
+            drain_mode: watch::Sender::new(None),
             orphaned: watch::Sender::new(false),
         };
         Worker {
@@ -76,24 +92,57 @@ impl Worker {
     }
 
     /// A worker without a process around it, for an application's own tests and benches.
+    ///
+    /// ```
+    /// use cluster::base::ids::{Epoch, Generation, Incarnation, Life, Slot};
+    /// use cluster::config::Settings;
+    /// use cluster::worker::{Identity, Worker};
+    ///
+    /// let (incarnation, slot, epoch) = (Incarnation(1), Slot(0), Epoch(1));
+    /// let identity = Identity {
+    ///     life: Life { incarnation, slot, epoch },
+    ///     generation: Generation(1),
+    /// };
+    /// let worker = Worker::detached(identity, Settings::default());
+    /// assert_eq!(worker.identity(), identity);
+    /// assert!(!worker.is_draining());
+    /// ```
     #[must_use]
     pub fn detached(identity: Identity, settings: Settings) -> Worker {
         Worker::new(identity, settings, Board::private())
     }
 
-    /// Who it is.
+    /// Which life this worker is, and of which generation.
     #[must_use]
     pub fn identity(&self) -> Identity {
         self.inner.identity
     }
 
-    /// What its generation is configured by.
+    /// The configuration of its generation.
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.inner.settings
     }
 
-    /// One of the application's own sections of the configuration file; an absent one is read as an empty one.
+    /// Reads one of the application's own sections of the configuration file; an absent section is read as an empty one.
+    ///
+    /// ```
+    /// #[derive(serde::Deserialize)]
+    /// #[serde(default, deny_unknown_fields)]
+    /// struct Greeting {
+    ///     text: String,
+    /// }
+    ///
+    /// impl Default for Greeting {
+    ///     fn default() -> Greeting {
+    ///         Greeting { text: "hello".to_owned() }
+    ///     }
+    /// }
+    ///
+    /// fn greeting(worker: &cluster::Worker) -> Result<String, cluster::worker::SectionError> {
+    ///     Ok(worker.section::<Greeting>("greeting")?.text)
+    /// }
+    /// ```
     ///
     /// # Errors
     /// When the section does not fit the type.
@@ -107,53 +156,96 @@ impl Worker {
     }
 
     /// Its scoreboard, for threads that vouch for work of their own.
+    ///
+    /// ```
+    /// # fn thread(worker: &cluster::Worker, work: impl Iterator<Item = fn()>) {
+    /// // The master kills this worker when the thread does not beat within `heartbeat_timeout`.
+    /// let cell = worker.board().cell("compactor").expect("a free cell");
+    /// for step in work {
+    ///     cell.stamp();
+    ///     step();
+    /// }
+    /// cell.idle();
+    /// # }
+    /// ```
     #[must_use]
     pub fn board(&self) -> &Board {
         &self.inner.board
     }
 
-    /// A number that only grows, published on the admin listener as the sum over all workers there ever were. Its name ends in
-    /// `_total` and begins with the application's; the same name again is the same number. See [`OwnMetric`] for what can be
-    /// done with it; an application has at most 16 metrics.
+    /// A number that only grows. The admin listener publishes the sum over all workers there ever were. Its name ends in
+    /// `_total` and begins with the name of the application; the same name again gives the same number. An application has at
+    /// most 16 metrics.
     ///
     /// # Errors
-    /// When the name is not one that Prometheus takes, the explanation too long, or there is no room.
-    pub fn counter(&self, name: &str, help: &str) -> Result<OwnMetric, OwnError> {
-        self.board().own(OwnKind::Counter, name, help)
+    /// When the name is not one that Prometheus takes, the explanation is too long, or there is no room.
+    pub fn counter(&self, name: &str, help: &str) -> Result<AppMetric, AppMetricError> {
+        self.board().register_metric(AppMetricKind::Counter, name, help)
     }
 
-    /// This worker's share of something, published as the sum over the workers that live.
-    ///
-    /// # Errors
-    /// As [`Worker::counter`].
-    pub fn gauge(&self, name: &str, help: &str) -> Result<OwnMetric, OwnError> {
-        self.board().own(OwnKind::Gauge, name, help)
-    }
-
-    /// A fact about the whole cluster that any of its workers may find out (how many orders wait in a database that all
-    /// share), published as whatever was told last, and kept when the worker that told it is gone.
+    /// This worker's share of something. The admin listener publishes the sum over the workers that live.
     ///
     /// # Errors
     /// As [`Worker::counter`].
-    pub fn told(&self, name: &str, help: &str) -> Result<OwnMetric, OwnError> {
-        self.board().own(OwnKind::Told, name, help)
+    pub fn gauge(&self, name: &str, help: &str) -> Result<AppMetric, AppMetricError> {
+        self.board().register_metric(AppMetricKind::Gauge, name, help)
     }
 
-    /// Takes over and finishes what an estate left behind whenever the master says so; the future ends when everything of
-    /// the estate has an owner again. A panic in it ends the worker, and the master asks another one. Only the first hook counts.
-    pub fn on_inherit<F, Fut>(&self, hook: F)
+    /// A fact about the whole cluster that any of its workers may find out, such as how many orders wait in a database that
+    /// all workers share. The admin listener publishes the latest value that any worker has set, also when that worker is
+    /// gone.
+    ///
+    /// ```
+    /// # fn every_minute(worker: &cluster::Worker, waiting: u64) -> Result<(), cluster::scoreboard::AppMetricError> {
+    /// let gauge = worker.shared_gauge("shop_orders_waiting", "Orders that wait for payment.")?;
+    /// gauge.set(waiting);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Worker::counter`].
+    pub fn shared_gauge(&self, name: &str, help: &str) -> Result<AppMetric, AppMetricError> {
+        self.board().register_metric(AppMetricKind::Shared, name, help)
+    }
+
+    /// Takes over and finishes what a dead worker left behind, whenever the master asks for it. The future ends when all of that
+    /// work has an owner again. A panic in it ends this worker, and the master asks another one. Only the first hook counts.
+    ///
+    /// ```
+    /// use cluster::pool::OrphanedWork;
+    ///
+    /// # fn boot(worker: &cluster::Worker) {
+    /// worker.on_takeover(|work| async move {
+    ///     match work {
+    ///         OrphanedWork::Life(life) => println!("taking over what {life} left"),
+    ///         OrphanedWork::Before(incarnation) => println!("taking over all before {}", incarnation.0),
+    ///     }
+    /// });
+    /// # }
+    /// ```
+    pub fn on_takeover<F, Fut>(&self, hook: F)
     where
         F: Fn(OrphanedWork) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        let first = self
-            .inner
-            .inherit
-            .set(Box::new(move |estate| Box::pin(hook(estate))));
-        debug_assert!(first.is_ok(), "an application has one inherit hook");
+        let hook: TakeoverHook = Box::new(move |work| Box::pin(hook(work)));
+        let first = self.inner.takeover.set(hook);
+        debug_assert!(first.is_ok(), "an application has one takeover hook");
     }
 
     /// Says whether this worker can do its work, for `/healthz/readiness`. Only the first hook counts.
+    ///
+    /// ```
+    /// # fn boot(worker: &cluster::Worker) {
+    /// worker.readiness(|| async {
+    ///     match std::fs::metadata("/var/lib/hello/data") {
+    ///         Ok(_) => Ok(()),
+    ///         Err(error) => Err(format!("the data cannot be read: {error}")),
+    ///     }
+    /// });
+    /// # }
+    /// ```
     pub fn readiness<F, Fut>(&self, hook: F)
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -169,12 +261,24 @@ impl Worker {
         self.inner.draining.load(Relaxed)
     }
 
-    /// Returns when it begins to drain, at once when it has.
+    /// Returns when it begins to drain, at once when it has begun.
+    ///
+    /// ```
+    /// # async fn background(worker: cluster::Worker, mut tick: impl AsyncFnMut()) {
+    /// // Work in the background ends when the worker drains.
+    /// loop {
+    ///     tokio::select! {
+    ///         () = worker.draining() => break,
+    ///         () = tick() => {}
+    ///     }
+    /// }
+    /// # }
+    /// ```
     pub async fn draining(&self) {
-        self.haste_above(None).await;
+        self.drain_mode_above(None).await;
     }
 
-    /// Whether its master is dead. It drains then, and nobody will be told of its own death.
+    /// Whether its master is dead. The worker drains then, and its own death will be noticed by no master.
     #[must_use]
     pub fn is_orphaned(&self) -> bool {
         *self.inner.orphaned.borrow()
@@ -191,54 +295,55 @@ impl Worker {
     /// The master is dead: begins the drain.
     pub(super) fn orphan(&self) {
         self.inner.orphaned.send_replace(true);
-        self.drain(Haste::Prompt);
+        self.drain(DrainMode::Prompt);
     }
 
-    /// This worker can do no more good and wants to be replaced (after a failed fsync, say): it is logged, new connections go
-    /// elsewhere, what is being answered has half a second, and the process ends with [`crate::base::exit::Exit::Poisoned`]. Any thread may say so.
+    /// This worker has failed and wants to be replaced, after a failed fsync, say. The reason is logged, new connections go to
+    /// other workers, requests in flight have half a second, and the process ends with
+    /// [`crate::base::exit::Exit::Poisoned`]. Any thread may call it.
     pub fn fail(&self, reason: impl Into<String>) {
         let reason = reason.into();
         if self.inner.failure.set(reason.clone()).is_ok() {
             tracing::error!(reason, "this worker is poisoned and will be replaced");
         }
-        self.drain(Haste::AtOnce);
+        self.drain(DrainMode::AtOnce);
     }
 
-    pub(super) fn failed(&self) -> bool {
+    pub(super) fn has_failed(&self) -> bool {
         self.inner.failure.get().is_some()
     }
 
-    /// Begins the drain, or adds haste to it.
-    pub(super) fn drain(&self, haste: Haste) {
-        self.inner.haste.send_if_modified(|current| {
-            let more = current.is_none_or(|current| current < haste);
-            if more {
-                *current = Some(haste);
+    /// Begins the drain, or makes it faster.
+    pub(super) fn drain(&self, mode: DrainMode) {
+        self.inner.drain_mode.send_if_modified(|current| {
+            let is_faster = current.is_none_or(|current| current < mode);
+            if is_faster {
+                *current = Some(mode);
             }
-            more
+            is_faster
         });
         self.inner.draining.store(true, Relaxed);
     }
 
-    /// Returns when the drain has more haste than `known`.
-    pub(super) async fn haste_above(&self, known: Option<Haste>) -> Haste {
-        let mut haste = self.inner.haste.subscribe();
-        let seen = haste.wait_for(|haste| *haste > known).await.map(|seen| *seen);
+    /// Returns when the drain has a faster mode than `known`.
+    pub(super) async fn drain_mode_above(&self, known: Option<DrainMode>) -> DrainMode {
+        let mut mode = self.inner.drain_mode.subscribe();
+        let seen = mode.wait_for(|mode| *mode > known).await.map(|seen| *seen);
         match seen {
-            Ok(Some(haste)) => haste,
+            Ok(Some(mode)) => mode,
             Ok(None) | Err(_) => std::future::pending().await,
         }
     }
 
-    /// What the application's inherit hook makes of an estate; an application without one leaves nothing behind.
-    pub(super) fn inherit(&self, estate: OrphanedWork) -> BoxFuture<()> {
-        match self.inner.inherit.get() {
-            Some(hook) => hook(estate),
+    /// Runs the application's takeover hook; an application without one leaves nothing behind.
+    pub(super) fn take_over(&self, work: OrphanedWork) -> BoxFuture<()> {
+        match self.inner.takeover.get() {
+            Some(hook) => hook(work),
             None => Box::pin(std::future::ready(())),
         }
     }
 
-    /// What the application says about its readiness; `None` when it has no opinion.
+    /// Runs the application's readiness hook, if it has one.
     pub(super) fn ask_readiness(&self) -> Option<BoxFuture<Result<(), String>>> {
         self.inner.readiness.get().map(|hook| hook())
     }

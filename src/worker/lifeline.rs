@@ -1,66 +1,70 @@
-//! Listening to the master: its commands, and its end.
+//! Reading the master's commands, and noticing its end.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
-use super::accept::adopted::Wish;
-use super::admin::{Line, Told};
-use super::handle::{Haste, Worker};
+use super::accept::adopted::AdoptionRequest;
+use super::admin::{MasterLink, MetricsAnswer};
+use super::handle::{DrainMode, Worker};
 use super::request::health;
 use crate::base::ids::Slot;
 use crate::lifeline::{Command, MAX_REASON, Received, Report, WorkerEnd};
 use crate::pool::OrphanedWork;
 
-/// The worker's ears: from the start on they hear the end of the master, and commands are kept until the application is there.
-pub(super) struct Ears {
+/// The task that reads commands. From the start on it notices the end of the master; commands that need the application are
+/// kept until the application has booted.
+pub(super) struct CommandReader {
     booted: watch::Sender<bool>,
-    wishes: mpsc::UnboundedReceiver<Wish>,
-    line: Line,
+    adoptions: mpsc::UnboundedReceiver<AdoptionRequest>,
+    link: MasterLink,
 }
 
-impl Ears {
-    /// Begins to listen. To be called inside the runtime.
-    pub(super) fn open(line: WorkerEnd, worker: Worker) -> Ears {
+impl CommandReader {
+    /// Begins to read. To be called inside the runtime.
+    pub(super) fn start(lifeline: WorkerEnd, worker: Worker) -> CommandReader {
         let (booted, is_booted) = watch::channel(false);
-        // Unbounded, for the master is trusted and says little: one word for each slot that has no worker.
-        let (annexes, wishes) = mpsc::unbounded_channel();
-        let (figures, told) = mpsc::unbounded_channel();
-        let end = Arc::new(line);
-        let ears = Mind {
-            line: Arc::clone(&end),
+        // Unbounded, because the master is trusted and says little: one command for each slot that has no worker.
+        let (adoption_sender, adoptions) = mpsc::unbounded_channel();
+        let (metrics_sender, metrics) = mpsc::unbounded_channel();
+        let lifeline = Arc::new(lifeline);
+        let handler = CommandHandler {
+            lifeline: Arc::clone(&lifeline),
             worker,
             booted: is_booted,
-            annexes,
-            figures,
+            adoptions: adoption_sender,
+            metrics: metrics_sender,
         };
-        tokio::spawn(ears.listen());
-        let line = Line { end, told };
-        Ears { booted, wishes, line }
+        tokio::spawn(handler.run());
+        CommandReader {
+            booted,
+            adoptions,
+            link: MasterLink { lifeline, metrics },
+        }
     }
 
-    /// The application is there: its hooks can be called. What the master wants of other slots' queues, and the way to ask it for
-    /// the numbers of the whole cluster.
-    pub(super) fn booted(self) -> (mpsc::UnboundedReceiver<Wish>, Line) {
+    /// The application has booted: its hooks can be called. What the master wants done with the queues of other slots, and
+    /// the way to ask the master for the metrics of the whole cluster.
+    pub(super) fn booted(self) -> (mpsc::UnboundedReceiver<AdoptionRequest>, MasterLink) {
         self.booted.send_replace(true);
-        (self.wishes, self.line)
+        (self.adoptions, self.link)
     }
 }
 
-/// Between the ears and the hands.
-struct Mind {
-    line: Arc<WorkerEnd>,
+/// Handles the commands that were read.
+struct CommandHandler {
+    lifeline: Arc<WorkerEnd>,
     worker: Worker,
     booted: watch::Receiver<bool>,
-    annexes: mpsc::UnboundedSender<Wish>,
-    figures: mpsc::UnboundedSender<Told>,
+    adoptions: mpsc::UnboundedSender<AdoptionRequest>,
+    metrics: mpsc::UnboundedSender<MetricsAnswer>,
 }
 
-impl Mind {
-    async fn listen(self) {
-        while let Some(received) = self.line.receive().await {
-            self.obey(received);
+impl CommandHandler {
+    async fn run(self) {
+        while let Some(received) = self.lifeline.receive().await {
+            self.handle(received);
         }
         if !self.worker.is_draining() {
             tracing::warn!("the master is gone: answering what is in the queue, then draining");
@@ -68,45 +72,54 @@ impl Mind {
         self.worker.orphan();
     }
 
-    fn obey(&self, Received { command, fds }: Received) {
-        let hands = || (Arc::clone(&self.line), self.worker.clone(), self.booted.clone());
+    fn handle(&self, Received { command, fds }: Received) {
+        let context = || {
+            (
+                Arc::clone(&self.lifeline),
+                self.worker.clone(),
+                self.booted.clone(),
+            )
+        };
         match command {
-            Command::Inherit(estate) => {
-                let (line, worker, booted) = hands();
-                tokio::spawn(inherit(line, worker, booted, estate));
+            Command::TakeOver(work) => {
+                let (lifeline, worker, booted) = context();
+                tokio::spawn(take_over(lifeline, worker, booted, work));
             }
             Command::Probe => {
-                let (line, worker, booted) = hands();
-                tokio::spawn(probe(line, worker, booted));
+                let (lifeline, worker, booted) = context();
+                tokio::spawn(probe(lifeline, worker, booted));
             }
-            Command::Stop => self.worker.drain(Haste::Prompt),
+            Command::Stop => self.worker.drain(DrainMode::Prompt),
             Command::Adopt(slot) => self.adopt(slot, fds),
-            Command::Disown(slot) => self.wish(Wish::Disown(slot)),
-            // Where nobody asks nobody listens, and the file is closed.
-            Command::Figures(number) => drop(self.figures.send((number, fds))),
+            Command::Disown(slot) => self.request(AdoptionRequest::Disown(slot)),
+            // A worker without an admin listener never asked; the file is closed.
+            Command::Metrics(number) => drop(self.metrics.send((number, fds))),
         }
     }
 
     fn adopt(&self, slot: Slot, listeners: Vec<OwnedFd>) {
         if listeners.is_empty() {
-            tracing::warn!(%slot, "another slot's listeners could not be taken over (too many open files): the master asks somebody else");
-            let line = Arc::clone(&self.line);
-            tokio::spawn(async move { line.send(Report::NotAdopted(slot)).await });
+            tracing::warn!(
+                %slot,
+                "another slot's listeners could not be adopted (too many open files): the master asks another worker"
+            );
+            let lifeline = Arc::clone(&self.lifeline);
+            tokio::spawn(async move { lifeline.send(Report::NotAdopted(slot)).await });
             return;
         }
-        self.wish(Wish::Adopt(slot, listeners));
+        self.request(AdoptionRequest::Adopt(slot, listeners));
     }
 
-    /// A worker that drains has stopped listening to this, and the master finds another one.
-    fn wish(&self, wish: Wish) {
-        if let Err(unheard) = self.annexes.send(wish) {
-            tracing::debug!(wish = ?unheard.0, "this worker drains and serves no other slot's queue");
+    /// A worker that drains does not receive these requests any more; the master finds another worker.
+    fn request(&self, request: AdoptionRequest) {
+        if let Err(unread) = self.adoptions.send(request) {
+            tracing::debug!(request = ?unread.0, "this worker drains and serves no other slot's queue");
         }
     }
 }
 
-/// Asks the application and tells the master.
-async fn probe(line: Arc<WorkerEnd>, worker: Worker, mut booted: watch::Receiver<bool>) {
+/// Asks the application whether it is ready, and reports the answer to the master.
+async fn probe(lifeline: Arc<WorkerEnd>, worker: Worker, mut booted: watch::Receiver<bool>) {
     if booted.wait_for(|booted| *booted).await.is_err() {
         return;
     }
@@ -116,26 +129,26 @@ async fn probe(line: Arc<WorkerEnd>, worker: Worker, mut booted: watch::Receiver
         Ok(verdict) => verdict.map_err(|reason| reason.chars().take(MAX_REASON).collect()),
         Err(_panic) => Err("its readiness check panicked".to_owned()),
     };
-    if let Err(error) = line.send(Report::Probed(verdict)).await {
-        tracing::debug!(%error, "nobody is there to be told of the readiness");
+    if let Err(error) = lifeline.send(Report::Probed(verdict)).await {
+        tracing::debug!(%error, "the master is gone, so it is not told whether this worker is ready");
     }
 }
 
-/// Has the application take over an estate, and tells the master.
-async fn inherit(
-    line: Arc<WorkerEnd>,
+/// Has the application take over orphaned work, and reports the end of it to the master.
+async fn take_over(
+    lifeline: Arc<WorkerEnd>,
     worker: Worker,
     mut booted: watch::Receiver<bool>,
-    estate: OrphanedWork,
+    work: OrphanedWork,
 ) {
     if booted.wait_for(|booted| *booted).await.is_err() {
         return;
     }
     // In a task of its own, so that a panic is seen here.
-    if tokio::spawn(worker.inherit(estate)).await.is_err() {
-        return worker.fail(format!("taking over {estate:?} panicked"));
+    if tokio::spawn(worker.take_over(work)).await.is_err() {
+        return worker.fail(format!("taking over {work:?} panicked"));
     }
-    if let Err(error) = line.send(Report::Inherited(estate)).await {
-        tracing::debug!(%error, ?estate, "nobody is there to be told of what was taken over");
+    if let Err(error) = lifeline.send(Report::TakenOver(work)).await {
+        tracing::debug!(%error, ?work, "the master is gone, so it is not told of the takeover");
     }
 }

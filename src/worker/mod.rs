@@ -27,6 +27,6 @@ mod signals;
 
 pub use app::{App, BootError, BootRefused, CheckHook};
 pub use command::{AppCommand, complain, explain};
-pub use handle::{Haste, SectionError, Worker};
+pub use handle::{SectionError, Worker};
 pub use identity::Identity;
 pub use run::{is_asked_for, run};

@@ -6,40 +6,44 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::accept::acceptor::{Door, House};
-use super::accept::adopted::{self, Wish};
+use super::accept::acceptor::{AcceptContext, Acceptor};
+use super::accept::adopted::{self, AdoptionRequest};
 use super::admin::Admin;
 use super::connection::connections::Connections;
 use super::draining::Draining;
 use super::handle::Worker;
 use super::notify::Notify;
 
-/// A worker whose doors are open.
+/// A worker that accepts connections.
 pub(super) struct Serving {
     worker: Worker,
     notify: Notify,
     connections: Arc<Connections>,
-    doors: JoinSet<()>,
+    acceptors: JoinSet<()>,
     admin: Option<JoinHandle<()>>,
 }
 
 impl Serving {
-    /// Opens the doors and tells the master.
+    /// Begins to accept, and tells the master.
     pub(super) fn open(
         worker: Worker,
         notify: Notify,
-        house: Arc<House>,
-        (doors, wishes, admin): (Vec<Door>, mpsc::UnboundedReceiver<Wish>, Option<Admin>),
+        context: Arc<AcceptContext>,
+        (acceptors, adoptions, admin): (
+            Vec<Acceptor>,
+            mpsc::UnboundedReceiver<AdoptionRequest>,
+            Option<Admin>,
+        ),
         begun: Instant,
     ) -> Serving {
-        let connections = Arc::clone(&house.connections);
-        let mut open = JoinSet::new();
-        for door in doors {
+        let connections = Arc::clone(&context.connections);
+        let mut running = JoinSet::new();
+        for acceptor in acceptors {
             let worker = worker.clone();
-            open.spawn(door.keep(async move { worker.draining().await }));
+            running.spawn(acceptor.run(async move { worker.draining().await }));
         }
-        open.spawn(adopted::keep(worker.clone(), house, wishes));
-        let admin = admin.map(|admin| tokio::spawn(admin.keep()));
+        running.spawn(adopted::serve(worker.clone(), context, adoptions));
+        let admin = admin.map(|admin| tokio::spawn(admin.run()));
         let ms = begun.elapsed().as_millis();
         tracing::debug!(ms, generation = worker.identity().generation.0, "ready");
         notify.ready(&format!("serving, booted in {ms} ms"));
@@ -47,16 +51,16 @@ impl Serving {
             worker,
             notify,
             connections,
-            doors: open,
+            acceptors: running,
             admin,
         }
     }
 
-    /// Serves until somebody wants it to end.
+    /// Serves until the drain is asked for.
     pub(super) async fn serve(self) -> Draining {
-        let begun = self.worker.haste_above(None).await;
+        let mode = self.worker.drain_mode_above(None).await;
         self.notify
             .stopping(&format!("draining {} connections", self.connections.count()));
-        Draining::new(self.worker, self.connections, (self.doors, self.admin), begun)
+        Draining::new(self.worker, self.connections, (self.acceptors, self.admin), mode)
     }
 }

@@ -48,7 +48,7 @@ async fn boot(worker: Worker) -> Result<Router, cluster::worker::BootError> {
     if section.never_says {
         worker.readiness(std::future::pending);
     }
-    worker.on_inherit(|estate| async move { tracing::info!(?estate, "taken over") });
+    worker.on_takeover(|work| async move { tracing::info!(?work, "taken over") });
     let echoes = worker.counter("test_echoes_total", "Bodies echoed.")?;
     let me = worker.identity().life.to_string();
     let poisoned = worker.clone();

@@ -43,8 +43,8 @@ pub(crate) const TESTS: &[Test] = &[
         a_stop_does_not_wait_for_silence,
     ),
     (
-        "a_stop_hastens_a_drain_that_runs",
-        a_stop_hastens_a_drain_that_runs,
+        "a_stop_makes_a_running_drain_faster",
+        a_stop_makes_a_running_drain_faster,
     ),
     (
         "what_takes_too_long_is_cut_and_reported",
@@ -189,7 +189,7 @@ fn the_end_of_the_master_drains() {
     let mut running = worker.connect();
     running.send("GET /slow?ms=400 HTTP/1.1\r\nHost: test\r\n\r\n");
     worker.until("it runs", |vitals| vitals.counts.in_flight == 1);
-    worker.let_go();
+    worker.die();
     assert!(running.response().expect("an answer").closes());
     drop(running);
     drained(&mut worker);
@@ -207,7 +207,7 @@ fn a_stop_does_not_wait_for_silence() {
     assert_eq!(silent.rest().expect("no reset"), "");
 }
 
-fn a_stop_hastens_a_drain_that_runs() {
+fn a_stop_makes_a_running_drain_faster() {
     let mut worker = Worker::ready(|_| {});
     let mut silent = worker.connect();
     silent.get("/");

@@ -197,7 +197,7 @@ fn one_connection_too_many_is_503() {
     );
     assert_eq!(third.rest().expect("no reset"), "");
     drop(first);
-    worker.until("a free seat", |vitals| vitals.counts.connections == 1);
+    worker.until("room for one more", |vitals| vitals.counts.connections == 1);
     assert_eq!(worker.connect().get("/").status, 200);
 }
 

@@ -37,8 +37,8 @@ pub(crate) const TESTS: &[Test] = &[
         what_a_terminal_or_a_peer_sends_does_not_kill,
     ),
     (
-        "an_estate_is_taken_over_and_reported",
-        an_estate_is_taken_over_and_reported,
+        "orphaned_work_is_taken_over_and_reported",
+        orphaned_work_is_taken_over_and_reported,
     ),
     (
         "a_poisoned_worker_ends_with_its_own_code",
@@ -120,8 +120,11 @@ fn it_beats_and_counts_on_its_board() {
     let mut client = worker.connect();
     client.get("/");
     client.get("/nowhere");
-    let own = worker.board.own(clock::now());
-    assert_eq!((own[0].name.as_str(), own[0].value), ("test_echoes_total", 0));
+    let metrics = worker.board.app_metrics(clock::now());
+    assert_eq!(
+        (metrics[0].name.as_str(), metrics[0].value),
+        ("test_echoes_total", 0)
+    );
     let counts = worker.vitals().counts;
     assert_eq!((counts.connections, counts.accepted, counts.requests), (1, 1, 2));
     assert_eq!((counts.responses, counts.in_flight), ([0, 1, 0, 1, 0], 0));
@@ -158,11 +161,11 @@ fn what_a_terminal_or_a_peer_sends_does_not_kill() {
     }
 }
 
-fn an_estate_is_taken_over_and_reported() {
+fn orphaned_work_is_taken_over_and_reported() {
     let worker = Worker::ready(|_| {});
-    for estate in [OrphanedWork::Life(LIFE), OrphanedWork::Before(Incarnation(7))] {
-        worker.command(Command::Inherit(estate));
-        assert_eq!(worker.report(), Report::Inherited(estate));
+    for work in [OrphanedWork::Life(LIFE), OrphanedWork::Before(Incarnation(7))] {
+        worker.command(Command::TakeOver(work));
+        assert_eq!(worker.report(), Report::TakenOver(work));
     }
     assert!(worker.log().contains("taken over"));
 }
@@ -209,7 +212,7 @@ fn a_full_log_pipe_stops_nobody() {
     let (reader, writer) = nix::unistd::pipe().expect("a pipe");
     let unused = tempfile::NamedTempFile::new().expect("a file");
     let worker = Worker::start_with_log(|settings| settings.log.access = true, unused, writer);
-    assert!(worker.hears().starts_with("READY=1"));
+    assert!(worker.notification().starts_with("READY=1"));
     let mut client = worker.connect();
     let begun = Instant::now();
     for _ in 0..3000 {

@@ -1,7 +1,7 @@
 //! A worker alone, against a master of a few lines: real processes, sockets and signals. Without libtest, because the same
 //! program is also the worker: `cluster::App::run` wants to be its `main`.
 
-mod annexes;
+mod adopted;
 mod app;
 mod client;
 mod drains;
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
         lives::TESTS,
         limits::TESTS,
         drains::TESTS,
-        annexes::TESTS,
+        adopted::TESTS,
         http2::TESTS,
         silence::TESTS,
         requests::TESTS,

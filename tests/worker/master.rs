@@ -23,8 +23,8 @@ use nix::unistd::Pid;
 
 use crate::client::Client;
 
-/// Nothing here takes longer.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// No step of a test takes longer.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(crate) const LIFE: Life = Life {
     incarnation: Incarnation(7),
@@ -51,7 +51,10 @@ impl Worker {
     /// A worker that is ready.
     pub(crate) fn ready(change: impl FnOnce(&mut Settings)) -> Worker {
         let worker = Worker::start(change);
-        assert!(worker.hears().starts_with("READY=1"), "the first word is READY=1");
+        assert!(
+            worker.notification().starts_with("READY=1"),
+            "the first word is READY=1"
+        );
         worker
     }
 
@@ -116,8 +119,8 @@ impl Worker {
         }
     }
 
-    /// The next thing it says on its notify socket.
-    pub(crate) fn hears(&self) -> String {
+    /// The next message on its notify socket.
+    pub(crate) fn notification(&self) -> String {
         wait_readable(self.notify.as_fd());
         match self.notify.receive().expect("readable") {
             Datagram::From { pid, text } => {
@@ -135,23 +138,23 @@ impl Worker {
     /// Returns when it has begun to drain.
     pub(crate) fn drain(&self) {
         self.signal(Signal::SIGTERM);
-        assert!(self.hears().starts_with("STOPPING=1"));
+        assert!(self.notification().starts_with("STOPPING=1"));
     }
 
     pub(crate) fn command(&self, command: Command) {
-        let lifeline = self.lifeline.as_ref().expect("not let go");
+        let lifeline = self.lifeline.as_ref().expect("a master that lives");
         seqpacket::send(lifeline.as_fd(), &encode(&command)).expect("sent");
     }
 
-    /// Lends it a listener of another slot.
-    pub(crate) fn adopts(&self, slot: Slot, listener: &TcpListener) {
-        let lifeline = self.lifeline.as_ref().expect("not let go");
+    /// Hands over a listener of another slot.
+    pub(crate) fn adopt(&self, slot: Slot, listener: &TcpListener) {
+        let lifeline = self.lifeline.as_ref().expect("a master that lives");
         let packet = encode(&Command::Adopt(slot));
         seqpacket::send_with(lifeline.as_fd(), &packet, &[listener.as_fd()]).expect("sent");
     }
 
     pub(crate) fn report(&self) -> Report {
-        let lifeline = self.lifeline.as_ref().expect("not let go");
+        let lifeline = self.lifeline.as_ref().expect("a master that lives");
         wait_readable(lifeline.as_fd());
         let mut buffer = [0; 4096];
         match seqpacket::receive(lifeline.as_fd(), &mut buffer).expect("readable") {
@@ -161,7 +164,7 @@ impl Worker {
     }
 
     /// The master dies.
-    pub(crate) fn let_go(&mut self) {
+    pub(crate) fn die(&mut self) {
         self.lifeline = None;
     }
 
@@ -173,11 +176,11 @@ impl Worker {
         self.board.vitals(clock::now())
     }
 
-    /// Waits until the board says so.
+    /// Waits until the board shows this.
     pub(crate) fn until(&self, what: &str, holds: impl Fn(&Vitals) -> bool) {
         let begun = Instant::now();
         while !holds(&self.vitals()) {
-            assert!(begun.elapsed() < PATIENCE, "never: {what}; {:?}", self.vitals());
+            assert!(begun.elapsed() < TIMEOUT, "never: {what}; {:?}", self.vitals());
             std::thread::sleep(Duration::from_millis(1));
         }
     }
@@ -211,11 +214,11 @@ impl Drop for Worker {
 
 fn wait_readable(fd: std::os::fd::BorrowedFd) {
     let mut polled = [PollFd::new(fd, PollFlags::POLLIN)];
-    let timeout = PollTimeout::try_from(PATIENCE).expect("in range");
+    let timeout = PollTimeout::try_from(TIMEOUT).expect("in range");
     assert_eq!(
         poll(&mut polled, timeout).expect("polled"),
         1,
-        "nothing came within {PATIENCE:?}"
+        "nothing came within {TIMEOUT:?}"
     );
 }
 

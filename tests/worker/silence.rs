@@ -56,7 +56,7 @@ fn silence_before_and_between_requests_is_ended_without_a_reset() {
     assert_eq!(fresh.rest().expect("no reset"), "");
     assert_eq!(used.rest().expect("no reset"), "");
     assert!(begun.elapsed() >= ms(400), "{:?}", begun.elapsed());
-    worker.until("their seats are free", |vitals| vitals.counts.connections == 0);
+    worker.until("no connection is open", |vitals| vitals.counts.connections == 0);
     assert_eq!(
         worker.vitals().counts.responses,
         [0, 1, 0, 0, 0],
@@ -70,7 +70,7 @@ fn silent_connections_make_room_for_others() {
         settings.http.max_connections = 20;
     });
     let silent: Vec<_> = (0..20).map(|_| worker.connect()).collect();
-    worker.until("all seats are taken", |vitals| vitals.counts.connections == 20);
+    worker.until("20 are open", |vitals| vitals.counts.connections == 20);
     assert_eq!(worker.connect().get("/").code(), "too_many_connections");
     worker.until("they were let go", |vitals| vitals.counts.connections == 0);
     assert_eq!(worker.connect().get("/").status, 200);
@@ -114,13 +114,13 @@ fn work_is_no_silence_however_long_it_takes() {
 
 fn a_client_that_takes_nothing_is_cut() {
     let worker = Worker::ready(|settings| settings.http.write_timeout = ms(400));
-    let mut deaf = worker.connect();
-    deaf.send("GET /wide?mib=64 HTTP/1.1\r\nHost: test\r\n\r\n");
+    let mut client = worker.connect();
+    client.send("GET /wide?mib=64 HTTP/1.1\r\nHost: test\r\n\r\n");
     worker.until("it is being answered", |vitals| vitals.counts.in_flight == 1);
     worker.until("it was let go", |vitals| {
         (vitals.counts.connections, vitals.counts.in_flight) == (0, 0)
     });
-    let error = deaf
+    let error = client
         .rest()
         .expect_err("the answer is not whole, and that is said");
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::ids::{Life, Slot};
 use crate::control::outcome::ms;
 use crate::control::{MemoryUse, UnfinishedRequest};
-use crate::scoreboard::{BoardView, Seen};
+use crate::scoreboard::{BoardView, RequestSample};
 use crate::sys::{clock, procfs};
 
 /// So many lives of one slot are remembered, as many as the pool has certificates of.
@@ -62,7 +62,7 @@ impl Requests {
     }
 }
 
-fn named(seen: Seen) -> UnfinishedRequest {
+fn named(seen: RequestSample) -> UnfinishedRequest {
     UnfinishedRequest {
         method: seen.method,
         path: seen.path,

@@ -6,7 +6,7 @@ use std::fmt;
 use tracing::{debug, warn};
 
 use crate::base::ids::Life;
-use crate::scoreboard::{Counts, Vitals};
+use crate::scoreboard::{CounterValues, Vitals};
 
 /// One of them.
 #[derive(Debug)]
@@ -70,7 +70,7 @@ impl Odd {
 pub(in crate::master) struct Oddities {
     told: u8,
     said_ready: bool,
-    counts: Counts,
+    counts: CounterValues,
 }
 
 impl Oddities {
@@ -111,8 +111,8 @@ impl Oddities {
 }
 
 /// Whether anything is smaller that only grows.
-fn fell(before: &Counts, now: &Counts) -> bool {
-    let growing = |counts: &Counts| {
+fn fell(before: &CounterValues, now: &CounterValues) -> bool {
+    let growing = |counts: &CounterValues| {
         let [first, second, third, fourth, fifth] = counts.responses;
         [
             counts.accepted,
@@ -160,19 +160,19 @@ mod tests {
 
     #[test]
     fn what_only_grows_may_not_fall_and_what_is_open_may() {
-        let before = Counts {
+        let before = CounterValues {
             connections: 9,
             in_flight: 9,
             requests: 9,
-            ..Counts::default()
+            ..CounterValues::default()
         };
-        let fewer_open = Counts {
+        let fewer_open = CounterValues {
             connections: 0,
             in_flight: 0,
             ..before
         };
         assert!(!fell(&before, &before) && !fell(&before, &fewer_open));
-        let fewer = Counts {
+        let fewer = CounterValues {
             requests: 8,
             ..before
         };

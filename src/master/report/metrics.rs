@@ -26,7 +26,7 @@ impl World {
             self.kept
                 .ledger
                 .look(process.life, &process.board, cpu_time.map(ms), clock::now());
-            self.kept.ledger.bury(process.life);
+            self.kept.ledger.close(process.life);
         }
     }
 
@@ -49,7 +49,7 @@ impl World {
                 continue;
             };
             // It asks again for the next scrape.
-            if let Err(error) = process.command_with(&Command::Figures(number), figures.as_fd()) {
+            if let Err(error) = process.command_with(&Command::Metrics(number), figures.as_fd()) {
                 tracing::debug!(%life, "failed to tell a worker the metrics: {error}");
             }
         }

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::scoreboard::{OwnError, OwnMetric};
+use crate::scoreboard::{AppMetric, AppMetricError};
 use crate::shop::contract::HANDED_BACK;
 use crate::shop::http::Orders;
 use crate::store::OfdLock;
@@ -19,15 +19,15 @@ const INTERVAL: Duration = Duration::from_secs(2);
 
 /// The gauges of unfinished orders for the whole cluster, set by the leader.
 pub(in crate::shop) struct SagaGauges {
-    pending: OwnMetric,
-    parked: OwnMetric,
+    pending: AppMetric,
+    parked: AppMetric,
 }
 
 impl SagaGauges {
-    pub(in crate::shop) fn register(worker: &Worker) -> Result<SagaGauges, OwnError> {
+    pub(in crate::shop) fn register(worker: &Worker) -> Result<SagaGauges, AppMetricError> {
         Ok(SagaGauges {
-            pending: worker.told("shop_orders_pending", "Orders whose saga is under way.")?,
-            parked: worker.told(
+            pending: worker.shared_gauge("shop_orders_pending", "Orders whose saga is under way.")?,
+            parked: worker.shared_gauge(
                 "shop_orders_parked",
                 "Orders whose saga stands still and waits for a person (`sagas list --parked`) or the next \
                  start.",

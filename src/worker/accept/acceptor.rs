@@ -1,5 +1,6 @@
-//! The door: accepts from one listener, seats each connection and has it driven; says no when the house is full or descriptors
-//! have run out, without spinning and without sleeping. It must not know when to stop, only how.
+//! Accepts connections from one listener, registers each and has it driven. When the worker has as many connections as it may
+//! have, or descriptors have run out, clients are answered 503, without spinning and without sleeping. It must not know
+//! when to stop, only how.
 
 use std::io;
 use std::sync::Arc;
@@ -9,8 +10,8 @@ use http::StatusCode;
 use nix::errno::Errno;
 use tokio::sync::Semaphore;
 
-use super::capacity::Places;
-use super::emfile_reserve::{Spare, Turned};
+use super::capacity::Capacity;
+use super::emfile_reserve::{EmfileReserve, Refusal};
 use super::listener::{Listener, Stream};
 use crate::http::Problem;
 use crate::scoreboard::Counter;
@@ -19,91 +20,96 @@ use crate::worker::connection::drive::{Protocols, drive};
 use crate::worker::connection::finish::linger;
 use crate::worker::request::edge::Edge;
 
-/// Accepted in one go, before the connections that are there get their turn.
+/// This number of connections is accepted in one go, before those that are open get their turn.
 const BATCH: usize = 16;
-/// An accept that failed is tried again after this at the latest, and complained about no more often.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// The longest pause before a failed accept is tried again, and the shortest between two log lines about it.
+const ACCEPT_RETRY: Duration = Duration::from_secs(1);
 
-/// What every door of a worker shares.
-pub(in crate::worker) struct House {
+/// What all acceptors of a worker share.
+pub(in crate::worker) struct AcceptContext {
     pub(in crate::worker) connections: Arc<Connections>,
     edge: Arc<Edge>,
     protocols: Protocols,
-    seats: usize,
-    no_room: Vec<u8>,
+    max_connections: usize,
+    /// The bytes of the answer to a client for which there is no room.
+    refusal: Vec<u8>,
+    /// Permits of refused connections that are kept half-open, so that the 503 arrives.
     lingering: Arc<Semaphore>,
 }
 
-impl House {
-    /// To be called when the application has booted: what it has open by then counts.
-    pub(in crate::worker) fn new(edge: Arc<Edge>, connections: Arc<Connections>) -> House {
+impl AcceptContext {
+    /// To be called when the application has booted: the descriptors that are open by then are counted.
+    pub(in crate::worker) fn new(edge: Arc<Edge>, connections: Arc<Connections>) -> AcceptContext {
         let protocols = Protocols::new(&edge.worker.settings().http);
-        let Places { seats, lingering } = Places::count(&edge.worker);
-        House {
+        let Capacity {
+            connections: max_connections,
+            lingering,
+        } = Capacity::of(&edge.worker);
+        AcceptContext {
             connections,
             edge,
             protocols,
-            seats,
-            no_room: no_room(seats).to_http1(),
+            max_connections,
+            refusal: too_many_connections(max_connections).to_http1(),
             lingering: Arc::new(Semaphore::new(lingering)),
         }
     }
 
-    /// Seats a connection, or tells it that there is no room.
+    /// Has a connection driven, or tells the client that there is no room.
     fn admit(&self, stream: Stream) {
         let counters = self.edge.worker.board().counters();
         counters.add(Counter::Accepted);
-        match self.connections.register(stream.peer, self.seats) {
-            Some(seat) => {
+        match self.connections.register(stream.peer, self.max_connections) {
+            Some(guard) => {
                 let (connections, edge) = (Arc::clone(&self.connections), Arc::clone(&self.edge));
-                tokio::spawn(drive(self.protocols.clone(), stream, seat, connections, edge));
+                tokio::spawn(drive(self.protocols.clone(), stream, guard, connections, edge));
             }
             None => self.refuse(stream),
         }
     }
 
-    /// Tells a client that will be closed at once. One that does not take its answer at once does not get it.
-    fn turn_away(&self, stream: &Stream) {
+    /// Answers 503 on a connection that is closed at once. A client that does not take the answer at once does not get it.
+    fn refuse_at_once(&self, stream: &Stream) {
         let counters = self.edge.worker.board().counters();
         counters.add(Counter::Accepted);
         counters.add(Counter::Refused);
-        let _written = stream.write_now(&self.no_room);
+        let _written = stream.write_now(&self.refusal);
     }
 
     fn refuse(&self, stream: Stream) {
         self.edge.worker.board().counters().add(Counter::Refused);
         // The send buffer of a new connection is empty and takes the whole answer, unless the client is gone already.
-        if stream.write_now(&self.no_room).is_ok()
-            && let Ok(place) = Arc::clone(&self.lingering).try_acquire_owned()
+        if stream.write_now(&self.refusal).is_ok()
+            && let Ok(permit) = Arc::clone(&self.lingering).try_acquire_owned()
         {
             tokio::spawn(async move {
                 linger(stream).await;
-                drop(place);
+                drop(permit);
             });
         }
     }
 }
 
-/// One listener's door.
-pub(in crate::worker) struct Door {
+/// Accepts from one listener.
+pub(in crate::worker) struct Acceptor {
     listener: Listener,
-    house: Arc<House>,
-    spare: Spare,
-    complained: Option<Instant>,
+    context: Arc<AcceptContext>,
+    reserve: EmfileReserve,
+    logged: Option<Instant>,
 }
 
-impl Door {
-    pub(in crate::worker) fn new(listener: Listener, house: Arc<House>) -> Door {
-        Door {
+impl Acceptor {
+    pub(in crate::worker) fn new(listener: Listener, context: Arc<AcceptContext>) -> Acceptor {
+        Acceptor {
             listener,
-            house,
-            spare: Spare::new(),
-            complained: None,
+            context,
+            reserve: EmfileReserve::new(),
+            logged: None,
         }
     }
 
-    /// Accepts until `stop` ends, then everything that is in the queue by then, and closes.
-    pub(in crate::worker) async fn keep(mut self, stop: impl Future<Output = ()>) {
+    /// Accepts until `stop` ends, then everything that is in the queue by then, and closes the listener.
+    pub(in crate::worker) async fn run(mut self, stop: impl Future<Output = ()>) {
         let mut stop = std::pin::pin!(stop);
         let mut accepted = 0_usize;
         loop {
@@ -113,7 +119,7 @@ impl Door {
                 next = self.listener.accept() => next,
             };
             match next {
-                Ok(stream) => self.house.admit(stream),
+                Ok(stream) => self.context.admit(stream),
                 Err(error) => tokio::select! {
                     biased;
                     () = &mut stop => break,
@@ -125,25 +131,26 @@ impl Door {
                 tokio::task::yield_now().await;
             }
         }
-        self.empty();
+        self.empty_queue();
     }
 
-    /// Admits whoever is in the queue.
-    fn empty(&mut self) {
+    /// Admits the connections that are in the queue.
+    fn empty_queue(&mut self) {
         loop {
             match self.listener.accept_now() {
-                Ok(Some(stream)) => self.house.admit(stream),
+                Ok(Some(stream)) => self.context.admit(stream),
                 Ok(None) => return,
                 Err(error) if is_about_one_connection(&error) => {}
-                Err(error)
-                    if is_out_of_descriptors(&error)
-                        && self
-                            .spare
-                            .turn_one_away(&self.listener, |stream| self.house.turn_away(stream))
-                            == Turned::Away => {}
-                Err(error) => return self.complain(&error),
+                Err(error) if is_out_of_descriptors(&error) && self.refuse_one() == Refusal::Refused => {}
+                Err(error) => return self.log(&error),
             }
         }
+    }
+
+    /// Refuses the first connection in the queue with the descriptor in reserve.
+    fn refuse_one(&mut self) -> Refusal {
+        self.reserve
+            .refuse_one(&self.listener, |stream| self.context.refuse_at_once(stream))
     }
 
     /// After a failed accept: returns when it is worth trying again.
@@ -151,32 +158,34 @@ impl Door {
         if is_about_one_connection(error) {
             return;
         }
-        self.complain(error);
+        self.log(error);
         if is_out_of_descriptors(error) {
-            // The kernel says so even when nobody waits, so whether somebody does is asked with the spare descriptor.
+            // The kernel says so even when the queue is empty, so the descriptor in reserve is used to find out.
             let readiness = self.listener.readiness().await;
-            match self
-                .spare
-                .turn_one_away(&self.listener, |stream| self.house.turn_away(stream))
-            {
-                Turned::Away => return tokio::task::yield_now().await,
-                Turned::NobodyThere => return self.listener.forget(readiness),
-                Turned::Unable => {}
+            let refusal = self
+                .reserve
+                .refuse_one(&self.listener, |stream| self.context.refuse_at_once(stream));
+            match refusal {
+                Refusal::Refused => return tokio::task::yield_now().await,
+                Refusal::QueueIsEmpty => return self.listener.forget(readiness),
+                Refusal::NoDescriptor => {}
             }
         }
-        // What is short comes back when a connection ends; or, when others had taken it, some time: it is looked at again.
-        let _closed = tokio::time::timeout(PATIENCE, self.house.connections.one_closed()).await;
+        // What is short comes back when a connection ends. When other parts of the program had taken it, it comes back at
+        // some time, so it is looked for again.
+        let _closed = tokio::time::timeout(ACCEPT_RETRY, self.context.connections.one_closed()).await;
     }
 
-    /// Says what is wrong, at most once a second.
-    fn complain(&mut self, error: &io::Error) {
+    /// Logs a failed accept, at most once in [`ACCEPT_RETRY`].
+    fn log(&mut self, error: &io::Error) {
         let now = Instant::now();
         if self
-            .complained
-            .is_none_or(|before| now.duration_since(before) >= PATIENCE)
+            .logged
+            .is_none_or(|before| now.duration_since(before) >= ACCEPT_RETRY)
         {
-            self.complained = Some(now);
-            tracing::warn!(%error, open = self.house.connections.count(), "a connection could not be accepted");
+            self.logged = Some(now);
+            let open = self.context.connections.count();
+            tracing::warn!(%error, open, "a connection could not be accepted");
         }
     }
 }
@@ -196,7 +205,7 @@ fn is_out_of_descriptors(error: &io::Error) -> bool {
     )
 }
 
-fn no_room(limit: usize) -> Problem {
+fn too_many_connections(limit: usize) -> Problem {
     let detail = format!("this worker serves as many connections as it may ({limit})");
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_connections", detail).retry_after(1)
 }

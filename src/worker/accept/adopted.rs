@@ -1,5 +1,5 @@
-//! The queues of other slots that this worker was told to serve besides its own: doors that the master has opened here and can
-//! close again. It must not know why.
+//! The queues of other slots that this worker serves besides its own: the master hands their listeners over and takes them
+//! back. It must not know why.
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
@@ -8,61 +8,67 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::acceptor::{Door, House};
+use super::acceptor::{AcceptContext, Acceptor};
 use super::listener::Listener;
 use crate::base::ids::Slot;
 use crate::worker::handle::Worker;
 
-/// What the master wants of a slot's queue.
+/// What the master wants done with the queue of a slot.
 #[derive(Debug)]
-pub(in crate::worker) enum Wish {
-    /// Serve it: these are its listeners.
+pub(in crate::worker) enum AdoptionRequest {
+    /// Serve the queue: these are its listeners.
     Adopt(Slot, Vec<OwnedFd>),
-    /// Take what waits there now, and let go.
+    /// Take what waits in the queue now, and serve it no more.
     Disown(Slot),
 }
 
-/// The doors of one adopted slot stay open for as long as this is kept.
-type Key = watch::Sender<()>;
+/// The acceptors of one adopted slot run until this is dropped.
+type KeepRunning = watch::Sender<()>;
 
-/// Serves adopted queues until the drain, then takes what waits there and closes.
-pub(in crate::worker) async fn keep(
+/// Serves adopted queues until the drain, then takes what waits in them and closes their listeners.
+pub(in crate::worker) async fn serve(
     worker: Worker,
-    house: Arc<House>,
-    mut wishes: mpsc::UnboundedReceiver<Wish>,
+    context: Arc<AcceptContext>,
+    mut requests: mpsc::UnboundedReceiver<AdoptionRequest>,
 ) {
-    let mut keys: BTreeMap<Slot, Key> = BTreeMap::new();
-    let mut doors = JoinSet::new();
+    let mut adopted: BTreeMap<Slot, KeepRunning> = BTreeMap::new();
+    let mut acceptors = JoinSet::new();
     loop {
         tokio::select! {
             biased;
-            Some(wish) = wishes.recv() => match wish {
-                Wish::Adopt(slot, listeners) => {
-                    let key = keys.entry(slot).or_insert_with(|| watch::Sender::new(()));
+            Some(request) = requests.recv() => match request {
+                AdoptionRequest::Adopt(slot, listeners) => {
+                    let running = adopted.entry(slot).or_insert_with(|| watch::Sender::new(()));
                     tracing::debug!(%slot, listeners = listeners.len(), "serving another slot's queue");
-                    open(&house, key, listeners, &mut doors);
+                    accept_from(&context, running, listeners, &mut acceptors);
                 }
-                Wish::Disown(slot) => drop(keys.remove(&slot)),
+                AdoptionRequest::Disown(slot) => drop(adopted.remove(&slot)),
             },
             () = worker.draining() => break,
-            Some(_closed) = doors.join_next() => {}
+            Some(_ended) = acceptors.join_next() => {}
         }
     }
-    drop(keys);
-    while doors.join_next().await.is_some() {}
+    drop(adopted);
+    while acceptors.join_next().await.is_some() {}
 }
 
-fn open(house: &Arc<House>, key: &Key, listeners: Vec<OwnedFd>, doors: &mut JoinSet<()>) {
+fn accept_from(
+    context: &Arc<AcceptContext>,
+    running: &KeepRunning,
+    listeners: Vec<OwnedFd>,
+    acceptors: &mut JoinSet<()>,
+) {
     for fd in listeners {
         match Listener::new(fd) {
             Ok(listener) => {
-                let mut kept = key.subscribe();
-                let closed = async move { while kept.changed().await.is_ok() {} };
-                doors.spawn(Door::new(listener, Arc::clone(house)).keep(closed));
+                let mut running = running.subscribe();
+                let disowned = async move { while running.changed().await.is_ok() {} };
+                acceptors.spawn(Acceptor::new(listener, Arc::clone(context)).run(disowned));
             }
-            Err(error) => {
-                tracing::warn!(%error, "another slot's listener cannot be watched: what waits there is left to its next worker");
-            }
+            Err(error) => tracing::warn!(
+                %error,
+                "another slot's listener cannot be watched: its queue is left to the next worker of that slot"
+            ),
         }
     }
 }

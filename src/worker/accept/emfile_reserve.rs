@@ -1,55 +1,55 @@
-//! A descriptor kept in reserve: when no other is left, it is given up for a moment so that one client after the other can be
-//! told that there is no room, instead of waiting in the queue for nothing.
+//! A descriptor kept in reserve for the time when no other is left (EMFILE). It is closed for a moment, so that one client
+//! after the other can be answered that there is no room, instead of waiting in the queue for nothing.
 
 use std::fs::File;
 
 use super::listener::{Listener, Stream};
 
-/// The reserve.
+/// The descriptor in reserve.
 #[derive(Debug)]
-pub(in crate::worker) struct Spare {
+pub(in crate::worker) struct EmfileReserve {
     file: Option<File>,
 }
 
-/// What became of the one who waited.
+/// What came of refusing the first connection in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::worker) enum Turned {
-    /// Told, and gone.
-    Away,
-    /// The queue is empty. (With no descriptor left the kernel refuses to accept even then, so this had to be found out.)
-    NobodyThere,
-    /// Others took the descriptor.
-    Unable,
+pub(in crate::worker) enum Refusal {
+    /// The client was answered, and the connection is closed.
+    Refused,
+    /// The queue is empty. With no descriptor left the kernel refuses to accept even then, so this had to be found out.
+    QueueIsEmpty,
+    /// Another part of the program took the descriptor.
+    NoDescriptor,
 }
 
-impl Spare {
-    pub(in crate::worker) fn new() -> Spare {
-        Spare { file: reserve() }
+impl EmfileReserve {
+    pub(in crate::worker) fn new() -> EmfileReserve {
+        EmfileReserve { file: open() }
     }
 
-    /// Lets one client in, tells it with `tell`, and shuts the door on it.
-    pub(in crate::worker) fn turn_one_away(
+    /// Accepts one connection, answers the client with `answer`, and closes the connection.
+    pub(in crate::worker) fn refuse_one(
         &mut self,
         listener: &Listener,
-        tell: impl FnOnce(&Stream),
-    ) -> Turned {
+        answer: impl FnOnce(&Stream),
+    ) -> Refusal {
         if self.file.take().is_none() {
-            self.file = reserve();
-            return Turned::Unable;
+            self.file = open();
+            return Refusal::NoDescriptor;
         }
-        let turned = match listener.accept_now() {
+        let refusal = match listener.accept_now() {
             Ok(Some(stream)) => {
-                tell(&stream);
-                Turned::Away
+                answer(&stream);
+                Refusal::Refused
             }
-            Ok(None) => Turned::NobodyThere,
-            Err(_) => Turned::Unable,
+            Ok(None) => Refusal::QueueIsEmpty,
+            Err(_) => Refusal::NoDescriptor,
         };
-        self.file = reserve();
-        turned
+        self.file = open();
+        refusal
     }
 }
 
-fn reserve() -> Option<File> {
+fn open() -> Option<File> {
     File::open("/dev/null").ok()
 }

@@ -1,5 +1,5 @@
-//! Who is talked with at the admin listener, and who goes for a newcomer when there is no place left: whoever came first of those
-//! who have not said what they want, or have been answered. It must not know what is talked about.
+//! Which clients of the admin listener are served at once. When no place is left, a new client takes the place of the oldest one
+//! that has not sent a request yet, or that has been answered. It must not know what is asked.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -9,80 +9,79 @@ use std::time::Duration;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, timeout_at};
 
-/// As many are talked with at once; more wait for this worker or another one.
-const PLACES: usize = 16;
-/// Nobody goes before that: whoever sent a request at once has it read by then.
+/// The number of clients that are served at once; more wait for this worker or another one.
+const MAX_CLIENTS: usize = 16;
+/// A client is not evicted for a new one within this time: a request that was sent at once has been read by then.
 const GRACE: Duration = Duration::from_millis(50);
 
-/// Whether a guest is being answered: then it stays.
+/// Whether a client is being answered; then it is not evicted.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Busy(Arc<AtomicBool>);
 
-/// The guests, in the order in which they came.
+/// The clients that are served, oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Floor {
-    talks: JoinSet<()>,
-    guests: Vec<Guest>,
+pub(super) struct Admission {
+    tasks: JoinSet<()>,
+    clients: Vec<AdmittedClient>,
 }
 
 #[derive(Debug)]
-struct Guest {
-    came: Instant,
+struct AdmittedClient {
+    since: Instant,
     busy: Busy,
-    talk: AbortHandle,
+    task: AbortHandle,
 }
 
 impl Busy {
-    /// From now on it is, or is not.
     pub(super) fn set(&self, busy: bool) {
         self.0.store(busy, Ordering::Relaxed);
     }
 }
 
-impl Floor {
-    /// Returns when there is a place, or somebody who can go. Dropping the future loses nothing.
+impl Admission {
+    /// Returns when there is a place, or a client that can be evicted. Dropping the future loses nothing.
     pub(super) async fn room(&mut self) {
         loop {
-            self.guests.retain(|guest| !guest.talk.is_finished());
-            if self.guests.len() < PLACES {
+            self.clients.retain(|client| !client.task.is_finished());
+            if self.clients.len() < MAX_CLIENTS {
                 return;
             }
-            // Whoever ends is taken out above.
-            match self.first_idle().map(|place| self.guests[place].came + GRACE) {
+            // A client whose task ends is taken out above.
+            match self.first_idle().map(|index| self.clients[index].since + GRACE) {
                 Some(at) if at <= Instant::now() => return,
-                Some(at) => drop(timeout_at(at, self.talks.join_next()).await),
-                None => drop(self.talks.join_next().await),
+                Some(at) => drop(timeout_at(at, self.tasks.join_next()).await),
+                None => drop(self.tasks.join_next().await),
             }
         }
     }
 
-    /// Begins a talk, in somebody's place if need be. To be called when there is [room](Floor::room).
-    pub(super) fn seat<T>(&mut self, talk: impl FnOnce(Busy) -> T)
+    /// Serves a client, in the place of another one if need be. To be called when there is [room](Admission::room).
+    pub(super) fn admit<T>(&mut self, serve: impl FnOnce(Busy) -> T)
     where
         T: Future<Output = ()> + Send + 'static,
     {
-        if self.guests.len() >= PLACES
-            && let Some(place) = self.first_idle()
+        if self.clients.len() >= MAX_CLIENTS
+            && let Some(index) = self.first_idle()
         {
-            self.guests.remove(place).talk.abort();
+            self.clients.remove(index).task.abort();
         }
         let busy = Busy::default();
-        self.guests.push(Guest {
-            came: Instant::now(),
+        self.clients.push(AdmittedClient {
+            since: Instant::now(),
             busy: busy.clone(),
-            talk: self.talks.spawn(talk(busy)),
+            task: self.tasks.spawn(serve(busy)),
         });
     }
 
-    /// Returns when nobody is talked with.
-    pub(super) async fn empty(mut self) {
-        while self.talks.join_next().await.is_some() {}
+    /// Returns when no client is served.
+    pub(super) async fn all_served(mut self) {
+        while self.tasks.join_next().await.is_some() {}
     }
 
     fn first_idle(&self) -> Option<usize> {
-        self.guests
+        self.clients
             .iter()
-            .position(|guest| !guest.busy.0.load(Ordering::Relaxed))
+            .position(|client| !client.busy.0.load(Ordering::Relaxed))
     }
 }
 
@@ -91,28 +90,35 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_first_of_those_who_say_nothing_goes_for_a_newcomer_and_nobody_who_is_answered() {
-        let mut floor = Floor::default();
-        for place in 0..PLACES {
-            floor.room().await;
-            floor.seat(|busy| {
-                busy.set(place == 0);
+    async fn the_oldest_idle_client_is_evicted_for_a_new_one_and_a_busy_one_is_not() {
+        let mut admission = Admission::default();
+        for number in 0..MAX_CLIENTS {
+            admission.room().await;
+            admission.admit(|busy| {
+                busy.set(number == 0);
                 std::future::pending()
             });
         }
-        let talks: Vec<AbortHandle> = floor.guests.iter().map(|guest| guest.talk.clone()).collect();
-        for gone in 1..PLACES {
-            floor.room().await;
-            floor.seat(|busy| {
+        let tasks: Vec<AbortHandle> = admission
+            .clients
+            .iter()
+            .map(|client| client.task.clone())
+            .collect();
+        for evicted in 1..MAX_CLIENTS {
+            admission.room().await;
+            admission.admit(|busy| {
                 busy.set(true);
                 std::future::pending()
             });
             tokio::task::yield_now().await;
-            let ended = talks.iter().filter(|talk| talk.is_finished()).count();
-            assert!(ended == gone && talks[gone].is_finished(), "{ended} of {gone}");
+            let ended = tasks.iter().filter(|task| task.is_finished()).count();
+            assert!(
+                ended == evicted && tasks[evicted].is_finished(),
+                "{ended} of {evicted}"
+            );
         }
-        let late = tokio::time::timeout(Duration::from_millis(1), floor.room()).await;
-        assert!(late.is_err(), "everybody is being answered");
-        assert_eq!(floor.guests.len(), PLACES);
+        let late = tokio::time::timeout(Duration::from_millis(1), admission.room()).await;
+        assert!(late.is_err(), "every client is being answered");
+        assert_eq!(admission.clients.len(), MAX_CLIENTS);
     }
 }

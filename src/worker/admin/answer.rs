@@ -5,25 +5,25 @@ use axum::response::IntoResponse;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 
-use super::metrics_client::Asker;
+use super::metrics_client::MetricsClient;
 use super::{host, text};
 use crate::http::Problem;
 use crate::worker::handle::Worker;
 use crate::worker::request::health::{self, Probe};
 
-/// Answers one request after the other.
-pub(super) struct Clerk {
+/// Answers requests at the admin listener.
+pub(super) struct AdminService {
     worker: Worker,
-    asker: Asker,
+    metrics: MetricsClient,
 }
 
-impl Clerk {
-    pub(super) fn new(worker: Worker, asker: Asker) -> Clerk {
-        Clerk { worker, asker }
+impl AdminService {
+    pub(super) fn new(worker: Worker, metrics: MetricsClient) -> AdminService {
+        AdminService { worker, metrics }
     }
 
     pub(super) async fn answer<B>(&self, request: &Request<B>) -> Response<Body> {
-        match self.word(request).await {
+        match self.route(request).await {
             Ok(mut response) => {
                 response
                     .headers_mut()
@@ -34,31 +34,31 @@ impl Clerk {
         }
     }
 
-    async fn word<B>(&self, request: &Request<B>) -> Result<Response<Body>, Box<Problem>> {
+    async fn route<B>(&self, request: &Request<B>) -> Result<Response<Body>, Box<Problem>> {
         if !host::is_ours(request) {
-            return Err(Box::new(no_host_of_ours()));
+            return Err(Box::new(foreign_host()));
         }
         if request.method() != Method::GET && request.method() != Method::HEAD {
-            return Err(Box::new(reads_only(request.method())));
+            return Err(Box::new(wrong_method(request.method())));
         }
         match (request.uri().path(), Probe::at(request.uri().path())) {
             ("/metrics", _) => self.metrics().await.map_err(Box::new),
             (_, Some(probe)) => {
                 let known = probe.answer_now(request.method(), &self.worker);
-                let word = match known {
-                    Some(word) => word,
-                    None => health::ask(&self.worker).await,
+                let answer = match known {
+                    Some(answer) => answer,
+                    None => health::answer_readiness(&self.worker).await,
                 };
-                word.map(|response| response.map(Body::from)).map_err(Box::new)
+                answer.map(|response| response.map(Body::from)).map_err(Box::new)
             }
-            (path, None) => Err(Box::new(nothing_there(path))),
+            (path, None) => Err(Box::new(not_found(path))),
         }
     }
 
     async fn metrics(&self) -> Result<Response<Body>, Problem> {
         let snapshot = self
-            .asker
-            .ask()
+            .metrics
+            .fetch()
             .await
             .map_err(|reason| unknown(reason.to_string()))?;
         let text = text::render(&snapshot).map_err(|reason| unknown(reason.to_string()))?;
@@ -70,19 +70,19 @@ impl Clerk {
     }
 }
 
-fn no_host_of_ours() -> Problem {
+fn foreign_host() -> Problem {
     let detail = "the Host header names no address; ask by an IP address or as localhost, because any name can be pointed here";
     Problem::new(StatusCode::MISDIRECTED_REQUEST, "host_refused", detail)
 }
 
-fn reads_only(method: &Method) -> Problem {
+fn wrong_method(method: &Method) -> Problem {
     let detail =
         format!("nothing is changed here, so {method} has no meaning; the control socket changes things");
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
         .header(ALLOW, HeaderValue::from_static("GET,HEAD"))
 }
 
-fn nothing_there(path: &str) -> Problem {
+fn not_found(path: &str) -> Problem {
     let detail = format!("{path} is not here; /metrics and /healthz/{{liveness,readiness,startup}} are");
     Problem::new(StatusCode::NOT_FOUND, "not_found", detail)
 }

@@ -1,12 +1,12 @@
-//! Who is meant by a request: a page in somebody's browser can have a name of its own point to this machine, but it cannot
-//! make the browser say an address. So addresses are answered, and `localhost`, and no other name.
+//! Which host a request names. A page in somebody's browser can let a name of its own point to this machine, but it cannot
+//! make the browser send an address. So requests for an address or for `localhost` are answered, and no others.
 
 use http::Request;
 use http::header::HOST;
 use http::uri::Authority;
 
-/// Whether the request means this machine by an address or as `localhost`: in its only Host header, and in its target if that
-/// names a host.
+/// Whether a request names this machine by an address or as `localhost`: in its only Host header, and in its target if the
+/// target names a host.
 pub(super) fn is_ours<B>(request: &Request<B>) -> bool {
     let mut hosts = request.headers().get_all(HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else {
@@ -22,7 +22,7 @@ fn is_address_or_localhost(text: &str) -> bool {
         return false;
     };
     let host = authority.host();
-    // What is left beside the host is a port or nothing: no user, no tail that the parser let pass.
+    // Beside the host there is a port or nothing: no user, and no rest that the parser let pass.
     let rest = authority.as_str().strip_prefix(host);
     let is_port = |rest: &str| {
         rest.is_empty()

@@ -1,6 +1,6 @@
-//! Asking the master for the numbers of the whole cluster. Who asks while others wait is answered together with them, but never
-//! with numbers from before he asked: so what one client sees, one scrape after the other, never goes backwards, whichever
-//! worker answers.
+//! Asks the master for the metrics of the whole cluster. Clients that ask while others wait are answered together with them, but
+//! never with numbers from before they asked. So the numbers that one client sees, scrape after scrape, never go backwards,
+//! whichever worker answers.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -10,28 +10,28 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::lifeline::{Report, WorkerEnd};
 use crate::metrics::Snapshot;
-use crate::metrics::snapshot::MOST_BYTES;
+use crate::metrics::snapshot::MAX_BYTES;
 use crate::sys::memfd;
 
-/// The master answers within a moment, or it is gone, or stopped.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// It is not asked more often than this by one worker, however many scrape.
-const PACE: Duration = Duration::from_millis(10);
-/// As many may wait as there are places at the listener, and some.
-const WAITING: usize = 64;
+/// The longest time to wait for the master, which answers at once unless it is gone or stopped.
+const MASTER_TIMEOUT: Duration = Duration::from_secs(2);
+/// The shortest time between two questions of one worker, however many clients scrape.
+const MIN_INTERVAL: Duration = Duration::from_millis(10);
+/// The number of clients that may wait: more than the admin listener admits.
+const MAX_WAITING: usize = 64;
 
-/// An answer of the master: to which question, and the file that came along.
-pub(in super::super) type Told = (u64, Vec<OwnedFd>);
+/// An answer of the master: the number of the question, and the file that came along.
+pub(in crate::worker) type MetricsAnswer = (u64, Vec<OwnedFd>);
 
-/// The way to the master, and the way back.
-pub(in super::super) struct Line {
-    pub(in super::super) end: Arc<WorkerEnd>,
-    pub(in super::super) told: mpsc::UnboundedReceiver<Told>,
+/// The way of questions to the master, and of its answers back.
+pub(in crate::worker) struct MasterLink {
+    pub(in crate::worker) lifeline: Arc<WorkerEnd>,
+    pub(in crate::worker) metrics: mpsc::UnboundedReceiver<MetricsAnswer>,
 }
 
-/// Why there are no numbers.
+/// Why there are no metrics.
 #[derive(Clone, Debug, thiserror::Error)]
-pub(super) enum AskError {
+pub(super) enum MetricsError {
     #[error("the master does not answer; its workers serve on")]
     Silent,
     #[error("the master is gone; this worker finishes what it has")]
@@ -40,66 +40,69 @@ pub(super) enum AskError {
     Unreadable(Arc<str>),
 }
 
-type Answer = Result<Arc<Snapshot>, AskError>;
+type MetricsResult = Result<Arc<Snapshot>, MetricsError>;
 
-/// Whoever wants the numbers has this.
-pub(super) struct Asker {
-    wishes: mpsc::Sender<oneshot::Sender<Answer>>,
+/// Fetches the metrics of the whole cluster.
+pub(super) struct MetricsClient {
+    requests: mpsc::Sender<oneshot::Sender<MetricsResult>>,
 }
 
-impl Asker {
+impl MetricsClient {
     /// To be called inside the runtime.
-    pub(super) fn begin(line: Line) -> Asker {
-        let (wishes, wanted) = mpsc::channel(WAITING);
-        tokio::spawn(serve(line, wanted));
-        Asker { wishes }
+    pub(super) fn start(link: MasterLink) -> MetricsClient {
+        let (requests, waiting) = mpsc::channel(MAX_WAITING);
+        tokio::spawn(serve(link, waiting));
+        MetricsClient { requests }
     }
 
-    /// The numbers as they are, at some instant after this was called.
-    pub(super) async fn ask(&self) -> Answer {
-        let (wish, answer) = oneshot::channel();
-        self.wishes.send(wish).await.map_err(|_| AskError::Gone)?;
-        answer.await.map_err(|_| AskError::Gone)?
+    /// The metrics at some instant after this was called.
+    pub(super) async fn fetch(&self) -> MetricsResult {
+        let (request, answer) = oneshot::channel();
+        self.requests
+            .send(request)
+            .await
+            .map_err(|_| MetricsError::Gone)?;
+        answer.await.map_err(|_| MetricsError::Gone)?
     }
 }
 
-/// Asks for all who wait, answers them, and begins again.
-async fn serve(mut line: Line, mut wanted: mpsc::Receiver<oneshot::Sender<Answer>>) {
+/// Asks the master once for all clients that wait, answers them, and begins again.
+async fn serve(mut link: MasterLink, mut requests: mpsc::Receiver<oneshot::Sender<MetricsResult>>) {
     let mut number = 0;
     let mut waiting = Vec::new();
-    while wanted.recv_many(&mut waiting, WAITING).await > 0 {
+    while requests.recv_many(&mut waiting, MAX_WAITING).await > 0 {
         number += 1;
-        let answer = ask(&mut line, number).await;
-        for wish in waiting.drain(..) {
+        let answer = ask(&mut link, number).await;
+        for request in waiting.drain(..) {
             // A client that has gone away is told nothing.
-            let _gone = wish.send(answer.clone());
+            let _gone = request.send(answer.clone());
         }
-        tokio::time::sleep(PACE).await;
+        tokio::time::sleep(MIN_INTERVAL).await;
     }
 }
 
-async fn ask(line: &mut Line, number: u64) -> Answer {
-    let conversation = async {
-        let sent = line.end.send(Report::FiguresWanted(number)).await;
-        sent.map_err(|_| AskError::Gone)?;
-        while let Some((answered, fds)) = line.told.recv().await {
+async fn ask(link: &mut MasterLink, number: u64) -> MetricsResult {
+    let question = async {
+        let sent = link.lifeline.send(Report::MetricsWanted(number)).await;
+        sent.map_err(|_| MetricsError::Gone)?;
+        while let Some((answered, fds)) = link.metrics.recv().await {
             // An answer that came after its time was up is older than this question.
             if answered == number {
                 return read(fds);
             }
         }
-        Err(AskError::Gone)
+        Err(MetricsError::Gone)
     };
-    let answer = tokio::time::timeout(PATIENCE, conversation).await;
-    answer.unwrap_or(Err(AskError::Silent))
+    let answer = tokio::time::timeout(MASTER_TIMEOUT, question).await;
+    answer.unwrap_or(Err(MetricsError::Silent))
 }
 
-fn read(fds: Vec<OwnedFd>) -> Answer {
-    let unreadable = |reason: String| AskError::Unreadable(reason.into());
+fn read(fds: Vec<OwnedFd>) -> MetricsResult {
+    let unreadable = |reason: String| MetricsError::Unreadable(reason.into());
     let file = fds
         .first()
         .ok_or_else(|| unreadable("no file came along (too many open files?)".to_owned()))?;
-    let json = memfd::content(file, MOST_BYTES).map_err(|error| unreadable(error.to_string()))?;
+    let json = memfd::content(file, MAX_BYTES).map_err(|error| unreadable(error.to_string()))?;
     let snapshot = serde_json::from_slice(&json).map_err(|error| unreadable(error.to_string()))?;
     Ok(Arc::new(snapshot))
 }
@@ -114,28 +117,25 @@ mod tests {
 
     struct Master {
         end: OwnedFd,
-        tell: mpsc::UnboundedSender<Told>,
+        answers: mpsc::UnboundedSender<MetricsAnswer>,
     }
 
-    fn pair() -> (Master, Asker) {
+    fn pair() -> (Master, MetricsClient) {
         let (end, worker) = seqpacket::pair().expect("a pair");
-        let end_of_worker = Arc::new(WorkerEnd::new(worker).expect("watched"));
-        let (tell, told) = mpsc::unbounded_channel();
-        let asker = Asker::begin(Line {
-            end: end_of_worker,
-            told,
-        });
-        (Master { end, tell }, asker)
+        let lifeline = Arc::new(WorkerEnd::new(worker).expect("watched"));
+        let (answers, metrics) = mpsc::unbounded_channel();
+        let client = MetricsClient::start(MasterLink { lifeline, metrics });
+        (Master { end, answers }, client)
     }
 
     impl Master {
-        /// The number of the question that was asked.
-        async fn heard(&self) -> u64 {
+        /// The number of the next question.
+        async fn question(&self) -> u64 {
             let mut packet = [0; 4096];
             loop {
                 match seqpacket::receive(self.end.as_fd(), &mut packet).expect("readable") {
                     Received::Packet(length) => match decode(&packet[..length]).expect("a report") {
-                        Report::FiguresWanted(number) => return number,
+                        Report::MetricsWanted(number) => return number,
                         other => panic!("{other:?}"),
                     },
                     Received::Nothing => tokio::task::yield_now().await,
@@ -144,32 +144,32 @@ mod tests {
             }
         }
 
-        fn tells(&self, number: u64, in_flight: u64) {
+        fn answer(&self, number: u64, in_flight: u64) {
             let snapshot = Snapshot {
                 in_flight,
                 ..Snapshot::default()
             };
             let json = serde_json::to_vec(&snapshot).expect("JSON");
             let fd = memfd::create_sealed("test", &json, json.len() as u64, true).expect("a memfd");
-            self.tell.send((number, vec![fd])).expect("heard");
+            self.answers.send((number, vec![fd])).expect("received");
         }
     }
 
     #[tokio::test]
-    async fn who_asks_during_an_answer_gets_the_next_one() {
-        let (master, asker) = pair();
-        let in_flight = |answer: Answer| answer.expect("an answer").in_flight;
-        let first = asker.ask();
+    async fn a_question_during_an_answer_gets_the_next_one() {
+        let (master, client) = pair();
+        let in_flight = |answer: MetricsResult| answer.expect("an answer").in_flight;
+        let first = client.fetch();
         let second = async {
-            assert_eq!(master.heard().await, 1);
-            let second = asker.ask();
-            let third = asker.ask();
+            assert_eq!(master.question().await, 1);
+            let second = client.fetch();
+            let third = client.fetch();
             let master = async {
-                master.tells(1, 7);
-                assert_eq!(master.heard().await, 2);
+                master.answer(1, 7);
+                assert_eq!(master.question().await, 2);
                 // A late answer to an earlier question counts for nothing.
-                master.tells(1, 7);
-                master.tells(2, 8);
+                master.answer(1, 7);
+                master.answer(2, 8);
             };
             tokio::join!(second, third, master)
         };
@@ -179,16 +179,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_silent_master_and_nonsense_are_told() {
-        let (master, asker) = pair();
-        assert!(matches!(asker.ask().await, Err(AskError::Silent)));
+    async fn a_silent_master_and_an_unreadable_answer_are_errors() {
+        let (master, client) = pair();
+        assert!(matches!(client.fetch().await, Err(MetricsError::Silent)));
         let nonsense = async {
-            while master.heard().await != 2 {}
-            master.tell.send((2, Vec::new())).expect("heard");
+            while master.question().await != 2 {}
+            master.answers.send((2, Vec::new())).expect("received");
         };
-        let (answer, ()) = tokio::join!(asker.ask(), nonsense);
-        assert!(matches!(answer, Err(AskError::Unreadable(_))));
+        let (answer, ()) = tokio::join!(client.fetch(), nonsense);
+        assert!(matches!(answer, Err(MetricsError::Unreadable(_))));
         drop(master);
-        assert!(matches!(asker.ask().await, Err(AskError::Gone)));
+        assert!(matches!(client.fetch().await, Err(MetricsError::Gone)));
     }
 }

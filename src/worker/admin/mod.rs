@@ -1,6 +1,6 @@
-//! The admin listener: metrics and health for whoever watches the cluster. Every worker accepts from the same socket, so one
-//! that hangs takes nobody's question; each conversation is one answer long, so that the next question goes to whoever is awake.
-//! It must not touch the service: no counter, no router, no connection of its.
+//! The admin listener: metrics and health for whoever watches the cluster. Every worker accepts from the same socket, so a
+//! worker that hangs takes no client's question. Each connection carries one request, so that the next request goes to a
+//! worker that is awake. It must not touch the service: none of its counters, routes and connections.
 
 mod admission;
 mod answer;
@@ -21,47 +21,47 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use crate::worker::accept::listener::{Listener, Stream};
 use crate::worker::connection::finish::linger;
 use crate::worker::handle::Worker;
-use admission::{Busy, Floor};
-use answer::Clerk;
-use metrics_client::Asker;
-pub(super) use metrics_client::{Line, Told};
+use admission::{Admission, Busy};
+use answer::AdminService;
+use metrics_client::MetricsClient;
+pub(super) use metrics_client::{MasterLink, MetricsAnswer};
 
-/// A client has so long for its request line and headers, which are one packet.
-const HEAD: Duration = Duration::from_secs(1);
-/// A client has so long for everything: a slow one keeps a place, and nothing else.
-const LONGEST: Duration = Duration::from_secs(5);
-/// After a failed accept it is tried again.
-const PATIENCE: Duration = Duration::from_millis(200);
-/// Request line and headers; hyper takes no smaller buffer.
+/// The longest time for a request's head, which is one packet.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(1);
+/// The longest time for a connection: a slow client keeps a place that long, and nothing else.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
+/// The time after which a failed accept is tried again.
+const ACCEPT_RETRY: Duration = Duration::from_millis(200);
+/// The longest head; hyper takes no smaller buffer.
 const HEAD_BYTES: usize = 8192;
 
 /// What answers at the admin listener.
 pub(super) struct Admin {
     listener: Listener,
     worker: Worker,
-    clerk: Arc<Clerk>,
+    service: Arc<AdminService>,
 }
 
 impl Admin {
     /// To be called inside the runtime.
-    pub(super) fn new(listener: Listener, worker: Worker, line: Line) -> Admin {
-        let clerk = Arc::new(Clerk::new(worker.clone(), Asker::begin(line)));
+    pub(super) fn new(listener: Listener, worker: Worker, link: MasterLink) -> Admin {
+        let service = AdminService::new(worker.clone(), MetricsClient::start(link));
         Admin {
             listener,
             worker,
-            clerk,
+            service: Arc::new(service),
         }
     }
 
-    /// Answers until the drain, and then those who were let in.
-    pub(super) async fn keep(self) {
-        let mut floor = Floor::default();
+    /// Answers until the drain, and then the clients that were admitted.
+    pub(super) async fn run(self) {
+        let mut admission = Admission::default();
         loop {
             let next = async {
-                floor.room().await;
+                admission.room().await;
                 let accepted = self.listener.accept().await;
-                // Whoever could have gone may be busy by now.
-                floor.room().await;
+                // The client that could have been evicted may be busy by now.
+                admission.room().await;
                 accepted
             };
             let next = tokio::select! {
@@ -70,37 +70,37 @@ impl Admin {
                 next = next => next,
             };
             match next {
-                Ok(stream) => floor.seat(|busy| converse(stream, Arc::clone(&self.clerk), busy)),
+                Ok(stream) => admission.admit(|busy| serve(stream, Arc::clone(&self.service), busy)),
                 Err(error) => {
                     tracing::debug!(%error, "an admin connection could not be accepted");
-                    let _over = tokio::time::timeout(PATIENCE, self.worker.draining()).await;
+                    let _over = tokio::time::timeout(ACCEPT_RETRY, self.worker.draining()).await;
                 }
             }
         }
-        floor.empty().await;
+        admission.all_served().await;
     }
 }
 
-/// One request, one answer. What a client does wrong is its own affair, and it has been told.
-async fn converse(stream: Stream, clerk: Arc<Clerk>, busy: Busy) {
-    let asked = busy.clone();
+/// Serves one request. hyper has told the client what was wrong with it, so an error is not reported.
+async fn serve(stream: Stream, service: Arc<AdminService>, busy: Busy) {
+    let begun = busy.clone();
     let service = service_fn(move |request: Request<Incoming>| {
-        asked.set(true);
-        let clerk = Arc::clone(&clerk);
-        async move { Ok::<_, Infallible>(clerk.answer(&request).await) }
+        begun.set(true);
+        let service = Arc::clone(&service);
+        async move { Ok::<_, Infallible>(service.answer(&request).await) }
     });
     let mut builder = http1::Builder::new();
     builder
         .keep_alive(false)
         .max_buf_size(HEAD_BYTES)
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD);
-    let conversation = builder
+        .header_read_timeout(HEAD_TIMEOUT);
+    let serving = builder
         .serve_connection(TokioIo::new(stream), service)
         .without_shutdown();
-    let conversed = tokio::time::timeout(LONGEST, conversation).await;
+    let served = tokio::time::timeout(CONNECTION_TIMEOUT, serving).await;
     busy.set(false);
-    if let Ok(Ok(parts)) = conversed {
+    if let Ok(Ok(parts)) = served {
         linger(parts.io.into_inner()).await;
     }
 }

@@ -3,9 +3,9 @@
 use prometheus::TextEncoder;
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 
-use crate::metrics::families::{self as f, Family, Kind};
-use crate::metrics::{OTHER, Own, Snapshot};
-use crate::scoreboard::{self, BOUNDS_MS, OwnKind, RouteCounts};
+use crate::metrics::families::{self as f, Family, MetricKind};
+use crate::metrics::{AppMetricTotal, OTHER, Snapshot};
+use crate::scoreboard::{self, AppMetricKind, BOUNDS_MS, RouteCounts};
 
 /// What the text is.
 pub(super) const CONTENT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -18,7 +18,7 @@ pub(super) fn render(snapshot: &Snapshot) -> Result<String, prometheus::Error> {
     service(&mut sheet, snapshot);
     slots(&mut sheet, snapshot);
     master(&mut sheet, snapshot);
-    for (name, own) in &snapshot.totals.own {
+    for (name, own) in &snapshot.totals.app_metrics {
         sheet.own(name, own);
     }
     TextEncoder::new().encode_to_string(&sheet.families)
@@ -134,10 +134,10 @@ impl Sheet {
     }
 
     /// One of the application's.
-    fn own(&mut self, name: &str, own: &Own) {
+    fn own(&mut self, name: &str, own: &AppMetricTotal) {
         let kind = match own.kind {
-            OwnKind::Counter => Kind::Counter,
-            OwnKind::Gauge | OwnKind::Told => Kind::Gauge,
+            AppMetricKind::Counter => MetricKind::Counter,
+            AppMetricKind::Gauge | AppMetricKind::Shared => MetricKind::Gauge,
         };
         let mut metric = Metric::default();
         put(&mut metric, kind, number(own.value));
@@ -145,7 +145,7 @@ impl Sheet {
     }
 
     /// A family of which nothing is known yet is left out.
-    fn push(&mut self, name: &str, help: &str, kind: Kind, metrics: Vec<Metric>) {
+    fn push(&mut self, name: &str, help: &str, kind: MetricKind, metrics: Vec<Metric>) {
         if metrics.is_empty() {
             return;
         }
@@ -153,9 +153,9 @@ impl Sheet {
         family.set_name(name.to_owned());
         family.set_help(help.to_owned());
         family.set_field_type(match kind {
-            Kind::Counter => MetricType::COUNTER,
-            Kind::Gauge => MetricType::GAUGE,
-            Kind::Histogram => MetricType::HISTOGRAM,
+            MetricKind::Counter => MetricType::COUNTER,
+            MetricKind::Gauge => MetricType::GAUGE,
+            MetricKind::Histogram => MetricType::HISTOGRAM,
         });
         family.set_metric(metrics);
         self.families.push(family);
@@ -172,8 +172,8 @@ fn labelled<L: Into<String>>(family: Family, values: Vec<L>) -> Metric {
     Metric::from_label(pairs.collect())
 }
 
-fn put(metric: &mut Metric, kind: Kind, value: f64) {
-    if kind == Kind::Counter {
+fn put(metric: &mut Metric, kind: MetricKind, value: f64) {
+    if kind == MetricKind::Counter {
         let mut counter = Counter::default();
         counter.set_value(value);
         metric.set_counter(counter);
@@ -229,13 +229,16 @@ mod tests {
             .totals
             .routes
             .insert(OTHER.to_owned(), RouteCounts::default());
-        let parked = Own {
-            kind: OwnKind::Counter,
+        let parked = AppMetricTotal {
+            kind: AppMetricKind::Counter,
             help: "Sagas parked.".to_owned(),
             value: 7,
-            told: Monotonic(0),
+            reported: Monotonic(0),
         };
-        snapshot.totals.own.insert("shop_parked_total".to_owned(), parked);
+        snapshot
+            .totals
+            .app_metrics
+            .insert("shop_parked_total".to_owned(), parked);
         snapshot.slots = vec![SlotFacts {
             beat_age_ms: Some(250),
             queue: Some(3),

@@ -1,4 +1,4 @@
-//! The access log: one line a request, when it is switched on, and nothing at all otherwise.
+//! The access log: one line for each request, when it is switched on.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use http::{Method, Request, StatusCode, Uri};
 use crate::worker::connection::shared::Connection;
 use crate::worker::handle::Worker;
 
-/// What the line will say.
-pub(in crate::worker) struct Access {
+/// A line of the access log in the making.
+pub(in crate::worker) struct AccessEntry {
     begun: Instant,
     method: Method,
     uri: Uri,
@@ -18,14 +18,14 @@ pub(in crate::worker) struct Access {
     peer: Option<SocketAddr>,
 }
 
-impl Access {
-    /// A request's head is complete.
+impl AccessEntry {
+    /// The head of a request is complete. There is an entry only if the access log is on.
     pub(in crate::worker) fn begin<B>(
         worker: &Worker,
         request: &Request<B>,
         connection: &Arc<Connection>,
-    ) -> Option<Access> {
-        worker.settings().log.access.then(|| Access {
+    ) -> Option<AccessEntry> {
+        worker.settings().log.access.then(|| AccessEntry {
             begun: Instant::now(),
             method: request.method().clone(),
             uri: request.uri().clone(),
@@ -34,7 +34,7 @@ impl Access {
         })
     }
 
-    /// Its answer's head is known.
+    /// The head of the answer is known: writes the line.
     pub(in crate::worker) fn end(self, status: StatusCode) {
         let peer = self.peer.map(|peer| peer.to_string());
         let us = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);

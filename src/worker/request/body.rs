@@ -1,4 +1,4 @@
-//! Bodies on their way through the edge: answers that know when they are over, requests that may not be too long.
+//! Bodies on their way through the edge: those of answers report when they are over, those of requests may not be too long.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use http::Method;
 use http_body_util::{LengthLimitError, Limited};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
-use crate::scoreboard::{Board, Counter, Noted};
+use crate::scoreboard::{Board, Counter, RequestNote};
 use crate::worker::connection::shared::Connection;
 use crate::worker::connection::state::ConnectionEvent;
 
@@ -28,7 +28,7 @@ pub(in crate::worker) struct InFlight {
     board: Board,
     connection: Arc<Connection>,
     /// Written down for the master, should this worker die with the request; the edge's own short answers are not.
-    _noted: Option<Noted>,
+    _noted: Option<RequestNote>,
 }
 
 impl InFlight {
@@ -68,9 +68,9 @@ pub(in crate::worker) struct AnswerBody {
 /// What an answer says.
 #[derive(Debug)]
 pub(in crate::worker) enum AnswerContent {
-    /// The edge's own words, at once.
+    /// The edge's own answer, at once.
     Short(Bytes),
-    /// The application's.
+    /// The application's answer.
     Routed(axum::body::Body),
 }
 
@@ -142,7 +142,7 @@ impl Body for AnswerBody {
     }
 }
 
-/// What is known about the arrival of a request's body, aside from whoever reads it.
+/// What is known about the arrival of a request's body, besides what its reader knows.
 #[derive(Debug, Default)]
 pub(in crate::worker) struct BodyArrival {
     too_long: AtomicBool,
@@ -150,12 +150,12 @@ pub(in crate::worker) struct BodyArrival {
 }
 
 impl BodyArrival {
-    /// It was longer than it may be.
+    /// The body was longer than it may be.
     pub(in crate::worker) fn is_too_long(&self) -> bool {
         self.too_long.load(Relaxed)
     }
 
-    /// Its reader waits for the client.
+    /// The reader of the body waits for the client.
     pub(in crate::worker) fn is_awaited(&self) -> bool {
         self.awaited.load(Relaxed)
     }

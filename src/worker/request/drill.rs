@@ -8,7 +8,7 @@
 //! | `/drill/panic` | panics in the handler |
 //! | `/drill/abort` | aborts the process |
 //! | `/drill/allocate?mib=64` | takes memory, touches it and keeps it, at most 4,096 MiB a request |
-//! | `/drill/echo` | answers with the body it was sent: no fault, but what one looks for faults with |
+//! | `/drill/echo` | answers with the body it was sent: no fault, but useful for finding faults |
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -21,39 +21,39 @@ use serde::Deserialize;
 
 use crate::http::fallbacks;
 
-/// No drill takes longer.
-const LONGEST_MS: u64 = 600_000;
-/// No request takes more.
-const MOST_MIB: usize = 4096;
+/// The longest time of a drill, in milliseconds.
+const MAX_MS: u64 = 600_000;
+/// The most memory that one request takes, in MiB.
+const MAX_MIB: usize = 4096;
 
-/// What was allocated, kept for the rest of the life.
-static HOARD: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+/// The allocated blocks, kept until the process ends.
+static ALLOCATED: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Time {
-    #[serde(default = "a_second")]
+struct DrillTime {
+    #[serde(default = "default_ms")]
     ms: u64,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Memory {
-    #[serde(default = "some_mib")]
+struct DrillMemory {
+    #[serde(default = "default_mib")]
     mib: usize,
 }
 
-fn a_second() -> u64 {
+fn default_ms() -> u64 {
     1000
 }
 
-fn some_mib() -> usize {
+fn default_mib() -> usize {
     64
 }
 
-impl Time {
+impl DrillTime {
     fn bounded(&self) -> Duration {
-        Duration::from_millis(self.ms.min(LONGEST_MS))
+        Duration::from_millis(self.ms.min(MAX_MS))
     }
 }
 
@@ -70,7 +70,7 @@ pub(in crate::worker) fn routes() -> Router {
     )
 }
 
-async fn spin(Query(time): Query<Time>) -> String {
+async fn spin(Query(time): Query<DrillTime>) -> String {
     let end = Instant::now() + time.bounded();
     while Instant::now() < end {
         std::hint::spin_loop();
@@ -78,7 +78,7 @@ async fn spin(Query(time): Query<Time>) -> String {
     format!("spun for {:?}\n", time.bounded())
 }
 
-async fn sleep(Query(time): Query<Time>) -> String {
+async fn sleep(Query(time): Query<DrillTime>) -> String {
     tokio::time::sleep(time.bounded()).await;
     format!("slept for {:?}\n", time.bounded())
 }
@@ -92,10 +92,13 @@ async fn abort() {
     std::process::abort();
 }
 
-async fn allocate(Query(memory): Query<Memory>) -> String {
-    let mib = memory.mib.min(MOST_MIB);
+async fn allocate(Query(memory): Query<DrillMemory>) -> String {
+    let mib = memory.mib.min(MAX_MIB);
     // Not zero, so that every page is really touched.
     let block = vec![0xa5; mib * 1024 * 1024];
-    HOARD.lock().unwrap_or_else(PoisonError::into_inner).push(block);
+    ALLOCATED
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(block);
     format!("holding {mib} MiB more\n")
 }

@@ -14,10 +14,10 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::Service;
 
-use super::access::Access;
+use super::access::AccessEntry;
 use super::body::{AnswerBody, AnswerContent, InFlight, Protocol};
 use super::health::{self, Probe};
-use super::routes::{self, Asked, Routes};
+use super::routes::{self, CountedRequest, RouteCounter};
 use super::{drill, limits};
 use crate::http::{Problem, framing_problem, host_problem};
 use crate::scoreboard::Counter;
@@ -25,39 +25,39 @@ use crate::worker::connection::shared::Connection;
 use crate::worker::connection::state::ConnectionEvent;
 use crate::worker::handle::Worker;
 
-/// What axum's extractors take at most by themselves.
-const AXUMS_LIMIT: usize = 2 * 1024 * 1024;
+/// The longest body that axum's extractors take by themselves, in bytes.
+const AXUM_LIMIT: usize = 2 * 1024 * 1024;
 
 /// What all requests of a worker share.
 pub(in crate::worker) struct Edge {
     pub(in crate::worker) worker: Worker,
     router: Router,
     drill: Option<Router>,
-    /// Where answers are counted by route; nowhere when nobody can read it.
-    pub(in crate::worker) routes: Option<Routes>,
+    /// Counts answers by route; absent when there is no admin listener where the counts can be read.
+    pub(in crate::worker) routes: Option<RouteCounter>,
 }
 
 impl Edge {
     pub(in crate::worker) fn new(worker: Worker, router: Router, is_watched: bool) -> Edge {
-        let router = without_axums_limit(router, worker.settings().http.max_body_bytes);
+        let router = without_axum_limit(router, worker.settings().http.max_body_bytes);
         let drill = worker.settings().drill.routes.then(drill::routes);
-        let ticketed = |router| {
+        let recording = |router| {
             if is_watched {
-                routes::ticketed(router)
+                routes::with_recorded_routes(router)
             } else {
                 router
             }
         };
-        let routes = is_watched.then(|| Routes::new(worker.board().clone()));
+        let routes = is_watched.then(|| RouteCounter::new(worker.board().clone()));
         Edge {
             worker,
-            router: ticketed(router),
-            drill: drill.map(ticketed),
+            router: recording(router),
+            drill: drill.map(recording),
             routes,
         }
     }
 
-    /// Whose request it is: the application's, or a drill.
+    /// The router of a request: the application's, or that of the drills.
     fn router_for(&self, path: &str) -> Router {
         match &self.drill {
             Some(drill) if path.starts_with("/drill/") => drill.clone(),
@@ -66,10 +66,10 @@ impl Edge {
     }
 }
 
-/// The edge's own limit holds for every body, whatever extractor reads it. axum's is only taken away where it would be met
-/// first, because each layer costs every request.
-fn without_axums_limit(router: Router, max_body_bytes: usize) -> Router {
-    if max_body_bytes <= AXUMS_LIMIT {
+/// The edge's own limit holds for every body, whatever extractor reads it. The limit of axum is only taken away where it is the
+/// lower one, because each layer costs every request.
+fn without_axum_limit(router: Router, max_body_bytes: usize) -> Router {
+    if max_body_bytes <= AXUM_LIMIT {
         return router;
     }
     router.layer(axum::extract::DefaultBodyLimit::disable())
@@ -99,73 +99,74 @@ impl ConnectionService {
 impl Service<Request<Incoming>> for ConnectionService {
     type Response = Response<AnswerBody>;
     type Error = Infallible;
-    type Future = Answering;
+    type Future = AnswerFuture;
 
-    fn call(&self, mut request: Request<Incoming>) -> Answering {
+    fn call(&self, mut request: Request<Incoming>) -> AnswerFuture {
         let worker = &self.edge.worker;
         worker.board().counters().add(Counter::Requests);
-        let mut answer = Answer {
+        let mut answer = PendingAnswer {
             in_flight: InFlight::new(worker.board().clone(), Arc::clone(&self.connection)),
-            access: Access::begin(worker, &request, &self.connection),
-            asked: None,
+            access: AccessEntry::begin(worker, &request, &self.connection),
+            counted: None,
             edge: Arc::clone(&self.edge),
             connection: Arc::clone(&self.connection),
             protocol: self.protocol,
         };
         if let Some(refused) = host_problem(&request).or_else(|| framing_problem(&request)) {
-            return Answering::Known(Some(answer.short(Err(refused))));
+            return AnswerFuture::Known(Some(answer.short(Err(refused))));
         }
         let is_watched = self.edge.routes.is_some();
         let probe = Probe::at(request.uri().path());
         match probe.map(|probe| (probe, probe.answer_now(request.method(), worker))) {
             Some((probe, Some(known))) => {
-                answer.asked = is_watched.then(|| Asked::probe(&request, probe.path()));
-                Answering::Known(Some(answer.short(known)))
+                answer.counted = is_watched.then(|| CountedRequest::probe(&request, probe.path()));
+                AnswerFuture::Known(Some(answer.short(known)))
             }
-            Some((probe, None)) => Answering::Asked(Box::pin(async move {
-                answer.asked = is_watched.then(|| Asked::slow_probe(&request, probe.path()));
-                let word = health::ask(&answer.edge.worker).await;
-                answer.short(word)
+            Some((probe, None)) => AnswerFuture::Pending(Box::pin(async move {
+                answer.counted = is_watched.then(|| CountedRequest::slow_probe(&request, probe.path()));
+                let readiness = health::answer_readiness(&answer.edge.worker).await;
+                answer.short(readiness)
             })),
-            None => Answering::Asked(Box::pin(async move {
-                answer.asked = is_watched.then(|| Asked::ticketed(&mut request));
+            None => AnswerFuture::Pending(Box::pin(async move {
+                answer.counted = is_watched.then(|| CountedRequest::routed(&mut request));
                 answer.in_flight.note(request.method(), request.uri().path());
                 let router = answer.edge.router_for(request.uri().path());
                 let routed = limits::route(router, request, &answer.edge.worker).await;
-                answer.give(routed.map(AnswerContent::Routed))
+                answer.finish(routed.map(AnswerContent::Routed))
             })),
         }
     }
 }
 
 /// An answer in the making, and everything that ends with it.
-struct Answer {
+struct PendingAnswer {
     edge: Arc<Edge>,
     connection: Arc<Connection>,
     protocol: Protocol,
     in_flight: InFlight,
-    access: Option<Access>,
-    /// How it was asked, when answers are counted by route.
-    asked: Option<Asked>,
+    access: Option<AccessEntry>,
+    /// The request, when answers are counted by route.
+    counted: Option<CountedRequest>,
 }
 
-impl Answer {
-    /// The edge's own words.
-    fn short(self, words: Result<Response<Bytes>, Problem>) -> Response<AnswerBody> {
-        match words {
-            Ok(response) => self.give(response.map(AnswerContent::Short)),
-            Err(problem) => self.give(problem.into_response().map(AnswerContent::Routed)),
+impl PendingAnswer {
+    /// Answers without the application.
+    fn short(self, answer: Result<Response<Bytes>, Problem>) -> Response<AnswerBody> {
+        match answer {
+            Ok(response) => self.finish(response.map(AnswerContent::Short)),
+            Err(problem) => self.finish(problem.into_response().map(AnswerContent::Routed)),
         }
     }
 
-    fn give(self, response: Response<AnswerContent>) -> Response<AnswerBody> {
+    /// The head of the answer is known: counts it, logs it, and hands it over.
+    fn finish(self, response: Response<AnswerContent>) -> Response<AnswerBody> {
         let worker = &self.edge.worker;
         worker
             .board()
             .counters()
             .add(Counter::of_status(response.status().as_u16()));
-        if let (Some(asked), Some(routes)) = (self.asked, &self.edge.routes) {
-            routes.count(&asked, response.status());
+        if let (Some(request), Some(routes)) = (self.counted, &self.edge.routes) {
+            routes.count(&request, response.status());
         }
         if let Some(access) = self.access {
             access.end(response.status());
@@ -185,21 +186,21 @@ impl Answer {
     }
 }
 
-/// The way to an answer: known at once without a box or a timer, or not.
-pub(in crate::worker) enum Answering {
+/// An answer that is known at once, without a box or a timer, or one that is not.
+pub(in crate::worker) enum AnswerFuture {
     Known(Option<Response<AnswerBody>>),
-    Asked(Pin<Box<dyn Future<Output = Response<AnswerBody>> + Send>>),
+    Pending(Pin<Box<dyn Future<Output = Response<AnswerBody>> + Send>>),
 }
 
-impl Future for Answering {
+impl Future for AnswerFuture {
     type Output = Result<Response<AnswerBody>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut *self {
-            Answering::Known(answer) => {
+            AnswerFuture::Known(answer) => {
                 Poll::Ready(Ok(answer.take().expect("a future is not polled after its end")))
             }
-            Answering::Asked(answer) => answer.as_mut().poll(cx).map(Ok),
+            AnswerFuture::Pending(answer) => answer.as_mut().poll(cx).map(Ok),
         }
     }
 }

@@ -10,23 +10,23 @@ use http::{Method, Response, StatusCode};
 use crate::http::Problem;
 use crate::worker::handle::Worker;
 
-/// Whoever probes does not wait much longer; what cannot be told by then is not ready.
-const SOON: Duration = Duration::from_secs(1);
+/// Probes do not wait much longer; an application that has not answered by then is not ready.
+const READINESS_TIMEOUT: Duration = Duration::from_secs(1);
 const DRAINING: &str = "this worker is draining";
 
-/// Which question.
+/// The question of a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::worker) enum Probe {
-    /// Does this process's event loop turn? Its answer is the proof; no database is asked.
+    /// Does the event loop of this process turn? The answer is the proof; no database is asked.
     Liveness,
-    /// May requests come here? Not while draining, nor when the application says no.
+    /// May requests come here? Not while the worker drains, nor when the application says no.
     Readiness,
-    /// Has the boot hook returned? It has, or nobody would answer.
+    /// Has the boot hook returned? It has, or there would be no answer.
     Startup,
 }
 
 impl Probe {
-    /// The question behind a path, if it is one.
+    /// The question that is asked at this path, if there is one.
     pub(in crate::worker) fn at(path: &str) -> Option<Probe> {
         match path.strip_prefix("/healthz/")? {
             "liveness" => Some(Probe::Liveness),
@@ -36,7 +36,7 @@ impl Probe {
         }
     }
 
-    /// Where it is asked.
+    /// The path where the question is asked.
     pub(in crate::worker) fn path(self) -> &'static str {
         match self {
             Probe::Liveness => "/healthz/liveness",
@@ -55,15 +55,15 @@ impl Probe {
             return Some(Err(wrong_method(method)));
         }
         match self {
-            Probe::Liveness => Some(Ok(yes(b"alive\n"))),
-            Probe::Startup => Some(Ok(yes(b"started\n"))),
+            Probe::Liveness => Some(Ok(ok(b"alive\n"))),
+            Probe::Startup => Some(Ok(ok(b"started\n"))),
             Probe::Readiness if worker.is_draining() => Some(Err(not_ready(DRAINING))),
             Probe::Readiness => None,
         }
     }
 }
 
-/// Whether this worker is ready, for whoever asks, or why not.
+/// Whether this worker is ready, or the reason why not.
 pub(in crate::worker) async fn readiness(worker: &Worker) -> Result<(), String> {
     if worker.is_draining() {
         return Err(DRAINING.to_owned());
@@ -71,22 +71,24 @@ pub(in crate::worker) async fn readiness(worker: &Worker) -> Result<(), String> 
     let Some(question) = worker.ask_readiness() else {
         return Ok(());
     };
-    tokio::time::timeout(SOON, question).await.unwrap_or_else(|_| {
-        Err(format!(
-            "the application has not said within {SOON:?} whether it is ready"
-        ))
-    })
+    tokio::time::timeout(READINESS_TIMEOUT, question)
+        .await
+        .unwrap_or_else(|_| {
+            Err(format!(
+                "the application has not said within {READINESS_TIMEOUT:?} whether it is ready"
+            ))
+        })
 }
 
-/// The same as an answer.
-pub(in crate::worker) async fn ask(worker: &Worker) -> Result<Response<Bytes>, Problem> {
+/// [`readiness`] as an answer.
+pub(in crate::worker) async fn answer_readiness(worker: &Worker) -> Result<Response<Bytes>, Problem> {
     readiness(worker)
         .await
-        .map(|()| yes(b"ready\n"))
+        .map(|()| ok(b"ready\n"))
         .map_err(|reason| not_ready(&reason))
 }
 
-fn yes(word: &'static [u8]) -> Response<Bytes> {
+fn ok(word: &'static [u8]) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from_static(word));
     response
         .headers_mut()

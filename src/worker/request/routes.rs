@@ -1,5 +1,5 @@
-//! Which answer belongs to which route: the router's own word (the template that matched), carried to the edge beside the
-//! request, so that a time-out or a panic has its route, too. It must not know who reads the numbers.
+//! Counts answers by route. The router records the template that matched beside the request, where the edge finds it, so that
+//! a time-out or a panic is counted with its route, too. It must not know what reads the numbers.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -12,63 +12,63 @@ use http::{Method, Request, StatusCode};
 use tower::{Layer, Service};
 
 use crate::scoreboard::layout::{ROUTES, route};
-use crate::scoreboard::{Board, METHODS, method_place};
+use crate::scoreboard::{Board, METHODS, method_index};
 
-/// The entry of everything that is not counted apart: what no route matched, a method that a route does not have, and whatever
-/// found no room.
+/// The index of all answers that are not counted apart: no route matched, the route does not have the method, or there is no room
+/// for another route.
 const OTHER: usize = 0;
 
-/// The routes of this worker.
-pub(in crate::worker) struct Routes {
+/// Counts the answers of this worker by route.
+pub(in crate::worker) struct RouteCounter {
     board: Board,
-    known: Mutex<Known>,
+    known: Mutex<RouteTable>,
 }
 
 #[derive(Default)]
-struct Known {
-    /// For each template the entry of each method; [`OTHER`] where there is none yet.
-    places: HashMap<Box<str>, [u8; METHODS.len()]>,
-    /// As many entries are named, that of [`OTHER`] not counted.
+struct RouteTable {
+    /// For each template the index of each method; [`OTHER`] where there is none yet.
+    indices: HashMap<Box<str>, [u8; METHODS.len()]>,
+    /// The number of entries that have a name, without that of [`OTHER`].
     named: usize,
 }
 
-impl Routes {
-    pub(in crate::worker) fn new(board: Board) -> Routes {
-        Routes {
+impl RouteCounter {
+    pub(in crate::worker) fn new(board: Board) -> RouteCounter {
+        RouteCounter {
             board,
             known: Mutex::default(),
         }
     }
 
     /// Counts an answer.
-    pub(in crate::worker) fn count(&self, asked: &Asked, status: StatusCode) {
-        // A client may try every method on every path; only what is really there gets a place.
-        let template = asked
+    pub(in crate::worker) fn count(&self, request: &CountedRequest, status: StatusCode) {
+        // A client may try every method on every path; only methods that a route has get an entry.
+        let template = request
             .template()
             .filter(|_| status != StatusCode::METHOD_NOT_ALLOWED);
-        let place = template.map_or(OTHER, |template| self.place(&asked.method, template));
-        let took = asked.begun.map_or(Duration::ZERO, |begun| begun.elapsed());
-        self.board.count_answer(place, status.as_u16(), Some(took));
+        let index = template.map_or(OTHER, |template| self.index(&request.method, template));
+        let took = request.begun.map_or(Duration::ZERO, |begun| begun.elapsed());
+        self.board.count_answer(index, status.as_u16(), Some(took));
     }
 
-    /// Counts the answer to what was no request at all.
+    /// Counts the answer to bytes that were no request.
     pub(in crate::worker) fn count_refusal(&self, status: StatusCode) {
         self.board.count_answer(OTHER, status.as_u16(), None);
     }
 
-    fn place(&self, method: &Method, template: &str) -> usize {
-        let method = method_place(method.as_str());
+    fn index(&self, method: &Method, template: &str) -> usize {
+        let method = method_index(method.as_str());
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(places) = known.places.get(template)
-            && places[method] != 0
+        if let Some(indices) = known.indices.get(template)
+            && indices[method] != 0
         {
-            return usize::from(places[method]);
+            return usize::from(indices[method]);
         }
         known.admit(&self.board, method, template)
     }
 }
 
-impl Known {
+impl RouteTable {
     fn admit(&mut self, board: &Board, method: usize, template: &str) -> usize {
         let next = self.named + 1;
         let (Ok(byte), true) = (
@@ -79,92 +79,92 @@ impl Known {
         };
         self.named = next;
         board.name_route(next, method, template);
-        self.places.entry(template.into()).or_default()[method] = byte;
+        self.indices.entry(template.into()).or_default()[method] = byte;
         next
     }
 }
 
-/// A request that will be answered.
-pub(in crate::worker) struct Asked {
+/// A request whose answer will be counted.
+pub(in crate::worker) struct CountedRequest {
     method: Method,
-    /// Unknown where the answer is: at once.
+    /// When the request was taken; unknown when it is answered at once.
     begun: Option<Instant>,
-    way: Way,
+    answered_by: AnsweredBy,
 }
 
-/// Who answers.
-enum Way {
+/// Which part of the worker answers a request.
+enum AnsweredBy {
     /// The edge itself, at this path.
     Edge(&'static str),
-    /// The router, which will say on the ticket by which route.
-    Router(Ticket),
+    /// The router, which records the route that matched.
+    Router(RecordedRoute),
 }
 
 /// Travels with a request, and holds its route once the router knows it.
 #[derive(Clone, Default)]
-struct Ticket(Arc<OnceLock<MatchedPath>>);
+struct RecordedRoute(Arc<OnceLock<MatchedPath>>);
 
-impl Asked {
-    /// One that the edge answers at once.
-    pub(in crate::worker) fn probe<B>(request: &Request<B>, path: &'static str) -> Asked {
-        let (method, way) = (request.method().clone(), Way::Edge(path));
-        Asked {
+impl CountedRequest {
+    /// A probe that the edge answers at once.
+    pub(in crate::worker) fn probe<B>(request: &Request<B>, path: &'static str) -> CountedRequest {
+        let (method, answered_by) = (request.method().clone(), AnsweredBy::Edge(path));
+        CountedRequest {
             method,
             begun: None,
-            way,
+            answered_by,
         }
     }
 
-    /// One that the edge answers when it knows.
-    pub(in crate::worker) fn slow_probe<B>(request: &Request<B>, path: &'static str) -> Asked {
-        Asked {
+    /// A probe that the edge answers later.
+    pub(in crate::worker) fn slow_probe<B>(request: &Request<B>, path: &'static str) -> CountedRequest {
+        CountedRequest {
             begun: Some(Instant::now()),
-            ..Asked::probe(request, path)
+            ..CountedRequest::probe(request, path)
         }
     }
 
-    /// One that the router answers; it takes its ticket along.
-    pub(in crate::worker) fn ticketed<B>(request: &mut Request<B>) -> Asked {
-        let ticket = Ticket::default();
-        request.extensions_mut().insert(ticket.clone());
-        Asked {
+    /// A request that the router answers. The place for its route travels with it.
+    pub(in crate::worker) fn routed<B>(request: &mut Request<B>) -> CountedRequest {
+        let route = RecordedRoute::default();
+        request.extensions_mut().insert(route.clone());
+        CountedRequest {
             method: request.method().clone(),
             begun: Some(Instant::now()),
-            way: Way::Router(ticket),
+            answered_by: AnsweredBy::Router(route),
         }
     }
 
     /// The template of the route, if one matched.
     fn template(&self) -> Option<&str> {
-        match &self.way {
-            Way::Edge(path) => Some(path),
-            Way::Router(ticket) => ticket.0.get().map(MatchedPath::as_str),
+        match &self.answered_by {
+            AnsweredBy::Edge(path) => Some(path),
+            AnsweredBy::Router(route) => route.0.get().map(MatchedPath::as_str),
         }
     }
 }
 
-/// Has every route of this router write itself on the request's ticket.
-pub(in crate::worker) fn ticketed(router: Router) -> Router {
-    router.layer(Stamp)
+/// Has every route of this router recorded beside the requests that it matches.
+pub(in crate::worker) fn with_recorded_routes(router: Router) -> Router {
+    router.layer(RecordRouteLayer)
 }
 
 #[derive(Clone)]
-struct Stamp;
+struct RecordRouteLayer;
 
-impl<S> Layer<S> for Stamp {
-    type Service = Stamping<S>;
+impl<S> Layer<S> for RecordRouteLayer {
+    type Service = RecordRoute<S>;
 
-    fn layer(&self, inner: S) -> Stamping<S> {
-        Stamping { inner }
+    fn layer(&self, inner: S) -> RecordRoute<S> {
+        RecordRoute { inner }
     }
 }
 
 #[derive(Clone)]
-struct Stamping<S> {
+struct RecordRoute<S> {
     inner: S,
 }
 
-impl<S: Service<Request<B>>, B> Service<Request<B>> for Stamping<S> {
+impl<S: Service<Request<B>>, B> Service<Request<B>> for RecordRoute<S> {
     type Response = S::Response;
     type Error = S::Error;
     type Future = S::Future;
@@ -175,9 +175,11 @@ impl<S: Service<Request<B>>, B> Service<Request<B>> for Stamping<S> {
 
     fn call(&mut self, request: Request<B>) -> S::Future {
         let extensions = request.extensions();
-        if let (Some(ticket), Some(path)) = (extensions.get::<Ticket>(), extensions.get::<MatchedPath>()) {
-            // Of nested routers the innermost speaks last, and the first word is the whole template.
-            let _first = ticket.0.set(path.clone());
+        if let (Some(route), Some(path)) =
+            (extensions.get::<RecordedRoute>(), extensions.get::<MatchedPath>())
+        {
+            // The innermost of nested routers records last, and the first one records the whole template.
+            let _first = route.0.set(path.clone());
         }
         self.inner.call(request)
     }
@@ -193,16 +195,16 @@ mod tests {
     use super::*;
     use crate::scoreboard::BoardView;
 
-    fn routes() -> (Routes, BoardView) {
+    fn routes() -> (RouteCounter, BoardView) {
         let fd = Board::create_fd("test").expect("a memfd");
         let view = BoardView::open(fd.as_fd()).expect("a board");
-        (Routes::new(Board::open(fd).expect("a board")), view)
+        (RouteCounter::new(Board::open(fd).expect("a board")), view)
     }
 
-    fn asked(method: Method, path: &'static str) -> Asked {
-        Asked {
+    fn counted(method: Method, path: &'static str) -> CountedRequest {
+        CountedRequest {
             method,
-            ..Asked::probe(&Request::new(()), path)
+            ..CountedRequest::probe(&Request::new(()), path)
         }
     }
 
@@ -227,9 +229,12 @@ mod tests {
             (Method::DELETE, "/a", StatusCode::METHOD_NOT_ALLOWED),
             (Method::GET, long, StatusCode::OK),
         ] {
-            routes.count(&asked(method, template), status);
+            routes.count(&counted(method, template), status);
         }
-        routes.count(&Asked::ticketed(&mut Request::new(())), StatusCode::NOT_FOUND);
+        routes.count(
+            &CountedRequest::routed(&mut Request::new(())),
+            StatusCode::NOT_FOUND,
+        );
         routes.count_refusal(StatusCode::BAD_REQUEST);
         let expected = [("other", 4), ("GET /a", 2), ("POST /a", 1)];
         assert_eq!(names(&view), expected.map(|(name, many)| (name.to_owned(), many)));
@@ -240,16 +245,16 @@ mod tests {
         let (routes, view) = routes();
         for number in 0..100 {
             let template = format!("/{number}").leak();
-            routes.count(&asked(Method::GET, template), StatusCode::OK);
+            routes.count(&counted(Method::GET, template), StatusCode::OK);
         }
         let names = names(&view);
         assert_eq!((names.len(), names[0].1), (ROUTES, 100 - (ROUTES as u64 - 1)));
     }
 
     #[tokio::test]
-    async fn the_router_writes_the_whole_template_on_the_ticket() {
+    async fn the_router_records_the_whole_template() {
         let inner = Router::new().route("/{id}", get(async || "inner"));
-        let mut router = ticketed(
+        let mut router = with_recorded_routes(
             Router::new()
                 .route("/", get(async || "root"))
                 .nest("/orders", inner),
@@ -263,9 +268,9 @@ mod tests {
                 .uri(path)
                 .body(Body::empty())
                 .expect("a request");
-            let asked = Asked::ticketed(&mut request);
+            let request_counted = CountedRequest::routed(&mut request);
             let _answer = Service::call(&mut router, request).await;
-            assert_eq!(asked.template(), template, "{path}");
+            assert_eq!(request_counted.template(), template, "{path}");
         }
     }
 }

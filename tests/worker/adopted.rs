@@ -1,4 +1,4 @@
-//! The queues of other slots, lent over the lifeline; and the master's question whether a worker is ready.
+//! The queues of other slots, handed over on the lifeline; and the master's question whether a worker is ready.
 
 use std::net::{TcpListener, TcpStream};
 
@@ -20,8 +20,8 @@ pub(crate) const TESTS: &[Test] = &[
         an_adopted_queue_is_emptied_by_the_drain,
     ),
     (
-        "a_queue_is_adopted_again_and_a_strangers_wish_does_no_harm",
-        a_queue_is_adopted_again_and_a_strangers_wish_does_no_harm,
+        "a_queue_is_adopted_again_and_an_impossible_request_does_no_harm",
+        a_queue_is_adopted_again_and_an_impossible_request_does_no_harm,
     ),
     (
         "it_says_whether_it_is_ready_when_it_is_asked",
@@ -51,10 +51,10 @@ fn all_answered(clients: Vec<Client>) {
 fn another_slots_queue_is_answered_until_it_is_taken_back() {
     let worker = Worker::ready(|_| {});
     let (listener, waiting) = queue(20);
-    worker.adopts(Slot(9), &listener);
+    worker.adopt(Slot(9), &listener);
     all_answered(waiting);
     worker.command(Command::Disown(Slot(9)));
-    // Commands are obeyed in their order, so this answer comes after the doors were told to close; then they do, at once.
+    // Commands are handled in their order, so this report comes after the listeners were given up; they are closed at once.
     worker.command(Command::Probe);
     assert_eq!(worker.report(), Report::Probed(Ok(())));
     assert_eq!(worker.connect().get("/").status, 200);
@@ -72,7 +72,7 @@ fn another_slots_queue_is_answered_until_it_is_taken_back() {
 fn an_adopted_queue_is_emptied_by_the_drain() {
     let mut worker = Worker::ready(|_| {});
     let (listener, first) = queue(1);
-    worker.adopts(Slot(9), &listener);
+    worker.adopt(Slot(9), &listener);
     all_answered(first);
     worker.signal(nix::sys::signal::Signal::SIGSTOP);
     let waiting: Vec<_> = (0..20)
@@ -88,7 +88,7 @@ fn an_adopted_queue_is_emptied_by_the_drain() {
     assert_eq!(worker.exit(), i32::from(Exit::Stopped.code()), "{}", worker.log());
 }
 
-fn a_queue_is_adopted_again_and_a_strangers_wish_does_no_harm() {
+fn a_queue_is_adopted_again_and_an_impossible_request_does_no_harm() {
     let worker = Worker::ready(|_| {});
     worker.command(Command::Disown(Slot(4)));
     // An adoption whose descriptors were lost on the way.
@@ -96,16 +96,12 @@ fn a_queue_is_adopted_again_and_a_strangers_wish_does_no_harm() {
     assert_eq!(worker.report(), Report::NotAdopted(Slot(4)));
     for round in 0..3 {
         let (listener, waiting) = queue(5);
-        worker.adopts(Slot(9), &listener);
+        worker.adopt(Slot(9), &listener);
         all_answered(waiting);
         worker.command(Command::Disown(Slot(9)));
         assert_eq!(worker.connect().get("/").status, 200, "round {round}");
     }
-    assert!(
-        worker.log().contains("could not be taken over"),
-        "{}",
-        worker.log()
-    );
+    assert!(worker.log().contains("could not be adopted"), "{}", worker.log());
 }
 
 fn it_says_whether_it_is_ready_when_it_is_asked() {
