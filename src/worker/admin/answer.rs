@@ -61,7 +61,7 @@ impl AdminService {
             .fetch()
             .await
             .map_err(|reason| unknown(reason.to_string()))?;
-        let text = text::render(&snapshot).map_err(|reason| unknown(reason.to_string()))?;
+        let text = text::render(&snapshot);
         let mut response = Response::new(Body::from(text));
         response
             .headers_mut()

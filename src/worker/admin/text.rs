@@ -1,41 +1,38 @@
-//! The snapshot as the text that Prometheus reads, written by its library's encoder. What is published is the table's to say.
+//! The snapshot as the text that Prometheus reads, version 0.0.4 of its format. The table of families says what is published.
 
-use prometheus::TextEncoder;
-use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
+use std::fmt::Write;
 
 use crate::metrics::families::{self as f, Family, MetricKind};
 use crate::metrics::{AppMetricTotal, OTHER, Snapshot};
 use crate::scoreboard::{self, AppMetricKind, BOUNDS_MS, RouteCounts};
 
-/// What the text is.
+/// The content type of the text.
 pub(super) const CONTENT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
-/// All of it.
-pub(super) fn render(snapshot: &Snapshot) -> Result<String, prometheus::Error> {
-    let mut sheet = Sheet::default();
-    service(&mut sheet, snapshot);
-    slots(&mut sheet, snapshot);
-    master(&mut sheet, snapshot);
-    for (name, own) in &snapshot.totals.app_metrics {
-        sheet.own(name, own);
+/// Writes all metrics.
+pub(super) fn render(snapshot: &Snapshot) -> String {
+    let mut text = MetricsText::default();
+    service(&mut text, snapshot);
+    slots(&mut text, snapshot);
+    master(&mut text, snapshot);
+    for (name, metric) in &snapshot.totals.app_metrics {
+        text.app_metric(name, metric);
     }
-    TextEncoder::new().encode_to_string(&sheet.families)
+    text.0
 }
 
-fn service(sheet: &mut Sheet, snapshot: &Snapshot) {
+fn service(text: &mut MetricsText, snapshot: &Snapshot) {
     let totals = &snapshot.totals;
     let answers = totals.routes.iter().flat_map(|(name, counts)| {
         let classes = CLASSES.iter().zip(counts.classes);
-        let seen = classes.filter(|(_, many)| *many > 0);
-        seen.map(move |(class, many)| {
-            let (method, route) = apart(name);
-            (vec![route, method, (*class).to_owned()], number(many))
-        })
+        let seen = classes.filter(|(_, count)| *count > 0);
+        let (method, route) = method_and_template(name);
+        seen.map(move |(class, count)| (vec![route, method, *class], number(count)))
     });
-    sheet.numbers(f::REQUESTS, answers);
-    sheet.durations(f::DURATION, totals.routes.iter());
+    text.numbers(f::REQUESTS, answers);
+    text.durations(f::DURATION, totals.routes.iter());
     use scoreboard::Counter as C;
     for (family, counter) in [
         (f::STARTED, C::Requests),
@@ -47,22 +44,22 @@ fn service(sheet: &mut Sheet, snapshot: &Snapshot) {
         (f::CUT, C::Cut),
         (f::LOG_LINES_DROPPED, C::LogLinesDropped),
     ] {
-        sheet.number(family, Some(number(totals.counter(counter))));
+        text.number(family, Some(number(totals.counter(counter))));
     }
-    sheet.number(f::IN_FLIGHT, Some(number(snapshot.in_flight)));
-    sheet.number(f::CONNECTIONS, Some(number(snapshot.connections)));
-    sheet.number(f::WORKERS_CPU, Some(seconds(totals.cpu_ms)));
+    text.number(f::IN_FLIGHT, Some(number(snapshot.in_flight)));
+    text.number(f::CONNECTIONS, Some(number(snapshot.connections)));
+    text.number(f::WORKERS_CPU, Some(seconds(totals.cpu_ms)));
 }
 
-fn slots(sheet: &mut Sheet, snapshot: &Snapshot) {
-    let by_name = |(name, many): (&'_ String, &u64)| (vec![name.clone()], number(*many));
-    sheet.numbers(f::EXITS, snapshot.exits.iter().map(by_name));
-    sheet.numbers(f::SLOTS, snapshot.states.iter().map(by_name));
-    sheet.number(f::DRAINING, Some(number(snapshot.draining)));
+fn slots(text: &mut MetricsText, snapshot: &Snapshot) {
+    let by_name = |(name, count): (&'_ String, &u64)| (vec![name.clone()], number(*count));
+    text.numbers(f::EXITS, snapshot.exits.iter().map(by_name));
+    text.numbers(f::SLOTS, snapshot.states.iter().map(by_name));
+    text.number(f::DRAINING, Some(number(snapshot.draining)));
     let mut by_slot = |family, of: &dyn Fn(&crate::metrics::SlotFacts) -> Option<f64>| {
         let known = snapshot.slots.iter();
         let numbers = known.filter_map(|slot| Some((vec![slot.slot.to_string()], of(slot)?)));
-        sheet.numbers(family, numbers);
+        text.numbers(family, numbers);
     };
     by_slot(f::QUEUE, &|slot| slot.queue.map(number));
     by_slot(f::WEIGHT, &|slot| Some(slot.weight));
@@ -72,22 +69,19 @@ fn slots(sheet: &mut Sheet, snapshot: &Snapshot) {
     by_slot(f::WORKER_GENERATION, &|slot| Some(number(slot.generation)));
 }
 
-fn master(sheet: &mut Sheet, snapshot: &Snapshot) {
+fn master(text: &mut MetricsText, snapshot: &Snapshot) {
     let master = &snapshot.master;
-    sheet.number(f::GENERATION, Some(number(master.generation)));
-    sheet.number(f::INCARNATION, Some(number(master.incarnation)));
-    sheet.number(f::UPTIME, Some(seconds(master.uptime_ms)));
-    sheet.number(f::MASTER_MEMORY, master.rss_bytes.map(number));
-    sheet.number(f::MASTER_CPU, master.cpu_ms.map(seconds));
-    sheet.number(f::MASTER_FDS, Some(number(master.fds)));
+    text.number(f::GENERATION, Some(number(master.generation)));
+    text.number(f::INCARNATION, Some(number(master.incarnation)));
+    text.number(f::UPTIME, Some(seconds(master.uptime_ms)));
+    text.number(f::MASTER_MEMORY, master.rss_bytes.map(number));
+    text.number(f::MASTER_CPU, master.cpu_ms.map(seconds));
+    text.number(f::MASTER_FDS, Some(number(master.fds)));
 }
 
-/// Method and template.
-fn apart(route: &str) -> (String, String) {
-    match route.split_once(' ') {
-        Some((method, template)) => (method.to_owned(), template.to_owned()),
-        None => (OTHER.to_owned(), OTHER.to_owned()),
-    }
+/// Takes the name of a route apart.
+fn method_and_template(route: &str) -> (&str, &str) {
+    route.split_once(' ').unwrap_or((OTHER, OTHER))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "the text's numbers are of this kind")]
@@ -99,110 +93,114 @@ fn seconds(ms: u64) -> f64 {
     number(ms) / 1e3
 }
 
-/// The families in the order of the table.
+/// The text as far as it is written: one family after the other, each with its help, its kind and its samples. A family
+/// without a sample is left out.
 #[derive(Default)]
-struct Sheet {
-    families: Vec<MetricFamily>,
-}
+struct MetricsText(String);
 
-impl Sheet {
+impl MetricsText {
     /// One number without a label, if it is known.
     fn number(&mut self, family: Family, value: Option<f64>) {
-        self.numbers(family, value.map(|value| (Vec::<String>::new(), value)));
+        self.numbers(family, value.map(|value| ([""; 0], value)));
     }
 
-    /// One number for each set of labels.
-    fn numbers<L: Into<String>>(&mut self, family: Family, numbers: impl IntoIterator<Item = (Vec<L>, f64)>) {
-        let metrics = numbers.into_iter().map(|(labels, value)| {
-            let mut metric = labelled(family, labels);
-            put(&mut metric, family.kind, value);
-            metric
-        });
-        self.push(family.name, family.help, family.kind, metrics.collect());
+    /// One number for each set of label values.
+    fn numbers<L, S>(&mut self, family: Family, numbers: impl IntoIterator<Item = (L, f64)>)
+    where
+        L: AsRef<[S]>,
+        S: AsRef<str>,
+    {
+        for (index, (values, value)) in numbers.into_iter().enumerate() {
+            if index == 0 {
+                self.head(family.name, family.help, family.kind);
+            }
+            let values = values.as_ref().iter().map(AsRef::as_ref);
+            let labels: Vec<_> = family.labels.iter().copied().zip(values).collect();
+            self.sample(family.name, "", &labels, value);
+        }
     }
 
     fn durations<'a>(&mut self, family: Family, routes: impl Iterator<Item = (&'a String, &'a RouteCounts)>) {
-        let metrics = routes
-            .filter(|(_, counts)| counts.buckets.iter().any(|many| *many > 0))
-            .map(|(name, counts)| {
-                let (method, route) = apart(name);
-                let mut metric = labelled(family, vec![route, method]);
-                metric.set_histogram(histogram(counts));
-                metric
-            });
-        self.push(family.name, family.help, family.kind, metrics.collect());
+        let timed = routes.filter(|(_, counts)| counts.buckets.iter().any(|count| *count > 0));
+        for (index, (name, counts)) in timed.enumerate() {
+            if index == 0 {
+                self.head(family.name, family.help, family.kind);
+            }
+            let (method, route) = method_and_template(name);
+            let labels: Vec<_> = family.labels.iter().copied().zip([route, method]).collect();
+            self.histogram(family.name, &labels, counts);
+        }
     }
 
-    /// One of the application's.
-    fn own(&mut self, name: &str, own: &AppMetricTotal) {
-        let kind = match own.kind {
+    /// Prometheus counts in each bucket what is in the smaller buckets, too.
+    fn histogram(&mut self, name: &str, labels: &[(&str, &str)], counts: &RouteCounts) {
+        let bounds = BOUNDS_MS.iter().map(|ms| (ms / 1e3).to_string());
+        let bounds = bounds.chain(["+Inf".to_owned()]);
+        let mut so_far: u64 = 0;
+        for (bound, count) in bounds.zip(counts.buckets) {
+            so_far = so_far.saturating_add(count);
+            let labels: Vec<_> = labels.iter().copied().chain([("le", bound.as_str())]).collect();
+            self.sample(name, "_bucket", &labels, number(so_far));
+        }
+        self.sample(name, "_sum", labels, number(counts.sum_ns) / 1e9);
+        self.sample(name, "_count", labels, number(so_far));
+    }
+
+    /// One of the application's metrics.
+    fn app_metric(&mut self, name: &str, metric: &AppMetricTotal) {
+        let kind = match metric.kind {
             AppMetricKind::Counter => MetricKind::Counter,
             AppMetricKind::Gauge | AppMetricKind::Shared => MetricKind::Gauge,
         };
-        let mut metric = Metric::default();
-        put(&mut metric, kind, number(own.value));
-        self.push(name, &own.help, kind, vec![metric]);
+        self.head(name, &metric.help, kind);
+        self.sample(name, "", &[], number(metric.value));
     }
 
-    /// A family of which nothing is known yet is left out.
-    fn push(&mut self, name: &str, help: &str, kind: MetricKind, metrics: Vec<Metric>) {
-        if metrics.is_empty() {
-            return;
+    fn head(&mut self, name: &str, help: &str, kind: MetricKind) {
+        self.0.push_str("# HELP ");
+        self.0.push_str(name);
+        self.0.push(' ');
+        self.escaped(help, false);
+        let kind = kind.as_str();
+        // A `String` takes everything.
+        let _written = write!(self.0, "\n# TYPE {name} {kind}\n");
+    }
+
+    fn sample(&mut self, name: &str, suffix: &str, labels: &[(&str, &str)], value: f64) {
+        self.0.push_str(name);
+        self.0.push_str(suffix);
+        for (index, (label, value)) in labels.iter().enumerate() {
+            self.0.push(if index == 0 { '{' } else { ',' });
+            self.0.push_str(label);
+            self.0.push_str("=\"");
+            self.escaped(value, true);
+            self.0.push('"');
         }
-        let mut family = MetricFamily::default();
-        family.set_name(name.to_owned());
-        family.set_help(help.to_owned());
-        family.set_field_type(match kind {
-            MetricKind::Counter => MetricType::COUNTER,
-            MetricKind::Gauge => MetricType::GAUGE,
-            MetricKind::Histogram => MetricType::HISTOGRAM,
-        });
-        family.set_metric(metrics);
-        self.families.push(family);
+        self.0.push_str(if labels.is_empty() { " " } else { "} " });
+        self.float(value);
+        self.0.push('\n');
     }
-}
 
-fn labelled<L: Into<String>>(family: Family, values: Vec<L>) -> Metric {
-    let pairs = family.labels.iter().zip(values).map(|(name, value)| {
-        let mut pair = LabelPair::default();
-        pair.set_name((*name).to_owned());
-        pair.set_value(value.into());
-        pair
-    });
-    Metric::from_label(pairs.collect())
-}
-
-fn put(metric: &mut Metric, kind: MetricKind, value: f64) {
-    if kind == MetricKind::Counter {
-        let mut counter = Counter::default();
-        counter.set_value(value);
-        metric.set_counter(counter);
-    } else {
-        let mut gauge = Gauge::default();
-        gauge.set_value(value);
-        metric.set_gauge(gauge);
+    /// Backslashes and line feeds are escaped everywhere, quotes only in the value of a label.
+    fn escaped(&mut self, text: &str, is_label: bool) {
+        for char in text.chars() {
+            match char {
+                '\\' => self.0.push_str("\\\\"),
+                '\n' => self.0.push_str("\\n"),
+                '"' if is_label => self.0.push_str("\\\""),
+                other => self.0.push(other),
+            }
+        }
     }
-}
 
-/// Prometheus counts in each bucket what is in the smaller ones, too. The last one is the encoder's to write.
-fn histogram(counts: &RouteCounts) -> Histogram {
-    let mut below: u64 = 0;
-    let buckets = BOUNDS_MS.iter().zip(counts.buckets).map(|(bound, many)| {
-        below = below.saturating_add(many);
-        let mut bucket = Bucket::default();
-        bucket.set_upper_bound(bound / 1e3);
-        bucket.set_cumulative_count(below);
-        bucket
-    });
-    let mut histogram = Histogram::default();
-    histogram.set_bucket(buckets.collect());
-    let all = counts
-        .buckets
-        .iter()
-        .fold(0_u64, |sum, many| sum.saturating_add(*many));
-    histogram.set_sample_count(all);
-    histogram.set_sample_sum(number(counts.sum_ns) / 1e9);
-    histogram
+    fn float(&mut self, value: f64) {
+        if value.is_infinite() {
+            self.0.push_str(if value > 0.0 { "+Inf" } else { "-Inf" });
+        } else {
+            // Not a number is written as `NaN`, as the format wants it.
+            let _written = write!(self.0, "{value}");
+        }
+    }
 }
 
 #[cfg(test)]
@@ -253,7 +251,7 @@ mod tests {
 
     #[test]
     fn it_reads_as_prometheus_reads_it() {
-        let text = render(&snapshot()).expect("a text");
+        let text = render(&snapshot());
         for line in [
             "# HELP cluster_http_requests_total Requests answered, by the template of the route that matched, method and class of status.",
             "# TYPE cluster_http_requests_total counter",
@@ -279,7 +277,7 @@ mod tests {
 
     #[test]
     fn every_family_of_the_table_is_written_under_its_kind() {
-        let text = render(&snapshot()).expect("a text");
+        let text = render(&snapshot());
         for family in FAMILIES {
             let line = format!("# TYPE {} {}", family.name, family.kind.as_str());
             assert_eq!(
@@ -288,5 +286,122 @@ mod tests {
                 "{line}\n{text}"
             );
         }
+    }
+
+    /// One sample as a reader has it: name, labels, value.
+    type Decoded = (String, Vec<(String, String)>, f64);
+
+    /// The samples and helps of a text, read by the grammar of the format, version 0.0.4, and strictly.
+    fn decode(text: &str) -> (Vec<Decoded>, Vec<(String, String)>) {
+        let (mut samples, mut helps) = (Vec::new(), Vec::new());
+        for line in text.strip_suffix('\n').expect("the last line ends").split('\n') {
+            if let Some(help) = line.strip_prefix("# HELP ") {
+                let (name, help) = help.split_once(' ').expect("a help");
+                helps.push((name.to_owned(), unescaped(help, "\\n")));
+            } else if !line.starts_with("# TYPE ") {
+                samples.push(sample(line));
+            }
+        }
+        (samples, helps)
+    }
+
+    fn sample(line: &str) -> Decoded {
+        let end = line.find([' ', '{']).expect("the end of a name");
+        let (name, mut rest) = line.split_at(end);
+        let mut labels = Vec::new();
+        if rest.starts_with('{') {
+            while !rest.starts_with('}') {
+                let (label, value) = rest[1..].split_once("=\"").expect("a label");
+                let end = end_of_quoted(value);
+                labels.push((label.to_owned(), unescaped(&value[..end], "\\n\"")));
+                rest = &value[end + 1..];
+            }
+            rest = &rest[1..];
+        }
+        let value = rest.strip_prefix(' ').expect("one space before the value");
+        (name.to_owned(), labels, value.parse().expect("a number"))
+    }
+
+    fn end_of_quoted(text: &str) -> usize {
+        let mut is_escaped = false;
+        text.find(|char| {
+            let is_end = char == '"' && !is_escaped;
+            is_escaped = char == '\\' && !is_escaped;
+            is_end
+        })
+        .expect("a closing quote")
+    }
+
+    fn unescaped(text: &str, escapes: &str) -> String {
+        let (mut plain, mut chars) = (String::new(), text.chars());
+        while let Some(char) = chars.next() {
+            let escape = (char == '\\').then(|| chars.next().expect("an escaped character"));
+            if let Some(escape) = escape {
+                assert!(escapes.contains(escape), "\\{escape} is no escape here: {text}");
+            }
+            plain.push(match escape {
+                Some('n') => '\n',
+                Some(other) => other,
+                None => char,
+            });
+        }
+        plain
+    }
+
+    proptest::proptest! {
+        /// Whatever a route or an explanation contains, a reader gets it back as it was.
+        #[test]
+        fn what_is_written_is_read_back(
+            template in "[^ ]{0,20}|[\\\\\"\n{},=]{0,8}",
+            help in "\\PC{0,20}|[\\\\\"\n ]{0,8}",
+            count in 1..1_u64 << 53,
+            ms in 0..1_u64 << 53,
+        ) {
+            let mut snapshot = snapshot();
+            let mut counts = RouteCounts { classes: [0, count, 0, 0, 0], ..RouteCounts::default() };
+            counts.buckets[16] = count;
+            snapshot.totals.routes = [(format!("PUT {template}"), counts)].into();
+            snapshot.master.uptime_ms = ms;
+            snapshot.totals.app_metrics.get_mut("shop_parked_total").expect("one").help = help.clone();
+            let (samples, helps) = decode(&render(&snapshot));
+            let owned = |text: &str| text.to_owned();
+            let labels = vec![(owned("route"), template), (owned("method"), owned("PUT"))];
+            let class = vec![(owned("status"), owned("2xx"))];
+            let bucket = vec![(owned("le"), owned("+Inf"))];
+            let value = count as f64;
+            for expected in [
+                (owned("cluster_http_requests_total"), [labels.clone(), class].concat(), value),
+                (owned("cluster_http_request_duration_seconds_bucket"), [labels.clone(), bucket].concat(), value),
+                (owned("cluster_http_request_duration_seconds_count"), labels, value),
+                (owned("cluster_uptime_seconds"), Vec::new(), ms as f64 / 1e3),
+            ] {
+                proptest::prop_assert!(samples.contains(&expected), "{expected:?} is not in {samples:?}");
+            }
+            let expected = (owned("shop_parked_total"), help);
+            proptest::prop_assert!(helps.contains(&expected), "{expected:?} is not in {helps:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_are_none_are_written_as_the_format_wants() {
+        let mut snapshot = snapshot();
+        for (weight, expected) in [
+            (f64::INFINITY, "+Inf"),
+            (f64::NEG_INFINITY, "-Inf"),
+            (f64::NAN, "NaN"),
+            (1e21, "1000000000000000000000"),
+            (5e-7, "0.0000005"),
+        ] {
+            snapshot.slots[0].weight = weight;
+            let line = format!("cluster_steering_weight{{slot=\"0\"}} {expected}\n");
+            assert!(render(&snapshot).contains(&line), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_family_without_a_sample_is_left_out() {
+        let text = render(&Snapshot::default());
+        assert!(!text.contains("cluster_worker_exits_total"), "{text}");
+        assert!(text.contains("cluster_uptime_seconds 0\n"), "{text}");
     }
 }
