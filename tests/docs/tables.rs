@@ -283,6 +283,31 @@ fn states_and_kinds_are_documented() {
     }
 }
 
+#[test]
+fn the_map_of_the_sources_names_files_and_folders_that_exist() {
+    let map = read("src/lib.rs");
+    let named = map
+        .split('`')
+        .filter(|word| word.ends_with(".rs") && word.contains('/'));
+    let named: Vec<&str> = named.collect();
+    assert!(named.len() > 10, "{named:?}");
+    for file in named {
+        assert!(
+            path("src").join(file).exists(),
+            "src/lib.rs names {file}, which does not exist"
+        );
+    }
+    for entry in std::fs::read_dir(path("src")).expect("a readable folder") {
+        let entry = entry.expect("a readable entry");
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let row = format!("//! | [`{name}`] |");
+        assert!(
+            entry.path().is_file() || map.contains(&row),
+            "src/lib.rs has no row for {name}"
+        );
+    }
+}
+
 /// The first column of every row of a table whose cell is code.
 fn first_cells(text: &str) -> Vec<&str> {
     let rows = text.lines().filter_map(|line| line.strip_prefix("| `"));
