@@ -1,5 +1,5 @@
-//! How the shop boots in a worker: stores, services, catalog, routes, and what it does when the master
-//! speaks.
+//! How the shop boots in a worker: stores, services, catalog and routes, and how it reacts to the master's
+//! commands.
 
 use std::io;
 use std::path::Path;
@@ -24,8 +24,8 @@ use crate::store::{OpenError, Schema, Store, StoreOptions, Verify};
 use crate::sys::limits;
 use crate::worker::{App, BootError, BootRefused, Worker};
 
-/// Every page of so many bytes is looked at in some tenths of a second.
-const SOON_READ: u64 = 64 * 1024 * 1024;
+/// The largest database, in bytes, whose pages a first worker checks: it takes some tenths of a second.
+const CHECKED_AT_BOOT: u64 = 64 * 1024 * 1024;
 
 /// The shop as an application: `cluster serve` is this and nothing else.
 #[must_use]
@@ -38,8 +38,8 @@ pub fn app() -> App {
         .check(check)
         .boot(move |worker| async move {
             let (state, stores) = open_with_stores(&worker).await?;
-            // Before it owns anything, and to the end of the process: its last writes may still be on their
-            // way to the disk then.
+            // Taken before the worker owns an order, and kept until the process ends, because its last writes
+            // may still be on their way to the disk after the exit hook.
             let lives: &LifeLock = Box::leak(Box::new(take_life_lock(&worker)?));
             listen(&worker, &state);
             drop(booted.set((worker.clone(), state.orders.clone(), stores)));
@@ -61,7 +61,7 @@ pub fn app() -> App {
             Ok::<Router, BootError>(routes(state).merge(drills.unwrap_or_default()))
         })
         .on_exit(move || async move {
-            // Clients may be gone whose orders are still under way.
+            // Orders may still be under way whose clients are gone.
             if let Some((worker, orders, stores)) = drained.get() {
                 takeover::until_it_may_exit(orders, worker).await;
                 stores.iter().for_each(Store::close);
@@ -94,8 +94,8 @@ fn check(settings: &Settings) -> Result<(), String> {
     catalog_is_good(settings, &shop)
 }
 
-/// The catalog is read once in the life of a data directory. After that a file that is gone is nobody's
-/// concern; one that is there and wrong is told all the same.
+/// The catalog is read once in the life of a data directory. After that a missing file is ignored; a wrong
+/// one is refused.
 fn catalog_is_good(settings: &Settings, shop: &ShopSettings) -> Result<(), String> {
     let may_be_gone = settings.cluster.data_dir.join(inventory::FILE).exists();
     match inventory::catalog::read(shop.catalog.as_deref()) {
@@ -113,7 +113,7 @@ fn section<T: serde::de::DeserializeOwned>(settings: &Settings, name: &str) -> R
         .map_err(|error| format!("failed to read [{name}]: {error}"))
 }
 
-/// Money that is really somebody's must not meet a drill.
+/// Injected faults must not meet real money, so they are refused unless every address is loopback.
 fn faults_are_possible(settings: &Settings, faults: ProviderFaults) -> Result<(), String> {
     let open = settings
         .cluster
@@ -134,16 +134,16 @@ fn faults_are_possible(settings: &Settings, faults: ProviderFaults) -> Result<()
     }
 }
 
-/// The four files, opened at the same time, and the services over them.
+/// Opens the four databases at the same time, and the services over them.
 ///
 /// # Errors
-/// Whatever keeps a worker from booting: a bad section, a bad catalog, a file that must not be opened.
+/// Why the worker cannot boot: a bad section, a bad catalog, a database that must not be opened.
 pub async fn open(worker: &Worker) -> Result<AppState, BootError> {
     open_with_stores(worker).await.map(|(state, _)| state)
 }
 
-/// The stores come along for whoever closes them, so that the last worker of a cluster that stops leaves
-/// files that are whole without their WAL.
+/// As [`open`], and returns the stores, too, so that the exit hook can close them. The last worker of a
+/// stopping cluster then leaves databases that are complete without a WAL.
 pub(super) async fn open_with_stores(worker: &Worker) -> Result<(AppState, Vec<Store>), BootError> {
     let shop: ShopSettings = worker.section("shop")?;
     let store: StoreSettings = worker.section("store")?;
@@ -165,7 +165,7 @@ pub(super) async fn open_with_stores(worker: &Worker) -> Result<(AppState, Vec<S
         [&orders_store, &inventory_store, &payments_store, &sandbox_store],
     )?;
     let inventory = inventory::InventoryService::new(inventory_store);
-    // A large catalog takes longer to read than everything else here, and a crash is no first start.
+    // A large catalog takes longer to read than everything else here, so it is read only at the first start.
     if !inventory.is_stocked()? {
         let catalog = inventory::catalog::read(shop.catalog.as_deref()).map_err(bad_catalog)?;
         inventory.stock(catalog).await?;
@@ -198,14 +198,15 @@ pub(super) async fn open_with_stores(worker: &Worker) -> Result<(AppState, Vec<S
     Ok((state, kept))
 }
 
-/// The files belong together, or a person said that they are to be served all the same. Found once for each
-/// master; a worker that replaces another has no time for it, unless that one could no longer trust a file.
+/// Checks that the files belong together, or that an operator said to serve them nevertheless. Checked once
+/// for each master. A replacement worker has no time for it, unless the worker before could no longer trust a
+/// file.
 fn check_consistency(worker: &Worker, stores: [&Store; 4]) -> Result<(), BootError> {
     let data_dir = worker.settings().cluster.data_dir.as_path();
     let life = worker.identity().life;
     let own = life.incarnation.0;
     if life.epoch <= Epoch(1) {
-        // A note that was there before this master may be of files that were there before.
+        // A note from before this master may be about other files.
         consistency::forget(data_dir);
     } else if consistency::was_consistent(data_dir, own) {
         return Ok(());
@@ -236,8 +237,8 @@ fn inconsistent(error: Inconsistent) -> BootError {
     }
 }
 
-/// A saga keeps the version of its definition; a program that does not know it must not run it, and says so
-/// before it serves.
+/// A saga keeps the version of its definition. A program that does not know the version must not run the
+/// saga, and refuses to serve.
 fn every_live_saga_is_known(orders: &Orders) -> Result<(), BootError> {
     let unknown = orders.unknown_versions()?;
     if unknown.is_empty() {
@@ -282,7 +283,7 @@ fn open_all<const N: usize>(
     stores.try_into().map_err(|_| "a database was not opened".into())
 }
 
-/// The user's limit of processes counts threads, too.
+/// The error when no thread could be started. The user's limit of processes counts threads, too.
 fn no_thread(error: io::Error) -> BootError {
     BootRefused {
         exit: Exit::NoResources,
@@ -313,18 +314,18 @@ fn open_one(
             consistency::mark_doubted(&data_dir, incarnation);
             poisoned.fail(reason);
         }),
-        verify: how_closely(worker, path),
+        verify: verify_depth(worker, path),
         ..StoreOptions::new(path, cell)
     };
     Store::open(schema, options).map_err(unusable_store)
 }
 
-/// A disk or a copy may have broken pages while nothing ran: the first life of each slot looks at all of
-/// them, and what it finds makes the later ones look too. A life that replaces another has no time for it,
-/// and neither has a start with large files: those are `doctor`'s, and a backup's.
-fn how_closely(worker: &Worker, path: &Path) -> Verify {
+/// How much of a database is checked. A disk or a copy may have broken pages while nothing ran, so the first
+/// life of each slot checks all pages, and a fault makes later lives check them, too. A replacement worker
+/// has no time for it, and neither has a start with large databases: `doctor` and `backup` check those.
+fn verify_depth(worker: &Worker, path: &Path) -> Verify {
     let is_first = worker.identity().life.epoch <= Epoch(1);
-    if is_first && path.metadata().is_ok_and(|file| file.len() <= SOON_READ) {
+    if is_first && path.metadata().is_ok_and(|file| file.len() <= CHECKED_AT_BOOT) {
         Verify::Pages
     } else {
         Verify::Header
@@ -339,7 +340,7 @@ fn bad_catalog(error: inventory::catalog::CatalogError) -> BootError {
     .into()
 }
 
-/// What a person has to mend ends the worker, and the master after it, with a code that says so.
+/// A fault that an operator has to mend ends the worker, and then the master, with its own exit code.
 fn unusable_store(error: OpenError) -> BootError {
     let exit = match error {
         OpenError::Directory { .. } | OpenError::ReadOnly { .. } | OpenError::NetworkFileSystem { .. } => {
@@ -352,7 +353,7 @@ fn unusable_store(error: OpenError) -> BootError {
         | OpenError::NotAFile { .. }
         | OpenError::Incomplete { .. }
         | OpenError::Corrupt { .. } => Exit::BadData,
-        // The store's own thread, or its files.
+        // The store could not start its thread, or open a file.
         OpenError::Io { ref reason, .. } if limits::is_exhaustion(reason) => Exit::NoResources,
         OpenError::Sqlite { .. } | OpenError::Io { .. } => Exit::DiskFailed,
         OpenError::OldSqlite { .. } | OpenError::Migration { .. } => Exit::BootFailed,
@@ -398,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_system_is_short_of_is_no_fault_of_the_disk() {
+    fn exhausted_resources_are_no_disk_failure() {
         let errno = io::Error::from_raw_os_error;
         assert_eq!(exit_of(&no_thread(errno(libc::EAGAIN))), Some(Exit::NoResources));
         for (code, exit) in [

@@ -1,6 +1,6 @@
-//! A drill: the provider behind a bad line. Calls fail, or are carried out and their reply is lost, or arrive
-//! long after the caller has given up. Wrapped around any provider, never built into one; off unless
-//! `[provider_faults]` says otherwise.
+//! Fault injection: a payment provider behind an unreliable connection. Calls fail, or are carried out and
+//! their reply is lost, or are carried out long after the caller has given up. The faults wrap any provider
+//! and are off unless `[provider_faults]` sets them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,19 +11,19 @@ use super::payments::provider::{
     CancelOutcome, ChargeOutcome, ChargeRequest, Provider, ProviderReply, RefundOutcome, RefundRequest,
 };
 
-/// `[provider_faults]`: how many calls of a hundred meet what.
+/// `[provider_faults]`: how many calls of a hundred meet which fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProviderFaults {
-    /// Are never carried out.
+    /// Calls that are never carried out.
     pub fail: u8,
-    /// Are carried out, and nobody hears of it.
+    /// Calls that are carried out and whose reply is lost.
     pub lose: u8,
-    /// Are given up, and carried out up to `late_by` afterwards.
+    /// Calls that are given up and carried out up to `late_by` afterwards.
     pub late: u8,
-    /// Are answered up to `late_by` later.
+    /// Calls that are answered up to `late_by` later.
     pub slow: u8,
-    /// The longest delay.
+    /// The longest delay of a late or slow call.
     #[serde(with = "crate::config::duration")]
     pub late_by: Duration,
 }
@@ -41,13 +41,13 @@ impl Default for ProviderFaults {
 }
 
 impl ProviderFaults {
-    /// Whether there is any.
+    /// Whether any fault is set.
     #[must_use]
     pub fn are_on(self) -> bool {
         self.sum() > 0
     }
 
-    /// Of a hundred.
+    /// How many calls of a hundred meet a fault.
     #[must_use]
     pub fn sum(self) -> u32 {
         [self.fail, self.lose, self.late, self.slow]
@@ -56,12 +56,12 @@ impl ProviderFaults {
             .sum()
     }
 
-    /// What a call meets, for a number below 100.
+    /// The fault of a call, drawn by a number below 100.
     fn fault(self, number: u8) -> InjectedFault {
         let mut edge = 0;
         for (share, fault) in [
-            (self.fail, InjectedFault::Fails),
-            (self.lose, InjectedFault::Lost),
+            (self.fail, InjectedFault::NotCarriedOut),
+            (self.lose, InjectedFault::ReplyLost),
             (self.late, InjectedFault::Late),
             (self.slow, InjectedFault::Slow),
         ] {
@@ -70,27 +70,27 @@ impl ProviderFaults {
                 return fault;
             }
         }
-        InjectedFault::Well
+        InjectedFault::None
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum InjectedFault {
-    Fails,
-    Lost,
+    NotCarriedOut,
+    ReplyLost,
     Late,
     Slow,
-    Well,
+    None,
 }
 
-/// A provider behind a bad line.
+/// A provider whose calls meet injected faults.
 pub struct FaultyProvider {
     inner: Arc<dyn Provider>,
     faults: ProviderFaults,
 }
 
 impl FaultyProvider {
-    /// Puts the bad line before `inner`, and says so loudly.
+    /// Wraps `inner`, and logs a warning.
     #[must_use]
     pub fn new(inner: Arc<dyn Provider>, faults: ProviderFaults) -> FaultyProvider {
         tracing::warn!(
@@ -101,8 +101,8 @@ impl FaultyProvider {
         FaultyProvider { inner, faults }
     }
 
-    /// `call` as often as its fault wants; `unknown` is what is told when nobody knows.
-    async fn meet<T, C, F>(&self, call: C, unknown: fn(String) -> T) -> T
+    /// Carries `call` out as its fault demands; `unknown` makes the reply when the outcome is not known.
+    async fn call_with_fault<T, C, F>(&self, call: C, unknown: fn(String) -> T) -> T
     where
         T: Send + 'static,
         C: FnOnce(Arc<dyn Provider>) -> F,
@@ -111,9 +111,9 @@ impl FaultyProvider {
         let delay = self.faults.late_by.mul_f64(fastrand::f64());
         let call = call(Arc::clone(&self.inner));
         match self.faults.fault(fastrand::u8(..100)) {
-            InjectedFault::Well => call.await,
-            InjectedFault::Fails => unknown("drill: the call failed".to_owned()),
-            InjectedFault::Lost => {
+            InjectedFault::None => call.await,
+            InjectedFault::NotCarriedOut => unknown("drill: the call failed".to_owned()),
+            InjectedFault::ReplyLost => {
                 drop(call.await);
                 unknown("drill: the reply was lost".to_owned())
             }
@@ -140,19 +140,19 @@ impl Provider for FaultyProvider {
     fn charge<'a>(&'a self, request: &'a ChargeRequest) -> ProviderReply<'a, ChargeOutcome> {
         let request = request.clone();
         let call = |provider: Arc<dyn Provider>| async move { provider.charge(&request).await };
-        Box::pin(self.meet(call, ChargeOutcome::Unknown))
+        Box::pin(self.call_with_fault(call, ChargeOutcome::Unknown))
     }
 
     fn cancel<'a>(&'a self, provider_key: &'a str) -> ProviderReply<'a, CancelOutcome> {
         let key = provider_key.to_owned();
         let call = |provider: Arc<dyn Provider>| async move { provider.cancel(&key).await };
-        Box::pin(self.meet(call, CancelOutcome::Unknown))
+        Box::pin(self.call_with_fault(call, CancelOutcome::Unknown))
     }
 
     fn refund<'a>(&'a self, request: &'a RefundRequest) -> ProviderReply<'a, RefundOutcome> {
         let request = request.clone();
         let call = |provider: Arc<dyn Provider>| async move { provider.refund(&request).await };
-        Box::pin(self.meet(call, RefundOutcome::Unknown))
+        Box::pin(self.call_with_fault(call, RefundOutcome::Unknown))
     }
 
     fn has_room(&self) -> ProviderReply<'_, bool> {
@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_share_is_met_as_often_as_it_says() {
+    fn every_fault_is_met_as_often_as_its_share_says() {
         let faults = ProviderFaults {
             fail: 3,
             lose: 5,
@@ -175,11 +175,11 @@ mod tests {
         };
         let many = |wanted| (0..100).filter(|&number| faults.fault(number) == wanted).count();
         let found = [
-            InjectedFault::Fails,
-            InjectedFault::Lost,
+            InjectedFault::NotCarriedOut,
+            InjectedFault::ReplyLost,
             InjectedFault::Late,
             InjectedFault::Slow,
-            InjectedFault::Well,
+            InjectedFault::None,
         ]
         .map(many);
         assert_eq!(found, [3, 5, 2, 10, 80]);
@@ -187,8 +187,8 @@ mod tests {
     }
 
     #[test]
-    fn without_a_word_there_is_no_fault() {
+    fn by_default_no_fault_is_injected() {
         assert!(!ProviderFaults::default().are_on());
-        assert_eq!(ProviderFaults::default().fault(0), InjectedFault::Well);
+        assert_eq!(ProviderFaults::default().fault(0), InjectedFault::None);
     }
 }

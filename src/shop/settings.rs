@@ -1,5 +1,5 @@
-//! The shop's own sections of the configuration. The keys are declared once, here; what the shop reads has
-//! the same defaults.
+//! The shop's sections of the configuration. The keys are declared once, here; the structs that the shop
+//! reads have the same defaults.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::config::{Key, Kind, Section};
 
 const HOUR_MS: u64 = 3_600_000;
 
-/// The sections of the configuration file that are the shop's.
+/// The sections of the configuration file that belong to the shop.
 pub const SECTIONS: &[Section] = &[SHOP, STORE, PROVIDER_FAULTS];
 
 const SHOP: Section = Section {
@@ -100,7 +100,7 @@ const PROVIDER_FAULTS: Section = Section {
 
 const PERCENT: Kind = Kind::number(0, 100);
 
-/// `[shop]`
+/// The section `[shop]`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ShopSettings {
@@ -113,9 +113,9 @@ pub struct ShopSettings {
     /// How long an ended order is kept.
     #[serde(with = "crate::config::duration")]
     pub retention: Duration,
-    /// Orders under way in one worker.
+    /// How many orders may be under way in one worker.
     pub max_live_sagas: usize,
-    /// The catalog's file.
+    /// The file of the catalog.
     pub catalog: Option<PathBuf>,
 }
 
@@ -131,11 +131,11 @@ impl Default for ShopSettings {
     }
 }
 
-/// `[store]`
+/// The section `[store]`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreSettings {
-    /// Writes waiting for one database in one worker.
+    /// How many writes may wait for one database in one worker.
     pub queue_depth: usize,
 }
 
@@ -152,7 +152,7 @@ mod tests {
     use crate::shop::fault_injection::ProviderFaults;
 
     #[test]
-    fn what_is_declared_is_what_is_read_and_the_defaults_agree() {
+    fn the_declared_keys_are_the_read_ones_and_the_defaults_agree() {
         let app = read(SECTIONS, None, &Overrides::default()).unwrap().settings.app;
         let shop: ShopSettings = app["shop"].clone().try_into().unwrap();
         let store: StoreSettings = app["store"].clone().try_into().unwrap();

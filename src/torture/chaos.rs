@@ -1,4 +1,4 @@
-//! What goes wrong, when: drawn from the seed, at the rates that were asked for.
+//! Injects faults at random times, drawn from the seed, at the requested rates.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -11,17 +11,18 @@ use super::cluster::{TorturedCluster, TorturedWorker};
 use super::options::TortureOptions;
 use crate::shop::recovery::clock::now_ms;
 
-/// No worker is stopped for longer.
-const LONGEST_STOP_MS: u64 = 3_000;
-/// The disk is full for no longer,
-const LONGEST_SHORTAGE_MS: u64 = 2_000;
-/// and has at most so much room left when it begins.
-const MOST_ROOM: u64 = 512 << 10;
+/// The longest stop of a worker, in milliseconds.
+const MAX_STOP_MS: u64 = 3_000;
+/// The longest time for which the disk is full, in milliseconds.
+const MAX_FULL_MS: u64 = 2_000;
+/// How many bytes may be left at most when the disk becomes full.
+const MAX_FREE_BYTES: u64 = 512 << 10;
 
-/// Half of so many, drawn at random, are all but never missed by chance.
-const ENOUGH_TO_COUNT: u64 = 20;
+/// The smallest number of requested faults that is judged: with so many, half of them are almost never missed
+/// by chance.
+const MIN_JUDGED: u64 = 20;
 
-/// How often what was done.
+/// How often each fault was injected.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct FaultCounts {
     pub(super) kills: u32,
@@ -30,7 +31,7 @@ pub(super) struct FaultCounts {
     pub(super) master_kills: u32,
     pub(super) outages: u32,
     pub(super) full_disks: u32,
-    /// Which life was killed when, in milliseconds since 1970.
+    /// When each life was killed, in milliseconds since 1970.
     #[serde(skip)]
     pub(super) killed: BTreeMap<String, u64>,
 }
@@ -46,8 +47,8 @@ enum Fault {
 }
 
 impl FaultCounts {
-    /// Of which sorts far less was done than was asked for, in words. What happens by chance is no shortfall:
-    /// of so few that were asked for that half of them may, nothing is said.
+    /// Names the faults that were injected far less often than requested. Faults of which few were requested
+    /// are not judged, because chance alone may halve them.
     pub(super) fn shortfalls(&self, options: &TortureOptions, has_disk: bool) -> Vec<String> {
         let full_disks = if has_disk { options.full_disks } else { 0 };
         [
@@ -61,7 +62,7 @@ impl FaultCounts {
         .into_iter()
         .filter_map(|(what, per_minute, done)| {
             let asked = u64::from(per_minute) * options.secs / 60;
-            let short = asked >= ENOUGH_TO_COUNT && u64::from(done) * 2 < asked;
+            let short = asked >= MIN_JUDGED && u64::from(done) * 2 < asked;
             short.then(|| {
                 format!("{asked} {what} were asked for and {done} done, expected half of them at least")
             })
@@ -70,7 +71,7 @@ impl FaultCounts {
     }
 }
 
-/// Does its worst until `end`; then nobody is stopped any more.
+/// Injects faults until `end`, and then continues every stopped worker.
 pub(super) fn inject(
     options: &TortureOptions,
     cluster: &TorturedCluster,
@@ -80,8 +81,8 @@ pub(super) fn inject(
     let mut injector = FaultInjector {
         cluster,
         random: fastrand::Rng::with_seed(options.seed ^ 0xc4a0),
-        asleep: BTreeMap::new(),
-        short_until: None,
+        stopped: BTreeMap::new(),
+        full_until: None,
         counts: FaultCounts::default(),
     };
     let rates = [
@@ -99,13 +100,13 @@ pub(super) fn inject(
             continue;
         }
         let number = injector.random.u32(..sum);
-        if let Err(error) = injector.strike(draw(&rates, number)) {
+        if let Err(error) = injector.inject(draw(&rates, number)) {
             log.complain(error);
             break;
         }
     }
-    injector.relieve();
-    injector.wake_all();
+    injector.empty_the_disk();
+    injector.continue_all();
     injector.counts
 }
 
@@ -122,14 +123,14 @@ fn draw(rates: &[(Fault, u32)], mut number: u32) -> Fault {
 struct FaultInjector<'a> {
     cluster: &'a TorturedCluster,
     random: fastrand::Rng,
-    asleep: BTreeMap<Instant, TorturedWorker>,
-    /// Until when the disk is full.
-    short_until: Option<Instant>,
+    stopped: BTreeMap<Instant, TorturedWorker>,
+    /// When the full disk is emptied.
+    full_until: Option<Instant>,
     counts: FaultCounts,
 }
 
 impl FaultInjector<'_> {
-    /// Until the next fault; `None` at the end.
+    /// The time until the next fault; `None` at the end.
     fn pause(&mut self, per_minute: u32, end: Instant) -> Option<Duration> {
         let left = end.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -144,12 +145,12 @@ impl FaultInjector<'_> {
         Some(pause.min(left))
     }
 
-    /// Ends meanwhile what is due to end.
+    /// Sleeps, and meanwhile ends the stops and the full disk that are due.
     fn sleep(&mut self, pause: Duration) {
         let until = Instant::now() + pause;
         loop {
-            let wakes = self.asleep.first_key_value().map(|(due, _)| *due);
-            match wakes.into_iter().chain(self.short_until).min() {
+            let wakes = self.stopped.first_key_value().map(|(due, _)| *due);
+            match wakes.into_iter().chain(self.full_until).min() {
                 Some(due) if due <= until => {
                     std::thread::sleep(due.saturating_duration_since(Instant::now()));
                     self.end_what_is_due(due);
@@ -161,22 +162,22 @@ impl FaultInjector<'_> {
     }
 
     fn end_what_is_due(&mut self, due: Instant) {
-        if let Some(sleeper) = self.asleep.remove(&due) {
-            sleeper.signal(Signal::SIGCONT);
+        if let Some(worker) = self.stopped.remove(&due) {
+            worker.signal(Signal::SIGCONT);
         }
-        if self.short_until.is_some_and(|until| until <= due) {
-            self.relieve();
+        if self.full_until.is_some_and(|until| until <= due) {
+            self.empty_the_disk();
         }
     }
 
-    fn relieve(&mut self) {
-        self.short_until = None;
+    fn empty_the_disk(&mut self) {
+        self.full_until = None;
         if let Some(disk) = self.cluster.disk() {
-            disk.relieve();
+            disk.empty();
         }
     }
 
-    fn strike(&mut self, fault: Fault) -> Result<(), String> {
+    fn inject(&mut self, fault: Fault) -> Result<(), String> {
         match fault {
             Fault::Kill => {
                 if let Some(victim) = self.victim() {
@@ -188,8 +189,8 @@ impl FaultInjector<'_> {
             Fault::Stop => {
                 if let Some(victim) = self.victim() {
                     victim.signal(Signal::SIGSTOP);
-                    let ms = self.random.u64(20..LONGEST_STOP_MS);
-                    self.asleep
+                    let ms = self.random.u64(20..MAX_STOP_MS);
+                    self.stopped
                         .insert(Instant::now() + Duration::from_millis(ms), victim);
                     self.counts.stops += 1;
                 }
@@ -199,14 +200,15 @@ impl FaultInjector<'_> {
                 self.counts.reloads += 1;
             }
             Fault::FullDisk => self.fill_the_disk(),
-            // A master that finds no room to start says so and ends, which is for a person and not for this.
+            // A master that finds no space at its start exits with a message, which is not what is tested
+            // here.
             Fault::MasterKill => {
-                self.relieve();
+                self.empty_the_disk();
                 self.cluster.kill_master(false)?;
                 self.counts.master_kills += 1;
             }
             Fault::Outage => {
-                self.relieve();
+                self.empty_the_disk();
                 self.cluster.kill_master(true)?;
                 self.counts.outages += 1;
             }
@@ -216,11 +218,11 @@ impl FaultInjector<'_> {
 
     fn fill_the_disk(&mut self) {
         let (room, ms) = (
-            self.random.u64(..MOST_ROOM),
-            self.random.u64(200..LONGEST_SHORTAGE_MS),
+            self.random.u64(..MAX_FREE_BYTES),
+            self.random.u64(200..MAX_FULL_MS),
         );
         if self.cluster.disk().is_some_and(|disk| disk.fill(room)) {
-            self.short_until = Some(Instant::now() + Duration::from_millis(ms));
+            self.full_until = Some(Instant::now() + Duration::from_millis(ms));
             self.counts.full_disks += 1;
         }
     }
@@ -230,8 +232,8 @@ impl FaultInjector<'_> {
         self.random.choice(workers)
     }
 
-    fn wake_all(&mut self) {
-        std::mem::take(&mut self.asleep)
+    fn continue_all(&mut self) {
+        std::mem::take(&mut self.stopped)
             .into_values()
             .for_each(|process| process.signal(Signal::SIGCONT));
     }
@@ -242,7 +244,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn far_less_than_was_asked_for_is_a_shortfall_and_chance_is_none() {
+    fn far_fewer_faults_than_requested_are_a_shortfall_and_chance_is_not() {
         let words = "torture --secs 60 --kills 50 --stops 10 --reloads 0 --full-disks 100";
         let options = TortureOptions::parse(words.split(' ').map(Into::into).collect()).unwrap();
         let done = |kills, stops| FaultCounts {
@@ -251,8 +253,11 @@ mod tests {
             ..FaultCounts::default()
         };
         assert_eq!(done(25, 0).shortfalls(&options, false), Vec::<String>::new());
-        let told = done(24, 0).shortfalls(&options, false).join("\n");
-        assert!(told.starts_with("50 kills were asked for and 24 done"), "{told}");
+        let words = done(24, 0).shortfalls(&options, false).join("\n");
+        assert!(
+            words.starts_with("50 kills were asked for and 24 done"),
+            "{words}"
+        );
         assert_eq!(done(24, 0).shortfalls(&options, true).len(), 2);
     }
 

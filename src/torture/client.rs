@@ -1,6 +1,6 @@
-//! One client: places orders one after the other, each under a key of its own, and asks again under the same
-//! key until it knows how its order ended. Now and then it asks again about an order that ended long ago,
-//! sends a request twice at once, or hangs up.
+//! One client: places orders one after the other, each under a key of its own, and repeats a request under
+//! the same key until it knows how the order ended. Sometimes it repeats the request of an order that ended
+//! earlier, sends a request twice at once, or closes its connection before the answer.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -12,13 +12,13 @@ use super::cluster::TorturedCluster;
 use super::http::{self, HttpAnswer};
 use super::workload::{PlannedOrder, Workload};
 
-/// Longer than every budget of a saga together.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// Between tries.
-const AGAIN: Duration = Duration::from_millis(15);
+/// How long a client waits for a final answer: longer than all budgets of a saga together.
+const FINAL_ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
+/// Between two tries.
+const RETRY_INTERVAL: Duration = Duration::from_millis(15);
 
-/// Lives until it is told to stop; an order that was begun is still seen to its end.
-pub(super) fn live(
+/// Places orders until `stop` is set; an order that was begun is followed to its end.
+pub(super) fn run(
     client: u16,
     workload: &Workload,
     cluster: &TorturedCluster,
@@ -30,7 +30,7 @@ pub(super) fn live(
         if stop.load(Ordering::Acquire) {
             return;
         }
-        place(workload.planned(client, number), cluster, log);
+        place(workload.order(client, number), cluster, log);
         if random.u8(..100) < 10
             && let Some(known) = log.recent(&mut random)
         {
@@ -40,19 +40,19 @@ pub(super) fn live(
 }
 
 fn place(planned: PlannedOrder, cluster: &TorturedCluster, log: &ClientLog) {
-    let deadline = Instant::now() + PATIENCE;
-    if planned.hasty {
+    let deadline = Instant::now() + FINAL_ANSWER_TIMEOUT;
+    if planned.hangs_up {
         http::post_and_leave(cluster.address(), "/orders", &planned.key, &planned.body);
     }
-    if planned.doubled {
+    if planned.sent_twice {
         return place_twice(&planned, cluster, log, deadline);
     }
     if let Some(entry) = until_final(planned, cluster, log, deadline) {
-        log.enter(entry);
+        log.record(entry);
     }
 }
 
-/// The same request from two connections at once is one order with one answer.
+/// Sends the same request over two connections at once, which must give one order with one answer.
 fn place_twice(planned: &PlannedOrder, cluster: &TorturedCluster, log: &ClientLog, deadline: Instant) {
     let (one, other) = std::thread::scope(|scope| {
         let other = scope.spawn(|| until_final(planned.clone(), cluster, log, deadline));
@@ -69,10 +69,10 @@ fn place_twice(planned: &PlannedOrder, cluster: &TorturedCluster, log: &ClientLo
             one.id, one.answer, other.answer
         ));
     }
-    one.or(other).into_iter().for_each(|entry| log.enter(entry));
+    one.or(other).into_iter().for_each(|entry| log.record(entry));
 }
 
-/// Asks until the answer is final. `None`, and a complaint, when it never is.
+/// Repeats the request until the answer is final. `None`, and a complaint, when it never is.
 fn until_final(
     planned: PlannedOrder,
     cluster: &TorturedCluster,
@@ -106,12 +106,12 @@ fn until_final(
         };
         if Instant::now() >= deadline {
             log.complain(format!(
-                "{} got no final answer within {PATIENCE:?}; last: {last}",
+                "{} got no final answer within {FINAL_ANSWER_TIMEOUT:?}; last: {last}",
                 planned.key
             ));
             return None;
         }
-        std::thread::sleep(AGAIN);
+        std::thread::sleep(RETRY_INTERVAL);
     }
     None
 }
@@ -148,7 +148,7 @@ fn is_parked(id: &str, cluster: &TorturedCluster) -> bool {
         .is_ok_and(|answer| answer.body.contains("\"status\":\"parked\""))
 }
 
-/// An order that ended is answered the same for ever.
+/// Repeats the request of an order that ended, which must be answered as before.
 fn ask_again(known: &AnsweredOrder, cluster: &TorturedCluster, log: &ClientLog) {
     if known.ending == Ending::Parked {
         return;
@@ -169,8 +169,8 @@ fn ask_again(known: &AnsweredOrder, cluster: &TorturedCluster, log: &ClientLog) 
     }
 }
 
-/// Whether what a client was told is still so; what is wrong, if not.
-pub(super) fn still_true(entry: &AnsweredOrder, cluster: &TorturedCluster) -> Option<String> {
+/// How the order at rest contradicts what its client was told; `None` when it does not.
+pub(super) fn contradiction(entry: &AnsweredOrder, cluster: &TorturedCluster) -> Option<String> {
     let expected = match entry.ending {
         Ending::Confirmed => "confirmed",
         Ending::Declined | Ending::SoldOut | Ending::Rejected(_) => "rejected",

@@ -1,5 +1,5 @@
-//! The clients' own records: what was asked, what was answered. Independent of everything the cluster says
-//! about itself.
+//! The clients' own log: what they asked and what was answered. It does not depend on anything the cluster
+//! says of itself.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -10,40 +10,40 @@ use super::workload::PlannedOrder;
 /// How an order ended for its client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// 201
+    /// Answered with 201.
     Confirmed,
-    /// 402
+    /// Answered with 402.
     Declined,
-    /// 409
+    /// Answered with 409 and `out_of_stock`.
     SoldOut,
-    /// Any other refusal that names the order.
+    /// Answered with another refusal that names the order; the text is its code.
     Rejected(String),
-    /// It waits for a person.
+    /// The order waits for an operator.
     Parked,
 }
 
-/// One order from its client's side.
+/// One order as its client knows it.
 #[derive(Clone, Debug)]
 pub(super) struct AnsweredOrder {
     pub(super) planned: PlannedOrder,
-    /// `ord_…`
+    /// The id of the order, `ord_…`.
     pub(super) id: String,
     pub(super) ending: Ending,
-    /// Status and body of the answer that ended it.
+    /// Status and body of the final answer.
     pub(super) answer: (u16, String),
-    /// How often it was asked.
+    /// How often the client asked.
     pub(super) tries: u32,
 }
 
 impl AnsweredOrder {
-    /// The total that the client was told, minor units, where the answer tells one.
-    pub(super) fn told_total(&self) -> Option<u64> {
+    /// The total in the answer, in minor units; `None` when the answer has none.
+    pub(super) fn answered_total(&self) -> Option<u64> {
         let body: Value = serde_json::from_str(&self.answer.1).ok()?;
         body["total"]["amount"].as_u64()
     }
 }
 
-/// What the clients wrote down.
+/// The log of all clients.
 #[derive(Debug, Default)]
 pub(super) struct ClientLog {
     entries: Mutex<Vec<AnsweredOrder>>,
@@ -51,11 +51,11 @@ pub(super) struct ClientLog {
 }
 
 impl ClientLog {
-    pub(super) fn enter(&self, entry: AnsweredOrder) {
+    pub(super) fn record(&self, entry: AnsweredOrder) {
         lock(&self.entries).push(entry);
     }
 
-    /// Something that must not be was seen.
+    /// Records something that must not happen.
     pub(super) fn complain(&self, complaint: String) {
         lock(&self.complaints).push(complaint);
     }
@@ -64,7 +64,7 @@ impl ClientLog {
         lock(&self.entries).clone()
     }
 
-    /// One of the latest entries.
+    /// One of the latest entries, drawn at random.
     pub(super) fn recent(&self, random: &mut fastrand::Rng) -> Option<AnsweredOrder> {
         let entries = lock(&self.entries);
         let from = entries.len().saturating_sub(50);

@@ -1,6 +1,6 @@
-//! The cluster that is tortured: starts and restarts its master, knows where it listens and who its workers
-//! are, and leaves nobody behind. Signals only processes that it started itself, or that those started (it is
-//! their subreaper).
+//! The cluster that is tortured. This module starts and restarts its master, knows its address and its
+//! workers, and leaves no process behind. It signals only processes that it started itself, or that those
+//! started (it is their subreaper).
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
@@ -19,13 +19,13 @@ use super::workspace;
 use crate::shop::evidence::audit::{self, Moment};
 use crate::sys::{pidfd, procfs};
 
-/// How long a master may take until it listens.
-const START: Duration = Duration::from_secs(60);
+/// How long a master may take until it serves.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a stop may take.
-const STOP: Duration = Duration::from_secs(30);
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
-/// A running cluster. Dropping it kills whatever is left of it.
+/// A running cluster. Dropping it kills all its processes.
 pub(super) struct TorturedCluster {
     workspace: PathBuf,
     disk: Option<SmallDisk>,
@@ -33,27 +33,27 @@ pub(super) struct TorturedCluster {
     heard: Arc<MasterState>,
 }
 
-/// What the master's log said that matters here.
+/// The state of the master as its log tells it.
 #[derive(Default)]
 struct MasterState {
-    /// Which start, where it listens, and whether it serves.
+    /// The number of the start, the address, and whether the cluster serves.
     now: Mutex<(u32, Option<SocketAddr>, bool)>,
     changed: Condvar,
 }
 
-/// One worker: pid and start time, which together name one process.
+/// One worker: pid and start time, which together identify one process.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct TorturedWorker {
-    /// `7/0/3`
+    /// The life, such as `7/0/3`.
     pub(super) life: String,
     pid: i32,
     started: u64,
 }
 
 impl TorturedCluster {
-    /// Starts it and waits until it serves.
+    /// Starts the cluster and waits until it serves.
     pub(super) fn start(workspace: &Path, disk: Option<SmallDisk>) -> Result<TorturedCluster, String> {
-        // Workers whose master was killed become ours, so that none is left behind.
+        // Workers whose master was killed become children of this process, so that none is left behind.
         nix::sys::prctl::set_child_subreaper(true).map_err(|errno| errno.to_string())?;
         let heard = Arc::new(MasterState::default());
         let master = launch(workspace, &heard, 1).map_err(|error| error.to_string())?;
@@ -67,18 +67,18 @@ impl TorturedCluster {
         Ok(cluster)
     }
 
-    /// The small disk that its data is on, if it has one.
+    /// The small disk with the cluster's data, if there is one.
     pub(super) fn disk(&self) -> Option<&SmallDisk> {
         self.disk.as_ref()
     }
 
-    /// Where it listens; where nobody listens when it does not.
+    /// The address of the cluster; an address where nobody listens while the cluster does not.
     pub(super) fn address(&self) -> SocketAddr {
         let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         lock(&self.heard.now).1.unwrap_or(nowhere)
     }
 
-    /// The workers of the master that lives, as it wrote them down, and that still live.
+    /// The workers in the records of the running master that are alive.
     pub(super) fn workers(&self) -> Vec<TorturedWorker> {
         let text = fs::read(self.data().join("run/workers.json")).unwrap_or_default();
         let records: Vec<Value> = serde_json::from_slice(&text).unwrap_or_default();
@@ -95,12 +95,12 @@ impl TorturedCluster {
             .collect()
     }
 
-    /// SIGHUP to the master.
+    /// Reloads the cluster with SIGHUP.
     pub(super) fn reload(&self) {
         signal_child(&lock(&self.master), Signal::SIGHUP);
     }
 
-    /// Kills the master (and with `workers` each of them, at once) and starts another; waits until that one
+    /// Kills the master (with `workers` also every worker at once), starts another master and waits until it
     /// serves.
     pub(super) fn kill_master(&self, workers: bool) -> Result<(), String> {
         let mut master = lock(&self.master);
@@ -114,7 +114,7 @@ impl TorturedCluster {
         self.wait_until_serving()
     }
 
-    /// Waits until no saga is under way; what is wrong, if that does not come.
+    /// Waits until no saga is under way, and returns what is wrong when the time is over.
     pub(super) fn rest(&self, deadline: Instant) -> Option<String> {
         loop {
             let pending = match audit::check_invariants(&self.data(), Moment::Any) {
@@ -129,18 +129,18 @@ impl TorturedCluster {
         }
     }
 
-    /// SIGTERM; what is wrong, if it does not end well.
+    /// Stops the cluster with SIGTERM, and returns what is wrong when the stop fails.
     pub(super) fn stop(&self) -> Option<String> {
         let mut master = lock(&self.master);
         signal_child(&master, Signal::SIGTERM);
-        let deadline = Instant::now() + STOP;
+        let deadline = Instant::now() + STOP_TIMEOUT;
         loop {
             match master.try_wait() {
                 Ok(Some(status)) if status.success() => return None,
                 Ok(Some(status)) => return Some(format!("the master ended with {status} instead of 0")),
                 Err(error) => return Some(error.to_string()),
                 Ok(None) if Instant::now() >= deadline => {
-                    return Some(format!("the master did not stop within {STOP:?}"));
+                    return Some(format!("the master did not stop within {STOP_TIMEOUT:?}"));
                 }
                 Ok(None) => std::thread::sleep(LOOK_AGAIN),
             }
@@ -152,13 +152,13 @@ impl TorturedCluster {
     }
 
     fn wait_until_serving(&self) -> Result<(), String> {
-        let deadline = Instant::now() + START;
+        let deadline = Instant::now() + START_TIMEOUT;
         let mut now = lock(&self.heard.now);
         while !now.2 {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(format!(
-                    "the master did not serve within {START:?}; see {}",
+                    "the master did not serve within {START_TIMEOUT:?}; see {}",
                     self.workspace.join(workspace::LOG).display()
                 ));
             }
@@ -174,12 +174,12 @@ impl TorturedWorker {
         procfs::stat(self.pid).is_ok_and(|stat| stat.started == self.started && stat.state != 'Z')
     }
 
-    /// Signals this very process, and none that has its pid by now.
+    /// Signals this process, and no other that has its pid by now.
     pub(super) fn signal(&self, signal: Signal) {
         if let Ok(fd) = pidfd::open(self.pid)
             && procfs::stat(self.pid).is_ok_and(|stat| stat.started == self.started)
         {
-            // It may have died this moment, which is as well.
+            // The process may have died this moment, which does no harm.
             let _ = pidfd::signal(std::os::fd::AsFd::as_fd(&fd), signal);
         }
     }
@@ -190,7 +190,7 @@ impl Drop for TorturedCluster {
         let mut master = lock(&self.master);
         drop(master.kill());
         drop(master.wait());
-        // Whoever outlived a master is a child of this process now.
+        // Workers that outlived a master are children of this process now.
         for pid in children() {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
             let _ = nix::sys::wait::waitpid(Pid::from_raw(pid), None);
@@ -211,7 +211,7 @@ fn children() -> Vec<i32> {
         .collect()
 }
 
-/// Not reaped yet, so the pid is still its own.
+/// Kills a process that was not reaped yet, so that the pid is still its own.
 fn signal_child(child: &Child, signal: Signal) {
     if let Ok(pid) = i32::try_from(child.id()) {
         let _ = kill(Pid::from_raw(pid), signal);
@@ -240,7 +240,7 @@ fn launch(workspace: &Path, heard: &Arc<MasterState>, start: u32) -> std::io::Re
     Ok(child)
 }
 
-/// Copies the log to its file until the last process that writes it is gone.
+/// Copies the log to its file until the last process that writes it has ended.
 fn listen(lines: impl BufRead, mut log: File, heard: &MasterState, start: u32) {
     for line in lines.lines().map_while(Result::ok) {
         // The log is for people; the torture goes on without it.
@@ -254,8 +254,8 @@ fn listen(lines: impl BufRead, mut log: File, heard: &MasterState, start: u32) {
         if message.contains("listening on") {
             now.1 = line["address"].as_str().and_then(|address| address.parse().ok());
         }
-        // A worker that is killed while the others become ready delays "serving"; one that is ready serves as
-        // well.
+        // A worker that is killed while the others become ready delays "serving", so one ready worker is
+        // enough.
         now.2 |= message.contains("serving:") || message.contains("worker ready");
         heard.changed.notify_all();
     }

@@ -1,7 +1,7 @@
-//! A small disk for the cluster's data, so that it can be filled: a tmpfs in a mount namespace of this
-//! process and its children alone, which the kernel allows to root, and in many places to anybody within a
-//! user namespace. It is filled by making it smaller, which takes no time and no memory, and emptied by
-//! making it larger again.
+//! A small disk for the cluster's data, which can be filled: a tmpfs in a mount namespace of this process and
+//! its children. The kernel allows that to root, and on many systems to every user within a user namespace.
+//! The disk is filled by making it smaller, which takes no time and no memory, and emptied by making it
+//! larger again.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,26 +11,26 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::statvfs::statvfs;
 use nix::unistd::{getegid, geteuid};
 
-/// More than any torture writes.
-const ROOMY: u64 = 8 << 30;
+/// The size of the disk in bytes while it is not full: more than any torture writes.
+const FULL_SIZE: u64 = 8 << 30;
 
-/// A mounted one.
+/// A mounted disk.
 #[derive(Debug)]
 pub(super) struct SmallDisk {
     path: PathBuf,
 }
 
 impl SmallDisk {
-    /// Mounts it over a directory that is there. To be called before this process has a second thread.
+    /// Mounts the disk over an existing directory. Must be called before this process has a second thread.
     ///
     /// # Errors
-    /// Why the system does not allow it.
+    /// The reason why the system does not allow it.
     pub(super) fn mount(path: &Path) -> Result<SmallDisk, String> {
-        separate().map_err(|error| error.to_string())?;
+        enter_mount_namespace().map_err(|error| error.to_string())?;
         let disk = SmallDisk {
             path: path.to_owned(),
         };
-        let size = format!("size={ROOMY},mode=0700");
+        let size = format!("size={FULL_SIZE},mode=0700");
         mount(
             Some("torture"),
             path,
@@ -42,25 +42,25 @@ impl SmallDisk {
         Ok(disk)
     }
 
-    /// Leaves at most `room` bytes. `false` when it was written to faster than that, which leaves it as it
+    /// Leaves at most `room` bytes free. `false` when the cluster wrote faster; then the disk stays as it
     /// was.
     pub(super) fn fill(&self, room: u64) -> bool {
         self.used().is_some_and(|used| self.resize(used + room).is_ok())
     }
 
-    /// There is room again.
-    pub(super) fn relieve(&self) {
-        // Growing a tmpfs cannot fail for any reason that would not have kept it from being mounted.
-        let _ = self.resize(ROOMY);
+    /// Makes the disk large again.
+    pub(super) fn empty(&self) {
+        // Growing a tmpfs cannot fail when mounting it succeeded.
+        let _ = self.resize(FULL_SIZE);
     }
 
-    /// Away with it and all that is on it.
+    /// Unmounts the disk, which deletes everything on it.
     pub(super) fn unmount(&self) {
-        // Otherwise it goes with this process.
+        // When this fails, the disk is unmounted with the end of this process.
         let _ = umount2(&self.path, MntFlags::MNT_DETACH);
     }
 
-    /// Copies the files to where they outlive this process.
+    /// Copies the files to a directory that outlives this process.
     pub(super) fn rescue(&self, to: &Path) -> std::io::Result<()> {
         fs::create_dir_all(to)?;
         for entry in fs::read_dir(&self.path)? {
@@ -84,8 +84,8 @@ impl SmallDisk {
     }
 }
 
-/// Into a mount namespace of its own, whose mounts nobody else sees.
-fn separate() -> std::io::Result<()> {
+/// Moves this process into a mount namespace of its own, whose mounts no other process sees.
+fn enter_mount_namespace() -> std::io::Result<()> {
     let (user, group) = (geteuid(), getegid());
     if user.is_root() {
         unshare(CloneFlags::CLONE_NEWNS)?;

@@ -1,5 +1,4 @@
-//! What the services' own files say, beside what the clients wrote down: the shelf, the promises, the keys,
-//! the takeovers.
+//! Compares the databases of the services with the clients' log: stock, answers, keys and takeovers.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,7 +13,7 @@ use crate::shop::contract::OrderId;
 use crate::shop::evidence::audit;
 use crate::shop::evidence::takeovers::{self, Takeover};
 
-/// From the kill of an owner to the next durable step of each of its sagas by another worker, in
+/// The time from the kill of an owner to the next durable step of each of its sagas by another worker, in
 /// milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct TakeoverLatency {
@@ -24,7 +23,7 @@ pub(super) struct TakeoverLatency {
     pub(super) longest: u64,
 }
 
-/// What the services' own books say beside the clients'; and how often a saga was taken over.
+/// Compares the databases with the log. Returns the violations and the number of takeovers.
 pub(super) fn against_the_files(
     data: &Path,
     workload: &Workload,
@@ -33,15 +32,15 @@ pub(super) fn against_the_files(
     let mut found = Vec::new();
     let orders = audit::open(&data.join("orders.db"))?;
     let inventory = audit::open(&data.join("inventory.db"))?;
-    shelf(&inventory, workload, entries, &mut found)?;
-    one_order_per_key(&orders, entries, &mut found)?;
+    check_stock(&inventory, workload, entries, &mut found)?;
+    check_keys(&orders, entries, &mut found)?;
     let takeovers: i64 = orders.query_row("SELECT count(*) FROM takeovers", [], |row| row.get(0))?;
-    promises(&orders, entries, &mut found)?;
-    unexplained(&orders, &mut found)?;
+    check_answers(&orders, entries, &mut found)?;
+    check_parked(&orders, &mut found)?;
     Ok((found, takeovers.unsigned_abs()))
 }
 
-/// An order as its file has it.
+/// An order in the database.
 #[derive(Debug, PartialEq, Eq)]
 struct StoredOrder {
     status: i64,
@@ -58,7 +57,7 @@ impl StoredOrder {
         let stands = StoredOrder {
             status: row.get(1)?,
             customer: row.get(2)?,
-            // What cannot be read is not what anybody was told.
+            // Lines that cannot be parsed differ from every answer.
             items: serde_json::from_str(&items).unwrap_or_default(),
             total: row.get::<_, i64>(4)?.unsigned_abs(),
             currency: row.get(5)?,
@@ -67,7 +66,7 @@ impl StoredOrder {
         Ok((OrderId::from_key(row.get(0)?).to_string(), stands))
     }
 
-    /// What differs from what its client asked for and was told.
+    /// How the order differs from what its client ordered and was told; `None` when it does not.
     fn differs(&self, entry: &AnsweredOrder) -> Option<String> {
         let planned = &entry.planned;
         let promised = match entry.ending {
@@ -90,8 +89,10 @@ impl StoredOrder {
         } else if !items.eq(wished) {
             let (found, wished) = (&self.items, &planned.items);
             Some(format!("is of {found:?}, expected {wished:?} at {PRICE} each"))
-        } else if self.total != planned.total() || entry.told_total().is_some_and(|told| told != self.total) {
-            let (total, told) = (self.total, entry.told_total());
+        } else if self.total != planned.total()
+            || entry.answered_total().is_some_and(|told| told != self.total)
+        {
+            let (total, told) = (self.total, entry.answered_total());
             Some(format!(
                 "costs {total}, expected {} (told: {told:?})",
                 planned.total()
@@ -109,8 +110,12 @@ impl StoredOrder {
     }
 }
 
-/// What a client was told is what stands, for ever after, and his key leads to it.
-fn promises(orders: &Connection, entries: &[AnsweredOrder], found: &mut Vec<String>) -> rusqlite::Result<()> {
+/// Checks that every order is what its client was told, and that the client's key leads to it.
+fn check_answers(
+    orders: &Connection,
+    entries: &[AnsweredOrder],
+    found: &mut Vec<String>,
+) -> rusqlite::Result<()> {
     let orders: BTreeMap<String, StoredOrder> = orders
         .prepare(
             "SELECT id, status, customer_id, items, amount, currency, key
@@ -131,8 +136,8 @@ fn promises(orders: &Connection, entries: &[AnsweredOrder], found: &mut Vec<Stri
     Ok(())
 }
 
-/// Nothing stands still without a reason.
-fn unexplained(orders: &Connection, found: &mut Vec<String>) -> rusqlite::Result<()> {
+/// Checks that every parked order has a reason.
+fn check_parked(orders: &Connection, found: &mut Vec<String>) -> rusqlite::Result<()> {
     let ids: Vec<i64> = orders
         .prepare("SELECT id FROM orders WHERE status = 11 AND coalesce(reason, '') = ''")?
         .query_map([], |row| row.get(0))?
@@ -142,9 +147,8 @@ fn unexplained(orders: &Connection, found: &mut Vec<String>) -> rusqlite::Result
     Ok(())
 }
 
-/// Whether the goods of a parked order are among those that left the shelf: nobody was promised that they
-/// are, or are not.
-fn has_left(inventory: &Connection, id: &str) -> rusqlite::Result<bool> {
+/// Whether the goods of a parked order were sold. The answer to the client said neither.
+fn was_sold(inventory: &Connection, id: &str) -> rusqlite::Result<bool> {
     let Ok(order) = id.parse::<OrderId>() else {
         return Ok(false);
     };
@@ -153,9 +157,8 @@ fn has_left(inventory: &Connection, id: &str) -> rusqlite::Result<bool> {
         .exists([order.key()])
 }
 
-/// What the clients were promised is what left the shelf, article by article, but for what parked orders took
-/// along.
-fn shelf(
+/// Checks for each article that the quantity sold is the one promised to clients, except for parked orders.
+fn check_stock(
     inventory: &Connection,
     workload: &Workload,
     entries: &[AnsweredOrder],
@@ -166,13 +169,13 @@ fn shelf(
         let left = match entry.ending {
             Ending::Confirmed => true,
             Ending::Declined | Ending::SoldOut | Ending::Rejected(_) => false,
-            Ending::Parked => has_left(inventory, &entry.id)?,
+            Ending::Parked => was_sold(inventory, &entry.id)?,
         };
         for (sku, quantity) in entry.planned.items.iter().filter(|_| left) {
             *promised.entry(sku).or_default() += quantity;
         }
     }
-    for (sku, initial) in workload.shelf() {
+    for (sku, initial) in workload.initial_stock() {
         let on_hand: Option<i64> = inventory
             .query_row("SELECT on_hand FROM stock WHERE sku = ?1", [&sku], |row| {
                 row.get(0)
@@ -194,8 +197,8 @@ fn shelf(
     Ok(())
 }
 
-/// No order exists that no client knows, and no key has two.
-fn one_order_per_key(
+/// Checks that every order is known to a client, and that no key has two orders.
+fn check_keys(
     orders: &Connection,
     entries: &[AnsweredOrder],
     found: &mut Vec<String>,
@@ -221,7 +224,7 @@ fn one_order_per_key(
     Ok(())
 }
 
-/// Only of workers that were killed alone: without a master nobody tells a sibling.
+/// The latency of takeovers from workers that were killed alone. Without a master nobody announces the death.
 pub(super) fn latency(data: &Path, faults: &FaultCounts) -> rusqlite::Result<Option<TakeoverLatency>> {
     let took = |takeover: Takeover| {
         let kill = faults.killed.get(&takeover.from)?;

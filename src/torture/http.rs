@@ -1,14 +1,14 @@
-//! The smallest HTTP client: one request, one connection. Its own, so that the server is not tried with its
-//! own library.
+//! The smallest HTTP client: one request per connection. It is written by hand, so that the server is not
+//! tested with its own library.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// A server that says nothing for so long is given up, as by a client.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the client waits for a connection and for each part of an answer.
+const HTTP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What was answered.
+/// A complete answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct HttpAnswer {
     pub(super) status: u16,
@@ -16,19 +16,19 @@ pub(super) struct HttpAnswer {
 }
 
 pub(super) fn get(address: SocketAddr, path: &str) -> io::Result<HttpAnswer> {
-    listen(send(
+    receive(send(
         address,
         &format!("GET {path} HTTP/1.1\r\nHost: torture\r\nConnection: close\r\n\r\n"),
     )?)
 }
 
 pub(super) fn post(address: SocketAddr, path: &str, key: &str, body: &str) -> io::Result<HttpAnswer> {
-    listen(send(address, &order(path, key, body))?)
+    receive(send(address, &order(path, key, body))?)
 }
 
-/// Sends a request, and is gone before anybody can answer.
+/// Sends a request and closes the connection before the answer.
 pub(super) fn post_and_leave(address: SocketAddr, path: &str, key: &str, body: &str) {
-    // Whatever becomes of it is what it is for.
+    // Any outcome is allowed.
     drop(send(address, &order(path, key, body)));
 }
 
@@ -43,20 +43,20 @@ fn order(path: &str, key: &str, body: &str) -> String {
 }
 
 fn send(address: SocketAddr, request: &str) -> io::Result<TcpStream> {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut stream = TcpStream::connect_timeout(&address, HTTP_TIMEOUT)?;
+    stream.set_read_timeout(Some(HTTP_TIMEOUT))?;
     stream.write_all(request.as_bytes())?;
     Ok(stream)
 }
 
-fn listen(mut stream: TcpStream) -> io::Result<HttpAnswer> {
+fn receive(mut stream: TcpStream) -> io::Result<HttpAnswer> {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes)?;
     let text = String::from_utf8_lossy(&bytes);
-    parse(&text).ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "half an answer"))
+    parse(&text).ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "the answer is incomplete"))
 }
 
-/// A whole answer with a `Content-Length`; anything less is none.
+/// Parses a complete answer with a `Content-Length`; `None` for an incomplete one.
 fn parse(text: &str) -> Option<HttpAnswer> {
     let (head, body) = text.split_once("\r\n\r\n")?;
     let mut lines = head.lines();
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn half_an_answer_is_none() {
+    fn an_incomplete_answer_is_none() {
         let whole = "HTTP/1.1 201 Created\r\ncontent-length: 2\r\n\r\n{}";
         let answer = parse(whole).unwrap();
         assert_eq!((answer.status, answer.body.as_str()), (201, "{}"));

@@ -1,7 +1,7 @@
-//! `cluster torture`: a cluster of its own in a scratch directory, orders from a seeded workload, and
-//! meanwhile whatever can go wrong on purpose; then rest, and a verdict from records that do not trust each
-//! other. A client of the program: it starts the same binary, speaks HTTP to it and signals its processes; of
-//! the shop it knows the routes, the files and the audit.
+//! `cluster torture`: starts a cluster of its own in a scratch directory, places orders from a seeded
+//! workload, and injects faults meanwhile. Then it lets the cluster come to rest and reaches a verdict from
+//! records that do not trust each other. It is a client of the program: it starts the same binary, speaks
+//! HTTP to it and signals its processes; of the shop it knows the routes, the databases and the audit.
 
 mod chaos;
 mod client;
@@ -37,16 +37,16 @@ pub const COMMAND: AppCommand = AppCommand {
     run,
 };
 
-/// Of so many orders it is asked over HTTP, at rest, whether they are still what their clients were told; all
-/// of them are then looked up in the file, which is no matter of minutes.
-const ASKED_AT_REST: usize = 5_000;
+/// How many orders are compared over HTTP, at rest, with what their clients were told. All orders are then
+/// compared in the database, which is faster.
+const COMPARED_OVER_HTTP: usize = 5_000;
 /// How long a cluster may take to come to rest.
-const REST: Duration = Duration::from_secs(90);
+const REST_TIMEOUT: Duration = Duration::from_secs(90);
 
 fn run(arguments: Vec<OsString>) -> Exit {
     let options = match TortureOptions::parse(arguments) {
         Ok(options) => options,
-        Err(told) => return explain(&told),
+        Err(error) => return explain(&error),
     };
     match torture(&options) {
         Ok(verdict) => {
@@ -88,23 +88,23 @@ fn torture(options: &TortureOptions) -> Result<TortureVerdict, TortureError> {
     let counts = std::thread::scope(|scope| {
         for number in 0..options.clients {
             let (workload, cluster, log, stop) = (&workload, &cluster, &log, &stop);
-            scope.spawn(move || client::live(number, workload, cluster, log, stop));
+            scope.spawn(move || client::run(number, workload, cluster, log, stop));
         }
         let counts = chaos::inject(options, &cluster, &log, began + Duration::from_secs(options.secs));
         stop.store(true, Ordering::Release);
         counts
     });
-    let rested = cluster.rest(Instant::now() + REST);
+    let rested = cluster.rest(Instant::now() + REST_TIMEOUT);
     let entries = log.entries();
     let lost: Vec<String> = entries
         .iter()
-        .step_by(entries.len() / ASKED_AT_REST + 1)
-        .filter_map(|entry| client::still_true(entry, &cluster))
+        .step_by(entries.len() / COMPARED_OVER_HTTP + 1)
+        .filter_map(|entry| client::contradiction(entry, &cluster))
         .collect();
     let stopped = cluster.stop();
     if let Some(tampering) = options.tamper {
         tampering
-            .spoil(&workspace.join(workspace::DATA))
+            .tamper(&workspace.join(workspace::DATA))
             .map_err(TortureError::Tamper)?;
     }
     let wrong = [rested, stopped].into_iter().flatten().chain(lost).collect();
@@ -121,7 +121,7 @@ fn torture(options: &TortureOptions) -> Result<TortureVerdict, TortureError> {
     Ok(verdict)
 }
 
-/// Before anything else, for a process with a second thread may not do this.
+/// Mounts the small disk. Must run before a second thread starts, because the kernel refuses it then.
 fn small_disk(options: &TortureOptions, workspace: &Path) -> Option<SmallDisk> {
     if options.full_disks == 0 {
         return None;

@@ -1,4 +1,4 @@
-//! What can be chosen on the command line.
+//! The options of the command line.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use clap::Parser;
 
 use super::tamper::Tampering;
 
-/// More of one sort of fault in a minute would be one every ten milliseconds, which no machine does.
+/// The highest rate of one fault per minute: one every ten milliseconds, which no machine exceeds.
 const MOST_PER_MINUTE: i64 = 6_000;
 
 fn rate() -> clap::builder::RangedI64ValueParser<u32> {
@@ -74,7 +74,7 @@ pub(super) struct TortureOptions {
 }
 
 impl TortureOptions {
-    /// Understands the arguments, the program's name first.
+    /// Parses the arguments, of which the first is the program's name.
     pub(super) fn parse(arguments: Vec<OsString>) -> Result<TortureOptions, clap::Error> {
         TortureOptions::try_parse_from(arguments)
     }
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_switch_is_understood_and_the_defaults_are_the_ten_minute_bar() {
+    fn every_switch_is_parsed_and_the_default_rates_are_high_enough() {
         let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
         let options =
             TortureOptions::parse(words("torture --seed 7 --secs 5 --master-kills 0 --json")).unwrap();

@@ -1,5 +1,5 @@
-//! The test of the verdict: spoils one record of a cluster that has stopped, as a bug would have. Whoever
-//! tampers must be told of a violation, or the verdict is worth nothing.
+//! The test of the verdict: changes one record of a stopped cluster, as a bug would have. The verdict must
+//! then report a violation.
 
 use std::path::Path;
 
@@ -8,10 +8,10 @@ use rusqlite::Connection;
 
 use crate::shop::{inventory, orders, payments, sandbox};
 
-/// What is spoiled.
+/// The record that is changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Tampering {
-    /// An article vanishes from the shelf.
+    /// One piece of an article vanishes from the stock.
     Stock,
     /// The provider took the money of a confirmed order twice.
     Charge,
@@ -19,7 +19,7 @@ pub(super) enum Tampering {
     Rejected,
     /// A terminal event is missing.
     Event,
-    /// A confirmed order is gone, with all that was known of it.
+    /// A confirmed order is gone.
     Order,
     /// An order never ended.
     Pending,
@@ -31,20 +31,20 @@ pub(super) enum Tampering {
     Currency,
     /// An article that was sold is gone.
     Article,
-    /// An event tells of an order that there never was.
+    /// An event is of an order that never existed.
     Stranger,
-    /// A confirmed order is somebody else's.
+    /// A confirmed order has another customer.
     Customer,
     /// The client's key no longer leads to its order.
     Key,
 }
 
 impl Tampering {
-    /// Spoils it.
+    /// Changes the record.
     ///
     /// # Errors
-    /// SQLite's; and when there was nothing to spoil.
-    pub(super) fn spoil(self, data: &Path) -> Result<(), String> {
+    /// SQLite's; and when there is no such record.
+    pub(super) fn tamper(self, data: &Path) -> Result<(), String> {
         for (file, sql) in self.statements() {
             let changed = Connection::open(data.join(file)).and_then(|database| {
                 database.execute_batch(sql)?;

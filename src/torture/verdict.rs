@@ -1,5 +1,5 @@
-//! The verdict: the shop's audit of its four files, the clients' log against the orders, the shelf against
-//! the log.
+//! The verdict: the shop's audit of its four databases, the clients' log compared with the orders, the stock
+//! compared with the log.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -17,10 +17,10 @@ use crate::base::exit::Exit;
 use crate::shop::evidence::audit::{self, Moment};
 use crate::shop::evidence::order_report;
 
-/// More stories than these would bury the first.
+/// How many orders are reported with their history.
 const MOST_STORIES: usize = 3;
 
-/// What came out of it.
+/// The result of a torture run.
 #[derive(Debug, Serialize)]
 pub(super) struct TortureVerdict {
     passed: bool,
@@ -35,13 +35,13 @@ pub(super) struct TortureVerdict {
     takeover_ms: Option<TakeoverLatency>,
     faults: FaultCounts,
     violations: Vec<String>,
-    /// What was tried so little that nothing is proved.
+    /// What was tried too rarely to prove anything.
     shortfalls: Vec<String>,
     stories: Vec<String>,
     directory: String,
 }
 
-/// Looks at everything, after the cluster has stopped.
+/// Reaches the verdict, after the cluster has stopped.
 pub(super) fn reach(
     options: &TortureOptions,
     workspace: &Path,
@@ -93,7 +93,7 @@ pub(super) fn reach(
     }
 }
 
-/// One for each client, and one every two seconds, is what the slowest machine does.
+/// Whether fewer orders ended than on the slowest machine: one for each client, and one every two seconds.
 fn too_few(options: &TortureOptions, orders: usize) -> Option<String> {
     let expected = u64::from(options.clients).max(options.secs / 2);
     let found = u64::try_from(orders).unwrap_or(u64::MAX);
@@ -101,7 +101,7 @@ fn too_few(options: &TortureOptions, orders: usize) -> Option<String> {
         .then(|| format!("{orders} orders came to an end for their clients, expected {expected} at least"))
 }
 
-/// The stories of the first orders that a violation names.
+/// The histories of the first orders that a violation names.
 fn stories(data: &Path, violations: &[String], entries: &[AnsweredOrder]) -> Vec<String> {
     let named: BTreeSet<&str> = violations.iter().flat_map(|text| ids(text)).collect();
     let story = |id: &&str| {
@@ -114,8 +114,8 @@ fn stories(data: &Path, violations: &[String], entries: &[AnsweredOrder]) -> Vec
                 )
             },
         );
-        let told = order_report::read(data, id)
-            .map_or_else(|error| error.to_string(), |dossier| dossier.to_string());
+        let told =
+            order_report::read(data, id).map_or_else(|error| error.to_string(), |report| report.to_string());
         format!("client: {client}\n{told}")
     };
     named.iter().take(MOST_STORIES).map(story).collect()
@@ -177,13 +177,13 @@ impl TortureVerdict {
         text.trim_end().to_owned()
     }
 
-    /// Removes the directory, unless somebody will want to look at it.
+    /// Removes the directory, unless it was asked for or is needed to find a fault.
     pub(super) fn tidy(&self, options: &TortureOptions, workspace: &Path, disk: Option<&SmallDisk>) {
         if self.passed && !options.keep && options.dir.is_none() {
             if let Some(disk) = disk {
                 disk.unmount();
             }
-            // What is left of it does no harm in a temporary directory.
+            // Files that remain do no harm in a temporary directory.
             drop(std::fs::remove_dir_all(workspace));
         } else if let Some(disk) = disk
             && let Err(error) = disk.rescue(&workspace.join(workspace::RESCUED))

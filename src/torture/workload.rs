@@ -1,13 +1,13 @@
-//! What is ordered: a function of the seed alone, so that the same seed orders the same. Few articles are
-//! wanted often (Zipf), some of them are scarce, some cards are declined.
+//! The workload: a function of the seed alone, so that the same seed gives the same orders. Few articles are
+//! ordered often (Zipf), some of them are scarce, some cards are declined.
 
 use serde_json::json;
 
 const ARTICLES: u32 = 24;
 const PLENTY: u64 = 1_000_000;
-/// Of one of whatever it is, minor units.
+/// The unit price of every article, in minor units.
 pub(super) const PRICE: u64 = 450;
-/// Of every price.
+/// The currency of every price.
 pub(super) const CURRENCY: &str = "USD";
 const DECLINING: [&str; 3] = [
     "pm_card_chargeDeclined",
@@ -15,36 +15,36 @@ const DECLINING: [&str; 3] = [
     "pm_card_chargeDeclinedExpiredCard",
 ];
 
-/// Everything that may be ordered, and by whom.
+/// All articles and the orders of all clients.
 #[derive(Clone, Debug)]
 pub(super) struct Workload {
     seed: u64,
     declines: u8,
-    /// Cumulative, by article.
+    /// The cumulative weights of the articles.
     weights: Vec<f64>,
 }
 
-/// One order as its client means it.
+/// One order that a client is to place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PlannedOrder {
-    /// The Idempotency-Key.
+    /// The `Idempotency-Key`.
     pub(super) key: String,
-    /// Who orders.
+    /// The customer's id.
     pub(super) customer: String,
-    /// What is ordered.
+    /// SKU and quantity of each line.
     pub(super) items: Vec<(String, u64)>,
-    /// Whether the card is one that declines.
+    /// Whether the card is declined.
     pub(super) declines: bool,
-    /// The request's body.
+    /// The body of the request.
     pub(super) body: String,
-    /// Whether it is sent twice at the same time.
-    pub(super) doubled: bool,
-    /// Whether the client hangs up before the answer, once.
-    pub(super) hasty: bool,
+    /// Whether the request is sent twice at the same time.
+    pub(super) sent_twice: bool,
+    /// Whether the client closes a connection once before the answer.
+    pub(super) hangs_up: bool,
 }
 
 impl PlannedOrder {
-    /// What it costs, minor units.
+    /// The total in minor units.
     pub(super) fn total(&self) -> u64 {
         self.items.iter().map(|(_, quantity)| quantity * PRICE).sum()
     }
@@ -64,8 +64,8 @@ impl Workload {
         }
     }
 
-    /// Every article with what is on the shelf at the start: every third one runs out soon.
-    pub(super) fn shelf(&self) -> impl Iterator<Item = (String, u64)> {
+    /// Every article with its stock at the start: every third article runs out soon.
+    pub(super) fn initial_stock(&self) -> impl Iterator<Item = (String, u64)> {
         let mut random = fastrand::Rng::with_seed(self.seed ^ 0x5e1f);
         (0..ARTICLES).map(move |article| {
             let scarce = random.u64(5..200);
@@ -73,7 +73,7 @@ impl Workload {
         })
     }
 
-    /// The catalog's text.
+    /// The text of the catalog.
     pub(super) fn catalog(&self) -> String {
         let article = |(sku, on_hand): (String, u64)| {
             let price = format!("{{ amount = {PRICE}, currency = \"{CURRENCY}\" }}");
@@ -81,11 +81,11 @@ impl Workload {
                 "[[article]]\nsku = \"{sku}\"\nname = \"{sku}\"\nunit_price = {price}\non_hand = {on_hand}\n"
             )
         };
-        self.shelf().map(article).collect()
+        self.initial_stock().map(article).collect()
     }
 
-    /// The `number`th order of that client.
-    pub(super) fn planned(&self, client: u16, number: u64) -> PlannedOrder {
+    /// The order of that client with that number.
+    pub(super) fn order(&self, client: u16, number: u64) -> PlannedOrder {
         let mix = self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (u64::from(client) << 48) ^ number;
         let mut random = fastrand::Rng::with_seed(mix);
         let declines = random.u8(..100) < self.declines;
@@ -113,8 +113,8 @@ impl Workload {
             items,
             declines,
             body: body.to_string(),
-            doubled: random.u8(..100) < 5,
-            hasty: random.u8(..100) < 5,
+            sent_twice: random.u8(..100) < 5,
+            hangs_up: random.u8(..100) < 5,
         }
     }
 
@@ -137,15 +137,15 @@ mod tests {
     #[test]
     fn the_same_seed_orders_the_same_and_another_does_not() {
         let (one, other) = (Workload::new(7, 10), Workload::new(8, 10));
-        assert_eq!(one.planned(3, 14), Workload::new(7, 10).planned(3, 14));
-        assert_ne!(one.planned(3, 14).items, other.planned(3, 15).items);
+        assert_eq!(one.order(3, 14), Workload::new(7, 10).order(3, 14));
+        assert_ne!(one.order(3, 14).items, other.order(3, 15).items);
         assert_eq!(one.catalog(), Workload::new(7, 10).catalog());
     }
 
     #[test]
     fn few_articles_are_wanted_often_and_some_cards_decline() {
         let workload = Workload::new(1, 10);
-        let orders: Vec<PlannedOrder> = (0..2_000).map(|number| workload.planned(0, number)).collect();
+        let orders: Vec<PlannedOrder> = (0..2_000).map(|number| workload.order(0, number)).collect();
         let wanted = |article| {
             let sku = sku(article);
             orders

@@ -1,4 +1,4 @@
-//! The scratch directory: configuration and catalog of the cluster to be tortured.
+//! The scratch directory of a torture run, with the configuration and the catalog of the cluster.
 
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
@@ -11,11 +11,11 @@ use super::workload::Workload;
 pub(super) const CONFIG: &str = "cluster.toml";
 pub(super) const DATA: &str = "data";
 pub(super) const LOG: &str = "log";
-/// Where the databases are copied to from a small disk.
+/// The directory to which the databases are copied from a small disk.
 pub(super) const RESCUED: &str = "data-rescued";
 const CATALOG: &str = "catalog.toml";
 
-/// Makes the directory, which must not exist.
+/// Makes the directory, which must not exist yet.
 pub(super) fn prepare(options: &TortureOptions, workload: &Workload) -> Result<PathBuf, TortureError> {
     let path = options.dir.clone().unwrap_or_else(|| {
         let name = format!("cluster-torture-{}-{}", options.seed, std::process::id());
@@ -33,7 +33,7 @@ pub(super) fn prepare(options: &TortureOptions, workload: &Workload) -> Result<P
     Ok(path)
 }
 
-/// Workers die again and again here, which must not look like a crash loop.
+/// The configuration. Workers die again and again here, which must not open the restart breaker.
 fn config(options: &TortureOptions, path: &Path) -> String {
     let share = |part: u8| options.provider_faults / 4 + u8::from(options.provider_faults % 4 > part);
     format!(

@@ -1,8 +1,9 @@
-//! `backup`: all four files as they are at one instant. A read transaction is begun on each, one after the
-//! other, and counts when nobody committed to any file meanwhile; the copies are made from those while orders
-//! go on. What is restored is what a power cut at that instant would have left, which the shop is built to
-//! start from. No lock of the writers is held while that works out, so that a backup that is stopped (Ctrl-Z)
-//! stops nobody else; only under writes without a pause are they held up, for the four beginnings alone.
+//! `backup`: copies all four databases as they are at one instant. A read transaction is begun on each
+//! database, one after the other. They are of one instant when no process committed to any database
+//! meanwhile; the copies are made from these transactions while orders go on. A restored backup is what a
+//! power cut at that instant would have left, which the shop is built to start from. The locks of the writers
+//! are not held while that succeeds, so a backup that is stopped (Ctrl-Z) stops no writer. Only when writes
+//! come without a pause are the locks taken, for the begin of the four transactions.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
@@ -19,10 +20,10 @@ use crate::base::exit::Exit;
 use crate::shop::evidence::{audit, consistency};
 use crate::store::OfdLock;
 
-/// So often a quiet moment is waited for,
-const TRIES: u32 = 500;
-/// this long at most between two looks.
-const PAUSE_US: u64 = 4_000;
+/// How many times the transactions are begun without the locks before the locks are taken.
+const MAX_TRIES: u32 = 500;
+/// The longest pause between two of these tries, in microseconds.
+const MAX_PAUSE_US: u64 = 4_000;
 
 /// Copy the databases as they are at one instant, beside a running cluster or a stopped one. The copies agree
 /// with each other: an order that is in one is in the others as far as it had come, so `doctor` finds the
@@ -35,14 +36,14 @@ const PAUSE_US: u64 = 4_000;
 #[derive(Debug, clap::Parser)]
 pub(super) struct BackupArguments {
     #[command(flatten)]
-    place: DataDirOption,
+    data: DataDirOption,
     /// The directory for the copies; it must not exist yet.
     #[arg(value_name = "DIR")]
     to: PathBuf,
 }
 
 pub(super) fn run(arguments: BackupArguments) -> Result<(), CommandFailure> {
-    let (from, to) = (arguments.place.data_dir, arguments.to);
+    let (from, to) = (arguments.data.data_dir, arguments.to);
     let unmade = |error: io::Error| {
         CommandFailure(
             Exit::Unwritable,
@@ -70,7 +71,7 @@ pub(super) fn run(arguments: BackupArguments) -> Result<(), CommandFailure> {
     Ok(())
 }
 
-/// A read transaction on each file, all of the same instant.
+/// Begins a read transaction on each database, all of the same instant.
 fn at_one_instant(from: &Path) -> Result<Vec<Connection>, CommandFailure> {
     let open_all = || -> rusqlite::Result<Vec<Connection>> {
         FILES
@@ -79,21 +80,21 @@ fn at_one_instant(from: &Path) -> Result<Vec<Connection>, CommandFailure> {
             .collect()
     };
     let (snapshots, watchers) = (open_all()?, open_all()?);
-    for _ in 0..TRIES {
+    for _ in 0..MAX_TRIES {
         let before = versions(&watchers)?;
         begin(&snapshots)?;
         if versions(&watchers)? == before {
             return Ok(snapshots);
         }
         each(&snapshots, "ROLLBACK")?;
-        std::thread::sleep(Duration::from_micros(fastrand::u64(..PAUSE_US)));
+        std::thread::sleep(Duration::from_micros(fastrand::u64(..MAX_PAUSE_US)));
     }
     under_the_locks(from, &snapshots)?;
     Ok(snapshots)
 }
 
-/// The locks are taken in one order by everybody who takes more than one: that of the table. Ctrl-Z waits
-/// meanwhile.
+/// Begins the transactions while all write locks are held. The locks are taken in the order of [`FILES`],
+/// which every process that takes more than one must keep. Ctrl-Z is blocked meanwhile.
 fn under_the_locks(from: &Path, snapshots: &[Connection]) -> Result<(), CommandFailure> {
     let stops = SigSet::from(Signal::SIGTSTP);
     stops.thread_block()?;
@@ -119,7 +120,8 @@ fn each(connections: &[Connection], sql: &str) -> rusqlite::Result<()> {
         .try_for_each(|connection| connection.execute_batch(sql))
 }
 
-/// Changes with every commit of anybody, as seen by connections that hold no transaction.
+/// The data versions of the databases, which change with every commit of any process. The connections must
+/// hold no transaction.
 fn versions(watchers: &[Connection]) -> rusqlite::Result<Vec<i64>> {
     watchers
         .iter()
@@ -127,7 +129,8 @@ fn versions(watchers: &[Connection]) -> rusqlite::Result<Vec<i64>> {
         .collect()
 }
 
-/// How many pages each has. The counter is read last: it is at least what the snapshots know of.
+/// Copies everything and returns the number of pages of each database. The incarnation counter is read last,
+/// so that it is not behind the snapshots.
 fn copy_all(from: &Path, snapshots: &[Connection], to: &Path) -> Result<Vec<i32>, CommandFailure> {
     let pages = FILES
         .iter()
@@ -136,7 +139,7 @@ fn copy_all(from: &Path, snapshots: &[Connection], to: &Path) -> Result<Vec<i32>
         .collect::<Result<Vec<_>, _>>()?;
     match std::fs::read(from.join(consistency::COUNTER)) {
         Ok(counter) => {
-            let file = private(&to.join(consistency::COUNTER))?;
+            let file = create_private(&to.join(consistency::COUNTER))?;
             io::Write::write_all(&mut &file, &counter)?;
             file.sync_all()?;
         }
@@ -147,7 +150,7 @@ fn copy_all(from: &Path, snapshots: &[Connection], to: &Path) -> Result<Vec<i32>
     Ok(pages)
 }
 
-fn private(path: &Path) -> io::Result<File> {
+fn create_private(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -156,7 +159,7 @@ fn private(path: &Path) -> io::Result<File> {
 }
 
 fn copy(snapshot: &Connection, file: &str, to: &Path) -> Result<i32, CommandFailure> {
-    private(to)?;
+    create_private(to)?;
     let mut copy = Connection::open(to)?;
     let backup = Backup::new(snapshot, &mut copy)?;
     let step = backup.step(-1)?;

@@ -1,4 +1,4 @@
-//! `doctor`: every page of every file, and the audit.
+//! `doctor`: checks every page of every database, and runs the audit.
 
 use super::{CommandFailure, DataDirOption, FILES};
 use crate::base::exit::Exit;
@@ -8,7 +8,7 @@ use crate::shop::evidence::audit::{self, Moment};
 #[derive(Debug, clap::Parser)]
 pub(super) struct DoctorArguments {
     #[command(flatten)]
-    place: DataDirOption,
+    data: DataDirOption,
     /// Nothing is under way (the cluster is stopped and was at rest): expect that all four files agree with
     /// each other.
     #[arg(long)]
@@ -16,7 +16,7 @@ pub(super) struct DoctorArguments {
 }
 
 pub(super) fn run(arguments: DoctorArguments) -> Result<(), CommandFailure> {
-    let data_dir = arguments.place.data_dir;
+    let data_dir = arguments.data.data_dir;
     let mut wrong = Vec::new();
     for (_, file) in FILES {
         let connection = audit::open(&data_dir.join(file))?;

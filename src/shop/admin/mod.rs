@@ -1,5 +1,5 @@
-//! What a person does beside the running cluster: look after the files, save them, and decide about orders
-//! that stand still. Works on the data directory alone, with or without a cluster over it.
+//! The commands for operators of the shop: check the databases, back them up, and decide about parked orders.
+//! They work on the data directory alone, with or without a running cluster.
 
 mod backup;
 mod doctor;
@@ -17,19 +17,19 @@ use crate::base::exit::Exit;
 use crate::store::Schema;
 use crate::worker::{AppCommand, complain, explain};
 
-/// The commands, for [`crate::App::commands`].
+/// The command `doctor`, for [`crate::App::commands`].
 pub const DOCTOR: AppCommand = AppCommand {
     name: "doctor",
     about: "Check every page of the databases, and that stock, money and orders add up",
     run: |arguments| run(arguments, doctor::run),
 };
-/// As [`DOCTOR`].
+/// The command `backup`, for [`crate::App::commands`].
 pub const BACKUP: AppCommand = AppCommand {
     name: "backup",
     about: "Copy the databases as they are at one instant, beside a running cluster",
     run: |arguments| run(arguments, backup::run),
 };
-/// As [`DOCTOR`].
+/// The command `sagas`, for [`crate::App::commands`].
 pub const SAGAS: AppCommand = AppCommand {
     name: "sagas",
     about: "List the orders that are not over, tell one order's story, decide about one that is parked",
@@ -50,12 +50,12 @@ struct DataDirOption {
     data_dir: PathBuf,
 }
 
-/// What went wrong, and the code that says so.
+/// Why a command failed: the exit code and the message.
 struct CommandFailure(Exit, String);
 
 impl<E: Error + 'static> From<E> for CommandFailure {
     fn from(error: E) -> CommandFailure {
-        let exit = if is_about_the_file(&error) {
+        let exit = if is_bad_data(&error) {
             Exit::BadData
         } else {
             Exit::Failed
@@ -64,8 +64,8 @@ impl<E: Error + 'static> From<E> for CommandFailure {
     }
 }
 
-/// Whether a database holds something else than expected.
-fn is_about_the_file(error: &(dyn Error + 'static)) -> bool {
+/// Whether the error is about the content of a database: corrupt, foreign, or of another schema version.
+fn is_bad_data(error: &(dyn Error + 'static)) -> bool {
     let causes = std::iter::successors(Some(error), |&error| error.source());
     causes
         .filter_map(|error| error.downcast_ref::<rusqlite::Error>())
@@ -84,7 +84,7 @@ fn run<A: Parser>(arguments: Vec<OsString>, command: fn(A) -> Result<(), Command
         .map(|name| name.to_string_lossy().into_owned())
         .unwrap_or_default();
     match A::try_parse_from(arguments) {
-        Err(told) => explain(&told),
+        Err(error) => explain(&error),
         Ok(arguments) => match command(arguments) {
             Ok(()) => Exit::Stopped,
             Err(CommandFailure(exit, message)) => {

@@ -1,7 +1,7 @@
-//! A person's decision about a parked order: in one transaction with its record, and with a raised claim, so
-//! that nobody who parked it can write for it any more. What has to be moved (goods, money) is moved by the
-//! cluster, which takes up what is handed back within two seconds, or when it starts; nothing is moved from
-//! here.
+//! An operator's decision about a parked order. The decision and its record are one transaction, which also
+//! raises the claim, so that the worker that parked the order can no longer write for it. Goods and money are
+//! moved by the cluster, which takes up an order that was handed back within two seconds, or when it starts;
+//! this module moves nothing.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -19,14 +19,14 @@ use crate::shop::recovery::steady_clock::SteadyClock;
 use crate::shop::{inventory, orders, payments, sandbox};
 use crate::store::{Admission, Store, StoreOptions, Tx, WriteError};
 
-/// What the cluster is to do with it.
+/// What the cluster shall do with an order that is handed back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum HandBack {
     Retry,
     Compensate,
 }
 
-/// What is written down at once.
+/// How an operator ends an order at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ManualEnd {
     Confirm,
@@ -35,7 +35,7 @@ pub(super) enum ManualEnd {
 
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// Hands the orders back to the cluster, and waits a while for what becomes of them.
+/// Hands the orders back to the cluster, and waits a while for the result.
 pub(super) fn hand_back(data_dir: &Path, many: &ManyOrders, back: HandBack) -> Result<(), CommandFailure> {
     let ids = if many.all {
         parked(data_dir)?
@@ -54,13 +54,16 @@ pub(super) fn hand_back(data_dir: &Path, many: &ManyOrders, back: HandBack) -> R
     let (handed, failed) = hand_back_each(data_dir, many, back, act, ids)?;
     let deadline = Instant::now() + many.wait;
     for order in handed {
-        println!("{order}: {act}, recorded; {}", became(data_dir, order, deadline)?);
+        println!(
+            "{order}: {act}, recorded; {}",
+            state_of(data_dir, order, deadline)?
+        );
     }
     failed.map_or(Ok(()), Err)
 }
 
-/// Those that were handed back, and what to end with. An order that somebody else decided about meanwhile
-/// does not stop the next one.
+/// The orders that were handed back, and the failure of the command, if any. An order that another operator
+/// decided about meanwhile does not stop the next one.
 fn hand_back_each(
     data_dir: &Path,
     many: &ManyOrders,
@@ -91,8 +94,12 @@ fn hand_back_each(
     Ok((handed, refused))
 }
 
-/// Ends the order by hand, when that is what the services' own records say already.
-pub(super) fn by_hand(data_dir: &Path, one: &OneOrder, hand: ManualEnd) -> Result<(), CommandFailure> {
+/// Ends the order, when the records of the services already agree with that end.
+pub(super) fn end_by_operator(
+    data_dir: &Path,
+    one: &OneOrder,
+    hand: ManualEnd,
+) -> Result<(), CommandFailure> {
     let order: OrderId = one.order.parse()?;
     let act = match hand {
         ManualEnd::Confirm => "confirm",
@@ -106,8 +113,8 @@ pub(super) fn by_hand(data_dir: &Path, one: &OneOrder, hand: ManualEnd) -> Resul
     );
     let decided = writer.decide(order, move |tx| {
         if is_parked(tx, order)? {
-            hand.is_not_too_late(tx, order)?;
-            records.agree(order, hand)?;
+            hand.check_not_given_up(tx, order)?;
+            records.check(order, hand)?;
             hand.write(tx, order, &reason, now_ms)?;
             return Ok(true);
         }
@@ -128,8 +135,8 @@ fn parked(data_dir: &Path) -> Result<Vec<OrderId>, CommandFailure> {
     Ok(ids)
 }
 
-/// What became of it, in words.
-fn became(data_dir: &Path, order: OrderId, deadline: Instant) -> Result<String, CommandFailure> {
+/// The state of an order that was handed back, as text.
+fn state_of(data_dir: &Path, order: OrderId, deadline: Instant) -> Result<String, CommandFailure> {
     let connection = audit::open(&data_dir.join(orders::FILE))?;
     loop {
         let (status, owner, reason): (i64, String, Option<String>) = connection.query_row(
@@ -154,7 +161,7 @@ fn became(data_dir: &Path, order: OrderId, deadline: Instant) -> Result<String, 
     }
 }
 
-/// Why a decision is not carried out.
+/// Why a decision is not recorded.
 #[derive(Debug, thiserror::Error)]
 enum DecisionError {
     #[error("{0}")]
@@ -163,7 +170,7 @@ enum DecisionError {
     Sqlite(#[from] rusqlite::Error),
 }
 
-/// What came of a decision.
+/// The result of a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum DecisionResult {
     Recorded,
@@ -183,7 +190,7 @@ impl DecisionResult {
     }
 }
 
-/// The orders' file, opened to write a decision.
+/// The orders' database, opened to write decisions.
 struct DecisionWriter<'a> {
     store: Store,
     act: &'static str,
@@ -206,7 +213,7 @@ impl<'a> DecisionWriter<'a> {
             let why = format!("there is no {}; expected a cluster's --data-dir", path.display());
             return Err(CommandFailure(Exit::Failed, why));
         }
-        // A command must not migrate a file under the workers of an older program.
+        // The command must not migrate a database while workers of an older program use it.
         drop(audit::open(&path)?);
         let cell = Board::private().cell("decision");
         let cell = cell.ok_or_else(|| CommandFailure(Exit::Failed, "a new board has no cell".to_owned()))?;
@@ -220,7 +227,7 @@ impl<'a> DecisionWriter<'a> {
         })
     }
 
-    /// `write` says whether the order was one that can be decided about.
+    /// Runs `write` and records the decision. `write` returns whether the order could be decided about.
     fn decide(
         &self,
         order: OrderId,
@@ -287,8 +294,8 @@ impl HandBack {
 }
 
 impl ManualEnd {
-    /// What is being undone must not be said to stand.
-    fn is_not_too_late(self, tx: &Connection, order: OrderId) -> Result<(), DecisionError> {
+    /// An order that is being undone must not be confirmed.
+    fn check_not_given_up(self, tx: &Connection, order: OrderId) -> Result<(), DecisionError> {
         let given_up = "SELECT 1 FROM orders WHERE id = ?1 AND given_up IS NOT NULL";
         if self == ManualEnd::Confirm && tx.prepare(given_up)?.exists([order.key()])? {
             let why = "it was given up before and is being undone; nothing was changed: `sagas retry` goes on with that";
@@ -319,7 +326,7 @@ impl ManualEnd {
     }
 }
 
-/// What the others have written down, to be held against a decision.
+/// The databases of the participants, which a decision is compared with.
 struct ParticipantRecords {
     inventory: Connection,
     payments: Connection,
@@ -335,9 +342,9 @@ impl ParticipantRecords {
         })
     }
 
-    /// Whether the goods and the money are where the decision says; what is decided in these records never
-    /// changes but by a command with a claim, and the claim is this decision's from now on.
-    fn agree(&self, order: OrderId, hand: ManualEnd) -> Result<(), DecisionError> {
+    /// Checks that goods and money are where the decision says. These records change only by a command with a
+    /// claim, and from now on the claim is this decision's.
+    fn check(&self, order: OrderId, hand: ManualEnd) -> Result<(), DecisionError> {
         let goods = self.goods(order)?;
         let money = self.money(order)?;
         let standing: i64 = self.ledger.query_row(

@@ -1,4 +1,4 @@
-//! `sagas list`: which orders, by what they are, how old, whose.
+//! `sagas list`: selects orders by state, age, owner and customer, and prints them.
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! `sagas`: the orders that are not over, one order's story, and a person's decisions, each recorded with its
-//! reason.
+//! `sagas`: lists unfinished orders, shows the history of one order, and records an operator's decisions with
+//! their reasons.
 
 mod decide;
 mod list;
@@ -15,12 +15,12 @@ use crate::shop::evidence::order_report;
 #[derive(Debug, clap::Parser)]
 pub(super) struct SagasArguments {
     #[command(flatten)]
-    place: DataDirOption,
+    data: DataDirOption,
     /// Print JSON, one document a line.
     #[arg(long)]
     json: bool,
     #[command(subcommand)]
-    act: SagasCommand,
+    command: SagasCommand,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -71,26 +71,26 @@ struct OneOrder {
 }
 
 pub(super) fn run(arguments: SagasArguments) -> Result<(), CommandFailure> {
-    let data_dir = &arguments.place.data_dir;
-    match &arguments.act {
+    let data_dir = &arguments.data.data_dir;
+    match &arguments.command {
         SagasCommand::List(filter) => list::print(data_dir, filter, arguments.json),
         SagasCommand::Show { order } => show(data_dir, order, arguments.json),
         SagasCommand::Retry(many) => decide::hand_back(data_dir, many, decide::HandBack::Retry),
         SagasCommand::Compensate(many) => decide::hand_back(data_dir, many, decide::HandBack::Compensate),
-        SagasCommand::Confirm(one) => decide::by_hand(data_dir, one, decide::ManualEnd::Confirm),
-        SagasCommand::Reject(one) => decide::by_hand(data_dir, one, decide::ManualEnd::Reject),
+        SagasCommand::Confirm(one) => decide::end_by_operator(data_dir, one, decide::ManualEnd::Confirm),
+        SagasCommand::Reject(one) => decide::end_by_operator(data_dir, one, decide::ManualEnd::Reject),
     }
 }
 
 fn show(data_dir: &std::path::Path, order: &str, json: bool) -> Result<(), CommandFailure> {
-    let story = order_report::read(data_dir, order)?;
-    if story.lines.is_empty() {
+    let report = order_report::read(data_dir, order)?;
+    if report.lines.is_empty() {
         return Err(no_such_order(order, data_dir));
     }
     let text = if json {
-        serde_json::to_string(&story)?
+        serde_json::to_string(&report)?
     } else {
-        story.to_string()
+        report.to_string()
     };
     println!("{text}");
     Ok(())
