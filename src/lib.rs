@@ -120,8 +120,7 @@
 //! - **scale**: to change the number of slots. **Restart**: to replace the worker of one slot.
 //! - **upgrade**: another binary becomes the master, in the same process. The new binary **rehearses** first:
 //!   it runs as a child with the state and the descriptors that it would take over. Then the master **hands
-//!   over**: it
-//!   executes the binary.
+//!   over**: it executes the binary.
 //! - **operation**: the rollout, replacement or upgrade that is under way; at most one.
 //! - **verdict**: how an operation that somebody asked for ended.
 //!

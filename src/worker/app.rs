@@ -1,5 +1,5 @@
-//! The application as its `main` describes it. It must not know where it will run: the same description makes the master and
-//! every worker.
+//! The application as its `main` describes it. The description must not know where it will run: the master
+//! and every worker are made of the same one.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,36 +11,51 @@ use super::handle::Worker;
 use crate::base::exit::Exit;
 use crate::config::{Section, Settings};
 
-/// What a boot hook fails with; any error converts with `?`, any text with `.into()`.
+/// Why an application could not boot. Any error converts with `?`, any text with `.into()`.
 pub type BootError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A boot error that chooses its exit code: [`Exit::BadData`] or [`Exit::Unwritable`], say, where a person has to do something
-/// before another try can succeed.
+/// A boot error that chooses the exit code of the worker. A code such as [`Exit::BadData`] or
+/// [`Exit::Unwritable`] says that a person must do something before another try can succeed.
+///
+/// ```
+/// use cluster::base::exit::Exit;
+/// use cluster::worker::{BootError, BootRefused};
+///
+/// fn open(path: &str) -> Result<std::fs::File, BootError> {
+///     let refused = |error| BootRefused { exit: Exit::BadData, reason: format!("{path}: {error}") };
+///     Ok(std::fs::File::open(path).map_err(refused)?)
+/// }
+/// assert!(open("/does/not/exist").is_err());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct BootRefused {
-    /// How the worker ends.
+    /// The exit code of the worker.
     pub exit: Exit,
-    /// Why, for the log.
+    /// The reason, for the log.
     pub reason: String,
 }
 
-/// Says why these settings are impossible for the application; asked by `check`, at start and before each reload, in the master.
+/// Checks settings and says why they are impossible. See [`App::check`].
 pub type CheckHook = fn(&Settings) -> Result<(), String>;
 
 pub(super) type BootHook =
     Box<dyn FnOnce(Worker) -> Pin<Box<dyn Future<Output = Result<Router, BootError>>>>>;
 pub(super) type ExitHook = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()>>>>;
 
-/// An application: a name, and how a worker of it boots.
+/// An application: a name, and a function that makes the routes of one worker.
 ///
 /// ```no_run
 /// use axum::{Router, routing::get};
 ///
-/// let app = cluster::App::new("hello").boot(|worker| async move {
-///     let me = format!("hello from {}\n", worker.identity().life);
-///     Ok(Router::new().route("/", get(async move || me.clone())))
-/// });
+/// fn main() -> std::process::ExitCode {
+///     cluster::App::new("hello")
+///         .boot(|worker| async move {
+///             let text = format!("hello from worker {}\n", worker.identity().life);
+///             Ok(Router::new().route("/", get(async move || text.clone())))
+///         })
+///         .run()
+/// }
 /// ```
 pub struct App {
     name: &'static str,
@@ -54,7 +69,7 @@ pub struct App {
 }
 
 impl App {
-    /// An application with that name, which serves nothing yet.
+    /// An application of that name, which serves nothing yet.
     #[must_use]
     pub fn new(name: &'static str) -> App {
         App {
@@ -69,45 +84,70 @@ impl App {
         }
     }
 
-    /// What it does, in one line, for the help text.
+    /// What the application does, in one line, for the help text.
     #[must_use]
     pub fn about(mut self, about: &'static str) -> App {
         self.about = about;
         self
     }
 
-    /// Its version, for `--version`; this library's when not told.
+    /// The version that `--version` prints; this library's when not set.
     #[must_use]
     pub fn version(mut self, version: &'static str) -> App {
         self.version = version;
         self
     }
 
-    /// Owns these sections of the configuration file: their keys are checked like the supervisor's own, and read with
-    /// [`Worker::section`].
+    /// The application's own sections of the configuration file. Their keys are checked like the supervisor's
+    /// own. A worker reads a section with [`Worker::section`].
+    ///
+    /// ```
+    /// use cluster::config::{Key, Kind, Section};
+    ///
+    /// const GREETING: Section = Section {
+    ///     name: "greeting",
+    ///     doc: "What the visitors read.",
+    ///     keys: &[Key::new("text", Kind::Text, "hello", "The text of every answer.")],
+    /// };
+    /// let app = cluster::App::new("greeting").sections(&[GREETING]);
+    /// ```
     #[must_use]
     pub fn sections(mut self, sections: &'static [Section]) -> App {
         self.sections = sections;
         self
     }
 
-    /// Says whether settings are possible, beyond what the supervisor checks itself. It runs in the master, so it must be
-    /// quick, must not start threads, and must not open the application's files.
+    /// Checks settings beyond what the supervisor checks itself. The hook runs in the master: at the start,
+    /// before each reload and in the command `check`. So it must be quick, must not start threads, and must
+    /// not open the application's files.
+    ///
+    /// ```
+    /// use cluster::config::Settings;
+    ///
+    /// fn check(settings: &Settings) -> Result<(), String> {
+    ///     match settings.http.max_body_bytes {
+    ///         0..=4096 => Ok(()),
+    ///         bytes => Err(format!("http.max_body_bytes is {bytes}, expected at most 4096: lower it")),
+    ///     }
+    /// }
+    /// let app = cluster::App::new("greeting").check(check);
+    /// ```
     #[must_use]
     pub fn check(mut self, check: CheckHook) -> App {
         self.check = Some(check);
         self
     }
 
-    /// Brings commands of its own to the command line, beside `serve` and the others of the supervisor.
+    /// The application's own commands, beside `serve` and the others of the supervisor. See [`AppCommand`].
     #[must_use]
     pub fn commands(mut self, commands: &'static [AppCommand]) -> App {
         self.commands = commands;
         self
     }
 
-    /// Makes the routes of one worker. It runs in the worker's runtime, before the worker is ready; what it opens is opened
-    /// after `exec`. An error ends the worker with [`Exit::BootFailed`], or the code of a [`BootRefused`].
+    /// Makes the routes of one worker. The hook runs in the worker, before the worker is ready; the master
+    /// runs none of it. An error ends the worker with [`Exit::BootFailed`], or with the code of a
+    /// [`BootRefused`].
     #[must_use]
     pub fn boot<F, Fut>(mut self, boot: F) -> App
     where
@@ -118,7 +158,12 @@ impl App {
         self
     }
 
-    /// Runs after the drain, before the process ends, within what is left of `drain_timeout`. A crash does not run it.
+    /// Runs in each worker after its drain, before the process ends. The hook has what is left of
+    /// `drain_timeout`. A crash does not run it.
+    ///
+    /// ```
+    /// let app = cluster::App::new("hello").on_exit(|| async { println!("flushed") });
+    /// ```
     #[must_use]
     pub fn on_exit<F, Fut>(mut self, hook: F) -> App
     where
@@ -129,17 +174,17 @@ impl App {
         self
     }
 
-    /// What the command line prints of it: name, one line, version.
+    /// The name, the line about it and the version, as the command line prints them.
     pub(crate) fn labels(&self) -> [&'static str; 3] {
         [self.name, self.about, self.version]
     }
 
-    /// Its own commands.
+    /// The application's own commands.
     pub(crate) fn own_commands(&self) -> &'static [AppCommand] {
         self.commands
     }
 
-    /// Its sections of the configuration, and its check of the settings.
+    /// The application's sections of the configuration, and its check of the settings.
     pub(crate) fn configuration(&self) -> (&'static [Section], Option<CheckHook>) {
         (self.sections, self.check)
     }

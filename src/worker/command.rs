@@ -1,4 +1,5 @@
-//! A command that an application brings along, and what it says when there is nothing to be done. It must not know any command.
+//! A command that an application brings along, and how such a command reports a mistake. This module knows no
+//! command.
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
@@ -6,23 +7,40 @@ use std::io::{self, IsTerminal};
 use crate::base::exit::Exit;
 use crate::observe;
 
-/// A command that an application brings along: `NAME ARGUMENTS...`. What the arguments mean is its own affair, `--help` included.
+/// A command that an application brings along, typed as `PROGRAM NAME ARGUMENTS`. The command reads its
+/// arguments itself, `--help` included.
+///
+/// ```
+/// use cluster::base::exit::Exit;
+/// use cluster::worker::AppCommand;
+///
+/// const COUNT: AppCommand = AppCommand {
+///     name: "count",
+///     about: "Count the visitors of yesterday",
+///     run: |arguments| {
+///         println!("{} arguments", arguments.len() - 1);
+///         Exit::Stopped
+///     },
+/// };
+/// let app = cluster::App::new("greeting").commands(&[COUNT]);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct AppCommand {
-    /// What is typed for it.
+    /// The name that is typed.
     pub name: &'static str,
-    /// What it does, in one line.
+    /// What the command does, in one line.
     pub about: &'static str,
-    /// Does it; the first argument is `PROGRAM NAME`, for its messages.
+    /// The command itself. Its first argument is `PROGRAM NAME`, for its messages; the result is its exit
+    /// code.
     pub run: fn(Vec<OsString>) -> Exit,
 }
 
-/// Prints what there is to say of arguments that stand for nothing to do, a mistake or the help that was asked for, and gives
-/// back the code to end with.
+/// Prints what clap says about arguments: a mistake, or the help that was asked for. The result is the exit
+/// code to end with.
 #[must_use]
 pub fn explain(told: &clap::Error) -> Exit {
     if !told.use_stderr() {
-        // A help text nobody reads to its end is no failure.
+        // A help text that is not read to its end is no failure.
         let _ = told.print();
         return Exit::Stopped;
     }
@@ -35,7 +53,7 @@ pub fn explain(told: &clap::Error) -> Exit {
     Exit::Usage
 }
 
-/// Says on stderr why it came to nothing, and ends all the same when nobody reads that.
+/// Writes the reason of a failure to stderr. It gives up when nobody reads stderr.
 pub fn complain(text: &str) {
     observe::complain(&format!("{text}\n"));
 }

@@ -55,11 +55,11 @@ struct WorkerInner {
 /// How long a drain keeps connections that are open but silent. A later mode can only be a faster one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum DrainMode {
-    /// Other workers serve on: a silent connection is kept nearly as long as `drain_timeout` allows, so that its next request
-    /// is answered (with `Connection: close`) and never meets a reset.
+    /// Other workers serve on: a silent connection is kept nearly as long as `drain_timeout` allows, so that
+    /// its next request is answered (with `Connection: close`) and never meets a reset.
     Patient,
-    /// No other worker serves on (the cluster stops, or the master is gone and the next one waits): silent connections are
-    /// closed after a second.
+    /// No other worker serves on (the cluster stops, or the master is gone and the next one waits): silent
+    /// connections are closed after a second.
     Prompt,
     /// This worker has failed: silent connections are closed now, the others after half a second.
     AtOnce,
@@ -94,15 +94,11 @@ impl Worker {
     /// A worker without a process around it, for an application's own tests and benches.
     ///
     /// ```
-    /// use cluster::base::ids::{Epoch, Generation, Incarnation, Life, Slot};
+    /// use cluster::base::ids::{Generation, Life};
     /// use cluster::config::Settings;
     /// use cluster::worker::{Identity, Worker};
     ///
-    /// let (incarnation, slot, epoch) = (Incarnation(1), Slot(0), Epoch(1));
-    /// let identity = Identity {
-    ///     life: Life { incarnation, slot, epoch },
-    ///     generation: Generation(1),
-    /// };
+    /// let identity = Identity { life: Life::of(1, 0, 1), generation: Generation(1) };
     /// let worker = Worker::detached(identity, Settings::default());
     /// assert_eq!(worker.identity(), identity);
     /// assert!(!worker.is_draining());
@@ -124,7 +120,8 @@ impl Worker {
         &self.inner.settings
     }
 
-    /// Reads one of the application's own sections of the configuration file; an absent section is read as an empty one.
+    /// Reads one of the application's own sections of the configuration file; an absent section is read as an
+    /// empty one.
     ///
     /// ```
     /// #[derive(serde::Deserialize)]
@@ -173,9 +170,21 @@ impl Worker {
         &self.inner.board
     }
 
-    /// A number that only grows. The admin listener publishes the sum over all workers there ever were. Its name ends in
-    /// `_total` and begins with the name of the application; the same name again gives the same number. An application has at
-    /// most 16 metrics.
+    /// A number that only grows. The admin listener publishes the sum over all workers there ever were. Its
+    /// name ends in `_total` and begins with the name of the application; the same name again gives the same
+    /// number. An application has at most 16 metrics.
+    ///
+    /// ```
+    /// # use cluster::base::ids::{Generation, Life};
+    /// # use cluster::worker::{Identity, Worker};
+    /// # let identity = Identity { life: Life::of(1, 0, 1), generation: Generation(1) };
+    /// # let worker = Worker::detached(identity, cluster::config::Settings::default());
+    /// let served = worker.counter("greeting_served_total", "Greetings that were served.")?;
+    /// served.add(1);
+    /// assert_eq!(served.value(), 1);
+    /// assert!(worker.counter("Not a name", "").is_err());
+    /// # Ok::<(), cluster::scoreboard::AppMetricError>(())
+    /// ```
     ///
     /// # Errors
     /// When the name is not one that Prometheus takes, the explanation is too long, or there is no room.
@@ -185,15 +194,24 @@ impl Worker {
 
     /// This worker's share of something. The admin listener publishes the sum over the workers that live.
     ///
+    /// ```
+    /// # fn boot(worker: &cluster::Worker) -> Result<(), cluster::scoreboard::AppMetricError> {
+    /// let open = worker.gauge("greeting_rooms_open", "Rooms that are open now.")?;
+    /// open.add(1);
+    /// open.sub(1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// As [`Worker::counter`].
     pub fn gauge(&self, name: &str, help: &str) -> Result<AppMetric, AppMetricError> {
         self.board().register_metric(AppMetricKind::Gauge, name, help)
     }
 
-    /// A fact about the whole cluster that any of its workers may find out, such as how many orders wait in a database that
-    /// all workers share. The admin listener publishes the latest value that any worker has set, also when that worker is
-    /// gone.
+    /// A fact about the whole cluster that any of its workers may find out, such as how many orders wait in a
+    /// database that all workers share. The admin listener publishes the latest value that any worker has
+    /// set, also when that worker is gone.
     ///
     /// ```
     /// # fn every_minute(worker: &cluster::Worker, waiting: u64) -> Result<(), cluster::scoreboard::AppMetricError> {
@@ -209,8 +227,9 @@ impl Worker {
         self.board().register_metric(AppMetricKind::Shared, name, help)
     }
 
-    /// Takes over and finishes what a dead worker left behind, whenever the master asks for it. The future ends when all of that
-    /// work has an owner again. A panic in it ends this worker, and the master asks another one. Only the first hook counts.
+    /// Takes over and finishes what a dead worker left behind, whenever the master asks for it. The future
+    /// ends when all of that work has an owner again. A panic in it ends this worker, and the master asks
+    /// another one. Only the first hook counts.
     ///
     /// ```
     /// use cluster::pool::OrphanedWork;
@@ -298,9 +317,17 @@ impl Worker {
         self.drain(DrainMode::Prompt);
     }
 
-    /// This worker has failed and wants to be replaced, after a failed fsync, say. The reason is logged, new connections go to
-    /// other workers, requests in flight have half a second, and the process ends with
+    /// This worker has failed and wants to be replaced, after a failed fsync, say. The reason is logged, new
+    /// connections go to other workers, requests in flight have half a second, and the process ends with
     /// [`crate::base::exit::Exit::Poisoned`]. Any thread may call it.
+    ///
+    /// ```
+    /// # fn written(worker: &cluster::Worker, file: &std::fs::File) {
+    /// if let Err(error) = file.sync_all() {
+    ///     worker.fail(format!("the file cannot be synced: {error}"));
+    /// }
+    /// # }
+    /// ```
     pub fn fail(&self, reason: impl Into<String>) {
         let reason = reason.into();
         if self.inner.failure.set(reason.clone()).is_ok() {
