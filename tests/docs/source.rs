@@ -1,5 +1,6 @@
 //! What the sources themselves say: the fields of a documented type, and the codes of the problem documents.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -58,17 +59,42 @@ fn read_fields(body: &str) -> Vec<Field> {
     fields
 }
 
-/// Every text in the product code below a folder of `src`.
-pub(crate) fn texts(folder: &str) -> Vec<String> {
-    let product = |path: PathBuf| {
+/// The product code of every file below a folder of `src`, without comments and tests.
+fn product_code(folder: &str) -> impl Iterator<Item = String> {
+    files(folder).into_iter().map(|path| {
         let text = fs::read_to_string(path).expect("readable");
-        let code = text.split("#[cfg(test)]").next().unwrap_or_default().to_owned();
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
         let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
         lines.collect::<Vec<_>>().join("\n")
-    };
-    let quoted = |code: String| {
-        let pieces = code.split('"').map(str::to_owned);
-        pieces.collect::<Vec<_>>()
-    };
-    files(folder).into_iter().map(product).flat_map(quoted).collect()
+    })
+}
+
+/// Functions whose first text is the code of a problem document.
+const MAKE_PROBLEMS: &[&str] = &["Problem::new", "invalid", "bad", "refused"];
+
+/// Whether the text that follows this code is the code of a problem document.
+fn precedes_a_code(before: &str) -> bool {
+    if before.trim_end().ends_with("code:") {
+        return true;
+    }
+    let call = before.rsplit_once('(').map(|(function, _)| function);
+    call.is_some_and(|function| MAKE_PROBLEMS.iter().any(|name| function.ends_with(name)))
+}
+
+/// The code of every problem document that is made below a folder of `src`.
+pub(crate) fn problem_codes(folder: &str) -> BTreeSet<String> {
+    let mut codes = BTreeSet::new();
+    for code in product_code(folder) {
+        let pieces: Vec<&str> = code.split('"').collect();
+        for pair in pieces.windows(2).step_by(2) {
+            if precedes_a_code(pair[0])
+                && pair[1]
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+            {
+                codes.insert(pair[1].to_owned());
+            }
+        }
+    }
+    codes
 }
