@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_one_too_many_is_told_and_forgotten_with_its_window() {
+    fn an_event_over_the_limit_is_reported_until_it_leaves_the_window() {
         let mut budget = Budget::new(2, Duration::from_secs(1));
         let at = |ms: u64| Monotonic(ms * 1_000_000);
         assert!(budget.spend(at(0)));

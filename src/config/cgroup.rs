@@ -33,7 +33,7 @@ pub fn groups(controller: &str, cgroup: &str, mountinfo: &str) -> Vec<Cgroup> {
     cgroup
         .lines()
         .filter_map(|line| membership(controller, line))
-        .flat_map(|(version, path)| along(&mounts, version, &path))
+        .flat_map(|(version, path)| groups_up_to_the_mount(&mounts, version, &path))
         .collect()
 }
 
@@ -50,7 +50,7 @@ fn membership(controller: &str, line: &str) -> Option<(CgroupVersion, PathBuf)> 
         .then(|| (CgroupVersion::V1, path.into()))
 }
 
-fn along(mounts: &[CgroupMount], version: CgroupVersion, path: &Path) -> Vec<Cgroup> {
+fn groups_up_to_the_mount(mounts: &[CgroupMount], version: CgroupVersion, path: &Path) -> Vec<Cgroup> {
     let Some(mount) = mounts.iter().find(|mount| mount.version == version) else {
         return Vec::new();
     };

@@ -37,7 +37,7 @@ fn documented(key: &Key) -> String {
     let default = key.default.and_then(|text| Value::from_text(key.kind, text).ok());
     let line = match default {
         Some(value) => format!("{} = {}", key.name, value.literal()),
-        None => format!("# {} = {}", key.name, specimen(key.kind)),
+        None => format!("# {} = {}", key.name, possible_value(key.kind)),
     };
     format!("\n# {}\n# Expected: {}.{fixed}\n{line}\n", key.doc, key.kind)
 }
@@ -71,7 +71,7 @@ pub fn markdown(app: &[Section]) -> String {
 }
 
 /// A possible value of that kind, for a line of the example that is commented out.
-fn specimen(kind: Kind) -> String {
+fn possible_value(kind: Kind) -> String {
     match kind {
         Kind::Switch => "false".to_owned(),
         Kind::Number { least, .. } => least.to_string(),

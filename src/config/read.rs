@@ -107,24 +107,24 @@ impl ConfigReader {
             let location = text.location(error.span().map_or(0, |span| span.start));
             self.problem(location, format!("not TOML: {}", quote(error.message())));
         }
-        let syntax = self.problems.len();
+        let syntax_problems = self.problems.len();
         for (name, value) in table.get_ref() {
             self.section(text, name, value);
         }
-        self.forget_echoes(syntax);
+        self.drop_follow_up_problems(syntax_problems);
     }
 
     /// Drops the problems that only follow from a syntax error on the same line: such a line may leave half a
     /// key or a value of the wrong type behind.
-    fn forget_echoes(&mut self, syntax: usize) {
-        let lines: Vec<Option<usize>> = self.problems[..syntax]
+    fn drop_follow_up_problems(&mut self, syntax_problems: usize) {
+        let lines: Vec<Option<usize>> = self.problems[..syntax_problems]
             .iter()
             .map(|problem| line(&problem.location))
             .collect();
         let mut index = 0;
         self.problems.retain(|problem| {
             index += 1;
-            index <= syntax || !lines.contains(&line(&problem.location))
+            index <= syntax_problems || !lines.contains(&line(&problem.location))
         });
     }
 
@@ -284,8 +284,8 @@ impl ConfigReader {
             let table: toml::Table = entries
                 .filter_map(|entry| Some((entry.key.name.to_owned(), entry.value.as_ref()?.normalised())))
                 .collect();
-            let home = if is_own { &mut own } else { &mut app };
-            home.insert(section.name.to_owned(), table.into());
+            let target = if is_own { &mut own } else { &mut app };
+            target.insert(section.name.to_owned(), table.into());
         }
         own.insert("app".to_owned(), app.into());
         own.try_into()

@@ -27,10 +27,10 @@ fn table(settings: &Settings) -> toml::Table {
 }
 
 fn find<'a>(table: &'a toml::Table, in_app: bool, section: &str, key: &str) -> Option<&'a toml::Value> {
-    let home = if in_app {
+    let table = if in_app {
         table.get("app")?.as_table()?
     } else {
         table
     };
-    home.get(section)?.get(key)
+    table.get(section)?.get(key)
 }

@@ -9,11 +9,11 @@ use super::source::quote;
 /// flag.
 pub(super) fn section(sections: &[Section], name: &str, is_table: bool) -> String {
     let quoted = quote(name);
-    let home = sections.iter().find(|section| section.key(name).is_some());
-    if let (Some(home), false) = (home, is_table) {
+    let owner = sections.iter().find(|section| section.key(name).is_some());
+    if let (Some(owner), false) = (owner, is_table) {
         return format!(
             "key \"{quoted}\" stands outside of its section: write it below a line [{}]",
-            home.name
+            owner.name
         );
     }
     let hint = match nearest(name, sections.iter().map(|section| section.name)) {
@@ -34,9 +34,9 @@ pub(super) fn section(sections: &[Section], name: &str, is_table: bool) -> Strin
     }
 }
 
-/// The message about a name in the section `home` that is none of its keys.
-pub(super) fn key(sections: &[Section], home: &Section, name: &str) -> String {
-    let known = || home.keys.iter().map(|key| key.name);
+/// The message about a name in `section` that is none of its keys.
+pub(super) fn key(sections: &[Section], section: &Section, name: &str) -> String {
+    let known = || section.keys.iter().map(|key| key.name);
     let hint = if let Some(other) = sections.iter().find(|other| other.key(name).is_some()) {
         format!("it belongs to [{}]", other.name)
     } else if let Some(near) = nearest(name, known()) {
@@ -44,5 +44,5 @@ pub(super) fn key(sections: &[Section], home: &Section, name: &str) -> String {
     } else {
         format!("known keys: {}", known().collect::<Vec<_>>().join(", "))
     };
-    format!("unknown key \"{}\" in [{}] ({hint})", quote(name), home.name)
+    format!("unknown key \"{}\" in [{}] ({hint})", quote(name), section.name)
 }

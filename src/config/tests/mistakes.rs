@@ -1,9 +1,9 @@
-//! Bad ones: each error with its location and words, each bound.
+//! Bad configurations: the place and the text of each error, and each bound.
 
 use super::*;
 
 #[test]
-fn an_unknown_key_is_told_with_the_nearest_known_one() {
+fn the_error_of_an_unknown_key_names_the_nearest_known_one() {
     assert_eq!(
         problem("[cluster]\n\nwrokers = 2\n"),
         "c.toml:3:1: unknown key \"wrokers\" in [cluster] (did you mean \"workers\"?)"
@@ -23,7 +23,7 @@ fn an_unknown_key_is_told_with_the_nearest_known_one() {
 }
 
 #[test]
-fn an_unknown_section_is_told_with_the_nearest_known_one() {
+fn the_error_of_an_unknown_section_names_the_nearest_known_one() {
     assert_eq!(
         problem("[clutser]\nworkers = 2\n"),
         "c.toml:1:2: unknown section [clutser] (did you mean [cluster]?)"
@@ -101,7 +101,7 @@ fn impossible_values_name_what_is_possible() {
 }
 
 #[test]
-fn a_number_without_a_unit_is_told_what_to_write() {
+fn the_error_of_a_number_without_a_unit_says_what_to_write() {
     assert_eq!(
         problem("[cluster]\nheartbeat_interval = 250"),
         "c.toml:2:22: heartbeat_interval in [cluster] is 250, expected a duration from \"10ms\" to \"1m\"; a number alone has no \
@@ -159,7 +159,7 @@ fn addresses_that_take_each_other_are_refused() {
 }
 
 #[test]
-fn values_that_cannot_stand_together_are_told_at_the_one_that_was_set() {
+fn a_contradiction_is_reported_at_the_value_that_was_set() {
     for (lines, words) in [
         (
             "[cluster]\nheartbeat_timeout = '500ms'",
@@ -197,7 +197,7 @@ fn values_that_cannot_stand_together_are_told_at_the_one_that_was_set() {
 }
 
 #[test]
-fn every_problem_is_told_at_once_in_the_order_of_the_lines() {
+fn every_problem_is_reported_in_the_order_of_the_lines() {
     let told = problems(
         "[log]\nlevle = 'x'\n[cluster]\nworkers = 0\nbind = 7\nheartbeat_timeout = '1'\nheartbeat_interval = '1m'\n[x]\n",
     );
@@ -213,7 +213,7 @@ fn every_problem_is_told_at_once_in_the_order_of_the_lines() {
 }
 
 #[test]
-fn what_is_not_toml_is_told_with_what_is_wrong_elsewhere() {
+fn syntax_errors_are_reported_with_the_other_problems() {
     let told = problems("[cluster\nworkers = 2\n");
     assert!(told[0].starts_with("c.toml:1:9: not TOML: "), "{told:#?}");
     let told = problems("[cluster]\nworkers = \nbind = [\"127.0.0.1:1\"]\ndata_dri = 'x'\n");
@@ -227,7 +227,7 @@ fn what_is_not_toml_is_told_with_what_is_wrong_elsewhere() {
 }
 
 #[test]
-fn what_is_not_utf_8_is_told_with_its_place() {
+fn a_byte_that_is_not_utf_8_is_reported_with_its_place() {
     let source = ConfigFile {
         name: "c.toml",
         bytes: b"[log]\n# caf\xe9\n",
@@ -246,7 +246,7 @@ fn a_byte_order_mark_is_no_problem() {
 }
 
 #[test]
-fn a_file_that_is_something_else_is_not_told_line_by_line() {
+fn a_file_that_is_no_configuration_gets_a_short_report() {
     let told = file(&"<p>hello</p>\n".repeat(1_000))
         .expect_err("HTML")
         .to_string();
@@ -255,7 +255,7 @@ fn a_file_that_is_something_else_is_not_told_line_by_line() {
 }
 
 #[test]
-fn a_flag_that_is_wrong_is_told_by_its_name() {
+fn a_wrong_flag_is_reported_by_its_name() {
     for (key, text, told) in [
         (
             "cluster.wrokers",
@@ -308,7 +308,7 @@ fn a_section_that_contradicts_itself_is_the_programs_bug() {
 }
 
 #[test]
-fn nesting_without_end_is_told_and_not_followed() {
+fn endless_nesting_is_reported_and_not_followed() {
     for opening in ["[", "x = [", "{", "a.", "x = {a="] {
         let text = format!("[cluster]\nworkers = {}", opening.repeat(100_000));
         assert!(!file(&text).expect_err("not TOML").list().is_empty());

@@ -1,4 +1,4 @@
-//! The configuration as a whole: what each file and flag comes to.
+//! Tests of the whole configuration: a file and flags go in, settings or errors come out.
 
 mod effect;
 mod mistakes;

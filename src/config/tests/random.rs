@@ -1,4 +1,4 @@
-//! That nothing panics, and that what is printed is read back.
+//! Random texts: none makes the reader panic, and what is printed is read back.
 
 use proptest::prelude::*;
 
