@@ -9,7 +9,7 @@ use crate::base::exit::Exit;
 use crate::cli::{self, Program};
 use crate::config::settings::LogSettings;
 use crate::config::{Effective, Settings};
-use crate::master::{self, Arrival, End, Launch, StartError};
+use crate::master::{self, End, Launch, ProcessRole, StartError};
 use crate::observe;
 use crate::pool::Outcome;
 use crate::worker::{self, App};
@@ -34,10 +34,10 @@ impl App {
             check,
             commands: self.own_commands(),
         };
-        match master::arrival() {
-            Arrival::Fresh => cli::run(&program, std::env::args_os(), serve),
-            Arrival::Rehearsal(arguments) => master::rehearse(cli::launch(&program, arguments)),
-            Arrival::Master => go_on(&program),
+        match master::process_role() {
+            ProcessRole::Normal => cli::run(&program, std::env::args_os(), serve),
+            ProcessRole::Rehearsal(arguments) => master::rehearse(cli::launch(&program, arguments)),
+            ProcessRole::Master => go_on(&program),
         }
         .into()
     }

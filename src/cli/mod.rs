@@ -18,7 +18,7 @@ use std::ffi::OsString;
 
 pub use crate::base::exit::Exit;
 use crate::config::{Effective, Section, print};
-use crate::master::launch::{Check, Launch};
+use crate::master::launch::{Launch, SettingsCheck};
 use crate::master::{cpus, user};
 use crate::observe;
 pub use crate::worker::AppCommand;
@@ -40,7 +40,7 @@ pub struct Program {
     /// The application's own sections of the configuration.
     pub sections: &'static [Section],
     /// The application's own check of the settings.
-    pub check: Option<Check>,
+    pub check: Option<SettingsCheck>,
     /// The application's own commands.
     pub commands: &'static [AppCommand],
 }

@@ -149,8 +149,8 @@ fn memory(death: &Death) -> String {
     });
     let oom = match (death.memory.oom_kill, death.memory.oom_kill_maybe_elsewhere) {
         (false, _) => "",
-        (true, false) => "; the kernel killed for want of memory",
-        (true, true) => "; the kernel killed somebody on this machine for want of memory",
+        (true, false) => "; the kernel killed a process of it because memory ran out",
+        (true, true) => "; the kernel killed a process on this machine because memory ran out",
     };
     format!("  memory: at most {peak}{limit}{oom}\n")
 }

@@ -9,12 +9,12 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use super::control::{ClientId, Interest};
-use super::upgrade::Part as Rehearsing;
+use super::upgrade::RehearsalFd;
 use crate::base::ids::{Epoch, Slot};
 
 /// Something the master waits on. A worker is named by slot and epoch: the incarnation is always this master's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Source {
+pub(super) enum PollSource {
     /// The signals' pipe.
     Signals,
     /// The control socket: somebody wants to come in.
@@ -24,14 +24,14 @@ pub(super) enum Source {
     /// The exit of a worker of an earlier master, by its place among them.
     Orphan(u32),
     /// One descriptor of a binary that rehearses an upgrade.
-    Rehearsal(Rehearsing),
+    Rehearsal(RehearsalFd),
     /// One descriptor of one worker.
-    Worker(Slot, Epoch, Part),
+    Worker(Slot, Epoch, WorkerFd),
 }
 
 /// Which descriptor of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum WorkerFd {
     /// Its notify socket.
     Notify,
     /// Its lifeline.
@@ -42,11 +42,16 @@ pub(super) enum Part {
     Exit,
 }
 
-impl Part {
-    const ALL: [Part; 4] = [Part::Notify, Part::Lifeline, Part::Stderr, Part::Exit];
+impl WorkerFd {
+    const ALL: [WorkerFd; 4] = [
+        WorkerFd::Notify,
+        WorkerFd::Lifeline,
+        WorkerFd::Stderr,
+        WorkerFd::Exit,
+    ];
 }
 
-impl Source {
+impl PollSource {
     const SIGNALS: u64 = u64::MAX;
     const CONTROL: u64 = u64::MAX - 1;
     const VERDICT: u64 = u64::MAX - 2;
@@ -61,62 +66,70 @@ impl Source {
     /// gets up to the five that are not counted.
     fn encode(self) -> u64 {
         match self {
-            Source::Signals => Source::SIGNALS,
-            Source::Control => Source::CONTROL,
-            Source::Rehearsal(Rehearsing::Verdict) => Source::VERDICT,
-            Source::Rehearsal(Rehearsing::Words) => Source::WORDS,
-            Source::Rehearsal(Rehearsing::Exit) => Source::REHEARSED,
-            Source::Client(id) => Source::CLIENT | id.0,
-            Source::Orphan(place) => Source::ORPHAN | u64::from(place),
-            Source::Worker(slot, epoch, part) => {
+            PollSource::Signals => PollSource::SIGNALS,
+            PollSource::Control => PollSource::CONTROL,
+            PollSource::Rehearsal(RehearsalFd::Verdict) => PollSource::VERDICT,
+            PollSource::Rehearsal(RehearsalFd::Words) => PollSource::WORDS,
+            PollSource::Rehearsal(RehearsalFd::Exit) => PollSource::REHEARSED,
+            PollSource::Client(id) => PollSource::CLIENT | id.0,
+            PollSource::Orphan(place) => PollSource::ORPHAN | u64::from(place),
+            PollSource::Worker(slot, epoch, part) => {
                 u64::from(slot.0) << 40 | u64::from(epoch.0) << 8 | part as u64
             }
         }
     }
 
-    fn decode(data: u64) -> Option<Source> {
+    fn decode(data: u64) -> Option<PollSource> {
         match data {
-            Source::SIGNALS => return Some(Source::Signals),
-            Source::CONTROL => return Some(Source::Control),
-            Source::VERDICT => return Some(Source::Rehearsal(Rehearsing::Verdict)),
-            Source::WORDS => return Some(Source::Rehearsal(Rehearsing::Words)),
-            Source::REHEARSED => return Some(Source::Rehearsal(Rehearsing::Exit)),
-            client if client & Source::CLIENT != 0 => {
-                return Some(Source::Client(ClientId(client & !Source::CLIENT)));
+            PollSource::SIGNALS => return Some(PollSource::Signals),
+            PollSource::CONTROL => return Some(PollSource::Control),
+            PollSource::VERDICT => return Some(PollSource::Rehearsal(RehearsalFd::Verdict)),
+            PollSource::WORDS => return Some(PollSource::Rehearsal(RehearsalFd::Words)),
+            PollSource::REHEARSED => return Some(PollSource::Rehearsal(RehearsalFd::Exit)),
+            client if client & PollSource::CLIENT != 0 => {
+                return Some(PollSource::Client(ClientId(client & !PollSource::CLIENT)));
             }
-            orphan if orphan & Source::ORPHAN != 0 => {
-                return u32::try_from(orphan & !Source::ORPHAN).ok().map(Source::Orphan);
+            orphan if orphan & PollSource::ORPHAN != 0 => {
+                return u32::try_from(orphan & !PollSource::ORPHAN)
+                    .ok()
+                    .map(PollSource::Orphan);
             }
             _worker => {}
         }
-        let part = Part::ALL.into_iter().find(|part| *part as u64 == data & 0xff)?;
+        let part = WorkerFd::ALL
+            .into_iter()
+            .find(|part| *part as u64 == data & 0xff)?;
         let slot = u16::try_from(data >> 40).ok()?;
         let epoch = u32::try_from((data >> 8) & u64::from(u32::MAX)).ok()?;
-        Some(Source::Worker(Slot(slot), Epoch(epoch), part))
+        Some(PollSource::Worker(Slot(slot), Epoch(epoch), part))
     }
 }
 
+pub(super) use PollSource as Source;
+pub(super) use Poller as Watch;
+pub(super) use WorkerFd as Part;
+
 /// The epoll instance. Closing a descriptor takes it out.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(super) struct Poller {
     epoll: Epoll,
 }
 
-impl Watch {
-    pub(super) fn new() -> io::Result<Watch> {
-        Ok(Watch {
+impl Poller {
+    pub(super) fn new() -> io::Result<Poller> {
+        Ok(Poller {
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
         })
     }
 
-    pub(super) fn add(&self, fd: &impl AsFd, source: Source) -> io::Result<()> {
+    pub(super) fn add(&self, fd: &impl AsFd, source: PollSource) -> io::Result<()> {
         Ok(self
             .epoll
             .add(fd, EpollEvent::new(EpollFlags::EPOLLIN, source.encode()))?)
     }
 
     /// Something else is of interest from now on.
-    pub(super) fn change(&self, fd: &impl AsFd, source: Source, interest: Interest) -> io::Result<()> {
+    pub(super) fn change(&self, fd: &impl AsFd, source: PollSource, interest: Interest) -> io::Result<()> {
         let flags = match interest {
             Interest::Readable => EpollFlags::EPOLLIN,
             // EPOLLHUP is always told.
@@ -134,13 +147,13 @@ impl Watch {
     }
 
     /// Waits for something to be readable, at most that long (for ever when `None`). A signal may end the wait with nothing.
-    pub(super) fn wait(&self, at_most: Option<Duration>) -> io::Result<Vec<Source>> {
+    pub(super) fn wait(&self, at_most: Option<Duration>) -> io::Result<Vec<PollSource>> {
         let mut events = [EpollEvent::empty(); 64];
         let timeout = at_most.map_or(EpollTimeout::NONE, whole_milliseconds);
         match self.epoll.wait(&mut events, timeout) {
             Ok(count) => Ok(events[..count]
                 .iter()
-                .filter_map(|event| Source::decode(event.data()))
+                .filter_map(|event| PollSource::decode(event.data()))
                 .collect()),
             Err(Errno::EINTR) => Ok(Vec::new()),
             Err(errno) => Err(errno.into()),
@@ -161,19 +174,19 @@ mod tests {
 
     #[test]
     fn every_source_comes_back_as_it_went_in() {
-        let workers = Part::ALL.into_iter().flat_map(|part| {
+        let workers = WorkerFd::ALL.into_iter().flat_map(|part| {
             [(0, 0), (7, 3), (u16::MAX, u32::MAX)]
-                .map(|(slot, epoch)| Source::Worker(Slot(slot), Epoch(epoch), part))
+                .map(|(slot, epoch)| PollSource::Worker(Slot(slot), Epoch(epoch), part))
         });
-        let clients = [1, u64::from(u32::MAX), 1 << 62].map(|id| Source::Client(ClientId(id)));
-        let orphans = [0, u32::MAX].map(Source::Orphan);
+        let clients = [1, u64::from(u32::MAX), 1 << 62].map(|id| PollSource::Client(ClientId(id)));
+        let orphans = [0, u32::MAX].map(PollSource::Orphan);
         for source in workers
             .chain(clients)
             .chain(orphans)
-            .chain([Source::Signals, Source::Control])
-            .chain([Rehearsing::Verdict, Rehearsing::Words, Rehearsing::Exit].map(Source::Rehearsal))
+            .chain([PollSource::Signals, PollSource::Control])
+            .chain([RehearsalFd::Verdict, RehearsalFd::Words, RehearsalFd::Exit].map(PollSource::Rehearsal))
         {
-            assert_eq!(Source::decode(source.encode()), Some(source));
+            assert_eq!(PollSource::decode(source.encode()), Some(source));
         }
     }
 

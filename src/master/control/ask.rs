@@ -6,10 +6,10 @@ use super::{ClientId, status, why};
 use crate::base::ids::Life;
 use crate::base::time::Monotonic;
 use crate::control::{ControlAnswer, ControlCommand, ControlRequest, Done, Failed};
-use crate::master::host::World;
+use crate::master::host::Host;
 use crate::pool::{self, Event, Failure, Pool, StopMode, Ticket, Verdict};
 
-impl World {
+impl Host {
     /// Answers what can be answered at once; the rest becomes events.
     pub(in crate::master) fn hear_clients(&mut self, pool: &Pool, now: Monotonic) -> Vec<Event> {
         let mut events = Vec::new();
@@ -54,7 +54,7 @@ enum Turn {
 }
 
 /// Takes one request.
-fn turn(id: ClientId, request: &ControlRequest, pool: &Pool, world: &World, now: Monotonic) -> Turn {
+fn turn(id: ClientId, request: &ControlRequest, pool: &Pool, world: &Host, now: Monotonic) -> Turn {
     let wanted = match request.command {
         ControlCommand::Status => {
             return Turn::Told(ControlAnswer::Status(Box::new(status::status(pool, world, now))));
@@ -93,7 +93,7 @@ fn out_of_bounds(to: u32) -> String {
 }
 
 /// The pool's verdict as a client is told it.
-pub(in crate::master) fn answer(verdict: Verdict, world: &World) -> ControlAnswer {
+pub(in crate::master) fn answer(verdict: Verdict, world: &Host) -> ControlAnswer {
     match verdict {
         Verdict::Done(done) => ControlAnswer::Done(Done::from(done)),
         Verdict::Refused { reason } => ControlAnswer::Refused { reason },
@@ -114,7 +114,7 @@ pub(in crate::master) fn answer(verdict: Verdict, world: &World) -> ControlAnswe
 }
 
 /// What the worker said that it failed with.
-fn last_words(failure: &Failure, world: &World) -> Vec<String> {
+fn last_words(failure: &Failure, world: &Host) -> Vec<String> {
     failed_with(failure)
         .and_then(|life| world.kept.graves.of(life))
         .map(|seen| seen.stderr.clone())

@@ -1,5 +1,5 @@
-//! One client of the control socket: it says one line, and is told one. It is never waited for: what it does not say or take in
-//! time cuts it. It must not know what its request means.
+//! One client of the control socket: it sends one line and receives one. The master never waits for it: a client that does not
+//! send or receive in time is disconnected. This module must not know what a request means.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -11,79 +11,83 @@ use crate::base::time::Monotonic;
 use crate::control::MAX_REQUEST;
 use crate::sys::credentials::Peer;
 
-/// How long a client may take to say its line, and again to take its answer.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a client may take to send its request, and again to receive its answer.
+pub(super) const CLIENT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A client and how far it has come.
+/// A client and its stage.
 #[derive(Debug)]
-pub(super) struct Client {
+pub(super) struct ControlClient {
     stream: UnixStream,
     peer: Peer,
-    stage: Stage,
+    stage: ClientStage,
 }
 
-/// What it does now.
+/// What a client is doing.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) enum Stage {
-    /// Its line is not whole yet.
-    Speaking {
-        heard: Vec<u8>,
-        came: Monotonic,
+pub(super) enum ClientStage {
+    /// Its request is not complete yet.
+    Reading {
+        received: Vec<u8>,
+        since: Monotonic,
         until: Monotonic,
     },
     /// Its answer is not known yet.
     Waiting,
-    /// It has not taken all of its answer yet.
-    Listening {
+    /// It has not received its whole answer yet.
+    Writing {
         answer: Vec<u8>,
-        taken: usize,
+        sent: usize,
         until: Monotonic,
     },
 }
 
-/// What a client is to be woken for.
+/// The readiness of a client that the master waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::master) enum Interest {
-    /// It may say something.
+    /// The client may have sent something.
     Readable,
-    /// It may have gone.
+    /// The client may have disconnected.
     Gone,
-    /// It may take more.
+    /// The client may receive more.
     Writable,
 }
 
-/// What came of a look at a client.
+/// How far a client has come.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Heard {
-    /// Nothing to do yet.
-    Nothing,
-    /// Its line, without the end.
+pub(super) enum ClientProgress {
+    /// The client is not done with its stage yet.
+    Pending,
+    /// Its request, without the line end.
     Line(Vec<u8>),
-    /// More than any request has.
+    /// It sent more than a request may have.
     TooLong,
-    /// It took its answer, or left.
-    Over,
-    /// It left in the middle of its line.
-    Unfinished(usize),
+    /// It received its answer, or disconnected.
+    Finished,
+    /// It disconnected after this many bytes of its request.
+    Truncated(usize),
 }
 
-impl Client {
-    /// A client that has just come.
-    pub(super) fn new(stream: UnixStream, peer: Peer, now: Monotonic) -> Client {
-        let (heard, came, until) = (Vec::new(), now, now + PATIENCE);
-        Client {
+impl ControlClient {
+    /// A client that has just connected.
+    pub(super) fn new(stream: UnixStream, peer: Peer, now: Monotonic) -> ControlClient {
+        let (received, since, until) = (Vec::new(), now, now + CLIENT_TIMEOUT);
+        ControlClient {
             stream,
             peer,
-            stage: Stage::Speaking { heard, came, until },
+            stage: ClientStage::Reading {
+                received,
+                since,
+                until,
+            },
         }
     }
 
-    /// One that came to the master before this binary.
-    pub(super) fn kept(stream: UnixStream, peer: Peer, stage: Stage) -> Client {
-        Client { stream, peer, stage }
+    /// A client of the master before this binary.
+    pub(super) fn restored(stream: UnixStream, peer: Peer, stage: ClientStage) -> ControlClient {
+        ControlClient { stream, peer, stage }
     }
 
-    pub(super) fn stage(&self) -> &Stage {
+    pub(super) fn stage(&self) -> &ClientStage {
         &self.stage
     }
 
@@ -91,120 +95,122 @@ impl Client {
         &self.stream
     }
 
-    /// Who it is.
+    /// Its credentials.
     pub(super) fn peer(&self) -> Peer {
         self.peer
     }
 
-    /// Until when it has to have done something; `None` while it is the client who waits.
+    /// When its stage must have ended; `None` while the client waits for the master.
     pub(super) fn deadline(&self) -> Option<Monotonic> {
         match self.stage {
-            Stage::Speaking { until, .. } | Stage::Listening { until, .. } => Some(until),
-            Stage::Waiting => None,
+            ClientStage::Reading { until, .. } | ClientStage::Writing { until, .. } => Some(until),
+            ClientStage::Waiting => None,
         }
     }
 
-    /// When it came, while its request is not whole.
+    /// When it connected, while its request is not complete.
     pub(super) fn silent_since(&self) -> Option<Monotonic> {
         match self.stage {
-            Stage::Speaking { came, .. } => Some(came),
-            Stage::Waiting | Stage::Listening { .. } => None,
+            ClientStage::Reading { since, .. } => Some(since),
+            ClientStage::Waiting | ClientStage::Writing { .. } => None,
         }
     }
 
     pub(super) fn interest(&self) -> Interest {
         match self.stage {
-            Stage::Speaking { .. } => Interest::Readable,
-            Stage::Waiting => Interest::Gone,
-            Stage::Listening { .. } => Interest::Writable,
+            ClientStage::Reading { .. } => Interest::Readable,
+            ClientStage::Waiting => Interest::Gone,
+            ClientStage::Writing { .. } => Interest::Writable,
         }
     }
 
-    /// What it was late with, in words.
+    /// What its deadline is for, in words.
     pub(super) fn late_with(&self) -> &'static str {
         match self.stage {
-            Stage::Speaking { .. } => "saying its request",
-            Stage::Waiting => "nothing",
-            Stage::Listening { .. } => "taking its answer",
+            ClientStage::Reading { .. } => "sending its request",
+            ClientStage::Waiting => "nothing",
+            ClientStage::Writing { .. } => "receiving its answer",
         }
     }
 
     pub(super) fn is_waiting(&self) -> bool {
-        matches!(self.stage, Stage::Waiting)
+        matches!(self.stage, ClientStage::Waiting)
     }
 
-    /// It was woken.
+    /// Handles a readiness event.
     ///
     /// # Errors
-    /// The system's, which end the conversation.
-    pub(super) fn look(&mut self) -> io::Result<Heard> {
+    /// The error of the operating system; the client is to be disconnected then.
+    pub(super) fn proceed(&mut self) -> io::Result<ClientProgress> {
         match &mut self.stage {
-            Stage::Speaking { heard, .. } => {
-                let found = hear(&mut self.stream, heard)?;
-                if matches!(found, Heard::Line(_)) {
-                    self.stage = Stage::Waiting;
+            ClientStage::Reading { received, .. } => {
+                let progress = receive(&mut self.stream, received)?;
+                if matches!(progress, ClientProgress::Line(_)) {
+                    self.stage = ClientStage::Waiting;
                 }
-                Ok(found)
+                Ok(progress)
             }
-            // Nothing but its going wakes one that waits.
-            Stage::Waiting => Ok(Heard::Over),
-            Stage::Listening { .. } => self.tell(),
+            // Only its disconnecting wakes a client that waits.
+            ClientStage::Waiting => Ok(ClientProgress::Finished),
+            ClientStage::Writing { .. } => self.send(),
         }
     }
 
-    /// Its answer is known: as much of it is said as the client takes now.
+    /// Sends as much of the answer as the client receives now.
     ///
     /// # Errors
-    /// The system's, which end the conversation.
-    pub(super) fn answer(&mut self, answer: Vec<u8>, now: Monotonic) -> io::Result<Heard> {
-        let (taken, until) = (0, now + PATIENCE);
-        self.stage = Stage::Listening { answer, taken, until };
-        self.tell()
+    /// The error of the operating system; the client is to be disconnected then.
+    pub(super) fn answer(&mut self, answer: Vec<u8>, now: Monotonic) -> io::Result<ClientProgress> {
+        let (sent, until) = (0, now + CLIENT_TIMEOUT);
+        self.stage = ClientStage::Writing { answer, sent, until };
+        self.send()
     }
 
-    fn tell(&mut self) -> io::Result<Heard> {
-        let Stage::Listening { answer, taken, .. } = &mut self.stage else {
-            return Ok(Heard::Nothing);
+    fn send(&mut self) -> io::Result<ClientProgress> {
+        let ClientStage::Writing { answer, sent, .. } = &mut self.stage else {
+            return Ok(ClientProgress::Pending);
         };
-        while *taken < answer.len() {
-            match self.stream.write(&answer[*taken..]) {
-                Ok(written) => *taken += written,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Heard::Nothing),
+        while *sent < answer.len() {
+            match self.stream.write(&answer[*sent..]) {
+                Ok(written) => *sent += written,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(ClientProgress::Pending);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(Heard::Over)
+        Ok(ClientProgress::Finished)
     }
 }
 
-/// Reads what there is, at most one request's worth.
-fn hear(stream: &mut impl Read, heard: &mut Vec<u8>) -> io::Result<Heard> {
+/// Reads what is available, at most one request.
+fn receive(stream: &mut impl Read, received: &mut Vec<u8>) -> io::Result<ClientProgress> {
     let mut buffer = [0; MAX_REQUEST + 1];
-    while heard.len() <= MAX_REQUEST {
+    while received.len() <= MAX_REQUEST {
         match stream.read(&mut buffer) {
-            Ok(0) => return Ok(left(heard)),
-            Ok(read) => heard.extend_from_slice(&buffer[..read]),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Heard::Nothing),
+            Ok(0) => return Ok(disconnected(received)),
+            Ok(read) => received.extend_from_slice(&buffer[..read]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(ClientProgress::Pending),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
-        if let Some(end) = heard.iter().position(|&byte| byte == b'\n') {
-            heard.truncate(end);
+        if let Some(end) = received.iter().position(|&byte| byte == b'\n') {
+            received.truncate(end);
             break;
         }
     }
-    if heard.len() > MAX_REQUEST {
-        return Ok(Heard::TooLong);
+    if received.len() > MAX_REQUEST {
+        return Ok(ClientProgress::TooLong);
     }
-    Ok(Heard::Line(std::mem::take(heard)))
+    Ok(ClientProgress::Line(std::mem::take(received)))
 }
 
-fn left(heard: &[u8]) -> Heard {
-    if heard.is_empty() {
-        Heard::Over
+fn disconnected(received: &[u8]) -> ClientProgress {
+    if received.is_empty() {
+        ClientProgress::Finished
     } else {
-        Heard::Unfinished(heard.len())
+        ClientProgress::Truncated(received.len())
     }
 }
 
@@ -214,72 +220,80 @@ mod tests {
 
     const NOW: Monotonic = Monotonic(1_000);
 
-    fn client() -> (UnixStream, Client) {
+    fn client() -> (UnixStream, ControlClient) {
         let (theirs, ours) = UnixStream::pair().expect("a pair");
         ours.set_nonblocking(true).expect("set");
         let peer = crate::sys::credentials::of_peer(&ours).expect("known");
-        (theirs, Client::new(ours, peer, NOW))
+        (theirs, ControlClient::new(ours, peer, NOW))
     }
 
     #[test]
-    fn a_line_may_come_in_pieces_and_what_follows_it_is_nobodys() {
+    fn a_line_may_arrive_in_pieces_and_what_follows_it_is_ignored() {
         let (mut theirs, mut client) = client();
-        assert_eq!(client.look().expect("looked"), Heard::Nothing);
-        theirs.write_all(b"{\"a\"").expect("said");
-        assert_eq!(client.look().expect("looked"), Heard::Nothing);
+        assert_eq!(client.proceed().expect("no error"), ClientProgress::Pending);
+        theirs.write_all(b"{\"a\"").expect("sent");
+        assert_eq!(client.proceed().expect("no error"), ClientProgress::Pending);
         assert_eq!(
             (client.interest(), client.deadline()),
-            (Interest::Readable, Some(NOW + PATIENCE))
+            (Interest::Readable, Some(NOW + CLIENT_TIMEOUT))
         );
-        theirs.write_all(b":1}\nmore").expect("said");
-        assert_eq!(client.look().expect("looked"), Heard::Line(b"{\"a\":1}".to_vec()));
+        theirs.write_all(b":1}\nmore").expect("sent");
+        assert_eq!(
+            client.proceed().expect("no error"),
+            ClientProgress::Line(b"{\"a\":1}".to_vec())
+        );
         assert_eq!((client.interest(), client.deadline()), (Interest::Gone, None));
     }
 
     #[test]
-    fn a_line_without_end_is_not_read_to_its_end() {
+    fn a_line_without_end_is_refused_at_the_limit() {
         let (mut theirs, mut client) = client();
-        theirs.write_all(&[b'x'; 3 * MAX_REQUEST]).expect("said");
-        assert_eq!(client.look().expect("looked"), Heard::TooLong);
+        theirs.write_all(&[b'x'; 3 * MAX_REQUEST]).expect("sent");
+        assert_eq!(client.proceed().expect("no error"), ClientProgress::TooLong);
         let (mut theirs, mut client) = self::client();
         let mut longest = vec![b' '; MAX_REQUEST];
         longest.push(b'\n');
-        theirs.write_all(&longest).expect("said");
-        assert!(matches!(client.look().expect("looked"), Heard::Line(line) if line.len() == MAX_REQUEST));
+        theirs.write_all(&longest).expect("sent");
+        assert!(
+            matches!(client.proceed().expect("no error"), ClientProgress::Line(line) if line.len() == MAX_REQUEST)
+        );
     }
 
     #[test]
-    fn whoever_leaves_early_is_told_apart() {
+    fn a_client_that_disconnects_early_is_told_apart() {
         let (theirs, mut client) = client();
         drop(theirs);
-        assert_eq!(client.look().expect("looked"), Heard::Over);
+        assert_eq!(client.proceed().expect("no error"), ClientProgress::Finished);
         let (mut theirs, mut client) = self::client();
-        theirs.write_all(b"half").expect("said");
+        theirs.write_all(b"half").expect("sent");
         drop(theirs);
-        assert_eq!(client.look().expect("looked"), Heard::Unfinished(4));
+        assert_eq!(client.proceed().expect("no error"), ClientProgress::Truncated(4));
     }
 
     #[test]
-    fn an_answer_that_is_not_taken_waits_until_its_deadline_and_blocks_nobody() {
+    fn an_answer_that_is_not_received_waits_until_its_deadline_without_blocking() {
         let (mut theirs, mut client) = client();
         let long = vec![b'y'; 4 << 20];
         let later = Monotonic(2_000);
-        assert_eq!(client.answer(long.clone(), later).expect("begun"), Heard::Nothing);
+        assert_eq!(
+            client.answer(long.clone(), later).expect("begun"),
+            ClientProgress::Pending
+        );
         assert_eq!(
             (client.interest(), client.deadline()),
-            (Interest::Writable, Some(later + PATIENCE))
+            (Interest::Writable, Some(later + CLIENT_TIMEOUT))
         );
         theirs.set_nonblocking(true).expect("set");
-        let mut taken = Vec::new();
+        let mut sent = Vec::new();
         loop {
-            // Reads until nothing is there, which is an error here.
-            let _nothing_yet = theirs.read_to_end(&mut taken);
-            if client.look().expect("looked") == Heard::Over {
+            // Reading ends with an error when nothing is available.
+            let _nothing_yet = theirs.read_to_end(&mut sent);
+            if client.proceed().expect("no error") == ClientProgress::Finished {
                 break;
             }
         }
         drop(client);
-        theirs.read_to_end(&mut taken).expect("the end");
-        assert!(taken == long);
+        theirs.read_to_end(&mut sent).expect("the end");
+        assert!(sent == long);
     }
 }

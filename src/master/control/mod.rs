@@ -1,10 +1,11 @@
-//! The master's side of the control socket: who is at it (`server`, `client`), what they ask (`ask`), and where the answers come
-//! from (`status`, and `why` with the evidence that `postmortems` and `oom` keep).
+//! The master's side of the control socket: `server` and its `client`s, `ask` (from a request to its answer), and the sources of the
+//! answers (`status`, and `why` with the evidence that `postmortems` and `oom` keep). `handover` carries the clients through an
+//! upgrade.
 
 mod ask;
-mod carry;
 mod causes;
 mod client;
+mod handover;
 mod oom;
 mod postmortems;
 mod server;
@@ -12,9 +13,11 @@ mod status;
 mod why;
 
 pub(super) use ask::answer;
-pub(super) use carry::{PackedDesk, UnpackedDesk};
 pub(super) use client::Interest;
-pub(super) use oom::{OomKill, OomWatch};
-pub(super) use postmortems::{AtKill, Evidence, Graves, Requests};
-pub(super) use server::{ClientId, Desk};
+pub(super) use handover::ControlServerState;
+pub(super) use oom::{OomKill, OomMonitor};
+pub(super) use postmortems::{
+    Postmortem as Evidence, Postmortems, StateAtKill, StateAtKill as AtKill, UnfinishedRequests as Requests,
+};
+pub(super) use server::{ClientId, ControlServer};
 pub(super) use status::status;

@@ -1,5 +1,5 @@
-//! What the shell saw of each life that ended: its last words, what it was answering, its memory, what it did when it was
-//! killed. Bounded for each slot. It must not know why a life ended: that is the pool's certificate.
+//! What the master saw of each worker that ended: its last lines on stderr, its unfinished requests, its memory, and its process state
+//! when it was killed. The number per slot is bounded. It must not know why a worker ended: that is in the pool's certificate.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -11,54 +11,54 @@ use crate::control::{MemoryUse, UnfinishedRequest};
 use crate::scoreboard::{BoardView, RequestSample};
 use crate::sys::{clock, procfs};
 
-/// So many lives of one slot are remembered, as many as the pool has certificates of.
-const KEPT: usize = 16;
-/// No death names more requests.
-const NAMED: usize = 16;
+/// Number of deaths that are remembered for each slot; the pool keeps as many certificates.
+const MAX_PER_SLOT: usize = 16;
+/// Largest number of unfinished requests that are listed for a death.
+const MAX_LISTED: usize = 16;
 
-/// What was seen of one life that ended.
+/// What was seen of one worker that ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::master) struct Evidence {
-    /// Its last lines, the newest last.
+pub(in crate::master) struct Postmortem {
+    /// Its last lines on stderr, newest last.
     pub(in crate::master) stderr: Vec<String>,
     pub(in crate::master) memory: MemoryUse,
-    pub(in crate::master) requests: Requests,
-    pub(in crate::master) at_kill: Option<AtKill>,
+    pub(in crate::master) requests: UnfinishedRequests,
+    pub(in crate::master) at_kill: Option<StateAtKill>,
 }
 
-/// What a life was answering at its end; the longest first.
+/// The requests that a worker was handling at its end, the oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::master) struct Requests {
+pub(in crate::master) struct UnfinishedRequests {
     pub(in crate::master) named: Vec<UnfinishedRequest>,
     pub(in crate::master) unnamed: u32,
 }
 
-/// What a process did right before the master killed it.
+/// The state of a process right before the master killed it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::master) struct AtKill {
+pub(in crate::master) struct StateAtKill {
     pub(in crate::master) state: Option<char>,
     pub(in crate::master) wait_channel: String,
 }
 
-impl AtKill {
-    pub(in crate::master) fn look(pid: i32) -> AtKill {
-        AtKill {
+impl StateAtKill {
+    pub(in crate::master) fn look(pid: i32) -> StateAtKill {
+        StateAtKill {
             state: procfs::stat(pid).ok().map(|stat| stat.state),
             wait_channel: procfs::wait_channel(pid),
         }
     }
 }
 
-impl Requests {
-    /// The board outlives its writer.
-    pub(in crate::master) fn left_on(board: &BoardView) -> Requests {
+impl UnfinishedRequests {
+    /// Reads the requests from the scoreboard, which outlives its worker.
+    pub(in crate::master) fn left_on(board: &BoardView) -> UnfinishedRequests {
         let now = clock::now();
         let counted = board.vitals(now).counts.in_flight;
         let mut seen = board.requests(now);
         seen.sort_by_key(|seen| std::cmp::Reverse(seen.age));
-        let named: Vec<UnfinishedRequest> = seen.into_iter().take(NAMED).map(named).collect();
+        let named: Vec<UnfinishedRequest> = seen.into_iter().take(MAX_LISTED).map(named).collect();
         let unnamed = counted.saturating_sub(u32::try_from(named.len()).unwrap_or(u32::MAX));
-        Requests { named, unnamed }
+        UnfinishedRequests { named, unnamed }
     }
 }
 
@@ -70,23 +70,23 @@ fn named(seen: RequestSample) -> UnfinishedRequest {
     }
 }
 
-/// All of it.
+/// The post-mortems of all slots.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(in crate::master) struct Graves {
-    by_slot: BTreeMap<Slot, VecDeque<(Life, Evidence)>>,
+pub(in crate::master) struct Postmortems {
+    by_slot: BTreeMap<Slot, VecDeque<(Life, Postmortem)>>,
 }
 
-impl Graves {
-    pub(in crate::master) fn keep(&mut self, life: Life, evidence: Evidence) {
+impl Postmortems {
+    pub(in crate::master) fn keep(&mut self, life: Life, evidence: Postmortem) {
         let slot = self.by_slot.entry(life.slot).or_default();
         slot.push_back((life, evidence));
-        if slot.len() > KEPT {
+        if slot.len() > MAX_PER_SLOT {
             slot.pop_front();
         }
     }
 
-    /// What was seen of that life, while it is remembered.
-    pub(in crate::master) fn of(&self, life: Life) -> Option<&Evidence> {
+    /// The post-mortem of a life, while it is remembered.
+    pub(in crate::master) fn of(&self, life: Life) -> Option<&Postmortem> {
         let slot = self.by_slot.get(&life.slot)?;
         slot.iter()
             .find(|(dead, _)| *dead == life)
@@ -103,21 +103,21 @@ mod tests {
     }
 
     #[test]
-    fn the_last_of_each_slot_are_remembered() {
-        let mut graves = Graves::default();
-        graves.keep(life(0, 1), Evidence::default());
+    fn the_last_deaths_of_each_slot_are_remembered() {
+        let mut postmortems = Postmortems::default();
+        postmortems.keep(life(0, 1), Postmortem::default());
         for epoch in 1..=100 {
-            graves.keep(life(1, epoch), Evidence::default());
+            postmortems.keep(life(1, epoch), Postmortem::default());
         }
-        assert!(graves.of(life(0, 1)).is_some());
-        assert!(graves.of(life(1, 84)).is_none() && graves.of(life(1, 85)).is_some());
+        assert!(postmortems.of(life(0, 1)).is_some());
+        assert!(postmortems.of(life(1, 84)).is_none() && postmortems.of(life(1, 85)).is_some());
     }
 
     #[test]
-    fn a_process_that_is_gone_has_nothing_to_show() {
-        let own = AtKill::look(nix::unistd::getpid().as_raw());
+    fn a_process_that_has_exited_has_no_state() {
+        let own = StateAtKill::look(nix::unistd::getpid().as_raw());
         assert!(own.state.is_some());
-        let gone = AtKill::look(i32::MAX);
+        let gone = StateAtKill::look(i32::MAX);
         assert_eq!((gone.state, gone.wait_channel.as_str()), (None, ""));
     }
 }

@@ -1,5 +1,5 @@
-//! The control socket and everybody at it: bounded in number, each with a deadline, none able to hold up the master. It turns
-//! lines into requests and answers into lines, and must not know what lies between.
+//! The server of the control socket. Its clients are bounded in number, each has a deadline, and none can block the master. It turns
+//! lines into requests and answers into lines; it must not know what the requests mean.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,210 +10,213 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tracing::{debug, warn};
 
-use super::client::{Client, Heard};
+use super::client::{ClientProgress, ControlClient};
 use crate::base::time::Monotonic;
 use crate::control::{ControlAnswer, ControlReply, ControlRequest};
-use crate::master::poller::{Source, Watch};
+use crate::master::poller::{PollSource, Poller};
 use crate::sys::credentials::{self, Peer};
 use crate::sys::socket::FileId;
 use crate::sys::{clock, socket};
 
-/// How many clients may be at the desk at once; the next ones take the place of whoever has said no request yet, or wait in the
-/// socket's queue.
-const PLACES: usize = 16;
-/// Nobody goes for a newcomer before that: whoever says a request at once is heard.
-const GRACE: Duration = Duration::from_millis(50);
-/// Of those, how many may wait for the end of something long, so that `status` always finds a place.
-const WAITING: usize = 12;
+/// Largest number of clients at once. A further client replaces one that has not sent its request yet, or waits in the socket's
+/// queue.
+const MAX_CLIENTS: usize = 16;
+/// A client is not evicted for a new one within this grace period, so that a client that sends its request at once is served.
+const REQUEST_GRACE: Duration = Duration::from_millis(50);
+/// Largest number of clients that wait for the end of a long command, so that `status` is always possible.
+const MAX_WAITING: usize = 12;
 
-/// The socket's mode: it is this user's alone.
-const PRIVATE: u32 = 0o600;
+/// The mode of the socket: only the master's user may connect.
+const SOCKET_MODE: u32 = 0o600;
 
-/// Names one client for as long as this master lives; never 0, never given out again.
+/// The number of a client; unique while this master runs, never 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(in crate::master) struct ClientId(pub(in crate::master) u64);
 
-/// The socket and its clients.
+/// The control socket and its clients.
 #[derive(Debug)]
-pub(in crate::master) struct Desk {
+pub(in crate::master) struct ControlServer {
     pub(super) path: PathBuf,
-    /// The socket file there; none when it was gone already.
+    /// The socket file at the path; `None` when it had been removed already.
     pub(super) file: Option<FileId>,
     pub(super) listener: UnixListener,
-    pub(super) clients: BTreeMap<ClientId, Client>,
-    pub(super) last: ClientId,
-    pub(super) door: Door,
-    /// It was said that the socket is gone and cannot be made again.
-    pub(super) complained: bool,
+    pub(super) clients: BTreeMap<ClientId, ControlClient>,
+    pub(super) last_id: ClientId,
+    pub(super) accepting: AcceptState,
+    /// Whether a warning was logged that the socket is missing and cannot be bound again.
+    pub(super) loss_reported: bool,
 }
 
-/// Whether anybody is let in. The socket is watched while it is open, and only then: whoever waits outside would wake the master
-/// for nothing.
+/// Whether clients are accepted. The socket is polled only while it is open; otherwise waiting clients would wake the master for
+/// nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Door {
+pub(super) enum AcceptState {
     Open,
-    /// Until somebody leaves.
+    /// No client is accepted until one leaves.
     Full,
-    /// Until then: the system had no descriptor for the next one, or nobody here has been silent for long enough.
-    Shut {
+    /// No client is accepted until then: no descriptor was free, or no client can be evicted yet.
+    Paused {
         until: Monotonic,
     },
 }
 
-/// How long the door stays shut.
-const SHUT_FOR: Duration = Duration::from_secs(1);
+/// How long no client is accepted after accepting one has failed.
+const ACCEPT_RETRY: Duration = Duration::from_secs(1);
 
-impl Desk {
-    /// Listens at a path in the run directory, which is this user's alone.
+impl ControlServer {
+    /// Listens at a path in the run directory, which only this user may enter.
     ///
     /// # Errors
-    /// The system's.
-    pub(in crate::master) fn open(path: &Path, watch: &Watch) -> io::Result<Desk> {
-        let listener = UnixListener::from(socket::listen_unix(path, PRIVATE)?);
-        watch.add(&listener, Source::Control)?;
-        Ok(Desk {
+    /// The error of the operating system.
+    pub(in crate::master) fn open(path: &Path, poller: &Poller) -> io::Result<ControlServer> {
+        let listener = UnixListener::from(socket::listen_unix(path, SOCKET_MODE)?);
+        poller.add(&listener, PollSource::Control)?;
+        Ok(ControlServer {
             path: path.to_owned(),
             file: FileId::at(path).ok(),
             listener,
             clients: BTreeMap::new(),
-            last: ClientId(0),
-            door: Door::Open,
-            complained: false,
+            last_id: ClientId(0),
+            accepting: AcceptState::Open,
+            loss_reported: false,
         })
     }
 
-    /// Listens at the path again if the socket there is gone or is another one (somebody cleaned up): otherwise nobody could ask
-    /// anything of this master until it is stopped. To be called with each look at the workers.
-    pub(in crate::master) fn mend(&mut self, watch: &Watch) {
+    /// Binds the path again if the socket file was removed or replaced, for example by a program that cleans up: otherwise this
+    /// master could not be asked anything until it is stopped. To be called at each sampling of the workers.
+    pub(in crate::master) fn mend(&mut self, poller: &Poller) {
         if self.file.as_ref().is_some_and(FileId::is_there) {
             return;
         }
-        let made = self.listen_again(watch);
+        let bound = self.rebind(poller);
         let path = self.path.display();
-        match made {
+        match bound {
             Ok(()) => {
-                self.complained = false;
-                warn!("the control socket {path} was gone, and is made again");
+                self.loss_reported = false;
+                warn!("the control socket {path} was missing and has been bound again");
             }
-            Err(error) if !std::mem::replace(&mut self.complained, true) => {
+            Err(error) if !std::mem::replace(&mut self.loss_reported, true) => {
                 warn!(
-                    "the control socket {path} is gone: failed to make it again: {error}; tried with each look at the workers"
+                    "the control socket {path} is missing, and binding it again failed: {error}; it is tried again at each sampling of the workers"
                 );
             }
             Err(_) => {}
         }
     }
 
-    /// Whoever is at the desk stays.
-    fn listen_again(&mut self, watch: &Watch) -> io::Result<()> {
-        let listener = UnixListener::from(socket::listen_unix(&self.path, PRIVATE)?);
-        match self.door {
-            Door::Open => watch.add(&listener, Source::Control)?,
-            // It is watched when the door opens.
-            Door::Full | Door::Shut { .. } => {}
+    /// Binds the path again. The clients stay connected.
+    fn rebind(&mut self, poller: &Poller) -> io::Result<()> {
+        let listener = UnixListener::from(socket::listen_unix(&self.path, SOCKET_MODE)?);
+        match self.accepting {
+            AcceptState::Open => poller.add(&listener, PollSource::Control)?,
+            // It is polled once clients are accepted again.
+            AcceptState::Full | AcceptState::Paused { .. } => {}
         }
-        // The old one leaves the watch as it is closed.
+        // Closing the old listener removes it from the poller.
         self.listener = listener;
         self.file = FileId::at(&self.path).ok();
         Ok(())
     }
 
-    /// Lets in who waits outside, as far as there is room or somebody has not said a request for a while.
-    pub(in crate::master) fn welcome(&mut self, now: Monotonic, watch: &Watch) {
+    /// Accepts waiting clients, as far as there is room or a silent client can be evicted.
+    pub(in crate::master) fn welcome(&mut self, now: Monotonic, poller: &Poller) {
         loop {
-            let silent = self.first_silent();
-            if self.clients.len() >= PLACES {
+            let silent = self.longest_silent();
+            if self.clients.len() >= MAX_CLIENTS {
                 match silent {
-                    None => return self.close(Door::Full, watch),
-                    Some((_, came)) if now < came + GRACE => {
-                        let until = came + GRACE;
-                        return self.close(Door::Shut { until }, watch);
+                    None => return self.pause(AcceptState::Full, poller),
+                    Some((_, since)) if now < since + REQUEST_GRACE => {
+                        let until = since + REQUEST_GRACE;
+                        return self.pause(AcceptState::Paused { until }, poller);
                     }
                     Some(_) => {}
                 }
             }
             match self.listener.accept() {
                 Ok((stream, _)) => {
-                    if let Some((id, _)) = silent.filter(|_| self.clients.len() >= PLACES) {
-                        debug!("a control client that says nothing goes for another one");
+                    if let Some((id, _)) = silent.filter(|_| self.clients.len() >= MAX_CLIENTS) {
+                        debug!("evicted a control client that has sent no request, for another client");
                         self.clients.remove(&id);
                     }
-                    self.seat(stream, now, watch);
+                    self.add_client(stream, now, poller);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    warn!("failed to let a control client in: {error}; the next try is in {SHUT_FOR:?}");
-                    let until = now + SHUT_FOR;
-                    return self.close(Door::Shut { until }, watch);
+                    warn!(
+                        "failed to accept a control client: {error}; the next attempt is in {ACCEPT_RETRY:?}"
+                    );
+                    let until = now + ACCEPT_RETRY;
+                    return self.pause(AcceptState::Paused { until }, poller);
                 }
             }
         }
     }
 
-    /// Who has been here longest of those whose request is not whole, and since when.
-    fn first_silent(&self) -> Option<(ClientId, Monotonic)> {
+    /// The client that has been connected longest without a complete request, and since when.
+    fn longest_silent(&self) -> Option<(ClientId, Monotonic)> {
         self.clients
             .iter()
             .find_map(|(id, client)| Some((*id, client.silent_since()?)))
     }
 
-    fn close(&mut self, door: Door, watch: &Watch) {
-        match watch.remove(&self.listener) {
-            Ok(()) => self.door = door,
-            Err(error) => warn!("failed to leave the control socket alone for a while: {error}"),
+    fn pause(&mut self, accepting: AcceptState, poller: &Poller) {
+        match poller.remove(&self.listener) {
+            Ok(()) => self.accepting = accepting,
+            Err(error) => warn!("failed to pause the control socket: {error}"),
         }
     }
 
-    fn reopen(&mut self, watch: &Watch) {
-        match watch.add(&self.listener, Source::Control) {
-            Ok(()) => self.door = Door::Open,
-            Err(error) => warn!("failed to listen on the control socket again: {error}"),
+    fn resume(&mut self, poller: &Poller) {
+        match poller.add(&self.listener, PollSource::Control) {
+            Ok(()) => self.accepting = AcceptState::Open,
+            Err(error) => warn!("failed to resume the control socket: {error}"),
         }
     }
 
-    fn seat(&mut self, stream: UnixStream, now: Monotonic, watch: &Watch) {
-        let id = ClientId(self.last.0 + 1);
-        let seated = welcome_at(&stream).and_then(|peer| {
+    fn add_client(&mut self, stream: UnixStream, now: Monotonic, poller: &Poller) {
+        let id = ClientId(self.last_id.0 + 1);
+        let added = authorized_peer(&stream).and_then(|peer| {
             stream.set_nonblocking(true)?;
-            watch.add(&stream, Source::Client(id))?;
+            poller.add(&stream, PollSource::Client(id))?;
             Ok(peer)
         });
-        match seated {
+        match added {
             Ok(peer) => {
-                self.last = id;
-                self.clients.insert(id, Client::new(stream, peer, now));
+                self.last_id = id;
+                self.clients.insert(id, ControlClient::new(stream, peer, now));
             }
-            Err(error) => warn!("turned a control client away: {error}"),
+            Err(error) => warn!("refused a control client: {error}"),
         }
     }
 
-    /// A client was woken: its request, when that is whole.
-    pub(in crate::master) fn hear(&mut self, id: ClientId, watch: &Watch) -> Option<ControlRequest> {
-        let looked = self.clients.get_mut(&id)?.look();
-        match looked {
-            Ok(Heard::Line(line)) => self.understand(id, &line, watch),
+    /// Handles a readiness event of a client; returns its request once that is complete.
+    pub(in crate::master) fn hear(&mut self, id: ClientId, poller: &Poller) -> Option<ControlRequest> {
+        let progress = self.clients.get_mut(&id)?.proceed();
+        match progress {
+            Ok(ClientProgress::Line(line)) => self.parse(id, &line, poller),
             other => {
-                self.follow_up(id, other, watch);
+                self.proceed(id, other, poller);
                 None
             }
         }
     }
 
-    fn understand(&mut self, id: ClientId, line: &[u8], watch: &Watch) -> Option<ControlRequest> {
+    fn parse(&mut self, id: ClientId, line: &[u8], poller: &Poller) -> Option<ControlRequest> {
         let request = ControlRequest::parse(line).map_err(|error| error.to_string());
-        let crowded = self.clients.values().filter(|client| client.is_waiting()).count() > WAITING;
+        let too_many_waiting =
+            self.clients.values().filter(|client| client.is_waiting()).count() > MAX_WAITING;
         match request {
-            Ok(request) if crowded && request.command.ends_later() => {
+            Ok(request) if too_many_waiting && request.command.ends_later() => {
                 let reason =
-                    format!("{WAITING} clients wait for the end of something already; ask again later");
-                self.refuse(id, reason, watch);
+                    format!("{MAX_WAITING} clients already wait for the end of a command; ask again later");
+                self.refuse(id, reason, poller);
                 None
             }
             Ok(request) => {
-                // Until its answer is known, only its leaving is of interest.
-                self.follow_up(id, Ok(Heard::Nothing), watch);
+                // Until its answer is known, only its disconnecting is of interest.
+                self.proceed(id, Ok(ClientProgress::Pending), poller);
                 Some(request)
             }
             Err(reason) => {
@@ -221,92 +224,95 @@ impl Desk {
                     "refused a control client's line of {} bytes: {reason}",
                     line.len()
                 );
-                self.refuse(id, reason, watch);
+                self.refuse(id, reason, poller);
                 None
             }
         }
     }
 
-    fn refuse(&mut self, id: ClientId, reason: String, watch: &Watch) {
-        self.answer(id, ControlAnswer::Refused { reason }, watch);
+    fn refuse(&mut self, id: ClientId, reason: String, poller: &Poller) {
+        self.answer(id, ControlAnswer::Refused { reason }, poller);
     }
 
-    /// Tells a client its answer; nothing to do when it has left.
-    pub(in crate::master) fn answer(&mut self, id: ClientId, answer: ControlAnswer, watch: &Watch) {
+    /// Sends a client its answer; does nothing when the client has left.
+    pub(in crate::master) fn answer(&mut self, id: ClientId, answer: ControlAnswer, poller: &Poller) {
         if let Some(client) = self.clients.get_mut(&id) {
-            let told = client.answer(ControlReply::new(answer).line(), clock::now());
-            self.follow_up(id, told, watch);
+            let progress = client.answer(ControlReply::new(answer).line(), clock::now());
+            self.proceed(id, progress, poller);
         }
     }
 
-    /// Who that client is, while it is here.
+    /// The credentials of a client, while it is connected.
     pub(in crate::master) fn peer(&self, id: ClientId) -> Option<Peer> {
-        self.clients.get(&id).map(Client::peer)
+        self.clients.get(&id).map(ControlClient::peer)
     }
 
-    /// Whether that client is still here and has no answer yet.
+    /// Whether the client is still connected and has no answer yet.
     pub(in crate::master) fn awaits(&self, id: ClientId) -> bool {
-        self.clients.get(&id).is_some_and(Client::is_waiting)
+        self.clients.get(&id).is_some_and(ControlClient::is_waiting)
     }
 
-    fn follow_up(&mut self, id: ClientId, found: io::Result<Heard>, watch: &Watch) {
-        match found {
-            Ok(Heard::Nothing | Heard::Line(_)) => self.watch_for_next(id, watch),
-            Ok(Heard::Over) => self.leave(id, watch),
-            Ok(Heard::TooLong) => {
-                warn!("cut a control client that said more than any request has");
+    fn proceed(&mut self, id: ClientId, progress: io::Result<ClientProgress>, poller: &Poller) {
+        match progress {
+            Ok(ClientProgress::Pending | ClientProgress::Line(_)) => self.update_interest(id, poller),
+            Ok(ClientProgress::Finished) => self.leave(id, poller),
+            Ok(ClientProgress::TooLong) => {
+                warn!(
+                    "disconnected a control client: its request is longer than {} bytes",
+                    crate::control::MAX_REQUEST
+                );
                 let reason = crate::control::RequestError::TooLong.to_string();
-                self.refuse(id, reason, watch);
+                self.refuse(id, reason, poller);
             }
-            Ok(Heard::Unfinished(bytes)) => {
-                warn!("a control client left after {bytes} bytes of a request");
-                self.leave(id, watch);
+            Ok(ClientProgress::Truncated(bytes)) => {
+                warn!("a control client disconnected after {bytes} bytes of a request");
+                self.leave(id, poller);
             }
             Err(error) => {
-                debug!("a control client is gone: {error}");
-                self.leave(id, watch);
+                debug!("a control client disconnected: {error}");
+                self.leave(id, poller);
             }
         }
     }
 
-    fn watch_for_next(&mut self, id: ClientId, watch: &Watch) {
+    fn update_interest(&mut self, id: ClientId, poller: &Poller) {
         let Some(client) = self.clients.get(&id) else {
             return;
         };
-        if let Err(error) = watch.change(client.stream(), Source::Client(id), client.interest()) {
-            warn!("failed to watch a control client: {error}");
-            self.leave(id, watch);
+        if let Err(error) = poller.change(client.stream(), PollSource::Client(id), client.interest()) {
+            warn!("failed to poll a control client: {error}");
+            self.leave(id, poller);
         }
     }
 
-    fn leave(&mut self, id: ClientId, watch: &Watch) {
-        // Its descriptor leaves the watch as it is closed.
+    fn leave(&mut self, id: ClientId, poller: &Poller) {
+        // Closing its descriptor removes it from the poller.
         self.clients.remove(&id);
-        match self.door {
-            Door::Full => self.reopen(watch),
-            Door::Open | Door::Shut { .. } => {}
+        match self.accepting {
+            AcceptState::Full => self.resume(poller),
+            AcceptState::Open | AcceptState::Paused { .. } => {}
         }
     }
 
-    /// When something is due here, if nothing happens before.
+    /// The earliest deadline of a client or of a paused socket.
     pub(in crate::master) fn deadline(&self) -> Option<Monotonic> {
-        let door = match self.door {
-            Door::Shut { until } => Some(until),
-            Door::Open | Door::Full => None,
+        let resume_at = match self.accepting {
+            AcceptState::Paused { until } => Some(until),
+            AcceptState::Open | AcceptState::Full => None,
         };
         self.clients
             .values()
-            .filter_map(Client::deadline)
-            .chain(door)
+            .filter_map(ControlClient::deadline)
+            .chain(resume_at)
             .min()
     }
 
-    /// Cuts whoever is too slow, and opens the door again.
-    pub(in crate::master) fn expire(&mut self, now: Monotonic, watch: &Watch) {
-        if matches!(self.door, Door::Shut { until } if until <= now) {
-            self.reopen(watch);
+    /// Disconnects clients whose deadline has passed, and accepts clients again once a pause is over.
+    pub(in crate::master) fn expire(&mut self, now: Monotonic, poller: &Poller) {
+        if matches!(self.accepting, AcceptState::Paused { until } if until <= now) {
+            self.resume(poller);
         }
-        let late = |client: &Client| client.deadline().is_some_and(|deadline| deadline <= now);
+        let late = |client: &ControlClient| client.deadline().is_some_and(|deadline| deadline <= now);
         let late: Vec<ClientId> = self
             .clients
             .iter()
@@ -315,36 +321,41 @@ impl Desk {
             .collect();
         for id in late {
             if let Some(client) = self.clients.get(&id) {
-                warn!("cut a control client that was too slow in {}", client.late_with());
+                warn!(
+                    "disconnected a control client that was too slow in {}",
+                    client.late_with()
+                );
             }
-            self.leave(id, watch);
+            self.leave(id, poller);
         }
     }
 }
 
-impl Drop for Desk {
-    /// A path outlives its listener. That it cannot be removed is no harm: the next master replaces it. Another's stays.
+impl Drop for ControlServer {
+    /// Removes the socket file, unless another program's socket is at the path by now. If it cannot be removed, the next master
+    /// replaces it.
     fn drop(&mut self) {
         let _ = self.file.as_ref().map(FileId::remove);
     }
 }
 
-/// The socket's mode lets nobody else in; this holds even when somebody has changed that.
-fn welcome_at(stream: &UnixStream) -> io::Result<Peer> {
+/// The credentials of a client that may give commands. The socket's mode admits no other user; this check holds even when the
+/// mode was changed.
+fn authorized_peer(stream: &UnixStream) -> io::Result<Peer> {
     let (peer, own) = (credentials::of_peer(stream)?, nix::unistd::geteuid().as_raw());
-    if may_ask(peer.uid, own) {
+    if may_control(peer.uid, own) {
         return Ok(peer);
     }
     Err(io::Error::new(
         io::ErrorKind::PermissionDenied,
         format!(
-            "user {} (pid {}) may not ask anything of a master of user {own}",
+            "user {} (pid {}) may not control a master of user {own}",
             peer.uid, peer.pid
         ),
     ))
 }
 
-fn may_ask(uid: u32, own: u32) -> bool {
+fn may_control(uid: u32, own: u32) -> bool {
     uid == own || uid == 0
 }
 
@@ -355,101 +366,104 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_masters_own_user_and_root_may_ask() {
-        assert!(may_ask(1000, 1000) && may_ask(0, 1000) && may_ask(0, 0));
-        assert!(!may_ask(1001, 1000) && !may_ask(1000, 0));
+    fn only_the_masters_own_user_and_root_may_give_commands() {
+        assert!(may_control(1000, 1000) && may_control(0, 1000) && may_control(0, 0));
+        assert!(!may_control(1001, 1000) && !may_control(1000, 0));
     }
 
     #[test]
-    fn a_full_desk_lets_nobody_in_and_goes_on_when_somebody_leaves() {
+    fn a_full_server_accepts_a_client_again_when_one_leaves() {
         let directory = tempfile::tempdir().expect("a directory");
-        let watch = Watch::new().expect("a watch");
+        let poller = Poller::new().expect("a poller");
         let path = directory.path().join("control.sock");
-        let mut desk = Desk::open(&path, &watch).expect("a desk");
-        let mut clients: Vec<UnixStream> = (0..PLACES + 2)
+        let mut server = ControlServer::open(&path, &poller).expect("a server");
+        let mut clients: Vec<UnixStream> = (0..MAX_CLIENTS + 2)
             .map(|_| {
                 let mut client = UnixStream::connect(&path).expect("connected");
                 client
                     .write_all(b"{\"version\":1,\"ask\":\"status\"}\n")
-                    .expect("said");
+                    .expect("sent");
                 client
             })
             .collect();
         let now = Monotonic(1);
-        desk.welcome(now, &watch);
-        for id in 1..=PLACES as u64 {
-            desk.hear(ClientId(id), &watch).expect("a request");
+        server.welcome(now, &poller);
+        for id in 1..=MAX_CLIENTS as u64 {
+            server.hear(ClientId(id), &poller).expect("a request");
         }
-        desk.expire(now + GRACE, &watch);
-        desk.welcome(now + GRACE, &watch);
-        assert!(desk.door == Door::Full && desk.clients.len() == PLACES);
+        server.expire(now + REQUEST_GRACE, &poller);
+        server.welcome(now + REQUEST_GRACE, &poller);
+        assert!(server.accepting == AcceptState::Full && server.clients.len() == MAX_CLIENTS);
         drop(clients.remove(0));
-        let woken = watch
+        let woken = poller
             .wait(Some(std::time::Duration::from_secs(10)))
             .expect("waited");
-        assert_eq!(woken, [Source::Client(ClientId(1))]);
-        assert_eq!(desk.hear(ClientId(1), &watch), None);
-        assert!(desk.door == Door::Open && desk.clients.len() == PLACES - 1);
+        assert_eq!(woken, [PollSource::Client(ClientId(1))]);
+        assert_eq!(server.hear(ClientId(1), &poller), None);
+        assert!(server.accepting == AcceptState::Open && server.clients.len() == MAX_CLIENTS - 1);
     }
 
     #[test]
-    fn who_says_nothing_goes_for_a_newcomer_after_a_while() {
+    fn a_silent_client_is_evicted_for_a_new_one_after_the_grace_period() {
         let directory = tempfile::tempdir().expect("a directory");
-        let watch = Watch::new().expect("a watch");
+        let poller = Poller::new().expect("a poller");
         let path = directory.path().join("control.sock");
-        let mut desk = Desk::open(&path, &watch).expect("a desk");
-        let _clients: Vec<UnixStream> = (0..PLACES + 2)
+        let mut server = ControlServer::open(&path, &poller).expect("a server");
+        let _clients: Vec<UnixStream> = (0..MAX_CLIENTS + 2)
             .map(|_| UnixStream::connect(&path).expect("connected"))
             .collect();
         let now = Monotonic(1);
-        let first = |desk: &Desk| *desk.clients.keys().next().expect("somebody");
-        desk.welcome(now, &watch);
-        let until = now + GRACE;
-        assert!(desk.door == Door::Shut { until } && desk.clients.len() == PLACES);
-        assert!(first(&desk) == ClientId(1) && desk.deadline() == Some(until));
-        desk.expire(until, &watch);
-        desk.welcome(until, &watch);
-        assert!(desk.door == Door::Open && desk.clients.len() == PLACES);
-        assert_eq!(first(&desk), ClientId(3));
-        desk.expire(desk.deadline().expect("a deadline"), &watch);
-        assert!(desk.clients.len() < PLACES, "nobody was cut");
+        let first = |server: &ControlServer| *server.clients.keys().next().expect("a client");
+        server.welcome(now, &poller);
+        let until = now + REQUEST_GRACE;
+        assert!(server.accepting == AcceptState::Paused { until } && server.clients.len() == MAX_CLIENTS);
+        assert!(first(&server) == ClientId(1) && server.deadline() == Some(until));
+        server.expire(until, &poller);
+        server.welcome(until, &poller);
+        assert!(server.accepting == AcceptState::Open && server.clients.len() == MAX_CLIENTS);
+        assert_eq!(first(&server), ClientId(3));
+        server.expire(server.deadline().expect("a deadline"), &poller);
+        assert!(server.clients.len() < MAX_CLIENTS, "none was disconnected");
     }
 
     #[test]
-    fn a_socket_that_somebody_removed_is_made_again_and_whoever_is_at_the_desk_stays() {
+    fn a_removed_socket_is_bound_again_and_its_clients_stay() {
         let directory = tempfile::tempdir().expect("a directory");
-        let watch = Watch::new().expect("a watch");
+        let poller = Poller::new().expect("a poller");
         let path = directory.path().join("control.sock");
-        let mut desk = Desk::open(&path, &watch).expect("a desk");
+        let mut server = ControlServer::open(&path, &poller).expect("a server");
         let _before = UnixStream::connect(&path).expect("connected");
-        desk.welcome(Monotonic(1), &watch);
+        server.welcome(Monotonic(1), &poller);
         std::fs::remove_file(&path).expect("removed");
-        desk.mend(&watch);
+        server.mend(&poller);
         let _after = UnixStream::connect(&path).expect("connected");
-        let woken = watch.wait(Some(Duration::from_secs(10))).expect("waited");
-        assert_eq!(woken, [Source::Control]);
-        desk.welcome(Monotonic(2), &watch);
-        assert_eq!(desk.clients.len(), 2);
-        let file = desk.file.clone();
-        desk.mend(&watch);
-        assert_eq!(desk.file, file, "one that is there is left alone");
+        let woken = poller.wait(Some(Duration::from_secs(10))).expect("waited");
+        assert_eq!(woken, [PollSource::Control]);
+        server.welcome(Monotonic(2), &poller);
+        assert_eq!(server.clients.len(), 2);
+        let file = server.file.clone();
+        server.mend(&poller);
+        assert_eq!(server.file, file, "a socket that is there is not bound again");
     }
 
     #[test]
-    fn a_second_master_does_not_take_the_socket_and_a_dead_ones_is_replaced() {
+    fn a_living_masters_socket_is_kept_and_a_dead_ones_replaced() {
         let directory = tempfile::tempdir().expect("a directory");
-        let watch = Watch::new().expect("a watch");
+        let poller = Poller::new().expect("a poller");
         let path = directory.path().join("control.sock");
-        let desk = Desk::open(&path, &watch).expect("a desk");
-        assert!(Desk::open(&path, &watch).is_err());
-        drop(desk);
+        let server = ControlServer::open(&path, &poller).expect("a server");
+        assert!(ControlServer::open(&path, &poller).is_err());
+        drop(server);
         assert!(!path.exists());
-        let mut desk = Desk::open(&path, &watch).expect("a desk");
+        let mut server = ControlServer::open(&path, &poller).expect("a server");
         std::fs::remove_file(&path).expect("removed");
-        let _theirs = UnixListener::bind(&path).expect("another's");
-        desk.mend(&watch);
-        assert!(desk.complained, "it answers, so it stays");
-        drop(desk);
-        assert!(path.exists(), "it was another's");
+        let _theirs = UnixListener::bind(&path).expect("bound by another");
+        server.mend(&poller);
+        assert!(
+            server.loss_reported,
+            "a program answers there, so it is not replaced"
+        );
+        drop(server);
+        assert!(path.exists(), "it belongs to another");
     }
 }

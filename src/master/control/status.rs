@@ -1,18 +1,18 @@
-//! How everything is at the moment of asking: the pool's view, the workers' boards, `/proc` and the listeners' queues, put
-//! together. Nothing is kept for it, so that nobody pays for a status that nobody asks for.
+//! The state of the cluster at this moment, from the pool, the workers' scoreboards, `/proc` and the listeners' queues. Nothing is
+//! collected in advance, so a status costs nothing until it is requested.
 
 use super::causes;
 use crate::base::ids::Slot;
 use crate::base::time::Monotonic;
 use crate::control::outcome::ms;
 use crate::control::{ClusterStatus, MasterReport, MasterState, SlotReport, WorkerReport};
-use crate::master::host::World;
+use crate::master::host::Host;
 use crate::pool::Pool;
 use crate::pool::status::{SlotStatus, WorkerStatus};
 use crate::sys::procfs;
 
-/// Everything.
-pub(in crate::master) fn status(pool: &Pool, world: &World, now: Monotonic) -> ClusterStatus {
+/// The state of the whole cluster.
+pub(in crate::master) fn status(pool: &Pool, world: &Host, now: Monotonic) -> ClusterStatus {
     let beside = pool.replacement().into_iter().chain(pool.leaving());
     ClusterStatus {
         master: master(pool, world, now),
@@ -24,7 +24,7 @@ pub(in crate::master) fn status(pool: &Pool, world: &World, now: Monotonic) -> C
     }
 }
 
-fn master(pool: &Pool, world: &World, now: Monotonic) -> MasterReport {
+fn master(pool: &Pool, world: &Host, now: Monotonic) -> MasterReport {
     let pid = std::process::id();
     let own = i32::try_from(pid).unwrap_or_default();
     MasterReport {
@@ -60,7 +60,7 @@ fn state(pool: &Pool) -> MasterState {
     }
 }
 
-fn slot(status: &SlotStatus<'_>, pool: &Pool, world: &World, now: Monotonic) -> SlotReport {
+fn slot(status: &SlotStatus<'_>, pool: &Pool, world: &Host, now: Monotonic) -> SlotReport {
     SlotReport {
         slot: status.slot,
         state: status.state.as_str().to_owned(),
@@ -80,7 +80,7 @@ fn slot(status: &SlotStatus<'_>, pool: &Pool, world: &World, now: Monotonic) -> 
     }
 }
 
-fn weight(world: &World, slot: Slot) -> Option<u16> {
+fn weight(world: &Host, slot: Slot) -> Option<u16> {
     world
         .kept
         .weights
@@ -89,7 +89,7 @@ fn weight(world: &World, slot: Slot) -> Option<u16> {
         .map(|&(_, weight)| weight)
 }
 
-fn worker(status: &WorkerStatus<'_>, world: &World, now: Monotonic) -> WorkerReport {
+fn worker(status: &WorkerStatus<'_>, world: &Host, now: Monotonic) -> WorkerReport {
     let process = world.processes.get(&status.life);
     let vitals = process.map(|process| process.board.vitals(now));
     let counts = vitals.as_ref().map(|vitals| vitals.counts).unwrap_or_default();

@@ -1,17 +1,20 @@
-//! Why a slot's lives ended: the pool's certificates, each with what the shell saw of that life.
+//! Why the workers of a slot ended: the pool's certificates, each with what the master saw of that worker.
 
 use super::causes;
 use crate::base::ids::Slot;
 use crate::base::time::Monotonic;
 use crate::control::outcome::ms;
 use crate::control::{Death, DeathReport};
-use crate::master::host::World;
+use crate::master::host::Host;
 use crate::pool::{Certificate, Exit, Pool};
 
-/// The last deaths of a slot, the newest first; or why there is nothing to tell.
+/// The last deaths of a slot, newest first.
+///
+/// # Errors
+/// When no such slot ever existed, in words.
 pub(in crate::master) fn why(
     pool: &Pool,
-    world: &World,
+    world: &Host,
     slot: Slot,
     now: Monotonic,
 ) -> Result<DeathReport, String> {
@@ -29,7 +32,7 @@ pub(in crate::master) fn why(
     Ok(DeathReport { slot, state, deaths })
 }
 
-fn death(certificate: &Certificate, world: &World, now: Monotonic) -> Death {
+fn death(certificate: &Certificate, world: &Host, now: Monotonic) -> Death {
     let seen = world
         .kept
         .graves

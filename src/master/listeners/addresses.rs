@@ -1,18 +1,18 @@
-//! Which addresses are open when: those of the generation that serves, and of one that is rolled out.
+//! Which addresses are open: those of the generation that serves, and those of a generation that is rolled out.
 
 use std::collections::BTreeSet;
 
 use tracing::{info, warn};
 
-use crate::base::ids::{Generation as Number, Slot};
+use super::probe::AddressError;
+use crate::base::ids::{Generation, Slot};
 use crate::config::{Address, FileMode};
-use crate::master::host::World;
-use crate::master::process::generation::Generation;
-use crate::master::start::orphans::AddressError;
+use crate::master::host::Host;
+use crate::master::process::generation::LoadedGeneration;
 use crate::master::start::startup::report_addresses;
 
-impl World {
-    /// Opens what a generation serves and is not open yet. Clients that come now wait for its first worker.
+impl Host {
+    /// Opens the addresses of a generation that are not open yet. Clients that connect now wait for its first worker.
     pub(in crate::master) fn open_addresses(
         &mut self,
         addresses: &[Address],
@@ -23,8 +23,9 @@ impl World {
         Ok(())
     }
 
-    /// The cluster is this generation: what it does not serve is let go of, and whoever still drains empties its queues.
-    pub(in crate::master) fn serve(&mut self, number: Number) {
+    /// The cluster runs this generation: the addresses that it does not serve are closed. Workers that still drain empty their
+    /// queues.
+    pub(in crate::master) fn serve(&mut self, number: Generation) {
         let Some(generation) = self.generations.get(&number) else {
             return;
         };
@@ -33,7 +34,7 @@ impl World {
         }
     }
 
-    /// Puts the weights on every address, each among the slots that serve it.
+    /// Applies the weights to every address, among the slots that serve it.
     pub(in crate::master) fn steer(&self) {
         let serves = |slot: Slot, address: &Address| {
             let mut workers = self
@@ -50,7 +51,8 @@ impl World {
         }
     }
 
-    /// While generations of different addresses live side by side, each newcomer changes who serves what.
+    /// Steers again when generations with different addresses run side by side: each new worker then changes which slots serve an
+    /// address.
     pub(in crate::master) fn steer_if_mixed(&self) {
         let served: BTreeSet<&[Address]> = self
             .generations
@@ -63,7 +65,7 @@ impl World {
     }
 }
 
-impl Generation {
+impl LoadedGeneration {
     fn serves(&self, address: &Address) -> bool {
         self.settings.cluster.bind.contains(address)
     }

@@ -1,33 +1,33 @@
-//! The admin listener: one socket that every worker accepts from, so that whoever is awake answers and one that hangs takes no
-//! question. It must not know what is asked there.
+//! The admin listener: one socket that every worker accepts from, so that a hung worker blocks no request for metrics. It must not
+//! know what is requested there.
 
 use std::os::fd::OwnedFd;
 
+use super::probe::AddressError;
 use crate::config::Address;
-use crate::master::start::orphans::AddressError;
 use crate::sys::socket::{self, FileId};
 
-/// What it is called in `LISTEN_FDNAMES`; no address is.
+/// The name of the listener in `LISTEN_FDNAMES`; no address has this name.
 pub(super) const NAME: &str = "admin";
 
-/// Where metrics are read.
+/// The listener for metrics.
 #[derive(Debug)]
-pub(in crate::master) struct Admin {
-    /// With the port the kernel chose.
+pub(in crate::master) struct AdminListener {
+    /// The address, with the port that the kernel chose.
     pub(in crate::master) address: Address,
-    /// The socket file there, of an address that is a path.
+    /// The socket file, if the address is a path.
     pub(super) file: Option<FileId>,
     pub(super) listener: OwnedFd,
 }
 
-impl Admin {
-    /// The caller has probed that nobody else is there.
+impl AdminListener {
+    /// Opens the listener. The caller has probed that the address is free.
     ///
     /// # Errors
-    /// The system's words about the address.
-    pub(in crate::master) fn open(address: &Address) -> Result<Admin, AddressError> {
+    /// The error of the operating system.
+    pub(in crate::master) fn open(address: &Address) -> Result<AdminListener, AddressError> {
         let opened = match address {
-            Address::Tcp(asked) => socket::listen(*asked)
+            Address::Tcp(configured) => socket::listen(*configured)
                 .and_then(|listener| Ok((Address::Tcp(socket::local_address(&listener)?), listener))),
             Address::Unix(path) => {
                 socket::listen_unix(path, 0o600).map(|listener| (address.clone(), listener))
@@ -41,7 +41,7 @@ impl Admin {
             Address::Tcp(_) => None,
             Address::Unix(path) => FileId::at(path).ok(),
         };
-        Ok(Admin {
+        Ok(AdminListener {
             address,
             file,
             listener,
@@ -49,8 +49,8 @@ impl Admin {
     }
 }
 
-impl Drop for Admin {
-    /// A path outlives its listener; whoever stops serving it takes it away, unless somebody else's is there by now.
+impl Drop for AdminListener {
+    /// Removes the socket file, which outlives its listener, unless another program's socket is at the path by now.
     fn drop(&mut self) {
         let _ = self.file.as_ref().map(FileId::remove);
     }

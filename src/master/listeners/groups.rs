@@ -1,8 +1,8 @@
-//! The listeners: one SO_REUSEPORT group per TCP address with a member per slot, one shared listener per path. They are opened
-//! once and closed when the group goes, never before, so nothing that waits in a queue is lost.
+//! The listeners: for each TCP address one SO_REUSEPORT group with a member per slot, for each unix path one shared listener. A
+//! listener is opened once and closed only with its whole group, so no connection that waits in a queue is lost.
 //!
-//! A reload may ask for other addresses: those that are new are opened beside the old ones before its first worker is started,
-//! and those that went are let go of when the reload is done.
+//! A reload may change the addresses: new ones are opened beside the old ones before the first worker starts, and those that are
+//! no longer configured are closed when the reload is done.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,30 +10,30 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::admin::{self, Admin};
+use super::admin::{self, AdminListener};
+use super::probe::{AddressError, probe};
 use crate::base::ids::Slot;
 use crate::config::{Address, FileMode};
-use crate::master::start::orphans::{AddressError, probe};
 use crate::pool::steering;
 use crate::sys::socket::{self, FileId};
 
-/// So long is looked for whoever has an address: the whole cluster waits for it.
-const IN_PASSING: Duration = Duration::from_millis(50);
+/// How long to search for the process that has an address; the whole cluster waits meanwhile.
+const SEARCH_WHILE_SERVING: Duration = Duration::from_millis(50);
 
-/// Every address with its sockets.
+/// The listening sockets of every address.
 #[derive(Debug, Default)]
 pub(in crate::master) struct Listeners {
-    pub(super) groups: Vec<Group>,
+    pub(super) groups: Vec<ListenerGroup>,
     pub(super) paths: Vec<SharedPath>,
     pub(super) slots: u16,
-    /// Where metrics are read, if anywhere.
-    pub(in crate::master) admin: Option<Admin>,
+    /// The listener for metrics, if one is configured.
+    pub(in crate::master) admin: Option<AdminListener>,
 }
 
 #[derive(Debug)]
-pub(super) struct Group {
-    /// As the configuration has it, where port 0 leaves the choice to the kernel.
-    pub(super) asked: SocketAddr,
+pub(super) struct ListenerGroup {
+    /// The address as configured, where port 0 lets the kernel choose.
+    pub(super) configured: SocketAddr,
     pub(super) address: SocketAddr,
     pub(super) members: Vec<OwnedFd>,
 }
@@ -41,17 +41,17 @@ pub(super) struct Group {
 #[derive(Debug)]
 pub(super) struct SharedPath {
     pub(super) path: PathBuf,
-    /// The socket file there; none when it was gone already.
+    /// The socket file at the path; `None` when it had been removed already.
     pub(super) file: Option<FileId>,
     pub(super) listener: OwnedFd,
 }
 
 impl Listeners {
-    /// Opens what of these addresses is not open yet, each with a member per slot, or nothing. New connections of what is new are
-    /// steered by `weights` from the first one on.
+    /// Opens those of these addresses that are not open yet, each with a member per slot; opens none if one fails. `weights` steer
+    /// the connections of the new addresses from the first one on.
     ///
     /// # Errors
-    /// The address that somebody else has, or the system's words about it.
+    /// [`AddressError`] names the address that failed.
     pub(in crate::master) fn open(
         &mut self,
         addresses: &[Address],
@@ -79,7 +79,7 @@ impl Listeners {
 
     fn has(&self, address: &Address) -> bool {
         match address {
-            Address::Tcp(tcp) => self.groups.iter().any(|group| group.asked == *tcp),
+            Address::Tcp(tcp) => self.groups.iter().any(|group| group.configured == *tcp),
             Address::Unix(path) => self
                 .paths
                 .iter()
@@ -87,19 +87,22 @@ impl Listeners {
         }
     }
 
-    /// An own group may stand in the way of the probe (`0.0.0.0:80` beside `127.0.0.1:80`), which cannot tell it from a
-    /// stranger's; the kernel still refuses a stranger of another user, or one that does not share.
+    /// Skips the probe where one of our own groups has the same port (`0.0.0.0:80` beside `127.0.0.1:80`), because the probe cannot
+    /// tell our sockets from another program's. The kernel still refuses a program of another user, or one without SO_REUSEPORT.
     fn refuse_taken(&self, address: &Address) -> Result<(), AddressError> {
         let own = |tcp: &SocketAddr| self.groups.iter().any(|group| group.address.port() == tcp.port());
         match address {
             Address::Tcp(tcp) if own(tcp) => Ok(()),
-            Address::Tcp(_) | Address::Unix(_) => probe(address, IN_PASSING),
+            Address::Tcp(_) | Address::Unix(_) => probe(address, SEARCH_WHILE_SERVING),
         }
     }
 
     fn add(&mut self, address: &Address, mode: FileMode, weights: &[(Slot, u16)]) -> io::Result<()> {
         match address {
-            Address::Tcp(asked) => self.groups.push(Group::open(*asked, self.slots, weights)?),
+            Address::Tcp(configured) => {
+                self.groups
+                    .push(ListenerGroup::open(*configured, self.slots, weights)?)
+            }
             Address::Unix(path) => {
                 let listener = socket::listen_unix(path, mode.bits())?;
                 self.paths.push(SharedPath::new(path.clone(), listener));
@@ -108,12 +111,13 @@ impl Listeners {
         Ok(())
     }
 
-    /// Lets go of every address that is not among these, and of a listener whose path another one of ours has taken over. A worker that still holds one empties its queue.
+    /// Closes every address that is not among these, and each listener whose path one of our newer listeners has taken over. A
+    /// worker that still holds such a listener empties its queue. Returns the closed addresses.
     pub(in crate::master) fn keep_only(&mut self, addresses: &[Address]) -> Vec<Address> {
         let before = self.addresses();
         self.groups
-            .retain(|group| addresses.contains(&Address::Tcp(group.asked)));
-        let restored: Vec<PathBuf> = self
+            .retain(|group| addresses.contains(&Address::Tcp(group.configured)));
+        let bound_again: Vec<PathBuf> = self
             .paths
             .iter()
             .filter(|shared| shared.is_there())
@@ -121,7 +125,7 @@ impl Listeners {
             .collect();
         self.paths.retain(|shared| {
             addresses.contains(&Address::Unix(shared.path.clone()))
-                && (shared.is_there() || !restored.contains(&shared.path))
+                && (shared.is_there() || !bound_again.contains(&shared.path))
         });
         let after = self.addresses();
         before
@@ -130,27 +134,27 @@ impl Listeners {
             .collect()
     }
 
-    /// Makes sure that each group has this many members; it is never made smaller.
+    /// Makes sure that each group has at least this many members; a group is never made smaller.
     pub(in crate::master) fn grow(&mut self, slots: u16) -> io::Result<()> {
         self.slots = self.slots.max(slots);
         self.groups.iter_mut().try_for_each(|group| group.grow(slots))
     }
 
-    /// Where clients come in, with the ports the kernel chose.
+    /// The addresses that clients connect to, with the ports that the kernel chose.
     pub(in crate::master) fn addresses(&self) -> Vec<Address> {
         let tcp = self.groups.iter().map(|group| Address::Tcp(group.address));
         tcp.chain(self.paths.iter().map(|shared| Address::Unix(shared.path.clone())))
             .collect()
     }
 
-    /// What the worker of a slot borrows for these addresses, each with the address as a name without colons (they separate
-    /// names in `LISTEN_FDNAMES`).
+    /// The listeners that the worker of a slot gets for these addresses. Each is named by its address, without colons, because colons
+    /// separate the names in `LISTEN_FDNAMES`.
     pub(in crate::master) fn of(&self, slot: Slot, addresses: &[Address]) -> Vec<(String, BorrowedFd<'_>)> {
-        let asked = |group: &&Group| addresses.contains(&Address::Tcp(group.asked));
+        let configured = |group: &&ListenerGroup| addresses.contains(&Address::Tcp(group.configured));
         let tcp = self
             .groups
             .iter()
-            .filter(asked)
+            .filter(configured)
             .filter_map(|group| Some((group.address.to_string(), group.members.get(slot.index())?)));
         let unix = self
             .paths
@@ -167,7 +171,7 @@ impl Listeners {
             .collect()
     }
 
-    /// A slot's own listeners, for a worker of another slot. A shared path is borrowed by that one already.
+    /// A slot's own listeners, for a worker of another slot, which has the shared unix listeners already.
     pub(in crate::master) fn members_of(&self, slot: Slot) -> Vec<BorrowedFd<'_>> {
         let members = self
             .groups
@@ -176,7 +180,7 @@ impl Listeners {
         members.map(AsFd::as_fd).collect()
     }
 
-    /// How many connections wait for the worker of a slot; `None` when it has no listener of its own.
+    /// Number of connections that wait for the worker of a slot; `None` when the slot has no listener of its own.
     pub(in crate::master) fn queue_of(&self, slot: Slot) -> Option<u32> {
         let members = self
             .groups
@@ -187,39 +191,39 @@ impl Listeners {
             .reduce(u32::saturating_add)
     }
 
-    /// Steers new connections of every group by these weights, among the slots whose worker holds its address; while no worker
-    /// does, they wait where one soon will.
+    /// Steers new connections of every group by these weights, among the slots for which `serves` holds. While no worker serves the
+    /// address, they wait in the queues of all slots.
     ///
     /// # Errors
-    /// The first group's failure; the kernel's hash decides then.
+    /// The failure of the first group; the kernel's hash then chooses the slot.
     pub(in crate::master) fn steer(
         &self,
         weights: &[(Slot, u16)],
-        holds: impl Fn(Slot, &Address) -> bool,
+        serves: impl Fn(Slot, &Address) -> bool,
     ) -> io::Result<()> {
         self.groups.iter().try_for_each(|group| {
-            let address = Address::Tcp(group.asked);
-            let held: Vec<(Slot, u16)> = weights
+            let address = Address::Tcp(group.configured);
+            let serving: Vec<(Slot, u16)> = weights
                 .iter()
                 .copied()
-                .filter(|(slot, _)| holds(*slot, &address))
+                .filter(|(slot, _)| serves(*slot, &address))
                 .collect();
-            group.steer(if held.is_empty() { weights } else { &held })
+            group.steer(if serving.is_empty() { weights } else { &serving })
         })
     }
 }
 
-impl Group {
-    fn open(asked: SocketAddr, slots: u16, weights: &[(Slot, u16)]) -> io::Result<Group> {
-        let first = socket::listen(asked)?;
+impl ListenerGroup {
+    fn open(configured: SocketAddr, slots: u16, weights: &[(Slot, u16)]) -> io::Result<ListenerGroup> {
+        let first = socket::listen(configured)?;
         let address = socket::local_address(&first)?;
-        let mut group = Group {
-            asked,
+        let mut group = ListenerGroup {
+            configured,
             address,
             members: vec![first],
         };
         if !weights.is_empty() {
-            // Where this fails the next steering fails as well, and says so.
+            // If this fails, the next steering fails as well and logs it.
             let _ = socket::steer(&group.members[0], &steering::program(weights, slots));
         }
         group.grow(slots)?;
@@ -249,7 +253,7 @@ impl Group {
 }
 
 impl SharedPath {
-    /// A path at which this listens now.
+    /// A listener that has just been bound to the path.
     fn new(path: PathBuf, listener: OwnedFd) -> SharedPath {
         SharedPath {
             file: FileId::at(&path).ok(),
@@ -257,17 +261,15 @@ impl SharedPath {
             listener,
         }
     }
-}
 
-impl SharedPath {
-    /// Whether clients who connect to the path come to this listener: somebody may have removed it, or put another one there.
+    /// Whether the path still leads to this listener: it may have been removed or replaced.
     fn is_there(&self) -> bool {
         self.file.as_ref().is_some_and(FileId::is_there)
     }
 }
 
 impl Drop for SharedPath {
-    /// A path outlives its listener; whoever stops serving it takes it away, unless somebody else's is there by now.
+    /// Removes the socket file, which outlives its listener, unless another program's socket is at the path by now.
     fn drop(&mut self) {
         let _ = self.file.as_ref().map(FileId::remove);
     }
@@ -304,7 +306,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_that_was_removed_is_bound_again_and_one_that_another_has_is_refused() {
+    fn a_removed_path_is_bound_again_and_a_path_in_use_is_refused() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("shop.sock");
         let addresses = [Address::Unix(path.clone())];
@@ -316,13 +318,13 @@ mod tests {
         assert_eq!(open(&mut listeners).expect("there"), 0);
         std::fs::remove_file(&path).expect("removed");
         assert_eq!(open(&mut listeners).expect("opened again"), 1);
-        let _client = std::os::unix::net::UnixStream::connect(&path).expect("somebody listens");
+        let _client = std::os::unix::net::UnixStream::connect(&path).expect("the path leads to a listener");
         assert_eq!(listeners.keep_only(&addresses), []);
         assert!(listeners.paths.len() == 1 && path.exists());
         std::fs::remove_file(&path).expect("removed");
-        let _theirs = std::os::unix::net::UnixListener::bind(&path).expect("another's");
-        open(&mut listeners).expect_err("it is another's");
+        let _theirs = std::os::unix::net::UnixListener::bind(&path).expect("bound by another");
+        open(&mut listeners).expect_err("in use by another");
         drop(listeners);
-        assert!(path.exists(), "it was another's");
+        assert!(path.exists(), "it belongs to another");
     }
 }

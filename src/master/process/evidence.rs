@@ -1,12 +1,12 @@
-//! What a late worker is doing, from two looks at `/proc`.
+//! What a late worker is doing, from two samples of `/proc`.
 
-use super::worker_process::Process;
+use super::worker_process::WorkerProcess;
 use crate::base::time::Monotonic;
 use crate::pool::Activity;
 use crate::sys::procfs::{self, Stat};
 
-/// Looks, compares with the last look, and keeps this one.
-pub(in crate::master) fn examine(process: &mut Process, now: Monotonic) -> Activity {
+/// Samples `/proc`, compares with the last sample, and keeps this one.
+pub(in crate::master) fn examine(process: &mut WorkerProcess, now: Monotonic) -> Activity {
     let Ok(stat) = procfs::stat(process.pid) else {
         return Activity::Unknown;
     };
@@ -18,11 +18,11 @@ pub(in crate::master) fn examine(process: &mut Process, now: Monotonic) -> Activ
     )
 }
 
-/// A runnable process whose CPU time stands still got no CPU. Without an earlier look to compare with it has the benefit of the
-/// doubt. (`schedstat`'s waiting time is no use: it stands still while a task waits.)
+/// A runnable process whose CPU time does not advance got no CPU. Without an earlier sample the process is taken as starved.
+/// (The waiting time of `schedstat` is of no use: it does not advance while a task waits.)
 ///
-/// The state of a process is that of its first thread, which sleeps soundly while a thread that writes a database is late: it is
-/// the others that tell then.
+/// The state of a process is that of its first thread, which may sleep while a thread that writes a database is late, so the other
+/// threads are looked at as well.
 fn activity(before: Option<Stat>, now: Stat, threads: &[char]) -> Activity {
     let has = |state| now.state == state || threads.contains(&state);
     match now.state {
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_starves_or_waits_for_a_disk_is_seen_behind_a_first_one_that_sleeps() {
+    fn a_thread_that_starves_or_waits_for_a_disk_is_seen_though_the_first_one_sleeps() {
         let asleep = |before, ticks, threads: &[char]| activity(before, stat('S', ticks), threads);
         assert_eq!(
             asleep(Some(stat('S', 9)), 9, &['S', 'S', 'R', 'D']),

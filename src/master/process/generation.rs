@@ -1,4 +1,4 @@
-//! A generation: the binary, opened once, and the configuration, frozen once, that a set of workers is started from.
+//! A loaded generation: the binary, opened once, and the settings, sealed once, that its workers are started from.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -11,33 +11,37 @@ use std::path::{Path, PathBuf};
 use crate::config::Settings;
 use crate::sys::memfd;
 
-/// What a worker is started from.
+/// The binary and the settings that a worker is started from.
 #[derive(Debug)]
-pub(in crate::master) struct Generation {
+pub(in crate::master) struct LoadedGeneration {
     binary: File,
     frozen_settings: OwnedFd,
     pub(in crate::master) settings: Settings,
 }
 
-impl Generation {
-    /// Opens the binary and freezes the settings.
+impl LoadedGeneration {
+    /// Opens the binary and seals the settings.
     ///
     /// # Errors
-    /// When the binary cannot be opened or is empty, or memory is short.
-    pub(in crate::master) fn open(binary: &Path, settings: Settings) -> io::Result<Generation> {
+    /// When the binary cannot be opened or is empty, or no memory is available.
+    pub(in crate::master) fn open(binary: &Path, settings: Settings) -> io::Result<LoadedGeneration> {
         let file = open_binary(binary)?;
         let json = serde_json::to_vec(&settings)?;
         let frozen_settings = memfd::create_sealed("cluster-settings", &json, json.len() as u64, true)?;
-        Ok(Generation {
+        Ok(LoadedGeneration {
             binary: file,
             frozen_settings,
             settings,
         })
     }
 
-    /// One that was opened before this binary became the master.
-    pub(in crate::master) fn kept(binary: File, frozen_settings: OwnedFd, settings: Settings) -> Generation {
-        Generation {
+    /// A generation that the master before this binary loaded.
+    pub(in crate::master) fn restored(
+        binary: File,
+        frozen_settings: OwnedFd,
+        settings: Settings,
+    ) -> LoadedGeneration {
+        LoadedGeneration {
             binary,
             frozen_settings,
             settings,
@@ -54,10 +58,12 @@ impl Generation {
     }
 }
 
+pub(in crate::master) use LoadedGeneration as Generation;
+
 /// Opens a binary that is to be executed.
 ///
 /// # Errors
-/// When there is none, nothing is in it, or it is a script; named by its path.
+/// When the file does not exist, is empty, or is a script. The error names the path.
 pub(in crate::master) fn open_binary(path: &Path) -> io::Result<File> {
     let failed =
         |error: io::Error| io::Error::new(error.kind(), format!("the binary {}: {error}", path.display()));
@@ -65,33 +71,33 @@ pub(in crate::master) fn open_binary(path: &Path) -> io::Result<File> {
     if file.metadata().map_err(failed)?.len() == 0 {
         return Err(failed(io::Error::other("it is empty")));
     }
-    // The kernel would hand its interpreter the name of a descriptor that exec has closed: "No such file or directory".
+    // The kernel would pass the script's interpreter the name of a descriptor that exec has closed: "No such file or directory".
     if is_script(&file).map_err(failed)? {
-        let reason = "it is a script (#!), and what is executed here is an open file, which only a program can be; put the \
-                      program itself there, and what the script sets into the service's unit or the configuration";
+        let reason = "it is a script (#!), and only a compiled program can be executed from an open file; put the program itself \
+                      there, and what the script sets into the service's unit or the configuration";
         return Err(failed(io::Error::other(reason)));
     }
     Ok(file)
 }
 
-/// Reads without moving on in the file.
+/// Reads without changing the position in the file.
 fn is_script(file: &File) -> io::Result<bool> {
     let mut start = [0; 2];
     Ok(file.read_at(&mut start, 0)? == start.len() && start == *b"#!")
 }
 
-/// Where this program was started from: the path that a reload opens again, so that a new file there is the next generation.
-/// It comes from the kernel and the master's own start, never from a client.
+/// The path and the arguments that this program was started with. A reload opens the path again, so that a new file there becomes
+/// the next generation. The path comes from the kernel and the master's own start, never from a client.
 #[derive(Clone, Debug)]
-pub(in crate::master) struct Program {
+pub(in crate::master) struct Executable {
     pub(in crate::master) path: PathBuf,
     pub(in crate::master) arguments: Vec<CString>,
 }
 
-impl Program {
-    /// The path as it was typed, where that names the running file, so that a symbolic link may be pointed elsewhere; else what
-    /// the kernel says runs.
-    pub(in crate::master) fn running() -> io::Result<Program> {
+impl Executable {
+    /// The path as it was typed, if it names the running file, so that a symbolic link may later lead elsewhere; otherwise the
+    /// kernel's path of the running file.
+    pub(in crate::master) fn running() -> io::Result<Executable> {
         let arguments: Vec<CString> = std::env::args_os()
             .filter_map(|argument| CString::new(argument.as_bytes()).ok())
             .collect();
@@ -103,7 +109,7 @@ impl Program {
         let typed = typed
             .and_then(|path| std::path::absolute(path).ok())
             .filter(|path| same_file(path, &executable));
-        Ok(Program {
+        Ok(Executable {
             path: typed.unwrap_or(executable),
             arguments,
         })

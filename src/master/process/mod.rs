@@ -1,5 +1,5 @@
-//! Worker processes: `generation` and `policy` say what is started, `cpus` how many, `spawn` starts one, `worker_process` is what the
-//! master holds of it, `evidence` and `violations` judge what it does.
+//! Worker processes: `generation` and `policy` say what is started, `cpus` how many, `spawn` starts one, `worker_process` is one process,
+//! `evidence` and `violations` judge what it does.
 
 pub mod cpus;
 pub(super) mod evidence;
@@ -9,4 +9,4 @@ pub(super) mod spawn;
 pub(super) mod violations;
 pub(super) mod worker_process;
 
-pub(super) use worker_process::{Process, Tail};
+pub(super) use worker_process::{StderrTail, StderrTail as Tail, WorkerProcess, WorkerProcess as Process};

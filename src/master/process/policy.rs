@@ -1,4 +1,4 @@
-//! The part of the settings that the pool decides by. The one place that knows both, because they do not know each other.
+//! The pool's policy from the settings. Only this file knows both; they do not know each other.
 
 use crate::base::backoff::Backoff;
 use crate::config::Settings;

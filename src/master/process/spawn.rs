@@ -1,23 +1,23 @@
-//! How a worker is started: what it inherits, and what it is told about itself.
+//! Starts a worker: its descriptors and its environment.
 //!
-//! The contract is systemd's, so that any program can be a worker, with a native worker's additions beside it.
+//! The contract is systemd's, so that any program can be a worker; a native worker gets additional descriptors and variables.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
-use super::generation::{Generation, Program};
-use super::violations::Oddities;
-use super::worker_process::{Process, Tail};
+use super::generation::{Executable, LoadedGeneration};
+use super::violations::Violations;
+use super::worker_process::{StderrTail, WorkerProcess};
 use crate::base::ids::Life;
 use crate::scoreboard::{Board, BoardView};
 use crate::sys::notify::NotifySocket;
 use crate::sys::process::{Child, Credentials, FIRST_FD, Spawn};
 use crate::sys::{clock, procfs, seqpacket};
 
-/// What the master was told by whoever supervises it, which is not a worker's business.
-const OWN: [&str; 7] = [
+/// Variables that the master's own supervisor set for the master and that are not passed on to workers.
+const MASTERS_OWN: [&str; 7] = [
     "NOTIFY_SOCKET",
     "LISTEN_FDS",
     "LISTEN_PID",
@@ -27,26 +27,26 @@ const OWN: [&str; 7] = [
     "WATCHDOG_PID",
 ];
 
-/// Everything that is the same for each worker of one master.
+/// What is the same for every worker of one master.
 #[derive(Debug)]
-pub(in crate::master) struct Nursery {
-    pub(in crate::master) program: Program,
+pub(in crate::master) struct Spawner {
+    pub(in crate::master) program: Executable,
     pub(in crate::master) credentials: Option<Credentials>,
-    /// What a worker finds as descriptor 0.
+    /// `/dev/null`, which becomes the stdin of a worker.
     pub(in crate::master) null: OwnedFd,
 }
 
 /// Starts a worker.
 ///
 /// # Errors
-/// The system's words, with what was being made.
+/// The error of the operating system.
 pub(in crate::master) fn spawn(
-    nursery: &Nursery,
+    spawner: &Spawner,
     life: Life,
     number: crate::base::ids::Generation,
-    generation: &Generation,
+    generation: &LoadedGeneration,
     listeners: &[(String, BorrowedFd<'_>)],
-) -> io::Result<Process> {
+) -> io::Result<WorkerProcess> {
     let board_fd = Board::create_fd("cluster-scoreboard")?;
     let board = BoardView::open(board_fd.as_fd()).map_err(io::Error::other)?;
     let notify = NotifySocket::bind()?;
@@ -72,22 +72,22 @@ pub(in crate::master) fn spawn(
     let env = environment(life, number, notify.name(), &names, &native.map(|(key, _)| key))?;
     let Child { pid, pidfd } = crate::sys::process::spawn(&Spawn {
         binary: generation.binary(),
-        args: &nursery.program.arguments,
+        args: &spawner.program.arguments,
         env: &env,
         stdio: [
-            nursery.null.as_fd(),
+            spawner.null.as_fd(),
             workers_stderr.as_fd(),
             workers_stderr.as_fd(),
         ],
         fds: &fds,
         keep: &[],
         bound: false,
-        credentials: nursery.credentials,
+        credentials: spawner.credentials,
     })?;
     let born = clock::now();
     let started = procfs::stat(pid).map_or(0, |stat| stat.started);
-    let (lifeline, stderr, tail, looked) = (Some(lifeline), Some(stderr.into()), Tail::default(), None);
-    Ok(Process {
+    let (lifeline, stderr, tail, looked) = (Some(lifeline), Some(stderr.into()), StderrTail::default(), None);
+    Ok(WorkerProcess {
         life,
         pid,
         started,
@@ -105,7 +105,7 @@ pub(in crate::master) fn spawn(
         weighed: None,
         at_kill: None,
         figures_wanted: None,
-        oddities: Oddities::default(),
+        oddities: Violations::default(),
     })
 }
 
@@ -142,7 +142,7 @@ fn environment(
 }
 
 fn is_replaced(key: &OsStr) -> bool {
-    OWN.iter().any(|own| key == *own) || key.as_bytes().starts_with(b"CLUSTER_")
+    MASTERS_OWN.iter().any(|own| key == *own) || key.as_bytes().starts_with(b"CLUSTER_")
 }
 
 fn variable(key: &OsStr, value: &OsStr) -> io::Result<CString> {

@@ -1,5 +1,5 @@
-//! What a worker says that cannot be true, or does not hear: dropped, and told once for each kind and life, because one that lies
-//! may do so a thousand times a second. It must not know what follows; nothing does.
+//! Protocol violations of a worker: messages that cannot be true are dropped, and each kind is logged once per life, because a faulty
+//! worker may send thousands of them per second. Nothing else follows from a violation.
 
 use std::fmt;
 
@@ -8,109 +8,111 @@ use tracing::{debug, warn};
 use crate::base::ids::Life;
 use crate::scoreboard::{CounterValues, Vitals};
 
-/// One of them.
+/// One kind of violation.
 #[derive(Debug)]
-pub(in crate::master) enum Odd {
-    /// On its notify socket, by the kernel's word.
+pub(in crate::master) enum Violation {
+    /// A notification came from another process, as the kernel reports.
     OtherProcess { pid: i32 },
-    /// On its notify socket.
+    /// A notification is too long or not text.
     Garbled,
-    /// On its notify socket.
-    ReadyAgain,
-    /// On its lifeline.
+    /// The worker sent `READY=1` twice.
+    ReadyTwice,
+    /// A packet on the lifeline is not a report.
     NoReport(String),
-    /// On its scoreboard.
-    FromTheFuture,
-    /// On its scoreboard.
-    Fallen,
-    /// Not its word but ours: it is not taken from the lifeline.
+    /// A stamp on the scoreboard is in the future.
+    FutureStamp,
+    /// A counter on the scoreboard has fallen.
+    CounterFell,
+    /// The worker does not read commands from its lifeline.
     Deaf(String),
 }
 
-impl fmt::Display for Odd {
+impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Odd::OtherProcess { pid } => {
+            Violation::OtherProcess { pid } => {
                 write!(f, "dropped a notification that came from another process ({pid})")
             }
-            Odd::Garbled => f.write_str("dropped a notification that is too long or no text"),
-            Odd::ReadyAgain => f.write_str("dropped a second READY=1"),
-            Odd::NoReport(why) => write!(f, "dropped a report that is none: {why}"),
-            Odd::FromTheFuture => f.write_str(
-                "dropped a stamp on its scoreboard that lies in the future; until it beats it is judged by its last good one",
+            Violation::Garbled => f.write_str("dropped a notification that is too long or no text"),
+            Violation::ReadyTwice => f.write_str("dropped a second READY=1"),
+            Violation::NoReport(why) => write!(f, "dropped a packet that is not a report: {why}"),
+            Violation::FutureStamp => f.write_str(
+                "dropped a stamp on its scoreboard that is in the future; its last valid stamp counts until it beats again",
             ),
-            Odd::Fallen => {
-                f.write_str("dropped counters on its scoreboard that fell; the most that was seen counts")
+            Violation::CounterFell => {
+                f.write_str("dropped counters on its scoreboard that fell; the largest values seen count")
             }
-            Odd::Deaf(why) => write!(
+            Violation::Deaf(why) => write!(
                 f,
-                "failed to hand it another one's queue or work: {why}; somebody else is asked, and this one again at the next beat"
+                "failed to hand it another worker's queue or work: {why}; another worker is asked, and this one again at the next beat"
             ),
         }
     }
 }
 
-impl Odd {
-    /// Its place among those that were told.
+impl Violation {
+    /// Its bit in the set of logged kinds.
     fn bit(&self) -> u8 {
         match self {
-            Odd::OtherProcess { .. } => 1,
-            Odd::Garbled => 2,
-            Odd::ReadyAgain => 4,
-            Odd::NoReport(_) => 8,
-            Odd::FromTheFuture => 16,
-            Odd::Fallen => 32,
-            Odd::Deaf(_) => 64,
+            Violation::OtherProcess { .. } => 1,
+            Violation::Garbled => 2,
+            Violation::ReadyTwice => 4,
+            Violation::NoReport(_) => 8,
+            Violation::FutureStamp => 16,
+            Violation::CounterFell => 32,
+            Violation::Deaf(_) => 64,
         }
     }
 }
 
-/// What was odd about one life so far. A new master binary begins anew.
+pub(in crate::master) use Violation as Odd;
+
+/// The violations of one life so far. A new master binary starts with none.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::master) struct Oddities {
-    told: u8,
-    said_ready: bool,
+pub(in crate::master) struct Violations {
+    logged: u8,
+    ready_received: bool,
     counts: CounterValues,
 }
 
-impl Oddities {
-    /// Tells it, loudly the first time.
-    pub(in crate::master) fn tell(&mut self, life: Life, odd: &Odd) {
-        if self.is_new(odd) {
-            warn!(%life, "{odd} (told once for each life)");
+impl Violations {
+    /// Logs a violation: as a warning the first time, later for debugging only.
+    pub(in crate::master) fn tell(&mut self, life: Life, violation: &Violation) {
+        if self.is_new(violation) {
+            warn!(%life, "{violation} (logged once per life and kind)");
         } else {
-            debug!(%life, "{odd}");
+            debug!(%life, "{violation}");
         }
     }
 
-    fn is_new(&mut self, odd: &Odd) -> bool {
-        let before = self.told;
-        self.told |= odd.bit();
-        before != self.told
+    fn is_new(&mut self, violation: &Violation) -> bool {
+        let before = self.logged;
+        self.logged |= violation.bit();
+        before != self.logged
     }
 
-    /// It says READY=1: whether it does for the first time.
+    /// Registers a `READY=1`; returns whether it is the first one.
     pub(in crate::master) fn hears_ready(&mut self, life: Life) -> bool {
-        if std::mem::replace(&mut self.said_ready, true) {
-            self.tell(life, &Odd::ReadyAgain);
+        if std::mem::replace(&mut self.ready_received, true) {
+            self.tell(life, &Violation::ReadyTwice);
             return false;
         }
         true
     }
 
-    /// Looks through what its scoreboard says.
+    /// Checks a sample of the scoreboard.
     pub(in crate::master) fn look(&mut self, life: Life, vitals: &Vitals) {
         if vitals.from_the_future {
-            self.tell(life, &Odd::FromTheFuture);
+            self.tell(life, &Violation::FutureStamp);
         }
         let before = std::mem::replace(&mut self.counts, vitals.counts);
         if fell(&before, &vitals.counts) {
-            self.tell(life, &Odd::Fallen);
+            self.tell(life, &Violation::CounterFell);
         }
     }
 }
 
-/// Whether anything is smaller that only grows.
+/// Whether a counter that only grows has become smaller.
 fn fell(before: &CounterValues, now: &CounterValues) -> bool {
     let growing = |counts: &CounterValues| {
         let [first, second, third, fourth, fifth] = counts.responses;
@@ -142,24 +144,24 @@ mod tests {
 
     #[test]
     fn each_kind_is_new_once() {
-        let mut oddities = Oddities::default();
+        let mut violations = Violations::default();
         let kinds = || {
             [
-                Odd::OtherProcess { pid: 1 },
-                Odd::Garbled,
-                Odd::ReadyAgain,
-                Odd::NoReport(String::new()),
-                Odd::FromTheFuture,
-                Odd::Fallen,
-                Odd::Deaf(String::new()),
+                Violation::OtherProcess { pid: 1 },
+                Violation::Garbled,
+                Violation::ReadyTwice,
+                Violation::NoReport(String::new()),
+                Violation::FutureStamp,
+                Violation::CounterFell,
+                Violation::Deaf(String::new()),
             ]
         };
-        assert!(kinds().iter().all(|odd| oddities.is_new(odd)));
-        assert!(!kinds().iter().any(|odd| oddities.is_new(odd)));
+        assert!(kinds().iter().all(|violation| violations.is_new(violation)));
+        assert!(!kinds().iter().any(|violation| violations.is_new(violation)));
     }
 
     #[test]
-    fn what_only_grows_may_not_fall_and_what_is_open_may() {
+    fn totals_may_not_fall_and_current_numbers_may() {
         let before = CounterValues {
             connections: 9,
             in_flight: 9,

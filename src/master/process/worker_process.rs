@@ -1,4 +1,4 @@
-//! One worker process as the master holds it: the descriptors it is watched and spoken to by.
+//! One worker process as the master holds it, with the descriptors to observe and command it.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -7,11 +7,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use serde::{Deserialize, Serialize};
 
-use super::violations::Oddities;
+use super::violations::Violations;
 use crate::base::ids::{Generation, Life, Slot};
 use crate::base::time::Monotonic;
 use crate::lifeline::{self, Command};
-use crate::master::control::AtKill;
+use crate::master::control::StateAtKill;
 use crate::scoreboard::BoardView;
 use crate::sys::notify::NotifySocket;
 use crate::sys::procfs::Stat;
@@ -19,56 +19,65 @@ use crate::sys::{pidfd, seqpacket};
 
 /// A worker that was forked and has not been reaped.
 #[derive(Debug)]
-pub(in crate::master) struct Process {
+pub(in crate::master) struct WorkerProcess {
     pub(in crate::master) life: Life,
     pub(in crate::master) pid: i32,
-    /// In clock ticks since boot, as `/proc` has it.
+    /// The start time from `/proc`, in clock ticks since the machine's boot.
     pub(in crate::master) started: u64,
-    /// When it was forked.
+    /// When the worker was forked.
     pub(in crate::master) born: Monotonic,
     pub(in crate::master) pidfd: OwnedFd,
     pub(in crate::master) notify: NotifySocket,
     pub(in crate::master) lifeline: Option<OwnedFd>,
     pub(in crate::master) stderr: Option<File>,
-    pub(in crate::master) tail: Tail,
+    pub(in crate::master) tail: StderrTail,
     pub(in crate::master) board: BoardView,
-    /// The board's file, which the master after this one maps anew.
+    /// The memory file of the scoreboard, which the next master binary maps again.
     pub(in crate::master) board_fd: OwnedFd,
-    /// The last look at `/proc`, for the next one to be compared with.
+    /// The last sample of `/proc`, to be compared with the next one.
     pub(in crate::master) looked: Option<(Monotonic, Stat)>,
-    /// Of what it was started.
+    /// The generation that the worker was started from.
     pub(in crate::master) generation: Generation,
-    /// Whether it was told to drain, and takes nothing new.
+    /// Whether the worker was told to drain, so that it accepts no new connections.
     pub(in crate::master) leaving: bool,
-    /// When its size was last looked at.
+    /// When its resident size was last read.
     pub(in crate::master) weighed: Option<Monotonic>,
-    /// What it did when it was killed, if it was.
-    pub(in crate::master) at_kill: Option<AtKill>,
-    /// It wants the numbers of the whole cluster, and calls this wish by that number.
+    /// Its process state right before the master killed it.
+    pub(in crate::master) at_kill: Option<StateAtKill>,
+    /// The number of its pending request for the metrics of the whole cluster.
     pub(in crate::master) figures_wanted: Option<u64>,
-    /// What it said that cannot be true.
-    pub(in crate::master) oddities: Oddities,
+    /// The violations of the protocol that it has committed.
+    pub(in crate::master) oddities: Violations,
 }
 
-impl Process {
-    /// Sends a signal to this life and to no other.
+impl WorkerProcess {
+    /// Sends a signal to this process; a later process with the same pid cannot get it.
     pub(in crate::master) fn signal(&self, signal: nix::sys::signal::Signal) -> io::Result<()> {
         pidfd::signal(self.pidfd.as_fd(), signal)
     }
 
-    /// Sends a command, or says that the worker does not read.
+    /// Sends a command over the lifeline.
+    ///
+    /// # Errors
+    /// When the worker does not read its lifeline, or has closed it.
     pub(in crate::master) fn command(&self, command: &Command) -> io::Result<()> {
         let lifeline = self.lifeline.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
         seqpacket::send(lifeline.as_fd(), &lifeline::encode(command))
     }
 
-    /// Sends a command with a descriptor, or says that the worker does not read.
+    /// Sends a command with a descriptor over the lifeline.
+    ///
+    /// # Errors
+    /// As [`WorkerProcess::command`].
     pub(in crate::master) fn command_with(&self, command: &Command, fd: BorrowedFd<'_>) -> io::Result<()> {
         let lifeline = self.lifeline.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
         seqpacket::send_with(lifeline.as_fd(), &lifeline::encode(command), &[fd])
     }
 
-    /// Hands it the listeners of another slot.
+    /// Sends the worker the listeners of another slot.
+    ///
+    /// # Errors
+    /// As [`WorkerProcess::command`]; some of the listeners may have been sent then.
     pub(in crate::master) fn hand_over(&self, slot: Slot, listeners: &[BorrowedFd<'_>]) -> io::Result<()> {
         let lifeline = self.lifeline.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
         let packet = lifeline::encode(&Command::Adopt(slot));
@@ -78,22 +87,24 @@ impl Process {
     }
 }
 
-/// What a worker writes to its stderr (panics, aborts, foreign libraries), put together to lines, of which the last are kept.
+/// The stderr of a worker (panics, aborts, foreign libraries), split into lines, of which the last ones are kept.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(in crate::master) struct Tail {
+pub(in crate::master) struct StderrTail {
     unfinished: Vec<u8>,
     kept: VecDeque<String>,
 }
 
-impl Tail {
-    const LINE_BYTES: usize = 1024;
-    const KEPT: usize = 20;
+impl StderrTail {
+    /// Longest line, in bytes; a longer one is split.
+    const MAX_LINE_BYTES: usize = 1024;
+    /// Number of lines that are kept.
+    const MAX_LINES: usize = 20;
 
-    /// Takes what was read; gives back the lines that were finished by it.
+    /// Adds bytes that were read; returns the lines that are complete now.
     pub(in crate::master) fn push(&mut self, bytes: &[u8]) -> Vec<String> {
         let mut finished = Vec::new();
         for &byte in bytes {
-            if byte == b'\n' || self.unfinished.len() == Self::LINE_BYTES {
+            if byte == b'\n' || self.unfinished.len() == Self::MAX_LINE_BYTES {
                 finished.extend(self.finish());
             }
             if byte != b'\n' {
@@ -103,7 +114,7 @@ impl Tail {
         finished
     }
 
-    /// Takes what is left without its line end.
+    /// Completes the last line, which has no line end.
     pub(in crate::master) fn finish(&mut self) -> Option<String> {
         let bytes = std::mem::take(&mut self.unfinished);
         if bytes.is_empty() {
@@ -120,12 +131,12 @@ impl Tail {
 
     fn keep(&mut self, line: String) {
         self.kept.push_back(line);
-        if self.kept.len() > Self::KEPT {
+        if self.kept.len() > Self::MAX_LINES {
             self.kept.pop_front();
         }
     }
 
-    /// The last lines, the newest last.
+    /// The last lines, newest last.
     pub(in crate::master) fn last_lines(&self) -> Vec<String> {
         self.kept.iter().cloned().collect()
     }
@@ -137,7 +148,7 @@ mod tests {
 
     #[test]
     fn lines_are_put_together_cleaned_and_bounded() {
-        let mut tail = Tail::default();
+        let mut tail = StderrTail::default();
         assert!(tail.push(b"thread 'main' pan").is_empty());
         assert_eq!(
             tail.push(b"icked\n\nat\x1b[31m\n"),
@@ -145,7 +156,7 @@ mod tests {
         );
         assert_eq!(tail.finish(), None);
         let lines = tail.push(&[b'x'; 3000]);
-        assert!(lines.len() == 2 && lines.iter().all(|line| line.len() == Tail::LINE_BYTES));
+        assert!(lines.len() == 2 && lines.iter().all(|line| line.len() == StderrTail::MAX_LINE_BYTES));
         let numbers: String = (0..100).map(|number| format!("{number}\n")).collect();
         tail.push(numbers.as_bytes());
         let last = tail.last_lines();

@@ -1,5 +1,5 @@
-//! The numbers of the whole cluster for a worker that was asked for them: every board is looked at, the ledger adds up, and what
-//! only the master knows comes along. It must not know what a worker makes of it.
+//! The metrics of the whole cluster, for a worker that a client has asked for them: the sums over all scoreboards, and the facts that
+//! only the master knows. It must not know how a worker presents them.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,16 +12,16 @@ use crate::control::outcome::ms;
 use crate::control::{ClusterStatus, SlotReport, WorkerReport};
 use crate::lifeline::Command;
 use crate::master::control;
-use crate::master::host::World;
-use crate::master::process::Process;
+use crate::master::host::Host;
+use crate::master::process::WorkerProcess;
 use crate::metrics::{MasterFacts, SlotFacts, Snapshot};
 use crate::pool::status::WorkerState;
 use crate::pool::{CauseKind, FULL_SHARE, Pool};
 use crate::sys::{clock, memfd};
 
-impl World {
-    /// A worker is dead: what it counted is counted among the dead from here on. Its process is not looked at again.
-    pub(in crate::master) fn close_account(&mut self, process: &Process, cpu_time: Option<Duration>) {
+impl Host {
+    /// Adds the counters of a dead worker to those of all dead workers.
+    pub(in crate::master) fn close_account(&mut self, process: &WorkerProcess, cpu_time: Option<Duration>) {
         if self.listeners.admin.is_some() {
             self.kept
                 .ledger
@@ -30,32 +30,32 @@ impl World {
         }
     }
 
-    /// Answers every worker that wants the numbers, all with the same.
+    /// Sends the metrics to every worker that has requested them; all get the same.
     pub(in crate::master) fn tell_figures(&mut self, pool: &Pool, now: Monotonic) {
-        let wishes: Vec<(Life, u64)> = self
+        let requests: Vec<(Life, u64)> = self
             .processes
             .values_mut()
             .filter_map(|process| Some((process.life, process.figures_wanted.take()?)))
             .collect();
-        if wishes.is_empty() || self.listeners.admin.is_none() {
+        if requests.is_empty() || self.listeners.admin.is_none() {
             return;
         }
-        let figures = match self.figures(pool, now) {
-            Ok(figures) => figures,
-            Err(error) => return tracing::warn!("failed to write down the metrics: {error}"),
+        let metrics = match self.collect(pool, now) {
+            Ok(metrics) => metrics,
+            Err(error) => return tracing::warn!("failed to collect the metrics: {error}"),
         };
-        for (life, number) in wishes {
+        for (life, request) in requests {
             let Some(process) = self.processes.get(&life) else {
                 continue;
             };
-            // It asks again for the next scrape.
-            if let Err(error) = process.command_with(&Command::Metrics(number), figures.as_fd()) {
-                tracing::debug!(%life, "failed to tell a worker the metrics: {error}");
+            // The worker requests them again for the next scrape.
+            if let Err(error) = process.command_with(&Command::Metrics(request), metrics.as_fd()) {
+                tracing::debug!(%life, "failed to send the metrics to a worker: {error}");
             }
         }
     }
 
-    fn figures(&mut self, pool: &Pool, now: Monotonic) -> io::Result<OwnedFd> {
+    fn collect(&mut self, pool: &Pool, now: Monotonic) -> io::Result<OwnedFd> {
         let status = control::status(pool, self, now);
         let cpu = cpu_times(&status);
         for (life, process) in &self.processes {
@@ -63,7 +63,7 @@ impl World {
             self.kept.ledger.look(*life, &process.board, cpu_ms, now);
         }
         let json = serde_json::to_vec(&self.snapshot(pool, &status, now))?;
-        memfd::create_sealed("cluster-figures", &json, json.len() as u64, true)
+        memfd::create_sealed("cluster-metrics", &json, json.len() as u64, true)
     }
 
     fn snapshot(&self, pool: &Pool, status: &ClusterStatus, now: Monotonic) -> Snapshot {
@@ -116,7 +116,7 @@ fn slot(report: &SlotReport) -> SlotFacts {
     }
 }
 
-/// Every cause is named, so that its first time is seen as a rise.
+/// Every cause is listed, also with 0, so that its first occurrence shows as an increase.
 fn exits(pool: &Pool) -> BTreeMap<String, u64> {
     let mut exits: BTreeMap<String, u64> = CauseKind::ALL.map(|cause| (cause.as_str().to_owned(), 0)).into();
     for (cause, many) in pool.endings().flat_map(|(_, endings)| endings) {

@@ -1,4 +1,4 @@
-//! What the world outside is told: `announce` writes log lines, `metrics` the metrics, `systemd` the service manager's messages.
+//! Reports to the outside: `announce` writes log lines, `metrics` collects the metrics, `systemd` notifies the service manager.
 
 pub(super) mod announce;
 mod metrics;

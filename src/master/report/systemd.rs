@@ -1,16 +1,16 @@
-//! What systemd, or whoever set `NOTIFY_SOCKET`, is told about the master itself.
+//! Messages about the master to the service manager that set `NOTIFY_SOCKET`, such as systemd.
 
 use std::ffi::OsString;
 
 use crate::pool::SystemdState;
 use crate::sys::{clock, notify};
 
-/// Tells it, if anybody wants to know. A supervisor that does not listen is no reason to fail.
+/// Sends the state, if `NOTIFY_SOCKET` is set. A service manager that does not read is no reason to fail.
 pub(in crate::master) fn tell(state: SystemdState) {
     let Some(address) = address() else { return };
     let text = match state {
         SystemdState::Ready => "READY=1\nSTATUS=serving".to_owned(),
-        // systemd wants to know from when on, to order this against READY=1.
+        // systemd needs the time of the reload's begin, to order it against READY=1.
         SystemdState::Reloading => format!(
             "RELOADING=1\nMONOTONIC_USEC={}\nSTATUS=reloading",
             clock::now().0 / 1_000
@@ -18,7 +18,7 @@ pub(in crate::master) fn tell(state: SystemdState) {
         SystemdState::Stopping => "STOPPING=1\nSTATUS=stopping".to_owned(),
     };
     if let Err(error) = notify::send(&address, &text) {
-        tracing::debug!("failed to tell the service manager: {error}");
+        tracing::debug!("failed to notify the service manager: {error}");
     }
 }
 

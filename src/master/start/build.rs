@@ -1,4 +1,4 @@
-//! Which binary this master runs, for people who want to know whether their upgrade is in.
+//! Which binary this master runs, for operators who want to know whether their upgrade took effect.
 
 use std::time::SystemTime;
 
@@ -8,31 +8,31 @@ use time::format_description::well_known::Rfc3339;
 use crate::base::time::Monotonic;
 use crate::sys::clock;
 
-/// A binary, and since when it has been the master's.
+/// The running binary, and since when this process has run it.
 #[derive(Clone, Debug)]
 pub(in crate::master) struct Build {
-    /// What it calls itself.
+    /// The version that the binary calls itself.
     pub(in crate::master) version: &'static str,
-    /// When its file was written, as far as the file system tells.
+    /// When its file was written (RFC 3339, UTC), as far as the file system tells.
     pub(in crate::master) modified: Option<String>,
     /// Since when this process has run it.
     pub(in crate::master) since: Monotonic,
 }
 
 impl Build {
-    /// The one that runs. `/proc/self/exe` is the running file whatever lies under its name by now.
+    /// The binary of this process. `/proc/self/exe` is the running file, even when its path holds another file by now.
     pub(in crate::master) fn of_this_process(version: &'static str) -> Build {
         let modified = std::fs::metadata("/proc/self/exe").and_then(|found| found.modified());
         Build {
             version,
-            modified: modified.ok().and_then(written),
+            modified: modified.ok().and_then(formatted),
             since: clock::now(),
         }
     }
 }
 
-/// To the second, in UTC.
-fn written(at: SystemTime) -> Option<String> {
+/// The instant to the second, in UTC.
+fn formatted(at: SystemTime) -> Option<String> {
     OffsetDateTime::from(at)
         .replace_nanosecond(0)
         .ok()?
@@ -49,7 +49,7 @@ mod tests {
         let build = Build::of_this_process("1");
         assert!(build.modified.expect("a date").ends_with('Z'));
         assert_eq!(
-            written(SystemTime::UNIX_EPOCH).as_deref(),
+            formatted(SystemTime::UNIX_EPOCH).as_deref(),
             Some("1970-01-01T00:00:00Z")
         );
     }

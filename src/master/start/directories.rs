@@ -1,4 +1,4 @@
-//! The data and the run directory: made if absent, checked if present, locked against a second master.
+//! The data and the run directory: created if absent, checked if present, locked against a second master.
 
 use std::fs::{self, DirBuilder, Metadata};
 use std::io;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::sys::lock::{FileLock, LockError};
 use crate::sys::process::Credentials;
 
-/// Both directories, with the locks that keep a second master out for as long as this lives.
+/// Both directories, with the locks that keep a second master out while this value exists.
 #[derive(Debug)]
 pub(in crate::master) struct Directories {
     pub(in crate::master) data: PathBuf,
@@ -19,39 +19,39 @@ pub(in crate::master) struct Directories {
 /// Why a directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
-    /// Another master is at work there.
+    /// Another master uses it.
     #[error("another master uses the directory {path} ({holder}); stop it first, or choose another {flag}")]
     Taken {
-        /// Which directory.
+        /// The directory.
         path: PathBuf,
-        /// What it wrote about itself.
+        /// What the other master wrote about itself.
         holder: String,
-        /// What chooses the directory.
+        /// The flag that chooses the directory.
         flag: &'static str,
     },
-    /// Somebody else could play tricks with it.
+    /// Another user could change it.
     #[error("the directory {path} cannot be trusted: {reason}")]
     Untrusted {
-        /// Which directory.
+        /// The directory.
         path: PathBuf,
-        /// What is wrong and what to do.
+        /// What is wrong, and what to do.
         reason: String,
     },
-    /// The system said no.
+    /// The operating system refused.
     #[error("failed to use the directory {path}: {source}; it must exist or be creatable, and be writable")]
     Io {
-        /// Which directory or file.
+        /// The directory or file.
         path: PathBuf,
-        /// The system's words.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
 
 impl Directories {
-    /// Makes and checks both, and takes their locks.
+    /// Creates and checks both directories, and takes their locks.
     ///
     /// # Errors
-    /// [`DirectoryError::Taken`] names the master that is already there.
+    /// [`DirectoryError::Taken`] names the master that uses a directory already.
     pub(in crate::master) fn open(
         data: &Path,
         run: &Path,
@@ -70,19 +70,19 @@ impl Directories {
         Ok(Directories { data, run, locks })
     }
 
-    /// Those of the master before this binary, in this process.
-    pub(in crate::master) fn kept(data: PathBuf, run: PathBuf, locks: Vec<FileLock>) -> Directories {
+    /// The directories of the master before this binary, in this process.
+    pub(in crate::master) fn restored(data: PathBuf, run: PathBuf, locks: Vec<FileLock>) -> Directories {
         Directories { data, run, locks }
     }
 
-    /// What keeps a second master out.
+    /// The locks of both directories.
     pub(in crate::master) fn locks(&self) -> impl Iterator<Item = &FileLock> {
         self.locks.iter()
     }
 
-    /// Leaves word for whoever finds the locks held.
-    pub(in crate::master) fn sign(&mut self, words: &str) -> io::Result<()> {
-        self.locks.iter_mut().try_for_each(|lock| lock.sign(words))
+    /// Writes this text into the lock files, for a second master that finds them locked.
+    pub(in crate::master) fn describe_owner(&mut self, text: &str) -> io::Result<()> {
+        self.locks.iter_mut().try_for_each(|lock| lock.sign(text))
     }
 }
 
@@ -108,8 +108,8 @@ fn prepare(path: &Path, mode: u32) -> Result<PathBuf, DirectoryError> {
     Ok(path)
 }
 
-/// Workers of another user make their databases in the data directory. The sticky bit keeps them from renaming or removing what
-/// is the master's there: its locks, its counter and the run directory.
+/// Workers of another user create their databases in the data directory. The sticky bit keeps them from renaming or removing the
+/// master's files there: its locks, its counter and the run directory.
 fn share_with_workers(path: &Path, credentials: Credentials) -> Result<(), DirectoryError> {
     let failed = |source: io::Error| DirectoryError::Io {
         path: path.to_owned(),
@@ -119,7 +119,7 @@ fn share_with_workers(path: &Path, credentials: Credentials) -> Result<(), Direc
     fs::set_permissions(path, fs::Permissions::from_mode(0o1770)).map_err(failed)
 }
 
-/// The control socket lies here: nobody but this user may write, or even look.
+/// The control socket lies in this directory: no other user may write there, or even read it.
 fn check_private(path: &Path) -> Result<(), DirectoryError> {
     let untrusted = |reason: String| DirectoryError::Untrusted {
         path: path.to_owned(),
@@ -132,7 +132,7 @@ fn check_private(path: &Path) -> Result<(), DirectoryError> {
     let own = nix::unistd::geteuid().as_raw();
     if found.uid() != own {
         return Err(untrusted(format!(
-            "it belongs to user {}, and this is user {own}",
+            "it belongs to user {}, and the master runs as user {own}",
             found.uid()
         )));
     }
@@ -163,13 +163,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_taken_directory_is_told_with_what_chooses_it() {
+    fn the_error_for_a_used_directory_names_its_flag() {
         let [data, other, run] = [(); 3].map(|()| tempfile::tempdir().expect("a directory"));
         let run = run.path().join("run");
         let _held = Directories::open(data.path(), &run, None).expect("both are free");
         for (path, flag) in [(data.path(), "--data-dir"), (other.path(), "--run-dir")] {
-            let told = Directories::open(path, &run, None).expect_err("taken");
-            assert!(told.to_string().ends_with(flag), "{told}");
+            let error = Directories::open(path, &run, None).expect_err("taken");
+            assert!(error.to_string().ends_with(flag), "{error}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Small files that must be whole or absent: written beside, then renamed over.
+//! Small files that must be whole or absent: the new content is written to another file, which is then renamed.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -8,8 +8,8 @@ use std::path::Path;
 /// Replaces a file's content so that a reader or a crash sees the old or the new text, never a part. Mode 0600.
 ///
 /// # Errors
-/// What the file system said; the old content is then still there.
-pub(in crate::master) fn replace(path: &Path, content: &[u8], sync: Sync) -> io::Result<()> {
+/// The error of the file system; the old content is then still there.
+pub(in crate::master) fn replace_file(path: &Path, content: &[u8], durability: Durability) -> io::Result<()> {
     let beside = path.with_extension("new");
     let mut file = OpenOptions::new()
         .write(true)
@@ -18,21 +18,21 @@ pub(in crate::master) fn replace(path: &Path, content: &[u8], sync: Sync) -> io:
         .mode(0o600)
         .open(&beside)?;
     file.write_all(content)?;
-    if sync == Sync::ToDisk {
+    if durability == Durability::PowerCut {
         file.sync_all()?;
     }
     fs::rename(&beside, path)?;
-    match (sync, path.parent()) {
-        (Sync::ToDisk, Some(directory)) => File::open(directory)?.sync_all(),
-        (Sync::ToDisk | Sync::Lazily, _) => Ok(()),
+    match (durability, path.parent()) {
+        (Durability::PowerCut, Some(directory)) => File::open(directory)?.sync_all(),
+        (Durability::PowerCut | Durability::ProcessExit, _) => Ok(()),
     }
 }
 
-/// Whether the content must survive a power cut.
+/// What the content must survive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::master) enum Sync {
-    /// It must, before the call returns.
-    ToDisk,
-    /// Surviving this process is enough.
-    Lazily,
+pub(in crate::master) enum Durability {
+    /// A power cut right after the call.
+    PowerCut,
+    /// The exit of this process, and nothing more.
+    ProcessExit,
 }

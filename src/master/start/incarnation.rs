@@ -1,10 +1,11 @@
-//! The counter that makes every life unique: raised and synced once per start of a master, before its first fork.
+//! The incarnation counter, which makes every life unique: it is raised and synced once per start of a master, before the first
+//! fork.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::durable::{Sync, replace};
+use super::durable::{Durability, replace_file};
 use crate::base::ids::Incarnation;
 
 const FILE: &str = "incarnation";
@@ -12,23 +13,23 @@ const FILE: &str = "incarnation";
 /// Why there is no new incarnation.
 #[derive(Debug, thiserror::Error)]
 pub enum IncarnationError {
-    /// The file holds something else.
+    /// The file does not hold a number.
     #[error(
         "{path} holds {found:?}, expected a whole number; if the file was damaged, write a number larger than any \
          incarnation in the logs into it"
     )]
     Damaged {
-        /// Which file.
+        /// The file.
         path: String,
-        /// What it holds.
+        /// What the file holds.
         found: String,
     },
     /// The file cannot be read or replaced.
     #[error("failed to raise the incarnation counter {path}: {source}")]
     Io {
-        /// Which file.
+        /// The file.
         path: String,
-        /// The system's words.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
@@ -55,7 +56,7 @@ pub(in crate::master) fn next(data: &Path) -> Result<Incarnation, IncarnationErr
     };
     let next = Incarnation(last).next();
     let content = format!("{next}\n");
-    replace(&file, content.as_bytes(), Sync::ToDisk)
+    replace_file(&file, content.as_bytes(), Durability::PowerCut)
         .map_err(|source| IncarnationError::Io { path, source })?;
     Ok(next)
 }
@@ -65,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_never_repeats_and_never_guesses() {
+    fn the_counter_never_repeats_and_a_damaged_one_is_refused() {
         let directory = tempfile::tempdir().expect("a directory");
         assert_eq!(next(directory.path()).expect("first"), Incarnation(1));
         assert_eq!(next(directory.path()).expect("second"), Incarnation(2));

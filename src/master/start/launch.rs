@@ -1,4 +1,4 @@
-//! What a master was launched with, and the reading of its configuration: at start, by `check`, and again at every reload, each
+//! What a master was launched with, and the loading of its configuration: at start, by `check`, and again at every reload, each
 //! time with the same flags over it.
 
 use std::fs::{File, OpenOptions};
@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{self, ConfigFile, ConfigProblems, Effective, Overrides, Section, Settings};
 
-/// No configuration is larger, in bytes: whatever is was not meant.
-const LARGEST: u64 = 1 << 20;
+/// Largest configuration file, in bytes; a larger file was named by mistake.
+const MAX_FILE_BYTES: u64 = 1 << 20;
 
-/// The program and what the command line said.
+/// The program and its command line.
 #[derive(Clone, Debug)]
 pub struct Launch {
     /// The program's name, for messages.
@@ -20,50 +20,50 @@ pub struct Launch {
     pub version: &'static str,
     /// The application's own sections.
     pub sections: &'static [Section],
-    /// `--config`; without one there are defaults and flags.
+    /// The configuration file (`--config`); without one there are only defaults and flags.
     pub config: Option<PathBuf>,
-    /// What flags said.
+    /// The values that flags gave.
     pub overrides: Overrides,
-    /// The application's own check of what nothing here can know.
-    pub check: Option<Check>,
+    /// The application's own check of the settings.
+    pub check: Option<SettingsCheck>,
 }
 
-/// Says why these settings are impossible for the application.
-pub type Check = fn(&Settings) -> Result<(), String>;
+/// Returns why these settings are impossible for the application.
+pub type SettingsCheck = fn(&Settings) -> Result<(), String>;
 
-/// Why there is no configuration.
+/// Why the configuration cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The file could not be opened or read.
     #[error("{path}: {source}, expected a readable TOML file: name one that exists with --config")]
     Unreadable {
-        /// As the person named it.
+        /// The path as it was given.
         path: String,
-        /// The system's words.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// A directory, a pipe, a device: it could not be read again at a reload.
+    /// The path is a directory, a pipe or a device, which a reload could not read again.
     #[error("{path} is no regular file, expected a TOML file, which a reload can read again")]
     NotAFile {
-        /// As the person named it.
+        /// The path as it was given.
         path: String,
     },
-    /// Longer than any configuration.
+    /// The file is larger than 1 MiB.
     #[error("{path} is larger than 1 MiB, expected a TOML file with the keys that `check --keys` prints")]
     TooLarge {
-        /// As the person named it.
+        /// The path as it was given.
         path: String,
     },
-    /// It was read, and is wrong.
+    /// The file was read and has mistakes.
     #[error(transparent)]
     Wrong(#[from] ConfigProblems),
-    /// It was read, and the application refuses it.
+    /// The file was read, and the application refuses the settings.
     #[error("{0}")]
     Impossible(String),
 }
 
 impl Launch {
-    /// Reads the file, if there is one, and puts the flags over it.
+    /// Reads the file, if there is one, and applies the flags over it.
     ///
     /// # Errors
     /// Every problem at once, each with its place; see [`LoadError`].
@@ -102,10 +102,10 @@ fn read_file(path: &Path, name: &str) -> Result<Vec<u8>, LoadError> {
     }
     let mut bytes = Vec::new();
     let read = file
-        .take(LARGEST + 1)
+        .take(MAX_FILE_BYTES + 1)
         .read_to_end(&mut bytes)
         .map_err(unreadable)?;
-    if read as u64 > LARGEST {
+    if read as u64 > MAX_FILE_BYTES {
         return Err(LoadError::TooLarge {
             path: name.to_owned(),
         });
@@ -113,7 +113,7 @@ fn read_file(path: &Path, name: &str) -> Result<Vec<u8>, LoadError> {
     Ok(bytes)
 }
 
-/// Opening a named pipe waits for its writer unless O_NONBLOCK is set, and the master waits for nobody.
+/// Opens without blocking: without O_NONBLOCK, opening a named pipe would wait for its writer.
 fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_told_without_waiting() {
+    fn a_path_that_is_not_a_file_is_refused_without_blocking() {
         let dir = tempfile::tempdir().expect("a directory");
         let missing = launch(dir.path().join("missing.toml")).load();
         assert!(
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_the_files_name() {
+    fn a_mistake_is_reported_with_the_name_of_the_file() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("c.toml");
         std::fs::write(&path, "[cluster]\nworkers = 0\n").expect("written");
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn the_application_has_the_last_word() {
+    fn the_application_may_refuse_the_settings() {
         let mut launch = launch(PathBuf::new());
         launch.config = None;
         launch.check = Some(|settings| match settings.log.access {

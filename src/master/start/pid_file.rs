@@ -1,31 +1,32 @@
-//! The file that tells other programs the master's pid: written when the master has its locks, removed when it ends, if it is still its own.
+//! The pid file: written when the master has its locks, removed when the master ends, unless another program has written its pid
+//! there meanwhile.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::durable::{Sync, replace};
+use super::durable::{Durability, replace_file};
 
-/// Removes the file when dropped, unless another program has written its pid there meanwhile.
+/// The pid file, which is removed when this value is dropped.
 #[derive(Debug)]
 pub(in crate::master) struct PidFile {
     path: PathBuf,
 }
 
-/// It cannot be written.
+/// The pid file cannot be written.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to write the pid file {path}: {source}; its directory must exist and be writable")]
 pub struct PidFileError {
-    /// Which.
+    /// The path of the pid file.
     path: PathBuf,
-    /// The system's words.
+    /// The error of the operating system.
     pub source: io::Error,
 }
 
 impl PidFile {
-    /// Writes it, if one is wanted.
+    /// Writes the pid file, if `path` names one.
     pub(in crate::master) fn write(path: Option<&Path>) -> Result<Option<PidFile>, PidFileError> {
         let Some(path) = path else { return Ok(None) };
-        match replace(path, content().as_bytes(), Sync::Lazily) {
+        match replace_file(path, content().as_bytes(), Durability::ProcessExit) {
             Ok(()) => Ok(Some(PidFile {
                 path: path.to_owned(),
             })),
@@ -36,12 +37,12 @@ impl PidFile {
         }
     }
 
-    /// One that was written before this binary, with the same pid.
-    pub(in crate::master) fn kept(path: PathBuf) -> PidFile {
+    /// The pid file that the master before this binary wrote, with the same pid.
+    pub(in crate::master) fn restored(path: PathBuf) -> PidFile {
         PidFile { path }
     }
 
-    /// Where it is.
+    /// The path of the pid file.
     pub(in crate::master) fn path(&self) -> &Path {
         &self.path
     }
@@ -64,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_file_is_removed_with_the_own_pid_and_not_with_anothers() {
+    fn the_file_is_removed_unless_it_holds_another_pid() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("pid");
         drop(PidFile::write(Some(&path)).expect("written"));

@@ -1,4 +1,5 @@
-//! How a master begins: directories and their locks, then the addresses, then the counter, and only then the first fork.
+//! The start of a master: directories and their locks, then the addresses, then the incarnation counter, and only then the first
+//! fork.
 
 use std::fs::File;
 use std::io;
@@ -11,7 +12,7 @@ use super::build::Build;
 use super::directories::{Directories, DirectoryError};
 use super::incarnation::{self, IncarnationError};
 use super::launch::Launch;
-use super::orphans::{AddressError, Grace, Orphan, Orphans, Records, wait_for_addresses};
+use super::orphans::{Orphan, OrphanGrace, Orphans, WorkerRecords, wait_for_addresses};
 use super::pid_file::{PidFile, PidFileError};
 use super::user::{self, UserError};
 use crate::base::exit::Exit;
@@ -19,20 +20,20 @@ use crate::base::ids;
 use crate::config::cpus::WorkerCount;
 use crate::config::{Address, ClusterSettings, Settings};
 use crate::control::socket_path::{self, control_socket};
-use crate::master::control::Desk;
-use crate::master::host::{Kept, World};
-use crate::master::listeners::{Admin, Listeners};
-use crate::master::poller::{Source, Watch};
+use crate::master::control::ControlServer;
+use crate::master::host::{Host, Persisted};
+use crate::master::listeners::{AddressError, AdminListener, Listeners};
+use crate::master::poller::{PollSource, Poller};
 use crate::master::process::cpus;
-use crate::master::process::generation::{Generation, Program};
+use crate::master::process::generation::{Executable, LoadedGeneration};
 use crate::master::process::policy::policy;
-use crate::master::process::spawn::Nursery;
+use crate::master::process::spawn::Spawner;
 use crate::master::upgrade::{Upgrade, UpgradeError};
 use crate::pool::Pool;
 use crate::sys::signals::Signals;
 use crate::sys::{clock, limits};
 
-/// Those the master gives a meaning to, and those that peers do: none of them may kill it.
+/// The signals that have a meaning for this master or for others of its kind: none of them may kill it.
 pub(in crate::master) const SIGNALS: [Signal; 15] = [
     Signal::SIGTERM,
     Signal::SIGINT,
@@ -51,50 +52,50 @@ pub(in crate::master) const SIGNALS: [Signal; 15] = [
     Signal::SIGPWR,
 ];
 
-/// Why a master did not begin, or could not go on.
+/// Why a master did not start, or could not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A directory is taken, untrusted or unusable.
+    /// A directory is in use, untrusted or unusable.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
-    /// An address is taken or cannot be had.
+    /// An address is in use or not available.
     #[error(transparent)]
     Address(#[from] AddressError),
-    /// The incarnation counter is damaged.
+    /// The incarnation counter is damaged or cannot be raised.
     #[error(transparent)]
     Incarnation(#[from] IncarnationError),
-    /// Nobody the workers could run as.
+    /// The workers cannot run as the configured user.
     #[error(transparent)]
     User(#[from] UserError),
-    /// The run directory lies too deep for a socket.
+    /// The path of the control socket is too long.
     #[error(transparent)]
     SocketPathTooLong(#[from] socket_path::SocketPathTooLong),
-    /// Nobody could ask this master anything.
+    /// The control socket cannot be opened.
     #[error("failed to listen on the control socket {path}: {source}; the run directory must be able to hold a socket (--run-dir)", path = path.display())]
     Control {
-        /// Where.
+        /// The path of the socket.
         path: PathBuf,
-        /// The system's words.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The pid file cannot be written.
     #[error(transparent)]
     PidFile(#[from] PidFileError),
-    /// Descriptors, memory, `/dev/null`: what every process needs.
+    /// A descriptor, memory or `/dev/null` is missing.
     #[error("failed to set up the master: {0}")]
     System(#[from] io::Error),
-    /// Another binary became the master of this process, and could not go on.
+    /// This binary took over from another one in this process and could not go on.
     #[error(
-        "this binary took the master's place and cannot go on from where it was: {0}; the workers finish what they accepted and end, as after any death of their master; start the cluster again"
+        "this binary took over as master and cannot go on: {0}; the workers finish what they accepted and exit, as after any death of their master; start the cluster again"
     )]
     Upgrade(#[from] UpgradeError),
-    /// The system took away what the loop stands on.
+    /// Waiting for events failed.
     #[error("the master's loop failed: {0}")]
     Loop(io::Error),
 }
 
 impl StartError {
-    /// What the process ends with.
+    /// The exit code of the process.
     #[must_use]
     pub fn exit(&self) -> Exit {
         if self.source_io().is_some_and(limits::is_exhaustion) {
@@ -123,7 +124,7 @@ impl StartError {
 }
 
 impl StartError {
-    /// The system's words, where there are any.
+    /// The error of the operating system, where there is one.
     fn source_io(&self) -> Option<&io::Error> {
         match self {
             StartError::Directory(DirectoryError::Io { source, .. })
@@ -143,37 +144,37 @@ impl StartError {
     }
 }
 
-/// A master that may fork.
+/// A master that is ready to start its first worker.
 pub(in crate::master) struct Started {
     pub(in crate::master) pool: Pool,
-    pub(in crate::master) world: World,
+    pub(in crate::master) world: Host,
 }
 
 /// Does everything that must be done before the first fork, in the only order that is safe.
 pub(in crate::master) fn start(launch: Launch, settings: Settings) -> Result<Started, StartError> {
     let signals = Signals::hear(&SIGNALS)?;
-    let watch = Watch::new()?;
-    watch.add(&signals, Source::Signals)?;
+    let poller = Poller::new()?;
+    poller.add(&signals, PollSource::Signals)?;
     let cluster = settings.cluster.clone();
     report_limits()?;
     let credentials = user::credentials(cluster.user.as_deref(), cluster.group.as_deref())?;
     let mut directories = Directories::open(&cluster.data_dir, &cluster.run_dir(), credentials)?;
-    directories.sign(&format!("pid {}", std::process::id()))?;
-    let desk = open_desk(&directories.run, &watch)?;
-    let records = Records::of(&directories.run);
+    directories.describe_owner(&format!("pid {}", std::process::id()))?;
+    let server = open_control_server(&directories.run, &poller)?;
+    let records = WorkerRecords::in_dir(&directories.run);
     let mut orphans = records.living();
     let listeners = listen(&cluster, &mut orphans)?;
-    let orphans = Orphans::watched(orphans, &watch)?;
+    let orphans = Orphans::new(orphans, &poller)?;
     let pid_file = PidFile::write(cluster.pid_file.as_deref())?;
     let incarnation = incarnation::next(&directories.data)?;
-    let program = Program::running()?;
+    let program = Executable::running()?;
     let decision = cpus::workers(&settings);
     let policy = policy(&settings, decision.workers);
     report(&decision, &listeners, incarnation);
     let first = ids::Generation(1);
-    let generations = [(first, Generation::open(&program.path, settings)?)].into();
+    let generations = [(first, LoadedGeneration::open(&program.path, settings)?)].into();
     let null = File::options().read(true).write(true).open("/dev/null")?.into();
-    let nursery = Nursery {
+    let spawner = Spawner {
         program,
         credentials,
         null,
@@ -181,20 +182,20 @@ pub(in crate::master) fn start(launch: Launch, settings: Settings) -> Result<Sta
     let began = clock::now();
     let pool = Pool::new(policy, incarnation, first, began, fastrand::u64(..));
     let build = Build::of_this_process(launch.version);
-    let world = World {
+    let world = Host {
         incarnation,
-        kept: Kept::begin(began),
-        watch,
+        kept: Persisted::new(began),
+        watch: poller,
         signals,
         processes: std::collections::BTreeMap::new(),
         generations,
         listeners,
-        nursery,
+        nursery: spawner,
         orphans,
         records,
         unrecorded: true,
         launch,
-        desk,
+        desk: server,
         stop_heard: None,
         upgrade: Upgrade::None,
         build,
@@ -204,9 +205,9 @@ pub(in crate::master) fn start(launch: Launch, settings: Settings) -> Result<Sta
     Ok(Started { pool, world })
 }
 
-fn open_desk(run_dir: &Path, watch: &Watch) -> Result<Desk, StartError> {
+fn open_control_server(run_dir: &Path, poller: &Poller) -> Result<ControlServer, StartError> {
     let path = control_socket(run_dir)?;
-    Desk::open(&path, watch).map_err(|source| StartError::Control { path, source })
+    ControlServer::open(&path, poller).map_err(|source| StartError::Control { path, source })
 }
 
 fn report_limits() -> io::Result<()> {
@@ -221,19 +222,19 @@ fn report(decision: &WorkerCount, listeners: &Listeners, incarnation: ids::Incar
     if let Some(admin) = &listeners.admin {
         let address = &admin.address;
         info!(%address, "metrics at /metrics on {address}");
-        report_openness(address);
+        report_reachability(address);
     }
 }
 
-/// Says where clients may come in from now on.
+/// Logs the addresses that clients can connect to from now on.
 pub(in crate::master) fn report_addresses(addresses: &[Address], incarnation: ids::Incarnation) {
     for address in addresses {
         info!(%address, pid = std::process::id(), %incarnation, "listening on {address}");
-        report_openness(address);
+        report_reachability(address);
     }
 }
 
-fn report_openness(address: &Address) {
+fn report_reachability(address: &Address) {
     if !address.is_loopback() {
         info!(%address, "this address can be reached from other machines");
     }
@@ -246,19 +247,19 @@ fn listen(cluster: &ClusterSettings, orphans: &mut Vec<Orphan>) -> Result<Listen
             .map(|orphan| orphan.record.pid.to_string())
             .collect();
         warn!(
-            "the last master left workers behind (pids {}); waiting until they let go of the addresses",
+            "workers of the last master are still alive (pids {}); waiting until they close their listeners",
             pids.join(", ")
         );
     }
     let all: Vec<Address> = cluster.bind.iter().chain(&cluster.admin).cloned().collect();
     let now = clock::now();
-    let grace = Grace {
+    let grace = OrphanGrace {
         hung: now + cluster.heartbeat_timeout,
         drained: now + cluster.drain_timeout,
     };
     wait_for_addresses(&all, orphans, grace)?;
     let mut listeners = Listeners::default();
     listeners.open(&cluster.bind, cluster.socket_mode, &[])?;
-    listeners.admin = cluster.admin.as_ref().map(Admin::open).transpose()?;
+    listeners.admin = cluster.admin.as_ref().map(AdminListener::open).transpose()?;
     Ok(listeners)
 }

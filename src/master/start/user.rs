@@ -1,4 +1,4 @@
-//! `user` and `group`: names or numbers, turned into whom the workers run as.
+//! The keys `user` and `group`: names or numbers, resolved to the credentials that the workers run with.
 
 use nix::unistd::{Gid, Group, Uid, User};
 
@@ -8,25 +8,25 @@ use crate::sys::process::Credentials;
 /// Why workers cannot run as that user.
 #[derive(Debug, thiserror::Error)]
 pub enum UserError {
-    /// Nobody has that name.
+    /// The system has no such user or group.
     #[error("there is no {kind} {name:?} on this system (expected a name or a number)")]
     Unknown {
         /// `user` or `group`.
         kind: &'static str,
-        /// What was read.
+        /// The name as it was given.
         name: String,
     },
-    /// Only root may.
+    /// Only root may start workers as another user.
     #[error(
         "only root may run workers as another user (this is user {own}); start as root, or leave `user` and `group` out"
     )]
     NotRoot {
-        /// Who this is.
+        /// The user id of this process.
         own: u32,
     },
 }
 
-/// Resolves them; `None` when the workers run as the master does.
+/// Resolves `user` and `group`; `None` when the workers run as the master does.
 ///
 /// # Errors
 /// When a name is unknown, or another user is wanted without being root.
@@ -54,10 +54,10 @@ pub(in crate::master) fn credentials(
     }))
 }
 
-/// Whether there are such a user and such a group; whether this process may become them is not asked.
+/// Checks that the user and the group exist. Whether this process may become them is not checked.
 ///
 /// # Errors
-/// Names the one there is not.
+/// [`UserError::Unknown`] names the one that does not exist.
 pub fn look_up(cluster: &ClusterSettings) -> Result<(), UserError> {
     cluster.user.as_deref().map(find_user).transpose()?;
     cluster.group.as_deref().map(find_group).transpose()?;
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_numbers_are_found_and_nobody_is_not_guessed() {
+    fn names_and_numbers_are_resolved_and_unknown_names_refused() {
         assert!(matches!(credentials(None, None), Ok(None)));
         assert!(matches!(
             credentials(Some("no-such-user"), None),

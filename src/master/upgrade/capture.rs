@@ -1,125 +1,129 @@
-//! The old master writes down everything. Whoever adds a field to the world or to a process is asked here, by the compiler,
-//! whether it goes along.
+//! The old master writes down its state. The destructuring below makes the compiler ask, for every new field of the host or of a
+//! process, whether the field is handed over.
 
 use std::os::fd::OwnedFd;
 
 use nix::sys::signal::Signal;
 
-use super::fds::{Luggage, What};
-use super::state::{LARGEST, PackedGeneration, PackedOrphan, PackedProcess, State, VERSION};
+use super::fds::{FdKind, HandoverFds};
+use super::state::{
+    GenerationState, MAX_STATE_BYTES, MasterData, OrphanState, ProcessState, UpgradeState, VERSION,
+};
 use crate::lifeline;
-use crate::master::host::World;
-use crate::master::process::Process;
-use crate::master::process::generation::Generation;
-use crate::master::process::spawn::Nursery;
+use crate::master::host::Host;
+use crate::master::process::WorkerProcess;
+use crate::master::process::generation::LoadedGeneration;
+use crate::master::process::spawn::Spawner;
 use crate::master::start::orphans::Orphan;
 use crate::pool::{Pool, Saved};
 use crate::sys::memfd;
 
-/// The state in a sealed memory file, and what goes along with it.
+/// The state in a sealed memory file, and the descriptors that are handed over with it.
 pub(super) struct Captured {
     pub(super) state: OwnedFd,
-    pub(super) luggage: Luggage,
+    pub(super) luggage: HandoverFds,
     pub(super) bytes: usize,
 }
 
-/// Writes it down. Nothing of the world changes.
-pub(super) fn capture(pool: &Pool, world: &World, signals: &[Signal]) -> std::io::Result<Captured> {
-    let state = state(pool, world, signals);
-    let text = state.text();
-    if text.len() as u64 > LARGEST {
+/// Writes down the state. The host is not changed.
+pub(super) fn capture(pool: &Pool, host: &Host, signals: &[Signal]) -> std::io::Result<Captured> {
+    let state = state(pool, host, signals);
+    let text = state.to_json();
+    if text.len() as u64 > MAX_STATE_BYTES {
         let detail = format!(
-            "the state has {} bytes, at most {LARGEST} can be handed over",
+            "the state has {} bytes, at most {MAX_STATE_BYTES} can be handed over",
             text.len()
         );
         return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, detail));
     }
     Ok(Captured {
         state: memfd::create_sealed("cluster-state", &text, text.len() as u64, true)?,
-        luggage: state.luggage,
+        luggage: state.fds,
         bytes: text.len(),
     })
 }
 
-fn state(pool: &Pool, world: &World, signals: &[Signal]) -> State {
-    let mut luggage = Luggage::default();
-    let World {
+fn state(pool: &Pool, host: &Host, signals: &[Signal]) -> UpgradeState {
+    let mut fds = HandoverFds::default();
+    let Host {
         incarnation,
         kept,
-        stop_heard: _soon_forgotten,
-        watch: _made_anew,
-        signals: _given_beside,
+        stop_heard: _forgotten,
+        watch: _created_again,
+        signals: _handed_over_as_numbers,
         processes,
         generations,
         listeners,
         nursery,
         orphans,
         records: _in_the_run_directory,
-        unrecorded: _written_anew,
+        unrecorded: _written_again,
         launch,
-        build: _the_new_ones_own,
+        build: _the_new_binarys_own,
         desk,
-        upgrade: _over_there_it_is_done,
+        upgrade: _ends_with_the_hand_over,
         pid_file,
         directories,
-    } = world;
-    let Nursery {
+    } = host;
+    let Spawner {
         program,
         credentials,
-        null: _opened_anew,
+        null: _opened_again,
     } = nursery;
-    State {
+    UpgradeState {
         version: VERSION,
-        name: launch.program.to_owned(),
+        program_name: launch.program.to_owned(),
         lifeline: lifeline::VERSION,
         pool: Saved::of(pool),
-        kept: kept.clone(),
-        incarnation: *incarnation,
-        signals: signals.iter().map(|&signal| signal as i32).collect(),
-        program: program.path.clone(),
-        credentials: credentials.map(|credentials| (credentials.uid, credentials.gid)),
-        data_dir: directories.data.clone(),
-        run_dir: directories.run.clone(),
-        locks: directories
-            .locks()
-            .map(|lock| luggage.pack(lock, What::File))
-            .collect(),
-        pid_file: pid_file.as_ref().map(|file| file.path().to_owned()),
+        master: MasterData {
+            persisted: kept.clone(),
+            incarnation: *incarnation,
+            signals: signals.iter().map(|&signal| signal as i32).collect(),
+            binary_path: program.path.clone(),
+            credentials: credentials.map(|credentials| (credentials.uid, credentials.gid)),
+            data_dir: directories.data.clone(),
+            run_dir: directories.run.clone(),
+            pid_file: pid_file.as_ref().map(|file| file.path().to_owned()),
+        },
         generations: generations
             .iter()
-            .map(|(number, generation)| (*number, pack_generation(generation, &mut luggage)))
+            .map(|(number, generation)| (*number, generation_state(generation, &mut fds)))
             .collect(),
-        listeners: listeners.pack(&mut luggage),
-        desk: desk.pack(&mut luggage),
+        locks: directories
+            .locks()
+            .map(|lock| fds.add(lock, FdKind::File))
+            .collect(),
+        listeners: listeners.state(&mut fds),
+        control: desk.state(&mut fds),
         orphans: orphans
             .all()
-            .map(|(place, orphan)| pack_orphan(place, orphan, &mut luggage))
+            .map(|(number, orphan)| orphan_state(number, orphan, &mut fds))
             .collect(),
         processes: processes
             .values()
-            .map(|process| pack_process(process, &mut luggage))
+            .map(|process| process_state(process, &mut fds))
             .collect(),
-        luggage,
+        fds,
     }
 }
 
-fn pack_generation(generation: &Generation, luggage: &mut Luggage) -> PackedGeneration {
-    PackedGeneration {
-        binary: luggage.pack(&generation.binary(), What::File),
-        settings: luggage.pack(&generation.frozen_settings(), What::Memory),
+fn generation_state(generation: &LoadedGeneration, fds: &mut HandoverFds) -> GenerationState {
+    GenerationState {
+        binary: fds.add(&generation.binary(), FdKind::File),
+        settings: fds.add(&generation.frozen_settings(), FdKind::Memory),
     }
 }
 
-fn pack_orphan(place: u32, orphan: &Orphan, luggage: &mut Luggage) -> PackedOrphan {
-    PackedOrphan {
-        place,
+fn orphan_state(number: u32, orphan: &Orphan, fds: &mut HandoverFds) -> OrphanState {
+    OrphanState {
+        number,
         record: orphan.record.clone(),
-        pidfd: luggage.pack(&orphan.pidfd, What::Process),
+        pidfd: fds.add(&orphan.pidfd, FdKind::Process),
     }
 }
 
-fn pack_process(process: &Process, luggage: &mut Luggage) -> PackedProcess {
-    let Process {
+fn process_state(process: &WorkerProcess, fds: &mut HandoverFds) -> ProcessState {
+    let WorkerProcess {
         life,
         pid,
         started,
@@ -129,7 +133,7 @@ fn pack_process(process: &Process, luggage: &mut Luggage) -> PackedProcess {
         lifeline,
         stderr,
         tail,
-        board: _mapped_anew,
+        board: _mapped_again,
         board_fd,
         looked,
         generation,
@@ -137,9 +141,9 @@ fn pack_process(process: &Process, luggage: &mut Luggage) -> PackedProcess {
         weighed,
         at_kill,
         figures_wanted,
-        oddities: _begun_anew,
+        oddities: _begun_again,
     } = process;
-    PackedProcess {
+    ProcessState {
         life: *life,
         pid: *pid,
         started: *started,
@@ -151,10 +155,10 @@ fn pack_process(process: &Process, luggage: &mut Luggage) -> PackedProcess {
         at_kill: at_kill.clone(),
         figures_wanted: *figures_wanted,
         tail: tail.clone(),
-        pidfd: luggage.pack(pidfd, What::Process),
-        notify: luggage.pack(notify, What::Notify),
-        lifeline: lifeline.as_ref().map(|fd| luggage.pack(fd, What::Lifeline)),
-        stderr: stderr.as_ref().map(|fd| luggage.pack(fd, What::Stderr)),
-        board: luggage.pack(board_fd, What::Memory),
+        pidfd: fds.add(pidfd, FdKind::Process),
+        notify: fds.add(notify, FdKind::Notify),
+        lifeline: lifeline.as_ref().map(|fd| fds.add(fd, FdKind::Lifeline)),
+        stderr: stderr.as_ref().map(|fd| fds.add(fd, FdKind::Stderr)),
+        board: fds.add(board_fd, FdKind::Memory),
     }
 }

@@ -1,4 +1,5 @@
-//! The descriptors that go along, each with what it claims to be, and the claims' checking. It must not know what they are for.
+//! The descriptors that an upgrade hands over, each with its kind, and the check that it is of that kind. It must not know what the
+//! descriptors are for.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,15 +10,15 @@ use serde::{Deserialize, Serialize};
 use crate::sys::kind::{self, Kind};
 use crate::sys::{inherit, memfd};
 
-/// One of them, by its number, which exec does not change.
+/// The number of a descriptor, which exec does not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(in crate::master) struct Fd(RawFd);
+pub(in crate::master) struct FdNumber(RawFd);
 
-/// What one claims to be.
+/// What a descriptor is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(in crate::master) enum What {
+pub(in crate::master) enum FdKind {
     /// A socket that listens: for clients, or for control clients.
     Listener,
     /// A connection of a control client.
@@ -26,9 +27,9 @@ pub(in crate::master) enum What {
     Notify,
     /// The master's end of a worker's lifeline.
     Lifeline,
-    /// What a worker writes to stderr.
+    /// The read end of a worker's stderr.
     Stderr,
-    /// A process.
+    /// A pidfd.
     Process,
     /// A memory file that can neither shrink nor grow: a scoreboard, or a generation's settings.
     Memory,
@@ -38,97 +39,94 @@ pub(in crate::master) enum What {
 
 /// Why a descriptor cannot be taken over.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::master) enum LuggageError {
-    /// The state names one that is not on the list, or names it twice, or as something else.
-    #[error("descriptor {} is named as {what:?} and was not handed over as one", .fd.0)]
-    NotPacked {
-        /// Which.
-        fd: Fd,
-        /// As what.
-        what: What,
+pub(in crate::master) enum HandoverFdError {
+    /// The state names a descriptor that is not on the list, or names it twice, or as another kind.
+    #[error("descriptor {} is named as {kind:?} and was not handed over as one", .fd.0)]
+    NotListed {
+        /// The descriptor.
+        fd: FdNumber,
+        /// The kind that the state names.
+        kind: FdKind,
     },
-    /// It is on the list and not there.
-    #[error("descriptor {} ({what:?}) cannot be taken over: {source}", .fd.0)]
-    NotThere {
-        /// Which.
-        fd: Fd,
-        /// As what.
-        what: What,
-        /// The system's words.
+    /// The descriptor is on the list and not open.
+    #[error("descriptor {} ({kind:?}) cannot be taken over: {source}", .fd.0)]
+    NotOpen {
+        /// The descriptor.
+        fd: FdNumber,
+        /// The kind that the state names.
+        kind: FdKind,
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// It is there and something else.
-    #[error("descriptor {} is no {what:?} but {found:?}", .fd.0)]
-    Odd {
-        /// Which.
-        fd: Fd,
-        /// What it was to be.
-        what: What,
-        /// What it is.
+    /// The descriptor is open and of another kind.
+    #[error("descriptor {} is no {kind:?} but {found:?}", .fd.0)]
+    OtherKind {
+        /// The descriptor.
+        fd: FdNumber,
+        /// The kind that the state names.
+        kind: FdKind,
+        /// What the descriptor is.
         found: Kind,
     },
 }
 
-/// All of them.
+/// Every descriptor that is handed over.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(in crate::master) struct Luggage {
-    items: BTreeMap<RawFd, What>,
+pub(in crate::master) struct HandoverFds {
+    items: BTreeMap<RawFd, FdKind>,
 }
 
-impl Luggage {
-    /// It goes along as this. It stays the caller's, who keeps it open until exec.
-    pub(in crate::master) fn pack(&mut self, fd: &impl AsFd, what: What) -> Fd {
+impl HandoverFds {
+    /// Adds a descriptor of this kind. The caller still owns it and keeps it open until exec.
+    pub(in crate::master) fn add(&mut self, fd: &impl AsFd, kind: FdKind) -> FdNumber {
         let number = fd.as_fd().as_raw_fd();
-        self.items.insert(number, what);
-        Fd(number)
+        self.items.insert(number, kind);
+        FdNumber(number)
     }
 
-    /// Takes it over, once, if it is what it is to be.
+    /// Takes a descriptor over, once, if it is of this kind.
     ///
     /// # Errors
-    /// [`LuggageError`] names it.
-    pub(in crate::master) fn unpack(&mut self, fd: Fd, what: What) -> Result<OwnedFd, LuggageError> {
-        if self.items.get(&fd.0) != Some(&what) {
-            return Err(LuggageError::NotPacked { fd, what });
+    /// [`HandoverFdError`] names the descriptor.
+    pub(in crate::master) fn take(&mut self, fd: FdNumber, kind: FdKind) -> Result<OwnedFd, HandoverFdError> {
+        if self.items.get(&fd.0) != Some(&kind) {
+            return Err(HandoverFdError::NotListed { fd, kind });
         }
-        let not_there = |source| LuggageError::NotThere { fd, what, source };
-        let found = inherit::look(fd.0, kind::of)
-            .and_then(|kind| kind)
-            .map_err(not_there)?;
-        if found != what.kind() {
-            return Err(LuggageError::Odd { fd, what, found });
+        let not_open = |source| HandoverFdError::NotOpen { fd, kind, source };
+        let found = inherit::look(fd.0, kind::of).flatten().map_err(not_open)?;
+        if found != kind.expected() {
+            return Err(HandoverFdError::OtherKind { fd, kind, found });
         }
-        let owned = inherit::take(fd.0).map_err(not_there)?;
-        if what == What::Memory && !memfd::is_sealed(owned.as_fd()).map_err(not_there)? {
-            return Err(LuggageError::Odd { fd, what, found });
+        let owned = inherit::take(fd.0).map_err(not_open)?;
+        if kind == FdKind::Memory && !memfd::is_sealed(owned.as_fd()).map_err(not_open)? {
+            return Err(HandoverFdError::OtherKind { fd, kind, found });
         }
         self.items.remove(&fd.0);
         Ok(owned)
     }
 
-    /// Those that can be found, for whoever executes the next program. They are open for as long as their owners are, which
-    /// outlive this call.
+    /// Calls `with` with the descriptors, for the exec of the next program. Their owners keep them open during this call.
     pub(super) fn with_all<T>(&self, with: impl FnOnce(&[BorrowedFd<'_>]) -> T) -> io::Result<T> {
         inherit::look_all(&self.items.keys().copied().collect::<Vec<_>>(), with)
     }
 
-    /// How many there are.
+    /// Number of descriptors.
     pub(super) fn len(&self) -> usize {
         self.items.len()
     }
 }
 
-impl What {
-    fn kind(self) -> Kind {
+impl FdKind {
+    fn expected(self) -> Kind {
         match self {
-            What::Listener => Kind::Listener,
-            What::Client => Kind::Stream,
-            What::Notify => Kind::Datagram,
-            What::Lifeline => Kind::Packets,
-            What::Stderr => Kind::Pipe,
-            What::Process => Kind::Process,
-            What::Memory | What::File => Kind::File,
+            FdKind::Listener => Kind::Listener,
+            FdKind::Client => Kind::Stream,
+            FdKind::Notify => Kind::Datagram,
+            FdKind::Lifeline => Kind::Packets,
+            FdKind::Stderr => Kind::Pipe,
+            FdKind::Process => Kind::Process,
+            FdKind::Memory | FdKind::File => Kind::File,
         }
     }
 }
@@ -142,58 +140,58 @@ mod tests {
 
     use super::*;
 
-    /// A copy under a number of its own, which nobody in this process has had, as after exec.
-    fn packed(luggage: &mut Luggage, fd: &impl AsFd, what: What) -> Fd {
+    /// A copy with a number that this process has not used before, as after exec.
+    fn added(fds: &mut HandoverFds, fd: &impl AsFd, kind: FdKind) -> FdNumber {
         static NEXT: AtomicI32 = AtomicI32::new(600);
         let lowest = FcntlArg::F_DUPFD_CLOEXEC(NEXT.fetch_add(1, Relaxed));
         let number = nix::fcntl::fcntl(fd, lowest).expect("a copy");
-        luggage.items.insert(number, what);
-        Fd(number)
+        fds.items.insert(number, kind);
+        FdNumber(number)
     }
 
     #[test]
-    fn what_was_packed_is_taken_over_once_and_as_nothing_else() {
-        let mut luggage = Luggage::default();
+    fn a_listed_descriptor_is_taken_over_once_and_as_no_other_kind() {
+        let mut fds = HandoverFds::default();
         let file = tempfile::tempfile().expect("a file");
-        let fd = packed(&mut luggage, &file, What::File);
+        let fd = added(&mut fds, &file, FdKind::File);
         assert!(matches!(
-            luggage.unpack(fd, What::Memory),
-            Err(LuggageError::NotPacked { .. })
+            fds.take(fd, FdKind::Memory),
+            Err(HandoverFdError::NotListed { .. })
         ));
-        luggage.unpack(fd, What::File).expect("taken");
+        fds.take(fd, FdKind::File).expect("taken");
         assert!(matches!(
-            luggage.unpack(fd, What::File),
-            Err(LuggageError::NotPacked { .. })
+            fds.take(fd, FdKind::File),
+            Err(HandoverFdError::NotListed { .. })
         ));
     }
 
     #[test]
-    fn what_is_closed_or_not_what_it_claims_to_be_is_told_by_its_number() {
-        let mut luggage = Luggage::default();
-        luggage.items.insert(900_000, What::Process);
-        let told = luggage.unpack(Fd(900_000), What::Process).expect_err("closed");
+    fn a_descriptor_that_is_closed_or_of_another_kind_is_named_by_its_number() {
+        let mut fds = HandoverFds::default();
+        fds.items.insert(900_000, FdKind::Process);
+        let error = fds.take(FdNumber(900_000), FdKind::Process).expect_err("closed");
         assert!(
-            told.to_string().contains("900000") && matches!(told, LuggageError::NotThere { .. }),
-            "{told}"
+            error.to_string().contains("900000") && matches!(error, HandoverFdError::NotOpen { .. }),
+            "{error}"
         );
         let file = tempfile::tempfile().expect("a file");
-        for what in [
-            What::Listener,
-            What::Client,
-            What::Notify,
-            What::Lifeline,
-            What::Stderr,
-            What::Process,
+        for kind in [
+            FdKind::Listener,
+            FdKind::Client,
+            FdKind::Notify,
+            FdKind::Lifeline,
+            FdKind::Stderr,
+            FdKind::Process,
         ] {
-            let fd = packed(&mut luggage, &file, what);
+            let fd = added(&mut fds, &file, kind);
             assert!(
-                matches!(luggage.unpack(fd, what), Err(LuggageError::Odd { .. })),
-                "{what:?}"
+                matches!(fds.take(fd, kind), Err(HandoverFdError::OtherKind { .. })),
+                "{kind:?}"
             );
         }
-        let fd = packed(&mut luggage, &file, What::Memory);
+        let fd = added(&mut fds, &file, FdKind::Memory);
         assert!(
-            luggage.unpack(fd, What::Memory).is_err(),
+            fds.take(fd, FdKind::Memory).is_err(),
             "no file on a disk is sealed"
         );
     }

@@ -1,23 +1,24 @@
-//! Another binary becomes the master, in the same process: same pid, same workers, same sockets, same requests under way.
+//! An upgrade: another binary becomes the master in the same process, with the same pid, workers, sockets and requests.
 //!
-//! Reading order: `fds` (the descriptors that go along), `state` (what is written down), `capture` (the old master writes),
-//! `rehearsal` (the new binary is asked, as a child, whether it could go on from there), `hand_over` (the old master's last act),
-//! `arrival` (how a process learns that it is such a child, or the new master), `unpack` and `assemble` (the new master reads).
+//! Reading order: `fds` (the descriptors that are handed over), `state` (what is written down), `capture` (the old master writes),
+//! `rehearsal` (the new binary is asked, as a child, whether it could take over), `hand_over` (the old master's last step), `role`
+//! (how a process learns that it is such a child, or the new master), `take_over` and `resume` (the new master's side).
 //!
-//! The child is given the very state and the very descriptors that the new master would be given, and does with them what the new
-//! master would do, up to the point where it would act.
+//! The child gets the same state and the same descriptors as the new master, and does the same with them, up to the point where
+//! the new master would act.
 
-mod arrival;
-mod assemble;
 mod capture;
 mod fds;
 mod hand_over;
 mod rehearsal;
+mod resume;
+mod role;
 mod state;
-mod unpack;
+mod take_over;
 
-pub use arrival::{Arrival, arrival, rehearse};
-pub(super) use assemble::go_on;
-pub(super) use fds::{Fd, Luggage, LuggageError, What};
-pub(super) use rehearsal::{Part, Upgrade};
-pub use unpack::UpgradeError;
+pub(super) use fds::{FdKind, FdNumber, HandoverFdError, HandoverFds};
+pub(super) use rehearsal::{Part as RehearsalFd, Upgrade};
+pub(super) use resume::go_on;
+use role as arrival;
+pub use role::{ProcessRole, process_role, rehearse};
+pub use take_over::UpgradeError;

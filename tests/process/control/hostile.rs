@@ -50,7 +50,7 @@ fn a_megabyte_is_not_read_to_its_end() {
     let cluster = Plan::shop().start();
     let answer = cluster.say(&vec![b'x'; 1 << 20]);
     assert!(answer.is_empty() || answer.contains("4096"), "{answer}");
-    cluster.wait_for("more than any request has");
+    cluster.wait_for("its request is longer than 4096 bytes");
     let deep = [b'['; 4096];
     assert!(refused(&cluster, &[&deep[..], b"\n"].concat()).contains("expected"));
     cluster.is_well(2);
@@ -70,7 +70,7 @@ fn a_request_that_comes_in_pieces_is_understood_and_a_half_one_is_cut() {
     let mut left = cluster.connect();
     left.write_all(b"{\"version\"").expect("said");
     drop(left);
-    cluster.wait_for("left after 10 bytes of a request");
+    cluster.wait_for("disconnected after 10 bytes of a request");
 
     let mut silent = cluster.connect();
     silent.write_all(b"{\"version\":1,").expect("said");
@@ -78,7 +78,7 @@ fn a_request_that_comes_in_pieces_is_understood_and_a_half_one_is_cut() {
     // Nothing is ever answered: the master closes after its patience.
     silent.read_to_end(&mut nothing).expect("closed");
     assert!(nothing.is_empty());
-    cluster.wait_for("too slow in saying its request");
+    cluster.wait_for("too slow in sending its request");
     cluster.is_well(2);
 }
 
@@ -183,7 +183,7 @@ fn a_control_socket_that_was_cleaned_away_is_made_again() {
     let path = cluster.data().join("run/control.sock");
     let mark = cluster.mark();
     std::fs::remove_file(&path).expect("removed");
-    cluster.wait_from(mark, "was gone, and is made again");
+    cluster.wait_from(mark, "was missing and has been bound again");
     cluster.is_well(2);
     assert_eq!(cluster.ask(&["reload"])["did"], "reloaded");
 }

@@ -226,6 +226,6 @@ fn a_new_master_that_cannot_go_on_says_so_and_ends() {
             .expect("it runs");
         let said = String::from_utf8_lossy(&ended.stderr);
         assert_eq!(ended.status.code(), Some(1), "{said}");
-        assert!(said.contains("cannot go on from where it was"), "{said}");
+        assert!(said.contains("took over as master and cannot go on"), "{said}");
     }
 }

@@ -1,0 +1,104 @@
+//! The listeners in an upgrade: how one master binary hands them to the next. The steering programs stay attached to their groups.
+
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::admin::AdminListener;
+use super::groups::{ListenerGroup, Listeners, SharedPath};
+use crate::config::Address;
+use crate::master::upgrade::{FdKind, FdNumber, HandoverFdError, HandoverFds};
+use crate::sys::socket::FileId;
+
+/// The listeners without their behaviour: dropping this value closes sockets and removes no path. `F` is the number of a
+/// descriptor in the written state, and the descriptor itself once the new master has taken it over.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in crate::master) struct ListenersState<F> {
+    groups: Vec<GroupState<F>>,
+    paths: Vec<(PathBuf, Option<FileId>, F)>,
+    admin: Option<(Address, Option<FileId>, F)>,
+    slots: u16,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct GroupState<F> {
+    configured: SocketAddr,
+    address: SocketAddr,
+    /// In the kernel's order.
+    members: Vec<F>,
+}
+
+impl Listeners {
+    /// The state to hand over.
+    pub(in crate::master) fn state(&self, fds: &mut HandoverFds) -> ListenersState<FdNumber> {
+        let mut add = |fd: &OwnedFd| fds.add(fd, FdKind::Listener);
+        let group = |group: &ListenerGroup| GroupState {
+            configured: group.configured,
+            address: group.address,
+            members: group.members.iter().map(&mut add).collect(),
+        };
+        let groups = self.groups.iter().map(group).collect();
+        let path = |shared: &SharedPath| (shared.path.clone(), shared.file.clone(), add(&shared.listener));
+        let paths = self.paths.iter().map(path).collect();
+        let admin = |admin: &AdminListener| (admin.address.clone(), admin.file.clone(), add(&admin.listener));
+        ListenersState {
+            groups,
+            paths,
+            admin: self.admin.as_ref().map(admin),
+            slots: self.slots,
+        }
+    }
+
+    /// The listeners of the master before this binary.
+    pub(in crate::master) fn restored(state: ListenersState<OwnedFd>) -> Listeners {
+        let group = |group: GroupState<OwnedFd>| ListenerGroup {
+            configured: group.configured,
+            address: group.address,
+            members: group.members,
+        };
+        // Another program's socket may be at a path by now, so the file is not looked up again.
+        let path = |(path, file, listener)| SharedPath { path, file, listener };
+        let admin = |(address, file, listener)| AdminListener {
+            address,
+            file,
+            listener,
+        };
+        Listeners {
+            groups: state.groups.into_iter().map(group).collect(),
+            paths: state.paths.into_iter().map(path).collect(),
+            admin: state.admin.map(admin),
+            slots: state.slots,
+        }
+    }
+}
+
+impl ListenersState<FdNumber> {
+    /// Takes over the sockets.
+    pub(in crate::master) fn take_over(
+        self,
+        fds: &mut HandoverFds,
+    ) -> Result<ListenersState<OwnedFd>, HandoverFdError> {
+        let mut take = |fd: FdNumber| fds.take(fd, FdKind::Listener);
+        let mut group = |group: GroupState<FdNumber>| {
+            let members = group.members.into_iter().map(&mut take);
+            Ok(GroupState {
+                configured: group.configured,
+                address: group.address,
+                members: members.collect::<Result<_, _>>()?,
+            })
+        };
+        let groups = self.groups.into_iter().map(&mut group);
+        let groups = groups.collect::<Result<_, _>>()?;
+        let path = |(path, file, fd)| Ok((path, file, take(fd)?));
+        let paths = self.paths.into_iter().map(path).collect::<Result<_, _>>()?;
+        let admin = |(address, file, fd)| Ok((address, file, take(fd)?));
+        Ok(ListenersState {
+            groups,
+            paths,
+            admin: self.admin.map(admin).transpose()?,
+            slots: self.slots,
+        })
+    }
+}
