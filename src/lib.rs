@@ -196,7 +196,7 @@ pub mod http;
 pub mod lifeline;
 pub mod master;
 pub mod metrics;
-pub mod observe;
+mod observe;
 pub mod pool;
 mod run;
 pub mod saga;

@@ -49,7 +49,7 @@ fn go_on(program: &Program) -> Exit {
     let launch = match cli::launch(program, std::env::args_os()) {
         Ok(launch) => launch,
         Err(error) => {
-            observe::complain(&format!(
+            observe::print_error(&format!(
                 "{}: {error}; the workers finish what they accepted and end\n",
                 program.name
             ));
@@ -60,7 +60,7 @@ fn go_on(program: &Program) -> Exit {
     let log = |log: &LogSettings| {
         logs.set(true);
         if let Err(error) = observe::init(std::io::stderr().as_fd(), log.format, log.level, "master") {
-            observe::complain(&format!("{}: failed to log to stderr: {error}\n", program.name));
+            observe::print_error(&format!("{}: failed to log to stderr: {error}\n", program.name));
         }
     };
     let ended = master::go_on(launch, log);
@@ -74,7 +74,7 @@ fn go_on(program: &Program) -> Exit {
 fn serve(launch: Launch, effective: Effective) -> Exit {
     let log = &effective.settings.log;
     if let Err(error) = observe::init(std::io::stderr().as_fd(), log.format, log.level, "master") {
-        observe::complain(&format!("{}: failed to log to stderr: {error}\n", launch.program));
+        observe::print_error(&format!("{}: failed to log to stderr: {error}\n", launch.program));
         return Exit::Failed;
     }
     observe::log_panics();

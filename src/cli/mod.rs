@@ -22,7 +22,7 @@ use crate::master::launch::{Launch, SettingsCheck};
 use crate::master::{cpus, user};
 use crate::observe;
 pub use crate::worker::AppCommand;
-use crate::worker::explain;
+use crate::worker::print_clap;
 use args::CommandLine;
 use clap_complete::Shell;
 use output::print;
@@ -58,10 +58,10 @@ pub fn run(
         CliAction::AskMaster(request) => run::run(program.name, &request),
         CliAction::RunApp(command, arguments) => (command.run)(arguments),
         CliAction::Refuse(message) => {
-            observe::complain(&format!("{message}\n"));
+            observe::print_error(&format!("{message}\n"));
             Exit::BadConfig
         }
-        CliAction::Usage(error) => explain(&error),
+        CliAction::Usage(error) => print_clap(&error),
     }
 }
 

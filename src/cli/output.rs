@@ -33,7 +33,7 @@ pub(super) fn print(text: &[u8]) -> PrintResult {
         Ok(()) => PrintResult::Complete,
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => PrintResult::ReaderGone,
         Err(error) => {
-            observe::complain(&format!("failed to print to stdout: {error}\n"));
+            observe::print_error(&format!("failed to print to stdout: {error}\n"));
             PrintResult::Failed
         }
     }

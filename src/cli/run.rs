@@ -20,13 +20,13 @@ const MASTER_EXIT_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) fn run(program: &str, request: &MasterRequest) -> Exit {
     let run_dir = match request.location.run_dir() {
         Ok(run_dir) => run_dir,
-        Err(error) => return complain(program, &error, Exit::BadConfig),
+        Err(error) => return fail(program, &error, Exit::BadConfig),
     };
     let result = match request.kind {
         RequestKind::Once { command, .. } => ask_once(&run_dir, request, command),
         RequestKind::Top { count } => top::run(&run_dir, request, count),
     };
-    result.unwrap_or_else(|error| complain(program, &error, exit_of_error(&error)))
+    result.unwrap_or_else(|error| fail(program, &error, exit_of_error(&error)))
 }
 
 fn ask_once(run_dir: &Path, request: &MasterRequest, command: ControlCommand) -> Result<Exit, AskError> {
@@ -45,8 +45,8 @@ fn ask_once(run_dir: &Path, request: &MasterRequest, command: ControlCommand) ->
     })
 }
 
-fn complain(program: &str, error: &impl std::fmt::Display, exit: Exit) -> Exit {
-    observe::complain(&format!("{program}: {error}\n"));
+fn fail(program: &str, error: &impl std::fmt::Display, exit: Exit) -> Exit {
+    observe::print_error(&format!("{program}: {error}\n"));
     exit
 }
 

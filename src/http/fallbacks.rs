@@ -1,12 +1,12 @@
-//! What a router says about a path or a method it does not know, as problem documents.
+//! The answers of a router to a path or a method that it does not have, as problem documents.
 
 use axum::Router;
 use http::{Method, StatusCode, Uri};
 
 use super::Problem;
 
-/// The router with its empty 404 and 405 turned into problem documents: 404 `not_found`, 405 `method_not_allowed` (with the
-/// `Allow` header that axum fills in). To be called after all routes are there.
+/// Turns the empty 404 and 405 of a router into problem documents: 404 `not_found`, 405 `method_not_allowed` (with the `Allow`
+/// header that axum fills in). To be called when the router has all its routes.
 pub fn fallbacks<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
     router
         .fallback(not_found)

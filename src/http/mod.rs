@@ -1,4 +1,4 @@
-//! The edge's vocabulary: problem documents and what a router answers when it knows no better. It knows nothing of the shop.
+//! Problem documents, the fallbacks of a router, and the checks of a request's framing and host. It must not know the shop.
 
 mod fallbacks;
 mod framing;

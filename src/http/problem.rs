@@ -41,7 +41,7 @@ impl Problem {
         }
     }
 
-    /// 413 `body_too_large`: the request's body is longer than that many bytes.
+    /// 413 `body_too_large`: the request's body is longer than `limit` bytes.
     #[must_use]
     pub fn body_too_large(limit: usize) -> Problem {
         let detail =
@@ -49,39 +49,39 @@ impl Problem {
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
     }
 
-    /// With one more member. The five standard ones cannot be replaced.
+    /// Adds a member to the document. The five standard members cannot be replaced.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Problem {
         self.members.insert(name.to_owned(), value.into());
         self
     }
 
-    /// With one more header.
+    /// Adds a header to the answer.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Problem {
         self.headers.insert(name, value);
         self
     }
 
-    /// With `Retry-After`, in seconds.
+    /// Adds the header `Retry-After`, in seconds.
     #[must_use]
     pub fn retry_after(self, seconds: u32) -> Problem {
         self.header(RETRY_AFTER, HeaderValue::from(seconds))
     }
 
-    /// The stable code.
+    /// The stable code, for programs.
     #[must_use]
     pub fn code(&self) -> &'static str {
         self.code
     }
 
-    /// The status.
+    /// The HTTP status.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// The document, as it is sent.
+    /// The document as JSON.
     #[must_use]
     pub fn document(&self) -> String {
         let mut members = self.members.clone();
@@ -96,8 +96,8 @@ impl Problem {
         Value::Object(members).to_string()
     }
 
-    /// The whole answer as the bytes of HTTP/1.1, ending the connection; for where no HTTP machinery is at hand (a connection
-    /// too many, a head that never ends).
+    /// The whole answer as the bytes of HTTP/1.1, with `Connection: close`. For answers that hyper does not write (to a connection
+    /// too many, or to a head that never ends).
     #[must_use]
     pub fn to_http1(&self) -> Vec<u8> {
         let document = self.document();

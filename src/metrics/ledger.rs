@@ -107,7 +107,7 @@ mod tests {
     use crate::base::ids::{Epoch, Incarnation, Slot};
     use crate::scoreboard::{Board, Counter, layout, method_index};
     use crate::sys::clock;
-    use crate::sys::memfd::{Access, Mapping};
+    use crate::sys::memfd::{MapAccess, Mapping};
 
     struct Worker {
         life: Life,
@@ -126,7 +126,7 @@ mod tests {
             epoch: Epoch(epoch),
         };
         let bytes = NonZeroUsize::new(layout::BYTES).expect("a size");
-        let raw = Mapping::new(fd.as_fd(), bytes, Access::Write).expect("mapped");
+        let raw = Mapping::new(fd.as_fd(), bytes, MapAccess::Write).expect("mapped");
         let board = Board::open(fd).expect("a board");
         Worker {
             life,

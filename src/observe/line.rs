@@ -1,4 +1,4 @@
-//! What one line looks like. Pure: the time comes in.
+//! The form of a log line. Pure: the time is passed in.
 
 use std::fmt::{self, Write};
 
@@ -7,39 +7,39 @@ use time::OffsetDateTime;
 use tracing::Level;
 use tracing::field::{Field, Visit};
 
-/// No text in a line is longer; the rest is cut, so that a line stays below what a pipe takes at once.
+/// The longest text in a line, in bytes; the rest is cut, so that a pipe takes a line at once.
 const MAX_TEXT: usize = 1500;
 
-/// For whom.
+/// The style of the lines: for people, or for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Style {
+pub(super) enum LineStyle {
     /// `2026-11-22T16:02:20.123Z INFO worker 7/0/3: ready after="12ms"`
     Text,
     /// `{"time":…,"level":"info","who":…,"message":…, …}`
     Json,
 }
 
-/// What an event says: its message and its fields, in order.
+/// The content of an event: its message and its fields, in order.
 #[derive(Debug, Default)]
-pub(super) struct Content {
+pub(super) struct LogContent {
     message: String,
     fields: Vec<(&'static str, Value)>,
 }
 
-impl Content {
-    /// Nothing but a message.
-    pub(super) fn message(message: String) -> Content {
-        Content {
+impl LogContent {
+    /// A message without fields.
+    pub(super) fn message(message: String) -> LogContent {
+        LogContent {
             message,
             fields: Vec::new(),
         }
     }
 
-    /// The whole line, with its newline.
-    pub(super) fn line(&self, style: Style, now: OffsetDateTime, level: Level, who: &str) -> String {
+    /// The line of this content, with its newline.
+    pub(super) fn line(&self, style: LineStyle, now: OffsetDateTime, level: Level, who: &str) -> String {
         match style {
-            Style::Text => self.text(now, level, who),
-            Style::Json => self.json(now, level, who),
+            LineStyle::Text => self.text(now, level, who),
+            LineStyle::Json => self.json(now, level, who),
         }
     }
 
@@ -82,9 +82,9 @@ impl Content {
     }
 }
 
-impl Visit for Content {
+impl Visit for LogContent {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let mut text = Cut(String::new());
+        let mut text = CutText(String::new());
         // An error only says that the text was cut.
         let _cut = write!(text, "{value:?}");
         self.record(field, Value::String(text.0));
@@ -113,9 +113,9 @@ impl Visit for Content {
 }
 
 /// A text that stops growing at [`MAX_TEXT`].
-struct Cut(String);
+struct CutText(String);
 
-impl Write for Cut {
+impl Write for CutText {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let room = MAX_TEXT.saturating_sub(self.0.len());
         let end = text.floor_char_boundary(room);
@@ -170,13 +170,13 @@ fn timestamp(now: OffsetDateTime) -> String {
 mod tests {
     use super::*;
 
-    fn content() -> Content {
+    fn content() -> LogContent {
         let fields = vec![
             ("slot", Value::from(2)),
             ("path", Value::from("/a b\n")),
             ("pid", Value::from("x")),
         ];
-        Content {
+        LogContent {
             message: "ready\x1b[31m\nforged".to_owned(),
             fields,
         }
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn text_is_one_printable_line() {
         let line = content().line(
-            Style::Text,
+            LineStyle::Text,
             OffsetDateTime::UNIX_EPOCH,
             Level::INFO,
             "worker 7/0/3",
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn json_is_one_object_a_line() {
-        let line = content().line(Style::Json, OffsetDateTime::UNIX_EPOCH, Level::WARN, "master");
+        let line = content().line(LineStyle::Json, OffsetDateTime::UNIX_EPOCH, Level::WARN, "master");
         assert_eq!(line.matches('\n').count(), 1);
         let object: Value = serde_json::from_str(&line).expect("JSON");
         assert_eq!(object["level"], "warn");

@@ -1,5 +1,5 @@
-//! Log lines that never block: a full pipe, a stopped terminal or a slow collector costs lines (counted and said), never time.
-//! No thread; whoever has a loop calls [`flush`] in it. It must not know what the lines say.
+//! Log lines that never block: a full pipe, a stopped terminal or a slow collector costs lines (counted and reported), never
+//! time. There is no thread; the loops of master and worker call [`flush`]. It must not know what the lines say.
 
 mod backlog;
 mod line;
@@ -14,21 +14,21 @@ use std::time::{Duration, Instant};
 use tracing_subscriber::layer::SubscriberExt;
 
 use self::backlog::Backlog;
-use self::line::Style;
+use self::line::LineStyle;
 use self::outlet::Outlet;
-use self::subscriber::{Lines, Log, filter};
+use self::subscriber::{LineLayer, Log, filter};
 use crate::config::LogFormat;
 use crate::config::settings::LogLevel;
 
 static LOG: OnceLock<Log> = OnceLock::new();
 
-/// Why there is no log.
+/// Why the log could not be started.
 #[derive(Debug, thiserror::Error)]
-pub enum InitError {
-    /// The system's words.
+pub(crate) enum LogInitError {
+    /// The descriptor cannot be used.
     #[error("the log's descriptor cannot be used: {0}")]
     Descriptor(#[from] io::Error),
-    /// This process has one.
+    /// This process has a log already.
     #[error("this process logs already")]
     Twice,
 }
@@ -39,52 +39,52 @@ pub enum InitError {
 ///
 /// # Errors
 /// When the descriptor cannot be used, or when this process logs already.
-pub fn init(
+pub(crate) fn init(
     fd: BorrowedFd,
     format: LogFormat,
     level: LogLevel,
     who: impl Into<String>,
-) -> Result<(), InitError> {
+) -> Result<(), LogInitError> {
     let outlet = Outlet::open(fd)?;
     let style = match format {
-        LogFormat::Text => Style::Text,
-        LogFormat::Json => Style::Json,
-        LogFormat::Auto if outlet.is_terminal() => Style::Text,
-        LogFormat::Auto => Style::Json,
+        LogFormat::Text => LineStyle::Text,
+        LogFormat::Json => LineStyle::Json,
+        LogFormat::Auto if outlet.is_terminal() => LineStyle::Text,
+        LogFormat::Auto => LineStyle::Json,
     };
     LOG.set(Log::new(outlet, Backlog::default(), style, who.into()))
-        .map_err(|_| InitError::Twice)?;
+        .map_err(|_| LogInitError::Twice)?;
     let log = LOG.get().expect("it was set one line above");
     let lines = tracing_subscriber::registry()
         .with(filter(level))
-        .with(Lines::new(log));
-    tracing::subscriber::set_global_default(lines).map_err(|_| InitError::Twice)
+        .with(LineLayer::new(log));
+    tracing::subscriber::set_global_default(lines).map_err(|_| LogInitError::Twice)
 }
 
-/// Hands out what waits, as far as the descriptor takes it now. Costs next to nothing when nothing waits.
-pub fn flush() {
+/// Writes the lines that wait, as far as the descriptor takes them now. Costs next to nothing when no line waits.
+pub(crate) fn flush() {
     if let Some(log) = LOG.get() {
         log.flush();
     }
 }
 
-/// Before the process ends: hands out what waits, and gives the descriptor that much time to take it.
-pub fn finish(within: Duration) {
+/// Writes the lines that wait, before the process ends. The descriptor has this time to take them.
+pub(crate) fn finish(within: Duration) {
     if let Some(log) = LOG.get() {
         log.finish(within);
     }
 }
 
-/// How long somebody who reads slowly may hold up the end of a program that has only its last word to say.
-const LAST_WORD: Duration = Duration::from_secs(1);
+/// The longest time that a slow reader of stderr can hold up the end of a program.
+const STDERR_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Says a program's last word on stderr. When that is gone or nobody reads it there is nobody to tell, and the exit code says it.
-pub fn complain(text: &str) {
-    tell(std::io::stderr().as_fd(), text.as_bytes(), LAST_WORD);
+/// Prints an error on stderr before the program ends. If stderr is closed or nobody reads it, the text is lost and the exit code remains.
+pub(crate) fn print_error(text: &str) {
+    write_within(std::io::stderr().as_fd(), text.as_bytes(), STDERR_TIMEOUT);
 }
 
-/// Writes a text to a descriptor that nobody may be reading, without a log: at most that long is waited for room.
-fn tell(fd: BorrowedFd, text: &[u8], within: Duration) {
+/// Writes a text to a descriptor that perhaps nobody reads, without a log. Waits for room at most this long.
+fn write_within(fd: BorrowedFd, text: &[u8], within: Duration) {
     let Ok(mut outlet) = Outlet::open(fd) else { return };
     let deadline = Instant::now() + within;
     let mut left = text;
@@ -98,20 +98,20 @@ fn tell(fd: BorrowedFd, text: &[u8], within: Duration) {
                 outlet.wait(patience);
             }
             Ok(written) => left = &left[written..],
-            // There is nobody left to tell.
+            // The descriptor is broken, so the rest is lost.
             Err(_) => return,
         }
     }
 }
 
-/// How many lines this process has dropped so far.
+/// The number of lines that this process has dropped so far.
 #[must_use]
-pub fn dropped() -> u64 {
+pub(crate) fn dropped() -> u64 {
     LOG.get().map_or(0, Log::dropped)
 }
 
 /// From now on a panic is one log line instead of a blocking message on stderr.
-pub fn log_panics() {
+pub(crate) fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let message = panic.payload_as_str().unwrap_or("(no text)");

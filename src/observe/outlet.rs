@@ -14,22 +14,22 @@ use nix::sys::stat::{SFlag, fstat};
 /// A pipe that polls writable takes at least this much without blocking (PIPE_BUF).
 const SURE: usize = 4096;
 
-/// How to write without waiting.
+/// A descriptor, and the way to write to it without waiting.
 #[derive(Debug)]
 pub(super) enum Outlet {
-    /// A pipe or terminal through a file description of our own with O_NONBLOCK. It is opened anew, because the flag on the
-    /// inherited description would change it for everyone who holds it, the user's shell among them.
+    /// A pipe or terminal through a file description of this process's own with O_NONBLOCK. It is opened anew, because the flag
+    /// on the inherited description would change it for every holder, the user's shell among them.
     NonBlocking(File),
-    /// A pipe or terminal that could not be opened anew (another user's): asked before each write.
+    /// A pipe or terminal that could not be opened anew (another user's): polled before each write.
     Polled(File),
-    /// A socket (systemd's journal): told not to wait each time.
+    /// A socket (systemd's journal): each write is told not to wait.
     Socket(OwnedFd),
-    /// A file or `/dev/null`: does not wait on anybody.
+    /// A file or `/dev/null`: never waits.
     Plain(File),
 }
 
 impl Outlet {
-    /// The way that fits the descriptor, which is duplicated.
+    /// Duplicates the descriptor, and finds the way to write to it.
     pub(super) fn open(fd: BorrowedFd) -> io::Result<Outlet> {
         let own = fd.try_clone_to_owned()?;
         let kind = SFlag::from_bits_truncate(fstat(&own)?.st_mode) & SFlag::S_IFMT;
@@ -57,12 +57,12 @@ impl Outlet {
         }
     }
 
-    /// Whether a person reads it.
+    /// Whether the descriptor is a terminal.
     pub(super) fn is_terminal(&self) -> bool {
         self.descriptor().is_terminal()
     }
 
-    /// Writes as much as is taken at once; 0 when nothing is.
+    /// Writes as many bytes as are taken at once; 0 when none are.
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = match self {
             Outlet::NonBlocking(file) | Outlet::Plain(file) => file.write(bytes),
@@ -81,7 +81,7 @@ impl Outlet {
         }
     }
 
-    /// Waits until it takes more (or is broken), at most that long.
+    /// Waits until the descriptor takes more bytes or is broken, at most this long.
     pub(super) fn wait(&self, at_most: Duration) {
         takes_more(self.descriptor(), at_most);
     }

@@ -10,41 +10,41 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
 use super::backlog::Backlog;
-use super::line::{Content, Style};
+use super::line::{LineStyle, LogContent};
 use super::outlet::Outlet;
 use crate::config::settings::LogLevel;
 
-/// Where the lines of this process go.
+/// The log of this process.
 pub(super) struct Log {
-    style: Style,
+    style: LineStyle,
     who: String,
-    writer: Mutex<Writer>,
+    writer: Mutex<LogWriter>,
 }
 
-struct Writer {
+struct LogWriter {
     outlet: Outlet,
     backlog: Backlog,
 }
 
 impl Log {
-    pub(super) fn new(outlet: Outlet, backlog: Backlog, style: Style, who: String) -> Log {
+    pub(super) fn new(outlet: Outlet, backlog: Backlog, style: LineStyle, who: String) -> Log {
         Log {
             style,
             who,
-            writer: Mutex::new(Writer { outlet, backlog }),
+            writer: Mutex::new(LogWriter { outlet, backlog }),
         }
     }
 
-    /// One more line.
-    pub(super) fn say(&self, level: Level, content: &Content) {
+    /// Logs a line.
+    pub(super) fn say(&self, level: Level, content: &LogContent) {
         let line = self.line(level, content);
         let mut writer = self.writer();
         self.flush_into(&mut writer);
         writer.backlog.push(line.as_bytes());
-        writer.hand_out();
+        writer.write_backlog();
     }
 
-    /// Hands out what waits.
+    /// Writes the lines that wait, as far as the descriptor takes them now.
     pub(super) fn flush(&self) {
         let mut writer = self.writer();
         if !writer.backlog.is_settled() {
@@ -52,7 +52,7 @@ impl Log {
         }
     }
 
-    /// Hands out what waits, waiting for the descriptor at most that long.
+    /// Writes the lines that wait, and waits for the descriptor at most this long.
     pub(super) fn finish(&self, within: Duration) {
         let deadline = Instant::now() + within;
         let mut writer = self.writer();
@@ -69,58 +69,58 @@ impl Log {
         self.writer().backlog.dropped()
     }
 
-    fn flush_into(&self, writer: &mut Writer) {
-        writer.hand_out();
-        if let Some(lines) = writer.backlog.tell() {
-            let content = Content::message(format!(
+    fn flush_into(&self, writer: &mut LogWriter) {
+        writer.write_backlog();
+        if let Some(lines) = writer.backlog.take_unreported() {
+            let content = LogContent::message(format!(
                 "{lines} log lines were dropped: the log did not take them in time"
             ));
             writer.backlog.push(self.line(Level::WARN, &content).as_bytes());
-            writer.hand_out();
+            writer.write_backlog();
         }
     }
 
-    fn line(&self, level: Level, content: &Content) -> String {
+    fn line(&self, level: Level, content: &LogContent) -> String {
         content.line(self.style, OffsetDateTime::now_utc(), level, &self.who)
     }
 
-    fn writer(&self) -> MutexGuard<'_, Writer> {
+    fn writer(&self) -> MutexGuard<'_, LogWriter> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Writer {
-    fn hand_out(&mut self) {
+impl LogWriter {
+    fn write_backlog(&mut self) {
         while !self.backlog.next().is_empty() {
             match self.outlet.write(self.backlog.next()) {
                 Ok(0) => return,
                 Ok(bytes) => self.backlog.written(bytes),
-                Err(_) => return self.backlog.lose(),
+                Err(_) => return self.backlog.drop_all(),
             }
         }
     }
 }
 
 /// The layer that makes a line of each event.
-pub(super) struct Lines {
+pub(super) struct LineLayer {
     log: &'static Log,
 }
 
-impl Lines {
-    pub(super) fn new(log: &'static Log) -> Lines {
-        Lines { log }
+impl LineLayer {
+    pub(super) fn new(log: &'static Log) -> LineLayer {
+        LineLayer { log }
     }
 }
 
-impl<S: Subscriber> Layer<S> for Lines {
+impl<S: Subscriber> Layer<S> for LineLayer {
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
-        let mut content = Content::default();
+        let mut content = LogContent::default();
         event.record(&mut content);
         self.log.say(*event.metadata().level(), &content);
     }
 }
 
-/// What is too unimportant for `level` is not even put together.
+/// Events below `level` are not even put together.
 pub(super) fn filter(level: LogLevel) -> LevelFilter {
     match level {
         LogLevel::Error => LevelFilter::ERROR,
@@ -145,9 +145,14 @@ mod tests {
     fn a_full_pipe_costs_lines_not_time_and_says_so_when_there_is_room() {
         let (reader, writer) = pipe().expect("a pipe");
         let outlet = Outlet::open(writer.as_fd()).expect("an outlet");
-        let log = Log::new(outlet, Backlog::default(), Style::Text, "worker 7/0/3".to_owned());
+        let log = Log::new(
+            outlet,
+            Backlog::default(),
+            LineStyle::Text,
+            "worker 7/0/3".to_owned(),
+        );
         for number in 0..20_000 {
-            log.say(Level::INFO, &Content::message(format!("line {number}")));
+            log.say(Level::INFO, &LogContent::message(format!("line {number}")));
         }
         let dropped = log.dropped();
         assert!(dropped > 0);

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 use super::counters::Counters;
 use super::layout::{self, cell};
 use crate::base::ids::Life;
-use crate::sys::memfd::{self, Access, Mapping};
+use crate::sys::memfd::{self, MapAccess, Mapping};
 
 /// Why a file is no scoreboard.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +71,7 @@ impl Board {
     /// # Errors
     /// When the file is not what [`Board::create_fd`] makes, or cannot be mapped.
     pub fn open(fd: OwnedFd) -> Result<Board, BoardError> {
-        let mapping = map_checked(fd.as_fd(), Access::Write)?;
+        let mapping = map_checked(fd.as_fd(), MapAccess::Write)?;
         Ok(Board {
             inner: BoardInner::new(BoardMemory::Shared(mapping)),
         })
@@ -156,7 +156,7 @@ impl Board {
 }
 
 /// Maps a file after making sure that it is a board of this layout.
-pub(super) fn map_checked(fd: BorrowedFd, access: Access) -> Result<Mapping, BoardError> {
+pub(super) fn map_checked(fd: BorrowedFd, access: MapAccess) -> Result<Mapping, BoardError> {
     let size = memfd::size(fd)?;
     if size != layout::BYTES as u64 {
         return Err(BoardError::Size(size));

@@ -15,7 +15,7 @@ use super::requests::{RequestSample, read_text};
 use super::routes::RouteSample;
 use crate::base::ids::{Epoch, Incarnation, Life, Slot};
 use crate::base::time::Monotonic;
-use crate::sys::memfd::{Access, Mapping};
+use crate::sys::memfd::{MapAccess, Mapping};
 
 /// A stamp may be this much later than the clock was read for the look, because boards are read one after the other.
 const MAX_LOOK_TIME: Duration = Duration::from_secs(1);
@@ -91,7 +91,7 @@ impl BoardView {
     /// When the file is no sealed board of this layout.
     pub fn open(fd: BorrowedFd) -> Result<BoardView, BoardError> {
         Ok(BoardView {
-            mapping: map_checked(fd, Access::Read)?,
+            mapping: map_checked(fd, MapAccess::Read)?,
         })
     }
 

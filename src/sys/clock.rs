@@ -1,4 +1,4 @@
-//! The one clock that decisions are made by. It must not know what for.
+//! The clocks of the machine. Decisions are made by the monotonic one. It must not know which decisions.
 
 use std::time::Duration;
 
@@ -6,14 +6,14 @@ use nix::time::{ClockId, clock_gettime};
 
 use crate::base::time::Monotonic;
 
-/// `CLOCK_MONOTONIC`, now: nanoseconds since boot, the same for every process of the host.
+/// The time of `CLOCK_MONOTONIC`: nanoseconds since boot, the same for every process of the host.
 #[must_use]
 pub fn now() -> Monotonic {
     let time = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("Linux has had CLOCK_MONOTONIC since 2.6");
     Monotonic(u64::try_from(Duration::from(time).as_nanos()).unwrap_or(u64::MAX))
 }
 
-/// `CLOCK_BOOTTIME`, now: milliseconds since the machine started, the time that it was suspended included.
+/// The time of `CLOCK_BOOTTIME`: milliseconds since boot, with the time that the machine was suspended.
 #[must_use]
 pub fn since_boot_ms() -> u64 {
     let time = clock_gettime(ClockId::CLOCK_BOOTTIME).expect("Linux has had CLOCK_BOOTTIME since 2.6.39");

@@ -1,4 +1,4 @@
-//! Who is at the other end of a connected unix socket, as the kernel vouches. It must not know who is welcome.
+//! The process at the other end of a connected unix socket, as the kernel vouches. It must not know which processes are welcome.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -8,16 +8,16 @@ use nix::sys::socket::{getsockopt, sockopt};
 /// The process at the other end, as it was when it connected (or began to listen).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// Its pid, as seen from here; 0 when it lives in a namespace that cannot be seen.
+    /// Its pid as seen from here; 0 when the process lives in a namespace that cannot be seen.
     pub pid: i32,
-    /// Its effective user.
+    /// The number of its effective user.
     pub uid: u32,
 }
 
-/// Asks the kernel (SO_PEERCRED).
+/// Asks the kernel for the peer of a socket (SO_PEERCRED).
 ///
 /// # Errors
-/// When it is no connected unix socket.
+/// When `socket` is no connected unix socket.
 pub fn of_peer(socket: &impl AsFd) -> io::Result<Peer> {
     let found = getsockopt(socket, sockopt::PeerCredentials)?;
     Ok(Peer {

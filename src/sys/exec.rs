@@ -6,20 +6,20 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::process::{FIRST_FD, close_on_exec_from, execveat, pointers, set_close_on_exec};
 
-/// What to become.
+/// The program that this process is to become.
 #[derive(Debug)]
 pub struct Exec<'a> {
     /// An open descriptor of the binary.
     pub binary: BorrowedFd<'a>,
-    /// `argv`, of which the first is the name.
+    /// The arguments; the first is the name of the program.
     pub args: &'a [CString],
-    /// `KEY=value`, all of them.
+    /// The whole environment, as `KEY=value`.
     pub env: &'a [CString],
-    /// What stays open, under the same numbers, beside the three standard ones.
+    /// Descriptors that stay open under the same numbers, beside the three standard ones.
     pub keep: &'a [BorrowedFd<'a>],
 }
 
-/// Becomes it. Where this returns, nothing has changed: the error says why, and exec would close every descriptor as before.
+/// Becomes the program. If this returns, nothing has changed, and the error says why.
 #[must_use]
 pub fn become_program(exec: &Exec<'_>) -> io::Error {
     let error = try_to(exec);

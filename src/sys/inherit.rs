@@ -36,7 +36,7 @@ pub fn take(number: RawFd) -> io::Result<OwnedFd> {
     Ok(own(number))
 }
 
-/// Looks at an inherited descriptor without taking it.
+/// Lends an inherited descriptor to `with` without taking ownership of it.
 ///
 /// # Errors
 /// `EBADF` when the number is no open descriptor.
@@ -48,7 +48,7 @@ pub fn look<T>(number: RawFd, with: impl FnOnce(BorrowedFd<'_>) -> T) -> io::Res
     Ok(with(borrow(number)))
 }
 
-/// The same for many at once.
+/// As [`look`], for several descriptors at once.
 ///
 /// # Errors
 /// `EBADF` when one of the numbers is no open descriptor.
@@ -68,7 +68,7 @@ fn mark_close_on_exec(number: RawFd) -> io::Result<()> {
     reason = "a number from the environment becomes a descriptor here and nowhere else"
 )]
 fn borrow(number: RawFd) -> BorrowedFd<'static> {
-    // SAFETY: the number is positive, and whoever asks about it gets EBADF when nothing is open there.
+    // SAFETY: the number is positive, and system calls on it fail with EBADF when nothing is open there.
     unsafe { BorrowedFd::borrow_raw(number) }
 }
 
@@ -77,8 +77,8 @@ fn borrow(number: RawFd) -> BorrowedFd<'static> {
     reason = "a number from the environment becomes a descriptor here and nowhere else"
 )]
 fn own(number: RawFd) -> OwnedFd {
-    // SAFETY: fcntl has just succeeded on it, so it is open; it was named in the environment by whoever exec'd this process
-    // (no part of this process has opened it), and TAKEN lets it be owned only once.
+    // SAFETY: fcntl has just succeeded on the number, so it is open. The environment of this process named it, so no part of
+    // this process has opened it, and TAKEN lets it be owned only once.
     unsafe { OwnedFd::from_raw_fd(number) }
 }
 

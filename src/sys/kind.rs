@@ -1,4 +1,4 @@
-//! What an open descriptor is, as the kernel knows it. It must not know what it should be.
+//! The kind of an open descriptor, as the kernel knows it. It must not know which kind is wanted.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -10,7 +10,7 @@ use nix::sys::stat::{SFlag, fstat};
 
 /// A kind of descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum DescriptorKind {
     /// A TCP or unix socket that listens.
     Listener,
     /// A connected unix stream socket.
@@ -29,33 +29,33 @@ pub enum Kind {
     Other,
 }
 
-/// What this one is.
+/// The kind of this descriptor.
 ///
 /// # Errors
-/// The system's.
-pub fn of(fd: BorrowedFd<'_>) -> io::Result<Kind> {
+/// When the system refuses to tell.
+pub fn of(fd: BorrowedFd<'_>) -> io::Result<DescriptorKind> {
     let mode = SFlag::from_bits_truncate(fstat(fd)?.st_mode) & SFlag::S_IFMT;
     Ok(match mode {
         SFlag::S_IFSOCK => of_socket(fd)?,
-        SFlag::S_IFIFO => Kind::Pipe,
+        SFlag::S_IFIFO => DescriptorKind::Pipe,
         // A pidfd is a regular file of its own file system since Linux 6.9; before, it had no type at all.
-        _ if is_process(fd) => Kind::Process,
-        SFlag::S_IFREG => Kind::File,
-        _ => Kind::Other,
+        _ if is_process(fd) => DescriptorKind::Process,
+        SFlag::S_IFREG => DescriptorKind::File,
+        _ => DescriptorKind::Other,
     })
 }
 
-fn of_socket(fd: BorrowedFd<'_>) -> io::Result<Kind> {
+fn of_socket(fd: BorrowedFd<'_>) -> io::Result<DescriptorKind> {
     if getsockopt(&fd, sockopt::AcceptConn)? {
-        return Ok(Kind::Listener);
+        return Ok(DescriptorKind::Listener);
     }
     let address: SockaddrStorage = getsockname(fd.as_raw_fd())?;
     let is_unix = address.family() == Some(AddressFamily::Unix);
     Ok(match getsockopt(&fd, sockopt::SockType)? {
-        SockType::Stream if is_unix => Kind::Stream,
-        SockType::Datagram if is_unix => Kind::Datagram,
-        SockType::SeqPacket if is_unix => Kind::Packets,
-        _ => Kind::Other,
+        SockType::Stream if is_unix => DescriptorKind::Stream,
+        SockType::Datagram if is_unix => DescriptorKind::Datagram,
+        SockType::SeqPacket if is_unix => DescriptorKind::Packets,
+        _ => DescriptorKind::Other,
     })
 }
 
@@ -94,15 +94,15 @@ mod tests {
             of(null.as_fd()),
         ];
         let expected = [
-            Kind::Listener,
-            Kind::Other,
-            Kind::Stream,
-            Kind::Datagram,
-            Kind::Packets,
-            Kind::Pipe,
-            Kind::File,
-            Kind::Process,
-            Kind::Other,
+            DescriptorKind::Listener,
+            DescriptorKind::Other,
+            DescriptorKind::Stream,
+            DescriptorKind::Datagram,
+            DescriptorKind::Packets,
+            DescriptorKind::Pipe,
+            DescriptorKind::File,
+            DescriptorKind::Process,
+            DescriptorKind::Other,
         ];
         assert_eq!(found.map(|kind| kind.expect("open")), expected);
     }

@@ -1,4 +1,4 @@
-//! A lock on a file that its holder's death frees: one master per directory.
+//! A lock on a file that is freed when its holder dies. It keeps two masters from one directory.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -8,29 +8,29 @@ use std::path::Path;
 
 use nix::fcntl::{Flock, FlockArg};
 
-/// An exclusive lock, held until it is dropped. The descriptor is CLOEXEC, so no child keeps it.
+/// An exclusive lock, held until this is dropped. The descriptor is CLOEXEC, so no child keeps the lock.
 #[derive(Debug)]
 pub struct FileLock {
     file: Flock<File>,
 }
 
-/// Why there is no lock.
+/// Why a lock could not be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// Another process holds it and wrote this into the file.
+    /// Another process holds the lock and wrote this text into the file.
     #[error("it is held by another process ({0})")]
     Held(String),
-    /// The file cannot be made or locked.
+    /// The file cannot be created or locked.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
 impl FileLock {
-    /// Takes the lock, or says who has it. The file is made with mode 0600 and never removed, for a removed lock file locks
-    /// nobody out.
+    /// Takes the lock, or says which process has it. The file is created with mode 0600 and never removed, because a removed
+    /// lock file locks no process out.
     ///
     /// # Errors
-    /// [`LockError::Held`] when another process has it.
+    /// [`LockError::Held`] when another process has the lock.
     pub fn take(path: &Path) -> Result<FileLock, LockError> {
         let file = open_lock_file(path, libc::O_NOFOLLOW)?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
@@ -40,20 +40,20 @@ impl FileLock {
         }
     }
 
-    /// The lock again that an open file has held since before this process's program was executed.
+    /// Takes over the lock that an open file has held since before exec.
     ///
     /// # Errors
-    /// When it is another's: then the file was not the one that held it.
+    /// When another process holds the lock: then the file was not the one that held it.
     pub fn keep(file: OwnedFd) -> io::Result<FileLock> {
         let file =
             Flock::lock(File::from(file), FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno)?;
         Ok(FileLock { file })
     }
 
-    /// Leaves a few words for whoever finds the lock held.
+    /// Writes a text into the file, for processes that find the lock held.
     ///
     /// # Errors
-    /// When the disk does not take them.
+    /// When the text cannot be written.
     pub fn sign(&mut self, words: &str) -> io::Result<()> {
         self.file.set_len(0)?;
         self.file.rewind()?;
@@ -65,7 +65,7 @@ impl FileLock {
 /// `open(2)`, such as `O_NOFOLLOW`.
 ///
 /// # Errors
-/// The system's, when the file cannot be created or opened.
+/// When the file cannot be created or opened.
 pub fn open_lock_file(path: &Path, flags: i32) -> io::Result<File> {
     OpenOptions::new()
         .read(true)

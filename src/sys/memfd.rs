@@ -17,7 +17,7 @@ use nix::sys::stat::fstat;
 /// sealed further. `frozen` seals it against writing, too.
 ///
 /// # Errors
-/// The system's.
+/// When the system refuses.
 pub fn create_sealed(name: &str, bytes: &[u8], size: u64, frozen: bool) -> io::Result<OwnedFd> {
     let fd = memfd_create(name, MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
     let file = File::from(fd);
@@ -40,7 +40,7 @@ pub fn is_sealed(fd: BorrowedFd) -> io::Result<bool> {
     Ok(seals.contains(SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL))
 }
 
-/// Whether nobody can write to the file any more.
+/// Whether the file is sealed against writing.
 ///
 /// # Errors
 /// When the descriptor is no memory file.
@@ -49,18 +49,18 @@ pub fn is_frozen(fd: BorrowedFd) -> io::Result<bool> {
     Ok(is_sealed(fd)? && seals.contains(SealFlag::F_SEAL_WRITE))
 }
 
-/// How long the file is, in bytes.
+/// The length of the file, in bytes.
 ///
 /// # Errors
-/// The system's.
+/// When the system refuses.
 pub fn size(fd: BorrowedFd) -> io::Result<u64> {
     Ok(u64::try_from(fstat(fd)?.st_size).unwrap_or(0))
 }
 
-/// The whole content, read without moving the file's offset (which processes share). At most `limit` bytes.
+/// Reads the whole content, at most `limit` bytes, without moving the file's offset (which processes share).
 ///
 /// # Errors
-/// The system's, or when the file is longer than `limit`.
+/// When the system refuses, or when the file is longer than `limit`.
 pub fn content(fd: &OwnedFd, limit: u64) -> io::Result<Vec<u8>> {
     let length = size(fd.as_fd())?;
     if length > limit {
@@ -72,10 +72,10 @@ pub fn content(fd: &OwnedFd, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What may be done through a mapping.
+/// The access that a mapping gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// Loads only: a store would be a fault.
+pub enum MapAccess {
+    /// Loads only; a store would be a fault.
     Read,
     /// Loads and stores.
     Write,
@@ -99,8 +99,8 @@ impl Mapping {
     /// Maps the first `bytes` bytes (a multiple of 8) of a file that [`is_sealed`] and at least that long.
     ///
     /// # Errors
-    /// When the file is not sealed or too short, or the system's.
-    pub fn new(fd: BorrowedFd, bytes: NonZeroUsize, access: Access) -> io::Result<Mapping> {
+    /// When the file is not sealed or too short, or when the system refuses.
+    pub fn new(fd: BorrowedFd, bytes: NonZeroUsize, access: MapAccess) -> io::Result<Mapping> {
         if !is_sealed(fd)? || size(fd)? < bytes.get() as u64 {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
@@ -108,8 +108,8 @@ impl Mapping {
             ));
         }
         let protection = match access {
-            Access::Read => ProtFlags::PROT_READ,
-            Access::Write => ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
+            MapAccess::Read => ProtFlags::PROT_READ,
+            MapAccess::Write => ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
         };
         let start = map_shared(fd, bytes, protection)?;
         Ok(Mapping {
@@ -118,7 +118,7 @@ impl Mapping {
         })
     }
 
-    /// The words. Storing into one of a mapping made with [`Access::Read`] faults.
+    /// The words. Storing into one of a mapping made with [`MapAccess::Read`] faults.
     #[must_use]
     #[expect(
         unsafe_code,
@@ -161,8 +161,8 @@ mod tests {
     #[test]
     fn what_one_mapping_writes_the_other_reads() {
         let fd = create_sealed("test", b"", 4096, false).expect("a memfd");
-        let writer = Mapping::new(fd.as_fd(), PAGE, Access::Write).expect("a mapping");
-        let reader = Mapping::new(fd.as_fd(), PAGE, Access::Read).expect("a mapping");
+        let writer = Mapping::new(fd.as_fd(), PAGE, MapAccess::Write).expect("a mapping");
+        let reader = Mapping::new(fd.as_fd(), PAGE, MapAccess::Read).expect("a mapping");
         writer.words()[511].store(7, Relaxed);
         assert_eq!(reader.words()[511].load(Relaxed), 7);
         assert_eq!(reader.words().len(), 512);
@@ -177,9 +177,9 @@ mod tests {
     #[test]
     fn an_unsealed_or_short_file_is_not_mapped() {
         let unsealed = memfd_create("test", MFdFlags::MFD_ALLOW_SEALING).expect("a memfd");
-        assert!(Mapping::new(unsealed.as_fd(), PAGE, Access::Read).is_err());
+        assert!(Mapping::new(unsealed.as_fd(), PAGE, MapAccess::Read).is_err());
         let short = create_sealed("test", b"", 100, false).expect("a memfd");
-        assert!(Mapping::new(short.as_fd(), PAGE, Access::Read).is_err());
+        assert!(Mapping::new(short.as_fd(), PAGE, MapAccess::Read).is_err());
     }
 
     #[test]

@@ -1,17 +1,16 @@
-//! Memory that was used once: heap, and the pages of the program that only a start runs through or reads.
+//! Gives memory back that only the start of the program needed: heap, and pages of the program itself.
 
-/// Gives what the allocator keeps for later back to the system, as after reading a configuration that is seldom read again.
-/// A no-op where the C library is not glibc.
+/// Gives the heap that the allocator keeps for later back to the system. Does nothing where the C library is not glibc.
 pub fn give_back() {
     #[cfg(target_env = "gnu")]
     // SAFETY: malloc_trim takes a number, touches only memory that nobody owns, and may be called at any time.
     let _ = unsafe { libc::malloc_trim(0) };
 }
 
-/// Unmaps this program's own code and constants, of which most were used only while starting; what is still used comes back from
-/// the page cache at its next use, at the price of some dozens of minor faults.
+/// Drops the pages of this program's code and constants, most of which only the start has used. A page that is still used comes
+/// back from the page cache, at the price of a minor fault.
 pub fn forget_program() {
-    // All of them are known before the first goes: whatever runs after that comes back, with its neighbours.
+    // All segments are known before the first one is dropped, because code that runs after that comes back.
     let segments = constant_segments();
     for (start, length) in segments {
         // SAFETY: the range is a private mapping of a part of the program's file that no instruction may write, as the file's own

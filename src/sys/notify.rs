@@ -1,5 +1,5 @@
-//! The datagram sockets of systemd's notify protocol (`sd_notify(3)`): one that a worker's life reports to, and the sender
-//! towards whoever supervises us.
+//! The datagram sockets of systemd's notify protocol (`sd_notify(3)`): the one that a worker reports to, and the sender
+//! towards the program that supervises this one.
 
 use std::ffi::OsStr;
 use std::io::{self, IoSliceMut};
@@ -11,7 +11,7 @@ use nix::sys::socket::{
     self, AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, sockopt,
 };
 
-/// No datagram is longer; what is longer is dropped.
+/// The longest datagram, in bytes; a longer one is dropped.
 pub const MAX_DATAGRAM: usize = 4096;
 
 /// A receiving socket with an address the kernel chose in the abstract namespace.
@@ -21,24 +21,24 @@ pub struct NotifySocket {
     name: String,
 }
 
-/// One datagram that was looked at.
+/// What was read from the socket.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Datagram {
-    /// From this pid, as the kernel vouches.
+    /// A datagram with a text.
     From {
-        /// The sender at the time of sending.
+        /// The pid of the sender, as the kernel vouches.
         pid: i32,
-        /// What it said.
+        /// The text of the datagram.
         text: String,
     },
-    /// Too long, not UTF-8, or without credentials.
+    /// A datagram that is too long, not UTF-8, or without credentials.
     Garbage,
-    /// Nothing there.
+    /// No datagram is there.
     Nothing,
 }
 
 impl NotifySocket {
-    /// Binds one. SO_PASSCRED is set before anyone can know the address, so that every datagram has its sender's credentials.
+    /// Binds a socket. SO_PASSCRED is set before any process can know the address, so that every datagram has credentials.
     ///
     /// # Errors
     /// When the system has no descriptors left.
@@ -50,10 +50,10 @@ impl NotifySocket {
         NotifySocket::keep(socket)
     }
 
-    /// One that was bound before this process's program was executed.
+    /// Takes over a socket that was bound before exec.
     ///
     /// # Errors
-    /// When it is no socket with such an address.
+    /// When `fd` is no socket with such an address.
     pub fn keep(socket: OwnedFd) -> io::Result<NotifySocket> {
         let address: UnixAddr = socket::getsockname(socket.as_raw_fd())?;
         let name = address
@@ -69,13 +69,13 @@ impl NotifySocket {
         &self.name
     }
 
-    /// Takes one datagram. Descriptors sent along are closed.
+    /// Reads one datagram. Descriptors that were sent along are closed.
     ///
     /// # Errors
-    /// What the system said, but for "nothing yet".
+    /// When the system refuses, except for "nothing yet".
     pub fn receive(&self) -> io::Result<Datagram> {
         let mut buffer = [0_u8; MAX_DATAGRAM];
-        // Room for credentials alone: the kernel closes descriptors that do not fit.
+        // There is room for credentials only: the kernel closes descriptors that do not fit.
         let mut control = nix::cmsg_space!(socket::UnixCredentials);
         let mut parts = [IoSliceMut::new(&mut buffer)];
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
@@ -91,7 +91,7 @@ impl NotifySocket {
         for part in message.cmsgs()? {
             match part {
                 ControlMessageOwned::ScmCredentials(credentials) => pid = Some(credentials.pid()),
-                // Should the kernel ever find room for them, they must not stay open.
+                // If the kernel ever finds room for descriptors, they must not stay open.
                 ControlMessageOwned::ScmRights(fds) => fds.into_iter().for_each(close_received),
                 _ => {}
             }
@@ -115,14 +115,14 @@ impl AsFd for NotifySocket {
 
 fn close_received(fd: std::os::fd::RawFd) {
     use std::os::fd::FromRawFd;
-    // SAFETY: the kernel has just made this descriptor for us by SCM_RIGHTS; nobody else knows it.
+    // SAFETY: the kernel has just made this descriptor for this process by SCM_RIGHTS; no other code knows it.
     drop(unsafe { OwnedFd::from_raw_fd(fd) });
 }
 
-/// Says something to the socket that `NOTIFY_SOCKET` named: a path, or `@` and a name of the abstract namespace.
+/// Sends a text to the socket that `NOTIFY_SOCKET` names: a path, or `@` and a name of the abstract namespace.
 ///
 /// # Errors
-/// When nobody listens there or its queue is full; never blocks.
+/// When no process listens there or its queue is full. Never blocks.
 pub fn send(address: &OsStr, text: &str) -> io::Result<()> {
     let address = match address.as_bytes() {
         [b'@', name @ ..] => UnixAddr::new_abstract(name)?,

@@ -9,10 +9,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus};
 
-/// A descriptor of the process that has this pid now. Readable when it has exited. CLOEXEC by the kernel's own rule.
+/// Opens a descriptor of the process that has this pid now. It is readable when the process has exited, and always CLOEXEC.
 ///
 /// # Errors
-/// `ESRCH` when there is none, `EMFILE` and the like.
+/// `ESRCH` when there is no such process, `EMFILE` and the like.
 pub fn open(pid: i32) -> io::Result<OwnedFd> {
     // SAFETY: pidfd_open takes two integers and returns a new descriptor.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
@@ -21,10 +21,10 @@ pub fn open(pid: i32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Sends a signal to the process, or to nobody if it is gone.
+/// Sends a signal to the process.
 ///
 /// # Errors
-/// `ESRCH` when it has been reaped, `EPERM`.
+/// `ESRCH` when the process has been reaped, `EPERM`.
 pub fn signal(pidfd: BorrowedFd<'_>, signal: Signal) -> io::Result<()> {
     // SAFETY: a null siginfo is allowed and means the same as kill(2).
     let result = unsafe {
@@ -39,7 +39,7 @@ pub fn signal(pidfd: BorrowedFd<'_>, signal: Signal) -> io::Result<()> {
     Ok(Errno::result(result).map(drop)?)
 }
 
-/// Whether the process is gone within that time; it need not be a child.
+/// Whether the process exits within `at_most`. It need not be a child.
 #[must_use]
 pub fn exits_within(pidfd: &impl AsFd, at_most: Duration) -> bool {
     let mut fds = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
@@ -50,11 +50,11 @@ pub fn exits_within(pidfd: &impl AsFd, at_most: Duration) -> bool {
 /// A child that was reaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reaped {
-    /// How it ended.
+    /// How the child ended.
     pub status: WaitStatus,
-    /// The most memory it ever had in RAM, in bytes.
+    /// The most memory that the child ever had in RAM, in bytes.
     pub peak_resident: u64,
-    /// Its CPU time, user and system.
+    /// The CPU time of the child, user and system.
     pub cpu_time: Duration,
 }
 
@@ -62,7 +62,7 @@ pub struct Reaped {
 /// safe here: the caller reaps each child once.
 ///
 /// # Errors
-/// `ECHILD` when it is not ours or was reaped before.
+/// `ECHILD` when the process is no child, or was reaped before.
 pub fn reap(pid: i32) -> io::Result<Option<Reaped>> {
     let mut status = 0;
     // SAFETY: rusage is plain integers, for which all zeros is a value.
@@ -86,7 +86,7 @@ fn duration(time: libc::timeval) -> Duration {
     Duration::from_secs(seconds) + Duration::from_micros(u64::try_from(time.tv_usec).unwrap_or(0))
 }
 
-/// The pid of some exited child that waits to be reaped, without reaping it.
+/// The pid of an exited child that waits to be reaped. The child is not reaped.
 #[must_use]
 pub fn any_exited_child() -> Option<i32> {
     let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;

@@ -15,49 +15,49 @@ use nix::unistd::{ForkResult, Pid};
 /// The first descriptor a child inherits beside the three standard ones (systemd's `SD_LISTEN_FDS_START`).
 pub const FIRST_FD: RawFd = 3;
 
-/// Who the child runs as.
+/// The user and group that a child runs as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Credentials {
-    /// The user.
+    /// The number of the user.
     pub uid: u32,
-    /// The group; supplementary groups are dropped.
+    /// The number of the group; supplementary groups are dropped.
     pub gid: u32,
 }
 
-/// What to start.
+/// The child to start.
 #[derive(Debug)]
 pub struct Spawn<'a> {
     /// An open descriptor of the binary, so that the file on disk may change meanwhile.
     pub binary: BorrowedFd<'a>,
-    /// `argv`, of which the first is the name.
+    /// The arguments; the first is the name of the program.
     pub args: &'a [CString],
-    /// `KEY=value`, all of them; nothing else is inherited. `LISTEN_PID` is added with the child's own pid.
+    /// The whole environment, as `KEY=value`. `LISTEN_PID` is added with the child's own pid.
     pub env: &'a [CString],
-    /// What becomes descriptor 0, 1 and 2.
+    /// The descriptors that become 0, 1 and 2 in the child.
     pub stdio: [BorrowedFd<'a>; 3],
-    /// What becomes descriptor 3, 4, 5 and so on. Nothing else is open in the child.
+    /// The descriptors that become 3, 4, 5 and so on. No other is open in the child.
     pub fds: &'a [BorrowedFd<'a>],
-    /// What the child has, too, under the numbers it has here; for children without `fds`, whose numbers it could have.
+    /// Descriptors that the child has, too, under the same numbers as here. Only for children without `fds`, because the numbers could clash.
     pub keep: &'a [BorrowedFd<'a>],
     /// Whether the child is killed when its parent dies, and has a session of its own for [`kill_group`].
     pub bound: bool,
-    /// Another user than the caller's, with `no_new_privs`.
+    /// The user of the child, with `no_new_privs`; the caller's own when not given.
     pub credentials: Option<Credentials>,
 }
 
 /// A child that has been executed.
 #[derive(Debug)]
 pub struct Child {
-    /// For people and for `/proc`; whoever signals it uses the pidfd.
+    /// The pid, for people and for `/proc`. Signals are sent by the pidfd.
     pub pid: i32,
-    /// Names this process and no other, for ever.
+    /// A descriptor that names this process and never another one.
     pub pidfd: OwnedFd,
 }
 
-/// Starts it, and returns once it runs its own program.
+/// Starts the child, and returns once it runs its own program.
 ///
 /// # Errors
-/// What fork, the preparation of the child or exec said.
+/// When fork, the preparation of the child or exec fails.
 pub fn spawn(spawn: &Spawn<'_>) -> io::Result<Child> {
     let prepared = Prepared::new(spawn)?;
     let (failure_reader, failure_writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
@@ -66,7 +66,7 @@ pub fn spawn(spawn: &Spawn<'_>) -> io::Result<Child> {
         ForkResult::Child => prepared.run(&failure_writer),
         ForkResult::Parent { child } => {
             drop(failure_writer);
-            // The child is unreaped, so its pid cannot have been given out again.
+            // The child was not reaped, so its pid cannot have been given out again.
             let pidfd = super::pidfd::open(child.as_raw());
             let failure = read_failure(&failure_reader);
             finish(child, pidfd, failure)
@@ -74,7 +74,7 @@ pub fn spawn(spawn: &Spawn<'_>) -> io::Result<Child> {
     }
 }
 
-/// Kills a [bound](Spawn::bound) child that was not reaped yet, and whoever it has forked and left behind.
+/// Kills a [bound](Spawn::bound) child that was not reaped yet, and all processes that it has forked and left behind.
 ///
 /// # Errors
 /// None that the system documents for a child that was not reaped.
@@ -182,7 +182,7 @@ impl<'a> Prepared<'a> {
         if self.spawn.bound {
             nix::unistd::setsid()?;
             nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
-            // It may have died before.
+            // The parent may have died before.
             if nix::unistd::getppid() != self.parent {
                 return Err(Errno::ESRCH);
             }
@@ -197,7 +197,7 @@ impl<'a> Prepared<'a> {
     }
 }
 
-/// Becomes the program behind a descriptor; what comes back is why not. Async-signal-safe.
+/// Becomes the program behind a descriptor. Returns only the reason why not. Async-signal-safe.
 ///
 /// # Safety
 /// Both lists end with a null pointer, and every other entry points to a C string that lives.
@@ -236,13 +236,13 @@ fn duplicate_above(fd: BorrowedFd<'_>, lowest: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
-/// Without CLOEXEC: this one the program is to have.
+/// Clears CLOEXEC, so that the program has this descriptor.
 fn duplicate_onto(source: RawFd, target: RawFd) -> nix::Result<()> {
     // SAFETY: dup2 takes two integers; the targets belong to the child, which owns nothing else at those numbers.
     Errno::result(unsafe { libc::dup2(source, target) }).map(drop)
 }
 
-/// Whether exec is to close it. Async-signal-safe.
+/// Sets whether exec closes a descriptor. Async-signal-safe.
 pub(super) fn set_close_on_exec(fd: BorrowedFd<'_>, closed: bool) -> nix::Result<()> {
     let flags = if closed {
         FdFlag::FD_CLOEXEC
@@ -252,7 +252,7 @@ pub(super) fn set_close_on_exec(fd: BorrowedFd<'_>, closed: bool) -> nix::Result
     nix::fcntl::fcntl(fd, FcntlArg::F_SETFD(flags)).map(drop)
 }
 
-/// Whoever started us may have left descriptors open that were never marked; exec is to close them all.
+/// The parent of this process may have left descriptors open that were never marked. exec is to close them all.
 pub(super) fn close_on_exec_from(lowest: usize) -> nix::Result<()> {
     // SAFETY: close_range takes three integers, and with CLOSE_RANGE_CLOEXEC it closes nothing yet.
     let result = unsafe {

@@ -1,4 +1,4 @@
-//! What `/proc` says of a process: enough to tell a hang from starvation, and one process from a later one with its pid.
+//! What `/proc` says of a process: enough to tell a hang from starvation, and a process from a later one with the same pid.
 
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -10,16 +10,16 @@ use nix::unistd::{SysconfVar, sysconf};
 
 /// The fields of `/proc/PID/stat` that matter here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stat {
-    /// R, S, D, T, t, Z and so on.
+pub struct ProcessStat {
+    /// The state: R, S, D, T, t, Z and so on.
     pub state: char,
-    /// User and system time, in clock ticks.
+    /// The CPU time, user and system, in clock ticks.
     pub cpu_ticks: u64,
-    /// When it started, in clock ticks since boot: with the pid this names one process.
+    /// The start time, in clock ticks since boot. Together with the pid it names one process.
     pub started: u64,
 }
 
-impl Stat {
+impl ProcessStat {
     /// The CPU time as a duration.
     #[must_use]
     pub fn cpu_time(self) -> Duration {
@@ -38,24 +38,24 @@ pub fn resident_bytes(pid: i32) -> Option<u64> {
     (pages > 0).then_some(pages * u64::try_from(page).ok()?)
 }
 
-/// How many descriptors this process has open.
+/// The number of descriptors that this process has open.
 #[must_use]
 pub fn open_descriptors() -> usize {
     // The descriptor that reads the directory is in it, too.
     fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count().saturating_sub(1))
 }
 
-/// Reads it.
+/// Reads `/proc/PID/stat`.
 ///
 /// # Errors
 /// When the process is gone or the text is not what the kernel writes.
-pub fn stat(pid: i32) -> io::Result<Stat> {
+pub fn stat(pid: i32) -> io::Result<ProcessStat> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     parse_stat(&text)
         .ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat has another format: {text:?}")))
 }
 
-/// The state of each thread of a process: R, S, D and so on. None when it is gone.
+/// The state of each thread of a process: R, S, D and so on. Empty when the process is gone.
 #[must_use]
 pub fn thread_states(pid: i32) -> Vec<char> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
@@ -66,7 +66,7 @@ pub fn thread_states(pid: i32) -> Vec<char> {
         .collect()
 }
 
-/// Whether a lock is held by that descriptor of a process, as `fdinfo` has it; `None` when that cannot be read.
+/// Whether this descriptor of a process holds a lock, as `fdinfo` says; `None` when that cannot be read.
 #[must_use]
 pub fn has_lock(pid: i32, fd: i32) -> Option<bool> {
     let text = fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).ok()?;
@@ -89,17 +89,17 @@ pub fn lock_holder(file: &std::path::Path) -> Option<i32> {
 }
 
 /// The command name may hold blanks and parentheses, so fields are counted from the last `)`.
-fn parse_stat(text: &str) -> Option<Stat> {
+fn parse_stat(text: &str) -> Option<ProcessStat> {
     let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
     let number = |place: usize| fields.get(place)?.parse::<u64>().ok();
-    Some(Stat {
+    Some(ProcessStat {
         state: fields.first()?.chars().next()?,
         cpu_ticks: number(11)? + number(12)?,
         started: number(19)?,
     })
 }
 
-/// In what the kernel waits, as in `do_epoll_wait`; empty when it does not wait or it is not told.
+/// The kernel function in which a process waits, such as `do_epoll_wait`; empty when it does not wait or that cannot be read.
 #[must_use]
 pub fn wait_channel(pid: i32) -> String {
     fs::read_to_string(format!("/proc/{pid}/wchan"))
@@ -115,8 +115,8 @@ pub fn command_line(pid: i32) -> String {
     text.trim().chars().take(200).collect()
 }
 
-/// The pids that have a socket listening at this address open, as far as this user may look and as many as are found in that
-/// time: there may be thousands of processes with thousands of descriptors.
+/// The pids of processes that listen at this address, as far as this user may look and as many as are found within `at_most`:
+/// there may be thousands of processes with thousands of descriptors.
 #[must_use]
 pub fn listeners_at(address: SocketAddr, at_most: Duration) -> Vec<i32> {
     let began = Instant::now();
@@ -132,7 +132,7 @@ pub fn listeners_at(address: SocketAddr, at_most: Duration) -> Vec<i32> {
         .collect()
 }
 
-/// Whether that process has a socket open that listens at this address, as far as this user may look.
+/// Whether this process listens at this address, as far as this user may look.
 #[must_use]
 pub fn listens_at(pid: i32, address: SocketAddr) -> bool {
     let inodes = listening_inodes(address, || true);
@@ -194,7 +194,7 @@ mod tests {
         let text = "42 (a) b) R 1 42 42 0 -1 4194304 100 0 0 0 7 5 0 0 20 0 1 0 987654 1000000 100";
         assert_eq!(
             parse_stat(text),
-            Some(Stat {
+            Some(ProcessStat {
                 state: 'R',
                 cpu_ticks: 12,
                 started: 987_654

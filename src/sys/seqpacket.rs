@@ -1,5 +1,5 @@
-//! The pair of connected SOCK_SEQPACKET sockets between master and worker: packets keep their boundaries, and the end of one
-//! side is told to the other.
+//! The pair of connected SOCK_SEQPACKET sockets between master and worker: packets keep their boundaries, and one side notices
+//! the end of the other.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -7,10 +7,10 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr};
 
-/// As many descriptors travel with one packet; the kernel's own bound (`SCM_MAX_FD`) is 253.
+/// The number of descriptors that travel with one packet; the kernel's own bound (`SCM_MAX_FD`) is 253.
 pub const MAX_FDS: usize = 64;
 
-/// Two connected sockets, CLOEXEC and non-blocking.
+/// Makes two connected sockets, CLOEXEC and non-blocking.
 ///
 /// # Errors
 /// When the system has no descriptors left.
@@ -24,7 +24,7 @@ pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     )?)
 }
 
-/// Sends one packet, or nothing.
+/// Sends one packet whole, or not at all.
 ///
 /// # Errors
 /// `WouldBlock` when the other side does not read, `BrokenPipe` when it is gone.
@@ -33,7 +33,7 @@ pub fn send(socket: BorrowedFd<'_>, packet: &[u8]) -> io::Result<()> {
     Ok(nix::sys::socket::send(socket.as_raw_fd(), packet, flags).map(drop)?)
 }
 
-/// Sends one packet and copies of these descriptors with it, at most [`MAX_FDS`], or nothing.
+/// Sends one packet whole, with copies of at most [`MAX_FDS`] descriptors, or not at all.
 ///
 /// # Errors
 /// As [`send`]; also when the system allows no more descriptors on their way (`ETOOMANYREFS`).
@@ -46,23 +46,23 @@ pub fn send_with(socket: BorrowedFd<'_>, packet: &[u8], fds: &[BorrowedFd<'_>]) 
     Ok(sent.map(drop)?)
 }
 
-/// What one look at a socket found.
+/// What was read from a socket.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Received {
     /// A packet of this many bytes.
     Packet(usize),
     /// A packet longer than the buffer: it is gone.
     TooLong,
-    /// Nothing yet.
+    /// No packet is there.
     Nothing,
     /// The other side is gone.
     End,
 }
 
-/// Takes one packet. Descriptors sent along are closed by the kernel, for no room is offered for them.
+/// Reads one packet. The kernel closes descriptors that were sent along, because no room is offered for them.
 ///
 /// # Errors
-/// What the system said, but for "nothing yet" and "the other side is gone".
+/// When the system refuses, except for "nothing yet" and "the other side is gone".
 pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received> {
     let mut parts = [IoSliceMut::new(buffer)];
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
@@ -76,9 +76,9 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received
     }
 }
 
-/// Takes one packet and the descriptors that came along, CLOEXEC and owned from here on. Fewer than were sent when this process
-/// can open no more: the kernel drops those it cannot install. (nix hands out none of them then, and those that were installed
-/// would stay open for ever; so the control message is read here.)
+/// Reads one packet and the descriptors that came along, CLOEXEC and owned. They are fewer than were sent when this process can
+/// open no more: the kernel drops those that it cannot install. (nix hands out none of them then, and those that were
+/// installed would stay open for ever; so the control message is read here.)
 ///
 /// # Errors
 /// As [`receive`].
@@ -134,7 +134,7 @@ fn receive_message(
     Ok((usize::try_from(length).unwrap_or(0), message.msg_flags))
 }
 
-/// What an SCM_RIGHTS message at the start of the control buffer carries; a zeroed buffer carries nothing. No other kind comes,
+/// The descriptors in an SCM_RIGHTS message at the start of the control buffer; a zeroed buffer has none. No other message comes,
 /// because no option that asks for one is set on the socket.
 fn descriptors(control: &[u64; CONTROL_WORDS]) -> Vec<OwnedFd> {
     let header = HEADER_WORDS * size_of::<u64>();

@@ -1,4 +1,4 @@
-//! Signals: those the master hears as events of a descriptor, and the clean slate a child begins with.
+//! Signals: those that the master receives as events of a descriptor, and the defaults that a child begins with.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -15,7 +15,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// From now on these do nothing by themselves but are told by [`Signals::take`].
+    /// From now on these signals do nothing by themselves; [`Signals::take`] returns them.
     ///
     /// # Errors
     /// When the system has no descriptors left.
@@ -27,7 +27,7 @@ impl Signals {
         })
     }
 
-    /// Those that have arrived since the last call.
+    /// The signals that have arrived since the last call.
     pub fn take(&mut self) -> Vec<Signal> {
         self.delivery
             .pending()
@@ -36,15 +36,15 @@ impl Signals {
     }
 }
 
-/// Every signal that can be kept waiting waits; as it was before when this is dropped. The mask survives exec, and so does what
-/// waits: [`allow_all`] there lets it come.
+/// While this lives, every signal that can be blocked is blocked; dropping it restores the mask. The mask survives exec, and so do
+/// the signals that wait: [`allow_all`] lets them come there.
 #[derive(Debug)]
 pub struct Blocked {
     before: SigSet,
 }
 
 impl Blocked {
-    /// From now on.
+    /// Blocks the signals.
     ///
     /// # Errors
     /// None that the system documents.
@@ -62,7 +62,7 @@ impl Drop for Blocked {
     }
 }
 
-/// Lets every signal come: handlers for those that matter are in place.
+/// Unblocks every signal. To be called when handlers for those that matter are in place.
 ///
 /// # Errors
 /// None that the system documents.
@@ -81,9 +81,9 @@ impl AsFd for Signals {
     }
 }
 
-/// What a terminal, a hang-up or a habit sends to the whole process group is the master's to answer. Ignored signals stay ignored
-/// across exec, so a worker is safe from them before it has handlers of its own. Not SIGTSTP: who suspends a group at a terminal
-/// means all of it, the master too.
+/// Signals that a terminal, a hang-up or a person sends to the whole process group; only the master answers them. Ignored signals
+/// stay ignored across exec, so a worker is safe from them before it has handlers of its own. SIGTSTP is not among them,
+/// because a person who suspends a group at a terminal means all of it, the master too.
 pub const NOT_FOR_WORKERS: [Signal; 11] = [
     Signal::SIGINT,
     Signal::SIGHUP,
@@ -98,7 +98,7 @@ pub const NOT_FOR_WORKERS: [Signal; 11] = [
     Signal::SIGPWR,
 ];
 
-/// An empty mask, and SIGPIPE as every program expects it (Rust's runtime ignores it). Handlers do not survive exec.
+/// Sets an empty mask, and SIGPIPE as every program expects it (Rust's runtime ignores it). Handlers do not survive exec.
 /// Async-signal-safe.
 pub(super) fn reset_in_child() -> nix::Result<()> {
     for signal in NOT_FOR_WORKERS {
@@ -109,7 +109,7 @@ pub(super) fn reset_in_child() -> nix::Result<()> {
 }
 
 fn dispose(signal: Signal, how: SigHandler) -> nix::Result<()> {
-    // SAFETY: SIG_IGN and SIG_DFL are no handlers of ours, so nothing can run at a bad time.
+    // SAFETY: SIG_IGN and SIG_DFL are no handlers of this program, so nothing can run at a bad time.
     unsafe { nix::sys::signal::signal(signal, how) }.map(drop)
 }
 

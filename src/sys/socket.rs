@@ -1,4 +1,4 @@
-//! Listening sockets: a SO_REUSEPORT group's members, the probe that keeps two masters apart, and the program that steers.
+//! Listening sockets: the members of a SO_REUSEPORT group, the probe that keeps two masters apart, and the steering program.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,13 +10,13 @@ use nix::sys::socket::{setsockopt, sockopt};
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-/// How many connections may wait in one listener's accept queue; the kernel cuts it to `net.core.somaxconn`.
+/// The number of connections that may wait in the accept queue of one listener; the kernel cuts it to `net.core.somaxconn`.
 pub const BACKLOG: i32 = 4096;
 
-/// Whether nobody listens at this address: binds without SO_REUSEPORT, which any living listener refuses, and lets go again.
+/// Finds out that no process listens at this address: binds without SO_REUSEPORT, which any living listener refuses, and closes.
 ///
 /// # Errors
-/// `AddrInUse` when somebody does; `PermissionDenied`, `AddrNotAvailable` and the like.
+/// `AddrInUse` when a process listens there; `PermissionDenied`, `AddrNotAvailable` and the like.
 pub fn probe(address: SocketAddr) -> io::Result<()> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // Connections of a former listener in TIME_WAIT are no reason to refuse.
@@ -27,7 +27,7 @@ pub fn probe(address: SocketAddr) -> io::Result<()> {
     socket.listen(1)
 }
 
-/// One more member of the address's SO_REUSEPORT group, listening, non-blocking, CLOEXEC. The kernel counts the members in the
+/// Adds a member to the SO_REUSEPORT group of an address: listening, non-blocking, CLOEXEC. The kernel counts the members in the
 /// order in which they began to listen, from 0, and the steering program returns that index.
 ///
 /// # Errors
@@ -43,7 +43,7 @@ pub fn listen(address: SocketAddr) -> io::Result<OwnedFd> {
     Ok(socket.into())
 }
 
-/// A dual-stack `[::]` would take the IPv4 address of the same port along, and with it somebody else's group.
+/// A dual-stack `[::]` would take the IPv4 address of the same port along, and with it the group of another program.
 fn only_v6(socket: &Socket, address: SocketAddr) -> io::Result<()> {
     if address.is_ipv6() {
         socket.set_only_v6(true)
@@ -52,10 +52,10 @@ fn only_v6(socket: &Socket, address: SocketAddr) -> io::Result<()> {
     }
 }
 
-/// The address a socket is bound to, with the port the kernel chose.
+/// The address that a socket is bound to, with the port that the kernel chose.
 ///
 /// # Errors
-/// When it is no IP socket.
+/// When `socket` is no IP socket.
 pub fn local_address(socket: &impl AsFd) -> io::Result<SocketAddr> {
     let address = socket2::SockRef::from(socket).local_addr()?;
     address
@@ -63,10 +63,10 @@ pub fn local_address(socket: &impl AsFd) -> io::Result<SocketAddr> {
         .ok_or_else(|| io::Error::other("not an IP socket"))
 }
 
-/// Listens at a path that has these permission bits from its first moment. A socket that nobody listens at any more is replaced.
+/// Listens at a path that has these permission bits from its first moment. A socket where no process listens any more is replaced.
 ///
 /// # Errors
-/// `AddrInUse` when somebody listens there, `AlreadyExists` when the path is no socket.
+/// `AddrInUse` when a process listens there, `AlreadyExists` when the path is no socket.
 pub fn listen_unix(path: &Path, mode: u32) -> io::Result<OwnedFd> {
     remove_stale(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
@@ -94,7 +94,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether a connect would be taken, now or when there is room: it does not wait for somebody whose queue is full.
+/// Whether a process listens at the path. Does not wait when its queue is full.
 fn somebody_listens(path: &Path) -> io::Result<bool> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
@@ -108,7 +108,7 @@ fn somebody_listens(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Which file a path was. Whoever made it takes it away, and nothing that others have put there since.
+/// The file that a path named. Its maker can remove it, without removing what others have put there since.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileId {
     path: PathBuf,
@@ -117,10 +117,10 @@ pub struct FileId {
 }
 
 impl FileId {
-    /// The file that is at a path now (the link itself, if it is one).
+    /// The file that is at a path now (a link itself, not its target).
     ///
     /// # Errors
-    /// When there is none.
+    /// When there is no file at the path.
     pub fn at(path: &Path) -> io::Result<FileId> {
         let found = std::fs::symlink_metadata(path)?;
         Ok(FileId {
@@ -130,16 +130,16 @@ impl FileId {
         })
     }
 
-    /// Whether the path is still that file.
+    /// Whether the path still names this file.
     #[must_use]
     pub fn is_there(&self) -> bool {
         FileId::at(&self.path).is_ok_and(|now| now == *self)
     }
 
-    /// Removes the file, if it is still that one.
+    /// Removes the path, if it still names this file.
     ///
     /// # Errors
-    /// The system's.
+    /// When the file cannot be removed.
     pub fn remove(&self) -> io::Result<()> {
         match FileId::at(&self.path) {
             Ok(now) if now == *self => std::fs::remove_file(&self.path),
@@ -150,10 +150,10 @@ impl FileId {
     }
 }
 
-/// How many connections wait in this listener's accept queue: what the kernel calls `tcpi_unacked` while a socket listens.
+/// The number of connections in the accept queue of a listener, which the kernel calls `tcpi_unacked`.
 ///
 /// # Errors
-/// When it is no TCP socket.
+/// When `listener` is no TCP socket.
 pub fn accept_queue(listener: &impl AsFd) -> io::Result<u32> {
     // SAFETY: tcp_info is plain integers, for which all zeros is a value.
     let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
@@ -175,7 +175,7 @@ pub fn accept_queue(listener: &impl AsFd) -> io::Result<u32> {
 /// How many bytes written to this socket its peer has not taken: acknowledged on TCP, read on a unix socket.
 ///
 /// # Errors
-/// When it is no such socket.
+/// When `socket` is no connected TCP or unix socket.
 pub fn unsent(socket: &impl AsFd) -> io::Result<usize> {
     let mut bytes: libc::c_int = 0;
     // SAFETY: TIOCOUTQ (SIOCOUTQ of a socket) writes one int, which `bytes` is and which outlives the call.
@@ -187,10 +187,10 @@ pub fn unsent(socket: &impl AsFd) -> io::Result<usize> {
 /// One instruction of a classic BPF program: operation, jump if true, jump if false, constant.
 pub type Instruction = (u16, u8, u8, u32);
 
-/// Puts a steering program on the group that this socket belongs to, in place of the one before.
+/// Gives the group of this socket a steering program, in place of the one before.
 ///
 /// # Errors
-/// When the kernel does not take it (old, or forbidden by a sandbox).
+/// When the kernel refuses the program (an old kernel, or a sandbox).
 pub fn steer(member: &impl AsFd, program: &[Instruction]) -> io::Result<()> {
     let mut filter: Vec<libc::sock_filter> = program
         .iter()

@@ -1,4 +1,4 @@
-//! What SQLite's C interface tells and rusqlite does not.
+//! What the C interface of SQLite tells and rusqlite does not.
 
 use rusqlite::{Connection, ffi};
 

@@ -1,4 +1,4 @@
-//! Descriptors that a tokio runtime watches. It knows nothing of what they carry.
+//! Descriptors that a tokio runtime watches. It must not know what they carry.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// Has the current runtime watch a descriptor. To be called inside one.
+/// Has the current runtime watch a descriptor. To be called inside a runtime.
 ///
 /// # Errors
 /// When the runtime's epoll refuses the descriptor.

@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::base::exit::Exit;
-use crate::worker::{AppCommand, complain, explain};
+use crate::worker::{AppCommand, print_clap, print_error};
 use client_log::ClientLog;
 use cluster::TorturedCluster;
 use disk::SmallDisk;
@@ -46,7 +46,7 @@ const REST_TIMEOUT: Duration = Duration::from_secs(90);
 fn run(arguments: Vec<OsString>) -> Exit {
     let options = match TortureOptions::parse(arguments) {
         Ok(options) => options,
-        Err(error) => return explain(&error),
+        Err(error) => return print_clap(&error),
     };
     match torture(&options) {
         Ok(verdict) => {
@@ -54,7 +54,7 @@ fn run(arguments: Vec<OsString>) -> Exit {
             verdict.exit()
         }
         Err(error) => {
-            complain(&format!("cluster torture: {error}"));
+            print_error(&format!("cluster torture: {error}"));
             Exit::Failed
         }
     }

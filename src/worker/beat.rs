@@ -1,6 +1,5 @@
-//! The beat: the runtime that runs the handlers stamps its cell at every point of the shared grid, and does at the same wake-up
-//! whatever else wants doing now and then. It must not run anywhere but on that runtime: a beat from a side thread would vouch
-//! for nothing.
+//! The beat: the runtime that runs the handlers stamps its cell at every point of the shared grid. The same wake-up does other
+//! regular work. It must not run anywhere but on that runtime: a beat from a side thread would vouch for nothing.
 
 use std::sync::Arc;
 
@@ -11,9 +10,9 @@ use crate::observe;
 use crate::scoreboard::{Cell, Counter};
 use crate::sys::{clock, memory};
 
-/// After so many beats what only the boot needed is given back, later than any client waits for a new worker; and once more when
-/// whatever an application does every few seconds was done for the first time, which is more than it is ever after.
-const SETTLED: [u32; 2] = [4, 10];
+/// After these numbers of beats, memory that only the boot needed is given back: first when no client waits for the new worker
+/// any more, then when the regular work of an application was done for the first time, which needs more memory than later.
+const GIVE_BACK_AT: [u32; 2] = [4, 10];
 
 /// Beats for ever.
 pub(super) async fn beat(worker: Worker, cell: Cell, connections: Arc<Connections>) {
@@ -23,7 +22,7 @@ pub(super) async fn beat(worker: Worker, cell: Cell, connections: Arc<Connection
     let mut beats: u32 = 0;
     loop {
         beats = beats.saturating_add(1);
-        if SETTLED.contains(&beats) {
+        if GIVE_BACK_AT.contains(&beats) {
             memory::give_back();
             memory::forget_program();
         }

@@ -38,22 +38,22 @@ pub struct AppCommand {
 /// Prints what clap says about arguments: a mistake, or the help that was asked for. The result is the exit
 /// code to end with.
 #[must_use]
-pub fn explain(told: &clap::Error) -> Exit {
-    if !told.use_stderr() {
+pub(crate) fn print_clap(found: &clap::Error) -> Exit {
+    if !found.use_stderr() {
         // A help text that is not read to its end is no failure.
-        let _ = told.print();
+        let _ = found.print();
         return Exit::Stopped;
     }
     if io::stderr().is_terminal() {
         // With clap's colours.
-        let _ = told.print();
+        let _ = found.print();
     } else {
-        observe::complain(&told.render().to_string());
+        observe::print_error(&found.render().to_string());
     }
     Exit::Usage
 }
 
 /// Writes the reason of a failure to stderr. It gives up when nobody reads stderr.
-pub fn complain(text: &str) {
-    observe::complain(&format!("{text}\n"));
+pub(crate) fn print_error(text: &str) {
+    observe::print_error(&format!("{text}\n"));
 }

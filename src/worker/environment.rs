@@ -1,4 +1,4 @@
-//! What a worker is told by its environment, and the descriptors that came along. It must not act on any of it.
+//! What the environment of a worker says, and the descriptors that came along. It must not act on any of it.
 
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
@@ -14,11 +14,11 @@ use crate::sys::{inherit, memfd};
 
 /// The first inherited listener.
 const FIRST_LISTENER: RawFd = 3;
-/// What the listener for whoever watches is called.
+/// The name of the admin listener in LISTEN_FDNAMES.
 const ADMIN: &str = "admin";
-/// More listeners are a mistake.
+/// The largest number of listeners; more are a mistake.
 const MAX_LISTENERS: usize = 1024;
-/// Longer settings are a mistake.
+/// The longest settings, in bytes; longer ones are a mistake.
 const MAX_SETTINGS_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Everything a native worker is given.
@@ -27,28 +27,28 @@ pub(super) struct Environment {
     pub(super) identity: Identity,
     pub(super) settings: Settings,
     pub(super) listeners: Vec<OwnedFd>,
-    /// Where metrics are read: the one called `admin` in LISTEN_FDNAMES.
+    /// The admin listener: the one called `admin` in LISTEN_FDNAMES.
     pub(super) admin: Option<OwnedFd>,
     pub(super) notify: Notify,
     pub(super) board: Board,
     pub(super) lifeline: OwnedFd,
-    /// Where log lines go; stderr when not given.
+    /// The descriptor for log lines; stderr when not given.
     pub(super) log: Option<OwnedFd>,
 }
 
-/// Why this is no worker's environment.
+/// Why this is not the environment of a worker.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum EnvironmentError {
     #[error("{0} is not set")]
     Missing(&'static str),
     #[error("{name}={value:?} is not {expected}")]
-    Odd {
+    Unexpected {
         name: &'static str,
         value: String,
         expected: &'static str,
     },
-    #[error("LISTEN_PID={told}, but this process is {actual}: the descriptors are meant for another one")]
-    OtherProcess { told: u32, actual: u32 },
+    #[error("LISTEN_PID={expected}, but this process is {actual}: the descriptors are meant for another one")]
+    OtherProcess { expected: u32, actual: u32 },
     #[error("descriptor {number} ({what}) cannot be taken over: {error}")]
     Descriptor {
         number: RawFd,
@@ -104,15 +104,15 @@ fn identity() -> Result<Identity, EnvironmentError> {
     })
 }
 
-/// Those of the service, and that of whoever watches it.
+/// The listeners of the service, and the admin listener.
 fn listeners() -> Result<(Vec<OwnedFd>, Option<OwnedFd>), EnvironmentError> {
-    let (told, actual) = (parsed("LISTEN_PID", "a process id")?, std::process::id());
-    if told != actual {
-        return Err(EnvironmentError::OtherProcess { told, actual });
+    let (expected, actual) = (parsed("LISTEN_PID", "a process id")?, std::process::id());
+    if expected != actual {
+        return Err(EnvironmentError::OtherProcess { expected, actual });
     }
     let count: usize = parsed("LISTEN_FDS", "a number of descriptors")?;
     if count > MAX_LISTENERS {
-        return Err(EnvironmentError::Odd {
+        return Err(EnvironmentError::Unexpected {
             name: "LISTEN_FDS",
             value: count.to_string(),
             expected: "a number up to 1024",
@@ -158,7 +158,7 @@ fn number_of(name: &'static str) -> Result<RawFd, EnvironmentError> {
 
 fn parsed<T: FromStr>(name: &'static str, expected: &'static str) -> Result<T, EnvironmentError> {
     let value = variable(name)?;
-    value.parse().map_err(|_| EnvironmentError::Odd {
+    value.parse().map_err(|_| EnvironmentError::Unexpected {
         name,
         value,
         expected,

@@ -26,7 +26,9 @@ mod serving;
 mod signals;
 
 pub use app::{App, BootError, BootRefused, CheckHook};
-pub use command::{AppCommand, complain, explain};
+pub use command::AppCommand;
+pub(crate) use command::{print_clap, print_error};
 pub use handle::{SectionError, Worker};
 pub use identity::Identity;
-pub use run::{is_asked_for, run};
+pub use run::is_asked_for;
+pub(crate) use run::run;

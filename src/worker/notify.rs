@@ -1,4 +1,4 @@
-//! What a worker tells its master in systemd's words. It must not know when.
+//! What a worker tells its master on its notify socket, by the protocol of systemd. It must not know when.
 
 use std::io;
 use std::os::linux::net::SocketAddrExt;
@@ -27,18 +27,18 @@ impl Notify {
 
     /// `READY=1`, with a status for people.
     pub(super) fn ready(&self, status: &str) {
-        self.say(&format!("READY=1\nSTATUS={status}"));
+        self.send(&format!("READY=1\nSTATUS={status}"));
     }
 
     /// `STOPPING=1`, with a status for people.
     pub(super) fn stopping(&self, status: &str) {
-        self.say(&format!("STOPPING=1\nSTATUS={status}"));
+        self.send(&format!("STOPPING=1\nSTATUS={status}"));
     }
 
-    /// A datagram that cannot be sent is one that nobody will read: a master that is gone is noticed on the lifeline.
-    fn say(&self, text: &str) {
+    /// Sends a datagram. A failure is not reported, because the end of the master is noticed on the lifeline.
+    fn send(&self, text: &str) {
         if let Err(error) = self.socket.send(text.as_bytes()) {
-            tracing::debug!(%error, text, "the notify socket did not take it");
+            tracing::debug!(%error, text, "the notify socket did not take a message");
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::base::exit::Exit;
 use crate::observe;
 use crate::sys::limits;
 
-/// The log has this long for the last lines.
+/// The time that the log has for the last lines.
 const LAST_LINES: Duration = Duration::from_millis(100);
 
 /// Whether this process was started to be a worker: `CLUSTER_WORKER=1`.
@@ -24,27 +24,27 @@ pub fn is_asked_for() -> bool {
 
 /// Why this process cannot be a worker.
 #[derive(Debug, thiserror::Error)]
-enum NoWorker {
+enum WorkerError {
     #[error("its environment is not that of a worker: {0}")]
     Environment(#[from] EnvironmentError),
     #[error("it cannot log: {0}")]
-    Log(#[from] observe::InitError),
+    Log(#[from] observe::LogInitError),
     #[error("the system refused what a worker needs: {0}")]
     System(#[from] io::Error),
 }
 
-impl NoWorker {
+impl WorkerError {
     fn exit(&self) -> Exit {
         match self {
-            NoWorker::System(error) if limits::is_exhaustion(error) => Exit::NoResources,
-            NoWorker::Environment(_) | NoWorker::Log(_) | NoWorker::System(_) => Exit::NoWorker,
+            WorkerError::System(error) if limits::is_exhaustion(error) => Exit::NoResources,
+            WorkerError::Environment(_) | WorkerError::Log(_) | WorkerError::System(_) => Exit::NoWorker,
         }
     }
 }
 
-/// Is a worker from now to its end. The code is one of [`Exit`].
-pub fn run(app: App) -> ExitCode {
-    let code = live(app).unwrap_or_else(|reason| {
+/// Runs this process as a worker, to its end. The code is one of [`Exit`].
+pub(crate) fn run(app: App) -> ExitCode {
+    let code = run_phases(app).unwrap_or_else(|reason| {
         eprintln!(
             "cluster: this process was asked to be a worker (CLUSTER_WORKER=1), but {reason}. Workers are started by their \
              master, which sets CLUSTER_*, LISTEN_FDS, LISTEN_PID and NOTIFY_SOCKET; start the program without CLUSTER_WORKER \
@@ -56,7 +56,7 @@ pub fn run(app: App) -> ExitCode {
     code.into()
 }
 
-fn live(mut app: App) -> Result<Exit, NoWorker> {
+fn run_phases(mut app: App) -> Result<Exit, WorkerError> {
     let terminations = Terminations::catch()?;
     let environment = Environment::read()?;
     start_log(&environment)?;
@@ -70,7 +70,7 @@ fn live(mut app: App) -> Result<Exit, NoWorker> {
             Ok(Booted::NeverServed) => Ok(Exit::Stopped),
             Err(failure) => {
                 tracing::error!("failed to boot: {failure}");
-                // Its last words: the master gives them to whoever asked for the reload.
+                // The master shows what was printed last to the person who asked for the reload.
                 if logs_elsewhere {
                     eprintln!("failed to boot: {failure}");
                 }
@@ -78,12 +78,12 @@ fn live(mut app: App) -> Result<Exit, NoWorker> {
             }
         }
     });
-    // Tasks that are left were cut; blocking ones are not waited for.
+    // Tasks that are left were cut. Blocking tasks are not waited for.
     runtime.shutdown_background();
     code
 }
 
-fn start_log(environment: &Environment) -> Result<(), observe::InitError> {
+fn start_log(environment: &Environment) -> Result<(), observe::LogInitError> {
     let log = &environment.settings.log;
     let who = format!("worker {}", environment.identity.life);
     let stderr = io::stderr();

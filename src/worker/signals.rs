@@ -1,6 +1,6 @@
-//! The signals of a worker. SIGTERM drains. What a terminal sends to the whole group (SIGINT, SIGQUIT, SIGHUP, SIGWINCH), what
-//! has a meaning to the master or its peers (SIGTTIN, SIGUSR1 and so on) and what a habit sends is the master's to decide on: it
-//! must neither kill nor stop a worker.
+//! The signals of a worker. SIGTERM drains. Only the master answers the signals that a terminal sends to the whole group
+//! (SIGINT, SIGQUIT, SIGHUP, SIGWINCH) and those that have a meaning to masters (SIGTTIN, SIGUSR1 and so on): they must
+//! neither kill nor stop a worker.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -12,17 +12,17 @@ use tokio::io::AsyncReadExt;
 
 use crate::sys::signals::NOT_FOR_WORKERS;
 
-/// SIGTERM, as something to wait for.
+/// Waits for SIGTERM.
 #[derive(Debug)]
 pub(super) struct Terminations {
     pipe: UnixStream,
 }
 
 impl Terminations {
-    /// From now on SIGTERM is an event and the others do nothing. To be called first of all: before it, they kill.
+    /// From now on SIGTERM is an event and the other signals do nothing. To be called first of all: before it, they kill.
     pub(super) fn catch() -> io::Result<Terminations> {
-        let habits = NOT_FOR_WORKERS.iter().map(|&signal| signal as i32);
-        for signal in habits.chain([SIGQUIT, SIGWINCH]) {
+        let ignored = NOT_FOR_WORKERS.iter().map(|&signal| signal as i32);
+        for signal in ignored.chain([SIGQUIT, SIGWINCH]) {
             signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))?;
         }
         let (pipe, sender) = UnixStream::pair()?;

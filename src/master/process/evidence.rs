@@ -3,7 +3,7 @@
 use super::worker_process::WorkerProcess;
 use crate::base::time::Monotonic;
 use crate::pool::Activity;
-use crate::sys::procfs::{self, Stat};
+use crate::sys::procfs::{self, ProcessStat};
 
 /// Samples `/proc`, compares with the last sample, and keeps this one.
 pub(in crate::master) fn examine(process: &mut WorkerProcess, now: Monotonic) -> Activity {
@@ -23,7 +23,7 @@ pub(in crate::master) fn examine(process: &mut WorkerProcess, now: Monotonic) ->
 ///
 /// The state of a process is that of its first thread, which may sleep while a thread that writes a database is late, so the other
 /// threads are looked at as well.
-fn activity(before: Option<Stat>, now: Stat, threads: &[char]) -> Activity {
+fn activity(before: Option<ProcessStat>, now: ProcessStat, threads: &[char]) -> Activity {
     let has = |state| now.state == state || threads.contains(&state);
     match now.state {
         'T' | 't' => Activity::Stopped,
@@ -44,8 +44,8 @@ fn activity(before: Option<Stat>, now: Stat, threads: &[char]) -> Activity {
 mod tests {
     use super::*;
 
-    fn stat(state: char, cpu_ticks: u64) -> Stat {
-        Stat {
+    fn stat(state: char, cpu_ticks: u64) -> ProcessStat {
+        ProcessStat {
             state,
             cpu_ticks,
             started: 1,

@@ -14,7 +14,7 @@ use crate::lifeline::{self, Command};
 use crate::master::control::StateAtKill;
 use crate::scoreboard::BoardView;
 use crate::sys::notify::NotifySocket;
-use crate::sys::procfs::Stat;
+use crate::sys::procfs::ProcessStat;
 use crate::sys::{pidfd, seqpacket};
 
 /// A worker that was forked and has not been reaped.
@@ -35,7 +35,7 @@ pub(in crate::master) struct WorkerProcess {
     /// The memory file of the scoreboard, which the next master binary maps again.
     pub(in crate::master) board_fd: OwnedFd,
     /// The last sample of `/proc`, to be compared with the next one.
-    pub(in crate::master) looked: Option<(Monotonic, Stat)>,
+    pub(in crate::master) looked: Option<(Monotonic, ProcessStat)>,
     /// The generation that the worker was started from.
     pub(in crate::master) generation: Generation,
     /// Whether the worker was told to drain, so that it accepts no new connections.

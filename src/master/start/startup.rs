@@ -211,7 +211,7 @@ fn open_control_server(run_dir: &Path, poller: &Poller) -> Result<ControlServer,
 }
 
 fn report_limits() -> io::Result<()> {
-    let limits::OpenFiles { before, now } = limits::raise_open_files()?;
+    let limits::RaisedLimit { before, now } = limits::raise_open_files()?;
     info!("open files: at most {now} in each process (the soft limit was {before})");
     Ok(())
 }

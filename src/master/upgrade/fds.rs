@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use serde::{Deserialize, Serialize};
 
-use crate::sys::kind::{self, Kind};
+use crate::sys::kind::{self, DescriptorKind};
 use crate::sys::{inherit, memfd};
 
 /// The number of a descriptor, which exec does not change.
@@ -66,7 +66,7 @@ pub(in crate::master) enum HandoverFdError {
         /// The kind that the state names.
         kind: FdKind,
         /// What the descriptor is.
-        found: Kind,
+        found: DescriptorKind,
     },
 }
 
@@ -118,15 +118,15 @@ impl HandoverFds {
 }
 
 impl FdKind {
-    fn expected(self) -> Kind {
+    fn expected(self) -> DescriptorKind {
         match self {
-            FdKind::Listener => Kind::Listener,
-            FdKind::Client => Kind::Stream,
-            FdKind::Notify => Kind::Datagram,
-            FdKind::Lifeline => Kind::Packets,
-            FdKind::Stderr => Kind::Pipe,
-            FdKind::Process => Kind::Process,
-            FdKind::Memory | FdKind::File => Kind::File,
+            FdKind::Listener => DescriptorKind::Listener,
+            FdKind::Client => DescriptorKind::Stream,
+            FdKind::Notify => DescriptorKind::Datagram,
+            FdKind::Lifeline => DescriptorKind::Packets,
+            FdKind::Stderr => DescriptorKind::Pipe,
+            FdKind::Process => DescriptorKind::Process,
+            FdKind::Memory | FdKind::File => DescriptorKind::File,
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::master::process::StderrTail;
 use crate::master::start::orphans::WorkerRecord;
 use crate::pool::Saved;
 use crate::pool::saved::difference;
-use crate::sys::procfs::Stat;
+use crate::sys::procfs::ProcessStat;
 
 /// Version of the upgrade state. It is raised with every change of a field, those of [`Persisted`] included; the pool has a version
 /// of its own.
@@ -86,7 +86,7 @@ pub(super) struct ProcessState {
     pub(super) started: u64,
     pub(super) born: Monotonic,
     pub(super) generation: Generation,
-    pub(super) looked: Option<(Monotonic, Stat)>,
+    pub(super) looked: Option<(Monotonic, ProcessStat)>,
     pub(super) leaving: bool,
     pub(super) weighed: Option<Monotonic>,
     pub(super) at_kill: Option<StateAtKill>,

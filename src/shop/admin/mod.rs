@@ -15,7 +15,7 @@ use rusqlite::ErrorCode;
 use super::{inventory, orders, payments, sandbox};
 use crate::base::exit::Exit;
 use crate::store::Schema;
-use crate::worker::{AppCommand, complain, explain};
+use crate::worker::{AppCommand, print_clap, print_error};
 
 /// The command `doctor`, for [`crate::App::commands`].
 pub const DOCTOR: AppCommand = AppCommand {
@@ -84,11 +84,11 @@ fn run<A: Parser>(arguments: Vec<OsString>, command: fn(A) -> Result<(), Command
         .map(|name| name.to_string_lossy().into_owned())
         .unwrap_or_default();
     match A::try_parse_from(arguments) {
-        Err(error) => explain(&error),
+        Err(error) => print_clap(&error),
         Ok(arguments) => match command(arguments) {
             Ok(()) => Exit::Stopped,
             Err(CommandFailure(exit, message)) => {
-                complain(&format!("{name}: {message}"));
+                print_error(&format!("{name}: {message}"));
                 exit
             }
         },

@@ -56,8 +56,8 @@ impl Capacity {
     }
 }
 
-fn warn(wanted: usize, files: limits::Files, connections: usize) {
-    let limits::Files { limit, open } = files;
+fn warn(wanted: usize, files: limits::OpenFiles, connections: usize) {
+    let limits::OpenFiles { limit, open } = files;
     tracing::warn!(
         "http.max_connections is {wanted}, but a process may open {limit} files here: each worker has {open} open already, \
          keeps some for its own use and serves {connections} connections, and answers the rest 503; raise the limit \

@@ -1,4 +1,4 @@
-//! A listener borrowed from the master, and the streams that come out of it. It must not know what is done with them.
+//! A listener borrowed from the master, and the streams of its connections. It must not know what is done with them.
 
 use std::io::{self, ErrorKind, Read};
 use std::net::SocketAddr;
@@ -19,31 +19,31 @@ use crate::sys::watch::watch;
 #[derive(Debug)]
 pub(in crate::worker) struct Listener {
     socket: AsyncFd<OwnedFd>,
-    family: Family,
+    family: SocketFamily,
 }
 
-/// That a queue was said to hold somebody.
+/// The runtime's knowledge that a queue is not empty.
 pub(in crate::worker) type Readiness<'listener> = AsyncFdReadyGuard<'listener, OwnedFd>;
 
 #[derive(Clone, Copy, Debug)]
-enum Family {
+enum SocketFamily {
     Tcp,
     Unix,
 }
 
 impl Listener {
-    /// Takes over an inherited descriptor. Its O_NONBLOCK flag is shared with everyone who ever held it, so it is set again.
+    /// Takes over an inherited descriptor. Its O_NONBLOCK flag is shared with every process that ever held it, so it is set again.
     /// To be called inside the runtime.
     pub(in crate::worker) fn new(fd: OwnedFd) -> io::Result<Listener> {
         let socket = SockRef::from(&fd);
         socket.set_nonblocking(true)?;
         let family = if socket.domain()? == Domain::UNIX {
-            Family::Unix
+            SocketFamily::Unix
         } else {
             // Connections inherit both from their listener, which costs none of them a system call.
             socket.set_tcp_nodelay(true)?;
             socket.set_tcp_keepalive(&keepalive())?;
-            Family::Tcp
+            SocketFamily::Tcp
         };
         Ok(Listener {
             socket: watch(fd, Interest::READABLE)?,
@@ -71,12 +71,12 @@ impl Listener {
         }
     }
 
-    /// What the runtime knows about the queue, for [`Listener::forget`]; returns at once after a failed accept.
+    /// Takes down that the runtime believes the queue not empty, for [`Listener::forget`]. Returns at once after a failed accept.
     pub(in crate::worker) async fn readiness(&self) -> io::Result<Readiness<'_>> {
         self.socket.readable().await
     }
 
-    /// The queue was seen empty after this was known.
+    /// The queue was seen empty after this was taken down.
     pub(in crate::worker) fn forget(&self, readiness: io::Result<Readiness<'_>>) {
         if let Ok(mut readiness) = readiness {
             readiness.clear_ready();
@@ -85,16 +85,16 @@ impl Listener {
 
     fn stream(&self, socket: Socket, peer: Option<SocketAddr>) -> io::Result<Stream> {
         socket.set_nonblocking(true)?;
-        let pipe = match self.family {
-            Family::Tcp => Pipe::Tcp(TcpStream::from_std(socket.into())?),
-            Family::Unix => Pipe::Unix(UnixStream::from_std(socket.into())?),
+        let socket = match self.family {
+            SocketFamily::Tcp => ClientSocket::Tcp(TcpStream::from_std(socket.into())?),
+            SocketFamily::Unix => ClientSocket::Unix(UnixStream::from_std(socket.into())?),
         };
-        Ok(Stream { pipe, peer })
+        Ok(Stream { socket, peer })
     }
 }
 
-/// A peer that is gone without a word (its machine, its cable) is noticed after two minutes at the latest, even while nothing
-/// is to be said to it.
+/// A peer that disappears without a packet (its machine, its cable) is noticed after two minutes at the latest, even while
+/// nothing is sent to it.
 fn keepalive() -> TcpKeepalive {
     TcpKeepalive::new()
         .with_time(Duration::from_secs(60))
@@ -105,47 +105,47 @@ fn keepalive() -> TcpKeepalive {
 /// One accepted connection's bytes.
 #[derive(Debug)]
 pub(in crate::worker) struct Stream {
-    pipe: Pipe,
-    /// Who is at the other end; nobody can say on a unix socket.
+    socket: ClientSocket,
+    /// The address of the client; unknown on a unix socket.
     pub(in crate::worker) peer: Option<SocketAddr>,
 }
 
 #[derive(Debug)]
-enum Pipe {
+enum ClientSocket {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
 
 impl Stream {
-    /// Writes what the kernel takes at once, for answers to those who are not let in. The runtime is not asked, because it
+    /// Writes what the kernel takes at once, for answers to clients that are refused. The runtime is not asked, because it
     /// does not know yet that a new connection can be written to.
     pub(in crate::worker) fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.socket().send(bytes)
+        self.as_socket().send(bytes)
     }
 
-    /// Reads what the kernel has now, whatever the runtime knows. Nothing read is the end of the stream.
+    /// Reads what the kernel has now, whatever the runtime knows. If nothing is read, the stream has ended.
     pub(in crate::worker) fn read_now(&self, buf: &mut ReadBuf<'_>) -> io::Result<()> {
-        let mut socket = &*self.socket();
+        let mut socket = &*self.as_socket();
         let read = socket.read(buf.initialize_unfilled())?;
         buf.advance(read);
         Ok(())
     }
 
-    /// How many bytes the kernel holds that the client has not taken.
+    /// The number of bytes that the kernel holds and the client has not taken.
     pub(in crate::worker) fn unsent(&self) -> io::Result<usize> {
-        socket::unsent(&*self.socket())
+        socket::unsent(&*self.as_socket())
     }
 
-    /// Ends with a reset and keeps nothing: the client takes nothing, and the kernel would hold the rest for it for minutes.
+    /// Ends the connection with a reset. The client takes nothing, and the kernel would hold the rest for it for minutes.
     pub(in crate::worker) fn abort(self) {
         // Where the kernel refuses, it is a plain close.
-        let _plain = self.socket().set_linger(Some(Duration::ZERO));
+        let _plain = self.as_socket().set_linger(Some(Duration::ZERO));
     }
 
-    fn socket(&self) -> SockRef<'_> {
-        match &self.pipe {
-            Pipe::Tcp(stream) => SockRef::from(stream),
-            Pipe::Unix(stream) => SockRef::from(stream),
+    fn as_socket(&self) -> SockRef<'_> {
+        match &self.socket {
+            ClientSocket::Tcp(stream) => SockRef::from(stream),
+            ClientSocket::Unix(stream) => SockRef::from(stream),
         }
     }
 }
@@ -156,32 +156,32 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match &mut self.pipe {
-            Pipe::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-            Pipe::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+        match &mut self.socket {
+            ClientSocket::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            ClientSocket::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
 
 impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.pipe {
-            Pipe::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
-            Pipe::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+        match &mut self.socket {
+            ClientSocket::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            ClientSocket::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.pipe {
-            Pipe::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            Pipe::Unix(stream) => Pin::new(stream).poll_flush(cx),
+        match &mut self.socket {
+            ClientSocket::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            ClientSocket::Unix(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.pipe {
-            Pipe::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Pipe::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        match &mut self.socket {
+            ClientSocket::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            ClientSocket::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 
@@ -194,9 +194,9 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.pipe {
-            Pipe::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-            Pipe::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        match &mut self.socket {
+            ClientSocket::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            ClientSocket::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Serving one connection from its first byte to its last: HTTP/1.1 by hyper, orders from outside, and an end without a reset.
+//! Serves one connection from its first byte to its last: HTTP/1.1 by hyper, the worker's orders, and an end without a reset.
 //! HTTP/2 by prior knowledge branches off here: when the wire has seen its preface, before hyper was given a byte.
 
 use std::future::poll_fn;
@@ -24,7 +24,7 @@ use crate::worker::request::edge::{ConnectionService, Edge};
 /// hyper takes no smaller buffer.
 const SMALLEST_BUFFER: usize = 8192;
 
-/// How connections are served, by what they begin with.
+/// How connections are served, for each protocol.
 #[derive(Clone)]
 pub(in crate::worker) struct Protocols {
     http1: http1::Builder,

@@ -1,6 +1,6 @@
-//! HTTP/2 by prior knowledge, by hyper. A drain needs no waiting here: hyper's graceful shutdown sends GOAWAY twice, first with
-//! the highest stream there can be, then, when the client has answered a PING and so has heard of it, with the last one that
-//! came. Whatever the client sent before it knew is answered.
+//! Serves HTTP/2 by prior knowledge, with hyper. A drain need not wait for silence here: hyper's graceful shutdown sends GOAWAY
+//! twice, first with the highest stream number there can be, then, when the client has answered a PING and so knows of it,
+//! with the last stream that came. Everything that the client sent before it knew is answered.
 
 use std::future::poll_fn;
 use std::io;
@@ -21,13 +21,13 @@ use crate::config::HttpSettings;
 use crate::worker::request::body::Protocol;
 use crate::worker::request::edge::{ConnectionService, Edge};
 
-/// How it is served.
+/// hyper's builder of HTTP/2 connections.
 pub(in crate::worker) type Builder = http2::Builder<TokioExecutor>;
 
-/// As much of an answer waits in memory for a client that does not take it.
+/// The number of bytes of an answer that wait in memory for a client that does not take them.
 const SEND_BUFFER: usize = 64 * 1024;
 
-/// How HTTP/2 is served. Where a limit is not set, hyper's own holds (streams that were reset before they were taken, for one).
+/// The limits of HTTP/2. Where a limit is not set, hyper's own holds (of streams that were reset before they were taken, say).
 pub(in crate::worker) fn builder(limits: &HttpSettings) -> Builder {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.max_concurrent_streams(limits.max_streams);

@@ -1,29 +1,29 @@
-//! How many requests a client has begun to send on a connection, counted from the bytes that HTTP/1.1 was given: a drain closes
-//! after the last one that is on its way, and hyper does not tell what it still holds. It follows heads and lengths and judges
-//! nothing; what it cannot follow (chunks) it gives up on, and the connection counts as one whose client waits for each answer.
+//! Counts the requests that a client has begun to send on an HTTP/1.1 connection. A drain closes after the last of them, and
+//! hyper does not tell what it still holds. The counter follows heads and lengths and judges nothing. It gives up on bytes that
+//! it cannot follow (chunks); then the client counts as one that waits for each answer.
 
-/// No header line that matters is longer.
+/// The longest header line that matters, in bytes.
 const LONGEST_LINE: usize = 64;
 
-/// The requests of one connection.
+/// The counter of one connection.
 #[derive(Debug)]
 pub(in crate::worker) struct Pipeline {
     begun: u64,
     position: PipelinePosition,
-    /// The line that has not ended yet, as much of it as matters.
+    /// The beginning of the line that has not ended yet.
     line: Vec<u8>,
 }
 
-/// Where the next byte belongs.
+/// What the next byte belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PipelinePosition {
-    /// No request has begun, or the last one is complete.
+    /// Between requests: none has begun, or the last one is complete.
     Between,
-    /// In a head that has announced so many bytes of body.
+    /// A head that has announced a body of this length, in bytes.
     Head { length: u64 },
-    /// So many bytes of body are to come.
+    /// A body of which this number of bytes is to come.
     Body { left: u64 },
-    /// Nobody knows.
+    /// Unknown.
     Lost,
 }
 
@@ -43,12 +43,12 @@ impl Pipeline {
         }
     }
 
-    /// How many requests have begun; `None` when that is not known.
+    /// The number of requests that have begun; `None` when that is not known.
     pub(in crate::worker) fn begun(&self) -> Option<u64> {
         (self.position != PipelinePosition::Lost).then_some(self.begun)
     }
 
-    /// How many bytes of a request's body are to come, as far as that is known.
+    /// The number of bytes of a request's body that are to come, as far as that is known.
     pub(in crate::worker) fn missing_body_bytes(&self) -> u64 {
         match self.position {
             PipelinePosition::Body { left } => left,
@@ -56,12 +56,12 @@ impl Pipeline {
         }
     }
 
-    /// Every request that has begun is complete, and that is known.
+    /// Whether every request that has begun is known to be complete.
     pub(in crate::worker) fn is_complete(&self) -> bool {
         self.position == PipelinePosition::Between
     }
 
-    /// These bytes came.
+    /// Takes in bytes that have arrived.
     pub(in crate::worker) fn feed(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             bytes = match self.position {

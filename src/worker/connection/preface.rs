@@ -1,23 +1,23 @@
-//! A connection's first bytes: do they say HTTP/2 (RFC 9113, section 3.4)? Most connections are decided by their first read, and
-//! nothing is copied for them. It must not know where the bytes come from.
+//! Tells HTTP/2 from HTTP/1.1 by the first bytes of a connection (RFC 9113, section 3.4). The first read decides about most
+//! connections, and nothing is copied for them. It must not know where the bytes come from.
 
 use tokio::io::ReadBuf;
 
-/// What every HTTP/2 connection of a client that knows begins with.
+/// The first bytes of every HTTP/2 connection with prior knowledge.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What one look says.
+/// The result of one look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::worker) enum Detection {
-    /// HTTP/1.1, or nothing that could be told apart from it: the bytes are the reader's.
+    /// The connection is HTTP/1.1, or nothing known: the reader gets the bytes.
     Http1,
-    /// As many bytes as there are begin the preface; they are kept.
+    /// All bytes so far begin the preface; they are kept.
     Undecided,
-    /// HTTP/2: the bytes are kept for whoever speaks it.
+    /// The connection is HTTP/2: the bytes are kept until its reader asks for them.
     Http2,
 }
 
-/// A connection that may still be either, and the bytes that are kept until that is known and they are asked for.
+/// The decision about one connection, and the bytes that are kept until it is made and they are asked for.
 #[derive(Debug)]
 pub(in crate::worker) struct ProtocolDetector {
     decided: bool,
@@ -32,7 +32,7 @@ impl ProtocolDetector {
         }
     }
 
-    /// Gives what is kept and was decided on to the reader. Whether there was anything.
+    /// Gives the kept bytes to the reader once the decision is made. Whether there were any.
     pub(in crate::worker) fn give_back(&mut self, buf: &mut ReadBuf<'_>) -> bool {
         if !self.decided || self.kept.is_empty() {
             return false;
@@ -43,7 +43,7 @@ impl ProtocolDetector {
         true
     }
 
-    /// Looks at what was read into `buf` behind its first `before` bytes; nothing there is the end of the stream.
+    /// Looks at the bytes that were read into `buf` behind its first `before` bytes. No such byte means the end of the stream.
     pub(in crate::worker) fn look(&mut self, buf: &mut ReadBuf<'_>, before: usize) -> Detection {
         if self.decided {
             return Detection::Http1;
