@@ -1,6 +1,6 @@
 //! Chaos under load, at a rate that every machine bears: `cargo bench --bench chaos` is the same at 3,000 requests a second, with
-//! its bars for latency. The bar for failed requests is the same in both: zero, or what a victim had accepted. Without libtest,
-//! because the same program is also the bad worker of the bad reloads.
+//! its bars for latency. The bar for failed requests is the same in both: zero, or what a victim had accepted. The program has a
+//! `main` of its own, because it is also the bad worker of the bad reloads.
 
 mod answer;
 mod bad;
@@ -21,9 +21,11 @@ mod streams;
 mod verdict;
 mod witness;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
+
+use libtest_mimic::{Arguments, Failed, Trial};
 
 use client::Kind::{Http2, KeepAlive, New};
 use stage::Effort;
@@ -45,7 +47,7 @@ const TESTS: &[Test] = &[
         both(|kind| crashes::kills(&quick(), kind))
     }),
     ("bad_reloads_are_backed_out_and_lose_nothing", || {
-        both(|kind| bad::reloads(&quick(), kind)).into_iter().collect()
+        both(|kind| bad::reloads(&quick(), kind))
     }),
     (
         "a_stopped_worker_is_unrouted_its_queue_adopted_and_it_is_killed",
@@ -63,10 +65,6 @@ const TESTS: &[Test] = &[
     ("reloads_leave_the_master_as_it_was", || {
         vec![leaks::reloads(&quick(), 10)]
     }),
-    ("starvation_is_no_hang", || {
-        vec![hardship::saturated(&quick(), Duration::from_secs(4))]
-    }),
-    ("mutants_are_found", mutants::are_found),
 ];
 
 /// For every build: a few seconds a scene, at a rate that an unoptimised program serves beside its client.
@@ -99,30 +97,56 @@ fn main() -> ExitCode {
     if cluster::worker::is_asked_for() {
         return faulty::main();
     }
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let filters: Vec<&String> = arguments
+    let scenes = TESTS
         .iter()
-        .filter(|argument| !argument.starts_with('-'))
-        .collect();
-    let wanted = TESTS
-        .iter()
-        .filter(|(name, _)| filters.is_empty() || filters.iter().any(|filter| name.contains(*filter)));
-    if arguments.iter().any(|argument| argument == "--list") {
-        wanted.for_each(|(name, _)| println!("{name}: test"));
-        return ExitCode::SUCCESS;
-    }
-    // One after the other: each of them uses the whole machine.
-    let failed = wanted.filter(|test| !passes(test)).count();
-    println!("\ntest result: {failed} failed\n");
-    ExitCode::from(u8::from(failed > 0))
+        .map(|(name, scene)| trial(name, Machine::Shared, *scene));
+    let starved = trial("starvation_is_no_hang", Machine::Alone, || {
+        vec![hardship::saturated(&quick(), Duration::from_secs(4))]
+    });
+    let mutants = mutants::HUNTS.iter().map(|hunt| {
+        let trial = trial(hunt.name, Machine::Alone, || mutants::is_found(hunt));
+        trial.with_ignored_flag(true).with_kind("builds a mutant")
+    });
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(SIDE_BY_SIDE);
+    libtest_mimic::run(&arguments, scenes.chain([starved]).chain(mutants).collect()).exit_code()
 }
 
-fn passes((name, test): &Test) -> bool {
-    let verdicts = catch_unwind(AssertUnwindSafe(test)).unwrap_or_default();
-    for verdict in &verdicts {
+/// As many scenes run at once, so that their waits overlap. More would be a test of the machine.
+const SIDE_BY_SIDE: usize = 3;
+
+/// Whether a scene leaves CPU time to others.
+#[derive(Clone, Copy)]
+enum Machine {
+    Shared,
+    /// It uses all there is, or its verdict depends on what it gets.
+    Alone,
+}
+
+/// Held by every scene that runs, and for writing by one that wants to be alone.
+static RUNNING: RwLock<()> = RwLock::new(());
+
+fn trial(name: &str, machine: Machine, scene: impl FnOnce() -> Vec<Verdict> + Send + 'static) -> Trial {
+    Trial::test(name, move || match machine {
+        Machine::Shared => {
+            let _others = RUNNING.read().unwrap_or_else(PoisonError::into_inner);
+            judge(&scene())
+        }
+        Machine::Alone => {
+            let _nobody = RUNNING.write().unwrap_or_else(PoisonError::into_inner);
+            judge(&scene())
+        }
+    })
+}
+
+/// A scene is good when there are verdicts and all of them are.
+fn judge(verdicts: &[Verdict]) -> Result<(), Failed> {
+    for verdict in verdicts {
         println!("  {verdict}");
     }
-    let good = !verdicts.is_empty() && verdicts.iter().all(Verdict::is_good);
-    println!("test {name} ... {}", if good { "ok" } else { "FAILED" });
-    good
+    if !verdicts.is_empty() && verdicts.iter().all(Verdict::is_good) {
+        Ok(())
+    } else {
+        Err("a bar was missed, see above".into())
+    }
 }

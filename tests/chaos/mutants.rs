@@ -1,7 +1,9 @@
-//! The test of the test: three builds with one thing wrong in each have to be found by the scenes that pass without it.
+//! The test of the test: builds with one thing wrong in each have to be found by the scenes that pass without it. They are built
+//! first, so they run on request: `cargo test --test chaos -- --ignored`.
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::LazyLock;
 
 use crate::client::Kind::{KeepAlive, New};
 use crate::stage::Effort;
@@ -28,36 +30,38 @@ fn build() -> PathBuf {
     program
 }
 
-/// A scene, and the mutation it must find.
-type Hunt = (&'static str, &'static str, fn(&Effort) -> Verdict);
+/// A mutation, and the scene that must find it.
+pub(crate) struct Hunt {
+    pub(crate) name: &'static str,
+    mutation: &'static str,
+    scene: fn(&Effort) -> Verdict,
+}
 
-const HUNTS: [Hunt; 3] = [
-    (
-        "the retired listener is closed instead of parked",
-        "close-retired",
-        |effort| crashes::kills(effort, New),
-    ),
-    ("the unroute is skipped", "skip-unroute", |effort| {
-        hung::stopped(effort, New)
-    }),
-    (
-        "graceful_shutdown at once in the drain",
-        "shutdown-at-once",
-        |effort| deploys::reloads(effort, KeepAlive),
-    ),
+pub(crate) const HUNTS: &[Hunt] = &[
+    Hunt {
+        name: "a_retired_listener_that_is_closed_instead_of_parked_is_found",
+        mutation: "close-retired",
+        scene: |effort| crashes::kills(effort, New),
+    },
+    Hunt {
+        name: "an_unroute_that_is_skipped_is_found",
+        mutation: "skip-unroute",
+        scene: |effort| hung::stopped(effort, New),
+    },
+    Hunt {
+        name: "a_drain_that_shuts_down_at_once_is_found",
+        mutation: "shutdown-at-once",
+        scene: |effort| deploys::reloads(effort, KeepAlive),
+    },
 ];
 
-pub(crate) fn are_found() -> Vec<Verdict> {
-    let program = build();
-    HUNTS
-        .iter()
-        .flat_map(|(what, mutation, scene)| {
-            let healthy = scene(&quick().mutated(&program, ""));
-            let sick = scene(&quick().mutated(&program, mutation));
-            println!("  {sick}");
-            let mut found = Verdict::bare(&format!("mutant: {what}"));
-            found.expect(!sick.is_good(), "found".to_owned());
-            [healthy, found]
-        })
-        .collect()
+/// The scene passes without the mutation, and fails with it.
+pub(crate) fn is_found(hunt: &Hunt) -> Vec<Verdict> {
+    static PROGRAM: LazyLock<PathBuf> = LazyLock::new(build);
+    let healthy = (hunt.scene)(&quick().mutated(&PROGRAM, ""));
+    let mutated = (hunt.scene)(&quick().mutated(&PROGRAM, hunt.mutation));
+    println!("  {mutated}");
+    let mut found = Verdict::bare(&format!("mutant: {}", hunt.mutation));
+    found.expect(!mutated.is_good(), "found".to_owned());
+    vec![healthy, found]
 }

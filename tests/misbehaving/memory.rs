@@ -15,7 +15,7 @@ pub(crate) const ROOTS: &[(Test, &str)] = &[(
         "a_worker_that_the_kernel_kills_for_memory_is_told_with_limit_and_size",
         a_worker_that_the_kernel_kills_for_memory_is_told_with_limit_and_size,
     ),
-    "needs root, which alone may limit the memory of a group: cargo test --test misbehaving -- --ignored",
+    "root, to limit the memory of a group",
 )];
 
 fn a_worker_larger_than_max_rss_is_replaced_before_it_goes() {

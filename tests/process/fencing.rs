@@ -15,7 +15,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-const SLEEPERS: usize = 100;
+/// As many are woken up in every run, and as many more on request.
+const SLEEPERS: usize = 20;
+const MANY_SLEEPERS: usize = 100;
 
 /// Every call to the provider takes its time, so that a stopped worker always has sagas under way.
 fn plan() -> Plan {
@@ -186,6 +188,17 @@ fn a_worker_that_is_stopped_while_it_holds_a_stores_lock_holds_nobody_up_for_lon
 
 #[test]
 fn a_sleeper_that_wakes_up_writes_nothing_for_a_claimed_saga() {
+    wake_up(SLEEPERS);
+}
+
+#[test]
+#[ignore = "takes a minute: cargo test --test process -- --ignored"]
+fn a_hundred_sleepers_that_wake_up_write_nothing_for_a_claimed_saga() {
+    wake_up(MANY_SLEEPERS);
+}
+
+/// As many workers are stopped, claimed from and woken up, one after the other.
+fn wake_up(many: usize) {
     let cluster = plan().start();
     let (stop, confirmed) = (AtomicBool::new(false), AtomicU64::new(0));
     let claims = std::thread::scope(|scope| {
@@ -194,14 +207,14 @@ fn a_sleeper_that_wakes_up_writes_nothing_for_a_claimed_saga() {
             scope.spawn(move || place_orders(cluster, client, stop, confirmed));
         }
         let (mut round, mut sleepers, mut claims) = (0, 0, 0);
-        while sleepers < SLEEPERS && round < 4 * SLEEPERS {
+        while sleepers < many && round < 4 * many {
             let (claimed, refused) = claim_from_a_sleeper(&cluster, round);
             (round, claims) = (round + 1, claims + claimed);
             sleepers += usize::from(refused);
         }
         stop.store(true, Ordering::Relaxed);
         assert_eq!(
-            sleepers, SLEEPERS,
+            sleepers, many,
             "too few of {round} sleepers woke up and were refused"
         );
         claims
@@ -215,7 +228,7 @@ fn a_sleeper_that_wakes_up_writes_nothing_for_a_claimed_saga() {
         assert!(Instant::now() < deadline, "orders never ended");
     }
     let audit = check_invariants(&cluster.data(), Moment::Rest).expect("an audit");
-    println!("{claims} sagas were claimed; {SLEEPERS} sleepers woke up and were refused; {audit:?}");
+    println!("{claims} sagas were claimed; {many} sleepers woke up and were refused; {audit:?}");
     assert_eq!(audit.violations, Vec::<String>::new());
     assert_eq!(audit.confirmed as u64, confirmed.load(Ordering::Relaxed));
     assert!(cluster.stop().success());
