@@ -1,4 +1,5 @@
-//! The one `main` of an application: the same program is command line, master and worker, and its environment says which.
+//! The one `main` of an application: the same program is command line, master and worker, and its environment
+//! says which.
 
 use std::cell::Cell;
 use std::os::fd::AsFd;
@@ -18,8 +19,9 @@ use crate::worker::{self, App};
 const LAST_LINES: Duration = Duration::from_millis(100);
 
 impl App {
-    /// The whole `main` of an application. In a process that a master started as a worker it lives as one; in any other it does
-    /// what the command line asks for: serve as the master, check the configuration, print help.
+    /// The whole `main` of an application. In a process that a master started as a worker it lives as one; in
+    /// any other it does what the command line asks for: serve as the master, check the configuration, print
+    /// help.
     #[must_use]
     pub fn run(self) -> ExitCode {
         if worker::is_asked_for() {

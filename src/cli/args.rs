@@ -1,5 +1,5 @@
-//! The command line of any program under supervision: `serve`, which is also meant when no command is named, `check`, the
-//! commands that ask a running master, and completions.
+//! The command line of any program under supervision: `serve`, which is also meant when no command is named,
+//! `check`, the commands that ask a running master, and completions.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

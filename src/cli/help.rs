@@ -1,5 +1,5 @@
-//! The text below the flags in `--help`: signals, exit codes, files, environment. The signals and the environment are tables, so
-//! that a test can compare the documentation with them.
+//! The text below the flags in `--help`: signals, exit codes, files, environment. The signals and the
+//! environment are tables, so that a test can compare the documentation with them.
 
 use std::fmt::Write;
 
@@ -9,20 +9,23 @@ use crate::base::exit::Exit;
 pub const SIGNALS: &[(&str, &str)] = &[
     (
         "SIGTERM",
-        "stop gracefully: workers finish what they accepted, within drain_timeout; a second one stops at once, unless it follows within 250 ms (as `timeout` sends it)",
+        "stop gracefully: workers finish what they accepted, within drain_timeout; a second one stops at \
+         once, unless it follows within 250 ms (as `timeout` sends it)",
     ),
     ("SIGINT", "as SIGTERM"),
     ("SIGQUIT", "stop at once: workers are killed"),
     (
         "SIGHUP",
-        "reload: read the configuration again and replace the workers one by one; if it fails, nothing changes",
+        "reload: read the configuration again and replace the workers one by one; if it fails, nothing \
+         changes",
     ),
     ("SIGTTIN", "one worker more"),
     ("SIGTTOU", "one worker less, never less than one"),
     ("SIGUSR1", "ignored"),
     (
         "SIGUSR2",
-        "upgrade: the binary on disk, if it can take over, becomes the master in the same process, with the same workers; if not, nothing changes",
+        "upgrade: the binary on disk, if it can take over, becomes the master in the same process, with the \
+         same workers; if not, nothing changes",
     ),
     ("SIGWINCH", "ignored"),
     (
@@ -83,7 +86,8 @@ pub const FILES: &[(&str, &str)] = &[
     ),
     (
         "<run_dir>",
-        "<data_dir>/run: lock, worker records and control.sock, which the other commands use; only the master's user may enter",
+        "<data_dir>/run: lock, worker records and control.sock, which the other commands use; only the \
+         master's user may enter",
     ),
     ("<pid_file>", "the master's pid while it runs, if asked for"),
 ];

@@ -1,5 +1,5 @@
-//! Finds the run directory of the master that is asked. It is read even from a configuration with other mistakes, so that one can
-//! still ask the master what a bad configuration did.
+//! Finds the run directory of the master that is asked. It is read even from a configuration with other
+//! mistakes, so that one can still ask the master what a bad configuration did.
 
 use std::path::{Path, PathBuf};
 
@@ -29,7 +29,8 @@ pub enum FindError {
         source: std::io::Error,
     },
     /// The configuration is not TOML.
-    #[error("{path} is not TOML, so it cannot say where the master is; name its run directory with --run-dir", path = path.display())]
+    #[error("{path} is not TOML, so it cannot say where the master is; name its run directory with \
+        --run-dir", path = path.display())]
     NotToml {
         /// The file.
         path: PathBuf,

@@ -1,5 +1,5 @@
-//! The command line: flags, exit codes, and what is printed. It knows what can be asked for and not how it is done: the caller
-//! passes in the function that serves.
+//! The command line: flags, exit codes, and what is printed. It knows what can be asked for and not how it is
+//! done: the caller passes in the function that serves.
 
 pub mod args;
 pub mod flags;
@@ -45,8 +45,8 @@ pub struct Program {
     pub commands: &'static [AppCommand],
 }
 
-/// Parses `args` (the program's own name first) and carries out the command. `serve` is called to become the master, with the
-/// launch and the settings that were read; every other command is carried out here.
+/// Parses `args` (the program's own name first) and carries out the command. `serve` is called to become the
+/// master, with the launch and the settings that were read; every other command is carried out here.
 pub fn run(
     program: &Program,
     args: impl IntoIterator<Item = OsString>,

@@ -51,7 +51,8 @@ fn done(done: &Done) -> String {
             None => format!("slot {slot} is empty; `restart {slot}` fills it again\n"),
         },
         Done::Upgraded { to, after_ms } => format!(
-            "upgraded: the master runs version {to} after {}, with the same workers; `reload` gives them the new binary, too\n",
+            "upgraded: the master runs version {to} after {}, with the same workers; `reload` gives them \
+             the new binary, too\n",
             span(*after_ms)
         ),
         Done::Stopped { whole: true } => "stopped; every request was answered\n".to_owned(),
@@ -92,8 +93,8 @@ fn failed(command: ControlCommand, failed: &Failed) -> String {
     )
 }
 
-/// A reason may quote another program. Its control characters are escaped, so that nothing moves the cursor, and its further
-/// lines are indented, so that none looks like a line of this program.
+/// A reason may quote another program. Its control characters are escaped, so that nothing moves the cursor,
+/// and its further lines are indented, so that none looks like a line of this program.
 fn escaped(reason: &str) -> String {
     let mut text = String::with_capacity(reason.len());
     for character in reason.trim_end().chars() {

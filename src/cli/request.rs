@@ -1,5 +1,5 @@
-//! The commands that ask a running master: their flags, and the requests that they stand for. It must not know how the answer is
-//! obtained or printed.
+//! The commands that ask a running master: their flags, and the requests that they stand for. It must not
+//! know how the answer is obtained or printed.
 
 use std::path::PathBuf;
 
@@ -72,7 +72,8 @@ const COMMANDS: &[(&str, &str)] = &[
     ),
     (
         "upgrade",
-        "Have the master run the binary that is on disk now, with the same workers and connections; wait for the verdict",
+        "Have the master run the binary that is on disk now, with the same workers and connections; wait \
+         for the verdict",
     ),
     ("scale", "Have N workers"),
     (

@@ -1,5 +1,5 @@
-//! Runs a command that asks a running master: finds the master, asks, prints, and returns the exit code that tells a script how
-//! the command ended.
+//! Runs a command that asks a running master: finds the master, asks, prints, and returns the exit code that
+//! tells a script how the command ended.
 
 use std::path::Path;
 use std::time::Duration;

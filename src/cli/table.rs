@@ -13,7 +13,8 @@ const HEAD: [&str; 17] = [
 /// The share of one CPU that each worker used since the last sample, in percent.
 pub type CpuShares = BTreeMap<(Slot, Epoch), f64>;
 
-/// The whole status. With `shares`, the CPU column is the share since the last sample; without, the CPU time of the worker.
+/// The whole status. With `shares`, the CPU column is the share since the last sample; without, the CPU time
+/// of the worker.
 #[must_use]
 pub fn text(status: &ClusterStatus, shares: Option<&CpuShares>) -> String {
     let mut rows = vec![HEAD.map(str::to_owned)];

@@ -61,7 +61,8 @@ fn serve_is_meant_when_no_command_is_named() {
 #[test]
 fn every_flag_sets_its_key() {
     let settings = serves(
-        "hello serve --workers auto --bind 127.0.0.1:1 --bind unix:/x --data-dir d --run-dir r --pid-file p --user u --group g \
+        "hello serve --workers auto --bind 127.0.0.1:1 --bind unix:/x --data-dir d --run-dir r --pid-file p \
+         --user u --group g \
          --log-format json --access-log --set cluster.restart_limit=4 --set log.level=warn",
     );
     let cluster = settings.cluster;

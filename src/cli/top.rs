@@ -1,5 +1,5 @@
-//! `top`: shows the status every second, in place on a terminal, one below the other elsewhere. Each status uses a connection of
-//! its own, so `top` goes on when the master is replaced.
+//! `top`: shows the status every second, in place on a terminal, one below the other elsewhere. Each status
+//! uses a connection of its own, so `top` goes on when the master is replaced.
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, stdout};

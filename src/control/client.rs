@@ -1,4 +1,5 @@
-//! The client of the control socket: it connects to a master, sends one line, and waits for the line that answers.
+//! The client of the control socket: it connects to a master, sends one line, and waits for the line that
+//! answers.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::OwnedFd;
@@ -21,7 +22,8 @@ pub enum AskError {
     #[error(transparent)]
     SocketPathTooLong(#[from] SocketPathTooLong),
     /// No master listens on the control socket.
-    #[error("no master serves the run directory {dir} ({source}); name the right one with --run-dir, --data-dir or --config", dir = dir.display())]
+    #[error("no master serves the run directory {dir} ({source}); name the right one with --run-dir, \
+        --data-dir or --config", dir = dir.display())]
     NoMaster {
         /// The run directory that was searched.
         dir: PathBuf,
@@ -29,7 +31,8 @@ pub enum AskError {
         source: io::Error,
     },
     /// The run directory belongs to another user.
-    #[error("the run directory {dir} cannot be entered ({source}); only the master's own user and root may", dir = dir.display())]
+    #[error("the run directory {dir} cannot be entered ({source}); only the master's own user and root \
+        may", dir = dir.display())]
     Forbidden {
         /// The run directory that was searched.
         dir: PathBuf,
@@ -38,12 +41,14 @@ pub enum AskError {
     },
     /// The connection failed.
     #[error(
-        "the connection to the master failed: {0}; the command may or may not have been carried out, `status` tells"
+        "the connection to the master failed: {0}; the command may or may not have been carried out, \
+         `status` tells"
     )]
     Broken(#[source] io::Error),
     /// The master ended, or closed the connection.
     #[error(
-        "the master closed the connection without an answer; the command may or may not have been carried out, `status` tells"
+        "the master closed the connection without an answer; the command may or may not have been carried \
+         out, `status` tells"
     )]
     NoAnswer,
     /// The answer cannot be read.
@@ -76,8 +81,8 @@ impl ControlConnection {
         Ok(ControlConnection { stream, master })
     }
 
-    /// Sends the request and waits for its answer: without a limit when the request waits for the end of a long command,
-    /// else for at most ten seconds.
+    /// Sends the request and waits for its answer: without a limit when the request waits for the end of a
+    /// long command, else for at most ten seconds.
     ///
     /// # Errors
     /// When the connection fails or the answer cannot be read.

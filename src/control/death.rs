@@ -1,5 +1,5 @@
-//! What `why` answers: how the last workers of a slot ended, with everything that was seen. Times are in milliseconds, sizes in
-//! bytes.
+//! What `why` answers: how the last workers of a slot ended, with everything that was seen. Times are in
+//! milliseconds, sizes in bytes.
 
 use serde::{Deserialize, Serialize};
 
@@ -60,7 +60,8 @@ pub struct MemoryUse {
     pub limit_bytes: Option<u64>,
     /// Whether the kernel's OOM killer killed a process of that group when this worker ended.
     pub oom_kill: bool,
-    /// Whether that may have been another process: no control group counts here, only the counter of the whole machine rose.
+    /// Whether that may have been another process: no control group counts here, only the counter of the
+    /// whole machine rose.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub oom_kill_maybe_elsewhere: bool,
 }

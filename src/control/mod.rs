@@ -1,8 +1,10 @@
-//! The control protocol: how people and programs talk to a running master, with one JSON line each way over a socket in the run
-//! directory. This module owns the wire format and the blocking client; it must not know how the master finds its answers.
+//! The control protocol: how people and programs talk to a running master, with one JSON line each way over a
+//! socket in the run directory. This module owns the wire format and the blocking client; it must not know
+//! how the master finds its answers.
 //!
-//! One connection carries one request. [`request`] and [`reply`] are the wire's types and their pure parsers, [`report`],
-//! [`outcome`] and [`death`] what an answer may hold, [`socket_path`] where the socket lies, [`client`] the side that asks.
+//! One connection carries one request. [`request`] and [`reply`] are the wire's types and their pure parsers,
+//! [`report`], [`outcome`] and [`death`] what an answer may hold, [`socket_path`] where the socket lies,
+//! [`client`] the side that asks.
 
 pub mod client;
 pub mod death;

@@ -1,4 +1,5 @@
-//! How something that was asked for ended, as it stands on the wire: the pool's verdict with its times in milliseconds. Pure.
+//! How something that was asked for ended, as it stands on the wire: the pool's verdict with its times in
+//! milliseconds. Pure.
 
 use std::time::Duration;
 

@@ -43,7 +43,8 @@ pub enum ControlAnswer {
 pub enum ReplyError {
     /// The answer is of another version of the protocol.
     #[error(
-        "the master answers in version {0}, this program understands version {VERSION}; use the program that the master runs"
+        "the master answers in version {0}, this program understands version {VERSION}; use the program \
+         that the master runs"
     )]
     Version(u64),
     /// The line is not an answer.

@@ -1,4 +1,5 @@
-//! What `status` answers: the master, its slots, and the workers that are in no slot. Times are in milliseconds, sizes in bytes.
+//! What `status` answers: the master, its slots, and the workers that are in no slot. Times are in
+//! milliseconds, sizes in bytes.
 
 use serde::{Deserialize, Serialize};
 

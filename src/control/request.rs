@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::ids::Slot;
 
-/// Version of this protocol. It is raised when a word changes its meaning; a master refuses requests of another version.
+/// Version of this protocol. It is raised when a word changes its meaning; a master refuses requests of
+/// another version.
 pub const VERSION: u32 = 1;
 
 /// Largest size of a request, in bytes, without its line end.
@@ -92,7 +93,8 @@ pub enum RequestError {
     TooLong,
     /// The request is of another version of the protocol.
     #[error(
-        "the request is of version {0}, this master understands version {VERSION}; use the program that the master runs"
+        "the request is of version {0}, this master understands version {VERSION}; use the program that the \
+         master runs"
     )]
     Version(u64),
     /// The line is not a request.

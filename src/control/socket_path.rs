@@ -9,7 +9,8 @@ pub const MAX_SOCKET_PATH: usize = 107;
 /// The path of the control socket is too long.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the control socket's path {path} has {length} bytes, a socket's may have {MAX_SOCKET_PATH}; choose a shorter --run-dir",
+    "the control socket's path {path} has {length} bytes, a socket's may have {MAX_SOCKET_PATH}; choose a \
+     shorter --run-dir",
     path = path.display()
 )]
 pub struct SocketPathTooLong {

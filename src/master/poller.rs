@@ -1,5 +1,5 @@
-//! What the master waits on: one epoll instance, and for each descriptor in it who it belongs to. It says what is readable, and
-//! reads nothing itself.
+//! What the master waits on: one epoll instance, and for each descriptor in it who it belongs to. It says
+//! what is readable, and reads nothing itself.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -12,7 +12,8 @@ use super::control::{ClientId, Interest};
 use super::upgrade::RehearsalFd;
 use crate::base::ids::{Epoch, Slot};
 
-/// Something the master waits on. A worker is named by slot and epoch: the incarnation is always this master's.
+/// Something the master waits on. A worker is named by slot and epoch: the incarnation is always this
+/// master's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PollSource {
     /// The signals' pipe.
@@ -62,8 +63,8 @@ impl PollSource {
     /// Set for orphans, clear for workers.
     const ORPHAN: u64 = 1 << 62;
 
-    /// `slot << 40 | epoch << 8 | part`, which leaves the highest byte free: a client has its highest bit, and no client's number
-    /// gets up to the five that are not counted.
+    /// `slot << 40 | epoch << 8 | part`, which leaves the highest byte free: a client has its highest bit,
+    /// and no client's number gets up to the five that are not counted.
     fn encode(self) -> u64 {
         match self {
             PollSource::Signals => PollSource::SIGNALS,
@@ -146,7 +147,8 @@ impl Poller {
         Ok(self.epoll.delete(fd)?)
     }
 
-    /// Waits for something to be readable, at most that long (for ever when `None`). A signal may end the wait with nothing.
+    /// Waits for something to be readable, at most that long (for ever when `None`). A signal may end the
+    /// wait with nothing.
     pub(super) fn wait(&self, at_most: Option<Duration>) -> io::Result<Vec<PollSource>> {
         let mut events = [EpollEvent::empty(); 64];
         let timeout = at_most.map_or(EpollTimeout::NONE, whole_milliseconds);

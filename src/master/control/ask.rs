@@ -1,4 +1,5 @@
-//! From a client's request to its answer: what can be told at once is, and what the pool must decide on becomes its event.
+//! From a client's request to its answer: what can be told at once is, and what the pool must decide on
+//! becomes its event.
 
 use tracing::info;
 
@@ -27,8 +28,8 @@ impl Host {
         events
     }
 
-    /// Everything that follows at once from what was asked has been done: whoever does not want to wait for more is told so. Who
-    /// was refused meanwhile has an answer already.
+    /// Everything that follows at once from what was asked has been done: whoever does not want to wait for
+    /// more is told so. Who was refused meanwhile has an answer already.
     pub(in crate::master) fn release_hasty(&mut self) {
         for id in std::mem::take(&mut self.kept.hasty) {
             if self.desk.awaits(id) {

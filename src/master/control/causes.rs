@@ -16,7 +16,8 @@ pub(in crate::master) fn cause(certificate: &Certificate, memory: Option<MemoryU
         Cause::Exited => format!("it exited by itself{how}"),
         Cause::Signalled => format!("a signal that the master did not send{how}"),
         Cause::OutOfMemory if memory.is_some_and(|memory| memory.oom_kill_maybe_elsewhere) => format!(
-            "the kernel may have killed it because memory ran out{how}: it killed a process on this machine at that time"
+            "the kernel may have killed it because memory ran out{how}: it killed a process on this machine \
+             at that time"
         ),
         Cause::OutOfMemory => format!("the kernel killed it because memory ran out{how}"),
         Cause::Hung { reason } => format!("killed: {}", killed(*reason, beat_age)),

@@ -1,5 +1,6 @@
-//! One client of the control socket: it sends one line and receives one. The master never waits for it: a client that does not
-//! send or receive in time is disconnected. This module must not know what a request means.
+//! One client of the control socket: it sends one line and receives one. The master never waits for it: a
+//! client that does not send or receive in time is disconnected. This module must not know what a request
+//! means.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;

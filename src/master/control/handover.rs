@@ -1,4 +1,5 @@
-//! The control socket and its clients in an upgrade: a client that waits for a verdict gets it from the next master binary.
+//! The control socket and its clients in an upgrade: a client that waits for a verdict gets it from the next
+//! master binary.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,8 +16,9 @@ use crate::master::upgrade::{FdKind, FdNumber, HandoverFdError, HandoverFds};
 use crate::sys::credentials;
 use crate::sys::socket::FileId;
 
-/// The control server without its behaviour: dropping this value closes sockets and removes no path. `F` is the number of a
-/// descriptor in the written state, and the descriptor itself once the new master has taken it over.
+/// The control server without its behaviour: dropping this value closes sockets and removes no path. `F` is
+/// the number of a descriptor in the written state, and the descriptor itself once the new master has taken
+/// it over.
 #[derive(Debug, Serialize, Deserialize)]
 pub(in crate::master) struct ControlServerState<F> {
     path: PathBuf,

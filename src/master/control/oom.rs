@@ -1,5 +1,6 @@
-//! Whether the kernel's OOM killer has killed a process: its counter is read at each sampling of the workers. The counter does not
-//! name the process; a counter of the whole machine therefore only makes it likely that a worker was killed.
+//! Whether the kernel's OOM killer has killed a process: its counter is read at each sampling of the workers.
+//! The counter does not name the process; a counter of the whole machine therefore only makes it likely that
+//! a worker was killed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::base::time::Monotonic;
 use crate::config::cgroup;
 
-/// A kill that was counted longer ago than this does not explain a death now. A large process takes a moment to exit.
+/// A kill that was counted longer ago than this does not explain a death now. A large process takes a moment
+/// to exit.
 const RECENT: Duration = Duration::from_secs(5);
 
 /// The counter of the OOM killer, and its last value.
@@ -41,7 +43,8 @@ pub(in crate::master) enum OomKill {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum OomCounter {
-    /// The counter of this control group and those below it, or of this one alone where groups are of version 1.
+    /// The counter of this control group and those below it, or of this one alone where groups are of version
+    /// 1.
     Group(PathBuf),
     /// The counter of the whole machine, where no group counts.
     Machine,
@@ -86,7 +89,8 @@ impl OomMonitor {
         }
     }
 
-    /// Whether a kill explains the death of a worker that an unknown sender has killed. Each kill explains one death.
+    /// Whether a kill explains the death of a worker that an unknown sender has killed. Each kill explains
+    /// one death.
     pub(in crate::master) fn explains(&mut self, now: Monotonic) -> Option<OomKill> {
         self.look(now);
         self.recent.kills = self.recent.kills.checked_sub(1)?;

@@ -1,5 +1,6 @@
-//! What the master saw of each worker that ended: its last lines on stderr, its unfinished requests, its memory, and its process state
-//! when it was killed. The number per slot is bounded. It must not know why a worker ended: that is in the pool's certificate.
+//! What the master saw of each worker that ended: its last lines on stderr, its unfinished requests, its
+//! memory, and its process state when it was killed. The number per slot is bounded. It must not know why a
+//! worker ended: that is in the pool's certificate.
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -1,5 +1,6 @@
-//! The server of the control socket. Its clients are bounded in number, each has a deadline, and none can block the master. It turns
-//! lines into requests and answers into lines; it must not know what the requests mean.
+//! The server of the control socket. Its clients are bounded in number, each has a deadline, and none can
+//! block the master. It turns lines into requests and answers into lines; it must not know what the requests
+//! mean.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,10 +19,11 @@ use crate::sys::credentials::{self, Peer};
 use crate::sys::socket::FileId;
 use crate::sys::{clock, socket};
 
-/// Largest number of clients at once. A further client replaces one that has not sent its request yet, or waits in the socket's
-/// queue.
+/// Largest number of clients at once. A further client replaces one that has not sent its request yet, or
+/// waits in the socket's queue.
 const MAX_CLIENTS: usize = 16;
-/// A client is not evicted for a new one within this grace period, so that a client that sends its request at once is served.
+/// A client is not evicted for a new one within this grace period, so that a client that sends its request at
+/// once is served.
 const REQUEST_GRACE: Duration = Duration::from_millis(50);
 /// Largest number of clients that wait for the end of a long command, so that `status` is always possible.
 const MAX_WAITING: usize = 12;
@@ -48,8 +50,8 @@ pub(in crate::master) struct ControlServer {
     pub(super) loss_reported: bool,
 }
 
-/// Whether clients are accepted. The socket is polled only while it is open; otherwise waiting clients would wake the master for
-/// nothing.
+/// Whether clients are accepted. The socket is polled only while it is open; otherwise waiting clients would
+/// wake the master for nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum AcceptState {
     Open,
@@ -83,8 +85,9 @@ impl ControlServer {
         })
     }
 
-    /// Binds the path again if the socket file was removed or replaced, for example by a program that cleans up: otherwise this
-    /// master could not be asked anything until it is stopped. To be called at each sampling of the workers.
+    /// Binds the path again if the socket file was removed or replaced, for example by a program that cleans
+    /// up: otherwise this master could not be asked anything until it is stopped. To be called at each
+    /// sampling of the workers.
     pub(in crate::master) fn mend(&mut self, poller: &Poller) {
         if self.file.as_ref().is_some_and(FileId::is_there) {
             return;
@@ -98,7 +101,8 @@ impl ControlServer {
             }
             Err(error) if !std::mem::replace(&mut self.loss_reported, true) => {
                 warn!(
-                    "the control socket {path} is missing, and binding it again failed: {error}; it is tried again at each sampling of the workers"
+                    "the control socket {path} is missing, and binding it again failed: {error}; it is \
+                     tried again at each sampling of the workers"
                 );
             }
             Err(_) => {}
@@ -332,15 +336,15 @@ impl ControlServer {
 }
 
 impl Drop for ControlServer {
-    /// Removes the socket file, unless another program's socket is at the path by now. If it cannot be removed, the next master
-    /// replaces it.
+    /// Removes the socket file, unless another program's socket is at the path by now. If it cannot be
+    /// removed, the next master replaces it.
     fn drop(&mut self) {
         let _ = self.file.as_ref().map(FileId::remove);
     }
 }
 
-/// The credentials of a client that may give commands. The socket's mode admits no other user; this check holds even when the
-/// mode was changed.
+/// The credentials of a client that may give commands. The socket's mode admits no other user; this check
+/// holds even when the mode was changed.
 fn authorized_peer(stream: &UnixStream) -> io::Result<Peer> {
     let (peer, own) = (credentials::of_peer(stream)?, nix::unistd::geteuid().as_raw());
     if may_control(peer.uid, own) {

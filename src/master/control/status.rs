@@ -1,5 +1,5 @@
-//! The state of the cluster at this moment, from the pool, the workers' scoreboards, `/proc` and the listeners' queues. Nothing is
-//! collected in advance, so a status costs nothing until it is requested.
+//! The state of the cluster at this moment, from the pool, the workers' scoreboards, `/proc` and the
+//! listeners' queues. Nothing is collected in advance, so a status costs nothing until it is requested.
 
 use super::causes;
 use crate::base::ids::Slot;

@@ -1,4 +1,5 @@
-//! Which addresses are open: those of the generation that serves, and those of a generation that is rolled out.
+//! Which addresses are open: those of the generation that serves, and those of a generation that is rolled
+//! out.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +13,8 @@ use crate::master::process::generation::LoadedGeneration;
 use crate::master::start::startup::report_addresses;
 
 impl Host {
-    /// Opens the addresses of a generation that are not open yet. Clients that connect now wait for its first worker.
+    /// Opens the addresses of a generation that are not open yet. Clients that connect now wait for its first
+    /// worker.
     pub(in crate::master) fn open_addresses(
         &mut self,
         addresses: &[Address],
@@ -23,8 +25,8 @@ impl Host {
         Ok(())
     }
 
-    /// The cluster runs this generation: the addresses that it does not serve are closed. Workers that still drain empty their
-    /// queues.
+    /// The cluster runs this generation: the addresses that it does not serve are closed. Workers that still
+    /// drain empty their queues.
     pub(in crate::master) fn serve(&mut self, number: Generation) {
         let Some(generation) = self.generations.get(&number) else {
             return;
@@ -51,8 +53,8 @@ impl Host {
         }
     }
 
-    /// Steers again when generations with different addresses run side by side: each new worker then changes which slots serve an
-    /// address.
+    /// Steers again when generations with different addresses run side by side: each new worker then changes
+    /// which slots serve an address.
     pub(in crate::master) fn steer_if_mixed(&self) {
         let served: BTreeSet<&[Address]> = self
             .generations

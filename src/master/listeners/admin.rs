@@ -1,5 +1,5 @@
-//! The admin listener: one socket that every worker accepts from, so that a hung worker blocks no request for metrics. It must not
-//! know what is requested there.
+//! The admin listener: one socket that every worker accepts from, so that a hung worker blocks no request for
+//! metrics. It must not know what is requested there.
 
 use std::os::fd::OwnedFd;
 
@@ -50,7 +50,8 @@ impl AdminListener {
 }
 
 impl Drop for AdminListener {
-    /// Removes the socket file, which outlives its listener, unless another program's socket is at the path by now.
+    /// Removes the socket file, which outlives its listener, unless another program's socket is at the path
+    /// by now.
     fn drop(&mut self) {
         let _ = self.file.as_ref().map(FileId::remove);
     }

@@ -1,8 +1,9 @@
-//! The listeners: for each TCP address one SO_REUSEPORT group with a member per slot, for each unix path one shared listener. A
-//! listener is opened once and closed only with its whole group, so no connection that waits in a queue is lost.
+//! The listeners: for each TCP address one SO_REUSEPORT group with a member per slot, for each unix path one
+//! shared listener. A listener is opened once and closed only with its whole group, so no connection that
+//! waits in a queue is lost.
 //!
-//! A reload may change the addresses: new ones are opened beside the old ones before the first worker starts, and those that are
-//! no longer configured are closed when the reload is done.
+//! A reload may change the addresses: new ones are opened beside the old ones before the first worker starts,
+//! and those that are no longer configured are closed when the reload is done.
 
 use std::io;
 use std::net::SocketAddr;
@@ -47,8 +48,8 @@ pub(super) struct SharedPath {
 }
 
 impl Listeners {
-    /// Opens those of these addresses that are not open yet, each with a member per slot; opens none if one fails. `weights` steer
-    /// the connections of the new addresses from the first one on.
+    /// Opens those of these addresses that are not open yet, each with a member per slot; opens none if one
+    /// fails. `weights` steer the connections of the new addresses from the first one on.
     ///
     /// # Errors
     /// [`AddressError`] names the address that failed.
@@ -87,8 +88,9 @@ impl Listeners {
         }
     }
 
-    /// Skips the probe where one of our own groups has the same port (`0.0.0.0:80` beside `127.0.0.1:80`), because the probe cannot
-    /// tell our sockets from another program's. The kernel still refuses a program of another user, or one without SO_REUSEPORT.
+    /// Skips the probe where one of our own groups has the same port (`0.0.0.0:80` beside `127.0.0.1:80`),
+    /// because the probe cannot tell our sockets from another program's. The kernel still refuses a program
+    /// of another user, or one without SO_REUSEPORT.
     fn refuse_taken(&self, address: &Address) -> Result<(), AddressError> {
         let own = |tcp: &SocketAddr| self.groups.iter().any(|group| group.address.port() == tcp.port());
         match address {
@@ -111,8 +113,9 @@ impl Listeners {
         Ok(())
     }
 
-    /// Closes every address that is not among these, and each listener whose path one of our newer listeners has taken over. A
-    /// worker that still holds such a listener empties its queue. Returns the closed addresses.
+    /// Closes every address that is not among these, and each listener whose path one of our newer listeners
+    /// has taken over. A worker that still holds such a listener empties its queue. Returns the closed
+    /// addresses.
     pub(in crate::master) fn keep_only(&mut self, addresses: &[Address]) -> Vec<Address> {
         let before = self.addresses();
         self.groups
@@ -147,8 +150,8 @@ impl Listeners {
             .collect()
     }
 
-    /// The listeners that the worker of a slot gets for these addresses. Each is named by its address, without colons, because colons
-    /// separate the names in `LISTEN_FDNAMES`.
+    /// The listeners that the worker of a slot gets for these addresses. Each is named by its address,
+    /// without colons, because colons separate the names in `LISTEN_FDNAMES`.
     pub(in crate::master) fn of(&self, slot: Slot, addresses: &[Address]) -> Vec<(String, BorrowedFd<'_>)> {
         let configured = |group: &&ListenerGroup| addresses.contains(&Address::Tcp(group.configured));
         let tcp = self
@@ -180,7 +183,8 @@ impl Listeners {
         members.map(AsFd::as_fd).collect()
     }
 
-    /// Number of connections that wait for the worker of a slot; `None` when the slot has no listener of its own.
+    /// Number of connections that wait for the worker of a slot; `None` when the slot has no listener of its
+    /// own.
     pub(in crate::master) fn queue_of(&self, slot: Slot) -> Option<u32> {
         let members = self
             .groups
@@ -191,8 +195,8 @@ impl Listeners {
             .reduce(u32::saturating_add)
     }
 
-    /// Steers new connections of every group by these weights, among the slots for which `serves` holds. While no worker serves the
-    /// address, they wait in the queues of all slots.
+    /// Steers new connections of every group by these weights, among the slots for which `serves` holds.
+    /// While no worker serves the address, they wait in the queues of all slots.
     ///
     /// # Errors
     /// The failure of the first group; the kernel's hash then chooses the slot.
@@ -269,7 +273,8 @@ impl SharedPath {
 }
 
 impl Drop for SharedPath {
-    /// Removes the socket file, which outlives its listener, unless another program's socket is at the path by now.
+    /// Removes the socket file, which outlives its listener, unless another program's socket is at the path
+    /// by now.
     fn drop(&mut self) {
         let _ = self.file.as_ref().map(FileId::remove);
     }
@@ -288,7 +293,8 @@ impl Listeners {
     }
 }
 
-/// [`Mutation::SkipUnroute`](crate::sys::mutation::Mutation): every slot there is stays routed; `Hash`: nobody steers.
+/// [`Mutation::SkipUnroute`](crate::sys::mutation::Mutation): every slot there is stays routed; `Hash`:
+/// nobody steers.
 #[cfg(feature = "mutants")]
 fn mutated(weights: &[(Slot, u16)], slots: u16) -> Option<Vec<(Slot, u16)>> {
     use crate::sys::mutation::Mutation;

@@ -1,4 +1,5 @@
-//! The listeners in an upgrade: how one master binary hands them to the next. The steering programs stay attached to their groups.
+//! The listeners in an upgrade: how one master binary hands them to the next. The steering programs stay
+//! attached to their groups.
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -12,8 +13,9 @@ use crate::config::Address;
 use crate::master::upgrade::{FdKind, FdNumber, HandoverFdError, HandoverFds};
 use crate::sys::socket::FileId;
 
-/// The listeners without their behaviour: dropping this value closes sockets and removes no path. `F` is the number of a
-/// descriptor in the written state, and the descriptor itself once the new master has taken it over.
+/// The listeners without their behaviour: dropping this value closes sockets and removes no path. `F` is the
+/// number of a descriptor in the written state, and the descriptor itself once the new master has taken it
+/// over.
 #[derive(Debug, Serialize, Deserialize)]
 pub(in crate::master) struct ListenersState<F> {
     groups: Vec<GroupState<F>>,

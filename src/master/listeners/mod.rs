@@ -1,5 +1,6 @@
-//! The listening sockets. Reading order: `probe` (whether an address is free), `groups` (the sockets of all slots), `addresses` (which addresses are open when), `admin`
-//! (the address of the metrics), `handover` (how the sockets reach another master binary).
+//! The listening sockets. Reading order: `probe` (whether an address is free), `groups` (the sockets of all
+//! slots), `addresses` (which addresses are open when), `admin` (the address of the metrics), `handover` (how
+//! the sockets reach another master binary).
 
 mod addresses;
 mod admin;

@@ -1,4 +1,5 @@
-//! Whether an address is free: probed before it is bound, because SO_REUSEPORT would let two clusters share a port by accident.
+//! Whether an address is free: probed before it is bound, because SO_REUSEPORT would let two clusters share a
+//! port by accident.
 
 use std::io;
 use std::net::SocketAddr;
@@ -39,7 +40,8 @@ fn by_whom(holders: &[String]) -> String {
 fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::PermissionDenied => {
-            " (ports below 1024 need root or CAP_NET_BIND_SERVICE; start as root with --user to let the workers run as another)"
+            " (ports below 1024 need root or CAP_NET_BIND_SERVICE; start as root with --user to let the \
+             workers run as another)"
         }
         io::ErrorKind::AddrNotAvailable => " (no interface of this machine has that address)",
         _ => "",

@@ -21,7 +21,8 @@ pub fn workers(settings: &Settings) -> WorkerCount {
     }
 }
 
-/// The mask cannot be read where there are more than 1024 CPUs; then the standard library's estimate is as good.
+/// The mask cannot be read where there are more than 1024 CPUs; then the standard library's estimate is as
+/// good.
 fn affinity() -> usize {
     match sched_getaffinity(Pid::from_raw(0)) {
         Ok(mask) => (0..nix::sched::CpuSet::count())

@@ -18,11 +18,11 @@ pub(in crate::master) fn examine(process: &mut WorkerProcess, now: Monotonic) ->
     )
 }
 
-/// A runnable process whose CPU time does not advance got no CPU. Without an earlier sample the process is taken as starved.
-/// (The waiting time of `schedstat` is of no use: it does not advance while a task waits.)
+/// A runnable process whose CPU time does not advance got no CPU. Without an earlier sample the process is
+/// taken as starved. (The waiting time of `schedstat` is of no use: it does not advance while a task waits.)
 ///
-/// The state of a process is that of its first thread, which may sleep while a thread that writes a database is late, so the other
-/// threads are looked at as well.
+/// The state of a process is that of its first thread, which may sleep while a thread that writes a database
+/// is late, so the other threads are looked at as well.
 fn activity(before: Option<ProcessStat>, now: ProcessStat, threads: &[char]) -> Activity {
     let has = |state| now.state == state || threads.contains(&state);
     match now.state {

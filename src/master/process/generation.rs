@@ -1,4 +1,5 @@
-//! A loaded generation: the binary, opened once, and the settings, sealed once, that its workers are started from.
+//! A loaded generation: the binary, opened once, and the settings, sealed once, that its workers are started
+//! from.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -71,9 +72,11 @@ pub(in crate::master) fn open_binary(path: &Path) -> io::Result<File> {
     if file.metadata().map_err(failed)?.len() == 0 {
         return Err(failed(io::Error::other("it is empty")));
     }
-    // The kernel would pass the script's interpreter the name of a descriptor that exec has closed: "No such file or directory".
+    // The kernel would pass the script's interpreter the name of a descriptor that exec has closed: "No such
+    // file or directory".
     if is_script(&file).map_err(failed)? {
-        let reason = "it is a script (#!), and only a compiled program can be executed from an open file; put the program itself \
+        let reason = "it is a script (#!), and only a compiled program can be executed from an open file; \
+            put the program itself \
                       there, and what the script sets into the service's unit or the configuration";
         return Err(failed(io::Error::other(reason)));
     }
@@ -86,8 +89,9 @@ fn is_script(file: &File) -> io::Result<bool> {
     Ok(file.read_at(&mut start, 0)? == start.len() && start == *b"#!")
 }
 
-/// The path and the arguments that this program was started with. A reload opens the path again, so that a new file there becomes
-/// the next generation. The path comes from the kernel and the master's own start, never from a client.
+/// The path and the arguments that this program was started with. A reload opens the path again, so that a
+/// new file there becomes the next generation. The path comes from the kernel and the master's own start,
+/// never from a client.
 #[derive(Clone, Debug)]
 pub(in crate::master) struct Executable {
     pub(in crate::master) path: PathBuf,
@@ -95,8 +99,8 @@ pub(in crate::master) struct Executable {
 }
 
 impl Executable {
-    /// The path as it was typed, if it names the running file, so that a symbolic link may later lead elsewhere; otherwise the
-    /// kernel's path of the running file.
+    /// The path as it was typed, if it names the running file, so that a symbolic link may later lead
+    /// elsewhere; otherwise the kernel's path of the running file.
     pub(in crate::master) fn running() -> io::Result<Executable> {
         let arguments: Vec<CString> = std::env::args_os()
             .filter_map(|argument| CString::new(argument.as_bytes()).ok())

@@ -1,5 +1,5 @@
-//! Worker processes: `generation` and `policy` say what is started, `cpus` how many, `spawn` starts one, `worker_process` is one process,
-//! `evidence` and `violations` judge what it does.
+//! Worker processes: `generation` and `policy` say what is started, `cpus` how many, `spawn` starts one,
+//! `worker_process` is one process, `evidence` and `violations` judge what it does.
 
 pub mod cpus;
 pub(super) mod evidence;

@@ -1,6 +1,7 @@
 //! Starts a worker: its descriptors and its environment.
 //!
-//! The contract is systemd's, so that any program can be a worker; a native worker gets additional descriptors and variables.
+//! The contract is systemd's, so that any program can be a worker; a native worker gets additional
+//! descriptors and variables.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::io;

@@ -1,5 +1,6 @@
-//! Protocol violations of a worker: messages that cannot be true are dropped, and each kind is logged once per life, because a faulty
-//! worker may send thousands of them per second. Nothing else follows from a violation.
+//! Protocol violations of a worker: messages that cannot be true are dropped, and each kind is logged once
+//! per life, because a faulty worker may send thousands of them per second. Nothing else follows from a
+//! violation.
 
 use std::fmt;
 
@@ -37,14 +38,16 @@ impl fmt::Display for Violation {
             Violation::ReadyTwice => f.write_str("dropped a second READY=1"),
             Violation::NoReport(why) => write!(f, "dropped a packet that is not a report: {why}"),
             Violation::FutureStamp => f.write_str(
-                "dropped a stamp on its scoreboard that is in the future; its last valid stamp counts until it beats again",
+                "dropped a stamp on its scoreboard that is in the future; its last valid stamp counts until \
+                 it beats again",
             ),
             Violation::CounterFell => {
                 f.write_str("dropped counters on its scoreboard that fell; the largest values seen count")
             }
             Violation::Deaf(why) => write!(
                 f,
-                "failed to hand it another worker's queue or work: {why}; another worker is asked, and this one again at the next beat"
+                "failed to hand it another worker's queue or work: {why}; another worker is asked, and this \
+                 one again at the next beat"
             ),
         }
     }

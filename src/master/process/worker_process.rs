@@ -87,7 +87,8 @@ impl WorkerProcess {
     }
 }
 
-/// The stderr of a worker (panics, aborts, foreign libraries), split into lines, of which the last ones are kept.
+/// The stderr of a worker (panics, aborts, foreign libraries), split into lines, of which the last ones are
+/// kept.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(in crate::master) struct StderrTail {
     unfinished: Vec<u8>,

@@ -1,5 +1,5 @@
-//! The metrics of the whole cluster, for a worker that a client has asked for them: the sums over all scoreboards, and the facts that
-//! only the master knows. It must not know how a worker presents them.
+//! The metrics of the whole cluster, for a worker that a client has asked for them: the sums over all
+//! scoreboards, and the facts that only the master knows. It must not know how a worker presents them.
 
 use std::collections::BTreeMap;
 use std::io;

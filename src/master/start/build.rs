@@ -20,7 +20,8 @@ pub(in crate::master) struct Build {
 }
 
 impl Build {
-    /// The binary of this process. `/proc/self/exe` is the running file, even when its path holds another file by now.
+    /// The binary of this process. `/proc/self/exe` is the running file, even when its path holds another
+    /// file by now.
     pub(in crate::master) fn of_this_process(version: &'static str) -> Build {
         let modified = std::fs::metadata("/proc/self/exe").and_then(|found| found.modified());
         Build {

@@ -108,8 +108,8 @@ fn prepare(path: &Path, mode: u32) -> Result<PathBuf, DirectoryError> {
     Ok(path)
 }
 
-/// Workers of another user create their databases in the data directory. The sticky bit keeps them from renaming or removing the
-/// master's files there: its locks, its counter and the run directory.
+/// Workers of another user create their databases in the data directory. The sticky bit keeps them from
+/// renaming or removing the master's files there: its locks, its counter and the run directory.
 fn share_with_workers(path: &Path, credentials: Credentials) -> Result<(), DirectoryError> {
     let failed = |source: io::Error| DirectoryError::Io {
         path: path.to_owned(),

@@ -1,11 +1,13 @@
-//! Small files that must be whole or absent: the new content is written to another file, which is then renamed.
+//! Small files that must be whole or absent: the new content is written to another file, which is then
+//! renamed.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// Replaces a file's content so that a reader or a crash sees the old or the new text, never a part. Mode 0600.
+/// Replaces a file's content so that a reader or a crash sees the old or the new text, never a part. Mode
+/// 0600.
 ///
 /// # Errors
 /// The error of the file system; the old content is then still there.

@@ -1,5 +1,5 @@
-//! The incarnation counter, which makes every life unique: it is raised and synced once per start of a master, before the first
-//! fork.
+//! The incarnation counter, which makes every life unique: it is raised and synced once per start of a
+//! master, before the first fork.
 
 use std::fs;
 use std::io;
@@ -15,7 +15,8 @@ const FILE: &str = "incarnation";
 pub enum IncarnationError {
     /// The file does not hold a number.
     #[error(
-        "{path} holds {found:?}, expected a whole number; if the file was damaged, write a number larger than any \
+        "{path} holds {found:?}, expected a whole number; if the file was damaged, write a number larger \
+         than any \
          incarnation in the logs into it"
     )]
     Damaged {
@@ -34,7 +35,8 @@ pub enum IncarnationError {
     },
 }
 
-/// Raises the counter of this data directory. When this returns, no later call will ever return the same number.
+/// Raises the counter of this data directory. When this returns, no later call will ever return the same
+/// number.
 ///
 /// # Errors
 /// When the counter is damaged or the disk does not take it.

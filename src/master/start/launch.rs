@@ -1,5 +1,5 @@
-//! What a master was launched with, and the loading of its configuration: at start, by `check`, and again at every reload, each
-//! time with the same flags over it.
+//! What a master was launched with, and the loading of its configuration: at start, by `check`, and again at
+//! every reload, each time with the same flags over it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};

@@ -1,5 +1,5 @@
-//! What a master does before its first fork: `launch` is what it was started with, `startup` is the order of the steps, and each
-//! other module is one of the steps.
+//! What a master does before its first fork: `launch` is what it was started with, `startup` is the order of
+//! the steps, and each other module is one of the steps.
 
 pub(super) mod build;
 pub(super) mod directories;

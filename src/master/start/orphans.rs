@@ -1,8 +1,8 @@
-//! Workers that outlived their master. The master records its workers while they live; the next master waits for them and names
-//! them in its log.
+//! Workers that outlived their master. The master records its workers while they live; the next master waits
+//! for them and names them in its log.
 //!
-//! A new master never listens beside a living orphan: its sockets would come after the orphan's in the SO_REUSEPORT group, and
-//! the steering program would count them wrongly.
+//! A new master never listens beside a living orphan: its sockets would come after the orphan's in the
+//! SO_REUSEPORT group, and the steering program would count them wrongly.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -48,8 +48,8 @@ impl WorkerRecords {
         replace_file(&self.path, &serde_json::to_vec(records)?, Durability::ProcessExit)
     }
 
-    /// The workers of the last master that are still alive. A record file that cannot be read lists none; the probe of the
-    /// addresses still finds the processes that listen.
+    /// The workers of the last master that are still alive. A record file that cannot be read lists none; the
+    /// probe of the addresses still finds the processes that listen.
     pub(in crate::master) fn living(&self) -> Vec<Orphan> {
         let text = fs::read(&self.path).unwrap_or_default();
         let records: Vec<WorkerRecord> = serde_json::from_slice(&text).unwrap_or_default();
@@ -90,8 +90,8 @@ impl Orphan {
     }
 }
 
-/// The living workers of earlier masters. The master waits for their ends: until then they may begin work under their old
-/// identities.
+/// The living workers of earlier masters. The master waits for their ends: until then they may begin work
+/// under their old identities.
 #[derive(Debug, Default)]
 pub(in crate::master) struct Orphans {
     living: BTreeMap<u32, Orphan>,
@@ -136,14 +136,16 @@ const SEARCH_AT_START: Duration = Duration::from_secs(2);
 /// Until when the last master's workers may keep an address.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::master) struct OrphanGrace {
-    /// A worker whose event loop runs has closed its listeners by then, because it learns at once that its master has ended.
+    /// A worker whose event loop runs has closed its listeners by then, because it learns at once that its
+    /// master has ended.
     pub(in crate::master) hung: Monotonic,
     /// A worker has answered its requests by then.
     pub(in crate::master) drained: Monotonic,
 }
 
-/// Waits until no process listens on any of the addresses, as long as there are orphans that may. An orphan that keeps an address
-/// beyond [`OrphanGrace`] is killed; an orphan that only finishes its requests is left alone.
+/// Waits until no process listens on any of the addresses, as long as there are orphans that may. An orphan
+/// that keeps an address beyond [`OrphanGrace`] is killed; an orphan that only finishes its requests is left
+/// alone.
 ///
 /// # Errors
 /// [`AddressError::Taken`] names the processes that still listen.

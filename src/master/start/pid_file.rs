@@ -1,5 +1,5 @@
-//! The pid file: written when the master has its locks, removed when the master ends, unless another program has written its pid
-//! there meanwhile.
+//! The pid file: written when the master has its locks, removed when the master ends, unless another program
+//! has written its pid there meanwhile.
 
 use std::io;
 use std::path::{Path, PathBuf};

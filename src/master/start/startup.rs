@@ -1,5 +1,5 @@
-//! The start of a master: directories and their locks, then the addresses, then the incarnation counter, and only then the first
-//! fork.
+//! The start of a master: directories and their locks, then the addresses, then the incarnation counter, and
+//! only then the first fork.
 
 use std::fs::File;
 use std::io;
@@ -71,7 +71,8 @@ pub enum StartError {
     #[error(transparent)]
     SocketPathTooLong(#[from] socket_path::SocketPathTooLong),
     /// The control socket cannot be opened.
-    #[error("failed to listen on the control socket {path}: {source}; the run directory must be able to hold a socket (--run-dir)", path = path.display())]
+    #[error("failed to listen on the control socket {path}: {source}; the run directory must be able to \
+        hold a socket (--run-dir)", path = path.display())]
     Control {
         /// The path of the socket.
         path: PathBuf,
@@ -86,7 +87,8 @@ pub enum StartError {
     System(#[from] io::Error),
     /// This binary took over from another one in this process and could not go on.
     #[error(
-        "this binary took over as master and cannot go on: {0}; the workers finish what they accepted and exit, as after any death of their master; start the cluster again"
+        "this binary took over as master and cannot go on: {0}; the workers finish what they accepted and \
+         exit, as after any death of their master; start the cluster again"
     )]
     Upgrade(#[from] UpgradeError),
     /// Waiting for events failed.

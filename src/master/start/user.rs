@@ -18,7 +18,8 @@ pub enum UserError {
     },
     /// Only root may start workers as another user.
     #[error(
-        "only root may run workers as another user (this is user {own}); start as root, or leave `user` and `group` out"
+        "only root may run workers as another user (this is user {own}); start as root, or leave `user` and \
+         `group` out"
     )]
     NotRoot {
         /// The user id of this process.

@@ -1,5 +1,5 @@
-//! The old master writes down its state. The destructuring below makes the compiler ask, for every new field of the host or of a
-//! process, whether the field is handed over.
+//! The old master writes down its state. The destructuring below makes the compiler ask, for every new field
+//! of the host or of a process, whether the field is handed over.
 
 use std::os::fd::OwnedFd;
 

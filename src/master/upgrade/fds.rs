@@ -1,5 +1,5 @@
-//! The descriptors that an upgrade hands over, each with its kind, and the check that it is of that kind. It must not know what the
-//! descriptors are for.
+//! The descriptors that an upgrade hands over, each with its kind, and the check that it is of that kind. It
+//! must not know what the descriptors are for.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -106,7 +106,8 @@ impl HandoverFds {
         Ok(owned)
     }
 
-    /// Calls `with` with the descriptors, for the exec of the next program. Their owners keep them open during this call.
+    /// Calls `with` with the descriptors, for the exec of the next program. Their owners keep them open
+    /// during this call.
     pub(super) fn with_all<T>(&self, with: impl FnOnce(&[BorrowedFd<'_>]) -> T) -> io::Result<T> {
         inherit::look_all(&self.items.keys().copied().collect::<Vec<_>>(), with)
     }

@@ -1,5 +1,5 @@
-//! The last step of the old master: signals are blocked, the state is written down once more, and the new binary is executed in
-//! this process. If exec fails, the old master goes on unchanged.
+//! The last step of the old master: signals are blocked, the state is written down once more, and the new
+//! binary is executed in this process. If exec fails, the old master goes on unchanged.
 
 use std::fs::File;
 use std::io;
@@ -21,7 +21,8 @@ use crate::sys::signals::Blocked;
 const LOG_FLUSH_TIMEOUT: Duration = Duration::from_millis(20);
 
 impl Host {
-    /// Hands everything over to the binary that has rehearsed. Returns only if that failed, with the events to handle.
+    /// Hands everything over to the binary that has rehearsed. Returns only if that failed, with the events
+    /// to handle.
     pub(in crate::master) fn hand_over(&mut self, pool: &Pool) -> Vec<Event> {
         let Upgrade::Rehearsed(binary) = std::mem::take(&mut self.upgrade) else {
             let reason = "no binary has rehearsed".to_owned();

@@ -1,5 +1,5 @@
-//! Builds the new master from what it took over. From here on dropping a value has consequences: locks are released and socket
-//! files removed.
+//! Builds the new master from what it took over. From here on dropping a value has consequences: locks are
+//! released and socket files removed.
 
 use std::fs::File;
 use std::io;
@@ -36,8 +36,8 @@ pub(in crate::master) struct Resumed {
 /// Takes over from the old master. Signal handlers are installed before signals are unblocked.
 ///
 /// # Errors
-/// When the state differs from the rehearsal's, or the operating system refuses something that the loop needs. The workers drain
-/// then, as after any death of their master.
+/// When the state differs from the rehearsal's, or the operating system refuses something that the loop
+/// needs. The workers drain then, as after any death of their master.
 pub(in crate::master) fn go_on(
     launch: Launch,
     log: impl FnOnce(&LogSettings),

@@ -1,5 +1,6 @@
-//! The role of a process in an upgrade. A hidden first argument tells a child that it rehearses; a variable in the environment tells
-//! a process that it is the new master. This module also has the child's side of the rehearsal.
+//! The role of a process in an upgrade. A hidden first argument tells a child that it rehearses; a variable
+//! in the environment tells a process that it is the new master. This module also has the child's side of the
+//! rehearsal.
 
 use std::ffi::{CStr, CString, OsString};
 use std::fs::File;
@@ -14,8 +15,8 @@ use crate::base::exit::Exit;
 use crate::master::start::launch::Launch;
 use crate::sys::inherit;
 
-/// The argument of a rehearsal. A program that does not know it reports an error and exits; with a variable in the environment
-/// instead, such a program would start to serve.
+/// The argument of a rehearsal. A program that does not know it reports an error and exits; with a variable
+/// in the environment instead, such a program would start to serve.
 pub(super) const REHEARSE: &CStr = c"--rehearse-upgrade";
 /// The variable with the descriptor of the state.
 pub(super) const STATE_FD: &str = "CLUSTER_UPGRADE_FD";
@@ -68,8 +69,8 @@ impl RehearsalVerdict {
     }
 }
 
-/// Does what the new master would do, up to the point where it would act, and reports whether that succeeded. `launch` is the
-/// parsed command line.
+/// Does what the new master would do, up to the point where it would act, and reports whether that succeeded.
+/// `launch` is the parsed command line.
 #[must_use]
 pub fn rehearse(launch: Result<Launch, String>) -> Exit {
     let verdict = match launch.and_then(|launch| read_all(&launch).map_err(|error| error.to_string())) {
@@ -79,7 +80,8 @@ pub fn rehearse(launch: Result<Launch, String>) -> Exit {
     match report(&verdict) {
         Ok(()) => Exit::Stopped,
         Err(error) => {
-            // Without a verdict the master takes it as refused; a person who typed the argument learns why nothing happens.
+            // Without a verdict the master takes it as refused; a person who typed the argument learns why
+            // nothing happens.
             let _ = writeln!(
                 io::stderr(),
                 "only a master that is upgraded uses this argument: {error}"

@@ -1,5 +1,6 @@
-//! What one master writes down for the next: a version, then everything that the next one cannot find out by itself. It is read as
-//! if any program could have written it. Plain data belongs into [`Persisted`] and needs no line here.
+//! What one master writes down for the next: a version, then everything that the next one cannot find out by
+//! itself. It is read as if any program could have written it. Plain data belongs into [`Persisted`] and
+//! needs no line here.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,11 +20,12 @@ use crate::pool::Saved;
 use crate::pool::saved::difference;
 use crate::sys::procfs::ProcessStat;
 
-/// Version of the upgrade state. It is raised with every change of a field, those of [`Persisted`] included; the pool has a version
-/// of its own.
+/// Version of the upgrade state. It is raised with every change of a field, those of [`Persisted`] included;
+/// the pool has a version of its own.
 pub(super) const VERSION: u32 = 4;
 
-/// Largest size of a state, in bytes: 1,024 slots with everything that is remembered of each need a third of it.
+/// Largest size of a state, in bytes: 1,024 slots with everything that is remembered of each need a third of
+/// it.
 pub(super) const MAX_STATE_BYTES: u64 = 1 << 30;
 
 /// The whole state.

@@ -1,5 +1,5 @@
-//! Takes over the state and the descriptors, and checks each descriptor for its kind. Nothing here acts: dropping what was taken
-//! over closes copies of descriptors and changes nothing.
+//! Takes over the state and the descriptors, and checks each descriptor for its kind. Nothing here acts:
+//! dropping what was taken over closes copies of descriptors and changes nothing.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -58,7 +58,8 @@ pub enum UpgradeError {
         running: String,
     },
     /// The running workers understand another version of the lifeline messages.
-    #[error("the running workers understand messages of version {0}, expected {expected}; stop and start instead", expected = lifeline::VERSION)]
+    #[error("the running workers understand messages of version {0}, expected {expected}; stop and start \
+        instead", expected = lifeline::VERSION)]
     Lifeline(u32),
     /// A descriptor is not open, or of another kind.
     #[error(transparent)]
