@@ -1,120 +1,96 @@
-//! Time as the pool feels it: when something is due, what a passed deadline does, and what the master's own sleep excuses.
+//! Time as the pool feels it: when something is due, what a passed deadline does, and what a stall of the master excuses.
 
-use super::pool::{Mode, Pool, announce};
+use super::deploy::rollout::Rollout;
+use super::lifecycle::Mode;
+use super::pool::Pool;
 use super::protocol::announcement::Announcement;
-use super::protocol::effect::{Effect, OrphanedWork};
-use super::slot::slot_state::SlotEvent;
-use super::worker::heartbeat::{Stall, look_behind};
+use super::protocol::effect::{Effect, announce};
+use super::slot::slot_state::{SlotEvent, SlotState};
 use super::worker::pool_worker::{PoolWorker, WorkerEvent};
-use crate::base::time::{Grid, Monotonic};
-use std::time::Duration;
+use crate::base::ids::Slot;
+use crate::base::time::Monotonic;
 
 impl Pool {
-    /// The next instant at which time alone changes something. Whatever was due by the last event has been dealt with then (or
-    /// waits for something else), so that nothing in the past is ever due.
+    /// The next instant at which time alone changes something. Everything that was due by the last event has been dealt with then
+    /// (or waits for something else), so that nothing in the past is ever due.
     pub(super) fn due(&self) -> Option<Monotonic> {
-        if self.mode == Mode::Over {
+        if self.mode() == Mode::Over {
             return None;
         }
-        let all_workers = self
-            .all_workers()
-            .filter_map(|worker| worker.deadline(self.policy_of(worker.generation)));
-        let refills = self
-            .seats
-            .iter()
-            .filter_map(|seat| seat.filled_at())
-            .filter(|_| self.mode == Mode::Running);
-        let breakers = self.seats.iter().filter_map(|seat| {
-            seat.restart
-                .closes_at(seat.worker()?, self.policy_of(seat.generation))
+        let rollout = self.operation().rollout();
+        self.worker_deadlines()
+            .chain(self.slot_deadlines())
+            .chain(rollout.into_iter().flat_map(Rollout::deadlines))
+            .chain(self.routing().deadlines())
+            .filter(|&due| due > self.now())
+            .min()
+    }
+
+    fn worker_deadlines(&self) -> impl Iterator<Item = Monotonic> {
+        let workers = self.all_workers();
+        let own = workers.iter().filter_map(|worker| {
+            let policy = self.generations().policy_of(worker.generation);
+            worker.deadline(policy)
         });
-        // Those who boot or only drain have no beats, but a nap of the master's has to be noticed for them too.
-        let look = self
-            .all_workers()
-            .any(PoolWorker::can_be_killed)
-            .then_some(self.next_look);
-        all_workers
-            .chain(refills)
-            .chain(breakers)
-            .chain(self.rollout.deadlines())
-            .chain(self.balance.glance)
-            .chain(self.second_sweep)
-            .chain(look)
-            .filter(|&due| due > self.now)
-            .min()
+        // Workers that boot or only drain have no beats, but a stall of the master has to be noticed for them, too.
+        let any = workers.iter().any(PoolWorker::can_be_killed);
+        own.chain(any.then_some(self.clock().next_look()))
     }
 
-    /// Takes the new time. Waking long after what was due means that the master (or the whole machine) got no CPU or was
-    /// stopped: that time is not held against any worker.
+    fn slot_deadlines(&self) -> impl Iterator<Item = Monotonic> {
+        let refills = self.mode() == Mode::Running;
+        self.fleet().slots().iter().flat_map(move |state| {
+            let filled_at = state.filled_at().filter(|_| refills);
+            [filled_at, self.breaker_closes_at(state)].into_iter().flatten()
+        })
+    }
+
+    fn breaker_closes_at(&self, state: &SlotState) -> Option<Monotonic> {
+        let policy = self.generations().policy_of(state.generation);
+        state.restart.closes_at(state.worker()?, policy)
+    }
+
+    /// Takes the new time. What the master missed in a stall is held against no worker.
     pub(super) fn wake(&mut self, now: Monotonic, effects: &mut Vec<Effect>) {
-        let due = self.due();
-        let now = now.max(self.now);
-        self.now = now;
-        if let Some(from) = due.filter(|&due| now.since(due) > look_behind(self.beat_interval())) {
-            self.stall = Stall { from, to: now };
-            self.discount(effects);
+        let (due, interval) = (self.due(), self.generations().beat_interval());
+        let Some(stalled) = self.clock_mut().advance(now, due, interval) else {
+            return;
+        };
+        if stalled > interval {
+            let at = self.now();
+            announce(Announcement::Stalled { by: stalled, at }, effects);
         }
-        let behind = look_behind(self.beat_interval());
-        if self.next_look <= now {
-            let point = Grid::new(self.beat_interval()).after(Monotonic(now.0.saturating_sub(nanos(behind))));
-            self.next_look = point + behind;
+        if let Some(operation) = self.parts().operation.rollout_mut() {
+            operation.rollout.discount(stalled);
         }
+        self.tell_all(&WorkerEvent::MasterStalled(stalled), effects);
     }
 
-    /// The finest grid any loaded generation beats on.
-    pub(super) fn beat_interval(&self) -> Duration {
-        self.policies
-            .values()
-            .map(|policy| policy.heartbeat_interval)
-            .min()
-            .unwrap_or_default()
-    }
-
-    fn discount(&mut self, effects: &mut Vec<Effect>) {
-        let by = self.stall.length();
-        if by > self.beat_interval() {
-            announce(Announcement::Stalled { by, at: self.now }, effects);
-        }
-        self.rollout.discount(by);
-        self.everyone(&WorkerEvent::MasterStalled(by), effects);
-    }
-
-    /// Whatever is due by now.
+    /// Does what is due by now.
     pub(super) fn pass_time(&mut self, effects: &mut Vec<Effect>) {
-        self.everyone(&WorkerEvent::TimePassed, effects);
-        for index in 0..self.seats.len() {
-            self.close_breaker(index, effects);
+        self.tell_all(&WorkerEvent::TimePassed, effects);
+        for slot in self.fleet().slots().numbers() {
+            self.close_breaker(slot, effects);
         }
-        if self.second_sweep.is_some_and(|at| at <= self.now) {
-            self.second_sweep = None;
-            self.takeovers.leave(OrphanedWork::Before(self.incarnation));
+        let (incarnation, now) = (self.incarnation(), self.now());
+        self.routing_mut().0.pass_time(incarnation, now);
+    }
+
+    fn close_breaker(&mut self, slot: Slot, effects: &mut Vec<Effect>) {
+        let held_out = self.breaker_closes_at(self.fleet().slot(slot));
+        if held_out.is_some_and(|at| at <= self.now()) {
+            self.parts().fleet.slot_mut(slot).restart.close();
+            announce(Announcement::BreakerClosed { slot }, effects);
         }
     }
 
-    fn close_breaker(&mut self, index: usize, effects: &mut Vec<Effect>) {
-        let seat = &self.seats[index];
-        let policy = self.policy_of(seat.generation);
-        let held_out = seat
-            .worker()
-            .and_then(|worker| seat.restart.closes_at(worker, policy));
-        if held_out.is_some_and(|at| at <= self.now) {
-            let seat = &mut self.seats[index];
-            seat.restart.close();
-            announce(Announcement::BreakerClosed { slot: seat.slot }, effects);
+    fn tell_all(&mut self, event: &WorkerEvent, effects: &mut Vec<Effect>) {
+        for slot in self.fleet().slots().numbers() {
+            self.step_slot(slot, SlotEvent::Worker(event.clone()), effects);
+        }
+        self.step_replacement(event.clone(), effects);
+        for index in 0..self.fleet().leaving().len() {
+            self.step_leaving(index, event.clone(), effects);
         }
     }
-
-    fn everyone(&mut self, input: &WorkerEvent, effects: &mut Vec<Effect>) {
-        for index in 0..self.seats.len() {
-            self.in_seat(index, SlotEvent::Told(input.clone()), effects);
-        }
-        self.in_replacement(input.clone(), effects);
-        for index in 0..self.leaving.len() {
-            self.in_leaving(index, input.clone(), effects);
-        }
-    }
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

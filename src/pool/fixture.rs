@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::protocol::effect::Policy;
+use super::protocol::facts::Policy;
 use super::routing::steering::{Instruction, JUMP_IF_AT_LEAST, LOAD_WORD, MODULO, RANDOM, RETURN};
 use crate::base::backoff::Backoff;
 use crate::base::ids::Life;

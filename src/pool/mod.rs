@@ -16,9 +16,14 @@ pub mod routing;
 pub mod snapshot;
 pub mod status;
 
+mod clock;
 mod deadlines;
 mod deploy;
+mod dispatch;
 mod exits;
+mod fleet;
+mod lifecycle;
+mod parts;
 #[expect(
     clippy::module_inception,
     reason = "the folder's one type, above all else in it"
@@ -28,7 +33,6 @@ mod random;
 mod reconcile;
 mod reload;
 mod replace;
-mod replacement;
 mod requests;
 mod scale;
 mod shutdown;
@@ -42,12 +46,10 @@ mod fixture;
 pub use pool::Pool;
 pub use protocol::announcement::Announcement;
 pub use protocol::certificate::{self, Cause, CauseKind, Certificate, Decision, Purpose};
-pub use protocol::effect::{self, Effect, KillReason, OrphanedWork, Outcome, Policy, Signal, SystemdState};
-pub use protocol::event::{
-    Activity, Event, Exit, NotLoaded, Notification, Request, Sample, StopMode, Ticket,
-};
+pub use protocol::effect::{Effect, Signal, SystemdState};
+pub use protocol::event::{Event, NotLoaded, Notification, Request, Sample, StopMode, Ticket};
+pub use protocol::facts::{Activity, Exit, KillReason, OrphanedWork, Outcome, Policy};
 pub use protocol::verdict::{Done, Failure, Replaced, Rolled, Share, Verdict};
-pub use reconcile::FULL_SHARE;
-pub use routing::steering;
-pub use scale::BOUNDS;
+pub use routing::steering::{self, FULL_SHARE};
+pub use slot::bounds::BOUNDS;
 pub use snapshot::{self as saved, Saved};

@@ -1,102 +1,116 @@
-//! After every event: what is, compared with what should be. The order is that of urgency for clients: who leaves is unrouted
-//! and the dead one's work handed on before anybody is started.
+//! What is, compared with what should be, after every batch of events. The order is that of urgency for clients: workers that leave
+//! are unrouted, and the work of the dead is handed on, before any worker is started.
 
-use super::pool::{Mode, Pool, announce};
+use super::lifecycle::Mode;
+use super::parts::Parts;
+use super::pool::Pool;
 use super::protocol::announcement::Announcement;
-use super::protocol::effect::{Effect, SystemdState};
+use super::protocol::effect::{Effect, SystemdState, announce};
 use super::slot::slot_state::{Occupancy, SlotState};
-use super::worker::pool_worker::PoolWorker;
-use crate::base::ids::{Generation, Life};
-
-/// The weight of a slot that gets its full share of new connections.
-pub const FULL_SHARE: u16 = 256;
+use crate::base::ids::Generation;
 
 impl Pool {
-    pub(super) fn settle(&mut self, effects: &mut Vec<Effect>) {
+    pub(super) fn reconcile(&mut self, effects: &mut Vec<Effect>) {
         self.release_leavers(effects);
-        self.roll(effects);
+        self.go_on_with_operation(effects);
         self.enforce_drain_limit(effects);
-        self.steer(effects);
-        self.adopt(effects);
-        self.assign_takeovers(effects);
-        self.fill(effects);
+        self.route(effects);
+        self.fill_slots(effects);
         self.pass_milestones(effects);
-        self.answer_growths(effects);
+        self.answer_scales(effects);
         self.unload(effects);
         self.consider_giving_up(effects);
         self.consider_exit(effects);
     }
 
-    fn assign_takeovers(&mut self, effects: &mut Vec<Effect>) {
-        if self.takeovers.pending().is_empty() {
-            return;
+    fn go_on_with_operation(&mut self, effects: &mut Vec<Effect>) {
+        self.release_replacement(effects);
+        self.replace_when_ready(effects);
+        while self.look_at_rollout(effects) {}
+        while self.begin_next(effects) {}
+        if self.mode() == Mode::Running && self.operation().is_none() {
+            self.recycle(effects);
         }
-        let serving: Vec<Life> = self
-            .seats
-            .iter()
-            .filter_map(SlotState::worker)
-            .filter(|worker| worker.is_serving())
-            .map(|worker| worker.life)
-            .collect();
-        self.takeovers.assign_takeovers(&serving, effects);
+    }
+
+    /// Not while stopping, when every worker drains and no other follows.
+    fn enforce_drain_limit(&mut self, effects: &mut Vec<Effect>) {
+        if self.mode() == Mode::Running {
+            let Parts {
+                fleet, conditions, ..
+            } = self.parts();
+            fleet.enforce_drain_limit(conditions, effects);
+        }
+    }
+
+    fn route(&mut self, effects: &mut Vec<Effect>) {
+        let (routing, workers, _) = self.routing_mut();
+        routing.steer(workers, effects);
+        routing.adopt(workers, effects);
+        routing.assign_takeovers(workers, effects);
     }
 
     fn pass_milestones(&mut self, effects: &mut Vec<Effect>) {
-        if self.mode != Mode::Running {
+        if self.mode() != Mode::Running {
             return;
         }
-        let serving = self
-            .seats
-            .iter()
-            .filter(|seat| seat.worker().is_some_and(PoolWorker::is_serving))
-            .count();
-        let any_ready = self.all_workers().any(|worker| worker.ready_at.is_some());
-        self.milestones.ever_ready |= any_ready;
-        if !self.milestones.told_ready && serving > 0 && self.seats.iter().all(has_verdict) {
-            self.milestones.told_ready = true;
+        let any_ready = self.all_workers().iter().any(|worker| worker.ready_at.is_some());
+        let Parts {
+            fleet, milestones, ..
+        } = self.parts();
+        let slots = fleet.slots();
+        let serving = slots.iter().filter(|state| state.is_serving()).count();
+        milestones.ever_ready |= any_ready;
+        if !milestones.told_ready && serving > 0 && slots.iter().all(is_first_boot_decided) {
+            milestones.told_ready = true;
             effects.push(Effect::Tell(SystemdState::Ready));
         }
-        if !self.milestones.all_serving
-            && serving == self.seats.iter().filter(|seat| !seat.is_drained()).count()
-        {
-            self.milestones.all_serving = true;
-            announce(Announcement::Serving { workers: self.size() }, effects);
+        let wanted = slots.iter().filter(|state| !state.is_drained()).count();
+        if !milestones.all_serving && serving == wanted {
+            milestones.all_serving = true;
+            let workers = slots.size();
+            announce(Announcement::Serving { workers }, effects);
         }
     }
 
-    /// A generation goes when nobody runs it, nobody will, and it is not the one to roll back to.
+    fn answer_scales(&mut self, effects: &mut Vec<Effect>) {
+        let Parts { fleet, requests, .. } = self.parts();
+        requests.scales.answer_done(fleet.slots(), effects);
+    }
+
+    /// A generation goes when no worker runs it, none will, and it is not the one to roll back to.
     fn unload(&mut self, effects: &mut Vec<Effect>) {
         let unneeded: Vec<Generation> = self
-            .policies
-            .keys()
-            .copied()
-            .filter(|generation| !self.is_needed(*generation))
-            .collect();
+            .generations()
+            .unneeded(|generation| self.is_needed(generation));
         for generation in unneeded {
-            self.policies.remove(&generation);
+            self.generations_mut().unload(generation);
             effects.push(Effect::Unload(generation));
         }
     }
 
     fn is_needed(&self, generation: Generation) -> bool {
-        generation == self.current
-            || self.previous == Some(generation)
+        let rollout = self.operation().rollout();
+        rollout.is_some_and(|rollout| rollout.change().target == generation)
             || self
-                .rollout
-                .change()
-                .is_some_and(|change| change.target == generation)
-            || self.seats.iter().any(|seat| seat.generation == generation)
-            || self.all_workers().any(|worker| worker.generation == generation)
+                .fleet()
+                .slots()
+                .iter()
+                .any(|state| state.generation == generation)
+            || self
+                .all_workers()
+                .iter()
+                .any(|worker| worker.generation == generation)
     }
 }
 
-/// Whether a slot's first boot is decided: one bad slot must not keep systemd waiting for the others.
-fn has_verdict(seat: &SlotState) -> bool {
-    match seat.state() {
+/// Whether a slot's first boot has come to an end: one bad slot must not keep systemd waiting for the others.
+fn is_first_boot_decided(state: &SlotState) -> bool {
+    match state.occupancy() {
         Occupancy::Vacant
         | Occupancy::Drained
         | Occupancy::BackingOff { .. }
         | Occupancy::Degraded { .. } => true,
-        Occupancy::Filled(worker) => worker.ready_at.is_some() || seat.restart.restarts > 0,
+        Occupancy::Filled(worker) => worker.ready_at.is_some() || state.restart.restarts > 0,
     }
 }

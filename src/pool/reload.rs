@@ -1,16 +1,21 @@
-//! Reloads: what the rollout is shown and what its orders do to the slots.
+//! Reloads: what the rollout is shown, and what its steps do to the slots.
 
 use super::deploy::canary::CanaryAnswers;
+use super::deploy::context::RolloutContext;
+use super::deploy::operation::{Advanced, Operation, RolloutOperation};
 use super::deploy::rollout::{
     GenerationChange, ReplacementState, Rollout, RolloutEvent, RolloutStep, RolloutView, TRIES,
 };
-use super::pool::{Mode, Pool, announce};
+use super::lifecycle::Mode;
+use super::parts::Parts;
+use super::pool::Pool;
 use super::protocol::announcement::Announcement;
 use super::protocol::certificate::Purpose;
-use super::protocol::effect::{Effect, Policy, SystemdState};
+use super::protocol::effect::{Effect, SystemdState, announce};
 use super::protocol::event::{NotLoaded, Ticket};
+use super::protocol::facts::{KillReason, Policy};
 use super::protocol::verdict::{Failure, Share};
-use super::requests::queue::RolloutWaiters;
+use super::requests::answers::answer;
 use super::slot::slot_state::SlotState;
 use super::worker::pool_worker::PoolWorker;
 use crate::base::ids::{Generation, Life, Slot};
@@ -18,23 +23,12 @@ use crate::base::ids::{Generation, Life, Slot};
 impl Pool {
     /// A new generation is to be loaded and rolled out.
     pub(super) fn begin_reload(&mut self, tickets: Vec<Ticket>, effects: &mut Vec<Effect>) {
-        self.desk.waiters = Some(RolloutWaiters::begun(tickets, false));
-        self.newest = self.newest.next();
-        self.rollout = Rollout::Loading(GenerationChange {
-            target: self.newest,
-            from: self.current,
-            started: self.now,
-        });
-        announce(
-            Announcement::ReloadStarted {
-                generation: self.newest,
-            },
-            effects,
-        );
-        if self.milestones.told_ready {
-            effects.push(Effect::Tell(SystemdState::Reloading));
-        }
-        effects.push(Effect::Load(self.newest));
+        let target = self.generations_mut().try_next();
+        let rollout = Rollout::Loading(self.change_to(target));
+        *self.parts().operation = Operation::Rollout(RolloutOperation::new(rollout, tickets, false));
+        announce(Announcement::ReloadStarted { generation: target }, effects);
+        self.milestones().tell_systemd(SystemdState::Reloading, effects);
+        effects.push(Effect::Load(target));
     }
 
     /// The previous generation is loaded still; its first worker is a canary like any other.
@@ -44,90 +38,114 @@ impl Pool {
         tickets: Vec<Ticket>,
         effects: &mut Vec<Effect>,
     ) {
-        self.desk.waiters = Some(RolloutWaiters::begun(tickets, true));
-        self.rollout = Rollout::Booting(GenerationChange {
-            target,
-            from: self.current,
-            started: self.now,
-        });
+        let rollout = Rollout::Booting(self.change_to(target));
+        *self.parts().operation = Operation::Rollout(RolloutOperation::new(rollout, tickets, true));
         announce(Announcement::RollbackStarted { generation: target }, effects);
-        if self.milestones.told_ready {
-            effects.push(Effect::Tell(SystemdState::Reloading));
+        self.milestones().tell_systemd(SystemdState::Reloading, effects);
+        self.apply(RolloutStep::StartCanary(target), effects);
+    }
+
+    fn change_to(&self, target: Generation) -> GenerationChange {
+        GenerationChange {
+            target,
+            from: self.generations().current(),
+            started: self.now(),
         }
-        self.perform(RolloutStep::StartCanary(target), effects);
     }
 
     /// The canary's own readiness answered.
     pub(super) fn probed(&mut self, life: Life, verdict: Result<(), String>, effects: &mut Vec<Effect>) {
-        if self
-            .replacement
-            .as_ref()
-            .is_some_and(|worker| worker.life == life)
-        {
-            self.show(RolloutEvent::Probed(life, verdict), effects);
+        let replacement = self.operation().replacement();
+        if replacement.is_some_and(|worker| worker.life == life) {
+            self.advance_rollout(RolloutEvent::Probed(life, verdict), effects);
         }
     }
 
-    /// The shell has read the configuration and opened the binary, or not. Nobody waits for it any more: let go of it.
+    /// The shell has read the configuration and opened the binary, or could not. If no rollout waits for it any more, the new
+    /// generation is let go of.
     pub(super) fn loaded(&mut self, verdict: Result<Policy, NotLoaded>, effects: &mut Vec<Effect>) {
-        let Rollout::Loading(change) = self.rollout else {
-            if verdict.is_ok() && !self.policies.contains_key(&self.newest) {
-                effects.push(Effect::Unload(self.newest));
+        let Some(Rollout::Loading(change)) = self.operation().rollout() else {
+            let newest = self.generations().newest();
+            if verdict.is_ok() && !self.generations().is_loaded(newest) {
+                effects.push(Effect::Unload(newest));
             }
             return;
         };
-        let event = match verdict {
+        let target = change.target;
+        let loaded = match verdict {
             Ok(policy) => {
-                self.policies.insert(change.target, policy);
+                self.generations_mut().load(target, policy);
                 Ok(())
             }
             Err(NotLoaded::Configuration(reason)) => Err(Failure::BadConfiguration { reason }),
             Err(NotLoaded::Binary(reason)) => Err(Failure::BadBinary { reason }),
         };
-        self.show(RolloutEvent::Loaded(event), effects);
+        self.advance_rollout(RolloutEvent::Loaded(loaded), effects);
     }
 
-    /// Lets the rollout look until it has nothing more to step; begins the next one that was asked for.
-    pub(super) fn roll(&mut self, effects: &mut Vec<Effect>) {
-        self.release_replacement(effects);
-        if self.relief.is_some() {
-            self.relieve(effects);
-        }
-        while self.show(RolloutEvent::Looked(self.view()), effects) {}
-        while self.begin_next(effects) {}
-        if self.mode == Mode::Running && self.is_free() {
-            self.recycle(effects);
+    /// Lets the rollout look at the pool. Whether anything followed from it.
+    pub(super) fn look_at_rollout(&mut self, effects: &mut Vec<Effect>) -> bool {
+        self.advance_rollout(RolloutEvent::Looked(self.rollout_view()), effects)
+    }
+
+    /// Shows the rollout one event, if there is one, and does what it wants done. Whether it wanted anything.
+    pub(super) fn advance_rollout(&mut self, event: RolloutEvent, effects: &mut Vec<Effect>) -> bool {
+        let random = self.clock_mut().draw();
+        let Parts {
+            operation,
+            conditions,
+            ..
+        } = self.parts();
+        let Some(rollout) = operation.take_rollout() else {
+            return false;
+        };
+        let target = rollout.rollout.change().target;
+        let context = RolloutContext {
+            now: conditions.now,
+            policy: conditions.generations.policy_of(target),
+            random,
+        };
+        match rollout.advance(event, context) {
+            Advanced::Continues(rollout, step) => {
+                *operation = Operation::Rollout(rollout);
+                let goes_on = step.is_some();
+                step.into_iter().for_each(|step| self.apply(step, effects));
+                goes_on
+            }
+            Advanced::Finished(change, rollout) => {
+                self.finish(change, rollout, effects);
+                true
+            }
+            Advanced::BackedOut(change, rollout, reason) => {
+                self.back_out(change, rollout, reason, effects);
+                true
+            }
         }
     }
 
-    fn view(&self) -> RolloutView {
-        let goal = self.rollout.goal();
-        let replaced = |seat: &&SlotState| Some(seat.generation) == goal;
+    fn rollout_view(&self) -> RolloutView {
+        let goal = self.operation().rollout().and_then(Rollout::goal);
+        let replacement = self.operation().replacement();
+        let slots = self.fleet().slots();
+        let replaced = || slots.iter().filter(|state| Some(state.generation) == goal);
         RolloutView {
-            beside: match &self.replacement {
+            replacement: match replacement {
                 None => ReplacementState::None,
                 Some(worker) if worker.is_serving() => ReplacementState::Serving,
                 Some(_) => ReplacementState::NotServing,
             },
             next: goal.and_then(|goal| self.next_to_replace(goal)),
-            settled: self
-                .seats
-                .iter()
-                .filter(replaced)
-                .all(|seat| seat.worker().is_some_and(PoolWorker::is_serving)),
-            failing: self
-                .seats
-                .iter()
-                .filter(replaced)
-                .any(|seat| seat.restart.failures >= TRIES),
+            settled: replaced().all(SlotState::is_serving),
+            failing: replaced().any(|state| state.restart.failures >= TRIES),
             room: self.has_room(),
-            answers: self.replacement.as_ref().map(|canary| self.answers(canary)),
+            answers: replacement.map(|canary| self.answers(canary)),
         }
     }
 
     fn answers(&self, canary: &PoolWorker) -> CanaryAnswers {
-        let old = self
-            .all_workers()
+        let workers = self.all_workers();
+        let old = workers
+            .iter()
             .filter(|worker| worker.generation != canary.generation)
             .map(|worker| worker.load.since_mark());
         CanaryAnswers {
@@ -139,86 +157,55 @@ impl Pool {
 
     /// Slots that the new configuration removes need no new worker; they keep the old one until then.
     fn next_to_replace(&self, goal: Generation) -> Option<Slot> {
-        let kept = self.new_size(goal).map_or(usize::MAX, usize::from);
-        self.seats
-            .iter()
-            .take(kept)
-            .find(|seat| seat.runs() != goal && !seat.is_drained())
-            .map(|seat| seat.slot)
+        let new_size = self.generations().new_size(goal);
+        let kept = new_size.map_or(usize::MAX, usize::from);
+        let mut kept = self.fleet().slots().iter().take(kept);
+        kept.find(|state| state.runs() != goal && !state.is_drained())
+            .map(|state| state.slot)
     }
 
-    /// The number of slots a generation brings, if its configuration asks for another one than the current's. Otherwise
-    /// the number stays what it is, for it may have been scaled by hand.
-    fn new_size(&self, generation: Generation) -> Option<u16> {
-        let workers = self.policy_of(generation).workers;
-        (workers != self.policy().workers).then(|| super::scale::clamp(workers))
-    }
-
-    pub(super) fn perform(&mut self, step: RolloutStep, effects: &mut Vec<Effect>) {
+    fn apply(&mut self, step: RolloutStep, effects: &mut Vec<Effect>) {
         match step {
-            RolloutStep::Start(slot, generation) => {
-                self.replacement = Some(self.start_life(slot, generation, effects));
-            }
+            RolloutStep::Start(slot, generation) => self.start_replacement(slot, generation, effects),
             RolloutStep::StartCanary(generation) => {
-                let free = self.seats.iter().find(|seat| !seat.is_drained());
-                let slot = free.map_or(Slot(0), |seat| seat.slot);
-                self.replacement = Some(self.start_life(slot, generation, effects));
+                self.start_replacement(self.slot_for_canary(), generation, effects);
             }
             RolloutStep::Bake => self.bake(effects),
             RolloutStep::Probe => self.probe(effects),
-            RolloutStep::Swap => {
-                let undoing = matches!(self.rollout, Rollout::Undoing { .. });
-                let purpose = if undoing {
-                    Purpose::BackOut
-                } else {
-                    Purpose::Reload
-                };
-                self.swap(purpose, effects);
-            }
+            RolloutStep::Swap => self.swap_next(effects),
             RolloutStep::Undo(change, reason) => self.undo(change, reason, effects),
-            RolloutStep::Finish(change) => self.finish(change, effects),
-            RolloutStep::BackOut(change, reason) => {
-                self.dismiss_replacement(effects);
-                effects.push(Effect::Serve(change.from));
-                announce(
-                    Announcement::BackedOut {
-                        generation: change.target,
-                        reason: reason.clone(),
-                    },
-                    effects,
-                );
-                self.tell_reloaded(effects);
-                self.not_rolled(change, reason, effects);
-            }
         }
     }
 
+    fn slot_for_canary(&self) -> Slot {
+        let mut slots = self.fleet().slots().iter();
+        let filled = slots.find(|state| !state.is_drained());
+        filled.map_or(Slot(0), |state| state.slot)
+    }
+
+    fn start_replacement(&mut self, slot: Slot, generation: Generation, effects: &mut Vec<Effect>) {
+        let worker = self.start_worker(slot, generation, effects);
+        if let Some(rollout) = self.parts().operation.rollout_mut() {
+            rollout.replacement = Some(worker);
+        }
+    }
+
+    fn swap_next(&mut self, effects: &mut Vec<Effect>) {
+        let now = self.now();
+        let rollout = self.parts().operation.rollout_mut();
+        if let Some((worker, purpose)) = rollout.and_then(|rollout| rollout.hand_over(now)) {
+            self.swap(worker, purpose, effects);
+        }
+    }
+
+    /// The canary serves: from here on the answers of all workers are counted anew.
     fn bake(&mut self, effects: &mut Vec<Effect>) {
-        self.everybody(|worker| worker.load.mark());
-        self.say_baking(effects);
-        self.probe(effects);
-    }
-
-    fn probe(&self, effects: &mut Vec<Effect>) {
-        effects.extend(
-            self.replacement
-                .as_ref()
-                .map(|worker| Effect::Probe { life: worker.life }),
-        );
-    }
-
-    fn everybody(&mut self, deed: impl Fn(&mut PoolWorker)) {
-        self.seats
-            .iter_mut()
-            .filter_map(SlotState::worker_mut)
-            .chain(&mut self.replacement)
-            .chain(&mut self.leaving)
-            .for_each(deed);
-    }
-
-    fn say_baking(&self, effects: &mut Vec<Effect>) {
-        if let Some(PoolWorker { life, generation, .. }) = self.replacement {
-            let bake_time = self.policy_of(generation).bake_time;
+        let Parts { fleet, operation, .. } = self.parts();
+        let workers = fleet.workers_mut().chain(operation.replacement_mut());
+        workers.for_each(|worker| worker.load.mark());
+        if let Some(PoolWorker { life, generation, .. }) = self.operation().replacement() {
+            let (life, generation) = (*life, *generation);
+            let bake_time = self.generations().policy_of(generation).bake_time;
             announce(
                 Announcement::Baking {
                     life,
@@ -228,8 +215,15 @@ impl Pool {
                 effects,
             );
         }
+        self.probe(effects);
     }
 
+    fn probe(&self, effects: &mut Vec<Effect>) {
+        let replacement = self.operation().replacement();
+        effects.extend(replacement.map(|worker| Effect::Probe { life: worker.life }));
+    }
+
+    /// The replaced slots are to run the old generation again.
     fn undo(&mut self, change: GenerationChange, reason: Failure, effects: &mut Vec<Effect>) {
         announce(
             Announcement::BackingOut {
@@ -239,39 +233,70 @@ impl Pool {
             effects,
         );
         self.dismiss_replacement(effects);
-        for index in 0..self.seats.len() {
-            if self.seats[index].generation == change.target {
-                self.refit(index, change.from);
-                self.seats[index].hurry();
-            }
+        let Parts {
+            fleet, conditions, ..
+        } = self.parts();
+        let slots = fleet.slots_mut().iter_mut();
+        for state in slots.filter(|state| state.generation == change.target) {
+            state.change_generation(change.from, conditions.generations.policy_of(change.from));
+            state.end_wait();
         }
     }
 
-    fn finish(&mut self, change: GenerationChange, effects: &mut Vec<Effect>) {
-        let size = self.new_size(change.target);
-        self.current = change.target;
-        self.previous = Some(change.from);
-        for seat in self.seats.iter_mut().filter(|seat| seat.is_drained()) {
-            seat.generation = change.target;
-        }
+    /// Every slot runs the new generation.
+    fn finish(&mut self, change: GenerationChange, rollout: RolloutOperation, effects: &mut Vec<Effect>) {
+        let target = change.target;
+        let size = self.generations().new_size(target);
+        self.generations_mut().commit(target);
+        let Parts {
+            fleet, conditions, ..
+        } = self.parts();
+        let drained = fleet.slots_mut().iter_mut().filter(|state| state.is_drained());
+        drained.for_each(|state| state.generation = target);
+        let after = conditions.now.since(change.started);
         announce(
             Announcement::Reloaded {
-                generation: change.target,
-                after: self.now.since(change.started),
+                generation: target,
+                after,
             },
             effects,
         );
-        effects.push(Effect::Serve(change.target));
-        self.tell_reloaded(effects);
-        self.rolled(change, effects);
+        effects.push(Effect::Serve(target));
+        self.tell_systemd_ready(effects);
+        let (tickets, verdict) = rollout.done(change, self.now());
+        answer(&tickets, &verdict, effects);
         if let Some(size) = size {
             self.resize(size, effects);
         }
     }
 
-    pub(super) fn tell_reloaded(&self, effects: &mut Vec<Effect>) {
-        if self.milestones.told_ready && self.mode == Mode::Running {
-            effects.push(Effect::Tell(SystemdState::Ready));
+    /// The old generation is whole; the new one is given up.
+    fn back_out(
+        &mut self,
+        change: GenerationChange,
+        mut rollout: RolloutOperation,
+        reason: Failure,
+        effects: &mut Vec<Effect>,
+    ) {
+        if let Some(worker) = rollout.replacement.take() {
+            self.dismiss(worker, KillReason::BackedOut, Purpose::BackOut, effects);
+        }
+        effects.push(Effect::Serve(change.from));
+        announce(
+            Announcement::BackedOut {
+                generation: change.target,
+                reason: reason.clone(),
+            },
+            effects,
+        );
+        self.tell_systemd_ready(effects);
+        let (tickets, verdict) = rollout.failed(change, reason, self.now());
+        answer(&tickets, &verdict, effects);
+    }
+
+    fn tell_systemd_ready(&self, effects: &mut Vec<Effect>) {
+        if self.mode() == Mode::Running {
+            self.milestones().tell_systemd(SystemdState::Ready, effects);
         }
     }
 }

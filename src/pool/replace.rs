@@ -1,127 +1,211 @@
-//! One slot's worker replaced by another of the same generation: on request (`restart`), or because it has served its time
-//! (`max_requests`, `max_rss`, `max_age`). The same way as a rollout goes: the replacement boots beside, takes the slot when it is
-//! ready, and only then the old one goes. One at a time, and never during a rollout.
+//! A replacement beside a slot's worker takes over the slot, is sent away, or comes to nothing; and the replacement of one worker by
+//! another one of the same generation: on request (`restart`), or because it has served its time (`max_requests`, `max_rss`,
+//! `max_age`). New before old, one at a time, and never during a rollout.
 
-use serde::{Deserialize, Serialize};
-
-use super::pool::{Pool, announce};
+use super::deploy::operation::{Operation, ReplaceOperation};
+use super::deploy::rollout::RolloutEvent;
+use super::parts::Parts;
+use super::pool::Pool;
 use super::protocol::announcement::Announcement;
 use super::protocol::certificate::Purpose;
-use super::protocol::effect::{Effect, Policy};
+use super::protocol::effect::{Effect, announce};
 use super::protocol::event::Ticket;
-use super::protocol::verdict::{Done, Failure, Verdict};
-use super::requests::queue::answer;
-use super::slot::slot_state::SlotState;
-use super::worker::pool_worker::PoolWorker;
-use crate::base::ids::{Generation, Life, Slot};
+use super::protocol::facts::{KillReason, Policy};
+use super::protocol::verdict::Failure;
+use super::requests::answers::answer;
+use super::slot::slot_state::{SlotEvent, SlotState};
+use super::worker::end_of_life::EndOfLife;
+use super::worker::pool_worker::{PoolWorker, WorkerEvent, WorkerPhase};
+use crate::base::ids::Slot;
 use crate::base::time::Monotonic;
 
 /// The part of `max_requests` and `max_age` that chance takes away, so that workers that began together do not end together.
 const BY_CHANCE: u64 = 10;
 
-/// A replacement that is under way.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Relief {
-    pub(super) slot: Slot,
-    pub(super) purpose: Purpose,
-    /// Who was in the slot when it began.
-    from: Option<Life>,
-    generation: Generation,
-    started: Monotonic,
-    pub(super) tickets: Vec<Ticket>,
-}
-
 impl Pool {
-    /// Starts somebody beside a slot's worker, or for a slot that has none.
-    pub(super) fn begin_relief(
+    /// Starts a replacement beside a slot's worker, or for a slot that has none.
+    pub(super) fn begin_replace(
         &mut self,
         slot: Slot,
         purpose: Purpose,
-        tickets: Vec<Ticket>,
+        waiters: Vec<Ticket>,
         effects: &mut Vec<Effect>,
     ) {
-        let seat = &self.seats[slot.index()];
-        let generation = seat.generation;
-        let from = seat.worker().map(|worker| worker.life);
         announce(Announcement::Replacing { slot, purpose }, effects);
-        self.relief = Some(Relief {
+        let state = self.fleet().slot(slot);
+        let generation = state.generation;
+        let from = state.worker().map(|worker| worker.life);
+        let replacement = Some(self.start_worker(slot, generation, effects));
+        let started = self.now();
+        *self.parts().operation = Operation::Replace(ReplaceOperation {
             slot,
             purpose,
             from,
             generation,
-            started: self.now,
-            tickets,
+            started,
+            replacement,
+            waiters,
         });
-        self.replacement = Some(self.start_life(slot, generation, effects));
     }
 
-    /// Hands the slot over once the replacement serves and one more may drain.
-    pub(super) fn relieve(&mut self, effects: &mut Vec<Effect>) {
-        let serves = self.replacement.as_ref().is_some_and(PoolWorker::is_serving);
-        if !serves || !self.has_room() {
+    /// Hands the slot over once the replacement serves and one more worker may drain.
+    pub(super) fn replace_when_ready(&mut self, effects: &mut Vec<Effect>) {
+        let ready = match self.operation() {
+            Operation::Replace(operation) => operation.is_ready(),
+            Operation::None | Operation::Rollout(_) | Operation::Upgrade(_) => false,
+        };
+        if !ready || !self.has_room() {
             return;
         }
-        let Some(relief) = self.relief.take() else { return };
-        let Some(to) = self.swap(relief.purpose, effects) else {
+        let Some(mut operation) = self.parts().operation.take_replace() else {
             return;
         };
-        let done = Done::Restarted {
-            slot: relief.slot,
-            from: relief.from,
-            to,
-            after: self.now.since(relief.started),
-        };
-        answer(&relief.tickets, &Verdict::Done(done), effects);
+        if let Some(worker) = operation.replacement.take() {
+            let to = worker.life;
+            self.swap(worker, operation.purpose, effects);
+            answer(&operation.waiters, &operation.done(to, self.now()), effects);
+        }
     }
 
-    /// The replacement came to nothing: the slot keeps whom it has.
-    pub(super) fn not_relieved(&mut self, reason: Failure, effects: &mut Vec<Effect>) {
-        let Some(relief) = self.relief.take() else { return };
-        let rest = self.policy_of(relief.generation).backoff.longest;
-        if let Some(seat) = self.seats.get_mut(relief.slot.index()) {
-            seat.spared_until = self.now + rest;
+    /// The replacement came to nothing: the slot keeps its worker.
+    pub(super) fn replace_failed(&mut self, reason: Failure, effects: &mut Vec<Effect>) {
+        let Parts {
+            fleet,
+            operation,
+            conditions,
+            ..
+        } = self.parts();
+        let Some(operation) = operation.take_replace() else {
+            return;
+        };
+        let (now, slot) = (conditions.now, operation.slot);
+        let policy = conditions.generations.policy_of(operation.generation);
+        if let Some(state) = fleet.slots_mut().get_mut(slot) {
+            state.spared_until = now + policy.backoff.longest;
         }
         announce(
             Announcement::NotReplaced {
-                slot: relief.slot,
+                slot,
                 reason: reason.clone(),
             },
             effects,
         );
-        let verdict = Verdict::Failed {
-            reason,
-            generation: relief.generation,
-            after: self.now.since(relief.started),
-            slots: Vec::new(),
+        answer(&operation.waiters, &operation.failed(reason, now), effects);
+    }
+
+    /// New before old: the replacement takes over the slot, and the slot's former worker drains.
+    pub(super) fn swap(&mut self, replacement: PoolWorker, purpose: Purpose, effects: &mut Vec<Effect>) {
+        let (slot, generation) = (replacement.life.slot, replacement.generation);
+        let Parts {
+            fleet, conditions, ..
+        } = self.parts();
+        let state = fleet.slot_mut(slot);
+        let old = state.clear(conditions.now);
+        if state.generation != generation || purpose == Purpose::Restart {
+            state.change_generation(generation, conditions.generations.policy_of(generation));
+        }
+        fleet.step_slot(slot, SlotEvent::Taken(replacement), conditions, effects);
+        if let Some(old) = old {
+            fleet.dismiss(old, WorkerEvent::Retired, purpose, conditions, effects);
+        }
+    }
+
+    /// The replacement is sent away: at once while it boots, since it has accepted nothing, otherwise by draining.
+    pub(super) fn dismiss_replacement(&mut self, effects: &mut Vec<Effect>) {
+        let (purpose, killed) = match self.operation() {
+            Operation::Replace(_) => (Purpose::NotNeeded, KillReason::NotNeeded),
+            Operation::None | Operation::Rollout(_) | Operation::Upgrade(_) => {
+                (Purpose::BackOut, KillReason::BackedOut)
+            }
         };
-        answer(&relief.tickets, &verdict, effects);
+        if let Some(worker) = self.parts().operation.take_replacement() {
+            self.dismiss(worker, killed, purpose, effects);
+        }
+    }
+
+    /// A worker that was to take over a slot goes.
+    pub(super) fn dismiss(
+        &mut self,
+        worker: PoolWorker,
+        killed: KillReason,
+        purpose: Purpose,
+        effects: &mut Vec<Effect>,
+    ) {
+        let how = match worker.phase {
+            WorkerPhase::Starting { .. } => WorkerEvent::Killed(killed),
+            WorkerPhase::Serving { .. }
+            | WorkerPhase::Late { .. }
+            | WorkerPhase::Draining { .. }
+            | WorkerPhase::Killed { .. } => WorkerEvent::Retired,
+        };
+        let Parts {
+            fleet, conditions, ..
+        } = self.parts();
+        fleet.dismiss(worker, how, purpose, conditions, effects);
+    }
+
+    /// The replacement is dead.
+    pub(super) fn replacement_died(&mut self, end: &EndOfLife, effects: &mut Vec<Effect>) {
+        let Parts {
+            fleet,
+            operation,
+            conditions,
+            ..
+        } = self.parts();
+        if let Some(worker) = operation.take_replacement() {
+            fleet.certify_replacement(&worker, end, conditions.now);
+            self.replacement_lost(end.failure(&worker), effects);
+        }
+    }
+
+    /// Lets the replacement go if it said STOPPING by itself.
+    pub(super) fn release_replacement(&mut self, effects: &mut Vec<Effect>) {
+        let Parts { fleet, operation, .. } = self.parts();
+        if !operation.replacement().is_some_and(PoolWorker::is_leaving) {
+            return;
+        }
+        if let Some(worker) = operation.take_replacement() {
+            let reason = EndOfLife::LeftByItself.failure(&worker);
+            fleet.let_go(worker);
+            self.replacement_lost(reason, effects);
+        }
+    }
+
+    fn replacement_lost(&mut self, reason: Failure, effects: &mut Vec<Effect>) {
+        match self.operation() {
+            Operation::Replace(_) => self.replace_failed(reason, effects),
+            Operation::Rollout(_) => {
+                self.advance_rollout(RolloutEvent::Lost(reason), effects);
+            }
+            Operation::None | Operation::Upgrade(_) => {}
+        }
     }
 
     /// Begins the replacement of the oldest worker that has served its time.
     pub(super) fn recycle(&mut self, effects: &mut Vec<Effect>) {
-        let due = self
-            .seats
-            .iter()
-            .filter_map(|seat| {
-                let (ready_at, purpose) = self.served_its_time(seat)?;
-                Some((ready_at, seat.slot, purpose))
-            })
-            .min();
-        if let Some((_, slot, purpose)) = due {
-            self.begin_relief(slot, purpose, Vec::new(), effects);
+        let slots = self.fleet().slots().iter();
+        let due = slots.filter_map(|state| {
+            let (ready_at, purpose) = self.reason_to_recycle(state)?;
+            Some((ready_at, state.slot, purpose))
+        });
+        if let Some((_, slot, purpose)) = due.min() {
+            self.begin_replace(slot, purpose, Vec::new(), effects);
         }
     }
 
-    fn served_its_time(&self, seat: &SlotState) -> Option<(Monotonic, Purpose)> {
-        let worker = seat.worker().filter(|worker| worker.is_serving())?;
-        let policy = self.policies.get(&worker.generation)?;
+    fn reason_to_recycle(&self, state: &SlotState) -> Option<(Monotonic, Purpose)> {
+        let worker = state.worker().filter(|worker| worker.is_serving())?;
+        let policy = self.generations().policy_of(worker.generation);
         let ready_at = worker.ready_at?;
-        // One that is too large from its birth must not be replaced without end.
-        let rested = ready_at + policy.backoff.longest <= self.now && seat.spared_until <= self.now;
-        let purpose = rested
-            .then(|| served_its_time(worker, ready_at, policy, self.now))
-            .flatten()?;
-        Some((ready_at, purpose))
+        // A worker that is too large from its birth must not be replaced without end.
+        let rested = ready_at + policy.backoff.longest <= self.now() && state.spared_until <= self.now();
+        let purpose = rested.then(|| served_its_time(worker, ready_at, policy, self.now()));
+        Some((ready_at, purpose.flatten()?))
+    }
+
+    /// Whether one more worker may be replaced.
+    pub(super) fn has_room(&self) -> bool {
+        self.fleet().has_room(self.generations().policy())
     }
 }
 
@@ -131,24 +215,24 @@ fn served_its_time(
     policy: &Policy,
     now: Monotonic,
 ) -> Option<Purpose> {
-    if policy
-        .max_rss
-        .is_some_and(|most| worker.load.rss.is_some_and(|rss| rss > most))
-    {
-        return Some(Purpose::MaxRss);
+    let (load, chance) = (&worker.load, worker.chance);
+    let age = nanos(now.since(ready_at));
+    let too_large = |most: u64| load.rss.is_some_and(|rss| rss > most);
+    let answered_enough = |most| load.answered.requests >= less_chance(most, chance);
+    if policy.max_rss.is_some_and(too_large) {
+        Some(Purpose::MaxRss)
+    } else if policy.max_requests.is_some_and(answered_enough) {
+        Some(Purpose::MaxRequests)
+    } else {
+        let max_age = policy.max_age.map(nanos);
+        max_age
+            .is_some_and(|most| age >= less_chance(most, chance))
+            .then_some(Purpose::MaxAge)
     }
-    if policy
-        .max_requests
-        .is_some_and(|most| worker.load.answered.requests >= less_chance(most, worker.chance))
-    {
-        return Some(Purpose::MaxRequests);
-    }
-    let age = u64::try_from(now.since(ready_at).as_nanos()).unwrap_or(u64::MAX);
-    policy
-        .max_age
-        .map(|most| u64::try_from(most.as_nanos()).unwrap_or(u64::MAX))
-        .is_some_and(|most| age >= less_chance(most, worker.chance))
-        .then_some(Purpose::MaxAge)
+}
+
+fn nanos(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// `most` less up to a tenth of it.

@@ -1,124 +1,148 @@
-//! The number of slots: within bounds, the highest goes first, and a slot's listener stays when the slot goes.
+//! The number of slots: within bounds, the highest slot goes first, and a slot's listener stays when the slot goes.
 
+use super::deploy::operation::Operation;
 use super::deploy::rollout::{Rollout, RolloutEvent};
-use super::pool::{Pool, announce};
+use super::parts::Parts;
+use super::pool::Pool;
 use super::protocol::announcement::Announcement;
 use super::protocol::certificate::Purpose;
-use super::protocol::effect::Effect;
+use super::protocol::effect::{Effect, announce};
 use super::protocol::event::{Request, Ticket};
 use super::protocol::verdict::Failure;
-use super::requests::queue::refuse;
-use super::slot::history::SlotHistory;
+use super::requests::answers::refuse;
+use super::slot::bounds::BOUNDS;
 use super::slot::slot_state::SlotState;
-use crate::base::ids::{Epoch, Slot};
-
-/// The fewest and the most slots a cluster may have.
-pub const BOUNDS: std::ops::RangeInclusive<u16> = 1..=1024;
-
-pub(super) fn clamp(workers: u16) -> u16 {
-    workers.clamp(*BOUNDS.start(), *BOUNDS.end())
-}
+use super::worker::end_of_life::EndOfLife;
+use super::worker::pool_worker::{PoolWorker, WorkerEvent};
+use crate::base::ids::Slot;
 
 impl Pool {
-    /// Works during a rollout too: a slot that is added gets what the rollout leads to (before its canary has baked: what
-    /// serves), and the replacement of a slot that goes, goes with it.
+    /// Works during a rollout, too: a slot that is added gets the rollout's generation (before its canary has baked: the current
+    /// one), and the replacement of a slot that goes, goes with it. The client is told when every added slot serves.
     pub(super) fn scale(&mut self, ticket: Ticket, request: Request, to: i64, effects: &mut Vec<Effect>) {
         let from = self.size();
-        match self.scaled(to) {
+        match self.check_scale(to) {
             Ok(to) => {
                 self.resize(to, effects);
-                self.grow(ticket, from, to, effects);
+                let Parts {
+                    fleet,
+                    requests,
+                    conditions,
+                    ..
+                } = self.parts();
+                requests.scales.add(ticket, from, to, conditions.now);
+                requests.scales.answer_done(fleet.slots(), effects);
             }
             Err(reason) => refuse(&[ticket], request, reason, effects),
         }
     }
 
-    fn scaled(&self, to: i64) -> Result<u16, String> {
+    fn check_scale(&self, to: i64) -> Result<u16, String> {
         let (least, most, from) = (*BOUNDS.start(), *BOUNDS.end(), self.size());
-        let to = u16::try_from(to)
-            .ok()
-            .filter(|to| BOUNDS.contains(to))
-            .ok_or_else(|| {
-                format!("asked for {to} workers, expected {least} to {most}; it stays at {from}")
-            })?;
-        let (draining, going) = (self.draining(), usize::from(from.saturating_sub(to)));
-        if going > 0 && draining + going > self.draining_limit() {
+        let wanted = u16::try_from(to).ok().filter(|to| BOUNDS.contains(to));
+        let to = wanted.ok_or_else(|| {
+            format!("asked for {to} workers, expected {least} to {most}; it stays at {from}")
+        })?;
+        let limit = self.fleet().max_draining(self.generations().policy());
+        let (draining, going) = (self.fleet().draining(), usize::from(from.saturating_sub(to)));
+        if going > 0 && draining + going > limit {
             return Err(format!(
-                "{draining} workers drain still, and {going} more would be more than may drain at once ({}); ask again when some \
-                 are gone; it stays at {from}",
-                self.draining_limit()
+                "{draining} workers drain still, and {going} more would be more than may drain at once ({limit}); ask again when \
+                 some are gone; it stays at {from}"
             ));
         }
         Ok(to)
     }
 
     pub(super) fn size(&self) -> u16 {
-        u16::try_from(self.seats.len()).unwrap_or(u16::MAX)
+        self.fleet().slots().size()
     }
 
     pub(super) fn resize(&mut self, to: u16, effects: &mut Vec<Effect>) {
-        let from = self.size();
+        let (from, ever) = (self.size(), self.slots_ever());
         if from == to {
             return;
         }
         announce(Announcement::Scaled { from, to }, effects);
-        for slot in from..to {
-            self.add(Slot(slot));
-        }
-        if from < to && self.slots_ever() < to {
-            self.epochs.resize(usize::from(to), Epoch::default());
-            self.past.resize_with(usize::from(to), SlotHistory::default);
+        (from..to).for_each(|slot| self.add_slot(Slot(slot)));
+        if ever < to {
             effects.push(Effect::Listen { slots: to });
         }
         while self.size() > to {
-            self.remove_highest(effects);
+            self.remove_last_slot(effects);
         }
-        if self.seats.iter().all(SlotState::is_drained) {
+        let Parts { fleet, .. } = self.parts();
+        if fleet.slots().iter().all(SlotState::is_drained) {
             // A cluster of drained slots alone would answer nobody.
-            self.seats.iter_mut().for_each(SlotState::end_drained);
+            fleet.slots_mut().iter_mut().for_each(SlotState::end_drained);
         }
     }
 
-    fn add(&mut self, slot: Slot) {
-        let generation = self.rollout.goal().unwrap_or(self.current);
-        self.seats.push(SlotState::vacant(
-            slot,
-            generation,
-            self.policy_of(generation),
-            self.now,
-        ));
+    fn add_slot(&mut self, slot: Slot) {
+        let goal = self.operation().rollout().and_then(Rollout::goal);
+        let Parts {
+            fleet, conditions, ..
+        } = self.parts();
+        let generation = goal.unwrap_or(conditions.generations.current());
+        let policy = conditions.generations.policy_of(generation);
+        let state = SlotState::vacant(slot, generation, policy, conditions.now);
+        fleet.slots_mut().add(state);
     }
 
-    fn remove_highest(&mut self, effects: &mut Vec<Effect>) {
-        let Some(index) = self.seats.len().checked_sub(1) else {
+    fn remove_last_slot(&mut self, effects: &mut Vec<Effect>) {
+        let Some(slot) = self.fleet().slots().numbers().last() else {
             return;
         };
-        let worker = self.clear(index, effects);
-        self.seats.pop();
+        let Parts {
+            fleet, conditions, ..
+        } = self.parts();
+        let worker = fleet.slot_mut(slot).clear(conditions.now);
+        fleet.slots_mut().remove_last();
         if let Some(worker) = worker {
-            self.retire(worker, Purpose::ScaleDown, effects);
+            let purpose = Purpose::ScaleDown;
+            fleet.dismiss(worker, WorkerEvent::Retired, purpose, conditions, effects);
         }
-        if self
-            .replacement
-            .as_ref()
-            .is_some_and(|replacement| replacement.life.slot.index() == index)
-        {
+        let replacement = self.operation().replacement();
+        if replacement.is_some_and(|worker| worker.life.slot == slot) {
             self.dismiss_replacement(effects);
-            let slot = Slot(self.size());
-            self.removed_under(slot, effects);
+            self.slot_of_replacement_removed(slot, effects);
         }
     }
 
-    /// Whoever was to take that slot goes with it. A rollout that has baked goes on with the others; one that has only this
-    /// canary (the slots below are drained) is given up.
-    fn removed_under(&mut self, slot: Slot, effects: &mut Vec<Effect>) {
+    /// A rollout that has baked goes on with the other slots; one that has only this canary (the slots below are drained) is given
+    /// up.
+    fn slot_of_replacement_removed(&mut self, slot: Slot, effects: &mut Vec<Effect>) {
         let reason = Failure::SlotRemoved { slot };
-        match self.rollout {
-            Rollout::Booting(_) | Rollout::Baking { .. } => {
-                self.show(RolloutEvent::Lost(reason), effects);
-            }
-            Rollout::Idle => self.not_relieved(reason, effects),
-            Rollout::Loading(_) | Rollout::Rolling { .. } | Rollout::Undoing { .. } => {}
+        match self.operation() {
+            Operation::Replace(_) => self.replace_failed(reason, effects),
+            Operation::Rollout(operation) => match operation.rollout {
+                Rollout::Booting(_) | Rollout::Baking { .. } => {
+                    self.advance_rollout(RolloutEvent::Lost(reason), effects);
+                }
+                Rollout::Loading(_) | Rollout::Rolling { .. } | Rollout::Undoing { .. } => {}
+            },
+            Operation::None | Operation::Upgrade(_) => {}
         }
+    }
+
+    /// The first worker of a slot came to nothing. If a client waits for the slot, the client is told so; what is returned is the
+    /// number of slots to go back to, which removes everything that was added on top as well.
+    pub(super) fn scale_failed(
+        &mut self,
+        worker: &PoolWorker,
+        end: &EndOfLife,
+        effects: &mut Vec<Effect>,
+    ) -> Option<u16> {
+        let size = self.requests().scales.size_before(worker.life.slot)?;
+        self.fail_scales_above(size, &end.failure(worker), effects);
+        Some(size)
+    }
+
+    pub(super) fn fail_scales_above(&mut self, size: u16, reason: &Failure, effects: &mut Vec<Effect>) {
+        let Parts {
+            requests, conditions, ..
+        } = self.parts();
+        let at = (conditions.generations.current(), conditions.now);
+        requests.scales.fail_above(size, reason, at, effects);
     }
 }

@@ -1,21 +1,26 @@
-//! How a pool ends: asked to, in grace or at once, or because nothing it starts ever becomes ready.
+//! How a pool ends: on request, in grace or at once, or because no worker it starts ever becomes ready.
 
-use super::deploy::rollout::{Rollout, RolloutEvent};
-use super::pool::{Mode, Pool, announce};
+use super::deploy::rollout::RolloutEvent;
+use super::lifecycle::Mode;
+use super::parts::Parts;
+use super::pool::Pool;
 use super::protocol::announcement::Announcement;
 use super::protocol::certificate::Purpose;
-use super::protocol::effect::{Effect, KillReason, Outcome, SystemdState};
+use super::protocol::effect::{Effect, SystemdState, announce};
 use super::protocol::event::StopMode;
-use super::protocol::verdict::Failure;
+use super::protocol::facts::{KillReason, Outcome};
+use super::protocol::verdict::{Done, Failure, Verdict};
+use super::requests::answers::{answer, refuse};
+use super::upgrade;
 use super::worker::pool_worker::WorkerEvent;
 
-/// So many lives of each slot in a row have to leave by themselves before they were ready, and nobody ever was, to give up.
+/// To give up, this many lives of each slot in a row have to leave by themselves before they were ready, and no worker ever was.
 const HOPELESS: u32 = 3;
 
 impl Pool {
-    /// SIGTERM, SIGINT, SIGQUIT. Whatever comes second, comes in haste.
+    /// SIGTERM, SIGINT, SIGQUIT. A second stop kills, whichever it is.
     pub(super) fn stop(&mut self, mode: StopMode, effects: &mut Vec<Effect>) {
-        match (self.mode, mode) {
+        match (self.mode(), mode) {
             (Mode::Running, StopMode::Graceful) => self.begin_stop(&WorkerEvent::Retired, effects),
             (Mode::Running, StopMode::AtOnce) => {
                 self.begin_stop(&WorkerEvent::Killed(KillReason::StopAtOnce), effects);
@@ -27,71 +32,83 @@ impl Pool {
     }
 
     fn begin_stop(&mut self, how: &WorkerEvent, effects: &mut Vec<Effect>) {
-        let workers = u16::try_from(self.all_workers().count()).unwrap_or(u16::MAX);
-        self.mode = Mode::Stopping { cut: false };
+        let workers = u16::try_from(self.all_workers().iter().count()).unwrap_or(u16::MAX);
+        *self.mode_mut() = Mode::Stopping { cut: false };
         announce(Announcement::Stopping { workers }, effects);
         effects.push(Effect::Tell(SystemdState::Stopping));
         effects.push(Effect::Close);
         self.dismiss_all(how, effects);
         effects.push(Effect::Hasten);
-        self.show(RolloutEvent::Stopped, effects);
-        self.abandon(effects);
+        self.advance_rollout(RolloutEvent::Stopped, effects);
+        self.abandon_requests(effects);
     }
 
     /// Nothing that was asked for is done any more.
-    fn abandon(&mut self, effects: &mut Vec<Effect>) {
-        self.not_relieved(Failure::Stopped, effects);
-        self.no_upgrade(effects);
-        self.no_growth(effects);
-        self.refuse_queue(effects);
+    fn abandon_requests(&mut self, effects: &mut Vec<Effect>) {
+        self.replace_failed(Failure::Stopped, effects);
+        upgrade::abandon(self.parts(), effects);
+        self.fail_scales_above(0, &Failure::Stopped, effects);
+        let Parts { requests, .. } = self.parts();
+        while let Some(queued) = requests.pop() {
+            let reason = "the cluster is stopping".to_owned();
+            refuse(&queued.tickets, queued.request, reason, effects);
+        }
     }
 
+    /// No worker stays in its slot, and none takes over a slot.
     fn dismiss_all(&mut self, how: &WorkerEvent, effects: &mut Vec<Effect>) {
-        let mut all_workers: Vec<_> = (0..self.seats.len())
-            .filter_map(|index| self.clear(index, effects))
-            .collect();
-        all_workers.extend(self.replacement.take());
-        for worker in all_workers {
-            self.leave(worker, how.clone(), Purpose::Stop, effects);
+        let Parts {
+            fleet,
+            operation,
+            conditions,
+            ..
+        } = self.parts();
+        let slots = fleet.slots_mut().iter_mut();
+        let mut workers: Vec<_> = slots.filter_map(|state| state.clear(conditions.now)).collect();
+        workers.extend(operation.take_replacement());
+        for worker in workers {
+            fleet.dismiss(worker, how.clone(), Purpose::Stop, conditions, effects);
         }
     }
 
     fn kill_leaving(&mut self, effects: &mut Vec<Effect>) {
-        for index in 0..self.leaving.len() {
-            if self.leaving[index].can_be_killed() {
-                self.in_leaving(index, WorkerEvent::Killed(KillReason::StopAtOnce), effects);
+        for index in 0..self.fleet().leaving().len() {
+            if self.fleet().leaving()[index].can_be_killed() {
+                let kill = WorkerEvent::Killed(KillReason::StopAtOnce);
+                self.step_leaving(index, kill, effects);
             }
         }
     }
 
-    /// A first generation that never once became ready and leaves by itself each time will not come up by being tried for
-    /// ever; nginx and gunicorn give up too, and whoever started us has to be told.
+    /// A first generation that never once became ready and leaves by itself each time will not come up by being tried for ever;
+    /// nginx and gunicorn give up too, and whatever started this master has to be told.
     pub(super) fn consider_giving_up(&mut self, effects: &mut Vec<Effect>) {
-        let hopeless = self.mode == Mode::Running
-            && self.rollout == Rollout::Idle
-            && !self.milestones.ever_ready
-            && self
-                .seats
-                .iter()
-                .all(|seat| seat.restart.boot_failures >= HOPELESS);
-        if hopeless {
-            self.mode = Mode::GivingUp;
+        if self.mode() == Mode::Running && self.is_hopeless() {
+            *self.mode_mut() = Mode::GivingUp;
             self.dismiss_all(&WorkerEvent::Killed(KillReason::NeverReady), effects);
-            self.abandon(effects);
+            self.abandon_requests(effects);
         }
     }
 
-    /// The last is gone.
+    fn is_hopeless(&self) -> bool {
+        let mut slots = self.fleet().slots().iter();
+        self.operation().rollout().is_none()
+            && !self.milestones().ever_ready
+            && slots.all(|state| state.restart.boot_failures >= HOPELESS)
+    }
+
+    /// Ends the pool when the last worker is dead.
     pub(super) fn consider_exit(&mut self, effects: &mut Vec<Effect>) {
-        let outcome = match self.mode {
+        let outcome = match self.mode() {
             Mode::Running | Mode::Over => return,
             Mode::Stopping { cut: false } => Outcome::Stopped,
             Mode::Stopping { cut: true } => Outcome::Cut,
             Mode::GivingUp => Outcome::NeverReady,
         };
-        if self.all_workers().next().is_none() {
-            self.mode = Mode::Over;
-            self.answer_stops(outcome, effects);
+        if self.all_workers().iter().next().is_none() {
+            *self.mode_mut() = Mode::Over;
+            let stops = self.parts().requests.take_stops();
+            answer(&stops, &Verdict::Done(Done::Stopped { outcome }), effects);
             effects.push(Effect::Exit(outcome));
         }
     }

@@ -55,7 +55,7 @@ impl Saved {
         if let Some(difference) = difference(&self.pool, &Saved::of(&pool).pool, "pool") {
             return Err(NotLoadable::Odd(difference));
         }
-        pool.check().map_err(NotLoadable::Odd)?;
+        check(&pool).map_err(NotLoadable::Odd)?;
         Ok(pool)
     }
 }
@@ -85,43 +85,38 @@ pub fn difference(read: &Value, written: &Value, at: &str) -> Option<String> {
     }
 }
 
-impl Pool {
-    /// What every transition keeps, and a stranger's text may not.
-    fn check(&self) -> Result<(), String> {
-        let is_loaded = |generation| self.policies.contains_key(&generation);
-        if !is_loaded(self.current) {
-            return Err(format!(
-                "it holds no policy of its own generation {}",
-                self.current
-            ));
-        }
-        let needed = self.all_workers().map(|worker| worker.generation);
-        if let Some(generation) = needed
-            .chain(self.seats.iter().map(|seat| seat.generation))
-            .find(|generation| !is_loaded(*generation))
-        {
-            return Err(format!(
-                "it holds no policy of generation {generation}, which a slot has"
-            ));
-        }
-        if self.seats.is_empty()
-            || self.seats.len() > self.epochs.len()
-            || self.epochs.len() != self.past.len()
-        {
-            return Err(format!(
-                "it has {} slots, {} epochs and {} pasts",
-                self.seats.len(),
-                self.epochs.len(),
-                self.past.len()
-            ));
-        }
-        let stranger = |worker: &&PoolWorker| {
-            worker.life.incarnation != self.incarnation || worker.life.slot.index() >= self.epochs.len()
-        };
-        match self.all_workers().find(stranger) {
-            Some(worker) => Err(format!("worker {} can be none of its own", worker.life)),
-            None => Ok(()),
-        }
+/// What every transition keeps, and a stranger's text may not.
+fn check(pool: &Pool) -> Result<(), String> {
+    let (generations, slots) = (pool.generations(), pool.fleet().slots());
+    if !generations.is_loaded(generations.current()) {
+        return Err(format!(
+            "it holds no policy of its own generation {}",
+            generations.current()
+        ));
+    }
+    let workers = pool.all_workers();
+    let mut needed = workers
+        .iter()
+        .map(|worker| worker.generation)
+        .chain(slots.iter().map(|state| state.generation));
+    if let Some(generation) = needed.find(|generation| !generations.is_loaded(*generation)) {
+        return Err(format!(
+            "it holds no policy of generation {generation}, which a slot has"
+        ));
+    }
+    if !slots.are_whole() {
+        return Err(format!(
+            "of the {} slots there ever were, those that exist are not the first ones",
+            slots.ever()
+        ));
+    }
+    let mut workers = workers.iter();
+    let is_stranger = |worker: &&PoolWorker| {
+        worker.life.incarnation != pool.incarnation() || worker.life.slot.0 >= slots.ever()
+    };
+    match workers.find(is_stranger) {
+        Some(worker) => Err(format!("worker {} can be none of its own", worker.life)),
+        None => Ok(()),
     }
 }
 
@@ -177,13 +172,13 @@ mod tests {
     #[test]
     fn a_field_deep_inside_is_missed_too() {
         let mut saved = saved();
-        let restart = saved.pool["seats"][1]["restart"]
+        let restart = saved.pool["fleet"]["slots"][1]["state"]["restart"]
             .as_object_mut()
             .expect("a restart");
         assert!(restart.remove("last_exit").is_some());
         let told = saved.load().expect_err("refused").to_string();
         assert!(
-            told.contains("pool.seats[1].restart has no field \"last_exit\""),
+            told.contains("pool.fleet.slots[1].state.restart has no field \"last_exit\""),
             "{told}"
         );
     }
@@ -195,9 +190,9 @@ mod tests {
             *saved.pool.pointer_mut(path).expect("it is there") = value;
             saved.load().expect_err(path).to_string()
         };
-        assert!(change("/current", json!(9)).contains("generation 9"));
-        assert!(change("/seats/0/generation", json!(9)).contains("generation 9"));
-        assert!(change("/seats", json!([])).contains("0 slots"));
-        assert!(change("/epochs", json!([])).contains("0 epochs"));
+        assert!(change("/generations/current", json!(9)).contains("generation 9"));
+        assert!(change("/fleet/slots/0/state/generation", json!(9)).contains("generation 9"));
+        assert!(change("/fleet/slots", json!([])).contains("0 slots"));
+        assert!(change("/fleet/slots/0/state", Value::Null).contains("2 slots"));
     }
 }

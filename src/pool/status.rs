@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::pool::{Mode, Pool};
+use super::deploy::operation::{Operation, UpgradeOperation, UpgradeStage};
+use super::lifecycle::Mode;
+use super::pool::Pool;
 use super::protocol::certificate::{CauseKind, Certificate, Purpose};
-use super::protocol::effect::OrphanedWork;
-use super::protocol::event::Exit;
+use super::protocol::facts::{Exit, OrphanedWork};
 use super::protocol::verdict::Share;
+use super::slot::history::SlotHistory;
 use super::slot::slot_state::{Occupancy, SlotState};
 use super::worker::pool_worker::{PoolWorker, WorkerPhase};
 use crate::base::ids::{Generation, Life, Slot};
@@ -143,34 +145,37 @@ pub struct SlotStatus<'a> {
 impl Pool {
     /// Every slot, in order.
     pub fn slots(&self) -> impl Iterator<Item = SlotStatus<'_>> {
-        self.seats.iter().map(|seat| self.slot_status(seat))
+        let slots = self.fleet().slots().iter();
+        slots.map(|state| self.slot_status(state))
     }
 
-    /// The worker that stands beside a slot's own to replace it, during a rollout.
+    /// The worker that is to take over a slot, while the slot's own worker is replaced.
     #[must_use]
     pub fn replacement(&self) -> Option<WorkerStatus<'_>> {
-        self.replacement.as_ref().map(|worker| self.worker_status(worker))
+        let replacement = self.operation().replacement();
+        replacement.map(|worker| self.worker_status(worker))
     }
 
-    /// Those who are in no slot any more and not dead yet, the oldest first.
+    /// The workers that are in no slot any more and not dead yet, the oldest first.
     pub fn leaving(&self) -> impl Iterator<Item = WorkerStatus<'_>> {
-        self.leaving.iter().map(|worker| self.worker_status(worker))
+        let leaving = self.fleet().leaving().iter();
+        leaving.map(|worker| self.worker_status(worker))
     }
 
     /// Every worker there is: those the shell has to look at.
     pub fn lives(&self) -> impl Iterator<Item = Life> {
-        self.all_workers().map(|worker| worker.life)
+        self.all_workers().iter().map(|worker| worker.life)
     }
 
     /// The generation the cluster is committed to.
     #[must_use]
     pub fn generation(&self) -> Generation {
-        self.current
+        self.generations().current()
     }
 
     /// Every generation that is loaded.
-    pub fn generations(&self) -> impl Iterator<Item = Generation> {
-        self.policies.keys().copied()
+    pub fn loaded_generations(&self) -> impl Iterator<Item = Generation> {
+        self.generations().loaded()
     }
 
     /// How many slots there are.
@@ -179,88 +184,96 @@ impl Pool {
         self.size()
     }
 
-    /// Whether a reload is under way.
+    /// How many slots there were at most; each of them still has its listener.
+    #[must_use]
+    pub fn slots_ever(&self) -> u16 {
+        self.fleet().slots().ever()
+    }
+
+    /// Whether a rollout is under way.
     #[must_use]
     pub fn is_reloading(&self) -> bool {
-        self.rollout.change().is_some()
+        matches!(self.operation(), Operation::Rollout(_))
     }
 
-    /// Whether nobody is started any more.
+    /// Whether an upgrade of the master is under way.
+    #[must_use]
+    pub fn is_upgrading(&self) -> bool {
+        matches!(self.operation(), Operation::Upgrade(_))
+    }
+
+    /// The shell is to hand this pool and everything else over to the binary that has rehearsed, as soon as every effect so far
+    /// has been performed. The new master says [`super::Event::Upgraded`] first of all; so does the old one if it could not.
+    #[must_use]
+    pub fn hands_over(&self) -> bool {
+        let handing_over = UpgradeStage::HandingOver;
+        matches!(self.operation(), Operation::Upgrade(UpgradeOperation { stage, .. }) if *stage == handing_over)
+    }
+
+    /// Whether no worker is started any more.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
-        self.mode != Mode::Running
+        self.mode() != Mode::Running
     }
 
-    /// Whether `Exit` was said.
+    /// Whether the effect `Exit` was given.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.mode == Mode::Over
+        self.mode() == Mode::Over
     }
 
-    /// What the dead left behind and nobody has taken over yet, with the by that was asked.
+    /// The work that the dead left behind and no worker has taken over yet, with the worker that was asked.
     #[must_use]
     pub fn takeovers(&self) -> &[(OrphanedWork, Option<Life>)] {
-        self.takeovers.pending()
+        self.routing().takeovers().pending()
     }
 
     /// The last certificates of a slot (also of one that was removed), the oldest first.
     pub fn certificates(&self, slot: Slot) -> impl Iterator<Item = &Certificate> {
-        self.past
-            .get(slot.index())
-            .into_iter()
-            .flat_map(|past| &past.certificates)
+        let history = self.fleet().slots().history(slot);
+        history.into_iter().flat_map(SlotHistory::certificates)
     }
 
-    /// How lives ended, by slot (also of those that were removed) and cause.
+    /// How lives ended, by slot (also of slots that were removed) and cause.
     pub fn endings(&self) -> impl Iterator<Item = (Slot, &BTreeMap<CauseKind, u64>)> {
-        (0..)
+        let slots = self.fleet().slots();
+        (0..self.slots_ever())
             .map(Slot)
-            .zip(&self.past)
-            .map(|(slot, past)| (slot, &past.endings))
+            .filter_map(|slot| Some((slot, slots.history(slot)?.endings())))
     }
 
-    /// Every slot whose queue somebody else serves, and who does.
+    /// Every slot whose queue another slot's worker serves, and that worker.
     pub fn adoptions(&self) -> impl Iterator<Item = (Slot, Life)> {
         (0..self.slots_ever())
             .map(Slot)
-            .filter_map(|slot| Some((slot, self.adoptions.adopter(slot)?)))
+            .filter_map(|slot| Some((slot, self.routing().adoptions().adopter(slot)?)))
     }
 
     /// The generation a rollback would return to.
     #[must_use]
     pub fn previous(&self) -> Option<Generation> {
-        self.previous
+        self.generations().previous()
     }
 
-    fn weight(&self, slot: Slot) -> Option<u16> {
-        let at = self.steered.binary_search_by_key(&slot, |(slot, _)| *slot).ok()?;
-        Some(self.steered[at].1)
-    }
-
-    fn slot_status<'a>(&'a self, seat: &'a SlotState) -> SlotStatus<'a> {
-        let past = &self.past[seat.slot.index()];
-        let state = match seat.state() {
-            Occupancy::Vacant => WorkerState::Vacant,
-            Occupancy::Filled(worker) => state_of(worker),
-            Occupancy::BackingOff { .. } => WorkerState::BackingOff,
-            Occupancy::Degraded { .. } => WorkerState::Degraded,
-            Occupancy::Drained => WorkerState::Drained,
-        };
+    fn slot_status<'a>(&'a self, state: &'a SlotState) -> SlotStatus<'a> {
+        let slot = state.slot;
+        let history = self.fleet().slots().history(slot);
+        let history = history.expect("every slot has a history");
         SlotStatus {
-            slot: seat.slot,
-            state,
-            generation: seat.generation,
-            worker: seat.worker().map(|worker| self.worker_status(worker)),
-            restarts: seat.restart.restarts,
-            failures: seat.restart.failures,
-            breaker_open: seat.restart.breaker_open,
-            last_exit: seat.restart.last_exit,
-            filled_at: seat.filled_at(),
-            since: seat.since,
-            weight: self.weight(seat.slot),
-            adopted_by: self.adoptions.adopter(seat.slot),
-            endings: &past.endings,
-            last_certificate: past.certificates.back(),
+            slot,
+            state: state_of_slot(state),
+            generation: state.generation,
+            worker: state.worker().map(|worker| self.worker_status(worker)),
+            restarts: state.restart.restarts,
+            failures: state.restart.failures,
+            breaker_open: state.restart.breaker_open,
+            last_exit: state.restart.last_exit,
+            filled_at: state.filled_at(),
+            since: state.since,
+            weight: self.routing().weight(slot),
+            adopted_by: self.routing().adoptions().adopter(slot),
+            endings: history.endings(),
+            last_certificate: history.certificates().back(),
         }
     }
 
@@ -269,11 +282,11 @@ impl Pool {
             life: worker.life,
             generation: worker.generation,
             pid: worker.pid,
-            state: state_of(worker),
+            state: state_of_worker(worker),
             started: worker.started,
             ready_since: worker.ready_at,
             since: worker.since,
-            beat_age: worker.beat_age(self.now),
+            beat_age: worker.beat_age(self.now()),
             connections: worker.load.connections,
             in_flight: worker.load.in_flight,
             accepted: worker.load.accepted,
@@ -286,12 +299,22 @@ impl Pool {
     }
 }
 
-fn state_of(worker: &PoolWorker) -> WorkerState {
+fn state_of_worker(worker: &PoolWorker) -> WorkerState {
     match worker.phase {
         WorkerPhase::Starting { .. } => WorkerState::Starting,
         WorkerPhase::Serving { .. } => WorkerState::Serving,
         WorkerPhase::Late { .. } => WorkerState::Quarantined,
         WorkerPhase::Draining { .. } => WorkerState::Draining,
         WorkerPhase::Killed { .. } => WorkerState::Killed,
+    }
+}
+
+fn state_of_slot(state: &SlotState) -> WorkerState {
+    match state.occupancy() {
+        Occupancy::Vacant => WorkerState::Vacant,
+        Occupancy::Filled(worker) => state_of_worker(worker),
+        Occupancy::BackingOff { .. } => WorkerState::BackingOff,
+        Occupancy::Degraded { .. } => WorkerState::Degraded,
+        Occupancy::Drained => WorkerState::Drained,
     }
 }

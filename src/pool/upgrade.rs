@@ -1,128 +1,84 @@
 //! Upgrades of the master itself: the binary on disk rehearses, and if it could go on from here, it takes over. Nothing that an
-//! upgrade must not be mixed with is begun meanwhile; deaths and hangs are dealt with as ever. How it is done is the shell's.
+//! upgrade must not be mixed with is begun meanwhile; deaths and hangs are dealt with as ever. How a binary rehearses and takes over
+//! is the matter of the shell.
 
-use serde::{Deserialize, Serialize};
-
-use super::pool::{Mode, Pool, announce};
+use super::deploy::operation::{Operation, UpgradeOperation, UpgradeStage};
+use super::parts::Parts;
 use super::protocol::announcement::Announcement;
-use super::protocol::effect::{Effect, SystemdState};
+use super::protocol::effect::{Effect, SystemdState, announce};
 use super::protocol::event::{Request, Ticket};
 use super::protocol::verdict::{Done, Failure, Verdict};
-use super::requests::queue::{answer, refuse};
-use crate::base::time::Monotonic;
+use super::requests::answers::{answer, refuse};
+use super::worker::context::Conditions;
 
-/// One that is under way, with those who wait for its end.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Upgrade {
-    tickets: Vec<Ticket>,
-    started: Monotonic,
-    stage: Stage,
+/// The binary on disk is to be asked whether it could go on from here.
+pub(super) fn begin(parts: Parts<'_>, waiters: Vec<Ticket>, effects: &mut Vec<Effect>) {
+    *parts.operation = Operation::Upgrade(UpgradeOperation {
+        stage: UpgradeStage::Rehearsing,
+        started: parts.conditions.now,
+        waiters,
+    });
+    announce(Announcement::UpgradeStarted, effects);
+    parts.milestones.tell_systemd(SystemdState::Reloading, effects);
+    effects.push(Effect::Rehearse);
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum Stage {
-    /// The new binary is asked whether it could go on from here.
-    Rehearsing,
-    /// It could, and is to.
-    HandingOver,
+/// The new binary could go on from here, or could not. Dropped when no upgrade is under way any more.
+pub(super) fn rehearsed(parts: Parts<'_>, verdict: Result<(), String>, effects: &mut Vec<Effect>) {
+    let Some(upgrade) = parts.operation.take_upgrade() else {
+        return;
+    };
+    match verdict {
+        Ok(()) => {
+            let after = parts.conditions.now.since(upgrade.started);
+            announce(Announcement::HandingOver { after }, effects);
+            *parts.operation = Operation::Upgrade(UpgradeOperation {
+                stage: UpgradeStage::HandingOver,
+                ..upgrade
+            });
+        }
+        Err(reason) => {
+            parts.milestones.tell_systemd(SystemdState::Ready, effects);
+            refuse(&upgrade.waiters, Request::Upgrade, reason, effects);
+        }
+    }
 }
 
-impl Pool {
-    /// The shell is to hand this pool and everything else over to the binary that has rehearsed, as soon as every effect so far
-    /// has been performed. The new master says [`super::Event::Upgraded`] first of all; so does the old one if it could not.
-    #[must_use]
-    pub fn hands_over(&self) -> bool {
-        self.upgrade
-            .as_ref()
-            .is_some_and(|upgrade| upgrade.stage == Stage::HandingOver)
-    }
-
-    pub(super) fn begin_upgrade(&mut self, tickets: Vec<Ticket>, effects: &mut Vec<Effect>) {
-        self.upgrade = Some(Upgrade {
-            tickets,
-            started: self.now,
-            stage: Stage::Rehearsing,
-        });
-        announce(Announcement::UpgradeStarted, effects);
-        if self.milestones.told_ready {
-            effects.push(Effect::Tell(SystemdState::Reloading));
+/// The new binary goes on from here as this version, or could not be executed.
+pub(super) fn upgraded(parts: Parts<'_>, verdict: Result<String, String>, effects: &mut Vec<Effect>) {
+    let Some(upgrade) = parts.operation.take_upgrade() else {
+        return;
+    };
+    parts.milestones.tell_systemd(SystemdState::Ready, effects);
+    let verdict = match verdict {
+        Ok(version) => {
+            let after = parts.conditions.now.since(upgrade.started);
+            let told = version.clone();
+            announce(Announcement::Upgraded { version: told, after }, effects);
+            Verdict::Done(Done::Upgraded { version, after })
         }
-        effects.push(Effect::Rehearse);
-    }
-
-    /// The new binary could, or could not. Nobody waits for it any more: dropped.
-    pub(super) fn rehearsed(&mut self, verdict: Result<(), String>, effects: &mut Vec<Effect>) {
-        match (self.upgrade.take(), verdict) {
-            (Some(upgrade), Ok(())) => {
-                announce(
-                    Announcement::HandingOver {
-                        after: self.now.since(upgrade.started),
-                    },
-                    effects,
-                );
-                self.upgrade = Some(Upgrade {
-                    stage: Stage::HandingOver,
-                    ..upgrade
-                });
-            }
-            (Some(Upgrade { tickets, .. }), Err(reason)) => {
-                self.tell_reloaded(effects);
-                refuse(&tickets, Request::Upgrade, reason, effects);
-            }
-            (None, Ok(()) | Err(_)) => {}
+        Err(reason) => {
+            let told = reason.clone();
+            announce(Announcement::NotUpgraded { reason: told }, effects);
+            failed(&upgrade, Failure::NotExecuted { reason }, parts.conditions)
         }
-    }
+    };
+    answer(&upgrade.waiters, &verdict, effects);
+}
 
-    /// The new binary goes on from here as this version, or could not be executed.
-    pub(super) fn upgraded(&mut self, verdict: Result<String, String>, effects: &mut Vec<Effect>) {
-        let Some(Upgrade { tickets, started, .. }) = self.upgrade.take() else {
-            return;
-        };
-        let after = self.now.since(started);
-        self.tell_reloaded(effects);
-        let verdict = match verdict {
-            Ok(version) => {
-                announce(
-                    Announcement::Upgraded {
-                        version: version.clone(),
-                        after,
-                    },
-                    effects,
-                );
-                Verdict::Done(Done::Upgraded { version, after })
-            }
-            Err(reason) => {
-                announce(
-                    Announcement::NotUpgraded {
-                        reason: reason.clone(),
-                    },
-                    effects,
-                );
-                self.failed_upgrade(Failure::NotExecuted { reason }, started)
-            }
-        };
-        answer(&tickets, &verdict, effects);
+/// The cluster stops and needs no other master.
+pub(super) fn abandon(parts: Parts<'_>, effects: &mut Vec<Effect>) {
+    if let Some(upgrade) = parts.operation.take_upgrade() {
+        let verdict = failed(&upgrade, Failure::Stopped, parts.conditions);
+        answer(&upgrade.waiters, &verdict, effects);
     }
+}
 
-    /// The cluster stops, so nobody needs another master.
-    pub(super) fn no_upgrade(&mut self, effects: &mut Vec<Effect>) {
-        if let Some(Upgrade { tickets, started, .. }) = self.upgrade.take() {
-            answer(&tickets, &self.failed_upgrade(Failure::Stopped, started), effects);
-        }
-    }
-
-    fn failed_upgrade(&self, reason: Failure, started: Monotonic) -> Verdict {
-        Verdict::Failed {
-            reason,
-            generation: self.current,
-            after: self.now.since(started),
-            slots: Vec::new(),
-        }
-    }
-
-    /// Whether one is under way and the cluster serves.
-    #[must_use]
-    pub fn is_upgrading(&self) -> bool {
-        self.upgrade.is_some() && self.mode == Mode::Running
+fn failed(upgrade: &UpgradeOperation, reason: Failure, conditions: Conditions<'_>) -> Verdict {
+    Verdict::Failed {
+        reason,
+        generation: conditions.generations.current(),
+        after: conditions.now.since(upgrade.started),
+        slots: Vec::new(),
     }
 }

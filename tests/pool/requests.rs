@@ -291,7 +291,7 @@ fn only_the_last_two_generations_stay_loaded() {
         world.run_until("rest", World::is_at_rest);
     }
     assert_eq!(
-        world.pool.generations().collect::<Vec<_>>(),
+        world.pool.loaded_generations().collect::<Vec<_>>(),
         [Generation(5), Generation(6)]
     );
 }

@@ -2,7 +2,7 @@
 
 use crate::base::backoff::Backoff;
 use crate::config::Settings;
-use crate::pool::effect::Policy;
+use crate::pool::Policy;
 
 /// The policy of a cluster of `workers` slots, which is the settings' own number or what `auto` came to.
 #[must_use]

@@ -224,7 +224,7 @@ impl TakenOver {
         let contradiction = |what: String| Err(UpgradeError::Contradiction(what));
         if let Some(number) = self
             .pool
-            .generations()
+            .loaded_generations()
             .find(|number| !self.generations.contains_key(number))
         {
             return contradiction(format!("generation {number} has no binary"));

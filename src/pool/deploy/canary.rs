@@ -9,7 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::rollout::RolloutContext;
+use super::context::RolloutContext;
 use crate::base::ids::Life;
 use crate::base::time::Monotonic;
 use crate::pool::protocol::verdict::Share;

@@ -1,16 +1,18 @@
-//! A reload as a transaction: which step follows. It is shown facts and gives one step at a time; it holds no worker.
+//! A reload as a transaction: which step follows. The rollout is shown events and gives one step at a time; it holds no worker.
 //!
-//! Load beside → one canary beside the old worker of slot 0 → ready → bake → swap → the other slots one at a time, new before
-//! old. Until the canary has baked the old generation was never touched, and anything that goes wrong ends the rollout there.
-//! Later a slot gets [`TRIES`] lives to become ready; if none does, or a replaced slot keeps dying, the replaced slots go back
-//! to the old generation the same way, new before old, so that capacity never falls below the number of slots.
+//! Load beside the old generation → one canary beside the worker of the lowest slot → ready → bake → swap → the other slots one at
+//! a time, new before old. Until the canary has baked the old generation was never touched, and anything that goes wrong ends the
+//! rollout there. Later a slot gets [`TRIES`] lives to become ready; if none does, or a replaced slot keeps dying, the replaced
+//! slots go back to the old generation the same way, new before old, so that capacity never falls below the number of slots.
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::canary::{CanaryAnswers, ReadinessProbe};
+use super::context::RolloutContext;
 use crate::base::ids::{Generation, Life, Slot};
 use crate::base::time::Monotonic;
-use crate::pool::protocol::effect::Policy;
 use crate::pool::protocol::verdict::Failure;
 
 /// How many lives in a row may fail in one slot, after the canary baked, before the rollout is undone.
@@ -24,11 +26,31 @@ pub(in crate::pool) struct GenerationChange {
     pub(in crate::pool) started: Monotonic,
 }
 
+/// How often replacements of the next slot have failed in a row, and when another one may be started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::pool) struct Retry {
+    tries: u32,
+    at: Monotonic,
+}
+
+impl Retry {
+    fn none(now: Monotonic) -> Retry {
+        Retry { tries: 0, at: now }
+    }
+
+    fn after_failure(self, context: RolloutContext<'_>) -> Retry {
+        let tries = self.tries.saturating_add(1);
+        let wait = context.policy.backoff.wait(tries, context.random);
+        Retry {
+            tries,
+            at: context.now + wait,
+        }
+    }
+}
+
 /// Where a rollout is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::pool) enum Rollout {
-    /// None runs.
-    Idle,
     /// The configuration is read and the binary opened.
     Loading(GenerationChange),
     /// The canary boots.
@@ -40,60 +62,58 @@ pub(in crate::pool) enum Rollout {
         probe: ReadinessProbe,
     },
     /// The other slots follow, one at a time.
-    Rolling {
-        change: GenerationChange,
-        tries: u32,
-        retry_at: Monotonic,
-    },
-    /// The replaced slots go back.
+    Rolling { change: GenerationChange, retry: Retry },
+    /// The replaced slots go back to the old generation.
     Undoing {
         change: GenerationChange,
         reason: Failure,
-        tries: u32,
-        retry_at: Monotonic,
+        retry: Retry,
     },
 }
 
-/// Whether somebody stands beside a slot's worker, to replace it.
+/// The replacement of the rollout, as far as the rollout cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::pool) enum ReplacementState {
+    /// There is none.
     None,
-    /// Booting, or ready and late.
+    /// It boots, or it was ready and is late.
     NotServing,
+    /// It is ready and beats.
     Serving,
 }
 
 /// The pool as a rollout sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::pool) struct RolloutView {
-    pub(in crate::pool) beside: ReplacementState,
+    pub(in crate::pool) replacement: ReplacementState,
     /// The lowest slot that does not run what it should.
     pub(in crate::pool) next: Option<Slot>,
-    /// Every slot that was replaced has a worker that serves.
+    /// Whether every slot that was replaced has a worker that serves.
     pub(in crate::pool) settled: bool,
-    /// A slot that was replaced keeps dying.
+    /// Whether a slot that was replaced keeps dying.
     pub(in crate::pool) failing: bool,
-    /// One more worker may drain.
+    /// Whether one more worker may drain.
     pub(in crate::pool) room: bool,
-    /// While a canary stands beside.
+    /// The answers of the replacement and of the old generation, while there is a replacement.
     pub(in crate::pool) answers: Option<CanaryAnswers>,
 }
 
-/// What a rollout is shown.
+/// What can happen to a rollout.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::pool) enum RolloutEvent {
+    /// The new generation was loaded, or could not be.
     Loaded(Result<(), Failure>),
     /// The canary's own readiness answered.
     Probed(Life, Result<(), String>),
-    /// Whoever stood beside is gone or going.
+    /// The replacement is dead, or leaves by itself.
     Lost(Failure),
     /// The cluster stops.
     Stopped,
-    /// A look at the pool, after every event.
+    /// The rollout looks at the pool, after every batch of events.
     Looked(RolloutView),
 }
 
-/// What it wants done.
+/// What a rollout wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::pool) enum RolloutStep {
     /// Start the first worker of that generation beside some slot's own.
@@ -104,144 +124,124 @@ pub(in crate::pool) enum RolloutStep {
     Bake,
     /// Ask for the canary's readiness again.
     Probe,
-    /// Whoever stands beside takes the slot; who was in it drains.
+    /// The replacement takes over its slot; the slot's former worker drains.
     Swap,
-    /// Every slot is to be filled with that generation again; whoever stands beside goes.
+    /// Every slot is to be filled with the old generation again; the replacement goes.
     Undo(GenerationChange, Failure),
-    /// The new generation is the current one.
-    Finish(GenerationChange),
-    /// The old generation is whole; the new one goes.
-    BackOut(GenerationChange, Failure),
 }
 
-/// Time, policy and chance, as a step needs them.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::pool) struct RolloutContext<'a> {
-    pub(in crate::pool) now: Monotonic,
-    pub(in crate::pool) policy: &'a Policy,
-    pub(in crate::pool) random: u64,
+/// What came of one event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::pool) enum Progress {
+    /// The rollout goes on, and this is to be done.
+    Continues(Rollout, Option<RolloutStep>),
+    /// Every slot runs the new generation.
+    Finished,
+    /// The old generation is whole; the new one is given up.
+    BackedOut(Failure),
 }
-
-type Step = (Rollout, Option<RolloutStep>);
 
 impl Rollout {
-    pub(in crate::pool) fn change(&self) -> Option<GenerationChange> {
+    pub(in crate::pool) fn change(&self) -> GenerationChange {
         match self {
-            Rollout::Idle => None,
             Rollout::Loading(change)
             | Rollout::Booting(change)
             | Rollout::Baking { change, .. }
             | Rollout::Rolling { change, .. }
-            | Rollout::Undoing { change, .. } => Some(*change),
+            | Rollout::Undoing { change, .. } => *change,
         }
     }
 
-    /// What an empty slot that was not replaced and a slot that is added get; none: the current generation.
+    /// What an empty slot that was not replaced and a slot that is added get. `None`: the current generation.
     pub(in crate::pool) fn goal(&self) -> Option<Generation> {
         match self {
-            Rollout::Idle | Rollout::Loading(_) | Rollout::Booting(_) | Rollout::Baking { .. } => None,
+            Rollout::Loading(_) | Rollout::Booting(_) | Rollout::Baking { .. } => None,
             Rollout::Rolling { change, .. } => Some(change.target),
             Rollout::Undoing { change, .. } => Some(change.from),
         }
     }
 
-    /// When time alone will change something.
+    /// When time alone changes something.
     pub(in crate::pool) fn deadlines(&self) -> impl Iterator<Item = Monotonic> + use<> {
         let due = match self {
-            Rollout::Idle | Rollout::Loading(_) | Rollout::Booting(_) => [None, None],
+            Rollout::Loading(_) | Rollout::Booting(_) => [None, None],
             Rollout::Baking { until, probe, .. } => [Some(*until), probe.deadline()],
-            Rollout::Rolling { retry_at, .. } | Rollout::Undoing { retry_at, .. } => [Some(*retry_at), None],
+            Rollout::Rolling { retry, .. } | Rollout::Undoing { retry, .. } => [Some(retry.at), None],
         };
         due.into_iter().flatten()
     }
 
-    /// One fact: where it stands now, and what to do about it.
-    pub(in crate::pool) fn step(self, event: RolloutEvent, context: RolloutContext<'_>) -> Step {
+    /// One event: where the rollout stands now, and what to do about it.
+    pub(in crate::pool) fn step(self, event: RolloutEvent, context: RolloutContext<'_>) -> Progress {
         match self {
-            Rollout::Idle => Self::idle(&event),
             Rollout::Loading(change) => Self::loading(change, event),
             Rollout::Booting(change) => Self::booting(change, event, context),
             Rollout::Baking { change, until, probe } => Self::baking(change, until, probe, event, context),
-            Rollout::Rolling {
-                change,
-                tries,
-                retry_at,
-            } => Self::rolling(change, tries, retry_at, event, context),
+            Rollout::Rolling { change, retry } => Self::rolling(change, retry, event, context),
             Rollout::Undoing {
                 change,
                 reason,
-                tries,
-                retry_at,
-            } => Self::undoing(change, reason, tries, retry_at, &event, context),
+                retry,
+            } => Self::undoing(change, reason, retry, &event, context),
         }
     }
 
-    fn idle(event: &RolloutEvent) -> Step {
+    fn loading(change: GenerationChange, event: RolloutEvent) -> Progress {
         match event {
-            RolloutEvent::Loaded(_)
-            | RolloutEvent::Probed(..)
-            | RolloutEvent::Lost(_)
-            | RolloutEvent::Stopped
-            | RolloutEvent::Looked(_) => (Rollout::Idle, None),
-        }
-    }
-
-    fn loading(change: GenerationChange, event: RolloutEvent) -> Step {
-        match event {
-            RolloutEvent::Loaded(Ok(())) => (
-                Rollout::Booting(change),
-                Some(RolloutStep::StartCanary(change.target)),
-            ),
-            RolloutEvent::Loaded(Err(reason)) => Self::back_out(change, reason),
-            RolloutEvent::Stopped => Self::stopped(change),
+            RolloutEvent::Loaded(Ok(())) => {
+                let start = RolloutStep::StartCanary(change.target);
+                Progress::Continues(Rollout::Booting(change), Some(start))
+            }
+            RolloutEvent::Loaded(Err(reason)) => Progress::BackedOut(reason),
+            RolloutEvent::Stopped => Progress::BackedOut(Failure::Stopped),
             RolloutEvent::Probed(..) | RolloutEvent::Lost(_) | RolloutEvent::Looked(_) => {
-                (Rollout::Loading(change), None)
+                Progress::Continues(Rollout::Loading(change), None)
             }
         }
     }
 
-    fn booting(change: GenerationChange, event: RolloutEvent, context: RolloutContext<'_>) -> Step {
+    fn booting(change: GenerationChange, event: RolloutEvent, context: RolloutContext<'_>) -> Progress {
         match event {
-            RolloutEvent::Lost(reason) => Self::back_out(change, reason),
-            RolloutEvent::Stopped => Self::stopped(change),
+            RolloutEvent::Lost(reason) => Progress::BackedOut(reason),
+            RolloutEvent::Stopped => Progress::BackedOut(Failure::Stopped),
             RolloutEvent::Looked(RolloutView {
-                beside: ReplacementState::Serving,
+                replacement: ReplacementState::Serving,
                 ..
             }) => {
                 let until = context.now + context.policy.bake_time;
                 let probe = ReadinessProbe::asked(context);
-                (Rollout::Baking { change, until, probe }, Some(RolloutStep::Bake))
+                Progress::Continues(Rollout::Baking { change, until, probe }, Some(RolloutStep::Bake))
             }
             RolloutEvent::Loaded(_) | RolloutEvent::Probed(..) | RolloutEvent::Looked(_) => {
-                (Rollout::Booting(change), None)
+                Progress::Continues(Rollout::Booting(change), None)
             }
         }
     }
 
-    /// It takes over when its time is up, its own readiness has held, and one more may drain.
+    /// The canary takes over when its time is up, its own readiness has held, and one more worker may drain.
     fn baking(
         change: GenerationChange,
         until: Monotonic,
         probe: ReadinessProbe,
         event: RolloutEvent,
         context: RolloutContext<'_>,
-    ) -> Step {
+    ) -> Progress {
         match event {
-            RolloutEvent::Lost(reason) => Self::back_out(change, reason),
-            RolloutEvent::Stopped => Self::stopped(change),
+            RolloutEvent::Lost(reason) => Progress::BackedOut(reason),
+            RolloutEvent::Stopped => Progress::BackedOut(Failure::Stopped),
             RolloutEvent::Probed(life, verdict) => match probe.answered(verdict, until, context) {
-                Ok(probe) => (Rollout::Baking { change, until, probe }, None),
-                Err(reason) => Self::back_out(change, Failure::ReadinessFailed { life, reason }),
+                Ok(probe) => Progress::Continues(Rollout::Baking { change, until, probe }, None),
+                Err(reason) => Progress::BackedOut(Failure::ReadinessFailed { life, reason }),
             },
             RolloutEvent::Looked(RolloutView {
                 answers: Some(answers),
                 ..
             }) if answers.are_worse() => {
                 let CanaryAnswers { life, new, old } = answers;
-                Self::back_out(change, Failure::AnswersWorse { life, new, old })
+                Progress::BackedOut(Failure::AnswersWorse { life, new, old })
             }
             RolloutEvent::Looked(view) => Self::look_at_canary(change, until, probe, view, context),
-            RolloutEvent::Loaded(_) => (Rollout::Baking { change, until, probe }, None),
+            RolloutEvent::Loaded(_) => Progress::Continues(Rollout::Baking { change, until, probe }, None),
         }
     }
 
@@ -251,84 +251,57 @@ impl Rollout {
         probe: ReadinessProbe,
         view: RolloutView,
         context: RolloutContext<'_>,
-    ) -> Step {
-        match probe {
-            ReadinessProbe::Asked { deadline } if deadline <= context.now => {
-                let reason = "no answer within ready_timeout".to_owned();
-                match view.answers {
-                    Some(CanaryAnswers { life, .. }) => {
-                        Self::back_out(change, Failure::ReadinessFailed { life, reason })
-                    }
-                    None => (Rollout::Baking { change, until, probe }, None),
-                }
-            }
-            ReadinessProbe::Denied { again_at, .. } if again_at <= context.now => {
-                let probe = ReadinessProbe::asked(context);
-                (Rollout::Baking { change, until, probe }, Some(RolloutStep::Probe))
-            }
-            ReadinessProbe::Ready
-                if view.beside == ReplacementState::Serving && view.room && until <= context.now =>
+    ) -> Progress {
+        match (&probe, view.answers) {
+            (ReadinessProbe::Asked { deadline }, Some(CanaryAnswers { life, .. }))
+                if *deadline <= context.now =>
             {
-                let rolling = Rollout::Rolling {
-                    change,
-                    tries: 0,
-                    retry_at: context.now,
-                };
-                (rolling, Some(RolloutStep::Swap))
+                let reason = "no answer within ready_timeout".to_owned();
+                Progress::BackedOut(Failure::ReadinessFailed { life, reason })
             }
-            ReadinessProbe::Asked { .. } | ReadinessProbe::Denied { .. } | ReadinessProbe::Ready => {
-                (Rollout::Baking { change, until, probe }, None)
+            (ReadinessProbe::Denied { again_at, .. }, _) if *again_at <= context.now => {
+                let probe = ReadinessProbe::asked(context);
+                Progress::Continues(Rollout::Baking { change, until, probe }, Some(RolloutStep::Probe))
             }
+            (ReadinessProbe::Ready, _)
+                if view.replacement == ReplacementState::Serving && view.room && until <= context.now =>
+            {
+                let retry = Retry::none(context.now);
+                Progress::Continues(Rollout::Rolling { change, retry }, Some(RolloutStep::Swap))
+            }
+            (
+                ReadinessProbe::Asked { .. } | ReadinessProbe::Denied { .. } | ReadinessProbe::Ready,
+                Some(_) | None,
+            ) => Progress::Continues(Rollout::Baking { change, until, probe }, None),
         }
     }
 
     fn rolling(
         change: GenerationChange,
-        tries: u32,
-        retry_at: Monotonic,
+        retry: Retry,
         event: RolloutEvent,
         context: RolloutContext<'_>,
-    ) -> Step {
-        let stay = Rollout::Rolling {
-            change,
-            tries,
-            retry_at,
-        };
+    ) -> Progress {
+        let rolling = |retry, step| Progress::Continues(Rollout::Rolling { change, retry }, step);
         match event {
-            RolloutEvent::Lost(reason) if tries + 1 >= TRIES => Self::undo(change, reason, context),
-            RolloutEvent::Lost(_) => {
-                let retry_at = context.now + context.policy.backoff.wait(tries + 1, context.random);
-                (
-                    Rollout::Rolling {
-                        change,
-                        tries: tries + 1,
-                        retry_at,
-                    },
-                    None,
-                )
-            }
-            RolloutEvent::Stopped => Self::stopped(change),
+            RolloutEvent::Lost(reason) if retry.tries + 1 >= TRIES => Self::undo(change, reason, context),
+            RolloutEvent::Lost(_) => rolling(retry.after_failure(context), None),
+            RolloutEvent::Stopped => Progress::BackedOut(Failure::Stopped),
             RolloutEvent::Looked(RolloutView { failing: true, .. }) => {
                 Self::undo(change, Failure::KeepsDying { tries: TRIES }, context)
             }
             RolloutEvent::Looked(view) => {
-                match Self::follow(view, change.target, view.settled && retry_at <= context.now) {
-                    Follow::Wait => (stay, None),
-                    Follow::Over => (Rollout::Idle, Some(RolloutStep::Finish(change))),
-                    Follow::Do(step) => {
-                        let tries = if step == RolloutStep::Swap { 0 } else { tries };
-                        (
-                            Rollout::Rolling {
-                                change,
-                                tries,
-                                retry_at,
-                            },
-                            Some(step),
-                        )
+                let may_start = view.settled && retry.at <= context.now;
+                match Self::next_slot(view, change.target, may_start) {
+                    NextSlot::Wait => rolling(retry, None),
+                    NextSlot::NoneLeft => Progress::Finished,
+                    NextSlot::Do(RolloutStep::Swap) => {
+                        rolling(Retry { tries: 0, ..retry }, Some(RolloutStep::Swap))
                     }
+                    NextSlot::Do(step) => rolling(retry, Some(step)),
                 }
             }
-            RolloutEvent::Loaded(_) | RolloutEvent::Probed(..) => (stay, None),
+            RolloutEvent::Loaded(_) | RolloutEvent::Probed(..) => rolling(retry, None),
         }
     }
 
@@ -336,94 +309,61 @@ impl Rollout {
     fn undoing(
         change: GenerationChange,
         reason: Failure,
-        tries: u32,
-        retry_at: Monotonic,
+        retry: Retry,
         event: &RolloutEvent,
         context: RolloutContext<'_>,
-    ) -> Step {
-        match event {
-            RolloutEvent::Lost(_) => {
-                let tries = tries.saturating_add(1);
-                let retry_at = context.now + context.policy.backoff.wait(tries, context.random);
-                (
-                    Rollout::Undoing {
-                        change,
-                        reason,
-                        tries,
-                        retry_at,
-                    },
-                    None,
-                )
-            }
-            RolloutEvent::Stopped => Self::stopped(change),
-            RolloutEvent::Looked(view) => match Self::follow(*view, change.from, retry_at <= context.now) {
-                Follow::Wait => (
-                    Rollout::Undoing {
-                        change,
-                        reason,
-                        tries,
-                        retry_at,
-                    },
-                    None,
-                ),
-                Follow::Over => Self::back_out(change, reason),
-                Follow::Do(step) => (
-                    Rollout::Undoing {
-                        change,
-                        reason,
-                        tries,
-                        retry_at,
-                    },
-                    Some(step),
-                ),
-            },
-            RolloutEvent::Loaded(_) | RolloutEvent::Probed(..) => (
+    ) -> Progress {
+        let undoing = |reason, retry, step| {
+            Progress::Continues(
                 Rollout::Undoing {
                     change,
                     reason,
-                    tries,
-                    retry_at,
+                    retry,
                 },
-                None,
-            ),
+                step,
+            )
+        };
+        match event {
+            RolloutEvent::Lost(_) => undoing(reason, retry.after_failure(context), None),
+            RolloutEvent::Stopped => Progress::BackedOut(Failure::Stopped),
+            RolloutEvent::Looked(view) => {
+                match Self::next_slot(*view, change.from, retry.at <= context.now) {
+                    NextSlot::Wait => undoing(reason, retry, None),
+                    NextSlot::NoneLeft => Progress::BackedOut(reason),
+                    NextSlot::Do(step) => undoing(reason, retry, Some(step)),
+                }
+            }
+            RolloutEvent::Loaded(_) | RolloutEvent::Probed(..) => undoing(reason, retry, None),
         }
     }
 
-    /// One slot after the other, whichever way it goes.
-    fn follow(view: RolloutView, goal: Generation, may_start: bool) -> Follow {
-        match (view.beside, view.next) {
-            (ReplacementState::Serving, _) => Follow::Do(RolloutStep::Swap),
-            (ReplacementState::NotServing, _) => Follow::Wait,
-            (ReplacementState::None, _) if !may_start => Follow::Wait,
-            (ReplacementState::None, None) => Follow::Over,
-            (ReplacementState::None, Some(slot)) if view.room => Follow::Do(RolloutStep::Start(slot, goal)),
-            (ReplacementState::None, Some(_)) => Follow::Wait,
+    /// One slot after the other, whether the rollout goes forward or back.
+    fn next_slot(view: RolloutView, goal: Generation, may_start: bool) -> NextSlot {
+        match (view.replacement, view.next) {
+            (ReplacementState::Serving, _) => NextSlot::Do(RolloutStep::Swap),
+            (ReplacementState::NotServing, _) => NextSlot::Wait,
+            (ReplacementState::None, _) if !may_start => NextSlot::Wait,
+            (ReplacementState::None, None) => NextSlot::NoneLeft,
+            (ReplacementState::None, Some(slot)) if view.room => NextSlot::Do(RolloutStep::Start(slot, goal)),
+            (ReplacementState::None, Some(_)) => NextSlot::Wait,
         }
     }
 
-    fn undo(change: GenerationChange, reason: Failure, context: RolloutContext<'_>) -> Step {
+    fn undo(change: GenerationChange, reason: Failure, context: RolloutContext<'_>) -> Progress {
         let step = RolloutStep::Undo(change, reason.clone());
-        (
+        let retry = Retry::none(context.now);
+        Progress::Continues(
             Rollout::Undoing {
                 change,
                 reason,
-                tries: 0,
-                retry_at: context.now,
+                retry,
             },
             Some(step),
         )
     }
 
-    fn back_out(change: GenerationChange, reason: Failure) -> Step {
-        (Rollout::Idle, Some(RolloutStep::BackOut(change, reason)))
-    }
-
-    fn stopped(change: GenerationChange) -> Step {
-        Self::back_out(change, Failure::Stopped)
-    }
-
-    /// The master overslept: what bakes was not watched meanwhile.
-    pub(in crate::pool) fn discount(&mut self, by: std::time::Duration) {
+    /// The master did not run for that long, and did not watch what bakes.
+    pub(in crate::pool) fn discount(&mut self, by: Duration) {
         match self {
             Rollout::Baking { until, probe, .. } => {
                 *until = *until + by;
@@ -431,17 +371,15 @@ impl Rollout {
                     *deadline = *deadline + by;
                 }
             }
-            Rollout::Idle
-            | Rollout::Loading(_)
-            | Rollout::Booting(_)
-            | Rollout::Rolling { .. }
-            | Rollout::Undoing { .. } => {}
+            Rollout::Loading(_) | Rollout::Booting(_) | Rollout::Rolling { .. } | Rollout::Undoing { .. } => {
+            }
         }
     }
 }
 
-enum Follow {
+/// What follows for the next slot.
+enum NextSlot {
     Wait,
-    Over,
+    NoneLeft,
     Do(RolloutStep),
 }

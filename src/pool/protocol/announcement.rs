@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::certificate::Purpose;
-use super::effect::KillReason;
-use super::event::{Exit, Request};
+use super::event::Request;
+use super::facts::{Exit, KillReason};
 use super::verdict::Failure;
 use crate::base::ids::{Generation, Life, Slot};
 use crate::base::time::Monotonic;

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::effect::KillReason;
-use super::event::Exit;
+use super::facts::{Exit, KillReason};
 use crate::base::ids::{Generation, Life};
 use crate::base::time::Monotonic;
 

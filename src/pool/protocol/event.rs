@@ -1,11 +1,10 @@
 //! What can happen to a pool: past tense, gathered by the shell from pidfds, sockets, signals, scoreboards and clocks.
 
-use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::effect::{OrphanedWork, Policy};
+use super::facts::{Activity, Exit, OrphanedWork, Policy};
 use crate::base::ids::{Life, Slot};
 use crate::base::time::Monotonic;
 
@@ -188,41 +187,6 @@ pub enum Notification {
     Stopping,
     /// `STATUS=…`, bounded and printable.
     Status(String),
-}
-
-/// What a late worker was found doing, from two readings of `/proc/PID`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Activity {
-    /// Runnable, and its CPU time has not moved since the last reading: it got no CPU. Not its fault.
-    Starved,
-    /// Runnable and its CPU time moves: it spins.
-    Spinning,
-    /// Asleep (S) with a late beat: it waits for something that is not its event loop.
-    Blocked,
-    /// A thread of it is in an uninterruptible wait (D), as for a disk: a kill would wait for the same.
-    Disk,
-    /// Stopped by a signal or a debugger (T, t).
-    Stopped,
-    /// Gone or unreadable.
-    Unknown,
-}
-
-/// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Exit {
-    /// It returned this code.
-    Code(i32),
-    /// This signal ended it.
-    Signal(i32),
-}
-
-impl fmt::Display for Exit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Exit::Code(code) => write!(f, "exited with code {code}"),
-            Exit::Signal(signal) => write!(f, "was ended by signal {signal}"),
-        }
-    }
 }
 
 /// How much haste a stop has.

@@ -4,4 +4,5 @@ pub mod announcement;
 pub mod certificate;
 pub mod effect;
 pub mod event;
+pub mod facts;
 pub mod verdict;

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::effect::Outcome;
-use super::event::Exit;
+use super::facts::{Exit, Outcome};
 use crate::base::ids::{Generation, Life, Slot};
 
 /// The end of one request.

@@ -1,6 +1,7 @@
 //! Who gets new connections, who accepts from the queue of an empty slot, who takes over the work of the dead.
 
 pub(in crate::pool) mod queues;
+pub(in crate::pool) mod state;
 pub mod steering;
 pub(in crate::pool) mod takeover;
 #[cfg(test)]

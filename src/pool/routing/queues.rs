@@ -1,5 +1,5 @@
-//! Who accepts what waits at a slot that has no ready worker: a slot between two lives, one whose worker is late, drained or
-//! removed by scaling. A handshake that began before the slot was unrouted may end in its queue at any time, so a queue stays
+//! Which worker accepts what waits at a slot that has no ready worker: a slot between two lives, one whose worker is late, drained
+//! or removed by scaling. A handshake that began before the slot was unrouted may end in its queue at any time, so a queue stays
 //! adopted until the slot has its own ready worker again. At most one entry per slot there ever was.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,29 +7,45 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::base::ids::{Life, Slot};
-use crate::pool::pool::Pool;
+use crate::pool::fleet::AllWorkers;
 use crate::pool::protocol::effect::Effect;
 use crate::pool::slot::slot_state::SlotState;
-use crate::pool::worker::pool_worker::PoolWorker;
+use crate::pool::slot::slots::Slots;
 
 /// Which worker accepts for which slot.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::pool) struct Adoptions {
     by: BTreeMap<Slot, Life>,
-    /// Who could not be handed which queue since the last look.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    deaf: BTreeSet<(Slot, Life)>,
+    /// The workers that could not be handed a queue since the last look, each with the slot of the queue.
+    unreachable: BTreeSet<(Slot, Life)>,
 }
 
-/// The pool as adoption sees it.
+/// The workers that can adopt a queue.
 #[derive(Debug, Default)]
 pub(in crate::pool) struct Candidates {
     /// How many slots there ever were.
-    pub(in crate::pool) slots: u16,
-    /// Everybody who is ready and beats, with the number of open connections.
-    pub(in crate::pool) serving: BTreeMap<Life, u32>,
-    /// Everybody else who is not dead: a late or draining adopter is better than none.
-    pub(in crate::pool) others: BTreeSet<Life>,
+    slots: u16,
+    /// The workers that are ready and beat, with their number of open connections.
+    serving: BTreeMap<Life, u32>,
+    /// All other workers that are not dead: a late or draining adopter is better than none.
+    others: BTreeSet<Life>,
+}
+
+impl Candidates {
+    pub(in crate::pool) fn of(workers: AllWorkers<'_>) -> Candidates {
+        let mut candidates = Candidates {
+            slots: workers.fleet.slots().ever(),
+            ..Candidates::default()
+        };
+        for worker in workers.iter() {
+            if worker.is_serving() {
+                candidates.serving.insert(worker.life, worker.load.connections);
+            } else {
+                candidates.others.insert(worker.life);
+            }
+        }
+        candidates
+    }
 }
 
 impl Adoptions {
@@ -37,22 +53,28 @@ impl Adoptions {
         self.by.get(&slot).copied()
     }
 
-    /// It could not be handed that queue: somebody else is asked, or nobody before the next look.
-    pub(in crate::pool) fn refused(&mut self, slot: Slot, by: Life) {
+    /// Whether no queue is adopted and none has to be, because each slot there ever was has its own worker, as nearly always. To
+    /// find that out needs no maps and sets, whose code an idle master would keep in memory for nothing else.
+    pub(in crate::pool) fn is_idle(&self, slots: &Slots) -> bool {
+        self.by.is_empty() && slots.size() == slots.ever() && slots.iter().all(SlotState::is_serving)
+    }
+
+    /// A worker could not be handed that queue: another one is asked, or none before the next look.
+    pub(in crate::pool) fn not_delivered(&mut self, slot: Slot, by: Life) {
         if self.by.get(&slot) == Some(&by) {
             self.by.remove(&slot);
-            self.deaf.insert((slot, by));
+            self.unreachable.insert((slot, by));
         }
     }
 
-    /// Time has passed: whoever did not hear may do so now.
+    /// Time has passed: workers that could not be reached are asked again.
     pub(in crate::pool) fn ask_again(&mut self) {
-        self.deaf.clear();
+        self.unreachable.clear();
     }
 
-    /// Lets go of what has its own worker or no fit adopter any more, and finds an adopter for the rest: who adopted least, and
-    /// of those who has the fewest connections.
-    pub(in crate::pool) fn settle(&mut self, candidates: &Candidates, effects: &mut Vec<Effect>) {
+    /// Lets go of queues whose slot has its own worker, or whose adopter is not fit any more, and finds an adopter for the rest:
+    /// the worker that adopted least, and of those the one with the fewest connections.
+    pub(in crate::pool) fn reconcile(&mut self, candidates: &Candidates, effects: &mut Vec<Effect>) {
         let own: BTreeSet<Slot> = candidates.serving.keys().map(|life| life.slot).collect();
         self.let_go(candidates, &own, effects);
         let mut fittest = self.fittest(candidates);
@@ -60,8 +82,8 @@ impl Adoptions {
             if own.contains(&slot) || self.by.contains_key(&slot) {
                 continue;
             }
-            let hears = |(_, _, by): &&(usize, u32, Life)| !self.deaf.contains(&(slot, *by));
-            let Some(&(adopted, connections, by)) = fittest.iter().find(hears) else {
+            let is_reachable = |(_, _, by): &&(usize, u32, Life)| !self.unreachable.contains(&(slot, *by));
+            let Some(&(adopted, connections, by)) = fittest.iter().find(is_reachable) else {
                 continue;
             };
             fittest.remove(&(adopted, connections, by));
@@ -97,34 +119,6 @@ impl Adoptions {
     }
 }
 
-impl Pool {
-    pub(in crate::pool) fn adopt(&mut self, effects: &mut Vec<Effect>) {
-        if self.adoptions.by.is_empty() && self.is_everybody_home() {
-            return;
-        }
-        let mut candidates = Candidates {
-            slots: self.slots_ever(),
-            ..Candidates::default()
-        };
-        let seated = self.seats.iter().filter_map(SlotState::worker);
-        for worker in seated.chain(&self.replacement).chain(&self.leaving) {
-            if PoolWorker::is_serving(worker) {
-                candidates.serving.insert(worker.life, worker.load.connections);
-            } else {
-                candidates.others.insert(worker.life);
-            }
-        }
-        self.adoptions.settle(&candidates, effects);
-    }
-
-    /// Whether each slot there ever was has its own worker, as nearly always: then nobody's queue is without one, and a look at
-    /// that needs no maps and sets, whose code an idle master would keep in memory for nothing else.
-    fn is_everybody_home(&self) -> bool {
-        let is_home = |seat: &SlotState| seat.worker().is_some_and(PoolWorker::is_serving);
-        self.seats.len() == usize::from(self.slots_ever()) && self.seats.iter().all(is_home)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,16 +132,16 @@ mod tests {
         }
     }
 
-    fn settled(adoptions: &mut Adoptions, candidates: &Candidates) -> Vec<Effect> {
+    fn reconciled(adoptions: &mut Adoptions, candidates: &Candidates) -> Vec<Effect> {
         let mut effects = Vec::new();
-        adoptions.settle(candidates, &mut effects);
+        adoptions.reconcile(candidates, &mut effects);
         effects
     }
 
     #[test]
     fn queues_are_shared_out_evenly_and_the_least_busy_begins() {
         let mut adoptions = Adoptions::default();
-        settled(
+        reconciled(
             &mut adoptions,
             &candidates(8, &[(life(0, 1), 90), (life(1, 1), 10)], &[]),
         );
@@ -164,15 +158,15 @@ mod tests {
         let (one, two) = (life(0, 1), life(1, 1));
         let both = candidates(3, &[(one, 0), (two, 5)], &[]);
         let adopts = |by| [Effect::Adopt { by, slot: Slot(2) }];
-        assert_eq!(settled(&mut adoptions, &both), adopts(one));
-        adoptions.refused(Slot(2), two);
-        assert_eq!(settled(&mut adoptions, &both), [], "it was not asked");
-        adoptions.refused(Slot(2), one);
-        assert_eq!(settled(&mut adoptions, &both), adopts(two));
-        adoptions.refused(Slot(2), two);
-        assert_eq!(settled(&mut adoptions, &both), [], "nobody hears");
+        assert_eq!(reconciled(&mut adoptions, &both), adopts(one));
+        adoptions.not_delivered(Slot(2), two);
+        assert_eq!(reconciled(&mut adoptions, &both), [], "it was not asked");
+        adoptions.not_delivered(Slot(2), one);
+        assert_eq!(reconciled(&mut adoptions, &both), adopts(two));
+        adoptions.not_delivered(Slot(2), two);
+        assert_eq!(reconciled(&mut adoptions, &both), [], "no worker can be reached");
         adoptions.ask_again();
-        assert_eq!(settled(&mut adoptions, &both), adopts(one));
+        assert_eq!(reconciled(&mut adoptions, &both), adopts(one));
         assert_eq!(adoptions.adopter(Slot(2)), Some(one));
     }
 
@@ -182,26 +176,26 @@ mod tests {
         let by = life(0, 1);
         let one = candidates(2, &[(by, 0)], &[]);
         assert_eq!(
-            settled(&mut adoptions, &one),
+            reconciled(&mut adoptions, &one),
             [Effect::Adopt { by, slot: Slot(1) }]
         );
-        assert_eq!(settled(&mut adoptions, &one), []);
+        assert_eq!(reconciled(&mut adoptions, &one), []);
         let both = candidates(2, &[(by, 0), (life(1, 2), 0)], &[]);
         assert_eq!(
-            settled(&mut adoptions, &both),
+            reconciled(&mut adoptions, &both),
             [Effect::Disown { by, slot: Slot(1) }]
         );
     }
 
     #[test]
-    fn a_late_adopter_is_relieved_a_dead_one_replaced_and_the_last_one_keeps_what_it_has() {
+    fn a_late_adopter_lets_go_a_dead_one_is_replaced_and_the_last_one_keeps_what_it_has() {
         let mut adoptions = Adoptions::default();
         let (one, other) = (life(0, 1), life(2, 1));
-        settled(&mut adoptions, &candidates(2, &[(one, 0)], &[]));
+        reconciled(&mut adoptions, &candidates(2, &[(one, 0)], &[]));
         let last = candidates(2, &[], &[one]);
-        assert_eq!(settled(&mut adoptions, &last), [], "nobody is fitter");
-        let relieved = settled(&mut adoptions, &candidates(3, &[(other, 0)], &[one]));
-        assert!(relieved.contains(&Effect::Disown {
+        assert_eq!(reconciled(&mut adoptions, &last), [], "nobody is fitter");
+        let let_go = reconciled(&mut adoptions, &candidates(3, &[(other, 0)], &[one]));
+        assert!(let_go.contains(&Effect::Disown {
             by: one,
             slot: Slot(1)
         }));
@@ -211,7 +205,7 @@ mod tests {
             Some(other),
             "the late one's own queue too"
         );
-        let replaced = settled(&mut adoptions, &candidates(3, &[(one, 0)], &[]));
+        let replaced = reconciled(&mut adoptions, &candidates(3, &[(one, 0)], &[]));
         assert!(
             !replaced
                 .iter()

@@ -3,32 +3,35 @@
 //! The weights bring every slot to the same number of open connections by the time the foreseen ones have come: a slot's weight
 //! is the room it has left under that height. Room for chance is left as well (the count of a slot of short connections scatters
 //! by its root), so that noise moves little. A slot whose loop runs late gets less by how much later it runs than
-//! [`PATIENCE`]; when all run late alike, nobody does.
+//! [`LAG_HALF_LIFE`]; when all run late alike, nobody does.
 
 use std::time::Duration;
 
 use crate::base::ids::Slot;
-use crate::pool::reconcile::FULL_SHARE;
 
-/// A loop that is late by so much gets half of what one on time gets.
-const PATIENCE: Duration = Duration::from_millis(10);
+/// The weight of a slot that gets its full share of new connections.
+pub const FULL_SHARE: u16 = 256;
+
+/// A loop that is late by this gets half of what one on time gets.
+const LAG_HALF_LIFE: Duration = Duration::from_millis(10);
 /// No routed slot gets less: it has to show that it is well again.
 const LEAST: u64 = FULL_SHARE as u64 / 8;
 /// Nor more: an empty slot is filled without being flooded.
 const MOST: u64 = FULL_SHARE as u64 * 3;
-/// There is always room for so many connections a slot, in sixteenths.
+/// Each slot has room for this many connections at least, in sixteenths of a connection.
 const ROOM: u64 = 4 * 16;
 
+/// More open connections of a slot, in sixteenths, are not believed.
 const MOST_OPEN: u64 = 1 << 40;
 
 /// What one slot carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlotLoad {
-    /// Which.
+    /// The slot.
     pub slot: Slot,
-    /// Open connections, smoothed, in sixteenths.
+    /// Open connections, smoothed, in sixteenths of a connection.
     pub connections: u64,
-    /// How late its loop runs.
+    /// How late the event loop of the slot's worker runs.
     pub loop_lag: Duration,
 }
 
@@ -43,7 +46,8 @@ pub fn weights(slot_loads: &[SlotLoad], foreseen: u64) -> Vec<(Slot, u16)> {
     // In sixteenths: the root of n connections is 4 times the root of 16 n.
     let scatter = 2 * 4 * mean.isqrt();
     let room = ROOM.max(foreseen.min(MOST_OPEN) / count).max(scatter);
-    let pace = |one: &SlotLoad| 1_000 * micros(PATIENCE) / (micros(PATIENCE) + micros(one.loop_lag));
+    let pace =
+        |one: &SlotLoad| 1_000 * micros(LAG_HALF_LIFE) / (micros(LAG_HALF_LIFE) + micros(one.loop_lag));
     let mean_pace = (slot_loads.iter().map(pace).sum::<u64>() / count).max(1);
     let weight = |one: &SlotLoad| {
         let left = (mean + room).saturating_sub(open(one));

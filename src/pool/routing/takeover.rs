@@ -1,90 +1,107 @@
-//! Who finishes the work of the dead. Each death leaves one work, which is remembered until a ready worker has taken it over.
+//! Who finishes the work of the dead. Each death orphans the work of one worker, which is remembered until a ready worker has taken
+//! it over.
 //!
-//! The number remembered is bounded by what feeds and drains it: one entry per death, deaths are rationed by the restart policy,
-//! and a worker answers within the time of one claim; as long as nobody is ready nobody but crashing boots can add to it, at the
+//! The number of entries is bounded by what feeds and drains them: one entry per death, deaths are rationed by the restart policy,
+//! and a worker answers within the time of one claim; as long as no worker is ready only crashing boots can add to them, at the
 //! backoff's pace. An entry is 40 bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::ids::Life;
-use crate::pool::protocol::effect::{Effect, OrphanedWork};
+use crate::base::ids::{Incarnation, Life};
+use crate::base::time::Monotonic;
+use crate::pool::protocol::effect::Effect;
+use crate::pool::protocol::facts::OrphanedWork;
 
-/// Takeovers that nobody has taken over yet, and who was asked to.
+/// Orphaned work that no worker has taken over yet, and which worker was asked to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::pool) struct Takeovers {
-    /// In pairs rather than a map: an work is no JSON key.
+    /// In pairs rather than a map: orphaned work is no JSON key.
     pending: Vec<(OrphanedWork, Option<Life>)>,
-    /// When each living by was chosen last, counted in choices.
+    /// When each living worker was asked last, counted in choices.
     chosen: BTreeMap<Life, u64>,
     choices: u64,
-    /// Who could not be told of an work since the last look.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    deaf: BTreeSet<Life>,
+    /// The workers that could not be told since the last look.
+    unreachable: BTreeSet<Life>,
+    /// When the work of earlier incarnations is looked through once more: a worker that outlived its master unknown to this one
+    /// has drained by then.
+    again_at: Option<Monotonic>,
 }
 
 impl Takeovers {
-    /// Something was left behind.
-    pub(in crate::pool) fn leave(&mut self, work: OrphanedWork) {
+    /// Work of earlier incarnations is to be taken over now, and once more at that instant.
+    pub(in crate::pool) fn start(&mut self, incarnation: Incarnation, again_at: Monotonic) {
+        self.add(OrphanedWork::Before(incarnation));
+        self.again_at = Some(again_at);
+    }
+
+    pub(in crate::pool) fn pass_time(&mut self, incarnation: Incarnation, now: Monotonic) {
+        if self.again_at.is_some_and(|at| at <= now) {
+            self.again_at = None;
+            self.add(OrphanedWork::Before(incarnation));
+        }
+    }
+
+    pub(in crate::pool) fn deadline(&self) -> Option<Monotonic> {
+        self.again_at
+    }
+
+    pub(in crate::pool) fn add(&mut self, work: OrphanedWork) {
         if !self.pending.iter().any(|(known, _)| *known == work) {
             self.pending.push((work, None));
         }
     }
 
-    /// A life ended: it inherits nothing any more.
-    pub(in crate::pool) fn forget(&mut self, life: Life) {
+    /// A worker is dead: it takes nothing over any more.
+    pub(in crate::pool) fn worker_ended(&mut self, life: Life) {
         self.chosen.remove(&life);
         for (_, by) in &mut self.pending {
             *by = by.filter(|by| *by != life);
         }
     }
 
-    /// An by says that it is done; only the one that was asked last is believed.
-    pub(in crate::pool) fn settle(&mut self, by: Life, work: OrphanedWork) {
+    /// A worker says that it has taken everything over; only the one that was asked last is believed.
+    pub(in crate::pool) fn done(&mut self, by: Life, work: OrphanedWork) {
         self.pending.retain(|entry| *entry != (work, Some(by)));
     }
 
-    /// It could not be told: somebody else is. Where there is nobody else it is told again at the next look.
-    pub(in crate::pool) fn refused(&mut self, by: Life, work: OrphanedWork) {
-        if let Some(entry) = self.pending.iter_mut().find(|entry| **entry == (work, Some(by))) {
+    /// A worker could not be told: another one is. Where there is no other, the same one is told again at the next look.
+    pub(in crate::pool) fn not_delivered(&mut self, by: Life, work: OrphanedWork) {
+        let asked = (work, Some(by));
+        if let Some(entry) = self.pending.iter_mut().find(|entry| **entry == asked) {
             entry.1 = None;
-            self.deaf.insert(by);
+            self.unreachable.insert(by);
         }
     }
 
-    /// Time has passed: whoever did not hear may do so now.
+    /// Time has passed: workers that could not be told are asked again.
     pub(in crate::pool) fn ask_again(&mut self) {
-        self.deaf.clear();
+        self.unreachable.clear();
     }
 
-    /// Finds an by among those who serve for each work that has none, or whose by does not serve any more (it may hang:
-    /// claims are numbered, so two takers do no harm).
-    pub(in crate::pool) fn assign_takeovers(&mut self, serving: &[Life], effects: &mut Vec<Effect>) {
+    /// Finds a worker among those that serve for all work that has none, or whose worker does not serve any more (it may hang:
+    /// claims are numbered, so two workers do no harm).
+    pub(in crate::pool) fn assign(&mut self, serving: &[Life], effects: &mut Vec<Effect>) {
         let Takeovers {
             pending,
             chosen,
             choices,
-            deaf,
+            unreachable,
+            ..
         } = self;
-        for (work, by) in pending {
-            if by.is_some_and(|by| serving.contains(&by)) {
+        for (work, assigned) in pending {
+            if assigned.is_some_and(|by| serving.contains(&by)) {
                 continue;
             }
-            let Some(next) = serving
-                .iter()
-                .filter(|life| !deaf.contains(life))
-                .min_by_key(|life| chosen.get(life).copied().unwrap_or(0))
-            else {
+            let reachable = serving.iter().filter(|life| !unreachable.contains(life));
+            let Some(by) = reachable.min_by_key(|life| chosen.get(life).copied().unwrap_or(0)) else {
                 return;
             };
             *choices += 1;
-            chosen.insert(*next, *choices);
-            *by = Some(*next);
-            effects.push(Effect::TakeOver {
-                by: *next,
-                work: *work,
-            });
+            chosen.insert(*by, *choices);
+            *assigned = Some(*by);
+            effects.push(Effect::TakeOver { by: *by, work: *work });
         }
     }
 
@@ -101,7 +118,7 @@ mod tests {
 
     fn assigned(takeovers: &mut Takeovers, serving: &[Life]) -> Vec<(Life, OrphanedWork)> {
         let mut effects = Vec::new();
-        takeovers.assign_takeovers(serving, &mut effects);
+        takeovers.assign(serving, &mut effects);
         let told = |effect| {
             if let Effect::TakeOver { by, work } = effect {
                 Some((by, work))
@@ -113,9 +130,9 @@ mod tests {
     }
 
     #[test]
-    fn an_estate_waits_for_the_first_ready_worker_and_is_told_once() {
+    fn orphaned_work_waits_for_the_first_ready_worker_which_is_told_once() {
         let mut takeovers = Takeovers::default();
-        takeovers.leave(OrphanedWork::Before(Incarnation(1)));
+        takeovers.add(OrphanedWork::Before(Incarnation(1)));
         assert_eq!(assigned(&mut takeovers, &[]), []);
         assert_eq!(
             assigned(&mut takeovers, &[life(0, 1)]),
@@ -125,12 +142,12 @@ mod tests {
     }
 
     #[test]
-    fn heirs_take_turns() {
+    fn workers_take_turns() {
         let mut takeovers = Takeovers::default();
         let serving = [life(0, 1), life(1, 1)];
         let mut takers = Vec::new();
         for epoch in 1..=4 {
-            takeovers.leave(OrphanedWork::Life(life(2, epoch)));
+            takeovers.add(OrphanedWork::Life(life(2, epoch)));
             takers.extend(
                 assigned(&mut takeovers, &serving)
                     .into_iter()
@@ -141,16 +158,16 @@ mod tests {
     }
 
     #[test]
-    fn an_heir_that_dies_passes_on_what_it_did_not_finish() {
+    fn what_a_dead_worker_did_not_finish_taking_over_goes_to_another() {
         let mut takeovers = Takeovers::default();
         let (first, second) = (life(0, 1), life(1, 1));
-        takeovers.leave(OrphanedWork::Life(life(2, 1)));
-        takeovers.leave(OrphanedWork::Life(life(3, 1)));
+        takeovers.add(OrphanedWork::Life(life(2, 1)));
+        takeovers.add(OrphanedWork::Life(life(3, 1)));
         assigned(&mut takeovers, &[first]);
-        takeovers.settle(first, OrphanedWork::Life(life(2, 1)));
-        takeovers.forget(first);
-        takeovers.settle(first, OrphanedWork::Life(life(3, 1)));
-        takeovers.leave(OrphanedWork::Life(first));
+        takeovers.done(first, OrphanedWork::Life(life(2, 1)));
+        takeovers.worker_ended(first);
+        takeovers.done(first, OrphanedWork::Life(life(3, 1)));
+        takeovers.add(OrphanedWork::Life(first));
         let passed = assigned(&mut takeovers, &[second]);
         assert_eq!(
             passed,
@@ -166,13 +183,13 @@ mod tests {
         let mut takeovers = Takeovers::default();
         let (first, second) = (life(0, 1), life(1, 1));
         let work = OrphanedWork::Life(life(2, 1));
-        takeovers.leave(work);
+        takeovers.add(work);
         assert_eq!(assigned(&mut takeovers, &[first, second]), [(first, work)]);
-        takeovers.refused(second, work);
+        takeovers.not_delivered(second, work);
         assert_eq!(assigned(&mut takeovers, &[first, second]), [], "it was not told");
-        takeovers.refused(first, work);
+        takeovers.not_delivered(first, work);
         assert_eq!(assigned(&mut takeovers, &[first, second]), [(second, work)]);
-        takeovers.refused(second, work);
+        takeovers.not_delivered(second, work);
         assert_eq!(assigned(&mut takeovers, &[first, second]), []);
         takeovers.ask_again();
         assert_eq!(assigned(&mut takeovers, &[first, second]), [(first, work)]);
@@ -181,11 +198,11 @@ mod tests {
     #[test]
     fn one_that_was_not_asked_settles_nothing() {
         let mut takeovers = Takeovers::default();
-        takeovers.leave(OrphanedWork::Life(life(2, 1)));
+        takeovers.add(OrphanedWork::Life(life(2, 1)));
         assigned(&mut takeovers, &[life(0, 1)]);
-        takeovers.settle(life(1, 1), OrphanedWork::Life(life(2, 1)));
+        takeovers.done(life(1, 1), OrphanedWork::Life(life(2, 1)));
         assert_eq!(takeovers.pending().len(), 1);
-        takeovers.settle(life(0, 1), OrphanedWork::Life(life(2, 1)));
+        takeovers.done(life(0, 1), OrphanedWork::Life(life(2, 1)));
         assert_eq!(takeovers.pending(), []);
     }
 }

@@ -11,8 +11,9 @@ use crate::base::ids::{Generation, Incarnation, Life, Slot};
 use crate::base::time::Monotonic;
 use crate::pool::Pool;
 use crate::pool::fixture::{at, policy, run};
-use crate::pool::protocol::effect::{Effect, Policy};
+use crate::pool::protocol::effect::Effect;
 use crate::pool::protocol::event::{Event, Notification, Sample};
+use crate::pool::protocol::facts::Policy;
 
 /// One simulated worker: keep-alive connections, and a queue of short requests.
 #[derive(Default)]

@@ -13,37 +13,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::budget::Budget;
 use crate::base::time::Monotonic;
-use crate::pool::protocol::effect::Policy;
-use crate::pool::protocol::event::Exit;
+use crate::pool::protocol::facts::{Exit, Policy};
+use crate::pool::worker::end_of_life::EndOfLife;
 use crate::pool::worker::pool_worker::PoolWorker;
-
-/// How a life ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::pool) enum EndOfLife {
-    Exited {
-        exit: Exit,
-        oom: bool,
-    },
-    SpawnFailed(String),
-    /// It drains without having been asked; how it exits is not known yet.
-    LeftByItself,
-}
 
 /// What follows for the slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::pool) struct RestartDecision {
-    /// How long it stays empty.
+    /// How long the slot stays empty.
     pub(in crate::pool) wait: Duration,
     /// Set when this death opened the breaker: how many there were within the window.
     pub(in crate::pool) opened: Option<u32>,
 }
 
-/// One slot's past.
+/// The restart policy of one slot, with what it remembers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::pool) struct RestartPolicy {
     /// Early deaths in a row.
     pub(in crate::pool) failures: u32,
-    /// Of those, how many in a row left by themselves before they were ready, or could not be spawned.
+    /// Lives in a row that exited by themselves before they were ready, or could not be spawned.
     pub(in crate::pool) boot_failures: u32,
     /// Lives that ended unasked since the master started.
     pub(in crate::pool) restarts: u32,
@@ -51,6 +39,7 @@ pub(in crate::pool) struct RestartPolicy {
     pub(in crate::pool) last_exit: Option<Exit>,
     /// Whether only slow tries are made.
     pub(in crate::pool) breaker_open: bool,
+    /// The gap between two starts that the last early death asked for.
     gap: Duration,
     budget: Budget,
 }
@@ -78,17 +67,17 @@ impl RestartPolicy {
         };
     }
 
-    /// A life of this slot ended unasked.
-    pub(in crate::pool) fn ended(
+    /// Decides what follows when a life of this slot ended unasked.
+    pub(in crate::pool) fn decide(
         &mut self,
-        who: &PoolWorker,
+        worker: &PoolWorker,
         end: &EndOfLife,
         policy: &Policy,
         now: Monotonic,
         random: u64,
     ) -> RestartDecision {
-        self.note(who, end);
-        if who
+        self.note(worker, end);
+        if worker
             .ready_at
             .is_some_and(|ready| now.since(ready) >= policy.early_death)
         {
@@ -99,16 +88,16 @@ impl RestartPolicy {
                 opened: None,
             };
         }
-        self.early(who, policy, now, random)
+        self.early(worker, policy, now, random)
     }
 
-    fn note(&mut self, who: &PoolWorker, end: &EndOfLife) {
+    fn note(&mut self, worker: &PoolWorker, end: &EndOfLife) {
         self.restarts = self.restarts.saturating_add(1);
         let (exit, boot_failed) = match end {
             EndOfLife::Exited {
                 exit: exit @ Exit::Code(_),
                 ..
-            } => (Some(*exit), who.ready_at.is_none()),
+            } => (Some(*exit), worker.ready_at.is_none()),
             EndOfLife::Exited {
                 exit: exit @ Exit::Signal(_),
                 ..
@@ -124,9 +113,15 @@ impl RestartPolicy {
         };
     }
 
-    fn early(&mut self, who: &PoolWorker, policy: &Policy, now: Monotonic, random: u64) -> RestartDecision {
-        let was_ready = who.ready_at.is_some();
-        let lived = now.since(who.started);
+    fn early(
+        &mut self,
+        worker: &PoolWorker,
+        policy: &Policy,
+        now: Monotonic,
+        random: u64,
+    ) -> RestartDecision {
+        let was_ready = worker.ready_at.is_some();
+        let lived = now.since(worker.started);
         let outlasted = was_ready && self.failures > 0 && lived >= self.gap;
         if !outlasted {
             self.failures = self.failures.saturating_add(1);
@@ -151,8 +146,10 @@ impl RestartPolicy {
     }
 
     /// When the breaker closes, if nothing happens until then.
-    pub(in crate::pool) fn closes_at(&self, who: &PoolWorker, policy: &Policy) -> Option<Monotonic> {
-        let ready = who.ready_at.filter(|_| self.breaker_open && who.is_serving())?;
+    pub(in crate::pool) fn closes_at(&self, worker: &PoolWorker, policy: &Policy) -> Option<Monotonic> {
+        let ready = worker
+            .ready_at
+            .filter(|_| self.breaker_open && worker.is_serving())?;
         Some(ready + policy.early_death)
     }
 
@@ -168,10 +165,11 @@ mod tests {
     use super::*;
     use crate::base::ids::Generation;
     use crate::pool::fixture::{at, life, policy};
+    use crate::pool::worker::context::WorkerContext;
     use crate::pool::worker::heartbeat::Stall;
-    use crate::pool::worker::pool_worker::{WorkerContext, WorkerPhase};
+    use crate::pool::worker::pool_worker::WorkerPhase;
 
-    /// A member that started at `started` and was ready at `ready`.
+    /// A worker that started at `started` and was ready at `ready`.
     fn worker(started: u64, ready: Option<u64>) -> PoolWorker {
         let policy = policy();
         let mut context = WorkerContext {
@@ -191,7 +189,7 @@ mod tests {
     }
 
     fn crash(restart: &mut RestartPolicy, started: u64, ready: Option<u64>, died: u64) -> RestartDecision {
-        restart.ended(
+        restart.decide(
             &worker(started, ready),
             &exited(Exit::Signal(9)),
             &policy(),
@@ -263,8 +261,8 @@ mod tests {
     fn only_exits_by_itself_before_ready_are_boot_failures() {
         let mut restart = RestartPolicy::blank(&policy());
         let code = exited(Exit::Code(1));
-        restart.ended(&worker(0, None), &code, &policy(), at(1), 0);
-        restart.ended(
+        restart.decide(&worker(0, None), &code, &policy(), at(1), 0);
+        restart.decide(
             &worker(0, None),
             &EndOfLife::SpawnFailed("EAGAIN".into()),
             &policy(),
@@ -275,9 +273,9 @@ mod tests {
             (restart.boot_failures, restart.last_exit),
             (2, Some(Exit::Code(1)))
         );
-        restart.ended(&worker(0, None), &exited(Exit::Signal(9)), &policy(), at(1), 0);
+        restart.decide(&worker(0, None), &exited(Exit::Signal(9)), &policy(), at(1), 0);
         assert_eq!(restart.boot_failures, 0);
-        restart.ended(&worker(0, Some(0)), &code, &policy(), at(1), 0);
+        restart.decide(&worker(0, Some(0)), &code, &policy(), at(1), 0);
         assert_eq!(restart.boot_failures, 0);
     }
 }

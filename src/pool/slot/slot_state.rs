@@ -1,58 +1,58 @@
-//! One slot: empty, filled by one worker, or waiting to be filled again; what ended its lives decides which.
+//! One slot: filled by one worker, or empty and waiting to be filled again. What ended the last life decides for how long.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::restart::{EndOfLife, RestartDecision, RestartPolicy};
+use super::restart::{RestartDecision, RestartPolicy};
 use crate::base::ids::{Generation, Life, Slot};
 use crate::base::time::Monotonic;
-use crate::pool::protocol::effect::Policy;
-use crate::pool::worker::pool_worker::{PoolWorker, WorkerContext, WorkerEvent};
+use crate::pool::protocol::facts::Policy;
+use crate::pool::worker::context::WorkerContext;
+use crate::pool::worker::end_of_life::EndOfLife;
+use crate::pool::worker::pool_worker::{PoolWorker, WorkerEvent};
 
-/// Who is in a slot.
+/// Which worker fills a slot, or why the slot is empty.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(
     clippy::large_enum_variant,
     reason = "a slot is filled nearly always, and there are at most 1,024"
 )]
 pub(in crate::pool) enum Occupancy {
-    /// Nobody; filled as soon as the cluster is not stopping.
+    /// Empty, and filled at once unless the cluster stops.
     Vacant,
     /// One worker, whose phase says more.
     Filled(PoolWorker),
-    /// Nobody until then: the last life ended early.
+    /// Empty until that instant, because the last life ended early.
     BackingOff { until: Monotonic },
-    /// Nobody until then: the breaker is open.
+    /// Empty until that instant, because the breaker is open.
     Degraded { until: Monotonic },
-    /// Nobody until somebody asks for its restart.
+    /// Empty until a person asks for the slot's restart.
     Drained,
 }
 
 /// What can happen to a slot.
 #[derive(Debug)]
-pub(in crate::pool) enum SlotEvent<'a> {
-    /// Something happened to the worker in it.
-    Told(WorkerEvent),
-    /// That worker is gone, and this follows for the slot.
+pub(in crate::pool) enum SlotEvent {
+    /// Something happened to the worker in the slot.
+    Worker(WorkerEvent),
+    /// The worker is dead, and this was decided for the slot.
     Emptied(RestartDecision),
-    /// A worker takes it.
+    /// A worker takes the slot.
     Taken(PoolWorker),
-    /// Nobody shall be in it for now; who was is handed out.
-    Cleared(&'a mut Option<PoolWorker>),
 }
 
-/// One slot with its past.
+/// One slot that exists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::pool) struct SlotState {
     pub(in crate::pool) slot: Slot,
-    /// What it is filled with next.
+    /// The generation the slot is filled with next.
     pub(in crate::pool) generation: Generation,
     pub(in crate::pool) restart: RestartPolicy,
-    state: Occupancy,
-    /// Since when nobody, or this one, is in it.
+    occupancy: Occupancy,
+    /// Since when this worker has been in the slot, or the slot has been empty.
     pub(in crate::pool) since: Monotonic,
-    /// Its worker is not recycled before that.
+    /// The slot's worker is not recycled before this.
     pub(in crate::pool) spared_until: Monotonic,
 }
 
@@ -67,18 +67,18 @@ impl SlotState {
             slot,
             generation,
             restart: RestartPolicy::blank(policy),
-            state: Occupancy::Vacant,
+            occupancy: Occupancy::Vacant,
             since: now,
             spared_until: now,
         }
     }
 
-    pub(in crate::pool) fn state(&self) -> &Occupancy {
-        &self.state
+    pub(in crate::pool) fn occupancy(&self) -> &Occupancy {
+        &self.occupancy
     }
 
     pub(in crate::pool) fn worker(&self) -> Option<&PoolWorker> {
-        match &self.state {
+        match &self.occupancy {
             Occupancy::Filled(worker) => Some(worker),
             Occupancy::Vacant
             | Occupancy::Drained
@@ -88,7 +88,7 @@ impl SlotState {
     }
 
     pub(in crate::pool) fn worker_mut(&mut self) -> Option<&mut PoolWorker> {
-        match &mut self.state {
+        match &mut self.occupancy {
             Occupancy::Filled(worker) => Some(worker),
             Occupancy::Vacant
             | Occupancy::Drained
@@ -101,68 +101,67 @@ impl SlotState {
         self.worker().is_some_and(|worker| worker.life == life)
     }
 
-    /// The generation of the worker in it; of the next one when there is none.
+    pub(in crate::pool) fn is_serving(&self) -> bool {
+        self.worker().is_some_and(PoolWorker::is_serving)
+    }
+
+    pub(in crate::pool) fn is_drained(&self) -> bool {
+        matches!(self.occupancy, Occupancy::Drained)
+    }
+
+    /// The generation of the slot's worker; of its next worker when the slot is empty.
     pub(in crate::pool) fn runs(&self) -> Generation {
         self.worker().map_or(self.generation, |worker| worker.generation)
     }
 
+    /// Whether the slot is to be filled now.
     pub(in crate::pool) fn is_due(&self, now: Monotonic) -> bool {
-        match self.state {
+        match self.occupancy {
             Occupancy::Vacant => true,
             Occupancy::Filled(_) | Occupancy::Drained => false,
             Occupancy::BackingOff { until } | Occupancy::Degraded { until } => until <= now,
         }
     }
 
-    /// When it is filled again.
+    /// When a slot that waits is filled again.
     pub(in crate::pool) fn filled_at(&self) -> Option<Monotonic> {
-        match self.state {
+        match self.occupancy {
             Occupancy::Vacant | Occupancy::Filled(_) | Occupancy::Drained => None,
             Occupancy::BackingOff { until } | Occupancy::Degraded { until } => Some(until),
         }
     }
 
-    /// One thing happened to it.
-    pub(in crate::pool) fn step(&mut self, event: SlotEvent<'_>, context: &mut WorkerContext<'_>) {
-        if !matches!(event, SlotEvent::Told(_)) {
+    /// One thing happened to the slot.
+    pub(in crate::pool) fn step(&mut self, event: SlotEvent, context: &mut WorkerContext<'_>) {
+        if !matches!(event, SlotEvent::Worker(_)) {
             self.since = context.now;
         }
-        let state = std::mem::replace(&mut self.state, Occupancy::Vacant);
-        self.state = match state {
-            Occupancy::Vacant => self.vacated(Occupancy::Vacant, event),
-            Occupancy::Drained => self.vacated(Occupancy::Drained, event),
+        let occupancy = std::mem::replace(&mut self.occupancy, Occupancy::Vacant);
+        self.occupancy = match occupancy {
             Occupancy::Filled(worker) => self.filled(worker, event, context),
-            Occupancy::BackingOff { until } => self.vacated(Occupancy::BackingOff { until }, event),
-            Occupancy::Degraded { until } => self.vacated(Occupancy::Degraded { until }, event),
+            Occupancy::Vacant
+            | Occupancy::Drained
+            | Occupancy::BackingOff { .. }
+            | Occupancy::Degraded { .. } => Self::empty(occupancy, event),
         };
     }
 
-    /// Nobody is in it: nothing can happen to a worker, and whoever comes may sit down.
-    fn vacated(&self, state: Occupancy, event: SlotEvent<'_>) -> Occupancy {
+    /// Nothing can happen to the worker of an empty slot, and any worker may take the slot.
+    fn empty(occupancy: Occupancy, event: SlotEvent) -> Occupancy {
         match event {
-            SlotEvent::Told(_) | SlotEvent::Emptied(_) => state,
+            SlotEvent::Worker(_) | SlotEvent::Emptied(_) => occupancy,
             SlotEvent::Taken(worker) => Occupancy::Filled(worker),
-            SlotEvent::Cleared(_) => Occupancy::Vacant,
         }
     }
 
-    fn filled(
-        &self,
-        mut worker: PoolWorker,
-        event: SlotEvent<'_>,
-        context: &mut WorkerContext<'_>,
-    ) -> Occupancy {
+    fn filled(&self, mut worker: PoolWorker, event: SlotEvent, context: &mut WorkerContext<'_>) -> Occupancy {
         match event {
-            SlotEvent::Told(input) => {
-                worker.step(input, context);
+            SlotEvent::Worker(event) => {
+                worker.step(event, context);
                 Occupancy::Filled(worker)
             }
             SlotEvent::Emptied(decision) => self.wait(decision.wait, context.now),
             SlotEvent::Taken(next) => Occupancy::Filled(next),
-            SlotEvent::Cleared(out) => {
-                *out = Some(worker);
-                Occupancy::Vacant
-            }
         }
     }
 
@@ -174,16 +173,11 @@ impl SlotState {
         }
     }
 
-    /// The worker in it ended unasked: what follows, by the restart policy.
-    pub(in crate::pool) fn decide(
-        &mut self,
-        end: &EndOfLife,
-        policy: &Policy,
-        now: Monotonic,
-        random: u64,
-    ) -> Option<RestartDecision> {
-        match &self.state {
-            Occupancy::Filled(worker) => Some(self.restart.ended(worker, end, policy, now, random)),
+    /// Empties the slot and hands its worker out, if it had one.
+    pub(in crate::pool) fn clear(&mut self, now: Monotonic) -> Option<PoolWorker> {
+        self.since = now;
+        match std::mem::replace(&mut self.occupancy, Occupancy::Vacant) {
+            Occupancy::Filled(worker) => Some(worker),
             Occupancy::Vacant
             | Occupancy::Drained
             | Occupancy::BackingOff { .. }
@@ -191,34 +185,53 @@ impl SlotState {
         }
     }
 
-    /// Its worker was taken out because it leaves by itself.
-    pub(in crate::pool) fn left(&mut self, decision: RestartDecision, now: Monotonic) {
-        self.state = self.wait(decision.wait, now);
-        self.since = now;
-    }
-
-    /// What was waited for is not worth it any more: fill it at once.
-    pub(in crate::pool) fn hurry(&mut self) {
-        match self.state {
-            Occupancy::Vacant | Occupancy::Filled(_) | Occupancy::Drained => {}
-            Occupancy::BackingOff { .. } | Occupancy::Degraded { .. } => self.state = Occupancy::Vacant,
+    /// The worker in the slot ended unasked: what follows, by the restart policy. `None` for an empty slot.
+    pub(in crate::pool) fn decide(
+        &mut self,
+        end: &EndOfLife,
+        policy: &Policy,
+        now: Monotonic,
+        random: u64,
+    ) -> Option<RestartDecision> {
+        match &self.occupancy {
+            Occupancy::Filled(worker) => Some(self.restart.decide(worker, end, policy, now, random)),
+            Occupancy::Vacant
+            | Occupancy::Drained
+            | Occupancy::BackingOff { .. }
+            | Occupancy::Degraded { .. } => None,
         }
     }
 
-    pub(in crate::pool) fn is_drained(&self) -> bool {
-        matches!(self.state, Occupancy::Drained)
-    }
-
-    /// Nobody shall be in it until somebody asks for it.
-    pub(in crate::pool) fn hold(&mut self, now: Monotonic) {
-        self.state = Occupancy::Drained;
+    /// The slot's worker was taken out because it leaves by itself.
+    pub(in crate::pool) fn left(&mut self, decision: RestartDecision, now: Monotonic) {
+        self.occupancy = self.wait(decision.wait, now);
         self.since = now;
     }
 
-    /// It is filled like any other again.
+    /// The slot is filled with that generation from now on; what its former lives did is forgotten.
+    pub(in crate::pool) fn change_generation(&mut self, generation: Generation, policy: &Policy) {
+        self.generation = generation;
+        self.restart.forgive(policy);
+    }
+
+    /// An empty slot that waits is filled at once.
+    pub(in crate::pool) fn end_wait(&mut self) {
+        match self.occupancy {
+            Occupancy::Vacant | Occupancy::Filled(_) | Occupancy::Drained => {}
+            Occupancy::BackingOff { .. } | Occupancy::Degraded { .. } => self.occupancy = Occupancy::Vacant,
+        }
+    }
+
+    /// The slot stays empty until a person asks for its restart.
+    pub(in crate::pool) fn drain(&mut self, now: Monotonic) {
+        self.occupancy = Occupancy::Drained;
+        self.since = now;
+    }
+
+    /// A drained slot is filled like any other again.
     pub(in crate::pool) fn end_drained(&mut self) {
         if self.is_drained() {
-            self.state = Occupancy::Vacant;
+            self.occupancy = Occupancy::Vacant;
         }
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::base::time::Monotonic;
-use crate::pool::protocol::effect::{KillReason, Policy};
-use crate::pool::protocol::event::{Activity, Sample};
+use crate::pool::protocol::event::Sample;
+use crate::pool::protocol::facts::{Activity, KillReason, Policy};
 
 /// Looks lie this part of an interval behind the grid's points, so that a worker has that long to stamp its beat.
 const LOOK_BEHIND: u32 = 4;

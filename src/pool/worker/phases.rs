@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use super::context::WorkerContext;
 use super::heartbeat::Heartbeat;
-use super::pool_worker::{PoolWorker, WorkerContext, WorkerEvent, WorkerPhase};
+use super::pool_worker::{PoolWorker, WorkerEvent, WorkerPhase};
 use crate::base::time::Monotonic;
 use crate::pool::protocol::announcement::Announcement;
-use crate::pool::protocol::effect::{Effect, KillReason, Signal};
-use crate::pool::protocol::event::{Activity, Notification};
+use crate::pool::protocol::effect::{Effect, Signal};
+use crate::pool::protocol::event::Notification;
+use crate::pool::protocol::facts::{Activity, KillReason};
 
 impl PoolWorker {
     pub(in crate::pool) fn starting(

@@ -1,29 +1,31 @@
-//! One worker as the pool knows it, from its fork to its end: one phase at a time (what each answers is in `phases`). Who owns
-//! it (a slot, a rollout, the list of those who leave) and what follows from its death is not known here.
+//! One worker as the pool knows it, from its fork to its end. A worker is in one phase at a time; what each phase answers to
+//! each event is in `phases`. This file must not know who owns the worker (a slot, an operation, the list of those that leave),
+//! nor what follows from its death.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::heartbeat::{Heartbeat, Stall};
+use super::context::WorkerContext;
+use super::heartbeat::Heartbeat;
 use super::load::Load;
 use crate::base::ids::{Generation, Life};
 use crate::base::time::Monotonic;
-use crate::pool::protocol::announcement::Announcement;
 use crate::pool::protocol::certificate::Purpose;
-use crate::pool::protocol::effect::{Effect, KillReason, Policy};
-use crate::pool::protocol::event::{Activity, Notification, Sample};
+use crate::pool::protocol::effect::Effect;
+use crate::pool::protocol::event::{Notification, Sample};
+use crate::pool::protocol::facts::{Activity, KillReason, Policy};
 
 /// What a worker is doing, as far as it said or showed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::pool) enum WorkerPhase {
-    /// Forked, not ready. Nobody judges its beats: booting has a deadline of its own.
+    /// Forked, not ready. Its beats are not judged: booting has a deadline of its own.
     Starting { deadline: Monotonic },
     /// Ready and beating.
     Serving { heartbeat: Heartbeat },
     /// Ready once, and its beat is late: it gets no new connections.
     Late { heartbeat: Heartbeat, since: Monotonic },
-    /// Asked to go, or going by itself. One that never was ready has no beats to watch.
+    /// Asked to go, or going by itself. A worker that never was ready has no heartbeat to watch.
     Draining {
         since: Monotonic,
         deadline: Monotonic,
@@ -39,32 +41,22 @@ pub(in crate::pool) enum WorkerPhase {
 /// What can happen to a worker while it lives.
 #[derive(Clone, Debug)]
 pub(in crate::pool) enum WorkerEvent {
+    /// The process was started and has this pid.
     Spawned(i32),
+    /// The worker said something on its notify socket.
     Notified(Notification),
+    /// Its scoreboard was looked at.
     Observed(Sample),
+    /// `/proc` was read for it.
     Examined(Activity),
-    /// Time passed.
+    /// Time may have passed: sent to every worker after every batch of events.
     TimePassed,
-    /// The master overslept.
+    /// The master did not run for this long, which is not held against the worker.
     MasterStalled(Duration),
-    /// It shall finish what it has and go.
+    /// The worker is to finish what it has and go.
     Retired,
-    /// It shall be gone.
+    /// The worker is to be killed.
     Killed(KillReason),
-}
-
-/// What a phase may use beside itself.
-pub(in crate::pool) struct WorkerContext<'a> {
-    pub(in crate::pool) now: Monotonic,
-    pub(in crate::pool) stall: Stall,
-    pub(in crate::pool) policy: &'a Policy,
-    pub(in crate::pool) effects: &'a mut Vec<Effect>,
-}
-
-impl WorkerContext<'_> {
-    pub(in crate::pool) fn announce(&mut self, announcement: Announcement) {
-        self.effects.push(Effect::Announce(announcement));
-    }
 }
 
 /// One worker.
@@ -72,24 +64,28 @@ impl WorkerContext<'_> {
 pub(in crate::pool) struct PoolWorker {
     pub(in crate::pool) life: Life,
     pub(in crate::pool) generation: Generation,
+    /// `None` until the shell has said it.
     pub(in crate::pool) pid: Option<i32>,
+    /// When the fork was asked for.
     pub(in crate::pool) started: Monotonic,
+    /// When the worker said READY, if it did.
     pub(in crate::pool) ready_at: Option<Monotonic>,
     /// When its phase began.
     pub(in crate::pool) since: Monotonic,
     pub(in crate::pool) load: Load,
-    /// What it is asked to go for.
+    /// What the worker was asked to go for, if it was.
     pub(in crate::pool) purpose: Option<Purpose>,
     /// The age of its last beat when it was killed.
     pub(in crate::pool) killed_with: Option<Duration>,
-    /// Its own part of what is left to chance.
+    /// A random number of its own, which spreads the ends of workers that began together.
     pub(in crate::pool) chance: u16,
+    /// Its own words (`STATUS=`).
     pub(in crate::pool) status: Option<String>,
     pub(in crate::pool) phase: WorkerPhase,
 }
 
 impl PoolWorker {
-    /// One that is about to be forked.
+    /// A worker that is about to be forked.
     pub(in crate::pool) fn start(
         life: Life,
         generation: Generation,
@@ -120,7 +116,7 @@ impl PoolWorker {
         matches!(self.phase, WorkerPhase::Serving { .. })
     }
 
-    /// On its way out by its own or somebody's wish, dead or alive.
+    /// Whether the worker drains, or was killed while it drained.
     pub(in crate::pool) fn is_leaving(&self) -> bool {
         matches!(
             self.phase,
@@ -132,12 +128,12 @@ impl PoolWorker {
         )
     }
 
-    /// Not on its way to the grave already.
+    /// Whether no SIGKILL is on its way yet.
     pub(in crate::pool) fn can_be_killed(&self) -> bool {
         !matches!(self.phase, WorkerPhase::Killed { .. })
     }
 
-    /// When it began to drain, if it did.
+    /// When the worker began to drain, if it did.
     pub(in crate::pool) fn draining_since(&self) -> Option<Monotonic> {
         match self.phase {
             WorkerPhase::Draining { since, .. } => Some(since),
@@ -146,7 +142,18 @@ impl PoolWorker {
         }
     }
 
-    /// The instant at which time alone will change something, looks at its beats aside.
+    /// Why the worker was killed, if it was.
+    pub(in crate::pool) fn killed_for(&self) -> Option<KillReason> {
+        match self.phase {
+            WorkerPhase::Killed { reason, .. } => Some(reason),
+            WorkerPhase::Starting { .. }
+            | WorkerPhase::Serving { .. }
+            | WorkerPhase::Late { .. }
+            | WorkerPhase::Draining { .. } => None,
+        }
+    }
+
+    /// The instant at which time alone changes something about the worker; looks at its beats are not counted.
     pub(in crate::pool) fn deadline(&self, policy: &Policy) -> Option<Monotonic> {
         match &self.phase {
             WorkerPhase::Starting { deadline } => Some(*deadline),
@@ -156,7 +163,7 @@ impl PoolWorker {
         }
     }
 
-    /// One thing happened to it.
+    /// One thing happened to the worker.
     pub(in crate::pool) fn step(&mut self, event: WorkerEvent, context: &mut WorkerContext<'_>) {
         let event = match self.remember(event) {
             Some(event) => event,
@@ -182,7 +189,7 @@ impl PoolWorker {
         }
     }
 
-    /// Facts that are kept whatever the phase is; the rest is handed on.
+    /// Keeps what is kept whatever the phase is. `None`: there is nothing left for the phase.
     fn remember(&mut self, event: WorkerEvent) -> Option<WorkerEvent> {
         match event {
             WorkerEvent::Notified(Notification::Status(text)) => self.status = Some(text),
