@@ -1,5 +1,5 @@
-//! The pool's time: the instant of the last batch of events, when to look at the workers next, the last stall of the master, and
-//! the pool's randomness.
+//! The pool's time: the instant of the last batch of events, when to look at the workers next, the last stall
+//! of the master, and the pool's randomness.
 
 use std::time::Duration;
 
@@ -52,9 +52,9 @@ impl PoolClock {
         self.now = now;
     }
 
-    /// Takes the new time. `due`: when the pool should have been asked; `interval`: the distance of two points of the beats' grid.
-    /// Being asked long after `due` means that the master (or the whole machine) got no CPU or was stopped; the length of that
-    /// stall is returned, because it is held against no worker.
+    /// Takes the new time. `due`: when the pool should have been asked; `interval`: the distance of two
+    /// points of the beats' grid. Being asked long after `due` means that the master (or the whole machine)
+    /// got no CPU or was stopped; the length of that stall is returned, because it is held against no worker.
     pub(super) fn advance(
         &mut self,
         now: Monotonic,

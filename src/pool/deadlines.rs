@@ -1,4 +1,5 @@
-//! Time as the pool feels it: when something is due, what a passed deadline does, and what a stall of the master excuses.
+//! Time as the pool feels it: when something is due, what a passed deadline does, and what a stall of the
+//! master excuses.
 
 use super::deploy::rollout::Rollout;
 use super::lifecycle::Mode;
@@ -11,8 +12,8 @@ use crate::base::ids::Slot;
 use crate::base::time::Monotonic;
 
 impl Pool {
-    /// The next instant at which time alone changes something. Everything that was due by the last event has been dealt with then
-    /// (or waits for something else), so that nothing in the past is ever due.
+    /// The next instant at which time alone changes something. Everything that was due by the last event has
+    /// been dealt with then (or waits for something else), so that nothing in the past is ever due.
     pub(super) fn due(&self) -> Option<Monotonic> {
         if self.mode() == Mode::Over {
             return None;
@@ -32,7 +33,8 @@ impl Pool {
             let policy = self.generations().policy_of(worker.generation);
             worker.deadline(policy)
         });
-        // Workers that boot or only drain have no beats, but a stall of the master has to be noticed for them, too.
+        // Workers that boot or only drain have no beats, but a stall of the master has to be noticed for
+        // them, too.
         let any = workers.iter().any(PoolWorker::can_be_killed);
         own.chain(any.then_some(self.clock().next_look()))
     }

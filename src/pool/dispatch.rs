@@ -1,5 +1,6 @@
-//! What people ask for: done at once, refused, or queued while something is under way that it must not be mixed with. How the
-//! things themselves are done stands elsewhere (`reload`, `replace`, `scale`, `shutdown`, `upgrade`).
+//! What people ask for: done at once, refused, or queued while something is under way that it must not be
+//! mixed with. How the things themselves are done stands elsewhere (`reload`, `replace`, `scale`, `shutdown`,
+//! `upgrade`).
 
 use std::time::Duration;
 
@@ -64,7 +65,8 @@ impl Pool {
         }
     }
 
-    /// Begins the next thing that was asked for, once the last operation ended. Whether anything was begun or refused.
+    /// Begins the next thing that was asked for, once the last operation ended. Whether anything was begun or
+    /// refused.
     pub(super) fn begin_next(&mut self, effects: &mut Vec<Effect>) -> bool {
         if self.mode() != Mode::Running || !self.operation().is_none() {
             return false;

@@ -95,7 +95,8 @@ impl Pool {
         }
     }
 
-    /// Workers that said STOPPING without having been asked drain on, but not in a slot: another worker fills it.
+    /// Workers that said STOPPING without having been asked drain on, but not in a slot: another worker fills
+    /// it.
     pub(super) fn release_leavers(&mut self, effects: &mut Vec<Effect>) {
         for slot in self.fleet().slots().numbers() {
             self.release_leaver(slot, effects);
@@ -134,7 +135,8 @@ impl Pool {
     }
 }
 
-/// Whether requests were cut: the worker says so by its exit code, or it was killed and was answering some at the last look.
+/// Whether requests were cut: the worker says so by its exit code, or it was killed and was answering some at
+/// the last look.
 fn was_cut(worker: &PoolWorker, exit: Exit) -> bool {
     match exit {
         Exit::Code(code) => code == i32::from(ExitCode::DrainCut.code()),

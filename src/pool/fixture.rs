@@ -1,5 +1,5 @@
-//! What the pool's in-file tests share: a policy with round numbers, instants in milliseconds, and the kernel's part of
-//! steering.
+//! What the pool's in-file tests share: a policy with round numbers, instants in milliseconds, and the
+//! kernel's part of steering.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! The workers of the pool that are no replacements: those in slots, and those that have left their slot and are not dead yet.
+//! The workers of the pool that are no replacements: those in slots, and those that have left their slot and
+//! are not dead yet.
 
 use serde::{Deserialize, Serialize};
 
@@ -126,8 +127,8 @@ impl Fleet {
         self.draining() < usize::from(policy.max_draining.max(1))
     }
 
-    /// Upper bound of draining workers: `max_draining` replaced ones, and one for each slot there ever was, because scaling down
-    /// drains workers without replacing them.
+    /// Upper bound of draining workers: `max_draining` replaced ones, and one for each slot there ever was,
+    /// because scaling down drains workers without replacing them.
     pub(super) fn max_draining(&self, policy: &Policy) -> usize {
         usize::from(policy.max_draining) + usize::from(self.slots.ever())
     }
@@ -165,8 +166,8 @@ impl Fleet {
         self.certify(history::certificate(worker, end, cause, Decision::None, now));
     }
 
-    /// A worker that had left its slot is dead: takes it off the list, and writes its certificate. `refills`: whether empty slots
-    /// are filled at all.
+    /// A worker that had left its slot is dead: takes it off the list, and writes its certificate. `refills`:
+    /// whether empty slots are filled at all.
     pub(super) fn remove_leaving(
         &mut self,
         index: usize,
@@ -203,7 +204,8 @@ impl<'a> AllWorkers<'a> {
         in_slots.chain(self.replacement).chain(&self.fleet.leaving)
     }
 
-    /// The slots whose own worker fits, or whose replacement does: a replacement shares the listener of its slot.
+    /// The slots whose own worker fits, or whose replacement does: a replacement shares the listener of its
+    /// slot.
     pub(super) fn slots_with(self, fits: impl Fn(&PoolWorker) -> bool) -> Vec<Slot> {
         let replacement = self.replacement.filter(|worker| fits(worker));
         let replaced = replacement.map(|worker| worker.life.slot);

@@ -9,7 +9,8 @@ use super::protocol::effect::{Effect, SystemdState};
 pub(super) enum Mode {
     /// Every slot is to be filled.
     Running,
-    /// No worker is started any more; the cluster ends when the last worker is dead. `cut`: requests were cut.
+    /// No worker is started any more; the cluster ends when the last worker is dead. `cut`: requests were
+    /// cut.
     Stopping { cut: bool },
     /// No worker ever became ready; the cluster ends when the last worker is dead.
     GivingUp,

@@ -1,14 +1,15 @@
-//! The master's decisions: which worker fills which slot, who gets connections, when to restart, roll out, retire, kill and
-//! stop. Pure: `now`, events and randomness come in, effects go out. The pool holds no process, socket, clock, future or log
-//! call.
+//! The master's decisions: which worker fills which slot, who gets connections, when to restart, roll out,
+//! retire, kill and stop. Pure: `now`, events and randomness come in, effects go out. The pool holds no
+//! process, socket, clock, future or log call.
 //!
 //! Values lie below, in folders; what acts on the pool lies above them, in this folder. Reading order:
 //!
 //! - [`protocol`]: what comes in (events) and goes out (effects);
-//! - `worker` (one worker), `slot` (a place for one), `deploy` (a rollout), `routing` (connections, queues, orphaned work),
-//!   `requests` (what people asked for);
-//! - `pool` (an event finds its worker), `reconcile` (what follows after every batch of events), `deadlines` (time), `exits`
-//!   (how workers leave), `replacement`, `replace`, `reload`, `scale`, `shutdown`, `upgrade` (what is done with them);
+//! - `worker` (one worker), `slot` (a place for one), `deploy` (a rollout), `routing` (connections, queues,
+//!   orphaned work), `requests` (what people asked for);
+//! - `pool` (an event finds its worker), `reconcile` (what follows after every batch of events), `deadlines`
+//!   (time), `exits` (how workers leave), `replacement`, `replace`, `reload`, `scale`, `shutdown`, `upgrade`
+//!   (what is done with them);
 //! - [`status`] (what people are shown), [`snapshot`] (the pool on its way to another master binary).
 
 pub mod protocol;

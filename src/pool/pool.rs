@@ -1,4 +1,5 @@
-//! The pool itself: takes events in batches, hands each one to the part it concerns, and then compares what is with what should be.
+//! The pool itself: takes events in batches, hands each one to the part it concerns, and then compares what
+//! is with what should be.
 
 use std::time::Duration;
 
@@ -24,7 +25,8 @@ use super::worker::pool_worker::{PoolWorker, WorkerEvent};
 use crate::base::ids::{Generation, Incarnation, Life, Slot};
 use crate::base::time::Monotonic;
 
-/// The part of the master that decides. Serialisable, so that a new master binary can go on where this one was.
+/// The part of the master that decides. Serialisable, so that a new master binary can go on where this one
+/// was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pool {
     incarnation: Incarnation,
@@ -87,8 +89,9 @@ impl Pool {
         self.handle_all(now, [event], effects);
     }
 
-    /// All events since the pool was last asked, in order: what follows from them all, and from the time that passed, is appended to
-    /// `effects`. A look at 1,024 slots costs one pass over them this way, and a thousand passes one by one.
+    /// All events since the pool was last asked, in order: what follows from them all, and from the time that
+    /// passed, is appended to `effects`. A look at 1,024 slots costs one pass over them this way, and a
+    /// thousand passes one by one.
     pub fn handle_all(
         &mut self,
         now: Monotonic,
@@ -129,7 +132,8 @@ impl Pool {
         }
     }
 
-    /// When the shell has to look at the workers and send `Looked`, if nothing else happens before; `None`: never. Not before `now`.
+    /// When the shell has to look at the workers and send `Looked`, if nothing else happens before; `None`:
+    /// never. Not before `now`.
     #[must_use]
     pub fn next_deadline(&self, now: Monotonic) -> Option<Monotonic> {
         self.due().map(|due| due.max(now))

@@ -1,5 +1,6 @@
-//! What is, compared with what should be, after every batch of events. The order is that of urgency for clients: workers that leave
-//! are unrouted, and the work of the dead is handed on, before any worker is started.
+//! What is, compared with what should be, after every batch of events. The order is that of urgency for
+//! clients: workers that leave are unrouted, and the work of the dead is handed on, before any worker is
+//! started.
 
 use super::lifecycle::Mode;
 use super::parts::Parts;

@@ -61,8 +61,8 @@ impl Pool {
         }
     }
 
-    /// The shell has read the configuration and opened the binary, or could not. If no rollout waits for it any more, the new
-    /// generation is let go of.
+    /// The shell has read the configuration and opened the binary, or could not. If no rollout waits for it
+    /// any more, the new generation is let go of.
     pub(super) fn loaded(&mut self, verdict: Result<Policy, NotLoaded>, effects: &mut Vec<Effect>) {
         let Some(Rollout::Loading(change)) = self.operation().rollout() else {
             let newest = self.generations().newest();

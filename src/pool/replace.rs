@@ -1,6 +1,7 @@
-//! A replacement beside a slot's worker takes over the slot, is sent away, or comes to nothing; and the replacement of one worker by
-//! another one of the same generation: on request (`restart`), or because it has served its time (`max_requests`, `max_rss`,
-//! `max_age`). New before old, one at a time, and never during a rollout.
+//! A replacement beside a slot's worker takes over the slot, is sent away, or comes to nothing; and the
+//! replacement of one worker by another one of the same generation: on request (`restart`), or because it has
+//! served its time (`max_requests`, `max_rss`, `max_age`). New before old, one at a time, and never during a
+//! rollout.
 
 use super::deploy::operation::{Operation, ReplaceOperation};
 use super::deploy::rollout::RolloutEvent;
@@ -19,7 +20,8 @@ use super::worker::pool_worker::{PoolWorker, WorkerEvent, WorkerPhase};
 use crate::base::ids::Slot;
 use crate::base::time::Monotonic;
 
-/// The part of `max_requests` and `max_age` that chance takes away, so that workers that began together do not end together.
+/// The part of `max_requests` and `max_age` that chance takes away, so that workers that began together do
+/// not end together.
 const BY_CHANCE: u64 = 10;
 
 impl Pool {
@@ -110,7 +112,8 @@ impl Pool {
         }
     }
 
-    /// The replacement is sent away: at once while it boots, since it has accepted nothing, otherwise by draining.
+    /// The replacement is sent away: at once while it boots, since it has accepted nothing, otherwise by
+    /// draining.
     pub(super) fn dismiss_replacement(&mut self, effects: &mut Vec<Effect>) {
         let (purpose, killed) = match self.operation() {
             Operation::Replace(_) => (Purpose::NotNeeded, KillReason::NotNeeded),

@@ -1,4 +1,5 @@
-//! The number of slots: within bounds, the highest slot goes first, and a slot's listener stays when the slot goes.
+//! The number of slots: within bounds, the highest slot goes first, and a slot's listener stays when the slot
+//! goes.
 
 use super::deploy::operation::Operation;
 use super::deploy::rollout::{Rollout, RolloutEvent};
@@ -17,8 +18,9 @@ use super::worker::pool_worker::{PoolWorker, WorkerEvent};
 use crate::base::ids::Slot;
 
 impl Pool {
-    /// Works during a rollout, too: a slot that is added gets the rollout's generation (before its canary has baked: the current
-    /// one), and the replacement of a slot that goes, goes with it. The client is told when every added slot serves.
+    /// Works during a rollout, too: a slot that is added gets the rollout's generation (before its canary has
+    /// baked: the current one), and the replacement of a slot that goes, goes with it. The client is told
+    /// when every added slot serves.
     pub(super) fn scale(&mut self, ticket: Ticket, request: Request, to: i64, effects: &mut Vec<Effect>) {
         let from = self.size();
         match self.check_scale(to) {
@@ -47,8 +49,8 @@ impl Pool {
         let (draining, going) = (self.fleet().draining(), usize::from(from.saturating_sub(to)));
         if going > 0 && draining + going > limit {
             return Err(format!(
-                "{draining} workers drain still, and {going} more would be more than may drain at once ({limit}); ask again when \
-                 some are gone; it stays at {from}"
+                "{draining} workers drain still, and {going} more would be more than may drain at once \
+                 ({limit}); ask again when some are gone; it stays at {from}"
             ));
         }
         Ok(to)
@@ -109,8 +111,8 @@ impl Pool {
         }
     }
 
-    /// A rollout that has baked goes on with the other slots; one that has only this canary (the slots below are drained) is given
-    /// up.
+    /// A rollout that has baked goes on with the other slots; one that has only this canary (the slots below
+    /// are drained) is given up.
     fn slot_of_replacement_removed(&mut self, slot: Slot, effects: &mut Vec<Effect>) {
         let reason = Failure::SlotRemoved { slot };
         match self.operation() {
@@ -125,8 +127,9 @@ impl Pool {
         }
     }
 
-    /// The first worker of a slot came to nothing. If a client waits for the slot, the client is told so; what is returned is the
-    /// number of slots to go back to, which removes everything that was added on top as well.
+    /// The first worker of a slot came to nothing. If a client waits for the slot, the client is told so;
+    /// what is returned is the number of slots to go back to, which removes everything that was added on top
+    /// as well.
     pub(super) fn scale_failed(
         &mut self,
         worker: &PoolWorker,

@@ -14,7 +14,8 @@ use super::requests::answers::{answer, refuse};
 use super::upgrade;
 use super::worker::pool_worker::WorkerEvent;
 
-/// To give up, this many lives of each slot in a row have to leave by themselves before they were ready, and no worker ever was.
+/// To give up, this many lives of each slot in a row have to leave by themselves before they were ready, and
+/// no worker ever was.
 const HOPELESS: u32 = 3;
 
 impl Pool {
@@ -80,8 +81,8 @@ impl Pool {
         }
     }
 
-    /// A first generation that never once became ready and leaves by itself each time will not come up by being tried for ever;
-    /// nginx and gunicorn give up too, and whatever started this master has to be told.
+    /// A first generation that never once became ready and leaves by itself each time will not come up by
+    /// being tried for ever; nginx and gunicorn give up too, and whatever started this master has to be told.
     pub(super) fn consider_giving_up(&mut self, effects: &mut Vec<Effect>) {
         if self.mode() == Mode::Running && self.is_hopeless() {
             *self.mode_mut() = Mode::GivingUp;

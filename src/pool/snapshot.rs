@@ -1,5 +1,5 @@
-//! A pool as it travels to another master binary: JSON with a version, read as if anybody could have written it. It must not
-//! know what carries it.
+//! A pool as it travels to another master binary: JSON with a version, read as if anybody could have written
+//! it. It must not know what carries it.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::pool::Pool;
 use super::worker::pool_worker::PoolWorker;
 
-/// Of what a pool is made of. Whoever changes a field of it, or of anything in it, raises this (a test holds the committed
-/// specimen against it), and may teach [`Saved::load`] to read the version before.
+/// Of what a pool is made of. Whoever changes a field of it, or of anything in it, raises this (a test holds
+/// the committed specimen against it), and may teach [`Saved::load`] to read the version before.
 pub const VERSION: u32 = 2;
 
 /// A pool on its way.
@@ -60,8 +60,8 @@ impl Saved {
     }
 }
 
-/// The first place where what was read is not what would be written: a field that is missing (an optional one, too) or that
-/// nobody here knows.
+/// The first place where what was read is not what would be written: a field that is missing (an optional
+/// one, too) or that nobody here knows.
 #[must_use]
 pub fn difference(read: &Value, written: &Value, at: &str) -> Option<String> {
     match (read, written) {

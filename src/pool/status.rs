@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::deploy::operation::{Operation, UpgradeOperation, UpgradeStage};
+use super::deploy::operation::{Operation, UpgradeStage};
 use super::lifecycle::Mode;
 use super::pool::Pool;
 use super::protocol::certificate::{CauseKind, Certificate, Purpose};
@@ -89,7 +89,8 @@ pub struct WorkerStatus<'a> {
     pub ready_since: Option<Monotonic>,
     /// Since when it does that.
     pub since: Monotonic,
-    /// The age of its last beat, less what is nobody's fault, at the pool's last event; `None` before it was ready.
+    /// The age of its last beat, less what is nobody's fault, at the pool's last event; `None` before it was
+    /// ready.
     pub beat_age: Option<Duration>,
     /// Open connections when last looked at.
     pub connections: u32,
@@ -202,12 +203,15 @@ impl Pool {
         matches!(self.operation(), Operation::Upgrade(_))
     }
 
-    /// The shell is to hand this pool and everything else over to the binary that has rehearsed, as soon as every effect so far
-    /// has been performed. The new master says [`super::Event::Upgraded`] first of all; so does the old one if it could not.
+    /// The shell is to hand this pool and everything else over to the binary that has rehearsed, as soon as
+    /// every effect so far has been performed. The new master says [`super::Event::Upgraded`] first of all;
+    /// so does the old one if it could not.
     #[must_use]
     pub fn hands_over(&self) -> bool {
-        let handing_over = UpgradeStage::HandingOver;
-        matches!(self.operation(), Operation::Upgrade(UpgradeOperation { stage, .. }) if *stage == handing_over)
+        match self.operation() {
+            Operation::Upgrade(upgrade) => upgrade.stage == UpgradeStage::HandingOver,
+            Operation::None | Operation::Rollout(_) | Operation::Replace(_) => false,
+        }
     }
 
     /// Whether no worker is started any more.

@@ -1,6 +1,6 @@
-//! Upgrades of the master itself: the binary on disk rehearses, and if it could go on from here, it takes over. Nothing that an
-//! upgrade must not be mixed with is begun meanwhile; deaths and hangs are dealt with as ever. How a binary rehearses and takes over
-//! is the matter of the shell.
+//! Upgrades of the master itself: the binary on disk rehearses, and if it could go on from here, it takes
+//! over. Nothing that an upgrade must not be mixed with is begun meanwhile; deaths and hangs are dealt with
+//! as ever. How a binary rehearses and takes over is the matter of the shell.
 
 use super::deploy::operation::{Operation, UpgradeOperation, UpgradeStage};
 use super::parts::Parts;

@@ -2,9 +2,9 @@
 //! commit. The test prints the present figure when it is exceeded; `cargo test --test architecture -- --nocapture` always prints it.
 
 /// Groups of files in `src` that import each other.
-pub(crate) const CIRCLES: usize = 5;
+pub(crate) const CIRCLES: usize = 1;
 /// The same in `src/pool` alone.
-pub(crate) const CIRCLES_IN_POOL: usize = 3;
+pub(crate) const CIRCLES_IN_POOL: usize = 0;
 
 /// Names of types that stand in two or more modules of the product.
 pub(crate) const NAMES_IN_TWO_MODULES: usize = 43;
@@ -14,8 +14,8 @@ pub(crate) const NAMES_IN_THREE_MODULES: usize = 4;
 pub(crate) const FORGOTTEN_NAMES: usize = 68;
 
 /// Files with an `impl Pool`, and the fields of `Pool`.
-pub(crate) const FILES_OF_POOL: usize = 17;
-pub(crate) const FIELDS_OF_POOL: usize = 25;
+pub(crate) const FILES_OF_POOL: usize = 10;
+pub(crate) const FIELDS_OF_POOL: usize = 9;
 /// Files outside the stores that name SQLite's library.
 pub(crate) const FILES_WITH_SQL: usize = 23;
 

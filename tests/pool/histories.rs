@@ -1,5 +1,6 @@
-//! Random histories: faults, reloads good and bad, scaling, naps, hand-overs to a new master; then peace, and all must be well.
-//! A failure prints its seed; `CLUSTER_SEED=… cargo test --test pool` replays that one, `CLUSTER_HISTORIES=…` runs more.
+//! Random histories: faults, reloads good and bad, scaling, naps, hand-overs to a new master; then peace, and
+//! all must be well. A failure prints its seed; `CLUSTER_SEED=… cargo test --test pool` replays that one,
+//! `CLUSTER_HISTORIES=…` runs more.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

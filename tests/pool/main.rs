@@ -1,5 +1,5 @@
-//! The pool from the outside: every (state, event) pair, scenes a person would recognise, and random histories of a simulated
-//! world. No process, no clock, no sleep.
+//! The pool from the outside: every (state, event) pair, scenes a person would recognise, and random
+//! histories of a simulated world. No process, no clock, no sleep.
 
 #![expect(
     clippy::wildcard_enum_match_arm,

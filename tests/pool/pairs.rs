@@ -1,5 +1,5 @@
-//! Every (state, event) pair: a pool is brought into each state by its own history, each event about that state's worker is
-//! tried on a copy, and what the slot does afterwards is read from one table.
+//! Every (state, event) pair: a pool is brought into each state by its own history, each event about that
+//! state's worker is tried on a copy, and what the slot does afterwards is read from one table.
 
 use cluster::base::ids::{Life, Slot};
 use cluster::pool::status::WorkerState::{
@@ -147,7 +147,8 @@ fn in_state(state: WorkerState) -> (World, Life) {
     (world, life)
 }
 
-/// What the worker does after the event (`None`: it is in no list any more), or what its slot does when it had none.
+/// What the worker does after the event (`None`: it is in no list any more), or what its slot does when it
+/// had none.
 fn after(state: WorkerState, name: &str) -> Option<WorkerState> {
     let gone = ["died", "spawn failed"].contains(&name);
     let retired = ["stop", "scale -1"].contains(&name);

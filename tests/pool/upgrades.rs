@@ -1,4 +1,5 @@
-//! Upgrades of the master, as far as the pool decides: rehearsed, handed over, refused, queued, and never mixed with anything.
+//! Upgrades of the master, as far as the pool decides: rehearsed, handed over, refused, queued, and never
+//! mixed with anything.
 
 use cluster::base::ids::Slot;
 use cluster::pool::{Announcement, Done, Event, Exit, Failure, Request, Saved, StopMode, Verdict};
@@ -209,7 +210,8 @@ fn a_specimen_of_the_current_version_is_committed() {
         .expect("what a master of this version wrote can be gone on with");
     let committed = serde_json::from_str(&text).expect("JSON");
     let fresh = serde_json::to_value(&saved).expect("JSON");
-    let advice = "the shape of the state changed: raise pool::saved::VERSION, then CLUSTER_UPDATE=1 cargo test --test pool specimen";
+    let advice = "the shape of the state changed: raise pool::snapshot::VERSION, then \
+                  CLUSTER_UPDATE=1 cargo test --test pool specimen";
     assert_eq!(shape(&fresh), shape(&committed), "{advice}");
 }
 

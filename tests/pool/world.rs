@@ -1,5 +1,5 @@
-//! A little simulated world around a pool: processes that boot, beat, drain, hang and die in simulated time, and the
-//! invariants that hold after every event whatever happens.
+//! A little simulated world around a pool: processes that boot, beat, drain, hang and die in simulated time,
+//! and the invariants that hold after every event whatever happens.
 
 mod effects;
 mod invariants;

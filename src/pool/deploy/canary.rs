@@ -1,11 +1,12 @@
-//! What is asked of the first worker of a new generation before the others follow: that its own readiness holds, and that it
-//! does not answer with a worse share of 5xx than the old generation does at the same time. A connection told 503 at the door,
-//! for want of room, is a 5xx like any other. When the share is worse:
+//! What is asked of the first worker of a new generation before the others follow: that its own readiness
+//! holds, and that it does not answer with a worse share of 5xx than the old generation does at the same
+//! time. A connection told 503 at the door, for want of room, is a 5xx like any other. When the share is
+//! worse:
 //!
-//! - of many answers, [`CanaryAnswers::ENOUGH`] or more: [`CanaryAnswers::ERRORS`] of them 5xx, and [`CanaryAnswers::MARGIN`] points more than the
-//!   old one's;
-//! - of fewer: [`CanaryAnswers::FEW_ERRORS`] of them and at least half are 5xx, while the old one gave [`CanaryAnswers::WITNESSES`] answers or
-//!   more with no more than [`CanaryAnswers::MARGIN`] points of 5xx.
+//! - of many answers, [`CanaryAnswers::ENOUGH`] or more: [`CanaryAnswers::ERRORS`] of them 5xx, and
+//!   [`CanaryAnswers::MARGIN`] points more than the old one's;
+//! - of fewer: [`CanaryAnswers::FEW_ERRORS`] of them and at least half are 5xx, while the old one gave
+//!   [`CanaryAnswers::WITNESSES`] answers or more with no more than [`CanaryAnswers::MARGIN`] points of 5xx.
 
 use serde::{Deserialize, Serialize};
 

@@ -73,8 +73,9 @@ impl Generations {
             .unwrap_or_default()
     }
 
-    /// The number of slots that a generation brings, if its configuration asks for another one than the current generation's.
-    /// Otherwise the number of slots stays what it is, because it may have been scaled by hand.
+    /// The number of slots that a generation brings, if its configuration asks for another one than the
+    /// current generation's. Otherwise the number of slots stays what it is, because it may have been scaled
+    /// by hand.
     pub(in crate::pool) fn new_size(&self, generation: Generation) -> Option<u16> {
         let workers = self.policy_of(generation).workers;
         (workers != self.policy().workers).then(|| clamp(workers))

@@ -1,5 +1,5 @@
-//! What is done with running workers, one operation at a time: the rollout of another generation with its canary, the replacement
-//! of one worker, the upgrade of the master.
+//! What is done with running workers, one operation at a time: the rollout of another generation with its
+//! canary, the replacement of one worker, the upgrade of the master.
 
 pub(in crate::pool) mod canary;
 pub(in crate::pool) mod context;

@@ -1,5 +1,5 @@
-//! The operation under way. At most one is: a rollout, the replacement of one worker, or an upgrade of the master. What an operation
-//! needs stands in its variant, so that nothing of it is left when it ends.
+//! The operation under way. At most one is: a rollout, the replacement of one worker, or an upgrade of the
+//! master. What an operation needs stands in its variant, so that nothing of it is left when it ends.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,6 @@ use crate::pool::worker::pool_worker::PoolWorker;
 
 /// What is under way.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "a pool has one")]
 pub(in crate::pool) enum Operation {
     #[default]
     None,
@@ -27,7 +26,8 @@ pub(in crate::pool) enum Operation {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::pool) struct RolloutOperation {
     pub(in crate::pool) rollout: Rollout,
-    /// A worker of the new generation (when the rollout is undone: of the old one) that is to take over its slot.
+    /// A worker of the new generation (when the rollout is undone: of the old one) that is to take over its
+    /// slot.
     pub(in crate::pool) replacement: Option<PoolWorker>,
     pub(in crate::pool) waiters: RolloutWaiters,
     /// The slots that were replaced, in the order it happened.

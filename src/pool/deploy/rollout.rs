@@ -1,9 +1,11 @@
-//! A reload as a transaction: which step follows. The rollout is shown events and gives one step at a time; it holds no worker.
+//! A reload as a transaction: which step follows. The rollout is shown events and gives one step at a time;
+//! it holds no worker.
 //!
-//! Load beside the old generation → one canary beside the worker of the lowest slot → ready → bake → swap → the other slots one at
-//! a time, new before old. Until the canary has baked the old generation was never touched, and anything that goes wrong ends the
-//! rollout there. Later a slot gets [`TRIES`] lives to become ready; if none does, or a replaced slot keeps dying, the replaced
-//! slots go back to the old generation the same way, new before old, so that capacity never falls below the number of slots.
+//! Load beside the old generation → one canary beside the worker of the lowest slot → ready → bake → swap →
+//! the other slots one at a time, new before old. Until the canary has baked the old generation was never
+//! touched, and anything that goes wrong ends the rollout there. Later a slot gets [`TRIES`] lives to become
+//! ready; if none does, or a replaced slot keeps dying, the replaced slots go back to the old generation the
+//! same way, new before old, so that capacity never falls below the number of slots.
 
 use std::time::Duration;
 

@@ -107,7 +107,8 @@ pub enum Announcement {
         /// What is being rolled out.
         generation: Generation,
     },
-    /// The first worker of the new generation is ready and serves beside the old ones; it is watched for the bake time.
+    /// The first worker of the new generation is ready and serves beside the old ones; it is watched for the
+    /// bake time.
     Baking {
         /// Who.
         life: Life,
@@ -116,7 +117,8 @@ pub enum Announcement {
         /// How long it has to hold out.
         bake_time: Duration,
     },
-    /// The rollout failed after the first slots had been replaced: they are being given back to the old generation.
+    /// The rollout failed after the first slots had been replaced: they are being given back to the old
+    /// generation.
     BackingOut {
         /// What is being given up.
         generation: Generation,
@@ -142,8 +144,8 @@ pub enum Announcement {
         /// The system's words.
         reason: String,
     },
-    /// It was asked for while something else is under way that it must not be mixed with: it is done afterwards (a reload:
-    /// once, however often it was asked for meanwhile).
+    /// It was asked for while something else is under way that it must not be mixed with: it is done
+    /// afterwards (a reload: once, however often it was asked for meanwhile).
     Queued {
         /// What.
         request: Request,
@@ -200,7 +202,8 @@ pub enum Announcement {
         /// How many workers drain.
         workers: u16,
     },
-    /// The master itself was not scheduled or the machine slept: lateness of this much is not held against anyone.
+    /// The master itself was not scheduled or the machine slept: lateness of this much is not held against
+    /// anyone.
     Stalled {
         /// How late the master looked.
         by: Duration,

@@ -11,7 +11,8 @@ use crate::base::ids::{Generation, Life, Slot};
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    /// fork + exec a worker of that generation, serving that life's slot. Answered by `Spawned` or `SpawnFailed`.
+    /// fork + exec a worker of that generation, serving that life's slot. Answered by `Spawned` or
+    /// `SpawnFailed`.
     Spawn {
         /// Who it will be.
         life: Life,
@@ -35,15 +36,16 @@ pub enum Effect {
         /// Whom.
         life: Life,
     },
-    /// Hand a slot's listeners to a worker of another slot, which accepts what waits there and whatever comes until `Disown`.
-    /// Said again to another worker when the first one does not serve any more.
+    /// Hand a slot's listeners to a worker of another slot, which accepts what waits there and whatever comes
+    /// until `Disown`. Said again to another worker when the first one does not serve any more.
     Adopt {
         /// Who.
         by: Life,
         /// Whose queue.
         slot: Slot,
     },
-    /// The slot has a worker of its own again, or another adopter: let go of its listeners. Nothing to do for one that is gone.
+    /// The slot has a worker of its own again, or another adopter: let go of its listeners. Nothing to do for
+    /// one that is gone.
     Disown {
         /// Who.
         by: Life,
@@ -57,34 +59,38 @@ pub enum Effect {
         /// What came of it.
         verdict: Verdict,
     },
-    /// Route new connections to these slots alone, by these weights. Empty: nobody is routed (the kernel's hash decides).
+    /// Route new connections to these slots alone, by these weights. Empty: nobody is routed (the kernel's
+    /// hash decides).
     Steer(Vec<(Slot, u16)>),
-    /// Make sure that each address's group has this many listeners (they are never closed while the group serves).
+    /// Make sure that each address's group has this many listeners (they are never closed while the group
+    /// serves).
     Listen {
         /// How many slots have one.
         slots: u16,
     },
     /// Read the configuration and open the binary as this generation. Answered by `Loaded`.
     Load(Generation),
-    /// Ask the binary on disk whether it could go on from here as the master, without waiting. Answered by `Rehearsed`.
+    /// Ask the binary on disk whether it could go on from here as the master, without waiting. Answered by
+    /// `Rehearsed`.
     Rehearse,
     /// No life of that generation is left or will be: let go of its binary and configuration.
     Unload(Generation),
     /// The cluster is that generation from now on: addresses that it does not serve are let go of.
     Serve(Generation),
-    /// Tell a ready worker to finish what an work left behind. Answered, some time, by `TakenOver` (for a worker that has no
-    /// lifeline, the shell answers at once). May be said again, to another by, before the first one answered.
+    /// Tell a ready worker to finish what an work left behind. Answered, some time, by `TakenOver` (for a
+    /// worker that has no lifeline, the shell answers at once). May be said again, to another by, before the
+    /// first one answered.
     TakeOver {
         /// Who takes over.
         by: Life,
         /// What.
         work: OrphanedWork,
     },
-    /// Nobody will be started any more: let go of every listener, so that new connections are refused as soon as the workers
-    /// have emptied their queues, and nobody waits in vain.
+    /// Nobody will be started any more: let go of every listener, so that new connections are refused as soon
+    /// as the workers have emptied their queues, and nobody waits in vain.
     Close,
-    /// Tell every worker, also those that drain already, that the whole cluster stops: nobody serves on, so silent connections
-    /// need not be kept.
+    /// Tell every worker, also those that drain already, that the whole cluster stops: nobody serves on, so
+    /// silent connections need not be kept.
     Hasten,
     /// Say one thing a person cares about.
     Announce(Announcement),

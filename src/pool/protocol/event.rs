@@ -1,4 +1,5 @@
-//! What can happen to a pool: past tense, gathered by the shell from pidfds, sockets, signals, scoreboards and clocks.
+//! What can happen to a pool: past tense, gathered by the shell from pidfds, sockets, signals, scoreboards
+//! and clocks.
 
 use std::time::Duration;
 
@@ -11,8 +12,9 @@ use crate::base::time::Monotonic;
 /// One thing that happened. An event about a life that no slot and no drain list knows is dropped.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// Nothing but time passed: `next_deadline` was reached. The shell sends it last, after one `Observed` for every live worker
-    /// (draining ones included), so that whatever is decided by the time is decided on fresh samples.
+    /// Nothing but time passed: `next_deadline` was reached. The shell sends it last, after one `Observed`
+    /// for every live worker (draining ones included), so that whatever is decided by the time is decided on
+    /// fresh samples.
     Looked,
     /// The shell did as [`crate::pool::Effect::Spawn`] told it.
     Spawned {
@@ -35,7 +37,8 @@ pub enum Event {
         /// What.
         notification: Notification,
     },
-    /// The shell looked at the worker's scoreboard, as it does for every live worker each time `next_deadline` is reached.
+    /// The shell looked at the worker's scoreboard, as it does for every live worker each time
+    /// `next_deadline` is reached.
     Observed {
         /// Whose.
         life: Life,
@@ -72,15 +75,16 @@ pub enum Event {
         /// Whose work.
         work: OrphanedWork,
     },
-    /// It could not be handed another slot's queue, as [`crate::pool::Effect::Adopt`] told, or has no room for it.
+    /// It could not be handed another slot's queue, as [`crate::pool::Effect::Adopt`] told, or has no room
+    /// for it.
     NotAdopted {
         /// Who.
         by: Life,
         /// Whose queue.
         slot: Slot,
     },
-    /// A worker of an earlier incarnation, which had outlived its master, is gone. It may have begun work after its work was
-    /// taken over with the others.
+    /// A worker of an earlier incarnation, which had outlived its master, is gone. It may have begun work
+    /// after its work was taken over with the others.
     OrphanEnded {
         /// Who.
         life: Life,
@@ -99,22 +103,23 @@ pub enum Event {
         /// What.
         request: Request,
     },
-    /// The configuration was read and the binary opened, as [`crate::pool::Effect::Load`] told: the new generation's policy, or why
-    /// there is none.
+    /// The configuration was read and the binary opened, as [`crate::pool::Effect::Load`] told: the new
+    /// generation's policy, or why there is none.
     Loaded(Result<Policy, NotLoaded>),
-    /// The binary on disk was asked whether it could go on from here as the master, as [`crate::pool::Effect::Rehearse`] told: it
-    /// could, or why not.
+    /// The binary on disk was asked whether it could go on from here as the master, as
+    /// [`crate::pool::Effect::Rehearse`] told: it could, or why not.
     Rehearsed(Result<(), String>),
-    /// It has taken over (said first of all by the new master, of this version), or could not be executed after all (said by
-    /// the old one). See [`crate::pool::Pool::hands_over`].
+    /// It has taken over (said first of all by the new master, of this version), or could not be executed
+    /// after all (said by the old one). See [`crate::pool::Pool::hands_over`].
     Upgraded(Result<String, String>),
 }
 
-/// What one look at a worker's scoreboard says. Every number is a stranger's: counters may fall, beats may stand still.
+/// What one look at a worker's scoreboard says. Every number is a stranger's: counters may fall, beats may
+/// stand still.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sample {
-    /// The oldest of its beats (each thread that vouches for work stamps its own); the shell has already clamped what lies in
-    /// the future to the instant it looked.
+    /// The oldest of its beats (each thread that vouches for work stamps its own); the shell has already
+    /// clamped what lies in the future to the instant it looked.
     pub beat: Monotonic,
     /// Since when it has held a store lock.
     pub lock_held_since: Option<Monotonic>,

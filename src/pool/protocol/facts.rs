@@ -1,5 +1,5 @@
-//! What several messages of the pool speak of: the policy of a generation, the work of the dead, how processes end and why they
-//! are killed.
+//! What several messages of the pool speak of: the policy of a generation, the work of the dead, how
+//! processes end and why they are killed.
 
 use std::fmt;
 use std::time::Duration;
@@ -34,7 +34,8 @@ pub struct Policy {
     pub restart_limit: u32,
     /// That window.
     pub restart_window: Duration,
-    /// While so many drain, nobody is replaced. Past this and the most slots there ever were, the longest drain is cut.
+    /// While so many drain, nobody is replaced. Past this and the most slots there ever were, the longest
+    /// drain is cut.
     pub max_draining: u16,
     /// A worker that has answered so many requests (less up to a tenth, by chance) is replaced.
     pub max_requests: Option<u64>,
@@ -61,8 +62,8 @@ pub enum Outcome {
     Stopped,
     /// As asked, and some drains were cut.
     Cut,
-    /// No worker was ever ready, and every slot's first three lives left by themselves with an exit code (or could not be
-    /// spawned): the program does not start, and trying for ever would only hide it.
+    /// No worker was ever ready, and every slot's first three lives left by themselves with an exit code (or
+    /// could not be spawned): the program does not start, and trying for ever would only hide it.
     NeverReady,
 }
 

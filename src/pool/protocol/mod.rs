@@ -1,4 +1,5 @@
-//! What comes into the pool and what goes out of it, as plain values. No logic, and nothing of the pool itself.
+//! What comes into the pool and what goes out of it, as plain values. No logic, and nothing of the pool
+//! itself.
 
 pub mod announcement;
 pub mod certificate;

@@ -1,5 +1,5 @@
-//! What a person who asked for something is told at its end: done, refused before it began, or failed on the way, with the
-//! reason as a value rather than a sentence. Knows nothing of how it is carried to that person.
+//! What a person who asked for something is told at its end: done, refused before it began, or failed on the
+//! way, with the reason as a value rather than a sentence. Knows nothing of how it is carried to that person.
 
 use std::fmt;
 use std::time::Duration;
@@ -115,7 +115,8 @@ pub struct Share {
     pub requests: u64,
     /// Of those, answered with 5xx.
     pub server_errors: u64,
-    /// Connections beside those that were told 503 at the door, for want of room, before any request was read.
+    /// Connections beside those that were told 503 at the door, for want of room, before any request was
+    /// read.
     #[serde(default, skip_serializing_if = "is_none")]
     pub refused: u64,
 }

@@ -1,5 +1,5 @@
-//! Requests that end some time after they were carried out: added slots have to become ready, and drained workers to go. The
-//! clients that asked are told then.
+//! Requests that end some time after they were carried out: added slots have to become ready, and drained
+//! workers to go. The clients that asked are told then.
 
 use serde::{Deserialize, Serialize};
 
@@ -65,7 +65,8 @@ impl PendingScales {
         });
     }
 
-    /// The number of slots before a slot was added whose first worker came to nothing, if a client waits for the slot.
+    /// The number of slots before a slot was added whose first worker came to nothing, if a client waits for
+    /// the slot.
     pub(in crate::pool) fn size_before(&self, slot: Slot) -> Option<u16> {
         let added = self
             .0

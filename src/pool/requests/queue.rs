@@ -1,5 +1,5 @@
-//! The requests that wait because something is under way that they must not be mixed with, and the clients that wait for an
-//! answer.
+//! The requests that wait because something is under way that they must not be mixed with, and the clients
+//! that wait for an answer.
 
 use std::collections::VecDeque;
 

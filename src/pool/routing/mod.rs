@@ -1,4 +1,5 @@
-//! Who gets new connections, who accepts from the queue of an empty slot, who takes over the work of the dead.
+//! Who gets new connections, who accepts from the queue of an empty slot, who takes over the work of the
+//! dead.
 
 pub(in crate::pool) mod queues;
 pub(in crate::pool) mod state;

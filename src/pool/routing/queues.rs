@@ -1,6 +1,7 @@
-//! Which worker accepts what waits at a slot that has no ready worker: a slot between two lives, one whose worker is late, drained
-//! or removed by scaling. A handshake that began before the slot was unrouted may end in its queue at any time, so a queue stays
-//! adopted until the slot has its own ready worker again. At most one entry per slot there ever was.
+//! Which worker accepts what waits at a slot that has no ready worker: a slot between two lives, one whose
+//! worker is late, drained or removed by scaling. A handshake that began before the slot was unrouted may end
+//! in its queue at any time, so a queue stays adopted until the slot has its own ready worker again. At most
+//! one entry per slot there ever was.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,8 +54,9 @@ impl Adoptions {
         self.by.get(&slot).copied()
     }
 
-    /// Whether no queue is adopted and none has to be, because each slot there ever was has its own worker, as nearly always. To
-    /// find that out needs no maps and sets, whose code an idle master would keep in memory for nothing else.
+    /// Whether no queue is adopted and none has to be, because each slot there ever was has its own worker,
+    /// as nearly always. To find that out needs no maps and sets, whose code an idle master would keep in
+    /// memory for nothing else.
     pub(in crate::pool) fn is_idle(&self, slots: &Slots) -> bool {
         self.by.is_empty() && slots.size() == slots.ever() && slots.iter().all(SlotState::is_serving)
     }
@@ -72,8 +74,8 @@ impl Adoptions {
         self.unreachable.clear();
     }
 
-    /// Lets go of queues whose slot has its own worker, or whose adopter is not fit any more, and finds an adopter for the rest:
-    /// the worker that adopted least, and of those the one with the fewest connections.
+    /// Lets go of queues whose slot has its own worker, or whose adopter is not fit any more, and finds an
+    /// adopter for the rest: the worker that adopted least, and of those the one with the fewest connections.
     pub(in crate::pool) fn reconcile(&mut self, candidates: &Candidates, effects: &mut Vec<Effect>) {
         let own: BTreeSet<Slot> = candidates.serving.keys().map(|life| life.slot).collect();
         self.let_go(candidates, &own, effects);

@@ -1,4 +1,5 @@
-//! All that the pool remembers of routing: adopted queues, orphaned work, the weights of the slots and what was last told of them.
+//! All that the pool remembers of routing: adopted queues, orphaned work, the weights of the slots and what
+//! was last told of them.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,9 +1,11 @@
-//! Which slot gets a new connection: weights from what the slots carry, and the classic BPF program that draws by them.
+//! Which slot gets a new connection: weights from what the slots carry, and the classic BPF program that
+//! draws by them.
 //!
-//! The weights bring every slot to the same number of open connections by the time the foreseen ones have come: a slot's weight
-//! is the room it has left under that height. Room for chance is left as well (the count of a slot of short connections scatters
-//! by its root), so that noise moves little. A slot whose loop runs late gets less by how much later it runs than
-//! [`LAG_HALF_LIFE`]; when all run late alike, nobody does.
+//! The weights bring every slot to the same number of open connections by the time the foreseen ones have
+//! come: a slot's weight is the room it has left under that height. Room for chance is left as well (the
+//! count of a slot of short connections scatters by its root), so that noise moves little. A slot whose loop
+//! runs late gets less by how much later it runs than [`LAG_HALF_LIFE`]; when all run late alike, nobody
+//! does.
 
 use std::time::Duration;
 
@@ -35,8 +37,8 @@ pub struct SlotLoad {
     pub loop_lag: Duration,
 }
 
-/// A weight for each slot. `foreseen`: by how many sixteenths of a connection the cluster will grow before the next weights
-/// show their effect.
+/// A weight for each slot. `foreseen`: by how many sixteenths of a connection the cluster will grow before
+/// the next weights show their effect.
 #[must_use]
 pub fn weights(slot_loads: &[SlotLoad], foreseen: u64) -> Vec<(Slot, u16)> {
     let count = u64::try_from(slot_loads.len()).unwrap_or(u64::MAX).max(1);
@@ -79,9 +81,10 @@ const NOBODY: u32 = u32::MAX;
 /// One instruction: `code`, `jt`, `jf`, `k` of a `sock_filter`.
 pub type Instruction = (u16, u8, u8, u32);
 
-/// A program that returns the index of a listener, each with the probability of its weight. Listeners lie in the group in the
-/// order of their slots. A weight of 0 is unrouted; slots beyond `slots` have no listener and are left out; when nobody is left,
-/// the kernel's hash decides. At most `2 × slots + 2` instructions, which is within [`MOST_INSTRUCTIONS`] up to 2,047 slots.
+/// A program that returns the index of a listener, each with the probability of its weight. Listeners lie in
+/// the group in the order of their slots. A weight of 0 is unrouted; slots beyond `slots` have no listener
+/// and are left out; when nobody is left, the kernel's hash decides. At most `2 × slots + 2` instructions,
+/// which is within [`MOST_INSTRUCTIONS`] up to 2,047 slots.
 #[must_use]
 pub fn program(weights: &[(Slot, u16)], slots: u16) -> Vec<Instruction> {
     let routed: Vec<_> = weights

@@ -1,9 +1,9 @@
-//! Who finishes the work of the dead. Each death orphans the work of one worker, which is remembered until a ready worker has taken
-//! it over.
+//! Who finishes the work of the dead. Each death orphans the work of one worker, which is remembered until a
+//! ready worker has taken it over.
 //!
-//! The number of entries is bounded by what feeds and drains them: one entry per death, deaths are rationed by the restart policy,
-//! and a worker answers within the time of one claim; as long as no worker is ready only crashing boots can add to them, at the
-//! backoff's pace. An entry is 40 bytes.
+//! The number of entries is bounded by what feeds and drains them: one entry per death, deaths are rationed
+//! by the restart policy, and a worker answers within the time of one claim; as long as no worker is ready
+//! only crashing boots can add to them, at the backoff's pace. An entry is 40 bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,8 +24,8 @@ pub(in crate::pool) struct Takeovers {
     choices: u64,
     /// The workers that could not be told since the last look.
     unreachable: BTreeSet<Life>,
-    /// When the work of earlier incarnations is looked through once more: a worker that outlived its master unknown to this one
-    /// has drained by then.
+    /// When the work of earlier incarnations is looked through once more: a worker that outlived its master
+    /// unknown to this one has drained by then.
     again_at: Option<Monotonic>,
 }
 
@@ -66,7 +66,8 @@ impl Takeovers {
         self.pending.retain(|entry| *entry != (work, Some(by)));
     }
 
-    /// A worker could not be told: another one is. Where there is no other, the same one is told again at the next look.
+    /// A worker could not be told: another one is. Where there is no other, the same one is told again at the
+    /// next look.
     pub(in crate::pool) fn not_delivered(&mut self, by: Life, work: OrphanedWork) {
         let asked = (work, Some(by));
         if let Some(entry) = self.pending.iter_mut().find(|entry| **entry == asked) {
@@ -80,8 +81,8 @@ impl Takeovers {
         self.unreachable.clear();
     }
 
-    /// Finds a worker among those that serve for all work that has none, or whose worker does not serve any more (it may hang:
-    /// claims are numbered, so two workers do no harm).
+    /// Finds a worker among those that serve for all work that has none, or whose worker does not serve any
+    /// more (it may hang: claims are numbered, so two workers do no harm).
     pub(in crate::pool) fn assign(&mut self, serving: &[Life], effects: &mut Vec<Effect>) {
         let Takeovers {
             pending,

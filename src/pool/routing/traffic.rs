@@ -1,5 +1,5 @@
-//! Simulated traffic, for tests: a real pool steers through the real program, drawn from as the kernel draws, and sees what
-//! workers accepted only when it looks. Time goes on in milliseconds; nothing sleeps.
+//! Simulated traffic, for tests: a real pool steers through the real program, drawn from as the kernel draws,
+//! and sees what workers accepted only when it looks. Time goes on in milliseconds; nothing sleeps.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -162,8 +162,8 @@ fn a_thousand_keep_alive_connections_are_spread_evenly_even_when_acceptance_lags
     assert!(chance > 1.04, "{chance}: the test shows nothing");
 }
 
-/// The 99th percentile of answering, in ms, and the slow worker's part: three workers answer one request a millisecond, one
-/// takes eight, 1,200 requests a second come, each on a connection of its own.
+/// The 99th percentile of answering, in ms, and the slow worker's part: three workers answer one request a
+/// millisecond, one takes eight, 1,200 requests a second come, each on a connection of its own.
 fn with_a_slow_worker(seed: u64, steered: bool) -> (u64, f64) {
     let mut traffic = Traffic::start(4, seed, steered);
     let mut taken = Vec::new();

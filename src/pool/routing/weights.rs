@@ -1,5 +1,5 @@
-//! When to weigh the slots, and from what: samples of each worker's load, about ten times a second while traffic flows and never
-//! otherwise. How loads become weights is the matter of [`super::steering`].
+//! When to weigh the slots, and from what: samples of each worker's load, about ten times a second while
+//! traffic flows and never otherwise. How loads become weights is the matter of [`super::steering`].
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,7 +16,8 @@ use crate::pool::worker::pool_worker::{PoolWorker, WorkerPhase};
 
 /// While traffic flows the loads are sampled about this often.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
-/// Look-ahead, in samples. A shorter one would apply the same correction twice, before the first shows in the counters.
+/// Look-ahead, in samples. A shorter one would apply the same correction twice, before the first shows in the
+/// counters.
 const LOOK_AHEAD: u64 = 4;
 /// Weights that moved by less are left alone: a sixteenth of a full share.
 const LEAST_MOVE: u16 = FULL_SHARE / 16;
@@ -62,8 +63,8 @@ impl Balance {
         self.next_sample
     }
 
-    /// Every worker has been looked at: weighs the slots anew if traffic flows. `interval`: the distance of two points of the
-    /// beats' grid.
+    /// Every worker has been looked at: weighs the slots anew if traffic flows. `interval`: the distance of
+    /// two points of the beats' grid.
     pub(in crate::pool) fn weigh(&mut self, workers: AllWorkers<'_>, now: Monotonic, interval: Duration) {
         if now.since(self.weighed) < SAMPLE_INTERVAL / 4 {
             return;
@@ -98,8 +99,8 @@ impl Balance {
     }
 }
 
-/// Slots with a worker that beats. When there is none, slots with a late worker: it has the best chance to answer, and to route
-/// nowhere would leave the choice to the kernel's hash, which knows nothing.
+/// Slots with a worker that beats. When there is none, slots with a late worker: it has the best chance to
+/// answer, and to route nowhere would leave the choice to the kernel's hash, which knows nothing.
 fn routed(workers: AllWorkers<'_>) -> Vec<Slot> {
     let serving = workers.slots_with(PoolWorker::is_serving);
     if serving.is_empty() {
@@ -109,7 +110,8 @@ fn routed(workers: AllWorkers<'_>) -> Vec<Slot> {
     }
 }
 
-/// What each serving slot carries. A slot with a canary beside its worker has one queue and two workers that take from it.
+/// What each serving slot carries. A slot with a canary beside its worker has one queue and two workers that
+/// take from it.
 fn slot_loads(workers: AllWorkers<'_>) -> Vec<SlotLoad> {
     let replacement = workers.replacement.filter(|worker| worker.is_serving());
     let load = |state: &SlotState| {
@@ -131,8 +133,9 @@ fn slot_load(slot: Slot, own: Option<&PoolWorker>, replacement: Option<&PoolWork
     })
 }
 
-/// The next instant for a sample between two looks of the beats' grid. All samples lie between a look and the next point of the
-/// grid, where no beat is due: a look right behind a point would take workers for late that are about to stamp their beat.
+/// The next instant for a sample between two looks of the beats' grid. All samples lie between a look and the
+/// next point of the grid, where no beat is due: a look right behind a point would take workers for late that
+/// are about to stamp their beat.
 fn sample_after(now: Monotonic, interval: Duration) -> Option<Monotonic> {
     let behind = look_behind(interval);
     let parts = u32::try_from(interval.as_nanos().div_ceil(SAMPLE_INTERVAL.as_nanos())).unwrap_or(u32::MAX);

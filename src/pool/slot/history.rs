@@ -1,4 +1,5 @@
-//! The history of each slot: the last death certificates, and how many lives ended in which way. Bounded per slot.
+//! The history of each slot: the last death certificates, and how many lives ended in which way. Bounded per
+//! slot.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -126,7 +127,8 @@ fn cause_of_exit(worker: &PoolWorker, exit: Exit) -> Cause {
     }
 }
 
-/// What ended a worker that was on its way out: what it was asked to go for, whatever happened then, unless memory was short.
+/// What ended a worker that was on its way out: what it was asked to go for, whatever happened then, unless
+/// memory was short.
 pub(in crate::pool) fn cause_after_leaving(worker: &PoolWorker, end: &EndOfLife) -> Cause {
     match end {
         EndOfLife::Exited { oom: true, .. } | EndOfLife::SpawnFailed(_) => cause(worker, end),

@@ -1,4 +1,5 @@
-//! One slot: which worker fills it or why it is empty, its restart policy, its history; and all slots there ever were.
+//! One slot: which worker fills it or why it is empty, its restart policy, its history; and all slots there
+//! ever were.
 
 pub(in crate::pool) mod bounds;
 pub(in crate::pool) mod history;

@@ -1,11 +1,12 @@
 //! A slot's memory of how its lives ended, and the restart policy that follows from it.
 //!
 //! - A life that served for `early_death` or longer is replaced at once, whatever ended it.
-//! - The first early death in a row is forgiven when that worker had been ready (`kill -9` right after READY costs a boot and
-//!   no wait, as under nginx); from the second on the gap between two starts doubles, and a life that outlasts its gap does not
-//!   lengthen the next one. A life that never was ready waits from its death, since its boot is what has to be spared.
-//! - More early deaths than `restart_limit` per `restart_window` open the breaker: only slow tries (`backoff.longest`) until a
-//!   life serves for `early_death`.
+//! - The first early death in a row is forgiven when that worker had been ready (`kill -9` right after READY
+//!   costs a boot and no wait, as under nginx); from the second on the gap between two starts doubles, and a
+//!   life that outlasts its gap does not lengthen the next one. A life that never was ready waits from its
+//!   death, since its boot is what has to be spared.
+//! - More early deaths than `restart_limit` per `restart_window` open the breaker: only slow tries
+//!   (`backoff.longest`) until a life serves for `early_death`.
 
 use std::time::Duration;
 

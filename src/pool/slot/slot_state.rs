@@ -1,4 +1,5 @@
-//! One slot: filled by one worker, or empty and waiting to be filled again. What ended the last life decides for how long.
+//! One slot: filled by one worker, or empty and waiting to be filled again. What ended the last life decides
+//! for how long.
 
 use std::time::Duration;
 

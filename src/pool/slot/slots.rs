@@ -1,5 +1,5 @@
-//! Every slot there ever was. A slot that is scaled away keeps its entry: when the slot comes back, its epochs go on counting, and
-//! its history is still there.
+//! Every slot there ever was. A slot that is scaled away keeps its entry: when the slot comes back, its
+//! epochs go on counting, and its history is still there.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,5 @@
-//! What a transition of a worker may use beside the worker itself: the time, the policy of its generation, the list of effects.
+//! What a transition of a worker may use beside the worker itself: the time, the policy of its generation,
+//! the list of effects.
 
 use super::heartbeat::Stall;
 use crate::base::ids::Generation;

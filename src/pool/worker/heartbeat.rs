@@ -1,5 +1,5 @@
-//! Whether a worker's heart beats: how old its beat is, less the time nobody could be blamed for, and what follows from it.
-//! Knows no slot and no effect.
+//! Whether a worker's heart beats: how old its beat is, less the time nobody could be blamed for, and what
+//! follows from it. Knows no slot and no effect.
 
 use std::time::Duration;
 
@@ -9,10 +9,11 @@ use crate::base::time::Monotonic;
 use crate::pool::protocol::event::Sample;
 use crate::pool::protocol::facts::{Activity, KillReason, Policy};
 
-/// Looks lie this part of an interval behind the grid's points, so that a worker has that long to stamp its beat.
+/// Looks lie this part of an interval behind the grid's points, so that a worker has that long to stamp its
+/// beat.
 const LOOK_BEHIND: u32 = 4;
-/// A beat is late when it is older than an interval and this part of one: the latest point was missed, and at a look that came
-/// off the grid a worker still had that long to stamp.
+/// A beat is late when it is older than an interval and this part of one: the latest point was missed, and at
+/// a look that came off the grid a worker still had that long to stamp.
 const TOLERATED: u32 = 8;
 
 /// How long after each grid point the master looks.
@@ -20,7 +21,8 @@ pub(in crate::pool) fn look_behind(interval: Duration) -> Duration {
     interval / LOOK_BEHIND
 }
 
-/// A stretch during which the master should have looked and did not: it had no CPU, or was stopped, or everything was frozen.
+/// A stretch during which the master should have looked and did not: it had no CPU, or was stopped, or
+/// everything was frozen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::pool) struct Stall {
     pub(in crate::pool) from: Monotonic,
@@ -100,7 +102,8 @@ impl Heartbeat {
         self.age(now) > policy.heartbeat_interval + policy.heartbeat_interval / TOLERATED
     }
 
-    /// Why it has to be killed, if it has. Needs two readings, for one alone cannot tell starving from hanging.
+    /// Why it has to be killed, if it has. Needs two readings, for one alone cannot tell starving from
+    /// hanging.
     pub(in crate::pool) fn doom(&self, now: Monotonic, policy: &Policy) -> Option<KillReason> {
         if self.readings < 2 || self.activity == Activity::Starved {
             return None;
@@ -114,8 +117,8 @@ impl Heartbeat {
         (self.age(now) > policy.heartbeat_timeout).then_some(KillReason::Hung(self.activity))
     }
 
-    /// When to look again at a late lock holder, off the grid: when its patience ends, and not before a second reading of `/proc`
-    /// can differ from the first.
+    /// When to look again at a late lock holder, off the grid: when its patience ends, and not before a
+    /// second reading of `/proc` can differ from the first.
     pub(in crate::pool) fn look_again_at(&self, policy: &Policy) -> Option<Monotonic> {
         let second = self.read_at + look_behind(policy.heartbeat_interval);
         Some(self.lock_deadline(policy)?.max(second))

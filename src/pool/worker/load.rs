@@ -1,5 +1,5 @@
-//! What a worker was last seen to carry. The numbers are a stranger's: what can only grow never falls here, and a falling one
-//! counts for nothing until it has passed its old height.
+//! What a worker was last seen to carry. The numbers are a stranger's: what can only grow never falls here,
+//! and a falling one counts for nothing until it has passed its old height.
 
 use std::time::Duration;
 

@@ -113,8 +113,8 @@ impl PoolWorker {
         }
     }
 
-    /// One that drains may still hold a lock or hang; it is examined like the others, or it would block them for the whole
-    /// `drain_timeout`.
+    /// One that drains may still hold a lock or hang; it is examined like the others, or it would block them
+    /// for the whole `drain_timeout`.
     pub(in crate::pool) fn draining(
         &mut self,
         since: Monotonic,

@@ -1,6 +1,6 @@
-//! One worker as the pool knows it, from its fork to its end. A worker is in one phase at a time; what each phase answers to
-//! each event is in `phases`. This file must not know who owns the worker (a slot, an operation, the list of those that leave),
-//! nor what follows from its death.
+//! One worker as the pool knows it, from its fork to its end. A worker is in one phase at a time; what each
+//! phase answers to each event is in `phases`. This file must not know who owns the worker (a slot, an
+//! operation, the list of those that leave), nor what follows from its death.
 
 use std::time::Duration;
 
@@ -153,7 +153,8 @@ impl PoolWorker {
         }
     }
 
-    /// The instant at which time alone changes something about the worker; looks at its beats are not counted.
+    /// The instant at which time alone changes something about the worker; looks at its beats are not
+    /// counted.
     pub(in crate::pool) fn deadline(&self, policy: &Policy) -> Option<Monotonic> {
         match &self.phase {
             WorkerPhase::Starting { deadline } => Some(*deadline),

@@ -1,4 +1,5 @@
-//! What becomes of the pool's effects in the simulated world: processes that boot, drain and die, each with the events it leads to.
+//! What becomes of the pool's effects in the simulated world: processes that boot, drain and die, each with
+//! the events it leads to.
 
 use cluster::base::ids::{Generation, Life, Slot};
 use cluster::pool::{Activity, Effect, Event, Exit, Notification, OrphanedWork, Sample, Signal};

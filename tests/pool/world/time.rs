@@ -1,4 +1,5 @@
-//! Time in the simulated world: what happens next, what a look at the workers finds, and what an event means for the world itself.
+//! Time in the simulated world: what happens next, what a look at the workers finds, and what an event means
+//! for the world itself.
 
 use std::time::Duration;
 
