@@ -5,8 +5,8 @@ use http::{Method, StatusCode, Uri};
 
 use super::Problem;
 
-/// Turns the empty 404 and 405 of a router into problem documents: 404 `not_found`, 405 `method_not_allowed` (with the `Allow`
-/// header that axum fills in). To be called when the router has all its routes.
+/// Turns the empty 404 and 405 of a router into problem documents: 404 `not_found`, 405 `method_not_allowed`
+/// (with the `Allow` header that axum fills in). To be called when the router has all its routes.
 pub fn fallbacks<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
     router
         .fallback(not_found)

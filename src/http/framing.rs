@@ -1,13 +1,13 @@
-//! The transfer codings of a request's body (RFC 9112, section 6.1). Only `chunked`, once, is undone. A body with another coding
-//! would be handed on as it came, and different servers would read it differently.
+//! The transfer codings of a request's body (RFC 9112, section 6.1). Only `chunked`, once, is undone. A body
+//! with another coding would be handed on as it came, and different servers would read it differently.
 
 use http::header::{CONNECTION, HeaderValue, TRANSFER_ENCODING};
 use http::{Request, StatusCode};
 
 use super::Problem;
 
-/// 501 `unknown_transfer_coding` for a body with another coding than `chunked`, 400 `bad_transfer_coding` for a body that is
-/// chunked twice. The answer ends the connection.
+/// 501 `unknown_transfer_coding` for a body with another coding than `chunked`, 400 `bad_transfer_coding` for
+/// a body that is chunked twice. The answer ends the connection.
 pub fn framing_problem<B>(request: &Request<B>) -> Option<Problem> {
     let fields = request.headers().get_all(TRANSFER_ENCODING).iter();
     let codings = fields.flat_map(|field| field.as_bytes().split(|byte| *byte == b','));

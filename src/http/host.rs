@@ -1,13 +1,15 @@
-//! The host that a request is for (RFC 9112, section 3.2): HTTP/1.1 names it in exactly one Host field. Different servers read a
-//! request with two fields, or none, differently, which request smuggling makes use of.
+//! The host that a request is for (RFC 9112, section 3.2): HTTP/1.1 names it in exactly one Host field.
+//! Different servers read a request with two fields, or none, differently, which request smuggling makes use
+//! of.
 
 use http::header::{CONNECTION, HOST, HeaderValue};
 use http::{Request, StatusCode, Version};
 
 use super::Problem;
 
-/// 400 `bad_host` for a request of HTTP/1.1 without a Host field, and for any request with two of them or with one that is no host.
-/// The answer ends the connection. HTTP/1.0 need not have the field, nor HTTP/2, which has `:authority`.
+/// 400 `bad_host` for a request of HTTP/1.1 without a Host field, and for any request with two of them or
+/// with one that is no host. The answer ends the connection. HTTP/1.0 need not have the field, nor HTTP/2,
+/// which has `:authority`.
 pub fn host_problem<B>(request: &Request<B>) -> Option<Problem> {
     let mut hosts = request.headers().get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
@@ -21,7 +23,8 @@ pub fn host_problem<B>(request: &Request<B>) -> Option<Problem> {
     }
 }
 
-/// Whether a text has only characters of a name, an address or a port. It may be empty, as RFC 9110 has it for targets without an authority.
+/// Whether a text has only characters of a name, an address or a port. It may be empty, as RFC 9110 has it
+/// for targets without an authority.
 fn is_host(text: &[u8]) -> bool {
     text.iter()
         .all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(byte))

@@ -1,4 +1,5 @@
-//! Problem documents, the fallbacks of a router, and the checks of a request's framing and host. It must not know the shop.
+//! Problem documents, the fallbacks of a router, and the checks of a request's framing and host. It must not
+//! know the shop.
 
 mod fallbacks;
 mod framing;

@@ -1,5 +1,5 @@
-//! Problem documents (RFC 9457): every error of the edge is one, with a stable `code` for programs and a `detail` for people.
-//! It must not know which errors there are.
+//! Problem documents (RFC 9457): every error of the edge is one, with a stable `code` for programs and a
+//! `detail` for people. It must not know which errors there are.
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -10,13 +10,15 @@ use serde_json::{Map, Value};
 /// The media type of a problem document.
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
-/// An answer that is an error: `{"type":"about:blank","title","status","code","detail", …}` as `application/problem+json`.
+/// An answer that is an error: `{"type":"about:blank","title","status","code","detail", …}` as
+/// `application/problem+json`.
 ///
 /// ```
 /// use cluster::http::Problem;
 /// use http::StatusCode;
 ///
-/// let problem = Problem::new(StatusCode::CONFLICT, "out_of_stock", "only 1 of espresso-cup is left").with("order_id", "o-1");
+/// let detail = "only 1 of espresso-cup is left";
+/// let problem = Problem::new(StatusCode::CONFLICT, "out_of_stock", detail).with("order_id", "o-1");
 /// assert_eq!(problem.code(), "out_of_stock");
 /// ```
 #[derive(Clone, Debug, PartialEq)]
@@ -96,8 +98,8 @@ impl Problem {
         Value::Object(members).to_string()
     }
 
-    /// The whole answer as the bytes of HTTP/1.1, with `Connection: close`. For answers that hyper does not write (to a connection
-    /// too many, or to a head that never ends).
+    /// The whole answer as the bytes of HTTP/1.1, with `Connection: close`. For answers that hyper does not
+    /// write (to a connection too many, or to a head that never ends).
     #[must_use]
     pub fn to_http1(&self) -> Vec<u8> {
         let document = self.document();
@@ -111,7 +113,8 @@ impl Problem {
         }
         let length = document.len();
         let rest = format!(
-            "content-type: application/problem+json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{document}"
+            "content-type: application/problem+json\r\ncontent-length: {length}\r\n\
+             connection: close\r\n\r\n{document}"
         );
         bytes.extend_from_slice(rest.as_bytes());
         bytes
@@ -143,8 +146,8 @@ mod tests {
         let document: Value = serde_json::from_str(&problem().document()).expect("JSON");
         assert_eq!(
             document,
-            serde_json::json!({"type": "about:blank", "title": "Conflict", "status": 409, "code": "out_of_stock",
-                "detail": "only 1 \"cup\" is left", "order_id": "o-1"})
+            serde_json::json!({"type": "about:blank", "title": "Conflict", "status": 409,
+                "code": "out_of_stock", "detail": "only 1 \"cup\" is left", "order_id": "o-1"})
         );
     }
 

@@ -1,5 +1,6 @@
-//! The messages between master and worker on their SOCK_SEQPACKET pair, which is lifeline (end of file: the other is gone),
-//! command channel, wake-up and carrier of descriptors. One JSON document a packet, at most [`MAX_PACKET`] bytes.
+//! The messages between master and worker on their SOCK_SEQPACKET pair, which is lifeline (end of file: the
+//! other is gone), command channel, wake-up and carrier of descriptors. One JSON document a packet, at most
+//! [`MAX_PACKET`] bytes.
 
 mod packet;
 mod worker_end;
@@ -12,9 +13,9 @@ pub use worker_end::{Received, WorkerEnd};
 use crate::base::ids::Slot;
 use crate::pool::OrphanedWork;
 
-/// Version of these messages, and of what a worker finds in its environment. Raise it when a master of the new version can
-/// no longer speak with a running worker of the version before; such a master refuses to take over from the old master. A
-/// variant that is renamed keeps its name in the packet.
+/// Version of these messages, and of what a worker finds in its environment. Raise it when a master of the
+/// new version can no longer speak with a running worker of the version before; such a master refuses to take
+/// over from the old master. A variant that is renamed keeps its name in the packet.
 pub const VERSION: u32 = 1;
 
 /// No packet is longer; a longer one is dropped by the receiver.
@@ -27,14 +28,14 @@ pub enum Command {
     /// Take over and finish this orphaned work, then send [`Report::TakenOver`].
     #[serde(rename = "inherit")]
     TakeOver(OrphanedWork),
-    /// The whole cluster stops: drain, and do not wait for connections that are silent, because nobody will serve on. Sent
-    /// before or after SIGTERM; either begins the drain.
+    /// The whole cluster stops: drain, and do not wait for connections that are silent, because nobody will
+    /// serve on. Sent before or after SIGTERM; either begins the drain.
     Stop,
-    /// The listeners of that slot come along: accept from them as from your own, until [`Command::Disown`] or your drain.
-    /// Sent more than once when the listeners are too many for one packet.
+    /// The listeners of that slot come along: accept from them as from your own, until [`Command::Disown`] or
+    /// your drain. Sent more than once when the listeners are too many for one packet.
     Adopt(Slot),
-    /// Accept what waits in the queue of that slot now, and close its listeners. Nothing to do for a slot that was not
-    /// adopted.
+    /// Accept what waits in the queue of that slot now, and close its listeners. Nothing to do for a slot
+    /// that was not adopted.
     Disown(Slot),
     /// Report with [`Report::Probed`] whether you are ready, as your own readiness check has it.
     Probe,
@@ -58,7 +59,8 @@ pub enum Report {
     Probed(Result<(), String>),
     /// The listeners of that slot did not come along with [`Command::Adopt`]: this process can open no more.
     NotAdopted(Slot),
-    /// The worker is asked for the metrics of the whole cluster. It numbers its questions to know their answers.
+    /// The worker is asked for the metrics of the whole cluster. It numbers its questions to know their
+    /// answers.
     #[serde(rename = "figures_wanted")]
     MetricsWanted(u64),
 }

@@ -36,8 +36,8 @@ impl WorkerEnd {
         })
     }
 
-    /// The master's next command; `None` when the master is gone. What is no command is dropped and logged. Dropping the
-    /// future loses nothing.
+    /// The master's next command; `None` when the master is gone. What is no command is dropped and logged.
+    /// Dropping the future loses nothing.
     pub async fn receive(&self) -> Option<Received> {
         let mut packet = vec![0; MAX_PACKET];
         loop {

@@ -1,4 +1,5 @@
-//! The table of all published metrics: name, kind, labels and meaning of each. The text, the README and the tests read it.
+//! The table of all published metrics: name, kind, labels and meaning of each. The text, the README and the
+//! tests read it.
 
 /// The kind of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +41,12 @@ macro_rules! families {
     ($($id:ident = $kind:ident $name:literal $labels:tt $help:literal;)*) => {
         $(
             #[doc = $help]
-            pub const $id: Family = Family { name: $name, kind: MetricKind::$kind, labels: &$labels, help: $help };
+            pub const $id: Family = Family {
+                name: $name,
+                kind: MetricKind::$kind,
+                labels: &$labels,
+                help: $help,
+            };
         )*
 
         /// Every metric of the supervisor, in the order in which they are printed.

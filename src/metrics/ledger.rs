@@ -1,8 +1,10 @@
-//! Where the numbers of a life are counted: among the living until the life is closed, and among the dead ever after; never in
-//! both and never in neither. The master owns the only ledger and hands it to its successor with everything else.
+//! Where the numbers of a life are counted: among the living until the life is closed, and among the dead
+//! ever after; never in both and never in neither. The master owns the only ledger and hands it to its
+//! successor with everything else.
 //!
-//! The same thread looks at a life and closes it, and a board keeps what was counted after its process is gone. So there is
-//! no moment between death and closing at which a number is lost. What was once seen of a life is the least that is seen later.
+//! The same thread looks at a life and closes it, and a board keeps what was counted after its process is
+//! gone. So there is no moment between death and closing at which a number is lost. What was once seen of a
+//! life is the least that is seen later.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +15,8 @@ use crate::base::ids::Life;
 use crate::base::time::Monotonic;
 use crate::scoreboard::{AppMetricKind, BoardView, RouteCounts};
 
-/// The number of routes that are published in all, over all generations; a later route is counted as [`OTHER`].
+/// The number of routes that are published in all, over all generations; a later route is counted as
+/// [`OTHER`].
 pub const MAX_ROUTES: usize = 256;
 /// The number of metrics of the application that are published; a later one is not.
 pub const MAX_APP_METRICS: usize = 64;
@@ -21,7 +24,8 @@ pub const MAX_APP_METRICS: usize = 64;
 /// All lives there were under this incarnation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
-    /// The closed lives, together. A route that was ever seen has its entry here, so that it never goes again.
+    /// The closed lives, together. A route that was ever seen has its entry here, so that it never goes
+    /// again.
     dead: Totals,
     /// The most that was seen of each other life.
     living: BTreeMap<Life, Totals>,
@@ -56,8 +60,8 @@ impl Ledger {
         total
     }
 
-    /// Keeps only names that have an entry among the dead, which a name is given while there is room. So a name is published
-    /// for ever or never, and what is counted under it never moves.
+    /// Keeps only names that have an entry among the dead, which a name is given while there is room. So a
+    /// name is published for ever or never, and what is counted under it never moves.
     fn admitted(&mut self, mut seen: Totals) -> Totals {
         for (name, counts) in std::mem::take(&mut seen.routes) {
             let name = if self.admits_route(&name) {

@@ -1,8 +1,10 @@
-//! The numbers of the whole cluster: how those of many workers, living and dead, become one that never goes backwards, and the
-//! table of what is published. Pure but for the look at a board. It must not know who asks, HTTP, or how a text is written.
+//! The numbers of the whole cluster: how those of many workers, living and dead, become one that never goes
+//! backwards, and the table of what is published. Pure but for the look at a board. It must not know who
+//! asks, HTTP, or how a text is written.
 //!
-//! Reading order: [`families`] (what is published), [`totals`] (the numbers of one life, or of many), [`ledger`] (who is counted
-//! where, so that nothing is lost and nothing twice), [`snapshot`] (what a worker is given to answer a scrape with).
+//! Reading order: [`families`] (what is published), [`totals`] (the numbers of one life, or of many),
+//! [`ledger`] (who is counted where, so that nothing is lost and nothing twice), [`snapshot`] (what a worker
+//! is given to answer a scrape with).
 
 pub mod families;
 pub mod ledger;

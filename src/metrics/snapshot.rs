@@ -1,4 +1,5 @@
-//! What a worker is given to answer a scrape with: everything, at one instant. It travels as JSON in a sealed memory file.
+//! What a worker is given to answer a scrape with: everything, at one instant. It travels as JSON in a sealed
+//! memory file.
 
 use std::collections::BTreeMap;
 

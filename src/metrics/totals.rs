@@ -1,4 +1,5 @@
-//! The counts of one life, or of many lives together. Looks raise them, sums add them up, and nothing lowers them.
+//! The counts of one life, or of many lives together. Looks raise them, sums add them up, and nothing lowers
+//! them.
 
 use std::collections::BTreeMap;
 
@@ -93,7 +94,8 @@ impl Totals {
             .unwrap_or(0)
     }
 
-    /// Takes in a later look at the same life. Nothing gets smaller, whatever the writer did; only a gauge may fall.
+    /// Takes in a later look at the same life. Nothing gets smaller, whatever the writer did; only a gauge
+    /// may fall.
     pub(super) fn raise_to(&mut self, later: &Totals) {
         for (name, value) in &later.counters {
             raise(self.counters.entry(name.clone()).or_default(), *value);

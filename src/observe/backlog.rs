@@ -1,8 +1,10 @@
-//! Lines that could not be written yet: at most 64 KiB. A line that does not fit is dropped whole and counted. Pure.
+//! Lines that could not be written yet: at most 64 KiB. A line that does not fit is dropped whole and
+//! counted. Pure.
 
 /// The number of bytes that may wait.
 const CAPACITY: usize = 64 * 1024;
-/// Up to this many bytes a write to a pipe is whole or nothing, so that lines of several processes do not mix (PIPE_BUF).
+/// Up to this many bytes a write to a pipe is whole or nothing, so that lines of several processes do not mix
+/// (PIPE_BUF).
 const ATOMIC: usize = 4096;
 
 /// Lines that wait, and the number of those that were dropped.
@@ -25,7 +27,8 @@ impl Backlog {
         }
     }
 
-    /// The bytes to write next: as many whole lines as a pipe takes at once, or a single longer one. Empty when nothing waits.
+    /// The bytes to write next: as many whole lines as a pipe takes at once, or a single longer one. Empty
+    /// when nothing waits.
     pub(super) fn next(&self) -> &[u8] {
         let window = &self.waiting[..self.waiting.len().min(ATOMIC)];
         let end = match window.iter().rposition(|&byte| byte == b'\n') {

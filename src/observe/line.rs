@@ -128,7 +128,8 @@ impl Write for CutText {
     }
 }
 
-/// A message whose control characters (a client may have chosen them) cannot forge a line or steer a terminal.
+/// A message whose control characters (a client may have chosen them) cannot forge a line or steer a
+/// terminal.
 struct Printable<'text>(&'text str);
 
 impl fmt::Display for Printable<'_> {
@@ -190,7 +191,8 @@ mod tests {
             Level::INFO,
             "worker 7/0/3",
         );
-        let expected = "1970-01-01T00:00:00.000Z INFO  worker 7/0/3: ready\\u{1b}[31m\\nforged slot=2 path=\"/a b\\n\" pid=x\n";
+        let expected = "1970-01-01T00:00:00.000Z INFO  worker 7/0/3: ready\\u{1b}[31m\\nforged slot=2 \
+                        path=\"/a b\\n\" pid=x\n";
         assert_eq!(line, expected);
     }
 

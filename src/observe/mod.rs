@@ -1,5 +1,6 @@
-//! Log lines that never block: a full pipe, a stopped terminal or a slow collector costs lines (counted and reported), never
-//! time. There is no thread; the loops of master and worker call [`flush`]. It must not know what the lines say.
+//! Log lines that never block: a full pipe, a stopped terminal or a slow collector costs lines (counted and
+//! reported), never time. There is no thread; the loops of master and worker call [`flush`]. It must not know
+//! what the lines say.
 
 mod backlog;
 mod line;
@@ -33,9 +34,9 @@ pub(crate) enum LogInitError {
     Twice,
 }
 
-/// Sends every `tracing` event of this process from `level` up to `fd`, one line each, as `format` says (`auto`: text on a
-/// terminal, JSON otherwise). Each line carries `who`, as in `master` or `worker 7/0/3`. The descriptor is duplicated; its
-/// O_NONBLOCK flag, which others may share, is not touched.
+/// Sends every `tracing` event of this process from `level` up to `fd`, one line each, as `format` says
+/// (`auto`: text on a terminal, JSON otherwise). Each line carries `who`, as in `master` or `worker 7/0/3`.
+/// The descriptor is duplicated; its O_NONBLOCK flag, which others may share, is not touched.
 ///
 /// # Errors
 /// When the descriptor cannot be used, or when this process logs already.
@@ -61,7 +62,8 @@ pub(crate) fn init(
     tracing::subscriber::set_global_default(lines).map_err(|_| LogInitError::Twice)
 }
 
-/// Writes the lines that wait, as far as the descriptor takes them now. Costs next to nothing when no line waits.
+/// Writes the lines that wait, as far as the descriptor takes them now. Costs next to nothing when no line
+/// waits.
 pub(crate) fn flush() {
     if let Some(log) = LOG.get() {
         log.flush();
@@ -78,7 +80,8 @@ pub(crate) fn finish(within: Duration) {
 /// The longest time that a slow reader of stderr can hold up the end of a program.
 const STDERR_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Prints an error on stderr before the program ends. If stderr is closed or nobody reads it, the text is lost and the exit code remains.
+/// Prints an error on stderr before the program ends. If stderr is closed or nobody reads it, the text is
+/// lost and the exit code remains.
 pub(crate) fn print_error(text: &str) {
     write_within(std::io::stderr().as_fd(), text.as_bytes(), STDERR_TIMEOUT);
 }

@@ -17,8 +17,9 @@ const SURE: usize = 4096;
 /// A descriptor, and the way to write to it without waiting.
 #[derive(Debug)]
 pub(super) enum Outlet {
-    /// A pipe or terminal through a file description of this process's own with O_NONBLOCK. It is opened anew, because the flag
-    /// on the inherited description would change it for every holder, the user's shell among them.
+    /// A pipe or terminal through a file description of this process's own with O_NONBLOCK. It is opened
+    /// anew, because the flag on the inherited description would change it for every holder, the user's shell
+    /// among them.
     NonBlocking(File),
     /// A pipe or terminal that could not be opened anew (another user's): polled before each write.
     Polled(File),

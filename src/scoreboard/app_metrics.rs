@@ -1,5 +1,5 @@
-//! The application's own metrics on a worker's board: at most 16 numbers with a name. The handles that write them, and the
-//! samples that are read. It must not know how the numbers of several workers become one.
+//! The application's own metrics on a worker's board: at most 16 numbers with a name. The handles that write
+//! them, and the samples that are read. It must not know how the numbers of several workers become one.
 
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
@@ -22,8 +22,8 @@ pub enum AppMetricKind {
     Counter = 1,
     /// Each worker's share of something. Published is the sum over the workers that live.
     Gauge = 2,
-    /// A fact about the whole cluster that any worker may report. Published is the latest report, also of a worker that is
-    /// dead.
+    /// A fact about the whole cluster that any worker may report. Published is the latest report, also of a
+    /// worker that is dead.
     #[serde(rename = "told")]
     Shared = 3,
 }
@@ -45,13 +45,16 @@ impl AppMetricKind {
 pub enum AppMetricError {
     /// This name is none that Prometheus takes, or it belongs to the supervisor.
     #[error(
-        "{0:?} is no name for a metric (expected at most {max} letters, digits and _, no digit first, not beginning with \
-         cluster_ or process_, and for a counter ending in _total)",
+        "{0:?} is no name for a metric (expected at most {max} letters, digits and _, no digit first, \
+         not beginning with cluster_ or process_, and for a counter ending in _total)",
         max = app_metric::NAME_BYTES
     )]
     Name(String),
     /// The explanation of the metric of this name is too long, or of several lines.
-    #[error("the explanation of {0} is no text of one line and at most {max} bytes", max = app_metric::HELP_BYTES)]
+    #[error(
+        "the explanation of {0} is no text of one line and at most {max} bytes",
+        max = app_metric::HELP_BYTES
+    )]
     Help(String),
     /// There is no room for the metric of this name.
     #[error("{0} has no room: an application has at most {max} metrics", max = layout::APP_METRICS)]
@@ -61,8 +64,8 @@ pub enum AppMetricError {
     Taken(String),
 }
 
-/// A number of the application that is published cluster-wide: [`crate::Worker::counter`] and its siblings give one out.
-/// Cheap to clone; any thread may use it.
+/// A number of the application that is published cluster-wide: [`crate::Worker::counter`] and its siblings
+/// give one out. Cheap to clone; any thread may use it.
 #[derive(Clone, Debug)]
 pub struct AppMetric {
     board: Board,
@@ -150,8 +153,8 @@ impl AppMetric {
         self.stamp_report();
     }
 
-    /// Sets the number. For a counter this is meant for what is counted elsewhere; if the value falls, the published sum
-    /// does not.
+    /// Sets the number. For a counter this is meant for what is counted elsewhere; if the value falls, the
+    /// published sum does not.
     pub fn set(&self, value: u64) {
         self.words()[app_metric::VALUE_AT].store(value, Relaxed);
         self.stamp_report();

@@ -1,5 +1,5 @@
-//! The writer's side: a worker's own mapping of its board, and the words of each region. It must not read as if other
-//! processes wrote there, because none does.
+//! The writer's side: a worker's own mapping of its board, and the words of each region. It must not read as
+//! if other processes wrote there, because none does.
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -23,7 +23,10 @@ pub enum BoardError {
     #[error("the scoreboard has {0} bytes, expected {expected}", expected = layout::BYTES)]
     Size(u64),
     /// The file begins with this word instead of the magic number.
-    #[error("the file is no scoreboard: it starts with {0:#018x}, expected {expected:#018x}", expected = layout::MAGIC)]
+    #[error(
+        "the file is no scoreboard: it starts with {0:#018x}, expected {expected:#018x}",
+        expected = layout::MAGIC
+    )]
     Magic(u64),
     /// The board has this layout version.
     #[error("the scoreboard has layout {0}, this program knows {expected}", expected = layout::VERSION)]
@@ -46,7 +49,8 @@ pub struct Board {
 #[derive(Debug)]
 struct BoardInner {
     memory: BoardMemory,
-    /// One bit for each entry of the table of requests that is taken, so that the writer need not search the shared page.
+    /// One bit for each entry of the table of requests that is taken, so that the writer need not search the
+    /// shared page.
     noted: AtomicU64,
 }
 

@@ -23,8 +23,9 @@ struct CellOwner {
 }
 
 impl Board {
-    /// Registers one more thread that beats for itself; `None` when all cells are taken. The first to register is the
-    /// runtime, whose cell is never idle. The cell is free again when its last clone is dropped.
+    /// Registers one more thread that beats for itself; `None` when all cells are taken. The first to
+    /// register is the runtime, whose cell is never idle. The cell is free again when its last clone is
+    /// dropped.
     #[must_use]
     pub fn cell(&self, name: &str) -> Option<Cell> {
         (0..layout::CELLS)
@@ -54,7 +55,8 @@ impl Cell {
         self.owner.words()[cell::BEAT_AT].store(clock::now().0, Release);
     }
 
-    /// This thread has nothing to do: it vouches for nothing and is not looked at, until the next [`Cell::stamp`].
+    /// This thread has nothing to do: it vouches for nothing and is not looked at, until the next
+    /// [`Cell::stamp`].
     pub fn idle(&self) {
         self.owner.words()[cell::BEAT_AT].store(0, Release);
     }
@@ -65,8 +67,9 @@ impl Cell {
         self.owner.words()[cell::LOCK_FD_AT].store(number + 1, Relaxed);
     }
 
-    /// A store lock is waited for, or held, from now on. To be called before the lock is asked for, since a process can be
-    /// stopped between having the lock and saying so; the kernel knows which of the two is the case.
+    /// A store lock is waited for, or held, from now on. To be called before the lock is asked for, since a
+    /// process can be stopped between having the lock and saying so; the kernel knows which of the two is the
+    /// case.
     pub fn lock_taken(&self) {
         self.owner.words()[cell::LOCK_AT].store(clock::now().0, Release);
     }

@@ -11,7 +11,8 @@ pub enum Counter {
     ConnectionsOpen = 0,
     /// Connections accepted since the boot.
     Accepted = 1,
-    /// Of those, how many were answered 503 and closed because `max_connections` were open or descriptors had run out.
+    /// Of those, how many were answered 503 and closed because `max_connections` were open or descriptors had
+    /// run out.
     Refused = 2,
     /// Requests being handled now: their head was read, their answer is not wholly handed over.
     InFlight = 3,
@@ -37,7 +38,8 @@ pub enum Counter {
     LogLinesDropped = 13,
     /// Connections cut at the end of a drain.
     Cut = 14,
-    /// How late the runtime ran its last beat, in nanoseconds; a timer's own coarseness (a millisecond or two) is part of it.
+    /// How late the runtime ran its last beat, in nanoseconds; a timer's own coarseness (a millisecond or
+    /// two) is part of it.
     LoopLagNs = 15,
 }
 

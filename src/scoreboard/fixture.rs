@@ -1,4 +1,5 @@
-//! What the in-file tests of the scoreboard share: a board as its worker has it, and its master's sight of the same page.
+//! What the in-file tests of the scoreboard share: a board as its worker has it, and its master's sight of
+//! the same page.
 
 use std::os::fd::AsFd;
 

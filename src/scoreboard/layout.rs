@@ -1,6 +1,6 @@
-//! Where everything lies, in 64-bit words from the start of the file, native byte order. There are no pointers. A change of
-//! the meaning of a word raises [`VERSION`]. A use of a reserved word need not, because reserved words are zero and a reader
-//! takes zero as "nothing".
+//! Where everything lies, in 64-bit words from the start of the file, native byte order. There are no
+//! pointers. A change of the meaning of a word raises [`VERSION`]. A use of a reserved word need not, because
+//! reserved words are zero and a reader takes zero as "nothing".
 //!
 //! | words | what |
 //! |---|---|
@@ -55,14 +55,16 @@ pub const APP_METRICS: usize = 16;
 
 /// The first entry of the table of routes.
 pub const ROUTES_AT: usize = 2048;
-/// The number of routes that are counted apart. The first entry is for every answer that has no entry of its own.
+/// The number of routes that are counted apart. The first entry is for every answer that has no entry of its
+/// own.
 pub const ROUTES: usize = 64;
 
 /// The words of one of the application's metrics, from its first.
 pub mod app_metric {
     /// The number of words of one entry.
     pub const WORDS: usize = 32;
-    /// The kind, by the numbers of [`super::super::AppMetricKind`], from 1; 0 while the entry is free. Written last.
+    /// The kind, by the numbers of [`super::super::AppMetricKind`], from 1; 0 while the entry is free.
+    /// Written last.
     pub const KIND_AT: usize = 0;
     /// The number itself.
     pub const VALUE_AT: usize = 1;
@@ -82,7 +84,8 @@ pub mod app_metric {
 pub mod route {
     /// The number of words of one entry.
     pub const WORDS: usize = 32;
-    /// The method, by its place in [`super::super::METHODS`], from 1; 0 while the entry is free. Written last.
+    /// The method, by its place in [`super::super::METHODS`], from 1; 0 while the entry is free. Written
+    /// last.
     pub const METHOD_AT: usize = 0;
     /// Eight words: the path's template, as up to 64 bytes, filled up with zeros.
     pub const PATH_AT: usize = 1;
@@ -92,8 +95,8 @@ pub mod route {
     pub const CLASSES_AT: usize = 9;
     /// The time that all answers took together, in nanoseconds.
     pub const SUM_AT: usize = 14;
-    /// Seventeen words: the number of answers up to each of [`super::super::BOUNDS_MS`], and of those that took longer; each
-    /// answer is counted in one word.
+    /// Seventeen words: the number of answers up to each of [`super::super::BOUNDS_MS`], and of those that
+    /// took longer; each answer is counted in one word.
     pub const BUCKETS_AT: usize = 15;
     /// The number of buckets.
     pub const BUCKETS: usize = 17;
@@ -103,13 +106,15 @@ pub mod route {
 pub mod request {
     /// The number of words of one entry.
     pub const WORDS: usize = 16;
-    /// When the head of the request was read, in nanoseconds of `CLOCK_MONOTONIC`; 0 while the entry is free. Written last, cleared first.
+    /// When the head of the request was read, in nanoseconds of `CLOCK_MONOTONIC`; 0 while the entry is free.
+    /// Written last, cleared first.
     pub const BEGAN_AT: usize = 0;
     /// One word: the method, as up to 8 bytes of ASCII, filled up with zeros.
     pub const METHOD_AT: usize = 1;
     /// The longest method, in bytes.
     pub const METHOD_BYTES: usize = 8;
-    /// Eight words: the path, as up to 64 bytes, filled up with zeros. The query is not written down: it may hold secrets.
+    /// Eight words: the path, as up to 64 bytes, filled up with zeros. The query is not written down: it may
+    /// hold secrets.
     pub const PATH_AT: usize = 2;
     /// The longest path, in bytes; the rest is cut.
     pub const PATH_BYTES: usize = 64;

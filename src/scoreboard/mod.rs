@@ -1,5 +1,5 @@
-//! The shared page a worker beats in: one sealed memory file per life, written by that life alone, read by others as if hostile.
-//! It must not know who reads it nor what follows from what is read.
+//! The shared page a worker beats in: one sealed memory file per life, written by that life alone, read by
+//! others as if hostile. It must not know who reads it nor what follows from what is read.
 
 mod app_metrics;
 mod board;

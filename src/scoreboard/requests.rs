@@ -1,5 +1,5 @@
-//! The table of requests in flight: what a worker was answering when it died. The notes that a worker writes, and the samples
-//! that are read. It must not know what a request is beyond its method and path.
+//! The table of requests in flight: what a worker was answering when it died. The notes that a worker writes,
+//! and the samples that are read. It must not know what a request is beyond its method and path.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -18,8 +18,8 @@ pub struct RequestNote {
 }
 
 impl Board {
-    /// Writes down a request that is being answered, until the note is dropped; `None` when the table is full. The writer
-    /// alone takes entries, so this is a few stores and no system call.
+    /// Writes down a request that is being answered, until the note is dropped; `None` when the table is
+    /// full. The writer alone takes entries, so this is a few stores and no system call.
     #[must_use]
     pub fn note(&self, method: &str, path: &str) -> Option<RequestNote> {
         let index = self.take_request_entry()?;

@@ -1,5 +1,5 @@
-//! The table of routes: the answers by status class, and the time they took. How a worker writes an entry, and how one is
-//! read. It must not know how a request finds its route.
+//! The table of routes: the answers by status class, and the time they took. How a worker writes an entry,
+//! and how one is read. It must not know how a request finds its route.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -53,7 +53,8 @@ pub fn method_index(method: &str) -> usize {
 
 impl Board {
     /// Gives an entry of the table its name, once, before anything is counted there. `index` is from 1 to
-    /// [`layout::ROUTES`] − 1, `method` an index of [`METHODS`], and `path` at most [`route::PATH_BYTES`] long.
+    /// [`layout::ROUTES`] − 1, `method` an index of [`METHODS`], and `path` at most [`route::PATH_BYTES`]
+    /// long.
     pub fn name_route(&self, index: usize, method: usize, path: &str) {
         let words = self.route_words(index);
         write_text(&words[route::PATH_AT..][..route::PATH_BYTES / 8], path);

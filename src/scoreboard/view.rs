@@ -1,6 +1,6 @@
-//! The reader's side. Every value is taken as if a hostile worker had written it: a stamp in the future is no beat, texts are
-//! cut and made printable, numbers saturate. It must not keep anything between two looks; the caller that compares them must
-//! expect numbers that fall.
+//! The reader's side. Every value is taken as if a hostile worker had written it: a stamp in the future is no
+//! beat, texts are cut and made printable, numbers saturate. It must not keep anything between two looks; the
+//! caller that compares them must expect numbers that fall.
 
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::AtomicU64;
@@ -17,7 +17,8 @@ use crate::base::ids::{Epoch, Incarnation, Life, Slot};
 use crate::base::time::Monotonic;
 use crate::sys::memfd::{MapAccess, Mapping};
 
-/// A stamp may be this much later than the clock was read for the look, because boards are read one after the other.
+/// A stamp may be this much later than the clock was read for the look, because boards are read one after the
+/// other.
 const MAX_LOOK_TIME: Duration = Duration::from_secs(1);
 
 /// A read-only mapping of a worker's board.
@@ -29,11 +30,12 @@ pub struct BoardView {
 /// What one look at a board shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vitals {
-    /// The life that the board belongs to, as its writer says; `None` before it has said so, or when it wrote nonsense.
+    /// The life that the board belongs to, as its writer says; `None` before it has said so, or when it wrote
+    /// nonsense.
     pub life: Option<Life>,
-    /// The oldest beat among the threads that have work, never later than the look. `None` until the runtime (the first
-    /// cell) has beaten once, and while any stamp lies in the future: judge a worker that is ready and has none by the time of
-    /// its fork, or by the last beat that was seen.
+    /// The oldest beat among the threads that have work, never later than the look. `None` until the runtime
+    /// (the first cell) has beaten once, and while any stamp lies in the future: judge a worker that is ready
+    /// and has none by the time of its fork, or by the last beat that was seen.
     pub beat: Option<Monotonic>,
     /// Some stamp lies in the future, which no clock of this machine can have said.
     pub from_the_future: bool,
@@ -124,8 +126,8 @@ impl BoardView {
         vitals
     }
 
-    /// The name of the thread with the oldest beat among those that have work, printable, for the evidence. Not a part of the
-    /// vitals, which are looked at all the time.
+    /// The name of the thread with the oldest beat among those that have work, printable, for the evidence.
+    /// Not a part of the vitals, which are looked at all the time.
     #[must_use]
     pub fn oldest(&self, now: Monotonic) -> Option<String> {
         (0..layout::CELLS)

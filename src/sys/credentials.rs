@@ -1,4 +1,5 @@
-//! The process at the other end of a connected unix socket, as the kernel vouches. It must not know which processes are welcome.
+//! The process at the other end of a connected unix socket, as the kernel vouches. It must not know which
+//! processes are welcome.
 
 use std::io;
 use std::os::fd::AsFd;

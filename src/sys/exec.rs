@@ -1,4 +1,5 @@
-//! Becoming another program in the same process, with exactly the descriptors that are to go along. It must not know why.
+//! Becoming another program in the same process, with exactly the descriptors that are to go along. It must
+//! not know why.
 
 use std::ffi::CString;
 use std::io;
@@ -37,7 +38,8 @@ fn try_to(exec: &Exec<'_>) -> io::Error {
     if let Err(errno) = marked {
         return errno.into();
     }
-    // SAFETY: `pointers` ends both lists with a null pointer, and the strings are borrowed until this returns.
+    // SAFETY: `pointers` ends both lists with a null pointer, and the strings are borrowed until this
+    // returns.
     unsafe { execveat(exec.binary.as_raw_fd(), &argv, &envp) }.into()
 }
 

@@ -10,8 +10,8 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 /// The numbers that were taken, so that none is owned twice.
 static TAKEN: Mutex<BTreeSet<RawFd>> = Mutex::new(BTreeSet::new());
 
-/// Takes ownership of an inherited descriptor and sets `FD_CLOEXEC` on it. To be called before this process has opened
-/// anything of its own that could have the number.
+/// Takes ownership of an inherited descriptor and sets `FD_CLOEXEC` on it. To be called before this process
+/// has opened anything of its own that could have the number.
 ///
 /// # Errors
 /// When the number is no open descriptor, is one of the three standard ones, or was taken before.
@@ -77,8 +77,8 @@ fn borrow(number: RawFd) -> BorrowedFd<'static> {
     reason = "a number from the environment becomes a descriptor here and nowhere else"
 )]
 fn own(number: RawFd) -> OwnedFd {
-    // SAFETY: fcntl has just succeeded on the number, so it is open. The environment of this process named it, so no part of
-    // this process has opened it, and TAKEN lets it be owned only once.
+    // SAFETY: fcntl has just succeeded on the number, so it is open. The environment of this process named
+    // it, so no part of this process has opened it, and TAKEN lets it be owned only once.
     unsafe { OwnedFd::from_raw_fd(number) }
 }
 

@@ -50,8 +50,9 @@ pub fn open_files() -> io::Result<OpenFiles> {
     })
 }
 
-/// Whether an error means that descriptors, memory, processes or threads have run out. `EAGAIN` is what `fork` and
-/// `pthread_create` return then, so this must not be asked about an error of a non-blocking descriptor.
+/// Whether an error means that descriptors, memory, processes or threads have run out. `EAGAIN` is what
+/// `fork` and `pthread_create` return then, so this must not be asked about an error of a non-blocking
+/// descriptor.
 #[must_use]
 pub fn is_exhaustion(error: &io::Error) -> bool {
     matches!(

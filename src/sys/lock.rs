@@ -26,8 +26,8 @@ pub enum LockError {
 }
 
 impl FileLock {
-    /// Takes the lock, or says which process has it. The file is created with mode 0600 and never removed, because a removed
-    /// lock file locks no process out.
+    /// Takes the lock, or says which process has it. The file is created with mode 0600 and never removed,
+    /// because a removed lock file locks no process out.
     ///
     /// # Errors
     /// [`LockError::Held`] when another process has the lock.
@@ -61,8 +61,8 @@ impl FileLock {
     }
 }
 
-/// Opens a file for locking and creates it with mode 0600 if there is none. Its content is kept. `flags` are flags of
-/// `open(2)`, such as `O_NOFOLLOW`.
+/// Opens a file for locking and creates it with mode 0600 if there is none. Its content is kept. `flags` are
+/// flags of `open(2)`, such as `O_NOFOLLOW`.
 ///
 /// # Errors
 /// When the file cannot be created or opened.

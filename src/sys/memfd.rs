@@ -13,8 +13,8 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use nix::sys::stat::fstat;
 
-/// A memory file (close-on-exec, seals allowed) that holds `bytes`, is `size` bytes long, and can neither shrink, grow nor be
-/// sealed further. `frozen` seals it against writing, too.
+/// A memory file (close-on-exec, seals allowed) that holds `bytes`, is `size` bytes long, and can neither
+/// shrink, grow nor be sealed further. `frozen` seals it against writing, too.
 ///
 /// # Errors
 /// When the system refuses.
@@ -89,7 +89,8 @@ pub struct Mapping {
 }
 
 #[expect(unsafe_code, reason = "a mapping is plain shared memory")]
-// SAFETY: the memory is only reached as `&[AtomicU64]`, which any thread may use; the address stays mapped until the drop.
+// SAFETY: the memory is only reached as `&[AtomicU64]`, which any thread may use; the address stays mapped
+// until the drop.
 unsafe impl Send for Mapping {}
 #[expect(unsafe_code, reason = "a mapping is plain shared memory")]
 // SAFETY: as for Send; shared references give out atomics alone.
@@ -125,8 +126,9 @@ impl Mapping {
         reason = "the mapped memory becomes a slice here and nowhere else"
     )]
     pub fn words(&self) -> &[AtomicU64] {
-        // SAFETY: `new` mapped `words` × 8 bytes at the page-aligned `start`; the seals keep the file from shrinking under it;
-        // it stays mapped as long as `self`, whose lifetime the slice has; and every bit pattern is a valid AtomicU64.
+        // SAFETY: `new` mapped `words` × 8 bytes at the page-aligned `start`; the seals keep the file from
+        // shrinking under it; it stays mapped as long as `self`, whose lifetime the slice has; and every bit
+        // pattern is a valid AtomicU64.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.words) }
     }
 }

@@ -1,29 +1,34 @@
 //! Gives memory back that only the start of the program needed: heap, and pages of the program itself.
 
-/// Gives the heap that the allocator keeps for later back to the system. Does nothing where the C library is not glibc.
+/// Gives the heap that the allocator keeps for later back to the system. Does nothing where the C library is
+/// not glibc.
 pub fn give_back() {
     #[cfg(target_env = "gnu")]
-    // SAFETY: malloc_trim takes a number, touches only memory that nobody owns, and may be called at any time.
+    // SAFETY: malloc_trim takes a number, touches only memory that nobody owns, and may be called at any
+    // time.
     let _ = unsafe { libc::malloc_trim(0) };
 }
 
-/// Drops the pages of this program's code and constants, most of which only the start has used. A page that is still used comes
-/// back from the page cache, at the price of a minor fault.
+/// Drops the pages of this program's code and constants, most of which only the start has used. A page that
+/// is still used comes back from the page cache, at the price of a minor fault.
 pub fn forget_program() {
     // All segments are known before the first one is dropped, because code that runs after that comes back.
     let segments = constant_segments();
     for (start, length) in segments {
-        // SAFETY: the range is a private mapping of a part of the program's file that no instruction may write, as the file's own
-        // headers say, so its pages are clean copies of the file: the next access reads the same bytes again.
+        // SAFETY: the range is a private mapping of a part of the program's file that no instruction may
+        // write, as the file's own headers say, so its pages are clean copies of the file: the next access
+        // reads the same bytes again.
         let _ = unsafe { libc::madvise(start as *mut libc::c_void, length, libc::MADV_DONTNEED) };
     }
 }
 
-/// Start and length, in whole pages, of the parts of this program that are mapped from its file and never written. (What the
-/// loader writes once and then protects lies in a part that may be written, and is not among them.)
+/// Start and length, in whole pages, of the parts of this program that are mapped from its file and never
+/// written. (What the loader writes once and then protects lies in a part that may be written, and is not
+/// among them.)
 fn constant_segments() -> Vec<(usize, usize)> {
     let mut segments: Vec<(usize, usize)> = Vec::with_capacity(4);
-    // SAFETY: the callback is one that takes what is given here, a vector that outlives the call and that nobody else holds.
+    // SAFETY: the callback is one that takes what is given here, a vector that outlives the call and that
+    // nobody else holds.
     let _ = unsafe { libc::dl_iterate_phdr(Some(note_constants), (&raw mut segments).cast()) };
     segments
 }
@@ -50,7 +55,8 @@ extern "C" fn note_constants(
     1
 }
 
-/// Start and length of the whole pages that hold these bytes. Segments share no page: each has a mapping of its own.
+/// Start and length of the whole pages that hold these bytes. Segments share no page: each has a mapping of
+/// its own.
 fn pages(from: u64, to: u64) -> Option<(usize, usize)> {
     let page = u64::try_from(nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok()??).ok()?;
     let start = usize::try_from(from - from % page).ok()?;

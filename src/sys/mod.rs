@@ -1,5 +1,5 @@
-//! The operating system behind one folder: `unsafe` and raw system calls, one call per function, owned descriptors in and out.
-//! It knows no policy.
+//! The operating system behind one folder: `unsafe` and raw system calls, one call per function, owned
+//! descriptors in and out. It knows no policy.
 
 #![expect(
     unsafe_code,

@@ -1,5 +1,5 @@
-//! Faults that can be compiled in, so that the chaos tests can prove that they would see them: only with the feature `mutants`,
-//! which no shipped program has. The variable `CHAOS_MUTATION` names the fault that is on.
+//! Faults that can be compiled in, so that the chaos tests can prove that they would see them: only with the
+//! feature `mutants`, which no shipped program has. The variable `CHAOS_MUTATION` names the fault that is on.
 
 /// One fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,7 +10,8 @@ pub enum Mutation {
     SkipUnroute,
     /// A drain closes silent connections at once, whether a request is on the wire or not.
     ShutdownAtOnce,
-    /// New connections are not steered: the kernel's hash spreads them. No fault, but the baseline that steering is compared with.
+    /// New connections are not steered: the kernel's hash spreads them. No fault, but the baseline that
+    /// steering is compared with.
     Hash,
 }
 

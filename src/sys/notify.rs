@@ -1,5 +1,5 @@
-//! The datagram sockets of systemd's notify protocol (`sd_notify(3)`): the one that a worker reports to, and the sender
-//! towards the program that supervises this one.
+//! The datagram sockets of systemd's notify protocol (`sd_notify(3)`): the one that a worker reports to, and
+//! the sender towards the program that supervises this one.
 
 use std::ffi::OsStr;
 use std::io::{self, IoSliceMut};
@@ -38,7 +38,8 @@ pub enum Datagram {
 }
 
 impl NotifySocket {
-    /// Binds a socket. SO_PASSCRED is set before any process can know the address, so that every datagram has credentials.
+    /// Binds a socket. SO_PASSCRED is set before any process can know the address, so that every datagram has
+    /// credentials.
     ///
     /// # Errors
     /// When the system has no descriptors left.
@@ -115,11 +116,13 @@ impl AsFd for NotifySocket {
 
 fn close_received(fd: std::os::fd::RawFd) {
     use std::os::fd::FromRawFd;
-    // SAFETY: the kernel has just made this descriptor for this process by SCM_RIGHTS; no other code knows it.
+    // SAFETY: the kernel has just made this descriptor for this process by SCM_RIGHTS; no other code knows
+    // it.
     drop(unsafe { OwnedFd::from_raw_fd(fd) });
 }
 
-/// Sends a text to the socket that `NOTIFY_SOCKET` names: a path, or `@` and a name of the abstract namespace.
+/// Sends a text to the socket that `NOTIFY_SOCKET` names: a path, or `@` and a name of the abstract
+/// namespace.
 ///
 /// # Errors
 /// When no process listens there or its queue is full. Never blocks.

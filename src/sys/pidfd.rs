@@ -1,4 +1,5 @@
-//! Processes named by descriptors: opened once, signalled and waited for without the race of a pid that was given out again.
+//! Processes named by descriptors: opened once, signalled and waited for without the race of a pid that was
+//! given out again.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -9,7 +10,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus};
 
-/// Opens a descriptor of the process that has this pid now. It is readable when the process has exited, and always CLOEXEC.
+/// Opens a descriptor of the process that has this pid now. It is readable when the process has exited, and
+/// always CLOEXEC.
 ///
 /// # Errors
 /// `ESRCH` when there is no such process, `EMFILE` and the like.
@@ -58,8 +60,8 @@ pub struct Reaped {
     pub cpu_time: Duration,
 }
 
-/// Reaps the child with this pid if it has exited; `None` while it lives. A child that was not reaped keeps its pid, so a pid is
-/// safe here: the caller reaps each child once.
+/// Reaps the child with this pid if it has exited; `None` while it lives. A child that was not reaped keeps
+/// its pid, so a pid is safe here: the caller reaps each child once.
 ///
 /// # Errors
 /// `ECHILD` when the process is no child, or was reaped before.

@@ -1,8 +1,8 @@
 //! fork + exec of one child with exactly the descriptors, environment and user it is given.
 //!
-//! Everything the child needs is built before the fork: between fork and exec only async-signal-safe calls are made, so the
-//! caller's locks and allocator do not matter. std's `Command` is not used because it forgets a `LISTEN_PID` set between fork
-//! and exec, and because it cannot execute a descriptor.
+//! Everything the child needs is built before the fork: between fork and exec only async-signal-safe calls
+//! are made, so the caller's locks and allocator do not matter. std's `Command` is not used because it
+//! forgets a `LISTEN_PID` set between fork and exec, and because it cannot execute a descriptor.
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -37,7 +37,8 @@ pub struct Spawn<'a> {
     pub stdio: [BorrowedFd<'a>; 3],
     /// The descriptors that become 3, 4, 5 and so on. No other is open in the child.
     pub fds: &'a [BorrowedFd<'a>],
-    /// Descriptors that the child has, too, under the same numbers as here. Only for children without `fds`, because the numbers could clash.
+    /// Descriptors that the child has, too, under the same numbers as here. Only for children without `fds`,
+    /// because the numbers could clash.
     pub keep: &'a [BorrowedFd<'a>],
     /// Whether the child is killed when its parent dies, and has a session of its own for [`kill_group`].
     pub bound: bool,
@@ -61,7 +62,8 @@ pub struct Child {
 pub fn spawn(spawn: &Spawn<'_>) -> io::Result<Child> {
     let prepared = Prepared::new(spawn)?;
     let (failure_reader, failure_writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
-    // SAFETY: the child calls only `Prepared::run`, which makes no call that is not async-signal-safe and never returns.
+    // SAFETY: the child calls only `Prepared::run`, which makes no call that is not async-signal-safe and
+    // never returns.
     match unsafe { nix::unistd::fork() }? {
         ForkResult::Child => prepared.run(&failure_writer),
         ForkResult::Parent { child } => {
@@ -74,7 +76,8 @@ pub fn spawn(spawn: &Spawn<'_>) -> io::Result<Child> {
     }
 }
 
-/// Kills a [bound](Spawn::bound) child that was not reaped yet, and all processes that it has forked and left behind.
+/// Kills a [bound](Spawn::bound) child that was not reaped yet, and all processes that it has forked and left
+/// behind.
 ///
 /// # Errors
 /// None that the system documents for a child that was not reaped.
@@ -192,7 +195,8 @@ impl<'a> Prepared<'a> {
 
     fn execveat(&self) -> Errno {
         let binary = self.staged.last().map_or(-1, AsRawFd::as_raw_fd);
-        // SAFETY: argv and envp are null-terminated arrays of pointers into C strings that `self` keeps alive.
+        // SAFETY: argv and envp are null-terminated arrays of pointers into C strings that `self` keeps
+        // alive.
         unsafe { execveat(binary, &self.argv, &self.envp) }
     }
 }
@@ -238,7 +242,8 @@ fn duplicate_above(fd: BorrowedFd<'_>, lowest: RawFd) -> io::Result<OwnedFd> {
 
 /// Clears CLOEXEC, so that the program has this descriptor.
 fn duplicate_onto(source: RawFd, target: RawFd) -> nix::Result<()> {
-    // SAFETY: dup2 takes two integers; the targets belong to the child, which owns nothing else at those numbers.
+    // SAFETY: dup2 takes two integers; the targets belong to the child, which owns nothing else at those
+    // numbers.
     Errno::result(unsafe { libc::dup2(source, target) }).map(drop)
 }
 
@@ -252,7 +257,8 @@ pub(super) fn set_close_on_exec(fd: BorrowedFd<'_>, closed: bool) -> nix::Result
     nix::fcntl::fcntl(fd, FcntlArg::F_SETFD(flags)).map(drop)
 }
 
-/// The parent of this process may have left descriptors open that were never marked. exec is to close them all.
+/// The parent of this process may have left descriptors open that were never marked. exec is to close them
+/// all.
 pub(super) fn close_on_exec_from(lowest: usize) -> nix::Result<()> {
     // SAFETY: close_range takes three integers, and with CLOSE_RANGE_CLOEXEC it closes nothing yet.
     let result = unsafe {
@@ -272,7 +278,8 @@ fn take_credentials(credentials: Credentials) -> nix::Result<()> {
         nix::unistd::Gid::from_raw(credentials.gid),
     );
     if nix::unistd::geteuid().is_root() {
-        // SAFETY: setgroups with a length of zero reads no memory. The raw system call is per thread and takes no lock.
+        // SAFETY: setgroups with a length of zero reads no memory. The raw system call is per thread and
+        // takes no lock.
         Errno::result(unsafe { libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<libc::gid_t>()) })?;
     }
     nix::unistd::setresgid(gid, gid, gid)?;

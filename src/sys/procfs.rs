@@ -1,4 +1,5 @@
-//! What `/proc` says of a process: enough to tell a hang from starvation, and a process from a later one with the same pid.
+//! What `/proc` says of a process: enough to tell a hang from starvation, and a process from a later one with
+//! the same pid.
 
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -99,7 +100,8 @@ fn parse_stat(text: &str) -> Option<ProcessStat> {
     })
 }
 
-/// The kernel function in which a process waits, such as `do_epoll_wait`; empty when it does not wait or that cannot be read.
+/// The kernel function in which a process waits, such as `do_epoll_wait`; empty when it does not wait or that
+/// cannot be read.
 #[must_use]
 pub fn wait_channel(pid: i32) -> String {
     fs::read_to_string(format!("/proc/{pid}/wchan"))
@@ -115,8 +117,8 @@ pub fn command_line(pid: i32) -> String {
     text.trim().chars().take(200).collect()
 }
 
-/// The pids of processes that listen at this address, as far as this user may look and as many as are found within `at_most`:
-/// there may be thousands of processes with thousands of descriptors.
+/// The pids of processes that listen at this address, as far as this user may look and as many as are found
+/// within `at_most`: there may be thousands of processes with thousands of descriptors.
 #[must_use]
 pub fn listeners_at(address: SocketAddr, at_most: Duration) -> Vec<i32> {
     let began = Instant::now();

@@ -1,5 +1,5 @@
-//! The pair of connected SOCK_SEQPACKET sockets between master and worker: packets keep their boundaries, and one side notices
-//! the end of the other.
+//! The pair of connected SOCK_SEQPACKET sockets between master and worker: packets keep their boundaries, and
+//! one side notices the end of the other.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -76,9 +76,9 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received
     }
 }
 
-/// Reads one packet and the descriptors that came along, CLOEXEC and owned. They are fewer than were sent when this process can
-/// open no more: the kernel drops those that it cannot install. (nix hands out none of them then, and those that were
-/// installed would stay open for ever; so the control message is read here.)
+/// Reads one packet and the descriptors that came along, CLOEXEC and owned. They are fewer than were sent
+/// when this process can open no more: the kernel drops those that it cannot install. (nix hands out none of
+/// them then, and those that were installed would stay open for ever; so the control message is read here.)
 ///
 /// # Errors
 /// As [`receive`].
@@ -128,14 +128,15 @@ fn receive_message(
     message.msg_control = control.as_mut_ptr().cast();
     message.msg_controllen = size_of_val(control);
     let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
-    // SAFETY: the message points to the caller's buffers with their true lengths, which are borrowed until this returns.
+    // SAFETY: the message points to the caller's buffers with their true lengths, which are borrowed until
+    // this returns.
     let received = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags) };
     let length = Errno::result(received)?;
     Ok((usize::try_from(length).unwrap_or(0), message.msg_flags))
 }
 
-/// The descriptors in an SCM_RIGHTS message at the start of the control buffer; a zeroed buffer has none. No other message comes,
-/// because no option that asks for one is set on the socket.
+/// The descriptors in an SCM_RIGHTS message at the start of the control buffer; a zeroed buffer has none. No
+/// other message comes, because no option that asks for one is set on the socket.
 fn descriptors(control: &[u64; CONTROL_WORDS]) -> Vec<OwnedFd> {
     let header = HEADER_WORDS * size_of::<u64>();
     let length = usize::try_from(control[0]).unwrap_or(0);
@@ -159,7 +160,8 @@ fn halves(word: u64) -> [i32; 2] {
     reason = "the kernel has installed descriptors whose numbers are all that recvmsg gives"
 )]
 fn own(number: RawFd) -> OwnedFd {
-    // SAFETY: recvmsg has just installed this descriptor for this process, and each message is taken apart once.
+    // SAFETY: recvmsg has just installed this descriptor for this process, and each message is taken apart
+    // once.
     unsafe { OwnedFd::from_raw_fd(number) }
 }
 

@@ -1,4 +1,5 @@
-//! Signals: those that the master receives as events of a descriptor, and the defaults that a child begins with.
+//! Signals: those that the master receives as events of a descriptor, and the defaults that a child begins
+//! with.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -8,7 +9,8 @@ use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal};
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::SignalOnly;
 
-/// The signals of a set as they arrive. Two of the same that arrive between two looks are one, as the kernel has it.
+/// The signals of a set as they arrive. Two of the same that arrive between two looks are one, as the kernel
+/// has it.
 #[derive(Debug)]
 pub struct Signals {
     delivery: SignalDelivery<UnixStream, SignalOnly>,
@@ -36,8 +38,8 @@ impl Signals {
     }
 }
 
-/// While this lives, every signal that can be blocked is blocked; dropping it restores the mask. The mask survives exec, and so do
-/// the signals that wait: [`allow_all`] lets them come there.
+/// While this lives, every signal that can be blocked is blocked; dropping it restores the mask. The mask
+/// survives exec, and so do the signals that wait: [`allow_all`] lets them come there.
 #[derive(Debug)]
 pub struct Blocked {
     before: SigSet,
@@ -81,9 +83,10 @@ impl AsFd for Signals {
     }
 }
 
-/// Signals that a terminal, a hang-up or a person sends to the whole process group; only the master answers them. Ignored signals
-/// stay ignored across exec, so a worker is safe from them before it has handlers of its own. SIGTSTP is not among them,
-/// because a person who suspends a group at a terminal means all of it, the master too.
+/// Signals that a terminal, a hang-up or a person sends to the whole process group; only the master answers
+/// them. Ignored signals stay ignored across exec, so a worker is safe from them before it has handlers of
+/// its own. SIGTSTP is not among them, because a person who suspends a group at a terminal means all of it,
+/// the master too.
 pub const NOT_FOR_WORKERS: [Signal; 11] = [
     Signal::SIGINT,
     Signal::SIGHUP,
@@ -98,8 +101,8 @@ pub const NOT_FOR_WORKERS: [Signal; 11] = [
     Signal::SIGPWR,
 ];
 
-/// Sets an empty mask, and SIGPIPE as every program expects it (Rust's runtime ignores it). Handlers do not survive exec.
-/// Async-signal-safe.
+/// Sets an empty mask, and SIGPIPE as every program expects it (Rust's runtime ignores it). Handlers do not
+/// survive exec. Async-signal-safe.
 pub(super) fn reset_in_child() -> nix::Result<()> {
     for signal in NOT_FOR_WORKERS {
         dispose(signal, SigHandler::SigIgn)?;

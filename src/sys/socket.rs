@@ -1,4 +1,5 @@
-//! Listening sockets: the members of a SO_REUSEPORT group, the probe that keeps two masters apart, and the steering program.
+//! Listening sockets: the members of a SO_REUSEPORT group, the probe that keeps two masters apart, and the
+//! steering program.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,10 +11,12 @@ use nix::sys::socket::{setsockopt, sockopt};
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-/// The number of connections that may wait in the accept queue of one listener; the kernel cuts it to `net.core.somaxconn`.
+/// The number of connections that may wait in the accept queue of one listener; the kernel cuts it to
+/// `net.core.somaxconn`.
 pub const BACKLOG: i32 = 4096;
 
-/// Finds out that no process listens at this address: binds without SO_REUSEPORT, which any living listener refuses, and closes.
+/// Finds out that no process listens at this address: binds without SO_REUSEPORT, which any living listener
+/// refuses, and closes.
 ///
 /// # Errors
 /// `AddrInUse` when a process listens there; `PermissionDenied`, `AddrNotAvailable` and the like.
@@ -27,8 +30,9 @@ pub fn probe(address: SocketAddr) -> io::Result<()> {
     socket.listen(1)
 }
 
-/// Adds a member to the SO_REUSEPORT group of an address: listening, non-blocking, CLOEXEC. The kernel counts the members in the
-/// order in which they began to listen, from 0, and the steering program returns that index.
+/// Adds a member to the SO_REUSEPORT group of an address: listening, non-blocking, CLOEXEC. The kernel counts
+/// the members in the order in which they began to listen, from 0, and the steering program returns that
+/// index.
 ///
 /// # Errors
 /// As [`probe`].
@@ -43,7 +47,8 @@ pub fn listen(address: SocketAddr) -> io::Result<OwnedFd> {
     Ok(socket.into())
 }
 
-/// A dual-stack `[::]` would take the IPv4 address of the same port along, and with it the group of another program.
+/// A dual-stack `[::]` would take the IPv4 address of the same port along, and with it the group of another
+/// program.
 fn only_v6(socket: &Socket, address: SocketAddr) -> io::Result<()> {
     if address.is_ipv6() {
         socket.set_only_v6(true)
@@ -63,7 +68,8 @@ pub fn local_address(socket: &impl AsFd) -> io::Result<SocketAddr> {
         .ok_or_else(|| io::Error::other("not an IP socket"))
 }
 
-/// Listens at a path that has these permission bits from its first moment. A socket where no process listens any more is replaced.
+/// Listens at a path that has these permission bits from its first moment. A socket where no process listens
+/// any more is replaced.
 ///
 /// # Errors
 /// `AddrInUse` when a process listens there, `AlreadyExists` when the path is no socket.

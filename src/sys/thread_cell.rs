@@ -1,5 +1,5 @@
-//! A value that all tasks of a single-threaded runtime share. tokio asks of a task that other threads could run it, although
-//! none does; a lock would cost each request a dozen atomic operations for nothing.
+//! A value that all tasks of a single-threaded runtime share. tokio asks of a task that other threads could
+//! run it, although none does; a lock would cost each request a dozen atomic operations for nothing.
 
 use std::cell::Cell;
 use std::fmt;
@@ -16,8 +16,9 @@ pub struct ThreadCell<T> {
     unsafe_code,
     reason = "the cell checks at run time what `Sync` wants promised"
 )]
-// SAFETY: `get` and `set`, the only ways to the value, end with a panic unless they are called by the thread that made the
-// cell. So two threads never touch the value at the same time. A `Copy` value has no `Drop` that another thread could run.
+// SAFETY: `get` and `set`, the only ways to the value, end with a panic unless they are called by the thread
+// that made the cell. So two threads never touch the value at the same time. A `Copy` value has no `Drop`
+// that another thread could run.
 unsafe impl<T: Copy + Send> Sync for ThreadCell<T> {}
 
 impl<T: Copy + Send> ThreadCell<T> {

@@ -1,5 +1,6 @@
-//! The beat: the runtime that runs the handlers stamps its cell at every point of the shared grid. The same wake-up does other
-//! regular work. It must not run anywhere but on that runtime: a beat from a side thread would vouch for nothing.
+//! The beat: the runtime that runs the handlers stamps its cell at every point of the shared grid. The same
+//! wake-up does other regular work. It must not run anywhere but on that runtime: a beat from a side thread
+//! would vouch for nothing.
 
 use std::sync::Arc;
 
@@ -10,8 +11,9 @@ use crate::observe;
 use crate::scoreboard::{Cell, Counter};
 use crate::sys::{clock, memory};
 
-/// After these numbers of beats, memory that only the boot needed is given back: first when no client waits for the new worker
-/// any more, then when the regular work of an application was done for the first time, which needs more memory than later.
+/// After these numbers of beats, memory that only the boot needed is given back: first when no client waits
+/// for the new worker any more, then when the regular work of an application was done for the first time,
+/// which needs more memory than later.
 const GIVE_BACK_AT: [u32; 2] = [4, 10];
 
 /// Beats for ever.

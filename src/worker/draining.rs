@@ -1,16 +1,17 @@
 //! The last phase: finish what was accepted, without a reset.
 //!
-//! From the first moment of a drain every answer carries `Connection: close` (of pipelined answers the last one). HTTP/2
-//! clients are told by GOAWAY, twice, so that nothing is lost that was on the wire before they heard of it. The listeners
-//! are closed once their queues are empty. A silent connection (between requests, or fresh) may have a request on the wire
-//! at any time, so closing it can reset one. It is kept until its next request is answered, or until the time for silence
-//! is over. That time depends on the mode of the drain:
+//! From the first moment of a drain every answer carries `Connection: close` (of pipelined answers the last
+//! one). HTTP/2 clients are told by GOAWAY, twice, so that nothing is lost that was on the wire before they
+//! heard of it. The listeners are closed once their queues are empty. A silent connection (between requests,
+//! or fresh) may have a request on the wire at any time, so closing it can reset one. It is kept until its
+//! next request is answered, or until the time for silence is over. That time depends on the mode of the
+//! drain:
 //!
 //! | mode | silent connections are kept | all ends after |
 //! |---|---|---|
-//! | patient (SIGTERM) | nine tenths of `drain_timeout` (all but a second of it, at most) | 19 twentieths (all but half a second) |
-//! | prompt (the cluster stops; the master is gone) | a second | the same |
-//! | at once (poisoned) | not at all | half a second |
+//! | patient (SIGTERM) | 9/10 of `drain_timeout` (all but 1 s, at most) | 19/20 (all but 0.5 s, at most) |
+//! | prompt (the cluster stops; the master is gone) | 1 s | the same |
+//! | at once (poisoned) | not at all | 0.5 s |
 //!
 //! The rest of `drain_timeout` is for the report and the exit hook, because the master kills at its end.
 
@@ -149,7 +150,8 @@ impl Draining {
         }
     }
 
-    /// Cuts the connections that are left, and logs what they were doing. A connection that is closing loses nothing by it.
+    /// Cuts the connections that are left, and logs what they were doing. A connection that is closing loses
+    /// nothing by it.
     fn cut(&self) -> usize {
         let phases = self.connections.phases();
         let cut = phases.all();

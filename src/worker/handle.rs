@@ -214,7 +214,8 @@ impl Worker {
     /// set, also when that worker is gone.
     ///
     /// ```
-    /// # fn every_minute(worker: &cluster::Worker, waiting: u64) -> Result<(), cluster::scoreboard::AppMetricError> {
+    /// # use cluster::scoreboard::AppMetricError;
+    /// # fn every_minute(worker: &cluster::Worker, waiting: u64) -> Result<(), AppMetricError> {
     /// let gauge = worker.shared_gauge("shop_orders_waiting", "Orders that wait for payment.")?;
     /// gauge.set(waiting);
     /// # Ok(())

@@ -13,8 +13,8 @@ use crate::base::ids::Slot;
 use crate::lifeline::{Command, MAX_REASON, Received, Report, WorkerEnd};
 use crate::pool::OrphanedWork;
 
-/// The task that reads commands. From the start on it notices the end of the master; commands that need the application are
-/// kept until the application has booted.
+/// The task that reads commands. From the start on it notices the end of the master; commands that need the
+/// application are kept until the application has booted.
 pub(super) struct CommandReader {
     booted: watch::Sender<bool>,
     adoptions: mpsc::UnboundedReceiver<AdoptionRequest>,
@@ -25,7 +25,8 @@ impl CommandReader {
     /// Begins to read. To be called inside the runtime.
     pub(super) fn start(lifeline: WorkerEnd, worker: Worker) -> CommandReader {
         let (booted, is_booted) = watch::channel(false);
-        // Unbounded, because the master is trusted and says little: one command for each slot that has no worker.
+        // Unbounded, because the master is trusted and says little: one command for each slot that has no
+        // worker.
         let (adoption_sender, adoptions) = mpsc::unbounded_channel();
         let (metrics_sender, metrics) = mpsc::unbounded_channel();
         let lifeline = Arc::new(lifeline);
@@ -44,8 +45,8 @@ impl CommandReader {
         }
     }
 
-    /// The application has booted: its hooks can be called. What the master wants done with the queues of other slots, and
-    /// the way to ask the master for the metrics of the whole cluster.
+    /// The application has booted: its hooks can be called. What the master wants done with the queues of
+    /// other slots, and the way to ask the master for the metrics of the whole cluster.
     pub(super) fn booted(self) -> (mpsc::UnboundedReceiver<AdoptionRequest>, MasterLink) {
         self.booted.send_replace(true);
         (self.adoptions, self.link)
@@ -101,7 +102,8 @@ impl CommandHandler {
         if listeners.is_empty() {
             tracing::warn!(
                 %slot,
-                "another slot's listeners could not be adopted (too many open files): the master asks another worker"
+                "another slot's listeners could not be adopted (too many open files): the master asks another \
+                 worker"
             );
             let lifeline = Arc::clone(&self.lifeline);
             tokio::spawn(async move { lifeline.send(Report::NotAdopted(slot)).await });

@@ -1,10 +1,10 @@
-//! A worker's life: boot, connections, drain, beats; and the library's face, [`App`] and [`Worker`]. It must not know the shop,
-//! nor what the master decides.
+//! A worker's life: boot, connections, drain, beats; and the library's face, [`App`] and [`Worker`]. It must
+//! not know the shop, nor what the master decides.
 //!
 //! Reading order: `run` → `environment` → `booting` → `serving` → `draining` are the phases of a worker.
 //! `accept::acceptor` → `connection::drive` → `request::edge` → `request::limits` is the way of a request;
-//! `request::routes` counts it. `accept::adopted` serves the queues of other slots, `admin` answers metrics and
-//! health. `connection::connections` lists the open connections, `connection::state` is the state of one,
+//! `request::routes` counts it. `accept::adopted` serves the queues of other slots, `admin` answers metrics
+//! and health. `connection::connections` lists the open connections, `connection::state` is the state of one,
 //! `connection::overdue` its time-outs; `accept::capacity` limits their number.
 
 mod accept;

@@ -46,9 +46,9 @@ impl WorkerError {
 pub(crate) fn run(app: App) -> ExitCode {
     let code = run_phases(app).unwrap_or_else(|reason| {
         eprintln!(
-            "cluster: this process was asked to be a worker (CLUSTER_WORKER=1), but {reason}. Workers are started by their \
-             master, which sets CLUSTER_*, LISTEN_FDS, LISTEN_PID and NOTIFY_SOCKET; start the program without CLUSTER_WORKER \
-             to get a master with its workers."
+            "cluster: this process was asked to be a worker (CLUSTER_WORKER=1), but {reason}. Workers are \
+             started by their master, which sets CLUSTER_*, LISTEN_FDS, LISTEN_PID and NOTIFY_SOCKET; start the \
+             program without CLUSTER_WORKER to get a master with its workers."
         );
         reason.exit()
     });

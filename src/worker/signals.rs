@@ -1,6 +1,6 @@
-//! The signals of a worker. SIGTERM drains. Only the master answers the signals that a terminal sends to the whole group
-//! (SIGINT, SIGQUIT, SIGHUP, SIGWINCH) and those that have a meaning to masters (SIGTTIN, SIGUSR1 and so on): they must
-//! neither kill nor stop a worker.
+//! The signals of a worker. SIGTERM drains. Only the master answers the signals that a terminal sends to the
+//! whole group (SIGINT, SIGQUIT, SIGHUP, SIGWINCH) and those that have a meaning to masters (SIGTTIN, SIGUSR1
+//! and so on): they must neither kill nor stop a worker.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -19,7 +19,8 @@ pub(super) struct Terminations {
 }
 
 impl Terminations {
-    /// From now on SIGTERM is an event and the other signals do nothing. To be called first of all: before it, they kill.
+    /// From now on SIGTERM is an event and the other signals do nothing. To be called first of all: before
+    /// it, they kill.
     pub(super) fn catch() -> io::Result<Terminations> {
         let ignored = NOT_FOR_WORKERS.iter().map(|&signal| signal as i32);
         for signal in ignored.chain([SIGQUIT, SIGWINCH]) {

@@ -1,4 +1,5 @@
-//! The queues of other slots, handed over on the lifeline; and the master's question whether a worker is ready.
+//! The queues of other slots, handed over on the lifeline; and the master's question whether a worker is
+//! ready.
 
 use std::net::{TcpListener, TcpStream};
 
@@ -29,7 +30,8 @@ pub(crate) const TESTS: &[Test] = &[
     ),
 ];
 
-/// A listener of another slot, blocking, as a foreign holder may have left it, and clients that wait in its queue.
+/// A listener of another slot, blocking, as a foreign holder may have left it, and clients that wait in its
+/// queue.
 fn queue(clients: usize) -> (TcpListener, Vec<Client>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("bound");
@@ -54,7 +56,8 @@ fn another_slots_queue_is_answered_until_it_is_taken_back() {
     worker.adopt(Slot(9), &listener);
     all_answered(waiting);
     worker.command(Command::Disown(Slot(9)));
-    // Commands are handled in their order, so this report comes after the listeners were given up; they are closed at once.
+    // Commands are handled in their order, so this report comes after the listeners were given up; they are
+    // closed at once.
     worker.command(Command::Probe);
     assert_eq!(worker.report(), Report::Probed(Ok(())));
     assert_eq!(worker.connect().get("/").status, 200);

@@ -1,4 +1,5 @@
-//! A drain loses nothing: whatever was accepted or waits in the queue is answered, and no answer meets a reset.
+//! A drain loses nothing: whatever was accepted or waits in the queue is answered, and no answer meets a
+//! reset.
 
 use std::time::{Duration, Instant};
 

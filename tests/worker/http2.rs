@@ -1,5 +1,5 @@
-//! HTTP/2 by prior knowledge on the same port: the same answers, limits and counters as HTTP/1.1, and a drain by GOAWAY that
-//! loses nothing.
+//! HTTP/2 by prior knowledge on the same port: the same answers, limits and counters as HTTP/1.1, and a drain
+//! by GOAWAY that loses nothing.
 
 use std::cell::Cell;
 use std::io::{Read, Write};
@@ -261,7 +261,8 @@ fn more_streams_than_may_be_wait_their_turn() {
     });
 }
 
-/// Sends one request after the other until the server says that it goes. A request that was sent and not answered panics.
+/// Sends one request after the other until the server says that it goes. A request that was sent and not
+/// answered panics.
 async fn load(mut client: Client, answered: Rc<Cell<usize>>) {
     loop {
         // GOAWAY came: nothing was sent, and a real client goes elsewhere.
@@ -276,7 +277,8 @@ async fn load(mut client: Client, answered: Rc<Cell<usize>>) {
                 answered.set(answered.get() + 1);
             }
             Err(unsent) if unsent.message().is_some() => return,
-            // It came after the last stream the server named, and may be sent again as safely (RFC 9113, 6.8).
+            // It came after the last stream the server named, and may be sent again as safely (RFC 9113,
+            // 6.8).
             Err(error) if is_unprocessed(error.error()) => return,
             Err(error) => panic!("a request was lost: {:?}", error.error()),
         }

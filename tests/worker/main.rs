@@ -1,5 +1,5 @@
-//! A worker alone, against a master of a few lines: real processes, sockets and signals. Without libtest, because the same
-//! program is also the worker: `cluster::App::run` wants to be its `main`.
+//! A worker alone, against a master of a few lines: real processes, sockets and signals. Without libtest,
+//! because the same program is also the worker: `cluster::App::run` wants to be its `main`.
 
 mod adopted;
 mod app;

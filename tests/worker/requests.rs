@@ -1,5 +1,5 @@
-//! Requests at the edge of what HTTP/1.1 allows: whatever two servers could read in two ways is refused and ends the connection,
-//! and what is merely rare is answered.
+//! Requests at the edge of what HTTP/1.1 allows: whatever two servers could read in two ways is refused and
+//! ends the connection, and what is merely rare is answered.
 
 use crate::client::Response;
 use crate::master::Worker;
@@ -97,7 +97,8 @@ fn two_ways_to_tell_a_body_s_length_are_not_taken() {
         let head = format!(
             "POST /echo HTTP/1.1\r\nHost: test\r\n{fields}\r\n\r\n0\r\n\r\nGET / HTTP/1.1\r\nHost: test\r\n\r\n"
         );
-        // RFC 9112 (6.1): chunks win, and the connection ends, so that nothing behind them is taken for a request.
+        // RFC 9112 (6.1): chunks win, and the connection ends, so that nothing behind them is taken for a
+        // request.
         let answer = only(&worker, head.as_bytes());
         assert_eq!(
             (answer.status, answer.body.as_str(), answer.closes()),

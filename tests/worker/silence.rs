@@ -1,5 +1,5 @@
-//! Clients that keep a worker waiting: for a request, for the rest of one, for room in their own buffers. Each is let go in its
-//! time, and nobody is who is only slow.
+//! Clients that keep a worker waiting: for a request, for the rest of one, for room in their own buffers.
+//! Each is let go in its time, and nobody is who is only slow.
 
 use std::io::Read;
 use std::time::{Duration, Instant};

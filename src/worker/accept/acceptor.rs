@@ -1,6 +1,6 @@
-//! Accepts connections from one listener, registers each and has it driven. When the worker has as many connections as it may
-//! have, or descriptors have run out, clients are answered 503, without spinning and without sleeping. It must not know
-//! when to stop, only how.
+//! Accepts connections from one listener, registers each and has it driven. When the worker has as many
+//! connections as it may have, or descriptors have run out, clients are answered 503, without spinning and
+//! without sleeping. It must not know when to stop, only how.
 
 use std::io;
 use std::sync::Arc;
@@ -68,7 +68,8 @@ impl AcceptContext {
         }
     }
 
-    /// Answers 503 on a connection that is closed at once. A client that does not take the answer at once does not get it.
+    /// Answers 503 on a connection that is closed at once. A client that does not take the answer at once
+    /// does not get it.
     fn refuse_at_once(&self, stream: &Stream) {
         let counters = self.edge.worker.board().counters();
         counters.add(Counter::Accepted);
@@ -78,7 +79,8 @@ impl AcceptContext {
 
     fn refuse(&self, stream: Stream) {
         self.edge.worker.board().counters().add(Counter::Refused);
-        // The send buffer of a new connection is empty and takes the whole answer, unless the client is gone already.
+        // The send buffer of a new connection is empty and takes the whole answer, unless the client is gone
+        // already.
         if stream.write_now(&self.refusal).is_ok()
             && let Ok(permit) = Arc::clone(&self.lingering).try_acquire_owned()
         {
@@ -160,7 +162,8 @@ impl Acceptor {
         }
         self.log(error);
         if is_out_of_descriptors(error) {
-            // The kernel says so even when the queue is empty, so the descriptor in reserve is used to find out.
+            // The kernel says so even when the queue is empty, so the descriptor in reserve is used to find
+            // out.
             let readiness = self.listener.readiness().await;
             let refusal = self
                 .reserve
@@ -171,8 +174,8 @@ impl Acceptor {
                 Refusal::NoDescriptor => {}
             }
         }
-        // What is short comes back when a connection ends. When other parts of the program had taken it, it comes back at
-        // some time, so it is looked for again.
+        // What is short comes back when a connection ends. When other parts of the program had taken it, it
+        // comes back at some time, so it is looked for again.
         let _closed = tokio::time::timeout(ACCEPT_RETRY, self.context.connections.one_closed()).await;
     }
 

@@ -1,5 +1,5 @@
-//! The queues of other slots that this worker serves besides its own: the master hands their listeners over and takes them
-//! back. It must not know why.
+//! The queues of other slots that this worker serves besides its own: the master hands their listeners over
+//! and takes them back. It must not know why.
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;

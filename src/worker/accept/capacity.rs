@@ -1,7 +1,7 @@
-//! How many connections a worker takes: `max_connections`, or fewer where its descriptors do not allow as many. Some
-//! descriptors are kept for everything else that is opened while the worker serves (files of the application, clients of the
-//! admin listener, queues of other slots), so that a worker at its limit can still be watched and can still write. It must
-//! not know what a connection is.
+//! How many connections a worker takes: `max_connections`, or fewer where its descriptors do not allow as
+//! many. Some descriptors are kept for everything else that is opened while the worker serves (files of the
+//! application, clients of the admin listener, queues of other slots), so that a worker at its limit can
+//! still be watched and can still write. It must not know what a connection is.
 
 use crate::sys::limits;
 use crate::worker::handle::Worker;
@@ -25,7 +25,8 @@ pub(in crate::worker) struct Capacity {
 }
 
 impl Capacity {
-    /// To be called when everything is open that the application opens at its boot. One worker of the cluster warns.
+    /// To be called when everything is open that the application opens at its boot. One worker of the cluster
+    /// warns.
     pub(in crate::worker) fn of(worker: &Worker) -> Capacity {
         let wanted = worker.settings().http.max_connections;
         // Without /proc the number of open files is unknown; then a lack of them is met when it happens.
@@ -59,9 +60,9 @@ impl Capacity {
 fn warn(wanted: usize, files: limits::OpenFiles, connections: usize) {
     let limits::OpenFiles { limit, open } = files;
     tracing::warn!(
-        "http.max_connections is {wanted}, but a process may open {limit} files here: each worker has {open} open already, \
-         keeps some for its own use and serves {connections} connections, and answers the rest 503; raise the limit \
-         (ulimit -n, LimitNOFILE=) or lower max_connections"
+        "http.max_connections is {wanted}, but a process may open {limit} files here: each worker has \
+         {open} open already, keeps some for its own use and serves {connections} connections, and answers the \
+         rest 503; raise the limit (ulimit -n, LimitNOFILE=) or lower max_connections"
     );
 }
 

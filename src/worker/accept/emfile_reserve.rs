@@ -1,5 +1,6 @@
-//! A descriptor kept in reserve for the time when no other is left (EMFILE). It is closed for a moment, so that one client
-//! after the other can be answered that there is no room, instead of waiting in the queue for nothing.
+//! A descriptor kept in reserve for the time when no other is left (EMFILE). It is closed for a moment, so
+//! that one client after the other can be answered that there is no room, instead of waiting in the queue for
+//! nothing.
 
 use std::fs::File;
 
@@ -16,7 +17,8 @@ pub(in crate::worker) struct EmfileReserve {
 pub(in crate::worker) enum Refusal {
     /// The client was answered, and the connection is closed.
     Refused,
-    /// The queue is empty. With no descriptor left the kernel refuses to accept even then, so this had to be found out.
+    /// The queue is empty. With no descriptor left the kernel refuses to accept even then, so this had to be
+    /// found out.
     QueueIsEmpty,
     /// Another part of the program took the descriptor.
     NoDescriptor,

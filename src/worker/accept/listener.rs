@@ -1,4 +1,5 @@
-//! A listener borrowed from the master, and the streams of its connections. It must not know what is done with them.
+//! A listener borrowed from the master, and the streams of its connections. It must not know what is done
+//! with them.
 
 use std::io::{self, ErrorKind, Read};
 use std::net::SocketAddr;
@@ -32,8 +33,8 @@ enum SocketFamily {
 }
 
 impl Listener {
-    /// Takes over an inherited descriptor. Its O_NONBLOCK flag is shared with every process that ever held it, so it is set again.
-    /// To be called inside the runtime.
+    /// Takes over an inherited descriptor. Its O_NONBLOCK flag is shared with every process that ever held
+    /// it, so it is set again. To be called inside the runtime.
     pub(in crate::worker) fn new(fd: OwnedFd) -> io::Result<Listener> {
         let socket = SockRef::from(&fd);
         socket.set_nonblocking(true)?;
@@ -71,7 +72,8 @@ impl Listener {
         }
     }
 
-    /// Takes down that the runtime believes the queue not empty, for [`Listener::forget`]. Returns at once after a failed accept.
+    /// Takes down that the runtime believes the queue not empty, for [`Listener::forget`]. Returns at once
+    /// after a failed accept.
     pub(in crate::worker) async fn readiness(&self) -> io::Result<Readiness<'_>> {
         self.socket.readable().await
     }
@@ -93,8 +95,8 @@ impl Listener {
     }
 }
 
-/// A peer that disappears without a packet (its machine, its cable) is noticed after two minutes at the latest, even while
-/// nothing is sent to it.
+/// A peer that disappears without a packet (its machine, its cable) is noticed after two minutes at the
+/// latest, even while nothing is sent to it.
 fn keepalive() -> TcpKeepalive {
     TcpKeepalive::new()
         .with_time(Duration::from_secs(60))
@@ -117,8 +119,8 @@ enum ClientSocket {
 }
 
 impl Stream {
-    /// Writes what the kernel takes at once, for answers to clients that are refused. The runtime is not asked, because it
-    /// does not know yet that a new connection can be written to.
+    /// Writes what the kernel takes at once, for answers to clients that are refused. The runtime is not
+    /// asked, because it does not know yet that a new connection can be written to.
     pub(in crate::worker) fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
         self.as_socket().send(bytes)
     }
@@ -136,7 +138,8 @@ impl Stream {
         socket::unsent(&*self.as_socket())
     }
 
-    /// Ends the connection with a reset. The client takes nothing, and the kernel would hold the rest for it for minutes.
+    /// Ends the connection with a reset. The client takes nothing, and the kernel would hold the rest for it
+    /// for minutes.
     pub(in crate::worker) fn abort(self) {
         // Where the kernel refuses, it is a plain close.
         let _plain = self.as_socket().set_linger(Some(Duration::ZERO));

@@ -1,4 +1,5 @@
-//! From the kernel's queue to a connection: the worker's listeners, those of other slots, and the limits of both.
+//! From the kernel's queue to a connection: the worker's listeners, those of other slots, and the limits of
+//! both.
 
 pub(in crate::worker) mod acceptor;
 pub(in crate::worker) mod adopted;

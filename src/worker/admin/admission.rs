@@ -1,5 +1,6 @@
-//! Which clients of the admin listener are served at once. When no place is left, a new client takes the place of the oldest one
-//! that has not sent a request yet, or that has been answered. It must not know what is asked.
+//! Which clients of the admin listener are served at once. When no place is left, a new client takes the
+//! place of the oldest one that has not sent a request yet, or that has been answered. It must not know what
+//! is asked.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -11,7 +12,8 @@ use tokio::time::{Instant, timeout_at};
 
 /// The number of clients that are served at once; more wait for this worker or another one.
 const MAX_CLIENTS: usize = 16;
-/// A client is not evicted for a new one within this time: a request that was sent at once has been read by then.
+/// A client is not evicted for a new one within this time: a request that was sent at once has been read by
+/// then.
 const GRACE: Duration = Duration::from_millis(50);
 
 /// Whether a client is being answered; then it is not evicted.
@@ -55,7 +57,8 @@ impl Admission {
         }
     }
 
-    /// Serves a client, in the place of another one if need be. To be called when there is [room](Admission::room).
+    /// Serves a client, in the place of another one if need be. To be called when there is
+    /// [room](Admission::room).
     pub(super) fn admit<T>(&mut self, serve: impl FnOnce(Busy) -> T)
     where
         T: Future<Output = ()> + Send + 'static,

@@ -71,7 +71,8 @@ impl AdminService {
 }
 
 fn foreign_host() -> Problem {
-    let detail = "the Host header names no address; ask by an IP address or as localhost, because any name can be pointed here";
+    let detail = "the Host header names no address; ask by an IP address or as localhost, because any name \
+                  can be pointed here";
     Problem::new(StatusCode::MISDIRECTED_REQUEST, "host_refused", detail)
 }
 

@@ -1,12 +1,13 @@
-//! Which host a request names. A page in somebody's browser can let a name of its own point to this machine, but it cannot
-//! make the browser send an address. So requests for an address or for `localhost` are answered, and no others.
+//! Which host a request names. A page in somebody's browser can let a name of its own point to this machine,
+//! but it cannot make the browser send an address. So requests for an address or for `localhost` are
+//! answered, and no others.
 
 use http::Request;
 use http::header::HOST;
 use http::uri::Authority;
 
-/// Whether a request names this machine by an address or as `localhost`: in its only Host header, and in its target if the
-/// target names a host.
+/// Whether a request names this machine by an address or as `localhost`: in its only Host header, and in its
+/// target if the target names a host.
 pub(super) fn is_ours<B>(request: &Request<B>) -> bool {
     let mut hosts = request.headers().get_all(HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else {

@@ -1,6 +1,6 @@
-//! Asks the master for the metrics of the whole cluster. Clients that ask while others wait are answered together with them, but
-//! never with numbers from before they asked. So the numbers that one client sees, scrape after scrape, never go backwards,
-//! whichever worker answers.
+//! Asks the master for the metrics of the whole cluster. Clients that ask while others wait are answered
+//! together with them, but never with numbers from before they asked. So the numbers that one client sees,
+//! scrape after scrape, never go backwards, whichever worker answers.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;

@@ -1,6 +1,7 @@
-//! The admin listener: metrics and health for whoever watches the cluster. Every worker accepts from the same socket, so a
-//! worker that hangs takes no client's question. Each connection carries one request, so that the next request goes to a
-//! worker that is awake. It must not touch the service: none of its counters, routes and connections.
+//! The admin listener: metrics and health for whoever watches the cluster. Every worker accepts from the same
+//! socket, so a worker that hangs takes no client's question. Each connection carries one request, so that
+//! the next request goes to a worker that is awake. It must not touch the service: none of its counters,
+//! routes and connections.
 
 mod admission;
 mod answer;

@@ -1,4 +1,5 @@
-//! The snapshot as the text that Prometheus reads, version 0.0.4 of its format. The table of families says what is published.
+//! The snapshot as the text that Prometheus reads, version 0.0.4 of its format. The table of families says
+//! what is published.
 
 use std::fmt::Write;
 
@@ -93,8 +94,8 @@ fn seconds(ms: u64) -> f64 {
     number(ms) / 1e3
 }
 
-/// The text as far as it is written: one family after the other, each with its help, its kind and its samples. A family
-/// without a sample is left out.
+/// The text as far as it is written: one family after the other, each with its help, its kind and its
+/// samples. A family without a sample is left out.
 #[derive(Default)]
 struct MetricsText(String);
 
@@ -253,7 +254,8 @@ mod tests {
     fn it_reads_as_prometheus_reads_it() {
         let text = render(&snapshot());
         for line in [
-            "# HELP cluster_http_requests_total Requests answered, by the template of the route that matched, method and class of status.",
+            "# HELP cluster_http_requests_total Requests answered, by the template of the route that matched, \
+             method and class of status.",
             "# TYPE cluster_http_requests_total counter",
             r#"cluster_http_requests_total{route="/a/{id}\"\\",method="GET",status="2xx"} 3"#,
             r#"cluster_http_request_duration_seconds_bucket{route="/a/{id}\"\\",method="GET",le="0.0005"} 2"#,

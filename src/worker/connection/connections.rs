@@ -120,10 +120,11 @@ impl Connections {
         }
     }
 
-    /// At each beat: moves the coarse clock on, and suspects the connections that keep the worker waiting too long.
+    /// At each beat: moves the coarse clock on, and suspects the connections that keep the worker waiting too
+    /// long.
     pub(in crate::worker) fn beat(&self, now: Monotonic) {
-        // Measured up to the beat before this one, because the coarse clock may have been a whole interval slow, or have
-        // stood still with the whole process.
+        // Measured up to the beat before this one, because the coarse clock may have been a whole interval
+        // slow, or have stood still with the whole process.
         let before_ms = self.clock.advance(now);
         for connection in self.table().open.values() {
             if self.timeouts.overdue(&connection.state(), before_ms).is_some() {
@@ -132,7 +133,8 @@ impl Connections {
         }
     }
 
-    /// The time-out of a suspected connection that is really over. When there is none, the suspicion is dropped.
+    /// The time-out of a suspected connection that is really over. When there is none, the suspicion is
+    /// dropped.
     pub(in crate::worker) fn overdue(
         &self,
         connection: &Connection,

@@ -1,5 +1,6 @@
-//! Serves one connection from its first byte to its last: HTTP/1.1 by hyper, the worker's orders, and an end without a reset.
-//! HTTP/2 by prior knowledge branches off here: when the wire has seen its preface, before hyper was given a byte.
+//! Serves one connection from its first byte to its last: HTTP/1.1 by hyper, the worker's orders, and an end
+//! without a reset. HTTP/2 by prior knowledge branches off here: when the wire has seen its preface, before
+//! hyper was given a byte.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -40,8 +41,9 @@ impl Protocols {
     }
 }
 
-/// How HTTP/1.1 is served. hyper's `header_read_timeout` is not used, because it also runs between requests and would close
-/// idle connections under the client's next request; [`Connections::beat`] times heads from their first byte.
+/// How HTTP/1.1 is served. hyper's `header_read_timeout` is not used, because it also runs between requests
+/// and would close idle connections under the client's next request; [`Connections::beat`] times heads from
+/// their first byte.
 fn http1(limits: &HttpSettings) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder.max_buf_size(limits.max_header_bytes.max(SMALLEST_BUFFER));
@@ -86,13 +88,15 @@ async fn serve_http1(
         let state = connection.state();
         match (state.order(), state.phase()) {
             (ConnectionOrder::Cut, _) => return Poll::Ready(ConnectionEnd::Cut),
-            // hyper would drop the rest of a request that has begun to arrive. The rest is waited for, and the answer closes.
+            // hyper would drop the rest of a request that has begun to arrive. The rest is waited for, and
+            // the answer closes.
             (ConnectionOrder::Serve, _)
             | (ConnectionOrder::Finish, ConnectionPhase::Idle | ConnectionPhase::Reading { .. }) => {}
             (ConnectionOrder::Finish, _) => Pin::new(&mut http).graceful_shutdown(),
         }
         match http.poll_without_shutdown(cx) {
-            // An error is the client's doing, or hyper's answer to an unreadable request, which the wire has kept.
+            // An error is the client's doing, or hyper's answer to an unreadable request, which the wire has
+            // kept.
             Poll::Ready(_done) => Poll::Ready(ConnectionEnd::Over),
             Poll::Pending => end_while_waiting(connection, connections),
         }

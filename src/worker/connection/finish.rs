@@ -1,4 +1,5 @@
-//! The end of a connection: the last answer, if one is owed, and a close that does not reset what is on its way.
+//! The end of a connection: the last answer, if one is owed, and a close that does not reset what is on its
+//! way.
 
 use std::time::Duration;
 
@@ -15,8 +16,8 @@ use crate::worker::request::edge::Edge;
 
 /// What a client sends after its last answer is read for at most this time.
 const LINGER: Duration = Duration::from_secs(1);
-/// What a client sends after its last answer (the rest of a body that was refused for its length) is read up to this number
-/// of bytes. It is thrown away as it is read.
+/// What a client sends after its last answer (the rest of a body that was refused for its length) is read up
+/// to this number of bytes. It is thrown away as it is read.
 const LINGER_BYTES: usize = 16 * 1024 * 1024;
 
 /// Sends the last answer, if one is owed, and closes.
@@ -53,9 +54,9 @@ async fn answer(stream: &mut Stream, problem: &Problem, edge: &Edge) {
     let _written = tokio::time::timeout(LINGER, stream.write_all(&problem.to_http1())).await;
 }
 
-/// Closes without a reset: says that nothing more will come, then reads what the client still sends (requests it pipelined,
-/// the rest of a body) until it closes, too. Closing with unread bytes would make the kernel send a reset, which can
-/// overtake the answer on its way.
+/// Closes without a reset: says that nothing more will come, then reads what the client still sends (requests
+/// it pipelined, the rest of a body) until it closes, too. Closing with unread bytes would make the kernel
+/// send a reset, which can overtake the answer on its way.
 pub(in crate::worker) async fn linger(mut stream: Stream) {
     if stream.shutdown().await.is_err() {
         return;

@@ -1,6 +1,7 @@
-//! Serves HTTP/2 by prior knowledge, with hyper. A drain need not wait for silence here: hyper's graceful shutdown sends GOAWAY
-//! twice, first with the highest stream number there can be, then, when the client has answered a PING and so knows of it,
-//! with the last stream that came. Everything that the client sent before it knew is answered.
+//! Serves HTTP/2 by prior knowledge, with hyper. A drain need not wait for silence here: hyper's graceful
+//! shutdown sends GOAWAY twice, first with the highest stream number there can be, then, when the client has
+//! answered a PING and so knows of it, with the last stream that came. Everything that the client sent before
+//! it knew is answered.
 
 use std::future::poll_fn;
 use std::io;
@@ -27,7 +28,8 @@ pub(in crate::worker) type Builder = http2::Builder<TokioExecutor>;
 /// The number of bytes of an answer that wait in memory for a client that does not take them.
 const SEND_BUFFER: usize = 64 * 1024;
 
-/// The limits of HTTP/2. Where a limit is not set, hyper's own holds (of streams that were reset before they were taken, say).
+/// The limits of HTTP/2. Where a limit is not set, hyper's own holds (of streams that were reset before they
+/// were taken, say).
 pub(in crate::worker) fn builder(limits: &HttpSettings) -> Builder {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.max_concurrent_streams(limits.max_streams);
@@ -70,7 +72,8 @@ pub(in crate::worker) async fn serve(
             }
             match connections.overdue(connection, &state) {
                 None => return Poll::Pending,
-                // The client is told by GOAWAY and asked by PING. If it stays silent for as long again, it is not told.
+                // The client is told by GOAWAY and asked by PING. If it stays silent for as long again, it is
+                // not told.
                 Some(Overdue::Silence) if !was_told => {
                     was_told = true;
                     connection.on(ConnectionEvent::TimeoutRefuted);
@@ -86,7 +89,8 @@ pub(in crate::worker) async fn serve(
     (wire.into_inner().unwrap_or_else(PoisonError::into_inner), end)
 }
 
-/// hyper does not give back what it served HTTP/2 on, but the wire is needed to close the connection. So hyper borrows it.
+/// hyper does not give back what it served HTTP/2 on, but the wire is needed to close the connection. So
+/// hyper borrows it.
 struct LentWire(Arc<Mutex<Wire>>);
 
 impl LentWire {

@@ -1,7 +1,8 @@
 //! One client socket: its state, its bytes, its protocol, its time-outs, and the list of all of them.
 //!
-//! Reading order: `drive` serves a connection from its first byte to its last; `state` is what is known about it; `wire`
-//! reports what happens on the socket, `pipeline` and `preface` read along; `overdue` judges, `finish` closes.
+//! Reading order: `drive` serves a connection from its first byte to its last; `state` is what is known about
+//! it; `wire` reports what happens on the socket, `pipeline` and `preface` read along; `overdue` judges,
+//! `finish` closes.
 
 pub(in crate::worker) mod connections;
 pub(in crate::worker) mod drive;

@@ -1,6 +1,6 @@
-//! How long a connection may keep its worker waiting, and for what: the rest of a request's head, the next request, or
-//! the client's taking of its answer. Pure: a state and a time are passed in. What follows is the decision of the
-//! connection's own task.
+//! How long a connection may keep its worker waiting, and for what: the rest of a request's head, the next
+//! request, or the client's taking of its answer. Pure: a state and a time are passed in. What follows is the
+//! decision of the connection's own task.
 
 use super::state::{ConnectionPhase, ConnectionState};
 use crate::config::HttpSettings;
@@ -60,7 +60,8 @@ impl Timeouts {
                 is_over(state.last_byte_ms(), self.silence_ms).then_some(Overdue::Silence)
             }
             ConnectionPhase::Reading { since_ms } => is_over(since_ms, self.head_ms).then_some(Overdue::Head),
-            // A handler has a time-out of its own, the body of an answer has none, and closing is bounded by lingering.
+            // A handler has a time-out of its own, the body of an answer has none, and closing is bounded by
+            // lingering.
             ConnectionPhase::Handling
             | ConnectionPhase::Writing { .. }
             | ConnectionPhase::Multiplexed { .. }

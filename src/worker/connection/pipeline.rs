@@ -1,6 +1,7 @@
-//! Counts the requests that a client has begun to send on an HTTP/1.1 connection. A drain closes after the last of them, and
-//! hyper does not tell what it still holds. The counter follows heads and lengths and judges nothing. It gives up on bytes that
-//! it cannot follow (chunks); then the client counts as one that waits for each answer.
+//! Counts the requests that a client has begun to send on an HTTP/1.1 connection. A drain closes after the
+//! last of them, and hyper does not tell what it still holds. The counter follows heads and lengths and
+//! judges nothing. It gives up on bytes that it cannot follow (chunks); then the client counts as one that
+//! waits for each answer.
 
 /// The longest header line that matters, in bytes.
 const LONGEST_LINE: usize = 64;

@@ -1,5 +1,6 @@
-//! Tells HTTP/2 from HTTP/1.1 by the first bytes of a connection (RFC 9113, section 3.4). The first read decides about most
-//! connections, and nothing is copied for them. It must not know where the bytes come from.
+//! Tells HTTP/2 from HTTP/1.1 by the first bytes of a connection (RFC 9113, section 3.4). The first read
+//! decides about most connections, and nothing is copied for them. It must not know where the bytes come
+//! from.
 
 use tokio::io::ReadBuf;
 
@@ -43,7 +44,8 @@ impl ProtocolDetector {
         true
     }
 
-    /// Looks at the bytes that were read into `buf` behind its first `before` bytes. No such byte means the end of the stream.
+    /// Looks at the bytes that were read into `buf` behind its first `before` bytes. No such byte means the
+    /// end of the stream.
     pub(in crate::worker) fn look(&mut self, buf: &mut ReadBuf<'_>, before: usize) -> Detection {
         if self.decided {
             return Detection::Http1;

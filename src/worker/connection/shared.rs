@@ -1,5 +1,5 @@
-//! One connection as its own task and all others see it: identity, state, and whom to wake. It must not decide anything;
-//! the state does.
+//! One connection as its own task and all others see it: identity, state, and whom to wake. It must not
+//! decide anything; the state does.
 
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
@@ -26,8 +26,8 @@ impl CoarseClock {
     }
 }
 
-/// One connection, shared by its task, the tasks of its HTTP/2 streams, and the beat and the drain of its worker. All of them
-/// run on the one thread of the worker's runtime.
+/// One connection, shared by its task, the tasks of its HTTP/2 streams, and the beat and the drain of its
+/// worker. All of them run on the one thread of the worker's runtime.
 #[derive(Debug)]
 pub(in crate::worker) struct Connection {
     /// Counted from 1 within this life; together with the life it never repeats.

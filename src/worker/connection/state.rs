@@ -1,5 +1,6 @@
-//! The life of one connection as a value: [`ConnectionState::on`] is all of it. It must not know a socket, a task or a
-//! clock; times are milliseconds of the worker's coarse clock, and whoever reports an event passes the time along.
+//! The life of one connection as a value: [`ConnectionState::on`] is all of it. It must not know a socket, a
+//! task or a clock; times are milliseconds of the worker's coarse clock, and whoever reports an event passes
+//! the time along.
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +23,8 @@ pub(in crate::worker) enum ConnectionPhase {
         /// Answers that wait until the client makes room for more of their bodies.
         waiting: u32,
     },
-    /// Everything is said. What the client still sends is read and thrown away, so that no reset overtakes the answer.
+    /// Everything is said. What the client still sends is read and thrown away, so that no reset overtakes
+    /// the answer.
     Closing,
 }
 
@@ -40,8 +42,8 @@ pub(in crate::worker) enum ConnectionOrder {
 /// What has happened on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::worker) enum ConnectionEvent {
-    /// Bytes of the client were read. With them this number of HTTP/1.1 requests has begun to arrive since the
-    /// connection was opened; `None` when that cannot be told.
+    /// Bytes of the client were read. With them this number of HTTP/1.1 requests has begun to arrive since
+    /// the connection was opened; `None` when that cannot be told.
     BytesArrived { begun: Option<u64> },
     /// The first bytes are those of HTTP/2.
     PrefaceArrived,
@@ -148,8 +150,8 @@ impl ConnectionState {
         self.blocked_since_ms.is_some()
     }
 
-    /// Since when the client has taken nothing of what there is for it. An HTTP/2 client can refuse to make room
-    /// while the socket is empty.
+    /// Since when the client has taken nothing of what there is for it. An HTTP/2 client can refuse to make
+    /// room while the socket is empty.
     pub(in crate::worker) fn stalled_since_ms(&self) -> Option<u64> {
         let waits = matches!(self.phase, ConnectionPhase::Multiplexed { waiting: 1.., .. });
         self.blocked_since_ms
@@ -308,9 +310,9 @@ mod tests {
 
     const NOW_MS: u64 = 70;
 
-    /// The phase that follows each phase of the first line, for each event. `r` is a head that has been arriving since
-    /// 7 ms, `R` one that arrives since now; `written` is an answer whose body is over; `1,0` is HTTP/2 with one stream and no
-    /// waiting answer.
+    /// The phase that follows each phase of the first line, for each event. `r` is a head that has been
+    /// arriving since 7 ms, `R` one that arrives since now; `written` is an answer whose body is over; `1,0`
+    /// is HTTP/2 with one stream and no waiting answer.
     const TABLE: &str = "
         before            idle    r       handling  writing   written  0,0    1,0    1,1
         BytesArrived      R       r       handling  writing   written  0,0    1,0    1,1

@@ -1,5 +1,6 @@
-//! Requests that hyper cannot read. The wire recognises hyper's own answer by this: it is written while no request is with
-//! the service. So each of hyper's errors is pinned twice: what hyper says and writes by itself, and what our client gets.
+//! Requests that hyper cannot read. The wire recognises hyper's own answer by this: it is written while no
+//! request is with the service. So each of hyper's errors is pinned twice: what hyper says and writes by
+//! itself, and what our client gets.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -88,7 +89,8 @@ async fn worker_answers(bytes: &[u8]) -> String {
     answer
 }
 
-/// These bytes make hyper fail with `error` and write `status` by itself; the client gets a problem with `code`.
+/// These bytes make hyper fail with `error` and write `status` by itself; the client gets a problem with
+/// `code`.
 async fn pinned(bytes: &str, error: &str, status: &str, code: &str) {
     let (found, bare) = hyper_alone(bytes.as_bytes()).await;
     assert_eq!(found, error);

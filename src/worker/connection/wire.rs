@@ -1,6 +1,7 @@
-//! The bytes of a connection on their way to and from hyper. The wire reports them to the state of the connection. It holds
-//! back the bare answer that hyper would give to a request it cannot read, so that a problem document goes out instead.
-//! And it looks at the first bytes of a connection, which say whether it is HTTP/2; hyper's HTTP/1.1 reads none of it then.
+//! The bytes of a connection on their way to and from hyper. The wire reports them to the state of the
+//! connection. It holds back the bare answer that hyper would give to a request it cannot read, so that a
+//! problem document goes out instead. And it looks at the first bytes of a connection, which say whether it
+//! is HTTP/2; hyper's HTTP/1.1 reads none of it then.
 
 use std::io;
 use std::pin::Pin;
@@ -51,8 +52,8 @@ impl Wire {
         }
     }
 
-    /// Reads. Before a connection is closed, the kernel itself is asked whether there is anything, because the runtime may
-    /// not have heard of it yet.
+    /// Reads. Before a connection is closed, the kernel itself is asked whether there is anything, because
+    /// the runtime may not have heard of it yet.
     fn poll_stream(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
         if polled.is_pending() && self.connection.state().is_about_to_close() {
@@ -73,8 +74,9 @@ impl Wire {
         written
     }
 
-    /// The kernel reports room only when much of it is free, so a slow client may take bytes all the time unnoticed. Before
-    /// such a client is taken for stalled, the wire looks at what the kernel still holds for it.
+    /// The kernel reports room only when much of it is free, so a slow client may take bytes all the time
+    /// unnoticed. Before such a client is taken for stalled, the wire looks at what the kernel still holds
+    /// for it.
     fn blocked(&mut self) {
         let before = self.connection.on(ConnectionEvent::WriteBlocked);
         let is_first = !before.is_write_blocked();
@@ -108,17 +110,18 @@ impl Wire {
         self.is_http2
     }
 
-    /// A client that has closed its side after a whole request may still read (`nc -N` does). hyper would take it for gone
-    /// and drop the handler, so hyper hears of the end when it asks for the next request. A client that is really gone
-    /// costs its handler's time, as with gunicorn and Node. Once an answer streams, the end counts at once, as nothing else
-    /// would end that.
+    /// A client that has closed its side after a whole request may still read (`nc -N` does). hyper would
+    /// take it for gone and drop the handler, so hyper hears of the end when it asks for the next request. A
+    /// client that is really gone costs its handler's time, as with gunicorn and Node. Once an answer
+    /// streams, the end counts at once, as nothing else would end that.
     fn is_owed_an_answer(&self) -> bool {
         !self.is_http2
             && self.connection.state().phase() == ConnectionPhase::Handling
             && self.pipeline.is_complete()
     }
 
-    /// Reports bytes that were read: HTTP/1.1 gets them, or the reader of HTTP/2, or the detector has kept them.
+    /// Reports bytes that were read: HTTP/1.1 gets them, or the reader of HTTP/2, or the detector has kept
+    /// them.
     fn arrived(&mut self, bytes: &[u8]) {
         let begun = if self.is_http2 {
             None
@@ -133,8 +136,8 @@ impl Wire {
         self.stream
     }
 
-    /// While no request is with the service, what hyper writes is its own answer to a request that it cannot read. That
-    /// answer is withheld.
+    /// While no request is with the service, what hyper writes is its own answer to a request that it cannot
+    /// read. That answer is withheld.
     fn withhold(&mut self, bytes: &[u8]) -> bool {
         let is_hypers_own = !self.is_http2
             && matches!(

@@ -1,4 +1,5 @@
-//! Bodies on their way through the edge: those of answers report when they are over, those of requests may not be too long.
+//! Bodies on their way through the edge: those of answers report when they are over, those of requests may
+//! not be too long.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,12 +23,14 @@ pub(in crate::worker) enum Protocol {
     Http2,
 }
 
-/// A request in flight: counted until it is dropped, which is when the body of its answer is over or given up.
+/// A request in flight: counted until it is dropped, which is when the body of its answer is over or given
+/// up.
 #[derive(Debug)]
 pub(in crate::worker) struct InFlight {
     board: Board,
     connection: Arc<Connection>,
-    /// Written down for the master, should this worker die with the request; the edge's own short answers are not.
+    /// Written down for the master, should this worker die with the request; the edge's own short answers are
+    /// not.
     _noted: Option<RequestNote>,
 }
 

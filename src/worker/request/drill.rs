@@ -1,5 +1,5 @@
-//! `/drill/…`: faults on purpose, for tests and exercises. Off unless `drill.routes` is on, which is refused unless every
-//! address is loopback.
+//! `/drill/…`: faults on purpose, for tests and exercises. Off unless `drill.routes` is on, which is refused
+//! unless every address is loopback.
 //!
 //! | path | does |
 //! |---|---|

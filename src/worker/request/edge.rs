@@ -66,8 +66,8 @@ impl Edge {
     }
 }
 
-/// The edge's own limit holds for every body, whatever extractor reads it. The limit of axum is only taken away where it is the
-/// lower one, because each layer costs every request.
+/// The edge's own limit holds for every body, whatever extractor reads it. The limit of axum is only taken
+/// away where it is the lower one, because each layer costs every request.
 fn without_axum_limit(router: Router, max_body_bytes: usize) -> Router {
     if max_body_bytes <= AXUM_LIMIT {
         return router;

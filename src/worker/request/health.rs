@@ -1,5 +1,5 @@
-//! `/healthz/{liveness,readiness,startup}`: answered before the router, so that every application has them and a busy router
-//! costs them nothing.
+//! `/healthz/{liveness,readiness,startup}`: answered before the router, so that every application has them
+//! and a busy router costs them nothing.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! The limits around the application's router: a body that is too long, an answer that takes too long, a handler that panics.
-//! Each has a clear answer, and none shows anything of the inside.
+//! The limits around the application's router: a body that is too long, an answer that takes too long, a
+//! handler that panics. Each has a clear answer, and none shows anything of the inside.
 
 use std::any::Any;
 use std::future::Future;

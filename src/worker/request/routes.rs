@@ -1,5 +1,6 @@
-//! Counts answers by route. The router records the template that matched beside the request, where the edge finds it, so that
-//! a time-out or a panic is counted with its route, too. It must not know what reads the numbers.
+//! Counts answers by route. The router records the template that matched beside the request, where the edge
+//! finds it, so that a time-out or a panic is counted with its route, too. It must not know what reads the
+//! numbers.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -14,8 +15,8 @@ use tower::{Layer, Service};
 use crate::scoreboard::layout::{ROUTES, route};
 use crate::scoreboard::{Board, METHODS, method_index};
 
-/// The index of all answers that are not counted apart: no route matched, the route does not have the method, or there is no room
-/// for another route.
+/// The index of all answers that are not counted apart: no route matched, the route does not have the method,
+/// or there is no room for another route.
 const OTHER: usize = 0;
 
 /// Counts the answers of this worker by route.
