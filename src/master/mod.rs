@@ -1,8 +1,8 @@
 //! The loop that waits, asks the pool, and acts. One thread, no async runtime, no HTTP, no SQL, nothing of
 //! the application.
 //!
-//! Three owners: [`crate::pool::Pool`] decides, [`poller`] waits, [`host`] holds what is acted upon
-//! ([`gather`] turns what is readable into events, [`perform`] does what the pool wants).
+//! Three owners: [`crate::pool::Pool`] decides, `poller` waits, `host` holds what is acted upon
+//! (`gather` turns what is readable into events, `perform` does what the pool wants).
 
 mod control;
 mod gather;

@@ -1,6 +1,6 @@
 //! The shop: orders, inventory, payments, their sagas and their routes.
 //!
-//! The three services meet in [`contract`] and are wired together in [`boot`] alone; each owns one file in
+//! The three services meet in [`contract`] and are wired together in `boot` alone; each owns one file in
 //! the data directory and knows no other's. [`sandbox`] is the provider that payments charges through, with a
 //! ledger of its own.
 

@@ -2,11 +2,11 @@
 //! before `BEGIN IMMEDIATE`, group commit. Knows SQL and files; must not know what the tables mean, which
 //! service asks, or that there is HTTP.
 //!
-//! How a write goes: [`Store::write`] puts a job on the [`queue`]. The [`writer`] thread takes the [`lock`]
-//! on `<db>.lock`, then all queued jobs, and runs them as one [`batch`] (a savepoint per job, one COMMIT, one
-//! fsync). It releases the lock and answers all callers. [`checkpoint`] keeps the WAL short between batches.
-//! [`disk_space`] remembers a full disk, [`lock_wait`] reports a lock that is not released. [`open`] refuses
-//! what must not be opened ([`filesystem`], [`header`], [`integrity`]); [`file_identity`] notices files that
+//! How a write goes: [`Store::write`] puts a job on the `queue`. The `writer` thread takes the `lock`
+//! on `<db>.lock`, then all queued jobs, and runs them as one `batch` (a savepoint per job, one COMMIT, one
+//! fsync). It releases the lock and answers all callers. `checkpoint` keeps the WAL short between batches.
+//! `disk_space` remembers a full disk, `lock_wait` reports a lock that is not released. `open` refuses
+//! what must not be opened (`filesystem`, `header`, `integrity`); `file_identity` notices files that
 //! were removed since.
 //!
 //! Three rules hold throughout:

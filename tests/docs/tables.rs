@@ -289,9 +289,9 @@ fn the_map_of_the_sources_names_files_and_folders_that_exist() {
     for entry in std::fs::read_dir(path("src")).expect("a readable folder") {
         let entry = entry.expect("a readable entry");
         let name = entry.file_name().to_string_lossy().into_owned();
-        let row = format!("//! | [`{name}`] |");
+        let is_row = |line: &str| line.starts_with("//! | ") && line.contains(&format!("`{name}`"));
         assert!(
-            entry.path().is_file() || map.contains(&row),
+            entry.path().is_file() || map.lines().any(is_row),
             "src/lib.rs has no row for {name}"
         );
     }

@@ -4,7 +4,7 @@
 //! The weights bring every slot to the same number of open connections by the time the foreseen ones have
 //! come: a slot's weight is the room it has left under that height. Room for chance is left as well (the
 //! count of a slot of short connections scatters by its root), so that noise moves little. A slot whose loop
-//! runs late gets less by how much later it runs than [`LAG_HALF_LIFE`]; when all run late alike, nobody
+//! runs late gets less by how much later it runs than `LAG_HALF_LIFE`; when all run late alike, nobody
 //! does.
 
 use std::time::Duration;

@@ -1,5 +1,5 @@
 //! The history of one order, read from the four databases without trust in any service: what happened, when,
-//! on which worker, under which key, and what comes [`next`]. Opens the databases read-only and relies on
+//! on which worker, under which key, and what comes `next`. Opens the databases read-only and relies on
 //! their documented formats alone, so it works beside a running cluster or without one.
 
 mod next;
