@@ -17,7 +17,7 @@ use crate::base::ids::Life;
 use crate::base::time::Monotonic;
 use crate::control::MemoryUse;
 use crate::lifeline::{self, MAX_PACKET, MAX_REASON, Report};
-use crate::pool::{Event, Exit, Notification, Request, Sample, StopMode, Ticket};
+use crate::pool::{Event, Exit, Notification, Pool, Request, Sample, StopMode, Ticket};
 use crate::scoreboard::{LockMark, Vitals};
 use crate::sys::notify::Datagram;
 use crate::sys::pidfd::Reaped;
@@ -39,7 +39,7 @@ const ONE_STOP: Duration = Duration::from_millis(250);
 
 impl World {
     /// Reads what these sources have to say.
-    pub(super) fn gather(&mut self, sources: &[Source]) -> Vec<Event> {
+    pub(super) fn gather(&mut self, sources: &[Source], pool: &Pool) -> Vec<Event> {
         let mut events = Vec::new();
         for source in sources {
             match *source {
@@ -50,8 +50,9 @@ impl World {
                     events.extend(self.orphans.bury(place).map(|life| Event::OrphanEnded { life }));
                 }
                 Source::Client(id) => {
-                    let request = self.desk.hear(id, &self.watch);
-                    self.kept.asked.extend(request.map(|request| (id, request)));
+                    if let Some(request) = self.desk.hear(id, &self.watch) {
+                        events.extend(self.hear_client(id, &request, pool));
+                    }
                 }
                 Source::Rehearsal(part) => self.hear_rehearsal(part, &mut events),
                 Source::Worker(slot, epoch, part) => {

@@ -18,7 +18,6 @@ use super::process::spawn::Spawner;
 use super::upgrade::Upgrade;
 use crate::base::ids::{Epoch, Generation, Incarnation, Life, Slot};
 use crate::base::time::Monotonic;
-use crate::control::ControlRequest;
 use crate::metrics::Ledger;
 use crate::sys::signals::Signals;
 
@@ -62,8 +61,6 @@ pub(super) struct Persisted {
     pub(super) began: Monotonic,
     /// How often another binary took over in this process.
     pub(super) upgrades: u32,
-    /// What clients have asked since the last look, not answered yet.
-    pub(super) asked: Vec<(ClientId, ControlRequest)>,
     /// Those who want to know only that what they asked for has begun.
     pub(super) hasty: Vec<ClientId>,
     pub(super) graves: Postmortems,
@@ -83,7 +80,6 @@ impl Persisted {
         Persisted {
             began: now,
             upgrades: 0,
-            asked: Vec::new(),
             hasty: Vec::new(),
             graves: Postmortems::default(),
             ledger: Ledger::default(),

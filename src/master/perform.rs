@@ -14,7 +14,6 @@ use super::listeners::Listeners;
 use super::oddities::Odd;
 use super::policy::policy;
 use super::process::Process;
-use super::upgrade::Upgrade;
 use super::watch::{Part, Source};
 use super::world::World;
 use super::{announce, spawn, systemd};
@@ -22,27 +21,25 @@ use crate::base::exit::Exit;
 use crate::base::ids::{Generation as Number, Life, Slot};
 use crate::config::{Address, FileMode, Settings, changes_refused};
 use crate::lifeline::Command;
-use crate::pool::{Effect, Event, NotLoaded, OrphanedWork, Outcome, Policy, Signal, Ticket, Verdict};
+use crate::pool::{Effect, Event, NotLoaded, OrphanedWork, Outcome, Policy, Pool, Signal, Ticket, Verdict};
 use crate::sys::{clock, limits, memory};
 
 /// What came of an effect.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one at a time, taken apart where it is returned"
-)]
 pub(super) enum Performed {
     /// Nothing the pool must hear of.
     Done,
     /// This happened.
     Happened(Event),
+    /// Another binary could not be executed, and this happened meanwhile.
+    NotHandedOver(Vec<Event>),
     /// The loop is over.
     Over(Outcome),
 }
 
 impl World {
     /// Does one thing.
-    pub(super) fn perform(&mut self, effect: Effect) -> Performed {
+    pub(super) fn perform(&mut self, effect: Effect, pool: &Pool) -> Performed {
         match effect {
             Effect::Spawn { life, generation } => return Performed::Happened(self.spawn(life, generation)),
             Effect::Examine { life } => return self.examine(life),
@@ -54,7 +51,8 @@ impl World {
                 self.steer();
             }
             Effect::Listen { slots } => self.listen(slots),
-            Effect::Rehearse => self.upgrade = Upgrade::Wanted,
+            Effect::Rehearse => return self.rehearse(pool),
+            Effect::HandOver => return Performed::NotHandedOver(self.hand_over(pool)),
             Effect::Unload(generation) => drop(self.generations.remove(&generation)),
             Effect::Serve(generation) => self.serve(generation),
             Effect::TakeOver { by, work } => return self.take_over(by, work),

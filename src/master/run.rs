@@ -84,13 +84,7 @@ impl Master {
             self.world.record_processes();
             self.world.release_hasty();
             crate::observe::flush();
-            happened.extend(self.world.rehearse(&self.pool));
-            if self.pool.hands_over() {
-                happened.extend(self.world.hand_over(&self.pool));
-            }
-            if happened.is_empty() {
-                happened.extend(self.wait()?);
-            }
+            happened.extend(self.gather()?);
         }
     }
 
@@ -101,9 +95,10 @@ impl Master {
                 if matches!(effect, Effect::Serve(_)) {
                     self.looks = 0;
                 }
-                match self.world.perform(effect) {
+                match self.world.perform(effect, &self.pool) {
                     Performed::Done => {}
                     Performed::Happened(event) => happened.push_back(event),
+                    Performed::NotHandedOver(events) => happened.extend(events),
                     Performed::Over(outcome) => return Some(outcome),
                 }
             }
@@ -123,7 +118,8 @@ impl Master {
         }
     }
 
-    fn wait(&mut self) -> io::Result<Vec<Event>> {
+    /// Waits until something is readable or due, and says what happened.
+    fn gather(&mut self) -> io::Result<Vec<Event>> {
         let now = clock::now();
         let deadline = self.pool.next_deadline(now);
         let beside = [self.world.desk.deadline(), self.world.upgrade.deadline()];
@@ -132,11 +128,10 @@ impl Master {
             .world
             .watch
             .wait(earliest.map(|deadline| deadline.since(now)))?;
-        let mut events = self.world.gather(&sources);
+        let mut events = self.world.gather(&sources, &self.pool);
         let now = clock::now();
         self.world.expire_clients(now);
         self.world.expire_rehearsal(now);
-        events.extend(self.world.hear_clients(&self.pool, now));
         self.world.tell_figures(&self.pool, now);
         if deadline.is_some_and(|deadline| now >= deadline) {
             events.extend(self.world.observe(now));

@@ -78,10 +78,11 @@ impl Pool {
         self.clock.start(now);
         let drained = now + self.generations.policy().drain_timeout + SWEEP_MARGIN;
         self.routing.start(self.incarnation, drained);
+        let first = effects.len();
         effects.push(Effect::Listen {
             slots: self.slots_ever(),
         });
-        self.reconcile(effects);
+        self.reconcile(first, effects);
     }
 
     /// One event: what follows from it, and from the time that passed, is appended to `effects`.
@@ -101,12 +102,13 @@ impl Pool {
         if self.mode == Mode::Over {
             return;
         }
+        let first = effects.len();
         self.wake(now, effects);
         for event in events {
             self.take(event, effects);
         }
         self.pass_time(effects);
-        self.reconcile(effects);
+        self.reconcile(first, effects);
     }
 
     fn take(&mut self, event: Event, effects: &mut Vec<Effect>) {

@@ -8,10 +8,12 @@ use super::pool::Pool;
 use super::protocol::announcement::Announcement;
 use super::protocol::effect::{Effect, SystemdState, announce};
 use super::slot::slot_state::{Occupancy, SlotState};
+use super::upgrade;
 use crate::base::ids::Generation;
 
 impl Pool {
-    pub(super) fn reconcile(&mut self, effects: &mut Vec<Effect>) {
+    /// `first`: where the effects of this batch of events begin.
+    pub(super) fn reconcile(&mut self, first: usize, effects: &mut Vec<Effect>) {
         self.release_leavers(effects);
         self.go_on_with_operation(effects);
         self.enforce_drain_limit(effects);
@@ -22,6 +24,7 @@ impl Pool {
         self.unload(effects);
         self.consider_giving_up(effects);
         self.consider_exit(effects);
+        effects.extend(upgrade::go_on(self.parts().operation, &effects[first..]));
     }
 
     fn go_on_with_operation(&mut self, effects: &mut Vec<Effect>) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::deploy::operation::{Operation, UpgradeStage};
+use super::deploy::operation::Operation;
 use super::lifecycle::Mode;
 use super::pool::Pool;
 use super::protocol::certificate::{CauseKind, Certificate, Purpose};
@@ -201,17 +201,6 @@ impl Pool {
     #[must_use]
     pub fn is_upgrading(&self) -> bool {
         matches!(self.operation(), Operation::Upgrade(_))
-    }
-
-    /// The shell is to hand this pool and everything else over to the binary that has rehearsed, as soon as
-    /// every effect so far has been performed. The new master says [`super::Event::Upgraded`] first of all;
-    /// so does the old one if it could not.
-    #[must_use]
-    pub fn hands_over(&self) -> bool {
-        match self.operation() {
-            Operation::Upgrade(upgrade) => upgrade.stage == UpgradeStage::HandingOver,
-            Operation::None | Operation::Rollout(_) | Operation::Replace(_) => false,
-        }
     }
 
     /// Whether no worker is started any more.

@@ -14,13 +14,61 @@ use super::worker::context::Conditions;
 /// The binary on disk is to be asked whether it could go on from here.
 pub(super) fn begin(parts: Parts<'_>, waiters: Vec<Ticket>, effects: &mut Vec<Effect>) {
     *parts.operation = Operation::Upgrade(UpgradeOperation {
-        stage: UpgradeStage::Rehearsing,
+        stage: UpgradeStage::ToRehearse,
         started: parts.conditions.now,
         waiters,
     });
     announce(Announcement::UpgradeStarted, effects);
     parts.milestones.tell_systemd(SystemdState::Reloading, effects);
-    effects.push(Effect::Rehearse);
+}
+
+/// Goes on with an upgrade, unless effects of this batch still lead to events that the next step must not miss. The new
+/// binary is given the pool and the processes as they are: each worker of the pool must have its process by then, and what
+/// the old master was not told before a hand-over nobody is told.
+pub(super) fn go_on(operation: &mut Operation, batch: &[Effect]) -> Option<Effect> {
+    let Operation::Upgrade(upgrade) = operation else {
+        return None;
+    };
+    let (waits_for, next, effect): (fn(&Effect) -> bool, _, _) = match upgrade.stage {
+        UpgradeStage::ToRehearse => (is_spawn, UpgradeStage::Rehearsing, Effect::Rehearse),
+        UpgradeStage::ToHandOver => (leads_to_an_event, UpgradeStage::HandingOver, Effect::HandOver),
+        UpgradeStage::Rehearsing | UpgradeStage::HandingOver => return None,
+    };
+    if batch.iter().any(waits_for) {
+        return None;
+    }
+    upgrade.stage = next;
+    Some(effect)
+}
+
+fn is_spawn(effect: &Effect) -> bool {
+    matches!(effect, Effect::Spawn { .. })
+}
+
+/// Whether the shell says at once how an effect went, always or when the effect could not be performed.
+fn leads_to_an_event(effect: &Effect) -> bool {
+    match effect {
+        Effect::Spawn { .. }
+        | Effect::Examine { .. }
+        | Effect::Probe { .. }
+        | Effect::Adopt { .. }
+        | Effect::TakeOver { .. }
+        | Effect::Load(_)
+        | Effect::Rehearse
+        | Effect::HandOver => true,
+        Effect::Signal { .. }
+        | Effect::Disown { .. }
+        | Effect::Answer { .. }
+        | Effect::Steer(_)
+        | Effect::Listen { .. }
+        | Effect::Unload(_)
+        | Effect::Serve(_)
+        | Effect::Close
+        | Effect::Hasten
+        | Effect::Announce(_)
+        | Effect::Tell(_)
+        | Effect::Exit(_) => false,
+    }
 }
 
 /// The new binary could go on from here, or could not. Dropped when no upgrade is under way any more.
@@ -33,7 +81,7 @@ pub(super) fn rehearsed(parts: Parts<'_>, verdict: Result<(), String>, effects: 
             let after = parts.conditions.now.since(upgrade.started);
             announce(Announcement::HandingOver { after }, effects);
             *parts.operation = Operation::Upgrade(UpgradeOperation {
-                stage: UpgradeStage::HandingOver,
+                stage: UpgradeStage::ToHandOver,
                 ..upgrade
             });
         }

@@ -2,7 +2,7 @@
 //! mixed with anything.
 
 use cluster::base::ids::Slot;
-use cluster::pool::{Announcement, Done, Event, Exit, Failure, Request, Saved, StopMode, Verdict};
+use cluster::pool::{Announcement, Done, Effect, Event, Exit, Failure, Request, Saved, StopMode, Verdict};
 
 use crate::world::{World, asked, ms};
 
@@ -11,7 +11,7 @@ fn an_upgrade_is_rehearsed_and_the_new_master_tells_its_end() {
     let mut world = World::serving(2);
     let before = [world.life_in(0), world.life_in(1)];
     let ticket = world.ask(Request::Upgrade);
-    assert!(world.pool.is_upgrading() && !world.pool.hands_over());
+    assert!(world.pool.is_upgrading());
     let Verdict::Done(Done::Upgraded { version, after }) = world.await_verdict(ticket) else {
         panic!("{:?}", world.verdict(ticket))
     };
@@ -25,6 +25,39 @@ fn an_upgrade_is_rehearsed_and_the_new_master_tells_its_end() {
     );
     world.run(ms(5_000));
     assert_eq!([world.life_in(0), world.life_in(1)], before);
+}
+
+/// A worker that is not started yet has no process that could be handed over.
+#[test]
+fn neither_rehearsal_nor_hand_over_comes_before_a_worker_has_been_started() {
+    let mut world = World::serving(2);
+    let crashes = |life| Event::Died {
+        life,
+        exit: Exit::Signal(9),
+        oom: false,
+    };
+    let spawns = |effects: &[Effect]| {
+        effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Spawn { .. }))
+    };
+    let mut effects = Vec::new();
+    let events = [asked(Request::Upgrade), crashes(world.life_in(0))];
+    world.pool.handle_all(world.now, events, &mut effects);
+    assert!(spawns(&effects) && !effects.contains(&Effect::Rehearse));
+    let started = |world: &mut World, slot| {
+        let mut effects = Vec::new();
+        let life = world.life_in(slot);
+        let event = Event::Spawned { life, pid: 7 };
+        world.pool.handle(world.now, event, &mut effects);
+        effects
+    };
+    assert_eq!(started(&mut world, 0).last(), Some(&Effect::Rehearse));
+    effects.clear();
+    let events = [Event::Rehearsed(Ok(())), crashes(world.life_in(1))];
+    world.pool.handle_all(world.now, events, &mut effects);
+    assert!(spawns(&effects) && !effects.contains(&Effect::HandOver));
+    assert_eq!(started(&mut world, 1).last(), Some(&Effect::HandOver));
 }
 
 #[test]
@@ -133,7 +166,7 @@ fn a_stop_ends_an_upgrade_at_every_stage() {
             "rehearsing" => world.happen(stop),
             _ => world.happen_all(vec![Event::Rehearsed(Ok(())), stop]),
         }
-        assert!(!world.pool.hands_over() && !world.pool.is_upgrading());
+        assert!(!world.pool.is_upgrading());
         let told = world.verdict(upgrade);
         assert!(
             matches!(
@@ -172,7 +205,7 @@ fn what_nobody_asked_for_changes_nothing() {
         let said = world.announced.len();
         world.happen(lie);
         assert_eq!((world.announced.len(), world.masters), (said, 0));
-        assert!(!world.pool.is_upgrading() && !world.pool.hands_over());
+        assert!(!world.pool.is_upgrading());
     }
 }
 

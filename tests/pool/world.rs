@@ -104,6 +104,8 @@ pub(crate) struct World {
     /// What the binary on disk says of itself when it rehearses, and what executing it comes to.
     pub(crate) rehearsal: Result<(), String>,
     pub(crate) execution: Result<String, String>,
+    /// What the master after a hand-over says first.
+    upgraded: Option<Result<String, String>>,
     /// How often another binary took over.
     pub(crate) masters: u32,
     /// How many tickets were given out.
@@ -153,6 +155,7 @@ impl World {
             probes: Vec::new(),
             rehearsal: Ok(()),
             execution: Ok("2.0".to_owned()),
+            upgraded: None,
             masters: 0,
             announced: Vec::new(),
             assigned: Vec::new(),
@@ -225,10 +228,8 @@ impl World {
         self.pool.handle_all(self.now, events, &mut effects);
         self.perform(effects);
         self.check();
-        if self.pool.hands_over() {
-            self.hand_over();
-            let execution = self.execution.clone();
-            self.happen(Event::Upgraded(execution));
+        if let Some(upgraded) = self.upgraded.take() {
+            self.happen(Event::Upgraded(upgraded));
         }
     }
 

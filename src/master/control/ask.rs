@@ -9,23 +9,28 @@ use crate::base::time::Monotonic;
 use crate::control::{ControlAnswer, ControlCommand, ControlRequest, Done, Failed};
 use crate::master::host::Host;
 use crate::pool::{self, Event, Failure, Pool, StopMode, Ticket, Verdict};
+use crate::sys::clock;
 
 impl Host {
-    /// Answers what can be answered at once; the rest becomes events.
-    pub(in crate::master) fn hear_clients(&mut self, pool: &Pool, now: Monotonic) -> Vec<Event> {
-        let mut events = Vec::new();
-        for (id, request) in std::mem::take(&mut self.kept.asked) {
-            match turn(id, &request, pool, self, now) {
-                Turn::Told(answer) => self.desk.answer(id, answer, &self.watch),
-                Turn::Asked(event) => {
-                    let pid = self.desk.peer(id).map(|peer| peer.pid);
-                    info!(client = id.0, pid, ask = ?request.command, "asked over the control socket");
-                    events.push(event);
-                    self.kept.hasty.extend((!request.wait).then_some(id));
-                }
+    /// Answers a request that can be answered at once; any other becomes an event.
+    pub(in crate::master) fn hear_client(
+        &mut self,
+        id: ClientId,
+        request: &ControlRequest,
+        pool: &Pool,
+    ) -> Option<Event> {
+        match turn(id, request, pool, self, clock::now()) {
+            Turn::Told(answer) => {
+                self.desk.answer(id, answer, &self.watch);
+                None
+            }
+            Turn::Asked(event) => {
+                let pid = self.desk.peer(id).map(|peer| peer.pid);
+                info!(client = id.0, pid, ask = ?request.command, "asked over the control socket");
+                self.kept.hasty.extend((!request.wait).then_some(id));
+                Some(event)
             }
         }
-        events
     }
 
     /// Everything that follows at once from what was asked has been done: whoever does not want to wait for

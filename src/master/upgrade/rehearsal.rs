@@ -15,6 +15,7 @@ use super::capture::{Captured, capture};
 use crate::base::time::Monotonic;
 use crate::master::announce::span;
 use crate::master::generation;
+use crate::master::perform::Performed;
 use crate::master::process::Tail;
 use crate::master::watch::{Source, Watch};
 use crate::master::world::World;
@@ -31,9 +32,7 @@ pub(in crate::master) enum Upgrade {
     /// Nobody wants one.
     #[default]
     None,
-    /// The pool wants the binary on disk to rehearse.
-    Wanted,
-    /// It does.
+    /// The binary on disk rehearses.
     Rehearsing(Rehearsal),
     /// It could go on from here: what is to be executed.
     Rehearsed(File),
@@ -70,7 +69,7 @@ impl Upgrade {
     pub(in crate::master) fn deadline(&self) -> Option<Monotonic> {
         match self {
             Upgrade::Rehearsing(rehearsal) if !rehearsal.killed => Some(rehearsal.until),
-            Upgrade::None | Upgrade::Wanted | Upgrade::Rehearsing(_) | Upgrade::Rehearsed(_) => None,
+            Upgrade::None | Upgrade::Rehearsing(_) | Upgrade::Rehearsed(_) => None,
         }
     }
 
@@ -81,19 +80,16 @@ impl Upgrade {
 }
 
 impl World {
-    /// Lets the binary on disk rehearse, if the pool wants it to: what came of it at once, if it could not even begin.
-    pub(in crate::master) fn rehearse(&mut self, pool: &Pool) -> Option<Event> {
-        if !matches!(self.upgrade, Upgrade::Wanted) {
-            return None;
-        }
+    /// Lets the binary on disk rehearse. Whether it could is said later, unless it cannot even begin.
+    pub(in crate::master) fn rehearse(&mut self, pool: &Pool) -> Performed {
         match begin(pool, self) {
             Ok(rehearsal) => {
                 self.upgrade = Upgrade::Rehearsing(rehearsal);
-                None
+                Performed::Done
             }
             Err(error) => {
                 self.upgrade = Upgrade::None;
-                Some(Event::Rehearsed(Err(error.to_string())))
+                Performed::Happened(Event::Rehearsed(Err(error.to_string())))
             }
         }
     }

@@ -185,7 +185,6 @@ pub(super) mod tests {
             "persisted": {
                 "began": 5,
                 "upgrades": 0,
-                "asked": [[4, {"version": 1, "ask": "status", "wait": true}]],
                 "hasty": [4],
                 "graves": {"by_slot": {"0": [["3/0/1", {
                     "stderr": ["at last"],

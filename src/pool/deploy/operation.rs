@@ -67,9 +67,13 @@ pub(in crate::pool) struct UpgradeOperation {
 /// How far an upgrade has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::pool) enum UpgradeStage {
-    /// The new binary is asked whether it could go on from here.
+    /// The new binary is to be asked whether it could go on from here, once every worker has been started.
+    ToRehearse,
+    /// The new binary was asked.
     Rehearsing,
-    /// It could, and is about to be executed.
+    /// The new binary could go on from here, and is to be executed, once nothing else is under way in the shell.
+    ToHandOver,
+    /// The new binary is executed.
     HandingOver,
 }
 

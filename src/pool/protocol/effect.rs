@@ -70,9 +70,13 @@ pub enum Effect {
     },
     /// Read the configuration and open the binary as this generation. Answered by `Loaded`.
     Load(Generation),
-    /// Ask the binary on disk whether it could go on from here as the master, without waiting. Answered by
-    /// `Rehearsed`.
+    /// Ask the binary on disk whether it could go on from here as the master, without waiting. Answered by `Rehearsed`.
+    /// The last effect of its batch, in which no worker is spawned.
     Rehearse,
+    /// Hand this pool and everything else over to the binary that has rehearsed. The new master says `Upgraded` first of
+    /// all; so does the old one if the binary cannot be executed. The last effect of its batch, none of which leads to an
+    /// event.
+    HandOver,
     /// No life of that generation is left or will be: let go of its binary and configuration.
     Unload(Generation),
     /// The cluster is that generation from now on: addresses that it does not serve are let go of.

@@ -110,7 +110,7 @@ pub enum Event {
     /// [`crate::pool::Effect::Rehearse`] told: it could, or why not.
     Rehearsed(Result<(), String>),
     /// It has taken over (said first of all by the new master, of this version), or could not be executed
-    /// after all (said by the old one). See [`crate::pool::Pool::hands_over`].
+    /// after all (said by the old one). See [`crate::pool::Effect::HandOver`].
     Upgraded(Result<String, String>),
 }
 

@@ -8,6 +8,10 @@ use super::{INCARNATION, Process, Program, World, ms};
 
 impl World {
     pub(super) fn perform(&mut self, effects: Vec<Effect>) {
+        let is_last_step = |effect: &Effect| matches!(effect, Effect::Rehearse | Effect::HandOver);
+        if let Some(at) = effects.iter().position(is_last_step) {
+            assert_eq!(at + 1, effects.len(), "something follows {:?}", effects[at]);
+        }
         for effect in effects {
             assert!(self.exit.is_none(), "nothing follows Exit: {effect:?}");
             match effect {
@@ -48,6 +52,10 @@ impl World {
                 Effect::Rehearse => {
                     let verdict = self.rehearsal.clone();
                     self.schedule(ms(30), Event::Rehearsed(verdict));
+                }
+                Effect::HandOver => {
+                    self.hand_over();
+                    self.upgraded = Some(self.execution.clone());
                 }
                 Effect::Unload(generation) => {
                     assert!(self.loaded.remove(&generation), "unloaded twice: {generation}");
