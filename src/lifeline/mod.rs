@@ -8,7 +8,7 @@ mod worker_end;
 use serde::{Deserialize, Serialize};
 
 pub use packet::{PacketError, decode, encode};
-pub use worker_end::{Received, WorkerEnd};
+pub use worker_end::{ReceivedCommand, WorkerEnd};
 
 use crate::base::ids::Slot;
 use crate::pool::OrphanedWork;

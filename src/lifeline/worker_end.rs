@@ -18,7 +18,7 @@ pub struct WorkerEnd {
 
 /// A command, and the descriptors that came along.
 #[derive(Debug)]
-pub struct Received {
+pub struct ReceivedCommand {
     /// The command.
     pub command: Command,
     /// The descriptors, in the order in which they were sent.
@@ -38,7 +38,7 @@ impl WorkerEnd {
 
     /// The master's next command; `None` when the master is gone. What is no command is dropped and logged.
     /// Dropping the future loses nothing.
-    pub async fn receive(&self) -> Option<Received> {
+    pub async fn receive(&self) -> Option<ReceivedCommand> {
         let mut packet = vec![0; MAX_PACKET];
         loop {
             let (received, fds) = match self.receive_packet(&mut packet).await {
@@ -49,15 +49,15 @@ impl WorkerEnd {
                 }
             };
             match received {
-                seqpacket::Received::Packet(length) => match decode(&packet[..length]) {
-                    Ok(command) => return Some(Received { command, fds }),
+                seqpacket::PacketRead::Packet(length) => match decode(&packet[..length]) {
+                    Ok(command) => return Some(ReceivedCommand { command, fds }),
                     Err(error) => tracing::warn!(%error, "the master sent something unknown"),
                 },
-                seqpacket::Received::TooLong => {
+                seqpacket::PacketRead::TooLong => {
                     tracing::warn!("the master sent more than {MAX_PACKET} bytes; they are dropped");
                 }
-                seqpacket::Received::Nothing => {}
-                seqpacket::Received::End => return None,
+                seqpacket::PacketRead::Nothing => {}
+                seqpacket::PacketRead::End => return None,
             }
         }
     }
@@ -77,11 +77,11 @@ impl WorkerEnd {
         }
     }
 
-    async fn receive_packet(&self, packet: &mut [u8]) -> io::Result<(seqpacket::Received, Vec<OwnedFd>)> {
+    async fn receive_packet(&self, packet: &mut [u8]) -> io::Result<(seqpacket::PacketRead, Vec<OwnedFd>)> {
         loop {
             let mut guard = self.socket.readable().await?;
             match seqpacket::receive_with(self.socket.as_fd(), packet)? {
-                (seqpacket::Received::Nothing, _) => guard.clear_ready(),
+                (seqpacket::PacketRead::Nothing, _) => guard.clear_ready(),
                 received => return Ok(received),
             }
         }
@@ -137,7 +137,7 @@ mod tests {
         worker.send(report.clone()).await.expect("sent");
         let mut packet = [0; MAX_PACKET];
         match seqpacket::receive(master.as_fd(), &mut packet).expect("received") {
-            seqpacket::Received::Packet(length) => {
+            seqpacket::PacketRead::Packet(length) => {
                 assert_eq!(decode::<Report>(&packet[..length]).expect("a report"), report);
             }
             other => panic!("{other:?}"),

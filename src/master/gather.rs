@@ -21,7 +21,7 @@ use crate::pool::{Event, Exit, Notification, Pool, Request, Sample, StopMode, Ti
 use crate::scoreboard::{LockMark, Vitals};
 use crate::sys::notify::Datagram;
 use crate::sys::pidfd::Reaped;
-use crate::sys::seqpacket::Received;
+use crate::sys::seqpacket::PacketRead;
 use crate::sys::{clock, pidfd, procfs, seqpacket};
 
 /// How much one worker is listened to before the others have their turn.
@@ -316,7 +316,7 @@ fn hear_reports(process: &mut Process, events: &mut Vec<Event>) {
     for _ in 0..AT_ONCE {
         let Some(lifeline) = &process.lifeline else { return };
         match seqpacket::receive(lifeline.as_fd(), &mut buffer) {
-            Ok(Received::Packet(length)) => match lifeline::decode(&buffer[..length]) {
+            Ok(PacketRead::Packet(length)) => match lifeline::decode(&buffer[..length]) {
                 Ok(Report::TakenOver(work)) => events.push(Event::TakenOver { by: life, work }),
                 Ok(Report::Probed(verdict)) => events.push(Event::Probed {
                     life,
@@ -326,13 +326,13 @@ fn hear_reports(process: &mut Process, events: &mut Vec<Event>) {
                 Ok(Report::MetricsWanted(number)) => process.figures_wanted = Some(number),
                 Err(error) => process.oddities.tell(life, &Odd::NoReport(error.to_string())),
             },
-            Ok(Received::TooLong) => {
+            Ok(PacketRead::TooLong) => {
                 let why = format!("it has more than {MAX_PACKET} bytes");
                 process.oddities.tell(life, &Odd::NoReport(why));
             }
-            Ok(Received::Nothing) => return,
+            Ok(PacketRead::Nothing) => return,
             // Closed by the worker: nothing more will come, and a closed descriptor stays readable for ever.
-            Ok(Received::End) => process.lifeline = None,
+            Ok(PacketRead::End) => process.lifeline = None,
             Err(error) => {
                 warn!(%life, "failed to read reports: {error}");
                 process.lifeline = None;

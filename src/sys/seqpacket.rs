@@ -48,7 +48,7 @@ pub fn send_with(socket: BorrowedFd<'_>, packet: &[u8], fds: &[BorrowedFd<'_>]) 
 
 /// What was read from a socket.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Received {
+pub enum PacketRead {
     /// A packet of this many bytes.
     Packet(usize),
     /// A packet longer than the buffer: it is gone.
@@ -63,15 +63,15 @@ pub enum Received {
 ///
 /// # Errors
 /// When the system refuses, except for "nothing yet" and "the other side is gone".
-pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received> {
+pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<PacketRead> {
     let mut parts = [IoSliceMut::new(buffer)];
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
     match nix::sys::socket::recvmsg::<UnixAddr>(socket.as_raw_fd(), &mut parts, None, flags) {
-        Ok(message) if message.flags.contains(MsgFlags::MSG_TRUNC) => Ok(Received::TooLong),
-        Ok(message) if message.bytes == 0 => Ok(Received::End),
-        Ok(message) => Ok(Received::Packet(message.bytes)),
-        Err(Errno::EAGAIN | Errno::EINTR) => Ok(Received::Nothing),
-        Err(Errno::ECONNRESET) => Ok(Received::End),
+        Ok(message) if message.flags.contains(MsgFlags::MSG_TRUNC) => Ok(PacketRead::TooLong),
+        Ok(message) if message.bytes == 0 => Ok(PacketRead::End),
+        Ok(message) => Ok(PacketRead::Packet(message.bytes)),
+        Err(Errno::EAGAIN | Errno::EINTR) => Ok(PacketRead::Nothing),
+        Err(Errno::ECONNRESET) => Ok(PacketRead::End),
         Err(errno) => Err(errno.into()),
     }
 }
@@ -82,19 +82,19 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received
 ///
 /// # Errors
 /// As [`receive`].
-pub fn receive_with(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(Received, Vec<OwnedFd>)> {
+pub fn receive_with(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(PacketRead, Vec<OwnedFd>)> {
     let mut control = [0_u64; CONTROL_WORDS];
     let (length, flags) = match receive_message(socket, buffer, &mut control) {
         Ok(received) => received,
-        Err(Errno::EAGAIN | Errno::EINTR) => return Ok((Received::Nothing, Vec::new())),
-        Err(Errno::ECONNRESET) => return Ok((Received::End, Vec::new())),
+        Err(Errno::EAGAIN | Errno::EINTR) => return Ok((PacketRead::Nothing, Vec::new())),
+        Err(Errno::ECONNRESET) => return Ok((PacketRead::End, Vec::new())),
         Err(errno) => return Err(errno.into()),
     };
     let fds = descriptors(&control);
     let received = match length {
-        _ if flags & libc::MSG_TRUNC != 0 => Received::TooLong,
-        0 => Received::End,
-        length => Received::Packet(length),
+        _ if flags & libc::MSG_TRUNC != 0 => PacketRead::TooLong,
+        0 => PacketRead::End,
+        length => PacketRead::Packet(length),
     };
     Ok((received, fds))
 }
@@ -177,20 +177,23 @@ mod tests {
         let mut buffer = [0; 8];
         assert_eq!(
             receive(two.as_fd(), &mut buffer).expect("looked"),
-            Received::Nothing
+            PacketRead::Nothing
         );
         send(one.as_fd(), b"abc").expect("sent");
         send(one.as_fd(), b"much too long").expect("sent");
         assert_eq!(
             receive(two.as_fd(), &mut buffer).expect("looked"),
-            Received::Packet(3)
+            PacketRead::Packet(3)
         );
         assert_eq!(
             receive(two.as_fd(), &mut buffer).expect("looked"),
-            Received::TooLong
+            PacketRead::TooLong
         );
         drop(one);
-        assert_eq!(receive(two.as_fd(), &mut buffer).expect("looked"), Received::End);
+        assert_eq!(
+            receive(two.as_fd(), &mut buffer).expect("looked"),
+            PacketRead::End
+        );
     }
 
     #[test]
@@ -203,7 +206,7 @@ mod tests {
             send_with(one.as_fd(), b"here", &copies).expect("sent");
             drop(writer);
             let (received, fds) = receive_with(two.as_fd(), &mut buffer).expect("looked");
-            assert_eq!((received, fds.len()), (Received::Packet(4), many));
+            assert_eq!((received, fds.len()), (PacketRead::Packet(4), many));
             for fd in fds {
                 std::io::Write::write_all(&mut std::fs::File::from(fd), b".").expect("written");
             }
@@ -217,12 +220,12 @@ mod tests {
         let (one, two) = pair().expect("a pair");
         let mut buffer = [0; 8];
         let mut look = || receive_with(two.as_fd(), &mut buffer).expect("looked").0;
-        assert_eq!(look(), Received::Nothing);
+        assert_eq!(look(), PacketRead::Nothing);
         send(one.as_fd(), b"abc").expect("sent");
-        assert_eq!(look(), Received::Packet(3));
+        assert_eq!(look(), PacketRead::Packet(3));
         send(one.as_fd(), b"much too long").expect("sent");
-        assert_eq!(look(), Received::TooLong);
+        assert_eq!(look(), PacketRead::TooLong);
         drop(one);
-        assert_eq!(look(), Received::End);
+        assert_eq!(look(), PacketRead::End);
     }
 }

@@ -10,7 +10,7 @@ use super::admin::{MasterLink, MetricsAnswer};
 use super::handle::{DrainMode, Worker};
 use super::request::health;
 use crate::base::ids::Slot;
-use crate::lifeline::{Command, MAX_REASON, Received, Report, WorkerEnd};
+use crate::lifeline::{Command, MAX_REASON, ReceivedCommand, Report, WorkerEnd};
 use crate::pool::OrphanedWork;
 
 /// The task that reads commands. From the start on it notices the end of the master; commands that need the
@@ -73,7 +73,7 @@ impl CommandHandler {
         self.worker.orphan();
     }
 
-    fn handle(&self, Received { command, fds }: Received) {
+    fn handle(&self, ReceivedCommand { command, fds }: ReceivedCommand) {
         let context = || {
             (
                 Arc::clone(&self.lifeline),

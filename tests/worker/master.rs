@@ -14,7 +14,7 @@ use cluster::lifeline::{Command, Report, decode, encode};
 use cluster::scoreboard::{Board, BoardView, Vitals};
 use cluster::sys::notify::{Datagram, NotifySocket};
 use cluster::sys::process::{Child, Spawn};
-use cluster::sys::seqpacket::Received;
+use cluster::sys::seqpacket::PacketRead;
 use cluster::sys::{clock, memfd, seqpacket};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
@@ -158,7 +158,7 @@ impl Worker {
         wait_readable(lifeline.as_fd());
         let mut buffer = [0; 4096];
         match seqpacket::receive(lifeline.as_fd(), &mut buffer).expect("readable") {
-            Received::Packet(length) => decode(&buffer[..length]).expect("a report"),
+            PacketRead::Packet(length) => decode(&buffer[..length]).expect("a report"),
             other => panic!("{other:?}"),
         }
     }

@@ -22,7 +22,7 @@ pub(super) struct Busy(Arc<AtomicBool>);
 
 /// The clients that are served, oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Admission {
+pub(super) struct AdmittedClients {
     tasks: JoinSet<()>,
     clients: Vec<AdmittedClient>,
 }
@@ -40,7 +40,7 @@ impl Busy {
     }
 }
 
-impl Admission {
+impl AdmittedClients {
     /// Returns when there is a place, or a client that can be evicted. Dropping the future loses nothing.
     pub(super) async fn room(&mut self) {
         loop {
@@ -58,7 +58,7 @@ impl Admission {
     }
 
     /// Serves a client, in the place of another one if need be. To be called when there is
-    /// [room](Admission::room).
+    /// [room](AdmittedClients::room).
     pub(super) fn admit<T>(&mut self, serve: impl FnOnce(Busy) -> T)
     where
         T: Future<Output = ()> + Send + 'static,
@@ -94,7 +94,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_oldest_idle_client_is_evicted_for_a_new_one_and_a_busy_one_is_not() {
-        let mut admission = Admission::default();
+        let mut admission = AdmittedClients::default();
         for number in 0..MAX_CLIENTS {
             admission.room().await;
             admission.admit(|busy| {

@@ -113,7 +113,7 @@ mod tests {
 
     use super::*;
     use crate::lifeline::decode;
-    use crate::sys::seqpacket::{self, Received};
+    use crate::sys::seqpacket::{self, PacketRead};
 
     struct Master {
         end: OwnedFd,
@@ -134,11 +134,11 @@ mod tests {
             let mut packet = [0; 4096];
             loop {
                 match seqpacket::receive(self.end.as_fd(), &mut packet).expect("readable") {
-                    Received::Packet(length) => match decode(&packet[..length]).expect("a report") {
+                    PacketRead::Packet(length) => match decode(&packet[..length]).expect("a report") {
                         Report::MetricsWanted(number) => return number,
                         other => panic!("{other:?}"),
                     },
-                    Received::Nothing => tokio::task::yield_now().await,
+                    PacketRead::Nothing => tokio::task::yield_now().await,
                     other => panic!("{other:?}"),
                 }
             }

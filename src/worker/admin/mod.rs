@@ -22,7 +22,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use crate::worker::accept::listener::{Listener, Stream};
 use crate::worker::connection::finish::linger;
 use crate::worker::handle::Worker;
-use admission::{Admission, Busy};
+use admission::{AdmittedClients, Busy};
 use answer::AdminService;
 use metrics_client::MetricsClient;
 pub(super) use metrics_client::{MasterLink, MetricsAnswer};
@@ -56,13 +56,13 @@ impl Admin {
 
     /// Answers until the drain, and then the clients that were admitted.
     pub(super) async fn run(self) {
-        let mut admission = Admission::default();
+        let mut clients = AdmittedClients::default();
         loop {
             let next = async {
-                admission.room().await;
+                clients.room().await;
                 let accepted = self.listener.accept().await;
                 // The client that could have been evicted may be busy by now.
-                admission.room().await;
+                clients.room().await;
                 accepted
             };
             let next = tokio::select! {
@@ -71,14 +71,14 @@ impl Admin {
                 next = next => next,
             };
             match next {
-                Ok(stream) => admission.admit(|busy| serve(stream, Arc::clone(&self.service), busy)),
+                Ok(stream) => clients.admit(|busy| serve(stream, Arc::clone(&self.service), busy)),
                 Err(error) => {
                     tracing::debug!(%error, "an admin connection could not be accepted");
                     let _over = tokio::time::timeout(ACCEPT_RETRY, self.worker.draining()).await;
                 }
             }
         }
-        admission.all_served().await;
+        clients.all_served().await;
     }
 }
 
