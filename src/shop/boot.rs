@@ -10,8 +10,12 @@ use axum::Router;
 use super::evidence::consistency::{self, Inconsistent};
 use super::fault_injection::{FaultyProvider, ProviderFaults};
 use super::http::{AppState, Orders, drill, routes};
+use super::inventory::{InventoryRepository, InventoryService};
+use super::orders::{OrdersLimits, OrdersRepository, OrdersService};
 use super::payments::provider::Provider;
+use super::payments::{PaymentsRepository, PaymentsService};
 use super::recovery::liveness::{LifeLock, LivenessError};
+use super::recovery::steady_clock::SteadyClock;
 use super::recovery::{maintenance, takeover};
 use super::settings::{SECTIONS, ShopSettings, StoreSettings};
 use super::{inventory, orders, payments, sandbox};
@@ -37,7 +41,7 @@ pub fn app() -> App {
         .sections(SECTIONS)
         .check(check)
         .boot(move |worker| async move {
-            let (state, stores) = open_with_stores(&worker).await?;
+            let OpenedShop { state, stores, clock } = open_with_stores(&worker).await?;
             // Taken before the worker owns an order, and kept until the process ends, because its last writes
             // may still be on their way to the disk after the exit hook.
             let lives: &LifeLock = Box::leak(Box::new(take_life_lock(&worker)?));
@@ -49,6 +53,7 @@ pub fn app() -> App {
             let gauges = maintenance::SagaGauges::register(&worker)?;
             tokio::spawn(maintenance::run(
                 state.orders.clone(),
+                clock,
                 data_dir,
                 retention,
                 gauges,
@@ -139,12 +144,21 @@ fn faults_are_possible(settings: &Settings, faults: ProviderFaults) -> Result<()
 /// # Errors
 /// Why the worker cannot boot: a bad section, a bad catalog, a database that must not be opened.
 pub async fn open(worker: &Worker) -> Result<AppState, BootError> {
-    open_with_stores(worker).await.map(|(state, _)| state)
+    open_with_stores(worker).await.map(|opened| opened.state)
 }
 
-/// As [`open`], and returns the stores, too, so that the exit hook can close them. The last worker of a
-/// stopping cluster then leaves databases that are complete without a WAL.
-pub(super) async fn open_with_stores(worker: &Worker) -> Result<(AppState, Vec<Store>), BootError> {
+/// The shop over its open files.
+pub(super) struct OpenedShop {
+    pub(super) state: AppState,
+    /// The exit hook closes them, so that the last worker of a stopping cluster leaves databases that are
+    /// complete without a WAL. In the order orders, inventory, payments, sandbox.
+    pub(super) stores: Vec<Store>,
+    /// Dates everything that is written to the files.
+    pub(super) clock: Arc<SteadyClock>,
+}
+
+/// As [`open`], with what is needed besides the services.
+pub(super) async fn open_with_stores(worker: &Worker) -> Result<OpenedShop, BootError> {
     let shop: ShopSettings = worker.section("shop")?;
     let store: StoreSettings = worker.section("store")?;
     let files = [
@@ -164,29 +178,34 @@ pub(super) async fn open_with_stores(worker: &Worker) -> Result<(AppState, Vec<S
         worker,
         [&orders_store, &inventory_store, &payments_store, &sandbox_store],
     )?;
-    let inventory = inventory::InventoryService::new(inventory_store);
+    let clock = Arc::new(SteadyClock::begin(data_dir));
+    let inventory = InventoryService::new(InventoryRepository::new(inventory_store, Arc::clone(&clock)));
     // A large catalog takes longer to read than everything else here, so it is read only at the first start.
-    if !inventory.is_stocked()? {
+    if !inventory.is_stocked().await? {
         let catalog = inventory::catalog::read(shop.catalog.as_deref()).map_err(bad_catalog)?;
         inventory.stock(catalog).await?;
     }
-    let faults: ProviderFaults = worker.section("provider_faults")?;
-    let sandbox: Arc<dyn Provider> = Arc::new(sandbox::Sandbox::new(sandbox_store));
-    let provider: Arc<dyn Provider> = if faults.are_on() {
-        Arc::new(FaultyProvider::new(sandbox, faults))
-    } else {
-        sandbox
-    };
-    let payments = payments::PaymentsService::new(payments_store, provider);
-    let limits = orders::OrdersLimits {
+    let sandbox = sandbox::Sandbox::with_clock(sandbox_store, Arc::clone(&clock));
+    let provider = provider(sandbox, worker.section("provider_faults")?);
+    let payments = PaymentsService::new(
+        PaymentsRepository::new(payments_store, Arc::clone(&clock)),
+        provider,
+    );
+    let limits = OrdersLimits {
         max_live_sagas: shop.max_live_sagas,
         idempotency_retention: shop.idempotency_retention,
     };
-    let life = worker.identity().life;
-    let barred = worker.clone();
-    let orders = orders::OrdersService::new(orders_store, inventory.clone(), payments.clone(), life, limits)
-        .on_fenced(move || barred.fail("it was taken for dead, and its orders were taken over"));
-    every_live_saga_is_known(&orders)?;
+    let fenced = worker.clone();
+    let orders = OrdersService::new(
+        OrdersRepository::new(orders_store, Arc::clone(&clock)),
+        inventory.clone(),
+        payments.clone(),
+        worker.identity().life,
+        limits,
+        Arc::clone(&clock),
+    )
+    .on_fenced(move || fenced.fail("it was taken for dead, and its orders were taken over"));
+    every_live_saga_is_known(&orders).await?;
     let max_body_bytes = worker.settings().http.max_body_bytes;
     let state = AppState {
         orders,
@@ -195,7 +214,20 @@ pub(super) async fn open_with_stores(worker: &Worker) -> Result<(AppState, Vec<S
         order_wait: shop.order_wait,
         max_body_bytes,
     };
-    Ok((state, kept))
+    Ok(OpenedShop {
+        state,
+        stores: kept,
+        clock,
+    })
+}
+
+fn provider(sandbox: sandbox::Sandbox, faults: ProviderFaults) -> Arc<dyn Provider> {
+    let sandbox: Arc<dyn Provider> = Arc::new(sandbox);
+    if faults.are_on() {
+        Arc::new(FaultyProvider::new(sandbox, faults))
+    } else {
+        sandbox
+    }
 }
 
 /// Checks that the files belong together, or that an operator said to serve them nevertheless. Checked once
@@ -239,8 +271,8 @@ fn inconsistent(error: Inconsistent) -> BootError {
 
 /// A saga keeps the version of its definition. A program that does not know the version must not run the
 /// saga, and refuses to serve.
-fn every_live_saga_is_known(orders: &Orders) -> Result<(), BootError> {
-    let unknown = orders.unknown_versions()?;
+async fn every_live_saga_is_known(orders: &Orders) -> Result<(), BootError> {
+    let unknown = orders.unknown_versions().await?;
     if unknown.is_empty() {
         return Ok(());
     }
@@ -371,8 +403,8 @@ fn listen(worker: &Worker, state: &AppState) {
         let orders = orders.clone();
         async move {
             match work {
-                OrphanedWork::Life(life) => orders.inherit_life(life).await,
-                OrphanedWork::Before(incarnation) => orders.inherit_before(incarnation).await,
+                OrphanedWork::Life(life) => orders.take_over_life(life).await,
+                OrphanedWork::Before(incarnation) => orders.take_over_before(incarnation).await,
             };
         }
     });

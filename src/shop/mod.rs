@@ -16,9 +16,9 @@ pub mod payments;
 pub mod recovery;
 pub mod sandbox;
 pub mod settings;
+mod sqlite;
 #[cfg(test)]
 mod tests;
-mod upkeep;
 
 pub use boot::{app, open};
 pub use settings::SECTIONS;

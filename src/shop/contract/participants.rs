@@ -6,22 +6,24 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::ids::{OrderId, Sku};
+use super::storage::StorageError;
 use super::timeline::{TimelineEntry, TimelineError};
 use crate::base::ids::{Incarnation, Life};
 use crate::base::money::Money;
 
-/// On whose behalf a command is sent. A participant that has seen a higher `claim_no` for the order refuses it.
+/// The fencing token of a command: which life sends it for which order, under which claim. A participant that
+/// has seen a higher `claim_no` for the order refuses the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClaimToken {
-    /// For which order.
+    /// The order that the command is for.
     pub order: OrderId,
-    /// How often its saga was claimed.
+    /// The number of the claim; the first owner has claim 1.
     pub claim_no: u32,
-    /// By whom.
+    /// The life that owns the order's saga.
     pub life: Life,
 }
 
-/// Who may write nothing more, because what he was doing is about to be claimed.
+/// Lives that may write nothing more, because their sagas are about to be claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fence {
     /// One life.
@@ -33,78 +35,94 @@ pub enum Fence {
 /// How a command ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommandOutcome {
-    /// It is done and on disk, now or before.
+    /// The command is done and on disk, now or before.
     Done,
-    /// It is not done and never will be; that is on disk too.
+    /// The command is not done and never will be; the refusal is on disk, too.
     Refused(CommandRefusal),
-    /// Nobody knows; in words, for the log.
+    /// Nobody knows whether the command is done. The text is the reason, for the log.
     Unknown(String),
-    /// It was not done: the service's own store takes no writes for now (a full disk). Whoever asks again loses nothing but time.
+    /// The command was not done, because the participant's own store takes no writes for now (a full disk).
+    /// Sending it again costs nothing but time. The text is the reason, for the log.
     Stalled(String),
-    /// A higher claim or a fence was seen: whoever asked owns the saga no more.
+    /// The participant has seen a higher claim or a fence: the sender owns the saga no more.
     Fenced,
 }
 
-/// A definite no.
+impl CommandOutcome {
+    /// The outcome of a command whose transaction failed in that service. The command is sent again in any
+    /// case.
+    #[must_use]
+    pub fn of_failure(service: &str, error: &StorageError) -> CommandOutcome {
+        let reason = format!("{service}: {error}");
+        if error.is_passing() {
+            CommandOutcome::Stalled(reason)
+        } else {
+            CommandOutcome::Unknown(reason)
+        }
+    }
+}
+
+/// Why a participant refuses a command for ever.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum CommandRefusal {
-    /// Less of it is available than was asked for.
+    /// Fewer pieces of an article are available than were ordered.
     OutOfStock {
-        /// Of which article.
+        /// The article.
         sku: Sku,
-        /// How many were asked for.
+        /// How many pieces were ordered.
         requested: u32,
-        /// How many there were.
+        /// How many pieces were available.
         available: u64,
     },
-    /// The money was not taken.
+    /// The provider did not take the money.
     Declined {
-        /// For programs (`insufficient_funds`).
+        /// The provider's reason for programs (`insufficient_funds`).
         code: String,
-        /// For people.
+        /// The provider's reason for people.
         message: String,
     },
     /// The opposite was commanded before: a reserve after its release, a charge after its cancel.
     Withdrawn,
     /// The opposite is done: a release after the commit, a cancel after the charge.
     Irrevocable,
-    /// The command does not fit what the participant knows (a commit of nothing, a SKU that is gone).
+    /// The command does not fit what the participant knows: a commit of nothing, an article that is gone. The
+    /// text says what.
     Senseless(String),
 }
 
-/// One line of an order as the customer wants it.
+/// One item of an order as the customer asks for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestedItem {
-    /// Which article.
+    /// The article.
     pub sku: Sku,
-    /// How many.
+    /// How many pieces.
     pub quantity: u32,
 }
 
-/// One line of an order, priced.
+/// One line of an order: an item with its price.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OrderLine {
-    /// Which article.
+    /// The article.
     pub sku: Sku,
-    /// How many.
+    /// How many pieces.
     pub quantity: u32,
-    /// For each.
+    /// The price of one piece.
     pub unit_price: Money,
 }
 
-/// Why there is no price.
+/// Why items have no price.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QuoteError {
     /// There is no such article.
     #[error("there is no article {0}")]
     UnknownSku(Sku),
-    /// The store could not be read.
+    /// The prices could not be read. The text is the reason.
     #[error("failed to read the prices: {0}")]
     Unavailable(String),
 }
 
-/// Money to be taken for an order.
+/// The money that is to be taken for an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChargeTerms {
     /// How much.
@@ -113,51 +131,66 @@ pub struct ChargeTerms {
     pub method: Arc<str>,
 }
 
-/// What orders asks of either of the other two, on no order's behalf or about one.
-pub trait Participant: Clone + Send + Sync + 'static {
-    /// From now on nothing is written for those lives; on disk when this returns. The error says why not.
-    fn fence(&self, fence: Fence) -> impl Future<Output = Result<(), String>> + Send;
-    /// Removes some of what is kept for orders between these two, but for `kept`; what is under way stays. The error says why not.
-    fn forget(
-        &self,
-        after: OrderId,
-        before: OrderId,
-        kept: Arc<[OrderId]>,
-    ) -> impl Future<Output = Result<(), String>> + Send;
-    /// Whether it, and whoever it depends on, can write at the moment; without a write when nothing says otherwise.
-    fn has_room(&self) -> impl Future<Output = bool> + Send;
-    /// What it did for the order.
-    fn story(&self, order: OrderId)
-    -> impl Future<Output = Result<Vec<TimelineEntry>, TimelineError>> + Send;
+/// A range of orders of which a participant may forget everything, except for those that orders keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SweepWindow {
+    /// The range begins after this order.
+    pub after: OrderId,
+    /// The range ends before this order.
+    pub before: OrderId,
+    /// The orders in the range that orders still has: they are under way, or too young.
+    pub kept: Arc<[OrderId]>,
 }
 
-/// Stock. Each command is idempotent per order and answers again what it answered first.
+/// What orders asks of inventory and of payments alike.
+pub trait Participant: Clone + Send + Sync + 'static {
+    /// Fences off those lives: from now on the participant writes nothing for them. The fence is on disk when
+    /// this returns. The error is the reason, in words.
+    fn fence(&self, fence: Fence) -> impl Future<Output = Result<(), String>> + Send;
+    /// Removes some of what is kept for orders that are gone; what is under way stays. The error is the
+    /// reason, in words.
+    fn forget(&self, window: SweepWindow) -> impl Future<Output = Result<(), String>> + Send;
+    /// Whether the participant, and what it depends on, has room for a write now. Makes no write unless an
+    /// earlier one failed.
+    fn has_room(&self) -> impl Future<Output = bool> + Send;
+    /// What the participant did for the order.
+    fn timeline(
+        &self,
+        order: OrderId,
+    ) -> impl Future<Output = Result<Vec<TimelineEntry>, TimelineError>> + Send;
+}
+
+/// Stock. Each command is idempotent per order: sent again, it gets the first answer again.
 pub trait Inventory: Participant {
-    /// What these cost now. A point lookup per line, on the caller's thread.
+    /// The items with their prices as they are now.
     ///
     /// # Errors
     /// [`QuoteError`].
-    fn quote(&self, wanted: &[RequestedItem]) -> Result<Vec<OrderLine>, QuoteError>;
-    /// Holds all of the lines, or none.
+    fn quote(
+        &self,
+        items: Vec<RequestedItem>,
+    ) -> impl Future<Output = Result<Vec<OrderLine>, QuoteError>> + Send;
+    /// Holds the goods of all lines, or of none.
     fn reserve(
         &self,
         token: ClaimToken,
         lines: Arc<[OrderLine]>,
     ) -> impl Future<Output = CommandOutcome> + Send;
-    /// Lets go of what is held; a later reserve is refused.
+    /// Lets go of the goods that are held; a later reserve is refused.
     fn release(&self, token: ClaimToken) -> impl Future<Output = CommandOutcome> + Send;
-    /// What is held leaves the shelf.
+    /// The goods that are held leave the shelf.
     fn commit(&self, token: ClaimToken) -> impl Future<Output = CommandOutcome> + Send;
-    /// What left the shelf is put back, what is only held is let go, and a later reserve is refused.
+    /// Puts goods that left the shelf back, and lets go of goods that are only held; a later reserve is
+    /// refused.
     fn give_back(&self, token: ClaimToken) -> impl Future<Output = CommandOutcome> + Send;
 }
 
-/// Money. Each command is idempotent per order and answers again what it answered first.
+/// Money. Each command is idempotent per order: sent again, it gets the first answer again.
 pub trait Payments: Participant {
     /// Takes the money.
-    fn charge(&self, token: ClaimToken, charge: ChargeTerms) -> impl Future<Output = CommandOutcome> + Send;
-    /// Makes sure that none was and none will be taken.
-    fn cancel(&self, token: ClaimToken, charge: ChargeTerms) -> impl Future<Output = CommandOutcome> + Send;
-    /// Makes sure that none stands: as `cancel`, and what was taken is given back, once.
-    fn refund(&self, token: ClaimToken, charge: ChargeTerms) -> impl Future<Output = CommandOutcome> + Send;
+    fn charge(&self, token: ClaimToken, terms: ChargeTerms) -> impl Future<Output = CommandOutcome> + Send;
+    /// Makes sure that no money was taken and none will be.
+    fn cancel(&self, token: ClaimToken, terms: ChargeTerms) -> impl Future<Output = CommandOutcome> + Send;
+    /// Makes sure that no money stands: cancels the charge, or gives back, once, what was taken.
+    fn refund(&self, token: ClaimToken, terms: ChargeTerms) -> impl Future<Output = CommandOutcome> + Send;
 }

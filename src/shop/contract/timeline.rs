@@ -1,39 +1,41 @@
-//! What a service did for an order, as it tells it: the parts of which a timeline is made.
+//! What each service did for an order: the entries that make an order's timeline.
 
 use serde::Serialize;
 
-/// Which service acted.
+use crate::base::ids::Life;
+
+/// The service that acted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ServiceName {
-    /// The order's own records.
+    /// Orders: placing, claims, the end of the order.
     Orders,
-    /// Stock.
+    /// Inventory: the goods.
     Inventory,
-    /// Money.
+    /// Payments: the money.
     Payments,
 }
 
 /// One thing that happened to an order and is on disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TimelineEntry {
-    /// Milliseconds since 1970, by the clock of whoever did it.
+    /// When, in milliseconds since 1970 by the shop's steady clock.
     #[serde(skip)]
     pub at_ms: u64,
-    /// Which service.
+    /// The service that acted.
     pub service: ServiceName,
-    /// Which step (`reserve`).
+    /// The step (`reserve`).
     pub step: &'static str,
-    /// How it ended (`done`, `refused`).
+    /// How the step ended (`done`, `refused`).
     pub outcome: &'static str,
-    /// The life of the worker that did it (`7/0/3`).
-    pub worker: String,
+    /// The life of the worker that acted (`7/0/3`).
+    pub worker: Life,
     /// More, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }
 
-/// Why a service could not tell.
+/// Why a service could not read what it did.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("failed to read what was done for the order: {0}")]
 pub struct TimelineError(pub String);

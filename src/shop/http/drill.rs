@@ -1,5 +1,5 @@
-//! A drill of the shop's own, there only when `drill.routes` is on: claim the sagas of a life that may well be alive, as a sibling
-//! would that was told of its death.
+//! A drill of the shop's own, there only when `drill.routes` is on: claim the sagas of a life that may well
+//! be alive, as a sibling would that was told of its death.
 
 use axum::Router;
 use axum::extract::{Query, State};
@@ -24,5 +24,5 @@ pub(in crate::shop) fn routes(orders: Orders) -> Router {
 
 async fn claim(State(orders): State<Orders>, Query(whose): Query<ClaimQuery>) -> String {
     tracing::warn!(life = %whose.life, "drill: claiming the orders of a life that may be alive");
-    format!("{}\n", orders.inherit_life(whose.life).await)
+    format!("{}\n", orders.take_over_life(whose.life).await)
 }

@@ -1,50 +1,39 @@
-//! What is ours to answer for: the store's errors as problem documents. The client learns what to do, the log learns why.
+//! What the shop has to answer for: failures of its stores as problem documents. The client learns what to
+//! do, the log learns why.
 
 use http::StatusCode;
 
 use crate::http::Problem;
-use crate::shop::contract::TimelineError;
+use crate::shop::contract::{StorageError, TimelineError};
 use crate::shop::orders::PlaceError;
-use crate::store::{ReadError, WriteError};
 
-/// Seconds until it is worth trying again.
-const SOON: u32 = 1;
+/// The seconds until it is worth trying again.
+const RETRY_AFTER_SECS: u32 = 1;
 
 /// 503 with `Retry-After`: nothing was written.
 pub(super) fn overloaded() -> Problem {
     let detail = "too much is under way; nothing was done, and it can be tried again";
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail).retry_after(SOON)
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail).retry_after(RETRY_AFTER_SECS)
 }
 
-/// A write that did not happen. `refused` answers the job's own refusal.
-pub(super) fn write<E>(error: WriteError<E>, refused: impl FnOnce(E) -> Problem) -> Problem {
-    match error {
-        WriteError::Refused(error) => refused(error),
-        WriteError::Busy => overloaded(),
-        WriteError::Full => no_room(),
-        WriteError::Poisoned(reason) | WriteError::Failed(reason) => unavailable(&reason),
-        WriteError::Closed => unavailable("the store is closed"),
-        WriteError::Panicked(reason) => internal(&reason),
-    }
-}
-
-/// 507: nothing was written. Which file it is stands in the log, once.
+/// 507: nothing was written. The log names the file, once.
 fn no_room() -> Problem {
     let detail = "there is no room on the disk; nothing was done, and it can be tried again";
-    Problem::new(StatusCode::INSUFFICIENT_STORAGE, "insufficient_storage", detail).retry_after(SOON)
+    Problem::new(StatusCode::INSUFFICIENT_STORAGE, "insufficient_storage", detail)
+        .retry_after(RETRY_AFTER_SECS)
 }
 
-/// A read that gave nothing.
-pub(super) fn read(error: ReadError) -> Problem {
+/// A transaction that failed.
+pub(super) fn storage(error: StorageError) -> Problem {
     match error {
-        ReadError::Busy => overloaded(),
-        ReadError::Closed => unavailable("the store is closed"),
-        ReadError::Sqlite(error) => internal(&error.to_string()),
-        ReadError::Panicked(reason) => internal(&reason),
+        StorageError::Busy => overloaded(),
+        StorageError::Full => no_room(),
+        StorageError::Unavailable(reason) | StorageError::Unknown(reason) => unavailable(&reason),
+        StorageError::Unusable(reason) | StorageError::Failed(reason) => internal(&reason),
     }
 }
 
-/// An order that was not placed, for a reason of ours.
+/// An order that was not placed.
 pub(super) fn place(error: PlaceError) -> Problem {
     match error {
         PlaceError::KeyReused => {
@@ -55,23 +44,23 @@ pub(super) fn place(error: PlaceError) -> Problem {
         PlaceError::TooMany => overloaded(),
         PlaceError::NoRoom => no_room(),
         PlaceError::Fenced => unavailable(&error.to_string()),
-        PlaceError::Store(error) => write(error, |error| internal(&error.to_string())),
+        PlaceError::Storage(error) => storage(error),
     }
 }
 
-/// A service that could not tell what it did.
-pub(super) fn story(error: &TimelineError) -> Problem {
+/// A service that cannot read what it did.
+pub(super) fn timeline(error: &TimelineError) -> Problem {
     internal(&error.0)
 }
 
-/// 503: this worker's store is out of service; another worker, or this one a moment later, will do.
+/// 503: this worker's store is out of service; another worker, or this one a moment later, can answer.
 pub(super) fn unavailable(reason: &str) -> Problem {
     tracing::error!(reason, "the store did not answer a request");
     let detail = "the store is out of service for the moment; it can be tried again";
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail).retry_after(SOON)
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail).retry_after(RETRY_AFTER_SECS)
 }
 
-/// 500: nothing of the inside goes out.
+/// 500: the reason stays in the log.
 pub(super) fn internal(reason: &str) -> Problem {
     tracing::error!(reason, "a request failed inside");
     Problem::new(

@@ -1,13 +1,13 @@
 //! Reading orders.
 
 use axum::Json;
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::page::{self, Page, PageLimit};
+use super::page::{List, ListQuery, Page};
 use super::wire::OrderDocument;
 use super::{AppState, errors};
 use crate::http::Problem;
@@ -15,12 +15,12 @@ use crate::shop::contract::{CustomerId, OrderId, TimelineEntry};
 use crate::shop::orders::Order;
 use crate::shop::recovery::clock::rfc3339;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ListQuery {
-    customer_id: Option<String>,
-    limit: Option<String>,
-    cursor: Option<String>,
+/// `GET /orders`
+pub(super) struct OrdersList;
+
+impl List for OrdersList {
+    const NAME: &'static str = "orders";
+    const FILTER: Option<&'static str> = Some("customer_id");
 }
 
 #[derive(Serialize)]
@@ -34,60 +34,37 @@ pub(super) async fn one(
     State(state): State<AppState>,
     path: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
-    let id = id(path)?;
-    let order = state
-        .orders
-        .order(id)
-        .map_err(errors::read)?
-        .ok_or_else(not_found)?;
+    let order = state.orders.order(id(path)?).await.map_err(errors::storage)?;
+    let order = order.ok_or_else(not_found)?;
     Ok(Json(document(&order)).into_response())
 }
 
 pub(super) async fn list(
     State(state): State<AppState>,
-    asked: Result<Query<ListQuery>, QueryRejection>,
+    query: ListQuery<OrdersList>,
 ) -> Result<Response, Problem> {
-    let Query(asked) = asked.map_err(|rejection| page::bad_query(&rejection))?;
-    let limit = PageLimit::read(asked.limit.as_deref())?;
-    let before = page::before(asked.cursor.as_deref(), "orders")?;
-    let customer = asked
-        .customer_id
-        .map(CustomerId::try_from)
-        .transpose()
-        .map_err(|error| {
-            Problem::new(
-                StatusCode::BAD_REQUEST,
-                "invalid_customer_id",
-                format!("customer_id: {error}"),
-            )
-        })?;
-    let orders = state
-        .orders
-        .orders(customer, before, limit.and_one())
-        .await
-        .map_err(errors::read)?;
-    let shown = Page::of(
-        orders,
-        limit,
-        "orders",
+    let before = query.before()?;
+    let customer = query.filter.clone().map(CustomerId::try_from).transpose();
+    let customer = customer.map_err(|error| {
+        let detail = format!("customer_id: {error}");
+        Problem::new(StatusCode::BAD_REQUEST, "invalid_customer_id", detail)
+    })?;
+    let orders = state.orders.orders(customer, before, query.rows()).await;
+    // A document borrows from its order, which the page does not keep.
+    let item = |order| serde_json::to_value(document(&order)).unwrap_or_default();
+    Ok(query.answer(
+        orders.map_err(errors::storage)?,
         |order| order.id.to_string(),
-        |order| {
-            // A document borrows from its order, which the page does not keep.
-            serde_json::to_value(document(&order)).unwrap_or_default()
-        },
-    );
-    Ok(Json(shown).into_response())
+        item,
+    ))
 }
 
 pub(super) async fn timeline(
     State(state): State<AppState>,
     path: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
-    let entries = state
-        .orders
-        .timeline(id(path)?)
-        .await
-        .map_err(|error| errors::story(&error))?;
+    let entries = state.orders.timeline(id(path)?).await;
+    let entries = entries.map_err(|error| errors::timeline(&error))?;
     let entries = entries.ok_or_else(not_found)?;
     let step = |entry: TimelineEntry| TimelineStep {
         at: rfc3339(entry.at_ms),
@@ -100,7 +77,7 @@ fn document(order: &Order) -> OrderDocument<'_> {
     OrderDocument::new(order.id, &order.placed, order.end().as_ref())
 }
 
-/// An id that cannot be one is not found either.
+/// A text that cannot be an id is answered as an id that there is not.
 fn id(path: Result<Path<String>, PathRejection>) -> Result<OrderId, Problem> {
     path.ok()
         .and_then(|Path(id)| id.parse().ok())

@@ -1,7 +1,12 @@
-//! Lists: limits, opaque cursors, and the envelope `{"items", "next_cursor"}`.
+//! Lists: the query that every list takes, opaque cursors, and the envelope `{"items", "next_cursor"}`.
 
-use axum::extract::rejection::QueryRejection;
+use std::marker::PhantomData;
+
+use axum::Json;
+use axum::extract::{FromRequestParts, Query};
+use axum::response::{IntoResponse, Response};
 use http::StatusCode;
+use http::request::Parts;
 use serde::Serialize;
 
 use crate::http::Problem;
@@ -9,6 +14,93 @@ use crate::shop::contract::OrderId;
 
 const USUAL: usize = 20;
 const MOST: usize = 100;
+
+/// A list of the API.
+pub(super) trait List {
+    /// The list's name, with which its cursors begin.
+    const NAME: &'static str;
+    /// The list's own query parameter, besides `limit` and `cursor`.
+    const FILTER: Option<&'static str> = None;
+}
+
+/// The query of a list.
+pub(super) struct ListQuery<L> {
+    limit: PageLimit,
+    cursor: Option<String>,
+    /// The value of the list's own parameter.
+    pub(super) filter: Option<String>,
+    list: PhantomData<L>,
+}
+
+impl<L: List, S: Sync> FromRequestParts<S> for ListQuery<L> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<ListQuery<L>, Problem> {
+        let pairs = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri);
+        let Query(pairs) = pairs.map_err(|rejection| bad("invalid_query", rejection.body_text()))?;
+        let (mut limit, mut cursor, mut filter) = (None, None, None);
+        for (name, value) in pairs {
+            let known = match name.as_str() {
+                "limit" => &mut limit,
+                "cursor" => &mut cursor,
+                other if Some(other) == L::FILTER => &mut filter,
+                other => return Err(unknown_parameter::<L>(other)),
+            };
+            if known.replace(value).is_some() {
+                return Err(bad(
+                    "invalid_query",
+                    format!("{name:?} is given twice; expected once"),
+                ));
+            }
+        }
+        Ok(ListQuery {
+            limit: PageLimit::read(limit.as_deref())?,
+            cursor,
+            filter,
+            list: PhantomData,
+        })
+    }
+}
+
+fn unknown_parameter<L: List>(name: &str) -> Problem {
+    let own = L::FILTER.map(|own| format!(", {own:?}")).unwrap_or_default();
+    bad(
+        "invalid_query",
+        format!("{name:?} is no parameter of this list; expected \"limit\", \"cursor\"{own}"),
+    )
+}
+
+impl<L: List> ListQuery<L> {
+    /// How many rows to read: one more than the page shows, so that the page knows whether there are more.
+    pub(super) fn rows(&self) -> usize {
+        self.limit.0 + 1
+    }
+
+    /// What the cursor means; `None` without a cursor.
+    pub(super) fn position<T>(
+        &self,
+        meaning: impl FnOnce(String) -> Option<T>,
+    ) -> Result<Option<T>, Problem> {
+        position(self.cursor.as_deref(), L::NAME, meaning)
+    }
+
+    /// The order before which the page begins.
+    pub(super) fn before(&self) -> Result<OrderId, Problem> {
+        let before = self.position(|text| text.parse().ok())?;
+        Ok(before.unwrap_or(OrderId::from_key(i64::MAX)))
+    }
+
+    /// The answer with the rows that were read: `position` is what the cursor of a row means, `item` is what
+    /// is shown of it.
+    pub(super) fn answer<R, T: Serialize>(
+        &self,
+        rows: Vec<R>,
+        position: impl Fn(&R) -> String,
+        item: impl Fn(R) -> T,
+    ) -> Response {
+        Json(Page::of(rows, self.limit, L::NAME, position, item)).into_response()
+    }
+}
 
 /// One page of a list.
 #[derive(Serialize)]
@@ -18,27 +110,26 @@ pub(super) struct Page<T> {
 }
 
 impl<T> Page<T> {
-    /// Of rows that were read with [`PageLimit::and_one`]: the one too many tells that there is more, and the last one shown where.
-    pub(super) fn of<R>(
+    fn of<R>(
         mut rows: Vec<R>,
         limit: PageLimit,
         list: &str,
-        cursor: impl Fn(&R) -> String,
+        position: impl Fn(&R) -> String,
         item: impl Fn(R) -> T,
     ) -> Page<T> {
-        let more = rows.len() > limit.0;
+        let has_more = rows.len() > limit.0;
         rows.truncate(limit.0);
         let next_cursor = rows
             .last()
-            .filter(|_| more)
-            .map(|last| encode(&format!("{list}:{}", cursor(last))));
+            .filter(|_| has_more)
+            .map(|last| encode(&format!("{list}:{}", position(last))));
         Page {
             items: rows.into_iter().map(item).collect(),
             next_cursor,
         }
     }
 
-    /// Everything there is.
+    /// A page with everything there is.
     pub(super) fn whole(items: Vec<T>) -> Page<T> {
         Page {
             items,
@@ -49,11 +140,10 @@ impl<T> Page<T> {
 
 /// How many items a page has at most.
 #[derive(Clone, Copy)]
-pub(super) struct PageLimit(usize);
+struct PageLimit(usize);
 
 impl PageLimit {
-    /// From the query.
-    pub(super) fn read(text: Option<&str>) -> Result<PageLimit, Problem> {
+    fn read(text: Option<&str>) -> Result<PageLimit, Problem> {
         let Some(text) = text else {
             return Ok(PageLimit(USUAL));
         };
@@ -65,39 +155,22 @@ impl PageLimit {
             )),
         }
     }
-
-    /// One more than are shown.
-    pub(super) fn and_one(self) -> usize {
-        self.0 + 1
-    }
 }
 
-/// What a cursor of that list stands for; `None` without one.
-pub(super) fn cursor<T>(
-    text: Option<&str>,
+fn position<T>(
+    cursor: Option<&str>,
     list: &str,
     meaning: impl FnOnce(String) -> Option<T>,
 ) -> Result<Option<T>, Problem> {
-    let Some(text) = text else { return Ok(None) };
+    let Some(cursor) = cursor else { return Ok(None) };
     let own = |text: String| Some(text.strip_prefix(list)?.strip_prefix(':')?.to_owned());
-    match decode(text).and_then(own).and_then(meaning) {
-        Some(cursor) => Ok(Some(cursor)),
+    match decode(cursor).and_then(own).and_then(meaning) {
+        Some(position) => Ok(Some(position)),
         None => Err(bad(
             "invalid_cursor",
             "cursor is not one that this list gave out as next_cursor",
         )),
     }
-}
-
-/// The order before which a page begins.
-pub(super) fn before(text: Option<&str>, list: &str) -> Result<OrderId, Problem> {
-    let before = cursor(text, list, |text| text.parse().ok())?;
-    Ok(before.unwrap_or(OrderId::from_key(i64::MAX)))
-}
-
-/// A query string that does not fit.
-pub(super) fn bad_query(rejection: &QueryRejection) -> Problem {
-    bad("invalid_query", rejection.body_text())
 }
 
 fn bad(code: &'static str, detail: impl Into<String>) -> Problem {
@@ -149,7 +222,7 @@ mod tests {
     #[test]
     fn a_cursor_is_good_for_its_own_list_alone() {
         let given = encode("orders:7");
-        let read = |list| cursor(Some(&given), list, |text| text.parse::<u8>().ok());
+        let read = |list| position(Some(&given), list, |text| text.parse::<u8>().ok());
         assert_eq!(read("orders").unwrap(), Some(7));
         assert_eq!(read("payments").unwrap_err().code(), "invalid_cursor");
     }

@@ -1,5 +1,5 @@
-//! `POST /orders`. What is answered is derived from the order's id, content and end alone, so that a replay under the same
-//! Idempotency-Key gives the same bytes whichever worker answers.
+//! `POST /orders`. The answer is derived from the order's id, content and end alone, so that a replay under
+//! the same Idempotency-Key gives the same bytes whichever worker answers.
 
 use std::time::Duration;
 
@@ -22,26 +22,22 @@ const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-repl
 pub(super) async fn place(State(state): State<AppState>, request: Request) -> Result<Response, Problem> {
     let deadline = Instant::now() + state.order_wait;
     let key_text = key_text(request.headers())?;
-    let wanted: PlaceOrderBody = body::json(request).await?;
-    let key = key_text.map(|text| key(&text, &wanted)).transpose()?;
-    let order_request = wanted.order_request()?;
-    if let Some(key) = &key
-        && let Some(order) = state.orders.placed_before(key).map_err(errors::place)?
+    let body: PlaceOrderBody = body::json(request).await?;
+    let key = key_text.map(|text| key(&text, &body)).transpose()?;
+    let requested = body.validated()?;
+    if let Some(key) = key.clone()
+        && let Some(order) = state.orders.placed_before(key).await.map_err(errors::place)?
     {
-        return replay(&state, order);
+        return replay(&state, order).await;
     }
-    let new = price(&state, order_request)?;
-    match state
-        .orders
-        .place(new.clone(), key)
-        .await
-        .map_err(errors::place)?
-    {
+    let new = price(&state, requested).await?;
+    let placed = state.orders.place(new.clone(), key).await;
+    match placed.map_err(errors::place)? {
         Placed::New(order, saga) => {
             let end = state.orders.wait(order, saga, deadline).await;
             Ok(answer(order, &new, end.as_ref()))
         }
-        Placed::Before(order) => replay(&state, order),
+        Placed::Before(order) => replay(&state, order).await,
     }
 }
 
@@ -53,33 +49,33 @@ fn key_text(headers: &HeaderMap) -> Result<Option<HeaderValue>, Problem> {
     }
 }
 
-fn key(text: &HeaderValue, wanted: &PlaceOrderBody) -> Result<IdempotencyKey, Problem> {
-    IdempotencyKey::new(text.as_bytes(), wanted.hash()).map_err(|error| bad_key(&error.to_string()))
+fn key(text: &HeaderValue, body: &PlaceOrderBody) -> Result<IdempotencyKey, Problem> {
+    IdempotencyKey::new(text.as_bytes(), body.hash()).map_err(|error| bad_key(&error.to_string()))
 }
 
 fn bad_key(detail: &str) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "invalid_idempotency_key", detail)
 }
 
-fn price(state: &AppState, order_request: OrderRequest) -> Result<NewOrder, Problem> {
-    let lines = state
-        .inventory
-        .quote(&order_request.items)
-        .map_err(|error| match error {
-            QuoteError::UnknownSku(ref sku) => {
-                let problem =
-                    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown_sku", error.to_string());
-                problem.with("sku", sku.as_str())
-            }
-            QuoteError::Unavailable(reason) => errors::unavailable(&reason),
-        })?;
-    NewOrder::new(order_request.customer, lines, order_request.method).map_err(|error| {
+async fn price(state: &AppState, requested: OrderRequest) -> Result<NewOrder, Problem> {
+    let lines = state.inventory.quote(requested.items).await.map_err(no_quote)?;
+    NewOrder::new(requested.customer, lines, requested.method).map_err(|error| {
         Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "invalid_total",
             error.to_string(),
         )
     })
+}
+
+fn no_quote(error: QuoteError) -> Problem {
+    match error {
+        QuoteError::UnknownSku(ref sku) => {
+            let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown_sku", error.to_string());
+            problem.with("sku", sku.as_str())
+        }
+        QuoteError::Unavailable(reason) => errors::unavailable(&reason),
+    }
 }
 
 /// The answer to a new order.
@@ -97,8 +93,8 @@ fn answer(order: OrderId, placed: &NewOrder, end: Option<&SagaOutcome>) -> Respo
 }
 
 /// The answer to a request that was made before under the same key.
-fn replay(state: &AppState, order: OrderId) -> Result<Response, Problem> {
-    let known = state.orders.order(order).map_err(errors::read)?;
+async fn replay(state: &AppState, order: OrderId) -> Result<Response, Problem> {
+    let known = state.orders.order(order).await.map_err(errors::storage)?;
     let known =
         known.ok_or_else(|| errors::internal("an idempotency key stands for an order that is not there"))?;
     let end = known.end();
@@ -114,7 +110,8 @@ fn replay(state: &AppState, order: OrderId) -> Result<Response, Problem> {
     Ok(response)
 }
 
-/// Whether the first request may still be waiting, by the age of its order. An order from the future is of a clock that stepped.
+/// Whether the first request may still be waiting, by the age of its order. An order from the future was
+/// dated by a clock that stepped.
 fn is_waited_for(order: OrderId, state: &AppState) -> bool {
     let age = state
         .orders

@@ -1,4 +1,5 @@
-//! What goes over the wire: requests as they are sent, documents as they are answered. None of it is a domain type.
+//! What goes over the wire: requests as they are sent, documents as they are answered. None of it is a domain
+//! type.
 
 use std::collections::HashSet;
 
@@ -62,7 +63,7 @@ impl PlaceOrderBody {
         Sha256::digest(canonical).into()
     }
 
-    pub(super) fn order_request(self) -> Result<OrderRequest, Problem> {
+    pub(super) fn validated(self) -> Result<OrderRequest, Problem> {
         let customer = CustomerId::try_from(self.customer_id);
         let customer =
             customer.map_err(|error| invalid("invalid_customer_id", format!("customer_id: {error}")))?;
@@ -139,7 +140,7 @@ struct PriceBody {
 }
 
 impl PutArticleBody {
-    pub(super) fn stocking(self, sku: Sku) -> Result<ArticleUpdate, Problem> {
+    pub(super) fn update(self, sku: Sku) -> Result<ArticleUpdate, Problem> {
         let PutArticleBody {
             name,
             unit_price,
@@ -152,14 +153,14 @@ impl PutArticleBody {
             .map_err(|_| invalid("invalid_unit_price", "unit_price.amount is negative"))?;
         let on_hand =
             u64::try_from(on_hand).map_err(|_| invalid("invalid_on_hand", "on_hand is negative"))?;
-        let stocking = ArticleUpdate {
+        let update = ArticleUpdate {
             sku,
             name,
             unit_price: Money { amount, currency },
             on_hand,
         };
-        match catalog::check(&stocking) {
-            Ok(()) => Ok(stocking),
+        match catalog::check(&update) {
+            Ok(()) => Ok(update),
             Err((key @ "name", reason)) => Err(invalid("invalid_name", format!("{key}: {reason}"))),
             Err((key @ "on_hand", reason)) => Err(invalid("invalid_on_hand", format!("{key}: {reason}"))),
             Err((key, reason)) => Err(invalid("invalid_unit_price", format!("{key}: {reason}"))),

@@ -1,24 +1,25 @@
-//! The catalog: what is on the shelf when the shop is first opened. Parsed and checked whole before anything is served.
+//! The catalog: the articles that are on the shelf when the shop is first opened. The whole file is parsed
+//! and checked before anything is served.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use rusqlite::Connection;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::articles::{self, ArticleUpdate, PutArticleError};
+use super::articles::ArticleUpdate;
 use crate::base::money::Money;
 use crate::shop::contract::Sku;
 
-/// The catalog that is compiled in.
+/// The catalog that is compiled into the program.
 pub const BUILT_IN: &str = include_str!("../../../config/catalog.toml");
 
-/// More of one article is a mistake.
+/// The largest number of pieces of one article; a larger one is taken for a mistake.
 pub const MOST_ON_HAND: u64 = 1_000_000_000_000;
-/// An article that costs more is a mistake; an order's total of any such lines still fits a column.
+/// The highest price of one piece, in minor units of the currency. The total of any order of such articles
+/// fits a column.
 pub const MOST_AMOUNT: u64 = 1_000_000_000_000;
-/// A longer name is a mistake.
+/// The longest name of an article, in bytes.
 pub const LONGEST_NAME: usize = 200;
 
 /// Why a catalog is not used.
@@ -29,17 +30,17 @@ pub enum CatalogError {
         "failed to read the catalog {path:?}: {reason}; correct [shop] catalog, or remove it for the built-in one"
     )]
     Unreadable {
-        /// Which.
+        /// The catalog's file.
         path: PathBuf,
-        /// The system's words.
+        /// The system's error.
         reason: std::io::Error,
     },
-    /// What is in it is no catalog.
+    /// The file was read and is not a catalog.
     #[error("failed to use the catalog {name}, line {line}: {reason}; correct it and start again")]
     Bad {
-        /// Which, for people.
+        /// The catalog's name, for people.
         name: String,
-        /// Counted from 1.
+        /// The line of the mistake, counted from 1.
         line: usize,
         /// What was read and what was expected.
         reason: String,
@@ -78,7 +79,7 @@ pub fn read(path: Option<&Path>) -> Result<Vec<ArticleUpdate>, CatalogError> {
     parse(&format!("{path:?}"), &text)
 }
 
-/// Reads a catalog's text.
+/// Reads the text of a catalog.
 ///
 /// # Errors
 /// [`CatalogError::Bad`] with the line.
@@ -94,80 +95,58 @@ pub fn parse(name: &str, text: &str) -> Result<Vec<ArticleUpdate>, CatalogError>
         bad(offset, error.message().replace('\n', ", "))
     })?;
     let mut seen: HashMap<Sku, usize> = HashMap::new();
-    let mut stockings = Vec::with_capacity(file.article.len());
+    let mut articles = Vec::with_capacity(file.article.len());
     for entry in file.article {
         let offset = entry.span().start;
-        let stocking = entry
+        let article = entry
             .into_inner()
-            .stocking()
+            .checked()
             .map_err(|reason| bad(offset, reason))?;
-        if let Some(first) = seen.insert(stocking.sku.clone(), line(offset)) {
+        if let Some(first) = seen.insert(article.sku.clone(), line(offset)) {
             let reason = format!(
                 "the SKU {:?} stands on line {first} already, expected each once",
-                stocking.sku.as_str()
+                article.sku.as_str()
             );
             return Err(bad(offset, reason));
         }
-        stockings.push(stocking);
+        articles.push(article);
     }
-    Ok(stockings)
+    Ok(articles)
 }
 
 impl CatalogEntry {
-    fn stocking(self) -> Result<ArticleUpdate, String> {
+    fn checked(self) -> Result<ArticleUpdate, String> {
         let CatalogEntry {
             sku,
             name,
             unit_price,
             on_hand,
         } = self;
-        let stocking = ArticleUpdate {
+        let article = ArticleUpdate {
             sku,
             name,
             unit_price,
             on_hand,
         };
-        check(&stocking).map_err(|(key, reason)| format!("{key} of {}: {reason}", stocking.sku))?;
-        Ok(stocking)
+        check(&article).map_err(|(key, reason)| format!("{key} of {}: {reason}", article.sku))?;
+        Ok(article)
     }
 }
 
-/// The bounds of an article, of the catalog's and of a PUT's alike: which key is out of them, and what was expected.
+/// Checks the bounds of an article, whether it comes from the catalog or from a PUT.
 ///
 /// # Errors
-/// The key and the expectation.
-pub fn check(stocking: &ArticleUpdate) -> Result<(), (&'static str, String)> {
-    if stocking.name.trim().is_empty() || stocking.name.len() > LONGEST_NAME {
+/// The key that is out of its bounds, and what was expected.
+pub fn check(article: &ArticleUpdate) -> Result<(), (&'static str, String)> {
+    if article.name.trim().is_empty() || article.name.len() > LONGEST_NAME {
         return Err(("name", format!("expected 1 to {LONGEST_NAME} bytes")));
     }
-    if stocking.unit_price.amount > MOST_AMOUNT {
+    if article.unit_price.amount > MOST_AMOUNT {
         return Err(("unit_price.amount", format!("expected 0 to {MOST_AMOUNT}")));
     }
-    if stocking.on_hand > MOST_ON_HAND {
+    if article.on_hand > MOST_ON_HAND {
         return Err(("on_hand", format!("expected 0 to {MOST_ON_HAND}")));
     }
-    Ok(())
-}
-
-/// Whether a catalog was ever put into this file.
-pub(super) fn is_loaded(connection: &Connection) -> rusqlite::Result<bool> {
-    connection
-        .prepare_cached("SELECT 1 FROM loaded WHERE what = 'catalog'")?
-        .exists([])
-}
-
-/// Puts everything in, in one transaction, unless a sibling was faster.
-pub(super) fn load(tx: &Connection, stockings: &[ArticleUpdate], now_ms: u64) -> Result<(), PutArticleError> {
-    if is_loaded(tx)? {
-        return Ok(());
-    }
-    for stocking in stockings {
-        articles::put(tx, stocking)?;
-    }
-    tx.execute(
-        "INSERT INTO loaded (what, at_ms) VALUES ('catalog', ?1)",
-        [now_ms.cast_signed()],
-    )?;
     Ok(())
 }
 
@@ -177,10 +156,10 @@ mod tests {
 
     #[test]
     fn the_built_in_one_is_good_and_has_the_readmes_cup() {
-        let stockings = read(None).unwrap();
-        let cup = stockings
+        let articles = read(None).unwrap();
+        let cup = articles
             .iter()
-            .find(|stocking| stocking.sku.as_str() == "espresso-cup")
+            .find(|article| article.sku.as_str() == "espresso-cup")
             .unwrap();
         assert_eq!(cup.unit_price.to_string(), "450 USD");
     }

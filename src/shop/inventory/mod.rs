@@ -1,12 +1,12 @@
-//! Inventory: how much of what lies on the shelf, what it costs, and what is held for which order. Owns `inventory.db`; must not
-//! know why an order is released or what becomes of one that is committed.
+//! Inventory: which articles there are, what they cost, and what is held for which order. It owns
+//! `inventory.db`, and must not know why an order is released or what becomes of one that is committed.
 
 mod articles;
 pub mod catalog;
-
+mod reservation;
 mod service;
 mod sqlite;
 
 pub use articles::{Article, ArticleUpdate, PutArticleError, PutOutcome};
 pub use service::InventoryService;
-pub use sqlite::{FILE, SCHEMA};
+pub use sqlite::{FILE, InventoryRepository, SCHEMA};

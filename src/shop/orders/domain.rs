@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::ids::Life;
 use crate::base::money::{Money, MoneyError};
 use crate::saga::RejectionCause;
 use crate::shop::contract::{CommandRefusal, CustomerId, OrderId, OrderLine};
@@ -11,22 +12,53 @@ use crate::shop::contract::{CommandRefusal, CustomerId, OrderId, OrderLine};
 /// Where an order stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OrderStatus {
-    /// Its saga is under way.
+    /// The order's saga is under way.
     Pending,
-    /// Its saga stands still until the next start or a person moves it. Not final: to a customer it is pending.
+    /// The order's saga stands still until a person or the next start goes on with it. A customer sees it as
+    /// pending.
     Parked,
-    /// It stands: stock and money were taken.
+    /// The order stands: the goods left the shelf and the money was taken.
     Confirmed,
-    /// It does not stand: neither was taken.
+    /// The order does not stand: neither goods nor money were taken.
     Rejected,
 }
 
-/// How many orders are not over, whichever worker drives them.
+impl OrderStatus {
+    /// Every status.
+    pub const ALL: [OrderStatus; 4] = [
+        OrderStatus::Pending,
+        OrderStatus::Parked,
+        OrderStatus::Confirmed,
+        OrderStatus::Rejected,
+    ];
+
+    /// The status in one word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            OrderStatus::Pending => "pending",
+            OrderStatus::Parked => "parked",
+            OrderStatus::Confirmed => "confirmed",
+            OrderStatus::Rejected => "rejected",
+        }
+    }
+
+    /// Whether the order has ended, which it does once and for ever.
+    #[must_use]
+    pub fn is_ended(self) -> bool {
+        match self {
+            OrderStatus::Pending | OrderStatus::Parked => false,
+            OrderStatus::Confirmed | OrderStatus::Rejected => true,
+        }
+    }
+}
+
+/// How many orders have not ended, whichever worker owns them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UnfinishedCounts {
-    /// Their saga is under way.
+    /// Orders whose saga is under way.
     pub pending: u64,
-    /// Their saga stands still.
+    /// Orders whose saga stands still.
     pub parked: u64,
 }
 
@@ -34,46 +66,46 @@ pub struct UnfinishedCounts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Rejection {
-    /// A service said no.
+    /// A service refused a step.
     Refused(CommandRefusal),
-    /// A service did not answer in time, and the step was seen not to have happened.
+    /// A service did not answer in time, and then it was certain that the step had not happened.
     GaveUp {
-        /// Which step.
+        /// The name of the step's command.
         step: String,
     },
-    /// A person gave it up.
+    /// A person gave up the order.
     TakenBack {
-        /// Why, in that person's words.
+        /// The reason, in that person's words.
         reason: String,
     },
 }
 
-/// An order to be placed: validated and priced.
+/// An order that is to be placed: validated and priced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewOrder {
-    /// Whose.
+    /// The customer.
     pub customer: CustomerId,
-    /// Of what. Never empty, all in the total's currency.
+    /// The lines: at least one, and all in the total's currency.
     pub lines: Arc<[OrderLine]>,
-    /// What it costs.
+    /// What the order costs.
     pub total: Money,
     /// The provider's name of the means of payment.
     pub method: Arc<str>,
 }
 
-/// Why it cannot be placed.
+/// Why an order cannot be placed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NewOrderError {
-    /// Nothing was ordered.
+    /// The order has no item.
     #[error("an order has at least one item")]
     Empty,
-    /// Prices in more than one currency, or a sum too large for a column.
+    /// The prices are in several currencies, or their sum is too large for a column.
     #[error("the total cannot be charged: {0}")]
     Total(#[from] MoneyError),
 }
 
 impl NewOrder {
-    /// Adds up what the lines cost.
+    /// An order of these lines, with the sum of their prices.
     ///
     /// # Errors
     /// [`NewOrderError`].
@@ -97,31 +129,32 @@ impl NewOrder {
     }
 }
 
-/// An order as it is on disk.
+/// An order as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
-    /// Its id, which holds its time too.
+    /// The order's id, which holds the time at which it was placed.
     pub id: OrderId,
-    /// Where it stands.
+    /// Where the order stands.
     pub status: OrderStatus,
     /// What was ordered.
     pub placed: NewOrder,
-    /// The life of the worker that drives its saga, or that ended it.
-    pub owner: String,
-    /// How often its saga was claimed.
+    /// The life of the worker that owns the order's saga, or that ended the order.
+    pub owner: Life,
+    /// The number of the last claim; the first owner has claim 1.
     pub claim_no: u32,
-    /// When it ended; before that, when it was placed.
-    pub ended_ms: u64,
-    /// Why it was rejected.
+    /// When the status last changed, in milliseconds since 1970.
+    pub changed_ms: u64,
+    /// Why the order was rejected.
     pub rejection: Option<Rejection>,
-    /// Why it is parked.
+    /// Why the order is parked.
     pub parked: Option<String>,
-    /// Why a person gave it up: its saga undoes what was done.
+    /// Why a person gave up the order; its saga then undoes every step.
     pub given_up: Option<Arc<str>>,
 }
 
 impl Rejection {
-    /// What a saga's cause is called here; `given_up` is the person's reason, when there is one.
+    /// The rejection for a saga's cause; `given_up` is the reason of the person who gave up the order, if one
+    /// did.
     #[must_use]
     pub fn of(cause: RejectionCause<CommandRefusal>, given_up: Option<&str>) -> Rejection {
         match cause {

@@ -1,14 +1,18 @@
-//! Orders: what was ordered, how its saga stands, how it ended. Owns `orders.db`; knows inventory and payments only as the
-//! contract's traits, and HTTP not at all.
+//! Orders: what was ordered, how each order's saga stands, how it ended. It owns `orders.db`, knows inventory
+//! and payments only as the contract's traits, and must not know HTTP.
 
 mod domain;
 mod idempotency;
+mod repository;
+mod retention;
 mod saga_runner;
 mod service;
 mod sqlite;
+mod takeover;
+mod timeline;
 
 pub use domain::{NewOrder, NewOrderError, Order, OrderStatus, Rejection, UnfinishedCounts};
 pub use idempotency::{IdempotencyKey, InvalidIdempotencyKey};
 pub use saga_runner::SagaOutcome;
 pub use service::{OrdersLimits, OrdersService, PlaceError, Placed};
-pub use sqlite::{FILE, SCHEMA};
+pub use sqlite::{FILE, OrdersRepository, SCHEMA};

@@ -1,14 +1,14 @@
-//! Carries out what the saga's table says, for one order at a time. It decides nothing: it waits, sends, and brings back what
-//! was answered. Dropping it at any point loses nothing but time; another life then starts at the top of the same table.
+//! Carries out what the saga's state machine says, for one order at a time. The runner decides nothing: it
+//! waits, sends commands, and returns their outcomes. Dropping it at any point loses nothing but time;
+//! another life then begins at the top of the same table.
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::domain::{NewOrder, Rejection};
-use super::sqlite::attempts::{self as tries, UnknownAttempt};
-use super::sqlite::budget_used as spending;
-use super::sqlite::orders::{self as journal, RecordOutcome};
+use super::repository::{BudgetUse, Ownership, RecordOutcome, UnknownAttempt};
+use super::sqlite::OrdersRepository;
 use crate::base::ids::Life;
 use crate::saga::definition::RECORD_RETRY;
 use crate::saga::table::ParkReason;
@@ -16,21 +16,16 @@ use crate::saga::{BudgetUsed, ORDER, SagaCommand, SagaEffect, SagaEvent, SagaSta
 use crate::shop::contract::{
     ChargeTerms, ClaimToken, CommandOutcome, CommandRefusal, Inventory, OrderId, Payments,
 };
-use crate::shop::recovery::fences;
-use crate::shop::recovery::steady_clock::SteadyClock;
-use crate::store::{Admission, Store, Tx, WriteError};
 use crate::sys::clock::now;
 
-/// What drives sagas: this service's store and the other two services.
+/// What runs sagas: this service's repository and the other two services.
 #[derive(Clone)]
 pub(super) struct SagaRunner<I, P> {
-    pub(super) store: Store,
+    pub(super) repository: OrdersRepository,
     pub(super) inventory: I,
     pub(super) payments: P,
     pub(super) life: Life,
-    /// What is written is dated by it.
-    pub(super) almanac: Arc<SteadyClock>,
-    /// Told when this life turns out to be fenced.
+    /// Called when this life turns out to be fenced off.
     pub(super) on_fenced: Arc<dyn Fn() + Send + Sync>,
 }
 
@@ -39,177 +34,171 @@ pub(super) struct OwnedSaga {
     pub(super) order: OrderId,
     pub(super) claim_no: u32,
     pub(super) placed: NewOrder,
-    /// Why a person gave it up, if one did.
+    /// Why a person gave up the order, if one did.
     pub(super) given_up: Option<Arc<str>>,
-    /// What its earlier owners spent of the budgets.
-    pub(super) spent: BudgetUsed,
+    /// How much of the budgets the earlier owners used.
+    pub(super) budget_used: BudgetUsed,
 }
 
-/// How often it is written down what a command spends of its budget while its outcome is waited for. An owner's death forgets less
-/// than this much.
-const SPENDING: Duration = Duration::from_secs(1);
+/// While the outcome of a command is awaited, the budget that was used is recorded this often. When an owner
+/// dies, less than this is forgotten.
+const BUDGET_RECORDED_EVERY: Duration = Duration::from_secs(1);
 
-/// How driving a saga ended.
+/// How running a saga ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SagaOutcome {
     /// The order stands.
     Confirmed,
-    /// It does not.
+    /// The order does not stand.
     Rejected(Rejection),
-    /// It is left as it is, visible.
+    /// The order is parked.
     Parked,
-    /// It is not this life's any more: what became of it is on disk.
+    /// Another life owns the saga now; what became of the order is on disk.
     Lost,
 }
 
+/// What a command led to, and the reason when its outcome is unknown.
+struct Answered {
+    event: SagaEvent<CommandRefusal>,
+    reason: Option<String>,
+}
+
 impl<I: Inventory, P: Payments> SagaRunner<I, P> {
-    /// From the top of the table to its end.
-    pub(super) async fn drive(&self, saga: OwnedSaga) -> SagaOutcome {
+    /// Runs the saga from its first step to its end.
+    pub(super) async fn run(&self, saga: OwnedSaga) -> SagaOutcome {
         let (mut state, mut effect) = match saga.given_up {
             None => SagaState::begin(ORDER, now()),
             Some(_) => SagaState::begin_undoing(ORDER, now()),
         };
-        state = state.with_earlier_use(ORDER, &saga.spent);
+        state = state.with_earlier_use(ORDER, &saga.budget_used);
         loop {
             let mut unknown = None;
             let event = match effect {
                 SagaEffect::Send(command, wait) => {
-                    let (event, says) = self.send_and_count(&saga, &state, command, wait).await;
-                    unknown = says.map(|says| (command, says));
-                    event
+                    let answered = self.send_and_record_budget(&saga, &state, command, wait).await;
+                    unknown = answered.reason.map(|reason| (command, reason));
+                    answered.event
                 }
                 SagaEffect::Record(verdict, wait) => self.record(&saga, verdict, wait).await,
-                SagaEffect::Park(parking) => {
-                    self.park(&saga, &describe(&parking)).await;
+                SagaEffect::Park(reason) => {
+                    self.park(&saga, &describe(&reason)).await;
                     return SagaOutcome::Parked;
                 }
                 SagaEffect::Stop => {
                     if state == SagaState::Lost {
-                        self.look_for_a_fence(&saga);
+                        self.check_for_a_fence(&saga).await;
                     }
-                    return end(state, saga.given_up.as_deref());
+                    return outcome(state, saga.given_up.as_deref());
                 }
             };
             (state, effect) = match state.on(ORDER, now(), event) {
-                Ok((state, effect)) => (state.with_earlier_use(ORDER, &saga.spent), effect),
+                Ok((state, effect)) => (state.with_earlier_use(ORDER, &saga.budget_used), effect),
                 Err(illegal) => {
                     self.park(&saga, &illegal.to_string()).await;
                     return SagaOutcome::Parked;
                 }
             };
-            if let (Some((command, says)), SagaEffect::Send(_, wait)) = (unknown, &effect) {
-                let budget_left = state.budget_left(ORDER, now()).unwrap_or_default();
-                self.note(UnknownAttempt {
+            if let (Some((command, reason)), SagaEffect::Send(_, wait)) = (unknown, &effect) {
+                self.record_attempt(UnknownAttempt {
                     token: self.token(&saga),
                     step: command.name(),
-                    says,
+                    reason,
                     wait: *wait,
-                    budget_left,
+                    budget_left: state.budget_left(ORDER, now()).unwrap_or_default(),
                 });
             }
         }
     }
 
-    /// For the order's story; nobody waits for it, and it is dropped when the store is busy.
-    fn note(&self, unknown: UnknownAttempt) {
-        let (store, now_ms) = (self.store.clone(), self.almanac.now_ms());
-        tokio::spawn(async move {
-            let job = move |tx: &Tx<'_>| tries::note(tx, &unknown, now_ms);
-            drop(store.write::<_, rusqlite::Error>(Admission::New, job).await);
-        });
+    /// For the order's report. The saga does not wait for the record, which is dropped when the store is
+    /// busy.
+    fn record_attempt(&self, attempt: UnknownAttempt) {
+        let repository = self.repository.clone();
+        tokio::spawn(async move { drop(repository.record_attempt(attempt).await) });
     }
 
-    /// As [`SagaRunner::send`]. What it spends is written down for the next owner, which goes on with what is left.
-    async fn send_and_count(
+    /// As [`SagaRunner::send`]. The budget that the command uses is recorded for the next owner, which goes
+    /// on with what is left.
+    async fn send_and_record_budget(
         &self,
         saga: &OwnedSaga,
         state: &SagaState<CommandRefusal>,
         command: SagaCommand,
         wait: Duration,
-    ) -> (SagaEvent<CommandRefusal>, Option<String>) {
+    ) -> Answered {
         let mut sending = pin!(self.send(saga, command, wait));
-        let mut counted = false;
-        let (event, says) = loop {
-            match tokio::time::timeout(SPENDING, &mut sending).await {
-                Ok(answer) => break answer,
+        let mut is_recorded = false;
+        let answered = loop {
+            match tokio::time::timeout(BUDGET_RECORDED_EVERY, &mut sending).await {
+                Ok(answered) => break answered,
                 Err(_not_yet) => {
-                    counted = true;
-                    self.count(saga, state.budget_used(ORDER, now()));
+                    is_recorded = true;
+                    self.record_budget_use(saga, state.budget_used(ORDER, now()));
                 }
             }
         };
-        match &event {
-            SagaEvent::Unknown { .. } => self.count(saga, state.budget_used(ORDER, now())),
-            // It could not be tried, so that time was not spent after all.
-            SagaEvent::Stalled { .. } if counted => {
-                let stalled = state.clone().on(ORDER, now(), event.clone());
-                self.count(
-                    saga,
-                    stalled
-                        .ok()
-                        .and_then(|(state, _)| state.budget_used(ORDER, now())),
-                );
+        match &answered.event {
+            SagaEvent::Unknown { .. } => self.record_budget_use(saga, state.budget_used(ORDER, now())),
+            // The command could not be tried, so that the time that was recorded was not used after all.
+            SagaEvent::Stalled { .. } if is_recorded => {
+                let stalled = state.clone().on(ORDER, now(), answered.event.clone()).ok();
+                let used = stalled.and_then(|(state, _)| state.budget_used(ORDER, now()));
+                self.record_budget_use(saga, used);
             }
             SagaEvent::Stalled { .. } | SagaEvent::Done | SagaEvent::Refused(_) | SagaEvent::Fenced => {}
         }
-        (event, says)
+        answered
     }
 
-    /// Nobody waits for it.
-    fn count(&self, saga: &OwnedSaga, spent: Option<(SagaCommand, Duration)>) {
-        if let Some((command, spent)) = spent {
-            let (store, token) = (self.store.clone(), self.token(saga));
-            tokio::spawn(async move {
-                let job = move |tx: &Tx<'_>| spending::note(tx, token, command, spent);
-                drop(store.write::<_, rusqlite::Error>(Admission::Continue, job).await);
-            });
+    /// The saga does not wait for the record.
+    fn record_budget_use(&self, saga: &OwnedSaga, used: Option<(SagaCommand, Duration)>) {
+        if let Some((command, used)) = used {
+            let (repository, token) = (self.repository.clone(), self.token(saga));
+            let budget_use = BudgetUse { token, command, used };
+            tokio::spawn(async move { drop(repository.record_budget_use(budget_use).await) });
         }
     }
 
-    /// The event, and what was said when nobody knows.
-    async fn send(
-        &self,
-        saga: &OwnedSaga,
-        command: SagaCommand,
-        wait: Duration,
-    ) -> (SagaEvent<CommandRefusal>, Option<String>) {
+    async fn send(&self, saga: &OwnedSaga, command: SagaCommand, wait: Duration) -> Answered {
         pause(wait).await;
         let token = self.token(saga);
-        let charge = || ChargeTerms {
+        let terms = || ChargeTerms {
             amount: saga.placed.total,
             method: saga.placed.method.clone(),
         };
         let outcome = match command {
             SagaCommand::Reserve => self.inventory.reserve(token, saga.placed.lines.clone()).await,
             SagaCommand::Release => self.inventory.release(token).await,
-            SagaCommand::Charge => self.payments.charge(token, charge()).await,
-            SagaCommand::Cancel => self.payments.cancel(token, charge()).await,
+            SagaCommand::Charge => self.payments.charge(token, terms()).await,
+            SagaCommand::Cancel => self.payments.cancel(token, terms()).await,
             SagaCommand::Commit => self.inventory.commit(token).await,
             SagaCommand::Return => self.inventory.give_back(token).await,
-            SagaCommand::Refund => self.payments.refund(token, charge()).await,
+            SagaCommand::Refund => self.payments.refund(token, terms()).await,
         };
-        let mut says = None;
+        let (order, step, mut unknown) = (saga.order, command.name(), None);
         let event = match outcome {
             CommandOutcome::Done => SagaEvent::Done,
             CommandOutcome::Refused(refusal) => SagaEvent::Refused(refusal),
             CommandOutcome::Unknown(reason) => {
-                let step = command.name();
-                tracing::warn!(order = %saga.order, step, reason, "the outcome of a step is unknown; it will be tried again");
-                says = Some(reason);
+                tracing::warn!(%order, step, reason, "the outcome of a step is unknown; it will be tried again");
+                unknown = Some(reason);
                 SagaEvent::Unknown {
                     random: fastrand::u64(..),
                 }
             }
             CommandOutcome::Stalled(reason) => {
-                // Loudly said by the store, once; here it would be said once per order and try.
-                tracing::debug!(order = %saga.order, step = command.name(), reason, "a step waits for its store");
+                // The store warns of it once; here it would be logged for each order and try.
+                tracing::debug!(%order, step, reason, "a step waits for its store");
                 SagaEvent::Stalled {
                     random: fastrand::u64(..),
                 }
             }
             CommandOutcome::Fenced => SagaEvent::Fenced,
         };
-        (event, says)
+        Answered {
+            event,
+            reason: unknown,
+        }
     }
 
     async fn record(
@@ -219,23 +208,19 @@ impl<I: Inventory, P: Payments> SagaRunner<I, P> {
         wait: Duration,
     ) -> SagaEvent<CommandRefusal> {
         pause(wait).await;
-        let token = self.token(saga);
         let rejection = match verdict {
             SagaVerdict::Confirmed => None,
             SagaVerdict::Rejected(cause) => Some(Rejection::of(cause, saga.given_up.as_deref())),
         };
-        let now_ms = self.almanac.now_ms();
-        let written = self
-            .write(move |tx| journal::end(tx, token, rejection.as_ref(), now_ms))
-            .await;
-        match written {
+        match self.repository.end(self.token(saga), rejection).await {
             Ok(RecordOutcome::Stands) => SagaEvent::Done,
             Ok(RecordOutcome::Fenced) => SagaEvent::Fenced,
             Ok(RecordOutcome::Contradicted) => SagaEvent::Refused(CommandRefusal::Senseless(
                 "the order ended otherwise before".to_owned(),
             )),
             Err(error) => {
-                tracing::warn!(order = %saga.order, %error, "an order's end could not be written; it will be tried again");
+                let order = saga.order;
+                tracing::warn!(%order, %error, "an order's end could not be written; it will be tried again");
                 SagaEvent::Unknown {
                     random: fastrand::u64(..),
                 }
@@ -243,39 +228,30 @@ impl<I: Inventory, P: Payments> SagaRunner<I, P> {
         }
     }
 
-    /// Until it is written: a saga must not stand still without a word.
+    /// Tries until it is written: a saga must not stand still without a record of it.
     async fn park(&self, saga: &OwnedSaga, why: &str) {
-        tracing::error!(order = %saga.order, why, "an order is parked and waits for a person or the next start");
-        let token = self.token(saga);
+        let order = saga.order;
+        tracing::error!(%order, why, "an order is parked and waits for a person or the next start");
         for tries in 1.. {
-            let (text, now_ms) = (why.to_owned(), self.almanac.now_ms());
-            if self
-                .write(move |tx| journal::park(tx, token, &text, now_ms))
-                .await
-                .is_ok()
-            {
+            let parked = self.repository.park(self.token(saga), why.to_owned()).await;
+            if parked.is_ok() {
                 return;
             }
             pause(RECORD_RETRY.wait(tries, fastrand::u64(..))).await;
         }
     }
 
-    /// One saga was taken over, or this life was taken for dead; then it must be replaced, or what it still owns stays undone.
-    fn look_for_a_fence(&self, saga: &OwnedSaga) {
-        let (life, token) = (self.life, self.token(saga));
-        let barred = self
-            .store
-            .peek(|connection| Ok(fences::bars(connection, life)? || journal::is_owner(connection, token)?));
-        if !matches!(barred, Ok(false)) {
+    /// A participant has fenced off this life, or a higher claim was made for this saga alone. A life that is
+    /// fenced off must be replaced, or what it still owns stays undone.
+    async fn check_for_a_fence(&self, saga: &OwnedSaga) {
+        let ownership = self.repository.ownership(self.token(saga)).await;
+        let lost_this_saga_alone = Ownership {
+            is_fenced: false,
+            is_owner: false,
+        };
+        if !matches!(ownership, Ok(known) if known == lost_this_saga_alone) {
             (self.on_fenced)();
         }
-    }
-
-    async fn write(
-        &self,
-        job: impl FnOnce(&Tx<'_>) -> rusqlite::Result<RecordOutcome> + Send + 'static,
-    ) -> Result<RecordOutcome, WriteError<rusqlite::Error>> {
-        self.store.write(Admission::Continue, job).await
     }
 
     fn token(&self, saga: &OwnedSaga) -> ClaimToken {
@@ -293,7 +269,7 @@ async fn pause(wait: Duration) {
     }
 }
 
-fn end(state: SagaState<CommandRefusal>, given_up: Option<&str>) -> SagaOutcome {
+fn outcome(state: SagaState<CommandRefusal>, given_up: Option<&str>) -> SagaOutcome {
     match state {
         SagaState::Ended(SagaVerdict::Confirmed) => SagaOutcome::Confirmed,
         SagaState::Ended(SagaVerdict::Rejected(cause)) => {
@@ -308,8 +284,8 @@ fn end(state: SagaState<CommandRefusal>, given_up: Option<&str>) -> SagaOutcome 
     }
 }
 
-fn describe(parking: &ParkReason<CommandRefusal>) -> String {
-    match parking {
+fn describe(reason: &ParkReason<CommandRefusal>) -> String {
+    match reason {
         ParkReason::Unknown(command) => {
             format!("the outcome of {} stayed unknown past its budget", command.name())
         }

@@ -1,11 +1,11 @@
-//! Payments: what was charged for which order, through a provider. Owns `payments.db`; must not know what was ordered, or which
-//! provider it is.
+//! Payments: what was charged for which order, through a provider. It owns `payments.db`, and must not know
+//! what was ordered or which provider it is.
 
+mod payment;
 pub mod provider;
-
 mod service;
 mod sqlite;
 
+pub use payment::{Payment, PaymentStatus};
 pub use service::PaymentsService;
-pub use sqlite::payments::{Payment, PaymentStatus};
-pub use sqlite::{FILE, SCHEMA};
+pub use sqlite::{FILE, PaymentsRepository, SCHEMA};

@@ -1,5 +1,5 @@
-//! The wall clock, for records that people read. Nothing is decided by it but what has a date: ids,
-//! retention, a timeline.
+//! The wall clock, from which the steady clock takes its offset, and how a time is written. Nothing else in
+//! the shop reads it.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -3,11 +3,13 @@
 //! exits; the kernel frees the lock when the leader dies.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::scoreboard::{AppMetric, AppMetricError};
 use crate::shop::contract::HANDED_BACK;
 use crate::shop::http::Orders;
+use crate::shop::recovery::steady_clock::SteadyClock;
 use crate::store::OfdLock;
 use crate::worker::Worker;
 
@@ -35,9 +37,9 @@ impl SagaGauges {
         })
     }
 
-    fn update(&self, orders: &Orders) {
+    async fn update(&self, orders: &Orders) {
         // A file that cannot be read is reported elsewhere; the last count stays.
-        if let Ok(unfinished) = orders.unfinished() {
+        if let Ok(unfinished) = orders.unfinished_counts().await {
             self.pending.set(unfinished.pending);
             self.parked.set(unfinished.parked);
         }
@@ -45,20 +47,26 @@ impl SagaGauges {
 }
 
 /// Runs the maintenance in rounds. Never returns.
-pub(in crate::shop) async fn run(orders: Orders, data_dir: PathBuf, retention: Duration, gauges: SagaGauges) {
+pub(in crate::shop) async fn run(
+    orders: Orders,
+    clock: Arc<SteadyClock>,
+    data_dir: PathBuf,
+    retention: Duration,
+    gauges: SagaGauges,
+) {
     let mut lock = LeaderLock::at(data_dir.join(LOCK));
     loop {
         tokio::time::sleep(INTERVAL).await;
         if !lock.is_held() {
-            orders.look_at_the_clock();
+            clock.reload();
             continue;
         }
-        if let Err(error) = orders.keep_the_clock(retention) {
+        if let Err(error) = clock.observe(retention) {
             tracing::warn!(%error, "failed to write clock.json; it will be tried again");
         }
-        orders.inherit_life(HANDED_BACK).await;
+        orders.take_over_life(HANDED_BACK).await;
         sweep(&orders, retention).await;
-        gauges.update(&orders);
+        gauges.update(&orders).await;
     }
 }
 

@@ -2,7 +2,6 @@
 //! clock dates it. It must not know the insides of any service.
 
 pub mod clock;
-pub(super) mod fences;
 pub(super) mod liveness;
 pub(super) mod maintenance;
 pub(super) mod steady_clock;

@@ -30,7 +30,7 @@ pub(in crate::shop) async fn watch(orders: Orders, lives: &'static LifeLock, wor
         wait(&worker).await;
         // This call is never cancelled: a saga that was claimed must be run.
         match lives.keep() {
-            Ok(true) => orders.inherit_dead(|life| lives.is_dead(life)).await,
+            Ok(true) => orders.take_over_dead(|life| lives.is_dead(life)).await,
             Ok(false) => {
                 tracing::warn!(
                     "lives.lock was replaced; dead workers are looked for in the new file from the next \
@@ -59,7 +59,7 @@ async fn wait(worker: &Worker) {
 pub(in crate::shop) async fn until_it_may_exit(orders: &Orders, worker: &Worker) {
     loop {
         orders.settled().await;
-        if !worker.is_orphaned() || !orders.any_under_way() {
+        if !worker.is_orphaned() || !orders.any_under_way().await {
             return;
         }
         tokio::time::sleep(INTERVAL_WITHOUT_MASTER).await;

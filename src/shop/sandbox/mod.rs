@@ -1,18 +1,19 @@
-//! The built-in payment provider: no money, but a durable ledger that nobody can argue with. It stands outside the shop (its file
-//! is never opened by a service) and is the independent witness of every test: `sqlite3 data/sandbox.db 'SELECT * FROM attempt'`.
-//! Must not know orders or sagas; faults are wrapped around it as another `Provider`, never built in.
+//! The built-in payment provider: no money, but a durable ledger that nobody can argue with. It stands
+//! outside the shop (its file is never opened by a service) and is the independent witness of every test:
+//! `sqlite3 data/sandbox.db 'SELECT * FROM attempt'`. Must not know orders or sagas; faults are wrapped
+//! around it as another `Provider`, never built in.
 
 mod ledger;
 mod methods;
 
 use std::path::Path;
-
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use std::sync::Arc;
 
 use crate::shop::payments::provider::{
     CancelOutcome, ChargeOutcome, ChargeRequest, Provider, ProviderReply, RefundOutcome, RefundRequest,
 };
+use crate::shop::recovery::clock::rfc3339;
+use crate::shop::recovery::steady_clock::SteadyClock;
 use crate::store::{Admission, OpenError, Schema, Store, StoreOptions, WriteError};
 
 pub use ledger::SCHEMA;
@@ -24,6 +25,7 @@ pub const FILE: &str = "sandbox.db";
 #[derive(Clone, Debug)]
 pub struct Sandbox {
     store: Store,
+    clock: Arc<SteadyClock>,
 }
 
 impl Sandbox {
@@ -32,21 +34,31 @@ impl Sandbox {
     /// # Errors
     /// As [`Store::open`].
     pub fn open(options: StoreOptions) -> Result<Sandbox, OpenError> {
-        Ok(Sandbox {
-            store: Store::open(&SCHEMA, options)?,
-        })
+        Ok(Sandbox::new(Store::open(&SCHEMA, options)?))
     }
 
-    /// Over a store that was opened with [`SCHEMA`].
+    /// Over a store that was opened with [`SCHEMA`]. Attempts are dated by the clock of the store's
+    /// directory.
     #[must_use]
     pub fn new(store: Store) -> Sandbox {
-        Sandbox { store }
+        let directory = store.path().parent().unwrap_or(Path::new("."));
+        let clock = Arc::new(SteadyClock::open(directory));
+        Sandbox::with_clock(store, clock)
+    }
+
+    /// Over a store that was opened with [`SCHEMA`]. `clock` dates the attempts.
+    pub(in crate::shop) fn with_clock(store: Store, clock: Arc<SteadyClock>) -> Sandbox {
+        Sandbox { store, clock }
     }
 
     /// The schema of the ledger.
     #[must_use]
     pub fn schema() -> &'static Schema {
         &SCHEMA
+    }
+
+    fn now(&self) -> String {
+        rfc3339(self.clock.now_ms())
     }
 
     /// Where the ledger is.
@@ -62,7 +74,7 @@ impl Provider for Sandbox {
     }
 
     fn charge<'a>(&'a self, request: &'a ChargeRequest) -> ProviderReply<'a, ChargeOutcome> {
-        let (request, at) = (request.clone(), now());
+        let (request, at) = (request.clone(), self.now());
         let job = self
             .store
             .write(Admission::Continue, move |tx| ledger::charge(tx, &request, &at));
@@ -73,7 +85,7 @@ impl Provider for Sandbox {
     }
 
     fn cancel<'a>(&'a self, provider_key: &'a str) -> ProviderReply<'a, CancelOutcome> {
-        let (key, at) = (provider_key.to_owned(), now());
+        let (key, at) = (provider_key.to_owned(), self.now());
         let job = self
             .store
             .write(Admission::Continue, move |tx| ledger::cancel(tx, &key, &at));
@@ -84,7 +96,7 @@ impl Provider for Sandbox {
     }
 
     fn refund<'a>(&'a self, request: &'a RefundRequest) -> ProviderReply<'a, RefundOutcome> {
-        let (request, at) = (request.clone(), now());
+        let (request, at) = (request.clone(), self.now());
         let job = self
             .store
             .write(Admission::Continue, move |tx| ledger::refund(tx, &request, &at));
@@ -99,7 +111,8 @@ impl Provider for Sandbox {
     }
 }
 
-/// A ledger that takes no writes moved no money; one that failed says nothing about the money: a remote provider's 5xx.
+/// A ledger that takes no writes moved no money; one that failed says nothing about the money: a remote
+/// provider's 5xx.
 fn unanswered<T>(
     error: &WriteError<rusqlite::Error>,
     unknown: fn(String) -> T,
@@ -111,12 +124,6 @@ fn unanswered<T>(
     } else {
         unknown(says)
     }
-}
-
-fn now() -> String {
-    OffsetDateTime::now_utc()
-        .format(&Rfc3339)
-        .unwrap_or_else(|_| "unknown".to_owned())
 }
 
 #[cfg(test)]

@@ -1,15 +1,14 @@
 //! A step's budget is one for all the owners that a saga has.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::crashes::{LIMITS, new_order, orders_store};
+use super::crashes::{new_order, orders_of_another};
 use super::kit::{TestShop, life};
 use crate::shop::contract::{
-    ChargeTerms, ClaimToken, CommandOutcome, Fence, OrderId, Participant, Payments, TimelineEntry,
-    TimelineError,
+    ChargeTerms, ClaimToken, CommandOutcome, Fence, OrderId, Participant, Payments, SweepWindow,
+    TimelineEntry, TimelineError,
 };
-use crate::shop::orders::{FILE, OrdersService, Placed, Rejection, SagaOutcome};
+use crate::shop::orders::{FILE, Placed, Rejection, SagaOutcome};
 
 /// Payments whose provider takes no charges: it says so, or says nothing.
 struct Away<P> {
@@ -22,16 +21,16 @@ impl<P: Participant> Participant for Away<P> {
         self.service.fence(fence).await
     }
 
-    async fn forget(&self, after: OrderId, before: OrderId, kept: Arc<[OrderId]>) -> Result<(), String> {
-        self.service.forget(after, before, kept).await
+    async fn forget(&self, window: SweepWindow) -> Result<(), String> {
+        self.service.forget(window).await
     }
 
     async fn has_room(&self) -> bool {
         self.service.has_room().await
     }
 
-    async fn story(&self, order: OrderId) -> Result<Vec<TimelineEntry>, TimelineError> {
-        self.service.story(order).await
+    async fn timeline(&self, order: OrderId) -> Result<Vec<TimelineEntry>, TimelineError> {
+        self.service.timeline(order).await
     }
 }
 
@@ -70,7 +69,7 @@ async fn whoever_takes_a_saga_over_has_what_is_left_of_the_budget() {
             silent,
         };
         let inventory = shop.state.inventory.clone();
-        OrdersService::new(orders_store(&shop), inventory, payments, life(epoch), LIMITS)
+        orders_of_another(&shop, inventory, payments, life(epoch))
     };
     let first = owner(true, 7);
     let Placed::New(order, task) = first.place(new_order("pm_card_visa"), None).await.unwrap() else {
@@ -93,9 +92,9 @@ async fn whoever_takes_a_saga_over_has_what_is_left_of_the_budget() {
         .unwrap();
     let second = owner(false, 1);
     let taken_over = Instant::now();
-    second.inherit_life(life(7)).await;
+    second.take_over_life(life(7)).await;
     let end = loop {
-        if let Some(end) = second.order(order).unwrap().unwrap().end() {
+        if let Some(end) = second.order(order).await.unwrap().unwrap().end() {
             break end;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;

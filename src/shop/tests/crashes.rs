@@ -12,11 +12,12 @@ use crate::base::ids::{Incarnation, Life};
 use crate::base::money::{Currency, Money};
 use crate::shop::contract::{
     ChargeTerms, ClaimToken, CommandOutcome, CustomerId, Fence, Inventory, OrderId, OrderLine, Participant,
-    Payments, QuoteError, RequestedItem, Sku, TimelineEntry, TimelineError,
+    Payments, QuoteError, RequestedItem, Sku, SweepWindow, TimelineEntry, TimelineError,
 };
 use crate::shop::evidence::audit::{Moment, check_invariants};
 use crate::shop::orders::{
-    FILE, NewOrder, OrderStatus, OrdersLimits, OrdersService, PlaceError, Placed, SCHEMA, SagaOutcome,
+    FILE, NewOrder, OrderStatus, OrdersLimits, OrdersRepository, OrdersService, PlaceError, Placed, SCHEMA,
+    SagaOutcome,
 };
 use crate::store::{Store, StoreOptions};
 
@@ -68,22 +69,22 @@ impl<S: Participant> Participant for Stopping<S> {
         self.service.fence(fence).await
     }
 
-    async fn forget(&self, after: OrderId, before: OrderId, kept: Arc<[OrderId]>) -> Result<(), String> {
-        self.service.forget(after, before, kept).await
+    async fn forget(&self, window: SweepWindow) -> Result<(), String> {
+        self.service.forget(window).await
     }
 
     async fn has_room(&self) -> bool {
         self.service.has_room().await
     }
 
-    async fn story(&self, order: OrderId) -> Result<Vec<TimelineEntry>, TimelineError> {
-        self.service.story(order).await
+    async fn timeline(&self, order: OrderId) -> Result<Vec<TimelineEntry>, TimelineError> {
+        self.service.timeline(order).await
     }
 }
 
 impl<S: Inventory> Inventory for Stopping<S> {
-    fn quote(&self, wanted: &[RequestedItem]) -> Result<Vec<OrderLine>, QuoteError> {
-        self.service.quote(wanted)
+    async fn quote(&self, items: Vec<RequestedItem>) -> Result<Vec<OrderLine>, QuoteError> {
+        self.service.quote(items).await
     }
 
     async fn reserve(&self, token: ClaimToken, lines: Arc<[OrderLine]>) -> CommandOutcome {
@@ -117,7 +118,7 @@ impl<S: Payments> Payments for Stopping<S> {
     }
 }
 
-pub(super) const LIMITS: OrdersLimits = OrdersLimits {
+const LIMITS: OrdersLimits = OrdersLimits {
     max_live_sagas: 8,
     idempotency_retention: Duration::from_secs(60),
 };
@@ -141,10 +142,24 @@ pub(super) fn new_order(method: &str) -> NewOrder {
     .unwrap()
 }
 
-/// A second process's view of the same file.
-pub(super) fn orders_store(shop: &TestShop) -> Store {
+/// The orders of the same shop as another life has them, which runs in another process.
+pub(super) fn orders_of_another<I: Inventory, P: Payments>(
+    shop: &TestShop,
+    inventory: I,
+    payments: P,
+    life: Life,
+) -> OrdersService<I, P> {
     let cell = crate::scoreboard::Board::private().cell("orders").unwrap();
-    Store::open(&SCHEMA, StoreOptions::new(shop.dir.path().join(FILE), cell)).unwrap()
+    let store = Store::open(&SCHEMA, StoreOptions::new(shop.dir.path().join(FILE), cell)).unwrap();
+    let repository = OrdersRepository::new(store, Arc::clone(&shop.clock));
+    OrdersService::new(
+        repository,
+        inventory,
+        payments,
+        life,
+        LIMITS,
+        Arc::clone(&shop.clock),
+    )
 }
 
 async fn stop_take_over_and_wake(method: &str, command: u32, after: bool) -> (OrderStatus, SagaOutcome) {
@@ -158,21 +173,30 @@ async fn stop_take_over_and_wake(method: &str, command: u32, after: bool) -> (Or
         service: shop.state.payments.clone(),
         fuse: fuse.clone(),
     };
-    let sleeper = OrdersService::new(orders_store(&shop), inventory, payments, life(7), LIMITS);
+    let sleeper = orders_of_another(&shop, inventory, payments, life(7));
     let Placed::New(order, task) = sleeper.place(new_order(method), None).await.unwrap() else {
         panic!("not placed")
     };
     fuse.stopped.acquire().await.unwrap().forget();
 
-    shop.state.orders.inherit_life(life(6)).await;
+    shop.state.orders.take_over_life(life(6)).await;
     assert_eq!(
         shop.state.orders.live_sagas(),
         0,
         "an order whose owner was not named was touched"
     );
-    shop.state.orders.inherit_life(life(7)).await;
-    shop.state.orders.inherit_life(life(7)).await;
-    while shop.state.orders.order(order).unwrap().unwrap().end().is_none() {
+    shop.state.orders.take_over_life(life(7)).await;
+    shop.state.orders.take_over_life(life(7)).await;
+    while shop
+        .state
+        .orders
+        .order(order)
+        .await
+        .unwrap()
+        .unwrap()
+        .end()
+        .is_none()
+    {
         tokio::task::yield_now().await;
     }
     shop.sound();
@@ -180,8 +204,8 @@ async fn stop_take_over_and_wake(method: &str, command: u32, after: bool) -> (Or
     fuse.woken.add_permits(1);
     let end = task.await.unwrap();
     shop.sound();
-    let known = shop.state.orders.order(order).unwrap().unwrap();
-    assert_eq!((known.claim_no, known.owner), (2, life(1).to_string()));
+    let known = shop.state.orders.order(order).await.unwrap().unwrap();
+    assert_eq!((known.claim_no, known.owner), (2, life(1)));
     (known.status, end)
 }
 
@@ -229,17 +253,35 @@ async fn a_new_incarnation_takes_over_what_earlier_ones_left_and_nothing_of_its_
         incarnation: Incarnation(0),
         ..life(7)
     };
-    let sleeper = OrdersService::new(orders_store(&shop), inventory, payments, earlier, LIMITS);
+    let sleeper = orders_of_another(&shop, inventory, payments, earlier);
     let Placed::New(order, _task) = sleeper.place(new_order("pm_card_visa"), None).await.unwrap() else {
         panic!("not placed")
     };
     fuse.stopped.acquire().await.unwrap().forget();
-    shop.state.orders.inherit_before(Incarnation(0)).await;
-    assert!(shop.state.orders.order(order).unwrap().unwrap().end().is_none());
+    shop.state.orders.take_over_before(Incarnation(0)).await;
+    assert!(
+        shop.state
+            .orders
+            .order(order)
+            .await
+            .unwrap()
+            .unwrap()
+            .end()
+            .is_none()
+    );
     let audit = check_invariants(shop.dir.path(), Moment::Any).unwrap();
     assert_eq!((audit.violations.len(), audit.pending), (0, 1));
-    shop.state.orders.inherit_before(Incarnation(1)).await;
-    while shop.state.orders.order(order).unwrap().unwrap().end().is_none() {
+    shop.state.orders.take_over_before(Incarnation(1)).await;
+    while shop
+        .state
+        .orders
+        .order(order)
+        .await
+        .unwrap()
+        .unwrap()
+        .end()
+        .is_none()
+    {
         tokio::task::yield_now().await;
     }
     assert_eq!(shop.sound().confirmed, 1);
@@ -281,7 +323,8 @@ async fn inventory_answers_again_and_refuses_a_lower_claim() {
         CommandOutcome::Refused(_)
     ));
     let cup = inventory
-        .article(&Sku::try_from("espresso-cup".to_owned()).unwrap())
+        .article(Sku::try_from("espresso-cup".to_owned()).unwrap())
+        .await
         .unwrap()
         .unwrap();
     assert_eq!((cup.on_hand, cup.reserved), (99_998, 0));
@@ -315,15 +358,14 @@ async fn a_fenced_life_can_do_nothing_and_place_nothing() {
         service: inventory.clone(),
         fuse: fuse.clone(),
     };
-    let sleeper = OrdersService::new(orders_store(&shop), stopping, payments.clone(), life(7), LIMITS)
-        .on_fenced(move || {
-            counter.fetch_add(1, Ordering::SeqCst);
-        });
+    let sleeper = orders_of_another(&shop, stopping, payments.clone(), life(7)).on_fenced(move || {
+        counter.fetch_add(1, Ordering::SeqCst);
+    });
     let Placed::New(..) = sleeper.place(new_order("pm_card_visa"), None).await.unwrap() else {
         panic!("not placed")
     };
     fuse.stopped.acquire().await.unwrap().forget();
-    assert_eq!(shop.state.orders.inherit_life(life(7)).await, 1);
+    assert_eq!(shop.state.orders.take_over_life(life(7)).await, 1);
     let barred = sleeper.place(new_order("pm_card_visa"), None).await;
     assert!(matches!(barred, Err(PlaceError::Fenced)), "{barred:?}");
     assert_eq!(told.load(Ordering::SeqCst), 1);

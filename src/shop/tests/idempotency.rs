@@ -63,6 +63,7 @@ async fn an_order_that_is_not_final_is_202_then_in_use_then_202_then_what_it_bec
         state: patient.state.clone(),
         dir: tempfile::tempdir().unwrap(),
         stores: Vec::new(),
+        clock: patient.clock.clone(),
     };
     let first = hasty.place_with_key(&body, "k").await;
     assert_eq!(

@@ -1,5 +1,7 @@
 //! A shop in a directory of its own, with a method per gesture.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::response::Response;
@@ -10,9 +12,10 @@ use tower::ServiceExt;
 use crate::base::ids::{Generation, Life};
 use crate::config::{Overrides, read};
 use crate::shop::SECTIONS;
-use crate::shop::boot::open_with_stores;
+use crate::shop::boot::{OpenedShop, open_with_stores};
 use crate::shop::evidence::audit::{Audit, Moment, check_invariants};
 use crate::shop::http::{AppState, routes};
+use crate::shop::recovery::steady_clock::SteadyClock;
 use crate::store::Store;
 use crate::worker::{Identity, Worker};
 
@@ -22,6 +25,7 @@ pub(super) struct TestShop {
     pub(super) dir: tempfile::TempDir,
     /// Orders, inventory, payments, ledger.
     pub(super) stores: Vec<Store>,
+    pub(super) clock: Arc<SteadyClock>,
 }
 
 /// An answer, whole.
@@ -82,7 +86,11 @@ impl TestShop {
             generation: Generation(1),
         };
         let worker = Worker::detached(identity, settings);
-        let (mut state, stores) = open_with_stores(&worker).await.unwrap();
+        let OpenedShop {
+            mut state,
+            stores,
+            clock,
+        } = open_with_stores(&worker).await.unwrap();
         change(&mut state);
         let router = routes(state.clone());
         TestShop {
@@ -90,6 +98,7 @@ impl TestShop {
             router,
             dir,
             stores,
+            clock,
         }
     }
 

@@ -43,7 +43,7 @@ async fn however_many_old_orders_stand_still_the_ended_ones_are_removed_everywhe
         shop.get("/inventory/espresso-cup").await.json()["reserved"],
         json!(0)
     );
-    assert_eq!(shop.state.orders.unfinished().unwrap().parked, 6_000);
+    assert_eq!(shop.state.orders.unfinished_counts().await.unwrap().parked, 6_000);
 }
 
 #[tokio::test]

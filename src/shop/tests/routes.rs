@@ -282,7 +282,7 @@ async fn put_creates_and_sets_but_never_below_what_is_held() {
 
 async fn hold(shop: &TestShop, wanted: crate::shop::contract::RequestedItem) {
     use crate::shop::contract::{ClaimToken, CommandOutcome, Inventory, OrderId};
-    let lines = shop.state.inventory.quote(&[wanted]).unwrap();
+    let lines = shop.state.inventory.quote(vec![wanted]).await.unwrap();
     let token = ClaimToken {
         order: OrderId::at(1_795_363_200_123, 7),
         claim_no: 1,

@@ -11,7 +11,7 @@ use crate::saga::definition::ORDER_VERSION;
 use crate::shop::contract::{HANDED_BACK, OrderId};
 use crate::shop::evidence::audit;
 use crate::shop::recovery::clock::rfc3339;
-use crate::shop::recovery::fences;
+use crate::shop::sqlite::fences;
 use crate::shop::{inventory, payments};
 
 /// What comes next for an order.
@@ -86,7 +86,7 @@ fn under_way(
         return Ok(NextStep { says, at: None });
     }
     let fenced = match owner.parse::<Life>() {
-        Ok(life) => fences::bars(orders, life)?,
+        Ok(life) => fences::is_fenced(orders, life)?,
         Err(_) => false,
     };
     if fenced {

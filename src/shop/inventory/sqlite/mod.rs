@@ -1,6 +1,158 @@
-//! What is kept of the stock in `inventory.db`: the tables, and every statement.
+//! Stock and reservations in `inventory.db`. Every statement about them is in this folder, and one method of
+//! the repository is one transaction.
 
-pub(super) mod reservations;
+mod articles;
+mod reservations;
 mod schema;
 
+use std::sync::Arc;
+
+use self::articles::NotPut;
+use super::articles::{Article, ArticleUpdate, PutArticleError, PutOutcome};
+use crate::shop::contract::{
+    ClaimToken, CommandOutcome, Fence, OrderId, OrderLine, QuoteError, RequestedItem, Sku, StorageError,
+    SweepWindow, TimelineEntry,
+};
+use crate::shop::recovery::steady_clock::SteadyClock;
+use crate::shop::sqlite::{fences, refusal};
+use crate::store::{Admission, Store, Tx, WriteError};
+
 pub use schema::{FILE, SCHEMA};
+
+/// Stock and reservations as they are stored. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct InventoryRepository {
+    store: Store,
+    /// Dates every row, inside the transaction that writes it.
+    clock: Arc<SteadyClock>,
+}
+
+impl InventoryRepository {
+    /// Over a store that was opened with [`SCHEMA`].
+    pub(in crate::shop) fn new(store: Store, clock: Arc<SteadyClock>) -> InventoryRepository {
+        InventoryRepository { store, clock }
+    }
+
+    /// Whether a catalog was ever written.
+    pub(super) async fn is_stocked(&self) -> Result<bool, StorageError> {
+        Ok(self.store.peek(articles::is_stocked)?)
+    }
+
+    /// Writes the articles of the catalog, unless a catalog was written before.
+    pub(super) async fn stock(&self, articles: Vec<ArticleUpdate>) -> Result<(), PutArticleError> {
+        let clock = Arc::clone(&self.clock);
+        let job = move |tx: &Tx<'_>| articles::stock(tx, &articles, clock.now_ms());
+        self.store.write(Admission::Continue, job).await.map_err(not_put)
+    }
+
+    /// One article.
+    pub(super) async fn article(&self, sku: Sku) -> Result<Option<Article>, StorageError> {
+        Ok(self.store.peek(|connection| articles::find(connection, &sku))?)
+    }
+
+    /// At most `limit` articles after that SKU, in the order of their SKUs.
+    pub(super) async fn articles(&self, after: String, limit: usize) -> Result<Vec<Article>, StorageError> {
+        let list = self
+            .store
+            .read(move |connection| articles::list(connection, &after, limit));
+        Ok(list.await?)
+    }
+
+    /// Creates or changes an article.
+    pub(super) async fn put(&self, article: ArticleUpdate) -> Result<PutOutcome, PutArticleError> {
+        let job = move |tx: &Tx<'_>| articles::put(tx, &article);
+        self.store.write(Admission::New, job).await.map_err(not_put)
+    }
+
+    /// The prices of the items, read on the caller's thread: one look-up by the primary key for each item.
+    pub(super) async fn quote(&self, items: Vec<RequestedItem>) -> Result<Vec<OrderLine>, QuoteError> {
+        let quoted = self.store.peek(|connection| articles::quote(connection, items));
+        quoted
+            .map_err(|error| QuoteError::Unavailable(error.to_string()))?
+            .map_err(QuoteError::UnknownSku)
+    }
+
+    /// Holds all lines, or none.
+    pub(super) async fn reserve(
+        &self,
+        token: ClaimToken,
+        lines: Arc<[OrderLine]>,
+    ) -> Result<CommandOutcome, StorageError> {
+        self.command(token, move |tx, now_ms| {
+            reservations::reserve(tx, token, &lines, now_ms)
+        })
+        .await
+    }
+
+    /// Lets go of the goods that are held; a later reserve is refused.
+    pub(super) async fn release(&self, token: ClaimToken) -> Result<CommandOutcome, StorageError> {
+        self.command(token, move |tx, now_ms| reservations::release(tx, token, now_ms))
+            .await
+    }
+
+    /// The goods that are held leave the shelf.
+    pub(super) async fn commit(&self, token: ClaimToken) -> Result<CommandOutcome, StorageError> {
+        self.command(token, move |tx, now_ms| reservations::commit(tx, token, now_ms))
+            .await
+    }
+
+    /// Puts goods that left the shelf back, or lets go of those that are only held; a later reserve is
+    /// refused.
+    pub(super) async fn give_back(&self, token: ClaimToken) -> Result<CommandOutcome, StorageError> {
+        self.command(token, move |tx, now_ms| {
+            reservations::give_back(tx, token, now_ms)
+        })
+        .await
+    }
+
+    /// Fences off those lives.
+    pub(super) async fn fence(&self, fence: Fence) -> Result<(), StorageError> {
+        let job = move |tx: &Tx<'_>| fences::raise(tx, fence);
+        Ok(self.store.write(Admission::Continue, job).await?)
+    }
+
+    /// Removes some of what is kept for orders that are gone.
+    pub(super) async fn forget(&self, window: SweepWindow) -> Result<(), StorageError> {
+        let job = move |tx: &Tx<'_>| reservations::forget(tx, &window);
+        Ok(self.store.write(Admission::Continue, job).await?)
+    }
+
+    /// What inventory did for the order.
+    pub(super) async fn timeline(&self, order: OrderId) -> Result<Vec<TimelineEntry>, StorageError> {
+        Ok(self
+            .store
+            .peek(|connection| reservations::timeline(connection, order))?)
+    }
+
+    /// Whether a write would find room on the disk.
+    pub(super) async fn has_room(&self) -> bool {
+        self.store.has_room().await
+    }
+
+    /// Whether the store commits, found out by a commit.
+    pub(super) async fn probe(&self) -> Result<(), String> {
+        self.store.probe().await
+    }
+
+    /// Carries out a command unless its life is fenced off.
+    async fn command(
+        &self,
+        token: ClaimToken,
+        command: impl FnOnce(&Tx<'_>, u64) -> rusqlite::Result<CommandOutcome> + Send + 'static,
+    ) -> Result<CommandOutcome, StorageError> {
+        let clock = Arc::clone(&self.clock);
+        let job = move |tx: &Tx<'_>| match fences::is_fenced(tx, token.life)? {
+            true => Ok(CommandOutcome::Fenced),
+            false => command(tx, clock.now_ms()),
+        };
+        Ok(self.store.write(Admission::Continue, job).await?)
+    }
+}
+
+fn not_put(error: WriteError<NotPut>) -> PutArticleError {
+    match refusal(error) {
+        Ok(NotPut::BelowReserved { sku, reserved }) => PutArticleError::BelowReserved { sku, reserved },
+        Ok(NotPut::Sqlite(error)) => PutArticleError::Storage(error.into()),
+        Err(failure) => PutArticleError::Storage(failure),
+    }
+}

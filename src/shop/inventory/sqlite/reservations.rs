@@ -1,44 +1,41 @@
-//! What is held for orders: reserve, release, commit, each once per order and answered again for ever.
+//! The statements about what is held for orders. Each command is carried out once per order and gets the same
+//! answer again.
 
 use std::collections::HashSet;
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::shop::contract::{
-    ClaimToken, CommandOutcome, CommandRefusal, OrderId, OrderLine, ServiceName, Sku, TimelineEntry,
+    ClaimToken, CommandOutcome, CommandRefusal, OrderId, OrderLine, ServiceName, Sku, SweepWindow,
+    TimelineEntry,
 };
+use crate::shop::inventory::reservation::ReservationState;
 use crate::shop::recovery::clock::rfc3339;
-
-/// Where a reservation stands; the numbers are those of the column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ReservationState {
-    Held = 10,
-    Committed = 20,
-    Released = 30,
-    Refused = 40,
-    Tombstone = 50,
-}
+use crate::shop::sqlite::{StoredLife, invalid, json};
 
 struct Reservation {
     state: ReservationState,
     reason: Option<CommandRefusal>,
 }
 
-type Result<T> = rusqlite::Result<T>;
+const LET_GO: &str = "UPDATE stock SET reserved = reserved - ?2 WHERE sku = ?1";
+/// Reservations that are removed in one transaction at most, so that no order waits long for it.
+const FORGOTTEN_AT_ONCE: usize = 400;
 
-/// Holds all lines, or writes down that it cannot.
-pub(in crate::shop::inventory) fn reserve(
+/// Holds all lines, or records that there are too few goods.
+pub(super) fn reserve(
     tx: &Connection,
     token: ClaimToken,
     lines: &[OrderLine],
     now_ms: u64,
-) -> Result<CommandOutcome> {
+) -> rusqlite::Result<CommandOutcome> {
     let items: Vec<(&Sku, u32)> = lines.iter().map(|line| (&line.sku, line.quantity)).collect();
     if insert(tx, token, ReservationState::Held, &json(&items), now_ms)? {
         return hold_all(tx, token.order, &items);
     }
     answer_again(tx, token, |known| match known.state {
-        // Also when it was released since: the release followed a charge that is refused for ever, and will be so again.
+        // A reservation that was released since is answered as done, too: the release followed a charge that
+        // is refused for ever, and the charge will be refused again.
         ReservationState::Held | ReservationState::Committed | ReservationState::Released => {
             CommandOutcome::Done
         }
@@ -49,20 +46,11 @@ pub(in crate::shop::inventory) fn reserve(
     })
 }
 
-/// Lets go; shuts the door when nothing came yet.
-pub(in crate::shop::inventory) fn release(
-    tx: &Connection,
-    token: ClaimToken,
-    now_ms: u64,
-) -> Result<CommandOutcome> {
+/// Lets go of the goods; leaves a tombstone when nothing was reserved yet.
+pub(super) fn release(tx: &Connection, token: ClaimToken, now_ms: u64) -> rusqlite::Result<CommandOutcome> {
     if let Some(items) = end(tx, token, ReservationState::Released, now_ms)? {
         for (sku, quantity) in items {
-            change(
-                tx,
-                "UPDATE stock SET reserved = reserved - ?2 WHERE sku = ?1",
-                &sku,
-                quantity,
-            )?;
+            change(tx, LET_GO, &sku, quantity)?;
         }
         return Ok(CommandOutcome::Done);
     }
@@ -78,12 +66,8 @@ pub(in crate::shop::inventory) fn release(
     })
 }
 
-/// What is held leaves the shelf.
-pub(in crate::shop::inventory) fn commit(
-    tx: &Connection,
-    token: ClaimToken,
-    now_ms: u64,
-) -> Result<CommandOutcome> {
+/// The goods that are held leave the shelf.
+pub(super) fn commit(tx: &Connection, token: ClaimToken, now_ms: u64) -> rusqlite::Result<CommandOutcome> {
     if let Some(items) = end(tx, token, ReservationState::Committed, now_ms)? {
         for (sku, quantity) in items {
             let leave = "UPDATE stock SET on_hand = on_hand - ?2, reserved = reserved - ?2 WHERE sku = ?1";
@@ -104,25 +88,26 @@ pub(in crate::shop::inventory) fn commit(
     })
 }
 
-/// Puts back what left the shelf; lets go what is only held; shuts the door when nothing came yet.
-pub(in crate::shop::inventory) fn give_back(
-    tx: &Connection,
-    token: ClaimToken,
-    now_ms: u64,
-) -> Result<CommandOutcome> {
+/// Puts goods that left the shelf back, and lets go of goods that are only held; leaves a tombstone when
+/// nothing was reserved yet.
+pub(super) fn give_back(tx: &Connection, token: ClaimToken, now_ms: u64) -> rusqlite::Result<CommandOutcome> {
     let left_ms: Option<i64> = tx
         .prepare_cached(
-            "SELECT ended_ms FROM reservations WHERE order_id = ?1 AND state = 20 AND claim_no <= ?2",
+            "SELECT ended_ms FROM reservations WHERE order_id = ?1 AND claim_no <= ?2 AND state = ?3",
         )?
-        .query_row((token.order.key(), token.claim_no), |row| row.get(0))
+        .query_row(
+            (token.order.key(), token.claim_no, ReservationState::Committed),
+            |row| row.get(0),
+        )
         .optional()?;
     let Some(left_ms) = left_ms else {
         return release(tx, token, now_ms);
     };
     let reason = format!("it had left the shelf at {}", rfc3339(left_ms.unsigned_abs()));
-    let items = tx
+    let returned = tx
         .prepare_cached(
-            "UPDATE reservations SET state = 30, claim_no = ?2, ended_ms = ?3, ended_by = nullif(?4, reserved_by), reason = ?5
+            "UPDATE reservations
+             SET claim_no = ?2, ended_ms = ?3, ended_by = nullif(?4, reserved_by), reason = ?5, state = ?6
              WHERE order_id = ?1 RETURNING items",
         )?
         .query_row(
@@ -130,12 +115,13 @@ pub(in crate::shop::inventory) fn give_back(
                 token.order.key(),
                 token.claim_no,
                 now_ms.cast_signed(),
-                token.life.to_string(),
+                StoredLife(token.life),
                 json(&reason),
+                ReservationState::Released,
             ),
-            |row| parsed(row, 0),
+            |row| items(row, 0),
         )?;
-    for (sku, quantity) in items {
+    for (sku, quantity) in returned {
         let back = "UPDATE stock SET on_hand = on_hand + ?2 WHERE sku = ?1";
         change(tx, back, &sku, quantity)?;
     }
@@ -149,7 +135,7 @@ fn insert(
     state: ReservationState,
     items: &str,
     now_ms: u64,
-) -> Result<bool> {
+) -> rusqlite::Result<bool> {
     let inserted = tx
         .prepare_cached(
             "INSERT INTO reservations (order_id, state, claim_no, items, reserved_ms, reserved_by, ended_ms)
@@ -157,26 +143,21 @@ fn insert(
         )?
         .execute((
             token.order.key(),
-            state as i64,
+            state,
             token.claim_no,
             items,
             now_ms.cast_signed(),
-            token.life.to_string(),
+            StoredLife(token.life),
         ))?;
     Ok(inserted == 1)
 }
 
-fn hold_all(tx: &Connection, order: OrderId, items: &[(&Sku, u32)]) -> Result<CommandOutcome> {
+fn hold_all(tx: &Connection, order: OrderId, items: &[(&Sku, u32)]) -> rusqlite::Result<CommandOutcome> {
     for (index, (sku, quantity)) in items.iter().enumerate() {
         let hold = "UPDATE stock SET reserved = reserved + ?2 WHERE sku = ?1 AND on_hand - reserved >= ?2";
         if tx.prepare_cached(hold)?.execute((sku.as_str(), quantity))? == 0 {
             for (sku, quantity) in &items[..index] {
-                change(
-                    tx,
-                    "UPDATE stock SET reserved = reserved - ?2 WHERE sku = ?1",
-                    sku,
-                    *quantity,
-                )?;
+                change(tx, LET_GO, sku, *quantity)?;
             }
             return refuse(tx, order, sku, *quantity);
         }
@@ -184,7 +165,7 @@ fn hold_all(tx: &Connection, order: OrderId, items: &[(&Sku, u32)]) -> Result<Co
     Ok(CommandOutcome::Done)
 }
 
-fn refuse(tx: &Connection, order: OrderId, sku: &Sku, requested: u32) -> Result<CommandOutcome> {
+fn refuse(tx: &Connection, order: OrderId, sku: &Sku, requested: u32) -> rusqlite::Result<CommandOutcome> {
     let available = tx
         .prepare_cached("SELECT on_hand - reserved FROM stock WHERE sku = ?1")?
         .query_row([sku.as_str()], |row| row.get::<_, i64>(0))
@@ -198,47 +179,48 @@ fn refuse(tx: &Connection, order: OrderId, sku: &Sku, requested: u32) -> Result<
         available,
     };
     tx.prepare_cached("UPDATE reservations SET state = ?2, reason = ?3 WHERE order_id = ?1")?
-        .execute((order.key(), ReservationState::Refused as i64, json(&refusal)))?;
+        .execute((order.key(), ReservationState::Refused, json(&refusal)))?;
     Ok(CommandOutcome::Refused(refusal))
 }
 
-/// Ends a held reservation, unless it was claimed by someone later; its items. They are read before: for a RETURNING, SQLite would
-/// make a table of its own each time.
+/// Ends a reservation that is held, unless a later owner claimed it; its items. They are read before the
+/// update, because SQLite makes a table of its own for each RETURNING.
 fn end(
     tx: &Connection,
     token: ClaimToken,
     state: ReservationState,
     now_ms: u64,
-) -> Result<Option<Vec<(Sku, u32)>>> {
+) -> rusqlite::Result<Option<Vec<(Sku, u32)>>> {
     let (order, claim_no) = (token.order.key(), token.claim_no);
-    let items = tx
+    let held = tx
         .prepare_cached(
-            "SELECT items FROM reservations WHERE order_id = ?1 AND state = 10 AND claim_no <= ?2",
+            "SELECT items FROM reservations WHERE order_id = ?1 AND claim_no <= ?2 AND state = ?3",
         )?
-        .query_row((order, claim_no), |row| parsed(row, 0))
+        .query_row((order, claim_no, ReservationState::Held), |row| items(row, 0))
         .optional()?;
-    if items.is_some() {
+    if held.is_some() {
         tx.prepare_cached(
             "UPDATE reservations SET state = ?2, claim_no = ?3, ended_ms = ?4, ended_by = nullif(?5, reserved_by)
              WHERE order_id = ?1",
         )?
         .execute((
             order,
-            state as i64,
+            state,
             claim_no,
             now_ms.cast_signed(),
-            token.life.to_string(),
+            StoredLife(token.life),
         ))?;
     }
-    Ok(items)
+    Ok(held)
 }
 
-/// The answer to a command that changes nothing (any more); it still notes a higher claim, so that a lower one is refused after.
+/// The answer to a command that changes nothing any more. It still records a higher claim, so that a lower
+/// one is refused afterwards.
 fn answer_again(
     tx: &Connection,
     token: ClaimToken,
     answer: impl FnOnce(Reservation) -> CommandOutcome,
-) -> Result<CommandOutcome> {
+) -> rusqlite::Result<CommandOutcome> {
     let noted = tx
         .prepare_cached("UPDATE reservations SET claim_no = ?2 WHERE order_id = ?1 AND claim_no <= ?2")?
         .execute((token.order.key(), token.claim_no))?;
@@ -251,38 +233,32 @@ fn answer_again(
     }
 }
 
-/// Removed in one transaction at most.
-const FORGOTTEN_AT_ONCE: usize = 400;
-
-/// Removes ended reservations of orders between these two that are not among `kept`. What had left the shelf for them is no longer
-/// counted as having come in, so that the sum stays right.
-pub(in crate::shop::inventory) fn forget(
-    tx: &Connection,
-    after: OrderId,
-    before: OrderId,
-    kept: &[OrderId],
-) -> Result<()> {
-    let kept: HashSet<i64> = kept.iter().map(|order| order.key()).collect();
-    let ended: Vec<(i64, i64)> = tx
+/// Removes some ended reservations of orders in the window that orders does not keep. Goods that left the
+/// shelf for them are no longer counted as having come in, so that the sum stays right.
+pub(super) fn forget(tx: &Connection, window: &SweepWindow) -> rusqlite::Result<()> {
+    let kept: HashSet<i64> = window.kept.iter().map(|order| order.key()).collect();
+    let ended: Vec<(i64, ReservationState)> = tx
         .prepare_cached(
-            "SELECT order_id, state FROM reservations WHERE order_id > ?1 AND order_id < ?2 AND state <> 10 LIMIT ?3",
+            "SELECT order_id, state FROM reservations
+             WHERE order_id > ?1 AND order_id < ?2 AND state <> ?3 LIMIT ?4",
         )?
         .query_map(
             (
-                after.key(),
-                before.key(),
+                window.after.key(),
+                window.before.key(),
+                ReservationState::Held,
                 i64::try_from(FORGOTTEN_AT_ONCE + kept.len()).unwrap_or(i64::MAX),
             ),
             |row| Ok((row.get(0)?, row.get(1)?)),
         )?
-        .collect::<Result<_>>()?;
+        .collect::<rusqlite::Result<_>>()?;
     let gone = ended.into_iter().filter(|(order, _)| !kept.contains(order));
     for (order, state) in gone.take(FORGOTTEN_AT_ONCE) {
-        let items = tx
+        let removed = tx
             .prepare_cached("DELETE FROM reservations WHERE order_id = ?1 RETURNING items")?
-            .query_row([order], |row| parsed(row, 0))?;
-        if state == ReservationState::Committed as i64 {
-            for (sku, quantity) in items {
+            .query_row([order], |row| items(row, 0))?;
+        if state == ReservationState::Committed {
+            for (sku, quantity) in removed {
                 change(
                     tx,
                     "UPDATE stock SET received = received - ?2 WHERE sku = ?1",
@@ -295,31 +271,19 @@ pub(in crate::shop::inventory) fn forget(
     Ok(())
 }
 
-fn find(tx: &Connection, order: OrderId) -> Result<Option<Reservation>> {
+fn find(tx: &Connection, order: OrderId) -> rusqlite::Result<Option<Reservation>> {
     tx.prepare_cached("SELECT state, reason FROM reservations WHERE order_id = ?1")?
         .query_row([order.key()], |row| {
             let reason: Option<String> = row.get(1)?;
             Ok(Reservation {
-                state: state(row.get(0)?)?,
+                state: row.get(0)?,
                 reason: reason.and_then(|reason| serde_json::from_str(&reason).ok()),
             })
         })
         .optional()
 }
 
-fn state(number: i64) -> Result<ReservationState> {
-    let states = [
-        ReservationState::Held,
-        ReservationState::Committed,
-        ReservationState::Released,
-        ReservationState::Refused,
-        ReservationState::Tombstone,
-    ];
-    let state = states.into_iter().find(|state| *state as i64 == number);
-    state.ok_or(rusqlite::Error::IntegralValueOutOfRange(0, number))
-}
-
-fn change(tx: &Connection, sql: &str, sku: &Sku, quantity: u32) -> Result<()> {
+fn change(tx: &Connection, sql: &str, sku: &Sku, quantity: u32) -> rusqlite::Result<()> {
     let changed = tx.prepare_cached(sql)?.execute((sku.as_str(), quantity))?;
     if changed == 1 {
         Ok(())
@@ -328,31 +292,23 @@ fn change(tx: &Connection, sql: &str, sku: &Sku, quantity: u32) -> Result<()> {
     }
 }
 
-fn json(value: &impl serde::Serialize) -> String {
-    serde_json::to_string(value).expect("these types have only string keys and cannot fail to be written")
-}
-
-fn parsed(row: &rusqlite::Row<'_>, column: usize) -> Result<Vec<(Sku, u32)>> {
+/// A column of items: `[[sku, quantity], ...]`.
+fn items(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<(Sku, u32)>> {
     let items: String = row.get(column)?;
-    serde_json::from_str(&items).map_err(|error| {
-        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
-    })
+    serde_json::from_str(&items).map_err(|error| invalid(column, error))
 }
 
-/// What was done for the order.
-pub(in crate::shop::inventory) fn story(
-    connection: &Connection,
-    order: OrderId,
-) -> Result<Vec<TimelineEntry>> {
-    let told = connection
+/// What inventory did for the order.
+pub(super) fn timeline(connection: &Connection, order: OrderId) -> rusqlite::Result<Vec<TimelineEntry>> {
+    let entries = connection
         .prepare_cached(
             "SELECT state, reserved_ms, reserved_by, ended_ms, coalesce(ended_by, reserved_by), reason
              FROM reservations WHERE order_id = ?1",
         )?
         .query_row([order.key()], |row| {
-            let entry = |step, outcome, column: usize, detail| -> Result<TimelineEntry> {
+            let entry = |step, outcome, column: usize, detail| -> rusqlite::Result<TimelineEntry> {
                 let at_ms = row.get::<_, i64>(column)?.unsigned_abs();
-                let worker = row.get(column + 1)?;
+                let StoredLife(worker) = row.get(column + 1)?;
                 Ok(TimelineEntry {
                     at_ms,
                     service: ServiceName::Inventory,
@@ -363,7 +319,7 @@ pub(in crate::shop::inventory) fn story(
                 })
             };
             let reserved = || entry("reserve", "done", 1, None);
-            Ok(match state(row.get(0)?)? {
+            Ok(match row.get(0)? {
                 ReservationState::Held => vec![reserved()?],
                 ReservationState::Committed => vec![reserved()?, entry("commit", "done", 3, None)?],
                 ReservationState::Released => vec![reserved()?, entry("release", "done", 3, row.get(5)?)?],
@@ -377,5 +333,5 @@ pub(in crate::shop::inventory) fn story(
             })
         })
         .optional()?;
-    Ok(told.unwrap_or_default())
+    Ok(entries.unwrap_or_default())
 }

@@ -1,6 +1,9 @@
 //! The tables of `inventory.db`.
 
-use crate::shop::recovery::fences;
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+
+use crate::shop::inventory::reservation::ReservationState;
+use crate::shop::sqlite::fences;
 use crate::store::Schema;
 
 /// The file's name in the data directory.
@@ -13,9 +16,10 @@ pub const SCHEMA: Schema = Schema {
     migrations: &[VERSION_1, fences::TABLE, VERSION_3],
 };
 
-/// `received` is all that was ever put on the shelf, so that `received = on_hand + what was committed` can be checked at any
-/// time. A reservation's `ended_ms` starts as its `reserved_ms` and its states have one byte each, so that ending it overwrites
-/// the row in place instead of moving its page's neighbours. `ended_by` is null when it is `reserved_by`.
+/// `received` is all that was ever put on the shelf, so that `received = on_hand + what was committed` can be
+/// checked at any time. A reservation's `ended_ms` starts as its `reserved_ms` and its states have one byte
+/// each, so that ending it overwrites the row in place instead of moving its page's neighbours. `ended_by` is
+/// null when it is `reserved_by`.
 const VERSION_1: &str = "
 CREATE TABLE stock (
     sku      TEXT NOT NULL PRIMARY KEY,
@@ -50,3 +54,30 @@ UPDATE sqlite_schema
     WHERE type = 'table' AND name = 'reservations';
 PRAGMA writable_schema = RESET;
 ";
+
+/// The number of a state in the column `reservations.state`.
+fn number(state: ReservationState) -> i64 {
+    match state {
+        ReservationState::Held => 10,
+        ReservationState::Committed => 20,
+        ReservationState::Released => 30,
+        ReservationState::Refused => 40,
+        ReservationState::Tombstone => 50,
+    }
+}
+
+impl ToSql for ReservationState {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::from(number(*self)))
+    }
+}
+
+impl FromSql for ReservationState {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<ReservationState> {
+        let found = value.as_i64()?;
+        let state = ReservationState::ALL
+            .into_iter()
+            .find(|state| number(*state) == found);
+        state.ok_or(FromSqlError::OutOfRange(found))
+    }
+}

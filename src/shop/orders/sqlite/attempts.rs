@@ -1,29 +1,16 @@
-//! What stayed unknown: how often a step was tried, what was said last, what follows when. For people who read an order's story;
-//! nothing is decided by it, so it is written beside the saga and dropped when the store has no time for it.
+//! The statements about attempts whose outcome was unknown: how often a step was tried, what was answered
+//! last, what follows when. People read them in an order's report; nothing is decided by them.
 
 use std::time::Duration;
 
 use rusqlite::{Connection, named_params};
 
-use crate::shop::contract::ClaimToken;
+use crate::shop::orders::domain::OrderStatus;
+use crate::shop::orders::repository::UnknownAttempt;
+use crate::shop::sqlite::StoredLife;
 
-/// One outcome that was unknown.
-pub(in crate::shop::orders) struct UnknownAttempt {
-    pub(in crate::shop::orders) token: ClaimToken,
-    pub(in crate::shop::orders) step: &'static str,
-    pub(in crate::shop::orders) says: String,
-    /// Until the next try.
-    pub(in crate::shop::orders) wait: Duration,
-    /// Until it is tried no more.
-    pub(in crate::shop::orders) budget_left: Duration,
-}
-
-/// Adds it to the order's row for the step, unless the order ended or was claimed meanwhile.
-pub(in crate::shop::orders) fn note(
-    tx: &Connection,
-    unknown: &UnknownAttempt,
-    now_ms: u64,
-) -> rusqlite::Result<()> {
+/// Adds the attempt to the order's row for the step, unless the order was parked, ended or claimed meanwhile.
+pub(super) fn record(tx: &Connection, attempt: &UnknownAttempt, now_ms: u64) -> rusqlite::Result<()> {
     let after = |wait: Duration| {
         let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         now_ms.saturating_add(wait).cast_signed()
@@ -31,19 +18,20 @@ pub(in crate::shop::orders) fn note(
     tx.prepare_cached(
         "INSERT INTO tries (order_id, claim_no, step, worker, tries, first_ms, last_ms, next_ms, until_ms, says)
          SELECT id, claim_no, :step, :worker, 1, :now, :now, :next, :until, :says FROM orders
-         WHERE id = :order AND claim_no = :claim_no AND status = 10
+         WHERE id = :order AND claim_no = :claim_no AND status = :pending
          ON CONFLICT DO UPDATE SET tries = tries + 1, last_ms = excluded.last_ms, next_ms = excluded.next_ms,
              until_ms = excluded.until_ms, says = excluded.says",
     )?
     .execute(named_params! {
-        ":order": unknown.token.order.key(),
-        ":claim_no": unknown.token.claim_no,
-        ":step": unknown.step,
-        ":worker": unknown.token.life.to_string(),
+        ":order": attempt.token.order.key(),
+        ":claim_no": attempt.token.claim_no,
+        ":pending": OrderStatus::Pending,
+        ":step": attempt.step,
+        ":worker": StoredLife(attempt.token.life),
         ":now": now_ms.cast_signed(),
-        ":next": after(unknown.wait),
-        ":until": after(unknown.budget_left),
-        ":says": unknown.says,
+        ":next": after(attempt.wait),
+        ":until": after(attempt.budget_left),
+        ":says": attempt.reason,
     })?;
     Ok(())
 }

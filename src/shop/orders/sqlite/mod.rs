@@ -1,10 +1,183 @@
-//! What is kept of orders in `orders.db`: the tables, and every statement.
+//! Orders, their sagas, keys and events in `orders.db`. Every statement about them is in this folder, and one
+//! method of the repository is one transaction.
 
-pub(super) mod attempts;
-pub(super) mod budget_used;
-pub(super) mod orders;
-pub(super) mod retention;
+mod attempts;
+mod budget_used;
+mod claims;
+mod history;
+mod idempotency_keys;
+mod orders;
+mod retention;
 mod row;
 mod schema;
 
+use std::sync::Arc;
+
+use super::domain::{Order, Rejection, UnfinishedCounts};
+use super::idempotency::{IdempotencyKey, KeyMatch, KeyRetention};
+use super::repository::{
+    BudgetUse, ClaimCommand, ClaimOutcome, Claimable, OrderHistory, OrdersPage, Ownership, PlaceCommand,
+    Placement, RecordOutcome, SweepCommand, SweepRound, UnknownAttempt,
+};
+use crate::base::ids::Life;
+use crate::saga::definition::ORDER_VERSION;
+use crate::shop::contract::{ClaimToken, Fence, OrderId, StorageError};
+use crate::shop::recovery::steady_clock::SteadyClock;
+use crate::store::{Admission, Store, Tx};
+
 pub use schema::{FILE, SCHEMA};
+
+/// Orders as they are stored. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct OrdersRepository {
+    store: Store,
+    /// Dates every row but a new order, inside the transaction that writes it.
+    clock: Arc<SteadyClock>,
+}
+
+impl OrdersRepository {
+    /// Over a store that was opened with [`SCHEMA`].
+    pub(in crate::shop) fn new(store: Store, clock: Arc<SteadyClock>) -> OrdersRepository {
+        OrdersRepository { store, clock }
+    }
+
+    /// Writes an order, its saga and its key.
+    pub(super) async fn place(&self, command: PlaceCommand) -> Result<Placement, StorageError> {
+        let job = move |tx: &Tx<'_>| orders::place(tx, &command);
+        Ok(self.store.write(Admission::New, job).await?)
+    }
+
+    /// What the key stands for, unless it stands for nothing or has expired.
+    pub(super) async fn find_key(
+        &self,
+        key: IdempotencyKey,
+        retention: KeyRetention,
+    ) -> Result<Option<KeyMatch>, StorageError> {
+        Ok(self
+            .store
+            .peek(|connection| idempotency_keys::find(connection, &key, &retention))?)
+    }
+
+    /// Ends the order, confirmed or rejected, and writes its event.
+    pub(super) async fn end(
+        &self,
+        token: ClaimToken,
+        rejection: Option<Rejection>,
+    ) -> Result<RecordOutcome, StorageError> {
+        let clock = Arc::clone(&self.clock);
+        let job = move |tx: &Tx<'_>| orders::end(tx, token, rejection.as_ref(), clock.now_ms());
+        Ok(self.store.write(Admission::Continue, job).await?)
+    }
+
+    /// Parks the order.
+    pub(super) async fn park(&self, token: ClaimToken, why: String) -> Result<RecordOutcome, StorageError> {
+        let clock = Arc::clone(&self.clock);
+        let job = move |tx: &Tx<'_>| orders::park(tx, token, &why, clock.now_ms());
+        Ok(self.store.write(Admission::Continue, job).await?)
+    }
+
+    /// Records an attempt whose outcome was unknown. Refused when the store is busy.
+    pub(super) async fn record_attempt(&self, attempt: UnknownAttempt) -> Result<(), StorageError> {
+        let clock = Arc::clone(&self.clock);
+        let job = move |tx: &Tx<'_>| attempts::record(tx, &attempt, clock.now_ms());
+        Ok(self.store.write(Admission::New, job).await?)
+    }
+
+    /// Records how much of a budget was used.
+    pub(super) async fn record_budget_use(&self, budget_use: BudgetUse) -> Result<(), StorageError> {
+        let job = move |tx: &Tx<'_>| budget_used::record(tx, &budget_use);
+        Ok(self.store.write(Admission::Continue, job).await?)
+    }
+
+    /// Whether the token's life is fenced off, and whether it still owns the saga.
+    pub(super) async fn ownership(&self, token: ClaimToken) -> Result<Ownership, StorageError> {
+        Ok(self
+            .store
+            .peek(|connection| orders::ownership(connection, token))?)
+    }
+
+    /// The other owners of unfinished sagas; none when `own` is fenced off, because then it may claim
+    /// nothing.
+    pub(super) async fn owners_beside(&self, own: Life) -> Result<Vec<Life>, StorageError> {
+        Ok(self
+            .store
+            .peek(|connection| claims::owners_beside(connection, own))?)
+    }
+
+    /// Whether a saga is under way that this life runs or may have to take over.
+    pub(super) async fn any_under_way(&self, own: Life) -> Result<bool, StorageError> {
+        Ok(self
+            .store
+            .peek(|connection| claims::any_under_way(connection, own))?)
+    }
+
+    /// Whether those lives own sagas that `new_owner` would have to claim.
+    pub(super) async fn claimable(&self, of: Fence, new_owner: Life) -> Result<Claimable, StorageError> {
+        Ok(self
+            .store
+            .peek(|connection| claims::claimable(connection, of, new_owner))?)
+    }
+
+    /// Fences lives off and claims some of their unfinished sagas.
+    pub(super) async fn claim(&self, command: ClaimCommand) -> Result<ClaimOutcome, StorageError> {
+        let clock = Arc::clone(&self.clock);
+        let job = move |tx: &Tx<'_>| claims::claim(tx, command, clock.now_ms());
+        Ok(self.store.write(Admission::Continue, job).await?)
+    }
+
+    /// Removes some expired keys and some orders that ended long ago.
+    pub(super) async fn sweep(&self, command: SweepCommand) -> Result<SweepRound, StorageError> {
+        let job = move |tx: &Tx<'_>| retention::sweep(tx, &command);
+        Ok(self.store.write(Admission::Continue, job).await?)
+    }
+
+    /// Whether there is an order before the horizon, or a key that may have expired.
+    pub(super) async fn is_anything_older(
+        &self,
+        horizon: OrderId,
+        keys: KeyRetention,
+    ) -> Result<bool, StorageError> {
+        Ok(self.store.peek(|connection| {
+            Ok(retention::is_any_older(connection, horizon)?
+                || idempotency_keys::is_any_older(connection, &keys)?)
+        })?)
+    }
+
+    /// How many orders are pending, and how many are parked.
+    pub(super) async fn unfinished_counts(&self) -> Result<UnfinishedCounts, StorageError> {
+        Ok(self.store.peek(orders::unfinished_counts)?)
+    }
+
+    /// How many unfinished sagas are of newer definitions than this program knows, and of which version.
+    pub(super) async fn unknown_versions(&self) -> Result<Vec<(u64, u32)>, StorageError> {
+        Ok(self
+            .store
+            .peek(|connection| retention::unknown_versions(connection, ORDER_VERSION))?)
+    }
+
+    /// One order.
+    pub(super) async fn order(&self, id: OrderId) -> Result<Option<Order>, StorageError> {
+        Ok(self.store.peek(|connection| orders::find(connection, id))?)
+    }
+
+    /// A page of orders, the latest first.
+    pub(super) async fn orders(&self, page: OrdersPage) -> Result<Vec<Order>, StorageError> {
+        let list = self.store.read(move |connection| orders::list(connection, &page));
+        Ok(list.await?)
+    }
+
+    /// One order with the claims of its saga.
+    pub(super) async fn history(&self, id: OrderId) -> Result<Option<OrderHistory>, StorageError> {
+        Ok(self.store.peek(|connection| history::read(connection, id))?)
+    }
+
+    /// Whether a write would find room on the disk.
+    pub(super) async fn has_room(&self) -> bool {
+        self.store.has_room().await
+    }
+
+    /// Whether the store commits, found out by a commit.
+    pub(super) async fn probe(&self) -> Result<(), String> {
+        self.store.probe().await
+    }
+}

@@ -1,116 +1,128 @@
-//! What is old enough is removed, in small batches: an ended order with its event, its key and its takeovers, all at once. The
-//! outbox is emptied from its front, so that it never has a gap; its last event stays, so that no number is given out twice.
+//! The statements that remove what is old, in small batches: an order that ended, with its event, its key and
+//! its claims, all at once. The outbox is emptied from its front, so that it never has a gap; its last event
+//! stays, so that no number is given out twice.
 
 use rusqlite::Connection;
 
-use crate::shop::contract::OrderId;
+use super::idempotency_keys;
+use crate::shop::contract::{OrderId, SweepWindow};
+use crate::shop::orders::domain::OrderStatus;
+use crate::shop::orders::repository::{SweepCommand, SweepRound};
 
-/// Removed in one transaction at most, so that no order waits for it.
+/// Orders that are removed in one transaction at most, so that no order waits long for it.
 const AT_ONCE: usize = 200;
-/// The other files are swept in windows with at most so many orders that are still here, so that none of these, however old
-/// and however many, holds back the rest.
+/// Orders that a window of the participants keeps at most, so that however many old orders must stay, the
+/// others are removed.
 const MOST_KEPT: usize = 5_000;
 
-/// What one round did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::shop::orders) struct RetentionRound {
-    /// Orders removed.
-    pub(in crate::shop::orders) removed: usize,
-    /// What the others may forget.
-    pub(in crate::shop::orders) window: SweepWindow,
+/// An event of the outbox.
+struct Event {
+    seq: i64,
+    order: i64,
+    at_ms: i64,
 }
 
-/// A stretch of orders, and those of it that are still here.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::shop::orders) struct SweepWindow {
-    /// It begins after this one,
-    pub(in crate::shop::orders) after: OrderId,
-    /// and ends before this one.
-    pub(in crate::shop::orders) before: OrderId,
-    /// Not over, or too young.
-    pub(in crate::shop::orders) kept: Vec<OrderId>,
-}
-
-impl SweepWindow {
-    fn open(tx: &Connection, after: OrderId, horizon: OrderId) -> rusqlite::Result<SweepWindow> {
-        let mut kept: Vec<OrderId> = tx
-            .prepare_cached("SELECT id FROM orders WHERE id > ?1 AND id < ?2 ORDER BY id LIMIT ?3")?
-            .query_map((after.key(), horizon.key(), number(MOST_KEPT + 1)), |row| {
-                Ok(OrderId::from_key(row.get(0)?))
-            })?
-            .collect::<rusqlite::Result<_>>()?;
-        let before = kept.get(MOST_KEPT).copied().unwrap_or(horizon);
-        kept.truncate(MOST_KEPT);
-        Ok(SweepWindow { after, before, kept })
-    }
-
-    /// After which order the next window begins: where this one ended, or from the start again.
-    pub(in crate::shop::orders) fn next(&self) -> OrderId {
-        match self.kept.last() {
-            Some(last) if self.kept.len() == MOST_KEPT => *last,
-            Some(_) | None => OrderId::from_key(-1),
-        }
-    }
-}
-
-/// Whether any order was placed before `horizon`.
-pub(in crate::shop::orders) fn is_any_older(
-    connection: &Connection,
-    horizon: OrderId,
-) -> rusqlite::Result<bool> {
+/// Whether there is any order before the horizon.
+pub(super) fn is_any_older(connection: &Connection, horizon: OrderId) -> rusqlite::Result<bool> {
     connection
         .prepare_cached("SELECT 1 FROM orders WHERE id < ?1 LIMIT 1")?
         .exists([horizon.key()])
 }
 
-/// Removes what ended before `ended_before_ms` and was placed before `horizon`; what is left of the orders after `after`.
-pub(in crate::shop::orders) fn sweep(
-    tx: &Connection,
-    horizon: OrderId,
-    ended_before_ms: u64,
-    after: OrderId,
-) -> rusqlite::Result<RetentionRound> {
+/// Removes some expired keys and some orders that ended long ago.
+pub(super) fn sweep(tx: &Connection, command: &SweepCommand) -> rusqlite::Result<SweepRound> {
+    let keys = idempotency_keys::expire(tx, &command.keys)?;
+    raise_horizon(tx, command.horizon)?;
+    let old = old_events(tx, command)?;
+    for event in &old {
+        remove(tx, event)?;
+    }
+    let (window, next_after) = window(tx, command)?;
+    Ok(SweepRound {
+        removed: keys + old.len(),
+        window,
+        next_after,
+    })
+}
+
+fn raise_horizon(tx: &Connection, horizon: OrderId) -> rusqlite::Result<()> {
     tx.prepare_cached(
         "INSERT INTO horizon (one, order_id) VALUES (1, ?1)
          ON CONFLICT DO UPDATE SET order_id = max(order_id, excluded.order_id)",
     )?
     .execute([horizon.key()])?;
-    let front: Vec<(i64, i64, i64)> = tx
-        .prepare_cached(
-            "SELECT seq, order_id, at_ms FROM outbox WHERE seq < (SELECT max(seq) FROM outbox) ORDER BY seq LIMIT ?1",
-        )?
-        .query_map([number(AT_ONCE)], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-        .collect::<rusqlite::Result<_>>()?;
-    let is_old = |(_, order, at_ms): &&(i64, i64, i64)| {
-        at_ms.unsigned_abs() < ended_before_ms && *order < horizon.key()
-    };
-    let old: Vec<_> = front.iter().take_while(is_old).collect();
-    for (seq, order, _) in &old {
-        tx.prepare_cached("DELETE FROM outbox WHERE seq = ?1")?
-            .execute([seq])?;
-        for table in ["takeovers", "tries", "spent", "interventions", "idempotency_keys"] {
-            tx.prepare_cached(&format!("DELETE FROM {table} WHERE order_id = ?1"))?
-                .execute([order])?;
-        }
-        tx.prepare_cached("DELETE FROM orders WHERE id = ?1 AND status >= 20")?
-            .execute([order])?;
-    }
-    Ok(RetentionRound {
-        removed: old.len(),
-        window: SweepWindow::open(tx, after, horizon)?,
-    })
+    Ok(())
 }
 
-/// How many unfinished sagas are of definitions that this program does not know, and of which.
-pub(in crate::shop::orders) fn unknown_versions(
-    connection: &Connection,
-    newest: u32,
-) -> rusqlite::Result<Vec<(u64, u32)>> {
+/// The events at the front of the outbox whose orders are old enough.
+fn old_events(tx: &Connection, command: &SweepCommand) -> rusqlite::Result<Vec<Event>> {
+    let front: Vec<Event> = tx
+        .prepare_cached(
+            "SELECT seq, order_id, at_ms FROM outbox WHERE seq < (SELECT max(seq) FROM outbox)
+             ORDER BY seq LIMIT ?1",
+        )?
+        .query_map([number(AT_ONCE)], |row| {
+            Ok(Event {
+                seq: row.get(0)?,
+                order: row.get(1)?,
+                at_ms: row.get(2)?,
+            })
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    let is_old = |event: &Event| {
+        event.at_ms.unsigned_abs() < command.ended_before_ms && event.order < command.horizon.key()
+    };
+    Ok(front.into_iter().take_while(is_old).collect())
+}
+
+fn remove(tx: &Connection, event: &Event) -> rusqlite::Result<()> {
+    tx.prepare_cached("DELETE FROM outbox WHERE seq = ?1")?
+        .execute([event.seq])?;
+    for sql in [
+        "DELETE FROM takeovers WHERE order_id = ?1",
+        "DELETE FROM tries WHERE order_id = ?1",
+        "DELETE FROM spent WHERE order_id = ?1",
+        "DELETE FROM interventions WHERE order_id = ?1",
+        "DELETE FROM idempotency_keys WHERE order_id = ?1",
+    ] {
+        tx.prepare_cached(sql)?.execute([event.order])?;
+    }
+    tx.prepare_cached("DELETE FROM orders WHERE id = ?1 AND (status = ?2 OR status = ?3)")?
+        .execute((event.order, OrderStatus::Confirmed, OrderStatus::Rejected))?;
+    Ok(())
+}
+
+/// The window of the participants, and the order after which the next one begins: the last order of this
+/// window, or the beginning when this window reached the horizon.
+fn window(tx: &Connection, command: &SweepCommand) -> rusqlite::Result<(SweepWindow, OrderId)> {
+    let (after, horizon) = (command.after, command.horizon);
+    let mut kept: Vec<OrderId> = tx
+        .prepare_cached("SELECT id FROM orders WHERE id > ?1 AND id < ?2 ORDER BY id LIMIT ?3")?
+        .query_map((after.key(), horizon.key(), number(MOST_KEPT + 1)), |row| {
+            Ok(OrderId::from_key(row.get(0)?))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    let before = kept.get(MOST_KEPT).copied().unwrap_or(horizon);
+    kept.truncate(MOST_KEPT);
+    let next_after = match kept.last() {
+        Some(last) if kept.len() == MOST_KEPT => *last,
+        Some(_) | None => OrderId::from_key(-1),
+    };
+    let kept = kept.into();
+    Ok((SweepWindow { after, before, kept }, next_after))
+}
+
+/// How many unfinished sagas are of definitions that this program does not know, and of which version, the
+/// newest first.
+pub(super) fn unknown_versions(connection: &Connection, newest: u32) -> rusqlite::Result<Vec<(u64, u32)>> {
     connection
         .prepare_cached(
-            "SELECT count(*), version FROM orders WHERE status < 20 AND version > ?1 GROUP BY version ORDER BY version DESC",
+            "SELECT count(*), version FROM orders WHERE status < 20 AND version > ?1
+             GROUP BY version ORDER BY version DESC",
         )?
-        .query_map([newest], |row| Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get(1)?)))?
+        .query_map([newest], |row| {
+            Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get(1)?))
+        })?
         .collect()
 }
 

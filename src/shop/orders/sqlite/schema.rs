@@ -1,6 +1,9 @@
 //! The tables of `orders.db`.
 
-use crate::shop::recovery::fences;
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+
+use crate::shop::orders::domain::OrderStatus;
+use crate::shop::sqlite::fences;
 use crate::store::Schema;
 
 /// The file's name in the data directory.
@@ -20,9 +23,10 @@ pub const SCHEMA: Schema = Schema {
     ],
 };
 
-/// A saga is a part of its order's row: while `status` is below 20 it is unfinished and in the partial index that recovery
-/// reads, and the statement that ends the order takes it out. When an order was made is in its id; `ended_ms` starts as that
-/// time and every status has one byte, so that ending an order overwrites its row in place.
+/// A saga is a part of its order's row: while `status` is below 20 it is unfinished and in the partial index
+/// that recovery reads, and the statement that ends the order takes it out. When an order was made is in its
+/// id; `ended_ms` starts as that time and every status has one byte, so that ending an order overwrites its
+/// row in place.
 const VERSION_1: &str = "
 CREATE TABLE orders (
     id          INTEGER PRIMARY KEY,
@@ -123,9 +127,10 @@ CREATE TABLE spent (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// For a list of three or more, SQLite makes a table of its own (with a pager, a page cache and a tree) each time a row is checked:
-/// seven for each order, over all files. Compared one by one they cost nothing. Only the words of the schema change, as SQLite
-/// describes it for checks (lang_altertable.html, section 8); no row is touched.
+/// For a list of three or more, SQLite makes a table of its own (with a pager, a page cache and a tree) each
+/// time a row is checked: seven for each order, over all files. Compared one by one they cost nothing. Only
+/// the words of the schema change, as SQLite describes it for checks (lang_altertable.html, section 8); no
+/// row is touched.
 const VERSION_6: &str = "
 PRAGMA writable_schema = ON;
 UPDATE sqlite_schema
@@ -133,3 +138,29 @@ UPDATE sqlite_schema
     WHERE type = 'table' AND name = 'orders';
 PRAGMA writable_schema = RESET;
 ";
+
+/// The number of a status in the column `orders.status`.
+fn number(status: OrderStatus) -> i64 {
+    match status {
+        OrderStatus::Pending => 10,
+        OrderStatus::Parked => 11,
+        OrderStatus::Confirmed => 20,
+        OrderStatus::Rejected => 30,
+    }
+}
+
+impl ToSql for OrderStatus {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::from(number(*self)))
+    }
+}
+
+impl FromSql for OrderStatus {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<OrderStatus> {
+        let found = value.as_i64()?;
+        let status = OrderStatus::ALL
+            .into_iter()
+            .find(|status| number(*status) == found);
+        status.ok_or(FromSqlError::OutOfRange(found))
+    }
+}

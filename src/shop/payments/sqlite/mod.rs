@@ -1,6 +1,113 @@
-//! What is kept of payments in `payments.db`: the tables, and every statement.
+//! Payments in `payments.db`. Every statement about them is in this folder, and one method of the repository
+//! is one transaction.
 
-pub(super) mod payments;
+mod payments;
 mod schema;
 
+use std::sync::Arc;
+
+use super::payment::{Payment, PaymentOutcome, PaymentStatus};
+use crate::shop::contract::{ChargeTerms, ClaimToken, Fence, OrderId, StorageError, SweepWindow};
+use crate::shop::recovery::steady_clock::SteadyClock;
+use crate::shop::sqlite::fences;
+use crate::store::{Admission, Store, Tx};
+
 pub use schema::{FILE, SCHEMA};
+
+/// Payments as they are stored. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct PaymentsRepository {
+    store: Store,
+    /// Dates every row, inside the transaction that writes it.
+    clock: Arc<SteadyClock>,
+}
+
+impl PaymentsRepository {
+    /// Over a store that was opened with [`SCHEMA`].
+    pub(in crate::shop) fn new(store: Store, clock: Arc<SteadyClock>) -> PaymentsRepository {
+        PaymentsRepository { store, clock }
+    }
+
+    /// The payment of an order.
+    pub(super) async fn payment(&self, order: OrderId) -> Result<Option<Payment>, StorageError> {
+        Ok(self.store.peek(|connection| payments::find(connection, order))?)
+    }
+
+    /// At most `limit` payments of orders before that one, the latest first.
+    pub(super) async fn payments(&self, before: OrderId, limit: usize) -> Result<Vec<Payment>, StorageError> {
+        let list = self
+            .store
+            .read(move |connection| payments::list(connection, before, limit));
+        Ok(list.await?)
+    }
+
+    /// Whether a fence or a higher claim is recorded. Saves a call to the provider; a write checks both
+    /// again.
+    pub(super) async fn is_fenced(&self, token: ClaimToken) -> Result<bool, StorageError> {
+        Ok(self.store.peek(|connection| {
+            Ok(fences::is_fenced(connection, token.life)?
+                || payments::claim_no(connection, token.order)? > Some(token.claim_no))
+        })?)
+    }
+
+    /// Records what the provider decided, unless a decision is recorded already.
+    pub(super) async fn record(
+        &self,
+        token: ClaimToken,
+        terms: ChargeTerms,
+        status: PaymentStatus,
+    ) -> Result<PaymentOutcome, StorageError> {
+        self.command(token, move |tx, now_ms| {
+            payments::record(tx, token, &terms, status, now_ms)
+        })
+        .await
+    }
+
+    /// Records that the charge was given back, under the provider's name of the refund.
+    pub(super) async fn record_refund(
+        &self,
+        token: ClaimToken,
+        refund: String,
+    ) -> Result<PaymentOutcome, StorageError> {
+        self.command(token, move |tx, now_ms| {
+            payments::record_refund(tx, token, &refund, now_ms)
+        })
+        .await
+    }
+
+    /// Fences off those lives.
+    pub(super) async fn fence(&self, fence: Fence) -> Result<(), StorageError> {
+        let job = move |tx: &Tx<'_>| fences::raise(tx, fence);
+        Ok(self.store.write(Admission::Continue, job).await?)
+    }
+
+    /// Removes some payments of orders that are gone.
+    pub(super) async fn forget(&self, window: SweepWindow) -> Result<(), StorageError> {
+        let job = move |tx: &Tx<'_>| payments::forget(tx, &window);
+        Ok(self.store.write(Admission::Continue, job).await?)
+    }
+
+    /// Whether a write would find room on the disk.
+    pub(super) async fn has_room(&self) -> bool {
+        self.store.has_room().await
+    }
+
+    /// Whether the store commits, found out by a commit.
+    pub(super) async fn probe(&self) -> Result<(), String> {
+        self.store.probe().await
+    }
+
+    /// Carries out a command unless its life is fenced off.
+    async fn command(
+        &self,
+        token: ClaimToken,
+        command: impl FnOnce(&Tx<'_>, u64) -> rusqlite::Result<PaymentOutcome> + Send + 'static,
+    ) -> Result<PaymentOutcome, StorageError> {
+        let clock = Arc::clone(&self.clock);
+        let job = move |tx: &Tx<'_>| match fences::is_fenced(tx, token.life)? {
+            true => Ok(PaymentOutcome::Fenced),
+            false => command(tx, clock.now_ms()),
+        };
+        Ok(self.store.write(Admission::Continue, job).await?)
+    }
+}

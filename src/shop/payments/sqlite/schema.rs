@@ -1,6 +1,6 @@
 //! The tables of `payments.db`.
 
-use crate::shop::recovery::fences;
+use crate::shop::sqlite::fences;
 use crate::store::Schema;
 
 /// The file's name in the data directory.
@@ -13,7 +13,15 @@ pub const SCHEMA: Schema = Schema {
     migrations: &[VERSION_1, fences::TABLE, VERSION_3, VERSION_4],
 };
 
-/// One payment per order, so the order is the key and nothing needs an index of its own. Written once, when it is decided.
+/// The column `payments.state`: the money was taken, and given back if there is a refund.
+pub(super) const SUCCEEDED: i64 = 10;
+/// The column `payments.state`: the provider refused the charge.
+pub(super) const DECLINED: i64 = 20;
+/// The column `payments.state`: no money was taken, and none will be.
+pub(super) const CANCELLED: i64 = 30;
+
+/// One payment per order, so the order is the key and nothing needs an index of its own. Written once, when
+/// it is decided.
 const VERSION_1: &str = "
 CREATE TABLE payments (
     order_id INTEGER PRIMARY KEY,

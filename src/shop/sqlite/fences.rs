@@ -38,8 +38,8 @@ pub(in crate::shop) fn raise(tx: &Connection, fence: Fence) -> rusqlite::Result<
     Ok(())
 }
 
-/// Whether a fence bars that life.
-pub(in crate::shop) fn bars(connection: &Connection, life: Life) -> rusqlite::Result<bool> {
+/// Whether that life is fenced off.
+pub(in crate::shop) fn is_fenced(connection: &Connection, life: Life) -> rusqlite::Result<bool> {
     connection
         .prepare_cached(
             "SELECT 1 FROM fences WHERE slot = ?1 AND incarnation = ?2 AND epoch = ?3
@@ -61,21 +61,21 @@ mod tests {
     fn a_fence_bars_one_life_or_every_earlier_incarnation_and_nobody_else() {
         let db = Connection::open_in_memory().unwrap();
         db.execute_batch(TABLE).unwrap();
-        let barred = |life| bars(&db, life).unwrap();
+        let fenced = |life| is_fenced(&db, life).unwrap();
         raise(&db, Fence::Life(Life::of(3, 1, 2))).unwrap();
         raise(&db, Fence::Life(Life::of(3, 1, 2))).unwrap();
-        assert!(barred(Life::of(3, 1, 2)));
+        assert!(fenced(Life::of(3, 1, 2)));
         for other in [
             Life::of(3, 1, 1),
             Life::of(3, 1, 3),
             Life::of(3, 0, 2),
             Life::of(4, 1, 2),
         ] {
-            assert!(!barred(other), "{other}");
+            assert!(!fenced(other), "{other}");
         }
         raise(&db, Fence::Before(Incarnation(4))).unwrap();
-        assert!(barred(Life::of(3, 1, 2)) && barred(Life::of(1, 7, 9)));
-        assert!(!barred(Life::of(4, 1, 1)));
+        assert!(fenced(Life::of(3, 1, 2)) && fenced(Life::of(1, 7, 9)));
+        assert!(!fenced(Life::of(4, 1, 1)));
         let rows: i64 = db
             .query_row("SELECT count(*) FROM fences", [], |row| row.get(0))
             .unwrap();

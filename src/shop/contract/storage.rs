@@ -1,0 +1,39 @@
+//! Why a transaction of a repository failed, whatever database is behind it.
+
+/// Why a transaction failed. Except for [`StorageError::Unknown`], nothing of it was written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StorageError {
+    /// Too many transactions are waiting. A later try may succeed.
+    #[error("too many transactions are waiting for the store")]
+    Busy,
+    /// There is no room on the disk. A later try succeeds once there is room.
+    #[error("the disk is full; nothing was written")]
+    Full,
+    /// The store is out of service or closed. A later try, or another worker, may succeed.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The store went out of service during the transaction, and nobody knows whether it was committed.
+    #[error("the store is out of service until this process is replaced: {0}")]
+    Unknown(String),
+    /// The database is damaged, of another program, or of a version that this program does not know. A person
+    /// must act.
+    #[error("{0}")]
+    Unusable(String),
+    /// The statement failed: a fault of this program or of a record.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl StorageError {
+    /// Whether the same transaction may well succeed later, without anybody mending this program or a record.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        match self {
+            StorageError::Busy
+            | StorageError::Full
+            | StorageError::Unavailable(_)
+            | StorageError::Unknown(_) => true,
+            StorageError::Unusable(_) | StorageError::Failed(_) => false,
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! The store's and SQLite's errors in the contract's words.
+
+use rusqlite::ErrorCode;
+
+use crate::shop::contract::StorageError;
+use crate::store::{ReadError, WriteError};
+
+/// The job's own refusal, or why the store did not carry the job out.
+pub(in crate::shop) fn refusal<E: std::fmt::Display>(error: WriteError<E>) -> Result<E, StorageError> {
+    match error {
+        WriteError::Refused(refusal) => Ok(refusal),
+        WriteError::Busy => Err(StorageError::Busy),
+        WriteError::Full => Err(StorageError::Full),
+        WriteError::Poisoned(reason) => Err(StorageError::Unknown(reason)),
+        WriteError::Failed(_) | WriteError::Closed => Err(StorageError::Unavailable(error.to_string())),
+        WriteError::Panicked(_) => Err(StorageError::Failed(error.to_string())),
+    }
+}
+
+impl From<WriteError<rusqlite::Error>> for StorageError {
+    fn from(error: WriteError<rusqlite::Error>) -> StorageError {
+        match refusal(error) {
+            Ok(error) => StorageError::from(error),
+            Err(failure) => failure,
+        }
+    }
+}
+
+impl From<ReadError> for StorageError {
+    fn from(error: ReadError) -> StorageError {
+        match error {
+            ReadError::Busy => StorageError::Busy,
+            ReadError::Closed => StorageError::Unavailable(error.to_string()),
+            ReadError::Sqlite(error) => StorageError::from(error),
+            ReadError::Panicked(_) => StorageError::Failed(error.to_string()),
+        }
+    }
+}
+
+impl From<rusqlite::Error> for StorageError {
+    fn from(error: rusqlite::Error) -> StorageError {
+        let reason = error.to_string();
+        match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt | ErrorCode::SchemaChanged) => {
+                StorageError::Unusable(reason)
+            }
+            Some(_) | None => StorageError::Failed(reason),
+        }
+    }
+}

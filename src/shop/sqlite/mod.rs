@@ -1,0 +1,9 @@
+//! What the services' SQLite folders share: the table of fences, columns of domain types, errors, and files
+//! that are opened to be read only. It must not know what a service's tables mean.
+
+mod columns;
+mod errors;
+pub(in crate::shop) mod fences;
+
+pub(in crate::shop) use columns::{StoredLife, invalid, json, validated};
+pub(in crate::shop) use errors::refusal;
