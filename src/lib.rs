@@ -199,11 +199,15 @@ pub mod metrics;
 mod observe;
 pub mod pool;
 mod run;
+#[cfg(feature = "shop")]
 pub mod saga;
 pub mod scoreboard;
+#[cfg(feature = "shop")]
 pub mod shop;
+#[cfg(feature = "shop")]
 pub mod store;
 pub mod sys;
+#[cfg(feature = "shop")]
 pub mod torture;
 pub mod worker;
 

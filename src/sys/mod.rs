@@ -24,6 +24,7 @@ pub mod procfs;
 pub mod seqpacket;
 pub mod signals;
 pub mod socket;
+#[cfg(feature = "shop")]
 pub mod sqlite;
 pub mod thread_cell;
 pub mod watch;

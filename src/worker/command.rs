@@ -54,6 +54,7 @@ pub(crate) fn print_clap(found: &clap::Error) -> Exit {
 }
 
 /// Writes the reason of a failure to stderr. It gives up when nobody reads stderr.
+#[cfg(feature = "shop")]
 pub(crate) fn print_error(text: &str) {
     observe::print_error(&format!("{text}\n"));
 }

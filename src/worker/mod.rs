@@ -27,7 +27,9 @@ mod signals;
 
 pub use app::{App, BootError, BootRefused, CheckHook};
 pub use command::AppCommand;
-pub(crate) use command::{print_clap, print_error};
+pub(crate) use command::print_clap;
+#[cfg(feature = "shop")]
+pub(crate) use command::print_error;
 pub use handle::{SectionError, Worker};
 pub use identity::Identity;
 pub use run::is_asked_for;

@@ -3,6 +3,7 @@
 
 mod checker;
 mod circles;
+mod dependencies;
 mod layers;
 mod limits;
 mod modules;
