@@ -5,5 +5,6 @@ pub mod backoff;
 pub mod budget;
 pub mod exit;
 pub mod ids;
+pub mod millis;
 pub mod money;
 pub mod time;

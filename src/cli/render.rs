@@ -1,10 +1,9 @@
 //! A master's answers as text for people, or as JSON for programs. Pure.
 
 use super::table::{self, size, span};
-use crate::control::{
-    ControlAnswer, ControlCommand, ControlReply, Death, DeathReport, Done, Failed, Replaced, Rolled,
-};
-use crate::pool::Failure;
+use crate::base::millis::ms;
+use crate::control::{ControlAnswer, ControlCommand, ControlReply, Death, DeathReport, Failed};
+use crate::pool::{Done, Failure, Outcome, Replaced, Rolled};
 
 /// The bytes to print for an answer to `command`.
 pub(super) fn rendered(command: ControlCommand, answer: &ControlAnswer, json: bool) -> Vec<u8> {
@@ -38,37 +37,41 @@ fn done(done: &Done) -> String {
             slot,
             from,
             to,
-            after_ms,
+            after,
         } => {
             let from = from.map_or_else(String::new, |from| format!(", in place of {from}"));
-            format!("slot {slot} has worker {to}{from}, after {}\n", span(*after_ms))
+            format!("slot {slot} has worker {to}{from}, after {}\n", span(ms(*after)))
         }
-        Done::Drained { slot, life, after_ms } => match life {
+        Done::Drained { slot, life, after } => match life {
             Some(life) => format!(
                 "worker {life} of slot {slot} is gone after {}; `restart {slot}` fills the slot again\n",
-                span(*after_ms)
+                span(ms(*after))
             ),
             None => format!("slot {slot} is empty; `restart {slot}` fills it again\n"),
         },
-        Done::Upgraded { to, after_ms } => format!(
+        Done::Upgraded { version: to, after } => format!(
             "upgraded: the master runs version {to} after {}, with the same workers; `reload` gives them \
              the new binary, too\n",
-            span(*after_ms)
+            span(ms(*after))
         ),
-        Done::Stopped { whole: true } => "stopped; every request was answered\n".to_owned(),
-        Done::Stopped { whole: false } => "stopped; some requests were cut\n".to_owned(),
+        Done::Stopped {
+            outcome: Outcome::Stopped,
+        } => "stopped; every request was answered\n".to_owned(),
+        Done::Stopped {
+            outcome: Outcome::Cut | Outcome::NeverReady,
+        } => "stopped; some requests were cut\n".to_owned(),
     }
 }
 
 fn rolled(verb: &str, rolled: &Rolled) -> String {
-    let (generation, from, after) = (rolled.generation, rolled.from, span(rolled.after_ms));
+    let (generation, from, after) = (rolled.generation, rolled.from, span(ms(rolled.after)));
     let slots: String = rolled.slots.iter().map(replaced).collect();
     format!("{verb}: generation {generation} serves in place of {from}, after {after}\n{slots}")
 }
 
 fn replaced(replaced: &Replaced) -> String {
     let Replaced { slot, life, .. } = replaced;
-    let (ready, placed) = (span(replaced.ready_after_ms), span(replaced.replaced_after_ms));
+    let (ready, placed) = (span(ms(replaced.ready_after)), span(ms(replaced.replaced_after)));
     format!("  slot {slot}: worker {life} was ready after {ready}, in place at {placed}\n")
 }
 
@@ -82,7 +85,7 @@ fn failed(command: ControlCommand, failed: &Failed) -> String {
         ControlCommand::Reload | ControlCommand::Rollback => format!(" of generation {}", failed.generation),
         _ => String::new(),
     };
-    let after = span(failed.after_ms);
+    let after = span(ms(failed.after));
     let given_back = match failed.slots.len() {
         0 => String::new(),
         many => format!(" ({many} replaced slots were given back)"),
@@ -182,6 +185,8 @@ fn lines(title: &str, lines: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+
     use crate::base::ids::Generation;
 
     fn backed_out(command: ControlCommand, reason: &str) -> String {
@@ -189,7 +194,7 @@ mod tests {
             reason: reason.to_owned(),
             cause: Failure::Stopped,
             generation: Generation(2),
-            after_ms: 7,
+            after: Duration::from_millis(7),
             slots: Vec::new(),
             stderr: Vec::new(),
         };

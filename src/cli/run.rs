@@ -10,8 +10,9 @@ use super::request::{MasterRequest, RequestKind};
 use super::top;
 use crate::base::exit::Exit;
 use crate::control::client::{AskError, ControlConnection};
-use crate::control::{ControlAnswer, ControlCommand, Done};
+use crate::control::{ControlAnswer, ControlCommand};
 use crate::observe;
+use crate::pool::{Done, Outcome};
 
 /// How long `stop` waits for the exit of a master that has answered.
 const MASTER_EXIT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -52,7 +53,9 @@ fn fail(program: &str, error: &impl std::fmt::Display, exit: Exit) -> Exit {
 
 fn exit_of(answer: &ControlAnswer) -> Exit {
     match answer {
-        ControlAnswer::Done(Done::Stopped { whole: false }) => Exit::Cut,
+        ControlAnswer::Done(Done::Stopped {
+            outcome: Outcome::Cut | Outcome::NeverReady,
+        }) => Exit::Cut,
         ControlAnswer::Status(_) | ControlAnswer::Why(_) | ControlAnswer::Begun | ControlAnswer::Done(_) => {
             Exit::Stopped
         }

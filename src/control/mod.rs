@@ -3,19 +3,17 @@
 //! how the master finds its answers.
 //!
 //! One connection carries one request. [`request`] and [`reply`] are the wire's types and their pure parsers,
-//! [`report`], [`outcome`] and [`death`] what an answer may hold, [`socket_path`] where the socket lies,
-//! [`client`] the side that asks.
+//! [`report`] and [`death`] what an answer may hold, [`socket_path`] where the socket lies, [`client`] the
+//! side that asks.
 
 pub mod client;
 pub mod death;
-pub mod outcome;
 pub mod reply;
 pub mod report;
 pub mod request;
 pub mod socket_path;
 
 pub use death::{Death, DeathReport, MemoryUse, UnfinishedRequest};
-pub use outcome::{Done, Failed, Replaced, Rolled};
-pub use reply::{ControlAnswer, ControlReply, ReplyError};
+pub use reply::{ControlAnswer, ControlReply, Failed, ReplyError};
 pub use report::{ClusterStatus, MasterReport, MasterState, SlotReport, WorkerReport};
 pub use request::{ControlCommand, ControlRequest, MAX_REQUEST, RequestError, VERSION};

@@ -1,11 +1,15 @@
 //! The answers of the control socket in their wire format: one line of JSON whose `answer` names the kind.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::death::DeathReport;
-use super::outcome::{Done, Failed};
 use super::report::ClusterStatus;
 use super::request::{VERSION, version_of};
+use crate::base::ids::Generation;
+use crate::base::millis;
+use crate::pool::{Done, Failure, Replaced};
 
 /// An answer with the version of the protocol.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,6 +40,24 @@ pub enum ControlAnswer {
         /// Why, and what was expected.
         reason: String,
     },
+}
+
+/// A command that was begun and failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failed {
+    /// The reason, in words.
+    pub reason: String,
+    /// The reason, for programs.
+    pub cause: Failure,
+    /// The generation that was tried.
+    pub generation: Generation,
+    /// Time since the command was begun.
+    #[serde(rename = "after_ms", with = "millis")]
+    pub after: Duration,
+    /// The slots that had been replaced by then; they were given back.
+    pub slots: Vec<Replaced>,
+    /// The last lines that the failed worker wrote to stderr.
+    pub stderr: Vec<String>,
 }
 
 /// Why a line is not an answer.
@@ -86,8 +108,8 @@ impl ControlReply {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::ids::{Generation, Slot};
-    use crate::pool::Failure;
+    use crate::base::ids::{Life, Slot};
+    use crate::pool::{Outcome, Rolled};
 
     #[test]
     fn the_words_of_the_wire_stay_what_they_are() {
@@ -98,6 +120,94 @@ mod tests {
         );
     }
 
+    const SEVEN: Life = Life::of(3, 1, 7);
+    const EIGHT: Life = Life::of(3, 1, 8);
+    const AFTER: Duration = Duration::from_micros(1_500_999);
+    const REPLACED: Replaced = Replaced {
+        slot: Slot(1),
+        life: EIGHT,
+        ready_after: Duration::from_millis(20),
+        replaced_after: Duration::from_millis(30),
+    };
+    const REPLACED_JSON: &str = r#"{"slot":1,"life":"3/1/8","ready_after_ms":20,"replaced_after_ms":30}"#;
+
+    /// Every way in which a command may be done, with what follows `"did":` in its JSON.
+    fn every_done() -> Vec<(Done, String)> {
+        let rolled = Rolled {
+            generation: Generation(2),
+            from: Generation(1),
+            after: AFTER,
+            slots: vec![REPLACED],
+        };
+        let rolled_json = format!(r#""generation":2,"from":1,"after_ms":1500,"slots":[{REPLACED_JSON}]"#);
+        let (slot, after) = (Slot(1), AFTER);
+        let (from, to, life) = (Some(SEVEN), EIGHT, None);
+        let restarted = Done::Restarted {
+            slot,
+            from,
+            to,
+            after,
+        };
+        let version = "2.0".to_owned();
+        let stopped = |outcome| Done::Stopped { outcome };
+        vec![
+            (
+                Done::Reloaded(rolled.clone()),
+                format!(r#""reloaded",{rolled_json}"#),
+            ),
+            (
+                Done::RolledBack(rolled),
+                format!(r#""rolled_back",{rolled_json}"#),
+            ),
+            (
+                Done::Scaled { from: 2, to: 4 },
+                r#""scaled","from":2,"to":4"#.to_owned(),
+            ),
+            (
+                restarted,
+                r#""restarted","slot":1,"from":"3/1/7","to":"3/1/8","after_ms":1500"#.to_owned(),
+            ),
+            (
+                Done::Drained { slot, life, after },
+                r#""drained","slot":1,"life":null,"after_ms":1500"#.to_owned(),
+            ),
+            (
+                Done::Upgraded { version, after },
+                r#""upgraded","to":"2.0","after_ms":1500"#.to_owned(),
+            ),
+            (stopped(Outcome::Stopped), r#""stopped","whole":true"#.to_owned()),
+            (stopped(Outcome::Cut), r#""stopped","whole":false"#.to_owned()),
+        ]
+    }
+
+    fn assert_json(answer: ControlAnswer, json: &str) {
+        let line = ControlReply::new(answer).line();
+        let expected = format!("{{\"version\":1,\"answer\":{json}}}\n");
+        assert_eq!(String::from_utf8(line.clone()).expect("text"), expected);
+        let read_and_written = ControlReply::parse(&line).expect("a reply").line();
+        assert_eq!(read_and_written, line);
+    }
+
+    /// The contract with programs that read `--json`: a change here breaks them.
+    #[test]
+    fn the_json_of_every_verdict_stays_what_it_is() {
+        for (done, json) in every_done() {
+            assert_json(ControlAnswer::Done(done), &format!(r#""done","did":{json}"#));
+        }
+        let failed = Failed {
+            reason: "no".to_owned(),
+            cause: Failure::NeverReady { life: EIGHT },
+            generation: Generation(2),
+            after: AFTER,
+            slots: vec![REPLACED],
+            stderr: vec!["last".to_owned()],
+        };
+        let cause = r#"{"failure":"never_ready","life":"3/1/8"}"#;
+        let rest = format!(r#""generation":2,"after_ms":1500,"slots":[{REPLACED_JSON}],"stderr":["last"]"#);
+        let json = format!(r#""failed","reason":"no","cause":{cause},{rest}"#);
+        assert_json(ControlAnswer::Failed(Box::new(failed)), &json);
+    }
+
     #[test]
     fn an_answer_comes_back_as_it_went_in() {
         for answer in [
@@ -106,13 +216,13 @@ mod tests {
             ControlAnswer::Done(Done::Drained {
                 slot: Slot(1),
                 life: None,
-                after_ms: u64::MAX,
+                after: Duration::from_millis(u64::MAX),
             }),
             ControlAnswer::Failed(Box::new(Failed {
                 reason: "no".to_owned(),
                 cause: Failure::Stopped,
                 generation: Generation(2),
-                after_ms: 7,
+                after: Duration::from_millis(7),
                 slots: Vec::new(),
                 stderr: vec!["at\tlast".to_owned()],
             })),

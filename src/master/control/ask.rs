@@ -6,7 +6,7 @@ use tracing::info;
 use super::{ClientId, status, why};
 use crate::base::ids::Life;
 use crate::base::time::Monotonic;
-use crate::control::{ControlAnswer, ControlCommand, ControlRequest, Done, Failed};
+use crate::control::{ControlAnswer, ControlCommand, ControlRequest, Failed};
 use crate::master::host::Host;
 use crate::pool::{self, Event, Failure, Pool, StopMode, Ticket, Verdict};
 use crate::sys::clock;
@@ -101,7 +101,7 @@ fn out_of_bounds(to: u32) -> String {
 /// The pool's verdict as a client is told it.
 pub(in crate::master) fn answer(verdict: Verdict, world: &Host) -> ControlAnswer {
     match verdict {
-        Verdict::Done(done) => ControlAnswer::Done(Done::from(done)),
+        Verdict::Done(done) => ControlAnswer::Done(done),
         Verdict::Refused { reason } => ControlAnswer::Refused { reason },
         Verdict::Failed {
             reason,
@@ -113,8 +113,8 @@ pub(in crate::master) fn answer(verdict: Verdict, world: &Host) -> ControlAnswer
             stderr: last_words(&reason, world),
             cause: reason,
             generation,
-            after_ms: crate::control::outcome::ms(after),
-            slots: slots.into_iter().map(Into::into).collect(),
+            after,
+            slots,
         })),
     }
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use crate::base::ids::{Life, Slot};
-use crate::control::outcome::ms;
+use crate::base::millis::ms;
 use crate::control::{MemoryUse, UnfinishedRequest};
 use crate::scoreboard::{BoardView, RequestSample};
 use crate::sys::{clock, procfs};

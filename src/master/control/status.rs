@@ -3,8 +3,8 @@
 
 use super::causes;
 use crate::base::ids::Slot;
+use crate::base::millis::ms;
 use crate::base::time::Monotonic;
-use crate::control::outcome::ms;
 use crate::control::{ClusterStatus, MasterReport, MasterState, SlotReport, WorkerReport};
 use crate::master::host::Host;
 use crate::pool::Pool;

@@ -2,8 +2,8 @@
 
 use super::causes;
 use crate::base::ids::Slot;
+use crate::base::millis::ms;
 use crate::base::time::Monotonic;
-use crate::control::outcome::ms;
 use crate::control::{Death, DeathReport};
 use crate::master::host::Host;
 use crate::pool::{Certificate, Exit, Pool};

@@ -7,8 +7,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use crate::base::ids::{Epoch, Life, Slot};
+use crate::base::millis::ms;
 use crate::base::time::Monotonic;
-use crate::control::outcome::ms;
 use crate::control::{ClusterStatus, SlotReport, WorkerReport};
 use crate::lifeline::Command;
 use crate::master::control;

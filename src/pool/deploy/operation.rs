@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::context::RolloutContext;
 use super::rollout::{GenerationChange, Progress, Rollout, RolloutEvent, RolloutStep};
 use crate::base::ids::{Generation, Life, Slot};
+use crate::base::millis;
 use crate::base::time::Monotonic;
 use crate::pool::protocol::certificate::Purpose;
 use crate::pool::protocol::event::Ticket;
@@ -248,13 +249,14 @@ impl RolloutOperation {
     }
 }
 
+/// Its times are whole milliseconds, because a saved pool has them as such.
 fn replaced(worker: &PoolWorker, change: GenerationChange, now: Monotonic) -> Replaced {
     let ready_after = worker.ready_at.map(|ready| ready.since(worker.started));
     Replaced {
         slot: worker.life.slot,
         life: worker.life,
-        ready_after: ready_after.unwrap_or_default(),
-        replaced_after: now.since(change.started),
+        ready_after: millis::whole(ready_after.unwrap_or_default()),
+        replaced_after: millis::whole(now.since(change.started)),
     }
 }
 

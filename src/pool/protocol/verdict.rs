@@ -1,5 +1,9 @@
-//! What a person who asked for something is told at its end: done, refused before it began, or failed on the
-//! way, with the reason as a value rather than a sentence. Knows nothing of how it is carried to that person.
+//! The answer to a request at its end: done, refused before it began, or failed on the way, with the reason
+//! as a value rather than a sentence.
+//!
+//! The JSON of [`Done`], [`Replaced`] and [`Failure`] is what a client of the control socket reads. It is a
+//! contract, which a test in `control::reply` holds: types of its own for the wire would say everything
+//! twice.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,10 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use super::facts::{Exit, Outcome};
 use crate::base::ids::{Generation, Life, Slot};
+use crate::base::millis;
 
 /// The end of one request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// As asked.
     Done(Done),
@@ -35,7 +39,7 @@ pub enum Verdict {
 
 /// What was done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(tag = "did", rename_all = "snake_case")]
 pub enum Done {
     /// Every slot runs the new generation.
     Reloaded(Rolled),
@@ -56,7 +60,8 @@ pub enum Done {
         from: Option<Life>,
         /// Who is in it.
         to: Life,
-        /// From the request's beginning to the hand-over.
+        /// Time from the request's beginning to the hand-over.
+        #[serde(rename = "after_ms", with = "millis")]
         after: Duration,
     },
     /// A slot's worker is gone, and the slot stays empty until it is restarted.
@@ -65,21 +70,41 @@ pub enum Done {
         slot: Slot,
         /// Who was in it.
         life: Option<Life>,
-        /// How long it took.
+        /// Time from the request's beginning to the worker's exit.
+        #[serde(rename = "after_ms", with = "millis")]
         after: Duration,
     },
     /// The master runs the binary that was on disk. The workers are who they were.
     Upgraded {
-        /// What it calls itself.
+        /// The version of that binary.
+        #[serde(rename = "to")]
         version: String,
-        /// From the request's beginning to the new master's.
+        /// Time from the request's beginning to the new master's.
+        #[serde(rename = "after_ms", with = "millis")]
         after: Duration,
     },
-    /// Everybody is gone.
+    /// The cluster has ended.
     Stopped {
-        /// How it ended.
+        /// How it ended; the JSON says whether every request was answered.
+        #[serde(rename = "whole", with = "whole")]
         outcome: Outcome,
     },
+}
+
+/// How a stop ended, as a client reads it: whether every request was answered.
+mod whole {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::pool::Outcome;
+
+    pub(super) fn serialize<S: Serializer>(outcome: &Outcome, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bool(*outcome == Outcome::Stopped)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Outcome, D::Error> {
+        let whole = bool::deserialize(deserializer)?;
+        Ok(if whole { Outcome::Stopped } else { Outcome::Cut })
+    }
 }
 
 /// A rollout that went through.
@@ -89,7 +114,8 @@ pub struct Rolled {
     pub generation: Generation,
     /// What it ran before.
     pub from: Generation,
-    /// From the request's beginning to its end.
+    /// Time from the request's beginning to its end.
+    #[serde(rename = "after_ms", with = "millis")]
     pub after: Duration,
     /// One entry per slot that was replaced, in the order it happened.
     pub slots: Vec<Replaced>,
@@ -102,9 +128,11 @@ pub struct Replaced {
     pub slot: Slot,
     /// Who took it over.
     pub life: Life,
-    /// From its fork to its READY.
+    /// Time from its fork to its READY.
+    #[serde(rename = "ready_after_ms", with = "millis")]
     pub ready_after: Duration,
-    /// From the rollout's beginning to the hand-over.
+    /// Time from the rollout's beginning to the hand-over.
+    #[serde(rename = "replaced_after_ms", with = "millis")]
     pub replaced_after: Duration,
 }
 
