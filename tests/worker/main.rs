@@ -5,6 +5,7 @@ mod adopted;
 mod app;
 mod client;
 mod drains;
+mod half_closed;
 mod http2;
 mod limits;
 mod lives;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         http2::TESTS,
         silence::TESTS,
         requests::TESTS,
+        half_closed::TESTS,
     ];
     runner::main(&all.concat(), &[])
 }

@@ -93,6 +93,8 @@ async fn serve(stream: Stream, service: Arc<AdminService>, busy: Busy) {
     let mut builder = http1::Builder::new();
     builder
         .keep_alive(false)
+        // A client that closes its side behind its request still gets the answer.
+        .half_close(true)
         .max_buf_size(HEAD_BYTES)
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT);
@@ -105,3 +107,6 @@ async fn serve(stream: Stream, service: Arc<AdminService>, busy: Busy) {
         linger(parts.io.into_inner()).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,7 +28,7 @@ pub(in crate::worker) async fn finish(wire: Wire, end: ConnectionEnd, edge: &Edg
         ConnectionEnd::Over => wire.rejected().map(|status| unreadable(status, missing, limits)),
         ConnectionEnd::Late(Overdue::Head) => Some(too_slow(limits)),
         ConnectionEnd::Late(Overdue::Silence) => None,
-        ConnectionEnd::Late(Overdue::Stall) => return wire.into_stream().abort(),
+        ConnectionEnd::Late(Overdue::Stall | Overdue::Abandoned) => return wire.into_stream().abort(),
         ConnectionEnd::Dismissed | ConnectionEnd::Cut => return,
     };
     if matches!(end, ConnectionEnd::Late(Overdue::Head)) {

@@ -14,6 +14,9 @@ pub(in crate::worker) enum Overdue {
     Silence,
     /// The client took nothing of its answer.
     Stall,
+    /// The client has closed its side, and the answer to it said nothing for long: the client may be gone, and then nothing else
+    /// would end the answer.
+    Abandoned,
 }
 
 /// How the serving of a connection ended.
@@ -35,6 +38,7 @@ pub(in crate::worker) struct Timeouts {
     head_ms: u64,
     silence_ms: u64,
     stall_ms: u64,
+    abandoned_ms: u64,
 }
 
 impl Timeouts {
@@ -44,6 +48,8 @@ impl Timeouts {
             head_ms: ms(limits.header_read_timeout),
             silence_ms: ms(limits.idle_timeout),
             stall_ms: ms(limits.write_timeout),
+            // A handler of HTTP/2 that has not answered has this time in any case.
+            abandoned_ms: ms(limits.write_timeout.max(limits.request_timeout)),
         }
     }
 
@@ -54,6 +60,9 @@ impl Timeouts {
             && is_over(since_ms, self.stall_ms)
         {
             return Some(Overdue::Stall);
+        }
+        if state.may_be_abandoned() && is_over(state.last_byte_ms(), self.abandoned_ms) {
+            return Some(Overdue::Abandoned);
         }
         match state.phase() {
             ConnectionPhase::Idle | ConnectionPhase::Multiplexed { streams: 0, .. } => {
@@ -79,6 +88,7 @@ mod tests {
         head_ms: 10,
         silence_ms: 100,
         stall_ms: 50,
+        abandoned_ms: 500,
     };
 
     struct Timed(ConnectionState);
@@ -141,6 +151,24 @@ mod tests {
         assert_eq!(connection.at([90_049, 90_050]), [None, Some(Overdue::Stall)]);
         connection.on(BytesLeft, 90_050);
         assert_eq!(connection.at([99_000]), [None]);
+    }
+
+    #[test]
+    fn an_answer_to_a_client_that_has_closed_its_side_must_go_on() {
+        let mut connection = Timed::new(1000);
+        connection.on(BytesArrived { begun: Some(1) }, 1000);
+        connection.on(RequestTaken, 1000);
+        connection.on(InputEnded, 1000);
+        assert_eq!(
+            connection.at([9000]),
+            [None],
+            "a handler has a time-out of its own"
+        );
+        connection.on(AnswerBegun, 9000);
+        connection.on(BytesLeft, 9000);
+        assert_eq!(connection.at([9499, 9500]), [None, Some(Overdue::Abandoned)]);
+        connection.on(BytesLeft, 9500);
+        assert_eq!(connection.at([9999, 10_000]), [None, Some(Overdue::Abandoned)]);
     }
 
     #[test]

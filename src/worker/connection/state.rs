@@ -63,6 +63,8 @@ pub(in crate::worker) enum ConnectionEvent {
     WriteBlocked,
     /// All bytes that were written are with the kernel.
     Flushed,
+    /// The client has closed its sending side, or the whole connection: only a write can tell which.
+    InputEnded,
     /// The worker wants this.
     Ordered(ConnectionOrder),
     /// At a beat a time-out seemed to be over; the task of the connection has to look whether it is.
@@ -83,6 +85,9 @@ pub(in crate::worker) struct ConnectionState {
     /// Since when the kernel takes no more bytes for the client.
     blocked_since_ms: Option<u64>,
     timeout_is_suspected: bool,
+    input_has_ended: bool,
+    /// An answer has ended since the last flush.
+    has_unflushed_answer: bool,
     /// HTTP/1.1 requests that the client has begun to send; `None` when that cannot be told.
     requests_begun: Option<u64>,
     /// HTTP/1.1 requests that were given to the service.
@@ -98,6 +103,8 @@ impl ConnectionState {
             last_byte_ms: now_ms,
             blocked_since_ms: None,
             timeout_is_suspected: false,
+            input_has_ended: false,
+            has_unflushed_answer: false,
             requests_begun: Some(0),
             requests_taken: 0,
         }
@@ -123,11 +130,12 @@ impl ConnectionState {
             ConnectionEvent::Ordered(order) => self.order = self.order.max(order),
             ConnectionEvent::TimeoutSuspected => self.timeout_is_suspected = true,
             ConnectionEvent::TimeoutRefuted => self.timeout_is_suspected = false,
+            ConnectionEvent::InputEnded => self.input_has_ended = true,
+            ConnectionEvent::AnswerOver => self.has_unflushed_answer = true,
+            ConnectionEvent::Flushed => self.has_unflushed_answer = false,
             ConnectionEvent::AnswerBegun
-            | ConnectionEvent::AnswerOver
             | ConnectionEvent::AnswerWaits
             | ConnectionEvent::AnswerGoesOn
-            | ConnectionEvent::Flushed
             | ConnectionEvent::ServingEnded => {}
         }
         self
@@ -162,6 +170,27 @@ impl ConnectionState {
     pub(in crate::worker) fn has_more_requests(&self) -> bool {
         self.requests_begun
             .is_some_and(|begun| begun > self.requests_taken)
+    }
+
+    /// Whether a request is with the service, or its answer is not with the kernel yet.
+    pub(in crate::worker) fn owes_an_answer(&self) -> bool {
+        match self.phase {
+            ConnectionPhase::Handling | ConnectionPhase::Writing { .. } => true,
+            ConnectionPhase::Multiplexed { streams, .. } => {
+                streams > 0 || self.has_unflushed_answer || self.is_write_blocked()
+            }
+            ConnectionPhase::Idle | ConnectionPhase::Reading { .. } | ConnectionPhase::Closing => false,
+        }
+    }
+
+    /// Whether the client has closed its side while an answer to it has begun or may have begun. If the client is gone, nothing
+    /// else would end an answer that never ends by itself.
+    pub(in crate::worker) fn may_be_abandoned(&self) -> bool {
+        let is_answering = matches!(
+            self.phase,
+            ConnectionPhase::Writing { .. } | ConnectionPhase::Multiplexed { streams: 1.., .. }
+        );
+        self.input_has_ended && is_answering
     }
 
     pub(in crate::worker) fn is_timeout_suspected(&self) -> bool {
@@ -217,6 +246,7 @@ fn idle(event: ConnectionEvent, now_ms: u64) -> ConnectionPhase {
         | ConnectionEvent::BytesLeft
         | ConnectionEvent::WriteBlocked
         | ConnectionEvent::Flushed
+        | ConnectionEvent::InputEnded
         | ConnectionEvent::Ordered(_)
         | ConnectionEvent::TimeoutSuspected
         | ConnectionEvent::TimeoutRefuted => ConnectionPhase::Idle,
@@ -237,6 +267,7 @@ fn reading(event: ConnectionEvent, since_ms: u64) -> ConnectionPhase {
         | ConnectionEvent::BytesLeft
         | ConnectionEvent::WriteBlocked
         | ConnectionEvent::Flushed
+        | ConnectionEvent::InputEnded
         | ConnectionEvent::Ordered(_)
         | ConnectionEvent::TimeoutSuspected
         | ConnectionEvent::TimeoutRefuted => ConnectionPhase::Reading { since_ms },
@@ -257,6 +288,7 @@ fn handling(event: ConnectionEvent) -> ConnectionPhase {
         | ConnectionEvent::BytesLeft
         | ConnectionEvent::WriteBlocked
         | ConnectionEvent::Flushed
+        | ConnectionEvent::InputEnded
         | ConnectionEvent::Ordered(_)
         | ConnectionEvent::TimeoutSuspected
         | ConnectionEvent::TimeoutRefuted => ConnectionPhase::Handling,
@@ -278,6 +310,7 @@ fn writing(event: ConnectionEvent, body_is_over: bool) -> ConnectionPhase {
         | ConnectionEvent::BytesLeft
         | ConnectionEvent::WriteBlocked
         | ConnectionEvent::Flushed
+        | ConnectionEvent::InputEnded
         | ConnectionEvent::Ordered(_)
         | ConnectionEvent::TimeoutSuspected
         | ConnectionEvent::TimeoutRefuted => ConnectionPhase::Writing { body_is_over },
@@ -297,6 +330,7 @@ fn multiplexed(event: ConnectionEvent, streams: u32, waiting: u32) -> Connection
         | ConnectionEvent::BytesLeft
         | ConnectionEvent::WriteBlocked
         | ConnectionEvent::Flushed
+        | ConnectionEvent::InputEnded
         | ConnectionEvent::Ordered(_)
         | ConnectionEvent::TimeoutSuspected
         | ConnectionEvent::TimeoutRefuted => (streams, waiting),
@@ -325,6 +359,7 @@ mod tests {
         BytesLeft         idle    r       handling  writing   written  0,0    1,0    1,1
         WriteBlocked      idle    r       handling  writing   written  0,0    1,0    1,1
         Flushed           idle    r       handling  writing   idle     0,0    1,0    1,1
+        InputEnded        idle    r       handling  writing   written  0,0    1,0    1,1
         Ordered           idle    r       handling  writing   written  0,0    1,0    1,1
         TimeoutSuspected  idle    r       handling  writing   written  0,0    1,0    1,1
         TimeoutRefuted    idle    r       handling  writing   written  0,0    1,0    1,1
@@ -363,6 +398,7 @@ mod tests {
             BytesLeft,
             WriteBlocked,
             Flushed,
+            InputEnded,
             Ordered(ConnectionOrder::Serve),
             Ordered(ConnectionOrder::Finish),
             Ordered(ConnectionOrder::Cut),
@@ -446,5 +482,16 @@ mod tests {
         let blocked = ConnectionState::new(0).on(WriteBlocked, 5).on(WriteBlocked, 9);
         assert_eq!(blocked.stalled_since_ms(), Some(5));
         assert_eq!(blocked.on(BytesLeft, 11).stalled_since_ms(), None);
+    }
+
+    #[test]
+    fn http2_owes_an_answer_until_it_is_flushed() {
+        use ConnectionEvent::{AnswerOver, BytesLeft, Flushed, PrefaceArrived, RequestTaken, WriteBlocked};
+        let over = after(&[PrefaceArrived, RequestTaken, AnswerOver]);
+        assert!(after(&[PrefaceArrived, RequestTaken]).owes_an_answer());
+        assert!(over.owes_an_answer(), "its frames are not written");
+        assert!(!over.on(Flushed, NOW_MS).owes_an_answer());
+        let blocked = over.on(Flushed, NOW_MS).on(WriteBlocked, NOW_MS);
+        assert!(blocked.owes_an_answer() && !blocked.on(BytesLeft, NOW_MS).owes_an_answer());
     }
 }

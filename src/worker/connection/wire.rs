@@ -28,6 +28,8 @@ pub(in crate::worker) struct Wire {
     has_ended: bool,
     /// The client's end of file is being withheld from hyper.
     end_is_withheld: bool,
+    /// HTTP/2: bytes were given to hyper that it may not have made requests of yet.
+    has_fresh_bytes: bool,
     /// The status that hyper wanted to answer without asking the service.
     rejected: Option<u16>,
     detector: ProtocolDetector,
@@ -44,6 +46,7 @@ impl Wire {
             connection,
             has_ended: false,
             end_is_withheld: false,
+            has_fresh_bytes: false,
             rejected: None,
             detector: ProtocolDetector::new(),
             is_http2: false,
@@ -110,19 +113,42 @@ impl Wire {
         self.is_http2
     }
 
-    /// A client that has closed its side after a whole request may still read (`nc -N` does). hyper would
-    /// take it for gone and drop the handler, so hyper hears of the end when it asks for the next request. A
-    /// client that is really gone costs its handler's time, as with gunicorn and Node. Once an answer
-    /// streams, the end counts at once, as nothing else would end that.
-    fn is_owed_an_answer(&self) -> bool {
-        !self.is_http2
-            && self.connection.state().phase() == ConnectionPhase::Handling
-            && self.pipeline.is_complete()
+    /// The client has closed its side. It may still read (`nc -N` does), but hyper would take it for gone and drop what it
+    /// owes. So hyper hears of the end when every answer is with the kernel. An HTTP/1.1 request that did not arrive whole
+    /// gets no answer, so hyper hears of that end at once. A client that is really gone costs the time of its handlers, as
+    /// with gunicorn and Node.
+    fn withhold_end(&mut self) -> bool {
+        self.end_is_withheld =
+            self.connection.state().owes_an_answer() && (self.is_http2 || !self.pipeline.misses_body());
+        self.end_is_withheld
+    }
+
+    /// Reads, unless the client has closed its side: then there is nothing more to come.
+    fn poll_input(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.has_ended {
+            let before = buf.filled().len();
+            ready!(self.poll_stream(cx, buf))?;
+            if buf.filled().len() > before || buf.remaining() == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            self.has_ended = true;
+            self.connection.on(ConnectionEvent::InputEnded);
+        }
+        if self.withhold_end() {
+            return Poll::Pending;
+        }
+        if std::mem::take(&mut self.has_fresh_bytes) {
+            // hyper reads on before it asks the service, and forgets the requests that it has read when it meets the end.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Reports bytes that were read: HTTP/1.1 gets them, or the reader of HTTP/2, or the detector has kept
     /// them.
     fn arrived(&mut self, bytes: &[u8]) {
+        self.has_fresh_bytes = self.is_http2;
         let begun = if self.is_http2 {
             None
         } else {
@@ -166,15 +192,7 @@ impl AsyncRead for Wire {
             return Poll::Ready(Ok(()));
         }
         loop {
-            ready!(self.poll_stream(cx, buf))?;
-            let is_end = buf.filled().len() == before && buf.remaining() > 0;
-            if is_end {
-                self.has_ended = true;
-                self.end_is_withheld = self.is_owed_an_answer();
-                if self.end_is_withheld {
-                    return Poll::Pending;
-                }
-            }
+            ready!(self.poll_input(cx, buf))?;
             match self.detector.look(buf, before) {
                 Detection::Http1 => {
                     if buf.filled().len() > before {
@@ -206,8 +224,7 @@ impl AsyncWrite for Wire {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         self.connection.on(ConnectionEvent::Flushed);
-        if self.end_is_withheld && !self.is_owed_an_answer() {
-            self.end_is_withheld = false;
+        if self.end_is_withheld && !self.withhold_end() {
             // hyper reads again only when it is polled again.
             cx.waker().wake_by_ref();
         }
