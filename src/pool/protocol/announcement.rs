@@ -9,205 +9,204 @@ use super::verdict::Failure;
 use crate::base::ids::{Generation, Life, Slot};
 use crate::base::time::Monotonic;
 
-/// What a person cares about; the shell turns each into one line.
+/// What people care about; the shell turns each into one line of the log.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Announcement {
     /// A worker is being started.
     Starting {
-        /// Who.
+        /// The life of the worker.
         life: Life,
-        /// Of what.
+        /// The worker's generation.
         generation: Generation,
-        /// For people.
+        /// The process id, for people.
         pid: i32,
     },
     /// A worker is ready and gets connections.
     Ready {
-        /// Who.
+        /// The life of the worker.
         life: Life,
-        /// Since its fork.
+        /// The time since its fork.
         after: Duration,
     },
     /// Every slot has a ready worker for the first time.
     Serving {
-        /// How many.
+        /// The number of slots.
         workers: u16,
     },
-    /// A worker died that was not asked to.
+    /// A worker died that was not asked to go.
     Crashed {
-        /// Who.
+        /// The life of the worker.
         life: Life,
-        /// How.
+        /// How its process ended.
         exit: Exit,
-        /// Its slot is filled again after this.
+        /// How long its slot stays empty.
         restart_in: Duration,
-        /// How many early deaths in a row.
+        /// The number of early deaths of the slot's workers in a row.
         failures: u32,
     },
-    /// The system refused to start one.
+    /// The system refused to start a worker.
     SpawnFailed {
-        /// Who.
+        /// The life that the worker would have had.
         life: Life,
         /// The system's words.
         reason: String,
-        /// Tried again after this.
+        /// How long the slot stays empty until the next try.
         restart_in: Duration,
     },
-    /// Too many deaths: the slot retries slowly from now on.
+    /// Too many workers of a slot died: from now on the slot is filled slowly.
     BreakerOpened {
-        /// Which.
+        /// The number of the slot.
         slot: Slot,
-        /// How many within the window.
+        /// The number of deaths within `restart_window`.
         deaths: u32,
     },
-    /// It held out again.
+    /// A worker of a slot with an open breaker held out: the slot is filled as usual again.
     BreakerClosed {
-        /// Which.
+        /// The number of the slot.
         slot: Slot,
     },
-    /// A late beat: no new connections until it beats again.
+    /// A worker's beat is late: it gets no new connections until it beats again.
     Quarantined {
-        /// Who.
+        /// The life of the worker.
         life: Life,
-        /// How old its beat is.
+        /// The age of its beat.
         late: Duration,
     },
-    /// It beats again.
+    /// A worker that was late beats again.
     Returned {
-        /// Who.
+        /// The life of the worker.
         life: Life,
-        /// How long it was out.
+        /// How long it got no new connections.
         after: Duration,
     },
     /// A worker is being killed.
     Killed {
-        /// Who.
+        /// The life of the worker.
         life: Life,
-        /// Why.
+        /// Why it is killed.
         reason: KillReason,
         /// The age of its last beat.
         beat_age: Duration,
     },
-    /// A worker that was asked to go has begun to drain.
+    /// A worker has begun to drain.
     Draining {
-        /// Who.
+        /// The life of the worker.
         life: Life,
     },
-    /// And is gone.
+    /// A worker that drained is gone.
     Drained {
-        /// Who.
+        /// The life of the worker.
         life: Life,
-        /// How long it took.
+        /// How long it drained.
         after: Duration,
-        /// How it ended.
+        /// How its process ended.
         exit: Exit,
     },
-    /// A rollout began.
+    /// The rollout of a new generation began.
     ReloadStarted {
-        /// What is being rolled out.
+        /// The new generation.
         generation: Generation,
     },
-    /// The first worker of the new generation is ready and serves beside the old ones; it is watched for the
+    /// The first worker of a new generation is ready and serves beside the old ones; it is watched for the
     /// bake time.
     Baking {
-        /// Who.
+        /// The life of the worker.
         life: Life,
-        /// Of what.
+        /// The new generation.
         generation: Generation,
-        /// How long it has to hold out.
+        /// How long the worker has to hold out.
         bake_time: Duration,
     },
-    /// The rollout failed after the first slots had been replaced: they are being given back to the old
-    /// generation.
+    /// A rollout failed after the first slots had been replaced: they go back to the old generation.
     BackingOut {
-        /// What is being given up.
+        /// The generation that is given up.
         generation: Generation,
-        /// Why.
+        /// Why the rollout failed.
         reason: Failure,
     },
     /// The binary on disk is asked whether it could go on from here as the master.
     UpgradeStarted,
-    /// It could, and does.
+    /// The new binary could go on from here, and takes over.
     HandingOver {
-        /// How long the asking took.
+        /// The time since the upgrade began.
         after: Duration,
     },
-    /// Another binary is the master; the workers are who they were.
+    /// The new binary is the master; the workers are the same as before.
     Upgraded {
-        /// What it calls itself.
+        /// The version that the new master says of itself.
         version: String,
-        /// How long it took.
+        /// The time since the upgrade began.
         after: Duration,
     },
-    /// The system refused to execute it: the old master goes on.
+    /// The system refused to execute the new binary: the old master goes on.
     NotUpgraded {
         /// The system's words.
         reason: String,
     },
-    /// It was asked for while something else is under way that it must not be mixed with: it is done
-    /// afterwards (a reload: once, however often it was asked for meanwhile).
+    /// A request waits for the end of something that it must not be mixed with. The same request is done
+    /// once, however often it is asked for meanwhile.
     Queued {
-        /// What.
+        /// The request that waits.
         request: Request,
     },
     /// Every slot runs the new generation.
     Reloaded {
-        /// Which.
+        /// The new generation.
         generation: Generation,
-        /// How long it took.
+        /// The time since the rollout began.
         after: Duration,
     },
-    /// The rollout was given up; the old generation serves on.
+    /// A rollout was given up; the old generation serves on.
     BackedOut {
-        /// What was given up.
+        /// The generation that was given up.
         generation: Generation,
-        /// Why.
+        /// Why the rollout was given up.
         reason: Failure,
     },
     /// The previous generation is being rolled out again.
     RollbackStarted {
-        /// Which.
+        /// The previous generation.
         generation: Generation,
     },
     /// A slot's worker is being replaced by another of its generation.
     Replacing {
-        /// Which slot.
+        /// The number of the slot.
         slot: Slot,
-        /// What for.
+        /// Why the worker is replaced.
         purpose: Purpose,
     },
-    /// It was not: the slot keeps whom it has.
+    /// The replacement of a worker failed: the slot keeps its worker.
     NotReplaced {
-        /// Which slot.
+        /// The number of the slot.
         slot: Slot,
-        /// Why.
+        /// Why the replacement failed.
         reason: Failure,
     },
-    /// Nothing is done about it.
+    /// A request is refused.
     Refused {
         /// What was asked for.
         request: Request,
-        /// Why.
+        /// Why the request is refused.
         reason: String,
     },
     /// The number of slots changed.
     Scaled {
-        /// From.
+        /// The number of slots before.
         from: u16,
-        /// To.
+        /// The number of slots from now on.
         to: u16,
     },
-    /// A stop began.
+    /// The cluster begins to stop.
     Stopping {
-        /// How many workers drain.
+        /// The number of workers that are asked to go.
         workers: u16,
     },
-    /// The master itself was not scheduled or the machine slept: lateness of this much is not held against
-    /// anyone.
+    /// The master did not run for a while: it got no CPU, or the machine slept. That time is held against no
+    /// worker.
     Stalled {
-        /// How late the master looked.
+        /// How late the master looked at the workers.
         by: Duration,
-        /// When.
+        /// When the master looked again.
         at: Monotonic,
     },
 }

@@ -1,4 +1,5 @@
-//! Death certificates: for each life that ended, what ended it, what it was doing, and what was decided then.
+//! Death certificates: for each life that ended, what ended it, what the worker was doing, and what was
+//! decided then.
 
 use std::time::Duration;
 
@@ -11,18 +12,18 @@ use crate::base::time::Monotonic;
 /// So many are kept per slot, the oldest go first.
 pub const KEPT: usize = 16;
 
-/// One life's end.
+/// How the life of one worker ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Certificate {
-    /// Who.
+    /// The life that ended.
     pub life: Life,
-    /// Of what.
+    /// The worker's generation.
     pub generation: Generation,
-    /// When it ended.
+    /// When the life ended.
     pub at: Monotonic,
-    /// From its fork to its end.
+    /// The time from its fork to its end.
     pub lived: Duration,
-    /// Whether it ever was ready.
+    /// Whether the worker ever was ready.
     pub was_ready: bool,
     /// What ended it.
     pub cause: Cause,
@@ -36,7 +37,7 @@ pub struct Certificate {
     pub in_flight: u32,
     /// Resident bytes when last read.
     pub rss: Option<u64>,
-    /// What followed.
+    /// What followed for the slot.
     pub decision: Decision,
 }
 
@@ -44,57 +45,57 @@ pub struct Certificate {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "cause")]
 pub enum Cause {
-    /// It left by itself after it had been ready, unasked.
+    /// The worker left by itself after it had been ready, without having been asked.
     Exited,
-    /// A signal that was not ours.
+    /// A signal ended the worker that the master had not sent.
     Signalled,
-    /// The kernel killed it for memory.
+    /// The kernel killed the worker for want of memory.
     OutOfMemory,
-    /// It was killed: hung, or late with a store's lock.
+    /// The master killed the worker: it hung, or it was late with a store's lock.
     Hung {
-        /// What it did.
+        /// Why it was killed, and what it was doing.
         reason: KillReason,
     },
-    /// It ended, or was killed, before it was ready.
+    /// The worker ended, or was killed, before it was ready.
     BootFailed {
-        /// Set when it was killed.
+        /// Why it was killed, if it was.
         killed: Option<KillReason>,
     },
-    /// The system refused to start it.
+    /// The system refused to start the worker.
     SpawnFailed {
         /// The system's words.
         reason: String,
     },
-    /// It was asked to go.
+    /// The worker was asked to go.
     Retired {
-        /// What for.
+        /// Why it was asked to go.
         purpose: Purpose,
-        /// Set when its drain was cut.
+        /// Why it was killed while it drained, if it was.
         cut: Option<KillReason>,
     },
 }
 
-/// What a worker is asked to go for.
+/// Why a worker goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Purpose {
-    /// It went unasked, by saying STOPPING.
+    /// The worker went unasked, by saying STOPPING.
     Itself,
     /// Its slot was given to another generation.
     Reload,
     /// Its rollout was backed out.
     BackOut,
-    /// It stood ready to replace another one and was not needed any more.
+    /// The worker was to take over a slot and was not needed any more.
     NotNeeded,
-    /// It had answered `max_requests`.
+    /// The worker had answered `max_requests`.
     MaxRequests,
-    /// It was larger than `max_rss`.
+    /// The worker was larger than `max_rss`.
     MaxRss,
-    /// It was older than `max_age`.
+    /// The worker was older than `max_age`.
     MaxAge,
-    /// Somebody asked for the slot's restart.
+    /// A person asked for the slot's restart.
     Restart,
-    /// Somebody asked for the slot to be drained.
+    /// A person asked for the slot to be drained.
     Drain,
     /// Its slot was removed.
     ScaleDown,
@@ -108,17 +109,17 @@ pub enum Purpose {
 pub enum Decision {
     /// Its slot is filled again after this.
     RestartIn {
-        /// Zero: at once.
+        /// How long the slot stays empty; zero: it is filled at once.
         wait: Duration,
         /// Whether the slot's breaker is open, so that only slow tries are made.
         degraded: bool,
     },
-    /// Somebody else had its place already.
+    /// Another worker had the slot already.
     Replaced {
-        /// Who.
+        /// The life of that worker.
         by: Life,
     },
-    /// Nobody follows.
+    /// No worker follows.
     None,
 }
 
@@ -138,7 +139,7 @@ pub enum CauseKind {
     Boot,
     /// See [`Cause::SpawnFailed`].
     Spawn,
-    /// It left its place by itself.
+    /// The worker left its slot by itself.
     Itself,
     /// A reload, or one that was backed out.
     Reload,

@@ -14,91 +14,92 @@ pub enum Effect {
     /// fork + exec a worker of that generation, serving that life's slot. Answered by `Spawned` or
     /// `SpawnFailed`.
     Spawn {
-        /// Who it will be.
+        /// The life of the new worker.
         life: Life,
-        /// Of what.
+        /// The generation of the new worker.
         generation: Generation,
     },
-    /// Send a signal through the life's pidfd. Nothing to do when that life is gone or could not be spawned.
+    /// Send a signal through the worker's pidfd. Nothing to do when the worker is gone or could not be
+    /// spawned.
     Signal {
-        /// To whom.
+        /// The life of the worker.
         life: Life,
-        /// Which.
+        /// The signal to send.
         signal: Signal,
     },
     /// Read `/proc` for a late worker. Answered by `Examined`.
     Examine {
-        /// Whom.
+        /// The life of the worker.
         life: Life,
     },
-    /// Ask a worker whether it is ready, as its own readiness has it, without waiting. Answered by `Probed`.
+    /// Ask a worker for its own readiness, without waiting. Answered by `Probed`.
     Probe {
-        /// Whom.
+        /// The life of the worker.
         life: Life,
     },
-    /// Hand a slot's listeners to a worker of another slot, which accepts what waits there and whatever comes
+    /// Hand a slot's listeners to a worker of another slot, which accepts what waits there and what comes,
     /// until `Disown`. Said again to another worker when the first one does not serve any more.
     Adopt {
-        /// Who.
+        /// The worker that is to accept.
         by: Life,
-        /// Whose queue.
+        /// The slot whose queue it is.
         slot: Slot,
     },
-    /// The slot has a worker of its own again, or another adopter: let go of its listeners. Nothing to do for
-    /// one that is gone.
+    /// The slot has a worker of its own again, or another adopter: the worker is to let go of its listeners.
+    /// Nothing to do for a worker that is gone.
     Disown {
-        /// Who.
+        /// The worker that accepted.
         by: Life,
-        /// Whose queue.
+        /// The slot whose queue it is.
         slot: Slot,
     },
-    /// Tell one who asked how it ended. Exactly once for each ticket but [`Ticket::NOBODY`].
+    /// Tell a client how its request ended. Exactly once for each ticket but [`Ticket::NOBODY`].
     Answer {
-        /// Whom.
+        /// The request of the client.
         ticket: Ticket,
-        /// What came of it.
+        /// How the request ended.
         verdict: Verdict,
     },
-    /// Route new connections to these slots alone, by these weights. Empty: nobody is routed (the kernel's
+    /// Route new connections to these slots alone, by these weights. Empty: no slot is routed (the kernel's
     /// hash decides).
     Steer(Vec<(Slot, u16)>),
     /// Make sure that each address's group has this many listeners (they are never closed while the group
     /// serves).
     Listen {
-        /// How many slots have one.
+        /// The number of slots that have a listener.
         slots: u16,
     },
     /// Read the configuration and open the binary as this generation. Answered by `Loaded`.
     Load(Generation),
-    /// Ask the binary on disk whether it could go on from here as the master, without waiting. Answered by `Rehearsed`.
-    /// The last effect of its batch, in which no worker is spawned.
+    /// Ask the binary on disk whether it could go on from here as the master, without waiting. Answered by
+    /// `Rehearsed`. The last effect of its batch, in which no worker is spawned.
     Rehearse,
-    /// Hand this pool and everything else over to the binary that has rehearsed. The new master says `Upgraded` first of
-    /// all; so does the old one if the binary cannot be executed. The last effect of its batch, none of which leads to an
-    /// event.
+    /// Hand this pool and everything else over to the binary that has rehearsed. The new master says
+    /// `Upgraded` first of all; so does the old one if the binary cannot be executed. The last effect of its
+    /// batch, none of which leads to an event.
     HandOver,
     /// No life of that generation is left or will be: let go of its binary and configuration.
     Unload(Generation),
     /// The cluster is that generation from now on: addresses that it does not serve are let go of.
     Serve(Generation),
-    /// Tell a ready worker to finish what an work left behind. Answered, some time, by `TakenOver` (for a
-    /// worker that has no lifeline, the shell answers at once). May be said again, to another by, before the
-    /// first one answered.
+    /// Tell a ready worker to finish what the dead left behind. Answered, some time, by `TakenOver` (for a
+    /// worker that has no lifeline, the shell answers at once). May be said again, to another worker, before
+    /// the first one answered.
     TakeOver {
-        /// Who takes over.
+        /// The worker that is to take over.
         by: Life,
-        /// What.
+        /// The work that is to be taken over.
         work: OrphanedWork,
     },
-    /// Nobody will be started any more: let go of every listener, so that new connections are refused as soon
-    /// as the workers have emptied their queues, and nobody waits in vain.
+    /// No worker will be started any more: let go of every listener, so that new connections are refused as
+    /// soon as the workers have emptied their queues, and no client waits in vain.
     Close,
-    /// Tell every worker, also those that drain already, that the whole cluster stops: nobody serves on, so
-    /// silent connections need not be kept.
+    /// Tell every worker, also those that drain already, that the whole cluster stops: no worker serves on,
+    /// so silent connections need not be kept.
     Hasten,
-    /// Say one thing a person cares about.
+    /// Say one thing that people care about.
     Announce(Announcement),
-    /// Tell systemd.
+    /// Tell systemd about the state of the cluster.
     Tell(SystemdState),
     /// Everything is over: leave the loop.
     Exit(Outcome),
@@ -107,20 +108,20 @@ pub enum Effect {
 /// The signals a pool sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Signal {
-    /// SIGTERM: drain.
+    /// SIGTERM: the worker is to drain.
     Terminate,
-    /// SIGKILL.
+    /// SIGKILL: the worker is to be gone.
     Kill,
 }
 
 /// What systemd wants to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SystemdState {
-    /// `READY=1`
+    /// The cluster is ready, or a reload or an upgrade has ended (`READY=1`).
     Ready,
-    /// `RELOADING=1` with `MONOTONIC_USEC`
+    /// A reload or an upgrade has begun (`RELOADING=1` with `MONOTONIC_USEC`).
     Reloading,
-    /// `STOPPING=1`
+    /// The cluster has begun to stop (`STOPPING=1`).
     Stopping,
 }
 

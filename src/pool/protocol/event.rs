@@ -16,91 +16,92 @@ pub enum Event {
     /// for every live worker (draining ones included), so that whatever is decided by the time is decided on
     /// fresh samples.
     Looked,
-    /// The shell did as [`crate::pool::Effect::Spawn`] told it.
+    /// A worker was started, as [`crate::pool::Effect::Spawn`] told.
     Spawned {
-        /// Who.
+        /// The life of the worker.
         life: Life,
-        /// For people; never an identity.
+        /// The process id, for people; never an identity.
         pid: i32,
     },
-    /// It could not (no memory, no pids, no fds, the binary is no program).
+    /// A worker could not be started (no memory, no pids, no descriptors, or the binary is no program).
     SpawnFailed {
-        /// Who.
+        /// The life that the worker would have had.
         life: Life,
         /// The system's words.
         reason: String,
     },
     /// The worker said something on its notify socket.
     Notified {
-        /// Who.
+        /// The life of the worker.
         life: Life,
-        /// What.
+        /// What the worker said.
         notification: Notification,
     },
-    /// The shell looked at the worker's scoreboard, as it does for every live worker each time
-    /// `next_deadline` is reached.
+    /// The shell looked at a worker's scoreboard, as it does for every live worker each time `next_deadline`
+    /// is reached.
     Observed {
-        /// Whose.
+        /// The life of the worker.
         life: Life,
-        /// What it said.
+        /// What the scoreboard said.
         sample: Sample,
     },
     /// The evidence asked for by [`crate::pool::Effect::Examine`].
     Examined {
-        /// Whose.
+        /// The life of the worker.
         life: Life,
-        /// What it was doing.
+        /// What the worker was doing.
         activity: Activity,
     },
-    /// Its pidfd became readable and it was reaped.
+    /// A worker's pidfd became readable, and the worker was reaped.
     Died {
-        /// Who.
+        /// The life of the worker.
         life: Life,
-        /// How.
+        /// How its process ended.
         exit: Exit,
-        /// Whether the kernel killed it for memory (the shell reads its cgroup's counter before and after).
+        /// Whether the kernel killed it for want of memory (the shell reads the counter of its cgroup before
+        /// and after).
         oom: bool,
     },
-    /// Its readiness was asked for by [`crate::pool::Effect::Probe`], and this is its answer.
+    /// A worker's readiness, asked for by [`crate::pool::Effect::Probe`].
     Probed {
-        /// Whose.
+        /// The life of the worker.
         life: Life,
-        /// Whether it holds, or its words.
+        /// Whether the worker is ready, or why not in its own words.
         verdict: Result<(), String>,
     },
-    /// It could not be told of an work, as [`crate::pool::Effect::TakeOver`] told.
+    /// A worker could not be told of orphaned work, as [`crate::pool::Effect::TakeOver`] told.
     NotTakenOver {
-        /// Who.
+        /// The worker that could not be told.
         by: Life,
-        /// Whose work.
+        /// The work that was to be taken over.
         work: OrphanedWork,
     },
-    /// It could not be handed another slot's queue, as [`crate::pool::Effect::Adopt`] told, or has no room
-    /// for it.
+    /// A worker could not be handed another slot's queue, as [`crate::pool::Effect::Adopt`] told, or has no
+    /// room for it.
     NotAdopted {
-        /// Who.
+        /// The worker that could not be handed the queue.
         by: Life,
-        /// Whose queue.
+        /// The slot whose queue it is.
         slot: Slot,
     },
     /// A worker of an earlier incarnation, which had outlived its master, is gone. It may have begun work
-    /// after its work was taken over with the others.
+    /// after its work was taken over with that of the others.
     OrphanEnded {
-        /// Who.
+        /// The life of the worker.
         life: Life,
     },
-    /// An by has taken over everything an work left behind.
+    /// A worker has taken over everything that the dead left behind.
     TakenOver {
-        /// Who did.
+        /// The worker that took over.
         by: Life,
-        /// Whose work.
+        /// The work that was taken over.
         work: OrphanedWork,
     },
-    /// A person wants something: a signal, or a client of the control socket.
+    /// A person wants something: by a signal, or as a client of the control socket.
     Asked {
-        /// Who waits for the verdict.
+        /// The request of the client that waits for the verdict.
         ticket: Ticket,
-        /// What.
+        /// What the person wants.
         request: Request,
     },
     /// The configuration was read and the binary opened, as [`crate::pool::Effect::Load`] told: the new
@@ -109,39 +110,41 @@ pub enum Event {
     /// The binary on disk was asked whether it could go on from here as the master, as
     /// [`crate::pool::Effect::Rehearse`] told: it could, or why not.
     Rehearsed(Result<(), String>),
-    /// It has taken over (said first of all by the new master, of this version), or could not be executed
-    /// after all (said by the old one). See [`crate::pool::Effect::HandOver`].
+    /// The new binary has taken over (said first of all by the new master, of this version), or could not be
+    /// executed after all (said by the old one). See [`crate::pool::Effect::HandOver`].
     Upgraded(Result<String, String>),
 }
 
-/// What one look at a worker's scoreboard says. Every number is a stranger's: counters may fall, beats may
-/// stand still.
+/// What one look at a worker's scoreboard says. No number can be trusted: counters may fall, beats may stand
+/// still.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sample {
     /// The oldest of its beats (each thread that vouches for work stamps its own); the shell has already
     /// clamped what lies in the future to the instant it looked.
     pub beat: Monotonic,
-    /// Since when it has held a store lock.
+    /// Since when the worker has held a store lock, if it holds one.
     pub lock_held_since: Option<Monotonic>,
-    /// Open connections.
+    /// The number of open connections.
     pub connections: u32,
-    /// Requests that are being answered.
+    /// The number of requests that are being answered.
     pub in_flight: u32,
-    /// Connections accepted in its life.
+    /// The number of connections accepted in its life.
     pub accepted: u64,
-    /// Requests answered in its life.
+    /// The number of requests answered in its life.
     pub requests: u64,
-    /// Of those, with 5xx.
+    /// The number of those requests that were answered with 5xx.
     pub server_errors: u64,
-    /// Connections told 503 in its life because it had no room for them; none of these is among the requests.
+    /// The number of connections told 503 in its life because the worker had no room for them; none of these
+    /// is among the requests.
     pub refused: u64,
-    /// How late its runtime ran its last beat.
+    /// How late its event loop ran its last beat.
     pub loop_lag: Duration,
-    /// Resident bytes; `None` when the shell did not read them this time.
+    /// Its resident bytes; `None` when the shell did not read them this time.
     pub rss: Option<u64>,
 }
 
-/// Names one request of one who waits for its verdict. 0 is nobody: a signal.
+/// Names one request of a client that waits for its verdict. 0 stands for a signal, for which no client
+/// waits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Ticket(pub u64);
@@ -161,15 +164,15 @@ pub enum Request {
     Rollback,
     /// Another binary for the master itself, the one that is on disk now (SIGUSR2).
     Upgrade,
-    /// That many slots.
+    /// This number of slots.
     ScaleTo(u16),
-    /// So many more or fewer slots (SIGTTIN: +1, SIGTTOU: -1).
+    /// So many more slots, or fewer if the number is negative (SIGTTIN: +1, SIGTTOU: -1).
     ScaleBy(i32),
     /// A new worker for a slot, before the old one goes.
     Restart(Slot),
     /// A slot's worker goes, and the slot stays empty until it is restarted.
     Drain(Slot),
-    /// The end (SIGTERM, SIGINT, SIGQUIT).
+    /// The end of the cluster (SIGTERM, SIGINT, SIGQUIT).
     Stop(StopMode),
 }
 
@@ -186,19 +189,19 @@ pub enum NotLoaded {
 /// What a worker says on its notify socket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Notification {
-    /// `READY=1`
+    /// The worker is ready (`READY=1`).
     Ready,
-    /// `STOPPING=1`
+    /// The worker has begun to drain (`STOPPING=1`).
     Stopping,
-    /// `STATUS=…`, bounded and printable.
+    /// What the worker says of itself, bounded and printable (`STATUS=…`).
     Status(String),
 }
 
-/// How much haste a stop has.
+/// How fast the cluster stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StopMode {
-    /// Drain first (SIGTERM, SIGINT); a second one turns it into `AtOnce`.
+    /// Workers drain first (SIGTERM, SIGINT); a second stop turns it into `AtOnce`.
     Graceful,
-    /// Kill (SIGQUIT).
+    /// Workers are killed (SIGQUIT).
     AtOnce,
 }

@@ -12,55 +12,55 @@ use crate::base::ids::{Incarnation, Life};
 /// The part of a generation's settings that the pool decides by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
-    /// How many slots.
+    /// The number of slots.
     pub workers: u16,
     /// The distance of two points of the beats' grid.
     pub heartbeat_interval: Duration,
-    /// A beat older than this kills.
+    /// A worker whose beat is older than this is killed.
     pub heartbeat_timeout: Duration,
     /// A late holder of a store lock is killed after this.
     pub lock_hold_timeout: Duration,
-    /// Booting has this long.
+    /// How long a worker may boot.
     pub ready_timeout: Duration,
-    /// Draining has this long.
+    /// How long a worker may drain.
     pub drain_timeout: Duration,
-    /// The canary of a rollout has to hold out this long.
+    /// How long the canary of a rollout has to hold out.
     pub bake_time: Duration,
-    /// A shorter life is an early death.
+    /// A life that was shorter than this ended early.
     pub early_death: Duration,
-    /// The wait between restarts of one slot after early deaths.
+    /// How long a slot stays empty after early deaths.
     pub backoff: Backoff,
-    /// More deaths than this per window open a slot's breaker.
+    /// More early deaths than this within `restart_window` open a slot's breaker.
     pub restart_limit: u32,
-    /// That window.
+    /// The time within which early deaths are counted.
     pub restart_window: Duration,
-    /// While so many drain, nobody is replaced. Past this and the most slots there ever were, the longest
-    /// drain is cut.
+    /// While this many workers drain, no worker is replaced. When more drain than this and the most slots
+    /// there ever were, the worker that has drained longest is killed.
     pub max_draining: u16,
-    /// A worker that has answered so many requests (less up to a tenth, by chance) is replaced.
+    /// A worker that has answered this many requests (less up to a tenth, by chance) is replaced.
     pub max_requests: Option<u64>,
-    /// A worker that is larger than so many resident bytes is replaced.
+    /// A worker that has more resident bytes than this is replaced.
     pub max_rss: Option<u64>,
-    /// A worker that has served so long (less up to a tenth, by chance) is replaced.
+    /// A worker that has served this long (less up to a tenth, by chance) is replaced.
     pub max_age: Option<Duration>,
 }
 
-/// Whose unfinished work.
+/// The unfinished work of the dead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OrphanedWork {
-    /// One life that ended.
+    /// What one life left behind.
     Life(Life),
-    /// Every life of every earlier incarnation.
+    /// What all lives of incarnations before this one left behind.
     Before(Incarnation),
 }
 
-/// How it ended.
+/// How the cluster ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
-    /// As asked, and nothing was cut.
+    /// It stopped as asked, and nothing was cut.
     Stopped,
-    /// As asked, and some drains were cut.
+    /// It stopped as asked, and some requests were cut.
     Cut,
     /// No worker was ever ready, and every slot's first three lives left by themselves with an exit code (or
     /// could not be spawned): the program does not start, and trying for ever would only hide it.
@@ -70,21 +70,21 @@ pub enum Outcome {
 /// Why a worker was killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum KillReason {
-    /// Its beat is older than `heartbeat_timeout`.
+    /// Its beat was older than `heartbeat_timeout`.
     Hung(Activity),
-    /// It was late while it held a store lock.
+    /// Its beat was late while it held a store lock.
     HeldLock(Activity),
-    /// Not ready within `ready_timeout`.
+    /// It was not ready within `ready_timeout`.
     NeverReady,
-    /// Not drained within `drain_timeout`.
+    /// It had not drained within `drain_timeout`.
     DrainTimeout,
-    /// Too many drained at once.
+    /// Too many workers drained at once.
     DrainLimit,
     /// The cluster stops at once.
     StopAtOnce,
     /// Its rollout was backed out before it was ready.
     BackedOut,
-    /// It was to replace another one, which is not wanted any more.
+    /// It was to take over a slot, which is not wanted any more.
     NotNeeded,
 }
 
@@ -109,7 +109,8 @@ impl fmt::Display for Exit {
 /// What a late worker was found doing, from two readings of `/proc/PID`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Activity {
-    /// Runnable, and its CPU time has not moved since the last reading: it got no CPU. Not its fault.
+    /// Runnable, and its CPU time has not moved since the last reading: it got no CPU, which is not its
+    /// fault.
     Starved,
     /// Runnable and its CPU time moves: it spins.
     Spinning,
