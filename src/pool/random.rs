@@ -1,4 +1,5 @@
-//! The pool's own randomness: a seed it is given, kept with its state, so that a history can be replayed.
+//! The pool's own randomness: it begins with a given seed and is kept with the pool's state, so that a
+//! history can be replayed.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,5 +1,5 @@
-//! A pool as it travels to another master binary: JSON with a version, read as if anybody could have written
-//! it. It must not know what carries it.
+//! The pool as it is handed to another master binary: JSON with a version, read as if anybody could have
+//! written it. This file must not know what carries the text.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -7,11 +7,11 @@ use serde_json::Value;
 use super::pool::Pool;
 use super::worker::pool_worker::PoolWorker;
 
-/// Of what a pool is made of. Whoever changes a field of it, or of anything in it, raises this (a test holds
-/// the committed specimen against it), and may teach [`Saved::load`] to read the version before.
+/// Version of the serialised [`Pool`]. Raise it when any field in the pool changes (a test compares the
+/// fields with the committed specimen).
 pub const VERSION: u32 = 2;
 
-/// A pool on its way.
+/// A serialised pool with its version.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Saved {
@@ -19,22 +19,22 @@ pub struct Saved {
     pool: Value,
 }
 
-/// Why it cannot be gone on with.
+/// Why a serialised pool cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum NotLoadable {
-    /// Another binary's.
+    /// The pool was written by a binary with another version.
     #[error("the pool's state is of version {0}, expected {VERSION}")]
     Version(u32),
-    /// Something in it is not what it should be.
+    /// A field has another type than expected.
     #[error("the pool's state cannot be read: {0}")]
     Unreadable(#[from] serde_json::Error),
-    /// It was read, and says more or less than a pool says.
+    /// The pool was read, and a field is missing, unknown or contradicts another one.
     #[error("the pool's state is not whole: {0}")]
     Odd(String),
 }
 
 impl Saved {
-    /// A pool as it is now.
+    /// The pool as it is now.
     #[must_use]
     pub fn of(pool: &Pool) -> Saved {
         Saved {
@@ -43,7 +43,7 @@ impl Saved {
         }
     }
 
-    /// The pool again.
+    /// The pool, read and checked.
     ///
     /// # Errors
     /// [`NotLoadable`] says what was read and what was expected.
@@ -60,8 +60,8 @@ impl Saved {
     }
 }
 
-/// The first place where what was read is not what would be written: a field that is missing (an optional
-/// one, too) or that nobody here knows.
+/// The first place where the text that was read differs from the text that would be written: a field that is
+/// missing (also an optional one) or unknown.
 #[must_use]
 pub fn difference(read: &Value, written: &Value, at: &str) -> Option<String> {
     match (read, written) {
@@ -85,7 +85,7 @@ pub fn difference(read: &Value, written: &Value, at: &str) -> Option<String> {
     }
 }
 
-/// What every transition keeps, and a stranger's text may not.
+/// Checks what every transition keeps, and a text from outside may not.
 fn check(pool: &Pool) -> Result<(), String> {
     let (generations, slots) = (pool.generations(), pool.fleet().slots());
     if !generations.is_loaded(generations.current()) {

@@ -21,28 +21,28 @@ use crate::base::time::Monotonic;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkerState {
-    /// Nobody is in the slot, and somebody will be in a moment or the cluster stops.
+    /// The slot is empty, and is filled at once unless the cluster stops.
     Vacant,
-    /// Forked, not ready.
+    /// The worker is forked and not ready yet.
     Starting,
-    /// Ready and beating.
+    /// The worker is ready and beats.
     Serving,
-    /// Its beat is late: no new connections.
+    /// The worker's beat is late: it gets no new connections.
     Quarantined,
-    /// It finishes what it has.
+    /// The worker finishes what it has.
     Draining,
-    /// SIGKILL is on its way.
+    /// The worker was sent SIGKILL.
     Killed,
-    /// Empty until the backoff is over.
+    /// The slot is empty until the backoff is over.
     BackingOff,
-    /// Empty until the next of the slow tries.
+    /// The slot's breaker is open: it is empty until the next of the slow tries.
     Degraded,
-    /// Empty until it is restarted, on request.
+    /// The slot is empty until a person asks for its restart.
     Drained,
 }
 
 impl WorkerState {
-    /// Every one.
+    /// Every state.
     pub const ALL: [WorkerState; 9] = [
         WorkerState::Vacant,
         WorkerState::Starting,
@@ -72,74 +72,74 @@ impl WorkerState {
     }
 }
 
-/// One worker.
+/// What one worker does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct WorkerStatus<'a> {
-    /// Who.
+    /// The life of the worker.
     pub life: Life,
-    /// Of what.
+    /// The worker's generation.
     pub generation: Generation,
-    /// For people; `None` until the shell said it.
+    /// The process id, for people; `None` until the shell has said it.
     pub pid: Option<i32>,
-    /// What it does.
+    /// What the worker does.
     pub state: WorkerState,
-    /// When it was forked.
+    /// When the worker was forked.
     pub started: Monotonic,
-    /// When it said READY, if it did.
+    /// When the worker said READY, if it did.
     pub ready_since: Option<Monotonic>,
-    /// Since when it does that.
+    /// Since when the worker has been in that state.
     pub since: Monotonic,
-    /// The age of its last beat, less what is nobody's fault, at the pool's last event; `None` before it was
-    /// ready.
+    /// The age of its last beat at the pool's last event, less what is not held against the worker; `None`
+    /// before it was ready.
     pub beat_age: Option<Duration>,
-    /// Open connections when last looked at.
+    /// The number of open connections at the last look.
     pub connections: u32,
-    /// Requests in flight when last looked at.
+    /// The number of requests in flight at the last look.
     pub in_flight: u32,
-    /// Connections it accepted, never falling.
+    /// The number of connections it accepted; never falls.
     pub accepted: u64,
-    /// What it answered, never falling.
+    /// What it answered; never falls.
     pub answered: Share,
-    /// How late its loop runs, smoothed.
+    /// How late its event loop runs, smoothed.
     pub loop_lag: Duration,
     /// Resident bytes when last read.
     pub rss: Option<u64>,
-    /// What it was asked to go for, if it was.
+    /// Why the worker was asked to go, if it was.
     pub purpose: Option<Purpose>,
     /// Its own words (`STATUS=`).
     pub status: Option<&'a str>,
 }
 
-/// One slot.
+/// What one slot does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SlotStatus<'a> {
-    /// Which.
+    /// The number of the slot.
     pub slot: Slot,
-    /// What its worker does, or why it has none.
+    /// What the slot's worker does, or why the slot is empty.
     pub state: WorkerState,
-    /// What it is filled with next.
+    /// The generation the slot is filled with next.
     pub generation: Generation,
-    /// Who is in it.
+    /// The worker in the slot, if there is one.
     pub worker: Option<WorkerStatus<'a>>,
-    /// Lives that ended unasked since the master started.
+    /// How many lives ended unasked since the master started.
     pub restarts: u32,
-    /// Early deaths in a row.
+    /// How many lives in a row ended early.
     pub failures: u32,
-    /// Whether only slow tries are made.
+    /// Whether the breaker is open, so that the slot is filled slowly.
     pub breaker_open: bool,
-    /// How the last unasked death looked, where it is known.
+    /// How the last life that ended unasked ended, where it is known.
     pub last_exit: Option<Exit>,
-    /// When an empty slot is filled again.
+    /// When an empty slot that waits is filled again.
     pub filled_at: Option<Monotonic>,
-    /// Since when this worker is in it, or nobody.
+    /// Since when this worker has been in the slot, or the slot has been empty.
     pub since: Monotonic,
     /// Its share of new connections, [`super::FULL_SHARE`] being an equal one; `None` when it is unrouted.
     pub weight: Option<u16>,
-    /// Who accepts what waits in its queue while it has no ready worker of its own.
+    /// The worker that accepts from the slot's queue while the slot has no ready worker of its own.
     pub adopted_by: Option<Life>,
-    /// How its lives ended, by cause, since the master started.
+    /// How the slot's lives ended, by cause, since the master started.
     pub endings: &'a BTreeMap<CauseKind, u64>,
-    /// The last end of all.
+    /// The certificate of the slot's last life that ended.
     pub last_certificate: Option<&'a Certificate>,
 }
 

@@ -1,12 +1,11 @@
-//! What is asked of the first worker of a new generation before the others follow: that its own readiness
+//! What the first worker of a new generation has to show before the others follow: that its own readiness
 //! holds, and that it does not answer with a worse share of 5xx than the old generation does at the same
-//! time. A connection told 503 at the door, for want of room, is a 5xx like any other. When the share is
-//! worse:
+//! time. A connection told 503 for want of room is a 5xx like any other. The share is worse:
 //!
 //! - of many answers, [`CanaryAnswers::ENOUGH`] or more: [`CanaryAnswers::ERRORS`] of them 5xx, and
 //!   [`CanaryAnswers::MARGIN`] points more than the old one's;
 //! - of fewer: [`CanaryAnswers::FEW_ERRORS`] of them and at least half are 5xx, while the old one gave
-//!   [`CanaryAnswers::WITNESSES`] answers or more with no more than [`CanaryAnswers::MARGIN`] points of 5xx.
+//!   [`CanaryAnswers::ENOUGH_OLD`] answers or more with no more than [`CanaryAnswers::MARGIN`] points of 5xx.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,11 +17,11 @@ use crate::pool::protocol::verdict::Share;
 /// What the canary's own readiness says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::pool) enum ReadinessProbe {
-    /// Asked, and there is no answer yet.
+    /// The canary was asked, and has not answered yet.
     Asked { deadline: Monotonic },
-    /// Not ready, in its own words; it is asked again as long as it bakes.
+    /// The canary is not ready, in its own words; it is asked again as long as it bakes.
     Denied { reason: String, again_at: Monotonic },
-    /// Ready.
+    /// The canary is ready.
     Ready,
 }
 
@@ -41,7 +40,7 @@ impl ReadinessProbe {
         }
     }
 
-    /// A denial is final once the time to bake is up: until then it may be a store that is busy.
+    /// That the canary is not ready is final once the time to bake is up: until then a store may be busy.
     pub(in crate::pool) fn answered(
         self,
         verdict: Result<(), String>,
@@ -55,13 +54,13 @@ impl ReadinessProbe {
                 reason,
                 again_at: until.min(context.now + context.policy.heartbeat_interval),
             }),
-            // Nobody asked.
+            // The canary was not asked.
             (probe @ (ReadinessProbe::Denied { .. } | ReadinessProbe::Ready), Ok(()) | Err(_)) => Ok(probe),
         }
     }
 }
 
-/// What the canary and the old generation answered since it bakes.
+/// What the canary and the old generation answered since the canary bakes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::pool) struct CanaryAnswers {
     pub(in crate::pool) life: Life,
@@ -70,17 +69,17 @@ pub(in crate::pool) struct CanaryAnswers {
 }
 
 impl CanaryAnswers {
-    /// Fewer answers of the canary say something only when most are errors.
+    /// With fewer answers than this the canary is worse only when most of them are errors.
     pub(in crate::pool) const ENOUGH: u64 = 20;
-    /// One error alone is chance.
+    /// One error alone may be chance.
     pub(in crate::pool) const ERRORS: u64 = 2;
-    /// Percentage points.
+    /// Percentage points by which the canary's share of errors has to be larger.
     pub(in crate::pool) const MARGIN: u64 = 5;
 
-    /// So many errors are no chance even among few answers, if the old generation has next to none.
+    /// This many errors are no chance even among few answers, if the old generation has next to none.
     pub(in crate::pool) const FEW_ERRORS: u64 = 3;
-    /// From fewer answers nobody can tell that the old generation has next to none.
-    pub(in crate::pool) const WITNESSES: u64 = 10;
+    /// With fewer answers of the old generation than this, it is not known whether that has next to none.
+    pub(in crate::pool) const ENOUGH_OLD: u64 = 10;
 
     pub(in crate::pool) fn are_worse(self) -> bool {
         if self.new.answers() >= Self::ENOUGH {
@@ -92,7 +91,7 @@ impl CanaryAnswers {
 
     fn are_worse_by_the_margin(self) -> bool {
         let (new, old) = (self.new, self.old);
-        // e/n > o/m + 5/100, without fractions; bounded so that a liar's numbers fit.
+        // e/n > o/m + 5/100, without fractions; bounded so that a worker's false numbers fit.
         let part = |errors: u64, of: u64| u128::from(bounded(errors)) * u128::from(bounded(of)) * 100;
         let (n, m) = (new.answers().max(1), old.answers().max(1));
         let margin = part(n, m) / 100 * u128::from(Self::MARGIN);
@@ -106,7 +105,7 @@ impl CanaryAnswers {
 
     fn old_ones_are_well(self) -> bool {
         let (answers, errors) = (self.old.answers(), self.old.errors());
-        answers >= Self::WITNESSES && bounded(errors) * 100 <= bounded(answers) * Self::MARGIN
+        answers >= Self::ENOUGH_OLD && bounded(errors) * 100 <= bounded(answers) * Self::MARGIN
     }
 }
 

@@ -72,7 +72,8 @@ pub(in crate::pool) enum UpgradeStage {
     ToRehearse,
     /// The new binary was asked.
     Rehearsing,
-    /// The new binary could go on from here, and is to be executed, once nothing else is under way in the shell.
+    /// The new binary could go on from here, and is to be executed, once nothing else is under way in the
+    /// shell.
     ToHandOver,
     /// The new binary is executed.
     HandingOver,

@@ -2,10 +2,10 @@
 //! draws by them.
 //!
 //! The weights bring every slot to the same number of open connections by the time the foreseen ones have
-//! come: a slot's weight is the room it has left under that height. Room for chance is left as well (the
-//! count of a slot of short connections scatters by its root), so that noise moves little. A slot whose loop
-//! runs late gets less by how much later it runs than `LAG_HALF_LIFE`; when all run late alike, nobody
-//! does.
+//! come: a slot's weight is the room it has left under that number. Room for chance is left as well (the
+//! count of a slot of short connections scatters by its root), so that noise moves the weights little. A slot
+//! whose event loop runs late gets less: half when it is late by `LAG_HALF_LIFE`. When all slots run late
+//! alike, none gets less.
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ use crate::base::ids::Slot;
 /// The weight of a slot that gets its full share of new connections.
 pub const FULL_SHARE: u16 = 256;
 
-/// A loop that is late by this gets half of what one on time gets.
+/// A slot whose event loop is late by this gets half of what a slot on time gets.
 const LAG_HALF_LIFE: Duration = Duration::from_millis(10);
-/// No routed slot gets less: it has to show that it is well again.
+/// The smallest weight of a routed slot: it has to get connections to show that it is well again.
 const LEAST: u64 = FULL_SHARE as u64 / 8;
-/// Nor more: an empty slot is filled without being flooded.
+/// The largest weight of a slot: an empty slot is to be filled without being flooded.
 const MOST: u64 = FULL_SHARE as u64 * 3;
 /// Each slot has room for this many connections at least, in sixteenths of a connection.
 const ROOM: u64 = 4 * 16;
@@ -42,7 +42,7 @@ pub struct SlotLoad {
 #[must_use]
 pub fn weights(slot_loads: &[SlotLoad], foreseen: u64) -> Vec<(Slot, u16)> {
     let count = u64::try_from(slot_loads.len()).unwrap_or(u64::MAX).max(1);
-    // A stranger's number, bounded so that sums and products of 1,024 stay in 64 bits.
+    // A worker's number, which is not trusted: bounded so that sums and products of 1,024 stay in 64 bits.
     let open = |one: &SlotLoad| one.connections.min(MOST_OPEN);
     let mean = slot_loads.iter().map(open).sum::<u64>() / count;
     // In sixteenths: the root of n connections is 4 times the root of 16 n.
@@ -76,15 +76,15 @@ pub(in crate::pool) const RETURN: u16 = 0x06; // BPF_RET | BPF_K
 /// `SKF_AD_OFF + SKF_AD_RANDOM`: not packet data, but the kernel's random number.
 pub(in crate::pool) const RANDOM: u32 = 0xffff_f000 + 56;
 /// No listener has this index, so the kernel falls back to its hash.
-const NOBODY: u32 = u32::MAX;
+const NO_LISTENER: u32 = u32::MAX;
 
 /// One instruction: `code`, `jt`, `jf`, `k` of a `sock_filter`.
 pub type Instruction = (u16, u8, u8, u32);
 
 /// A program that returns the index of a listener, each with the probability of its weight. Listeners lie in
-/// the group in the order of their slots. A weight of 0 is unrouted; slots beyond `slots` have no listener
-/// and are left out; when nobody is left, the kernel's hash decides. At most `2 × slots + 2` instructions,
-/// which is within [`MOST_INSTRUCTIONS`] up to 2,047 slots.
+/// the group in the order of their slots. A slot of weight 0 is unrouted; slots beyond `slots` have no
+/// listener and are left out; when no slot is left, the kernel's hash decides. The program has at most `2 ×
+/// slots + 2` instructions, which is within [`MOST_INSTRUCTIONS`] up to 2,047 slots.
 #[must_use]
 pub fn program(weights: &[(Slot, u16)], slots: u16) -> Vec<Instruction> {
     let routed: Vec<_> = weights
@@ -93,7 +93,7 @@ pub fn program(weights: &[(Slot, u16)], slots: u16) -> Vec<Instruction> {
         .collect();
     let total: u32 = routed.iter().map(|(_, weight)| u32::from(*weight)).sum();
     let Some(((last, _), others)) = routed.split_last() else {
-        return vec![(RETURN, 0, 0, NOBODY)];
+        return vec![(RETURN, 0, 0, NO_LISTENER)];
     };
     let mut program = vec![(LOAD_WORD, 0, 0, RANDOM), (MODULO, 0, 0, total)];
     let mut below = 0;
@@ -152,9 +152,9 @@ mod tests {
     }
 
     #[test]
-    fn when_nobody_is_routed_the_hash_decides() {
+    fn when_no_slot_is_routed_the_hash_decides() {
         for weights in [vec![], vec![(Slot(0), 0)], vec![(Slot(4), 1)]] {
-            assert_eq!(run(&program(&weights, 4), 5), NOBODY);
+            assert_eq!(run(&program(&weights, 4), 5), NO_LISTENER);
         }
     }
 

@@ -1,4 +1,4 @@
-//! A slot's memory of how its lives ended, and the restart policy that follows from it.
+//! The restart policy of a slot, and what it remembers of how the slot's lives ended.
 //!
 //! - A life that served for `early_death` or longer is replaced at once, whatever ended it.
 //! - The first early death in a row is forgiven when that worker had been ready (`kill -9` right after READY
@@ -23,22 +23,22 @@ use crate::pool::worker::pool_worker::PoolWorker;
 pub(in crate::pool) struct RestartDecision {
     /// How long the slot stays empty.
     pub(in crate::pool) wait: Duration,
-    /// Set when this death opened the breaker: how many there were within the window.
+    /// Set when this death opened the breaker: the number of early deaths within `restart_window`.
     pub(in crate::pool) opened: Option<u32>,
 }
 
 /// The restart policy of one slot, with what it remembers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::pool) struct RestartPolicy {
-    /// Early deaths in a row.
+    /// How many lives in a row ended early.
     pub(in crate::pool) failures: u32,
-    /// Lives in a row that exited by themselves before they were ready, or could not be spawned.
+    /// How many lives in a row exited by themselves before they were ready, or could not be spawned.
     pub(in crate::pool) boot_failures: u32,
-    /// Lives that ended unasked since the master started.
+    /// How many lives ended unasked since the master started.
     pub(in crate::pool) restarts: u32,
     /// How the last of them ended, where it is known.
     pub(in crate::pool) last_exit: Option<Exit>,
-    /// Whether only slow tries are made.
+    /// Whether the breaker is open, so that the slot is filled slowly.
     pub(in crate::pool) breaker_open: bool,
     /// The gap between two starts that the last early death asked for.
     gap: Duration,
@@ -58,7 +58,7 @@ impl RestartPolicy {
         }
     }
 
-    /// The slot runs another generation now: what its predecessors did is not held against it.
+    /// The slot runs another generation now: the early deaths of the former generation do not count any more.
     pub(in crate::pool) fn forgive(&mut self, policy: &Policy) {
         let (restarts, last_exit) = (self.restarts, self.last_exit);
         *self = RestartPolicy {
@@ -146,7 +146,7 @@ impl RestartPolicy {
         Some(self.budget.spent(now))
     }
 
-    /// When the breaker closes, if nothing happens until then.
+    /// When the breaker closes, if the slot's worker lives until then.
     pub(in crate::pool) fn closes_at(&self, worker: &PoolWorker, policy: &Policy) -> Option<Monotonic> {
         let ready = worker
             .ready_at
@@ -154,7 +154,7 @@ impl RestartPolicy {
         Some(ready + policy.early_death)
     }
 
-    /// The life in the slot held out.
+    /// The slot's worker held out: closes the breaker and forgets early deaths.
     pub(in crate::pool) fn close(&mut self) {
         self.breaker_open = false;
         self.failures = 0;

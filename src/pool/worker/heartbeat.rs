@@ -1,5 +1,5 @@
-//! Whether a worker's heart beats: how old its beat is, less the time nobody could be blamed for, and what
-//! follows from it. Knows no slot and no effect.
+//! Whether a worker's heart beats: how old its last beat is, less the time that is not held against the
+//! worker, and what follows from that age. This file must not know slots and effects.
 
 use std::time::Duration;
 
@@ -9,20 +9,20 @@ use crate::base::time::Monotonic;
 use crate::pool::protocol::event::Sample;
 use crate::pool::protocol::facts::{Activity, KillReason, Policy};
 
-/// Looks lie this part of an interval behind the grid's points, so that a worker has that long to stamp its
-/// beat.
+/// The master looks this part of an interval after each point of the grid, so that a worker has that long to
+/// stamp its beat.
 const LOOK_BEHIND: u32 = 4;
-/// A beat is late when it is older than an interval and this part of one: the latest point was missed, and at
-/// a look that came off the grid a worker still had that long to stamp.
+/// A beat is late when it is older than an interval and this part of one. Then the worker missed the latest
+/// point of the grid, even if the master looked at another instant than usual.
 const TOLERATED: u32 = 8;
 
-/// How long after each grid point the master looks.
+/// How long after each point of the grid the master looks.
 pub(in crate::pool) fn look_behind(interval: Duration) -> Duration {
     interval / LOOK_BEHIND
 }
 
-/// A stretch during which the master should have looked and did not: it had no CPU, or was stopped, or
-/// everything was frozen.
+/// A stretch of time in which the master should have run and did not: it got no CPU, was stopped, or the
+/// machine slept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::pool) struct Stall {
     pub(in crate::pool) from: Monotonic,
@@ -39,21 +39,21 @@ impl Stall {
     }
 }
 
-/// What is known of one worker's beats.
+/// What is known of the beats of one worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::pool) struct Heartbeat {
     beat: Monotonic,
-    /// Time since that beat that is not held against the worker.
+    /// The time since that beat that is not held against the worker.
     discounted: Duration,
     lock_held_since: Option<Monotonic>,
-    /// Since that beat: how often it was examined, when last, and what it did.
+    /// How often the worker was examined since that beat, when last, and what it was doing then.
     readings: u32,
     read_at: Monotonic,
     activity: Activity,
 }
 
 impl Heartbeat {
-    /// A watch that begins now, as if the worker had just beaten.
+    /// A heartbeat that begins now, as if the worker had just stamped a beat.
     pub(in crate::pool) fn begin(now: Monotonic) -> Heartbeat {
         Heartbeat {
             beat: now,
@@ -65,7 +65,7 @@ impl Heartbeat {
         }
     }
 
-    /// Takes in a sample. Beats never fall and never lie in the future, whatever the scoreboard says.
+    /// Takes in a sample. A beat that is older than the last one, or lies in the future, is not believed.
     pub(in crate::pool) fn see(&mut self, sample: Sample, now: Monotonic, stall: Stall) {
         let beat = sample.beat.min(now);
         if beat > self.beat {
@@ -78,12 +78,13 @@ impl Heartbeat {
         self.lock_held_since = sample.lock_held_since.map(|since| since.min(now));
     }
 
-    /// Somebody else's fault: the master napped that long.
+    /// The master did not run for this long, which is not held against the worker.
     pub(in crate::pool) fn discount(&mut self, by: Duration) {
         self.discounted += by;
     }
 
-    /// Takes in a reading of `/proc`. Starving since the previous reading is excused.
+    /// Takes in a reading of `/proc`. Time in which the worker got no CPU since the previous reading is not
+    /// held against it.
     pub(in crate::pool) fn examine(&mut self, activity: Activity, now: Monotonic) {
         if self.readings > 0 && activity == Activity::Starved {
             self.discounted += now.since(self.read_at);
@@ -93,7 +94,7 @@ impl Heartbeat {
         self.activity = activity;
     }
 
-    /// The beat's age, less what is excused.
+    /// The age of the last beat, less what is not held against the worker.
     pub(in crate::pool) fn age(&self, now: Monotonic) -> Duration {
         now.since(self.beat).saturating_sub(self.discounted)
     }
@@ -102,9 +103,9 @@ impl Heartbeat {
         self.age(now) > policy.heartbeat_interval + policy.heartbeat_interval / TOLERATED
     }
 
-    /// Why it has to be killed, if it has. Needs two readings, for one alone cannot tell starving from
-    /// hanging.
-    pub(in crate::pool) fn doom(&self, now: Monotonic, policy: &Policy) -> Option<KillReason> {
+    /// Why the worker has to be killed, if it has. That takes two readings, because one alone cannot tell a
+    /// worker that gets no CPU from one that hangs.
+    pub(in crate::pool) fn kill_reason(&self, now: Monotonic, policy: &Policy) -> Option<KillReason> {
         if self.readings < 2 || self.activity == Activity::Starved {
             return None;
         }
@@ -117,14 +118,15 @@ impl Heartbeat {
         (self.age(now) > policy.heartbeat_timeout).then_some(KillReason::Hung(self.activity))
     }
 
-    /// When to look again at a late lock holder, off the grid: when its patience ends, and not before a
-    /// second reading of `/proc` can differ from the first.
+    /// When to look again at a late worker that holds a lock: when its time to release the lock ends, and not
+    /// before a second reading of `/proc` can differ from the first.
     pub(in crate::pool) fn look_again_at(&self, policy: &Policy) -> Option<Monotonic> {
         let second = self.read_at + look_behind(policy.heartbeat_interval);
         Some(self.lock_deadline(policy)?.max(second))
     }
 
-    /// When a late lock holder's patience ends: both its beat and its hold are that old by then.
+    /// When the time of a late worker to release its lock ends: by then its beat is `lock_hold_timeout` old,
+    /// and so is its hold.
     fn lock_deadline(&self, policy: &Policy) -> Option<Monotonic> {
         let since = self.lock_held_since?.max(self.beat);
         Some(since + self.discounted + policy.lock_hold_timeout)
@@ -166,15 +168,15 @@ mod tests {
     }
 
     #[test]
-    fn one_reading_dooms_nobody_and_two_do() {
+    fn one_reading_kills_no_worker_and_two_do() {
         let policy = policy();
         let mut heartbeat = Heartbeat::begin(at(0));
-        assert_eq!(heartbeat.doom(at(60_000), &policy), None);
+        assert_eq!(heartbeat.kill_reason(at(60_000), &policy), None);
         heartbeat.examine(Activity::Blocked, at(60_000));
-        assert_eq!(heartbeat.doom(at(60_000), &policy), None);
+        assert_eq!(heartbeat.kill_reason(at(60_000), &policy), None);
         heartbeat.examine(Activity::Blocked, at(60_250));
         assert_eq!(
-            heartbeat.doom(at(60_250), &policy),
+            heartbeat.kill_reason(at(60_250), &policy),
             Some(KillReason::Hung(Activity::Blocked))
         );
     }
@@ -186,17 +188,17 @@ mod tests {
         for ms in (312..60_000).step_by(250) {
             heartbeat.examine(Activity::Starved, at(ms));
         }
-        assert_eq!(heartbeat.doom(at(60_000), &policy), None);
+        assert_eq!(heartbeat.kill_reason(at(60_000), &policy), None);
         assert!(heartbeat.age(at(60_000)) < Duration::from_secs(1));
         heartbeat.examine(Activity::Spinning, at(60_000));
         assert_eq!(
-            heartbeat.doom(at(60_000), &policy),
+            heartbeat.kill_reason(at(60_000), &policy),
             None,
             "it has had CPU for a moment only"
         );
         heartbeat.examine(Activity::Spinning, at(65_000));
         assert_eq!(
-            heartbeat.doom(at(65_000), &policy),
+            heartbeat.kill_reason(at(65_000), &policy),
             Some(KillReason::Hung(Activity::Spinning))
         );
     }
@@ -215,10 +217,10 @@ mod tests {
         );
         heartbeat.examine(Activity::Stopped, at(312));
         heartbeat.examine(Activity::Stopped, at(499));
-        assert_eq!(heartbeat.doom(at(499), &policy), None);
+        assert_eq!(heartbeat.kill_reason(at(499), &policy), None);
         assert_eq!(heartbeat.lock_deadline(&policy), Some(at(500)));
         assert_eq!(
-            heartbeat.doom(at(500), &policy),
+            heartbeat.kill_reason(at(500), &policy),
             Some(KillReason::HeldLock(Activity::Stopped))
         );
     }
@@ -237,9 +239,9 @@ mod tests {
         );
         heartbeat.examine(Activity::Starved, at(562));
         heartbeat.examine(Activity::Starved, at(624));
-        assert_eq!(heartbeat.doom(at(624), &policy), None);
+        assert_eq!(heartbeat.kill_reason(at(624), &policy), None);
         heartbeat.examine(Activity::Stopped, at(687));
-        assert!(heartbeat.doom(at(687), &policy).is_some());
+        assert!(heartbeat.kill_reason(at(687), &policy).is_some());
     }
 
     #[test]
@@ -256,9 +258,9 @@ mod tests {
         );
         heartbeat.examine(Activity::Disk, at(312));
         heartbeat.examine(Activity::Disk, at(5_000));
-        assert_eq!(heartbeat.doom(at(5_000), &policy), None);
+        assert_eq!(heartbeat.kill_reason(at(5_000), &policy), None);
         assert_eq!(
-            heartbeat.doom(at(5_001), &policy),
+            heartbeat.kill_reason(at(5_001), &policy),
             Some(KillReason::Hung(Activity::Disk))
         );
     }

@@ -1,5 +1,5 @@
-//! What a worker was last seen to carry. The numbers are a stranger's: what can only grow never falls here,
-//! and a falling one counts for nothing until it has passed its old height.
+//! The load of a worker when it was last looked at. The worker's numbers are not trusted: a counter that can
+//! only grow never falls here, and one that fell counts for nothing until it has passed its old height.
 
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ pub(in crate::pool) struct Load {
     pub(in crate::pool) in_flight: u32,
     pub(in crate::pool) accepted: u64,
     pub(in crate::pool) answered: Share,
-    /// Half the last, half what it was before: one look's chance decides nothing.
+    /// Half the last value and half what it was before, so that one look decides nothing by chance.
     pub(in crate::pool) loop_lag: Duration,
-    /// Open connections in sixteenths, smoothed in the same way.
+    /// Open connections in sixteenths of a connection, smoothed in the same way.
     pub(in crate::pool) smooth: u64,
     pub(in crate::pool) rss: Option<u64>,
     /// What had been answered at the last mark.
@@ -44,7 +44,7 @@ impl Load {
         self.rss = sample.rss.or(self.rss);
     }
 
-    /// From here on [`Load::since_mark`] counts.
+    /// [`Load::since_mark`] counts from here on.
     pub(in crate::pool) fn mark(&mut self) {
         self.mark = self.answered;
     }

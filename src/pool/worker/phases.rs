@@ -60,7 +60,7 @@ impl PoolWorker {
             WorkerEvent::Notified(Notification::Stopping) => self.drain_unasked(Some(heartbeat), context),
             WorkerEvent::Retired => self.drain(Some(heartbeat), context),
             WorkerEvent::Killed(reason) => self.kill(reason, context),
-            // An answer to a question from before its beat came, a second READY, a second Spawned.
+            // An answer to a question that was asked before the last beat, a second READY, a second Spawned.
             WorkerEvent::Examined(_)
             | WorkerEvent::Spawned(_)
             | WorkerEvent::TimePassed
@@ -93,7 +93,7 @@ impl PoolWorker {
             }
             WorkerEvent::Examined(activity) => {
                 heartbeat.examine(activity, context.now);
-                match heartbeat.doom(context.now, context.policy) {
+                match heartbeat.kill_reason(context.now, context.policy) {
                     Some(reason) => self.kill(reason, context),
                     None => WorkerPhase::Late { heartbeat, since },
                 }
@@ -113,8 +113,8 @@ impl PoolWorker {
         }
     }
 
-    /// One that drains may still hold a lock or hang; it is examined like the others, or it would block them
-    /// for the whole `drain_timeout`.
+    /// A worker that drains may still hold a lock, or hang. It is examined like the others, or it would block
+    /// them for the whole `drain_timeout`.
     pub(in crate::pool) fn draining(
         &mut self,
         since: Monotonic,
@@ -135,7 +135,7 @@ impl PoolWorker {
             WorkerEvent::Examined(activity) => {
                 if let Some(reason) = heartbeat
                     .as_mut()
-                    .and_then(|heartbeat| doomed(heartbeat, activity, context))
+                    .and_then(|heartbeat| kill_reason_after(heartbeat, activity, context))
                 {
                     return self.kill(reason, context);
                 }
@@ -164,7 +164,7 @@ impl PoolWorker {
         }
     }
 
-    /// Nothing helps any more; only its death comes.
+    /// Nothing changes a worker that was killed; only its death is awaited.
     pub(in crate::pool) fn killed(
         reason: KillReason,
         draining_since: Option<Monotonic>,
@@ -255,7 +255,8 @@ impl PoolWorker {
         }
     }
 
-    /// The age of its last beat, less what nobody could be blamed for; when it was killed: at that moment.
+    /// The age of the worker's last beat, less what is not held against the worker; for a worker that was
+    /// killed: at that moment.
     pub(in crate::pool) fn beat_age(&self, now: Monotonic) -> Option<Duration> {
         match &self.phase {
             WorkerPhase::Serving { heartbeat } | WorkerPhase::Late { heartbeat, .. } => {
@@ -268,7 +269,11 @@ impl PoolWorker {
     }
 }
 
-fn doomed(heartbeat: &mut Heartbeat, activity: Activity, context: &WorkerContext<'_>) -> Option<KillReason> {
+fn kill_reason_after(
+    heartbeat: &mut Heartbeat,
+    activity: Activity,
+    context: &WorkerContext<'_>,
+) -> Option<KillReason> {
     heartbeat.examine(activity, context.now);
-    heartbeat.doom(context.now, context.policy)
+    heartbeat.kill_reason(context.now, context.policy)
 }
