@@ -17,7 +17,7 @@ use crate::base::ids::Life;
 use crate::base::time::Monotonic;
 use crate::control::MemoryUse;
 use crate::lifeline::{self, MAX_PACKET, MAX_REASON, Report};
-use crate::pool::{Event, Exit, Notification, Pool, Request, Sample, StopMode, Ticket};
+use crate::pool::{Event, Notification, Pool, ProcessExit, Request, Sample, StopMode, Ticket};
 use crate::scoreboard::{LockMark, Vitals};
 use crate::sys::notify::Datagram;
 use crate::sys::pidfd::Reaped;
@@ -148,16 +148,16 @@ impl World {
             let oom = self.keep_evidence(process, exit, peak_resident);
             events.push(Event::Died { life, exit, oom });
         }
-        if let Exit::Code(code) = exit {
+        if let ProcessExit::Code(code) = exit {
             self.kept.last_code = Some(code);
         }
         self.unrecorded = true;
     }
 
     /// What `why` will tell. Whether the kernel killed it for want of memory.
-    fn keep_evidence(&mut self, process: Process, exit: Exit, peak_resident: Option<u64>) -> bool {
+    fn keep_evidence(&mut self, process: Process, exit: ProcessExit, peak_resident: Option<u64>) -> bool {
         let by_us = process.at_kill.is_some();
-        let killed = exit == Exit::Signal(Signal::SIGKILL as i32) && !by_us;
+        let killed = exit == ProcessExit::Signal(Signal::SIGKILL as i32) && !by_us;
         let oom = killed.then(|| self.kept.oom.explains(clock::now())).flatten();
         let memory = MemoryUse {
             peak_rss_bytes: peak_resident,
@@ -190,13 +190,13 @@ fn observed(process: &mut Process, rss: Option<u64>, now: Monotonic) -> Event {
 }
 
 /// How a process ended and what it had used; `None` while it lives.
-fn reap(process: &Process) -> Option<(Exit, Option<Reaped>)> {
+fn reap(process: &Process) -> Option<(ProcessExit, Option<Reaped>)> {
     let life = process.life;
     match pidfd::reap(process.pid) {
         Ok(None) => None,
         Ok(Some(reaped)) => match reaped.status {
-            WaitStatus::Exited(_, code) => Some((Exit::Code(code), Some(reaped))),
-            WaitStatus::Signaled(_, signal, _) => Some((Exit::Signal(signal as i32), Some(reaped))),
+            WaitStatus::Exited(_, code) => Some((ProcessExit::Code(code), Some(reaped))),
+            WaitStatus::Signaled(_, signal, _) => Some((ProcessExit::Signal(signal as i32), Some(reaped))),
             status => {
                 debug!(%life, "neither exited nor killed: {status:?}");
                 None
@@ -204,7 +204,7 @@ fn reap(process: &Process) -> Option<(Exit, Option<Reaped>)> {
         },
         Err(error) => {
             warn!(%life, "failed to reap a worker: {error}");
-            Some((Exit::Code(-1), None))
+            Some((ProcessExit::Code(-1), None))
         }
     }
 }

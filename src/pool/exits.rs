@@ -5,7 +5,7 @@ use super::parts::Parts;
 use super::pool::{Pool, Position};
 use super::protocol::announcement::Announcement;
 use super::protocol::effect::{Effect, announce};
-use super::protocol::facts::{Exit, OrphanedWork};
+use super::protocol::facts::{OrphanedWork, ProcessExit};
 use super::slot::restart::RestartDecision;
 use super::slot::slot_state::SlotEvent;
 use super::worker::end_of_life::EndOfLife;
@@ -137,10 +137,10 @@ impl Pool {
 
 /// Whether requests were cut: the worker says so by its exit code, or it was killed and was answering some at
 /// the last look.
-fn was_cut(worker: &PoolWorker, exit: Exit) -> bool {
+fn was_cut(worker: &PoolWorker, exit: ProcessExit) -> bool {
     match exit {
-        Exit::Code(code) => code == i32::from(ExitCode::DrainCut.code()),
-        Exit::Signal(_) => worker.load.in_flight > 0,
+        ProcessExit::Code(code) => code == i32::from(ExitCode::DrainCut.code()),
+        ProcessExit::Signal(_) => worker.load.in_flight > 0,
     }
 }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::protocol::facts::Policy;
-use super::routing::steering::{Instruction, JUMP_IF_AT_LEAST, LOAD_WORD, MODULO, RANDOM, RETURN};
+use super::routing::steering::{BpfInstruction, JUMP_IF_AT_LEAST, LOAD_WORD, MODULO, RANDOM, RETURN};
 use crate::base::backoff::Backoff;
 use crate::base::ids::Life;
 use crate::base::time::Monotonic;
@@ -41,7 +41,7 @@ pub(super) fn policy() -> Policy {
 }
 
 /// What the kernel would return for that random number.
-pub(super) fn run(program: &[Instruction], random: u32) -> u32 {
+pub(super) fn run(program: &[BpfInstruction], random: u32) -> u32 {
     let (mut accumulator, mut next) = (0, 0);
     loop {
         let (code, when_true, when_false, k) = program[next];

@@ -49,7 +49,7 @@ pub use protocol::announcement::Announcement;
 pub use protocol::certificate::{self, Cause, CauseKind, Certificate, Decision, Purpose};
 pub use protocol::effect::{Effect, Signal, SystemdState};
 pub use protocol::event::{Event, NotLoaded, Notification, Request, Sample, StopMode, Ticket};
-pub use protocol::facts::{Activity, Exit, KillReason, OrphanedWork, Outcome, Policy};
+pub use protocol::facts::{Activity, KillReason, OrphanedWork, Outcome, Policy, ProcessExit};
 pub use protocol::verdict::{Done, Failure, Replaced, Rolled, Share, Verdict};
 pub use routing::steering::{self, FULL_SHARE};
 pub use slot::bounds::BOUNDS;

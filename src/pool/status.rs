@@ -9,7 +9,7 @@ use super::deploy::operation::Operation;
 use super::lifecycle::Mode;
 use super::pool::Pool;
 use super::protocol::certificate::{CauseKind, Certificate, Purpose};
-use super::protocol::facts::{Exit, OrphanedWork};
+use super::protocol::facts::{OrphanedWork, ProcessExit};
 use super::protocol::verdict::Share;
 use super::slot::history::SlotHistory;
 use super::slot::slot_state::{Occupancy, SlotState};
@@ -128,7 +128,7 @@ pub struct SlotStatus<'a> {
     /// Whether the breaker is open, so that the slot is filled slowly.
     pub breaker_open: bool,
     /// How the last life that ended unasked ended, where it is known.
-    pub last_exit: Option<Exit>,
+    pub last_exit: Option<ProcessExit>,
     /// When an empty slot that waits is filled again.
     pub filled_at: Option<Monotonic>,
     /// Since when this worker has been in the slot, or the slot has been empty.

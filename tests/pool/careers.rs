@@ -3,8 +3,8 @@
 use cluster::base::ids::{Life, Slot};
 use cluster::pool::certificate::KEPT;
 use cluster::pool::{
-    Cause, CauseKind, Certificate, Decision, Event, Exit, KillReason, Notification, Policy, Purpose, Request,
-    StopMode,
+    Cause, CauseKind, Certificate, Decision, Event, KillReason, Notification, Policy, ProcessExit, Purpose,
+    Request, StopMode,
 };
 
 use crate::world::{FIRST, Program, World, asked, ms, policy};
@@ -23,7 +23,7 @@ fn the_queue_of_the_dead_is_adopted_in_the_same_breath_and_given_back() {
     let mut world = World::serving(3);
     assert!(world.adopters.is_empty());
     let victim = world.life_in(1);
-    world.crash(victim, Exit::Signal(9));
+    world.crash(victim, ProcessExit::Signal(9));
     assert!(adopter(&world, 1).is_some());
     world.run(ms(30));
     assert!(world.is_at_rest() && world.adopters.is_empty());
@@ -57,7 +57,7 @@ fn parked_listeners_stay_adopted_for_ever_and_fairly() {
     let by = |world: &World, who: u16| world.adopters.values().filter(|by| by.slot.0 == who).count();
     assert_eq!((world.adopters.len(), by(&world, 0), by(&world, 1)), (4, 2, 2));
     let victim = world.life_in(0);
-    world.crash(victim, Exit::Signal(9));
+    world.crash(victim, ProcessExit::Signal(9));
     assert_eq!((world.adopters.len(), by(&world, 1)), (5, 5));
     world.happen(asked(Request::ScaleTo(6)));
     world.run(ms(100));
@@ -76,7 +76,7 @@ fn a_queue_that_its_adopter_could_not_be_handed_goes_to_another_and_is_offered_a
     assert_eq!(adopter(&world, 2), Some(world.life_in(1)));
     world.deaf = world.pool.lives().collect();
     let victim = world.life_in(1);
-    world.crash(victim, Exit::Signal(9));
+    world.crash(victim, ProcessExit::Signal(9));
     world.run(ms(1));
     let adopted: Vec<Slot> = world.pool.adoptions().map(|(slot, _)| slot).collect();
     assert!(!adopted.contains(&Slot(2)), "nobody hears");
@@ -192,12 +192,12 @@ fn every_end_has_its_certificate() {
     type Case = (Deed, fn(&Cause) -> bool, CauseKind);
     let cases: [Case; 10] = [
         (
-            |w, life| w.crash(life, Exit::Code(3)),
+            |w, life| w.crash(life, ProcessExit::Code(3)),
             |c| *c == Cause::Exited,
             CauseKind::Exit,
         ),
         (
-            |w, life| w.crash(life, Exit::Signal(11)),
+            |w, life| w.crash(life, ProcessExit::Signal(11)),
             |c| *c == Cause::Signalled,
             CauseKind::Signal,
         ),
@@ -205,7 +205,7 @@ fn every_end_has_its_certificate() {
             |w, life| {
                 w.happen(Event::Died {
                     life,
-                    exit: Exit::Signal(9),
+                    exit: ProcessExit::Signal(9),
                     oom: true,
                 })
             },
@@ -341,7 +341,7 @@ fn one_that_says_stopping_and_ends_in_the_same_breath_has_not_crashed() {
     };
     let died = Event::Died {
         life,
-        exit: Exit::Code(0),
+        exit: ProcessExit::Code(0),
         oom: false,
     };
     world.happen_all(vec![stopping, died]);
@@ -363,7 +363,7 @@ fn ends_before_ready_are_boot_failures_and_the_decision_is_the_wait() {
     world.run(ms(2_000));
     world.programs.insert(FIRST, Program::ExitsAtBoot);
     let victim = world.life_in(0);
-    world.crash(victim, Exit::Code(0));
+    world.crash(victim, ProcessExit::Code(0));
     world.run(ms(25));
     let first = world.pool.certificates(Slot(0)).next().expect("one").clone();
     assert_eq!(
@@ -413,7 +413,7 @@ fn certificates_are_bounded_and_counted_beyond_that() {
     for _ in 0..50 {
         world.run_until("somebody", |world| world.serving_slots() == 1);
         let life = world.life_in(0);
-        world.crash(life, Exit::Signal(9));
+        world.crash(life, ProcessExit::Signal(9));
     }
     assert_eq!(world.pool.certificates(Slot(0)).count(), KEPT);
     assert_eq!(

@@ -5,7 +5,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use cluster::base::ids::{Epoch, Incarnation, Life, Slot};
-use cluster::pool::{Event, Exit, NotLoaded, Notification, OrphanedWork, Policy, Request, Sample, StopMode};
+use cluster::pool::{
+    Event, NotLoaded, Notification, OrphanedWork, Policy, ProcessExit, Request, Sample, StopMode,
+};
 use fastrand::Rng;
 
 use crate::world::{Program, World, asked, ms, policy};
@@ -42,8 +44,12 @@ fn anybody(world: &World, random: &mut Rng) -> Option<Life> {
 /// One fault or wish.
 fn disturb(world: &mut World, random: &mut Rng) {
     match random.u8(0..24) {
-        0..3 => with_anybody(world, random, |world, life| world.crash(life, Exit::Signal(9))),
-        3 => with_anybody(world, random, |world, life| world.crash(life, Exit::Code(1))),
+        0..3 => with_anybody(world, random, |world, life| {
+            world.crash(life, ProcessExit::Signal(9))
+        }),
+        3 => with_anybody(world, random, |world, life| {
+            world.crash(life, ProcessExit::Code(1))
+        }),
         4 | 5 => with_anybody(world, random, World::hang),
         6 => with_anybody(world, random, World::wake_up),
         7 => with_anybody(world, random, World::hold_lock),
@@ -193,7 +199,7 @@ fn lie(world: &mut World, random: &mut Rng) {
         },
         Event::Died {
             life,
-            exit: Exit::Code(0),
+            exit: ProcessExit::Code(0),
             oom: false,
         },
         Event::TakenOver {

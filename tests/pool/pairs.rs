@@ -6,7 +6,8 @@ use cluster::pool::status::WorkerState::{
     self, BackingOff, Degraded, Drained, Draining, Killed, Quarantined, Serving, Starting, Vacant,
 };
 use cluster::pool::{
-    Activity, Effect, Event, Exit, NotLoaded, Notification, OrphanedWork, Pool, Request, Sample, StopMode,
+    Activity, Effect, Event, NotLoaded, Notification, OrphanedWork, Pool, ProcessExit, Request, Sample,
+    StopMode,
 };
 
 use crate::world::{FIRST, Program, World, asked, ms, policy};
@@ -67,7 +68,7 @@ fn event(name: &str, life: Life, world: &World) -> Event {
         },
         "died" => Event::Died {
             life,
-            exit: Exit::Code(0),
+            exit: ProcessExit::Code(0),
             oom: false,
         },
         "orphan ended" => Event::OrphanEnded { life },
@@ -106,7 +107,7 @@ fn in_state(state: WorkerState) -> (World, Life) {
     let life = world.life_in(1);
     match state {
         Serving => {}
-        Starting => world.crash(life, Exit::Signal(9)),
+        Starting => world.crash(life, ProcessExit::Signal(9)),
         Quarantined => {
             world.hang(life);
             world.run(ms(600));
@@ -123,13 +124,13 @@ fn in_state(state: WorkerState) -> (World, Life) {
         }
         BackingOff => {
             world.programs.insert(FIRST, Program::ExitsAtBoot);
-            world.crash(life, Exit::Signal(9));
+            world.crash(life, ProcessExit::Signal(9));
             world.run_until("backing off", |world| world.states()[1] == BackingOff);
             return (world, life);
         }
         Degraded => {
             world.programs.insert(FIRST, Program::ExitsAtBoot);
-            world.crash(life, Exit::Signal(9));
+            world.crash(life, ProcessExit::Signal(9));
             world.run_until("degraded", |world| world.states()[1] == Degraded);
             return (world, life);
         }

@@ -2,7 +2,9 @@
 
 use cluster::base::ids::Generation;
 use cluster::pool::status::WorkerState;
-use cluster::pool::{Announcement, Event, Exit, NotLoaded, Outcome, Policy, Request, Sample, StopMode};
+use cluster::pool::{
+    Announcement, Event, NotLoaded, Outcome, Policy, ProcessExit, Request, Sample, StopMode,
+};
 
 use crate::world::{Program, SECOND, World, asked, ms, policy};
 
@@ -163,7 +165,7 @@ fn one_late_failure_is_tried_again() {
             .is_some_and(|worker| worker.life.slot.0 == 1)
     });
     let replacement = world.pool.replacement().expect("boots").life;
-    world.crash(replacement, Exit::Signal(9));
+    world.crash(replacement, ProcessExit::Signal(9));
     world.run_until("rest", World::is_at_rest);
     assert_eq!(world.generations_in_slots(), [2, 2, 2]);
 }
@@ -176,7 +178,7 @@ fn a_replaced_slot_that_keeps_dying_undoes_the_rollout() {
     world.run_until("the canary is in", |world| world.generations_in_slots()[0] == 2);
     world.programs.insert(SECOND, Program::ExitsAtBoot);
     let canary = world.life_in(0);
-    world.crash(canary, Exit::Code(3));
+    world.crash(canary, ProcessExit::Code(3));
     world.run_until("undoing", |world| {
         world.was_announced(|a| matches!(a, Announcement::BackingOut { .. }))
     });
@@ -196,7 +198,7 @@ fn an_old_worker_that_crashes_before_the_bake_is_over_is_replaced_by_its_own_kin
     world.run(ms(200));
     for slot in 0..2 {
         let victim = world.life_in(slot);
-        world.crash(victim, Exit::Signal(9));
+        world.crash(victim, ProcessExit::Signal(9));
     }
     world.run(ms(100));
     assert_eq!(world.generations_in_slots(), [1, 1]);

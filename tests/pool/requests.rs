@@ -3,8 +3,8 @@
 use cluster::base::ids::{Generation, Slot};
 use cluster::pool::status::WorkerState;
 use cluster::pool::{
-    Announcement, Done, Event, Exit, Failure, NotLoaded, Outcome, Policy, Request, Share, StopMode, Ticket,
-    Verdict,
+    Announcement, Done, Event, Failure, NotLoaded, Outcome, Policy, ProcessExit, Request, Share, StopMode,
+    Ticket, Verdict,
 };
 
 use crate::world::{FIRST, Program, SECOND, World, asked, ms, policy};
@@ -65,7 +65,7 @@ fn each_way_to_fail_has_its_own_reason() {
             matches!(
                 f,
                 Failure::ExitedAtBoot {
-                    exit: Exit::Code(1),
+                    exit: ProcessExit::Code(1),
                     ..
                 }
             )
@@ -77,7 +77,7 @@ fn each_way_to_fail_has_its_own_reason() {
             matches!(
                 f,
                 Failure::DiedBaking {
-                    exit: Exit::Signal(11),
+                    exit: ProcessExit::Signal(11),
                     ..
                 }
             )

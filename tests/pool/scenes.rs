@@ -3,13 +3,13 @@
 use cluster::base::ids::Epoch;
 use cluster::pool::status::WorkerState;
 use cluster::pool::{
-    Activity, Announcement, Event, Exit, KillReason, Notification, OrphanedWork, Outcome, Policy, Request,
-    StopMode,
+    Activity, Announcement, Event, KillReason, Notification, OrphanedWork, Outcome, Policy, ProcessExit,
+    Request, StopMode,
 };
 
 use crate::world::{Program, World, asked, ms, policy};
 
-const SIGKILL: Exit = Exit::Signal(9);
+const SIGKILL: ProcessExit = ProcessExit::Signal(9);
 
 #[test]
 fn every_slot_is_filled_and_routed_and_it_is_said_once() {
@@ -53,7 +53,7 @@ fn a_crash_loop_backs_off_then_degrades_and_costs_the_others_nothing() {
     let mut waits = Vec::new();
     while world.count(|a| matches!(a, Announcement::BreakerOpened { .. })) == 0 {
         let victim = world.life_in(0);
-        world.crash(victim, Exit::Code(70));
+        world.crash(victim, ProcessExit::Code(70));
         if let Some(Announcement::Crashed { restart_in, .. }) = world
             .announced
             .iter()

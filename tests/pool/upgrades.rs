@@ -2,7 +2,9 @@
 //! mixed with anything.
 
 use cluster::base::ids::Slot;
-use cluster::pool::{Announcement, Done, Effect, Event, Exit, Failure, Request, Saved, StopMode, Verdict};
+use cluster::pool::{
+    Announcement, Done, Effect, Event, Failure, ProcessExit, Request, Saved, StopMode, Verdict,
+};
 
 use crate::world::{World, asked, ms};
 
@@ -33,7 +35,7 @@ fn neither_rehearsal_nor_hand_over_comes_before_a_worker_has_been_started() {
     let mut world = World::serving(2);
     let crashes = |life| Event::Died {
         life,
-        exit: Exit::Signal(9),
+        exit: ProcessExit::Signal(9),
         oom: false,
     };
     let spawns = |effects: &[Effect]| {
@@ -142,7 +144,7 @@ fn deaths_and_scaling_go_on_while_the_new_binary_rehearses() {
     let mut world = World::serving(2);
     let upgrade = world.ask(Request::Upgrade);
     let victim = world.life_in(0);
-    world.crash(victim, Exit::Signal(9));
+    world.crash(victim, ProcessExit::Signal(9));
     let scale = world.ask(Request::ScaleTo(3));
     assert!(matches!(
         world.await_verdict(scale),
@@ -216,7 +218,7 @@ fn a_specimen_of_the_current_version_is_committed() {
     world.drain_time = ms(5_000);
     world.readiness = Err("silence".to_owned());
     for _ in 0..2 {
-        world.crash(world.life_in(2), Exit::Signal(11));
+        world.crash(world.life_in(2), ProcessExit::Signal(11));
         world.run(ms(30));
     }
     world.ask(Request::Restart(Slot(0)));
@@ -224,7 +226,7 @@ fn a_specimen_of_the_current_version_is_committed() {
     world.ask(Request::Reload);
     world.run(ms(50));
     world.ask(Request::Upgrade);
-    world.crash(world.life_in(2), Exit::Signal(11));
+    world.crash(world.life_in(2), ProcessExit::Signal(11));
     assert!(world.pool.replacement().is_some() && world.pool.leaving().count() == 1);
     let saved = Saved::of(&world.pool);
     let file = format!(

@@ -13,7 +13,7 @@ use cluster::base::ids::{Epoch, Generation, Incarnation, Life, Slot};
 use cluster::base::time::Monotonic;
 use cluster::pool::status::WorkerState;
 use cluster::pool::{
-    Announcement, Event, Exit, NotLoaded, OrphanedWork, Outcome, Policy, Pool, Request, Sample, Saved,
+    Announcement, Event, NotLoaded, OrphanedWork, Outcome, Policy, Pool, ProcessExit, Request, Sample, Saved,
     StopMode, Ticket, Verdict,
 };
 
@@ -261,7 +261,7 @@ impl World {
         self.verdicts[&ticket].clone()
     }
 
-    pub(crate) fn crash(&mut self, life: Life, exit: Exit) {
+    pub(crate) fn crash(&mut self, life: Life, exit: ProcessExit) {
         self.happen(Event::Died {
             life,
             exit,

@@ -6,7 +6,7 @@ use crate::base::millis::ms;
 use crate::base::time::Monotonic;
 use crate::control::{Death, DeathReport};
 use crate::master::host::Host;
-use crate::pool::{Certificate, Exit, Pool};
+use crate::pool::{Certificate, Pool, ProcessExit};
 
 /// The last deaths of a slot, newest first.
 ///
@@ -40,8 +40,8 @@ fn death(certificate: &Certificate, world: &Host, now: Monotonic) -> Death {
         .cloned()
         .unwrap_or_default();
     let (exit_code, signal) = match certificate.exit {
-        Some(Exit::Code(code)) => (Some(code), None),
-        Some(Exit::Signal(signal)) => (None, Some(signal)),
+        Some(ProcessExit::Code(code)) => (Some(code), None),
+        Some(ProcessExit::Signal(signal)) => (None, Some(signal)),
         None => (None, None),
     };
     Death {

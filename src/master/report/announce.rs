@@ -5,7 +5,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use tracing::{error, info, warn};
 
-use crate::pool::{Activity, Announcement, Exit, KillReason, Purpose, Request, StopMode};
+use crate::pool::{Activity, Announcement, KillReason, ProcessExit, Purpose, Request, StopMode};
 
 /// Says it. A table, one arm a message.
 pub(in crate::master) fn announce(announcement: &Announcement) {
@@ -144,10 +144,10 @@ fn next_start(wait: Duration) -> String {
 }
 
 /// How a process ended, in words.
-pub(in crate::master) fn ended(exit: Exit) -> String {
+pub(in crate::master) fn ended(exit: ProcessExit) -> String {
     match exit {
-        Exit::Code(code) => format!("exit code {code}"),
-        Exit::Signal(number) => match Signal::try_from(number) {
+        ProcessExit::Code(code) => format!("exit code {code}"),
+        ProcessExit::Signal(number) => match Signal::try_from(number) {
             Ok(signal) => format!("signal {number}, {signal}"),
             Err(_) => format!("signal {number}"),
         },
@@ -205,9 +205,9 @@ mod tests {
 
     #[test]
     fn endings_are_named() {
-        assert_eq!(ended(Exit::Code(3)), "exit code 3");
-        assert_eq!(ended(Exit::Signal(9)), "signal 9, SIGKILL");
-        assert_eq!(ended(Exit::Signal(40)), "signal 40");
+        assert_eq!(ended(ProcessExit::Code(3)), "exit code 3");
+        assert_eq!(ended(ProcessExit::Signal(9)), "signal 9, SIGKILL");
+        assert_eq!(ended(ProcessExit::Signal(40)), "signal 40");
     }
 
     #[test]

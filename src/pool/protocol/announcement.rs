@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::certificate::Purpose;
 use super::event::Request;
-use super::facts::{Exit, KillReason};
+use super::facts::{KillReason, ProcessExit};
 use super::verdict::Failure;
 use crate::base::ids::{Generation, Life, Slot};
 use crate::base::time::Monotonic;
@@ -38,7 +38,7 @@ pub enum Announcement {
         /// The life of the worker.
         life: Life,
         /// How its process ended.
-        exit: Exit,
+        exit: ProcessExit,
         /// How long its slot stays empty.
         restart_in: Duration,
         /// The number of early deaths of the slot's workers in a row.
@@ -100,7 +100,7 @@ pub enum Announcement {
         /// How long it drained.
         after: Duration,
         /// How its process ended.
-        exit: Exit,
+        exit: ProcessExit,
     },
     /// The rollout of a new generation began.
     ReloadStarted {

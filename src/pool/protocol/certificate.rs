@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::facts::{Exit, KillReason};
+use super::facts::{KillReason, ProcessExit};
 use crate::base::ids::{Generation, Life};
 use crate::base::time::Monotonic;
 
@@ -28,7 +28,7 @@ pub struct Certificate {
     /// What ended it.
     pub cause: Cause,
     /// How the process ended; `None` when there never was one.
-    pub exit: Option<Exit>,
+    pub exit: Option<ProcessExit>,
     /// The age of its last beat when it ended or was killed, for a worker that beat.
     pub beat_age: Option<Duration>,
     /// Open connections at the last look.

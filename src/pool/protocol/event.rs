@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::facts::{Activity, Exit, OrphanedWork, Policy};
+use super::facts::{Activity, OrphanedWork, Policy, ProcessExit};
 use crate::base::ids::{Life, Slot};
 use crate::base::time::Monotonic;
 
@@ -57,7 +57,7 @@ pub enum Event {
         /// The life of the worker.
         life: Life,
         /// How its process ended.
-        exit: Exit,
+        exit: ProcessExit,
         /// Whether the kernel killed it for want of memory (the shell reads the counter of its cgroup before
         /// and after).
         oom: bool,

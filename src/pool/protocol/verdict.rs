@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::facts::{Exit, Outcome};
+use super::facts::{Outcome, ProcessExit};
 use crate::base::ids::{Generation, Life, Slot};
 use crate::base::millis;
 
@@ -214,7 +214,7 @@ pub enum Failure {
         /// Who.
         life: Life,
         /// How.
-        exit: Exit,
+        exit: ProcessExit,
     },
     /// It was not ready within `ready_timeout` and was killed.
     NeverReady {
@@ -226,7 +226,7 @@ pub enum Failure {
         /// Who.
         life: Life,
         /// How.
-        exit: Exit,
+        exit: ProcessExit,
     },
     /// It hung and was killed.
     Hung {

@@ -79,14 +79,14 @@ pub(in crate::pool) const RANDOM: u32 = 0xffff_f000 + 56;
 const NO_LISTENER: u32 = u32::MAX;
 
 /// One instruction: `code`, `jt`, `jf`, `k` of a `sock_filter`.
-pub type Instruction = (u16, u8, u8, u32);
+pub type BpfInstruction = (u16, u8, u8, u32);
 
 /// A program that returns the index of a listener, each with the probability of its weight. Listeners lie in
 /// the group in the order of their slots. A slot of weight 0 is unrouted; slots beyond `slots` have no
 /// listener and are left out; when no slot is left, the kernel's hash decides. The program has at most `2 ×
 /// slots + 2` instructions, which is within [`MOST_INSTRUCTIONS`] up to 2,047 slots.
 #[must_use]
-pub fn program(weights: &[(Slot, u16)], slots: u16) -> Vec<Instruction> {
+pub fn program(weights: &[(Slot, u16)], slots: u16) -> Vec<BpfInstruction> {
     let routed: Vec<_> = weights
         .iter()
         .filter(|(slot, weight)| *weight > 0 && slot.0 < slots)

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::steering::{Instruction, program};
+use super::steering::{BpfInstruction, program};
 use crate::base::ids::{Generation, Incarnation, Life, Slot};
 use crate::base::time::Monotonic;
 use crate::pool::Pool;
@@ -32,7 +32,7 @@ struct Traffic {
     pool: Pool,
     lives: Vec<Life>,
     workers: Vec<Worker>,
-    program: Vec<Instruction>,
+    program: Vec<BpfInstruction>,
     random: Rng,
     ms: u64,
     looks: u64,

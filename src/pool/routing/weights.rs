@@ -24,7 +24,7 @@ const LEAST_MOVE: u16 = FULL_SHARE / 16;
 
 /// Sums over all workers, by which traffic is noticed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Totals {
+struct LoadTotals {
     /// Open connections.
     connections: u64,
     /// Connections accepted so far.
@@ -33,10 +33,10 @@ struct Totals {
     requests: u64,
 }
 
-impl Totals {
-    fn of(workers: AllWorkers<'_>) -> Totals {
+impl LoadTotals {
+    fn of(workers: AllWorkers<'_>) -> LoadTotals {
         let sum = |of: fn(&PoolWorker) -> u64| workers.iter().map(of).fold(0, u64::saturating_add);
-        Totals {
+        LoadTotals {
             connections: sum(|worker| u64::from(worker.load.connections)),
             accepted: sum(|worker| worker.load.accepted),
             requests: sum(|worker| worker.load.answered.requests),
@@ -49,7 +49,7 @@ impl Totals {
 pub(in crate::pool) struct Balance {
     /// When the slots were weighed last.
     weighed: Monotonic,
-    totals: Totals,
+    totals: LoadTotals,
     /// By how many sixteenths of a connection the cluster is expected to grow.
     foreseen: u64,
     /// The weights that fit the last loads.
@@ -70,14 +70,14 @@ impl Balance {
             return;
         }
         self.next_sample = None;
-        if self.flows(Totals::of(workers), now) {
+        if self.flows(LoadTotals::of(workers), now) {
             self.next_sample = sample_after(now, interval);
             self.weights = weights(&slot_loads(workers), self.foreseen).into_iter().collect();
         }
     }
 
     /// Takes in the sums of a look. Whether traffic flows.
-    fn flows(&mut self, totals: Totals, now: Monotonic) -> bool {
+    fn flows(&mut self, totals: LoadTotals, now: Monotonic) -> bool {
         let before = std::mem::replace(&mut self.totals, totals);
         let passed = now.since(self.weighed).max(Duration::from_millis(1));
         self.weighed = now;
@@ -165,8 +165,8 @@ mod tests {
     use super::*;
     use crate::pool::fixture::at;
 
-    fn totals(connections: u64, accepted: u64, requests: u64) -> Totals {
-        Totals {
+    fn totals(connections: u64, accepted: u64, requests: u64) -> LoadTotals {
+        LoadTotals {
             connections,
             accepted,
             requests,

@@ -9,7 +9,7 @@ use super::restart::RestartDecision;
 use super::slot_state::{Occupancy, SlotState};
 use crate::base::time::Monotonic;
 use crate::pool::protocol::certificate::{Cause, CauseKind, Certificate, Decision, KEPT, Purpose};
-use crate::pool::protocol::facts::{Exit, KillReason};
+use crate::pool::protocol::facts::{KillReason, ProcessExit};
 use crate::pool::worker::end_of_life::EndOfLife;
 use crate::pool::worker::pool_worker::PoolWorker;
 
@@ -112,7 +112,7 @@ pub(in crate::pool) fn cause(worker: &PoolWorker, end: &EndOfLife) -> Cause {
     }
 }
 
-fn cause_of_exit(worker: &PoolWorker, exit: Exit) -> Cause {
+fn cause_of_exit(worker: &PoolWorker, exit: ProcessExit) -> Cause {
     match (worker.killed_for(), worker.ready_at) {
         (Some(reason @ (KillReason::Hung(_) | KillReason::HeldLock(_))), _) => Cause::Hung { reason },
         (killed, None) => Cause::BootFailed { killed },
@@ -121,8 +121,8 @@ fn cause_of_exit(worker: &PoolWorker, exit: Exit) -> Cause {
             cut: Some(cut),
         },
         (None, Some(_)) => match exit {
-            Exit::Code(_) => Cause::Exited,
-            Exit::Signal(_) => Cause::Signalled,
+            ProcessExit::Code(_) => Cause::Exited,
+            ProcessExit::Signal(_) => Cause::Signalled,
         },
     }
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::budget::Budget;
 use crate::base::time::Monotonic;
-use crate::pool::protocol::facts::{Exit, Policy};
+use crate::pool::protocol::facts::{Policy, ProcessExit};
 use crate::pool::worker::end_of_life::EndOfLife;
 use crate::pool::worker::pool_worker::PoolWorker;
 
@@ -37,7 +37,7 @@ pub(in crate::pool) struct RestartPolicy {
     /// How many lives ended unasked since the master started.
     pub(in crate::pool) restarts: u32,
     /// How the last of them ended, where it is known.
-    pub(in crate::pool) last_exit: Option<Exit>,
+    pub(in crate::pool) last_exit: Option<ProcessExit>,
     /// Whether the breaker is open, so that the slot is filled slowly.
     pub(in crate::pool) breaker_open: bool,
     /// The gap between two starts that the last early death asked for.
@@ -96,11 +96,11 @@ impl RestartPolicy {
         self.restarts = self.restarts.saturating_add(1);
         let (exit, boot_failed) = match end {
             EndOfLife::Exited {
-                exit: exit @ Exit::Code(_),
+                exit: exit @ ProcessExit::Code(_),
                 ..
             } => (Some(*exit), worker.ready_at.is_none()),
             EndOfLife::Exited {
-                exit: exit @ Exit::Signal(_),
+                exit: exit @ ProcessExit::Signal(_),
                 ..
             } => (Some(*exit), false),
             EndOfLife::SpawnFailed(_) => (self.last_exit, true),
@@ -185,14 +185,14 @@ mod tests {
         worker
     }
 
-    fn exited(exit: Exit) -> EndOfLife {
+    fn exited(exit: ProcessExit) -> EndOfLife {
         EndOfLife::Exited { exit, oom: false }
     }
 
     fn crash(restart: &mut RestartPolicy, started: u64, ready: Option<u64>, died: u64) -> RestartDecision {
         restart.decide(
             &worker(started, ready),
-            &exited(Exit::Signal(9)),
+            &exited(ProcessExit::Signal(9)),
             &policy(),
             at(died),
             u64::MAX / 2,
@@ -261,7 +261,7 @@ mod tests {
     #[test]
     fn only_exits_by_itself_before_ready_are_boot_failures() {
         let mut restart = RestartPolicy::blank(&policy());
-        let code = exited(Exit::Code(1));
+        let code = exited(ProcessExit::Code(1));
         restart.decide(&worker(0, None), &code, &policy(), at(1), 0);
         restart.decide(
             &worker(0, None),
@@ -272,9 +272,15 @@ mod tests {
         );
         assert_eq!(
             (restart.boot_failures, restart.last_exit),
-            (2, Some(Exit::Code(1)))
+            (2, Some(ProcessExit::Code(1)))
         );
-        restart.decide(&worker(0, None), &exited(Exit::Signal(9)), &policy(), at(1), 0);
+        restart.decide(
+            &worker(0, None),
+            &exited(ProcessExit::Signal(9)),
+            &policy(),
+            at(1),
+            0,
+        );
         assert_eq!(restart.boot_failures, 0);
         restart.decide(&worker(0, Some(0)), &code, &policy(), at(1), 0);
         assert_eq!(restart.boot_failures, 0);

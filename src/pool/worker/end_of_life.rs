@@ -1,14 +1,14 @@
 //! How a worker's life ended, and what that means for a request that depended on the worker.
 
 use super::pool_worker::PoolWorker;
-use crate::pool::protocol::facts::{Exit, KillReason};
+use crate::pool::protocol::facts::{KillReason, ProcessExit};
 use crate::pool::protocol::verdict::Failure;
 
 /// How a life ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::pool) enum EndOfLife {
     /// The process ended. `oom`: the kernel killed it for want of memory.
-    Exited { exit: Exit, oom: bool },
+    Exited { exit: ProcessExit, oom: bool },
     /// The system refused to start the process, in these words.
     SpawnFailed(String),
     /// The worker drains without having been asked; how its process will exit is not known yet.
@@ -17,7 +17,7 @@ pub(in crate::pool) enum EndOfLife {
 
 impl EndOfLife {
     /// How the process exited, if there was one and it has exited.
-    pub(in crate::pool) fn exit(&self) -> Option<Exit> {
+    pub(in crate::pool) fn exit(&self) -> Option<ProcessExit> {
         match self {
             EndOfLife::Exited { exit, .. } => Some(*exit),
             EndOfLife::SpawnFailed(_) | EndOfLife::LeftByItself => None,
@@ -38,7 +38,7 @@ impl EndOfLife {
     }
 }
 
-fn failure_of_exit(worker: &PoolWorker, exit: Exit) -> Failure {
+fn failure_of_exit(worker: &PoolWorker, exit: ProcessExit) -> Failure {
     let life = worker.life;
     match (worker.killed_for(), worker.ready_at) {
         (Some(KillReason::NeverReady), _) => Failure::NeverReady { life },

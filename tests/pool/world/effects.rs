@@ -2,7 +2,7 @@
 //! the events it leads to.
 
 use cluster::base::ids::{Generation, Life, Slot};
-use cluster::pool::{Activity, Effect, Event, Exit, Notification, OrphanedWork, Sample, Signal};
+use cluster::pool::{Activity, Effect, Event, Notification, OrphanedWork, ProcessExit, Sample, Signal};
 
 use super::{INCARNATION, Process, Program, World, ms};
 
@@ -33,7 +33,7 @@ impl World {
                         ms(1),
                         Event::Died {
                             life,
-                            exit: Exit::Signal(9),
+                            exit: ProcessExit::Signal(9),
                             oom: false,
                         },
                     );
@@ -153,7 +153,7 @@ impl World {
                 boot,
                 Event::Died {
                     life,
-                    exit: Exit::Code(1),
+                    exit: ProcessExit::Code(1),
                     oom: false,
                 },
             ),
@@ -164,7 +164,7 @@ impl World {
                     boot + after,
                     Event::Died {
                         life,
-                        exit: Exit::Signal(11),
+                        exit: ProcessExit::Signal(11),
                         oom: false,
                     },
                 );
@@ -190,9 +190,9 @@ impl World {
         let exit = if process.ready {
             // Who takes time to drain is answering something.
             process.sample.in_flight = process.sample.in_flight.max(1);
-            Exit::Code(0)
+            ProcessExit::Code(0)
         } else {
-            Exit::Signal(15)
+            ProcessExit::Signal(15)
         };
         if !std::mem::replace(&mut process.terminated, true) && process.hung.is_none() {
             self.schedule(

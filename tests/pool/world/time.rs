@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cluster::base::ids::Life;
 use cluster::base::time::Monotonic;
-use cluster::pool::{Event, Exit, Notification, OrphanedWork, Sample};
+use cluster::pool::{Event, Notification, OrphanedWork, ProcessExit, Sample};
 
 use super::{Process, World, ms};
 
@@ -114,7 +114,7 @@ impl World {
                 && !matches!(
                     event,
                     Event::Died {
-                        exit: Exit::Signal(9),
+                        exit: ProcessExit::Signal(9),
                         ..
                     }
                 )
