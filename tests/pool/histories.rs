@@ -1,5 +1,5 @@
-//! Random histories: faults, reloads good and bad, scaling, naps, hand-overs to a new master; then peace, and
-//! all must be well. A failure prints its seed; `CLUSTER_SEED=… cargo test --test pool` replays that one,
+//! Random histories: faults, reloads good and bad, scaling, stalls, hand-overs to a new master; then peace,
+//! and all must be well. A failure prints its seed; `CLUSTER_SEED=… cargo test --test pool` replays that one,
 //! `CLUSTER_HISTORIES=…` runs more.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,7 +10,7 @@ use cluster::pool::{
 };
 use fastrand::Rng;
 
-use crate::world::{Program, World, asked, ms, policy};
+use crate::simulation::{Program, Simulation, asked, ms, policy};
 
 const PROGRAMS: [Program; 7] = [
     Program::Good,
@@ -36,70 +36,70 @@ fn random_policy(random: &mut Rng) -> Policy {
     }
 }
 
-fn anybody(world: &World, random: &mut Rng) -> Option<Life> {
-    let lives: Vec<Life> = world.processes.keys().copied().collect();
+fn anybody(simulation: &Simulation, random: &mut Rng) -> Option<Life> {
+    let lives: Vec<Life> = simulation.processes.keys().copied().collect();
     random.choice(lives)
 }
 
-/// One fault or wish.
-fn disturb(world: &mut World, random: &mut Rng) {
+/// One fault or request.
+fn disturb(simulation: &mut Simulation, random: &mut Rng) {
     match random.u8(0..24) {
-        0..3 => with_anybody(world, random, |world, life| {
-            world.crash(life, ProcessExit::Signal(9))
+        0..3 => with_anybody(simulation, random, |simulation, life| {
+            simulation.crash(life, ProcessExit::Signal(9))
         }),
-        3 => with_anybody(world, random, |world, life| {
-            world.crash(life, ProcessExit::Code(1))
+        3 => with_anybody(simulation, random, |simulation, life| {
+            simulation.crash(life, ProcessExit::Code(1))
         }),
-        4 | 5 => with_anybody(world, random, World::hang),
-        6 => with_anybody(world, random, World::wake_up),
-        7 => with_anybody(world, random, World::hold_lock),
-        8 => with_anybody(world, random, |world, life| {
-            world.happen(Event::Notified {
+        4 | 5 => with_anybody(simulation, random, Simulation::hang),
+        6 => with_anybody(simulation, random, Simulation::wake_up),
+        7 => with_anybody(simulation, random, Simulation::hold_lock),
+        8 => with_anybody(simulation, random, |simulation, life| {
+            simulation.happen(Event::Notified {
                 life,
                 notification: Notification::Stopping,
             });
         }),
-        9 | 10 => reload(world, random),
-        11 => world.happen(asked(Request::ScaleBy(random.i32(-2..3)))),
-        12 => nap(world, random),
-        13 => world.hand_over(),
-        14 => lie(world, random),
+        9 | 10 => reload(simulation, random),
+        11 => simulation.happen(asked(Request::ScaleBy(random.i32(-2..3)))),
+        12 => stall(simulation, random),
+        13 => simulation.hand_over(),
+        14 => lie(simulation, random),
         15 => {
-            world.silent_takeovers = random.bool();
-            world.deaf = anybody(world, random)
+            simulation.silent_takeovers = random.bool();
+            simulation.unreachable = anybody(simulation, random)
                 .filter(|_| random.bool())
                 .into_iter()
                 .collect();
         }
         16 | 17 => {
-            let request = wish(random);
-            world.ask(request);
+            let request = random_request(random);
+            simulation.ask(request);
         }
         18 => {
-            world.readiness = random
+            simulation.readiness = random
                 .choice([Ok(()), Err("no".to_owned()), Err("silence".to_owned())])
                 .expect("some");
         }
-        19..22 => traffic(world, random),
+        19..22 => traffic(simulation, random),
         22 => {
-            world.batches = random.bool();
+            simulation.batches = random.bool();
             let mut good = || random.u8(0..3) > 0;
-            world.rehearsal = good().then_some(()).ok_or_else(|| "not this one".to_owned());
-            world.execution = good()
+            simulation.rehearsal = good().then_some(()).ok_or_else(|| "not this one".to_owned());
+            simulation.execution = good()
                 .then(|| "2.0".to_owned())
                 .ok_or_else(|| "ETXTBSY".to_owned());
         }
         _ => {
             // Two at once: the second may find the first under way.
-            let requests = [wish(random), wish(random)];
+            let requests = [random_request(random), random_request(random)];
             for request in requests {
-                world.ask(request);
+                simulation.ask(request);
             }
         }
     }
 }
 
-fn wish(random: &mut Rng) -> Request {
+fn random_request(random: &mut Rng) -> Request {
     let slot = Slot(random.u16(0..5));
     match random.u8(0..7) {
         0 => Request::Reload,
@@ -113,8 +113,8 @@ fn wish(random: &mut Rng) -> Request {
 }
 
 /// Counters rise, and those of liars fall.
-fn traffic(world: &mut World, random: &mut Rng) {
-    for process in world.processes.values_mut() {
+fn traffic(simulation: &mut Simulation, random: &mut Rng) {
+    for process in simulation.processes.values_mut() {
         let sample = &mut process.sample;
         let lies = random.u8(0..10) == 0;
         let more = random.u64(0..500);
@@ -140,39 +140,39 @@ fn traffic(world: &mut World, random: &mut Rng) {
     }
 }
 
-fn with_anybody(world: &mut World, random: &mut Rng, deed: impl Fn(&mut World, Life)) {
-    if let Some(life) = anybody(world, random) {
-        deed(world, life);
+fn with_anybody(simulation: &mut Simulation, random: &mut Rng, deed: impl Fn(&mut Simulation, Life)) {
+    if let Some(life) = anybody(simulation, random) {
+        deed(simulation, life);
     }
 }
 
-fn reload(world: &mut World, random: &mut Rng) {
+fn reload(simulation: &mut Simulation, random: &mut Rng) {
     let program = random.choice(PROGRAMS).expect("there are some");
     let policy = Policy {
-        max_draining: world.max_draining(),
+        max_draining: simulation.max_draining(),
         ..random_policy(random)
     };
-    world.next_load = if random.u8(0..5) == 0 {
+    simulation.next_load = if random.u8(0..5) == 0 {
         Err(NotLoaded::Configuration("bad".to_owned()))
     } else {
         Ok((program, policy))
     };
-    world.happen(asked(Request::Reload));
+    simulation.happen(asked(Request::Reload));
 }
 
-fn nap(world: &mut World, random: &mut Rng) {
-    world.now = world.now + ms(random.u64(0..20_000));
-    world.look();
+fn stall(simulation: &mut Simulation, random: &mut Rng) {
+    simulation.now = simulation.now + ms(random.u64(0..20_000));
+    simulation.look();
 }
 
-/// Events about lives that nobody knows, and news that cannot be.
-fn lie(world: &mut World, random: &mut Rng) {
+/// Events about unknown lives, and events that cannot be.
+fn lie(simulation: &mut Simulation, random: &mut Rng) {
     let life = Life {
         incarnation: Incarnation(6),
         slot: Slot(random.u16(0..4)),
         epoch: Epoch(1),
     };
-    let before = world.pool.clone();
+    let before = simulation.pool.clone();
     let by = life;
     let lies = [
         Event::Spawned { life, pid: 1 },
@@ -191,7 +191,7 @@ fn lie(world: &mut World, random: &mut Rng) {
         Event::Observed {
             life,
             sample: Sample {
-                beat: world.now,
+                beat: simulation.now,
                 lock_held_since: None,
                 connections: 1,
                 ..Sample::default()
@@ -212,19 +212,19 @@ fn lie(world: &mut World, random: &mut Rng) {
         },
     ];
     // The first one may find that time has passed.
-    world.happen(Event::Looked);
-    let settled = serde_json::to_value((world.states(), world.pool.takeovers())).expect("plain");
+    simulation.happen(Event::Looked);
+    let settled = serde_json::to_value((simulation.states(), simulation.pool.takeovers())).expect("plain");
     for lie in lies {
-        world.happen(lie);
+        simulation.happen(lie);
     }
     assert_eq!(
-        serde_json::to_value((world.states(), world.pool.takeovers())).expect("plain"),
+        serde_json::to_value((simulation.states(), simulation.pool.takeovers())).expect("plain"),
         settled
     );
-    assert_eq!(before.generation(), world.pool.generation());
-    with_anybody(world, random, |world, life| {
-        if world.processes[&life].ready {
-            world.happen(Event::Notified {
+    assert_eq!(before.generation(), simulation.pool.generation());
+    with_anybody(simulation, random, |simulation, life| {
+        if simulation.processes[&life].ready {
+            simulation.happen(Event::Notified {
                 life,
                 notification: Notification::Ready,
             });
@@ -232,85 +232,89 @@ fn lie(world: &mut World, random: &mut Rng) {
     });
 }
 
-/// Disturbs a world for a while.
-fn trouble(seed: u64) -> (World, Rng) {
+/// Disturbs a simulation for a while.
+fn trouble(seed: u64) -> (Simulation, Rng) {
     let mut random = Rng::with_seed(seed);
     let first = if random.u8(0..4) == 0 {
         random.choice(PROGRAMS).expect("some")
     } else {
         Program::Good
     };
-    let mut world = World::start(random_policy(&mut random), first, seed);
-    world.drain_time = ms(random.u64(0..4_000));
+    let mut simulation = Simulation::start(random_policy(&mut random), first, seed);
+    simulation.drain_time = ms(random.u64(0..4_000));
     for _ in 0..random.u32(5..40) {
-        world.run(ms(random.u64(0..1_500)));
-        if world.exit.is_some() {
+        simulation.run(ms(random.u64(0..1_500)));
+        if simulation.exit.is_some() {
             break;
         }
-        disturb(&mut world, &mut random);
+        disturb(&mut simulation, &mut random);
     }
-    (world, random)
+    (simulation, random)
 }
 
 /// No more faults: what hangs hangs on, but whatever starts is good.
 fn converges(seed: u64) {
-    let (mut world, _) = trouble(seed);
-    if world.exit.is_some() {
-        assert_eq!(world.verdicts.len() as u64, world.asked);
+    let (mut simulation, _) = trouble(seed);
+    if simulation.exit.is_some() {
+        assert_eq!(simulation.verdicts.len() as u64, simulation.asked);
         return;
     }
-    world.silent_takeovers = false;
-    world.deaf.clear();
-    world.readiness = Ok(());
-    for process in world.processes.values_mut() {
+    simulation.silent_takeovers = false;
+    simulation.unreachable.clear();
+    simulation.readiness = Ok(());
+    for process in simulation.processes.values_mut() {
         process.sample = Sample::default();
     }
-    world.next_load = world.next_load.map(|(_, policy)| (Program::Good, policy));
-    for program in world.programs.values_mut() {
+    simulation.next_load = simulation.next_load.map(|(_, policy)| (Program::Good, policy));
+    for program in simulation.programs.values_mut() {
         *program = Program::Good;
     }
-    world.answer_takeovers();
+    simulation.answer_takeovers();
     // Deaths that are on their way already, and workers that have served their time.
-    world.run(ms(60_000));
-    world.run_until("rest", |world| {
-        world.is_at_rest() && !world.anybody_hangs() || world.exit.is_some()
+    simulation.run(ms(60_000));
+    simulation.run_until("rest", |simulation| {
+        simulation.is_at_rest() && !simulation.anybody_hangs() || simulation.exit.is_some()
     });
-    world.run(ms(2_000));
+    simulation.run(ms(2_000));
     assert!(
-        world.is_at_rest() || world.exit.is_some(),
+        simulation.is_at_rest() || simulation.exit.is_some(),
         "rest does not last: {:?}",
-        world.states()
+        simulation.states()
     );
 }
 
 /// A stop ends, whenever it comes and whatever hangs.
 fn stops(seed: u64) {
-    let (mut world, mut random) = trouble(seed);
-    if world.exit.is_some() {
+    let (mut simulation, mut random) = trouble(seed);
+    if simulation.exit.is_some() {
         return;
     }
-    world.stop(if random.bool() {
+    simulation.stop(if random.bool() {
         StopMode::Graceful
     } else {
         StopMode::AtOnce
     });
     if random.bool() {
-        disturb_stopping(&mut world, &mut random);
+        disturb_stopping(&mut simulation, &mut random);
     }
-    world.run(ms(20_000));
+    simulation.run(ms(20_000));
     assert!(
-        world.exit.is_some(),
+        simulation.exit.is_some(),
         "still there: {:?}",
-        world.pool.lives().collect::<Vec<_>>()
+        simulation.pool.lives().collect::<Vec<_>>()
     );
-    assert_eq!(world.verdicts.len() as u64, world.asked, "everybody was answered");
+    assert_eq!(
+        simulation.verdicts.len() as u64,
+        simulation.asked,
+        "everybody was answered"
+    );
 }
 
-fn disturb_stopping(world: &mut World, random: &mut Rng) {
+fn disturb_stopping(simulation: &mut Simulation, random: &mut Rng) {
     for _ in 0..3 {
-        world.run(ms(random.u64(0..50)));
-        if world.exit.is_none() {
-            disturb(world, random);
+        simulation.run(ms(random.u64(0..50)));
+        if simulation.exit.is_none() {
+            disturb(simulation, random);
         }
     }
 }

@@ -1,16 +1,16 @@
 //! The pool from the outside: every (state, event) pair, scenes a person would recognise, and random
-//! histories of a simulated world. No process, no clock, no sleep.
+//! histories of a simulation. No process, no clock, no sleep.
 
 #![expect(
     clippy::wildcard_enum_match_arm,
     reason = "tests pick one announcement out of many"
 )]
 
-mod careers;
 mod histories;
-mod pairs;
+mod lifecycles;
 mod reloads;
 mod requests;
 mod scenes;
+mod simulation;
+mod transition_table;
 mod upgrades;
-mod world;

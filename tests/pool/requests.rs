@@ -1,4 +1,4 @@
-//! What people ask for, and that each who asked is told the end exactly once.
+//! What people ask for, and that each client is told the end exactly once.
 
 use cluster::base::ids::{Generation, Slot};
 use cluster::pool::status::WorkerState;
@@ -7,7 +7,7 @@ use cluster::pool::{
     Ticket, Verdict,
 };
 
-use crate::world::{FIRST, Program, SECOND, World, asked, ms, policy};
+use crate::simulation::{FIRST, Program, SECOND, Simulation, asked, ms, policy};
 
 fn failure(verdict: Verdict) -> Failure {
     match verdict {
@@ -25,12 +25,12 @@ fn refusal(verdict: Verdict) -> String {
 
 #[test]
 fn a_reload_tells_its_generation_and_when_each_slot_was_replaced() {
-    let mut world = World::serving(3);
-    let ticket = world.ask(Request::Reload);
-    world.run(ms(900));
-    assert_eq!(world.verdict(ticket), None, "nothing is said before the end");
-    let Verdict::Done(Done::Reloaded(rolled)) = world.await_verdict(ticket) else {
-        panic!("{:?}", world.verdict(ticket))
+    let mut simulation = Simulation::serving(3);
+    let ticket = simulation.ask(Request::Reload);
+    simulation.run(ms(900));
+    assert_eq!(simulation.verdict(ticket), None, "nothing is said before the end");
+    let Verdict::Done(Done::Reloaded(rolled)) = simulation.await_verdict(ticket) else {
+        panic!("{:?}", simulation.verdict(ticket))
     };
     assert_eq!((rolled.generation, rolled.from), (SECOND, FIRST));
     assert_eq!(
@@ -87,27 +87,27 @@ fn each_way_to_fail_has_its_own_reason() {
         }),
     ];
     for (load, is) in cases {
-        let mut world = World::serving(2);
-        world.next_load = load.clone();
-        let ticket = world.ask(Request::Reload);
-        let reason = failure(world.await_verdict(ticket));
+        let mut simulation = Simulation::serving(2);
+        simulation.next_load = load.clone();
+        let ticket = simulation.ask(Request::Reload);
+        let reason = failure(simulation.await_verdict(ticket));
         assert!(is(&reason), "{load:?}: {reason:?}");
-        world.run_until("rest", World::is_at_rest);
-        assert_eq!(world.pool.generation(), FIRST);
+        simulation.run_until("rest", Simulation::is_at_rest);
+        assert_eq!(simulation.pool.generation(), FIRST);
     }
 }
 
 #[test]
 fn a_rollout_that_is_undone_tells_what_had_been_replaced() {
-    let mut world = World::serving(4);
-    let ticket = world.ask(Request::Reload);
-    world.run_until("two replaced", |world| {
-        world.generations_in_slots()[..2] == [2, 2]
+    let mut simulation = Simulation::serving(4);
+    let ticket = simulation.ask(Request::Reload);
+    simulation.run_until("two replaced", |simulation| {
+        simulation.generations_in_slots()[..2] == [2, 2]
     });
-    world.programs.insert(SECOND, Program::ExitsAtBoot);
+    simulation.programs.insert(SECOND, Program::ExitsAtBoot);
     let Verdict::Failed {
         slots, generation, ..
-    } = world.await_verdict(ticket)
+    } = simulation.await_verdict(ticket)
     else {
         panic!()
     };
@@ -122,39 +122,39 @@ fn a_rollout_that_is_undone_tells_what_had_been_replaced() {
 #[test]
 fn a_canary_whose_readiness_does_not_hold_backs_out() {
     for (said, words) in [("the store is closed", "closed"), ("silence", "no answer")] {
-        let mut world = World::serving(2);
-        world.readiness = Err(said.to_owned());
-        let ticket = world.ask(Request::Reload);
-        let reason = failure(world.await_verdict(ticket));
+        let mut simulation = Simulation::serving(2);
+        simulation.readiness = Err(said.to_owned());
+        let ticket = simulation.ask(Request::Reload);
+        let reason = failure(simulation.await_verdict(ticket));
         assert!(
             matches!(&reason, Failure::ReadinessFailed { reason, .. } if reason.contains(words)),
             "{reason:?}"
         );
         assert!(
-            (1..=6).contains(&world.probes.len()),
+            (1..=6).contains(&simulation.probes.len()),
             "asked {} times",
-            world.probes.len()
+            simulation.probes.len()
         );
-        world.run_until("rest", World::is_at_rest);
+        simulation.run_until("rest", Simulation::is_at_rest);
     }
 }
 
 #[test]
 fn a_canary_that_is_not_ready_for_a_moment_is_asked_again() {
-    let mut world = World::serving(2);
-    world.readiness = Err("busy".to_owned());
-    let ticket = world.ask(Request::Reload);
-    world.run(ms(300));
-    world.readiness = Ok(());
+    let mut simulation = Simulation::serving(2);
+    simulation.readiness = Err("busy".to_owned());
+    let ticket = simulation.ask(Request::Reload);
+    simulation.run(ms(300));
+    simulation.readiness = Ok(());
     assert!(matches!(
-        world.await_verdict(ticket),
+        simulation.await_verdict(ticket),
         Verdict::Done(Done::Reloaded(_))
     ));
 }
 
-/// Lets every worker answer so much more, the first number of the canary, the second of everybody else.
-fn answer(world: &mut World, new: (u64, u64), old: (u64, u64)) {
-    for process in world.processes.values_mut() {
+/// Lets every worker answer more requests: the canary the first number, every other worker the second.
+fn answer(simulation: &mut Simulation, new: (u64, u64), old: (u64, u64)) {
+    for process in simulation.processes.values_mut() {
         let (requests, errors) = if process.generation == SECOND { new } else { old };
         process.sample.requests += requests;
         process.sample.server_errors += errors;
@@ -179,14 +179,14 @@ fn a_canary_that_answers_worse_backs_out_and_one_that_answers_alike_does_not() {
         ((1_000, 0), (0, 0), false),
     ];
     for (new, old, worse) in cases {
-        let mut world = World::serving(2);
+        let mut simulation = Simulation::serving(2);
         // What was answered before the canary came counts for nothing.
-        answer(&mut world, (0, 0), (1_000_000, 900_000));
-        world.run(ms(1_000));
-        let ticket = world.ask(Request::Reload);
-        world.run(ms(300));
-        answer(&mut world, new, old);
-        let verdict = world.await_verdict(ticket);
+        answer(&mut simulation, (0, 0), (1_000_000, 900_000));
+        simulation.run(ms(1_000));
+        let ticket = simulation.ask(Request::Reload);
+        simulation.run(ms(300));
+        answer(&mut simulation, new, old);
+        let verdict = simulation.await_verdict(ticket);
         let backed_out = matches!(
             &verdict,
             Verdict::Failed { reason: Failure::AnswersWorse { new: share, .. }, .. }
@@ -198,16 +198,16 @@ fn a_canary_that_answers_worse_backs_out_and_one_that_answers_alike_does_not() {
 
 #[test]
 fn a_canary_that_has_no_room_for_its_clients_backs_out() {
-    let mut world = World::serving(2);
-    let ticket = world.ask(Request::Reload);
-    world.run(ms(300));
-    answer(&mut world, (100, 0), (100, 0));
-    for process in world.processes.values_mut() {
+    let mut simulation = Simulation::serving(2);
+    let ticket = simulation.ask(Request::Reload);
+    simulation.run(ms(300));
+    answer(&mut simulation, (100, 0), (100, 0));
+    for process in simulation.processes.values_mut() {
         if process.generation == SECOND {
             process.sample.refused += 60;
         }
     }
-    let verdict = world.await_verdict(ticket);
+    let verdict = simulation.await_verdict(ticket);
     let Verdict::Failed { reason, .. } = &verdict else {
         panic!("{verdict:?}");
     };
@@ -221,7 +221,7 @@ fn a_canary_that_has_no_room_for_its_clients_backs_out() {
 
 #[test]
 fn reloads_that_wait_together_get_one_verdict_and_a_rollback_between_is_kept_apart() {
-    let mut world = World::serving(2);
+    let mut simulation = Simulation::serving(2);
     let wishes = [
         Request::Reload,
         Request::Reload,
@@ -229,236 +229,236 @@ fn reloads_that_wait_together_get_one_verdict_and_a_rollback_between_is_kept_apa
         Request::Rollback,
         Request::Reload,
     ];
-    let tickets = wishes.map(|request| world.ask(request));
+    let tickets = wishes.map(|request| simulation.ask(request));
     let generations: Vec<u32> = tickets
         .iter()
-        .map(|ticket| match world.await_verdict(*ticket) {
+        .map(|ticket| match simulation.await_verdict(*ticket) {
             Verdict::Done(Done::Reloaded(rolled) | Done::RolledBack(rolled)) => rolled.generation.0,
             other => panic!("{other:?}"),
         })
         .collect();
     assert_eq!(generations, [2, 3, 3, 2, 4]);
-    world.run_until("rest", World::is_at_rest);
+    simulation.run_until("rest", Simulation::is_at_rest);
 }
 
 #[test]
 fn a_rollback_returns_to_the_last_generation_without_loading_it_and_again_forth() {
-    let mut world = World::serving(3);
-    let none = world.ask(Request::Rollback);
-    assert!(refusal(world.await_verdict(none)).contains("no previous generation"));
-    let ticket = world.ask(Request::Reload);
-    world.await_verdict(ticket);
-    world.run(ms(1_000));
-    world.least_serving = usize::MAX;
-    world.next_load = Err(NotLoaded::Binary("nobody loads".to_owned()));
+    let mut simulation = Simulation::serving(3);
+    let none = simulation.ask(Request::Rollback);
+    assert!(refusal(simulation.await_verdict(none)).contains("no previous generation"));
+    let ticket = simulation.ask(Request::Reload);
+    simulation.await_verdict(ticket);
+    simulation.run(ms(1_000));
+    simulation.least_serving = usize::MAX;
+    simulation.next_load = Err(NotLoaded::Binary("nobody loads".to_owned()));
     for generation in [1, 2, 1] {
-        let ticket = world.ask(Request::Rollback);
-        let verdict = world.await_verdict(ticket);
+        let ticket = simulation.ask(Request::Rollback);
+        let verdict = simulation.await_verdict(ticket);
         assert!(
             matches!(&verdict, Verdict::Done(Done::RolledBack(rolled)) if rolled.generation.0 == generation)
         );
-        world.run_until("rest", World::is_at_rest);
-        assert_eq!(world.generations_in_slots(), [generation; 3]);
+        simulation.run_until("rest", Simulation::is_at_rest);
+        assert_eq!(simulation.generations_in_slots(), [generation; 3]);
     }
-    assert_eq!(world.least_serving, 3);
+    assert_eq!(simulation.least_serving, 3);
 }
 
 #[test]
 fn a_rollback_that_fails_leaves_the_current_generation_and_the_way_back() {
-    let mut world = World::serving(2);
-    let ticket = world.ask(Request::Reload);
-    world.await_verdict(ticket);
-    world.run_until("rest", World::is_at_rest);
-    world.programs.insert(FIRST, Program::ExitsAtBoot);
-    let ticket = world.ask(Request::Rollback);
+    let mut simulation = Simulation::serving(2);
+    let ticket = simulation.ask(Request::Reload);
+    simulation.await_verdict(ticket);
+    simulation.run_until("rest", Simulation::is_at_rest);
+    simulation.programs.insert(FIRST, Program::ExitsAtBoot);
+    let ticket = simulation.ask(Request::Rollback);
     assert!(matches!(
-        failure(world.await_verdict(ticket)),
+        failure(simulation.await_verdict(ticket)),
         Failure::ExitedAtBoot { .. }
     ));
-    world.run_until("rest", World::is_at_rest);
+    simulation.run_until("rest", Simulation::is_at_rest);
     assert_eq!(
-        (world.pool.generation(), world.pool.previous()),
+        (simulation.pool.generation(), simulation.pool.previous()),
         (SECOND, Some(FIRST))
     );
 }
 
 #[test]
 fn only_the_last_two_generations_stay_loaded() {
-    let mut world = World::serving(2);
+    let mut simulation = Simulation::serving(2);
     for _ in 0..5 {
-        let ticket = world.ask(Request::Reload);
-        world.await_verdict(ticket);
-        world.run_until("rest", World::is_at_rest);
+        let ticket = simulation.ask(Request::Reload);
+        simulation.await_verdict(ticket);
+        simulation.run_until("rest", Simulation::is_at_rest);
     }
     assert_eq!(
-        world.pool.loaded_generations().collect::<Vec<_>>(),
+        simulation.pool.loaded_generations().collect::<Vec<_>>(),
         [Generation(5), Generation(6)]
     );
 }
 
 #[test]
 fn a_restart_replaces_one_worker_before_it_goes() {
-    let mut world = World::serving(3);
-    world.least_serving = usize::MAX;
-    let old = world.life_in(1);
-    let ticket = world.ask(Request::Restart(Slot(1)));
-    let Verdict::Done(Done::Restarted { slot, from, to, .. }) = world.await_verdict(ticket) else {
+    let mut simulation = Simulation::serving(3);
+    simulation.least_serving = usize::MAX;
+    let old = simulation.life_in(1);
+    let ticket = simulation.ask(Request::Restart(Slot(1)));
+    let Verdict::Done(Done::Restarted { slot, from, to, .. }) = simulation.await_verdict(ticket) else {
         panic!()
     };
-    assert_eq!((slot, from, to), (Slot(1), Some(old), world.life_in(1)));
+    assert_eq!((slot, from, to), (Slot(1), Some(old), simulation.life_in(1)));
     assert_ne!(to, old);
-    world.run_until("rest", World::is_at_rest);
-    assert_eq!(world.least_serving, 3);
-    let none = world.ask(Request::Restart(Slot(3)));
-    assert!(refusal(world.await_verdict(none)).contains("expected 0 to 2"));
+    simulation.run_until("rest", Simulation::is_at_rest);
+    assert_eq!(simulation.least_serving, 3);
+    let none = simulation.ask(Request::Restart(Slot(3)));
+    assert!(refusal(simulation.await_verdict(none)).contains("expected 0 to 2"));
 }
 
 #[test]
-fn a_restart_whose_newcomer_fails_leaves_the_old_worker_where_it_is() {
-    let mut world = World::serving(2);
-    let old = world.life_in(0);
-    world.programs.insert(FIRST, Program::ExitsAtBoot);
-    let ticket = world.ask(Request::Restart(Slot(0)));
+fn a_restart_whose_replacement_fails_leaves_the_old_worker_where_it_is() {
+    let mut simulation = Simulation::serving(2);
+    let old = simulation.life_in(0);
+    simulation.programs.insert(FIRST, Program::ExitsAtBoot);
+    let ticket = simulation.ask(Request::Restart(Slot(0)));
     assert!(matches!(
-        failure(world.await_verdict(ticket)),
+        failure(simulation.await_verdict(ticket)),
         Failure::ExitedAtBoot { .. }
     ));
-    world.run_until("rest", World::is_at_rest);
-    assert_eq!(world.life_in(0), old);
+    simulation.run_until("rest", Simulation::is_at_rest);
+    assert_eq!(simulation.life_in(0), old);
 }
 
 #[test]
 fn a_drained_slot_stays_empty_its_queue_adopted_until_it_is_restarted() {
-    let mut world = World::serving(2);
-    world.drain_time = ms(400);
-    let old = world.life_in(1);
-    let ticket = world.ask(Request::Drain(Slot(1)));
-    world.run(ms(300));
-    assert_eq!(world.verdict(ticket), None, "it still drains");
-    assert_eq!(world.adopters.get(&Slot(1)), Some(&world.life_in(0)));
-    let Verdict::Done(Done::Drained { life, .. }) = world.await_verdict(ticket) else {
+    let mut simulation = Simulation::serving(2);
+    simulation.drain_time = ms(400);
+    let old = simulation.life_in(1);
+    let ticket = simulation.ask(Request::Drain(Slot(1)));
+    simulation.run(ms(300));
+    assert_eq!(simulation.verdict(ticket), None, "it still drains");
+    assert_eq!(simulation.adopters.get(&Slot(1)), Some(&simulation.life_in(0)));
+    let Verdict::Done(Done::Drained { life, .. }) = simulation.await_verdict(ticket) else {
         panic!()
     };
     assert_eq!(life, Some(old));
-    world.run(ms(60_000));
-    assert_eq!(world.states(), [WorkerState::Serving, WorkerState::Drained]);
-    let again = world.ask(Request::Drain(Slot(1)));
+    simulation.run(ms(60_000));
+    assert_eq!(simulation.states(), [WorkerState::Serving, WorkerState::Drained]);
+    let again = simulation.ask(Request::Drain(Slot(1)));
     assert!(matches!(
-        world.await_verdict(again),
+        simulation.await_verdict(again),
         Verdict::Done(Done::Drained { life: None, .. })
     ));
-    let last = world.ask(Request::Drain(Slot(0)));
-    assert!(refusal(world.await_verdict(last)).contains("nobody would serve"));
-    let back = world.ask(Request::Restart(Slot(1)));
+    let last = simulation.ask(Request::Drain(Slot(0)));
+    assert!(refusal(simulation.await_verdict(last)).contains("nobody would serve"));
+    let back = simulation.ask(Request::Restart(Slot(1)));
     assert!(matches!(
-        world.await_verdict(back),
+        simulation.await_verdict(back),
         Verdict::Done(Done::Restarted { from: None, .. })
     ));
-    assert_eq!(world.states(), [WorkerState::Serving; 2]);
-    assert!(world.adopters.is_empty());
+    assert_eq!(simulation.states(), [WorkerState::Serving; 2]);
+    assert!(simulation.adopters.is_empty());
 }
 
 #[test]
 fn a_reload_passes_over_a_drained_slot_which_then_restarts_with_the_new_generation() {
-    let mut world = World::serving(3);
-    let drained = world.ask(Request::Drain(Slot(0)));
-    world.await_verdict(drained);
-    let ticket = world.ask(Request::Reload);
-    let Verdict::Done(Done::Reloaded(rolled)) = world.await_verdict(ticket) else {
+    let mut simulation = Simulation::serving(3);
+    let drained = simulation.ask(Request::Drain(Slot(0)));
+    simulation.await_verdict(drained);
+    let ticket = simulation.ask(Request::Reload);
+    let Verdict::Done(Done::Reloaded(rolled)) = simulation.await_verdict(ticket) else {
         panic!()
     };
     assert_eq!(
         rolled.slots.iter().map(|slot| slot.slot.0).collect::<Vec<_>>(),
         [1, 2]
     );
-    world.run_until("rest", World::is_at_rest);
-    assert_eq!(world.states()[0], WorkerState::Drained);
-    let again = world.ask(Request::Reload);
-    world.await_verdict(again);
-    world.run_until("rest, and the first generation let go", World::is_at_rest);
-    let back = world.ask(Request::Restart(Slot(0)));
-    world.await_verdict(back);
-    assert_eq!(world.generations_in_slots(), [3, 3, 3]);
+    simulation.run_until("rest", Simulation::is_at_rest);
+    assert_eq!(simulation.states()[0], WorkerState::Drained);
+    let again = simulation.ask(Request::Reload);
+    simulation.await_verdict(again);
+    simulation.run_until("rest, and the first generation let go", Simulation::is_at_rest);
+    let back = simulation.ask(Request::Restart(Slot(0)));
+    simulation.await_verdict(back);
+    assert_eq!(simulation.generations_in_slots(), [3, 3, 3]);
 }
 
 #[test]
 fn scaling_to_drained_slots_alone_fills_them() {
-    let mut world = World::serving(2);
-    let drained = world.ask(Request::Drain(Slot(0)));
-    world.await_verdict(drained);
-    world.happen(asked(Request::ScaleTo(1)));
-    world.run(ms(100));
-    assert_eq!(world.states(), [WorkerState::Serving]);
+    let mut simulation = Simulation::serving(2);
+    let drained = simulation.ask(Request::Drain(Slot(0)));
+    simulation.await_verdict(drained);
+    simulation.happen(asked(Request::ScaleTo(1)));
+    simulation.run(ms(100));
+    assert_eq!(simulation.states(), [WorkerState::Serving]);
 }
 
 #[test]
 fn scaling_is_answered_when_every_added_slot_serves() {
-    let mut world = World::serving(2);
-    let up = world.ask(Request::ScaleTo(4));
-    world.run(ms(10));
-    assert_eq!(world.verdict(up), None);
+    let mut simulation = Simulation::serving(2);
+    let up = simulation.ask(Request::ScaleTo(4));
+    simulation.run(ms(10));
+    assert_eq!(simulation.verdict(up), None);
     assert_eq!(
-        world.await_verdict(up),
+        simulation.await_verdict(up),
         Verdict::Done(Done::Scaled { from: 2, to: 4 })
     );
-    assert_eq!(world.serving_slots(), 4);
-    let down = world.ask(Request::ScaleBy(-3));
+    assert_eq!(simulation.serving_slots(), 4);
+    let down = simulation.ask(Request::ScaleBy(-3));
     assert_eq!(
-        world.verdict(down),
+        simulation.verdict(down),
         Some(&Verdict::Done(Done::Scaled { from: 4, to: 1 }))
     );
-    world.programs.insert(FIRST, Program::ExitsAtBoot);
-    let bad = world.ask(Request::ScaleTo(2));
+    simulation.programs.insert(FIRST, Program::ExitsAtBoot);
+    let bad = simulation.ask(Request::ScaleTo(2));
     assert!(matches!(
-        failure(world.await_verdict(bad)),
+        failure(simulation.await_verdict(bad)),
         Failure::ExitedAtBoot { .. }
     ));
-    assert_eq!(world.pool.slots().count(), 1, "it was not backed out");
+    assert_eq!(simulation.pool.slots().count(), 1, "it was not backed out");
     for to in [0, 1_025, 10_000] {
-        let ticket = world.ask(Request::ScaleTo(to));
-        assert!(refusal(world.await_verdict(ticket)).contains("1 to 1024"));
+        let ticket = simulation.ask(Request::ScaleTo(to));
+        assert!(refusal(simulation.await_verdict(ticket)).contains("1 to 1024"));
     }
 }
 
 #[test]
 fn a_scale_that_cannot_be_done_goes_back_to_the_former_size_with_whatever_was_added_on_it() {
-    let mut world = World::serving(2);
-    world.programs.insert(FIRST, Program::CannotSpawn);
-    let bad = world.ask(Request::ScaleTo(4));
+    let mut simulation = Simulation::serving(2);
+    simulation.programs.insert(FIRST, Program::CannotSpawn);
+    let bad = simulation.ask(Request::ScaleTo(4));
     assert!(matches!(
-        failure(world.await_verdict(bad)),
+        failure(simulation.await_verdict(bad)),
         Failure::SpawnFailed { .. }
     ));
-    assert_eq!(world.states(), [WorkerState::Serving; 2]);
-    world.programs.insert(FIRST, Program::ExitsAtBoot);
-    for ticket in [4, 6].map(|to| world.ask(Request::ScaleTo(to))) {
+    assert_eq!(simulation.states(), [WorkerState::Serving; 2]);
+    simulation.programs.insert(FIRST, Program::ExitsAtBoot);
+    for ticket in [4, 6].map(|to| simulation.ask(Request::ScaleTo(to))) {
         assert!(matches!(
-            failure(world.await_verdict(ticket)),
+            failure(simulation.await_verdict(ticket)),
             Failure::ExitedAtBoot { .. }
         ));
     }
-    world.run_until("rest", World::is_at_rest);
-    assert_eq!(world.states(), [WorkerState::Serving; 2]);
+    simulation.run_until("rest", Simulation::is_at_rest);
+    assert_eq!(simulation.states(), [WorkerState::Serving; 2]);
 }
 
 #[test]
-fn a_stop_answers_everybody_before_it_is_over() {
-    let mut world = World::serving(2);
-    let up = world.ask(Request::ScaleTo(3));
-    let reload = world.ask(Request::Reload);
-    let queued = world.ask(Request::Restart(Slot(0)));
-    let drain = world.ask(Request::Drain(Slot(0)));
-    let stop = world.ask(Request::Stop(StopMode::Graceful));
-    let late = world.ask(Request::Reload);
-    world.run(ms(1_000));
-    assert_eq!(world.exit, Some(Outcome::Stopped));
-    assert_eq!(failure(world.verdicts[&up].clone()), Failure::Stopped);
-    assert_eq!(failure(world.verdicts[&reload].clone()), Failure::Stopped);
+fn a_stop_answers_every_client_before_it_is_over() {
+    let mut simulation = Simulation::serving(2);
+    let up = simulation.ask(Request::ScaleTo(3));
+    let reload = simulation.ask(Request::Reload);
+    let queued = simulation.ask(Request::Restart(Slot(0)));
+    let drain = simulation.ask(Request::Drain(Slot(0)));
+    let stop = simulation.ask(Request::Stop(StopMode::Graceful));
+    let late = simulation.ask(Request::Reload);
+    simulation.run(ms(1_000));
+    assert_eq!(simulation.exit, Some(Outcome::Stopped));
+    assert_eq!(failure(simulation.verdicts[&up].clone()), Failure::Stopped);
+    assert_eq!(failure(simulation.verdicts[&reload].clone()), Failure::Stopped);
     for ticket in [queued, drain, late] {
-        assert!(refusal(world.verdicts[&ticket].clone()).contains("stopping"));
+        assert!(refusal(simulation.verdicts[&ticket].clone()).contains("stopping"));
     }
     assert_eq!(
-        world.verdicts[&stop],
+        simulation.verdicts[&stop],
         Verdict::Done(Done::Stopped {
             outcome: Outcome::Stopped
         })
@@ -467,62 +467,62 @@ fn a_stop_answers_everybody_before_it_is_over() {
 
 #[test]
 fn a_slot_that_is_removed_under_its_restart_fails_it() {
-    let mut world = World::serving(2);
-    let ticket = world.ask(Request::Restart(Slot(1)));
-    world.happen(asked(Request::ScaleTo(1)));
+    let mut simulation = Simulation::serving(2);
+    let ticket = simulation.ask(Request::Restart(Slot(1)));
+    simulation.happen(asked(Request::ScaleTo(1)));
     assert_eq!(
-        failure(world.await_verdict(ticket)),
+        failure(simulation.await_verdict(ticket)),
         Failure::SlotRemoved { slot: Slot(1) }
     );
-    world.run_until("rest", World::is_at_rest);
+    simulation.run_until("rest", Simulation::is_at_rest);
 }
 
 #[test]
 fn a_slot_that_is_removed_under_the_canary_backs_the_reload_out() {
-    let mut world = World::serving(2);
-    let drained = world.ask(Request::Drain(Slot(0)));
-    world.await_verdict(drained);
-    let ticket = world.ask(Request::Reload);
-    world.run(ms(500));
-    world.happen(asked(Request::ScaleTo(1)));
+    let mut simulation = Simulation::serving(2);
+    let drained = simulation.ask(Request::Drain(Slot(0)));
+    simulation.await_verdict(drained);
+    let ticket = simulation.ask(Request::Reload);
+    simulation.run(ms(500));
+    simulation.happen(asked(Request::ScaleTo(1)));
     assert_eq!(
-        failure(world.await_verdict(ticket)),
+        failure(simulation.await_verdict(ticket)),
         Failure::SlotRemoved { slot: Slot(1) }
     );
-    world.run_until("rest", World::is_at_rest);
-    assert_eq!(world.states(), [WorkerState::Serving]);
+    simulation.run_until("rest", Simulation::is_at_rest);
+    assert_eq!(simulation.states(), [WorkerState::Serving]);
 }
 
 #[test]
 fn no_more_than_sixty_four_may_wait_and_signals_always_may() {
-    let mut world = World::serving(1);
+    let mut simulation = Simulation::serving(1);
     for _ in 0..64 {
-        world.ask(Request::Reload);
+        simulation.ask(Request::Reload);
     }
-    let one_more = world.ask(Request::Reload);
-    assert!(refusal(world.await_verdict(one_more)).contains("64 others"));
-    world.happen(asked(Request::Reload));
-    assert!(!world.verdicts.contains_key(&Ticket::NOBODY));
-    world.run_until("rest", World::is_at_rest);
-    assert_eq!(world.pool.generation(), Generation(3));
+    let one_more = simulation.ask(Request::Reload);
+    assert!(refusal(simulation.await_verdict(one_more)).contains("64 others"));
+    simulation.happen(asked(Request::Reload));
+    assert!(!simulation.verdicts.contains_key(&Ticket::NOBODY));
+    simulation.run_until("rest", Simulation::is_at_rest);
+    assert_eq!(simulation.pool.generation(), Generation(3));
 }
 
 #[test]
-fn a_verdict_of_somebody_elses_canary_is_dropped() {
-    let mut world = World::serving(2);
-    world.readiness = Err("silence".to_owned());
-    let ticket = world.ask(Request::Reload);
-    world.run(ms(500));
-    let other = world.life_in(0);
-    world.happen(Event::Probed {
+fn a_verdict_of_another_canary_is_dropped() {
+    let mut simulation = Simulation::serving(2);
+    simulation.readiness = Err("silence".to_owned());
+    let ticket = simulation.ask(Request::Reload);
+    simulation.run(ms(500));
+    let other = simulation.life_in(0);
+    simulation.happen(Event::Probed {
         life: other,
         verdict: Ok(()),
     });
-    world.run(ms(2_000));
-    assert_eq!(world.generations_in_slots(), [1, 1]);
+    simulation.run(ms(2_000));
+    assert_eq!(simulation.generations_in_slots(), [1, 1]);
     assert!(matches!(
-        failure(world.await_verdict(ticket)),
+        failure(simulation.await_verdict(ticket)),
         Failure::ReadinessFailed { .. }
     ));
-    assert!(world.was_announced(|a| matches!(a, Announcement::BackedOut { .. })));
+    assert!(simulation.was_announced(|a| matches!(a, Announcement::BackedOut { .. })));
 }

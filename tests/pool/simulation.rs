@@ -1,4 +1,4 @@
-//! A little simulated world around a pool: processes that boot, beat, drain, hang and die in simulated time,
+//! A little simulation around a pool: processes that boot, beat, drain, hang and die in simulated time,
 //! and the invariants that hold after every event whatever happens.
 
 mod effects;
@@ -17,7 +17,7 @@ use cluster::pool::{
     StopMode, Ticket, Verdict,
 };
 
-/// A signal: nobody waits.
+/// A signal: no client waits.
 pub(crate) fn asked(request: Request) -> Event {
     Event::Asked {
         ticket: Ticket::NOBODY,
@@ -80,7 +80,7 @@ pub(crate) struct Process {
     pub(crate) sample: Sample,
 }
 
-pub(crate) struct World {
+pub(crate) struct Simulation {
     pub(crate) pool: Pool,
     pub(crate) now: Monotonic,
     pub(crate) processes: BTreeMap<Life, Process>,
@@ -93,12 +93,12 @@ pub(crate) struct World {
     pub(crate) assigned: Vec<(Life, OrphanedWork)>,
     pub(crate) owed: BTreeSet<OrphanedWork>,
     pub(crate) verdicts: BTreeMap<Ticket, Verdict>,
-    /// Who was told to accept for which slot.
+    /// The worker that was told to accept for each slot.
     pub(crate) adopters: BTreeMap<Slot, Life>,
-    /// Who can be handed no queue, and which queues nobody could be handed since the last look.
-    pub(crate) deaf: BTreeSet<Life>,
-    unheard: BTreeSet<Slot>,
-    /// What a canary's readiness answers; the rest of the world is always ready.
+    /// The workers that cannot be reached, and the queues that could not be handed over since the last look.
+    pub(crate) unreachable: BTreeSet<Life>,
+    not_handed: BTreeSet<Slot>,
+    /// What a canary's readiness answers; the rest of the simulation is always ready.
     pub(crate) readiness: Result<(), String>,
     pub(crate) probes: Vec<Life>,
     /// What the binary on disk says of itself when it rehearses, and what executing it comes to.
@@ -132,13 +132,13 @@ const INCARNATION: Incarnation = Incarnation(7);
 pub(crate) const FIRST: Generation = Generation(1);
 pub(crate) const SECOND: Generation = Generation(2);
 
-impl World {
+impl Simulation {
     /// A started pool whose first programs behave like that.
-    pub(crate) fn start(policy: Policy, program: Program, seed: u64) -> World {
+    pub(crate) fn start(policy: Policy, program: Program, seed: u64) -> Simulation {
         let now = Monotonic(1_000_000_000_000);
         let max_draining = policy.max_draining;
         let pool = Pool::new(policy.clone(), INCARNATION, FIRST, now, seed);
-        let mut world = World {
+        let mut simulation = Simulation {
             pool,
             now,
             processes: BTreeMap::new(),
@@ -147,8 +147,8 @@ impl World {
             steered: Vec::new(),
             weights: Vec::new(),
             adopters: BTreeMap::new(),
-            deaf: BTreeSet::new(),
-            unheard: BTreeSet::new(),
+            unreachable: BTreeSet::new(),
+            not_handed: BTreeSet::new(),
             asked: 0,
             batches: false,
             readiness: Ok(()),
@@ -176,17 +176,17 @@ impl World {
             max_draining,
         };
         let mut effects = Vec::new();
-        world.pool.start(now, &mut effects);
-        world.perform(effects);
-        world
+        simulation.pool.start(now, &mut effects);
+        simulation.perform(effects);
+        simulation
     }
 
     /// One that serves already.
-    pub(crate) fn serving(workers: u16) -> World {
-        let mut world = World::start(policy(workers), Program::Good, 42);
-        world.run(ms(100));
-        assert_eq!(world.serving_slots(), usize::from(workers));
-        world
+    pub(crate) fn serving(workers: u16) -> Simulation {
+        let mut simulation = Simulation::start(policy(workers), Program::Good, 42);
+        simulation.run(ms(100));
+        assert_eq!(simulation.serving_slots(), usize::from(workers));
+        simulation
     }
 
     pub(crate) fn serving_slots(&self) -> usize {
@@ -243,7 +243,7 @@ impl World {
         self.masters += 1;
     }
 
-    /// Somebody asks, and waits for the verdict under this ticket.
+    /// A client asks, and waits for the verdict under this ticket.
     pub(crate) fn ask(&mut self, request: Request) -> Ticket {
         self.asked += 1;
         let ticket = Ticket(self.asked);
@@ -257,7 +257,7 @@ impl World {
 
     /// Lets time pass until the verdict comes.
     pub(crate) fn await_verdict(&mut self, ticket: Ticket) -> Verdict {
-        self.run_until("verdict", |world| world.verdict(ticket).is_some());
+        self.run_until("verdict", |simulation| simulation.verdict(ticket).is_some());
         self.verdicts[&ticket].clone()
     }
 
@@ -299,7 +299,7 @@ impl World {
         self.max_draining
     }
 
-    /// Heirs that were deaf hear what they were told.
+    /// Workers that kept silent say that they have taken over.
     pub(crate) fn answer_takeovers(&mut self) {
         for (work, by) in self.pool.takeovers().to_vec() {
             if let Some(by) = by {

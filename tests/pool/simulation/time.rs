@@ -1,5 +1,5 @@
-//! Time in the simulated world: what happens next, what a look at the workers finds, and what an event means
-//! for the world itself.
+//! Time in the simulation: what happens next, what a look at the workers finds, and what an event means
+//! for the simulation itself.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use cluster::base::ids::Life;
 use cluster::base::time::Monotonic;
 use cluster::pool::{Event, Notification, OrphanedWork, ProcessExit, Sample};
 
-use super::{Process, World, ms};
+use super::{Process, Simulation, ms};
 
-impl World {
+impl Simulation {
     /// Something will happen then.
     pub(crate) fn schedule(&mut self, after: Duration, event: Event) {
         self.sequence += 1;
@@ -24,7 +24,7 @@ impl World {
     }
 
     /// Lets time pass until that holds; panics when it does not within a simulated hour.
-    pub(crate) fn run_until(&mut self, what: &str, holds: impl Fn(&World) -> bool) {
+    pub(crate) fn run_until(&mut self, what: &str, holds: impl Fn(&Simulation) -> bool) {
         let end = self.now + ms(3_600_000);
         while !holds(self) {
             assert!(
@@ -69,7 +69,7 @@ impl World {
         let lives: Vec<Life> = self.pool.lives().collect();
         let mut events: Vec<Event> = lives.iter().filter_map(|life| self.sample_of(*life)).collect();
         events.push(Event::Looked);
-        self.unheard.clear();
+        self.not_handed.clear();
         self.happen_all(events);
     }
 
@@ -82,7 +82,7 @@ impl World {
         let sample = Sample {
             beat,
             lock_held_since: process.lock,
-            // Who hangs is answering something.
+            // A worker that hangs is answering something.
             in_flight: process.sample.in_flight.max(u32::from(process.hung.is_some())),
             ..process.sample
         };
@@ -122,7 +122,7 @@ impl World {
         about.is_none_or(|life| !self.processes.get(&life).is_none_or(silent))
     }
 
-    /// What an event means for the world itself.
+    /// What an event means for the simulation itself.
     pub(super) fn note(&mut self, event: &Event) {
         match event {
             Event::Died { life, .. } => {
@@ -136,7 +136,7 @@ impl World {
             Event::NotAdopted { by, slot } => {
                 if self.adopters.get(slot) == Some(by) {
                     self.adopters.remove(slot);
-                    self.unheard.insert(*slot);
+                    self.not_handed.insert(*slot);
                 }
             }
             Event::Notified {

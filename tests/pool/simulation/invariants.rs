@@ -1,4 +1,4 @@
-//! What holds in the simulated world after every event, and what rest is.
+//! What holds in the simulation after every event, and what rest is.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,9 +6,9 @@ use cluster::base::ids::{Life, Slot};
 use cluster::pool::OrphanedWork;
 use cluster::pool::status::WorkerState;
 
-use super::{Process, World};
+use super::{Process, Simulation};
 
-impl World {
+impl Simulation {
     /// What holds after every event.
     pub(super) fn check(&mut self) {
         let known: BTreeSet<Life> = self.pool.lives().collect();
@@ -52,7 +52,7 @@ impl World {
         self.check_queues();
     }
 
-    /// Every queue is somebody's as long as there is anybody.
+    /// Every queue has a worker that accepts from it, as long as any worker serves.
     fn check_queues(&self) {
         let serving: BTreeSet<Life> = self
             .pool
@@ -76,7 +76,7 @@ impl World {
             assert!(
                 own || serving.is_empty()
                     || adopter.is_some_and(|by| serving.contains(by))
-                    || self.unheard.contains(&slot),
+                    || self.not_handed.contains(&slot),
                 "slot {slot}'s queue is nobody's; {adopter:?}"
             );
         }

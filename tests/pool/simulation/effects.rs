@@ -1,12 +1,12 @@
-//! What becomes of the pool's effects in the simulated world: processes that boot, drain and die, each with
+//! What becomes of the pool's effects in the simulation: processes that boot, drain and die, each with
 //! the events it leads to.
 
 use cluster::base::ids::{Generation, Life, Slot};
 use cluster::pool::{Activity, Effect, Event, Notification, OrphanedWork, ProcessExit, Sample, Signal};
 
-use super::{INCARNATION, Process, Program, World, ms};
+use super::{INCARNATION, Process, Program, Simulation, ms};
 
-impl World {
+impl Simulation {
     pub(super) fn perform(&mut self, effects: Vec<Effect>) {
         let is_last_step = |effect: &Effect| matches!(effect, Effect::Rehearse | Effect::HandOver);
         if let Some(at) = effects.iter().position(is_last_step) {
@@ -76,7 +76,7 @@ impl World {
                     assert_ne!(by.slot, slot, "its own queue");
                     let ready = self.processes.get(&by).is_some_and(|process| process.ready);
                     assert!(ready, "{by} cannot adopt");
-                    if self.deaf.contains(&by) {
+                    if self.unreachable.contains(&by) {
                         self.schedule(ms(0), Event::NotAdopted { by, slot });
                     }
                     let before = self.adopters.insert(slot, by);
@@ -188,7 +188,7 @@ impl World {
             return;
         };
         let exit = if process.ready {
-            // Who takes time to drain is answering something.
+            // A worker that takes time to drain is answering something.
             process.sample.in_flight = process.sample.in_flight.max(1);
             ProcessExit::Code(0)
         } else {
@@ -231,7 +231,7 @@ impl World {
             "{by} can take over nothing"
         );
         self.assigned.push((by, work));
-        if self.deaf.contains(&by) {
+        if self.unreachable.contains(&by) {
             self.schedule(ms(0), Event::NotTakenOver { by, work });
         } else if !self.silent_takeovers {
             self.schedule(ms(3), Event::TakenOver { by, work });

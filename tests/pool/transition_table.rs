@@ -10,7 +10,7 @@ use cluster::pool::{
     StopMode,
 };
 
-use crate::world::{FIRST, Program, World, asked, ms, policy};
+use crate::simulation::{FIRST, Program, Simulation, asked, ms, policy};
 
 /// The columns of the table. `Gone`: the worker is in no list any more.
 const EVENTS: [&str; 23] = [
@@ -39,7 +39,7 @@ const EVENTS: [&str; 23] = [
     "not taken over",
 ];
 
-fn event(name: &str, life: Life, world: &World) -> Event {
+fn event(name: &str, life: Life, simulation: &Simulation) -> Event {
     let notified = |notification| Event::Notified { life, notification };
     let observed = |beat| Event::Observed {
         life,
@@ -60,7 +60,7 @@ fn event(name: &str, life: Life, world: &World) -> Event {
         "ready" => notified(Notification::Ready),
         "stopping" => notified(Notification::Stopping),
         "status" => notified(Notification::Status("busy".to_owned())),
-        "beats" => observed(world.now),
+        "beats" => observed(simulation.now),
         "late" => observed(cluster::base::time::Monotonic(0)),
         "examined" => Event::Examined {
             life,
@@ -100,52 +100,52 @@ fn event(name: &str, life: Life, world: &World) -> Event {
     }
 }
 
-/// A pool of two slots whose slot 1 is in that state, and who is or was in it.
-fn in_state(state: WorkerState) -> (World, Life) {
-    let mut world = World::serving(2);
-    world.run(ms(2_000));
-    let life = world.life_in(1);
+/// A pool of two slots whose slot 1 is in that state, and the worker that is or was in it.
+fn in_state(state: WorkerState) -> (Simulation, Life) {
+    let mut simulation = Simulation::serving(2);
+    simulation.run(ms(2_000));
+    let life = simulation.life_in(1);
     match state {
         Serving => {}
-        Starting => world.crash(life, ProcessExit::Signal(9)),
+        Starting => simulation.crash(life, ProcessExit::Signal(9)),
         Quarantined => {
-            world.hang(life);
-            world.run(ms(600));
+            simulation.hang(life);
+            simulation.run(ms(600));
         }
         Draining => {
-            world.drain_time = ms(10_000);
-            world.happen(asked(Request::ScaleBy(-1)));
-            return (world, life);
+            simulation.drain_time = ms(10_000);
+            simulation.happen(asked(Request::ScaleBy(-1)));
+            return (simulation, life);
         }
         Killed => {
-            world.hang(life);
-            world.run_until("kill", |world| world.states()[1] == Killed);
-            return (world, life);
+            simulation.hang(life);
+            simulation.run_until("kill", |simulation| simulation.states()[1] == Killed);
+            return (simulation, life);
         }
         BackingOff => {
-            world.programs.insert(FIRST, Program::ExitsAtBoot);
-            world.crash(life, ProcessExit::Signal(9));
-            world.run_until("backing off", |world| world.states()[1] == BackingOff);
-            return (world, life);
+            simulation.programs.insert(FIRST, Program::ExitsAtBoot);
+            simulation.crash(life, ProcessExit::Signal(9));
+            simulation.run_until("backing off", |simulation| simulation.states()[1] == BackingOff);
+            return (simulation, life);
         }
         Degraded => {
-            world.programs.insert(FIRST, Program::ExitsAtBoot);
-            world.crash(life, ProcessExit::Signal(9));
-            world.run_until("degraded", |world| world.states()[1] == Degraded);
-            return (world, life);
+            simulation.programs.insert(FIRST, Program::ExitsAtBoot);
+            simulation.crash(life, ProcessExit::Signal(9));
+            simulation.run_until("degraded", |simulation| simulation.states()[1] == Degraded);
+            return (simulation, life);
         }
         Drained => {
-            world.happen(asked(Request::Drain(Slot(1))));
-            world.run(ms(1_000));
-            return (world, life);
+            simulation.happen(asked(Request::Drain(Slot(1))));
+            simulation.run(ms(1_000));
+            return (simulation, life);
         }
         Vacant => {
-            world.stop(StopMode::Graceful);
-            return (world, life);
+            simulation.stop(StopMode::Graceful);
+            return (simulation, life);
         }
     }
-    let life = world.life_in(1);
-    (world, life)
+    let life = simulation.life_in(1);
+    (simulation, life)
 }
 
 /// What the worker does after the event (`None`: it is in no list any more), or what its slot does when it
@@ -177,32 +177,32 @@ fn state_of(pool: &Pool, life: Life) -> Option<WorkerState> {
     found.map(|worker| worker.state)
 }
 
-fn try_pair(state: WorkerState, name: &str) -> (World, Life, Vec<Effect>) {
-    let (mut world, life) = in_state(state);
-    if name == "late" && world.pool.lives().any(|living| living == life) {
-        world.now = world
+fn try_pair(state: WorkerState, name: &str) -> (Simulation, Life, Vec<Effect>) {
+    let (mut simulation, life) = in_state(state);
+    if name == "late" && simulation.pool.lives().any(|living| living == life) {
+        simulation.now = simulation
             .pool
-            .next_deadline(world.now)
+            .next_deadline(simulation.now)
             .expect("somebody is looked at");
     }
-    let event = event(name, life, &world);
+    let event = event(name, life, &simulation);
     let mut effects = Vec::new();
-    world.pool.handle(world.now, event, &mut effects);
-    let due = world.pool.next_deadline(world.now);
+    simulation.pool.handle(simulation.now, event, &mut effects);
+    let due = simulation.pool.next_deadline(simulation.now);
     assert!(
-        due.is_none_or(|due| due > world.now),
+        due.is_none_or(|due| due > simulation.now),
         "{state:?} × {name}: {due:?} is not in the future"
     );
-    (world, life, effects)
+    (simulation, life, effects)
 }
 
 #[test]
 fn every_state_of_a_worker_answers_every_event() {
     for state in [Starting, Serving, Quarantined, Draining, Killed] {
         for name in EVENTS {
-            let (world, life, _) = try_pair(state, name);
+            let (simulation, life, _) = try_pair(state, name);
             assert_eq!(
-                state_of(&world.pool, life),
+                state_of(&simulation.pool, life),
                 after(state, name),
                 "{state:?} × {name}"
             );
@@ -214,8 +214,8 @@ fn every_state_of_a_worker_answers_every_event() {
 fn events_about_the_dead_leave_an_empty_slot_as_it_is() {
     for state in [BackingOff, Degraded, Drained] {
         for name in EVENTS {
-            let (world, _, effects) = try_pair(state, name);
-            let slot = world.pool.slots().find(|slot| slot.slot == Slot(1));
+            let (simulation, _, effects) = try_pair(state, name);
+            let slot = simulation.pool.slots().find(|slot| slot.slot == Slot(1));
             let expected = match name {
                 "stop" | "stop at once" => Some(Vacant),
                 "scale -1" => None,
@@ -235,15 +235,15 @@ fn events_about_the_dead_leave_an_empty_slot_as_it_is() {
 }
 
 #[test]
-fn a_stopping_pool_starts_nobody_and_a_second_stop_kills() {
+fn a_stopping_pool_starts_no_worker_and_a_second_stop_kills() {
     for name in EVENTS {
-        let (world, life, effects) = try_pair(Vacant, name);
+        let (simulation, life, effects) = try_pair(Vacant, name);
         let expected = match name {
             "died" | "spawn failed" => None,
             "stop" | "stop at once" => Some(Killed),
             _ => Some(Draining),
         };
-        assert_eq!(state_of(&world.pool, life), expected, "stopping × {name}");
+        assert_eq!(state_of(&simulation.pool, life), expected, "stopping × {name}");
         assert!(
             !effects
                 .iter()
@@ -262,8 +262,8 @@ fn a_worker_that_left_a_slot_is_followed_by_another_at_once() {
         (Quarantined, "stopping"),
         (Killed, "died"),
     ] {
-        let (world, life, effects) = try_pair(state, name);
-        let next = world.life_in(1);
+        let (simulation, life, effects) = try_pair(state, name);
+        let next = simulation.life_in(1);
         assert_eq!(
             (next.slot, next.epoch),
             (life.slot, life.epoch.next()),
@@ -277,56 +277,58 @@ fn a_worker_that_left_a_slot_is_followed_by_another_at_once() {
 }
 
 /// Each stage of a rollout, by how it is reached.
-fn in_stage(stage: &str) -> World {
-    let mut world = World::serving(3);
-    world.boot_time = ms(100);
-    world.happen(asked(Request::Reload));
+fn in_stage(stage: &str) -> Simulation {
+    let mut simulation = Simulation::serving(3);
+    simulation.boot_time = ms(100);
+    simulation.happen(asked(Request::Reload));
     match stage {
         "loading" => {}
-        "booting" => world.run(ms(20)),
-        "baking" => world.run_until(stage, |world| {
-            world
+        "booting" => simulation.run(ms(20)),
+        "baking" => simulation.run_until(stage, |simulation| {
+            simulation
                 .pool
                 .replacement()
                 .is_some_and(|replacement| replacement.state == Serving)
         }),
-        "rolling" => world.run_until(stage, |world| world.generations_in_slots()[0] == 2),
+        "rolling" => simulation.run_until(stage, |simulation| simulation.generations_in_slots()[0] == 2),
         "undoing" => {
-            world.run_until("the last good one", |world| {
-                world
+            simulation.run_until("the last good one", |simulation| {
+                simulation
                     .pool
                     .replacement()
                     .is_some_and(|replacement| replacement.life.slot == Slot(1))
             });
-            world.programs.insert(crate::world::SECOND, Program::ExitsAtBoot);
-            world.run_until(stage, |world| {
-                world.was_announced(|a| matches!(a, cluster::pool::Announcement::BackingOut { .. }))
+            simulation
+                .programs
+                .insert(crate::simulation::SECOND, Program::ExitsAtBoot);
+            simulation.run_until(stage, |simulation| {
+                simulation.was_announced(|a| matches!(a, cluster::pool::Announcement::BackingOut { .. }))
             });
-            world.run(ms(20));
+            simulation.run(ms(20));
         }
         other => panic!("no such stage: {other}"),
     }
-    world
+    simulation
 }
 
 #[test]
-fn every_stage_of_a_rollout_answers_every_event_about_everybody_and_ends_whole() {
+fn every_stage_of_a_rollout_answers_every_event_about_every_worker_and_ends_whole() {
     for stage in ["loading", "booting", "baking", "rolling", "undoing"] {
         let everybody: Vec<Life> = in_stage(stage).pool.lives().collect();
         for life in everybody {
             for name in EVENTS {
-                let mut world = in_stage(stage);
-                let event = event(name, life, &world);
-                // What is said of a process that lives has to be true in the world as well.
+                let mut simulation = in_stage(stage);
+                let event = event(name, life, &simulation);
+                // What is said of a process that lives has to be true in the simulation as well.
                 if name == "spawn failed" {
                     continue;
                 }
-                world.happen(event);
-                world.run_until(&format!("rest after {stage} × {name} of {life}"), |world| {
-                    world.is_at_rest() || world.exit.is_some()
+                simulation.happen(event);
+                simulation.run_until(&format!("rest after {stage} × {name} of {life}"), |simulation| {
+                    simulation.is_at_rest() || simulation.exit.is_some()
                 });
                 let stopped = name.starts_with("stop") && name != "stopping";
-                assert_eq!(world.exit.is_some(), stopped, "{stage} × {name} of {life}");
+                assert_eq!(simulation.exit.is_some(), stopped, "{stage} × {name} of {life}");
             }
         }
     }
@@ -335,15 +337,15 @@ fn every_stage_of_a_rollout_answers_every_event_about_everybody_and_ends_whole()
 #[test]
 fn a_second_load_verdict_is_dropped() {
     for stage in ["booting", "baking", "rolling", "undoing"] {
-        let mut world = in_stage(stage);
-        let before = world.pool.clone();
-        world.happen(Event::Loaded(Ok(policy(9))));
-        world.happen(Event::Loaded(Err(NotLoaded::Binary("late".to_owned()))));
+        let mut simulation = in_stage(stage);
+        let before = simulation.pool.clone();
+        simulation.happen(Event::Loaded(Ok(policy(9))));
+        simulation.happen(Event::Loaded(Err(NotLoaded::Binary("late".to_owned()))));
         assert_eq!(
-            world.states(),
+            simulation.states(),
             before.slots().map(|slot| slot.state).collect::<Vec<_>>(),
             "{stage}"
         );
-        assert!(world.pool.is_reloading());
+        assert!(simulation.pool.is_reloading());
     }
 }

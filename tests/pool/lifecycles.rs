@@ -1,0 +1,469 @@
+//! From birth to certificate: adoption of queues, recycling, what is written down at each end.
+
+use cluster::base::ids::{Life, Slot};
+use cluster::pool::certificate::KEPT;
+use cluster::pool::{
+    Cause, CauseKind, Certificate, Decision, Event, KillReason, Notification, Policy, ProcessExit, Purpose,
+    Request, StopMode,
+};
+
+use crate::simulation::{FIRST, Program, Simulation, asked, ms, policy};
+
+fn last(simulation: &Simulation, slot: u16) -> Certificate {
+    let certificate = simulation.pool.certificates(Slot(slot)).last();
+    certificate.expect("somebody ended").clone()
+}
+
+fn adopter(simulation: &Simulation, slot: u16) -> Option<Life> {
+    simulation.adopters.get(&Slot(slot)).copied()
+}
+
+#[test]
+fn the_queue_of_the_dead_is_adopted_in_the_same_breath_and_given_back() {
+    let mut simulation = Simulation::serving(3);
+    assert!(simulation.adopters.is_empty());
+    let victim = simulation.life_in(1);
+    simulation.crash(victim, ProcessExit::Signal(9));
+    assert!(adopter(&simulation, 1).is_some());
+    simulation.run(ms(30));
+    assert!(simulation.is_at_rest() && simulation.adopters.is_empty());
+}
+
+#[test]
+fn a_late_workers_queue_is_adopted_until_it_beats_and_an_adopter_that_hangs_is_replaced() {
+    let mut simulation = Simulation::serving(3);
+    let (one, two) = (simulation.life_in(1), simulation.life_in(2));
+    simulation.hang(one);
+    simulation.run(ms(600));
+    let first = adopter(&simulation, 1).expect("adopted");
+    simulation.hang(first);
+    simulation.run(ms(600));
+    let third = if first == two { simulation.life_in(0) } else { two };
+    assert_eq!(
+        (adopter(&simulation, 1), adopter(&simulation, first.slot.0)),
+        (Some(third), Some(third))
+    );
+    simulation.wake_up(one);
+    simulation.wake_up(first);
+    simulation.run(ms(300));
+    assert!(simulation.adopters.is_empty());
+}
+
+#[test]
+fn parked_listeners_stay_adopted_for_ever_and_fairly() {
+    let mut simulation = Simulation::serving(6);
+    simulation.happen(asked(Request::ScaleTo(2)));
+    simulation.run(ms(10_000));
+    let by = |simulation: &Simulation, who: u16| {
+        simulation.adopters.values().filter(|by| by.slot.0 == who).count()
+    };
+    assert_eq!(
+        (simulation.adopters.len(), by(&simulation, 0), by(&simulation, 1)),
+        (4, 2, 2)
+    );
+    let victim = simulation.life_in(0);
+    simulation.crash(victim, ProcessExit::Signal(9));
+    assert_eq!((simulation.adopters.len(), by(&simulation, 1)), (5, 5));
+    simulation.happen(asked(Request::ScaleTo(6)));
+    simulation.run(ms(100));
+    assert!(simulation.adopters.is_empty());
+}
+
+#[test]
+fn a_queue_that_its_adopter_could_not_be_handed_goes_to_another_and_is_offered_again_until_a_worker_takes_it()
+{
+    let mut simulation = Simulation::serving(3);
+    let first = simulation.life_in(0);
+    simulation.unreachable.insert(first);
+    simulation.happen(asked(Request::Drain(Slot(2))));
+    assert_eq!(
+        adopter(&simulation, 2),
+        Some(first),
+        "it is the first to be asked"
+    );
+    simulation.run(ms(1));
+    assert_eq!(adopter(&simulation, 2), Some(simulation.life_in(1)));
+    simulation.unreachable = simulation.pool.lives().collect();
+    let victim = simulation.life_in(1);
+    simulation.crash(victim, ProcessExit::Signal(9));
+    simulation.run(ms(1));
+    let adopted: Vec<Slot> = simulation.pool.adoptions().map(|(slot, _)| slot).collect();
+    assert!(!adopted.contains(&Slot(2)), "nobody hears");
+    simulation.unreachable.clear();
+    simulation.run(ms(300));
+    assert!(adopter(&simulation, 2).is_some(), "they were asked again");
+}
+
+#[test]
+fn when_the_cluster_stops_no_worker_is_told_to_let_go_of_a_queue() {
+    let mut simulation = Simulation::serving(2);
+    simulation.happen(asked(Request::ScaleTo(1)));
+    let by = simulation.life_in(0);
+    simulation.stop(StopMode::Graceful);
+    assert_eq!(adopter(&simulation, 1), Some(by));
+}
+
+/// Every worker's scoreboard says that from now on.
+fn all_say(simulation: &mut Simulation, say: impl Fn(&mut cluster::pool::Sample)) {
+    simulation
+        .processes
+        .values_mut()
+        .for_each(|process| say(&mut process.sample));
+}
+
+fn with(change: impl Fn(&mut Policy)) -> Simulation {
+    let mut policy = policy(3);
+    change(&mut policy);
+    let mut simulation = Simulation::start(policy, Program::Good, 11);
+    simulation.run(ms(6_000));
+    simulation.least_serving = usize::MAX;
+    simulation
+}
+
+#[test]
+fn workers_that_served_their_time_are_replaced_one_by_one_and_never_below_capacity() {
+    type Say = fn(&mut cluster::pool::Sample);
+    let cases: [(Simulation, Say, Purpose); 3] = [
+        (
+            with(|p| p.max_requests = Some(1_000)),
+            |sample| sample.requests = 1_000,
+            Purpose::MaxRequests,
+        ),
+        (
+            with(|p| p.max_rss = Some(1_000)),
+            |sample| sample.rss = Some(1_001),
+            Purpose::MaxRss,
+        ),
+        (with(|p| p.max_age = Some(ms(20_000))), |_| {}, Purpose::MaxAge),
+    ];
+    for (mut simulation, say, purpose) in cases {
+        let before: Vec<Life> = (0..3).map(|slot| simulation.life_in(slot)).collect();
+        all_say(&mut simulation, say);
+        simulation.run_until("all replaced", |simulation| {
+            (0..3).all(|slot| {
+                simulation
+                    .pool
+                    .slots()
+                    .nth(slot)
+                    .is_some_and(|s| s.worker.is_some_and(|w| w.life != before[slot]))
+            })
+        });
+        simulation.run(ms(100));
+        assert_eq!(
+            (simulation.least_serving, simulation.kills.len()),
+            (3, 0),
+            "{purpose:?}"
+        );
+        for slot in 0..3 {
+            let certificate = last(&simulation, slot);
+            assert_eq!(certificate.life, before[usize::from(slot)]);
+            assert_eq!(certificate.cause, Cause::Retired { purpose, cut: None });
+            assert!(
+                matches!(certificate.decision, Decision::Replaced { by } if by.epoch > certificate.life.epoch)
+            );
+        }
+    }
+}
+
+#[test]
+fn recycling_waits_for_a_reload_and_a_replacement_that_fails_is_not_tried_without_end() {
+    let mut simulation = with(|p| p.max_rss = Some(1_000));
+    simulation.next_load = Ok((Program::Good, policy(3)));
+    simulation.happen(asked(Request::Reload));
+    all_say(&mut simulation, |sample| sample.rss = Some(2_000));
+    simulation.run_until("rest", Simulation::is_at_rest);
+    assert_eq!(
+        simulation.count(|a| matches!(a, cluster::pool::Announcement::Replacing { .. })),
+        0
+    );
+    let mut simulation = with(|p| p.max_rss = Some(1_000));
+    simulation.programs.insert(FIRST, Program::ExitsAtBoot);
+    all_say(&mut simulation, |sample| sample.rss = Some(2_000));
+    simulation.run(ms(60_000));
+    let tries = simulation.count(|a| matches!(a, cluster::pool::Announcement::NotReplaced { .. }));
+    assert!((3..=40).contains(&tries), "{tries}");
+    assert_eq!(simulation.least_serving, 3);
+}
+
+#[test]
+fn one_that_is_too_large_from_its_birth_is_not_replaced_all_the_time() {
+    let mut simulation = with(|p| p.max_rss = Some(1_000));
+    for _ in 0..240 {
+        all_say(&mut simulation, |sample| sample.rss = Some(2_000));
+        simulation.run(ms(250));
+    }
+    let times = simulation.count(|a| matches!(a, cluster::pool::Announcement::Replacing { .. }));
+    assert!(
+        (3..=36).contains(&times),
+        "{times} replacements of three workers in a minute"
+    );
+}
+
+#[test]
+fn every_end_has_its_certificate() {
+    type Deed = fn(&mut Simulation, Life);
+    type Case = (Deed, fn(&Cause) -> bool, CauseKind);
+    let cases: [Case; 10] = [
+        (
+            |w, life| w.crash(life, ProcessExit::Code(3)),
+            |c| *c == Cause::Exited,
+            CauseKind::Exit,
+        ),
+        (
+            |w, life| w.crash(life, ProcessExit::Signal(11)),
+            |c| *c == Cause::Signalled,
+            CauseKind::Signal,
+        ),
+        (
+            |w, life| {
+                w.happen(Event::Died {
+                    life,
+                    exit: ProcessExit::Signal(9),
+                    oom: true,
+                })
+            },
+            |c| *c == Cause::OutOfMemory,
+            CauseKind::OutOfMemory,
+        ),
+        (
+            Simulation::hang,
+            |c| {
+                matches!(
+                    c,
+                    Cause::Hung {
+                        reason: KillReason::Hung(_)
+                    }
+                )
+            },
+            CauseKind::Hang,
+        ),
+        (
+            |w, life| {
+                w.happen(Event::Notified {
+                    life,
+                    notification: Notification::Stopping,
+                })
+            },
+            |c| {
+                matches!(
+                    c,
+                    Cause::Retired {
+                        purpose: Purpose::Itself,
+                        ..
+                    }
+                )
+            },
+            CauseKind::Itself,
+        ),
+        (
+            |w, _| w.happen(asked(Request::Reload)),
+            |c| {
+                matches!(
+                    c,
+                    Cause::Retired {
+                        purpose: Purpose::Reload,
+                        cut: None
+                    }
+                )
+            },
+            CauseKind::Reload,
+        ),
+        (
+            |w, _| w.happen(asked(Request::Restart(Slot(1)))),
+            |c| {
+                matches!(
+                    c,
+                    Cause::Retired {
+                        purpose: Purpose::Restart,
+                        ..
+                    }
+                )
+            },
+            CauseKind::Request,
+        ),
+        (
+            |w, _| w.happen(asked(Request::Drain(Slot(1)))),
+            |c| {
+                matches!(
+                    c,
+                    Cause::Retired {
+                        purpose: Purpose::Drain,
+                        ..
+                    }
+                )
+            },
+            CauseKind::Request,
+        ),
+        (
+            |w, _| w.happen(asked(Request::ScaleTo(1))),
+            |c| {
+                matches!(
+                    c,
+                    Cause::Retired {
+                        purpose: Purpose::ScaleDown,
+                        ..
+                    }
+                )
+            },
+            CauseKind::ScaleDown,
+        ),
+        (
+            |w, _| w.stop(StopMode::Graceful),
+            |c| {
+                matches!(
+                    c,
+                    Cause::Retired {
+                        purpose: Purpose::Stop,
+                        ..
+                    }
+                )
+            },
+            CauseKind::Stop,
+        ),
+    ];
+    for (deed, is, kind) in cases {
+        let mut simulation = Simulation::serving(2);
+        simulation.run(ms(2_000));
+        let life = simulation.life_in(1);
+        simulation
+            .processes
+            .get_mut(&life)
+            .expect("lives")
+            .sample
+            .in_flight = 5;
+        simulation.run(ms(500));
+        deed(&mut simulation, life);
+        simulation.run(ms(8_000));
+        let certificate = simulation
+            .pool
+            .certificates(Slot(1))
+            .next()
+            .unwrap_or_else(|| panic!("{kind:?}: none"));
+        assert_eq!((certificate.life, certificate.in_flight), (life, 5));
+        assert!(is(&certificate.cause), "{kind:?}: {certificate:?}");
+        assert_eq!(certificate.cause.kind(), kind);
+        assert!(certificate.was_ready && certificate.lived > ms(2_400));
+        let counted = simulation.pool.endings().find(|(slot, _)| *slot == Slot(1));
+        assert_eq!(counted.map(|(_, endings)| endings[&kind]), Some(1));
+    }
+}
+
+#[test]
+fn one_that_says_stopping_and_ends_in_the_same_breath_has_not_crashed() {
+    let mut simulation = Simulation::serving(2);
+    simulation.run(ms(2_000));
+    let life = simulation.life_in(1);
+    let stopping = Event::Notified {
+        life,
+        notification: Notification::Stopping,
+    };
+    let died = Event::Died {
+        life,
+        exit: ProcessExit::Code(0),
+        oom: false,
+    };
+    simulation.happen_all(vec![stopping, died]);
+    assert_eq!(
+        last(&simulation, 1).cause,
+        Cause::Retired {
+            purpose: Purpose::Itself,
+            cut: None
+        }
+    );
+    assert!(!simulation.was_announced(|a| matches!(a, cluster::pool::Announcement::Crashed { .. })));
+    simulation.run(ms(30));
+    assert!(simulation.is_at_rest());
+}
+
+#[test]
+fn ends_before_ready_are_boot_failures_and_the_decision_is_the_wait() {
+    let mut simulation = Simulation::serving(2);
+    simulation.run(ms(2_000));
+    simulation.programs.insert(FIRST, Program::ExitsAtBoot);
+    let victim = simulation.life_in(0);
+    simulation.crash(victim, ProcessExit::Code(0));
+    simulation.run(ms(25));
+    let first = simulation.pool.certificates(Slot(0)).next().expect("one").clone();
+    assert_eq!(
+        first.decision,
+        Decision::RestartIn {
+            wait: ms(0),
+            degraded: false
+        }
+    );
+    let second = last(&simulation, 0);
+    assert_eq!(second.cause, Cause::BootFailed { killed: None });
+    assert!(matches!(second.decision, Decision::RestartIn { wait, .. } if wait > ms(0)));
+    simulation.programs.insert(FIRST, Program::CannotSpawn);
+    simulation.run(ms(60_000));
+    assert!(matches!(last(&simulation, 0).cause, Cause::SpawnFailed { .. }));
+    assert!(matches!(
+        last(&simulation, 0).decision,
+        Decision::RestartIn { degraded: true, .. }
+    ));
+}
+
+#[test]
+fn a_hang_keeps_its_evidence_and_a_cut_drain_its_reason() {
+    let mut simulation = Simulation::serving(2);
+    simulation.run(ms(2_000));
+    let victim = simulation.life_in(0);
+    simulation.hang(victim);
+    simulation.run(ms(8_000));
+    let age = last(&simulation, 0).beat_age.expect("it beat");
+    assert!(age > ms(5_000) && age < ms(5_700), "{age:?}");
+    simulation.drain_time = ms(100_000);
+    simulation.happen(asked(Request::ScaleTo(1)));
+    simulation.run(ms(31_000));
+    assert_eq!(
+        last(&simulation, 1).cause,
+        Cause::Retired {
+            purpose: Purpose::ScaleDown,
+            cut: Some(KillReason::DrainTimeout)
+        }
+    );
+    assert_eq!(last(&simulation, 1).decision, Decision::None);
+}
+
+#[test]
+fn certificates_are_bounded_and_counted_beyond_that() {
+    let mut simulation = Simulation::serving(1);
+    for _ in 0..50 {
+        simulation.run_until("somebody", |simulation| simulation.serving_slots() == 1);
+        let life = simulation.life_in(0);
+        simulation.crash(life, ProcessExit::Signal(9));
+    }
+    assert_eq!(simulation.pool.certificates(Slot(0)).count(), KEPT);
+    assert_eq!(
+        simulation
+            .pool
+            .endings()
+            .next()
+            .map(|(_, e)| e[&CauseKind::Signal]),
+        Some(50)
+    );
+}
+
+#[test]
+fn the_status_tells_weight_age_and_last_end() {
+    let mut simulation = Simulation::serving(2);
+    simulation.run(ms(2_000));
+    let slots: Vec<_> = simulation.pool.slots().collect();
+    assert!(
+        slots
+            .iter()
+            .all(|slot| slot.weight == Some(cluster::pool::FULL_SHARE))
+    );
+    let worker = slots[0].worker.as_ref().expect("serves");
+    assert!(worker.beat_age.is_some_and(|age| age < ms(300)));
+    assert_eq!(worker.connections, 3);
+    let victim = simulation.life_in(1);
+    simulation.hang(victim);
+    simulation.run(ms(700));
+    let late = simulation.pool.slots().nth(1).expect("two");
+    assert_eq!(
+        (late.weight, late.adopted_by),
+        (None, Some(simulation.life_in(0)))
+    );
+    assert!(late.worker.is_some_and(|worker| worker.since > late.since));
+}
