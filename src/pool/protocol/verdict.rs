@@ -14,25 +14,25 @@ use super::facts::{Outcome, ProcessExit};
 use crate::base::ids::{Generation, Life, Slot};
 use crate::base::millis;
 
-/// The end of one request.
+/// How one request ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// As asked.
+    /// It was done as asked.
     Done(Done),
     /// Nothing was begun.
     Refused {
-        /// What was read, what was expected.
+        /// What was asked for, and what was expected.
         reason: String,
     },
     /// It was begun, and everything is as it was before.
     Failed {
-        /// Why.
+        /// Why it failed.
         reason: Failure,
         /// The generation that was tried.
         generation: Generation,
-        /// Since it was begun.
+        /// The time since it was begun.
         after: Duration,
-        /// The slots that had been replaced by then (they were given back).
+        /// The slots that had been replaced by then (they went back to the old generation).
         slots: Vec<Replaced>,
     },
 }
@@ -45,20 +45,20 @@ pub enum Done {
     Reloaded(Rolled),
     /// Every slot runs the previous generation again.
     RolledBack(Rolled),
-    /// The number of slots is another one, and every added slot serves.
+    /// The number of slots changed, and every added slot serves.
     Scaled {
-        /// Before.
+        /// The number of slots before.
         from: u16,
-        /// Now.
+        /// The number of slots now.
         to: u16,
     },
     /// A slot has a new worker.
     Restarted {
-        /// Which slot.
+        /// The number of the slot.
         slot: Slot,
-        /// Who was in it.
+        /// The worker that was in it, if there was one.
         from: Option<Life>,
-        /// Who is in it.
+        /// The worker that is in it.
         to: Life,
         /// Time from the request's beginning to the hand-over.
         #[serde(rename = "after_ms", with = "millis")]
@@ -66,15 +66,15 @@ pub enum Done {
     },
     /// A slot's worker is gone, and the slot stays empty until it is restarted.
     Drained {
-        /// Which slot.
+        /// The number of the slot.
         slot: Slot,
-        /// Who was in it.
+        /// The worker that was in it, if there was one.
         life: Option<Life>,
         /// Time from the request's beginning to the worker's exit.
         #[serde(rename = "after_ms", with = "millis")]
         after: Duration,
     },
-    /// The master runs the binary that was on disk. The workers are who they were.
+    /// The master runs the binary that was on disk. The workers are the same as before.
     Upgraded {
         /// The version of that binary.
         #[serde(rename = "to")]
@@ -110,9 +110,9 @@ mod whole {
 /// A rollout that went through.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rolled {
-    /// What every slot runs now.
+    /// The generation that every slot runs now.
     pub generation: Generation,
-    /// What it ran before.
+    /// The generation that every slot ran before.
     pub from: Generation,
     /// Time from the request's beginning to its end.
     #[serde(rename = "after_ms", with = "millis")]
@@ -124,9 +124,9 @@ pub struct Rolled {
 /// One slot's part of a rollout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replaced {
-    /// Which slot.
+    /// The number of the slot.
     pub slot: Slot,
-    /// Who took it over.
+    /// The worker that took it over.
     pub life: Life,
     /// Time from its fork to its READY.
     #[serde(rename = "ready_after_ms", with = "millis")]
@@ -139,12 +139,11 @@ pub struct Replaced {
 /// Answers of one generation while a canary is watched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Share {
-    /// Requests.
+    /// The number of requests that were answered.
     pub requests: u64,
-    /// Of those, answered with 5xx.
+    /// The number of those requests that were answered with 5xx.
     pub server_errors: u64,
-    /// Connections beside those that were told 503 at the door, for want of room, before any request was
-    /// read.
+    /// The number of other connections, told 503 for want of room before any request was read.
     #[serde(default, skip_serializing_if = "is_none")]
     pub refused: u64,
 }
@@ -202,66 +201,66 @@ pub enum Failure {
         /// The shell's words.
         reason: String,
     },
-    /// The system refused to start it.
+    /// The system refused to start the worker.
     SpawnFailed {
-        /// Who it would have been.
+        /// The life that the worker would have had.
         life: Life,
         /// The system's words.
         reason: String,
     },
-    /// It ended before it was ready. Its last words are the shell's to add.
+    /// The worker ended before it was ready. The shell adds its last words.
     ExitedAtBoot {
-        /// Who.
+        /// The life of the worker.
         life: Life,
-        /// How.
+        /// How its process ended.
         exit: ProcessExit,
     },
-    /// It was not ready within `ready_timeout` and was killed.
+    /// The worker was not ready within `ready_timeout` and was killed.
     NeverReady {
-        /// Who.
+        /// The life of the worker.
         life: Life,
     },
-    /// It ended while it was watched.
+    /// The worker ended while it was watched.
     DiedBaking {
-        /// Who.
+        /// The life of the worker.
         life: Life,
-        /// How.
+        /// How its process ended.
         exit: ProcessExit,
     },
-    /// It hung and was killed.
+    /// The worker hung and was killed.
     Hung {
-        /// Who.
+        /// The life of the worker.
         life: Life,
     },
-    /// It said STOPPING without having been asked.
+    /// The worker said STOPPING without having been asked.
     WentByItself {
-        /// Who.
+        /// The life of the worker.
         life: Life,
     },
-    /// It answered with a worse share of 5xx than the old generation at the same time.
+    /// The worker answered with a worse share of 5xx than the old generation at the same time.
     AnswersWorse {
-        /// Who.
+        /// The life of the worker.
         life: Life,
-        /// Its answers.
+        /// The answers of the worker.
         new: Share,
-        /// The old generation's.
+        /// The answers of the old generation.
         old: Share,
     },
-    /// It said READY, and its own readiness says otherwise, or nothing.
+    /// The worker said READY, and its own readiness says otherwise, or nothing.
     ReadinessFailed {
-        /// Who.
+        /// The life of the worker.
         life: Life,
-        /// Its words.
+        /// The worker's words.
         reason: String,
     },
-    /// So many workers of it in a row died early in one slot.
+    /// This many workers of the new generation in a row died early in one slot.
     KeepsDying {
-        /// How many.
+        /// The number of workers.
         tries: u32,
     },
-    /// The slot it was about was removed.
+    /// The slot of the request was removed.
     SlotRemoved {
-        /// Which.
+        /// The number of the slot.
         slot: Slot,
     },
     /// The system refused to execute the new master, which had rehearsed well.
