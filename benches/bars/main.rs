@@ -2,25 +2,25 @@
 //! `steady`; `--help` lists their switches). Starts clusters of its own in private directories on ports of 127.0.0.1, prints a
 //! table of figure, bar and verdict, and exits with 1 when a bar was missed. Leaves no process behind. Needs wrk.
 
-#[path = "../figures/client.rs"]
+#[path = "../measurements/client.rs"]
 mod client;
 mod eight;
 mod holder;
-#[path = "../figures/load.rs"]
-#[expect(dead_code, reason = "the figures, whose it is, use the rest")]
+#[path = "../measurements/load.rs"]
+#[expect(dead_code, reason = "`measurements`, whose it is, uses the rest")]
 mod load;
 mod lock;
-#[path = "../figures/procfs.rs"]
-#[expect(dead_code, reason = "the figures, whose it is, use the rest")]
+#[path = "../measurements/procfs.rs"]
+#[expect(dead_code, reason = "`measurements`, whose it is, uses the rest")]
 mod procfs;
-#[path = "../figures/server.rs"]
+#[path = "../measurements/server.rs"]
 mod server;
 mod spread;
 mod steady;
 #[path = "../ceiling/stores.rs"]
 #[expect(dead_code, reason = "the ceiling, whose it is, uses the rest")]
 mod stores;
-#[path = "../figures/table.rs"]
+#[path = "../measurements/table.rs"]
 mod table;
 mod takeover;
 

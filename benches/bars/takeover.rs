@@ -14,7 +14,7 @@ use crate::server::{Plan, Server, signal};
 use crate::spread::Spread;
 use crate::table::Table;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Kills `kills` workers of `workers`.
 pub(crate) fn measure(
@@ -64,7 +64,7 @@ fn kill_them(server: &Server, kills: usize, workers: usize) -> Result<BTreeMap<S
 }
 
 fn wait(server: &Server, good: impl Fn(&[(String, u32)]) -> bool) -> Result<Vec<(String, u32)>, String> {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + TIMEOUT;
     while Instant::now() < until {
         let lives = server.lives();
         if good(&lives) {
@@ -73,13 +73,13 @@ fn wait(server: &Server, good: impl Fn(&[(String, u32)]) -> bool) -> Result<Vec<
         std::thread::sleep(Duration::from_millis(2));
     }
     Err(format!(
-        "the workers were not replaced within {PATIENCE:?}; the log:\n{}",
+        "the workers were not replaced within {TIMEOUT:?}; the log:\n{}",
         server.log()
     ))
 }
 
 fn rest(server: &Server) -> Result<(), String> {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + TIMEOUT;
     loop {
         let audit =
             audit::check_invariants(&server.data(), Moment::Any).map_err(|error| error.to_string())?;

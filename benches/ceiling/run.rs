@@ -26,7 +26,7 @@ pub(crate) struct Plan {
 
 /// What came of it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Figures {
+pub(crate) struct Measured {
     /// Orders seen through, per second.
     pub(crate) orders_per_s: f64,
     /// Transactions committed, per second.
@@ -43,7 +43,7 @@ pub(crate) struct Figures {
     pub(crate) reopen: Duration,
 }
 
-impl fmt::Display for Figures {
+impl fmt::Display for Measured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = |time: Duration| time.as_secs_f64() * 1e3;
         write!(
@@ -63,7 +63,7 @@ impl fmt::Display for Figures {
 }
 
 /// Runs the plan; every child is gone when this returns.
-pub(crate) fn run(plan: &Plan) -> Result<Figures, String> {
+pub(crate) fn run(plan: &Plan) -> Result<Measured, String> {
     let temporary = tempfile::tempdir().map_err(|error| error.to_string())?;
     let dir = plan.dir.clone().unwrap_or_else(|| temporary.path().to_owned());
     prepare(&dir)?;
@@ -170,7 +170,7 @@ struct Report {
     latencies_us: Vec<u32>,
 }
 
-fn add_up(reports: &[Report], wal_bytes: u64, reopen: Duration) -> Figures {
+fn add_up(reports: &[Report], wal_bytes: u64, reopen: Duration) -> Measured {
     let seconds = reports.iter().map(|report| report.seconds).fold(0.0, f64::max);
     let commits = reports.iter().map(|report| report.commits).sum::<u64>() as f64;
     let mut latencies: Vec<u32> = reports
@@ -186,7 +186,7 @@ fn add_up(reports: &[Report], wal_bytes: u64, reopen: Duration) -> Figures {
             .unwrap_or(0)
     };
     let orders = latencies.len() as f64;
-    Figures {
+    Measured {
         orders_per_s: orders / seconds,
         commits_per_s: commits / seconds,
         jobs_per_commit: orders * 6.0 / commits,

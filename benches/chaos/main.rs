@@ -28,8 +28,8 @@ mod hung;
 #[path = "../../tests/chaos/leaks.rs"]
 mod leaks;
 mod peers;
-#[path = "../../tests/chaos/record.rs"]
-mod record;
+#[path = "../../tests/chaos/request_log.rs"]
+mod request_log;
 #[path = "../../tests/chaos/slow.rs"]
 mod slow;
 #[path = "../../tests/chaos/stage.rs"]

@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::client::{Call, Kind, Load};
-use crate::common::PATIENCE;
+use crate::common::TIMEOUT;
 use crate::stage::Effort;
 use crate::verdict::Verdict;
 
@@ -74,9 +74,9 @@ fn under_load(effort: &Effort, kind: Kind, name: &str, deeds: impl Fn(&Nginx)) -
     deeds(&nginx);
     let calm = Instant::now();
     std::thread::sleep(effort.steady);
-    let record = running.finish();
-    let mut verdict = Verdict::new(name, kind, &record);
-    verdict.note_latency(&record, began..struck, struck..calm);
+    let log = running.finish();
+    let mut verdict = Verdict::new(name, kind, &log);
+    verdict.note_latency(&log, began..struck, struck..calm);
     verdict
 }
 
@@ -101,7 +101,7 @@ impl Nginx {
             address,
             _directory: directory,
         };
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while TcpStream::connect(address).is_err() {
             assert!(Instant::now() < deadline, "nginx does not listen");
             std::thread::sleep(Duration::from_millis(5));

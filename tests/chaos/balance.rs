@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::common::{Cluster, PATIENCE};
+use crate::common::{Cluster, TIMEOUT};
 use crate::stage::{Effort, ask};
 use crate::verdict::Verdict;
 
@@ -68,7 +68,7 @@ async fn open(address: SocketAddr) -> Vec<TcpStream> {
 
 /// How many each worker holds, once they are so many.
 fn wait_for_connections(cluster: &Cluster, many: u32) -> Vec<u32> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let (_, status) = ask(&cluster.data(), &["status"]);
         let slots = status["slots"].as_array().expect("slots");

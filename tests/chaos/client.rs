@@ -16,11 +16,11 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinSet, LocalSet};
 
 use crate::answer::Answer;
-use crate::record::{End, Record, Request};
+use crate::request_log::{End, Request, RequestLog};
 use crate::streams::Streams;
 
 /// A request that took longer counts as lost. More than the time until a hung worker is killed.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(15);
 /// Connections of a keep-alive load.
 const LANES: usize = 32;
 /// Connections of an HTTP/2 load.
@@ -92,7 +92,7 @@ pub(crate) struct Load {
 #[derive(Debug)]
 pub(crate) struct Running {
     over: Arc<AtomicBool>,
-    thread: JoinHandle<Record>,
+    thread: JoinHandle<RequestLog>,
 }
 
 impl Load {
@@ -109,7 +109,7 @@ impl Load {
         Running { over, thread }
     }
 
-    async fn run(self, over: &AtomicBool) -> Record {
+    async fn run(self, over: &AtomicBool) -> RequestLog {
         let calls: Calls = Rc::new(self.calls.iter().map(|call| call.bytes(self.kind)).collect());
         let (done, mut ends) = mpsc::unbounded_channel();
         let sender = async move {
@@ -119,14 +119,14 @@ impl Load {
                 Kind::Http2 => self.over_streams(over, &done).await,
             }
         };
-        let mut record = Record::default();
+        let mut log = RequestLog::default();
         let gather = async {
             while let Some(request) = ends.recv().await {
-                record.requests.push(request);
+                log.requests.push(request);
             }
         };
         tokio::join!(sender, gather);
-        record
+        log
     }
 
     async fn each_on_its_own(&self, over: &AtomicBool, calls: &Calls, done: &Done) {
@@ -197,7 +197,7 @@ impl Load {
 
 impl Running {
     /// Sends no more, and waits for what is on its way.
-    pub(crate) fn finish(self) -> Record {
+    pub(crate) fn finish(self) -> RequestLog {
         self.over.store(true, Relaxed);
         self.thread.join().expect("the client does not panic")
     }
@@ -285,7 +285,7 @@ impl Lane {
 
     /// Sends a request and reads its answer.
     async fn ask(&mut self, request: &[u8]) -> Asked {
-        let end = match tokio::time::timeout(PATIENCE, self.exchange(request)).await {
+        let end = match tokio::time::timeout(TIMEOUT, self.exchange(request)).await {
             Ok(Ok((status, keeps))) => {
                 self.used = true;
                 if !keeps {

@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::client::Kind;
-use crate::common::PATIENCE;
+use crate::common::TIMEOUT;
 use crate::stage::{Effort, Scene, thaw, wait_for_state};
 use crate::verdict::Verdict;
 use crate::witness;
@@ -42,7 +42,7 @@ fn stopped_without_a_lock(effort: &Effort, kind: Kind) -> Option<Verdict> {
     let strays = strays(&scene, sibling, &listeners);
     let pidfd = cluster::sys::pidfd::open(victim).expect("it lives");
     assert!(
-        cluster::sys::pidfd::exits_within(&pidfd, PATIENCE),
+        cluster::sys::pidfd::exits_within(&pidfd, TIMEOUT),
         "it was not killed"
     );
     let killed = Instant::now();

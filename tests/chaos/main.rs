@@ -15,7 +15,7 @@ mod hardship;
 mod hung;
 mod leaks;
 mod mutants;
-mod record;
+mod request_log;
 mod stage;
 mod streams;
 mod verdict;

@@ -12,8 +12,8 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::client::{Call, Kind, Load, Running};
-use crate::common::{Cluster, PATIENCE, Plan};
-use crate::record::{End, Record, Request};
+use crate::common::{Cluster, Plan, TIMEOUT};
+use crate::request_log::{End, Request, RequestLog};
 use crate::verdict::Verdict;
 use crate::witness;
 
@@ -113,7 +113,7 @@ pub(crate) struct Scene {
     struck: Instant,
     forgiven: BTreeSet<SocketAddr>,
     errors: Vec<Range<Instant>>,
-    others: Vec<Record>,
+    others: Vec<RequestLog>,
 }
 
 impl Scene {
@@ -206,17 +206,16 @@ impl Scene {
     pub(crate) fn close(self, name: &str) -> Verdict {
         let calm = Instant::now();
         std::thread::sleep(self.effort.steady);
-        let mut record = self.load.finish();
-        record
-            .requests
+        let mut log = self.load.finish();
+        log.requests
             .extend(self.others.into_iter().flat_map(|other| other.requests));
         let status = self.cluster.stop();
-        let mut verdict = judge(name, self.kind, &record, |request| {
+        let mut verdict = judge(name, self.kind, &log, |request| {
             let of_a_victim = request.from.is_some_and(|from| self.forgiven.contains(&from));
             let wrong = request.end == End::Status(500);
             of_a_victim || wrong && self.errors.iter().any(|when| when.contains(&request.over))
         });
-        verdict.note_latency(&record, self.began..self.struck, self.struck..calm);
+        verdict.note_latency(&log, self.began..self.struck, self.struck..calm);
         if !status.success() {
             verdict.wrong(format!("the cluster did not stop well: {status}"));
         }
@@ -224,10 +223,10 @@ impl Scene {
     }
 }
 
-fn judge(name: &str, kind: Kind, record: &Record, excused: impl Fn(&Request) -> bool) -> Verdict {
-    let mut verdict = Verdict::new(name, kind, record);
-    let inexcusable: Vec<_> = record.failed().filter(|request| !excused(request)).collect();
-    verdict.excuse(record.failed().count() - inexcusable.len());
+fn judge(name: &str, kind: Kind, log: &RequestLog, excused: impl Fn(&Request) -> bool) -> Verdict {
+    let mut verdict = Verdict::new(name, kind, log);
+    let inexcusable: Vec<_> = log.failed().filter(|request| !excused(request)).collect();
+    verdict.excuse(log.failed().count() - inexcusable.len());
     if let Some(first) = inexcusable.first() {
         let many = inexcusable.len();
         verdict.wrong(format!("{many} failed that had no excuse, the first: {first:?}"));
@@ -249,7 +248,7 @@ pub(crate) fn ask(data: &Path, arguments: &[&str]) -> (i32, Value) {
 
 /// Waits until a process is in that state of `/proc/PID/stat`.
 pub(crate) fn wait_for_state(pid: i32, state: char) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while cluster::sys::procfs::stat(pid).is_ok_and(|stat| stat.state != state) {
         assert!(Instant::now() < deadline, "{pid} is not in state {state}");
         std::thread::yield_now();

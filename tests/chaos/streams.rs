@@ -13,8 +13,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 
-use crate::client::{Asked, Call, PATIENCE, connect};
-use crate::record::End;
+use crate::client::{Asked, Call, TIMEOUT, connect};
+use crate::request_log::End;
 
 /// One connection at a time, and another when the server has said GOAWAY.
 pub(crate) struct Streams {
@@ -52,7 +52,7 @@ impl Streams {
             from: None,
             again: 0,
         };
-        if let Ok(end) = tokio::time::timeout(PATIENCE, self.exchange(call, &mut asked)).await {
+        if let Ok(end) = tokio::time::timeout(TIMEOUT, self.exchange(call, &mut asked)).await {
             asked.end = end;
         }
         asked

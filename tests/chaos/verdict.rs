@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::time::Instant;
 
 use crate::client::Kind;
-use crate::record::{End, Record};
+use crate::request_log::{End, RequestLog};
 
 /// One scene's end.
 #[derive(Debug)]
@@ -26,13 +26,13 @@ pub(crate) struct Verdict {
 }
 
 impl Verdict {
-    pub(crate) fn new(name: &str, kind: Kind, record: &Record) -> Verdict {
+    pub(crate) fn new(name: &str, kind: Kind, log: &RequestLog) -> Verdict {
         let mut verdict = Verdict::bare(name);
         verdict.kind = Some(kind);
-        verdict.requests = record.requests.len();
-        verdict.census = record.census();
-        verdict.again = record.requests.iter().map(|request| request.again).sum();
-        if record.requests.is_empty() {
+        verdict.requests = log.requests.len();
+        verdict.census = log.census();
+        verdict.again = log.requests.iter().map(|request| request.again).sum();
+        if log.requests.is_empty() {
             verdict.wrong("no request was sent".to_owned());
         }
         verdict
@@ -78,8 +78,8 @@ impl Verdict {
         self.wrong.is_empty()
     }
 
-    pub(crate) fn note_latency(&mut self, record: &Record, steady: Range<Instant>, during: Range<Instant>) {
-        let (steady, during) = (record.quantile_ms(steady, 0.99), record.quantile_ms(during, 0.99));
+    pub(crate) fn note_latency(&mut self, log: &RequestLog, steady: Range<Instant>, during: Range<Instant>) {
+        let (steady, during) = (log.quantile_ms(steady, 0.99), log.quantile_ms(during, 0.99));
         self.p99_ms = Some((steady, during));
     }
 

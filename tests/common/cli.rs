@@ -7,19 +7,19 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use super::{Cluster, PATIENCE};
+use super::{Cluster, TIMEOUT};
 
 /// What a command said and how it ended.
 #[derive(Debug)]
-pub struct Told {
+pub struct CommandResult {
     pub code: i32,
     pub stdout: String,
     pub stderr: String,
 }
 
-impl Told {
-    fn of(output: Output) -> Told {
-        Told {
+impl CommandResult {
+    fn of(output: Output) -> CommandResult {
+        CommandResult {
             code: output.status.code().expect("an exit code"),
             stdout: String::from_utf8(output.stdout).expect("text"),
             stderr: String::from_utf8(output.stderr).expect("text"),
@@ -33,7 +33,7 @@ impl Told {
 }
 
 /// A command line of the program, started, with nothing read yet.
-pub fn typed(arguments: &[&str]) -> Command {
+pub fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cluster"));
     command
         .args(arguments)
@@ -44,27 +44,27 @@ pub fn typed(arguments: &[&str]) -> Command {
 }
 
 /// The gestures of a person beside a cluster.
-pub trait Desk {
+pub trait Cli {
     /// A command about this cluster.
-    fn typed(&self, arguments: &[&str]) -> Command;
+    fn command(&self, arguments: &[&str]) -> Command;
 
     /// The same, to its end.
-    fn tell(&self, arguments: &[&str]) -> Told {
-        Told::of(self.typed(arguments).output().expect("the command runs"))
+    fn run(&self, arguments: &[&str]) -> CommandResult {
+        CommandResult::of(self.command(arguments).output().expect("the command runs"))
     }
 
     /// The same with `--json`, which is expected to end well.
-    fn ask(&self, arguments: &[&str]) -> Value {
-        let told = self.tell(&[arguments, &["--json"]].concat());
-        assert_eq!(told.code, 0, "{told:?}");
-        told.json()
+    fn run_json(&self, arguments: &[&str]) -> Value {
+        let result = self.run(&[arguments, &["--json"]].concat());
+        assert_eq!(result.code, 0, "{result:?}");
+        result.json()
     }
 
     /// A connection of one's own to the control socket.
     fn connect(&self) -> UnixStream;
 
     /// Sends these bytes and takes whatever comes back until the master closes.
-    fn say(&self, bytes: &[u8]) -> String {
+    fn send_bytes(&self, bytes: &[u8]) -> String {
         let mut stream = self.connect();
         // The master may have cut us before everything was said.
         let _cut = stream.write_all(bytes);
@@ -74,10 +74,10 @@ pub trait Desk {
     }
 
     /// The master still answers, with this many slots in service: at last, for one that gets no CPU for a while is late.
-    fn is_well(&self, slots: usize) {
-        let deadline = Instant::now() + PATIENCE;
+    fn wait_until_serving(&self, slots: usize) {
+        let deadline = Instant::now() + TIMEOUT;
         loop {
-            let status = self.ask(&["status"]);
+            let status = self.run_json(&["status"]);
             let all = status["slots"].as_array().expect("slots").iter();
             if all.filter(|slot| slot["state"] == "serving").count() == slots {
                 return;
@@ -87,22 +87,22 @@ pub trait Desk {
     }
 }
 
-impl Desk for Cluster {
-    fn typed(&self, arguments: &[&str]) -> Command {
-        let mut command = typed(arguments);
+impl Cli for Cluster {
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = command(arguments);
         command.arg("--data-dir").arg(self.data());
         command
     }
 
     fn connect(&self) -> UnixStream {
         let stream = UnixStream::connect(self.data().join("run/control.sock")).expect("connected");
-        stream.set_read_timeout(Some(PATIENCE)).expect("set");
-        stream.set_write_timeout(Some(PATIENCE)).expect("set");
+        stream.set_read_timeout(Some(TIMEOUT)).expect("set");
+        stream.set_write_timeout(Some(TIMEOUT)).expect("set");
         stream
     }
 }
 
 /// A command without a cluster, to its end.
-pub fn tell(arguments: &[&str]) -> Told {
-    Told::of(typed(arguments).output().expect("the command runs"))
+pub fn run(arguments: &[&str]) -> CommandResult {
+    CommandResult::of(command(arguments).output().expect("the command runs"))
 }

@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use super::PATIENCE;
+use super::TIMEOUT;
 use super::log::Log;
 
 /// A running cluster. Dropping it kills the master and every worker it ever told of.
@@ -106,8 +106,8 @@ impl Cluster {
 
     /// Waits for the master to end.
     pub fn wait(&mut self) -> ExitStatus {
-        let deadline = Instant::now() + PATIENCE;
-        let pidfd = nix::poll::PollTimeout::try_from(PATIENCE).expect("short");
+        let deadline = Instant::now() + TIMEOUT;
+        let pidfd = nix::poll::PollTimeout::try_from(TIMEOUT).expect("short");
         let fd = cluster::sys::pidfd::open(self.pid());
         if let Ok(fd) = fd {
             let mut fds = [nix::poll::PollFd::new(

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use super::PATIENCE;
+use super::TIMEOUT;
 
 pub(super) struct Log {
     pub(super) lines: Arc<(Mutex<Vec<Value>>, Condvar)>,
@@ -34,7 +34,7 @@ impl Log {
     }
 
     pub(super) fn wait(&self, from: usize, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let mut lines = self.lines.0.lock().expect("a lock");
         let mut seen = from;
         loop {

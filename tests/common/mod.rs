@@ -21,7 +21,7 @@ mod workers;
 use std::time::Duration;
 
 pub use answer::{Answer, client};
-pub use cli::{Desk, Told, tell, typed};
+pub use cli::{Cli, CommandResult, command, run};
 pub use cluster::Cluster;
 pub use plan::Plan;
 pub use program::{put, put_bytes, replaceable};
@@ -29,4 +29,4 @@ pub use scrape::{Scrape, admin, watched};
 pub use shop::{break_pages, order, place};
 
 /// Longer than anything here takes on a machine that is busy with something else.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const TIMEOUT: Duration = Duration::from_secs(60);

@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use super::{Cluster, PATIENCE};
+use super::{Cluster, TIMEOUT};
 
 impl Cluster {
     /// The living workers' pids by slot, as the master's own records have them.
@@ -48,7 +48,7 @@ impl Cluster {
 
     /// Waits until the records of the living workers are as they should be. They are written a moment after the log line.
     pub fn wait_for_workers(&self, what: &str, is_it: impl Fn(&BTreeMap<u16, Vec<i32>>) -> bool) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while !is_it(&self.workers()) {
             assert!(
                 Instant::now() < deadline,
@@ -79,7 +79,7 @@ impl Cluster {
 
     /// Waits until some worker is answering a request, as the control socket tells.
     pub fn wait_for_request_in_flight(&self) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let in_flight = || {
             let status = Command::new(env!("CARGO_BIN_EXE_cluster"))
                 .args(["status", "--json", "--data-dir"])

@@ -6,7 +6,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::app::{COUNTS, DENIES, STAMPS, TALKS};
-use crate::common::{Cluster, Desk, PATIENCE, Plan, Scrape, admin};
+use crate::common::{Cli, Cluster, Plan, Scrape, TIMEOUT, admin};
 use crate::runner::Test;
 
 pub(crate) const TESTS: &[Test] = &[
@@ -60,7 +60,7 @@ fn what_another_process_says_for_a_worker_and_a_second_ready_are_dropped_and_tol
         0,
         "somebody else said STOPPING"
     );
-    cluster.is_well(2);
+    cluster.wait_until_serving(2);
     assert_eq!(cluster.get("/").status, 200);
     assert!(cluster.stop().success());
 }
@@ -80,15 +80,15 @@ fn counters_that_fall_are_told_and_no_metric_ever_does() {
     cluster.wait_for("counters on its scoreboard that fell");
     scrape(30);
     assert_eq!(told(&cluster, "counters on its scoreboard that fell"), 1);
-    cluster.is_well(2);
+    cluster.wait_until_serving(2);
     let mark = cluster.mark();
-    cluster.ask(&["top", "--count", "1"]);
+    cluster.run_json(&["top", "--count", "1"]);
     let liar = cluster.signal_worker(0, Signal::SIGKILL);
     cluster.wait_from(mark, "worker ready");
     scrape(5);
     assert_ne!(cluster.worker(0), liar);
-    cluster.ask(&["why", "0"]);
-    cluster.is_well(2);
+    cluster.run_json(&["why", "0"]);
+    cluster.wait_until_serving(2);
     assert!(cluster.stop().success());
 }
 
@@ -99,7 +99,7 @@ fn a_stamp_from_the_future_hides_no_hang() {
     );
     let cluster = plan.start();
     let liar = cluster.worker(0);
-    cluster.wait_for("lies in the future");
+    cluster.wait_for("is in the future");
     cluster.wait_for("worker late");
     cluster.wait_for("killing worker");
     cluster.wait_for_workers("an honest one", |workers| {
@@ -107,20 +107,23 @@ fn a_stamp_from_the_future_hides_no_hang() {
             .get(&0)
             .is_some_and(|pids| pids.len() == 1 && pids[0] != liar)
     });
-    assert_eq!(told(&cluster, "lies in the future"), 1);
-    assert_eq!(cluster.ask(&["why", "0"])["deaths"][0]["kind"], "hang");
+    assert_eq!(told(&cluster, "is in the future"), 1);
+    assert_eq!(cluster.run_json(&["why", "0"])["deaths"][0]["kind"], "hang");
     assert!(cluster.stop().success());
 }
 
 fn a_canary_that_says_ready_and_denies_it_when_it_is_asked_is_backed_out() {
     let cluster = misbehaving(DENIES).start();
     let before = cluster.workers();
-    let told = cluster.tell(&["reload", "--json"]);
-    assert_eq!(told.code, 5, "{told:?}");
-    let told = told.json();
-    assert_eq!(told["cause"]["failure"], "readiness_failed", "{told}");
-    assert!(told["reason"].to_string().contains("the cache is cold"), "{told}");
-    let deadline = Instant::now() + PATIENCE;
+    let result = cluster.run(&["reload", "--json"]);
+    assert_eq!(result.code, 5, "{result:?}");
+    let result = result.json();
+    assert_eq!(result["cause"]["failure"], "readiness_failed", "{result}");
+    assert!(
+        result["reason"].to_string().contains("the cache is cold"),
+        "{result}"
+    );
+    let deadline = Instant::now() + TIMEOUT;
     while cluster.workers() != before {
         assert!(Instant::now() < deadline, "the old generation was touched");
     }
@@ -129,7 +132,7 @@ fn a_canary_that_says_ready_and_denies_it_when_it_is_asked_is_backed_out() {
         .flatten()
         .all(|pid| kill(Pid::from_raw(*pid), None).is_ok());
     assert!(alive, "the old generation was touched");
-    assert_eq!(cluster.ask(&["status"])["master"]["generation"], 1);
-    cluster.is_well(2);
+    assert_eq!(cluster.run_json(&["status"])["master"]["generation"], 1);
+    cluster.wait_until_serving(2);
     assert!(cluster.stop().success());
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::common::{Desk, Plan};
+use crate::common::{Cli, Plan};
 use crate::runner::Test;
 
 pub(crate) const TESTS: &[Test] = &[(
@@ -39,7 +39,7 @@ fn a_worker_larger_than_max_rss_is_replaced_before_it_goes() {
         "nobody served meanwhile"
     );
     assert_ne!(cluster.worker(0), large);
-    let why = cluster.ask(&["why", "0"]);
+    let why = cluster.run_json(&["why", "0"]);
     let death = &why["deaths"][0];
     assert_eq!(death["kind"], "recycle", "{death}");
     assert!(death["cause"].to_string().contains("max_rss"), "{death}");
@@ -99,7 +99,7 @@ fn a_worker_that_the_kernel_kills_for_memory_is_told_with_limit_and_size() {
     let answer = crate::common::client().get(url).call();
     assert!(answer.is_err(), "the kernel let it be");
     cluster.wait_from(mark, "worker ready");
-    let why = cluster.ask(&["why", "0"]);
+    let why = cluster.run_json(&["why", "0"]);
     let death = &why["deaths"][0];
     assert_eq!(death["kind"], "out_of_memory", "{death}");
     assert_eq!(death["memory"]["limit_bytes"], LIMIT_MIB << 20, "{death}");
@@ -109,7 +109,7 @@ fn a_worker_that_the_kernel_kills_for_memory_is_told_with_limit_and_size() {
         (LIMIT_MIB / 2) << 20 < peak && peak < (LIMIT_MIB * 2) << 20,
         "{death}"
     );
-    let text = cluster.tell(&["why", "0"]).stdout;
+    let text = cluster.run(&["why", "0"]).stdout;
     assert!(text.contains("192"), "{text}");
     assert!(cluster.stop().success());
     drop(group);

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use nix::sys::signal::Signal;
 
 use crate::app::DEAF;
-use crate::common::{Desk, PATIENCE};
+use crate::common::{Cli, TIMEOUT};
 use crate::lies::misbehaving;
 use crate::runner::Test;
 
@@ -27,7 +27,7 @@ fn a_queue_that_a_worker_cannot_be_handed_is_answered_by_another() {
     let waiting: Vec<TcpStream> = (0..24)
         .map(|_| {
             let mut client = TcpStream::connect(address).expect("connected");
-            client.set_read_timeout(Some(PATIENCE)).expect("set");
+            client.set_read_timeout(Some(TIMEOUT)).expect("set");
             client
                 .write_all(b"GET / HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n")
                 .expect("sent");
@@ -40,7 +40,7 @@ fn a_queue_that_a_worker_cannot_be_handed_is_answered_by_another() {
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer:?}");
     }
     cluster.wait_from(mark, "worker late");
-    let refused = cluster.wait_for("failed to hand it another one's queue or work");
+    let refused = cluster.wait_for("failed to hand it another worker's queue or work");
     assert_eq!(refused["life"], "1/0/1", "{refused}");
     let taken = cluster.wait_from(mark, "adopts the queue of another slot");
     assert_eq!(
@@ -50,6 +50,6 @@ fn a_queue_that_a_worker_cannot_be_handed_is_answered_by_another() {
     );
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(stopped), Signal::SIGCONT).expect("it lives");
     cluster.wait_from(mark, "worker beats again");
-    cluster.is_well(3);
+    cluster.wait_until_serving(3);
     assert!(cluster.stop().success());
 }

@@ -12,7 +12,7 @@ mod histories;
 mod participants;
 mod protocol;
 mod services;
-mod world;
+mod state;
 
 use std::collections::BTreeSet;
 

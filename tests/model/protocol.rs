@@ -6,7 +6,7 @@ use stateright::{Model, Property};
 use crate::bounds::{Bounds, Sabotage};
 use crate::participants::{OrderRecord, Payment, Reservation};
 use crate::services::PAST_THE_BUDGET;
-use crate::world::{LIVES, NOW, ORDERS, STOCK, World};
+use crate::state::{LIVES, ModelState, NOW, ORDERS, STOCK};
 
 pub(crate) struct Protocol {
     pub bounds: Bounds,
@@ -31,17 +31,17 @@ pub(crate) enum Action {
 }
 
 impl Protocol {
-    fn lose(&self, next: &mut World, life: usize, order: usize, now: cluster::base::time::Monotonic) {
+    fn lose(&self, next: &mut ModelState, life: usize, order: usize, now: cluster::base::time::Monotonic) {
         next.left.unknowns -= 1;
         next.tell(self.sabotage, life, order, now, SagaEvent::Unknown { random: 0 });
     }
 
-    fn faults(world: &World, life: usize, order: usize, actions: &mut Vec<Action>) {
+    fn faults(state: &ModelState, life: usize, order: usize, actions: &mut Vec<Action>) {
         // A parking is written until it stands.
-        let parks = world.orders[order].work[life]
+        let parks = state.orders[order].work[life]
             .as_ref()
             .is_some_and(|work| matches!(work.effect, SagaEffect::Park(_)));
-        if world.left.unknowns > 0 && !parks {
+        if state.left.unknowns > 0 && !parks {
             actions.extend([
                 Action::LoseReply(life, order),
                 Action::LoseCommand(life, order),
@@ -52,38 +52,38 @@ impl Protocol {
 }
 
 impl Model for Protocol {
-    type State = World;
+    type State = ModelState;
     type Action = Action;
 
-    fn init_states(&self) -> Vec<World> {
-        vec![World::begin(self.bounds)]
+    fn init_states(&self) -> Vec<ModelState> {
+        vec![ModelState::begin(self.bounds)]
     }
 
-    fn actions(&self, world: &World, actions: &mut Vec<Action>) {
+    fn actions(&self, state: &ModelState, actions: &mut Vec<Action>) {
         for life in 0..LIVES {
-            for order in (0..ORDERS).filter(|&order| world.is_busy(life, order)) {
+            for order in (0..ORDERS).filter(|&order| state.is_busy(life, order)) {
                 actions.push(Action::Step(life, order));
-                Protocol::faults(world, life, order, actions);
+                Protocol::faults(state, life, order, actions);
             }
-            if world.alive[life] && world.left.crashes > 0 {
+            if state.alive[life] && state.left.crashes > 0 {
                 actions.push(Action::Crash(life));
             }
-            let heir = world.alive[life] && world.fences[life] == [false; 3];
-            let fences = world.fences[1 - life];
-            let may = world.left.claims > 0 || fences[0] || !world.alive[1 - life];
-            if heir
+            let taker = state.alive[life] && state.fences[life] == [false; 3];
+            let fences = state.fences[1 - life];
+            let may = state.left.claims > 0 || fences[0] || !state.alive[1 - life];
+            if taker
                 && may
                 && let Some(next) = fences.iter().position(|fence| !fence)
             {
                 actions.push(Action::Fence(life, next));
             }
         }
-        let packets = (0..ORDERS).filter(|&order| world.orders[order].packet);
+        let packets = (0..ORDERS).filter(|&order| state.orders[order].packet);
         actions.extend(packets.map(Action::Arrive));
     }
 
-    fn next_state(&self, world: &World, action: Action) -> Option<World> {
-        let mut next = world.clone();
+    fn next_state(&self, state: &ModelState, action: Action) -> Option<ModelState> {
+        let mut next = state.clone();
         match action {
             Action::Step(life, order) => {
                 if let Some(event) = next.carry_out(self.sabotage, life, order) {
@@ -110,9 +110,9 @@ impl Model for Protocol {
                 order.ledger.get_or_insert(order.card);
             }
             Action::Crash(life) => next.crash(life),
-            Action::Fence(heir, 2) => next.claim(heir),
-            Action::Fence(heir, service) => {
-                let other = 1 - heir;
+            Action::Fence(taker, 2) => next.claim(taker),
+            Action::Fence(taker, service) => {
+                let other = 1 - taker;
                 next.left.claims -= u8::from(service == 0 && next.alive[other]);
                 next.fences[other][service] = true;
             }
@@ -122,19 +122,19 @@ impl Model for Protocol {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always(STOCK_ADDS_UP, |_, world: &World| stock_adds_up(world)),
-            Property::always(MONEY_STANDS, |_, world: &World| money_stands(world)),
-            Property::always(ONE_EVENT, |_, world: &World| one_event(world)),
-            Property::always(NO_TRESPASS, |_, world: &World| !world.trespassed),
-            Property::always(ENDS, |_, world: &World| ends(world)),
-            Property::sometimes("an heir confirms an order", |_, world: &World| {
-                let by_heir = |order: &crate::world::Order| {
+            Property::always(STOCK_ADDS_UP, |_, state: &ModelState| stock_adds_up(state)),
+            Property::always(MONEY_STANDS, |_, state: &ModelState| money_stands(state)),
+            Property::always(ONE_EVENT, |_, state: &ModelState| one_event(state)),
+            Property::always(NO_TRESPASS, |_, state: &ModelState| !state.trespassed),
+            Property::always(ENDS, |_, state: &ModelState| ends(state)),
+            Property::sometimes("an taker confirms an order", |_, state: &ModelState| {
+                let by_taker = |order: &crate::state::Order| {
                     order.record == OrderRecord::Confirmed && order.owner.0 == 1
                 };
-                world.orders.iter().any(by_heir)
+                state.orders.iter().any(by_taker)
             }),
-            Property::sometimes("a charge comes too late for anybody", |_, world: &World| {
-                world.orders.iter().any(|order| {
+            Property::sometimes("a charge comes too late for anybody", |_, state: &ModelState| {
+                state.orders.iter().any(|order| {
                     !order.packet
                         && order.card == Payment::Taken
                         && order.record == OrderRecord::Rejected
@@ -151,18 +151,18 @@ pub(crate) const ONE_EVENT: &str = "one terminal event at most, and none for wha
 pub(crate) const NO_TRESPASS: &str = "nobody writes for a saga claimed from him";
 pub(crate) const ENDS: &str = "at rest every order is over or parked, and nothing is held";
 
-fn stock_adds_up(world: &World) -> bool {
+fn stock_adds_up(state: &ModelState) -> bool {
     let count = |wanted| {
-        let holds = world.orders.iter().filter_map(|order| order.held);
+        let holds = state.orders.iter().filter_map(|order| order.held);
         holds.filter(|(_, held)| *held == wanted).count()
     };
-    usize::from(world.stock.on_hand) + count(Reservation::Committed) == usize::from(STOCK)
-        && usize::from(world.stock.reserved) == count(Reservation::Held)
-        && world.stock.reserved <= world.stock.on_hand
+    usize::from(state.stock.on_hand) + count(Reservation::Committed) == usize::from(STOCK)
+        && usize::from(state.stock.reserved) == count(Reservation::Held)
+        && state.stock.reserved <= state.stock.on_hand
 }
 
-fn money_stands(world: &World) -> bool {
-    world.orders.iter().all(|order| {
+fn money_stands(state: &ModelState) -> bool {
+    state.orders.iter().all(|order| {
         let taken = order.ledger == Some(Payment::Taken);
         match order.record {
             OrderRecord::Confirmed => {
@@ -174,15 +174,15 @@ fn money_stands(world: &World) -> bool {
     })
 }
 
-fn one_event(world: &World) -> bool {
-    world
+fn one_event(state: &ModelState) -> bool {
+    state
         .orders
         .iter()
         .all(|order| order.events == u8::from(order.record.is_ended()))
 }
 
-fn ends(world: &World) -> bool {
-    let any = |wanted| world.orders.iter().any(|order| order.record == wanted);
-    !world.is_at_rest()
-        || (!any(OrderRecord::Pending) && (world.stock.reserved == 0 || any(OrderRecord::Parked)))
+fn ends(state: &ModelState) -> bool {
+    let any = |wanted| state.orders.iter().any(|order| order.record == wanted);
+    !state.is_at_rest()
+        || (!any(OrderRecord::Pending) && (state.stock.reserved == 0 || any(OrderRecord::Parked)))
 }

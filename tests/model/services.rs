@@ -7,11 +7,11 @@ use cluster::saga::{ORDER, SagaCommand, SagaEffect, SagaEvent, SagaState, SagaVe
 
 use crate::bounds::Sabotage;
 use crate::participants::{OrderRecord, Payment, Reply};
-use crate::world::{NOW, ORDERS, Work, World};
+use crate::state::{ModelState, NOW, ORDERS, Work};
 
 pub(crate) const PAST_THE_BUDGET: Monotonic = Monotonic(3_600_000_000_000);
 
-impl World {
+impl ModelState {
     /// Carries out what the life is about to do; `None` when the provider was asked and payments comes next.
     pub(crate) fn carry_out(&mut self, sabotage: Sabotage, life: usize, order: usize) -> Option<Reply> {
         let work = self.orders[order].work[life].clone().expect("busy");

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Instant;
 
-use crate::common::{Cluster, PATIENCE, Plan, place};
+use crate::common::{Cluster, Plan, TIMEOUT, place};
 
 fn office(arguments: &[&str], data: &Path) -> Output {
     let (command, rest) = arguments.split_first().expect("a command");
@@ -25,7 +25,7 @@ fn says(output: &Output, code: i32, words: &str) {
 }
 
 fn wait_until(what: &str, is_it: impl Fn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !is_it() {
         assert!(Instant::now() < deadline, "waited in vain for {what}");
         std::thread::sleep(std::time::Duration::from_millis(20));
@@ -36,7 +36,7 @@ fn wait_until(what: &str, is_it: impl Fn() -> bool) {
 fn park(cluster: &Cluster) -> String {
     let id = cluster::shop::contract::OrderId::at(cluster::shop::recovery::clock::now_ms(), 77);
     let orders = rusqlite::Connection::open(cluster.data().join("orders.db")).expect("opened");
-    orders.busy_timeout(PATIENCE).expect("set");
+    orders.busy_timeout(TIMEOUT).expect("set");
     let row = "INSERT INTO orders (id, status, customer_id, items, amount, currency, method, version, owner, claim_no, ended_ms, reason)
         VALUES (?1, 11, 'c-9', '[[\"espresso-cup\",1,450]]', 450, 'USD', 'pm_card_visa', 1, '1/9/9', 1, 0, '{\"parked\":\"a test\"}')";
     orders.execute(row, [id.key()]).expect("inserted");
@@ -134,7 +134,7 @@ fn a_parked_order_is_listed_and_retried_and_every_decision_is_recorded() {
 fn unend(cluster: &Cluster, id: &str) {
     let id: cluster::shop::contract::OrderId = id.parse().expect("an id");
     let orders = rusqlite::Connection::open(cluster.data().join("orders.db")).expect("opened");
-    orders.busy_timeout(PATIENCE).expect("set");
+    orders.busy_timeout(TIMEOUT).expect("set");
     let parked = "UPDATE orders SET status = 11, reason = '{\"parked\":\"a test\"}' WHERE id = ?1";
     orders.execute(parked, [id.key()]).expect("updated");
     orders
@@ -235,7 +235,7 @@ fn an_order_that_none_of_its_owners_survived_is_parked_at_last() {
     let id = park(&cluster);
     let order: cluster::shop::contract::OrderId = id.parse().expect("an id");
     let orders = rusqlite::Connection::open(cluster.data().join("orders.db")).expect("opened");
-    orders.busy_timeout(PATIENCE).expect("set");
+    orders.busy_timeout(TIMEOUT).expect("set");
     // As fifty owners that died of it leave it to the keeper.
     let row = "UPDATE orders SET status = 10, reason = NULL, claim_no = 51, owner = '0/0/0' WHERE id = ?1";
     orders.execute(row, [order.key()]).expect("updated");
@@ -260,7 +260,7 @@ fn a_program_that_does_not_know_a_live_sagas_version_is_refused_at_reload_and_at
     let id: cluster::shop::contract::OrderId = park(&cluster).parse().expect("an id");
     let (data, plan) = (cluster.data(), Plan::shop().over(&cluster));
     let orders = rusqlite::Connection::open(data.join("orders.db")).expect("opened");
-    orders.busy_timeout(PATIENCE).expect("set");
+    orders.busy_timeout(TIMEOUT).expect("set");
     orders
         .execute("UPDATE orders SET version = 7 WHERE id = ?1", [id.key()])
         .expect("updated");
@@ -281,8 +281,8 @@ fn a_program_that_does_not_know_a_live_sagas_version_is_refused_at_reload_and_at
     assert!(cluster.stop().success());
     let mut refused = plan.launch();
     assert_eq!(refused.wait_to_the_last_word().code(), Some(65));
-    let told = refused.log().iter().any(|line| line.to_string().contains(words));
-    assert!(told, "{:?}", refused.log());
+    let result = refused.log().iter().any(|line| line.to_string().contains(words));
+    assert!(result, "{:?}", refused.log());
 }
 
 #[test]
@@ -393,8 +393,8 @@ fn a_decision_that_comes_too_late_for_one_order_is_told_and_the_others_are_carri
 fn every_line_of_a_story_is_timed_to_the_millisecond() {
     let cluster = Plan::shop().start();
     let id = place(&cluster);
-    let told = office(&["sagas", "--json", "show", &id], &cluster.data());
-    let story: serde_json::Value = serde_json::from_slice(&told.stdout).expect("a story");
+    let result = office(&["sagas", "--json", "show", &id], &cluster.data());
+    let story: serde_json::Value = serde_json::from_slice(&result.stdout).expect("a story");
     let lines = story["lines"].as_array().expect("lines");
     assert!(lines.iter().any(|line| line["book"] == "provider"), "{story}");
     for line in lines {

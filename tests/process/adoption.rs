@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use crate::common::{Cluster, Desk, PATIENCE, Plan, replaceable};
+use crate::common::{Cli, Cluster, Plan, TIMEOUT, replaceable};
 use nix::sys::signal::Signal;
 
 /// Enough that no slot is left out by chance.
@@ -21,7 +21,7 @@ impl Burst {
     fn to(addresses: impl IntoIterator<Item = SocketAddr>) -> Burst {
         let clients = addresses.into_iter().map(|address| {
             let mut client = TcpStream::connect(address).expect("connected");
-            client.set_read_timeout(Some(PATIENCE)).expect("set");
+            client.set_read_timeout(Some(TIMEOUT)).expect("set");
             client
                 .write_all(b"GET /healthz/liveness HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
                 .expect("sent");
@@ -114,9 +114,9 @@ fn a_slot_with_more_addresses_than_one_message_carries_is_adopted_whole() {
     let list: Vec<_> = HOSTS.map(|host| format!("\"127.0.0.{host}:0\"")).collect();
     let text = cluster.config_text();
     cluster.rewrite_config(&text.replace("\"127.0.0.1:0\"", &list.join(", ")));
-    cluster.ask(&["reload"]);
+    cluster.run_json(&["reload"]);
     let all_are_answered_for_a_stopped_worker = || {
-        let status = cluster.ask(&["status"]);
+        let status = cluster.run_json(&["status"]);
         let addresses = status["master"]["addresses"].as_array().expect("addresses");
         let addresses: Vec<SocketAddr> = addresses
             .iter()
@@ -130,7 +130,7 @@ fn a_slot_with_more_addresses_than_one_message_carries_is_adopted_whole() {
         cluster.wait_from(mark, "worker beats again");
     };
     all_are_answered_for_a_stopped_worker();
-    cluster.ask(&["upgrade"]);
+    cluster.run_json(&["upgrade"]);
     all_are_answered_for_a_stopped_worker();
     assert!(cluster.stop().success());
 }

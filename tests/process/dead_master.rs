@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::common::{Cluster, PATIENCE, Plan};
+use crate::common::{Cluster, Plan, TIMEOUT};
 use cluster::shop::evidence::audit::{Moment, check_invariants};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -21,7 +21,7 @@ fn count(cluster: &Cluster, sql: &str) -> i64 {
     let file = cluster.data().join("orders.db");
     let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
     let connection = rusqlite::Connection::open_with_flags(file, flags).expect("opened");
-    connection.busy_timeout(PATIENCE).expect("set");
+    connection.busy_timeout(TIMEOUT).expect("set");
     connection.query_row(sql, [], |row| row.get(0)).expect("a number")
 }
 
@@ -35,7 +35,7 @@ fn place_orders(cluster: &Cluster) {
     let body =
         json!({ "customer_id": "c-1", "items": items, "payment": { "method": "pm_card_visa" } }).to_string();
     let owners = "SELECT count(DISTINCT owner) FROM orders WHERE status = 10";
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while count(cluster, owners) < 3 {
         std::thread::scope(|scope| {
             for _ in 0..12 {
@@ -106,7 +106,7 @@ fn the_orders_of_a_worker_that_dies_while_its_master_is_stopped_go_on_in_its_sib
     place_orders(&cluster);
     cluster.signal(Signal::SIGSTOP);
     kill_an_owner(&cluster);
-    wait_for_rest(&cluster, PATIENCE / 2);
+    wait_for_rest(&cluster, TIMEOUT / 2);
     cluster.signal(Signal::SIGCONT);
     let audit = check_invariants(&cluster.data(), Moment::Rest).expect("an audit");
     assert_eq!(audit.violations, Vec::<String>::new());

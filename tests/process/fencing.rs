@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::common::{Answer, Cluster, PATIENCE, Plan};
+use crate::common::{Answer, Cluster, Plan, TIMEOUT};
 use cluster::shop::evidence::audit::{Moment, check_invariants};
 use cluster::store::OfdLock;
 use nix::sys::signal::{Signal, kill};
@@ -47,7 +47,7 @@ fn place_orders(cluster: &Cluster, client: usize, stop: &AtomicBool, confirmed: 
     let mut number = 0;
     while !stop.load(Ordering::Relaxed) {
         let key = format!("sleeper-{client}-{number}");
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while brisk(cluster, "/orders", &key, &body).is_none_or(|answer| answer.status != 201) {
             assert!(Instant::now() < deadline, "{key} got no final answer");
         }
@@ -62,7 +62,7 @@ fn claim_from_a_sleeper(cluster: &Cluster, round: usize) -> (usize, bool) {
     let life = life_of(cluster, pid);
     let mark = cluster.mark();
     kill(Pid::from_raw(pid), Signal::SIGSTOP).expect("the worker lives");
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     let claimed = loop {
         if let Some(answer) = brisk(cluster, &format!("/drill-claim?life={life}"), "claim", "") {
             break answer.body.trim().parse().expect("a number");
@@ -113,7 +113,7 @@ fn wait_for_a_commit(file: &Path) {
         let version = connection.query_row("PRAGMA data_version", [], |row| row.get(0));
         version.expect("a number")
     };
-    let (before, deadline) = (version(), Instant::now() + PATIENCE);
+    let (before, deadline) = (version(), Instant::now() + TIMEOUT);
     while version() == before {
         assert!(Instant::now() < deadline, "{} is locked for good", file.display());
         std::thread::sleep(Duration::from_millis(1));
@@ -219,7 +219,7 @@ fn wake_up(many: usize) {
         );
         claims
     });
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while check_invariants(&cluster.data(), Moment::Any)
         .expect("an audit")
         .pending

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::common::{Cluster, PATIENCE, Plan, order};
+use crate::common::{Cluster, Plan, TIMEOUT, order};
 use cluster::shop::evidence::audit::{Moment, check_invariants};
 use nix::sys::signal::Signal;
 
@@ -54,7 +54,7 @@ fn fill(path: &Path) {
 /// Orders until several in a row were refused; how many were taken in.
 fn place_until_refused(cluster: &Cluster) -> usize {
     let (mut taken_in, mut refused) = (0, 0);
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while refused < 5 {
         let answer = cluster.post("/orders", &[], &order());
         match answer.status {
@@ -71,7 +71,7 @@ fn place_until_refused(cluster: &Cluster) -> usize {
 }
 
 fn wait_for_rest(cluster: &Cluster) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let audit = check_invariants(&cluster.data(), Moment::Any).expect("an audit");
         assert_eq!((audit.parked, audit.rejected), (0, 0), "{audit:?}");
@@ -102,7 +102,7 @@ fn orders_wait_for_room_and_go_on_by_themselves_even_when_their_worker_dies_mean
     let later = place_until_refused(&cluster);
     std::fs::remove_file(&filler).expect("removed");
     wait_for_rest(&cluster);
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while cluster.post("/orders", &[], &order()).status != 201 {
         assert!(
             Instant::now() < deadline,

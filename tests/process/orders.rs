@@ -269,7 +269,7 @@ fn place_orders(url: &str, client: usize, stop: &std::sync::atomic::AtomicBool) 
 }
 
 fn place_until_final(url: &str, sku: &str, key: &str) -> String {
-    let deadline = std::time::Instant::now() + crate::common::PATIENCE;
+    let deadline = std::time::Instant::now() + crate::common::TIMEOUT;
     loop {
         let request = crate::common::client()
             .post(url)
@@ -287,7 +287,7 @@ fn place_until_final(url: &str, sku: &str, key: &str) -> String {
 }
 
 fn wait_for_rest(cluster: &Cluster) -> Value {
-    let deadline = std::time::Instant::now() + crate::common::PATIENCE;
+    let deadline = std::time::Instant::now() + crate::common::TIMEOUT;
     loop {
         let stock = stock(cluster, "mug");
         if stock["reserved"] == 0 {
@@ -339,7 +339,7 @@ fn an_orphan_takes_an_order_and_dies() -> bool {
     };
     let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(orphan), Signal::SIGKILL);
     lock.release().expect("released");
-    let deadline = std::time::Instant::now() + crate::common::PATIENCE / 3;
+    let deadline = std::time::Instant::now() + crate::common::TIMEOUT / 3;
     while second.get(&format!("/orders/{id}")).json()["status"] == "pending" {
         assert!(
             std::time::Instant::now() < deadline,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Instant;
 
-use crate::common::{Cluster, PATIENCE, Plan, break_pages, place};
+use crate::common::{Cluster, Plan, TIMEOUT, break_pages, place};
 use cluster::shop::contract::OrderId;
 use cluster::store::OfdLock;
 
@@ -34,8 +34,8 @@ fn is_refused(plan: Plan, words: &str) {
         "{:?}",
         refused.log()
     );
-    let told = refused.log().iter().any(|line| line.to_string().contains(words));
-    assert!(told, "{words:?} is not in {:?}", refused.log());
+    let found = refused.log().iter().any(|line| line.to_string().contains(words));
+    assert!(found, "{words:?} is not in {:?}", refused.log());
 }
 
 /// A shop with an order, stopped.
@@ -79,15 +79,15 @@ fn a_lock_that_somebody_sits_on_is_told_with_his_pid_and_the_shop_is_not_ready()
     let cluster = Plan::shop().start();
     let lock = OfdLock::open(&cluster.data().join("orders.db.lock")).expect("opened");
     lock.take().expect("taken");
-    let told = |cluster: &Cluster| {
+    let warns = |cluster: &Cluster| {
         let pid = format!("\"pid\":{}", std::process::id());
         cluster.log().iter().any(|line| {
             let line = line.to_string();
             line.contains("writes have waited for 2 s") && line.contains(&pid)
         })
     };
-    let deadline = Instant::now() + PATIENCE;
-    while !told(&cluster) {
+    let deadline = Instant::now() + TIMEOUT;
+    while !warns(&cluster) {
         assert!(Instant::now() < deadline, "{:?}", cluster.log());
         assert_eq!(cluster.get("/healthz/readiness").status, 503);
     }
@@ -118,7 +118,7 @@ fn a_backup_in_a_new_directory_is_served_and_without_its_counter_refused_with_th
     std::fs::rename(data.join("kept"), data.join("incarnation")).expect("remembered");
     let cluster = again.start();
     let url = format!("/orders/{}", OrderId::from_key(order));
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while cluster.get(&url).json()["status"] != "confirmed" {
         assert!(Instant::now() < deadline, "nobody took it over");
         std::thread::sleep(std::time::Duration::from_millis(20));

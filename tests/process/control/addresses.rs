@@ -3,13 +3,13 @@
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::common::{Cluster, Desk, Plan};
+use crate::common::{Cli, Cluster, Plan};
 
 const OLD: &str = "bind = [\"127.0.0.1:0\"]";
 
 /// Where the cluster says it listens.
 fn addresses(cluster: &Cluster) -> Vec<String> {
-    let status = cluster.ask(&["status"]);
+    let status = cluster.run_json(&["status"]);
     let addresses = status["master"]["addresses"].as_array().expect("addresses");
     addresses
         .iter()
@@ -56,7 +56,7 @@ fn an_address_is_added_and_the_old_one_serves_on_all_the_while() {
             }
             asked
         });
-        cluster.ask(&["reload"]);
+        cluster.run_json(&["reload"]);
         done.store(true, Ordering::Relaxed);
         load.join().expect("no request failed")
     });
@@ -77,7 +77,7 @@ fn an_address_is_replaced_and_a_rollback_brings_the_old_one_back() {
     answers(free);
     let text = cluster.config_text();
     cluster.rewrite_config(&text.replace(&free.to_string(), "127.0.0.2:0"));
-    cluster.ask(&["reload"]);
+    cluster.run_json(&["reload"]);
     let new = at(&cluster, "127.0.0.2:");
     assert_eq!(addresses(&cluster), [new.to_string()]);
     answers(new);
@@ -85,7 +85,7 @@ fn an_address_is_replaced_and_a_rollback_brings_the_old_one_back() {
     // Both workers of the old generation have to be gone before the kernel refuses.
     cluster.wait_for_many(0, "worker gone after", 2);
     assert!(TcpStream::connect(free).is_err(), "the old address is let go of");
-    cluster.ask(&["rollback"]);
+    cluster.run_json(&["rollback"]);
     assert_eq!(addresses(&cluster), [free.to_string()]);
     answers(free);
     cluster.wait_for_many(0, "worker gone after", 4);
@@ -100,13 +100,13 @@ fn an_address_that_somebody_else_has_backs_the_reload_out_and_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let taken = (taken.local_addr().expect("its address"), taken);
     bind(&cluster, &format!("\"127.0.0.2:0\", \"{}\"", taken.0));
-    let told = cluster.tell(&["reload"]);
-    assert_eq!(told.code, 5, "{told:?}");
+    let result = cluster.run(&["reload"]);
+    assert_eq!(result.code, 5, "{result:?}");
     // By whom is told as well where he is found in time, which a busy machine does not promise.
     let who = format!("{} is in use", taken.0);
     assert!(
-        told.stdout.contains(&who) || told.stderr.contains(&who),
-        "{told:?}"
+        result.stdout.contains(&who) || result.stderr.contains(&who),
+        "{result:?}"
     );
     assert_eq!(
         addresses(&cluster),
@@ -128,8 +128,8 @@ fn a_reload_that_backs_out_later_closes_what_it_opened() {
     std::fs::write(&bad, "nonsense").expect("written");
     let text = cluster.config_text();
     cluster.rewrite_config(&format!("{text}\n[shop]\ncatalog = \"{}\"\n", bad.display()));
-    let told = cluster.tell(&["reload"]);
-    assert_eq!(told.code, 5, "{told:?}");
+    let result = cluster.run(&["reload"]);
+    assert_eq!(result.code, 5, "{result:?}");
     assert_eq!(addresses(&cluster), before);
     assert!(!path.exists(), "the socket's path is gone");
     answers(cluster.address());
@@ -149,7 +149,7 @@ fn an_address_widens_to_every_interface_on_the_same_port() {
     let text = cluster.config_text();
     let all = format!("0.0.0.0:{}", free.port());
     cluster.rewrite_config(&text.replace(&free.to_string(), &all));
-    cluster.ask(&["reload"]);
+    cluster.run_json(&["reload"]);
     assert_eq!(addresses(&cluster), [all]);
     answers(free);
     answers(SocketAddr::new(

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::common::{Desk, Plan, tell};
+use crate::common::{Cli, Plan, run};
 
 #[test]
 fn status_tells_the_master_the_slots_and_their_workers() {
@@ -14,7 +14,7 @@ fn status_tells_the_master_the_slots_and_their_workers() {
     for _ in 0..5 {
         assert_eq!(cluster.get("/healthz/liveness").status, 200);
     }
-    let status = cluster.ask(&["status"]);
+    let status = cluster.run_json(&["status"]);
     assert_eq!(status["answer"], "status");
     let master = &status["master"];
     assert_eq!(master["pid"], cluster.pid());
@@ -48,7 +48,7 @@ fn status_tells_the_master_the_slots_and_their_workers() {
         assert!(slot["worker"]["beat_age_ms"].as_u64().is_some(), "{slot}");
         assert!(slot["worker"]["rss_bytes"].as_u64() > Some(0), "{slot}");
     }
-    let text = cluster.tell(&["status"]);
+    let text = cluster.run(&["status"]);
     assert!(text.code == 0 && text.stdout.contains("SLOT  STATE"), "{text:?}");
     assert!(text.stdout.contains(&cluster.worker(1).to_string()), "{text:?}");
 }
@@ -62,7 +62,7 @@ fn what_waits_in_a_stopped_workers_queue_and_what_it_answers_is_shown() {
     let pid = cluster.signal_worker(0, Signal::SIGSTOP);
     let address = cluster.address();
     let _clients = [(); 3].map(|()| std::net::TcpStream::connect(address).expect("connected"));
-    let slot = cluster.ask(&["status"])["slots"][0].clone();
+    let slot = cluster.run_json(&["status"])["slots"][0].clone();
     assert_eq!(slot["queue"], 3, "{slot}");
     kill(Pid::from_raw(pid), Signal::SIGCONT).expect("it lives");
 }
@@ -70,14 +70,14 @@ fn what_waits_in_a_stopped_workers_queue_and_what_it_answers_is_shown() {
 #[test]
 fn top_shows_one_status_after_the_other_where_there_is_no_terminal() {
     let cluster = Plan::shop().start();
-    let json = cluster.tell(&["top", "--count", "2", "--json"]);
+    let json = cluster.run(&["top", "--count", "2", "--json"]);
     assert_eq!((json.code, json.stdout.lines().count()), (0, 2), "{json:?}");
-    let text = cluster.tell(&["top", "--count", "1"]);
+    let text = cluster.run(&["top", "--count", "1"]);
     assert!(
         text.stdout.contains("SLOT  STATE") && !text.stdout.contains('\x1b'),
         "{text:?}"
     );
-    let mut endless = cluster.typed(&["top"]).spawn().expect("it runs");
+    let mut endless = cluster.command(&["top"]).spawn().expect("it runs");
     let mut line = String::new();
     BufReader::new(endless.stdout.take().expect("piped"))
         .read_line(&mut line)
@@ -90,7 +90,7 @@ fn top_shows_one_status_after_the_other_where_there_is_no_terminal() {
 #[test]
 fn scale_changes_the_number_of_workers_within_its_bounds() {
     let cluster = Plan::shop().start();
-    let grown = cluster.ask(&["scale", "4"]);
+    let grown = cluster.run_json(&["scale", "4"]);
     assert_eq!(
         (
             grown["did"].as_str(),
@@ -99,72 +99,72 @@ fn scale_changes_the_number_of_workers_within_its_bounds() {
         ),
         (Some("scaled"), Some(2), Some(4))
     );
-    cluster.is_well(4);
-    cluster.ask(&["scale", "1"]);
-    cluster.is_well(1);
+    cluster.wait_until_serving(4);
+    cluster.run_json(&["scale", "1"]);
+    cluster.wait_until_serving(1);
     for impossible in ["0", "10000", "100000"] {
-        let told = cluster.tell(&["scale", impossible]);
-        assert_eq!(told.code, 4, "{told:?}");
+        let result = cluster.run(&["scale", impossible]);
+        assert_eq!(result.code, 4, "{result:?}");
         assert!(
-            told.stdout.contains(impossible) && told.stdout.contains("1 to 1024"),
-            "{told:?}"
+            result.stdout.contains(impossible) && result.stdout.contains("1 to 1024"),
+            "{result:?}"
         );
         assert_eq!(
-            cluster.tell(&["scale", impossible, "--json"]).json()["answer"],
+            cluster.run(&["scale", impossible, "--json"]).json()["answer"],
             "refused"
         );
     }
-    cluster.is_well(1);
-    assert_eq!(cluster.tell(&["scale", "many"]).code, 2);
+    cluster.wait_until_serving(1);
+    assert_eq!(cluster.run(&["scale", "many"]).code, 2);
 }
 
 #[test]
 fn restart_gives_a_slot_another_worker_and_drain_empties_it() {
     let cluster = Plan::shop().start();
     let before = cluster.worker(1);
-    let told = cluster.ask(&["restart", "1"]);
+    let result = cluster.run_json(&["restart", "1"]);
     assert_eq!(
-        (told["did"].as_str(), told["slot"].as_u64()),
+        (result["did"].as_str(), result["slot"].as_u64()),
         (Some("restarted"), Some(1))
     );
-    cluster.is_well(2);
-    let now = cluster.ask(&["status"])["slots"][1]["worker"]["pid"].clone();
+    cluster.wait_until_serving(2);
+    let now = cluster.run_json(&["status"])["slots"][1]["worker"]["pid"].clone();
     assert_ne!(now, before);
-    let told = cluster.ask(&["drain", "1"]);
+    let result = cluster.run_json(&["drain", "1"]);
     assert_eq!(
-        (told["did"].as_str(), told["slot"].as_u64()),
+        (result["did"].as_str(), result["slot"].as_u64()),
         (Some("drained"), Some(1))
     );
-    cluster.is_well(1);
+    cluster.wait_until_serving(1);
     assert_eq!(cluster.get("/healthz/liveness").status, 200);
-    cluster.ask(&["restart", "1"]);
-    cluster.is_well(2);
+    cluster.run_json(&["restart", "1"]);
+    cluster.wait_until_serving(2);
     for nowhere in [["restart", "9"], ["drain", "9"], ["why", "9"]] {
-        let told = cluster.tell(&nowhere);
-        assert!(told.code == 4 && told.stdout.contains("slot 9"), "{told:?}");
+        let result = cluster.run(&nowhere);
+        assert!(result.code == 4 && result.stdout.contains("slot 9"), "{result:?}");
     }
 }
 
 #[test]
 fn stop_waits_until_the_master_is_gone() {
     let mut cluster = Plan::shop().start();
-    let told = cluster.ask(&["stop"]);
+    let result = cluster.run_json(&["stop"]);
     assert_eq!(
-        (told["did"].as_str(), told["whole"].as_bool()),
+        (result["did"].as_str(), result["whole"].as_bool()),
         (Some("stopped"), Some(true))
     );
     assert!(!cluster.data().join("run/control.sock").exists());
     assert_eq!(cluster.wait().code(), Some(0));
-    let told = cluster.tell(&["status"]);
-    assert_eq!(told.code, 68, "{told:?}");
+    let result = cluster.run(&["status"]);
+    assert_eq!(result.code, 68, "{result:?}");
     assert!(
-        told.stderr.contains("no master serves") && told.stderr.contains("--run-dir"),
-        "{told:?}"
+        result.stderr.contains("no master serves") && result.stderr.contains("--run-dir"),
+        "{result:?}"
     );
     // Its directories are free: another master takes them at once.
     let next = Plan::shop().over(&cluster).start();
-    assert_eq!(next.ask(&["status"])["master"]["incarnation"], 2);
-    assert_eq!(next.tell(&["stop", "--now"]).code, 0);
+    assert_eq!(next.run_json(&["status"])["master"]["incarnation"], 2);
+    assert_eq!(next.run(&["stop", "--now"]).code, 0);
 }
 
 #[test]
@@ -173,12 +173,12 @@ fn whoever_does_not_want_to_wait_is_told_that_it_has_begun_or_why_not() {
         .replace("bake_time = \"50ms\"", "bake_time = \"1s\"")
         .start();
     let mark = cluster.mark();
-    assert_eq!(cluster.ask(&["reload", "--no-wait"])["answer"], "begun");
+    assert_eq!(cluster.run_json(&["reload", "--no-wait"])["answer"], "begun");
     cluster.wait_from(mark, "reload done");
-    let refused = cluster.tell(&["scale", "0", "--no-wait"]);
+    let refused = cluster.run(&["scale", "0", "--no-wait"]);
     assert_eq!(refused.code, 4, "{refused:?}");
     let mut cluster = cluster;
-    assert_eq!(cluster.ask(&["stop", "--no-wait"])["answer"], "begun");
+    assert_eq!(cluster.run_json(&["stop", "--no-wait"])["answer"], "begun");
     cluster.wait();
 }
 
@@ -192,16 +192,16 @@ fn the_socket_is_its_masters_own_and_found_by_every_flag() {
         .mode();
     assert_eq!(mode & 0o777, 0o600);
     let run_dir = cluster.data().join("run").display().to_string();
-    assert_eq!(tell(&["status", "--run-dir", &run_dir]).code, 0);
+    assert_eq!(run(&["status", "--run-dir", &run_dir]).code, 0);
     let config = cluster.data().parent().expect("a parent").join("c.toml");
     let data = cluster.data();
     // A configuration that no master would take still says where the master is.
     std::fs::write(&config, format!("[cluster]\ndata_dir = {data:?}\nwrokers = 9\n")).expect("written");
     assert_eq!(
-        tell(&["status", "--config", &config.display().to_string()]).code,
+        run(&["status", "--config", &config.display().to_string()]).code,
         0
     );
-    let odd = tell(&["status", "--config", "/does/not/exist"]);
+    let odd = run(&["status", "--config", "/does/not/exist"]);
     assert!(odd.code == 78 && odd.stderr.contains("--run-dir"), "{odd:?}");
 }
 
@@ -213,18 +213,21 @@ fn a_run_directory_that_lies_too_deep_is_refused_at_the_start() {
     let mut cluster = plan.arguments(&["--run-dir", &deep]).launch();
     assert_eq!(cluster.wait().code(), Some(78));
     cluster.wait_for("choose a shorter --run-dir");
-    let told = tell(&["status", "--run-dir", &deep]);
-    assert!(told.code == 78 && told.stderr.contains("shorter"), "{told:?}");
+    let result = run(&["status", "--run-dir", &deep]);
+    assert!(
+        result.code == 78 && result.stderr.contains("shorter"),
+        "{result:?}"
+    );
 }
 
 #[test]
 fn every_shell_gets_its_completions() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
-        let told = tell(&["completions", shell]);
-        assert_eq!(told.code, 0, "{told:?}");
+        let result = run(&["completions", shell]);
+        assert_eq!(result.code, 0, "{result:?}");
         for command in ["status", "reload", "restart", "why"] {
-            assert!(told.stdout.contains(command), "{shell} does not know {command}");
+            assert!(result.stdout.contains(command), "{shell} does not know {command}");
         }
     }
-    assert_eq!(tell(&["completions", "cmd"]).code, 2);
+    assert_eq!(run(&["completions", "cmd"]).code, 2);
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::common::{Answer, Cluster, Desk, PATIENCE, Plan, client};
+use crate::common::{Answer, Cli, Cluster, Plan, TIMEOUT, client};
 
 /// A request that stays unanswered because its worker dies with it.
 fn request(cluster: &Cluster, path: &str) -> std::thread::JoinHandle<Result<Answer, String>> {
@@ -14,7 +14,7 @@ fn request(cluster: &Cluster, path: &str) -> std::thread::JoinHandle<Result<Answ
 }
 
 fn last_death(cluster: &Cluster, slot: u16) -> Value {
-    let why = cluster.ask(&["why", &slot.to_string()]);
+    let why = cluster.run_json(&["why", &slot.to_string()]);
     assert_eq!(why["answer"], "why");
     why["deaths"][0].clone()
 }
@@ -25,7 +25,7 @@ fn one_worker() -> Plan {
 
 /// Asks again and again; each asking waits for the master.
 fn until(what: &str, is_it: impl Fn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !is_it() {
         assert!(Instant::now() < deadline, "waited in vain until {what}");
     }
@@ -34,19 +34,19 @@ fn until(what: &str, is_it: impl Fn() -> bool) {
 /// Waits until the only worker is answering something.
 fn wait_until_busy(cluster: &Cluster) {
     until("it is busy", || {
-        cluster.ask(&["status"])["slots"][0]["worker"]["in_flight"] == 1
+        cluster.run_json(&["status"])["slots"][0]["worker"]["in_flight"] == 1
     });
 }
 
 #[test]
 fn nothing_is_told_of_a_slot_whose_worker_lives() {
     let cluster = Plan::shop().start();
-    let why = cluster.ask(&["why", "0"]);
+    let why = cluster.run_json(&["why", "0"]);
     assert_eq!(
         (why["state"].as_str(), why["deaths"].as_array().map(Vec::len)),
         (Some("serving"), Some(0))
     );
-    let text = cluster.tell(&["why", "0"]);
+    let text = cluster.run(&["why", "0"]);
     assert!(text.stdout.contains("none of its workers has ended"), "{text:?}");
 }
 
@@ -86,7 +86,7 @@ fn a_killed_worker_is_told_with_what_it_was_answering_and_what_followed() {
             .contains("filled again"),
         "{death}"
     );
-    let status = cluster.ask(&["status"]);
+    let status = cluster.run_json(&["status"]);
     assert!(
         status["slots"][0]["last_cause"]
             .as_str()
@@ -94,7 +94,7 @@ fn a_killed_worker_is_told_with_what_it_was_answering_and_what_followed() {
             .contains("SIGKILL"),
         "{status}"
     );
-    let text = cluster.tell(&["why", "0"]).stdout;
+    let text = cluster.run(&["why", "0"]).stdout;
     assert!(text.contains("GET /drill/sleep for "), "{text}");
 }
 
@@ -144,10 +144,10 @@ fn a_panic_in_a_handler_costs_its_request_and_no_life() {
     let cluster = one_worker().start();
     assert_eq!(cluster.get("/drill/panic").status, 500);
     assert_eq!(
-        cluster.ask(&["why", "0"])["deaths"].as_array().map(Vec::len),
+        cluster.run_json(&["why", "0"])["deaths"].as_array().map(Vec::len),
         Some(0)
     );
-    let slot = cluster.ask(&["status"])["slots"][0].clone();
+    let slot = cluster.run_json(&["status"])["slots"][0].clone();
     assert_eq!(
         (
             slot["worker"]["failed"].as_u64(),
@@ -160,12 +160,12 @@ fn a_panic_in_a_handler_costs_its_request_and_no_life() {
 #[test]
 fn those_who_were_asked_to_go_are_told_with_what_for() {
     let cluster = Plan::shop().start();
-    cluster.ask(&["reload"]);
-    cluster.ask(&["restart", "1"]);
-    cluster.ask(&["scale", "1"]);
+    cluster.run_json(&["reload"]);
+    cluster.run_json(&["restart", "1"]);
+    cluster.run_json(&["scale", "1"]);
     // Whoever drains may take a moment longer than the answer.
     let kinds = || -> Vec<String> {
-        let why = cluster.ask(&["why", "1"]);
+        let why = cluster.run_json(&["why", "1"]);
         let deaths = why["deaths"].as_array().expect("deaths").iter();
         deaths
             .map(|death| death["kind"].as_str().expect("a kind").to_owned())
@@ -173,7 +173,7 @@ fn those_who_were_asked_to_go_are_told_with_what_for() {
     };
     until("three deaths are told", || kinds().len() == 3);
     // Deaths are told in the order in which they happened, and drains overlap.
-    let mut told = kinds();
-    told.sort();
-    assert_eq!(told, ["reload", "request", "scale_down"]);
+    let mut result = kinds();
+    result.sort();
+    assert_eq!(result, ["reload", "request", "scale_down"]);
 }

@@ -7,10 +7,10 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use crate::common::{Cluster, Desk, Plan, put};
+use crate::common::{Cli, Cluster, Plan, put};
 
 fn refused(cluster: &Cluster, bytes: &[u8]) -> String {
-    let answer = cluster.say(bytes);
+    let answer = cluster.send_bytes(bytes);
     let line: serde_json::Value =
         serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{error}: {answer:?}"));
     assert_eq!(line["answer"], "refused", "{line}");
@@ -41,19 +41,19 @@ fn what_is_no_request_is_refused_and_changes_nothing() {
         "{later}"
     );
     cluster.wait_for("refused a control client's line");
-    cluster.is_well(2);
+    cluster.wait_until_serving(2);
     assert!(cluster.stop().success());
 }
 
 #[test]
 fn a_megabyte_is_not_read_to_its_end() {
     let cluster = Plan::shop().start();
-    let answer = cluster.say(&vec![b'x'; 1 << 20]);
+    let answer = cluster.send_bytes(&vec![b'x'; 1 << 20]);
     assert!(answer.is_empty() || answer.contains("4096"), "{answer}");
     cluster.wait_for("its request is longer than 4096 bytes");
     let deep = [b'['; 4096];
     assert!(refused(&cluster, &[&deep[..], b"\n"].concat()).contains("expected"));
-    cluster.is_well(2);
+    cluster.wait_until_serving(2);
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn a_request_that_comes_in_pieces_is_understood_and_a_half_one_is_cut() {
     silent.read_to_end(&mut nothing).expect("closed");
     assert!(nothing.is_empty());
     cluster.wait_for("too slow in sending its request");
-    cluster.is_well(2);
+    cluster.wait_until_serving(2);
 }
 
 #[test]
@@ -88,9 +88,9 @@ fn fifty_silent_clients_keep_nobody_out_for_long() {
     let crowd: Vec<UnixStream> = (0..50).map(|_| cluster.connect()).collect();
     assert_eq!(cluster.get("/healthz/liveness").status, 200);
     // Those before it in the queue say nothing, and go for it in turn.
-    let told = cluster.tell(&["scale", "3"]);
-    assert_eq!(told.code, 0, "{told:?}");
-    cluster.is_well(3);
+    let result = cluster.run(&["scale", "3"]);
+    assert_eq!(result.code, 0, "{result:?}");
+    cluster.wait_until_serving(3);
     drop(crowd);
 }
 
@@ -98,13 +98,13 @@ fn fifty_silent_clients_keep_nobody_out_for_long() {
 fn fifty_people_at_once_are_all_answered() {
     let cluster = Plan::shop().start();
     let asked: Vec<_> = (0..50)
-        .map(|_| cluster.typed(&["status", "--json"]).spawn().expect("it runs"))
+        .map(|_| cluster.command(&["status", "--json"]).spawn().expect("it runs"))
         .collect();
     for one in asked {
-        let told = one.wait_with_output().expect("it ends");
-        assert!(told.status.success(), "{told:?}");
+        let result = one.wait_with_output().expect("it ends");
+        assert!(result.status.success(), "{result:?}");
     }
-    cluster.is_well(2);
+    cluster.wait_until_serving(2);
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn a_client_that_never_reads_and_one_that_leaves_hold_up_nobody() {
             stream
         })
         .collect();
-    cluster.is_well(2);
+    cluster.wait_until_serving(2);
     drop(deaf);
     // Whoever leaves before the end of what it asked for is forgotten; what it asked for goes on.
     let mark = cluster.mark();
@@ -129,7 +129,7 @@ fn a_client_that_never_reads_and_one_that_leaves_hold_up_nobody() {
     cluster.wait_from(mark, "reload: rolling out");
     drop(gone);
     cluster.wait_from(mark, "reload done");
-    cluster.is_well(2);
+    cluster.wait_until_serving(2);
 }
 
 #[test]
@@ -161,19 +161,19 @@ fn another_user_is_cut_even_where_the_files_would_let_him_in() {
     std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o666)).expect("set");
     let before = cluster.workers();
     for ask in [&["status", "--json"][..], &["stop", "--now"], &["scale", "1"]] {
-        let told = Command::new(&program)
+        let result = Command::new(&program)
             .args(ask)
             .arg("--data-dir")
             .arg(&data)
             .uid(NOBODY)
             .output()
             .expect("it runs");
-        assert!(!told.status.success() && told.stdout.is_empty(), "{told:?}");
+        assert!(!result.status.success() && result.stdout.is_empty(), "{result:?}");
     }
     let cut = format!("user {NOBODY} (pid ");
     cluster.wait_for_many(0, &cut, 3);
     assert_eq!(cluster.workers(), before);
-    cluster.is_well(2);
+    cluster.wait_until_serving(2);
     assert!(cluster.stop().success());
 }
 
@@ -184,6 +184,6 @@ fn a_control_socket_that_was_cleaned_away_is_made_again() {
     let mark = cluster.mark();
     std::fs::remove_file(&path).expect("removed");
     cluster.wait_from(mark, "was missing and has been bound again");
-    cluster.is_well(2);
-    assert_eq!(cluster.ask(&["reload"])["did"], "reloaded");
+    cluster.wait_until_serving(2);
+    assert_eq!(cluster.run_json(&["reload"])["did"], "reloaded");
 }

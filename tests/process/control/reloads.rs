@@ -4,29 +4,29 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::common::{Desk, Plan, client, put, replaceable};
+use crate::common::{Cli, Plan, client, put, replaceable};
 
 #[test]
 fn a_good_reload_tells_its_generation_and_the_times_of_each_slot() {
     let cluster = Plan::shop().start();
-    let told = cluster.ask(&["reload"]);
+    let result = cluster.run_json(&["reload"]);
     assert_eq!(
-        (told["answer"].as_str(), told["did"].as_str()),
+        (result["answer"].as_str(), result["did"].as_str()),
         (Some("done"), Some("reloaded"))
     );
     assert_eq!(
-        (told["generation"].as_u64(), told["from"].as_u64()),
+        (result["generation"].as_u64(), result["from"].as_u64()),
         (Some(2), Some(1))
     );
-    let slots = told["slots"].as_array().expect("slots");
+    let slots = result["slots"].as_array().expect("slots");
     assert_eq!(slots.len(), 2);
     assert!(
         slots
             .iter()
             .all(|slot| slot["ready_after_ms"].is_u64() && slot["replaced_after_ms"].is_u64())
     );
-    assert_eq!(cluster.ask(&["status"])["master"]["generation"], 2);
-    let text = cluster.tell(&["reload"]);
+    assert_eq!(cluster.run_json(&["status"])["master"]["generation"], 2);
+    let text = cluster.run(&["reload"]);
     assert!(
         text.stdout
             .starts_with("reloaded: generation 3 serves in place of 2"),
@@ -39,36 +39,36 @@ fn a_bad_configuration_is_told_with_line_and_key() {
     let cluster = Plan::shop().start();
     let good = cluster.config_text();
     cluster.rewrite_config(&format!("{good}\n[http]\nwrong_key = 1\n"));
-    let told = cluster.tell(&["reload", "--json"]);
-    assert_eq!(told.code, 5, "{told:?}");
-    let told = told.json();
+    let result = cluster.run(&["reload", "--json"]);
+    assert_eq!(result.code, 5, "{result:?}");
+    let result = result.json();
     assert_eq!(
-        (told["answer"].as_str(), told["cause"]["failure"].as_str()),
+        (result["answer"].as_str(), result["cause"]["failure"].as_str()),
         (Some("failed"), Some("bad_configuration"))
     );
-    let reason = told["reason"].as_str().expect("a reason");
+    let reason = result["reason"].as_str().expect("a reason");
     assert!(
         reason.contains("wrong_key") && reason.contains("cluster.toml:"),
         "{reason}"
     );
-    let text = cluster.tell(&["reload"]);
+    let text = cluster.run(&["reload"]);
     assert!(text.code == 5 && text.stdout.contains("wrong_key"), "{text:?}");
     cluster.rewrite_config(&good);
-    assert_eq!(cluster.tell(&["reload"]).code, 0);
+    assert_eq!(cluster.run(&["reload"]).code, 0);
 }
 
 #[test]
 fn a_binary_that_exits_at_boot_is_told_with_its_last_words() {
     let (cluster, program) = replaceable(Plan::shop());
     put(Path::new("/bin/ls"), &program);
-    let told = cluster.tell(&["reload", "--json"]);
-    assert_eq!(told.code, 5, "{told:?}");
-    let told = told.json();
-    assert_eq!(told["cause"]["failure"], "exited_at_boot", "{told}");
-    let said = told["stderr"].to_string();
-    assert!(said.contains("--config"), "{told}");
-    cluster.is_well(2);
-    let why = cluster.ask(&["why", "0"]);
+    let result = cluster.run(&["reload", "--json"]);
+    assert_eq!(result.code, 5, "{result:?}");
+    let result = result.json();
+    assert_eq!(result["cause"]["failure"], "exited_at_boot", "{result}");
+    let said = result["stderr"].to_string();
+    assert!(said.contains("--config"), "{result}");
+    cluster.wait_until_serving(2);
+    let why = cluster.run_json(&["why", "0"]);
     let death = &why["deaths"][0];
     assert_eq!(
         (death["kind"].as_str(), death["exit_code"].as_i64()),
@@ -82,10 +82,10 @@ fn a_binary_that_exits_at_boot_is_told_with_its_last_words() {
 fn a_binary_that_is_empty_gone_or_no_program_changes_nothing() {
     let (cluster, program) = replaceable(Plan::shop());
     let refused = || {
-        let told = cluster.tell(&["reload", "--json"]);
-        assert_eq!(told.code, 5, "{told:?}");
-        cluster.is_well(2);
-        told.json()["cause"]["failure"]
+        let result = cluster.run(&["reload", "--json"]);
+        assert_eq!(result.code, 5, "{result:?}");
+        cluster.wait_until_serving(2);
+        result.json()["cause"]["failure"]
             .as_str()
             .expect("a cause")
             .to_owned()
@@ -97,27 +97,30 @@ fn a_binary_that_is_empty_gone_or_no_program_changes_nothing() {
     std::fs::write(&program, "#!/bin/sh\nexec cluster \"$@\"\n").expect("written");
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("set");
     for verb in ["reload", "upgrade"] {
-        let told = cluster.tell(&[verb]);
-        let said = format!("{}{}", told.stdout, told.stderr);
-        assert!(told.code != 0 && said.contains("it is a script (#!)"), "{told:?}");
+        let result = cluster.run(&[verb]);
+        let said = format!("{}{}", result.stdout, result.stderr);
+        assert!(
+            result.code != 0 && said.contains("it is a script (#!)"),
+            "{result:?}"
+        );
     }
     assert_eq!(refused(), "bad_binary");
     std::fs::write(&program, "no program at all").expect("written");
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("set");
     assert_eq!(refused(), "spawn_failed");
     put(Path::new(env!("CARGO_BIN_EXE_cluster")), &program);
-    assert_eq!(cluster.tell(&["reload"]).code, 0);
+    assert_eq!(cluster.run(&["reload"]).code, 0);
 }
 
 #[test]
 fn rollback_returns_to_the_generation_before() {
     let cluster = Plan::shop().start();
-    let nothing = cluster.tell(&["rollback"]);
+    let nothing = cluster.run(&["rollback"]);
     assert_eq!(nothing.code, 4, "there is none before the first: {nothing:?}");
-    cluster.ask(&["reload"]);
-    let told = cluster.ask(&["rollback"]);
-    assert_eq!(told["did"], "rolled_back", "{told}");
-    cluster.is_well(2);
+    cluster.run_json(&["reload"]);
+    let result = cluster.run_json(&["rollback"]);
+    assert_eq!(result["did"], "rolled_back", "{result}");
+    cluster.wait_until_serving(2);
 }
 
 #[test]
@@ -126,14 +129,14 @@ fn a_second_reload_is_not_mixed_with_the_first() {
         .replace("bake_time = \"50ms\"", "bake_time = \"500ms\"")
         .start();
     let mark = cluster.mark();
-    let first = cluster.typed(&["reload", "--json"]).spawn().expect("it runs");
+    let first = cluster.command(&["reload", "--json"]).spawn().expect("it runs");
     cluster.wait_from(mark, "reload: rolling out");
-    let second = cluster.tell(&["reload", "--json"]);
+    let second = cluster.run(&["reload", "--json"]);
     let first = first.wait_with_output().expect("it ends");
     assert!(first.status.success(), "{first:?}");
     // Refused or done after the first, and told which.
     assert!(second.code == 0 || second.code == 4, "{second:?}");
-    cluster.is_well(2);
+    cluster.wait_until_serving(2);
 }
 
 #[test]
@@ -147,7 +150,7 @@ fn a_generation_without_room_for_its_clients_answers_worse_and_is_backed_out() {
         cluster.config_text()
     ));
     let (address, done) = (cluster.address(), AtomicBool::new(false));
-    let told = std::thread::scope(|scope| {
+    let result = std::thread::scope(|scope| {
         for _client in 0..6 {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
@@ -156,14 +159,14 @@ fn a_generation_without_room_for_its_clients_answers_worse_and_is_backed_out() {
                 }
             });
         }
-        let told = cluster.tell(&["reload", "--json"]);
+        let result = cluster.run(&["reload", "--json"]);
         done.store(true, Ordering::Relaxed);
-        told
+        result
     });
-    assert_eq!(told.code, 5, "{told:?}");
-    let told = told.json();
-    assert_eq!(told["cause"]["failure"], "answers_worse", "{told}");
-    assert!(told["cause"]["new"]["refused"].as_u64() > Some(0), "{told}");
-    assert!(told["cause"]["old"].get("refused").is_none(), "{told}");
-    cluster.is_well(2);
+    assert_eq!(result.code, 5, "{result:?}");
+    let result = result.json();
+    assert_eq!(result["cause"]["failure"], "answers_worse", "{result}");
+    assert!(result["cause"]["new"]["refused"].as_u64() > Some(0), "{result}");
+    assert!(result["cause"]["old"].get("refused").is_none(), "{result}");
+    cluster.wait_until_serving(2);
 }

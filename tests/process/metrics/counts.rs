@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use crate::common::{Answer, Cluster, PATIENCE, Scrape, admin, client, watched};
+use crate::common::{Answer, Cluster, Scrape, TIMEOUT, admin, client, watched};
 
 /// What a client counted: by route, method and class.
 #[derive(Default)]
@@ -34,7 +34,7 @@ fn delete(cluster: &Cluster, path: &str) -> u16 {
 /// Sends what is no request, and gives back the status.
 fn garbage(cluster: &Cluster) -> u16 {
     let mut stream = TcpStream::connect(cluster.address()).expect("connected");
-    stream.set_read_timeout(Some(PATIENCE)).expect("set");
+    stream.set_read_timeout(Some(TIMEOUT)).expect("set");
     stream.write_all(b"this is no request\r\n\r\n").expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("answered");

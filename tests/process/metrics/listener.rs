@@ -6,12 +6,12 @@ use std::os::unix::fs::PermissionsExt;
 
 use nix::sys::signal::Signal;
 
-use crate::common::{Answer, Cluster, PATIENCE, Plan, Scrape, admin, client, watched};
+use crate::common::{Answer, Cluster, Plan, Scrape, TIMEOUT, admin, client, watched};
 
 /// Sends these bytes on a connection of its own, and takes what comes back.
 fn say(admin: SocketAddr, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(admin).expect("connected");
-    stream.set_read_timeout(Some(PATIENCE)).expect("set");
+    stream.set_read_timeout(Some(TIMEOUT)).expect("set");
     stream.write_all(bytes).expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("answered");
@@ -31,7 +31,7 @@ fn never_killed(plan: Plan) -> Plan {
 
 /// Scrapes until it says so.
 fn wait_until(admin: SocketAddr, what: &str, is_it: impl Fn(&Scrape) -> bool) {
-    let deadline = std::time::Instant::now() + PATIENCE;
+    let deadline = std::time::Instant::now() + TIMEOUT;
     while !is_it(&Scrape::of(admin)) {
         assert!(std::time::Instant::now() < deadline, "waited in vain for {what}");
     }

@@ -23,10 +23,10 @@ fn never_fell(watched: &Watched, may_fail: usize) {
 
 fn settled(cluster: &Cluster, counted: Counted) {
     let scrape = Scrape::of(admin(cluster));
-    let told = scrape.answers(ROUTE, "GET", "2xx");
+    let result = scrape.answers(ROUTE, "GET", "2xx");
     assert!(
-        (counted.answered..=counted.answered + counted.failed).contains(&told),
-        "told {told}, {counted:?}"
+        (counted.answered..=counted.answered + counted.failed).contains(&result),
+        "told {result}, {counted:?}"
     );
 }
 

@@ -5,14 +5,14 @@ use std::net::TcpStream;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 
 use super::scenes::workers;
-use crate::common::{Desk, PATIENCE, Plan, put_bytes, replaceable};
+use crate::common::{Cli, Plan, TIMEOUT, put_bytes, replaceable};
 
 #[test]
 fn systemd_is_told_that_it_reloads_and_is_ready_again_whatever_comes_of_it() {
     let plan = Plan::shop();
     let path = plan.directory().join("notify");
     let socket = UnixDatagram::bind(&path).expect("a socket");
-    socket.set_read_timeout(Some(PATIENCE)).expect("set");
+    socket.set_read_timeout(Some(TIMEOUT)).expect("set");
     let (cluster, program) = replaceable(plan.environment("NOTIFY_SOCKET", path.to_str().expect("text")));
     let said = || {
         let mut buffer = [0; 4096];
@@ -20,7 +20,7 @@ fn systemd_is_told_that_it_reloads_and_is_ready_again_whatever_comes_of_it() {
         String::from_utf8_lossy(&buffer[..length]).into_owned()
     };
     assert!(said().starts_with("READY=1"));
-    cluster.ask(&["upgrade"]);
+    cluster.run_json(&["upgrade"]);
     let reloading = said();
     assert!(
         reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="),
@@ -28,7 +28,7 @@ fn systemd_is_told_that_it_reloads_and_is_ready_again_whatever_comes_of_it() {
     );
     assert!(said().starts_with("READY=1"));
     put_bytes(b"garbage", &program);
-    assert_eq!(cluster.tell(&["upgrade"]).code, 4);
+    assert_eq!(cluster.run(&["upgrade"]).code, 4);
     assert!(said().starts_with("RELOADING=1"));
     assert!(said().starts_with("READY=1"));
     assert!(cluster.stop().success());
@@ -46,7 +46,7 @@ fn a_unix_socket_is_served_on_and_removed_at_the_end_with_the_pid_file() {
     let directory = plan.keep();
     let (cluster, _program) = replaceable(plan);
     let before = cluster.address();
-    cluster.ask(&["upgrade"]);
+    cluster.run_json(&["upgrade"]);
     let mut client = UnixStream::connect(&socket).expect("connected");
     client
         .write_all(b"GET /healthz/liveness HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
@@ -54,7 +54,7 @@ fn a_unix_socket_is_served_on_and_removed_at_the_end_with_the_pid_file() {
     let mut answer = String::new();
     client.read_to_string(&mut answer).expect("an answer");
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    let status = cluster.ask(&["status"]);
+    let status = cluster.run_json(&["status"]);
     assert_eq!(status["master"]["addresses"][0], before.to_string());
     let pid: i32 = std::fs::read_to_string(&pid_file)
         .expect("there")
@@ -63,7 +63,7 @@ fn a_unix_socket_is_served_on_and_removed_at_the_end_with_the_pid_file() {
         .expect("a pid");
     assert_eq!(pid, cluster.pid());
     // A reload after an upgrade knows its addresses again.
-    assert_eq!(cluster.ask(&["reload"])["did"], "reloaded");
+    assert_eq!(cluster.run_json(&["reload"])["did"], "reloaded");
     assert!(cluster.stop().success());
     assert!(!socket.exists() && !pid_file.exists());
     drop(directory);
@@ -77,10 +77,10 @@ fn workers_of_another_user_stay_who_they_are_and_so_do_the_next_ones() {
     std::fs::set_permissions(plan.directory(), open).expect("set");
     let (cluster, _program) = replaceable(plan);
     let before = workers(&cluster);
-    cluster.ask(&["upgrade"]);
+    cluster.run_json(&["upgrade"]);
     assert_eq!(workers(&cluster), before);
     let mark = cluster.mark();
-    cluster.ask(&["restart", "0"]);
+    cluster.run_json(&["restart", "0"]);
     cluster.wait_from(mark, "worker gone");
     let status = std::fs::read_to_string(format!("/proc/{}/status", cluster.worker(0))).expect("readable");
     let uid = status
@@ -96,7 +96,7 @@ fn a_worker_of_an_earlier_master_is_still_waited_for() {
     let directory = plan.keep();
     let mut first = plan.start();
     let mut client = TcpStream::connect(first.address()).expect("connected");
-    client.set_read_timeout(Some(PATIENCE)).expect("set");
+    client.set_read_timeout(Some(TIMEOUT)).expect("set");
     client
         .write_all(b"GET /drill/sleep?ms=6000 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
         .expect("sent");
@@ -110,12 +110,12 @@ fn a_worker_of_an_earlier_master_is_still_waited_for() {
         text.matches("\"1/").count()
     };
     assert_eq!(orphans(), 1, "the one that answers still lives");
-    second.ask(&["upgrade"]);
+    second.run_json(&["upgrade"]);
     assert_eq!(orphans(), 1, "it was forgotten");
     let mut answer = String::new();
     client.read_to_string(&mut answer).expect("an answer");
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    let deadline = std::time::Instant::now() + PATIENCE;
+    let deadline = std::time::Instant::now() + TIMEOUT;
     while orphans() > 0 {
         assert!(std::time::Instant::now() < deadline, "its end was not noticed");
         std::thread::sleep(std::time::Duration::from_millis(1));

@@ -5,20 +5,20 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::scenes::workers;
-use crate::common::{Cluster, Desk, Plan, put, put_bytes, replaceable};
+use crate::common::{Cli, Cluster, Plan, put, put_bytes, replaceable};
 
 /// The refusal's words.
 fn refused(cluster: &Cluster) -> String {
-    let told = cluster.tell(&["upgrade", "--json"]);
-    assert_eq!(told.code, 4, "{told:?}");
-    let told: Value = told.json();
-    assert_eq!(told["answer"], "refused", "{told}");
-    told["reason"].as_str().expect("a reason").to_owned()
+    let result = cluster.run(&["upgrade", "--json"]);
+    assert_eq!(result.code, 4, "{result:?}");
+    let result: Value = result.json();
+    assert_eq!(result["answer"], "refused", "{result}");
+    result["reason"].as_str().expect("a reason").to_owned()
 }
 
 /// What of the master must be as it was.
 fn standing(cluster: &Cluster) -> (Value, Vec<(Value, Value, Value)>) {
-    let status = cluster.ask(&["status"]);
+    let status = cluster.run_json(&["status"]);
     (status["master"]["fds"].clone(), workers(cluster))
 }
 
@@ -28,8 +28,8 @@ fn what_is_no_master_of_this_kind_is_refused_with_its_reason_and_changes_nothing
     let (cluster, program) = replaceable(plan);
     let before = standing(&cluster);
     let expect = |reason: &str, what: &str| {
-        let told = refused(&cluster);
-        assert!(told.contains(reason), "{what}: {told}");
+        let result = refused(&cluster);
+        assert!(result.contains(reason), "{what}: {result}");
         assert_eq!(standing(&cluster), before, "{what} left something behind");
     };
     std::fs::remove_file(&program).expect("removed");
@@ -54,7 +54,7 @@ fn what_is_no_master_of_this_kind_is_refused_with_its_reason_and_changes_nothing
     expect("no program for this machine", "another machine's");
     drop(foreign);
     put(Path::new(env!("CARGO_BIN_EXE_cluster")), &program);
-    assert_eq!(cluster.ask(&["upgrade"])["did"], "upgraded");
+    assert_eq!(cluster.run_json(&["upgrade"])["did"], "upgraded");
     assert_eq!(workers(&cluster), before.1);
 }
 
@@ -65,13 +65,13 @@ fn a_binary_that_hangs_or_crashes_is_refused_in_time_and_the_master_answers_mean
     let before = standing(&cluster);
     put(&hanging(&cluster), &program);
     let mark = cluster.mark();
-    let upgrade = cluster.typed(&["upgrade", "--json"]).spawn().expect("it runs");
+    let upgrade = cluster.command(&["upgrade", "--json"]).spawn().expect("it runs");
     cluster.wait_from(mark, "rehearses");
-    cluster.is_well(2);
-    let told = upgrade.wait_with_output().expect("it ends");
-    assert_eq!(told.status.code(), Some(4), "{told:?}");
-    let told = String::from_utf8(told.stdout).expect("text");
-    assert!(told.contains("did not say within"), "{told}");
+    cluster.wait_until_serving(2);
+    let result = upgrade.wait_with_output().expect("it ends");
+    assert_eq!(result.status.code(), Some(4), "{result:?}");
+    let result = String::from_utf8(result.stdout).expect("text");
+    assert!(result.contains("did not say within"), "{result}");
     assert_eq!(standing(&cluster), before);
 }
 
@@ -88,9 +88,9 @@ fn a_binary_that_is_killed_by_a_signal_is_refused_with_it() {
     let path = cluster.data().join("crashing");
     std::fs::write(&path, elf(&TRAP)).expect("written");
     put(&path, &program);
-    let told = refused(&cluster);
-    assert!(told.contains("SIGILL"), "{told}");
-    cluster.is_well(2);
+    let result = refused(&cluster);
+    assert!(result.contains("SIGILL"), "{result}");
+    cluster.wait_until_serving(2);
 }
 
 /// `for (;;) pause();`

@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::scenes::workers;
-use crate::common::{Desk, Plan, replaceable};
+use crate::common::{Cli, Plan, replaceable};
 
 #[test]
 fn the_dead_are_remembered_and_counters_do_not_begin_anew() {
@@ -22,9 +22,9 @@ fn the_dead_are_remembered_and_counters_do_not_begin_anew() {
     let mark = cluster.mark();
     cluster.signal_worker(0, Signal::SIGKILL);
     cluster.wait_from(mark, "worker ready");
-    let (before, why) = (cluster.ask(&["status"]), cluster.ask(&["why", "0"]));
-    cluster.ask(&["upgrade"]);
-    let (after, still) = (cluster.ask(&["status"]), cluster.ask(&["why", "0"]));
+    let (before, why) = (cluster.run_json(&["status"]), cluster.run_json(&["why", "0"]));
+    cluster.run_json(&["upgrade"]);
+    let (after, still) = (cluster.run_json(&["status"]), cluster.run_json(&["why", "0"]));
     assert_eq!(after["slots"][0]["restarts"], 1);
     for slot in 0..2 {
         assert_eq!(
@@ -54,7 +54,7 @@ fn a_path_that_another_program_took_before_the_upgrade_is_not_removed_after_it()
     let (cluster, _program) = replaceable(plan);
     std::fs::remove_file(&theirs).expect("removed");
     let _another = std::os::unix::net::UnixListener::bind(&theirs).expect("another's");
-    cluster.ask(&["upgrade"]);
+    cluster.run_json(&["upgrade"]);
     assert!(cluster.stop().success());
     assert!(!ours.exists() && theirs.exists());
 }
@@ -66,7 +66,7 @@ fn a_stopped_worker_is_still_late_and_killed_by_the_new_master() {
     let mark = cluster.mark();
     let pid = cluster.signal_worker(1, Signal::SIGSTOP);
     cluster.wait_from(mark, "worker late");
-    cluster.ask(&["upgrade"]);
+    cluster.run_json(&["upgrade"]);
     cluster.wait_from(mark, "killing worker: hung");
     cluster.wait_for_workers("another worker", |workers| {
         workers
@@ -82,7 +82,7 @@ fn a_stopped_worker_that_goes_on_is_back_in_service() {
     let mark = cluster.mark();
     let pid = cluster.signal_worker(1, Signal::SIGSTOP);
     cluster.wait_from(mark, "worker late");
-    cluster.ask(&["upgrade"]);
+    cluster.run_json(&["upgrade"]);
     kill(Pid::from_raw(pid), Signal::SIGCONT).expect("it lives");
     cluster.wait_from(mark, "worker beats again");
     assert_eq!(cluster.worker(1), pid);
@@ -101,9 +101,9 @@ fn a_booting_and_a_draining_worker_go_on_with_it() {
             .map(|answer| answer.status())
     });
     cluster.wait_for_request_in_flight();
-    cluster.ask(&["scale", "1", "--no-wait"]);
-    cluster.ask(&["scale", "3", "--no-wait"]);
-    assert_eq!(cluster.ask(&["upgrade"])["did"], "upgraded");
+    cluster.run_json(&["scale", "1", "--no-wait"]);
+    cluster.run_json(&["scale", "3", "--no-wait"]);
+    assert_eq!(cluster.run_json(&["upgrade"])["did"], "upgraded");
     cluster.wait_from(mark, "upgrade done");
     let answer = client.join().expect("it ends").expect("an answer");
     assert!(answer.is_success(), "{answer}");
@@ -116,11 +116,11 @@ fn a_booting_and_a_draining_worker_go_on_with_it() {
 fn twenty_upgrades_leave_nothing_behind() {
     let (cluster, _program) = replaceable(Plan::shop());
     let before = workers(&cluster);
-    cluster.ask(&["upgrade"]);
-    let master = |key: &str| cluster.ask(&["status"])["master"][key].as_u64().expect(key);
+    cluster.run_json(&["upgrade"]);
+    let master = |key: &str| cluster.run_json(&["status"])["master"][key].as_u64().expect(key);
     let (fds, rss) = (master("fds"), master("rss_bytes"));
     for _ in 0..20 {
-        cluster.ask(&["upgrade"]);
+        cluster.run_json(&["upgrade"]);
     }
     assert_eq!((master("fds"), master("upgrades")), (fds, 21));
     // What a process just executed has in memory varies by the page cache's mood, not by twenty of anything.

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::scenes::workers;
-use crate::common::{Desk, PATIENCE, Plan, replaceable};
+use crate::common::{Cli, Plan, TIMEOUT, replaceable};
 
 /// One request on a connection of the caller's.
 fn ask(stream: &mut TcpStream) -> std::io::Result<()> {
@@ -44,7 +44,7 @@ fn is_whole(heard: &[u8]) -> bool {
 
 fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
     let stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
     Ok(stream)
 }
 
@@ -73,9 +73,9 @@ fn five_upgrades_under_load_fail_no_request_and_close_no_connection() {
             .into();
         for _ in 0..5 {
             let so_far = answered.load(Ordering::Relaxed);
-            cluster.ask(&["upgrade"]);
+            cluster.run_json(&["upgrade"]);
             // Clients are served before the next one, or there is nothing to fail.
-            let deadline = std::time::Instant::now() + PATIENCE;
+            let deadline = std::time::Instant::now() + TIMEOUT;
             while answered.load(Ordering::Relaxed) < so_far + 100 {
                 assert!(
                     std::time::Instant::now() < deadline,

@@ -6,11 +6,11 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::common::{Cluster, Desk, Plan, put, replaceable};
+use crate::common::{Cli, Cluster, Plan, put, replaceable};
 
 /// Slots with their worker's pid and epoch.
 pub(crate) fn workers(cluster: &Cluster) -> Vec<(Value, Value, Value)> {
-    let status = cluster.ask(&["status"]);
+    let status = cluster.run_json(&["status"]);
     let slots = status["slots"].as_array().expect("slots").iter();
     slots
         .map(|slot| {
@@ -35,16 +35,20 @@ fn running(cluster: &Cluster) -> u64 {
 fn the_new_binary_is_the_master_and_the_workers_are_who_they_were() {
     let (cluster, program) = replaceable(Plan::shop());
     let (before, binary) = (workers(&cluster), running(&cluster));
-    let incarnation = cluster.ask(&["status"])["master"]["incarnation"].clone();
+    let incarnation = cluster.run_json(&["status"])["master"]["incarnation"].clone();
     put(Path::new(env!("CARGO_BIN_EXE_cluster")), &program);
-    let told = cluster.ask(&["upgrade"]);
+    let result = cluster.run_json(&["upgrade"]);
     assert_eq!(
-        (told["answer"].as_str(), told["did"].as_str(), told["to"].as_str()),
+        (
+            result["answer"].as_str(),
+            result["did"].as_str(),
+            result["to"].as_str()
+        ),
         (Some("done"), Some("upgraded"), Some(env!("CARGO_PKG_VERSION"))),
-        "{told}"
+        "{result}"
     );
     assert_ne!(running(&cluster), binary, "the master runs the old file");
-    let status = cluster.ask(&["status"]);
+    let status = cluster.run_json(&["status"]);
     let master = &status["master"];
     assert_eq!(master["pid"], cluster.pid());
     assert_eq!(
@@ -85,7 +89,7 @@ fn a_signal_does_the_same_and_the_log_tells_each_step() {
 #[test]
 fn after_an_upgrade_everything_works_as_before() {
     let (cluster, _program) = replaceable(Plan::shop());
-    cluster.ask(&["upgrade"]);
+    cluster.run_json(&["upgrade"]);
     let mark = cluster.mark();
     let victim = cluster.signal_worker(0, Signal::SIGKILL);
     cluster.wait_from(mark, "worker crashed (signal 9");
@@ -94,21 +98,21 @@ fn after_an_upgrade_everything_works_as_before() {
             .get(&0)
             .is_some_and(|pids| pids.len() == 1 && pids[0] != victim)
     });
-    assert_eq!(cluster.ask(&["scale", "4"])["to"], 4);
-    assert_eq!(cluster.ask(&["reload"])["generation"], 2);
-    assert_eq!(cluster.ask(&["upgrade"])["did"], "upgraded");
+    assert_eq!(cluster.run_json(&["scale", "4"])["to"], 4);
+    assert_eq!(cluster.run_json(&["reload"])["generation"], 2);
+    assert_eq!(cluster.run_json(&["upgrade"])["did"], "upgraded");
     // The generation to go back to has come along, its binary and its settings.
-    assert_eq!(cluster.ask(&["rollback"])["did"], "rolled_back");
-    assert_eq!(cluster.ask(&["upgrade"])["did"], "upgraded");
+    assert_eq!(cluster.run_json(&["rollback"])["did"], "rolled_back");
+    assert_eq!(cluster.run_json(&["upgrade"])["did"], "upgraded");
     assert_eq!(
-        cluster.ask(&["reload"])["generation"],
+        cluster.run_json(&["reload"])["generation"],
         3,
         "generations go on counting"
     );
-    assert_eq!(cluster.ask(&["scale", "1"])["to"], 1);
-    cluster.is_well(1);
-    let told = cluster.ask(&["stop"]);
-    assert_eq!(told["whole"], true, "{told}");
+    assert_eq!(cluster.run_json(&["scale", "1"])["to"], 1);
+    cluster.wait_until_serving(1);
+    let result = cluster.run_json(&["stop"]);
+    assert_eq!(result["whole"], true, "{result}");
 }
 
 #[test]
@@ -116,11 +120,11 @@ fn a_worker_that_dies_at_that_very_moment_is_replaced() {
     let (cluster, _program) = replaceable(Plan::shop());
     let mark = cluster.mark();
     let victim = cluster.worker(1);
-    let upgrade = cluster.typed(&["upgrade", "--json"]).spawn().expect("it runs");
+    let upgrade = cluster.command(&["upgrade", "--json"]).spawn().expect("it runs");
     cluster.wait_from(mark, "rehearses");
     kill(Pid::from_raw(victim), Signal::SIGKILL).expect("it lived");
-    let told = upgrade.wait_with_output().expect("it ends");
-    assert!(told.status.success(), "{told:?}");
+    let result = upgrade.wait_with_output().expect("it ends");
+    assert!(result.status.success(), "{result:?}");
     cluster.wait_from(mark, "worker crashed (signal 9");
     cluster.wait_for_workers("another worker", |workers| {
         workers
@@ -156,9 +160,9 @@ fn what_is_asked_for_during_a_reload_follows_it() {
     let plan = Plan::shop().replace("bake_time = \"50ms\"", "bake_time = \"500ms\"");
     let (cluster, _program) = replaceable(plan);
     let mark = cluster.mark();
-    let reload = cluster.typed(&["reload", "--json"]).spawn().expect("it runs");
+    let reload = cluster.command(&["reload", "--json"]).spawn().expect("it runs");
     cluster.wait_from(mark, "reload: rolling out");
-    let upgrade = cluster.tell(&["upgrade", "--json"]);
+    let upgrade = cluster.run(&["upgrade", "--json"]);
     assert_eq!(upgrade.code, 0, "{upgrade:?}");
     let lines = cluster.log();
     let place = |text: &str| {
@@ -173,24 +177,24 @@ fn what_is_asked_for_during_a_reload_follows_it() {
         "they were mixed"
     );
     assert!(reload.wait_with_output().expect("it ends").status.success());
-    assert_eq!(cluster.ask(&["status"])["master"]["generation"], 2);
+    assert_eq!(cluster.run_json(&["status"])["master"]["generation"], 2);
 }
 
 #[test]
 fn who_waits_for_something_else_gets_its_verdict_from_the_new_master() {
     let (cluster, _program) = replaceable(Plan::shop());
     let mark = cluster.mark();
-    let first = cluster.typed(&["upgrade", "--json"]).spawn().expect("it runs");
+    let first = cluster.command(&["upgrade", "--json"]).spawn().expect("it runs");
     cluster.wait_from(mark, "asking the binary on disk");
-    let others = ["reload", "upgrade"].map(|ask| cluster.typed(&[ask, "--json"]).spawn().expect("it runs"));
+    let others = ["reload", "upgrade"].map(|ask| cluster.command(&[ask, "--json"]).spawn().expect("it runs"));
     // Half a request is heard on there, too.
     let mut half = cluster.connect();
     std::io::Write::write_all(&mut half, b"{\"version\":1,").expect("said");
     for child in [first].into_iter().chain(others) {
-        let told = child.wait_with_output().expect("it ends");
-        assert!(told.status.success(), "{told:?}");
-        let told: Value = serde_json::from_slice(&told.stdout).expect("JSON");
-        assert_eq!(told["answer"], "done", "{told}");
+        let result = child.wait_with_output().expect("it ends");
+        assert!(result.status.success(), "{result:?}");
+        let result: Value = serde_json::from_slice(&result.stdout).expect("JSON");
+        assert_eq!(result["answer"], "done", "{result}");
     }
     std::io::Write::write_all(&mut half, b"\"ask\":\"status\"}\n").expect("said");
     let mut answer = String::new();
@@ -201,7 +205,7 @@ fn who_waits_for_something_else_gets_its_verdict_from_the_new_master() {
 #[test]
 fn whoever_does_not_wait_is_told_that_it_has_begun() {
     let (cluster, _program) = replaceable(Plan::shop());
-    assert_eq!(cluster.ask(&["upgrade", "--no-wait"])["answer"], "begun");
+    assert_eq!(cluster.run_json(&["upgrade", "--no-wait"])["answer"], "begun");
     cluster.wait_for("upgrade done");
 }
 
@@ -209,10 +213,10 @@ fn whoever_does_not_wait_is_told_that_it_has_begun() {
 fn a_second_master_is_kept_out_after_an_upgrade_too() {
     let plan = Plan::shop();
     let (cluster, program) = replaceable(plan);
-    cluster.ask(&["upgrade"]);
+    cluster.run_json(&["upgrade"]);
     let mut second = Plan::shop().program(&program).over(&cluster).launch();
     assert_eq!(second.wait().code(), Some(69), "the locks are not held any more");
-    cluster.is_well(2);
+    cluster.wait_until_serving(2);
 }
 
 #[test]

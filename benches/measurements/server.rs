@@ -134,7 +134,7 @@ impl Drop for Server {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        eprintln!("figures: the master did not stop within 10 s and is killed");
+        eprintln!("measurements: the master did not stop within 10 s and is killed");
         // Not reaped yet, so these pids are still theirs.
         signal(self.master(), Signal::SIGKILL);
         workers.into_iter().for_each(|pid| signal(pid, Signal::SIGKILL));

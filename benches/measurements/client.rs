@@ -4,12 +4,12 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Sends one request on a connection of its own; the status of the answer.
 pub(crate) fn ask(address: SocketAddr, request: &str) -> io::Result<u16> {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
     stream.write_all(request.as_bytes())?;
     let mut head = [0; 12];
     stream.read_exact(&mut head)?;
@@ -21,7 +21,7 @@ pub(crate) fn ask(address: SocketAddr, request: &str) -> io::Result<u16> {
 
 /// A GET.
 pub(crate) fn get(path: &str) -> String {
-    format!("GET {path} HTTP/1.1\r\nHost: figures\r\nConnection: close\r\n\r\n")
+    format!("GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")
 }
 
 /// One order.
@@ -30,7 +30,7 @@ pub(crate) fn order() -> String {
     let items = format!(r#"[{{"sku":"{sku}","quantity":1}}]"#);
     let body = format!(r#"{{"customer_id":"c-1","items":{items},"payment":{{"method":"pm_card_visa"}}}}"#);
     let head =
-        "POST /orders HTTP/1.1\r\nHost: figures\r\nConnection: close\r\nContent-Type: application/json\r\n";
+        "POST /orders HTTP/1.1\r\nHost: bench\r\nConnection: close\r\nContent-Type: application/json\r\n";
     format!("{head}Content-Length: {}\r\n\r\n{body}", body.len())
 }
 

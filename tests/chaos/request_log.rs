@@ -63,11 +63,11 @@ impl Request {
 
 /// Every request of a load.
 #[derive(Debug, Default)]
-pub(crate) struct Record {
+pub(crate) struct RequestLog {
     pub(crate) requests: Vec<Request>,
 }
 
-impl Record {
+impl RequestLog {
     pub(crate) fn failed(&self) -> impl Iterator<Item = &Request> {
         self.requests.iter().filter(|request| request.failed())
     }

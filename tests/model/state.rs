@@ -81,7 +81,7 @@ impl Order {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct World {
+pub(crate) struct ModelState {
     pub stock: Stock,
     pub orders: [Order; ORDERS],
     /// Per life: in inventory, in payments, in orders.
@@ -93,10 +93,10 @@ pub(crate) struct World {
     pub trespassed: bool,
 }
 
-impl World {
+impl ModelState {
     /// Placed by the first life: two orders whose cards pay and one whose card is declined.
-    pub(crate) fn begin(bounds: Bounds) -> World {
-        World {
+    pub(crate) fn begin(bounds: Bounds) -> ModelState {
+        ModelState {
             stock: Stock {
                 on_hand: STOCK,
                 reserved: 0,
@@ -127,8 +127,8 @@ impl World {
 }
 
 /// Orders with the same card are the same but for their names.
-impl Representative for World {
-    fn representative(&self) -> World {
+impl Representative for ModelState {
+    fn representative(&self) -> ModelState {
         let mut same = self.clone();
         same.orders.sort_by_cached_key(Order::fingerprint);
         same
