@@ -128,7 +128,7 @@ impl Pool {
         let another_serves = slots.any(|state| state.slot != slot && state.is_serving());
         (another_serves || self.fleet().slot(slot).is_drained())
             .then_some(())
-            .ok_or_else(|| format!("no slot but {slot} has a ready worker, and nobody would serve"))
+            .ok_or_else(|| format!("no slot but {slot} has a ready worker, so no worker would serve"))
     }
 
     /// The slot's worker goes, and no other follows.

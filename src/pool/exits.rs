@@ -15,7 +15,7 @@ use crate::base::ids::{Life, Slot};
 
 impl Pool {
     /// A worker is dead, or could not be started.
-    pub(super) fn bury(&mut self, life: Life, end: EndOfLife, effects: &mut Vec<Effect>) {
+    pub(super) fn worker_ended(&mut self, life: Life, end: EndOfLife, effects: &mut Vec<Effect>) {
         let Some(position) = self.position(life) else {
             return;
         };

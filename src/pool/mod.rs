@@ -5,11 +5,12 @@
 //! Values lie below, in folders; what acts on the pool lies above them, in this folder. Reading order:
 //!
 //! - [`protocol`]: what comes in (events) and goes out (effects);
-//! - `worker` (one worker), `slot` (a place for one), `deploy` (a rollout), `routing` (connections, queues,
-//!   orphaned work), `requests` (what people asked for);
-//! - `pool` (an event finds its worker), `reconcile` (what follows after every batch of events), `deadlines`
-//!   (time), `exits` (how workers leave), `replacement`, `replace`, `reload`, `scale`, `shutdown`, `upgrade`
-//!   (what is done with them);
+//! - `worker` (one worker), `slot` (a place for one), `deploy` (the operation under way), `routing`
+//!   (connections, queues, orphaned work), `requests` (what people asked for), `clock`, `fleet` (slots, and
+//!   workers that leave), `lifecycle`;
+//! - `pool` (an event finds the part it concerns), `reconcile` (what follows after every batch of events),
+//!   `deadlines` (time), `exits` (how workers leave and slots are filled), `dispatch` (requests), `replace`,
+//!   `reload`, `scale`, `upgrade`, `shutdown` (what is done about them);
 //! - [`status`] (what people are shown), [`snapshot`] (the pool on its way to another master binary).
 
 pub mod protocol;
@@ -46,11 +47,11 @@ mod fixture;
 
 pub use pool::Pool;
 pub use protocol::announcement::Announcement;
-pub use protocol::certificate::{self, Cause, CauseKind, Certificate, Decision, Purpose};
+pub use protocol::certificate::{Cause, CauseKind, Certificate, Decision, Purpose};
 pub use protocol::effect::{Effect, Signal, SystemdState};
 pub use protocol::event::{Event, NotLoaded, Notification, Request, Sample, StopMode, Ticket};
 pub use protocol::facts::{Activity, KillReason, OrphanedWork, Outcome, Policy, ProcessExit};
 pub use protocol::verdict::{Done, Failure, Replaced, Rolled, Share, Verdict};
-pub use routing::steering::{self, FULL_SHARE};
+pub use routing::steering::FULL_SHARE;
 pub use slot::bounds::BOUNDS;
-pub use snapshot::{self as saved, Saved};
+pub use snapshot::Saved;

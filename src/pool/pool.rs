@@ -115,13 +115,17 @@ impl Pool {
         match event {
             Event::Looked => self.looked(),
             Event::Spawned { life, pid } => self.tell(life, WorkerEvent::Spawned(pid), effects),
-            Event::SpawnFailed { life, reason } => self.bury(life, EndOfLife::SpawnFailed(reason), effects),
+            Event::SpawnFailed { life, reason } => {
+                self.worker_ended(life, EndOfLife::SpawnFailed(reason), effects)
+            }
             Event::Notified { life, notification } => {
                 self.tell(life, WorkerEvent::Notified(notification), effects);
             }
             Event::Observed { life, sample } => self.tell(life, WorkerEvent::Observed(sample), effects),
             Event::Examined { life, activity } => self.tell(life, WorkerEvent::Examined(activity), effects),
-            Event::Died { life, exit, oom } => self.bury(life, EndOfLife::Exited { exit, oom }, effects),
+            Event::Died { life, exit, oom } => {
+                self.worker_ended(life, EndOfLife::Exited { exit, oom }, effects)
+            }
             Event::Probed { life, verdict } => self.probed(life, verdict, effects),
             Event::NotAdopted { by, slot } => self.routing.not_adopted(slot, by),
             Event::NotTakenOver { by, work } => self.routing.not_taken_over(by, work),

@@ -43,14 +43,14 @@ impl Pool {
         let (least, most, from) = (*BOUNDS.start(), *BOUNDS.end(), self.size());
         let wanted = u16::try_from(to).ok().filter(|to| BOUNDS.contains(to));
         let to = wanted.ok_or_else(|| {
-            format!("asked for {to} workers, expected {least} to {most}; it stays at {from}")
+            format!("asked for {to} workers, expected {least} to {most}; the number stays at {from}")
         })?;
         let limit = self.fleet().max_draining(self.generations().policy());
         let (draining, going) = (self.fleet().draining(), usize::from(from.saturating_sub(to)));
         if going > 0 && draining + going > limit {
             return Err(format!(
                 "{draining} workers drain still, and {going} more would be more than may drain at once \
-                 ({limit}); ask again when some are gone; it stays at {from}"
+                 ({limit}); ask again when some are gone; the number stays at {from}"
             ));
         }
         Ok(to)

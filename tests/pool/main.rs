@@ -6,11 +6,15 @@
     reason = "tests pick one announcement out of many"
 )]
 
+mod adoptions;
+mod canaries;
 mod histories;
 mod lifecycles;
 mod reloads;
 mod requests;
 mod scenes;
 mod simulation;
+mod stops;
+mod takeovers;
 mod transition_table;
 mod upgrades;

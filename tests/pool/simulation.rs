@@ -13,8 +13,8 @@ use cluster::base::ids::{Epoch, Generation, Incarnation, Life, Slot};
 use cluster::base::time::Monotonic;
 use cluster::pool::status::WorkerState;
 use cluster::pool::{
-    Announcement, Event, NotLoaded, OrphanedWork, Outcome, Policy, Pool, ProcessExit, Request, Sample, Saved,
-    StopMode, Ticket, Verdict,
+    Announcement, Event, Failure, NotLoaded, OrphanedWork, Outcome, Policy, Pool, ProcessExit, Request,
+    Sample, Saved, StopMode, Ticket, Verdict,
 };
 
 /// A signal: no client waits.
@@ -49,6 +49,14 @@ pub(crate) fn policy(workers: u16) -> Policy {
         max_requests: None,
         max_rss: None,
         max_age: None,
+    }
+}
+
+/// Why a request failed.
+pub(crate) fn failure(verdict: Verdict) -> Failure {
+    match verdict {
+        Verdict::Failed { reason, .. } => reason,
+        other => panic!("it did not fail: {other:?}"),
     }
 }
 

@@ -241,7 +241,7 @@ fn a_specimen_of_the_current_version_is_committed() {
     let file = format!(
         "{}/tests/pool/pool-{}.json",
         env!("CARGO_MANIFEST_DIR"),
-        cluster::pool::saved::VERSION
+        cluster::pool::snapshot::VERSION
     );
     if std::env::var_os("CLUSTER_UPDATE").is_some() {
         let text = serde_json::to_string_pretty(&saved).expect("text");

@@ -15,7 +15,7 @@ use super::admin::{self, AdminListener};
 use super::probe::{AddressError, probe};
 use crate::base::ids::Slot;
 use crate::config::{Address, FileMode};
-use crate::pool::steering;
+use crate::pool::routing::steering;
 use crate::sys::socket::{self, FileId};
 
 /// How long to search for the process that has an address; the whole cluster waits meanwhile.

@@ -17,7 +17,7 @@ use crate::master::listeners::ListenersState;
 use crate::master::process::StderrTail;
 use crate::master::start::orphans::WorkerRecord;
 use crate::pool::Saved;
-use crate::pool::saved::difference;
+use crate::pool::snapshot::difference;
 use crate::sys::procfs::ProcessStat;
 
 /// Version of the upgrade state. It is raised with every change of a field, those of [`Persisted`] included;

@@ -22,7 +22,7 @@ use crate::master::process::generation::LoadedGeneration;
 use crate::master::process::violations::Violations;
 use crate::master::start::orphans::Orphan;
 use crate::pool::Pool;
-use crate::pool::saved::NotLoadable;
+use crate::pool::snapshot::NotLoadable;
 use crate::scoreboard::{BoardError, BoardView};
 use crate::sys::notify::NotifySocket;
 use crate::sys::{inherit, memfd};
