@@ -32,7 +32,8 @@ pub(crate) fn measure(server: &Server, table: &mut Table) -> Result<(), String> 
     Ok(())
 }
 
-fn kill_and_ask(server: &Server, request: &str, status: u16) -> Result<f64, String> {
+/// How long nobody is served after the only worker was killed, in ms.
+pub(crate) fn kill_and_ask(server: &Server, request: &str, status: u16) -> Result<f64, String> {
     std::thread::sleep(REST);
     client::until(server.address(), request, status, Duration::from_secs(10))?;
     let workers = server.workers()?;
@@ -44,7 +45,8 @@ fn kill_and_ask(server: &Server, request: &str, status: u16) -> Result<f64, Stri
     Ok(took.as_secs_f64() * 1e3)
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// The middle one; of an even number, the upper of the two.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

@@ -15,6 +15,8 @@ use crate::{client, procfs};
 pub(crate) struct Plan {
     /// How many workers.
     pub(crate) workers: usize,
+    /// The program; the one that was built with this bench when not set.
+    pub(crate) program: Option<&'static str>,
     /// More lines for `[cluster]`.
     pub(crate) cluster: &'static str,
     /// More lines for `[shop]`, and whole sections after it.
@@ -45,7 +47,7 @@ impl Server {
         let address = free_address().map_err(|error| error.to_string())?;
         let config = write_config(directory.path(), plan).map_err(|error| error.to_string())?;
         let log = std::fs::File::create(directory.path().join("log")).map_err(|error| error.to_string())?;
-        let master = Command::new(env!("CARGO_BIN_EXE_cluster"))
+        let master = Command::new(plan.program.unwrap_or(env!("CARGO_BIN_EXE_cluster")))
             .args([
                 "serve",
                 "--workers",

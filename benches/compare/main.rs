@@ -1,0 +1,180 @@
+//! Two builds of `cluster` against each other: `cargo bench --bench compare -- OLD NEW [--rounds 9] [--seconds 4]`.
+//!
+//! Each round runs OLD, NEW and OLD again, every run in a fresh directory, and forms two ratios: NEW against the first OLD, and the
+//! second OLD against the first. The medians of both are printed with the lowest and the highest: the second pair of
+//! columns is what the machine alone does. In every other round the two runs of the first ratio change places.
+
+#[path = "../measurements/client.rs"]
+mod client;
+#[expect(dead_code, reason = "the other benches, which share it, use the rest")]
+#[path = "../measurements/load.rs"]
+mod load;
+#[expect(dead_code, reason = "the other benches, which share it, use the rest")]
+#[path = "../measurements/procfs.rs"]
+mod procfs;
+#[expect(dead_code, reason = "the other benches, which share it, use the rest")]
+#[path = "../measurements/restarts.rs"]
+mod restarts;
+#[expect(dead_code, reason = "the other benches, which share it, use the rest")]
+#[path = "../measurements/server.rs"]
+mod server;
+#[expect(dead_code, reason = "the other benches, which share it, use the rest")]
+#[path = "../ceiling/stores.rs"]
+mod stores;
+#[expect(dead_code, reason = "the other benches, which share it, use the rest")]
+#[path = "../measurements/table.rs"]
+mod table;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use restarts::{kill_and_ask, median};
+use server::{Plan, Server};
+
+/// What a run measures, with its unit, and whether more is better.
+const FIGURES: [(&str, &str, bool); 6] = [
+    ("orders confirmed", "/s", true),
+    ("CPU per order", "us", false),
+    ("CPU per GET", "us", false),
+    ("PSS of an idle worker", "KiB", false),
+    ("PSS of the idle master", "KiB", false),
+    ("kill -9 of the only worker to the next 200", "us", false),
+];
+/// Kills of which the median counts.
+const KILLS: usize = 9;
+
+/// One run: a value for each of [`FIGURES`].
+type Run = [f64; FIGURES.len()];
+
+struct Options {
+    old: &'static str,
+    new: &'static str,
+    rounds: usize,
+    seconds: u64,
+}
+
+fn main() -> ExitCode {
+    match options().and_then(|options| compare(&options)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("compare: failed to measure: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Cargo's own `--bench` is ignored.
+fn options() -> Result<Options, String> {
+    let words: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|word| word != "--bench")
+        .collect();
+    let words: Vec<&'static str> = words.into_iter().map(|word| &*word.leak()).collect();
+    let [old, new, flags @ ..] = words.as_slice() else {
+        return Err("expected the paths of two programs: OLD NEW".to_owned());
+    };
+    let mut options = Options {
+        old,
+        new,
+        rounds: 9,
+        seconds: 4,
+    };
+    for flag in flags.chunks(2) {
+        let number = flag
+            .get(1)
+            .and_then(|word| word.parse::<u64>().ok())
+            .filter(|number| *number > 0);
+        match (flag[0], number) {
+            ("--rounds", Some(rounds)) => options.rounds = usize::try_from(rounds).unwrap_or(usize::MAX),
+            ("--seconds", Some(seconds)) => options.seconds = seconds,
+            _ => return Err(format!("{flag:?} is not --rounds N or --seconds N")),
+        }
+    }
+    Ok(options)
+}
+
+fn compare(options: &Options) -> Result<(), String> {
+    load::find_wrk()?;
+    let (mut first, mut new, mut second) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..options.rounds {
+        eprintln!("round {} of {}", round + 1, options.rounds);
+        if round % 2 == 0 {
+            first.push(run(options.old, options.seconds)?);
+            new.push(run(options.new, options.seconds)?);
+        } else {
+            new.push(run(options.new, options.seconds)?);
+            first.push(run(options.old, options.seconds)?);
+        }
+        second.push(run(options.old, options.seconds)?);
+    }
+    println!(
+        "{:<44} {:>9} {:>9}      new/old  (lowest to highest)   old/old  (lowest to highest)",
+        "median of the runs", "old", "new"
+    );
+    for (at, (figure, unit, more_is_better)) in FIGURES.iter().enumerate() {
+        let column = |runs: &[Run]| runs.iter().map(|run| run[at]).collect::<Vec<f64>>();
+        let (first, new, second) = (column(&first), column(&new), column(&second));
+        let better = if *more_is_better { "more" } else { "less" };
+        println!(
+            "{:<44} {:>9.0} {:>9.0}   {}   {}   {better} is better",
+            format!("{figure}, {unit}"),
+            median(first.clone()),
+            median(new.clone()),
+            ratio(&new, &first),
+            ratio(&second, &first),
+        );
+    }
+    Ok(())
+}
+
+fn ratio(over: &[f64], under: &[f64]) -> String {
+    let mut ratios: Vec<f64> = over.iter().zip(under).map(|(over, under)| over / under).collect();
+    ratios.sort_by(f64::total_cmp);
+    let (lowest, highest) = (ratios.first().copied(), ratios.last().copied());
+    format!(
+        "{:>10.3}  ({:.3} to {:.3})",
+        median(ratios),
+        lowest.unwrap_or(f64::NAN),
+        highest.unwrap_or(f64::NAN)
+    )
+}
+
+fn run(program: &'static str, seconds: u64) -> Result<Run, String> {
+    let plan = |workers| Plan {
+        workers,
+        program: Some(program),
+        ..Plan::default()
+    };
+    let server = Server::start(&plan(2))?;
+    // The master gives its start-up memory back one second after it began.
+    std::thread::sleep(Duration::from_secs(2));
+    let master_kib = procfs::pss_kib(server.master())? as f64;
+    let worker_kib = server
+        .workers()?
+        .into_iter()
+        .map(procfs::pss_kib)
+        .collect::<Result<Vec<u64>, _>>()?;
+    let worker_kib = worker_kib.into_iter().max().unwrap_or_default() as f64;
+    load::orders(server.address(), 64, 1)?;
+    let before = ticks(&server)?;
+    let orders = load::orders(server.address(), 64, seconds)?;
+    let order_us = (ticks(&server)? - before) as f64 * 10_000.0 / orders.number("created")?;
+    let get_us = load::cost(server.address(), &server.everyone()?, seconds.div_ceil(2))?.us_per_request();
+    drop(server);
+    let server = Server::start(&plan(1))?;
+    let kills = (0..KILLS)
+        .map(|_| kill_and_ask(&server, &client::get("/healthz/liveness"), 200))
+        .collect::<Result<Vec<f64>, _>>()?;
+    Ok([
+        orders.per_second("created")?,
+        order_us,
+        get_us,
+        worker_kib,
+        master_kib,
+        median(kills) * 1e3,
+    ])
+}
+
+fn ticks(server: &Server) -> Result<u64, String> {
+    server.everyone()?.into_iter().map(procfs::cpu_ticks).sum()
+}
