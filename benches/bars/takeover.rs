@@ -1,5 +1,5 @@
-//! `kill -9` under load, again and again; then it is read from the services' own files when each saga of a victim was claimed,
-//! went on, and ended. Kills and files use the same wall clock.
+//! `kill -9` under load, again and again; then it is read from the services' own files when each saga of a
+//! victim was claimed, went on, and ended. Kills and files use the same wall clock.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -101,7 +101,7 @@ fn rest(server: &Server) -> Result<(), String> {
 fn report(killed: &BTreeMap<String, u64>, takeovers: &[Takeover], table: &mut Table) -> Result<(), String> {
     let since = |at: fn(&Takeover) -> Option<u64>| {
         let took = move |takeover: &Takeover| {
-            let kill = killed.get(&takeover.from)?;
+            let kill = killed.get(&takeover.from.to_string())?;
             Some(at(takeover)?.saturating_sub(*kill) as f64)
         };
         Spread::of(takeovers.iter().filter_map(took)).ok_or("no saga was taken over")
@@ -109,8 +109,7 @@ fn report(killed: &BTreeMap<String, u64>, takeovers: &[Takeover], table: &mut Ta
     let claim = since(|takeover| Some(takeover.claimed_ms))?;
     let step = since(|takeover| takeover.next_step_ms)?;
     let end = since(|takeover| takeover.ended_ms)?;
-    let of_whom: std::collections::BTreeSet<&str> =
-        takeovers.iter().map(|takeover| takeover.from.as_str()).collect();
+    let of_whom: std::collections::BTreeSet<_> = takeovers.iter().map(|takeover| takeover.from).collect();
     table.fact("workers killed under load", killed.len() as f64, "");
     table.fact("  of which had sagas under way", of_whom.len() as f64, "");
     table.fact("  sagas taken over", step.count() as f64, "");
@@ -126,7 +125,7 @@ fn report(killed: &BTreeMap<String, u64>, takeovers: &[Takeover], table: &mut Ta
 /// Where to look when it took long.
 fn worst(killed: &BTreeMap<String, u64>, takeovers: &[Takeover]) {
     let took = |takeover: &Takeover| {
-        let kill = killed.get(&takeover.from)?;
+        let kill = killed.get(&takeover.from.to_string())?;
         Some(takeover.next_step_ms?.saturating_sub(*kill))
     };
     let Some(longest) = takeovers.iter().max_by_key(|takeover| took(takeover)) else {

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 
-use super::evidence::consistency::{self, Inconsistent};
+use super::evidence::consistency::{self, Inconsistent, Repositories};
 use super::fault_injection::{FaultyProvider, ProviderFaults};
 use super::http::{AppState, Orders, drill, routes};
 use super::inventory::{InventoryRepository, InventoryService};
@@ -17,8 +17,9 @@ use super::payments::{PaymentsRepository, PaymentsService};
 use super::recovery::liveness::{LifeLock, LivenessError};
 use super::recovery::steady_clock::SteadyClock;
 use super::recovery::{maintenance, takeover};
+use super::sandbox::{self, Sandbox};
 use super::settings::{SECTIONS, ShopSettings, StoreSettings};
-use super::{inventory, orders, payments, sandbox};
+use super::{inventory, orders, payments};
 use crate::base::exit::Exit;
 use crate::base::ids::Epoch;
 use crate::config::{Settings, duration};
@@ -165,39 +166,43 @@ pub(super) async fn open_with_stores(worker: &Worker) -> Result<OpenedShop, Boot
         (&orders::SCHEMA, orders::FILE),
         (&inventory::SCHEMA, inventory::FILE),
         (&payments::SCHEMA, payments::FILE),
-        (sandbox::Sandbox::schema(), sandbox::FILE),
+        (Sandbox::schema(), sandbox::FILE),
     ];
     let data_dir = worker.settings().cluster.data_dir.as_path();
-    consistency::check_not_emptied(data_dir, worker.identity().life)
-        .and_then(|()| consistency::check_nothing_lost(data_dir))
+    consistency::check_not_emptied(data_dir, worker.identity().life).map_err(inconsistent)?;
+    consistency::check_nothing_lost(data_dir)
+        .await
         .map_err(inconsistent)?;
     let stores = open_all(worker, &files, store.queue_depth)?;
     let kept = stores.to_vec();
     let [orders_store, inventory_store, payments_store, sandbox_store] = stores;
-    check_consistency(
-        worker,
-        [&orders_store, &inventory_store, &payments_store, &sandbox_store],
-    )?;
     let clock = Arc::new(SteadyClock::begin(data_dir));
-    let inventory = InventoryService::new(InventoryRepository::new(inventory_store, Arc::clone(&clock)));
+    let orders = OrdersRepository::new(orders_store, Arc::clone(&clock));
+    let inventory = InventoryRepository::new(inventory_store, Arc::clone(&clock));
+    let payments = PaymentsRepository::new(payments_store, Arc::clone(&clock));
+    let sandbox = Sandbox::with_clock(sandbox_store, Arc::clone(&clock));
+    let repositories = Repositories {
+        orders: &orders,
+        inventory: &inventory,
+        payments: &payments,
+        sandbox: &sandbox,
+    };
+    check_consistency(worker, repositories).await?;
+    let inventory = InventoryService::new(inventory);
     // A large catalog takes longer to read than everything else here, so it is read only at the first start.
     if !inventory.is_stocked().await? {
         let catalog = inventory::catalog::read(shop.catalog.as_deref()).map_err(bad_catalog)?;
         inventory.stock(catalog).await?;
     }
-    let sandbox = sandbox::Sandbox::with_clock(sandbox_store, Arc::clone(&clock));
     let provider = provider(sandbox, worker.section("provider_faults")?);
-    let payments = PaymentsService::new(
-        PaymentsRepository::new(payments_store, Arc::clone(&clock)),
-        provider,
-    );
+    let payments = PaymentsService::new(payments, provider);
     let limits = OrdersLimits {
         max_live_sagas: shop.max_live_sagas,
         idempotency_retention: shop.idempotency_retention,
     };
     let fenced = worker.clone();
     let orders = OrdersService::new(
-        OrdersRepository::new(orders_store, Arc::clone(&clock)),
+        orders,
         inventory.clone(),
         payments.clone(),
         worker.identity().life,
@@ -221,7 +226,7 @@ pub(super) async fn open_with_stores(worker: &Worker) -> Result<OpenedShop, Boot
     })
 }
 
-fn provider(sandbox: sandbox::Sandbox, faults: ProviderFaults) -> Arc<dyn Provider> {
+fn provider(sandbox: Sandbox, faults: ProviderFaults) -> Arc<dyn Provider> {
     let sandbox: Arc<dyn Provider> = Arc::new(sandbox);
     if faults.are_on() {
         Arc::new(FaultyProvider::new(sandbox, faults))
@@ -233,25 +238,25 @@ fn provider(sandbox: sandbox::Sandbox, faults: ProviderFaults) -> Arc<dyn Provid
 /// Checks that the files belong together, or that an operator said to serve them nevertheless. Checked once
 /// for each master. A replacement worker has no time for it, unless the worker before could no longer trust a
 /// file.
-fn check_consistency(worker: &Worker, stores: [&Store; 4]) -> Result<(), BootError> {
+async fn check_consistency(worker: &Worker, repositories: Repositories<'_>) -> Result<(), BootError> {
     let data_dir = worker.settings().cluster.data_dir.as_path();
     let life = worker.identity().life;
-    let own = life.incarnation.0;
+    let own = life.incarnation;
     if life.epoch <= Epoch(1) {
         // A note from before this master may be about other files.
         consistency::forget(data_dir);
-    } else if consistency::was_consistent(data_dir, own) {
+    } else if consistency::was_consistent(data_dir, own.0) {
         return Ok(());
     }
-    let [orders, inventory, payments, _] = stores;
-    consistency::check_counter(data_dir, own, [orders, inventory, payments]).map_err(inconsistent)?;
-    match consistency::check_files_agree(data_dir, stores) {
+    let counter = consistency::check_counter(data_dir, own, repositories).await;
+    counter.map_err(inconsistent)?;
+    match consistency::check_files_agree(data_dir, repositories).await {
         Err(mixed @ Inconsistent::Mixed { .. }) if data_dir.join(consistency::AS_IT_IS).exists() => {
             tracing::warn!("served as it is: {mixed}");
         }
         agree => agree.map_err(inconsistent)?,
     }
-    consistency::note(data_dir, own);
+    consistency::note(data_dir, own.0);
     Ok(())
 }
 

@@ -16,7 +16,7 @@ pub mod payments;
 pub mod recovery;
 pub mod sandbox;
 pub mod settings;
-mod sqlite;
+pub(crate) mod sqlite;
 #[cfg(test)]
 mod tests;
 

@@ -9,9 +9,9 @@ use serde::Serialize;
 use super::chaos::FaultCounts;
 use super::client_log::{AnsweredOrder, Ending};
 use super::workload::{CURRENCY, PRICE, Workload};
-use crate::shop::contract::OrderId;
-use crate::shop::evidence::audit;
+use crate::shop::contract::{OrderId, StorageError};
 use crate::shop::evidence::takeovers::{self, Takeover};
+use crate::shop::sqlite::read_only;
 
 /// The time from the kill of an owner to the next durable step of each of its sagas by another worker, in
 /// milliseconds.
@@ -30,8 +30,8 @@ pub(super) fn against_the_files(
     entries: &[AnsweredOrder],
 ) -> rusqlite::Result<(Vec<String>, u64)> {
     let mut found = Vec::new();
-    let orders = audit::open(&data.join("orders.db"))?;
-    let inventory = audit::open(&data.join("inventory.db"))?;
+    let orders = read_only::open(&data.join("orders.db"))?;
+    let inventory = read_only::open(&data.join("inventory.db"))?;
     check_stock(&inventory, workload, entries, &mut found)?;
     check_keys(&orders, entries, &mut found)?;
     let takeovers: i64 = orders.query_row("SELECT count(*) FROM takeovers", [], |row| row.get(0))?;
@@ -225,9 +225,9 @@ fn check_keys(
 }
 
 /// The latency of takeovers from workers that were killed alone. Without a master nobody announces the death.
-pub(super) fn latency(data: &Path, faults: &FaultCounts) -> rusqlite::Result<Option<TakeoverLatency>> {
+pub(super) fn latency(data: &Path, faults: &FaultCounts) -> Result<Option<TakeoverLatency>, StorageError> {
     let took = |takeover: Takeover| {
-        let kill = faults.killed.get(&takeover.from)?;
+        let kill = faults.killed.get(&takeover.from.to_string())?;
         Some(takeover.next_step_ms?.saturating_sub(*kill))
     };
     let mut took: Vec<u64> = takeovers::read(data)?.into_iter().filter_map(took).collect();

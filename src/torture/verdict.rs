@@ -14,6 +14,7 @@ use super::options::TortureOptions;
 use super::workload::Workload;
 use super::workspace;
 use crate::base::exit::Exit;
+use crate::shop::contract::StorageError;
 use crate::shop::evidence::audit::{self, Moment};
 use crate::shop::evidence::order_report;
 
@@ -59,7 +60,7 @@ pub(super) fn reach(
         Ok(audit) => violations.extend(audit.violations),
         Err(error) => violations.push(error.to_string()),
     }
-    let looked = evidence::against_the_files(&data, workload, &entries);
+    let looked = evidence::against_the_files(&data, workload, &entries).map_err(StorageError::from);
     let (takeovers, takeover_ms) =
         match looked.and_then(|found| Ok((found, evidence::latency(&data, &faults)?))) {
             Ok(((found, takeovers), latency)) => {

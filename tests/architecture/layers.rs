@@ -217,7 +217,8 @@ fn the_master_has_no_thread_no_runtime_no_http_and_no_sql() {
     }
 }
 
-/// A clock that is set must not fire a deadline, kill a worker or wake a saga: what waits, waits by the monotonic clock.
+/// A clock that is set must not fire a deadline, kill a worker or wake a saga: what waits, waits by the
+/// monotonic clock.
 #[test]
 fn the_wall_clock_is_read_where_dates_are_written_and_nowhere_else() {
     let dates = ["src/observe/subscriber.rs", "src/shop/recovery/clock.rs"];
@@ -230,6 +231,29 @@ fn the_wall_clock_is_read_where_dates_are_written_and_nowhere_else() {
         .collect();
     found.sort_unstable();
     assert_eq!(found, dates);
+}
+
+/// A second database stands beside SQLite in a folder of its own, so nothing else may know a type of either.
+/// The sandbox is a provider outside the shop, torture is the independent witness, and `sys` reads SQLite's
+/// error code.
+#[test]
+fn sqlites_types_stay_in_the_store_and_the_sqlite_folders() {
+    let modules = Modules::of_the_library();
+    let may = |file: &str| {
+        file.contains("/sqlite/")
+            || file == "src/sys/sqlite.rs"
+            || ["src/store/", "src/shop/sandbox/", "src/torture/"]
+                .iter()
+                .any(|folder| file.starts_with(folder))
+    };
+    let wrong = modules
+        .all()
+        .filter(|module| !may(&module.file))
+        .filter_map(|module| {
+            let names = !mentions(module, &["rusqlite"]).is_empty();
+            names.then(|| format!("{} names rusqlite", module.file))
+        });
+    none(&wrong.collect::<Vec<_>>());
 }
 
 #[test]

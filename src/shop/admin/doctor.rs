@@ -1,8 +1,17 @@
 //! `doctor`: checks every page of every database, and runs the audit.
 
-use super::{CommandFailure, DataDirOption, FILES};
+use std::path::Path;
+
+use super::{CommandFailure, DataDirOption};
 use crate::base::exit::Exit;
+use crate::shop::contract::StorageError;
 use crate::shop::evidence::audit::{self, Moment};
+use crate::shop::evidence::blocking;
+use crate::shop::inventory::{self, InventoryReader};
+use crate::shop::orders::{self, OrdersReader};
+use crate::shop::payments::{self, PaymentsReader};
+use crate::shop::sandbox;
+use crate::shop::sandbox::reader::LedgerReader;
 
 /// Check every page of the four databases (`PRAGMA integrity_check`) and the shop's invariants. Reads only.
 #[derive(Debug, clap::Parser)]
@@ -18,9 +27,7 @@ pub(super) struct DoctorArguments {
 pub(super) fn run(arguments: DoctorArguments) -> Result<(), CommandFailure> {
     let data_dir = arguments.data.data_dir;
     let mut wrong = Vec::new();
-    for (_, file) in FILES {
-        let connection = audit::open(&data_dir.join(file))?;
-        let verdict: String = connection.query_row("PRAGMA integrity_check(5)", [], |row| row.get(0))?;
+    for (file, verdict) in blocking::run(|| check_pages(&data_dir))?? {
         println!("{file}: {verdict}");
         if verdict != "ok" {
             wrong.push(format!("{file}: {verdict}"));
@@ -47,4 +54,26 @@ pub(super) fn run(arguments: DoctorArguments) -> Result<(), CommandFailure> {
         Exit::BadData,
         format!("{}\n{restore}", wrong.join("\n")),
     ))
+}
+
+/// Checks every page of each database: its file, and `ok` or what is broken.
+async fn check_pages(data_dir: &Path) -> Result<[(&'static str, String); 4], StorageError> {
+    Ok([
+        (
+            orders::FILE,
+            OrdersReader::open(data_dir).await?.check_pages().await?,
+        ),
+        (
+            inventory::FILE,
+            InventoryReader::open(data_dir).await?.check_pages().await?,
+        ),
+        (
+            payments::FILE,
+            PaymentsReader::open(data_dir).await?.check_pages().await?,
+        ),
+        (
+            sandbox::FILE,
+            LedgerReader::open(data_dir).await?.check_pages().await?,
+        ),
+    ])
 }

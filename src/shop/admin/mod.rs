@@ -10,11 +10,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Parser;
-use rusqlite::ErrorCode;
 
-use super::{inventory, orders, payments, sandbox};
+use super::contract::StorageError;
 use crate::base::exit::Exit;
-use crate::store::Schema;
 use crate::worker::{AppCommand, print_clap, print_error};
 
 /// The command `doctor`, for [`crate::App::commands`].
@@ -35,13 +33,6 @@ pub const SAGAS: AppCommand = AppCommand {
     about: "List the orders that are not over, tell one order's story, decide about one that is parked",
     run: |arguments| run(arguments, sagas::run),
 };
-
-const FILES: [(&Schema, &str); 4] = [
-    (&orders::SCHEMA, orders::FILE),
-    (&inventory::SCHEMA, inventory::FILE),
-    (&payments::SCHEMA, payments::FILE),
-    (&sandbox::SCHEMA, sandbox::FILE),
-];
 
 #[derive(Debug, clap::Args)]
 struct DataDirOption {
@@ -66,16 +57,11 @@ impl<E: Error + 'static> From<E> for CommandFailure {
 
 /// Whether the error is about the content of a database: corrupt, foreign, or of another schema version.
 fn is_bad_data(error: &(dyn Error + 'static)) -> bool {
-    let causes = std::iter::successors(Some(error), |&error| error.source());
-    causes
-        .filter_map(|error| error.downcast_ref::<rusqlite::Error>())
-        .filter_map(rusqlite::Error::sqlite_error_code)
-        .any(|code| {
-            matches!(
-                code,
-                ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt | ErrorCode::SchemaChanged
-            )
-        })
+    let mut causes = std::iter::successors(Some(error), |&error| error.source());
+    causes.any(|cause| {
+        let storage = cause.downcast_ref::<StorageError>();
+        matches!(storage, Some(StorageError::Unusable(_)))
+    })
 }
 
 fn run<A: Parser>(arguments: Vec<OsString>, command: fn(A) -> Result<(), CommandFailure>) -> Exit {

@@ -1,5 +1,6 @@
-//! Identities that services share. An order's id is a 63-bit integer that sorts by time, so that every service can use it as the
-//! key of its rows and append at the right edge; people see it as `ord_` and 13 characters.
+//! Identities that services share. An order's id is a 63-bit integer that sorts by time, so that every
+//! service can use it as the key of its rows and append at the right edge; people see it as `ord_` and 13
+//! characters.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,7 +17,8 @@ const RANDOM_BITS: u32 = 22;
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const LETTERS: usize = 13;
 
-/// The owner of the orders that an operator handed back, until a worker takes them up. No worker ever has this identity.
+/// The owner of the orders that an operator handed back, until a worker takes them up. No worker ever has
+/// this identity.
 pub(in crate::shop) const HANDED_BACK: Life = Life {
     incarnation: Incarnation(0),
     slot: Slot(0),
@@ -24,7 +26,7 @@ pub(in crate::shop) const HANDED_BACK: Life = Life {
 };
 
 /// An order: time-ordered, unique over one data directory. Written `ord_0a1b2c3d4e5f6`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OrderId(i64);
 
 /// The payment of an order. Written `pay_` and what its order's id has after `ord_`.
@@ -199,7 +201,8 @@ macro_rules! name {
 }
 
 name! {
-    /// An article. 1 to 64 of letters, digits, `.`, `_` and `-`; not `.` or `..`, which mean something else in an address.
+    /// An article. 1 to 64 of letters, digits, `.`, `_` and `-`; not `.` or `..`, which mean something else
+    /// in an address.
     Sku, "a SKU (expected 1 to 64 of letters, digits, '.', '_' and '-', and not '.' or '..')",
     |byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte), &[".", ".."]
 }

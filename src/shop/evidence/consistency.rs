@@ -5,13 +5,12 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OptionalExtension};
-
-use super::audit;
-use crate::base::ids::{Epoch, Life};
-use crate::shop::contract::OrderId;
-use crate::shop::{inventory, orders, payments, sandbox};
-use crate::store::{ReadError, Store};
+use crate::base::ids::{Epoch, Incarnation, Life};
+use crate::shop::contract::{OrderId, StorageError};
+use crate::shop::inventory::{self, InventoryReader, InventoryRepository};
+use crate::shop::orders::{self, OrdersReader, OrdersRepository};
+use crate::shop::payments::{self, PaymentsReader, PaymentsRepository};
+use crate::shop::sandbox::{self, Sandbox};
 
 /// The file of the counter that every master raises at its start.
 pub(in crate::shop) const COUNTER: &str = "incarnation";
@@ -53,32 +52,39 @@ pub(in crate::shop) enum Inconsistent {
         place: String,
     },
     #[error(transparent)]
-    Read(#[from] ReadError),
+    Read(#[from] StorageError),
 }
 
 /// Checks that no file is missing whose orders other files know of. Must run before any file is opened,
 /// because opening creates it.
-pub(in crate::shop) fn check_nothing_lost(data_dir: &Path) -> Result<(), Inconsistent> {
-    let witnesses = [
-        (orders::FILE, "SELECT 1 FROM orders LIMIT 1"),
-        (inventory::FILE, "SELECT 1 FROM reservations LIMIT 1"),
-        (payments::FILE, "SELECT 1 FROM payments LIMIT 1"),
-    ];
+pub(in crate::shop) async fn check_nothing_lost(data_dir: &Path) -> Result<(), Inconsistent> {
     for file in [orders::FILE, inventory::FILE, payments::FILE, sandbox::FILE] {
         let missing = data_dir.join(file);
         if missing.exists() || was_locked(&missing) {
             continue;
         }
-        let witness = witnesses
-            .iter()
-            .map(|(file, any)| (data_dir.join(file), any))
-            .find(|(path, any)| path.exists() && holds(path, any));
+        let witness = witness(data_dir).await;
         // Another worker may have created the file meanwhile, and taken the first order.
-        if let Some((witness, _)) = witness.filter(|_| !missing.exists()) {
+        if let Some(witness) = witness.filter(|_| !missing.exists()) {
+            let witness = data_dir.join(witness);
             return Err(Inconsistent::Lost { missing, witness });
         }
     }
     Ok(())
+}
+
+/// A file that holds records of orders. A file that cannot be read here is reported better when the store
+/// opens it.
+async fn witness(data_dir: &Path) -> Option<&'static str> {
+    if OrdersReader::holds_any(data_dir).await {
+        Some(orders::FILE)
+    } else if InventoryReader::holds_any(data_dir).await {
+        Some(inventory::FILE)
+    } else if PaymentsReader::holds_any(data_dir).await {
+        Some(payments::FILE)
+    } else {
+        None
+    }
 }
 
 /// Checks that a replacement worker does not create new databases where earlier workers of the same master
@@ -102,16 +108,6 @@ pub(in crate::shop) fn check_not_emptied(data_dir: &Path, life: Life) -> Result<
 fn was_locked(database: &Path) -> bool {
     let lock = database.with_extension("db.lock");
     lock.metadata().is_ok_and(|lock| lock.len() > 0)
-}
-
-/// A file that cannot be read here is reported better when the store opens it.
-fn holds(path: &Path, any: &str) -> bool {
-    audit::open_any(path).is_ok_and(|connection| {
-        connection
-            .query_row(any, [], |_| Ok(()))
-            .optional()
-            .is_ok_and(|row| row.is_some())
-    })
 }
 
 /// What a worker wrote down about the files.
@@ -152,29 +148,33 @@ pub(in crate::shop) fn forget(data_dir: &Path) {
     let _ = std::fs::remove_file(data_dir.join(NOTE_FILE));
 }
 
+/// What the checks beside a running cluster read.
+#[derive(Clone, Copy)]
+pub(in crate::shop) struct Repositories<'a> {
+    pub(in crate::shop) orders: &'a OrdersRepository,
+    pub(in crate::shop) inventory: &'a InventoryRepository,
+    pub(in crate::shop) payments: &'a PaymentsRepository,
+    pub(in crate::shop) sandbox: &'a Sandbox,
+}
+
 /// Checks that the counter is not behind the incarnations in the databases. `own` is the incarnation of this
 /// worker's master.
-pub(in crate::shop) fn check_counter(
+pub(in crate::shop) async fn check_counter(
     data_dir: &Path,
-    own: u64,
-    [orders, inventory, payments]: [&Store; 3],
+    own: Incarnation,
+    repositories: Repositories<'_>,
 ) -> Result<(), Inconsistent> {
     let path = data_dir.join(COUNTER);
     let written = std::fs::read_to_string(&path)
         .ok()
         .and_then(|text| text.trim().parse().ok());
-    let known = own.max(written.unwrap_or(0));
-    let fences = "SELECT coalesce(max(incarnation), 0) FROM fences";
-    // The text of an owner's life begins with its incarnation; the cast reads that number alone.
-    let owners = "SELECT coalesce(max(CAST(owner AS INTEGER)), 0) FROM orders WHERE status < 20";
-    for (store, newest) in [
-        (orders, fences),
-        (orders, owners),
-        (inventory, fences),
-        (payments, fences),
+    let known = own.0.max(written.unwrap_or(0));
+    for newest in [
+        repositories.orders.newest_incarnation().await?,
+        repositories.inventory.newest_incarnation().await?,
+        repositories.payments.newest_incarnation().await?,
     ] {
-        let found: i64 = store.peek(|connection| connection.query_row(newest, [], |row| row.get(0)))?;
-        let found = found.unsigned_abs();
+        let Incarnation(found) = newest;
         if found > known {
             return Err(Inconsistent::Counter { path, known, found });
         }
@@ -184,118 +184,43 @@ pub(in crate::shop) fn check_counter(
 
 /// Checks the newest rows: a confirmed order was sent and paid, a payment is in the provider's ledger, and a
 /// reservation or payment is for an order that exists.
-pub(in crate::shop) fn check_files_agree(
+pub(in crate::shop) async fn check_files_agree(
     data_dir: &Path,
-    [orders, inventory, payments, ledger]: [&Store; 4],
+    repositories: Repositories<'_>,
 ) -> Result<(), Inconsistent> {
-    // Orders that an operator decided about are excluded.
-    let confirmed = format!(
-        "SELECT id FROM (SELECT id, status FROM orders ORDER BY id DESC LIMIT {NEWEST})
-         WHERE status = 20 AND id NOT IN (SELECT order_id FROM interventions)"
-    );
-    let sent = "SELECT 1 FROM reservations WHERE order_id = ?1 AND state = 20";
-    let paid = "SELECT 1 FROM payments WHERE order_id = ?1 AND state = 10";
-    let known = "SELECT 1 FROM orders WHERE id = ?1";
-    let reserved = format!("SELECT order_id FROM reservations ORDER BY order_id DESC LIMIT {NEWEST}");
-    let charged = format!("SELECT order_id FROM payments ORDER BY order_id DESC LIMIT {NEWEST}");
-    let looks = [
-        (
-            orders,
-            &confirmed,
-            inventory,
-            sent,
-            "is confirmed and never left the shelf",
-        ),
-        (
-            orders,
-            &confirmed,
-            payments,
-            paid,
-            "is confirmed and was never paid",
-        ),
-        (
-            inventory,
-            &reserved,
-            orders,
-            known,
-            "has a reservation and is no order",
-        ),
-        (payments, &charged, orders, known, "has a payment and is no order"),
-    ];
-    for (from, newest, to, is_there, what) in looks {
-        // Read in this order: a row of the first file was written after its counterpart in the second.
-        let newest = from.peek(|connection| keys(connection, newest))?;
-        let lacking = to.peek(|connection| those_without(connection, is_there, &newest))?;
-        // The horizon is read last: orders that were removed meanwhile lie before it.
-        let horizon = orders.peek(|connection| {
-            connection.query_row("SELECT coalesce(max(order_id), 0) FROM horizon", [], |row| {
-                row.get::<_, i64>(0)
-            })
-        })?;
-        if let Some(order) = lacking.into_iter().find(|order| *order >= horizon) {
-            return Err(mixed(data_dir, order, what));
-        }
-    }
-    match uncharged(payments, ledger)? {
-        Some(order) => Err(mixed(
-            data_dir,
-            order,
-            "is paid and the ledger has no such charge",
-        )),
-        None => Ok(()),
-    }
-}
-
-fn mixed(data_dir: &Path, order: i64, what: &'static str) -> Inconsistent {
-    Inconsistent::Mixed {
-        order: OrderId::from_key(order),
+    let Repositories {
+        orders,
+        inventory,
+        payments,
+        sandbox,
+    } = repositories;
+    let mixed = |order, what| Inconsistent::Mixed {
+        order,
         what,
         place: data_dir.display().to_string(),
-    }
-}
-
-/// One of the newest payments that is not in the ledger. The provider writes first and never removes, so the
-/// ledger has every payment at any moment, whatever retention did.
-fn uncharged(payments: &Store, ledger: &Store) -> Result<Option<i64>, ReadError> {
-    let newest = format!(
-        "SELECT order_id, receipt FROM (SELECT * FROM payments ORDER BY order_id DESC LIMIT {NEWEST}) WHERE \
-         state = 10"
-    );
-    let receipts: Vec<(i64, String)> = payments.peek(|connection| {
-        connection
-            .prepare(&newest)?
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-            .collect()
-    })?;
-    ledger.peek(|connection| {
-        let mut look = connection.prepare(
-            "SELECT 1 FROM attempt WHERE 'ch_' || provider_key = ?1 AND provider_key = substr(?1, 4)
-             AND kind = 'charge' AND outcome = 'succeeded'",
-        )?;
-        for (order, receipt) in receipts {
-            if !look.exists([receipt])? {
-                return Ok(Some(order));
-            }
-        }
-        Ok(None)
-    })
-}
-
-fn keys(connection: &Connection, sql: &str) -> rusqlite::Result<Vec<i64>> {
-    connection
-        .prepare(sql)?
-        .query_map([], |row| row.get(0))?
-        .collect()
-}
-
-/// Those of `keys` for which `is_there` finds no row.
-fn those_without(connection: &Connection, is_there: &str, keys: &[i64]) -> rusqlite::Result<Vec<i64>> {
-    let mut look = connection.prepare(is_there)?;
-    let mut lacking = Vec::new();
-    for key in keys {
-        if !look.exists([key])? {
-            lacking.push(*key);
+    };
+    // Read in this order: a row of the first file was written after its counterpart in the second. Orders
+    // that an operator decided about are excluded.
+    let confirmed = orders.newest_confirmed(NEWEST).await?;
+    let not_sent = inventory.not_committed(confirmed.clone()).await?;
+    let not_paid = payments.not_charged(confirmed).await?;
+    let reserved_only = orders.unknown(inventory.newest_orders(NEWEST).await?).await?;
+    let paid_only = orders.unknown(payments.newest_orders(NEWEST).await?).await?;
+    // The horizon is read last: orders that were removed meanwhile lie before it.
+    let horizon = orders.horizon().await?;
+    for (found, what) in [
+        (not_sent, "is confirmed and never left the shelf"),
+        (not_paid, "is confirmed and was never paid"),
+        (reserved_only, "has a reservation and is no order"),
+        (paid_only, "has a payment and is no order"),
+    ] {
+        if let Some(order) = found.into_iter().find(|order: &OrderId| *order >= horizon) {
+            return Err(mixed(order, what));
         }
     }
-    Ok(lacking)
+    let receipts = payments.newest_receipts(NEWEST).await?;
+    match sandbox.first_uncharged(receipts).await? {
+        Some(order) => Err(mixed(order, "is paid and the ledger has no such charge")),
+        None => Ok(()),
+    }
 }

@@ -2,6 +2,7 @@
 //! takeovers, and whether the files belong together. It changes nothing.
 
 pub mod audit;
+pub(super) mod blocking;
 pub(super) mod consistency;
 pub mod order_report;
 pub mod takeovers;

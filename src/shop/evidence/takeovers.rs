@@ -7,9 +7,13 @@
 
 use std::path::Path;
 
-use super::audit::{attach, open};
-use crate::shop::contract::OrderId;
-use crate::shop::{inventory, orders, payments};
+use super::blocking;
+use crate::base::ids::Life;
+use crate::shop::contract::{OrderId, StorageError};
+use crate::shop::inventory::InventoryReader;
+use crate::shop::orders::OrdersReader;
+use crate::shop::orders::records::OrderStanding;
+use crate::shop::payments::PaymentsReader;
 
 /// One saga that changed hands. Times are milliseconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,9 +21,9 @@ pub struct Takeover {
     /// The order.
     pub order: OrderId,
     /// The life that owned the saga before (`7/0/3`).
-    pub from: String,
+    pub from: Life,
     /// The life that claimed the saga.
-    pub to: String,
+    pub to: Life,
     /// When the saga was claimed.
     pub claimed_ms: u64,
     /// When another life than `from` wrote the next step; `None` when none has.
@@ -28,37 +32,55 @@ pub struct Takeover {
     pub ended_ms: Option<u64>,
 }
 
-const READ: &str = "
-SELECT order_id, from_owner, to_owner, at_ms,
-       (SELECT min(step_ms) FROM (
-            SELECT reserved_ms AS step_ms, reserved_by AS by FROM inventory.reservations AS r WHERE r.order_id = t.order_id
-            UNION ALL SELECT ended_ms, coalesce(ended_by, reserved_by) FROM inventory.reservations AS r
-                WHERE r.order_id = t.order_id AND state IN (20, 30)
-            UNION ALL SELECT p.at_ms, by FROM payments.payments AS p WHERE p.order_id = t.order_id
-            UNION ALL SELECT ended_ms, owner FROM orders WHERE id = t.order_id AND status >= 20)
-        WHERE step_ms >= t.at_ms AND by <> t.from_owner),
-       (SELECT ended_ms FROM orders WHERE id = t.order_id AND status >= 20)
-FROM takeovers AS t";
-
 /// Reads every takeover that the databases under `data_dir` still have.
 ///
 /// # Errors
-/// SQLite's, when a file cannot be read.
-pub fn read(data_dir: &Path) -> rusqlite::Result<Vec<Takeover>> {
-    let connection = open(&data_dir.join(orders::FILE))?;
-    attach(&connection, &data_dir.join(inventory::FILE), "inventory")?;
-    attach(&connection, &data_dir.join(payments::FILE), "payments")?;
-    connection
-        .prepare(READ)?
-        .query_map([], |row| {
-            Ok(Takeover {
-                order: OrderId::from_key(row.get(0)?),
-                from: row.get(1)?,
-                to: row.get(2)?,
-                claimed_ms: row.get::<_, i64>(3)?.unsigned_abs(),
-                next_step_ms: row.get::<_, Option<i64>>(4)?.map(i64::unsigned_abs),
-                ended_ms: row.get::<_, Option<i64>>(5)?.map(i64::unsigned_abs),
-            })
-        })?
-        .collect()
+/// [`StorageError`], when a file cannot be read.
+pub fn read(data_dir: &Path) -> Result<Vec<Takeover>, StorageError> {
+    blocking::run(|| read_all(data_dir))?
+}
+
+async fn read_all(data_dir: &Path) -> Result<Vec<Takeover>, StorageError> {
+    let orders = OrdersReader::open(data_dir).await?;
+    let inventory = InventoryReader::open(data_dir).await?;
+    let payments = PaymentsReader::open(data_dir).await?;
+    let mut takeovers = Vec::new();
+    for (order, claim) in orders.takeovers().await? {
+        let end = orders.standing(order).await?.filter(has_ended);
+        let mut steps = steps_of_the_participants(order, &inventory, &payments).await?;
+        steps.extend(end.as_ref().map(|end| (end.owner, end.changed_ms)));
+        let after = |(by, at_ms): &(Life, u64)| *by != claim.from && *at_ms >= claim.at_ms;
+        takeovers.push(Takeover {
+            order,
+            from: claim.from,
+            to: claim.to,
+            claimed_ms: claim.at_ms,
+            next_step_ms: steps.into_iter().filter(after).map(|(_, at_ms)| at_ms).min(),
+            ended_ms: end.map(|end| end.changed_ms),
+        });
+    }
+    Ok(takeovers)
+}
+
+fn has_ended(standing: &OrderStanding) -> bool {
+    standing.status.is_ended()
+}
+
+/// Which life wrote a step of the order in inventory or payments, and when.
+async fn steps_of_the_participants(
+    order: OrderId,
+    inventory: &InventoryReader,
+    payments: &PaymentsReader,
+) -> Result<Vec<(Life, u64)>, StorageError> {
+    let mut steps = Vec::new();
+    if let Some(reservation) = inventory.reservation(order).await? {
+        steps.push((reservation.reserved_by, reservation.reserved_ms));
+        if reservation.has_ended() {
+            steps.push((reservation.changed_by, reservation.changed_ms));
+        }
+    }
+    if let Some(payment) = payments.payment(order).await? {
+        steps.push((payment.by, payment.at_ms));
+    }
+    Ok(steps)
 }

@@ -3,10 +3,13 @@
 
 mod articles;
 pub mod catalog;
+pub(in crate::shop) mod records;
 mod reservation;
 mod service;
 mod sqlite;
 
 pub use articles::{Article, ArticleUpdate, PutArticleError, PutOutcome};
+pub(in crate::shop) use reservation::ReservationState;
 pub use service::InventoryService;
+pub(in crate::shop) use sqlite::InventoryReader;
 pub use sqlite::{FILE, InventoryRepository, SCHEMA};

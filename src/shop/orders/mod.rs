@@ -1,8 +1,10 @@
 //! Orders: what was ordered, how each order's saga stands, how it ended. It owns `orders.db`, knows inventory
 //! and payments only as the contract's traits, and must not know HTTP.
 
+pub(in crate::shop) mod decision;
 mod domain;
 mod idempotency;
+pub(in crate::shop) mod records;
 mod repository;
 mod retention;
 mod saga_runner;
@@ -15,4 +17,5 @@ pub use domain::{NewOrder, NewOrderError, Order, OrderStatus, Rejection, Unfinis
 pub use idempotency::{IdempotencyKey, InvalidIdempotencyKey};
 pub use saga_runner::SagaOutcome;
 pub use service::{OrdersLimits, OrdersService, PlaceError, Placed};
+pub(in crate::shop) use sqlite::OrdersReader;
 pub use sqlite::{FILE, OrdersRepository, SCHEMA};

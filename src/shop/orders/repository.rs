@@ -141,12 +141,12 @@ pub(super) struct SweepRound {
 
 /// One claim of a saga after its first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TakeoverRecord {
-    pub(super) claim_no: u32,
-    pub(super) from: Life,
-    pub(super) to: Life,
+pub(in crate::shop) struct TakeoverRecord {
+    pub(in crate::shop) claim_no: u32,
+    pub(in crate::shop) from: Life,
+    pub(in crate::shop) to: Life,
     /// When, in milliseconds since 1970.
-    pub(super) at_ms: u64,
+    pub(in crate::shop) at_ms: u64,
 }
 
 /// An order with the claims of its saga, in order.

@@ -3,9 +3,11 @@
 
 mod payment;
 pub mod provider;
+pub(in crate::shop) mod records;
 mod service;
 mod sqlite;
 
 pub use payment::{Payment, PaymentStatus};
 pub use service::PaymentsService;
+pub(in crate::shop) use sqlite::PaymentsReader;
 pub use sqlite::{FILE, PaymentsRepository, SCHEMA};

@@ -5,10 +5,12 @@
 
 mod ledger;
 mod methods;
+pub(in crate::shop) mod reader;
 
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::shop::contract::{OrderId, StorageError};
 use crate::shop::payments::provider::{
     CancelOutcome, ChargeOutcome, ChargeRequest, Provider, ProviderReply, RefundOutcome, RefundRequest,
 };
@@ -65,6 +67,28 @@ impl Sandbox {
     #[must_use]
     pub fn path(&self) -> &Path {
         self.store.path()
+    }
+}
+
+impl Sandbox {
+    /// The first of these orders whose receipt is of no charge that succeeded. The provider writes first and
+    /// never removes an attempt, so it knows of every receipt, at any moment and whatever retention removed.
+    pub(in crate::shop) async fn first_uncharged(
+        &self,
+        receipts: Vec<(OrderId, String)>,
+    ) -> Result<Option<OrderId>, StorageError> {
+        Ok(self.store.peek(|connection| {
+            let mut charge = connection.prepare(
+                "SELECT 1 FROM attempt WHERE 'ch_' || provider_key = ?1 AND provider_key = substr(?1, 4)
+                 AND kind = 'charge' AND outcome = 'succeeded'",
+            )?;
+            for (order, receipt) in receipts {
+                if !charge.exists([receipt])? {
+                    return Ok(Some(order));
+                }
+            }
+            Ok(None)
+        })?)
     }
 }
 

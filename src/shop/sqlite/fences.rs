@@ -5,7 +5,7 @@
 
 use rusqlite::Connection;
 
-use crate::base::ids::Life;
+use crate::base::ids::{Incarnation, Life};
 use crate::shop::contract::Fence;
 
 /// The table, the same in every file. A row with slot -1 stands for every life of an earlier incarnation.
@@ -48,6 +48,13 @@ pub(in crate::shop) fn is_fenced(connection: &Connection, life: Life) -> rusqlit
         .exists((life.slot.0, number(life.incarnation.0), life.epoch.0))
 }
 
+/// The highest incarnation that a fence knows of.
+pub(in crate::shop) fn newest_incarnation(connection: &Connection) -> rusqlite::Result<Incarnation> {
+    let newest = "SELECT coalesce(max(incarnation), 0) FROM fences";
+    let newest: i64 = connection.query_row(newest, [], |row| row.get(0))?;
+    Ok(Incarnation(newest.unsigned_abs()))
+}
+
 fn number(incarnation: u64) -> i64 {
     i64::try_from(incarnation).unwrap_or(i64::MAX)
 }
@@ -55,7 +62,6 @@ fn number(incarnation: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::ids::Incarnation;
 
     #[test]
     fn a_fence_bars_one_life_or_every_earlier_incarnation_and_nobody_else() {

@@ -4,6 +4,9 @@
 mod columns;
 mod errors;
 pub(in crate::shop) mod fences;
+pub(in crate::shop) mod lookups;
+pub(crate) mod read_only;
+pub(in crate::shop) mod snapshots;
 
 pub(in crate::shop) use columns::{StoredLife, invalid, json, validated};
 pub(in crate::shop) use errors::refusal;

@@ -1,23 +1,21 @@
-//! An operator's decision about a parked order. The decision and its record are one transaction, which also
-//! raises the claim, so that the worker that parked the order can no longer write for it. Goods and money are
-//! moved by the cluster, which takes up an order that was handed back within two seconds, or when it starts;
-//! this module moves nothing.
+//! An operator's decision about a parked order. Goods and money are moved by the cluster, which takes up an
+//! order that was handed back within two seconds, or when it starts; this module moves nothing.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension};
-use serde_json::json;
+use tokio::time::Instant;
 
 use super::super::CommandFailure;
 use super::{ManyOrders, OneOrder, no_such_order};
 use crate::base::exit::Exit;
-use crate::scoreboard::Board;
 use crate::shop::contract::{HANDED_BACK, OrderId};
-use crate::shop::evidence::audit;
-use crate::shop::recovery::steady_clock::SteadyClock;
-use crate::shop::{inventory, orders, payments, sandbox};
-use crate::store::{Admission, Store, StoreOptions, Tx, WriteError};
+use crate::shop::inventory::{InventoryReader, ReservationState};
+use crate::shop::orders::decision::{DecidedAct, Decision, DecisionOutcome};
+use crate::shop::orders::records::OrderStanding;
+use crate::shop::orders::{self, OrderStatus, OrdersReader, OrdersRepository};
+use crate::shop::payments::{PaymentStatus, PaymentsReader};
+use crate::shop::sandbox::reader::LedgerReader;
 
 /// What the cluster shall do with an order that is handed back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,9 +34,13 @@ pub(super) enum ManualEnd {
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Hands the orders back to the cluster, and waits a while for the result.
-pub(super) fn hand_back(data_dir: &Path, many: &ManyOrders, back: HandBack) -> Result<(), CommandFailure> {
+pub(super) async fn hand_back(
+    data_dir: &Path,
+    many: &ManyOrders,
+    back: HandBack,
+) -> Result<(), CommandFailure> {
     let ids = if many.all {
-        parked(data_dir)?
+        OrdersReader::open(data_dir).await?.parked().await?
     } else {
         let parsed = many.orders.iter().map(|order| order.parse());
         parsed.collect::<Result<Vec<OrderId>, _>>()?
@@ -48,42 +50,39 @@ pub(super) fn hand_back(data_dir: &Path, many: &ManyOrders, back: HandBack) -> R
         return Ok(());
     }
     let act = match back {
-        HandBack::Retry => "retry",
-        HandBack::Compensate => "compensate",
+        HandBack::Retry => DecidedAct::Retry,
+        HandBack::Compensate => DecidedAct::Compensate,
     };
-    let (handed, failed) = hand_back_each(data_dir, many, back, act, ids)?;
+    let (handed, failed) = hand_back_each(data_dir, many, act, ids).await?;
     let deadline = Instant::now() + many.wait;
+    let orders = OrdersReader::open(data_dir).await?;
     for order in handed {
-        println!(
-            "{order}: {act}, recorded; {}",
-            state_of(data_dir, order, deadline)?
-        );
+        let state = state_of(&orders, order, deadline).await?;
+        println!("{order}: {}, recorded; {state}", act.name());
     }
     failed.map_or(Ok(()), Err)
 }
 
 /// The orders that were handed back, and the failure of the command, if any. An order that another operator
 /// decided about meanwhile does not stop the next one.
-fn hand_back_each(
+async fn hand_back_each(
     data_dir: &Path,
     many: &ManyOrders,
-    back: HandBack,
-    act: &'static str,
+    act: DecidedAct,
     ids: Vec<OrderId>,
 ) -> Result<(Vec<OrderId>, Option<CommandFailure>), CommandFailure> {
-    let writer = DecisionWriter::open(data_dir, act, &many.reason)?;
+    let writer = DecisionWriter::open(data_dir, &many.reason).await?;
     let (mut handed, mut refused) = (Vec::new(), None);
     for order in ids {
-        let reason = many.reason.clone();
-        match writer.decide(order, move |tx| back.write(tx, order, &reason)) {
-            Ok(DecisionResult::Recorded) => handed.push(order),
-            Ok(DecisionResult::NotParked) if many.all => {
+        match writer.decide(order, act).await {
+            Ok(DecisionOutcome::Recorded) => handed.push(order),
+            Ok(DecisionOutcome::NotParked | DecisionOutcome::ClaimedMeanwhile) if many.all => {
                 println!(
                     "{order}: it is no longer parked, somebody else decided about it; nothing was changed"
                 );
             }
-            Ok(decided @ (DecisionResult::NotParked | DecisionResult::NoSuchOrder)) => {
-                let CommandFailure(exit, why) = decided.failure(order, data_dir);
+            Ok(not_done) => {
+                let CommandFailure(exit, why) = failure(not_done, order, data_dir);
                 if let Some(CommandFailure(_, before)) = refused.replace(CommandFailure(exit, why)) {
                     eprintln!("{before}");
                 }
@@ -95,115 +94,97 @@ fn hand_back_each(
 }
 
 /// Ends the order, when the records of the services already agree with that end.
-pub(super) fn end_by_operator(
+pub(super) async fn end_by_operator(
     data_dir: &Path,
     one: &OneOrder,
-    hand: ManualEnd,
+    end: ManualEnd,
 ) -> Result<(), CommandFailure> {
     let order: OrderId = one.order.parse()?;
-    let act = match hand {
-        ManualEnd::Confirm => "confirm",
-        ManualEnd::Reject => "reject",
-    };
-    let writer = DecisionWriter::open(data_dir, act, &one.reason)?;
-    let (records, reason, now_ms) = (
-        ParticipantRecords::open(data_dir)?,
-        one.reason.clone(),
-        writer.now_ms,
-    );
-    let decided = writer.decide(order, move |tx| {
-        if is_parked(tx, order)? {
-            hand.check_not_given_up(tx, order)?;
-            records.check(order, hand)?;
-            hand.write(tx, order, &reason, now_ms)?;
-            return Ok(true);
+    let writer = DecisionWriter::open(data_dir, &one.reason).await?;
+    let orders = OrdersReader::open(data_dir).await?;
+    loop {
+        let claim_no = match orders.standing(order).await? {
+            None => return Err(failure(DecisionOutcome::NoSuchOrder, order, data_dir)),
+            Some(standing) if standing.status != OrderStatus::Parked => {
+                return Err(failure(DecisionOutcome::NotParked, order, data_dir));
+            }
+            Some(standing) => {
+                end.check_not_given_up(order, &standing)?;
+                standing.claim_no
+            }
+        };
+        // These records change only by a command with a claim. A decision under the same claim holds for
+        // them.
+        end.check_records(data_dir, order).await?;
+        let act = match end {
+            ManualEnd::Confirm => DecidedAct::Confirm { claim_no },
+            ManualEnd::Reject => DecidedAct::Reject { claim_no },
+        };
+        match writer.decide(order, act).await? {
+            DecisionOutcome::Recorded => {
+                println!("{order}: {}, recorded", act.name());
+                return Ok(());
+            }
+            DecisionOutcome::ClaimedMeanwhile => {}
+            not_done @ (DecisionOutcome::NotParked | DecisionOutcome::NoSuchOrder) => {
+                return Err(failure(not_done, order, data_dir));
+            }
         }
-        Ok(false)
-    })?;
-    if decided != DecisionResult::Recorded {
-        return Err(decided.failure(order, data_dir));
     }
-    println!("{order}: {act}, recorded");
-    Ok(())
-}
-
-fn parked(data_dir: &Path) -> Result<Vec<OrderId>, CommandFailure> {
-    let ids = audit::open(&data_dir.join(orders::FILE))?
-        .prepare("SELECT id FROM orders WHERE status < 20 AND status = 11 ORDER BY id")?
-        .query_map([], |row| Ok(OrderId::from_key(row.get(0)?)))?
-        .collect::<rusqlite::Result<_>>()?;
-    Ok(ids)
 }
 
 /// The state of an order that was handed back, as text.
-fn state_of(data_dir: &Path, order: OrderId, deadline: Instant) -> Result<String, CommandFailure> {
-    let connection = audit::open(&data_dir.join(orders::FILE))?;
+async fn state_of(
+    orders: &OrdersReader,
+    order: OrderId,
+    deadline: Instant,
+) -> Result<String, CommandFailure> {
     loop {
-        let (status, owner, reason): (i64, String, Option<String>) = connection.query_row(
-            "SELECT status, owner, reason FROM orders WHERE id = ?1",
-            [order.key()],
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
-        )?;
-        match status {
-            11 => return Ok(format!("it is parked again: {}", reason.unwrap_or_default())),
-            20 => return Ok("it is confirmed".to_owned()),
-            30 => return Ok("it is rejected".to_owned()),
-            _ if Instant::now() < deadline => std::thread::sleep(LOOK_AGAIN),
-            _ if owner == HANDED_BACK.to_string() => {
+        let Some(standing) = orders.standing(order).await? else {
+            return Ok("it was removed".to_owned());
+        };
+        let reason = standing.reason.unwrap_or_default();
+        match standing.status {
+            OrderStatus::Parked => return Ok(format!("it is parked again: {reason}")),
+            OrderStatus::Confirmed | OrderStatus::Rejected => {
+                return Ok(format!("it is {}", standing.status.word()));
+            }
+            OrderStatus::Pending if Instant::now() < deadline => tokio::time::sleep(LOOK_AGAIN).await,
+            OrderStatus::Pending if standing.owner == HANDED_BACK => {
                 return Ok(
-                    "it is not taken up yet: a cluster that runs over this directory does that within two seconds, \
-                     and if none runs the next one that is started"
+                    "it is not taken up yet: a cluster that runs over this directory does that within two \
+                     seconds, and if none runs the next one that is started"
                         .to_owned(),
                 );
             }
-            _ => return Ok(format!("worker {owner} is at it")),
+            OrderStatus::Pending => return Ok(format!("worker {} is at it", standing.owner)),
         }
     }
 }
 
-/// Why a decision is not recorded.
-#[derive(Debug, thiserror::Error)]
-enum DecisionError {
-    #[error("{0}")]
-    Refused(String),
-    #[error("failed to read or write the decision: {0}")]
-    Sqlite(#[from] rusqlite::Error),
-}
-
-/// The result of a decision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum DecisionResult {
-    Recorded,
-    NotParked,
-    NoSuchOrder,
-}
-
-impl DecisionResult {
-    fn failure(self, order: OrderId, data_dir: &Path) -> CommandFailure {
-        if self == DecisionResult::NoSuchOrder {
-            return no_such_order(order, data_dir);
-        }
-        let why = format!(
-            "{order} is not parked, expected one that is (see `sagas list --parked`); nothing was changed"
-        );
-        CommandFailure(Exit::Failed, why)
+/// Why a decision was not recorded, for the operator.
+fn failure(outcome: DecisionOutcome, order: OrderId, data_dir: &Path) -> CommandFailure {
+    if outcome == DecisionOutcome::NoSuchOrder {
+        return no_such_order(order, data_dir);
     }
+    let why = format!(
+        "{order} is not parked, expected one that is (see `sagas list --parked`); nothing was changed"
+    );
+    CommandFailure(Exit::Failed, why)
 }
 
-/// The orders' database, opened to write decisions.
+fn refused(order: OrderId, why: &str) -> CommandFailure {
+    CommandFailure(Exit::Refused, format!("{order}: {why}"))
+}
+
+/// The orders, opened to write decisions for one reason.
 struct DecisionWriter<'a> {
-    store: Store,
-    act: &'static str,
+    orders: OrdersRepository,
     reason: &'a str,
-    now_ms: u64,
 }
 
 impl<'a> DecisionWriter<'a> {
-    fn open(
-        data_dir: &Path,
-        act: &'static str,
-        reason: &'a str,
-    ) -> Result<DecisionWriter<'a>, CommandFailure> {
+    async fn open(data_dir: &Path, reason: &'a str) -> Result<DecisionWriter<'a>, CommandFailure> {
         if reason.trim().is_empty() {
             let why = "--reason is empty, expected why this is decided; nothing was changed";
             return Err(CommandFailure(Exit::Usage, why.to_owned()));
@@ -213,53 +194,18 @@ impl<'a> DecisionWriter<'a> {
             let why = format!("there is no {}; expected a cluster's --data-dir", path.display());
             return Err(CommandFailure(Exit::Failed, why));
         }
-        // The command must not migrate a database while workers of an older program use it.
-        drop(audit::open(&path)?);
-        let cell = Board::private().cell("decision");
-        let cell = cell.ok_or_else(|| CommandFailure(Exit::Failed, "a new board has no cell".to_owned()))?;
-        let store = Store::open(&orders::SCHEMA, StoreOptions::new(path, cell))?;
-        let now_ms = SteadyClock::open(data_dir).now_ms();
-        Ok(DecisionWriter {
-            store,
-            act,
-            reason,
-            now_ms,
-        })
+        let orders = OrdersRepository::open_for_decisions(data_dir).await?;
+        Ok(DecisionWriter { orders, reason })
     }
 
-    /// Runs `write` and records the decision. `write` returns whether the order could be decided about.
-    fn decide(
-        &self,
-        order: OrderId,
-        write: impl FnOnce(&Tx<'_>) -> Result<bool, DecisionError> + Send + 'static,
-    ) -> Result<DecisionResult, CommandFailure> {
-        let (act, reason, who, now_ms) = (self.act, self.reason.to_owned(), who(), self.now_ms);
-        let job = move |tx: &Tx<'_>| {
-            let done = write(tx)?;
-            if done {
-                tx.execute(
-                    "INSERT INTO interventions (order_id, at_ms, act, who, reason) VALUES (?1, ?2, ?3, ?4, \
-                     ?5)",
-                    (order.key(), now_ms.cast_signed(), act, &who, &reason),
-                )?;
-            }
-            let known = tx
-                .prepare("SELECT 1 FROM orders WHERE id = ?1")?
-                .exists([order.key()])?;
-            Ok((done, known))
+    async fn decide(&self, order: OrderId, act: DecidedAct) -> Result<DecisionOutcome, CommandFailure> {
+        let decision = Decision {
+            order,
+            act,
+            who: who(),
+            reason: self.reason.to_owned(),
         };
-        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-        let decided: Result<_, WriteError<DecisionError>> =
-            runtime.block_on(self.store.write(Admission::New, job));
-        match decided {
-            Ok((true, _)) => Ok(DecisionResult::Recorded),
-            Ok((false, true)) => Ok(DecisionResult::NotParked),
-            Ok((false, false)) => Ok(DecisionResult::NoSuchOrder),
-            Err(WriteError::Refused(DecisionError::Refused(why))) => {
-                Err(CommandFailure(Exit::Refused, format!("{order}: {why}")))
-            }
-            Err(error) => Err(error.into()),
-        }
+        Ok(self.orders.decide(decision).await?)
     }
 }
 
@@ -276,127 +222,64 @@ fn who() -> String {
     }
 }
 
-fn is_parked(tx: &Connection, order: OrderId) -> rusqlite::Result<bool> {
-    tx.prepare("SELECT 1 FROM orders WHERE id = ?1 AND status = 11")?
-        .exists([order.key()])
-}
-
-impl HandBack {
-    fn write(self, tx: &Connection, order: OrderId, reason: &str) -> Result<bool, DecisionError> {
-        let given_up = match self {
-            HandBack::Retry => None,
-            HandBack::Compensate => Some(reason),
-        };
-        let handed_back = "UPDATE orders SET status = 10, reason = NULL, owner = ?2, claim_no = claim_no + 1,
-            fresh_from = claim_no + 1, given_up = coalesce(?3, given_up) WHERE id = ?1 AND status = 11";
-        Ok(tx.execute(handed_back, (order.key(), HANDED_BACK.to_string(), given_up))? == 1)
-    }
-}
-
 impl ManualEnd {
     /// An order that is being undone must not be confirmed.
-    fn check_not_given_up(self, tx: &Connection, order: OrderId) -> Result<(), DecisionError> {
-        let given_up = "SELECT 1 FROM orders WHERE id = ?1 AND given_up IS NOT NULL";
-        if self == ManualEnd::Confirm && tx.prepare(given_up)?.exists([order.key()])? {
+    fn check_not_given_up(self, order: OrderId, standing: &OrderStanding) -> Result<(), CommandFailure> {
+        if self == ManualEnd::Confirm && standing.is_given_up {
             let why = "it was given up before and is being undone; nothing was changed: `sagas retry` goes on with that";
-            return Err(DecisionError::Refused(why.to_owned()));
+            return Err(refused(order, why));
         }
         Ok(())
     }
 
-    fn write(self, tx: &Connection, order: OrderId, reason: &str, now_ms: u64) -> rusqlite::Result<()> {
-        let (status, event, why) = match self {
-            ManualEnd::Confirm => (20, "order.confirmed", None),
-            ManualEnd::Reject => {
-                let rejection = json!({ "rejected": { "taken_back": { "reason": reason } } });
-                (30, "order.rejected", Some(rejection.to_string()))
-            }
+    /// Checks that goods and money are where the decision says.
+    async fn check_records(self, data_dir: &Path, order: OrderId) -> Result<(), CommandFailure> {
+        let goods = goods(&InventoryReader::open(data_dir).await?, order).await?;
+        let money = money(&PaymentsReader::open(data_dir).await?, order).await?;
+        let ledger = LedgerReader::open(data_dir).await?;
+        let standing = ledger.standing_charges(order).await?;
+        let (goods_expected, money_expected, charges_expected) = match self {
+            ManualEnd::Confirm => (OUT_OF_THE_HOUSE, CHARGED, 1),
+            ManualEnd::Reject => (NOT_HELD, NOT_CHARGED, 0),
         };
-        let now = now_ms.cast_signed();
-        tx.execute(
-            "UPDATE orders SET status = ?2, ended_ms = ?3, reason = ?4, claim_no = claim_no + 1 WHERE id = \
-             ?1",
-            (order.key(), status, now, why),
-        )?;
-        tx.execute(
-            "INSERT INTO outbox (order_id, event, at_ms) VALUES (?1, ?2, ?3)",
-            (order.key(), event, now),
-        )?;
-        Ok(())
-    }
-}
-
-/// The databases of the participants, which a decision is compared with.
-struct ParticipantRecords {
-    inventory: Connection,
-    payments: Connection,
-    ledger: Connection,
-}
-
-impl ParticipantRecords {
-    fn open(data_dir: &Path) -> rusqlite::Result<ParticipantRecords> {
-        Ok(ParticipantRecords {
-            inventory: audit::open(&data_dir.join(inventory::FILE))?,
-            payments: audit::open(&data_dir.join(payments::FILE))?,
-            ledger: audit::open(&data_dir.join(sandbox::FILE))?,
-        })
-    }
-
-    /// Checks that goods and money are where the decision says. These records change only by a command with a
-    /// claim, and from now on the claim is this decision's.
-    fn check(&self, order: OrderId, hand: ManualEnd) -> Result<(), DecisionError> {
-        let goods = self.goods(order)?;
-        let money = self.money(order)?;
-        let standing: i64 = self.ledger.query_row(
-            "SELECT count(*) FROM standing_charge WHERE order_id = ?1",
-            [order.to_string()],
-            |row| row.get(0),
-        )?;
-        let (goods_expected, money_expected, fits) = match hand {
-            ManualEnd::Confirm => (
-                "out of the house",
-                "charged",
-                goods == "out of the house" && money == "charged" && standing == 1,
-            ),
-            ManualEnd::Reject => (
-                "not held",
-                "not charged",
-                goods == "not held" && money == "not charged" && standing == 0,
-            ),
-        };
-        if fits {
+        if goods == goods_expected && money == money_expected && standing == charges_expected {
             return Ok(());
         }
-        Err(DecisionError::Refused(format!(
-            "the goods are {goods}, expected {goods_expected}; the money is {money} and {standing} charges stand at the provider, \
-             expected {money_expected}; nothing was changed: let the cluster finish it (`sagas retry`) or undo it (`sagas compensate`)"
-        )))
+        let why = format!(
+            "the goods are {goods}, expected {goods_expected}; the money is {money} and {standing} charges stand at the \
+             provider, expected {money_expected}; nothing was changed: let the cluster finish it (`sagas retry`) or undo \
+             it (`sagas compensate`)"
+        );
+        Err(refused(order, &why))
     }
+}
 
-    fn goods(&self, order: OrderId) -> rusqlite::Result<&'static str> {
-        let state = "SELECT state FROM reservations WHERE order_id = ?1";
-        let state: Option<i64> = self
-            .inventory
-            .query_row(state, [order.key()], |row| row.get(0))
-            .optional()?;
-        Ok(match state {
-            Some(10) => "held",
-            Some(20) => "out of the house",
-            Some(_) => "not held",
-            None => "unheard of (a late reservation may still come)",
-        })
-    }
+const OUT_OF_THE_HOUSE: &str = "out of the house";
+const NOT_HELD: &str = "not held";
+const CHARGED: &str = "charged";
+const NOT_CHARGED: &str = "not charged";
 
-    fn money(&self, order: OrderId) -> rusqlite::Result<&'static str> {
-        let state = "SELECT state = 10 AND refund IS NULL FROM payments WHERE order_id = ?1";
-        let charged: Option<bool> = self
-            .payments
-            .query_row(state, [order.key()], |row| row.get(0))
-            .optional()?;
-        Ok(match charged {
-            Some(true) => "charged",
-            Some(false) => "not charged",
-            None => "unheard of (a late charge may still come)",
-        })
-    }
+/// Where the goods of the order are, as text.
+async fn goods(inventory: &InventoryReader, order: OrderId) -> Result<&'static str, CommandFailure> {
+    let reservation = inventory.reservation(order).await?;
+    Ok(match reservation.map(|reservation| reservation.state) {
+        Some(ReservationState::Held) => "held",
+        Some(ReservationState::Committed) => OUT_OF_THE_HOUSE,
+        Some(ReservationState::Released | ReservationState::Refused | ReservationState::Tombstone) => {
+            NOT_HELD
+        }
+        None => "unheard of (a late reservation may still come)",
+    })
+}
+
+/// Where the money for the order is, as text.
+async fn money(payments: &PaymentsReader, order: OrderId) -> Result<&'static str, CommandFailure> {
+    let payment = payments.payment(order).await?;
+    Ok(match payment.map(|payment| payment.status) {
+        Some(PaymentStatus::Succeeded { .. }) => CHARGED,
+        Some(PaymentStatus::Refunded { .. } | PaymentStatus::Declined { .. } | PaymentStatus::Cancelled) => {
+            NOT_CHARGED
+        }
+        None => "unheard of (a late charge may still come)",
+    })
 }

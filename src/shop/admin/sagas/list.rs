@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::named_params;
 use serde::Serialize;
 
 use super::CommandFailure;
+use crate::base::ids::Life;
 use crate::shop::contract::OrderId;
-use crate::shop::evidence::audit;
-use crate::shop::orders;
+use crate::shop::orders::records::{ListedOrder, ListedOrdersQuery, StatusFilter};
+use crate::shop::orders::{OrderStatus, OrdersReader};
 use crate::shop::recovery::clock::rfc3339;
 use crate::shop::recovery::steady_clock::SteadyClock;
 
@@ -54,99 +54,87 @@ enum ListedState {
     Rejected,
 }
 
+/// An order as it is printed.
 #[derive(Serialize)]
-struct ListedOrder {
+struct PrintedOrder {
     id: String,
     status: &'static str,
     placed: String,
     since: String,
     customer_id: String,
-    owner: String,
+    owner: Life,
     claim_no: u32,
     saga_version: u32,
     reason: Option<String>,
     given_up: Option<String>,
 }
 
-const SELECT: &str =
-    "SELECT id, status, ended_ms, customer_id, owner, claim_no, version, reason, given_up FROM orders";
-const WHERE: &str = "id > :after AND id < :before AND (:customer IS NULL OR customer_id = :customer)
-    AND (:worker IS NULL OR owner = :worker OR substr(owner, 1, length(:worker) + 1) = :worker || '/')
-    AND (:version IS NULL OR version = :version) ORDER BY id LIMIT :limit";
-
-pub(super) fn print(data_dir: &Path, filter: &ListFilter, json: bool) -> Result<(), CommandFailure> {
-    for row in read(data_dir, filter)? {
+pub(super) async fn print(data_dir: &Path, filter: &ListFilter, json: bool) -> Result<(), CommandFailure> {
+    let orders = OrdersReader::open(data_dir).await?;
+    for order in orders.list(filter.query(data_dir)?).await? {
+        let order = PrintedOrder::from(order);
         let line = if json {
-            serde_json::to_string(&row)?
+            serde_json::to_string(&order)?
         } else {
-            row.line()
+            order.line()
         };
         println!("{line}");
     }
     Ok(())
 }
 
-fn read(data_dir: &Path, filter: &ListFilter) -> Result<Vec<ListedOrder>, CommandFailure> {
-    let after: Option<OrderId> = filter.after.as_deref().map(str::parse).transpose()?;
-    let age = filter.older_than.unwrap_or_default().as_millis();
-    let now_ms = SteadyClock::open(data_dir).now_ms();
-    let before = now_ms.saturating_sub(u64::try_from(age).unwrap_or(u64::MAX));
-    let state = match (filter.parked, filter.state) {
-        (true, _) => "status < 20 AND status = 11",
-        (false, Some(state)) => state.condition(),
-        (false, None) => ListedState::Open.condition(),
-    };
-    let rows = audit::open(&data_dir.join(orders::FILE))?
-        .prepare(&format!("{SELECT} WHERE {state} AND {WHERE}"))?
-        .query_map(
-            named_params! {
-                ":after": after.map_or(-1, OrderId::key),
-                ":before": OrderId::first_of(before.saturating_add(1)).key(),
-                ":customer": filter.customer,
-                ":worker": filter.worker,
-                ":version": filter.saga_version,
-                ":limit": filter.limit,
-            },
-            ListedOrder::read,
-        )?
-        .collect::<rusqlite::Result<_>>()?;
-    Ok(rows)
+impl ListFilter {
+    fn query(&self, data_dir: &Path) -> Result<ListedOrdersQuery, CommandFailure> {
+        let age = self.older_than.unwrap_or_default().as_millis();
+        let now_ms = SteadyClock::open(data_dir).now_ms();
+        let before_ms = now_ms.saturating_sub(u64::try_from(age).unwrap_or(u64::MAX));
+        let state = match (self.parked, self.state) {
+            (true, _) => ListedState::Parked,
+            (false, state) => state.unwrap_or(ListedState::Open),
+        };
+        Ok(ListedOrdersQuery {
+            status: state.filter(),
+            after: self.after.as_deref().map(str::parse).transpose()?,
+            before: OrderId::first_of(before_ms.saturating_add(1)),
+            owner: self.worker.clone(),
+            version: self.saga_version,
+            customer: self.customer.clone(),
+            limit: self.limit,
+        })
+    }
 }
 
 impl ListedState {
-    fn condition(self) -> &'static str {
+    fn filter(self) -> StatusFilter {
         match self {
-            ListedState::Open => "status < 20",
-            ListedState::Pending => "status < 20 AND status = 10",
-            ListedState::Parked => "status < 20 AND status = 11",
-            ListedState::Confirmed => "status = 20",
-            ListedState::Rejected => "status = 30",
+            ListedState::Open => StatusFilter::Unfinished,
+            ListedState::Pending => StatusFilter::Only(OrderStatus::Pending),
+            ListedState::Parked => StatusFilter::Only(OrderStatus::Parked),
+            ListedState::Confirmed => StatusFilter::Only(OrderStatus::Confirmed),
+            ListedState::Rejected => StatusFilter::Only(OrderStatus::Rejected),
         }
     }
 }
 
-impl ListedOrder {
-    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<ListedOrder> {
-        let id = OrderId::from_key(row.get(0)?);
-        Ok(ListedOrder {
-            id: id.to_string(),
-            status: match row.get::<_, i64>(1)? {
-                10 => "pending",
-                11 => "parked",
-                20 => "confirmed",
-                _ => "rejected",
-            },
-            placed: rfc3339(id.created_ms()),
-            since: rfc3339(row.get::<_, i64>(2)?.unsigned_abs()),
-            customer_id: row.get(3)?,
-            owner: row.get(4)?,
-            claim_no: row.get(5)?,
-            saga_version: row.get(6)?,
-            reason: row.get(7)?,
-            given_up: row.get(8)?,
-        })
+impl From<ListedOrder> for PrintedOrder {
+    fn from(order: ListedOrder) -> PrintedOrder {
+        let standing = order.standing;
+        PrintedOrder {
+            id: order.id.to_string(),
+            status: standing.status.word(),
+            placed: rfc3339(order.id.created_ms()),
+            since: rfc3339(standing.changed_ms),
+            customer_id: order.customer,
+            owner: standing.owner,
+            claim_no: standing.claim_no,
+            saga_version: standing.version,
+            reason: standing.reason,
+            given_up: order.given_up,
+        }
     }
+}
 
+impl PrintedOrder {
     fn line(&self) -> String {
         let reason = self.reason.as_deref().unwrap_or_default();
         let undone = self

@@ -6,9 +6,10 @@ mod list;
 
 use std::time::Duration;
 
+use self::decide::{HandBack, ManualEnd};
 use super::{CommandFailure, DataDirOption};
 use crate::base::exit::Exit;
-use crate::shop::evidence::order_report;
+use crate::shop::evidence::{blocking, order_report};
 
 /// List orders, tell one order's story and what comes next, decide about orders that are parked. Works on the
 /// data directory, beside a running cluster or without one.
@@ -72,14 +73,16 @@ struct OneOrder {
 
 pub(super) fn run(arguments: SagasArguments) -> Result<(), CommandFailure> {
     let data_dir = &arguments.data.data_dir;
-    match &arguments.command {
-        SagasCommand::List(filter) => list::print(data_dir, filter, arguments.json),
-        SagasCommand::Show { order } => show(data_dir, order, arguments.json),
-        SagasCommand::Retry(many) => decide::hand_back(data_dir, many, decide::HandBack::Retry),
-        SagasCommand::Compensate(many) => decide::hand_back(data_dir, many, decide::HandBack::Compensate),
-        SagasCommand::Confirm(one) => decide::end_by_operator(data_dir, one, decide::ManualEnd::Confirm),
-        SagasCommand::Reject(one) => decide::end_by_operator(data_dir, one, decide::ManualEnd::Reject),
-    }
+    blocking::run(|| async {
+        match &arguments.command {
+            SagasCommand::List(filter) => list::print(data_dir, filter, arguments.json).await,
+            SagasCommand::Show { order } => show(data_dir, order, arguments.json),
+            SagasCommand::Retry(many) => decide::hand_back(data_dir, many, HandBack::Retry).await,
+            SagasCommand::Compensate(many) => decide::hand_back(data_dir, many, HandBack::Compensate).await,
+            SagasCommand::Confirm(one) => decide::end_by_operator(data_dir, one, ManualEnd::Confirm).await,
+            SagasCommand::Reject(one) => decide::end_by_operator(data_dir, one, ManualEnd::Reject).await,
+        }
+    })?
 }
 
 fn show(data_dir: &std::path::Path, order: &str, json: bool) -> Result<(), CommandFailure> {

@@ -5,17 +5,13 @@ use std::collections::BTreeMap;
 use super::terms::Terms;
 use super::{MAX_PER_KIND, Moment};
 use crate::shop::contract::OrderId;
-
-const PENDING: i64 = 10;
-const PARKED: i64 = 11;
-const CONFIRMED: i64 = 20;
-const REJECTED: i64 = 30;
-const COMMITTED: i64 = 20;
+use crate::shop::inventory::ReservationState;
+use crate::shop::orders::OrderStatus;
 
 /// An order in `orders.db`.
 #[derive(Clone)]
 pub(super) struct RecordedOrder {
-    pub(super) status: i64,
+    pub(super) status: OrderStatus,
     pub(super) terms: Terms,
     pub(super) goods: u64,
 }
@@ -23,7 +19,7 @@ pub(super) struct RecordedOrder {
 /// Goods that are held for an order, or were sold with it.
 #[derive(Clone, Copy)]
 pub(super) struct RecordedGoods {
-    pub(super) state: i64,
+    pub(super) state: ReservationState,
     pub(super) goods: u64,
 }
 
@@ -73,11 +69,12 @@ impl Records {
             records.check_goods_and_terms(&mut found);
             let may_be_gone = order < horizon && moment == Moment::Any;
             match records.ordered.status {
-                CONFIRMED if may_be_gone && (records.reserved.is_none() || records.booked.is_none()) => {}
-                CONFIRMED => records.check_confirmed(&mut found),
-                REJECTED => records.check_rejected(&mut found),
-                PARKED if moment == Moment::Rest => records.check_receipt(&mut found),
-                _ => {}
+                OrderStatus::Confirmed
+                    if may_be_gone && (records.reserved.is_none() || records.booked.is_none()) => {}
+                OrderStatus::Confirmed => records.check_confirmed(&mut found),
+                OrderStatus::Rejected => records.check_rejected(&mut found),
+                OrderStatus::Parked if moment == Moment::Rest => records.check_receipt(&mut found),
+                OrderStatus::Parked | OrderStatus::Pending => {}
             }
         }
         if moment == Moment::Rest {
@@ -114,7 +111,7 @@ impl Records {
 
 impl RecordedGoods {
     fn words(self) -> &'static str {
-        if self.state == COMMITTED {
+        if self.state == ReservationState::Committed {
             "left the shelf"
         } else {
             "are held"
@@ -123,15 +120,11 @@ impl RecordedGoods {
 }
 
 impl RecordedOrder {
-    fn words(&self) -> String {
-        let status = match self.status {
-            PENDING => "under way",
-            PARKED => "parked",
-            CONFIRMED => "confirmed",
-            REJECTED => "rejected",
-            other => return format!("of status {other}"),
-        };
-        status.to_owned()
+    fn words(&self) -> &'static str {
+        match self.status {
+            OrderStatus::Pending => "under way",
+            OrderStatus::Parked | OrderStatus::Confirmed | OrderStatus::Rejected => self.status.word(),
+        }
     }
 }
 
@@ -168,7 +161,7 @@ impl OrderRecords {
     fn check_confirmed(&self, found: &mut Vec<String>) {
         let OrderRecords { order, ordered, .. } = self;
         match self.reserved {
-            Some(reserved) if reserved.state == COMMITTED => {}
+            Some(reserved) if reserved.state == ReservationState::Committed => {}
             Some(_) => found.push(format!("{order} is confirmed and its goods are still held")),
             None => found.push(format!("{order} is confirmed and no goods left the shelf for it")),
         }
@@ -246,7 +239,7 @@ mod tests {
         TermsCache::default().of(amount, currency, "pm_card_visa")
     }
 
-    fn order(status: i64) -> (Records, OrderId) {
+    fn order(status: OrderStatus) -> (Records, OrderId) {
         let (order, goods) = (OrderId::at(1_800_000_000_000, 0), 7);
         let (mut records, terms) = (Records::default(), terms(450, "USD"));
         let ordered = RecordedOrder {
@@ -254,7 +247,7 @@ mod tests {
             terms: terms.clone(),
             goods,
         };
-        let state = COMMITTED;
+        let state = ReservationState::Committed;
         let receipt: Box<str> = "ch_1".into();
         let booked = RecordedPayment {
             terms: terms.clone(),
@@ -270,7 +263,7 @@ mod tests {
         (records, order)
     }
 
-    fn told(spoil: impl FnOnce(&mut Records, OrderId), status: i64, moment: Moment) -> String {
+    fn told(spoil: impl FnOnce(&mut Records, OrderId), status: OrderStatus, moment: Moment) -> String {
         let (mut records, id) = order(status);
         spoil(&mut records, id);
         records.disagreements(OrderId::from_key(0), moment).join("\n")
@@ -283,13 +276,13 @@ mod tests {
     #[test]
     fn anything_a_confirmed_order_lacks_is_reported_at_any_moment() {
         for moment in [Moment::Any, Moment::Rest] {
-            assert_eq!(told(|_, _| {}, CONFIRMED, moment), "");
+            assert_eq!(told(|_, _| {}, OrderStatus::Confirmed, moment), "");
             let lacks: [(&str, ChangeRecords); 6] = [
                 ("no goods left", |records, _| records.goods.clear()),
                 ("payments says nothing", |records, _| records.booked.clear()),
                 ("charges are []", |records, _| records.standing.clear()),
                 ("are still held", |records, id| {
-                    records.goods.get_mut(&id).unwrap().state = 10;
+                    records.goods.get_mut(&id).unwrap().state = ReservationState::Held;
                 }),
                 ("other goods left", |records, id| {
                     records.goods.get_mut(&id).unwrap().goods ^= 1;
@@ -299,10 +292,10 @@ mod tests {
                 }),
             ];
             for (words, spoil) in lacks {
-                let told = told(spoil, CONFIRMED, moment);
+                let told = told(spoil, OrderStatus::Confirmed, moment);
                 assert!(told.contains("is confirmed") && told.contains(words), "{told}");
             }
-            assert!(told(|_, _| {}, REJECTED, moment).contains("its goods left the shelf"));
+            assert!(told(|_, _| {}, OrderStatus::Rejected, moment).contains("its goods left the shelf"));
         }
     }
 
@@ -315,9 +308,9 @@ mod tests {
             |records, id| booked(records, id).terms = terms(451, "USD"),
         ];
         for (status, word) in [
-            (PENDING, "under way"),
-            (PARKED, "parked"),
-            (CONFIRMED, "confirmed"),
+            (OrderStatus::Pending, "under way"),
+            (OrderStatus::Parked, "parked"),
+            (OrderStatus::Confirmed, "confirmed"),
         ] {
             assert_eq!(told(|_, _| {}, status, Moment::Any), "");
             for spoil in dearer {
@@ -331,25 +324,29 @@ mod tests {
     fn a_receipt_is_the_providers_name_of_the_charge() {
         let other = |records: &mut Records, id| booked(records, id).receipt = Some("ch_x".into());
         let told = |status, moment| told(other, status, moment);
-        assert!(told(CONFIRMED, Moment::Any).contains("the receipt \"ch_x\""));
-        assert!(told(PARKED, Moment::Rest).contains("the receipt \"ch_x\""));
-        assert_eq!(told(PENDING, Moment::Any), "", "it may be given back meanwhile");
+        assert!(told(OrderStatus::Confirmed, Moment::Any).contains("the receipt \"ch_x\""));
+        assert!(told(OrderStatus::Parked, Moment::Rest).contains("the receipt \"ch_x\""));
+        assert_eq!(
+            told(OrderStatus::Pending, Moment::Any),
+            "",
+            "it may be given back meanwhile"
+        );
     }
 
     #[test]
     fn a_parked_order_excuses_its_own_records_and_no_others() {
-        assert_eq!(told(|_, _| {}, PARKED, Moment::Rest), "");
+        assert_eq!(told(|_, _| {}, OrderStatus::Parked, Moment::Rest), "");
         let other = |records: &mut Records, id: OrderId| {
             let goods = records.goods[&id];
             records.goods.insert(id.next(), goods);
         };
-        assert!(told(other, PARKED, Moment::Rest).contains("which there is not"));
+        assert!(told(other, OrderStatus::Parked, Moment::Rest).contains("which there is not"));
     }
 
     #[test]
     fn records_before_the_horizon_may_be_missing_and_are_checked_when_present() {
         let told = |spoil: ChangeRecords, moment| {
-            let (mut records, id) = order(CONFIRMED);
+            let (mut records, id) = order(OrderStatus::Confirmed);
             spoil(&mut records, id);
             records.disagreements(id.next(), moment)
         };

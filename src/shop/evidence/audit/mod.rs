@@ -3,7 +3,6 @@
 
 mod across;
 mod goods;
-mod open;
 mod records;
 mod shelf;
 mod terms;
@@ -12,16 +11,16 @@ mod tests;
 
 use std::path::Path;
 
-use rusqlite::Connection;
-
 use self::across::{RecordedPayment, Records, StandingCharge};
-use self::open::KNOWN;
-pub(crate) use self::open::{attach, open, open_any};
 use self::terms::TermsCache;
-use crate::shop::contract::OrderId;
+use super::blocking;
+use crate::shop::contract::{OrderId, StorageError};
+use crate::shop::inventory::{self, InventoryReader};
+use crate::shop::orders::{self, OrdersReader};
+use crate::shop::payments::{self, PaymentsReader};
 use crate::shop::recovery::steady_clock::SteadyClock;
-use crate::shop::{inventory, orders, payments, sandbox};
-use crate::store::Schema;
+use crate::shop::sandbox;
+use crate::shop::sandbox::reader::{AuditedCharge, LedgerReader};
 
 /// How many violations of one kind are reported; more would hide the other kinds.
 const MAX_PER_KIND: usize = 100;
@@ -57,24 +56,29 @@ pub struct Audit {
 pub struct AuditError {
     file: &'static str,
     #[source]
-    reason: rusqlite::Error,
+    reason: StorageError,
 }
-
-type Rows<T> = rusqlite::Result<Vec<T>>;
 
 /// Checks the databases under `data_dir`. Reads each from beginning to end, once.
 ///
 /// # Errors
 /// [`AuditError`] when a file cannot be read.
 pub fn check_invariants(data_dir: &Path, moment: Moment) -> Result<Audit, AuditError> {
+    let checked = blocking::run(|| check(data_dir, moment));
+    checked.unwrap_or_else(|reason| {
+        Err(AuditError {
+            file: orders::FILE,
+            reason,
+        })
+    })
+}
+
+async fn check(data_dir: &Path, moment: Moment) -> Result<Audit, AuditError> {
+    let files = Files::open(data_dir).await?;
     let mut findings = Findings::default();
-    for (file, schema) in KNOWN {
-        read(data_dir, file, |connection| {
-            findings.structure(schema, connection)
-        })?;
-    }
+    findings.structure(&files).await?;
     let is_whole = findings.audit.violations.is_empty();
-    match findings.read_all(data_dir) {
+    match findings.read_all(data_dir, &files).await {
         Ok(()) => findings.across_the_files(moment),
         Err(error) if is_whole => return Err(error),
         // The read failed because of a violation that was reported.
@@ -83,14 +87,26 @@ pub fn check_invariants(data_dir: &Path, moment: Moment) -> Result<Audit, AuditE
     Ok(findings.audit)
 }
 
-fn read(
-    data_dir: &Path,
-    file: &'static str,
-    check: impl FnOnce(&Connection) -> rusqlite::Result<()>,
-) -> Result<(), AuditError> {
-    open(&data_dir.join(file))
-        .and_then(|connection| check(&connection))
-        .map_err(|reason| AuditError { file, reason })
+/// The four databases.
+struct Files {
+    orders: OrdersReader,
+    inventory: InventoryReader,
+    payments: PaymentsReader,
+    ledger: LedgerReader,
+}
+
+impl Files {
+    async fn open(data_dir: &Path) -> Result<Files, AuditError> {
+        let of = |file| move |reason| AuditError { file, reason };
+        Ok(Files {
+            orders: OrdersReader::open(data_dir).await.map_err(of(orders::FILE))?,
+            inventory: InventoryReader::open(data_dir)
+                .await
+                .map_err(of(inventory::FILE))?,
+            payments: PaymentsReader::open(data_dir).await.map_err(of(payments::FILE))?,
+            ledger: LedgerReader::open(data_dir).await.map_err(of(sandbox::FILE))?,
+        })
+    }
 }
 
 #[derive(Default)]
@@ -98,22 +114,23 @@ struct Findings {
     audit: Audit,
     records: Records,
     terms_cache: TermsCache,
-    /// Orders before this key may have been removed from one file and not yet from another.
-    horizon: i64,
+    /// Orders before this one may have been removed from one file and not yet from another.
+    horizon: OrderId,
 }
 
 impl Findings {
-    fn read_all(&mut self, data_dir: &Path) -> Result<(), AuditError> {
+    async fn read_all(&mut self, data_dir: &Path, files: &Files) -> Result<(), AuditError> {
+        let of = |file| move |reason| AuditError { file, reason };
         // Orders are read first and the horizon last: an order that has ended now is in the other files when
         // they are read, unless it lies before the horizon.
-        read(data_dir, orders::FILE, |connection| self.orders(connection))?;
-        read(data_dir, inventory::FILE, |connection| self.inventory(connection))?;
-        read(data_dir, payments::FILE, |connection| self.payments(connection))?;
-        read(data_dir, sandbox::FILE, |connection| self.ledger(connection))?;
-        read(data_dir, orders::FILE, |connection| {
-            self.horizon(connection, SteadyClock::open(data_dir).now_ms())?;
-            self.claims(connection, data_dir)
-        })
+        self.orders(&files.orders).await.map_err(of(orders::FILE))?;
+        let inventory = self.inventory(&files.inventory).await;
+        inventory.map_err(of(inventory::FILE))?;
+        self.payments(&files.payments).await.map_err(of(payments::FILE))?;
+        self.ledger(&files.ledger).await.map_err(of(sandbox::FILE))?;
+        let range = files.orders.retention_range().await.map_err(of(orders::FILE))?;
+        self.horizon(range, SteadyClock::open(data_dir).now_ms());
+        self.claims(files).await.map_err(of(orders::FILE))
     }
 
     fn report(&mut self, what: String) {
@@ -130,49 +147,38 @@ impl Findings {
     }
 
     /// Checks that everything which the migrations made exists. Nothing else notices a lost index or trigger.
-    fn structure(&mut self, schema: &Schema, connection: &Connection) -> rusqlite::Result<()> {
-        for lost in schema.lost_from(connection)? {
-            let file = schema.name;
-            self.report(format!("{file}.db lacks {lost}, which its schema version has"));
+    async fn structure(&mut self, files: &Files) -> Result<(), AuditError> {
+        let missing = [
+            (orders::FILE, files.orders.missing_objects().await),
+            (inventory::FILE, files.inventory.missing_objects().await),
+            (payments::FILE, files.payments.missing_objects().await),
+            (sandbox::FILE, files.ledger.missing_objects().await),
+        ];
+        for (file, missing) in missing {
+            for missing in missing.map_err(|reason| AuditError { file, reason })? {
+                self.report(format!("{file} lacks {missing}, which its schema version has"));
+            }
         }
         Ok(())
     }
 
     /// Reads the payment of each order.
-    fn payments(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        let mut payments = connection.prepare(
-            "SELECT order_id, amount, currency, method, state = 10 AND refund IS NULL, receipt FROM payments",
-        )?;
-        let mut rows = payments.query([])?;
-        while let Some(row) = rows.next()? {
-            let booked = RecordedPayment {
-                terms: self.terms_cache.terms(row, 1)?,
-                stands: row.get(4)?,
-                receipt: row.get(5)?,
+    async fn payments(&mut self, payments: &PaymentsReader) -> Result<(), StorageError> {
+        let (records, terms_cache) = (&mut self.records, &mut self.terms_cache);
+        let read = payments.audit(|payment| {
+            let recorded = RecordedPayment {
+                terms: terms_cache.of(payment.amount, payment.currency, payment.method),
+                stands: payment.stands,
+                receipt: payment.receipt.map(Box::from),
             };
-            self.records.booked.insert(OrderId::from_key(row.get(0)?), booked);
-        }
-        Ok(())
+            records.booked.insert(payment.order, recorded);
+        });
+        read.await
     }
 
     /// Reads the standing charges in the provider's ledger, and checks that no order has more than one.
-    fn ledger(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        // The provider names a charge after its provider key.
-        let mut charges = connection.prepare(
-            "SELECT coalesce(order_id, ''), coalesce(amount, 0), coalesce(currency, ''), coalesce(method, ''), 'ch_' || provider_key
-             FROM standing_charge",
-        )?;
-        let mut rows = charges.query([])?;
-        while let Some(row) = rows.next()? {
-            let charge = StandingCharge {
-                terms: self.terms_cache.terms(row, 1)?,
-                receipt: row.get(4)?,
-            };
-            match row.get_ref(0)?.as_str()?.parse::<OrderId>() {
-                Ok(order) => self.records.standing.entry(order).or_default().push(charge),
-                Err(error) => self.report(format!("a charge stands for {error}")),
-            }
-        }
+    async fn ledger(&mut self, ledger: &LedgerReader) -> Result<(), StorageError> {
+        ledger.audit(|charge| self.charge(&charge)).await?;
         let twice = self
             .records
             .standing
@@ -183,29 +189,39 @@ impl Findings {
         Ok(())
     }
 
-    /// Checks that no worker wrote for a saga after it was claimed from that worker.
-    fn claims(&mut self, connection: &Connection, data_dir: &Path) -> rusqlite::Result<()> {
-        for (file, name) in [(inventory::FILE, "inventory"), (payments::FILE, "payments")] {
-            attach(connection, &data_dir.join(file), name)?;
+    fn charge(&mut self, charge: &AuditedCharge<'_>) {
+        let standing = StandingCharge {
+            terms: self.terms_cache.of(charge.amount, charge.currency, charge.method),
+            receipt: charge.receipt.into(),
+        };
+        match charge.order.parse::<OrderId>() {
+            Ok(order) => self.records.standing.entry(order).or_default().push(standing),
+            Err(error) => self.report(format!("a charge stands for {error}")),
         }
-        let late: Rows<(i64, String, String)> = connection
-            .prepare(
-                "WITH written AS (
-                    SELECT order_id, reserved_by AS by, reserved_ms AS at_ms, 'a reservation' AS what
-                        FROM inventory.reservations
-                    UNION ALL SELECT order_id, coalesce(ended_by, reserved_by), ended_ms, 'the end of a reservation'
-                        FROM inventory.reservations WHERE state IN (20, 30)
-                    UNION ALL SELECT order_id, by, at_ms, 'a payment' FROM payments.payments)
-                 SELECT written.order_id, by, what FROM written JOIN takeovers USING (order_id)
-                 WHERE by = from_owner AND written.at_ms > takeovers.at_ms",
-            )?
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-            .collect();
-        for (id, by, what) in late? {
-            let id = OrderId::from_key(id);
-            self.report(format!(
-                "{id}: {by} wrote {what} after the saga was claimed from it"
-            ));
+    }
+
+    /// Checks that no worker wrote for a saga after it was claimed from that worker.
+    async fn claims(&mut self, files: &Files) -> Result<(), StorageError> {
+        for (order, takeover) in files.orders.takeovers().await? {
+            let mut written = Vec::new();
+            if let Some(reservation) = files.inventory.reservation(order).await? {
+                let (by, at_ms) = (reservation.reserved_by, reservation.reserved_ms);
+                written.push(("a reservation", by, at_ms));
+                if reservation.has_ended() {
+                    let (by, at_ms) = (reservation.changed_by, reservation.changed_ms);
+                    written.push(("the end of a reservation", by, at_ms));
+                }
+            }
+            if let Some(payment) = files.payments.payment(order).await? {
+                written.push(("a payment", payment.by, payment.at_ms));
+            }
+            for (what, by, at_ms) in written {
+                if by == takeover.from && at_ms > takeover.at_ms {
+                    self.report(format!(
+                        "{order}: {by} wrote {what} after the saga was claimed from it"
+                    ));
+                }
+            }
         }
         Ok(())
     }
@@ -215,7 +231,7 @@ impl Findings {
             self.report(format!("{} orders never ended", self.audit.pending));
         }
         let records = std::mem::take(&mut self.records);
-        let found = records.disagreements(OrderId::from_key(self.horizon), moment);
+        let found = records.disagreements(self.horizon, moment);
         self.audit.violations.extend(found);
     }
 }

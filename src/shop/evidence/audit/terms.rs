@@ -5,8 +5,6 @@ use std::collections::HashSet;
 use std::fmt;
 use std::rc::Rc;
 
-use rusqlite::Row;
-
 /// The terms of an order. They are the same in every database from the moment the order is placed.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Terms {
@@ -28,13 +26,6 @@ impl TermsCache {
         let word: Rc<str> = Rc::from(text);
         self.0.insert(Rc::clone(&word));
         word
-    }
-
-    /// The terms in three columns of a row, beginning with column `from`: amount, currency, method.
-    pub(super) fn terms(&mut self, row: &Row<'_>, from: usize) -> rusqlite::Result<Terms> {
-        let currency = row.get_ref(from + 1)?.as_str()?;
-        let method = row.get_ref(from + 2)?.as_str()?;
-        Ok(self.of(row.get(from)?, currency, method))
     }
 
     /// The terms with these values. `amount` is in minor units.

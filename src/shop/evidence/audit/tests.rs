@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::shop::recovery::clock::now_ms;
+use crate::shop::sqlite::read_only::DATABASES;
 
 const NEWEST: &str = "(SELECT max(id) FROM orders)";
 
@@ -37,7 +38,7 @@ fn sound() -> (TempDir, OrderId) {
              'pm_card_visa', NULL, '')"
         ),
     ];
-    for ((file, schema), rows) in KNOWN.into_iter().zip(rows) {
+    for ((file, schema), rows) in DATABASES.into_iter().zip(rows) {
         let (id, version) = (schema.application_id, schema.version());
         let made = format!("PRAGMA application_id = {id}; PRAGMA user_version = {version}; {rows}");
         let connection = Connection::open(dir.path().join(file)).unwrap();

@@ -1,18 +1,16 @@
 //! What comes next for an order, and when, derived from the same records that the order's next owner would
 //! use.
 
-use std::path::Path;
-
-use rusqlite::{Connection, OptionalExtension};
 use serde::Serialize;
 
-use crate::base::ids::Life;
+use super::OrderEvidence;
 use crate::saga::definition::ORDER_VERSION;
-use crate::shop::contract::{HANDED_BACK, OrderId};
-use crate::shop::evidence::audit;
+use crate::shop::contract::HANDED_BACK;
+use crate::shop::inventory::ReservationState;
+use crate::shop::orders::OrderStatus;
+use crate::shop::orders::records::{AttemptRecord, OrderRecords};
+use crate::shop::payments::PaymentStatus;
 use crate::shop::recovery::clock::rfc3339;
-use crate::shop::sqlite::fences;
-use crate::shop::{inventory, payments};
 
 /// What comes next for an order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -24,126 +22,87 @@ pub struct NextStep {
     pub at: Option<String>,
 }
 
-struct OrderRow {
-    status: i64,
-    owner: String,
-    claim_no: u32,
-    version: u32,
-    given_up: bool,
-}
-
-/// Derives the next step; `None` when the order does not exist.
-pub(super) fn read(
-    data_dir: &Path,
-    orders: &Connection,
-    order: OrderId,
-) -> rusqlite::Result<Option<NextStep>> {
-    let row = orders
-        .query_row(
-            "SELECT status, owner, claim_no, version, given_up IS NOT NULL FROM orders WHERE id = ?1",
-            [order.key()],
-            |row| {
-                Ok(OrderRow {
-                    status: row.get(0)?,
-                    owner: row.get(1)?,
-                    claim_no: row.get(2)?,
-                    version: row.get(3)?,
-                    given_up: row.get(4)?,
-                })
-            },
-        )
-        .optional()?;
-    let Some(row) = row else { return Ok(None) };
-    let says = |says: String| NextStep { says, at: None };
-    if row.version > ORDER_VERSION && row.status < 20 {
-        let version = row.version;
-        return Ok(Some(says(format!(
-            "a binary that knows saga version {version} has to run it; this one knows up to {ORDER_VERSION}"
-        ))));
-    }
-    match row.status {
-        10 => under_way(data_dir, orders, order, &row).map(Some),
-        11 => Ok(Some(says(
-            "nothing by itself until a cluster is started over this directory, which tries it again; \
-             `sagas retry`, `sagas compensate`, `confirm` or `reject` decide about it now"
-                .to_owned(),
-        ))),
-        _ => Ok(Some(says("nothing: it is over".to_owned()))),
+impl NextStep {
+    fn untimed(says: impl Into<String>) -> NextStep {
+        NextStep {
+            says: says.into(),
+            at: None,
+        }
     }
 }
 
-fn under_way(
-    data_dir: &Path,
-    orders: &Connection,
-    order: OrderId,
-    row: &OrderRow,
-) -> rusqlite::Result<NextStep> {
-    let step = step(data_dir, order, row.given_up)?;
-    let owner = &row.owner;
-    if *owner == HANDED_BACK.to_string() {
-        let says =
-            format!("a worker takes it up within two seconds while a cluster runs, and goes on with {step}");
-        return Ok(NextStep { says, at: None });
-    }
-    let fenced = match owner.parse::<Life>() {
-        Ok(life) => fences::is_fenced(orders, life)?,
-        Err(_) => false,
+/// Derives the next step; it is empty when the order does not exist.
+pub(super) fn of(evidence: &OrderEvidence) -> NextStep {
+    let Some(order) = &evidence.order else {
+        return NextStep::default();
     };
-    if fenced {
-        let says = format!("{owner} was fenced; the worker that claims from it goes on with {step}");
-        return Ok(NextStep { says, at: None });
+    let version = order.standing.version;
+    match order.standing.status {
+        OrderStatus::Pending | OrderStatus::Parked if version > ORDER_VERSION => NextStep::untimed(format!(
+            "a binary that knows saga version {version} has to run it; this one knows up to {ORDER_VERSION}"
+        )),
+        OrderStatus::Pending => under_way(order, evidence),
+        OrderStatus::Parked => NextStep::untimed(
+            "nothing by itself until a cluster is started over this directory, which tries it again; \
+             `sagas retry`, `sagas compensate`, `confirm` or `reject` decide about it now",
+        ),
+        OrderStatus::Confirmed | OrderStatus::Rejected => NextStep::untimed("nothing: it is over"),
     }
-    let tried = orders
-        .query_row(
-            "SELECT step, tries, last_ms, next_ms, until_ms, says FROM tries
-             WHERE order_id = ?1 AND claim_no = ?2 ORDER BY last_ms DESC LIMIT 1",
-            (order.key(), row.claim_no),
-            |row| {
-                let at = |column: usize| Ok::<_, rusqlite::Error>(rfc3339(row.get::<_, i64>(column)?.unsigned_abs()));
-                let (step, tries, why): (String, u32, String) = (row.get(0)?, row.get(1)?, row.get(5)?);
-                let (last, next, until) = (at(2)?, at(3)?, at(4)?);
-                Ok(NextStep {
-                    says: format!(
-                        "{owner} tries {step} again (tried {tries} times, last at {last}: {why}); if it is still unknown at \
-                         {until}, that is settled or the order is parked"
-                    ),
-                    at: Some(next),
-                })
-            },
-        )
-        .optional()?;
-    Ok(tried.unwrap_or_else(|| NextStep {
-        says: format!("{owner} is at {step}, or waits for room in a database to do it"),
-        at: None,
-    }))
+}
+
+fn under_way(order: &OrderRecords, evidence: &OrderEvidence) -> NextStep {
+    let (owner, step) = (order.standing.owner, step(order, evidence));
+    if owner == HANDED_BACK {
+        return NextStep::untimed(format!(
+            "a worker takes it up within two seconds while a cluster runs, and goes on with {step}"
+        ));
+    }
+    if evidence.is_owner_fenced {
+        return NextStep::untimed(format!(
+            "{owner} was fenced; the worker that claims from it goes on with {step}"
+        ));
+    }
+    let of_this_claim = |attempt: &&AttemptRecord| attempt.claim_no == order.standing.claim_no;
+    let attempts = order.attempts.iter().filter(of_this_claim);
+    match attempts.max_by_key(|attempt| attempt.last_ms) {
+        None => NextStep::untimed(format!(
+            "{owner} is at {step}, or waits for room in a database to do it"
+        )),
+        Some(attempt) => {
+            let AttemptRecord {
+                step,
+                attempts,
+                reason,
+                ..
+            } = attempt;
+            let [last, until] = [attempt.last_ms, attempt.until_ms].map(rfc3339);
+            NextStep {
+                says: format!(
+                    "{owner} tries {step} again (tried {attempts} times, last at {last}: {reason}); if it is still \
+                     unknown at {until}, that is settled or the order is parked"
+                ),
+                at: Some(rfc3339(attempt.next_ms)),
+            }
+        }
+    }
 }
 
 /// The first step whose effect is not on disk yet.
-fn step(data_dir: &Path, order: OrderId, given_up: bool) -> rusqlite::Result<&'static str> {
-    let number = |file: &str, sql: &str| -> rusqlite::Result<Option<i64>> {
-        audit::open(&data_dir.join(file))?
-            .query_row(sql, [order.key()], |row| row.get(0))
-            .optional()
-    };
-    let held = number(
-        inventory::FILE,
-        "SELECT state FROM reservations WHERE order_id = ?1",
-    )?;
-    let paid = number(
-        payments::FILE,
-        "SELECT CASE WHEN state = 10 AND refund IS NOT NULL THEN 40 ELSE state END FROM payments WHERE \
-         order_id = ?1",
-    )?;
-    Ok(match (given_up, held, paid) {
-        (true, Some(20), _) => "return: what left the shelf is put back",
-        (true, _, None | Some(10)) => "refund: the charge is cancelled, or given back",
-        (true, Some(10), _) => "release: what is held is let go",
+fn step(order: &OrderRecords, evidence: &OrderEvidence) -> &'static str {
+    use PaymentStatus::Succeeded;
+    use ReservationState::{Committed, Held};
+    let reservation = evidence.reservation.as_ref().map(|record| record.state);
+    let payment = evidence.payment.as_ref().map(|record| &record.status);
+    match (order.standing.is_given_up, reservation, payment) {
+        (true, Some(Committed), _) => "return: what left the shelf is put back",
+        (true, _, None | Some(Succeeded { .. })) => "refund: the charge is cancelled, or given back",
+        (true, Some(Held), _) => "release: what is held is let go",
         (true, ..) => "reject: its last record",
         (false, None, _) => "reserve: the stock is held",
-        (false, Some(10), None) => "charge: the money is taken",
-        (false, Some(10), Some(10)) => "commit: what is held leaves the shelf",
-        (false, Some(10), Some(_)) => "release: what is held is let go",
-        (false, Some(20), _) => "confirm: its last record",
+        (false, Some(Held), None) => "charge: the money is taken",
+        (false, Some(Held), Some(Succeeded { .. })) => "commit: what is held leaves the shelf",
+        (false, Some(Held), Some(_)) => "release: what is held is let go",
+        (false, Some(Committed), _) => "confirm: its last record",
         (false, Some(_), _) => "reject: its last record",
-    })
+    }
 }

@@ -2,6 +2,7 @@
 //! the repository is one transaction.
 
 mod articles;
+mod reader;
 mod reservations;
 mod schema;
 
@@ -9,14 +10,16 @@ use std::sync::Arc;
 
 use self::articles::NotPut;
 use super::articles::{Article, ArticleUpdate, PutArticleError, PutOutcome};
+use crate::base::ids::Incarnation;
 use crate::shop::contract::{
     ClaimToken, CommandOutcome, Fence, OrderId, OrderLine, QuoteError, RequestedItem, Sku, StorageError,
     SweepWindow, TimelineEntry,
 };
 use crate::shop::recovery::steady_clock::SteadyClock;
-use crate::shop::sqlite::{fences, refusal};
+use crate::shop::sqlite::{fences, lookups, refusal};
 use crate::store::{Admission, Store, Tx, WriteError};
 
+pub(in crate::shop) use reader::InventoryReader;
 pub use schema::{FILE, SCHEMA};
 
 /// Stock and reservations as they are stored. Cheap to clone.
@@ -122,6 +125,29 @@ impl InventoryRepository {
         Ok(self
             .store
             .peek(|connection| reservations::timeline(connection, order))?)
+    }
+
+    /// The highest incarnation that a fence knows of.
+    pub(in crate::shop) async fn newest_incarnation(&self) -> Result<Incarnation, StorageError> {
+        Ok(self.store.peek(fences::newest_incarnation)?)
+    }
+
+    /// The newest orders that have a reservation, the latest first.
+    pub(in crate::shop) async fn newest_orders(&self, limit: u32) -> Result<Vec<OrderId>, StorageError> {
+        let newest = "SELECT order_id FROM reservations ORDER BY order_id DESC LIMIT ?1";
+        Ok(self
+            .store
+            .peek(|connection| lookups::orders(connection, newest, [limit]))?)
+    }
+
+    /// Those of the orders whose goods did not leave the shelf.
+    pub(in crate::shop) async fn not_committed(
+        &self,
+        orders: Vec<OrderId>,
+    ) -> Result<Vec<OrderId>, StorageError> {
+        Ok(self
+            .store
+            .peek(|connection| reservations::not_committed(connection, orders))?)
     }
 
     /// Whether a write would find room on the disk.

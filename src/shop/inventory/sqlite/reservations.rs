@@ -298,6 +298,19 @@ fn items(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<(Sku, u32)>> {
     serde_json::from_str(&items).map_err(|error| invalid(column, error))
 }
 
+/// Those of the orders whose goods did not leave the shelf.
+pub(super) fn not_committed(connection: &Connection, orders: Vec<OrderId>) -> rusqlite::Result<Vec<OrderId>> {
+    let mut state_of = connection.prepare("SELECT state FROM reservations WHERE order_id = ?1")?;
+    let mut missing = Vec::new();
+    for order in orders {
+        let state = state_of.query_row([order.key()], |row| row.get(0)).optional()?;
+        if state != Some(ReservationState::Committed) {
+            missing.push(order);
+        }
+    }
+    Ok(missing)
+}
+
 /// What inventory did for the order.
 pub(super) fn timeline(connection: &Connection, order: OrderId) -> rusqlite::Result<Vec<TimelineEntry>> {
     let entries = connection

@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use super::budget_used;
 use super::row::{self, StoredReason, order_columns};
-use crate::base::ids::Life;
+use crate::base::ids::{Incarnation, Life};
 use crate::saga::definition::ORDER_VERSION;
 use crate::shop::contract::Fence;
 use crate::shop::orders::domain::{Order, OrderStatus};
@@ -48,6 +48,13 @@ pub(super) fn owners_beside(connection: &Connection, own: Life) -> rusqlite::Res
     let mut owners = all_owners(connection)?;
     owners.retain(|owner| *owner != own);
     Ok(owners)
+}
+
+/// The highest incarnation that a fence or the owner of an unfinished saga knows of.
+pub(super) fn newest_incarnation(connection: &Connection) -> rusqlite::Result<Incarnation> {
+    let owners = all_owners(connection)?;
+    let newest_owner = owners.into_iter().map(|owner| owner.incarnation).max();
+    Ok(fences::newest_incarnation(connection)?.max(newest_owner.unwrap_or_default()))
 }
 
 /// Whether a saga is under way that this life runs, or may have to take over: not one of a later incarnation.

@@ -1,6 +1,6 @@
-//! The statements about the claims of one order.
+//! The statements about the claims of sagas.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Row};
 
 use super::orders;
 use crate::shop::contract::OrderId;
@@ -16,19 +16,31 @@ pub(super) fn read(connection: &Connection, id: OrderId) -> rusqlite::Result<Opt
     Ok(Some(OrderHistory { order, takeovers }))
 }
 
-fn takeovers(connection: &Connection, id: OrderId) -> rusqlite::Result<Vec<TakeoverRecord>> {
+/// Every claim of one order's saga but the first.
+pub(super) fn takeovers(connection: &Connection, id: OrderId) -> rusqlite::Result<Vec<TakeoverRecord>> {
     connection
         .prepare_cached(
             "SELECT claim_no, from_owner, to_owner, at_ms FROM takeovers WHERE order_id = ?1 ORDER BY claim_no",
         )?
-        .query_map([id.key()], |row| {
-            let (StoredLife(from), StoredLife(to)) = (row.get(1)?, row.get(2)?);
-            Ok(TakeoverRecord {
-                claim_no: row.get(0)?,
-                from,
-                to,
-                at_ms: row.get::<_, i64>(3)?.unsigned_abs(),
-            })
-        })?
+        .query_map([id.key()], |row| takeover(row, 0))?
         .collect()
+}
+
+/// Every claim of every saga but the first.
+pub(super) fn all_takeovers(connection: &Connection) -> rusqlite::Result<Vec<(OrderId, TakeoverRecord)>> {
+    connection
+        .prepare_cached("SELECT order_id, claim_no, from_owner, to_owner, at_ms FROM takeovers")?
+        .query_map([], |row| Ok((OrderId::from_key(row.get(0)?), takeover(row, 1)?)))?
+        .collect()
+}
+
+/// The takeover in the columns from `from` on.
+fn takeover(row: &Row<'_>, from: usize) -> rusqlite::Result<TakeoverRecord> {
+    let (StoredLife(from_owner), StoredLife(to_owner)) = (row.get(from + 1)?, row.get(from + 2)?);
+    Ok(TakeoverRecord {
+        claim_no: row.get(from)?,
+        from: from_owner,
+        to: to_owner,
+        at_ms: row.get::<_, i64>(from + 3)?.unsigned_abs(),
+    })
 }

@@ -4,27 +4,34 @@
 mod attempts;
 mod budget_used;
 mod claims;
+mod decisions;
 mod history;
 mod idempotency_keys;
 mod orders;
+mod reader;
 mod retention;
 mod row;
 mod schema;
 
+use std::path::Path;
 use std::sync::Arc;
 
+use super::decision::{Decision, DecisionOutcome};
 use super::domain::{Order, Rejection, UnfinishedCounts};
 use super::idempotency::{IdempotencyKey, KeyMatch, KeyRetention};
 use super::repository::{
     BudgetUse, ClaimCommand, ClaimOutcome, Claimable, OrderHistory, OrdersPage, Ownership, PlaceCommand,
     Placement, RecordOutcome, SweepCommand, SweepRound, UnknownAttempt,
 };
-use crate::base::ids::Life;
+use crate::base::ids::{Incarnation, Life};
 use crate::saga::definition::ORDER_VERSION;
+use crate::scoreboard::Board;
 use crate::shop::contract::{ClaimToken, Fence, OrderId, StorageError};
 use crate::shop::recovery::steady_clock::SteadyClock;
-use crate::store::{Admission, Store, Tx};
+use crate::shop::sqlite::lookups;
+use crate::store::{Admission, Store, StoreOptions, Tx};
 
+pub(in crate::shop) use reader::OrdersReader;
 pub use schema::{FILE, SCHEMA};
 
 /// Orders as they are stored. Cheap to clone.
@@ -39,6 +46,30 @@ impl OrdersRepository {
     /// Over a store that was opened with [`SCHEMA`].
     pub(in crate::shop) fn new(store: Store, clock: Arc<SteadyClock>) -> OrdersRepository {
         OrdersRepository { store, clock }
+    }
+
+    /// Opens the orders under `data_dir` to write an operator's decisions, beside a running cluster or
+    /// without one. Refuses a database of another schema version, because it must not be migrated while
+    /// workers of an older program use it.
+    pub(in crate::shop) async fn open_for_decisions(
+        data_dir: &Path,
+    ) -> Result<OrdersRepository, StorageError> {
+        drop(OrdersReader::open(data_dir).await?);
+        let cell = Board::private().cell("decision");
+        let cell = cell.ok_or_else(|| StorageError::Failed("a new board has no cell".to_owned()))?;
+        let store = Store::open(&SCHEMA, StoreOptions::new(data_dir.join(FILE), cell));
+        let store = store.map_err(|error| StorageError::Unavailable(error.to_string()))?;
+        Ok(OrdersRepository::new(
+            store,
+            Arc::new(SteadyClock::open(data_dir)),
+        ))
+    }
+
+    /// Records an operator's decision and carries it out.
+    pub(in crate::shop) async fn decide(&self, decision: Decision) -> Result<DecisionOutcome, StorageError> {
+        let clock = Arc::clone(&self.clock);
+        let job = move |tx: &Tx<'_>| decisions::decide(tx, &decision, clock.now_ms());
+        Ok(self.store.write(Admission::New, job).await?)
     }
 
     /// Writes an order, its saga and its key.
@@ -169,6 +200,31 @@ impl OrdersRepository {
     /// One order with the claims of its saga.
     pub(super) async fn history(&self, id: OrderId) -> Result<Option<OrderHistory>, StorageError> {
         Ok(self.store.peek(|connection| history::read(connection, id))?)
+    }
+
+    /// The highest incarnation that a fence or the owner of an unfinished saga knows of.
+    pub(in crate::shop) async fn newest_incarnation(&self) -> Result<Incarnation, StorageError> {
+        Ok(self.store.peek(claims::newest_incarnation)?)
+    }
+
+    /// The confirmed orders among the newest ones, except for those that an operator decided about.
+    pub(in crate::shop) async fn newest_confirmed(&self, limit: u32) -> Result<Vec<OrderId>, StorageError> {
+        Ok(self
+            .store
+            .peek(|connection| orders::newest_confirmed(connection, limit))?)
+    }
+
+    /// Those of the orders that do not exist.
+    pub(in crate::shop) async fn unknown(&self, orders: Vec<OrderId>) -> Result<Vec<OrderId>, StorageError> {
+        let known = "SELECT 1 FROM orders WHERE id = ?1";
+        Ok(self
+            .store
+            .peek(|connection| lookups::missing(connection, known, orders))?)
+    }
+
+    /// Ended orders before this one are removed.
+    pub(in crate::shop) async fn horizon(&self) -> Result<OrderId, StorageError> {
+        Ok(self.store.peek(retention::horizon)?)
     }
 
     /// Whether a write would find room on the disk.

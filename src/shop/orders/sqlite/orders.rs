@@ -10,7 +10,7 @@ use crate::saga::definition::ORDER_VERSION;
 use crate::shop::contract::{ClaimToken, CustomerId, OrderId};
 use crate::shop::orders::domain::{NewOrder, Order, OrderStatus, Rejection, UnfinishedCounts};
 use crate::shop::orders::repository::{OrdersPage, Ownership, PlaceCommand, Placement, RecordOutcome};
-use crate::shop::sqlite::{StoredLife, fences, json};
+use crate::shop::sqlite::{StoredLife, fences, json, lookups};
 
 /// Writes the order, its saga and its key.
 pub(super) fn place(tx: &Connection, command: &PlaceCommand) -> rusqlite::Result<Placement> {
@@ -204,4 +204,14 @@ pub(super) fn list(connection: &Connection, page: &OrdersPage) -> rusqlite::Resu
             .query_map((before, limit, customer), row::order)?
             .collect(),
     }
+}
+
+/// The confirmed orders among the newest ones, except for those that an operator decided about.
+pub(super) fn newest_confirmed(connection: &Connection, limit: u32) -> rusqlite::Result<Vec<OrderId>> {
+    lookups::orders(
+        connection,
+        "SELECT id FROM (SELECT id, status FROM orders ORDER BY id DESC LIMIT ?1)
+         WHERE status = ?2 AND id NOT IN (SELECT order_id FROM interventions)",
+        (limit, OrderStatus::Confirmed),
+    )
 }

@@ -45,6 +45,12 @@ pub(super) fn sweep(tx: &Connection, command: &SweepCommand) -> rusqlite::Result
     })
 }
 
+/// Ended orders before this one are removed.
+pub(super) fn horizon(connection: &Connection) -> rusqlite::Result<OrderId> {
+    let horizon = "SELECT coalesce(max(order_id), 0) FROM horizon";
+    connection.query_row(horizon, [], |row| Ok(OrderId::from_key(row.get(0)?)))
+}
+
 fn raise_horizon(tx: &Connection, horizon: OrderId) -> rusqlite::Result<()> {
     tx.prepare_cached(
         "INSERT INTO horizon (one, order_id) VALUES (1, ?1)

@@ -2,16 +2,19 @@
 //! is one transaction.
 
 mod payments;
+mod reader;
 mod schema;
 
 use std::sync::Arc;
 
 use super::payment::{Payment, PaymentOutcome, PaymentStatus};
+use crate::base::ids::Incarnation;
 use crate::shop::contract::{ChargeTerms, ClaimToken, Fence, OrderId, StorageError, SweepWindow};
 use crate::shop::recovery::steady_clock::SteadyClock;
-use crate::shop::sqlite::fences;
+use crate::shop::sqlite::{fences, lookups};
 use crate::store::{Admission, Store, Tx};
 
+pub(in crate::shop) use reader::PaymentsReader;
 pub use schema::{FILE, SCHEMA};
 
 /// Payments as they are stored. Cheap to clone.
@@ -85,6 +88,39 @@ impl PaymentsRepository {
     pub(super) async fn forget(&self, window: SweepWindow) -> Result<(), StorageError> {
         let job = move |tx: &Tx<'_>| payments::forget(tx, &window);
         Ok(self.store.write(Admission::Continue, job).await?)
+    }
+
+    /// The highest incarnation that a fence knows of.
+    pub(in crate::shop) async fn newest_incarnation(&self) -> Result<Incarnation, StorageError> {
+        Ok(self.store.peek(fences::newest_incarnation)?)
+    }
+
+    /// The newest orders that have a payment, the latest first.
+    pub(in crate::shop) async fn newest_orders(&self, limit: u32) -> Result<Vec<OrderId>, StorageError> {
+        let newest = "SELECT order_id FROM payments ORDER BY order_id DESC LIMIT ?1";
+        Ok(self
+            .store
+            .peek(|connection| lookups::orders(connection, newest, [limit]))?)
+    }
+
+    /// Those of the orders for which no money was taken.
+    pub(in crate::shop) async fn not_charged(
+        &self,
+        orders: Vec<OrderId>,
+    ) -> Result<Vec<OrderId>, StorageError> {
+        Ok(self
+            .store
+            .peek(|connection| payments::not_charged(connection, orders))?)
+    }
+
+    /// The provider's names of the charges among the newest payments.
+    pub(in crate::shop) async fn newest_receipts(
+        &self,
+        limit: u32,
+    ) -> Result<Vec<(OrderId, String)>, StorageError> {
+        Ok(self
+            .store
+            .peek(|connection| payments::newest_receipts(connection, limit))?)
     }
 
     /// Whether a write would find room on the disk.

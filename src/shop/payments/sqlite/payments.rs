@@ -8,6 +8,7 @@ use super::schema::{CANCELLED, DECLINED, SUCCEEDED};
 use crate::base::money::Money;
 use crate::shop::contract::{ChargeTerms, ClaimToken, OrderId, PaymentId, SweepWindow};
 use crate::shop::payments::payment::{Payment, PaymentOutcome, PaymentStatus};
+use crate::shop::payments::records::PaymentRecord;
 use crate::shop::sqlite::{StoredLife, validated};
 
 const PAYMENT: &str = "SELECT order_id, state, amount, currency, method, receipt, code, message, at_ms, by,
@@ -27,6 +28,24 @@ fn payment(row: &Row<'_>) -> rusqlite::Result<Payment> {
             currency: validated(row, 3)?,
         },
         method: row.get(4)?,
+        at_ms: row.get::<_, i64>(8)?.unsigned_abs(),
+        by,
+    })
+}
+
+/// The columns of [`payment`] and the claim.
+pub(super) const RECORD: &str =
+    "SELECT order_id, state, amount, currency, method, receipt, code, message, at_ms, by,
+    refund, refunded_ms, refunded_by, claim_no FROM payments WHERE order_id = ?1";
+
+/// A row of [`RECORD`].
+pub(super) fn record_row(row: &Row<'_>) -> rusqlite::Result<PaymentRecord> {
+    let StoredLife(by) = row.get(9)?;
+    Ok(PaymentRecord {
+        status: status(row)?,
+        claim_no: row.get(13)?,
+        amount: row.get(2)?,
+        currency: row.get(3)?,
         at_ms: row.get::<_, i64>(8)?.unsigned_abs(),
         by,
     })
@@ -175,5 +194,33 @@ pub(super) fn list(connection: &Connection, before: OrderId, limit: usize) -> ru
     connection
         .prepare_cached(PAYMENTS)?
         .query_map((before.key(), i64::try_from(limit).unwrap_or(i64::MAX)), payment)?
+        .collect()
+}
+
+/// Those of the orders for which no money was taken.
+pub(super) fn not_charged(connection: &Connection, orders: Vec<OrderId>) -> rusqlite::Result<Vec<OrderId>> {
+    let mut charged = connection.prepare("SELECT 1 FROM payments WHERE order_id = ?1 AND state = ?2")?;
+    let mut missing = Vec::new();
+    for order in orders {
+        if !charged.exists((order.key(), SUCCEEDED))? {
+            missing.push(order);
+        }
+    }
+    Ok(missing)
+}
+
+/// The provider's names of the charges among the newest payments.
+pub(super) fn newest_receipts(
+    connection: &Connection,
+    limit: u32,
+) -> rusqlite::Result<Vec<(OrderId, String)>> {
+    connection
+        .prepare(
+            "SELECT order_id, receipt FROM (SELECT * FROM payments ORDER BY order_id DESC LIMIT ?1)
+             WHERE state = ?2",
+        )?
+        .query_map((limit, SUCCEEDED), |row| {
+            Ok((OrderId::from_key(row.get(0)?), row.get(1)?))
+        })?
         .collect()
 }

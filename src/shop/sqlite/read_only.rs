@@ -8,16 +8,59 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{AccessFlags, access};
 use rusqlite::{Connection, Error, OpenFlags, ffi};
 
+use crate::shop::contract::StorageError;
 use crate::shop::{inventory, orders, payments, sandbox};
 use crate::store::Schema;
 
 /// The databases and their schemas.
-pub(super) const KNOWN: [(&str, &Schema); 4] = [
+pub(in crate::shop) const DATABASES: [(&str, &Schema); 4] = [
     (orders::FILE, &orders::SCHEMA),
     (inventory::FILE, &inventory::SCHEMA),
     (payments::FILE, &payments::SCHEMA),
     (sandbox::FILE, &sandbox::SCHEMA),
 ];
+
+/// A service's database that is opened for reading only, beside a running cluster or without one.
+pub(in crate::shop) struct ReadOnlyDatabase {
+    connection: Connection,
+    schema: &'static Schema,
+}
+
+impl ReadOnlyDatabase {
+    /// Opens a database of the schema version that this program knows.
+    pub(in crate::shop) fn open(
+        data_dir: &Path,
+        file: &str,
+        schema: &'static Schema,
+    ) -> Result<ReadOnlyDatabase, StorageError> {
+        let connection = open(&data_dir.join(file))?;
+        Ok(ReadOnlyDatabase { connection, schema })
+    }
+
+    /// The connection, for statements.
+    pub(in crate::shop) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// The tables, indexes, views and triggers that the migrations made and that are gone, as text.
+    pub(in crate::shop) fn missing_objects(&self) -> Result<Vec<String>, StorageError> {
+        Ok(self.schema.lost_from(&self.connection)?)
+    }
+
+    /// Checks every page, and the agreement of tables and indexes: `ok`, or what is broken.
+    pub(in crate::shop) fn check_pages(&self) -> Result<String, StorageError> {
+        let check = "PRAGMA integrity_check(5)";
+        Ok(self.connection.query_row(check, [], |row| row.get(0))?)
+    }
+}
+
+/// Whether the database at that path holds a row of that table; `false` when it cannot be read.
+pub(in crate::shop) fn holds_any(path: &Path, table: &str) -> bool {
+    let any = format!("SELECT EXISTS (SELECT 1 FROM {table})");
+    path.exists()
+        && open_any(path)
+            .is_ok_and(|connection| connection.query_row(&any, [], |row| row.get(0)).unwrap_or(false))
+}
 
 /// Opens a database of the schema version that this program knows, for reading only.
 ///
@@ -44,7 +87,7 @@ pub(crate) fn open(path: &Path) -> rusqlite::Result<Connection> {
 
 fn known(path: &Path) -> Option<&'static (&'static str, &'static Schema)> {
     let name = path.file_name()?;
-    KNOWN.iter().find(|(file, _)| name == *file)
+    DATABASES.iter().find(|(file, _)| name == *file)
 }
 
 /// Opens a database of any schema version, for reading only.
@@ -68,7 +111,7 @@ pub(crate) fn open_any(path: &Path) -> rusqlite::Result<Connection> {
         && application_id != schema.application_id
     {
         let (service, expected) = (schema.name, schema.application_id);
-        let what = KNOWN
+        let what = DATABASES
             .iter()
             .find(|(_, other)| other.application_id == application_id)
             .map_or_else(
@@ -82,21 +125,6 @@ pub(crate) fn open_any(path: &Path) -> rusqlite::Result<Connection> {
         return Err(error(path, ffi::SQLITE_NOTADB, &what));
     }
     Ok(connection)
-}
-
-/// Attaches another database to the connection.
-///
-/// # Errors
-/// As [`open`], which checks the file first.
-pub(crate) fn attach(connection: &Connection, path: &Path, name: &str) -> rusqlite::Result<()> {
-    drop(open(path)?);
-    let at = if is_immutable(path) {
-        immutable_uri(path)
-    } else {
-        path.display().to_string()
-    };
-    connection.execute(&format!("ATTACH ?1 AS {name}"), [at])?;
-    Ok(())
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
