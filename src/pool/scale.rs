@@ -75,7 +75,7 @@ impl Pool {
         }
         let Parts { fleet, .. } = self.parts();
         if fleet.slots().iter().all(SlotState::is_drained) {
-            // A cluster of drained slots alone would answer nobody.
+            // A cluster of drained slots alone would answer no client.
             fleet.slots_mut().iter_mut().for_each(SlotState::end_drained);
         }
     }

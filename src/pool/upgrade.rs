@@ -24,7 +24,7 @@ pub(super) fn begin(parts: Parts<'_>, waiters: Vec<Ticket>, effects: &mut Vec<Ef
 
 /// Goes on with an upgrade, unless effects of this batch still lead to events that the next step must not
 /// miss. The new binary is given the pool and the processes as they are: each worker of the pool must have
-/// its process by then, and what the old master was not told before a hand-over nobody is told.
+/// its process by then, and an event that the old master has not heard before a hand-over is lost.
 pub(super) fn go_on(operation: &mut Operation, batch: &[Effect]) -> Option<Effect> {
     let Operation::Upgrade(upgrade) = operation else {
         return None;

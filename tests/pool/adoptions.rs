@@ -79,7 +79,7 @@ fn a_queue_that_its_adopter_could_not_be_handed_goes_to_another_and_is_offered_a
     simulation.crash(victim, ProcessExit::Signal(9));
     simulation.run(ms(1));
     let adopted: Vec<Slot> = simulation.pool.adoptions().map(|(slot, _)| slot).collect();
-    assert!(!adopted.contains(&Slot(2)), "nobody hears");
+    assert!(!adopted.contains(&Slot(2)), "no worker can be reached");
     simulation.unreachable.clear();
     simulation.run(ms(300));
     assert!(adopter(&simulation, 2).is_some(), "they were asked again");

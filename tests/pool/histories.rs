@@ -36,7 +36,7 @@ fn random_policy(random: &mut Rng) -> Policy {
     }
 }
 
-fn anybody(simulation: &Simulation, random: &mut Rng) -> Option<Life> {
+fn random_life(simulation: &Simulation, random: &mut Rng) -> Option<Life> {
     let lives: Vec<Life> = simulation.processes.keys().copied().collect();
     random.choice(lives)
 }
@@ -44,16 +44,16 @@ fn anybody(simulation: &Simulation, random: &mut Rng) -> Option<Life> {
 /// One fault or request.
 fn disturb(simulation: &mut Simulation, random: &mut Rng) {
     match random.u8(0..24) {
-        0..3 => with_anybody(simulation, random, |simulation, life| {
+        0..3 => with_random_worker(simulation, random, |simulation, life| {
             simulation.crash(life, ProcessExit::Signal(9))
         }),
-        3 => with_anybody(simulation, random, |simulation, life| {
+        3 => with_random_worker(simulation, random, |simulation, life| {
             simulation.crash(life, ProcessExit::Code(1))
         }),
-        4 | 5 => with_anybody(simulation, random, Simulation::hang),
-        6 => with_anybody(simulation, random, Simulation::wake_up),
-        7 => with_anybody(simulation, random, Simulation::hold_lock),
-        8 => with_anybody(simulation, random, |simulation, life| {
+        4 | 5 => with_random_worker(simulation, random, Simulation::hang),
+        6 => with_random_worker(simulation, random, Simulation::wake_up),
+        7 => with_random_worker(simulation, random, Simulation::hold_lock),
+        8 => with_random_worker(simulation, random, |simulation, life| {
             simulation.happen(Event::Notified {
                 life,
                 notification: Notification::Stopping,
@@ -66,7 +66,7 @@ fn disturb(simulation: &mut Simulation, random: &mut Rng) {
         14 => lie(simulation, random),
         15 => {
             simulation.silent_takeovers = random.bool();
-            simulation.unreachable = anybody(simulation, random)
+            simulation.unreachable = random_life(simulation, random)
                 .filter(|_| random.bool())
                 .into_iter()
                 .collect();
@@ -140,8 +140,8 @@ fn traffic(simulation: &mut Simulation, random: &mut Rng) {
     }
 }
 
-fn with_anybody(simulation: &mut Simulation, random: &mut Rng, deed: impl Fn(&mut Simulation, Life)) {
-    if let Some(life) = anybody(simulation, random) {
+fn with_random_worker(simulation: &mut Simulation, random: &mut Rng, deed: impl Fn(&mut Simulation, Life)) {
+    if let Some(life) = random_life(simulation, random) {
         deed(simulation, life);
     }
 }
@@ -222,7 +222,7 @@ fn lie(simulation: &mut Simulation, random: &mut Rng) {
         settled
     );
     assert_eq!(before.generation(), simulation.pool.generation());
-    with_anybody(simulation, random, |simulation, life| {
+    with_random_worker(simulation, random, |simulation, life| {
         if simulation.processes[&life].ready {
             simulation.happen(Event::Notified {
                 life,
@@ -306,7 +306,7 @@ fn stops(seed: u64) {
     assert_eq!(
         simulation.verdicts.len() as u64,
         simulation.asked,
-        "everybody was answered"
+        "every client was answered"
     );
 }
 

@@ -11,7 +11,7 @@ use crate::simulation::{FIRST, Program, Simulation, asked, ms, policy};
 
 fn last(simulation: &Simulation, slot: u16) -> Certificate {
     let certificate = simulation.pool.certificates(Slot(slot)).last();
-    certificate.expect("somebody ended").clone()
+    certificate.expect("a worker ended").clone()
 }
 
 /// Every worker's scoreboard says that from now on.
@@ -340,7 +340,7 @@ fn a_hang_keeps_its_evidence_and_a_cut_drain_its_reason() {
 fn certificates_are_bounded_and_counted_beyond_that() {
     let mut simulation = Simulation::serving(1);
     for _ in 0..50 {
-        simulation.run_until("somebody", |simulation| simulation.serving_slots() == 1);
+        simulation.run_until("a worker", |simulation| simulation.serving_slots() == 1);
         let life = simulation.life_in(0);
         simulation.crash(life, ProcessExit::Signal(9));
     }

@@ -142,7 +142,7 @@ fn a_rollback_returns_to_the_last_generation_without_loading_it_and_again_forth(
     simulation.await_verdict(ticket);
     simulation.run(ms(1_000));
     simulation.least_serving = usize::MAX;
-    simulation.next_load = Err(NotLoaded::Binary("nobody loads".to_owned()));
+    simulation.next_load = Err(NotLoaded::Binary("not to be loaded".to_owned()));
     for generation in [1, 2, 1] {
         let ticket = simulation.ask(Request::Rollback);
         let verdict = simulation.await_verdict(ticket);

@@ -25,9 +25,9 @@ fn a_kill_right_after_ready_is_replaced_at_once() {
     assert_eq!(simulation.states(), [WorkerState::Serving]);
     let victim = simulation.life_in(0);
     simulation.crash(victim, SIGKILL);
-    assert_eq!(simulation.states(), [WorkerState::Starting], "in the same breath");
+    assert_eq!(simulation.states(), [WorkerState::Starting], "at once");
     assert_eq!(simulation.life_in(0).epoch, Epoch(2));
-    assert!(simulation.steered.is_empty(), "nobody is ready");
+    assert!(simulation.steered.is_empty(), "no worker is ready");
     simulation.run(ms(25));
     assert!(simulation.is_at_rest());
 }
@@ -202,7 +202,7 @@ fn a_stall_of_the_master_is_held_against_no_worker() {
     simulation.now = simulation.now + ms(60_000);
     simulation.look();
     simulation.run(ms(1_000));
-    assert!(simulation.kills.is_empty(), "a minute of nobody's time");
+    assert!(simulation.kills.is_empty(), "a stall of the master");
     assert!(simulation.was_announced(|a| matches!(a, Announcement::Stalled { by, .. } if *by > ms(59_000))));
     simulation.run_until("its own time counts", |simulation| {
         simulation.kills.contains(&victim)

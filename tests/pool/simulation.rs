@@ -189,7 +189,7 @@ impl Simulation {
         simulation
     }
 
-    /// One that serves already.
+    /// A simulation whose workers serve already.
     pub(crate) fn serving(workers: u16) -> Simulation {
         let mut simulation = Simulation::start(policy(workers), Program::Good, 42);
         simulation.run(ms(100));
@@ -213,7 +213,7 @@ impl Simulation {
             .slots()
             .nth(usize::from(slot))
             .and_then(|slot| slot.worker)
-            .expect("somebody is in it")
+            .expect("a worker is in it")
             .life
     }
 

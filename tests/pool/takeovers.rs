@@ -36,7 +36,7 @@ fn a_worker_that_cannot_be_told_of_work_is_passed_over() {
     let victim = simulation.life_in(2);
     simulation.crash(victim, SIGKILL);
     simulation.run(ms(1));
-    assert!(!simulation.is_at_rest(), "nobody could be told");
+    assert!(!simulation.is_at_rest(), "no worker could be told");
     simulation.unreachable.remove(&simulation.life_in(1));
     simulation.run(ms(300));
     let (by, work) = *simulation.assigned.last().expect("told again");

@@ -183,7 +183,7 @@ fn try_pair(state: WorkerState, name: &str) -> (Simulation, Life, Vec<Effect>) {
         simulation.now = simulation
             .pool
             .next_deadline(simulation.now)
-            .expect("somebody is looked at");
+            .expect("a worker is looked at");
     }
     let event = event(name, life, &simulation);
     let mut effects = Vec::new();
@@ -314,8 +314,8 @@ fn in_stage(stage: &str) -> Simulation {
 #[test]
 fn every_stage_of_a_rollout_answers_every_event_about_every_worker_and_ends_whole() {
     for stage in ["loading", "booting", "baking", "rolling", "undoing"] {
-        let everybody: Vec<Life> = in_stage(stage).pool.lives().collect();
-        for life in everybody {
+        let workers: Vec<Life> = in_stage(stage).pool.lives().collect();
+        for life in workers {
             for name in EVENTS {
                 let mut simulation = in_stage(stage);
                 let event = event(name, life, &simulation);

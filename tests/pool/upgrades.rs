@@ -23,7 +23,7 @@ fn an_upgrade_is_rehearsed_and_the_new_master_tells_its_end() {
     assert_eq!(
         [simulation.life_in(0), simulation.life_in(1)],
         before,
-        "nobody was replaced"
+        "no worker was replaced"
     );
     simulation.run(ms(5_000));
     assert_eq!([simulation.life_in(0), simulation.life_in(1)], before);
@@ -189,7 +189,7 @@ fn a_stop_ends_an_upgrade_at_every_stage() {
         assert_eq!(simulation.masters, 0);
         assert!(simulation.exit.is_some());
         let late = simulation.ask(Request::Upgrade);
-        assert_eq!(simulation.verdict(late), None, "nobody is there any more");
+        assert_eq!(simulation.verdict(late), None, "the cluster has ended");
     }
 }
 

@@ -9,7 +9,7 @@ use super::facts::{KillReason, ProcessExit};
 use crate::base::ids::{Generation, Life};
 use crate::base::time::Monotonic;
 
-/// So many are kept per slot, the oldest go first.
+/// How many certificates are kept per slot; the oldest go first.
 pub const KEPT: usize = 16;
 
 /// How the life of one worker ended.

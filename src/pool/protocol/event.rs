@@ -150,7 +150,7 @@ pub struct Sample {
 pub struct Ticket(pub u64);
 
 impl Ticket {
-    /// Nobody waits.
+    /// No client waits: the request came by a signal.
     pub const NOBODY: Ticket = Ticket(0);
 }
 

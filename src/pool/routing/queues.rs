@@ -195,7 +195,7 @@ mod tests {
         let (one, other) = (life(0, 1), life(2, 1));
         reconciled(&mut adoptions, &candidates(2, &[(one, 0)], &[]));
         let last = candidates(2, &[], &[one]);
-        assert_eq!(reconciled(&mut adoptions, &last), [], "nobody is fitter");
+        assert_eq!(reconciled(&mut adoptions, &last), [], "no worker is fitter");
         let let_go = reconciled(&mut adoptions, &candidates(3, &[(other, 0)], &[one]));
         assert!(let_go.contains(&Effect::Disown {
             by: one,
@@ -212,7 +212,7 @@ mod tests {
             !replaced
                 .iter()
                 .any(|effect| matches!(effect, Effect::Disown { .. })),
-            "nobody is told"
+            "no worker is told"
         );
         assert_eq!(adoptions.adopter(Slot(2)), Some(one));
     }

@@ -108,7 +108,7 @@ impl Simulation {
     }
 
     fn spawn(&mut self, life: Life, generation: Generation) {
-        assert!(!self.pool.is_stopping(), "nobody is started while stopping");
+        assert!(!self.pool.is_stopping(), "no worker is started while stopping");
         assert!(life.slot.0 < self.listeners, "{life} has no listener");
         assert!(
             self.loaded.contains(&generation),

@@ -15,13 +15,13 @@ impl Simulation {
         assert_eq!(known.len(), self.pool.lives().count(), "two with one identity");
         assert!(
             self.processes.keys().all(|life| known.contains(life)),
-            "somebody was forgotten"
+            "a worker was forgotten"
         );
         for slot in &self.steered {
             let ready = |(life, process): (&Life, &Process)| life.slot == *slot && process.ready;
             assert!(
                 self.processes.iter().any(ready),
-                "slot {slot} is routed and nobody is ready in it"
+                "slot {slot} is routed and has no ready worker"
             );
         }
         assert!(
@@ -77,7 +77,7 @@ impl Simulation {
                 own || serving.is_empty()
                     || adopter.is_some_and(|by| serving.contains(by))
                     || self.not_handed.contains(&slot),
-                "slot {slot}'s queue is nobody's; {adopter:?}"
+                "slot {slot}'s queue has no worker; {adopter:?}"
             );
         }
         let said: BTreeMap<Slot, Life> = self.pool.adoptions().collect();
