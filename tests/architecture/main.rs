@@ -4,6 +4,7 @@
 mod checker;
 mod circles;
 mod dependencies;
+mod formats;
 mod layers;
 mod limits;
 mod modules;
