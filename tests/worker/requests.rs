@@ -19,6 +19,10 @@ pub(crate) const TESTS: &[Test] = &[
         a_client_that_has_said_everything_gets_every_answer,
     ),
     ("what_is_no_text_is_refused", what_is_no_text_is_refused),
+    (
+        "a_line_that_ends_without_a_carriage_return_is_refused",
+        a_line_that_ends_without_a_carriage_return_is_refused,
+    ),
     ("too_many_headers_are_431", too_many_headers_are_431),
     ("an_absolute_target_is_answered", an_absolute_target_is_answered),
     (
@@ -121,10 +125,55 @@ fn what_is_no_text_is_refused() {
     ] {
         refused(&worker, bytes, "bad_request");
     }
-    // Lone line feeds end lines, as RFC 9112 (2.2) lets them.
-    let mut client = worker.connect();
-    client.send("GET / HTTP/1.1\nHost: test\n\n");
-    assert_eq!(client.response().expect("an answer").status, 200);
+}
+
+/// Other servers read a bare line feed in another way: what is behind it would be a request of somebody else's making.
+fn a_line_that_ends_without_a_carriage_return_is_refused() {
+    let worker = Worker::ready(|_| {});
+    let hidden = "GET /hidden HTTP/1.1\r\nHost: test\r\n\r\n";
+    for head in [
+        "GET / HTTP/1.1\nHost: test\n\n",
+        "GET / HTTP/1.1\nHost: test\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: test\n\r\n",
+        "GET / HTTP/1.1\r\nHost: test\r\n\n",
+        "GET / HTTP/1.1\r\nHost: test\r\nX: y\nContent-Length: 3\r\n\r\n",
+        "\nGET / HTTP/1.1\r\nHost: test\r\n\r\n",
+        "\r\n\nGET / HTTP/1.1\r\nHost: test\r\n\r\n",
+    ] {
+        refused(&worker, [head, hidden].concat().as_bytes(), "bad_request");
+        // The answers to the requests before are not lost by it.
+        let mut client = worker.connect();
+        client.send(&["GET /slow?ms=20 HTTP/1.1\r\nHost: test\r\n\r\n", head, hidden].concat());
+        assert_eq!(client.response().expect("an answer").body, "at last", "{head:?}");
+        assert_eq!(
+            client.response().expect("an answer").code(),
+            "bad_request",
+            "{head:?}"
+        );
+        assert_eq!(client.rest().expect("no reset"), "", "{head:?}");
+    }
+    let post = "POST /echo HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for chunks in [
+        "3\r\nabc\r\n0\r\n\n",
+        "3\r\nabc\r\n0\r\nX: y\n\r\n",
+        "3\r\nabc\r\n0\r\nX: y\n\n",
+        "3\r\nabc\r\n0\n\r\n",
+        "3\r\nabc\n0\r\n\r\n",
+        "3\nabc\r\n0\r\n\r\n",
+        "3;x=\n\r\nabc\r\n0\r\n\r\n",
+        "3 \r\nabc\r\n0\r\n\r\n",
+    ] {
+        for cut in [1, 9, 500] {
+            let text = [post, chunks, hidden].concat();
+            let mut client = worker.connect();
+            for part in text.as_bytes().chunks(cut) {
+                client.write(part);
+            }
+            let answer = client.response().expect("an answer");
+            assert_eq!(answer.status, 400, "{chunks:?}: {answer:?}");
+            assert_eq!(client.rest().expect("no reset"), "", "{chunks:?}");
+        }
+    }
 }
 
 fn too_many_headers_are_431() {

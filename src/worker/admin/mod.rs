@@ -10,6 +10,7 @@ mod metrics_client;
 mod text;
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,9 +19,11 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncWriteExt;
 
 use crate::worker::accept::listener::{Listener, Stream};
-use crate::worker::connection::finish::linger;
+use crate::worker::connection::checked::CheckedStream;
+use crate::worker::connection::finish::{bare_line_feed, linger};
 use crate::worker::handle::Worker;
 use admission::{AdmittedClients, Busy};
 use answer::AdminService;
@@ -88,7 +91,7 @@ async fn serve(stream: Stream, service: Arc<AdminService>, busy: Busy) {
     let service = service_fn(move |request: Request<Incoming>| {
         begun.set(true);
         let service = Arc::clone(&service);
-        async move { Ok::<_, Infallible>(service.answer(&request).await) }
+        Box::pin(async move { Ok::<_, Infallible>(service.answer(&request).await) })
     });
     let mut builder = http1::Builder::new();
     builder
@@ -98,13 +101,25 @@ async fn serve(stream: Stream, service: Arc<AdminService>, busy: Busy) {
         .max_buf_size(HEAD_BYTES)
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT);
-    let serving = builder
-        .serve_connection(TokioIo::new(stream), service)
-        .without_shutdown();
+    let mut http = builder.serve_connection(TokioIo::new(CheckedStream::new(stream)), service);
+    let serving = poll_fn(|cx| http.poll_without_shutdown(cx));
     let served = tokio::time::timeout(CONNECTION_TIMEOUT, serving).await;
     busy.set(false);
-    if let Ok(Ok(parts)) = served {
-        linger(parts.io.into_inner()).await;
+    let stream = http.into_parts().io.into_inner();
+    match served {
+        Err(_elapsed) => {}
+        Ok(_) if stream.has_broken_head() => refuse(stream.into_stream()).await,
+        Ok(Ok(())) => linger(stream.into_stream()).await,
+        Ok(Err(_told)) => {}
+    }
+}
+
+/// Answers a request that is not shown to hyper.
+async fn refuse(mut stream: Stream) {
+    let answer = bare_line_feed().to_http1();
+    // A client that does not take its answer does not get it.
+    if let Ok(Ok(())) = tokio::time::timeout(HEAD_TIMEOUT, stream.write_all(&answer)).await {
+        linger(stream).await;
     }
 }
 

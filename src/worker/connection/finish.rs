@@ -7,7 +7,7 @@ use http::StatusCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::overdue::{ConnectionEnd, Overdue};
-use super::wire::Wire;
+use super::wire::{Unreadable, Wire};
 use crate::config::{HttpSettings, duration};
 use crate::http::Problem;
 use crate::scoreboard::Counter;
@@ -25,7 +25,9 @@ pub(in crate::worker) async fn finish(wire: Wire, end: ConnectionEnd, edge: &Edg
     let limits = &edge.worker.settings().http;
     let (client_is_gone, missing) = (wire.has_ended(), wire.missing_body_bytes());
     let last_answer = match end {
-        ConnectionEnd::Over => wire.rejected().map(|status| unreadable(status, missing, limits)),
+        ConnectionEnd::Over => wire
+            .unreadable()
+            .map(|reason| unreadable(reason, missing, limits)),
         ConnectionEnd::Late(Overdue::Head) => Some(too_slow(limits)),
         ConnectionEnd::Late(Overdue::Silence) => None,
         ConnectionEnd::Late(Overdue::Stall | Overdue::Abandoned) => return wire.into_stream().abort(),
@@ -75,9 +77,12 @@ pub(in crate::worker) async fn linger(mut stream: Stream) {
     let _in_time = tokio::time::timeout(LINGER, drained).await;
 }
 
-/// The answer to a request that hyper cannot read; of its body this number of bytes is missing.
-fn unreadable(status: u16, missing: u64, limits: &HttpSettings) -> Problem {
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+/// The answer to a request that cannot be read; of its body this number of bytes is missing.
+fn unreadable(reason: Unreadable, missing: u64, limits: &HttpSettings) -> Problem {
+    let status = match reason {
+        Unreadable::Refused(status) => StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST),
+        Unreadable::BareLineFeed => return bare_line_feed(),
+    };
     match status {
         // hyper says the same of a length that it cannot count up to.
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE if missing > limits.max_body_bytes as u64 => {
@@ -92,6 +97,12 @@ fn unreadable(status: u16, missing: u64, limits: &HttpSettings) -> Problem {
         StatusCode::URI_TOO_LONG => Problem::new(status, "uri_too_long", "the request's target is too long"),
         other => Problem::new(other, "bad_request", "this is no request of HTTP/1.1"),
     }
+}
+
+/// The answer to a request with a line that does not end with CR LF.
+pub(in crate::worker) fn bare_line_feed() -> Problem {
+    let detail = "a line of the request ends with a line feed and no carriage return before it";
+    Problem::new(StatusCode::BAD_REQUEST, "bad_request", detail)
 }
 
 fn too_slow(limits: &HttpSettings) -> Problem {

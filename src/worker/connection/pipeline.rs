@@ -1,7 +1,10 @@
-//! Follows the requests that a client sends on an HTTP/1.1 connection: how many have begun, and whether the last one is
-//! complete. A drain closes after the last request, and a client that has closed its side gets its answers; hyper tells neither
-//! how many requests it holds nor whether they are whole. The pipeline judges nothing. It gives up on bytes that it cannot
-//! follow, which hyper refuses.
+//! Follows the requests that a client sends on an HTTP/1.1 connection: how many have begun, and whether the last
+//! one is complete. A drain closes after the last request, and a client that has closed its side gets its answers;
+//! hyper tells neither how many requests it holds nor whether they are whole.
+//!
+//! It also finds lines that do not end with CR LF. Some servers take a bare line feed for the end of a line and
+//! others do not, so what follows it may be a request for one and a part of a request for the other. Nothing
+//! behind such a line is looked at. All else that is wrong with a request, hyper refuses.
 
 /// The longest beginning of a line that matters, in bytes.
 const LONGEST_LINE: usize = 64;
@@ -13,6 +16,8 @@ pub(in crate::worker) struct Pipeline {
     position: PipelinePosition,
     /// The beginning of the line that has not ended yet.
     line: Vec<u8>,
+    /// The last byte of the line that has not ended yet was a carriage return.
+    after_cr: bool,
 }
 
 /// What the next byte belongs to.
@@ -24,8 +29,10 @@ enum PipelinePosition {
     Head { body: BodyFraming },
     /// A body, or the data of a chunk.
     Body(BodyPart),
-    /// Unknown.
+    /// Unknown, since a line of a head says nothing clear about the body.
     Lost,
+    /// Behind a line that does not end with CR LF, or a chunk that is none: in a body, or outside.
+    Broken { in_body: bool },
 }
 
 /// How a head announces the end of its body.
@@ -58,6 +65,7 @@ impl Pipeline {
             begun: 0,
             position: PipelinePosition::Between,
             line: Vec::new(),
+            after_cr: false,
         }
     }
 
@@ -73,7 +81,8 @@ impl Pipeline {
             PipelinePosition::Body(_)
             | PipelinePosition::Between
             | PipelinePosition::Head { .. }
-            | PipelinePosition::Lost => 0,
+            | PipelinePosition::Lost
+            | PipelinePosition::Broken { .. } => 0,
         }
     }
 
@@ -82,46 +91,65 @@ impl Pipeline {
         match self.position {
             PipelinePosition::Between | PipelinePosition::Head { .. } => false,
             PipelinePosition::Body(_) | PipelinePosition::Lost => true,
+            PipelinePosition::Broken { in_body } => in_body,
         }
     }
 
-    /// Takes in bytes that have arrived.
-    pub(in crate::worker) fn feed(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            bytes = match self.position {
-                PipelinePosition::Between => self.begin(bytes),
+    /// Whether a line of a head, or between requests, does not end with CR LF.
+    pub(in crate::worker) fn has_broken_head(&self) -> bool {
+        self.position == PipelinePosition::Broken { in_body: false }
+    }
+
+    /// Whether nothing more is looked at.
+    pub(in crate::worker) fn is_broken(&self) -> bool {
+        matches!(self.position, PipelinePosition::Broken { .. })
+    }
+
+    /// Takes in bytes that have arrived. The number of those that may be looked at: all, unless the framing is
+    /// broken.
+    pub(in crate::worker) fn feed(&mut self, bytes: &[u8]) -> usize {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            rest = match self.position {
+                PipelinePosition::Between => self.begin(rest),
                 PipelinePosition::Head { .. }
                 | PipelinePosition::Body(BodyPart::ChunkSize | BodyPart::ChunkEnd | BodyPart::Trailers) => {
-                    self.read_line(bytes)
+                    self.read_line(rest)
                 }
-                PipelinePosition::Body(BodyPart::Plain { left }) => self.skip(
-                    bytes,
-                    left,
-                    |left| BodyPart::Plain { left },
-                    PipelinePosition::Between,
-                ),
+                PipelinePosition::Body(BodyPart::Plain { left }) => {
+                    let end = PipelinePosition::Between;
+                    self.skip(rest, left, |left| BodyPart::Plain { left }, end)
+                }
                 PipelinePosition::Body(BodyPart::Chunk { left }) => {
                     let end = PipelinePosition::Body(BodyPart::ChunkEnd);
-                    self.skip(bytes, left, |left| BodyPart::Chunk { left }, end)
+                    self.skip(rest, left, |left| BodyPart::Chunk { left }, end)
                 }
-                PipelinePosition::Lost => return,
+                PipelinePosition::Lost => &[],
+                PipelinePosition::Broken { .. } => break,
             };
         }
+        bytes.len() - rest.len()
     }
 
     /// Empty lines between requests are passed over, as every server does.
     fn begin<'bytes>(&mut self, bytes: &'bytes [u8]) -> &'bytes [u8] {
-        let empty = bytes
-            .iter()
-            .take_while(|byte| matches!(byte, b'\r' | b'\n'))
-            .count();
-        let rest = &bytes[empty..];
-        if !rest.is_empty() {
-            self.begun += 1;
-            let body = BodyFraming::Length(0);
-            self.position = PipelinePosition::Head { body };
+        match (bytes[0], self.after_cr) {
+            (b'\r', false) => self.after_cr = true,
+            (b'\n', true) => self.after_cr = false,
+            (b'\n', false) => {
+                self.position = PipelinePosition::Broken { in_body: false };
+                return bytes;
+            }
+            // hyper refuses a carriage return that no line feed follows.
+            (_, _) => {
+                self.begun += 1;
+                self.after_cr = false;
+                let body = BodyFraming::Length(0);
+                self.position = PipelinePosition::Head { body };
+                return bytes;
+            }
         }
-        rest
+        &bytes[1..]
     }
 
     fn read_line<'bytes>(&mut self, bytes: &'bytes [u8]) -> &'bytes [u8] {
@@ -129,19 +157,29 @@ impl Pipeline {
             self.keep(bytes);
             return &[];
         };
-        if self.line.is_empty() {
-            self.position = self.position.after_line(&bytes[..end]);
+        let last = bytes[..end].last();
+        let ends_with_cr = last.map_or(self.after_cr, |last| *last == b'\r');
+        if !ends_with_cr {
+            let in_body = matches!(self.position, PipelinePosition::Body(_));
+            self.position = PipelinePosition::Broken { in_body };
+            return &bytes[end..];
+        }
+        if self.line.is_empty() && end > 0 {
+            self.position = self.position.after_line(&bytes[..end - 1]);
         } else {
             self.keep(&bytes[..end]);
-            self.position = self.position.after_line(&self.line);
-            self.line.clear();
+            let line = self.line.strip_suffix(b"\r").unwrap_or(&self.line);
+            self.position = self.position.after_line(line);
         }
+        self.line.clear();
+        self.after_cr = false;
         &bytes[end + 1..]
     }
 
     fn keep(&mut self, part: &[u8]) {
         let room = LONGEST_LINE.saturating_sub(self.line.len());
         self.line.extend_from_slice(&part[..part.len().min(room)]);
+        self.after_cr = part.last().map_or(self.after_cr, |last| *last == b'\r');
     }
 
     fn skip<'bytes>(
@@ -163,7 +201,6 @@ impl Pipeline {
 impl PipelinePosition {
     /// The position behind a line that began at this one.
     fn after_line(self, line: &[u8]) -> PipelinePosition {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
         match (self, line.is_empty()) {
             (PipelinePosition::Head { body }, true) => body.begin(),
             (PipelinePosition::Head { body }, false) => match body.after_header(line) {
@@ -174,9 +211,8 @@ impl PipelinePosition {
             (PipelinePosition::Body(BodyPart::ChunkEnd), true) => PipelinePosition::Body(BodyPart::ChunkSize),
             (PipelinePosition::Body(BodyPart::Trailers), true) => PipelinePosition::Between,
             (PipelinePosition::Body(BodyPart::Trailers), false) => self,
-            (PipelinePosition::Body(_) | PipelinePosition::Between | PipelinePosition::Lost, _) => {
-                PipelinePosition::Lost
-            }
+            (PipelinePosition::Body(_), _) => PipelinePosition::Broken { in_body: true },
+            (PipelinePosition::Between | PipelinePosition::Lost | PipelinePosition::Broken { .. }, _) => self,
         }
     }
 }
@@ -218,11 +254,16 @@ impl BodyFraming {
 
 /// The position behind a line with the size of a chunk and perhaps extensions.
 fn after_chunk_size(line: &[u8]) -> PipelinePosition {
-    let size = line.split(|byte| *byte == b';').next().unwrap_or_default();
-    match number(size, 16) {
+    // White space may stand before an extension and nowhere else.
+    let size = match line.iter().position(|byte| *byte == b';') {
+        Some(end) => line[..end].trim_ascii_end(),
+        None => line,
+    };
+    let is_hex = size.iter().all(u8::is_ascii_hexdigit);
+    match number(size, 16).filter(|_| is_hex) {
         Some(0) => PipelinePosition::Body(BodyPart::Trailers),
         Some(left) => PipelinePosition::Body(BodyPart::Chunk { left }),
-        None => PipelinePosition::Lost,
+        None => PipelinePosition::Broken { in_body: true },
     }
 }
 
@@ -240,14 +281,17 @@ mod tests {
         "POST / HTTP/1.1\r\nContent-Type: text/plain\r\ncontent-LENGTH:  9\r\n\r\n\r\n\r\nGET /";
 
     const CHUNKS: &str = "POST / HTTP/1.1\r\nContent-Length: 7\r\nTransfer-Encoding:  Chunked\r\n\r\n\
-                          b;ext=1\r\nGET / HTTP/\r\n2 \r\n\r\n\r\n0\r\nX-Sum: 1\r\n\r\n";
+                          b;ext=1\r\nGET / HTTP/\r\n2 ;x\r\n\r\n\r\n0\r\nX-Sum: 1\r\n\r\n";
 
     /// After these bytes, fed in pieces of this length.
     fn fed(text: &str, piece: usize) -> Pipeline {
         let mut pipeline = Pipeline::new();
+        let mut taken = 0;
         for part in text.as_bytes().chunks(piece) {
-            pipeline.feed(part);
+            taken += pipeline.feed(part);
         }
+        let is_whole = taken == text.len();
+        assert_eq!(is_whole, !pipeline.is_broken(), "{taken} bytes of {text:?}");
         pipeline
     }
 
@@ -290,19 +334,74 @@ mod tests {
         }
     }
 
+    /// The number of bytes that may be looked at, fed in pieces of this length.
+    fn taken(text: &str, piece: usize) -> usize {
+        let mut pipeline = Pipeline::new();
+        text.as_bytes()
+            .chunks(piece)
+            .map(|part| pipeline.feed(part))
+            .sum()
+    }
+
     #[test]
-    fn chunks_that_are_none_are_given_up_on() {
+    fn nothing_behind_a_line_without_a_carriage_return_is_taken() {
+        let chunked = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+        for (before, behind, in_body) in [
+            ("", "\n", false),
+            ("\r\n", "\n", false),
+            (GET, "\n", false),
+            ("GET / HTTP/1.1", "\n", false),
+            ("GET / HTTP/1.1\r\n", "\n", false),
+            ("GET / HTTP/1.1\r\nHost: a", "\nX: b\r\n\r\n", false),
+            ("GET / HTTP/1.1\r\nHost: a\r\r\nX: b", "\n\r\n", false),
+            (chunked, "\n1\r\n", true),
+        ] {
+            let text = [before, behind, GET].concat();
+            for piece in [1, 2, 3, 1000] {
+                assert_eq!(taken(&text, piece), before.len(), "{text:?} in {piece}s");
+                assert_eq!(fed(&text, piece).misses_body(), in_body, "{text:?}");
+                assert_eq!(fed(&text, piece).has_broken_head(), !in_body, "{text:?}");
+            }
+        }
+        for chunks in [
+            "1\nx",
+            "1\r\nx\n",
+            "1\r\nx\r\n0\n",
+            "0\r\n\n",
+            "0\r\nX: y\n",
+            "1;x\n",
+        ] {
+            let text = [chunked, chunks, "\r\n\r\n", GET].concat();
+            for piece in [1, 2, 3, 1000] {
+                let last = chunked.len() + chunks.find("\n").expect("a line feed");
+                assert!(taken(&text, piece) >= last, "{chunks:?} in {piece}s");
+                assert!(
+                    taken(&text, piece) < chunked.len() + chunks.len(),
+                    "{chunks:?} in {piece}s"
+                );
+                assert!(fed(&text, piece).misses_body());
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_behind_a_chunk_that_is_none_is_taken() {
         let head = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
         for chunk in [
             "z\r\n",
             "-1\r\na\r\n",
+            "+1\r\na\r\n",
+            "1 \r\na\r\n",
+            " 1\r\na\r\n",
             "1\r\nab\r\n",
             "\r\n",
+            ";x\r\n",
             "11111111111111111\r\n",
         ] {
             let text = format!("{head}{chunk}{GET}");
             for piece in [1, 9, 1000] {
-                assert_eq!(begun(&text, piece), None, "{chunk:?}");
+                assert!(fed(&text, piece).is_broken(), "{chunk:?}");
+                assert!(taken(&text, piece) <= text.len() - GET.len(), "{chunk:?}");
             }
         }
     }

@@ -19,6 +19,15 @@ use crate::worker::accept::listener::Stream;
 /// The status code lies here in `HTTP/1.1 400 Bad Request`.
 const STATUS: std::ops::Range<usize> = 9..12;
 
+/// Why a request could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::worker) enum Unreadable {
+    /// hyper wanted to answer this status without asking the service.
+    Refused(u16),
+    /// A line does not end with CR LF.
+    BareLineFeed,
+}
+
 /// A stream that tells its connection what happens on it.
 #[derive(Debug)]
 pub(in crate::worker) struct Wire {
@@ -30,8 +39,8 @@ pub(in crate::worker) struct Wire {
     end_is_withheld: bool,
     /// HTTP/2: bytes were given to hyper that it may not have made requests of yet.
     has_fresh_bytes: bool,
-    /// The status that hyper wanted to answer without asking the service.
-    rejected: Option<u16>,
+    /// The request that could not be read.
+    unreadable: Option<Unreadable>,
     detector: ProtocolDetector,
     is_http2: bool,
     pipeline: Pipeline,
@@ -47,7 +56,7 @@ impl Wire {
             has_ended: false,
             end_is_withheld: false,
             has_fresh_bytes: false,
-            rejected: None,
+            unreadable: None,
             detector: ProtocolDetector::new(),
             is_http2: false,
             pipeline: Pipeline::new(),
@@ -99,9 +108,9 @@ impl Wire {
         self.has_ended
     }
 
-    /// The status that hyper wanted to answer without asking the service: the request could not be read.
-    pub(in crate::worker) fn rejected(&self) -> Option<u16> {
-        self.rejected
+    /// The last request, if it could not be read.
+    pub(in crate::worker) fn unreadable(&self) -> Option<Unreadable> {
+        self.unreadable
     }
 
     /// How many bytes of the body are to come that the last request announced.
@@ -123,9 +132,9 @@ impl Wire {
         self.end_is_withheld
     }
 
-    /// Reads, unless the client has closed its side: then there is nothing more to come.
+    /// Reads, unless nothing more is to come: the client has closed its side, or nothing more is looked at.
     fn poll_input(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if !self.has_ended {
+        if !self.has_ended && !self.pipeline.is_broken() {
             let before = buf.filled().len();
             ready!(self.poll_stream(cx, buf))?;
             if buf.filled().len() > before || buf.remaining() == 0 {
@@ -147,15 +156,28 @@ impl Wire {
 
     /// Reports bytes that were read: HTTP/1.1 gets them, or the reader of HTTP/2, or the detector has kept
     /// them.
-    fn arrived(&mut self, bytes: &[u8]) {
-        self.has_fresh_bytes = self.is_http2;
-        let begun = if self.is_http2 {
-            None
-        } else {
-            self.pipeline.feed(bytes);
-            self.pipeline.begun()
-        };
+    ///
+    /// The number of those that may be looked at.
+    fn arrived(&mut self, bytes: &[u8]) -> usize {
+        if self.is_http2 {
+            self.has_fresh_bytes = true;
+            self.connection.on(ConnectionEvent::BytesArrived { begun: None });
+            return bytes.len();
+        }
+        let taken = self.pipeline.feed(bytes);
+        if self.pipeline.has_broken_head() {
+            self.unreadable = Some(Unreadable::BareLineFeed);
+        }
+        let begun = self.pipeline.begun();
         self.connection.on(ConnectionEvent::BytesArrived { begun });
+        taken
+    }
+
+    /// Leaves those of the bytes behind the first `before` to hyper that may be looked at. Whether there are any.
+    fn hand_over(&mut self, buf: &mut ReadBuf<'_>, before: usize) -> bool {
+        let taken = self.arrived(&buf.filled()[before..]);
+        buf.set_filled(before + taken);
+        taken > 0
     }
 
     pub(in crate::worker) fn into_stream(self) -> Stream {
@@ -170,11 +192,12 @@ impl Wire {
                 self.connection.state().phase(),
                 ConnectionPhase::Idle | ConnectionPhase::Reading { .. }
             );
-        if is_hypers_own && self.rejected.is_none() {
+        if is_hypers_own && self.unreadable.is_none() {
             let status = bytes
                 .get(STATUS)
                 .and_then(|digits| std::str::from_utf8(digits).ok());
-            self.rejected = Some(status.and_then(|digits| digits.parse().ok()).unwrap_or(400));
+            let status = status.and_then(|digits| digits.parse().ok()).unwrap_or(400);
+            self.unreadable = Some(Unreadable::Refused(status));
         }
         is_hypers_own
     }
@@ -187,20 +210,19 @@ impl AsyncRead for Wire {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        if self.detector.give_back(buf) {
-            self.arrived(&buf.filled()[before..]);
+        if self.detector.give_back(buf) && self.hand_over(buf, before) {
             return Poll::Ready(Ok(()));
         }
         loop {
             ready!(self.poll_input(cx, buf))?;
             match self.detector.look(buf, before) {
                 Detection::Http1 => {
-                    if buf.filled().len() > before {
-                        self.arrived(&buf.filled()[before..]);
+                    let is_end = buf.filled().len() == before;
+                    if is_end || self.hand_over(buf, before) {
+                        return Poll::Ready(Ok(()));
                     }
-                    return Poll::Ready(Ok(()));
                 }
-                Detection::Undecided => self.arrived(&[]),
+                Detection::Undecided => drop(self.arrived(&[])),
                 Detection::Http2 => {
                     // Nobody needs to be woken: the task that polls hyper looks at the wire next.
                     self.is_http2 = true;
