@@ -13,6 +13,7 @@ use crate::config::{Effective, Settings};
 use crate::master::{self, End, Launch, ProcessRole, StartError};
 use crate::observe;
 use crate::pool::Outcome;
+use crate::sys::signals;
 use crate::worker::{self, App};
 
 /// How long a log that is not read may hold up the end.
@@ -24,6 +25,7 @@ impl App {
     /// help.
     #[must_use]
     pub fn run(self) -> ExitCode {
+        signals::ignore_file_size_signal();
         if worker::is_asked_for() {
             return worker::run(self);
         }

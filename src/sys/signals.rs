@@ -101,13 +101,22 @@ pub const NOT_FOR_WORKERS: [Signal; 11] = [
     Signal::SIGPWR,
 ];
 
-/// Sets an empty mask, and SIGPIPE as every program expects it (Rust's runtime ignores it). Handlers do not
-/// survive exec. Async-signal-safe.
+/// Lets a write that would make a file longer than the limit (`ulimit -f`, `LimitFSIZE=`) fail with EFBIG. By
+/// default the kernel ends the process with SIGXFSZ instead, so that a full log file would end the master and a
+/// full database its workers.
+pub fn ignore_file_size_signal() {
+    let ignored = dispose(Signal::SIGXFSZ, SigHandler::SigIgn);
+    debug_assert!(ignored.is_ok(), "SIGXFSZ can be ignored");
+}
+
+/// Sets an empty mask, and SIGPIPE and SIGXFSZ as every program expects them: Rust's runtime ignores the
+/// first, this program the second. Handlers do not survive exec. Async-signal-safe.
 pub(super) fn reset_in_child() -> nix::Result<()> {
     for signal in NOT_FOR_WORKERS {
         dispose(signal, SigHandler::SigIgn)?;
     }
     dispose(Signal::SIGPIPE, SigHandler::SigDfl)?;
+    dispose(Signal::SIGXFSZ, SigHandler::SigDfl)?;
     nix::sys::signal::sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
 }
 

@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::base::exit::Exit;
-use crate::worker::{AppCommand, print_clap, print_error};
+use crate::worker::{AppCommand, print_clap, print_error, print_line};
 use client_log::ClientLog;
 use cluster::TorturedCluster;
 use disk::SmallDisk;
@@ -50,7 +50,10 @@ fn run(arguments: Vec<OsString>) -> Exit {
     };
     match torture(&options) {
         Ok(verdict) => {
-            println!("{}", verdict.print(options.json));
+            if let Err(error) = print_line(&verdict.print(options.json)) {
+                print_error(&format!("cluster torture: {error}"));
+                return Exit::Failed;
+            }
             verdict.exit()
         }
         Err(error) => {
@@ -74,12 +77,12 @@ enum TortureError {
 fn torture(options: &TortureOptions) -> Result<TortureVerdict, TortureError> {
     let workload = Workload::new(options.seed, options.declines);
     let workspace = workspace::prepare(options, &workload)?;
-    eprintln!(
+    print_error(&format!(
         "torture: seed {}, {} s, in {}",
         options.seed,
         options.secs,
         workspace.display()
-    );
+    ));
     let disk = small_disk(options, &workspace);
     let cluster = TorturedCluster::start(&workspace, disk).map_err(TortureError::Start)?;
     let log = ClientLog::default();
@@ -129,7 +132,9 @@ fn small_disk(options: &TortureOptions, workspace: &Path) -> Option<SmallDisk> {
     match SmallDisk::mount(&workspace.join(workspace::DATA)) {
         Ok(disk) => Some(disk),
         Err(reason) => {
-            eprintln!("torture: no disk is filled, the system does not allow a small one ({reason})");
+            print_error(&format!(
+                "torture: no disk is filled, the system does not allow a small one ({reason})"
+            ));
             None
         }
     }

@@ -17,6 +17,7 @@ use crate::base::exit::Exit;
 use crate::shop::contract::StorageError;
 use crate::shop::evidence::audit::{self, Moment};
 use crate::shop::evidence::order_report;
+use crate::worker::print_error;
 
 /// How many orders are reported with their history.
 const MOST_STORIES: usize = 3;
@@ -189,7 +190,9 @@ impl TortureVerdict {
         } else if let Some(disk) = disk
             && let Err(error) = disk.rescue(&workspace.join(workspace::RESCUED))
         {
-            eprintln!("torture: the databases could not be copied from the small disk: {error}");
+            print_error(&format!(
+                "torture: the databases could not be copied from the small disk: {error}"
+            ));
         }
     }
 }

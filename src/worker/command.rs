@@ -53,8 +53,26 @@ pub(crate) fn print_clap(found: &clap::Error) -> Exit {
     Exit::Usage
 }
 
-/// Writes the reason of a failure to stderr. It gives up when nobody reads stderr.
+/// Writes a line to stdout. A reader that has closed the pipe is no failure.
+///
+/// # Errors
+/// The system's, such as a full disk.
 #[cfg(feature = "shop")]
+pub(crate) fn print_line(text: &str) -> io::Result<()> {
+    use std::io::Write;
+
+    let mut stdout = io::stdout().lock();
+    match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(io::Error::new(
+            error.kind(),
+            format!("failed to print to stdout: {error}"),
+        )),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Writes the reason of a failure to stderr. It gives up when nobody reads stderr.
 pub(crate) fn print_error(text: &str) {
     observe::print_error(&format!("{text}\n"));
 }

@@ -29,7 +29,7 @@ pub use app::{App, BootError, BootRefused, CheckHook};
 pub use command::AppCommand;
 pub(crate) use command::print_clap;
 #[cfg(feature = "shop")]
-pub(crate) use command::print_error;
+pub(crate) use command::{print_error, print_line};
 pub use handle::{SectionError, Worker};
 pub use identity::Identity;
 pub use run::is_asked_for;

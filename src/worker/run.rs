@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::app::App;
 use super::booting::{Booted, Booting};
+use super::command::print_error;
 use super::environment::{Environment, EnvironmentError};
 use super::signals::Terminations;
 use crate::base::exit::Exit;
@@ -45,11 +46,11 @@ impl WorkerError {
 /// Runs this process as a worker, to its end. The code is one of [`Exit`].
 pub(crate) fn run(app: App) -> ExitCode {
     let code = run_phases(app).unwrap_or_else(|reason| {
-        eprintln!(
+        print_error(&format!(
             "cluster: this process was asked to be a worker (CLUSTER_WORKER=1), but {reason}. Workers are \
              started by their master, which sets CLUSTER_*, LISTEN_FDS, LISTEN_PID and NOTIFY_SOCKET; start the \
              program without CLUSTER_WORKER to get a master with its workers."
-        );
+        ));
         reason.exit()
     });
     observe::finish(LAST_LINES);
@@ -72,7 +73,7 @@ fn run_phases(mut app: App) -> Result<Exit, WorkerError> {
                 tracing::error!("failed to boot: {failure}");
                 // The master shows what was printed last to the person who asked for the reload.
                 if logs_elsewhere {
-                    eprintln!("failed to boot: {failure}");
+                    print_error(&format!("failed to boot: {failure}"));
                 }
                 Ok(failure.exit())
             }

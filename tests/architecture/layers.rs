@@ -72,7 +72,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     // The one `main`, which puts all of them together.
     (
         "run",
-        &["base", "config", "pool", "cli", "master", "worker", "observe"],
+        &[
+            "base", "config", "pool", "sys", "cli", "master", "worker", "observe",
+        ],
     ),
     // The root: what it hands on under its own name.
     ("lib", &["worker"]),

@@ -14,6 +14,7 @@ pub struct Plan {
     config: String,
     arguments: Vec<String>,
     environment: Vec<(&'static str, String)>,
+    file_size_limit: Option<u64>,
 }
 
 impl Plan {
@@ -25,6 +26,7 @@ impl Plan {
             config: "[cluster]\nworkers = 2\nbind = [\"127.0.0.1:0\"]\nbake_time = \"50ms\"\n[drill]\nroutes = true\n".to_owned(),
             arguments: Vec::new(),
             environment: Vec::new(),
+            file_size_limit: None,
         }
     }
 
@@ -73,6 +75,12 @@ impl Plan {
         self
     }
 
+    /// No process of the cluster may make a file longer than this many bytes.
+    pub fn file_size_limit(mut self, bytes: u64) -> Plan {
+        self.file_size_limit = Some(bytes);
+        self
+    }
+
     /// The private directory.
     pub fn directory(&self) -> &Path {
         self.directory.path()
@@ -89,11 +97,21 @@ impl Plan {
         self
     }
 
+    fn command(&self) -> Command {
+        let Some(bytes) = self.file_size_limit else {
+            return Command::new(&self.program);
+        };
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--fsize={bytes}")).arg(&self.program);
+        command
+    }
+
     /// Starts it, without waiting for anything.
     pub fn launch(self) -> Cluster {
         let config = self.directory.path().join("cluster.toml");
         std::fs::write(&config, &self.config).expect("written");
-        let mut child = Command::new(&self.program)
+        let mut child = self
+            .command()
             .arg("serve")
             .arg("--config")
             .arg(&config)

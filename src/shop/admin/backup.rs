@@ -10,6 +10,7 @@ use super::{CommandFailure, DataDirOption};
 use crate::base::exit::Exit;
 use crate::shop::evidence::consistency;
 use crate::shop::sqlite::snapshots::{CopiedDatabase, CopyError, Snapshots, create_private};
+use crate::worker::print_line;
 
 /// Copy the databases as they are at one instant, beside a running cluster or a stopped one. The copies agree
 /// with each other: an order that is in one is in the others as far as it had come, so `doctor` finds the
@@ -52,7 +53,7 @@ pub(super) fn run(arguments: BackupArguments) -> Result<(), CommandFailure> {
     let around = to.parent().filter(|around| !around.as_os_str().is_empty());
     File::open(around.unwrap_or(Path::new(".")))?.sync_all()?;
     for CopiedDatabase { file, pages } in copied {
-        println!("{file}: {pages} pages");
+        print_line(&format!("{file}: {pages} pages"))?;
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use crate::shop::orders::{self, OrdersReader};
 use crate::shop::payments::{self, PaymentsReader};
 use crate::shop::sandbox;
 use crate::shop::sandbox::reader::LedgerReader;
+use crate::worker::print_line;
 
 /// Check every page of the four databases (`PRAGMA integrity_check`) and the shop's invariants. Reads only.
 #[derive(Debug, clap::Parser)]
@@ -28,7 +29,7 @@ pub(super) fn run(arguments: DoctorArguments) -> Result<(), CommandFailure> {
     let data_dir = arguments.data.data_dir;
     let mut wrong = Vec::new();
     for (file, verdict) in blocking::run(|| check_pages(&data_dir))?? {
-        println!("{file}: {verdict}");
+        print_line(&format!("{file}: {verdict}"))?;
         if verdict != "ok" {
             wrong.push(format!("{file}: {verdict}"));
         }
@@ -39,13 +40,13 @@ pub(super) fn run(arguments: DoctorArguments) -> Result<(), CommandFailure> {
         Moment::Any
     };
     let audit = audit::check_invariants(&data_dir, moment)?;
-    println!(
+    print_line(&format!(
         "orders: {} confirmed, {} rejected, {} under way, {} parked",
         audit.confirmed, audit.rejected, audit.pending, audit.parked
-    );
+    ))?;
     wrong.extend(audit.violations);
     if wrong.is_empty() {
-        println!("all is well");
+        print_line("all is well")?;
         return Ok(());
     }
     let restore = "keep a copy of the files with their -wal and -shm; if pages are broken, stop the cluster and restore the newest backup: all \

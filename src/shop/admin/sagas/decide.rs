@@ -16,6 +16,7 @@ use crate::shop::orders::records::OrderStanding;
 use crate::shop::orders::{self, OrderStatus, OrdersReader, OrdersRepository};
 use crate::shop::payments::{PaymentStatus, PaymentsReader};
 use crate::shop::sandbox::reader::LedgerReader;
+use crate::worker::{print_error, print_line};
 
 /// What the cluster shall do with an order that is handed back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +47,7 @@ pub(super) async fn hand_back(
         parsed.collect::<Result<Vec<OrderId>, _>>()?
     };
     if ids.is_empty() {
-        println!("no order is parked; nothing was changed");
+        print_line("no order is parked; nothing was changed")?;
         return Ok(());
     }
     let act = match back {
@@ -58,7 +59,7 @@ pub(super) async fn hand_back(
     let orders = OrdersReader::open(data_dir).await?;
     for order in handed {
         let state = state_of(&orders, order, deadline).await?;
-        println!("{order}: {}, recorded; {state}", act.name());
+        print_line(&format!("{order}: {}, recorded; {state}", act.name()))?;
     }
     failed.map_or(Ok(()), Err)
 }
@@ -77,14 +78,14 @@ async fn hand_back_each(
         match writer.decide(order, act).await {
             Ok(DecisionOutcome::Recorded) => handed.push(order),
             Ok(DecisionOutcome::NotParked | DecisionOutcome::ClaimedMeanwhile) if many.all => {
-                println!(
+                print_line(&format!(
                     "{order}: it is no longer parked, somebody else decided about it; nothing was changed"
-                );
+                ))?;
             }
             Ok(not_done) => {
                 let CommandFailure(exit, why) = failure(not_done, order, data_dir);
                 if let Some(CommandFailure(_, before)) = refused.replace(CommandFailure(exit, why)) {
-                    eprintln!("{before}");
+                    print_error(&before);
                 }
             }
             Err(failure) => return Ok((handed, Some(failure))),
@@ -122,7 +123,7 @@ pub(super) async fn end_by_operator(
         };
         match writer.decide(order, act).await? {
             DecisionOutcome::Recorded => {
-                println!("{order}: {}, recorded", act.name());
+                print_line(&format!("{order}: {}, recorded", act.name()))?;
                 return Ok(());
             }
             DecisionOutcome::ClaimedMeanwhile => {}

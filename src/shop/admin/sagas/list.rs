@@ -12,6 +12,7 @@ use crate::shop::orders::records::{ListedOrder, ListedOrdersQuery, StatusFilter}
 use crate::shop::orders::{OrderStatus, OrdersReader};
 use crate::shop::recovery::clock::rfc3339;
 use crate::shop::recovery::steady_clock::SteadyClock;
+use crate::worker::print_line;
 
 /// Which orders are listed; those that are not over, when nothing is said.
 #[derive(Debug, clap::Args)]
@@ -78,7 +79,7 @@ pub(super) async fn print(data_dir: &Path, filter: &ListFilter, json: bool) -> R
         } else {
             order.line()
         };
-        println!("{line}");
+        print_line(&line)?;
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use self::decide::{HandBack, ManualEnd};
 use super::{CommandFailure, DataDirOption};
 use crate::base::exit::Exit;
 use crate::shop::evidence::{blocking, order_report};
+use crate::worker::print_line;
 
 /// List orders, tell one order's story and what comes next, decide about orders that are parked. Works on the
 /// data directory, beside a running cluster or without one.
@@ -95,7 +96,7 @@ fn show(data_dir: &std::path::Path, order: &str, json: bool) -> Result<(), Comma
     } else {
         report.to_string()
     };
-    println!("{text}");
+    print_line(&text)?;
     Ok(())
 }
 
