@@ -28,22 +28,23 @@
 //! | [`base`] | identities, time, backoff, budget, money, exit codes (pure) | any other module |
 //! | [`config`] | the configuration: keys, units, defaults, errors (pure) | files, sockets, clocks |
 //! | [`pool`] | what the master decides: slots, rollouts, restarts, routing (pure) | processes, sockets |
-//! | [`saga`] | the steps of an order, and what follows from each outcome (pure) | SQL, HTTP, the caller |
+//! | `saga` | the steps of an order, and what follows from each outcome (pure) | SQL, HTTP, the caller |
 //! | [`sys`] | `unsafe` and raw system calls | every policy |
 //! | [`scoreboard`] | the shared page that a worker beats in | its readers |
 //! | [`lifeline`] | the messages between master and worker | what they lead to |
 //! | [`metrics`] | the numbers of all lives, put together | HTTP, and who asks |
 //! | [`control`] | the messages of the control socket, and its client | how the master answers |
 //! | `observe` | log lines that never block | what they say |
-//! | [`store`] | one SQLite file: writer thread, lock, group commit | the shop |
+//! | `store` | one SQLite file: writer thread, lock, group commit | the shop |
 //! | [`http`] | problem documents and checks that every HTTP server needs | the shop |
 //! | [`worker`] | a worker: boot, connections, requests, drain, beats | the shop |
 //! | [`master`] | the loop that waits, asks the pool, and acts | the shop, HTTP, SQL, async |
-//! | [`shop`] | orders, inventory, payments, their sagas, their routes | the inside of the supervisor |
-//! | [`torture`] | a cluster that is broken on purpose, and the verdict | the inside of the supervisor |
+//! | `shop` | orders, inventory, payments, their sagas, their routes | the inside of the supervisor |
+//! | `torture` | a cluster that is broken on purpose, and the verdict | the inside of the supervisor |
 //! | [`cli`] | flags, commands, what is printed | how it is done |
 //!
-//! Each layer may import what stands to the right of it:
+//! `saga`, `store`, `shop` and `torture` belong to the cargo feature `shop`, which is on by default. Each
+//! layer may import what stands to the right of it:
 //!
 //! ```text
 //! main, cli → master | worker → shop, http, store, metrics, scoreboard, lifeline, control, observe
