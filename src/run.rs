@@ -10,7 +10,7 @@ use crate::base::exit::Exit;
 use crate::cli::{self, Program};
 use crate::config::settings::LogSettings;
 use crate::config::{Effective, Settings};
-use crate::master::{self, End, Launch, ProcessRole, StartError};
+use crate::master::{self, Launch, MasterEnd, ProcessRole, StartError};
 use crate::observe;
 use crate::pool::Outcome;
 use crate::sys::signals;
@@ -85,7 +85,7 @@ fn serve(launch: Launch, effective: Effective) -> Exit {
     finish(master::run(launch, effective.settings))
 }
 
-fn finish(ended: Result<End, StartError>) -> Exit {
+fn finish(ended: Result<MasterEnd, StartError>) -> Exit {
     let exit = match ended {
         Ok(end) => exit_of(end),
         Err(error) => {
@@ -98,7 +98,7 @@ fn finish(ended: Result<End, StartError>) -> Exit {
 }
 
 /// A boot that fails for a reason only a person can mend ends the master with the worker's own code.
-fn exit_of(end: End) -> Exit {
+fn exit_of(end: MasterEnd) -> Exit {
     let reason = end
         .last_code
         .and_then(Exit::from_code)

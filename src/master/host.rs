@@ -1,87 +1,85 @@
-//! What the master holds and acts upon: processes, generations, listeners, and the files that name them.
+//! The operating system's side of the master: the processes, generations, listeners and files that it holds.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::build::Build;
 use super::control::{ClientId, ControlServer, OomMonitor, Postmortems};
-use super::directories::Directories;
-use super::launch::Launch;
 use super::listeners::Listeners;
-use super::orphans::{Orphans, WorkerRecord, WorkerRecords};
-use super::pid_file::PidFile;
 use super::poller::Poller;
-use super::process::WorkerProcess;
 use super::process::generation::LoadedGeneration;
 use super::process::spawn::Spawner;
-use super::upgrade::Upgrade;
+use super::process::{WorkerFacts, WorkerProcess};
+use super::start::build::Build;
+use super::start::directories::Directories;
+use super::start::launch::Launch;
+use super::start::orphans::{Orphans, WorkerRecord, WorkerRecords};
+use super::start::pid_file::PidFile;
+use super::upgrade::UpgradeStage;
 use crate::base::ids::{Epoch, Generation, Incarnation, Life, Slot};
 use crate::base::time::Monotonic;
 use crate::metrics::Ledger;
 use crate::sys::signals::Signals;
 
-/// Everything but the brain.
+/// Everything that the master holds, except the pool, which decides.
 pub(super) struct Host {
     pub(super) incarnation: Incarnation,
-    /// What is data and nothing else.
-    pub(super) kept: Persisted,
-    pub(super) watch: Poller,
+    /// Plain data, which an upgrade carries over.
+    pub(super) persisted: Persisted,
+    pub(super) poller: Poller,
     pub(super) signals: Signals,
     pub(super) processes: BTreeMap<Life, WorkerProcess>,
     pub(super) generations: BTreeMap<Generation, LoadedGeneration>,
     pub(super) listeners: Listeners,
-    pub(super) nursery: Spawner,
+    pub(super) spawner: Spawner,
     /// Workers of earlier masters that are still alive.
     pub(super) orphans: Orphans,
     pub(super) records: WorkerRecords,
-    /// Whether somebody came or went since the records were written.
-    pub(super) unrecorded: bool,
+    /// Whether a worker started or ended since the records were written.
+    pub(super) records_outdated: bool,
     pub(super) launch: Launch,
-    pub(super) desk: ControlServer,
-    /// When a signal asked for a stop last.
-    pub(super) stop_heard: Option<Monotonic>,
-    /// How far an upgrade of this master has come.
-    pub(super) upgrade: Upgrade,
-    /// Which binary this is.
+    pub(super) control: ControlServer,
+    /// When the last stop signal arrived.
+    pub(super) last_stop_signal: Option<Monotonic>,
+    /// The stage of an upgrade of this master.
+    pub(super) upgrade: UpgradeStage,
+    /// The running binary.
     pub(super) build: Build,
-    /// Removed with this.
+    /// The pid file, which is removed with this value.
     pub(super) pid_file: Option<PidFile>,
-    /// Their locks are held for as long as this lives.
+    /// The directories, whose locks are held while this value exists.
     pub(super) directories: Directories,
 }
 
-pub(super) use Host as World;
-
-/// What the master remembers that is data and nothing else: it goes along, as it is, when another binary becomes the master. A field
-/// that is added here needs no other line for that, but a higher `VERSION` in `upgrade::state`.
+/// The plain data of a master. An upgrade carries it over unchanged. A new field needs nothing else for that
+/// but a higher `VERSION` in `upgrade::state`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Persisted {
     /// When this master's process began to serve.
     pub(super) began: Monotonic,
-    /// How often another binary took over in this process.
+    /// Number of upgrades in this process.
     pub(super) upgrades: u32,
-    /// Those who want to know only that what they asked for has begun.
-    pub(super) hasty: Vec<ClientId>,
-    pub(super) graves: Postmortems,
-    /// What all lives have counted; handed on to the next master whole.
+    /// Clients that sent `--no-wait`: they are answered as soon as their command has begun.
+    pub(super) no_wait: Vec<ClientId>,
+    pub(super) postmortems: Postmortems,
+    /// The counters of all lives.
     pub(super) ledger: Ledger,
     pub(super) oom: OomMonitor,
-    /// How new connections are steered.
+    /// The weights by which new connections are steered.
     pub(super) weights: Vec<(Slot, u16)>,
-    /// The code the last worker left with by itself, or that says why it could not even be started; for a master that gives up
-    /// because none boots.
+    /// The exit code of the last worker that exited by itself, or the code for why a worker could not be
+    /// started. A master that gives up because no worker becomes ready exits with it.
     pub(super) last_code: Option<i32>,
 }
 
 impl Persisted {
-    /// Of a master that begins.
+    /// The data of a master that starts.
     pub(super) fn new(now: Monotonic) -> Persisted {
         Persisted {
             began: now,
             upgrades: 0,
-            hasty: Vec::new(),
-            graves: Postmortems::default(),
+            no_wait: Vec::new(),
+            postmortems: Postmortems::default(),
             ledger: Ledger::default(),
             oom: OomMonitor::new(),
             weights: Vec::new(),
@@ -91,7 +89,7 @@ impl Persisted {
 }
 
 impl Host {
-    /// The worker that was started as that filling of that slot, while it has not been reaped.
+    /// The worker of that slot and epoch, until it has been reaped.
     pub(super) fn process(&mut self, slot: Slot, epoch: Epoch) -> Option<&mut WorkerProcess> {
         self.processes.get_mut(&Life {
             incarnation: self.incarnation,
@@ -100,23 +98,24 @@ impl Host {
         })
     }
 
-    /// The youngest generation whose configuration was taken.
+    /// The newest loaded generation.
     pub(super) fn newest(&self) -> Option<&LoadedGeneration> {
         self.generations
             .last_key_value()
             .map(|(_, generation)| generation)
     }
 
-    /// Writes down who lives, for the master after this one, if that changed. Done when there is nothing more urgent: until then
-    /// that master would miss a name in a message. To fail here costs it the same.
+    /// Writes the records of the living workers for the next master, if they changed. This is done when
+    /// nothing is more urgent: the next master only names the workers in its log by them, and a failure has
+    /// no other effect.
     pub(super) fn record_processes(&mut self) {
-        if !std::mem::take(&mut self.unrecorded) {
+        if !std::mem::take(&mut self.records_outdated) {
             return;
         }
         let records = self.processes.values().map(|process| {
-            let WorkerProcess {
+            let WorkerFacts {
                 life, pid, started, ..
-            } = process;
+            } = &process.facts;
             WorkerRecord {
                 life: *life,
                 pid: *pid,
@@ -125,7 +124,7 @@ impl Host {
         });
         let records: Vec<WorkerRecord> = records.chain(self.orphans.records()).collect();
         if let Err(error) = self.records.write(&records) {
-            tracing::warn!("failed to write down the living workers: {error}");
+            tracing::warn!("failed to write the records of the living workers: {error}");
         }
     }
 }

@@ -18,16 +18,12 @@ mod upgrade;
 
 pub use listeners::AddressError;
 pub use process::{cpus, policy};
-use process::{evidence, generation, spawn, violations as oddities};
-use report::{announce, systemd};
-pub use run::{End, go_on, run};
+pub use run::{MasterEnd, go_on, run};
 pub use start::StartError;
 pub use start::directories::DirectoryError;
 pub use start::incarnation::IncarnationError;
 pub use start::launch::{Launch, LoadError};
 pub use start::pid_file::PidFileError;
 pub use start::user::UserError;
-use start::{build, directories, orphans, pid_file};
 pub use start::{launch, user};
 pub use upgrade::{ProcessRole, UpgradeError, process_role, rehearse};
-use {host as world, poller as watch};

@@ -1,4 +1,5 @@
-//! What the pool wants is done, in the order given. What an effect leads to is an event for the next round.
+//! Performing: carries out the effects of the pool, in their order. What an effect leads to is an event for
+//! the next round.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -6,39 +7,38 @@ use std::os::fd::AsFd;
 use nix::sys::signal::Signal as OsSignal;
 use tracing::{debug, error};
 
-use super::control::{self, AtKill, ClientId};
-use super::cpus;
-use super::evidence::examine;
-use super::generation::Generation;
+use super::control::{self, ClientId, StateAtKill};
+use super::host::Host;
 use super::listeners::Listeners;
-use super::oddities::Odd;
-use super::policy::policy;
-use super::process::Process;
-use super::watch::{Part, Source};
-use super::world::World;
-use super::{announce, spawn, systemd};
+use super::poller::{PollSource, WorkerFd};
+use super::process::evidence::examine;
+use super::process::generation::LoadedGeneration;
+use super::process::policy::policy;
+use super::process::violations::Violation;
+use super::process::{WorkerProcess, cpus, spawn};
+use super::report::{announce, systemd};
 use crate::base::exit::Exit;
-use crate::base::ids::{Generation as Number, Life, Slot};
+use crate::base::ids::{Generation, Life, Slot};
 use crate::config::{Address, FileMode, Settings, changes_refused};
 use crate::lifeline::Command;
 use crate::pool::{Effect, Event, NotLoaded, OrphanedWork, Outcome, Policy, Pool, Signal, Ticket, Verdict};
 use crate::sys::{clock, limits, memory};
 
-/// What came of an effect.
+/// What an effect led to.
 #[derive(Debug)]
 pub(super) enum Performed {
-    /// Nothing the pool must hear of.
+    /// Nothing that the pool must know.
     Done,
-    /// This happened.
+    /// An event for the pool.
     Happened(Event),
-    /// Another binary could not be executed, and this happened meanwhile.
+    /// The new master binary could not be executed; these events happened.
     NotHandedOver(Vec<Event>),
-    /// The loop is over.
+    /// The end of the loop.
     Over(Outcome),
 }
 
-impl World {
-    /// Does one thing.
+impl Host {
+    /// Performs one effect.
     pub(super) fn perform(&mut self, effect: Effect, pool: &Pool) -> Performed {
         match effect {
             Effect::Spawn { life, generation } => return Performed::Happened(self.spawn(life, generation)),
@@ -47,7 +47,7 @@ impl World {
             Effect::Exit(outcome) => return Performed::Over(outcome),
             Effect::Signal { life, signal } => self.signal(life, signal),
             Effect::Steer(weights) => {
-                self.kept.weights = weights;
+                self.persisted.weights = weights;
                 self.steer();
             }
             Effect::Listen { slots } => self.listen(slots),
@@ -68,14 +68,14 @@ impl World {
         Performed::Done
     }
 
-    fn spawn(&mut self, life: Life, generation: Number) -> Event {
+    fn spawn(&mut self, life: Life, generation: Generation) -> Event {
         match self.try_spawn(life, generation) {
             Ok(pid) => {
-                self.unrecorded = true;
+                self.records_outdated = true;
                 Event::Spawned { life, pid }
             }
             Err(error) => {
-                self.kept.last_code =
+                self.persisted.last_code =
                     limits::is_exhaustion(&error).then_some(Exit::NoResources.code().into());
                 Event::SpawnFailed {
                     life,
@@ -85,50 +85,52 @@ impl World {
         }
     }
 
-    fn try_spawn(&mut self, life: Life, number: Number) -> io::Result<i32> {
+    fn try_spawn(&mut self, life: Life, number: Generation) -> io::Result<i32> {
         let generation = self.generations.get(&number);
-        let generation =
-            generation.ok_or_else(|| io::Error::other(format!("generation {number} is gone")))?;
+        let generation = generation
+            .ok_or_else(|| io::Error::other(format!("generation {number} is not loaded any more")))?;
         let (bind, mode) = addresses_of(&generation.settings);
-        // One that is rolled back to may have addresses that were let go of.
+        // A generation that is rolled back to may have addresses that were closed.
         self.open_addresses(&bind, mode).map_err(io::Error::other)?;
         let listeners = self.listeners.of(life.slot, &bind);
         let process = spawn::spawn(
-            &self.nursery,
+            &self.spawner,
             life,
             number,
             &self.generations[&number],
             &listeners,
         )?;
-        let pid = process.pid;
-        let watched = self.watch_process(&process);
+        let pid = process.facts.pid;
+        let polled = self.poll_process(&process);
         self.processes.insert(life, process);
         self.steer_if_mixed();
-        watched.map(|()| pid)
+        polled.map(|()| pid)
     }
 
-    pub(super) fn watch_process(&self, process: &Process) -> io::Result<()> {
-        let source = |part| Source::Worker(process.life.slot, process.life.epoch, part);
-        self.watch.add(&process.notify.as_fd(), source(Part::Notify))?;
+    /// Adds the descriptors of a worker to the poller.
+    pub(super) fn poll_process(&self, process: &WorkerProcess) -> io::Result<()> {
+        let source = |part| PollSource::Worker(process.facts.life.slot, process.facts.life.epoch, part);
+        self.poller
+            .add(&process.notify.as_fd(), source(WorkerFd::Notify))?;
         if let Some(lifeline) = &process.lifeline {
-            self.watch.add(lifeline, source(Part::Lifeline))?;
+            self.poller.add(lifeline, source(WorkerFd::Lifeline))?;
         }
         if let Some(stderr) = &process.stderr {
-            self.watch.add(stderr, source(Part::Stderr))?;
+            self.poller.add(stderr, source(WorkerFd::Stderr))?;
         }
-        self.watch.add(&process.pidfd, source(Part::Exit))
+        self.poller.add(&process.pidfd, source(WorkerFd::Exit))
     }
 
     fn signal(&mut self, life: Life, signal: Signal) {
         let Some(process) = self.processes.get_mut(&life) else {
             return;
         };
-        process.leaving = true;
+        process.facts.draining = true;
         let signal = match signal {
             Signal::Terminate => OsSignal::SIGTERM,
             Signal::Kill => {
-                // Afterwards there is nothing left to look at.
-                process.at_kill = Some(AtKill::look(process.pid));
+                // After the kill the state can no longer be read.
+                process.facts.at_kill = Some(StateAtKill::look(process.facts.pid));
                 OsSignal::SIGKILL
             }
         };
@@ -147,10 +149,10 @@ impl World {
         Performed::Happened(Event::Examined { life, activity })
     }
 
-    /// A client that has left is told nothing.
+    /// Sends a verdict to the client that waits for it; a client that has left gets none.
     fn answer(&mut self, ticket: Ticket, verdict: Verdict) {
         let answer = control::answer(verdict, self);
-        self.desk.answer(ClientId(ticket.0), answer, &self.watch);
+        self.control.answer(ClientId(ticket.0), answer, &self.poller);
     }
 
     fn listen(&mut self, slots: u16) {
@@ -159,7 +161,7 @@ impl World {
         }
     }
 
-    fn load(&mut self, number: Number) -> Result<Policy, NotLoaded> {
+    fn load(&mut self, number: Generation) -> Result<Policy, NotLoaded> {
         let settings = self
             .launch
             .load()
@@ -167,7 +169,7 @@ impl World {
             .settings;
         memory::give_back();
         if let Some(newest) = self.newest() {
-            refuse_what_is_fixed(&changes_refused(
+            refuse_fixed_keys(&changes_refused(
                 self.launch.sections,
                 &newest.settings,
                 &settings,
@@ -176,7 +178,7 @@ impl World {
         }
         let policy = policy(&settings, cpus::workers(&settings).workers);
         let (bind, mode) = addresses_of(&settings);
-        let generation = Generation::open(&self.nursery.program.path, settings)
+        let generation = LoadedGeneration::open(&self.spawner.program.path, settings)
             .map_err(|error| NotLoaded::Binary(error.to_string()))?;
         self.open_addresses(&bind, mode)
             .map_err(|error| NotLoaded::Configuration(format!("cluster.bind: {error}")))?;
@@ -184,16 +186,17 @@ impl World {
         Ok(policy)
     }
 
-    /// Whoever does not hear it drains as patiently as SIGTERM alone asks for.
+    /// Tells every worker that the cluster stops. A worker that cannot be told drains as after SIGTERM alone.
     fn hasten(&self) {
         for process in self.processes.values() {
             if let Err(error) = process.command(&Command::Stop) {
-                debug!(life = %process.life, "failed to tell a worker that the cluster stops: {error}");
+                debug!(life = %process.facts.life, "failed to tell a worker that the cluster stops: {error}");
             }
         }
     }
 
-    /// A worker that hears of it and does nothing is late soon, is killed, and the pool finds another worker.
+    /// Asks a worker to take over orphaned work. A worker that does not do it will be late and killed, and
+    /// the pool asks another.
     fn take_over(&mut self, by: Life, work: OrphanedWork) -> Performed {
         let Some(process) = self.processes.get_mut(&by) else {
             return Performed::Done;
@@ -201,14 +204,16 @@ impl World {
         match process.command(&Command::TakeOver(work)) {
             Ok(()) => Performed::Done,
             Err(error) => {
-                process.oddities.tell(by, &Odd::Deaf(error.to_string()));
+                process
+                    .violations
+                    .report(by, &Violation::Unreachable(error.to_string()));
                 Performed::Happened(Event::NotTakenOver { by, work })
             }
         }
     }
 }
 
-impl World {
+impl Host {
     fn adopt(&mut self, by: Life, slot: Slot) -> Performed {
         #[cfg(feature = "mutants")]
         self.listeners.close_retired(slot);
@@ -217,14 +222,16 @@ impl World {
         };
         match process.hand_over(slot, &self.listeners.members_of(slot)) {
             Ok(()) => {
-                debug!(%by, %slot, "adopts the queue of another slot");
+                debug!(%by, %slot, "a worker adopts the queue of another slot");
                 Performed::Done
             }
             Err(error) => {
-                process.oddities.tell(by, &Odd::Deaf(error.to_string()));
-                // Of many listeners some may have gone out before the rest did not.
+                process
+                    .violations
+                    .report(by, &Violation::Unreachable(error.to_string()));
+                // Some of the listeners may have been sent before one failed.
                 if let Err(error) = process.command(&Command::Disown(slot)) {
-                    debug!(%by, %slot, "nor does it hear that it shall let go of it: {error}");
+                    debug!(%by, %slot, "failed to take back a queue that a worker could not adopt: {error}");
                 }
                 Performed::Happened(Event::NotAdopted { by, slot })
             }
@@ -236,11 +243,12 @@ impl World {
             return;
         };
         if let Err(error) = process.command(&Command::Disown(slot)) {
-            debug!(%by, %slot, "failed to take back a queue: {error}");
+            debug!(%by, %slot, "failed to take back a queue from a worker: {error}");
         }
     }
 
-    /// The answer comes over the lifeline; one that cannot be asked is not ready.
+    /// Asks a worker for its readiness; the answer comes over the lifeline. A worker that cannot be asked is
+    /// not ready.
     fn probe(&self, life: Life) -> Performed {
         let Some(process) = self.processes.get(&life) else {
             return Performed::Done;
@@ -249,13 +257,13 @@ impl World {
             Ok(()) => Performed::Done,
             Err(error) => Performed::Happened(Event::Probed {
                 life,
-                verdict: Err(format!("it cannot be asked: {error}")),
+                verdict: Err(format!("the worker cannot be asked: {error}")),
             }),
         }
     }
 }
 
-fn refuse_what_is_fixed(keys: &[String]) -> Result<(), String> {
+fn refuse_fixed_keys(keys: &[String]) -> Result<(), String> {
     match keys {
         [] => Ok(()),
         keys => Err(format!(
@@ -265,7 +273,7 @@ fn refuse_what_is_fixed(keys: &[String]) -> Result<(), String> {
     }
 }
 
-/// Where it listens, and with which mode at a path.
+/// The addresses of the settings, and the mode of unix sockets.
 fn addresses_of(settings: &Settings) -> (Vec<Address>, FileMode) {
     (settings.cluster.bind.clone(), settings.cluster.socket_mode)
 }

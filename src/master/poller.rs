@@ -56,8 +56,8 @@ impl PollSource {
     const SIGNALS: u64 = u64::MAX;
     const CONTROL: u64 = u64::MAX - 1;
     const VERDICT: u64 = u64::MAX - 2;
-    const WORDS: u64 = u64::MAX - 3;
-    const REHEARSED: u64 = u64::MAX - 4;
+    const OUTPUT: u64 = u64::MAX - 3;
+    const REHEARSAL_EXIT: u64 = u64::MAX - 4;
     /// Set for clients, clear for workers.
     const CLIENT: u64 = 1 << 63;
     /// Set for orphans, clear for workers.
@@ -70,8 +70,8 @@ impl PollSource {
             PollSource::Signals => PollSource::SIGNALS,
             PollSource::Control => PollSource::CONTROL,
             PollSource::Rehearsal(RehearsalFd::Verdict) => PollSource::VERDICT,
-            PollSource::Rehearsal(RehearsalFd::Words) => PollSource::WORDS,
-            PollSource::Rehearsal(RehearsalFd::Exit) => PollSource::REHEARSED,
+            PollSource::Rehearsal(RehearsalFd::Output) => PollSource::OUTPUT,
+            PollSource::Rehearsal(RehearsalFd::Exit) => PollSource::REHEARSAL_EXIT,
             PollSource::Client(id) => PollSource::CLIENT | id.0,
             PollSource::Orphan(place) => PollSource::ORPHAN | u64::from(place),
             PollSource::Worker(slot, epoch, part) => {
@@ -85,8 +85,8 @@ impl PollSource {
             PollSource::SIGNALS => return Some(PollSource::Signals),
             PollSource::CONTROL => return Some(PollSource::Control),
             PollSource::VERDICT => return Some(PollSource::Rehearsal(RehearsalFd::Verdict)),
-            PollSource::WORDS => return Some(PollSource::Rehearsal(RehearsalFd::Words)),
-            PollSource::REHEARSED => return Some(PollSource::Rehearsal(RehearsalFd::Exit)),
+            PollSource::OUTPUT => return Some(PollSource::Rehearsal(RehearsalFd::Output)),
+            PollSource::REHEARSAL_EXIT => return Some(PollSource::Rehearsal(RehearsalFd::Exit)),
             client if client & PollSource::CLIENT != 0 => {
                 return Some(PollSource::Client(ClientId(client & !PollSource::CLIENT)));
             }
@@ -105,10 +105,6 @@ impl PollSource {
         Some(PollSource::Worker(Slot(slot), Epoch(epoch), part))
     }
 }
-
-pub(super) use PollSource as Source;
-pub(super) use Poller as Watch;
-pub(super) use WorkerFd as Part;
 
 /// The epoll instance. Closing a descriptor takes it out.
 #[derive(Debug)]
@@ -186,7 +182,7 @@ mod tests {
             .chain(clients)
             .chain(orphans)
             .chain([PollSource::Signals, PollSource::Control])
-            .chain([RehearsalFd::Verdict, RehearsalFd::Words, RehearsalFd::Exit].map(PollSource::Rehearsal))
+            .chain([RehearsalFd::Verdict, RehearsalFd::Output, RehearsalFd::Exit].map(PollSource::Rehearsal))
         {
             assert_eq!(PollSource::decode(source.encode()), Some(source));
         }

@@ -1,45 +1,45 @@
-//! The loop: wait, ask the pool, act.
+//! The master's loop: gather events, let the pool decide, perform its effects.
 
 use std::collections::VecDeque;
 use std::io;
 
-use super::launch::Launch;
+use super::host::Host;
 use super::perform::Performed;
+use super::start::launch::Launch;
 use super::start::{self, StartError, Started};
 use super::upgrade;
-use super::world::World;
 use crate::config::Settings;
 use crate::config::settings::LogSettings;
 use crate::pool::{Effect, Event, Outcome, Pool};
 use crate::sys::{clock, memory};
 
-/// Serves until it is told to stop.
+/// Starts a cluster and serves until it is told to stop.
 ///
 /// # Errors
-/// When it cannot even begin, or the system takes away what the loop stands on.
-pub fn run(launch: Launch, settings: Settings) -> Result<End, StartError> {
+/// When the master cannot start, or waiting for events fails.
+pub fn run(launch: Launch, settings: Settings) -> Result<MasterEnd, StartError> {
     let mut started = start::start(launch, settings)?;
     let mut effects = Vec::new();
     started.pool.start(clock::now(), &mut effects);
     end_of(started, effects, Vec::new())
 }
 
-/// Serves on where the master before this binary was, in this process, until it is told to stop. `log` is told how the cluster logs,
-/// as soon as that is known.
+/// Takes over from the master binary before this one, in this process, and serves until it is told to stop.
+/// `log` is called with the settings of the log as soon as they are known.
 ///
 /// # Errors
-/// When it cannot go on from there. The workers drain then, as after any death of their master.
-pub fn go_on(launch: Launch, log: impl FnOnce(&LogSettings)) -> Result<End, StartError> {
+/// When this binary cannot take over. The workers drain then, as after any death of their master.
+pub fn go_on(launch: Launch, log: impl FnOnce(&LogSettings)) -> Result<MasterEnd, StartError> {
     let mut going_on = upgrade::go_on(launch, log)?;
-    going_on.started.world.kept.upgrades += 1;
+    going_on.started.host.persisted.upgrades += 1;
     end_of(going_on.started, Vec::new(), going_on.happened)
 }
 
-fn end_of(started: Started, effects: Vec<Effect>, happened: Vec<Event>) -> Result<End, StartError> {
-    let master = Master {
+fn end_of(started: Started, effects: Vec<Effect>, happened: Vec<Event>) -> Result<MasterEnd, StartError> {
+    let master = MasterLoop {
         pool: started.pool,
-        world: started.world,
-        looks: 0,
+        host: started.host,
+        samplings: 0,
     };
     let end = master.serve(effects, happened.into()).map_err(StartError::Loop)?;
     match end.outcome {
@@ -47,42 +47,43 @@ fn end_of(started: Started, effects: Vec<Effect>, happened: Vec<Event>) -> Resul
         Outcome::Cut => tracing::warn!("stopped; some requests were cut"),
         Outcome::NeverReady => {
             tracing::error!(
-                "giving up: no worker ever became ready: each left by itself or could not be started"
+                "giving up: no worker ever became ready: each exited by itself or could not be started"
             )
         }
     }
     Ok(end)
 }
 
-/// How serving ended.
+/// How the cluster ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct End {
-    /// What the pool says.
+pub struct MasterEnd {
+    /// The outcome of the stop.
     pub outcome: Outcome,
-    /// The code the last worker left with by itself.
+    /// The exit code of the last worker that exited by itself.
     pub last_code: Option<i32>,
 }
 
-/// After so many looks at the workers a start or a reload is over, and what only it needed is given back.
-const SETTLED: u32 = 4;
+/// Number of samplings after which a start or a reload is over, and the memory that only it needed is given
+/// back.
+const SAMPLINGS_TO_SETTLE: u32 = 4;
 
-struct Master {
+struct MasterLoop {
     pool: Pool,
-    world: World,
-    looks: u32,
+    host: Host,
+    samplings: u32,
 }
 
-impl Master {
-    fn serve(mut self, mut effects: Vec<Effect>, mut happened: VecDeque<Event>) -> io::Result<End> {
+impl MasterLoop {
+    fn serve(mut self, mut effects: Vec<Effect>, mut happened: VecDeque<Event>) -> io::Result<MasterEnd> {
         loop {
             if let Some(outcome) = self.act(&mut effects, &mut happened) {
-                return Ok(End {
+                return Ok(MasterEnd {
                     outcome,
-                    last_code: self.world.kept.last_code,
+                    last_code: self.host.persisted.last_code,
                 });
             }
-            self.world.record_processes();
-            self.world.release_hasty();
+            self.host.record_processes();
+            self.host.answer_no_wait_clients();
             crate::observe::flush();
             happened.extend(self.gather()?);
         }
@@ -93,9 +94,9 @@ impl Master {
         loop {
             for effect in effects.drain(..) {
                 if matches!(effect, Effect::Serve(_)) {
-                    self.looks = 0;
+                    self.samplings = 0;
                 }
-                match self.world.perform(effect, &self.pool) {
+                match self.host.perform(effect, &self.pool) {
                     Performed::Done => {}
                     Performed::Happened(event) => happened.push_back(event),
                     Performed::NotHandedOver(events) => happened.extend(events),
@@ -109,33 +110,36 @@ impl Master {
         }
     }
 
-    /// The master is to be small for months, and has read a configuration.
+    /// Gives memory back once a start or a reload is over, because a master runs for months.
     fn settle(&mut self) {
-        self.looks = self.looks.saturating_add(1);
-        if self.looks == SETTLED {
+        self.samplings = self.samplings.saturating_add(1);
+        if self.samplings == SAMPLINGS_TO_SETTLE {
             memory::give_back();
             memory::forget_program();
         }
     }
 
-    /// Waits until something is readable or due, and says what happened.
+    /// Waits until something is readable or due, and returns what happened.
     fn gather(&mut self) -> io::Result<Vec<Event>> {
         let now = clock::now();
         let deadline = self.pool.next_deadline(now);
-        let beside = [self.world.desk.deadline(), self.world.upgrade.deadline()];
-        let earliest = deadline.into_iter().chain(beside.into_iter().flatten()).min();
+        let other_deadlines = [self.host.control.deadline(), self.host.upgrade.deadline()];
+        let earliest = deadline
+            .into_iter()
+            .chain(other_deadlines.into_iter().flatten())
+            .min();
         let sources = self
-            .world
-            .watch
+            .host
+            .poller
             .wait(earliest.map(|deadline| deadline.since(now)))?;
-        let mut events = self.world.gather(&sources, &self.pool);
+        let mut events = self.host.gather(&sources, &self.pool);
         let now = clock::now();
-        self.world.expire_clients(now);
-        self.world.expire_rehearsal(now);
-        self.world.tell_figures(&self.pool, now);
+        self.host.expire_clients(now);
+        self.host.expire_rehearsal(now);
+        self.host.send_metrics(&self.pool, now);
         if deadline.is_some_and(|deadline| now >= deadline) {
-            events.extend(self.world.observe(now));
-            self.world.desk.mend(&self.world.watch);
+            events.extend(self.host.sample_workers(now));
+            self.host.control.rebind_if_removed(&self.host.poller);
             events.push(Event::Looked);
             self.settle();
         }

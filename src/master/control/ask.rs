@@ -1,5 +1,5 @@
-//! From a client's request to its answer: what can be told at once is, and what the pool must decide on
-//! becomes its event.
+//! From a client's request to its answer: some requests are answered at once, the others become events for
+//! the pool.
 
 use tracing::info;
 
@@ -12,61 +12,61 @@ use crate::pool::{self, Event, Failure, Pool, StopMode, Ticket, Verdict};
 use crate::sys::clock;
 
 impl Host {
-    /// Answers a request that can be answered at once; any other becomes an event.
-    pub(in crate::master) fn hear_client(
+    /// Answers a request that can be answered at once; any other becomes an event for the pool.
+    pub(in crate::master) fn handle_request(
         &mut self,
         id: ClientId,
         request: &ControlRequest,
         pool: &Pool,
     ) -> Option<Event> {
-        match turn(id, request, pool, self, clock::now()) {
-            Turn::Told(answer) => {
-                self.desk.answer(id, answer, &self.watch);
+        match handle(id, request, pool, self, clock::now()) {
+            Handled::Answered(answer) => {
+                self.control.answer(id, answer, &self.poller);
                 None
             }
-            Turn::Asked(event) => {
-                let pid = self.desk.peer(id).map(|peer| peer.pid);
-                info!(client = id.0, pid, ask = ?request.command, "asked over the control socket");
-                self.kept.hasty.extend((!request.wait).then_some(id));
+            Handled::ForPool(event) => {
+                let pid = self.control.peer(id).map(|peer| peer.pid);
+                info!(client = id.0, pid, ask = ?request.command, "command over the control socket");
+                self.persisted.no_wait.extend((!request.wait).then_some(id));
                 Some(event)
             }
         }
     }
 
-    /// Everything that follows at once from what was asked has been done: whoever does not want to wait for
-    /// more is told so. Who was refused meanwhile has an answer already.
-    pub(in crate::master) fn release_hasty(&mut self) {
-        for id in std::mem::take(&mut self.kept.hasty) {
-            if self.desk.awaits(id) {
-                self.desk.answer(id, ControlAnswer::Begun, &self.watch);
+    /// Answers the clients that sent `--no-wait`, once everything that follows at once from their commands
+    /// has been done. A client whose command was refused has an answer already.
+    pub(in crate::master) fn answer_no_wait_clients(&mut self) {
+        for id in std::mem::take(&mut self.persisted.no_wait) {
+            if self.control.is_waiting(id) {
+                self.control.answer(id, ControlAnswer::Begun, &self.poller);
             }
         }
     }
 
-    /// Cuts clients that are too slow.
+    /// Disconnects clients that are too slow.
     pub(in crate::master) fn expire_clients(&mut self, now: Monotonic) {
-        if self.desk.deadline().is_some_and(|deadline| deadline <= now) {
-            self.desk.expire(now, &self.watch);
+        if self.control.deadline().is_some_and(|deadline| deadline <= now) {
+            self.control.expire(now, &self.poller);
         }
     }
 }
 
-/// What follows from a request.
-enum Turn {
-    /// This is the answer.
-    Told(ControlAnswer),
-    /// The pool will give the verdict.
-    Asked(Event),
+/// What a request leads to.
+enum Handled {
+    /// The answer is known.
+    Answered(ControlAnswer),
+    /// The pool decides.
+    ForPool(Event),
 }
 
-/// Takes one request.
-fn turn(id: ClientId, request: &ControlRequest, pool: &Pool, world: &Host, now: Monotonic) -> Turn {
+/// Handles one request.
+fn handle(id: ClientId, request: &ControlRequest, pool: &Pool, host: &Host, now: Monotonic) -> Handled {
     let wanted = match request.command {
         ControlCommand::Status => {
-            return Turn::Told(ControlAnswer::Status(Box::new(status::status(pool, world, now))));
+            return Handled::Answered(ControlAnswer::Status(Box::new(status::status(pool, host, now))));
         }
         ControlCommand::Why { slot } => {
-            return Turn::Told(match why::why(pool, world, slot, now) {
+            return Handled::Answered(match why::why(pool, host, slot, now) {
                 Ok(why) => ControlAnswer::Why(Box::new(why)),
                 Err(reason) => ControlAnswer::Refused { reason },
             });
@@ -77,7 +77,7 @@ fn turn(id: ClientId, request: &ControlRequest, pool: &Pool, world: &Host, now: 
         ControlCommand::Scale { to } => match u16::try_from(to) {
             Ok(to) => pool::Request::ScaleTo(to),
             Err(_) => {
-                return Turn::Told(ControlAnswer::Refused {
+                return Handled::Answered(ControlAnswer::Refused {
                     reason: out_of_bounds(to),
                 });
             }
@@ -87,7 +87,7 @@ fn turn(id: ClientId, request: &ControlRequest, pool: &Pool, world: &Host, now: 
         ControlCommand::Stop { now: true } => pool::Request::Stop(StopMode::AtOnce),
         ControlCommand::Stop { now: false } => pool::Request::Stop(StopMode::Graceful),
     };
-    Turn::Asked(Event::Asked {
+    Handled::ForPool(Event::Asked {
         ticket: Ticket(id.0),
         request: wanted,
     })
@@ -98,8 +98,8 @@ fn out_of_bounds(to: u32) -> String {
     format!("{to} workers are not within {least} to {most}")
 }
 
-/// The pool's verdict as a client is told it.
-pub(in crate::master) fn answer(verdict: Verdict, world: &Host) -> ControlAnswer {
+/// The answer to a client for the pool's verdict.
+pub(in crate::master) fn answer(verdict: Verdict, host: &Host) -> ControlAnswer {
     match verdict {
         Verdict::Done(done) => ControlAnswer::Done(done),
         Verdict::Refused { reason } => ControlAnswer::Refused { reason },
@@ -110,7 +110,7 @@ pub(in crate::master) fn answer(verdict: Verdict, world: &Host) -> ControlAnswer
             slots,
         } => ControlAnswer::Failed(Box::new(Failed {
             reason: reason.to_string(),
-            stderr: last_words(&reason, world),
+            stderr: last_lines(&reason, host),
             cause: reason,
             generation,
             after,
@@ -119,15 +119,15 @@ pub(in crate::master) fn answer(verdict: Verdict, world: &Host) -> ControlAnswer
     }
 }
 
-/// What the worker said that it failed with.
-fn last_words(failure: &Failure, world: &Host) -> Vec<String> {
-    failed_with(failure)
-        .and_then(|life| world.kept.graves.of(life))
+/// The last lines on stderr of the worker that the command failed with.
+fn last_lines(failure: &Failure, host: &Host) -> Vec<String> {
+    failed_worker(failure)
+        .and_then(|life| host.persisted.postmortems.of(life))
         .map(|seen| seen.stderr.clone())
         .unwrap_or_default()
 }
 
-fn failed_with(failure: &Failure) -> Option<Life> {
+fn failed_worker(failure: &Failure) -> Option<Life> {
     match failure {
         Failure::ExitedAtBoot { life, .. }
         | Failure::NeverReady { life }

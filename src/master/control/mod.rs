@@ -16,8 +16,6 @@ pub(super) use ask::answer;
 pub(super) use client::Interest;
 pub(super) use handover::ControlServerState;
 pub(super) use oom::{OomKill, OomMonitor};
-pub(super) use postmortems::{
-    Postmortem as Evidence, Postmortems, StateAtKill, StateAtKill as AtKill, UnfinishedRequests as Requests,
-};
+pub(super) use postmortems::{Postmortem, Postmortems, StateAtKill, UnfinishedRequests};
 pub(super) use server::{ClientId, ControlServer};
 pub(super) use status::status;

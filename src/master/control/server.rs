@@ -88,7 +88,7 @@ impl ControlServer {
     /// Binds the path again if the socket file was removed or replaced, for example by a program that cleans
     /// up: otherwise this master could not be asked anything until it is stopped. To be called at each
     /// sampling of the workers.
-    pub(in crate::master) fn mend(&mut self, poller: &Poller) {
+    pub(in crate::master) fn rebind_if_removed(&mut self, poller: &Poller) {
         if self.file.as_ref().is_some_and(FileId::is_there) {
             return;
         }
@@ -124,7 +124,7 @@ impl ControlServer {
     }
 
     /// Accepts waiting clients, as far as there is room or a silent client can be evicted.
-    pub(in crate::master) fn welcome(&mut self, now: Monotonic, poller: &Poller) {
+    pub(in crate::master) fn accept_clients(&mut self, now: Monotonic, poller: &Poller) {
         loop {
             let silent = self.longest_silent();
             if self.clients.len() >= MAX_CLIENTS {
@@ -196,7 +196,11 @@ impl ControlServer {
     }
 
     /// Handles a readiness event of a client; returns its request once that is complete.
-    pub(in crate::master) fn hear(&mut self, id: ClientId, poller: &Poller) -> Option<ControlRequest> {
+    pub(in crate::master) fn read_request(
+        &mut self,
+        id: ClientId,
+        poller: &Poller,
+    ) -> Option<ControlRequest> {
         let progress = self.clients.get_mut(&id)?.proceed();
         match progress {
             Ok(ClientProgress::Line(line)) => self.parse(id, &line, poller),
@@ -252,7 +256,7 @@ impl ControlServer {
     }
 
     /// Whether the client is still connected and has no answer yet.
-    pub(in crate::master) fn awaits(&self, id: ClientId) -> bool {
+    pub(in crate::master) fn is_waiting(&self, id: ClientId) -> bool {
         self.clients.get(&id).is_some_and(ControlClient::is_waiting)
     }
 
@@ -391,19 +395,19 @@ mod tests {
             })
             .collect();
         let now = Monotonic(1);
-        server.welcome(now, &poller);
+        server.accept_clients(now, &poller);
         for id in 1..=MAX_CLIENTS as u64 {
-            server.hear(ClientId(id), &poller).expect("a request");
+            server.read_request(ClientId(id), &poller).expect("a request");
         }
         server.expire(now + REQUEST_GRACE, &poller);
-        server.welcome(now + REQUEST_GRACE, &poller);
+        server.accept_clients(now + REQUEST_GRACE, &poller);
         assert!(server.accepting == AcceptState::Full && server.clients.len() == MAX_CLIENTS);
         drop(clients.remove(0));
         let woken = poller
             .wait(Some(std::time::Duration::from_secs(10)))
             .expect("waited");
         assert_eq!(woken, [PollSource::Client(ClientId(1))]);
-        assert_eq!(server.hear(ClientId(1), &poller), None);
+        assert_eq!(server.read_request(ClientId(1), &poller), None);
         assert!(server.accepting == AcceptState::Open && server.clients.len() == MAX_CLIENTS - 1);
     }
 
@@ -418,12 +422,12 @@ mod tests {
             .collect();
         let now = Monotonic(1);
         let first = |server: &ControlServer| *server.clients.keys().next().expect("a client");
-        server.welcome(now, &poller);
+        server.accept_clients(now, &poller);
         let until = now + REQUEST_GRACE;
         assert!(server.accepting == AcceptState::Paused { until } && server.clients.len() == MAX_CLIENTS);
         assert!(first(&server) == ClientId(1) && server.deadline() == Some(until));
         server.expire(until, &poller);
-        server.welcome(until, &poller);
+        server.accept_clients(until, &poller);
         assert!(server.accepting == AcceptState::Open && server.clients.len() == MAX_CLIENTS);
         assert_eq!(first(&server), ClientId(3));
         server.expire(server.deadline().expect("a deadline"), &poller);
@@ -437,16 +441,16 @@ mod tests {
         let path = directory.path().join("control.sock");
         let mut server = ControlServer::open(&path, &poller).expect("a server");
         let _before = UnixStream::connect(&path).expect("connected");
-        server.welcome(Monotonic(1), &poller);
+        server.accept_clients(Monotonic(1), &poller);
         std::fs::remove_file(&path).expect("removed");
-        server.mend(&poller);
+        server.rebind_if_removed(&poller);
         let _after = UnixStream::connect(&path).expect("connected");
         let woken = poller.wait(Some(Duration::from_secs(10))).expect("waited");
         assert_eq!(woken, [PollSource::Control]);
-        server.welcome(Monotonic(2), &poller);
+        server.accept_clients(Monotonic(2), &poller);
         assert_eq!(server.clients.len(), 2);
         let file = server.file.clone();
-        server.mend(&poller);
+        server.rebind_if_removed(&poller);
         assert_eq!(server.file, file, "a socket that is there is not bound again");
     }
 
@@ -462,7 +466,7 @@ mod tests {
         let mut server = ControlServer::open(&path, &poller).expect("a server");
         std::fs::remove_file(&path).expect("removed");
         let _theirs = UnixListener::bind(&path).expect("bound by another");
-        server.mend(&poller);
+        server.rebind_if_removed(&poller);
         assert!(
             server.loss_reported,
             "a program answers there, so it is not replaced"

@@ -12,33 +12,33 @@ use crate::pool::status::{SlotStatus, WorkerStatus};
 use crate::sys::procfs;
 
 /// The state of the whole cluster.
-pub(in crate::master) fn status(pool: &Pool, world: &Host, now: Monotonic) -> ClusterStatus {
+pub(in crate::master) fn status(pool: &Pool, host: &Host, now: Monotonic) -> ClusterStatus {
     let beside = pool.replacement().into_iter().chain(pool.leaving());
     ClusterStatus {
-        master: master(pool, world, now),
+        master: master(pool, host, now),
         slots: pool
             .slots()
-            .map(|status| slot(&status, pool, world, now))
+            .map(|status| slot(&status, pool, host, now))
             .collect(),
-        beside: beside.map(|status| worker(&status, world, now)).collect(),
+        beside: beside.map(|status| worker(&status, host, now)).collect(),
     }
 }
 
-fn master(pool: &Pool, world: &Host, now: Monotonic) -> MasterReport {
+fn master(pool: &Pool, host: &Host, now: Monotonic) -> MasterReport {
     let pid = std::process::id();
     let own = i32::try_from(pid).unwrap_or_default();
     MasterReport {
-        program: world.launch.program.to_owned(),
+        program: host.launch.program.to_owned(),
         pid,
-        uptime_ms: ms(now.since(world.kept.began)),
-        version: world.build.version.to_owned(),
-        binary_written: world.build.modified.clone(),
-        binary_for_ms: ms(now.since(world.build.since)),
-        upgrades: world.kept.upgrades,
+        uptime_ms: ms(now.since(host.persisted.began)),
+        version: host.build.version.to_owned(),
+        binary_written: host.build.modified.clone(),
+        binary_for_ms: ms(now.since(host.build.since)),
+        upgrades: host.persisted.upgrades,
         state: state(pool),
-        incarnation: world.incarnation,
+        incarnation: host.incarnation,
         generation: pool.generation(),
-        addresses: world
+        addresses: host
             .listeners
             .addresses()
             .iter()
@@ -60,7 +60,7 @@ fn state(pool: &Pool) -> MasterState {
     }
 }
 
-fn slot(status: &SlotStatus<'_>, pool: &Pool, world: &Host, now: Monotonic) -> SlotReport {
+fn slot(status: &SlotStatus<'_>, pool: &Pool, host: &Host, now: Monotonic) -> SlotReport {
     SlotReport {
         slot: status.slot,
         state: status.state.as_str().to_owned(),
@@ -68,32 +68,31 @@ fn slot(status: &SlotStatus<'_>, pool: &Pool, world: &Host, now: Monotonic) -> S
             .worker
             .as_ref()
             .map_or(status.generation, |worker| worker.generation),
-        worker: status.worker.as_ref().map(|status| worker(status, world, now)),
+        worker: status.worker.as_ref().map(|status| worker(status, host, now)),
         restarts: status.restarts,
         last_cause: pool.certificates(status.slot).last().map(|last| {
-            let seen = world.kept.graves.of(last.life);
+            let seen = host.persisted.postmortems.of(last.life);
             causes::cause(last, seen.map(|seen| seen.memory))
         }),
-        queue: world.listeners.queue_of(status.slot),
-        weight: weight(world, status.slot),
+        queue: host.listeners.queue_of(status.slot),
+        weight: weight(host, status.slot),
         filled_in_ms: status.filled_at.map(|at| ms(at.since(now))),
     }
 }
 
-fn weight(world: &Host, slot: Slot) -> Option<u16> {
-    world
-        .kept
+fn weight(host: &Host, slot: Slot) -> Option<u16> {
+    host.persisted
         .weights
         .iter()
         .find(|(weighed, _)| *weighed == slot)
         .map(|&(_, weight)| weight)
 }
 
-fn worker(status: &WorkerStatus<'_>, world: &Host, now: Monotonic) -> WorkerReport {
-    let process = world.processes.get(&status.life);
+fn worker(status: &WorkerStatus<'_>, host: &Host, now: Monotonic) -> WorkerReport {
+    let process = host.processes.get(&status.life);
     let vitals = process.map(|process| process.board.vitals(now));
     let counts = vitals.as_ref().map(|vitals| vitals.counts).unwrap_or_default();
-    let pid = process.map(|process| process.pid);
+    let pid = process.map(|process| process.facts.pid);
     WorkerReport {
         slot: status.life.slot,
         epoch: status.life.epoch,

@@ -14,14 +14,14 @@ use crate::pool::{Certificate, Pool, ProcessExit};
 /// When no such slot ever existed, in words.
 pub(in crate::master) fn why(
     pool: &Pool,
-    world: &Host,
+    host: &Host,
     slot: Slot,
     now: Monotonic,
 ) -> Result<DeathReport, String> {
     let state = pool.slots().find(|status| status.slot == slot);
     let mut deaths: Vec<Death> = pool
         .certificates(slot)
-        .map(|certificate| death(certificate, world, now))
+        .map(|certificate| death(certificate, host, now))
         .collect();
     deaths.reverse();
     if state.is_none() && deaths.is_empty() {
@@ -32,10 +32,10 @@ pub(in crate::master) fn why(
     Ok(DeathReport { slot, state, deaths })
 }
 
-fn death(certificate: &Certificate, world: &Host, now: Monotonic) -> Death {
-    let seen = world
-        .kept
-        .graves
+fn death(certificate: &Certificate, host: &Host, now: Monotonic) -> Death {
+    let seen = host
+        .persisted
+        .postmortems
         .of(certificate.life)
         .cloned()
         .unwrap_or_default();

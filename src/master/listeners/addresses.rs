@@ -20,7 +20,7 @@ impl Host {
         addresses: &[Address],
         mode: FileMode,
     ) -> Result<(), AddressError> {
-        let opened = self.listeners.open(addresses, mode, &self.kept.weights)?;
+        let opened = self.listeners.open(addresses, mode, &self.persisted.weights)?;
         report_addresses(&opened, self.incarnation);
         Ok(())
     }
@@ -42,13 +42,13 @@ impl Host {
             let mut workers = self
                 .processes
                 .values()
-                .filter(|process| process.life.slot == slot && !process.leaving);
+                .filter(|process| process.facts.life.slot == slot && !process.facts.draining);
             workers.any(|process| {
-                let generation = self.generations.get(&process.generation);
+                let generation = self.generations.get(&process.facts.generation);
                 generation.is_some_and(|generation| generation.serves(address))
             })
         };
-        if let Err(error) = self.listeners.steer(&self.kept.weights, serves) {
+        if let Err(error) = self.listeners.steer(&self.persisted.weights, serves) {
             warn!("failed to steer new connections ({error}); the kernel's hash spreads them over all slots");
         }
     }

@@ -7,14 +7,14 @@ use crate::sys::procfs::{self, ProcessStat};
 
 /// Samples `/proc`, compares with the last sample, and keeps this one.
 pub(in crate::master) fn examine(process: &mut WorkerProcess, now: Monotonic) -> Activity {
-    let Ok(stat) = procfs::stat(process.pid) else {
+    let Ok(stat) = procfs::stat(process.facts.pid) else {
         return Activity::Unknown;
     };
-    let before = process.looked.replace((now, stat));
+    let before = process.facts.last_stat.replace((now, stat));
     activity(
         before.map(|(_, stat)| stat),
         stat,
-        &procfs::thread_states(process.pid),
+        &procfs::thread_states(process.facts.pid),
     )
 }
 

@@ -59,8 +59,6 @@ impl LoadedGeneration {
     }
 }
 
-pub(in crate::master) use LoadedGeneration as Generation;
-
 /// Opens a binary that is to be executed.
 ///
 /// # Errors

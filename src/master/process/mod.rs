@@ -4,9 +4,10 @@
 pub mod cpus;
 pub(super) mod evidence;
 pub(super) mod generation;
+pub(super) mod messages;
 pub mod policy;
 pub(super) mod spawn;
 pub(super) mod violations;
 pub(super) mod worker_process;
 
-pub(super) use worker_process::{StderrTail, StderrTail as Tail, WorkerProcess, WorkerProcess as Process};
+pub(super) use worker_process::{StderrTail, WorkerFacts, WorkerProcess};

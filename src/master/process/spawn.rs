@@ -10,12 +10,12 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::generation::{Executable, LoadedGeneration};
 use super::violations::Violations;
-use super::worker_process::{StderrTail, WorkerProcess};
+use super::worker_process::{WorkerFacts, WorkerProcess};
 use crate::base::ids::Life;
 use crate::scoreboard::{Board, BoardView};
 use crate::sys::notify::NotifySocket;
 use crate::sys::process::{Child, Credentials, FIRST_FD, Spawn};
-use crate::sys::{clock, procfs, seqpacket};
+use crate::sys::seqpacket;
 
 /// Variables that the master's own supervisor set for the master and that are not passed on to workers.
 const MASTERS_OWN: [&str; 7] = [
@@ -85,28 +85,15 @@ pub(in crate::master) fn spawn(
         bound: false,
         credentials: spawner.credentials,
     })?;
-    let born = clock::now();
-    let started = procfs::stat(pid).map_or(0, |stat| stat.started);
-    let (lifeline, stderr, tail, looked) = (Some(lifeline), Some(stderr.into()), StderrTail::default(), None);
     Ok(WorkerProcess {
-        life,
-        pid,
-        started,
-        born,
+        facts: WorkerFacts::new(life, number, pid),
         pidfd,
         notify,
-        lifeline,
-        stderr,
-        tail,
+        lifeline: Some(lifeline),
+        stderr: Some(stderr.into()),
         board,
         board_fd,
-        looked,
-        generation: number,
-        leaving: false,
-        weighed: None,
-        at_kill: None,
-        figures_wanted: None,
-        oddities: Violations::default(),
+        violations: Violations::default(),
     })
 }
 

@@ -19,13 +19,13 @@ pub(in crate::master) enum Violation {
     /// The worker sent `READY=1` twice.
     ReadyTwice,
     /// A packet on the lifeline is not a report.
-    NoReport(String),
+    NotAReport(String),
     /// A stamp on the scoreboard is in the future.
     FutureStamp,
     /// A counter on the scoreboard has fallen.
     CounterFell,
     /// The worker does not read commands from its lifeline.
-    Deaf(String),
+    Unreachable(String),
 }
 
 impl fmt::Display for Violation {
@@ -36,7 +36,7 @@ impl fmt::Display for Violation {
             }
             Violation::Garbled => f.write_str("dropped a notification that is too long or no text"),
             Violation::ReadyTwice => f.write_str("dropped a second READY=1"),
-            Violation::NoReport(why) => write!(f, "dropped a packet that is not a report: {why}"),
+            Violation::NotAReport(why) => write!(f, "dropped a packet that is not a report: {why}"),
             Violation::FutureStamp => f.write_str(
                 "dropped a stamp on its scoreboard that is in the future; its last valid stamp counts until \
                  it beats again",
@@ -44,7 +44,7 @@ impl fmt::Display for Violation {
             Violation::CounterFell => {
                 f.write_str("dropped counters on its scoreboard that fell; the largest values seen count")
             }
-            Violation::Deaf(why) => write!(
+            Violation::Unreachable(why) => write!(
                 f,
                 "failed to hand it another worker's queue or work: {why}; another worker is asked, and this \
                  one again at the next beat"
@@ -60,15 +60,13 @@ impl Violation {
             Violation::OtherProcess { .. } => 1,
             Violation::Garbled => 2,
             Violation::ReadyTwice => 4,
-            Violation::NoReport(_) => 8,
+            Violation::NotAReport(_) => 8,
             Violation::FutureStamp => 16,
             Violation::CounterFell => 32,
-            Violation::Deaf(_) => 64,
+            Violation::Unreachable(_) => 64,
         }
     }
 }
-
-pub(in crate::master) use Violation as Odd;
 
 /// The violations of one life so far. A new master binary starts with none.
 #[derive(Clone, Copy, Debug, Default)]
@@ -80,7 +78,7 @@ pub(in crate::master) struct Violations {
 
 impl Violations {
     /// Logs a violation: as a warning the first time, later for debugging only.
-    pub(in crate::master) fn tell(&mut self, life: Life, violation: &Violation) {
+    pub(in crate::master) fn report(&mut self, life: Life, violation: &Violation) {
         if self.is_new(violation) {
             warn!(%life, "{violation} (logged once per life and kind)");
         } else {
@@ -95,22 +93,22 @@ impl Violations {
     }
 
     /// Registers a `READY=1`; returns whether it is the first one.
-    pub(in crate::master) fn hears_ready(&mut self, life: Life) -> bool {
+    pub(in crate::master) fn first_ready(&mut self, life: Life) -> bool {
         if std::mem::replace(&mut self.ready_received, true) {
-            self.tell(life, &Violation::ReadyTwice);
+            self.report(life, &Violation::ReadyTwice);
             return false;
         }
         true
     }
 
     /// Checks a sample of the scoreboard.
-    pub(in crate::master) fn look(&mut self, life: Life, vitals: &Vitals) {
+    pub(in crate::master) fn check(&mut self, life: Life, vitals: &Vitals) {
         if vitals.from_the_future {
-            self.tell(life, &Violation::FutureStamp);
+            self.report(life, &Violation::FutureStamp);
         }
         let before = std::mem::replace(&mut self.counts, vitals.counts);
         if fell(&before, &vitals.counts) {
-            self.tell(life, &Violation::CounterFell);
+            self.report(life, &Violation::CounterFell);
         }
     }
 }
@@ -153,10 +151,10 @@ mod tests {
                 Violation::OtherProcess { pid: 1 },
                 Violation::Garbled,
                 Violation::ReadyTwice,
-                Violation::NoReport(String::new()),
+                Violation::NotAReport(String::new()),
                 Violation::FutureStamp,
                 Violation::CounterFell,
-                Violation::Deaf(String::new()),
+                Violation::Unreachable(String::new()),
             ]
         };
         assert!(kinds().iter().all(|violation| violations.is_new(violation)));

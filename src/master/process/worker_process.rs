@@ -15,39 +15,66 @@ use crate::master::control::StateAtKill;
 use crate::scoreboard::BoardView;
 use crate::sys::notify::NotifySocket;
 use crate::sys::procfs::ProcessStat;
-use crate::sys::{pidfd, seqpacket};
+use crate::sys::{clock, pidfd, procfs, seqpacket};
 
 /// A worker that was forked and has not been reaped.
 #[derive(Debug)]
 pub(in crate::master) struct WorkerProcess {
+    pub(in crate::master) facts: WorkerFacts,
+    pub(in crate::master) pidfd: OwnedFd,
+    pub(in crate::master) notify: NotifySocket,
+    pub(in crate::master) lifeline: Option<OwnedFd>,
+    pub(in crate::master) stderr: Option<File>,
+    pub(in crate::master) board: BoardView,
+    /// The memory file of the scoreboard, which the next master binary maps again.
+    pub(in crate::master) board_fd: OwnedFd,
+    /// The violations of the protocol that it has committed.
+    pub(in crate::master) violations: Violations,
+}
+
+/// What the master knows of a worker process: plain data, which an upgrade carries over unchanged. A new
+/// field needs a higher `VERSION` in `upgrade::state`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(in crate::master) struct WorkerFacts {
     pub(in crate::master) life: Life,
     pub(in crate::master) pid: i32,
     /// The start time from `/proc`, in clock ticks since the machine's boot.
     pub(in crate::master) started: u64,
     /// When the worker was forked.
-    pub(in crate::master) born: Monotonic,
-    pub(in crate::master) pidfd: OwnedFd,
-    pub(in crate::master) notify: NotifySocket,
-    pub(in crate::master) lifeline: Option<OwnedFd>,
-    pub(in crate::master) stderr: Option<File>,
-    pub(in crate::master) tail: StderrTail,
-    pub(in crate::master) board: BoardView,
-    /// The memory file of the scoreboard, which the next master binary maps again.
-    pub(in crate::master) board_fd: OwnedFd,
-    /// The last sample of `/proc`, to be compared with the next one.
-    pub(in crate::master) looked: Option<(Monotonic, ProcessStat)>,
+    pub(in crate::master) forked_at: Monotonic,
     /// The generation that the worker was started from.
     pub(in crate::master) generation: Generation,
+    /// The last sample of `/proc`, to be compared with the next one.
+    pub(in crate::master) last_stat: Option<(Monotonic, ProcessStat)>,
     /// Whether the worker was told to drain, so that it accepts no new connections.
-    pub(in crate::master) leaving: bool,
+    pub(in crate::master) draining: bool,
     /// When its resident size was last read.
-    pub(in crate::master) weighed: Option<Monotonic>,
+    pub(in crate::master) rss_read_at: Option<Monotonic>,
     /// Its process state right before the master killed it.
     pub(in crate::master) at_kill: Option<StateAtKill>,
     /// The number of its pending request for the metrics of the whole cluster.
-    pub(in crate::master) figures_wanted: Option<u64>,
-    /// The violations of the protocol that it has committed.
-    pub(in crate::master) oddities: Violations,
+    pub(in crate::master) metrics_request: Option<u64>,
+    /// Its last lines on stderr.
+    pub(in crate::master) stderr_tail: StderrTail,
+}
+
+impl WorkerFacts {
+    /// The facts of a worker that was forked just now.
+    pub(in crate::master) fn new(life: Life, generation: Generation, pid: i32) -> WorkerFacts {
+        WorkerFacts {
+            life,
+            pid,
+            started: procfs::stat(pid).map_or(0, |stat| stat.started),
+            forked_at: clock::now(),
+            generation,
+            last_stat: None,
+            draining: false,
+            rss_read_at: None,
+            at_kill: None,
+            metrics_request: None,
+            stderr_tail: StderrTail::default(),
+        }
+    }
 }
 
 impl WorkerProcess {
@@ -92,7 +119,7 @@ impl WorkerProcess {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(in crate::master) struct StderrTail {
     unfinished: Vec<u8>,
-    kept: VecDeque<String>,
+    lines: VecDeque<String>,
 }
 
 impl StderrTail {
@@ -131,15 +158,15 @@ impl StderrTail {
     }
 
     fn keep(&mut self, line: String) {
-        self.kept.push_back(line);
-        if self.kept.len() > Self::MAX_LINES {
-            self.kept.pop_front();
+        self.lines.push_back(line);
+        if self.lines.len() > Self::MAX_LINES {
+            self.lines.pop_front();
         }
     }
 
     /// The last lines, newest last.
     pub(in crate::master) fn last_lines(&self) -> Vec<String> {
-        self.kept.iter().cloned().collect()
+        self.lines.iter().cloned().collect()
     }
 }
 

@@ -21,21 +21,21 @@ use crate::sys::{clock, memfd};
 
 impl Host {
     /// Adds the counters of a dead worker to those of all dead workers.
-    pub(in crate::master) fn close_account(&mut self, process: &WorkerProcess, cpu_time: Option<Duration>) {
+    pub(in crate::master) fn close_counters(&mut self, process: &WorkerProcess, cpu_time: Option<Duration>) {
         if self.listeners.admin.is_some() {
-            self.kept
+            self.persisted
                 .ledger
-                .look(process.life, &process.board, cpu_time.map(ms), clock::now());
-            self.kept.ledger.close(process.life);
+                .look(process.facts.life, &process.board, cpu_time.map(ms), clock::now());
+            self.persisted.ledger.close(process.facts.life);
         }
     }
 
     /// Sends the metrics to every worker that has requested them; all get the same.
-    pub(in crate::master) fn tell_figures(&mut self, pool: &Pool, now: Monotonic) {
+    pub(in crate::master) fn send_metrics(&mut self, pool: &Pool, now: Monotonic) {
         let requests: Vec<(Life, u64)> = self
             .processes
             .values_mut()
-            .filter_map(|process| Some((process.life, process.figures_wanted.take()?)))
+            .filter_map(|process| Some((process.facts.life, process.facts.metrics_request.take()?)))
             .collect();
         if requests.is_empty() || self.listeners.admin.is_none() {
             return;
@@ -60,7 +60,7 @@ impl Host {
         let cpu = cpu_times(&status);
         for (life, process) in &self.processes {
             let cpu_ms = cpu.get(&(life.slot, life.epoch)).copied();
-            self.kept.ledger.look(*life, &process.board, cpu_ms, now);
+            self.persisted.ledger.look(*life, &process.board, cpu_ms, now);
         }
         let json = serde_json::to_vec(&self.snapshot(pool, &status, now))?;
         memfd::create_sealed("cluster-metrics", &json, json.len() as u64, true)
@@ -73,7 +73,7 @@ impl Host {
         });
         let (connections, in_flight) = open.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
         Snapshot {
-            totals: self.kept.ledger.total(),
+            totals: self.persisted.ledger.total(),
             master: master(status),
             slots: status.slots.iter().map(slot).collect(),
             exits: exits(pool),

@@ -112,8 +112,8 @@ impl Orphans {
     }
 
     /// Removes the orphan with this number, which has exited; returns its life.
-    pub(in crate::master) fn bury(&mut self, place: u32) -> Option<Life> {
-        self.living.remove(&place).map(|orphan| orphan.record.life)
+    pub(in crate::master) fn remove(&mut self, number: u32) -> Option<Life> {
+        self.living.remove(&number).map(|orphan| orphan.record.life)
     }
 
     /// Every orphan with its number.

@@ -28,7 +28,7 @@ use crate::master::process::cpus;
 use crate::master::process::generation::{Executable, LoadedGeneration};
 use crate::master::process::policy::policy;
 use crate::master::process::spawn::Spawner;
-use crate::master::upgrade::{Upgrade, UpgradeError};
+use crate::master::upgrade::{UpgradeError, UpgradeStage};
 use crate::pool::Pool;
 use crate::sys::signals::Signals;
 use crate::sys::{clock, limits};
@@ -90,7 +90,7 @@ pub enum StartError {
         "this binary took over as master and cannot go on: {0}; the workers finish what they accepted and \
          exit, as after any death of their master; start the cluster again"
     )]
-    Upgrade(#[from] UpgradeError),
+    UpgradeStage(#[from] UpgradeError),
     /// Waiting for events failed.
     #[error("the master's loop failed: {0}")]
     Loop(io::Error),
@@ -120,7 +120,7 @@ impl StartError {
             StartError::User(UserError::NotRoot { .. }) => Exit::NoPermission,
             StartError::User(UserError::Unknown { .. }) => Exit::BadConfig,
             StartError::System(_) => Exit::NoResources,
-            StartError::Upgrade(_) | StartError::Loop(_) => Exit::Failed,
+            StartError::UpgradeStage(_) | StartError::Loop(_) => Exit::Failed,
         }
     }
 }
@@ -136,7 +136,7 @@ impl StartError {
             | StartError::System(source)
             | StartError::Loop(source) => Some(source),
             StartError::PidFile(error) => Some(&error.source),
-            StartError::Upgrade(_)
+            StartError::UpgradeStage(_)
             | StartError::Directory(DirectoryError::Taken { .. } | DirectoryError::Untrusted { .. })
             | StartError::Address(AddressError::Taken { .. })
             | StartError::Incarnation(IncarnationError::Damaged { .. })
@@ -149,7 +149,7 @@ impl StartError {
 /// A master that is ready to start its first worker.
 pub(in crate::master) struct Started {
     pub(in crate::master) pool: Pool,
-    pub(in crate::master) world: Host,
+    pub(in crate::master) host: Host,
 }
 
 /// Does everything that must be done before the first fork, in the only order that is safe.
@@ -184,27 +184,27 @@ pub(in crate::master) fn start(launch: Launch, settings: Settings) -> Result<Sta
     let began = clock::now();
     let pool = Pool::new(policy, incarnation, first, began, fastrand::u64(..));
     let build = Build::of_this_process(launch.version);
-    let world = Host {
+    let host = Host {
         incarnation,
-        kept: Persisted::new(began),
-        watch: poller,
+        persisted: Persisted::new(began),
+        poller,
         signals,
         processes: std::collections::BTreeMap::new(),
         generations,
         listeners,
-        nursery: spawner,
+        spawner,
         orphans,
         records,
-        unrecorded: true,
+        records_outdated: true,
         launch,
-        desk: server,
-        stop_heard: None,
-        upgrade: Upgrade::None,
+        control: server,
+        last_stop_signal: None,
+        upgrade: UpgradeStage::None,
         build,
         pid_file,
         directories,
     };
-    Ok(Started { pool, world })
+    Ok(Started { pool, host })
 }
 
 fn open_control_server(run_dir: &Path, poller: &Poller) -> Result<ControlServer, StartError> {

@@ -21,7 +21,7 @@ use crate::sys::memfd;
 /// The state in a sealed memory file, and the descriptors that are handed over with it.
 pub(super) struct Captured {
     pub(super) state: OwnedFd,
-    pub(super) luggage: HandoverFds,
+    pub(super) fds: HandoverFds,
     pub(super) bytes: usize,
 }
 
@@ -38,7 +38,7 @@ pub(super) fn capture(pool: &Pool, host: &Host, signals: &[Signal]) -> std::io::
     }
     Ok(Captured {
         state: memfd::create_sealed("cluster-state", &text, text.len() as u64, true)?,
-        luggage: state.fds,
+        fds: state.fds,
         bytes: text.len(),
     })
 }
@@ -47,20 +47,20 @@ fn state(pool: &Pool, host: &Host, signals: &[Signal]) -> UpgradeState {
     let mut fds = HandoverFds::default();
     let Host {
         incarnation,
-        kept,
-        stop_heard: _forgotten,
-        watch: _created_again,
+        persisted,
+        last_stop_signal: _forgotten,
+        poller: _created_again,
         signals: _handed_over_as_numbers,
         processes,
         generations,
         listeners,
-        nursery,
+        spawner,
         orphans,
         records: _in_the_run_directory,
-        unrecorded: _written_again,
+        records_outdated: _written_again,
         launch,
         build: _the_new_binarys_own,
-        desk,
+        control,
         upgrade: _ends_with_the_hand_over,
         pid_file,
         directories,
@@ -69,14 +69,14 @@ fn state(pool: &Pool, host: &Host, signals: &[Signal]) -> UpgradeState {
         program,
         credentials,
         null: _opened_again,
-    } = nursery;
+    } = spawner;
     UpgradeState {
         version: VERSION,
         program_name: launch.program.to_owned(),
         lifeline: lifeline::VERSION,
         pool: Saved::of(pool),
         master: MasterData {
-            persisted: kept.clone(),
+            persisted: persisted.clone(),
             incarnation: *incarnation,
             signals: signals.iter().map(|&signal| signal as i32).collect(),
             binary_path: program.path.clone(),
@@ -94,7 +94,7 @@ fn state(pool: &Pool, host: &Host, signals: &[Signal]) -> UpgradeState {
             .map(|lock| fds.add(lock, FdKind::File))
             .collect(),
         listeners: listeners.state(&mut fds),
-        control: desk.state(&mut fds),
+        control: control.state(&mut fds),
         orphans: orphans
             .all()
             .map(|(number, orphan)| orphan_state(number, orphan, &mut fds))
@@ -124,37 +124,17 @@ fn orphan_state(number: u32, orphan: &Orphan, fds: &mut HandoverFds) -> OrphanSt
 
 fn process_state(process: &WorkerProcess, fds: &mut HandoverFds) -> ProcessState {
     let WorkerProcess {
-        life,
-        pid,
-        started,
-        born,
+        facts,
         pidfd,
         notify,
         lifeline,
         stderr,
-        tail,
         board: _mapped_again,
         board_fd,
-        looked,
-        generation,
-        leaving,
-        weighed,
-        at_kill,
-        figures_wanted,
-        oddities: _begun_again,
+        violations: _begun_again,
     } = process;
     ProcessState {
-        life: *life,
-        pid: *pid,
-        started: *started,
-        born: *born,
-        generation: *generation,
-        looked: *looked,
-        leaving: *leaving,
-        weighed: *weighed,
-        at_kill: at_kill.clone(),
-        figures_wanted: *figures_wanted,
-        tail: tail.clone(),
+        facts: facts.clone(),
         pidfd: fds.add(pidfd, FdKind::Process),
         notify: fds.add(notify, FdKind::Notify),
         lifeline: lifeline.as_ref().map(|fd| fds.add(fd, FdKind::Lifeline)),

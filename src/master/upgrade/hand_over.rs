@@ -9,7 +9,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::capture::capture;
-use super::rehearsal::Upgrade;
+use super::rehearsal::UpgradeStage;
 use super::role::{STATE_FD, environment};
 use crate::master::host::Host;
 use crate::observe;
@@ -24,7 +24,7 @@ impl Host {
     /// Hands everything over to the binary that has rehearsed. Returns only if that failed, with the events
     /// to handle.
     pub(in crate::master) fn hand_over(&mut self, pool: &Pool) -> Vec<Event> {
-        let Upgrade::Rehearsed(binary) = std::mem::take(&mut self.upgrade) else {
+        let UpgradeStage::Rehearsed(binary) = std::mem::take(&mut self.upgrade) else {
             let reason = "no binary has rehearsed".to_owned();
             return vec![Event::Upgraded(Err(reason))];
         };
@@ -33,7 +33,7 @@ impl Host {
             Ok(error) | Err(error) => error,
         };
         let mut events = vec![Event::Upgraded(Err(error.to_string()))];
-        self.heed(pending, &mut events);
+        self.handle_signals(pending, &mut events);
         events
     }
 
@@ -48,11 +48,11 @@ impl Host {
         let captured = capture(pool, self, pending)?;
         let env = environment(&[(STATE_FD, captured.state.as_raw_fd())])?;
         observe::finish(LOG_FLUSH_TIMEOUT);
-        let error = captured.luggage.with_all(|luggage| {
-            let keep: Vec<BorrowedFd<'_>> = luggage.iter().copied().chain([captured.state.as_fd()]).collect();
+        let error = captured.fds.with_all(|fds| {
+            let keep: Vec<BorrowedFd<'_>> = fds.iter().copied().chain([captured.state.as_fd()]).collect();
             become_program(&Exec {
                 binary: binary.as_fd(),
-                args: &self.nursery.program.arguments,
+                args: &self.spawner.program.arguments,
                 env: &env,
                 keep: &keep,
             })

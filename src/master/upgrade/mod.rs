@@ -19,8 +19,7 @@ mod state;
 mod take_over;
 
 pub(super) use fds::{FdKind, FdNumber, HandoverFdError, HandoverFds};
-pub(super) use rehearsal::{Part as RehearsalFd, Upgrade};
+pub(super) use rehearsal::{RehearsalFd, UpgradeStage};
 pub(super) use resume::go_on;
-use role as arrival;
 pub use role::{ProcessRole, process_role, rehearse};
 pub use take_over::UpgradeError;

@@ -1,5 +1,6 @@
-//! The new binary as a child that is asked whether it could go on from here: watched like any other child, bounded in time, its
-//! words kept. The old master goes on meanwhile. It must not know how the child finds out.
+//! The rehearsal of an upgrade: the new binary runs as a child and is asked whether it could take over. The
+//! child has a deadline, and its output is kept. The old master serves on meanwhile. It must not know how the
+//! child decides.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -10,155 +11,155 @@ use nix::fcntl::OFlag;
 use nix::sys::wait::WaitStatus;
 use tracing::{info, warn};
 
-use super::arrival::{REHEARSE, STATE_FD, VERDICT_FD, Verdict, environment};
 use super::capture::{Captured, capture};
+use super::role::{REHEARSE, RehearsalVerdict, STATE_FD, VERDICT_FD, environment};
 use crate::base::time::Monotonic;
-use crate::master::announce::span;
-use crate::master::generation;
+use crate::master::host::Host;
 use crate::master::perform::Performed;
-use crate::master::process::Tail;
-use crate::master::watch::{Source, Watch};
-use crate::master::world::World;
+use crate::master::poller::{PollSource, Poller};
+use crate::master::process::StderrTail;
+use crate::master::process::generation;
+use crate::master::report::announce::span;
 use crate::pool::{Event, Pool};
 use crate::sys::process::{Child, Spawn, kill_group, spawn};
 use crate::sys::{clock, pidfd};
 
-/// No verdict is longer, in bytes.
-const LONGEST_VERDICT: usize = 1 << 16;
+/// Largest size of a verdict, in bytes.
+const MAX_VERDICT_BYTES: usize = 1 << 16;
 
-/// How far an upgrade has come.
+/// The stage of an upgrade.
 #[derive(Debug, Default)]
-pub(in crate::master) enum Upgrade {
-    /// Nobody wants one.
+pub(in crate::master) enum UpgradeStage {
+    /// No upgrade is under way.
     #[default]
     None,
     /// The binary on disk rehearses.
     Rehearsing(Rehearsal),
-    /// It could go on from here: what is to be executed.
+    /// The new binary can take over and is to be executed.
     Rehearsed(File),
 }
 
-/// Which descriptor of the child.
+/// A descriptor of the child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::master) enum Part {
-    /// Its verdict.
+pub(in crate::master) enum RehearsalFd {
+    /// The pipe with its verdict.
     Verdict,
-    /// What it writes to stdout and stderr.
-    Words,
-    /// Its exit.
+    /// The pipe with its stdout and stderr.
+    Output,
+    /// The pidfd, which reports its exit.
     Exit,
 }
 
-/// The child.
+/// The child that rehearses.
 #[derive(Debug)]
 pub(in crate::master) struct Rehearsal {
     binary: File,
     pid: i32,
     pidfd: OwnedFd,
     verdict: Option<File>,
-    said: Vec<u8>,
-    words: Option<File>,
-    tail: Tail,
-    patience: Duration,
-    until: Monotonic,
+    verdict_text: Vec<u8>,
+    output: Option<File>,
+    tail: StderrTail,
+    timeout: Duration,
+    deadline: Monotonic,
     killed: bool,
 }
 
-impl Upgrade {
-    /// When the child has had time enough.
+impl UpgradeStage {
+    /// When the child is killed.
     pub(in crate::master) fn deadline(&self) -> Option<Monotonic> {
         match self {
-            Upgrade::Rehearsing(rehearsal) if !rehearsal.killed => Some(rehearsal.until),
-            Upgrade::None | Upgrade::Rehearsing(_) | Upgrade::Rehearsed(_) => None,
+            UpgradeStage::Rehearsing(rehearsal) if !rehearsal.killed => Some(rehearsal.deadline),
+            UpgradeStage::None | UpgradeStage::Rehearsing(_) | UpgradeStage::Rehearsed(_) => None,
         }
     }
 
-    /// Whether that child is the one that rehearses.
+    /// Whether this child is the one that rehearses.
     pub(in crate::master) fn is_child(&self, pid: i32) -> bool {
-        matches!(self, Upgrade::Rehearsing(rehearsal) if rehearsal.pid == pid)
+        matches!(self, UpgradeStage::Rehearsing(rehearsal) if rehearsal.pid == pid)
     }
 }
 
-impl World {
-    /// Lets the binary on disk rehearse. Whether it could is said later, unless it cannot even begin.
+impl Host {
+    /// Starts the rehearsal of the binary on disk. Its result comes later, unless it cannot even start.
     pub(in crate::master) fn rehearse(&mut self, pool: &Pool) -> Performed {
         match begin(pool, self) {
             Ok(rehearsal) => {
-                self.upgrade = Upgrade::Rehearsing(rehearsal);
+                self.upgrade = UpgradeStage::Rehearsing(rehearsal);
                 Performed::Done
             }
             Err(error) => {
-                self.upgrade = Upgrade::None;
+                self.upgrade = UpgradeStage::None;
                 Performed::Happened(Event::Rehearsed(Err(error.to_string())))
             }
         }
     }
 
-    /// The child said something, or is gone.
-    pub(in crate::master) fn hear_rehearsal(&mut self, part: Part, events: &mut Vec<Event>) {
-        let Upgrade::Rehearsing(rehearsal) = &mut self.upgrade else {
+    /// Reads from a descriptor of the child.
+    pub(in crate::master) fn read_rehearsal(&mut self, part: RehearsalFd, events: &mut Vec<Event>) {
+        let UpgradeStage::Rehearsing(rehearsal) = &mut self.upgrade else {
             return;
         };
         match part {
-            Part::Verdict => rehearsal.hear_verdict(),
-            Part::Words => rehearsal.hear_words(),
-            Part::Exit => events.extend(self.end_rehearsal()),
+            RehearsalFd::Verdict => rehearsal.read_verdict(),
+            RehearsalFd::Output => rehearsal.read_output(),
+            RehearsalFd::Exit => events.extend(self.end_rehearsal()),
         }
     }
 
-    /// Reaps the child, if it is gone, and judges by what it said.
+    /// Reaps the child, if it has exited, and evaluates its verdict.
     pub(in crate::master) fn end_rehearsal(&mut self) -> Option<Event> {
-        let Upgrade::Rehearsing(rehearsal) = &self.upgrade else {
+        let UpgradeStage::Rehearsing(rehearsal) = &self.upgrade else {
             return None;
         };
         if !pidfd::exits_within(&rehearsal.pidfd, Duration::ZERO) {
             return None;
         }
-        // Whom it has forked would keep our listeners and locks.
+        // Processes that the child has forked would keep our listeners and locks.
         rehearsal.kill_all();
         let status = match pidfd::reap(rehearsal.pid) {
             Ok(None) => return None,
             Ok(Some(reaped)) => Ok(reaped.status),
             Err(error) => Err(error),
         };
-        let Upgrade::Rehearsing(rehearsal) = std::mem::take(&mut self.upgrade) else {
+        let UpgradeStage::Rehearsing(rehearsal) = std::mem::take(&mut self.upgrade) else {
             return None;
         };
-        Some(Event::Rehearsed(rehearsal.judge(status).map(|binary| {
-            self.upgrade = Upgrade::Rehearsed(binary);
+        Some(Event::Rehearsed(rehearsal.evaluate(status).map(|binary| {
+            self.upgrade = UpgradeStage::Rehearsed(binary);
         })))
     }
 
-    /// Kills a child that has had time enough.
+    /// Kills the child once its deadline has passed.
     pub(in crate::master) fn expire_rehearsal(&mut self, now: Monotonic) {
-        if let Upgrade::Rehearsing(rehearsal) = &mut self.upgrade
-            && rehearsal.until <= now
+        if let UpgradeStage::Rehearsing(rehearsal) = &mut self.upgrade
+            && rehearsal.deadline <= now
             && !std::mem::replace(&mut rehearsal.killed, true)
         {
             warn!(
                 pid = rehearsal.pid,
-                "upgrade: killing the new binary, which does not answer"
+                "upgrade: killing the new binary, which gave no verdict in time"
             );
             rehearsal.kill_all();
         }
     }
 }
 
-/// Starts the child with the state and everything that goes along with it.
-fn begin(pool: &Pool, world: &World) -> io::Result<Rehearsal> {
-    let binary = generation::open_binary(&world.nursery.program.path)?;
-    let captured = capture(pool, world, &[])?;
-    let (verdict, its_verdict) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
-    let (words, its_words) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
-    let child = start(world, &binary, &captured, &its_verdict, &its_words)?;
+/// Starts the child with the state and the descriptors that would be handed over.
+fn begin(pool: &Pool, host: &Host) -> io::Result<Rehearsal> {
+    let binary = generation::open_binary(&host.spawner.program.path)?;
+    let captured = capture(pool, host, &[])?;
+    let (verdict, childs_verdict) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
+    let (output, childs_output) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
+    let child = start(host, &binary, &captured, &childs_verdict, &childs_output)?;
     info!(
         pid = child.pid,
         bytes = captured.bytes,
-        descriptors = captured.luggage.len(),
+        descriptors = captured.fds.len(),
         "upgrade: {} rehearses",
-        world.nursery.program.path.display()
+        host.spawner.program.path.display()
     );
-    let patience = world
+    let timeout = host
         .generations
         .get(&pool.generation())
         .map_or(Duration::from_secs(10), |generation| {
@@ -169,38 +170,38 @@ fn begin(pool: &Pool, world: &World) -> io::Result<Rehearsal> {
         pid: child.pid,
         pidfd: child.pidfd,
         verdict: Some(verdict.into()),
-        said: Vec::new(),
-        words: Some(words.into()),
-        tail: Tail::default(),
-        patience,
-        until: clock::now() + patience,
+        verdict_text: Vec::new(),
+        output: Some(output.into()),
+        tail: StderrTail::default(),
+        timeout,
+        deadline: clock::now() + timeout,
         killed: false,
     };
-    rehearsal.watched(&world.watch)?;
+    rehearsal.poll(&host.poller)?;
     Ok(rehearsal)
 }
 
 fn start(
-    world: &World,
+    host: &Host,
     binary: &File,
     captured: &Captured,
     verdict: &OwnedFd,
-    words: &OwnedFd,
+    output: &OwnedFd,
 ) -> io::Result<Child> {
-    let mut args = world.nursery.program.arguments.clone();
+    let mut args = host.spawner.program.arguments.clone();
     args.insert(1.min(args.len()), REHEARSE.to_owned());
     let env = environment(&[
         (STATE_FD, captured.state.as_raw_fd()),
         (VERDICT_FD, verdict.as_raw_fd()),
     ])?;
     let own = [captured.state.as_fd(), verdict.as_fd()];
-    captured.luggage.with_all(|luggage| {
-        let keep: Vec<BorrowedFd<'_>> = luggage.iter().copied().chain(own).collect();
+    captured.fds.with_all(|fds| {
+        let keep: Vec<BorrowedFd<'_>> = fds.iter().copied().chain(own).collect();
         spawn(&Spawn {
             binary: binary.as_fd(),
             args: &args,
             env: &env,
-            stdio: [world.nursery.null.as_fd(), words.as_fd(), words.as_fd()],
+            stdio: [host.spawner.null.as_fd(), output.as_fd(), output.as_fd()],
             fds: &[],
             keep: &keep,
             bound: true,
@@ -210,10 +211,10 @@ fn start(
     })?
 }
 
-/// What exec says of a file that is no program is hard to recognise.
+/// Adds a hint to the errors of exec that are hard to understand.
 fn explained(error: &io::Error) -> io::Error {
     let hint = match nix::errno::Errno::from_raw(error.raw_os_error().unwrap_or(0)) {
-        nix::errno::Errno::ENOEXEC => " (it is no program for this machine)",
+        nix::errno::Errno::ENOEXEC => " (it is not a program for this machine)",
         nix::errno::Errno::EACCES => " (it may not be executed)",
         nix::errno::Errno::ETXTBSY => " (it is still being written)",
         _ => "",
@@ -225,61 +226,64 @@ fn explained(error: &io::Error) -> io::Error {
 }
 
 impl Rehearsal {
-    fn watched(&self, watch: &Watch) -> io::Result<()> {
-        for (file, part) in [(&self.verdict, Part::Verdict), (&self.words, Part::Words)] {
+    fn poll(&self, watch: &Poller) -> io::Result<()> {
+        for (file, part) in [
+            (&self.verdict, RehearsalFd::Verdict),
+            (&self.output, RehearsalFd::Output),
+        ] {
             if let Some(file) = file {
                 nix::fcntl::fcntl(file, nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-                watch.add(file, Source::Rehearsal(part))?;
+                watch.add(file, PollSource::Rehearsal(part))?;
             }
         }
-        watch.add(&self.pidfd, Source::Rehearsal(Part::Exit))
+        watch.add(&self.pidfd, PollSource::Rehearsal(RehearsalFd::Exit))
     }
 
-    /// It is not reaped.
+    /// Kills the child and the processes that it has forked. The child has not been reaped.
     fn kill_all(&self) {
         if let Err(error) = kill_group(self.pid) {
-            warn!("failed to kill it: {error}");
+            warn!("failed to kill the new binary: {error}");
         }
     }
 
-    fn hear_verdict(&mut self) {
-        let (said, longest) = (&mut self.said, LONGEST_VERDICT);
-        let over = drain(&mut self.verdict, |bytes| {
-            said.extend_from_slice(&bytes[..bytes.len().min(longest.saturating_sub(said.len()))]);
+    fn read_verdict(&mut self) {
+        let (text, max) = (&mut self.verdict_text, MAX_VERDICT_BYTES);
+        let over = read_available(&mut self.verdict, |bytes| {
+            text.extend_from_slice(&bytes[..bytes.len().min(max.saturating_sub(text.len()))]);
         });
         if over {
             self.verdict = None;
         }
     }
 
-    fn hear_words(&mut self) {
+    fn read_output(&mut self) {
         let tail = &mut self.tail;
-        let over = drain(&mut self.words, |bytes| {
+        let over = read_available(&mut self.output, |bytes| {
             for line in tail.push(bytes) {
                 warn!("upgrade: the new binary said: {line}");
             }
         });
         if over {
-            self.words = None;
+            self.output = None;
         }
     }
 
-    /// It is gone. It could go on only if it said so and then left well.
-    fn judge(mut self, status: io::Result<WaitStatus>) -> Result<File, String> {
-        self.hear_verdict();
-        self.hear_words();
+    /// The child has exited. It can take over only if its verdict says so and its exit code is 0.
+    fn evaluate(mut self, status: io::Result<WaitStatus>) -> Result<File, String> {
+        self.read_verdict();
+        self.read_output();
         if let Some(line) = self.tail.finish() {
             warn!("upgrade: the new binary said: {line}");
         }
-        let reason = match (self.killed, status, Verdict::parse(&self.said)) {
-            (false, Ok(WaitStatus::Exited(_, 0)), Some(Verdict::Can { version })) => {
-                info!(version, "upgrade: the new binary could go on from here");
+        let reason = match (self.killed, status, RehearsalVerdict::parse(&self.verdict_text)) {
+            (false, Ok(WaitStatus::Exited(_, 0)), Some(RehearsalVerdict::Can { version })) => {
+                info!(version, "upgrade: the new binary can take over");
                 return Ok(self.binary);
             }
-            (false, Ok(WaitStatus::Exited(..)), Some(Verdict::Cannot { reason })) => reason,
+            (false, Ok(WaitStatus::Exited(..)), Some(RehearsalVerdict::Cannot { reason })) => reason,
             (true, _, _) => format!(
                 "it did not say within {} whether it can take over",
-                span(self.patience)
+                span(self.timeout)
             ),
             (false, Ok(WaitStatus::Signaled(_, signal, _)), _) => {
                 format!("it was ended by {signal} when it was asked whether it can take over")
@@ -288,22 +292,22 @@ impl Rehearsal {
                 "it exited with code {code} without saying whether it can take over; expected a program that \
                  knows upgrades"
             ),
-            (false, Ok(status), _) => format!("it ended oddly ({status:?})"),
-            (false, Err(error), _) => format!("what became of it cannot be told: {error}"),
+            (false, Ok(status), _) => format!("it ended in an unexpected way ({status:?})"),
+            (false, Err(error), _) => format!("its exit status cannot be read: {error}"),
         };
-        Err(with_last_words(reason, &self.tail.last_lines()))
+        Err(with_last_lines(reason, &self.tail.last_lines()))
     }
 }
 
-fn with_last_words(reason: String, lines: &[String]) -> String {
+fn with_last_lines(reason: String, lines: &[String]) -> String {
     match lines {
         [] => reason,
-        lines => format!("{reason}; its last words: {}", lines.join(" | ")),
+        lines => format!("{reason}; its last lines: {}", lines.join(" | ")),
     }
 }
 
-/// Reads what is there. Whether the end was reached.
-fn drain(file: &mut Option<File>, mut with: impl FnMut(&[u8])) -> bool {
+/// Reads what is available; returns whether the end was reached.
+fn read_available(file: &mut Option<File>, mut with: impl FnMut(&[u8])) -> bool {
     let Some(file) = file else { return false };
     let mut buffer = [0; 4096];
     loop {
@@ -321,22 +325,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn last_words_follow_the_reason() {
-        assert_eq!(with_last_words("no".to_owned(), &[]), "no");
+    fn the_last_lines_follow_the_reason() {
+        assert_eq!(with_last_lines("no".to_owned(), &[]), "no");
         let lines = ["one".to_owned(), "two".to_owned()];
         assert_eq!(
-            with_last_words("no".to_owned(), &lines),
-            "no; its last words: one | two"
+            with_last_lines("no".to_owned(), &lines),
+            "no; its last lines: one | two"
         );
     }
 
     #[test]
-    fn what_is_no_program_is_explained() {
+    fn a_file_that_is_not_a_program_is_explained() {
         let error = io::Error::from_raw_os_error(nix::libc::ENOEXEC);
         assert!(
             explained(&error)
                 .to_string()
-                .contains("no program for this machine")
+                .contains("not a program for this machine")
         );
     }
 }

@@ -21,7 +21,7 @@ use crate::master::start::launch::Launch;
 use crate::master::start::orphans::{Orphans, WorkerRecords};
 use crate::master::start::pid_file::PidFile;
 use crate::master::start::startup::{SIGNALS, Started};
-use crate::master::upgrade::Upgrade;
+use crate::master::upgrade::UpgradeStage;
 use crate::pool::Event;
 use crate::sys::lock::FileLock;
 use crate::sys::process::Credentials;
@@ -58,7 +58,7 @@ pub(in crate::master) fn go_on(
     let mut started = assemble(taken_over, launch, signals)?;
     allow_all()?;
     let mut happened = vec![Event::Upgraded(Ok(version))];
-    started.world.heed(pending, &mut happened);
+    started.host.handle_signals(pending, &mut happened);
     Ok(Resumed { started, happened })
 }
 
@@ -68,32 +68,32 @@ fn assemble(taken_over: TakenOver, launch: Launch, signals: Signals) -> Result<S
     let locks = taken_over.locks.into_iter().map(FileLock::keep);
     let locks = locks.collect::<io::Result<_>>()?;
     let data = taken_over.master;
-    let world = Host {
+    let host = Host {
         incarnation: data.incarnation,
-        kept: data.persisted,
-        stop_heard: None,
+        persisted: data.persisted,
+        last_stop_signal: None,
         processes: taken_over.processes,
         generations: taken_over.generations,
-        desk: ControlServer::restored(taken_over.control, &poller)?,
+        control: ControlServer::restored(taken_over.control, &poller)?,
         orphans: Orphans::restored(taken_over.orphans, &poller)?,
         listeners: Listeners::restored(taken_over.listeners),
-        nursery: spawner(data.binary_path, data.credentials)?,
+        spawner: spawner(data.binary_path, data.credentials)?,
         records: WorkerRecords::in_dir(&data.run_dir),
         directories: Directories::restored(data.data_dir, data.run_dir, locks),
         pid_file: data.pid_file.map(PidFile::restored),
         build: Build::of_this_process(launch.version),
-        upgrade: Upgrade::None,
-        unrecorded: true,
+        upgrade: UpgradeStage::None,
+        records_outdated: true,
         launch,
-        watch: poller,
+        poller,
         signals,
     };
-    for process in world.processes.values() {
-        world.watch_process(process)?;
+    for process in host.processes.values() {
+        host.poll_process(process)?;
     }
     Ok(Started {
         pool: taken_over.pool,
-        world,
+        host,
     })
 }
 

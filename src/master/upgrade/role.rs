@@ -61,8 +61,6 @@ pub(super) enum RehearsalVerdict {
     Cannot { reason: String },
 }
 
-pub(super) use RehearsalVerdict as Verdict;
-
 impl RehearsalVerdict {
     pub(super) fn parse(said: &[u8]) -> Option<RehearsalVerdict> {
         serde_json::from_slice(said).ok()

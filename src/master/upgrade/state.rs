@@ -9,16 +9,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::fds::{FdNumber, HandoverFds};
-use crate::base::ids::{Generation, Incarnation, Life};
-use crate::base::time::Monotonic;
-use crate::master::control::{ControlServerState, StateAtKill};
+use crate::base::ids::{Generation, Incarnation};
+use crate::master::control::ControlServerState;
 use crate::master::host::Persisted;
 use crate::master::listeners::ListenersState;
-use crate::master::process::StderrTail;
+use crate::master::process::WorkerFacts;
 use crate::master::start::orphans::WorkerRecord;
 use crate::pool::Saved;
 use crate::pool::snapshot::difference;
-use crate::sys::procfs::ProcessStat;
 
 /// Version of the upgrade state. It is raised with every change of a field, those of [`Persisted`] included;
 /// the pool has a version of its own.
@@ -83,17 +81,7 @@ pub(super) struct OrphanState {
 /// A worker.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct ProcessState {
-    pub(super) life: Life,
-    pub(super) pid: i32,
-    pub(super) started: u64,
-    pub(super) born: Monotonic,
-    pub(super) generation: Generation,
-    pub(super) looked: Option<(Monotonic, ProcessStat)>,
-    pub(super) leaving: bool,
-    pub(super) weighed: Option<Monotonic>,
-    pub(super) at_kill: Option<StateAtKill>,
-    pub(super) figures_wanted: Option<u64>,
-    pub(super) tail: StderrTail,
+    pub(super) facts: WorkerFacts,
     pub(super) pidfd: FdNumber,
     pub(super) notify: FdNumber,
     pub(super) lifeline: Option<FdNumber>,
@@ -144,6 +132,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::base::backoff::Backoff;
+    use crate::base::time::Monotonic;
     use crate::pool::{Policy, Pool};
     use std::time::Duration;
 
@@ -185,8 +174,8 @@ pub(super) mod tests {
             "persisted": {
                 "began": 5,
                 "upgrades": 0,
-                "hasty": [4],
-                "graves": {"by_slot": {"0": [["3/0/1", {
+                "no_wait": [4],
+                "postmortems": {"by_slot": {"0": [["3/0/1", {
                     "stderr": ["at last"],
                     "memory": {"peak_rss_bytes": 1, "limit_bytes": null, "oom_kill": false},
                     "requests": {"named": [{"method": "GET", "path": "/", "age_ms": 1}], "unnamed": 0},
@@ -234,10 +223,12 @@ pub(super) mod tests {
             },
             "orphans": [{"number": 0, "record": {"life": "2/0/1", "pid": 7, "started": 1}, "pidfd": 11}],
             "processes": [{
-                "life": "3/0/1", "pid": 8, "started": 2, "born": 5, "generation": 1,
-                "looked": [5, {"state": "S", "cpu_ticks": 1, "started": 2}],
-                "leaving": false, "weighed": null, "at_kill": null, "figures_wanted": 1,
-                "tail": {"unfinished": [104], "kept": ["ello"]},
+                "facts": {
+                    "life": "3/0/1", "pid": 8, "started": 2, "forked_at": 5, "generation": 1,
+                    "last_stat": [5, {"state": "S", "cpu_ticks": 1, "started": 2}],
+                    "draining": false, "rss_read_at": null, "at_kill": null, "metrics_request": 1,
+                    "stderr_tail": {"unfinished": [104], "lines": ["ello"]}
+                },
                 "pidfd": 12, "notify": 13, "lifeline": 14, "stderr": null, "board": 15
             }],
             "fds": {"3": "file", "6": "listener"}
@@ -280,7 +271,7 @@ pub(super) mod tests {
         paths(&specimen(), "", &mut fields);
         // Entries of a map are not fields: a map may lack any of them.
         let entries = [
-            "/master/persisted/graves/by_slot/0",
+            "/master/persisted/postmortems/by_slot/0",
             "/master/persisted/ledger/dead/counters/requests",
             "/master/persisted/ledger/dead/routes/other",
             "/master/persisted/ledger/dead/own/shop_parked_total",

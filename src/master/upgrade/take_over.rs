@@ -190,30 +190,20 @@ fn orphan(state: OrphanState, fds: &mut HandoverFds) -> Result<(u32, Orphan), Up
 }
 
 fn process(state: ProcessState, fds: &mut HandoverFds) -> Result<(Life, WorkerProcess), UpgradeError> {
-    let life = state.life;
+    let life = state.facts.life;
     let board_fd = fds.take(state.board, FdKind::Memory)?;
     let board = BoardView::open(board_fd.as_fd()).map_err(|source| UpgradeError::Board { life, source })?;
     let lifeline = state.lifeline.map(|fd| fds.take(fd, FdKind::Lifeline));
     let stderr = state.stderr.map(|fd| fds.take(fd, FdKind::Stderr));
     let process = WorkerProcess {
-        life,
-        pid: state.pid,
-        started: state.started,
-        born: state.born,
+        facts: state.facts,
         pidfd: fds.take(state.pidfd, FdKind::Process)?,
         notify: NotifySocket::keep(fds.take(state.notify, FdKind::Notify)?)?,
         lifeline: lifeline.transpose()?,
         stderr: stderr.transpose()?.map(File::from),
-        tail: state.tail,
         board,
         board_fd,
-        looked: state.looked,
-        generation: state.generation,
-        leaving: state.leaving,
-        weighed: state.weighed,
-        at_kill: state.at_kill,
-        figures_wanted: state.figures_wanted,
-        oddities: Violations::default(),
+        violations: Violations::default(),
     };
     Ok((life, process))
 }

@@ -37,7 +37,7 @@ fn what_is_no_master_of_this_kind_is_refused_with_its_reason_and_changes_nothing
     put_bytes(b"", &program);
     expect("it is empty", "empty");
     put_bytes(b"no program at all", &program);
-    expect("no program for this machine", "garbage");
+    expect("not a program for this machine", "garbage");
     put_bytes(b"#!/bin/sh\nexit 0\n", &program);
     expect("it is a script (#!)", "a script");
     put(Path::new("/bin/true"), &program);
@@ -51,7 +51,7 @@ fn what_is_no_master_of_this_kind_is_refused_with_its_reason_and_changes_nothing
     // e_machine: 40 is 32-bit ARM.
     foreign[18..20].copy_from_slice(&40_u16.to_le_bytes());
     put_bytes(&foreign, &program);
-    expect("no program for this machine", "another machine's");
+    expect("not a program for this machine", "another machine's");
     drop(foreign);
     put(Path::new(env!("CARGO_BIN_EXE_cluster")), &program);
     assert_eq!(cluster.run_json(&["upgrade"])["did"], "upgraded");

@@ -77,7 +77,7 @@ fn a_signal_does_the_same_and_the_log_tells_each_step() {
     for step in [
         "asking the binary on disk",
         "rehearses",
-        "could go on",
+        "the new binary can take over",
         "executing it",
         "upgrade done",
     ] {
@@ -140,7 +140,7 @@ fn a_stop_that_comes_during_the_exec_is_heard() {
         let mark = cluster.mark();
         cluster.signal(Signal::SIGUSR2);
         // From just before the exec to well after it, a little later each time.
-        cluster.wait_from(mark, "could go on");
+        cluster.wait_from(mark, "the new binary can take over");
         let due = std::time::Instant::now() + std::time::Duration::from_micros(700 * round);
         while std::time::Instant::now() < due {
             std::hint::spin_loop();
