@@ -51,6 +51,14 @@ impl Problem {
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
     }
 
+    /// 500 `internal_error`: the log has the reason under this request id.
+    #[must_use]
+    pub fn internal_error(request_id: &str) -> Problem {
+        let detail = "the server failed to answer; its log has the reason under this request id";
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail)
+            .with("request_id", request_id)
+    }
+
     /// Adds a member to the document. The five standard members cannot be replaced.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Problem {

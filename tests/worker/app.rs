@@ -7,9 +7,12 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::Query;
-use axum::routing::{get, post};
+use axum::extract::Request;
+use axum::response::IntoResponse;
+use axum::routing::{any, get, post};
 use cluster::http::fallbacks;
 use cluster::{App, Worker};
+use http::header;
 use hyper::body::{self as http_body, Frame};
 use serde::Deserialize;
 
@@ -66,6 +69,8 @@ async fn boot(worker: Worker) -> Result<Router, cluster::worker::BootError> {
             .route("/wide", get(wide))
             .route("/drip", get(drip))
             .route("/panic", get(panics))
+            .route("/upgrade", any(upgrade))
+            .route("/early", get(async || http::StatusCode::EARLY_HINTS))
             .route("/poison", get(async move || poisoned.fail("a test"))),
     ))
 }
@@ -134,6 +139,16 @@ impl http_body::Body for Late {
         self.0 = None;
         Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"drop")))))
     }
+}
+
+/// As a handler of WebSockets does it.
+async fn upgrade(request: Request) -> impl IntoResponse {
+    tokio::spawn(async {
+        let upgraded = hyper::upgrade::on(request).await;
+        tracing::info!(error = ?upgraded.err(), "the upgrade has ended");
+    });
+    let headers = [(header::UPGRADE, "websocket"), (header::CONNECTION, "upgrade")];
+    (http::StatusCode::SWITCHING_PROTOCOLS, headers)
 }
 
 async fn panics() {

@@ -25,6 +25,10 @@ pub(crate) const TESTS: &[Test] = &[
         http2_gets_the_same_answers_limits_and_counters,
     ),
     (
+        "http2_answers_that_are_none_are_refused",
+        http2_answers_that_are_none_are_refused,
+    ),
+    (
         "a_preface_in_pieces_is_a_preface_and_half_a_one_expires",
         a_preface_in_pieces_is_a_preface_and_half_a_one_expires,
     ),
@@ -204,6 +208,21 @@ fn http2_gets_the_same_answers_limits_and_counters() {
         });
     });
     worker.until("the connection is gone", |vitals| vitals.counts.connections == 0);
+}
+
+fn http2_answers_that_are_none_are_refused() {
+    let worker = Worker::ready(|_| {});
+    in_runtime(async {
+        let mut client = connect(worker.address).await;
+        for (path, status, code) in [
+            ("/upgrade", 501, "upgrade_not_supported"),
+            ("/early", 500, "internal_error"),
+        ] {
+            let (found, body) = answer(&mut client, request("GET", path, "")).await;
+            assert_eq!(found, status, "{path}");
+            assert!(body.contains(code), "{body}");
+        }
+    });
 }
 
 fn a_preface_in_pieces_is_a_preface_and_half_a_one_expires() {

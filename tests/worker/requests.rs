@@ -34,6 +34,10 @@ pub(crate) const TESTS: &[Test] = &[
         a_client_that_asks_first_is_told_to_go_on,
     ),
     (
+        "a_protocol_that_a_handler_switches_to_is_refused_and_that_is_said",
+        a_protocol_that_a_handler_switches_to_is_refused_and_that_is_said,
+    ),
+    (
         "http_1_0_is_answered_in_its_own_way",
         http_1_0_is_answered_in_its_own_way,
     ),
@@ -238,6 +242,33 @@ fn a_client_that_asks_first_is_told_to_go_on() {
     assert_eq!(client.response().expect("an answer").body, "abc");
     client.send("POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 9000\r\nExpect: 100-continue\r\n\r\n");
     assert_eq!(client.response().expect("an answer").code(), "body_too_large");
+}
+
+/// Until switching works, the client hears of it, and so does the log.
+fn a_protocol_that_a_handler_switches_to_is_refused_and_that_is_said() {
+    let worker = Worker::ready(|_| {});
+    let wish = "Host: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let mut client = worker.connect();
+    for _ in 0..2 {
+        client.send(&format!("GET /upgrade HTTP/1.1\r\n{wish}"));
+        let answer = client.response().expect("an answer");
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (501, "upgrade_not_supported")
+        );
+        assert!(!answer.head.contains("upgrade: "), "{answer:?}");
+    }
+    assert!(
+        worker.log().contains("switched to another protocol"),
+        "{}",
+        worker.log()
+    );
+    // A server may pass over the wish, and the connection goes on.
+    client.send(&format!("GET / HTTP/1.1\r\n{wish}"));
+    assert_eq!(client.response().expect("an answer").body, "7/2/3");
+    // An answer that is none is no answer of this kind either.
+    assert_eq!(client.get("/early").code(), "internal_error");
+    assert_eq!(client.get("/").status, 200);
 }
 
 fn http_1_0_is_answered_in_its_own_way() {

@@ -18,6 +18,7 @@ use tower::Service;
 use uuid::Uuid;
 
 use super::body::{BodyArrival, BoundedBody};
+use super::unsendable;
 use crate::config::duration;
 use crate::http::Problem;
 use crate::scoreboard::Counter;
@@ -37,7 +38,7 @@ pub(in crate::worker) async fn route(
     let (request, arrival) = bounded(request, limit);
     let handled = catching(async move { router.call(request).await });
     let response = match tokio::time::timeout(worker.settings().http.request_timeout, handled).await {
-        Ok(Ok(Ok(response))) => response,
+        Ok(Ok(Ok(response))) => unsendable::replaced(response, &method, &uri),
         Ok(Ok(Err(never))) => match never {},
         Ok(Err(panic)) => panicked(worker, &method, &uri, &*panic).into_response(),
         Err(_elapsed) if arrival.as_ref().is_some_and(|arrival| arrival.is_awaited()) => {
@@ -92,8 +93,7 @@ fn panicked(worker: &Worker, method: &Method, uri: &Uri, panic: &(dyn Any + Send
         panic = reason,
         "a handler panicked"
     );
-    let detail = "the server failed to answer; its log has the reason under this request id";
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail).with("request_id", request_id)
+    Problem::internal_error(&request_id)
 }
 
 /// The handler could not even begin: that is the client's doing, and no fault of this generation.

@@ -7,3 +7,4 @@ pub(in crate::worker) mod edge;
 pub(in crate::worker) mod health;
 pub(in crate::worker) mod limits;
 pub(in crate::worker) mod routes;
+mod unsendable;

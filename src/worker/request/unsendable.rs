@@ -1,0 +1,71 @@
+//! Answers of handlers that HTTP cannot carry here: a switch to another protocol, and a final status of 1xx.
+//! hyper would end the connection without a word about the first, and answer an empty 500 for the second. It
+//! must not know the application.
+
+use axum::response::{IntoResponse, Response};
+use http::{Method, StatusCode, Uri};
+use uuid::Uuid;
+
+use crate::http::Problem;
+
+/// The answer, or an error in its place if it cannot be sent.
+pub(in crate::worker) fn replaced(response: Response, method: &Method, uri: &Uri) -> Response {
+    let status = response.status();
+    let is_tunnel = *method == Method::CONNECT && status.is_success();
+    if status == StatusCode::SWITCHING_PROTOCOLS || is_tunnel {
+        return not_switched(method, uri).into_response();
+    }
+    if status.is_informational() {
+        return not_final(status, method, uri).into_response();
+    }
+    response
+}
+
+fn not_switched(method: &Method, uri: &Uri) -> Problem {
+    tracing::warn!(
+        method = method.as_str(),
+        path = uri.path(),
+        "a handler switched to another protocol (Upgrade or CONNECT), which is not supported: answered 501"
+    );
+    let detail = "this server does not switch a connection to another protocol (Upgrade or CONNECT)";
+    Problem::new(StatusCode::NOT_IMPLEMENTED, "upgrade_not_supported", detail)
+}
+
+fn not_final(status: StatusCode, method: &Method, uri: &Uri) -> Problem {
+    let request_id = Uuid::now_v7().to_string();
+    tracing::error!(
+        request_id,
+        method = method.as_str(),
+        path = uri.path(),
+        status = status.as_u16(),
+        "a handler answered with a status of 1xx, which cannot be the last one"
+    );
+    Problem::internal_error(&request_id)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_sent_is_replaced_and_all_else_is_not() {
+        for (method, status, expected) in [
+            (Method::GET, 200, 200),
+            (Method::GET, 101, 501),
+            (Method::POST, 101, 501),
+            (Method::GET, 100, 500),
+            (Method::GET, 103, 500),
+            (Method::CONNECT, 200, 501),
+            (Method::CONNECT, 204, 501),
+            (Method::CONNECT, 404, 404),
+            (Method::GET, 404, 404),
+        ] {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::from_u16(status).expect("a status");
+            let sent = replaced(response, &method, &Uri::from_static("/x"));
+            assert_eq!(sent.status().as_u16(), expected, "{method} {status}");
+        }
+    }
+}
