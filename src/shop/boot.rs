@@ -19,9 +19,10 @@ use super::recovery::steady_clock::SteadyClock;
 use super::recovery::{maintenance, takeover};
 use super::sandbox::{self, Sandbox};
 use super::settings::{SECTIONS, ShopSettings, StoreSettings};
+use super::sqlite::read_only::schema_version;
 use super::{inventory, orders, payments};
 use crate::base::exit::Exit;
-use crate::base::ids::Epoch;
+use crate::base::ids::{Epoch, Generation};
 use crate::config::{Settings, duration};
 use crate::pool::OrphanedWork;
 use crate::saga::definition::ORDER_VERSION;
@@ -173,6 +174,7 @@ pub(super) async fn open_with_stores(worker: &Worker) -> Result<OpenedShop, Boot
     consistency::check_nothing_lost(data_dir)
         .await
         .map_err(inconsistent)?;
+    check_older_workers_can_go_on(worker.identity().generation, data_dir)?;
     let stores = open_all(worker, &files, store.queue_depth)?;
     let kept = stores.to_vec();
     let [orders_store, inventory_store, payments_store, sandbox_store] = stores;
@@ -224,6 +226,29 @@ pub(super) async fn open_with_stores(worker: &Worker) -> Result<OpenedShop, Boot
         stores: kept,
         clock,
     })
+}
+
+/// Refuses to bring a database up to a version that workers of an older program cannot use. Such workers may
+/// be running when a generation after the master's first one boots.
+fn check_older_workers_can_go_on(generation: Generation, data_dir: &Path) -> Result<(), BootError> {
+    let later = generation > Generation(1);
+    for (file, oldest) in [
+        (orders::FILE, orders::OLDEST_COMPATIBLE),
+        (inventory::FILE, inventory::OLDEST_COMPATIBLE),
+    ] {
+        let found = schema_version(&data_dir.join(file)).unwrap_or_default();
+        if later && (1..oldest).contains(&found) {
+            return Err(BootRefused {
+                exit: Exit::BadData,
+                reason: format!(
+                    "{file} has schema version {found}, and workers of the program before could not use version {oldest} or \
+                     newer, which this program needs: stop the cluster, then start it with this program; nothing was changed"
+                ),
+            }
+            .into());
+        }
+    }
+    Ok(())
 }
 
 fn provider(sandbox: Sandbox, faults: ProviderFaults) -> Arc<dyn Provider> {
@@ -450,5 +475,25 @@ mod tests {
             };
             assert_eq!(exit_of(&unusable_store(error)), Some(exit), "{code}");
         }
+    }
+
+    #[test]
+    fn a_later_generation_migrates_no_file_that_workers_before_it_could_not_use_then() {
+        let dir = tempfile::tempdir().unwrap();
+        let check = |generation| check_older_workers_can_go_on(Generation(generation), dir.path());
+        assert!(check(2).is_ok(), "there is no file yet");
+        let (id, path) = (orders::SCHEMA.application_id, dir.path().join(orders::FILE));
+        let file = rusqlite::Connection::open(path).unwrap();
+        let of_version = |version: i64| {
+            let header = format!("PRAGMA application_id = {id}; PRAGMA user_version = {version}");
+            file.execute_batch(&header).unwrap();
+        };
+        of_version(orders::OLDEST_COMPATIBLE - 1);
+        assert!(check(1).is_ok(), "no worker of another program runs");
+        let refused = check(2).unwrap_err();
+        assert_eq!(exit_of(&refused), Some(Exit::BadData));
+        assert!(refused.to_string().contains("stop the cluster"), "{refused}");
+        of_version(orders::OLDEST_COMPATIBLE);
+        assert!(check(2).is_ok());
     }
 }

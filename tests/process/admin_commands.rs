@@ -1,4 +1,5 @@
-//! What a person does beside a running cluster: doctor, backup, decisions about parked orders; and what the keeper does for all.
+//! What a person does beside a running cluster: doctor, backup, decisions about parked orders; and what the
+//! keeper does for all.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -37,7 +38,7 @@ fn park(cluster: &Cluster) -> String {
     let id = cluster::shop::contract::OrderId::at(cluster::shop::recovery::clock::now_ms(), 77);
     let orders = rusqlite::Connection::open(cluster.data().join("orders.db")).expect("opened");
     orders.busy_timeout(TIMEOUT).expect("set");
-    let row = "INSERT INTO orders (id, status, customer_id, items, amount, currency, method, version, owner, claim_no, ended_ms, reason)
+    let row = "INSERT INTO orders (id, status, customer_id, items, amount, currency, method, version, owner, claim_no, changed_ms, reason)
         VALUES (?1, 11, 'c-9', '[[\"espresso-cup\",1,450]]', 450, 'USD', 'pm_card_visa', 1, '1/9/9', 1, 0, '{\"parked\":\"a test\"}')";
     orders.execute(row, [id.key()]).expect("inserted");
     id.to_string()

@@ -12,4 +12,4 @@ pub use articles::{Article, ArticleUpdate, PutArticleError, PutOutcome};
 pub(in crate::shop) use reservation::ReservationState;
 pub use service::InventoryService;
 pub(in crate::shop) use sqlite::InventoryReader;
-pub use sqlite::{FILE, InventoryRepository, SCHEMA};
+pub use sqlite::{FILE, InventoryRepository, OLDEST_COMPATIBLE, SCHEMA};

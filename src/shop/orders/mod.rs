@@ -18,4 +18,4 @@ pub use idempotency::{IdempotencyKey, InvalidIdempotencyKey};
 pub use saga_runner::SagaOutcome;
 pub use service::{OrdersLimits, OrdersService, PlaceError, Placed};
 pub(in crate::shop) use sqlite::OrdersReader;
-pub use sqlite::{FILE, OrdersRepository, SCHEMA};
+pub use sqlite::{FILE, OLDEST_COMPATIBLE, OrdersRepository, SCHEMA};

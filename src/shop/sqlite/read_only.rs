@@ -54,6 +54,13 @@ impl ReadOnlyDatabase {
     }
 }
 
+/// The schema version of the database at that path; `None` when there is none, or it cannot be read.
+pub(in crate::shop) fn schema_version(path: &Path) -> Option<i64> {
+    let connection = path.exists().then(|| open_any(path).ok()).flatten()?;
+    let version = connection.query_row("PRAGMA user_version", [], |row| row.get(0));
+    version.ok()
+}
+
 /// Whether the database at that path holds a row of that table; `false` when it cannot be read.
 pub(in crate::shop) fn holds_any(path: &Path, table: &str) -> bool {
     let any = format!("SELECT EXISTS (SELECT 1 FROM {table})");
@@ -76,8 +83,8 @@ pub(crate) fn open(path: &Path) -> rusqlite::Result<Connection> {
     let remedy = match found.cmp(&expected) {
         Ordering::Equal => return Ok(connection),
         Ordering::Less => {
-            "use the program that the cluster runs, or start (or reload) the cluster with this one first, which brings the file up to \
-             date"
+            "use the program that the cluster runs, or start (or reload) the cluster with this one first, \
+             which brings the file up to date"
         }
         Ordering::Greater => "use the program that the cluster runs",
     };

@@ -79,7 +79,7 @@ async fn whoever_takes_a_saga_over_has_what_is_left_of_the_budget() {
     file.busy_timeout(Duration::from_secs(60)).unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
     // No outcome ever comes, and yet it is known what was spent.
-    let spent = "SELECT count(*) FROM spent WHERE step = 'charge'";
+    let spent = "SELECT count(*) FROM budget_used WHERE step = 'charge'";
     while file.query_row(spent, [], |row| row.get::<_, u32>(0)).unwrap() == 0 {
         assert!(Instant::now() < deadline, "nothing was ever said to be spent");
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -88,7 +88,7 @@ async fn whoever_takes_a_saga_over_has_what_is_left_of_the_budget() {
     tokio::task::yield_now().await;
     // After whatever it still had to say: let it be nearly all of the budget.
     first.probe().await.unwrap();
-    file.execute("UPDATE spent SET ms = 19900 WHERE step = 'charge'", [])
+    file.execute("UPDATE budget_used SET used_ms = 19900 WHERE step = 'charge'", [])
         .unwrap();
     let second = owner(false, 1);
     let taken_over = Instant::now();

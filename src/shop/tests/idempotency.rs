@@ -130,13 +130,13 @@ async fn a_bad_key_is_told() {
 }
 
 /// Makes the shop's only order one of long ago, with that status and end.
-fn of_long_ago(shop: &TestShop, status: i64, ended_ms: i64) {
+fn of_long_ago(shop: &TestShop, status: i64, changed_ms: i64) {
     let orders = rusqlite::Connection::open(shop.dir.path().join("orders.db")).unwrap();
     orders
         .execute("UPDATE idempotency_keys SET order_id = 1", [])
         .unwrap();
-    let row = "UPDATE orders SET id = 1, status = ?1, ended_ms = ?2, reason = iif(?1 = 11, '{\"parked\":\"x\"}', NULL)";
-    assert_eq!(orders.execute(row, (status, ended_ms)).unwrap(), 1);
+    let row = "UPDATE orders SET id = 1, status = ?1, changed_ms = ?2, reason = iif(?1 = 11, '{\"parked\":\"x\"}', NULL)";
+    assert_eq!(orders.execute(row, (status, changed_ms)).unwrap(), 1);
 }
 
 #[tokio::test]
@@ -147,8 +147,8 @@ async fn a_key_does_not_expire_while_its_order_is_open_nor_at_once_when_it_ends(
     shop.state.orders.settled().await;
     let now = now_ms().cast_signed();
     let first = format!("/orders/{}", OrderId::from_key(1));
-    for (status, ended_ms, answer) in [(11, 0, 202), (10, 0, 202), (20, now, 201)] {
-        of_long_ago(&shop, status, ended_ms);
+    for (status, changed_ms, answer) in [(11, 0, 202), (10, 0, 202), (20, now, 201)] {
+        of_long_ago(&shop, status, changed_ms);
         let unrelated = format!("other-{status}");
         let declined = order_of("espresso-cup", 1, "pm_card_chargeDeclined");
         let other = shop.place_with_key(&declined, &unrelated).await;
@@ -193,7 +193,7 @@ async fn what_is_placed_while_the_clock_is_wrong_for_a_moment_is_dated_right() {
     let right_ms = now_ms() + DAY_AND_MORE_MS.unsigned_abs();
     assert!(right_ms.abs_diff(order.created_ms()) < 60_000, "{placed:?}");
     let path = shop.dir.path().join("orders.db");
-    let dates = "SELECT ended_ms, (SELECT at_ms FROM outbox) FROM orders";
+    let dates = "SELECT changed_ms, (SELECT at_ms FROM outbox) FROM orders";
     let (ended, told): (i64, i64) = rusqlite::Connection::open(path)
         .unwrap()
         .query_row(dates, [], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -213,7 +213,7 @@ async fn a_key_that_another_worker_dated_by_a_clock_further_back_has_not_expired
     let orders = rusqlite::Connection::open(shop.dir.path().join("orders.db")).unwrap();
     for sql in [
         "UPDATE idempotency_keys SET order_id = ?1",
-        "UPDATE orders SET id = ?1, ended_ms = 0",
+        "UPDATE orders SET id = ?1, changed_ms = 0",
     ] {
         orders.execute(sql, [yesterday.key()]).unwrap();
     }

@@ -6,6 +6,7 @@ mod full_disk;
 mod idempotency;
 mod kit;
 mod old;
+mod old_files;
 mod routes;
 mod schemas;
 mod tampering;

@@ -14,7 +14,7 @@ fn park_many(shop: &TestShop, many: i64) {
     let tx = orders.transaction().unwrap();
     for id in 1..=many {
         tx.execute(
-            "INSERT INTO orders (id, status, customer_id, items, amount, currency, method, version, owner, claim_no, ended_ms, reason)
+            "INSERT INTO orders (id, status, customer_id, items, amount, currency, method, version, owner, claim_no, changed_ms, reason)
              VALUES (?1, 11, 'c', '[[\"espresso-cup\",1,450]]', 450, 'USD', 'pm_card_visa', 1, '1/9/9', 1, 0, '{\"parked\":\"x\"}')",
             [id],
         )

@@ -7,36 +7,49 @@ use crate::scoreboard::Board;
 use crate::shop::{inventory, orders, payments, sandbox};
 use crate::store::{Schema, Store, StoreOptions};
 
-/// A file, a row that it takes, and one that differs from it by a word that is none.
+/// A schema, a statement that it takes, and one that its checks refuse.
 struct SchemaCase {
     schema: Schema,
     good: &'static str,
     bad: &'static str,
+    /// The good statement as a program of the version before makes it, where that version is incompatible.
+    before: Option<&'static str>,
 }
 
 const CASES: [SchemaCase; 4] = [
     SchemaCase {
         schema: orders::SCHEMA,
-        good: "INSERT INTO orders (id, status, customer_id, items, amount, currency, method, version, owner, claim_no, ended_ms)
+        good: "INSERT INTO orders (id, status, customer_id, items, amount, currency, method, version, owner, claim_no, changed_ms)
                VALUES (?1, 10, 'c', '[]', 1, 'USD', 'm', 1, '1/0/1', 1, 0)",
         bad: "UPDATE orders SET status = 12",
+        before: Some(
+            "INSERT INTO orders
+             (id, status, customer_id, items, amount, currency, method, version, owner, claim_no, ended_ms)
+             VALUES (?1, 10, 'c', '[]', 1, 'USD', 'm', 1, '1/0/1', 1, 0)",
+        ),
     },
     SchemaCase {
         schema: inventory::SCHEMA,
-        good: "INSERT INTO reservations (order_id, state, claim_no, items, reserved_ms, reserved_by, ended_ms)
+        good: "INSERT INTO reservations (order_id, state, claim_no, items, reserved_ms, reserved_by, changed_ms)
                VALUES (?1, 10, 1, '[]', 0, '1/0/1', 0)",
         bad: "UPDATE reservations SET state = 15",
+        before: Some(
+            "INSERT INTO reservations (order_id, state, claim_no, items, reserved_ms, reserved_by, ended_ms)
+             VALUES (?1, 10, 1, '[]', 0, '1/0/1', 0)",
+        ),
     },
     SchemaCase {
         schema: payments::SCHEMA,
         good: "INSERT INTO payments (order_id, state, claim_no, amount, currency, method, at_ms, by)
                VALUES (?1, 10, 1, 1, 'USD', 'm', 0, '1/0/1')",
         bad: "UPDATE payments SET state = 40",
+        before: None,
     },
     SchemaCase {
         schema: sandbox::SCHEMA,
         good: "INSERT INTO attempt (provider_key, kind, outcome, at) VALUES (?1, 'cancel', 'succeeded', 'now')",
         bad: "INSERT INTO attempt (provider_key, kind, outcome, at) VALUES ('x', 'gift', 'succeeded', 'now')",
+        before: None,
     },
 ];
 
@@ -58,7 +71,13 @@ fn fresh(schema: &Schema) -> Connection {
 
 #[test]
 fn a_file_of_the_version_before_becomes_what_a_new_one_is_and_keeps_its_checks_and_rows() {
-    for SchemaCase { schema, good, bad } in CASES {
+    for SchemaCase {
+        schema,
+        good,
+        bad,
+        before,
+    } in CASES
+    {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.db");
         let older = Schema {
@@ -70,12 +89,19 @@ fn a_file_of_the_version_before_becomes_what_a_new_one_is_and_keeps_its_checks_a
             Store::open(schema, StoreOptions::new(&path, cell)).unwrap()
         };
         drop(open(&older));
-        // A worker of before, that goes on while the new one opens the file.
+        // A worker of the program before, which goes on while the new one opens the file.
         let other = Connection::open(&path).unwrap();
-        other.execute(good, ["1"]).unwrap();
+        other.execute(before.unwrap_or(good), ["1"]).unwrap();
         drop(open(&schema));
         assert_eq!(tables(&other), tables(&fresh(&schema)), "{}", schema.name);
         assert!(other.execute(bad, []).is_err(), "{}", schema.name);
+        if let Some(before) = before {
+            assert!(
+                other.execute(before, ["2"]).is_err(),
+                "{} is not incompatible",
+                schema.name
+            );
+        }
         other.execute(good, ["2"]).unwrap();
         let sound: String = other
             .query_row("PRAGMA integrity_check", [], |row| row.get(0))
@@ -103,5 +129,27 @@ fn no_row_that_is_written_makes_a_table_to_be_checked_against() {
                 schema.name
             );
         }
+    }
+}
+
+#[test]
+fn unfinished_orders_are_read_by_their_index() {
+    let connection = fresh(&orders::SCHEMA);
+    for sql in [
+        "SELECT DISTINCT owner FROM unfinished_orders",
+        "SELECT DISTINCT owner FROM unfinished_orders WHERE status = 10",
+        "SELECT id FROM unfinished_orders WHERE owner = '1/0/1' AND status = 10 ORDER BY id LIMIT 200",
+        "SELECT count(*) FILTER (WHERE status = 10) FROM unfinished_orders",
+        "SELECT count(*), version FROM unfinished_orders WHERE version > 1 GROUP BY version",
+    ] {
+        let plan: Vec<String> = connection
+            .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+            .unwrap()
+            .query_map([], |row| row.get(3))
+            .unwrap()
+            .collect::<rusqlite::Result<_>>()
+            .unwrap();
+        let plan = plan.join("; ");
+        assert!(plan.contains("orders_unfinished"), "{sql}: {plan}");
     }
 }

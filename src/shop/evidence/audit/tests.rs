@@ -18,7 +18,7 @@ fn sound() -> (TempDir, OrderId) {
     let (key, id, declined) = (confirmed.key(), confirmed.to_string(), confirmed.next().key());
     let rows = [
         format!(
-            "INSERT INTO orders (id, status, customer_id, items, amount, currency, method, version, owner, claim_no, ended_ms) VALUES
+            "INSERT INTO orders (id, status, customer_id, items, amount, currency, method, version, owner, claim_no, changed_ms) VALUES
              ({key}, 20, 'c', '[[\"cup\",2,450]]', 900, 'USD', 'pm_card_visa', 1, '1/0/1', 1, 7),
              ({declined}, 30, 'c', '[[\"cup\",1,450]]', 450, 'USD', 'pm_card_chargeDeclined', 1, '1/0/1', 1, 7);
              INSERT INTO outbox VALUES (1, {key}, 'order.confirmed', 7), (2, {declined}, 'order.rejected', 7);

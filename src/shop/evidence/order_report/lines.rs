@@ -58,7 +58,7 @@ fn orders(id: OrderId, order: &OrderRecords, lines: &mut Vec<ReportLine>) {
         let (number, from, to) = (takeover.claim_no, takeover.from, takeover.to);
         add(takeover.at_ms, format!("claim {number}: from {from} by {to}"));
     }
-    add(standing.changed_ms, state(standing));
+    add(standing.changed_ms, state(id, standing));
     for attempt in &order.attempts {
         add(attempt.last_ms, unknown(attempt));
     }
@@ -74,8 +74,9 @@ fn orders(id: OrderId, order: &OrderRecords, lines: &mut Vec<ReportLine>) {
     }
 }
 
-fn state(standing: &OrderStanding) -> String {
+fn state(id: OrderId, standing: &OrderStanding) -> String {
     let state = match standing.status {
+        OrderStatus::Pending if standing.changed_ms > id.created_ms() => "pending again",
         OrderStatus::Pending => "pending since it was placed",
         OrderStatus::Parked | OrderStatus::Confirmed | OrderStatus::Rejected => standing.status.word(),
     };

@@ -20,7 +20,7 @@ use crate::shop::sqlite::{fences, lookups, refusal};
 use crate::store::{Admission, Store, Tx, WriteError};
 
 pub(in crate::shop) use reader::InventoryReader;
-pub use schema::{FILE, SCHEMA};
+pub use schema::{FILE, OLDEST_COMPATIBLE, SCHEMA};
 
 /// Stock and reservations as they are stored. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -67,8 +67,8 @@ impl InventoryReader {
         order: OrderId,
     ) -> Result<Option<ReservationRecord>, StorageError> {
         let mut statement = self.0.connection().prepare_cached(
-            "SELECT state, claim_no, items, reserved_ms, reserved_by, ended_ms,
-                coalesce(ended_by, reserved_by), reason
+            "SELECT state, claim_no, items, reserved_ms, reserved_by, changed_ms,
+                coalesce(changed_by, reserved_by), reason
              FROM reservations WHERE order_id = ?1",
         )?;
         let record = statement.query_row([order.key()], |row| {

@@ -93,7 +93,7 @@ pub(super) fn commit(tx: &Connection, token: ClaimToken, now_ms: u64) -> rusqlit
 pub(super) fn give_back(tx: &Connection, token: ClaimToken, now_ms: u64) -> rusqlite::Result<CommandOutcome> {
     let left_ms: Option<i64> = tx
         .prepare_cached(
-            "SELECT ended_ms FROM reservations WHERE order_id = ?1 AND claim_no <= ?2 AND state = ?3",
+            "SELECT changed_ms FROM reservations WHERE order_id = ?1 AND claim_no <= ?2 AND state = ?3",
         )?
         .query_row(
             (token.order.key(), token.claim_no, ReservationState::Committed),
@@ -107,7 +107,7 @@ pub(super) fn give_back(tx: &Connection, token: ClaimToken, now_ms: u64) -> rusq
     let returned = tx
         .prepare_cached(
             "UPDATE reservations
-             SET claim_no = ?2, ended_ms = ?3, ended_by = nullif(?4, reserved_by), reason = ?5, state = ?6
+             SET claim_no = ?2, changed_ms = ?3, changed_by = nullif(?4, reserved_by), reason = ?5, state = ?6
              WHERE order_id = ?1 RETURNING items",
         )?
         .query_row(
@@ -138,7 +138,7 @@ fn insert(
 ) -> rusqlite::Result<bool> {
     let inserted = tx
         .prepare_cached(
-            "INSERT INTO reservations (order_id, state, claim_no, items, reserved_ms, reserved_by, ended_ms)
+            "INSERT INTO reservations (order_id, state, claim_no, items, reserved_ms, reserved_by, changed_ms)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?5) ON CONFLICT DO NOTHING",
         )?
         .execute((
@@ -200,7 +200,7 @@ fn end(
         .optional()?;
     if held.is_some() {
         tx.prepare_cached(
-            "UPDATE reservations SET state = ?2, claim_no = ?3, ended_ms = ?4, ended_by = nullif(?5, reserved_by)
+            "UPDATE reservations SET state = ?2, claim_no = ?3, changed_ms = ?4, changed_by = nullif(?5, reserved_by)
              WHERE order_id = ?1",
         )?
         .execute((
@@ -315,7 +315,7 @@ pub(super) fn not_committed(connection: &Connection, orders: Vec<OrderId>) -> ru
 pub(super) fn timeline(connection: &Connection, order: OrderId) -> rusqlite::Result<Vec<TimelineEntry>> {
     let entries = connection
         .prepare_cached(
-            "SELECT state, reserved_ms, reserved_by, ended_ms, coalesce(ended_by, reserved_by), reason
+            "SELECT state, reserved_ms, reserved_by, changed_ms, coalesce(changed_by, reserved_by), reason
              FROM reservations WHERE order_id = ?1",
         )?
         .query_row([order.key()], |row| {

@@ -13,8 +13,11 @@ pub const FILE: &str = "inventory.db";
 pub const SCHEMA: Schema = Schema {
     name: "inventory",
     application_id: 0x436c_4956,
-    migrations: &[VERSION_1, fences::TABLE, VERSION_3],
+    migrations: &[VERSION_1, fences::TABLE, VERSION_3, VERSION_4],
 };
+
+/// A worker of a program that knows an older version than this one cannot use the file.
+pub const OLDEST_COMPATIBLE: i64 = 4;
 
 /// `received` is all that was ever put on the shelf, so that `received = on_hand + what was committed` can be
 /// checked at any time. A reservation's `ended_ms` starts as its `reserved_ms` and its states have one byte
@@ -53,6 +56,13 @@ UPDATE sqlite_schema
         'state = 10 OR state = 20 OR state = 30 OR state = 40 OR state = 50')
     WHERE type = 'table' AND name = 'reservations';
 PRAGMA writable_schema = RESET;
+";
+
+/// The time of the last change of the state, and the life that changed it, were called the end of the
+/// reservation, which they are for reservations that ended.
+const VERSION_4: &str = "
+ALTER TABLE reservations RENAME COLUMN ended_ms TO changed_ms;
+ALTER TABLE reservations RENAME COLUMN ended_by TO changed_by;
 ";
 
 /// The number of a state in the column `reservations.state`.

@@ -16,11 +16,12 @@ pub(super) fn record(tx: &Connection, attempt: &UnknownAttempt, now_ms: u64) -> 
         now_ms.saturating_add(wait).cast_signed()
     };
     tx.prepare_cached(
-        "INSERT INTO tries (order_id, claim_no, step, worker, tries, first_ms, last_ms, next_ms, until_ms, says)
-         SELECT id, claim_no, :step, :worker, 1, :now, :now, :next, :until, :says FROM orders
+        "INSERT INTO attempts
+         (order_id, claim_no, step, worker, attempts, first_ms, last_ms, next_ms, until_ms, reason)
+         SELECT id, claim_no, :step, :worker, 1, :now, :now, :next, :until, :reason FROM orders
          WHERE id = :order AND claim_no = :claim_no AND status = :pending
-         ON CONFLICT DO UPDATE SET tries = tries + 1, last_ms = excluded.last_ms, next_ms = excluded.next_ms,
-             until_ms = excluded.until_ms, says = excluded.says",
+         ON CONFLICT DO UPDATE SET attempts = attempts + 1, last_ms = excluded.last_ms, next_ms = excluded.next_ms,
+             until_ms = excluded.until_ms, reason = excluded.reason",
     )?
     .execute(named_params! {
         ":order": attempt.token.order.key(),
@@ -31,7 +32,7 @@ pub(super) fn record(tx: &Connection, attempt: &UnknownAttempt, now_ms: u64) -> 
         ":now": now_ms.cast_signed(),
         ":next": after(attempt.wait),
         ":until": after(attempt.budget_left),
-        ":says": attempt.reason,
+        ":reason": attempt.reason,
     })?;
     Ok(())
 }

@@ -12,10 +12,10 @@ use crate::shop::orders::repository::BudgetUse;
 /// Records what this claim has used, unless the order was parked, ended or claimed meanwhile.
 pub(super) fn record(tx: &Connection, budget_use: &BudgetUse) -> rusqlite::Result<()> {
     tx.prepare_cached(
-        "INSERT INTO spent (order_id, claim_no, step, ms)
+        "INSERT INTO budget_used (order_id, claim_no, step, used_ms)
          SELECT id, claim_no, :step, :ms FROM orders
          WHERE id = :order AND claim_no = :claim_no AND status = :pending
-         ON CONFLICT DO UPDATE SET ms = excluded.ms",
+         ON CONFLICT DO UPDATE SET used_ms = excluded.used_ms",
     )?
     .execute(named_params! {
         ":order": budget_use.token.order.key(),
@@ -31,7 +31,7 @@ pub(super) fn record(tx: &Connection, budget_use: &BudgetUse) -> rusqlite::Resul
 pub(super) fn read(connection: &Connection, order: OrderId) -> rusqlite::Result<BudgetUsed> {
     connection
         .prepare_cached(
-            "SELECT step, ms FROM spent
+            "SELECT step, used_ms FROM budget_used
              WHERE order_id = ?1 AND claim_no > (SELECT fresh_from FROM orders WHERE id = ?1)",
         )?
         .query_map([order.key()], |row| {
@@ -70,7 +70,7 @@ mod tests {
             .for_each(|sql| file.execute_batch(sql).unwrap());
         file.execute(
             "INSERT INTO orders
-             (id, status, customer_id, items, amount, currency, method, version, owner, claim_no, ended_ms)
+             (id, status, customer_id, items, amount, currency, method, version, owner, claim_no, changed_ms)
              VALUES (7, 10, 'c', '[]', 0, 'USD', 'm', 1, '1/0/1', 1, 0)",
             [],
         )

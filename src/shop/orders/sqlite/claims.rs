@@ -1,6 +1,6 @@
 //! The statements about who owns unfinished sagas, and about new owners.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Params};
 
 use super::budget_used;
 use super::row::{self, StoredReason, order_columns};
@@ -17,20 +17,18 @@ const MOST_CLAIMS: u32 = 50;
 
 /// The owners of unfinished sagas. An owner that cannot be read is left out.
 fn all_owners(connection: &Connection) -> rusqlite::Result<Vec<Life>> {
-    lives(connection, "SELECT DISTINCT owner FROM orders WHERE status < 20")
+    lives(connection, "SELECT DISTINCT owner FROM unfinished_orders", [])
 }
 
 /// The owners of sagas that are under way.
 fn owners_under_way(connection: &Connection) -> rusqlite::Result<Vec<Life>> {
-    lives(
-        connection,
-        "SELECT DISTINCT owner FROM orders WHERE status < 20 AND status = 10",
-    )
+    let owners = "SELECT DISTINCT owner FROM unfinished_orders WHERE status = ?1";
+    lives(connection, owners, [OrderStatus::Pending])
 }
 
-fn lives(connection: &Connection, sql: &str) -> rusqlite::Result<Vec<Life>> {
+fn lives(connection: &Connection, sql: &str, parameters: impl Params) -> rusqlite::Result<Vec<Life>> {
     let mut owners = connection.prepare_cached(sql)?;
-    let mut rows = owners.query([])?;
+    let mut rows = owners.query(parameters)?;
     let mut lives = Vec::new();
     while let Some(row) = rows.next()? {
         if let Ok(StoredLife(life)) = row.get(0) {
@@ -68,9 +66,8 @@ pub(super) fn any_under_way(connection: &Connection, own: Life) -> rusqlite::Res
 
 /// Whether those lives own a saga that `new_owner` would have to claim.
 pub(super) fn claimable(connection: &Connection, of: Fence, new_owner: Life) -> rusqlite::Result<Claimable> {
-    let mut owned = connection.prepare_cached(
-        "SELECT 1 FROM orders WHERE status < 20 AND owner = ?1 AND (status = ?2 OR ?3) LIMIT 1",
-    )?;
+    let mut owned = connection
+        .prepare_cached("SELECT 1 FROM unfinished_orders WHERE owner = ?1 AND (status = ?2 OR ?3) LIMIT 1")?;
     for owner in owners(connection, of, new_owner)? {
         if owned.exists((StoredLife(owner), OrderStatus::Pending, includes_parked(of)))? {
             return Ok(match fences::is_fenced(connection, new_owner)? {
@@ -125,7 +122,7 @@ fn owners(tx: &Connection, of: Fence, new_owner: Life) -> rusqlite::Result<Vec<L
 /// The keys of unfinished sagas of that owner that this program can run.
 fn owned_by(tx: &Connection, owner: Life, of: Fence, limit: usize) -> rusqlite::Result<Vec<i64>> {
     tx.prepare_cached(
-        "SELECT id FROM orders WHERE status < 20 AND owner = ?1 AND (status = ?2 OR ?3) AND version <= ?4
+        "SELECT id FROM unfinished_orders WHERE owner = ?1 AND (status = ?2 OR ?3) AND version <= ?4
          ORDER BY id LIMIT ?5",
     )?
     .query_map(
@@ -145,12 +142,19 @@ fn claim_one(tx: &Connection, id: i64, from: Life, to: Life, now_ms: u64) -> rus
     let claimed = tx
         .prepare_cached(concat!(
             "UPDATE orders SET owner = ?2, claim_no = claim_no + 1, reason = NULL, status = ?3,
-                fresh_from = iif(status = ?4, claim_no, fresh_from)
+                fresh_from = iif(status = ?4, claim_no, fresh_from),
+                changed_ms = iif(status = ?4, ?5, changed_ms)
              WHERE id = ?1 RETURNING ",
             order_columns!()
         ))?
         .query_row(
-            (id, StoredLife(to), OrderStatus::Pending, OrderStatus::Parked),
+            (
+                id,
+                StoredLife(to),
+                OrderStatus::Pending,
+                OrderStatus::Parked,
+                now_ms.cast_signed(),
+            ),
             row::order,
         )?;
     tx.prepare_cached(
@@ -175,7 +179,7 @@ fn has_outlived_its_owners(tx: &Connection, order: &Order) -> rusqlite::Result<b
 
 fn park(tx: &Connection, order: &Order, now_ms: u64) -> rusqlite::Result<()> {
     let why = format!("it was claimed {MOST_CLAIMS} times, and each owner died before it ended");
-    tx.prepare_cached("UPDATE orders SET status = ?2, ended_ms = ?3, reason = ?4 WHERE id = ?1")?
+    tx.prepare_cached("UPDATE orders SET status = ?2, changed_ms = ?3, reason = ?4 WHERE id = ?1")?
         .execute((
             order.id.key(),
             OrderStatus::Parked,

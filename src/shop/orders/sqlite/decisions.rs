@@ -14,8 +14,8 @@ use crate::shop::sqlite::{StoredLife, json};
 pub(super) fn decide(tx: &Connection, decision: &Decision, now_ms: u64) -> rusqlite::Result<DecisionOutcome> {
     let order = decision.order;
     let is_done = match decision.act {
-        DecidedAct::Retry => hand_back(tx, order, None)?,
-        DecidedAct::Compensate => hand_back(tx, order, Some(&decision.reason))?,
+        DecidedAct::Retry => hand_back(tx, order, None, now_ms)?,
+        DecidedAct::Compensate => hand_back(tx, order, Some(&decision.reason), now_ms)?,
         DecidedAct::Confirm { claim_no } => end(tx, order, claim_no, None, now_ms)?,
         DecidedAct::Reject { claim_no } => {
             let reason = decision.reason.clone();
@@ -40,10 +40,10 @@ pub(super) fn decide(tx: &Connection, decision: &Decision, now_ms: u64) -> rusql
 }
 
 /// Hands a parked order back to the cluster; `false` when the order is not parked.
-fn hand_back(tx: &Connection, order: OrderId, given_up: Option<&str>) -> rusqlite::Result<bool> {
+fn hand_back(tx: &Connection, order: OrderId, given_up: Option<&str>, now_ms: u64) -> rusqlite::Result<bool> {
     let changed = tx.execute(
         "UPDATE orders SET status = ?2, reason = NULL, owner = ?3, claim_no = claim_no + 1,
-            fresh_from = claim_no + 1, given_up = coalesce(?4, given_up)
+            fresh_from = claim_no + 1, given_up = coalesce(?4, given_up), changed_ms = ?6
          WHERE id = ?1 AND status = ?5",
         (
             order.key(),
@@ -51,6 +51,7 @@ fn hand_back(tx: &Connection, order: OrderId, given_up: Option<&str>) -> rusqlit
             StoredLife(HANDED_BACK),
             given_up,
             OrderStatus::Parked,
+            now_ms.cast_signed(),
         ),
     )?;
     Ok(changed == 1)
@@ -70,7 +71,7 @@ fn end(
     };
     let reason = rejection.map(|rejection| json(&StoredReason::Rejected(rejection)));
     let changed = tx.execute(
-        "UPDATE orders SET status = ?3, ended_ms = ?4, reason = ?5, claim_no = claim_no + 1
+        "UPDATE orders SET status = ?3, changed_ms = ?4, reason = ?5, claim_no = claim_no + 1
          WHERE id = ?1 AND claim_no = ?2 AND status = ?6",
         (
             order.key(),

@@ -44,7 +44,10 @@ fn has_expired(connection: &Connection, order: OrderId, retention: &KeyRetention
     // process has not heard of.
     let horizon = retention.shared_horizon();
     let is_kept = connection
-        .prepare_cached("SELECT 1 FROM orders WHERE id = ?1 AND (status < 20 OR ended_ms >= ?2)")?
+        .prepare_cached(
+            "SELECT 1 FROM unfinished_orders WHERE id = ?1
+             UNION ALL SELECT 1 FROM ended_orders WHERE id = ?1 AND changed_ms >= ?2",
+        )?
         .exists((order.key(), horizon.created_ms().cast_signed()))?;
     Ok(order < horizon && !is_kept)
 }
@@ -72,7 +75,8 @@ pub(super) fn expire(tx: &Connection, retention: &KeyRetention) -> rusqlite::Res
         "DELETE FROM idempotency_keys WHERE order_id IN
          (SELECT order_id FROM
              (SELECT order_id FROM idempotency_keys WHERE order_id < ?1 ORDER BY order_id LIMIT ?2)
-          WHERE NOT EXISTS (SELECT 1 FROM orders WHERE id = order_id AND (status < 20 OR ended_ms >= ?3)))",
+          WHERE NOT EXISTS (SELECT 1 FROM unfinished_orders WHERE id = order_id)
+              AND NOT EXISTS (SELECT 1 FROM ended_orders WHERE id = order_id AND changed_ms >= ?3))",
     )?
     .execute((horizon.key(), LOOKED_AT, horizon.created_ms().cast_signed()))
 }

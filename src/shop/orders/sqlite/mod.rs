@@ -32,7 +32,7 @@ use crate::shop::sqlite::lookups;
 use crate::store::{Admission, Store, StoreOptions, Tx};
 
 pub(in crate::shop) use reader::OrdersReader;
-pub use schema::{FILE, SCHEMA};
+pub use schema::{FILE, OLDEST_COMPATIBLE, SCHEMA};
 
 /// Orders as they are stored. Cheap to clone.
 #[derive(Clone, Debug)]

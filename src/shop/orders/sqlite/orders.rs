@@ -37,9 +37,9 @@ fn insert(tx: &Connection, owner: Life, new: &NewOrder, id: OrderId) -> rusqlite
     let inserted = tx
         .prepare_cached(
             "INSERT INTO orders
-             (id, status, customer_id, items, amount, currency, method, version, owner, claim_no, ended_ms)
+             (id, status, customer_id, items, amount, currency, method, version, owner, claim_no, changed_ms)
              VALUES
-             (:id, :status, :customer, :items, :amount, :currency, :method, :version, :owner, 1, :ended_ms)
+             (:id, :status, :customer, :items, :amount, :currency, :method, :version, :owner, 1, :changed_ms)
              ON CONFLICT DO NOTHING",
         )?
         .execute(named_params! {
@@ -52,7 +52,7 @@ fn insert(tx: &Connection, owner: Life, new: &NewOrder, id: OrderId) -> rusqlite
             ":method": &*new.method,
             ":version": ORDER_VERSION,
             ":owner": StoredLife(owner),
-            ":ended_ms": id.created_ms().cast_signed(),
+            ":changed_ms": id.created_ms().cast_signed(),
         })?;
     Ok(inserted == 1)
 }
@@ -71,7 +71,7 @@ pub(super) fn end(
     let reason = rejection.map(|rejection| json(&StoredReason::Rejected(rejection.clone())));
     let changed = tx
         .prepare_cached(
-            "UPDATE orders SET status = ?3, ended_ms = ?4, reason = ?5
+            "UPDATE orders SET status = ?3, changed_ms = ?4, reason = ?5
              WHERE id = ?1 AND claim_no = ?2 AND (status = ?6 OR status = ?7)",
         )?
         .execute((
@@ -116,7 +116,7 @@ pub(super) fn park(
 ) -> rusqlite::Result<RecordOutcome> {
     let changed = tx
         .prepare_cached(
-            "UPDATE orders SET status = ?3, ended_ms = ?4, reason = ?5
+            "UPDATE orders SET status = ?3, changed_ms = ?4, reason = ?5
              WHERE id = ?1 AND claim_no = ?2 AND status = ?6",
         )?
         .execute((
@@ -149,9 +149,7 @@ fn what_stands(tx: &Connection, token: ClaimToken, wanted: OrderStatus) -> rusql
 /// Whether the token's life is fenced off, and whether it still owns the saga.
 pub(super) fn ownership(connection: &Connection, token: ClaimToken) -> rusqlite::Result<Ownership> {
     let is_owner = connection
-        .prepare_cached(
-            "SELECT 1 FROM orders WHERE id = ?1 AND claim_no = ?2 AND owner = ?3 AND status < 20",
-        )?
+        .prepare_cached("SELECT 1 FROM unfinished_orders WHERE id = ?1 AND claim_no = ?2 AND owner = ?3")?
         .exists((token.order.key(), token.claim_no, StoredLife(token.life)))?;
     Ok(Ownership {
         is_fenced: fences::is_fenced(connection, token.life)?,
@@ -164,7 +162,7 @@ pub(super) fn unfinished_counts(connection: &Connection) -> rusqlite::Result<Unf
     connection
         .prepare_cached(
             "SELECT count(*) FILTER (WHERE status = ?1), count(*) FILTER (WHERE status = ?2)
-             FROM orders WHERE status < 20",
+             FROM unfinished_orders",
         )?
         .query_row((OrderStatus::Pending, OrderStatus::Parked), |row| {
             Ok(UnfinishedCounts {

@@ -20,7 +20,7 @@ use crate::shop::sqlite::{StoredLife, fences};
 /// The columns that [`standing`] reads, in its order.
 macro_rules! standing_columns {
     () => {
-        "status, owner, claim_no, version, ended_ms, reason, given_up IS NOT NULL"
+        "status, owner, claim_no, version, changed_ms, reason, given_up IS NOT NULL"
     };
 }
 
@@ -115,7 +115,7 @@ impl OrdersReader {
 
     /// The orders that are parked, the oldest first.
     pub(in crate::shop) async fn parked(&self) -> Result<Vec<OrderId>, StorageError> {
-        let parked = "SELECT id FROM orders WHERE status < 20 AND status = ?1 ORDER BY id";
+        let parked = "SELECT id FROM unfinished_orders WHERE status = ?1 ORDER BY id";
         let mut statement = self.0.connection().prepare(parked)?;
         let ids = statement.query_map([OrderStatus::Parked], |row| Ok(OrderId::from_key(row.get(0)?)))?;
         Ok(ids.collect::<rusqlite::Result<_>>()?)
@@ -235,7 +235,7 @@ fn standing(row: &Row<'_>, from: usize) -> rusqlite::Result<OrderStanding> {
 fn attempts(snapshot: &Connection, order: OrderId) -> rusqlite::Result<Vec<AttemptRecord>> {
     snapshot
         .prepare(
-            "SELECT step, claim_no, worker, tries, first_ms, last_ms, next_ms, until_ms, says FROM tries
+            "SELECT step, claim_no, worker, attempts, first_ms, last_ms, next_ms, until_ms, reason FROM attempts
              WHERE order_id = ?1",
         )?
         .query_map([order.key()], |row| {
@@ -284,9 +284,11 @@ fn events(snapshot: &Connection, order: OrderId) -> rusqlite::Result<Vec<EventRe
 
 fn list(connection: &Connection, query: &ListedOrdersQuery) -> rusqlite::Result<Vec<ListedOrder>> {
     let (from, status) = match query.status {
-        StatusFilter::Unfinished => ("orders WHERE status < 20 AND :status IS NULL", None),
-        StatusFilter::Only(status) if status.is_ended() => ("orders WHERE status = :status", Some(status)),
-        StatusFilter::Only(status) => ("orders WHERE status < 20 AND status = :status", Some(status)),
+        StatusFilter::Unfinished => ("unfinished_orders WHERE :status IS NULL", None),
+        StatusFilter::Only(status) if status.is_ended() => {
+            ("ended_orders WHERE status = :status", Some(status))
+        }
+        StatusFilter::Only(status) => ("unfinished_orders WHERE status = :status", Some(status)),
     };
     let columns = standing_columns!();
     let sql = format!(

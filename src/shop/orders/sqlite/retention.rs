@@ -86,8 +86,8 @@ fn remove(tx: &Connection, event: &Event) -> rusqlite::Result<()> {
         .execute([event.seq])?;
     for sql in [
         "DELETE FROM takeovers WHERE order_id = ?1",
-        "DELETE FROM tries WHERE order_id = ?1",
-        "DELETE FROM spent WHERE order_id = ?1",
+        "DELETE FROM attempts WHERE order_id = ?1",
+        "DELETE FROM budget_used WHERE order_id = ?1",
         "DELETE FROM interventions WHERE order_id = ?1",
         "DELETE FROM idempotency_keys WHERE order_id = ?1",
     ] {
@@ -123,7 +123,7 @@ fn window(tx: &Connection, command: &SweepCommand) -> rusqlite::Result<(SweepWin
 pub(super) fn unknown_versions(connection: &Connection, newest: u32) -> rusqlite::Result<Vec<(u64, u32)>> {
     connection
         .prepare_cached(
-            "SELECT count(*), version FROM orders WHERE status < 20 AND version > ?1
+            "SELECT count(*), version FROM unfinished_orders WHERE version > ?1
              GROUP BY version ORDER BY version DESC",
         )?
         .query_map([newest], |row| {

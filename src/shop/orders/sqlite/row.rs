@@ -11,7 +11,7 @@ use crate::shop::sqlite::{StoredLife, invalid, json, validated};
 /// The columns that [`order`] reads, in its order.
 macro_rules! order_columns {
     () => {
-        "id, status, customer_id, items, amount, currency, method, owner, claim_no, ended_ms, reason, given_up"
+        "id, status, customer_id, items, amount, currency, method, owner, claim_no, changed_ms, reason, given_up"
     };
 }
 pub(super) use order_columns;

@@ -20,8 +20,12 @@ pub const SCHEMA: Schema = Schema {
         VERSION_4,
         VERSION_5,
         VERSION_6,
+        VERSION_7,
     ],
 };
+
+/// A worker of a program that knows an older version than this one cannot use the file.
+pub const OLDEST_COMPATIBLE: i64 = 7;
 
 /// A saga is a part of its order's row: while `status` is below 20 it is unfinished and in the partial index
 /// that recovery reads, and the statement that ends the order takes it out. When an order was made is in its
@@ -137,6 +141,19 @@ UPDATE sqlite_schema
     SET sql = replace(sql, 'status IN (10, 11, 20, 30)', 'status = 10 OR status = 11 OR status = 20 OR status = 30')
     WHERE type = 'table' AND name = 'orders';
 PRAGMA writable_schema = RESET;
+";
+
+/// The time of the last change of the status was called `ended_ms`, which it was for orders that had ended.
+/// The views name what the numbers of the status mean to a query.
+const VERSION_7: &str = "
+ALTER TABLE orders RENAME COLUMN ended_ms TO changed_ms;
+CREATE VIEW unfinished_orders AS SELECT * FROM orders WHERE status < 20; -- pending or parked
+CREATE VIEW ended_orders AS SELECT * FROM orders WHERE status >= 20;     -- confirmed or rejected
+ALTER TABLE tries RENAME TO attempts;
+ALTER TABLE attempts RENAME COLUMN tries TO attempts;
+ALTER TABLE attempts RENAME COLUMN says TO reason;
+ALTER TABLE spent RENAME TO budget_used;
+ALTER TABLE budget_used RENAME COLUMN ms TO used_ms;
 ";
 
 /// The number of a status in the column `orders.status`.
