@@ -78,7 +78,7 @@ async fn write_for_ever(store: Store, lane: String, bytes: i64) {
         let line = match answer {
             Ok(()) => format!("ok {id}\n"),
             Err(WriteError::Refused(_)) if refuse => continue,
-            Err(WriteError::Full | WriteError::Failed(_)) => format!("full {id}\n"),
+            Err(WriteError::Full | WriteError::WalKept | WriteError::Failed(_)) => format!("full {id}\n"),
             Err(error) => format!("error {id} {error}\n"),
         };
         // One write(2) below PIPE_BUF: a line is there or not, also when this process is killed.
@@ -184,7 +184,9 @@ impl Drop for Writer {
 /// Waits for the next `count` acknowledged writes.
 fn acknowledged(said: &Receiver<Said>, count: usize) -> Vec<String> {
     let mut ids = Vec::new();
+    let deadline = Instant::now() + Duration::from_secs(60);
     while ids.len() < count {
+        assert!(Instant::now() < deadline, "{} of {count} writes", ids.len());
         match said
             .recv_timeout(Duration::from_secs(30))
             .expect("the writers write")
@@ -332,6 +334,69 @@ fn the_wal_grows_under_a_long_reader_only_while_it_lives_and_nobody_sees_busy() 
         );
     }
     drop(writers);
+    check(&path, &ids);
+}
+
+#[test]
+fn a_wal_that_a_reader_kept_long_gets_short_though_nobody_writes_any_more() {
+    const LONG: u64 = 72 << 20;
+    const SHORT: u64 = 8 << 20;
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("torture.db");
+    let (sender, said) = channel();
+    let writer = Writer::start(&path, "w", 20_000, "unlimited", &sender);
+    let mut ids = acknowledged(&said, 1);
+    let reader = Connection::open(&path).expect("a database");
+    let snapshot = reader.unchecked_transaction().expect("a transaction");
+    snapshot
+        .query_row("SELECT count(*) FROM entry", [], |row| row.get::<_, i64>(0))
+        .expect("a count");
+    while wal_bytes(&path) < LONG {
+        ids.extend(acknowledged(&said, 50));
+    }
+    drop(writer);
+    ids.extend(said.try_iter().filter_map(|word| match word {
+        Said::Ok(id) => Some(id),
+        Said::Full | Said::Error(_) => None,
+    }));
+    let store = open(&path);
+    drop(snapshot);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while wal_bytes(&path) > SHORT {
+        assert!(Instant::now() < deadline, "{} bytes", wal_bytes(&path));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(store.commits(), 0);
+    drop((store, reader));
+    check(&path, &ids);
+}
+
+#[test]
+fn a_disk_that_the_wal_filled_is_written_again_when_the_reader_has_left() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("torture.db");
+    let (sender, said) = channel();
+    let writer = Writer::start(&path, "full", 100, "600", &sender);
+    let mut ids = acknowledged(&said, 1);
+    let reader = Connection::open(&path).expect("a database");
+    let snapshot = reader.unchecked_transaction().expect("a transaction");
+    snapshot
+        .query_row("SELECT count(*) FROM entry", [], |row| row.get::<_, i64>(0))
+        .expect("a count");
+    let mut refused = 0;
+    while refused < 50 {
+        match said
+            .recv_timeout(Duration::from_secs(30))
+            .expect("the writer goes on")
+        {
+            Said::Ok(id) => ids.push(id),
+            Said::Full => refused += 1,
+            Said::Error(error) => panic!("a caller saw {error}"),
+        }
+    }
+    drop(snapshot);
+    ids.extend(acknowledged(&said, 300));
+    drop((writer, reader));
     check(&path, &ids);
 }
 

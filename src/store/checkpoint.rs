@@ -1,4 +1,5 @@
-//! Keeps the WAL short. This module decides by the WAL's length alone and must not know what is written.
+//! Keeps the WAL short. This module looks at the WAL's length alone and must not know what is written;
+//! [`checkpoint_policy`](super::checkpoint_policy) decides when something is done.
 //!
 //! SQLite starts the WAL from its beginning again when a writer finds that every frame is in the database
 //! file and that no reader uses the WAL. Under constant load that moment never comes by itself, so it is
@@ -6,148 +7,179 @@
 //! that came meanwhile are copied under the write lock just before the next batch, which then starts from the
 //! beginning. SQLite's own checkpoint lock elects one process for the first part; the others find it taken.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-/// From this many frames on (2 MB) a checkpoint begins. The number bounds what a worker must read to open the
-/// file after a crash: four such files open again in 3 ms. Measured with 2 processes and 64 orders in flight
-/// each: 250 to 1,000 frames give the same orders/s within the noise, 4,000 frames a tenth more; a checkpoint
-/// wholly under the write lock gives the same orders/s at a p99 a tenth longer.
-const SOFT_FRAMES: usize = 500;
-/// From this many frames on (32 MB) the checkpoint waits for readers, because a reader keeps the WAL from
-/// starting again, and the file is truncated.
-const HARD_FRAMES: usize = 16 * SOFT_FRAMES;
+use super::checkpoint_policy::{CheckpointPolicy, Finish, WalProgress};
+use super::filesystem::beside;
+use super::open;
+use super::options::STACK_BYTES;
+
 /// How long all writes wait for a reader at worst: well below the time after which the holder of a lock is
 /// killed.
 const READERS_WAIT: Duration = Duration::from_millis(50);
-
-/// When to try a checkpoint, by the WAL's length. After a try that a reader made useless, the next follows
-/// only when the WAL has grown by a good part again; otherwise a long reader would make every commit pay for
-/// a checkpoint.
-#[derive(Debug)]
-struct CheckpointPolicy {
-    next_at: usize,
-}
-
-impl CheckpointPolicy {
-    fn is_due(&mut self, frames: usize) -> bool {
-        if frames < SOFT_FRAMES {
-            self.next_at = SOFT_FRAMES;
-        }
-        if frames < self.next_at {
-            return false;
-        }
-        self.next_at = frames
-            + if frames < HARD_FRAMES {
-                SOFT_FRAMES / 2
-            } else {
-                HARD_FRAMES / 4
-            };
-        true
-    }
-}
-
-/// What the next batch has to do for the checkpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum CheckpointPhase {
-    /// The WAL is short.
-    Idle,
-    /// Most frames were copied; the rest is to be copied under the write lock.
-    Finish,
-}
+/// Between two looks at a thread that copies a long WAL.
+const COPYING_INTERVAL: Duration = Duration::from_millis(100);
+/// Bytes of a page.
+const PAGE_BYTES: u64 = 4_096;
+/// Bytes of a frame in the WAL: a page and its header.
+const FRAME_BYTES: u64 = PAGE_BYTES + 24;
+/// Stands for no commit since the last look.
+const NO_COMMIT: usize = usize::MAX;
 
 /// The writer thread's view of the WAL.
 pub(super) struct Checkpointer {
-    frames: Arc<AtomicUsize>,
+    name: &'static str,
+    database: PathBuf,
+    committed: Arc<AtomicUsize>,
     policy: CheckpointPolicy,
-    phase: CheckpointPhase,
+    copying: Option<JoinHandle<Option<WalProgress>>>,
 }
 
 impl Checkpointer {
     /// Watches the commits of `connection`. This replaces SQLite's automatic checkpoint, which would run
     /// inside COMMIT.
-    pub(super) fn watch(connection: &mut Connection) -> rusqlite::Result<Checkpointer> {
-        let frames = Arc::new(AtomicUsize::new(0));
-        let seen = Arc::clone(&frames);
+    pub(super) fn watch(
+        name: &'static str,
+        database: &Path,
+        connection: &mut Connection,
+    ) -> rusqlite::Result<Checkpointer> {
+        let committed = Arc::new(AtomicUsize::new(NO_COMMIT));
+        let seen = Arc::clone(&committed);
         connection.wal_hook(Some(move |_wal: &mut rusqlite::hooks::Wal, pages: i32| {
             seen.store(usize::try_from(pages).unwrap_or(0), Ordering::Relaxed);
             Ok(())
         }))?;
+        let bytes = beside(database, "-wal").metadata().map_or(0, |wal| wal.len());
+        let frames = usize::try_from(bytes / FRAME_BYTES).unwrap_or(0);
         Ok(Checkpointer {
-            frames,
-            policy: CheckpointPolicy { next_at: SOFT_FRAMES },
-            phase: CheckpointPhase::Idle,
+            name,
+            database: database.to_owned(),
+            committed,
+            policy: CheckpointPolicy::opened(frames, Instant::now()),
+            copying: None,
         })
     }
 
-    /// Between batches, without the write lock.
-    pub(super) fn between_batches(&mut self, connection: &Connection) {
-        if self.policy.is_due(self.frames.load(Ordering::Relaxed)) && passive(connection) {
-            self.phase = CheckpointPhase::Finish;
+    /// When something is to be done although nobody writes.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let now = Instant::now();
+        match self.copying {
+            Some(_) => Some(now + COPYING_INTERVAL),
+            None => self.policy.deadline(now),
         }
+    }
+
+    /// Whether the WAL takes more space than usual.
+    pub(super) fn is_long(&self) -> bool {
+        self.policy.is_long()
+    }
+
+    /// Whether the disk needs the space of the WAL.
+    pub(super) fn set_needs_space(&mut self, needs_space: bool) {
+        self.policy.set_needs_space(needs_space, Instant::now());
+    }
+
+    /// By how many bytes the database file grows when the WAL is copied into it, where that cannot be done now.
+    pub(super) fn owed_bytes(&self, connection: &Connection) -> Option<u64> {
+        self.policy.is_blocked().then(|| self.growth(connection))
+    }
+
+    /// Between batches, without the write lock.
+    pub(super) fn between_batches(&mut self, connection: &Connection, has_space: impl FnOnce(u64) -> bool) {
+        self.note_commits();
+        if let Some(copying) = self.copying.take_if(|copying| copying.is_finished()) {
+            // A thread that panicked copied nothing.
+            self.policy.tried(copying.join().ok().flatten(), Instant::now());
+        }
+        if self.copying.is_some() || !self.policy.is_due(Instant::now()) {
+            return;
+        }
+        if !has_space(self.growth(connection)) {
+            // It would take the last of the space and fail.
+            self.policy.tried(None, Instant::now());
+        } else if self.policy.is_long_work() {
+            self.copy_in_a_thread();
+        } else {
+            self.policy.tried(passive(connection), Instant::now());
+        }
+    }
+
+    /// Whether there is something to do under the write lock.
+    pub(super) fn wants_the_lock(&self) -> bool {
+        self.policy.wants_finish()
     }
 
     /// Before a batch, under the write lock.
     pub(super) fn under_the_lock(&mut self, connection: &Connection) {
-        if self.phase == CheckpointPhase::Idle {
-            return;
+        let found = match self.policy.take_finish() {
+            None => return,
+            Some(Finish::Copy) => passive(connection),
+            Some(Finish::Truncate) => truncate(connection),
+        };
+        self.policy.finished(found, Instant::now());
+    }
+
+    fn note_commits(&mut self) {
+        match self.committed.swap(NO_COMMIT, Ordering::Relaxed) {
+            NO_COMMIT => {}
+            frames => self.policy.grown_to(frames),
         }
-        self.phase = CheckpointPhase::Idle;
-        if self.frames.load(Ordering::Relaxed) >= HARD_FRAMES {
-            truncate(connection);
-        } else {
-            passive(connection);
+    }
+
+    fn growth(&self, connection: &Connection) -> u64 {
+        let pages = connection.query_row("PRAGMA page_count", [], |row| row.get::<_, i64>(0));
+        let bytes = pages.unwrap_or(0).unsigned_abs() * PAGE_BYTES;
+        let on_disk = self.database.metadata().map_or(0, |file| file.len());
+        bytes.saturating_sub(on_disk)
+    }
+
+    /// A WAL of gigabytes takes longer than this thread may be silent and its callers may wait.
+    fn copy_in_a_thread(&mut self) {
+        let database = self.database.clone();
+        let copy = move || passive(&open::connect(&database).ok()?);
+        let thread = std::thread::Builder::new()
+            .name(format!("{}-copy", self.name))
+            .stack_size(STACK_BYTES)
+            .spawn(copy);
+        match thread {
+            Ok(thread) => self.copying = Some(thread),
+            Err(_) => self.policy.tried(None, Instant::now()),
         }
     }
 }
 
-/// Copies what can be copied without waiting. `false` when another process is copying already.
-fn passive(connection: &Connection) -> bool {
-    // An error here loses nothing: the frames stay in the WAL, and a later commit tries again.
-    checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)").unwrap_or(false)
+/// Copies what can be copied without waiting. `None` when another process is copying already, or the disk
+/// failed: the frames stay in the WAL then, and a later try copies them.
+fn passive(connection: &Connection) -> Option<WalProgress> {
+    checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)")
 }
 
 /// Waits a moment for readers, copies everything, and truncates the WAL.
-fn truncate(connection: &Connection) {
-    if connection.busy_timeout(READERS_WAIT).is_ok() {
-        // As in `passive`: a reader that stays only delays it.
-        checkpoint(connection, "PRAGMA wal_checkpoint(TRUNCATE)").unwrap_or(false);
-    }
+fn truncate(connection: &Connection) -> Option<WalProgress> {
+    connection.busy_timeout(READERS_WAIT).ok()?;
+    // As in `passive`: a reader that stays only delays it.
+    let found = checkpoint(connection, "PRAGMA wal_checkpoint(TRUNCATE)");
     // Setting a timeout only stores a number, which cannot fail on an open connection.
     connection
-        .busy_timeout(super::open::OTHER_PROGRAM_TIMEOUT)
+        .busy_timeout(open::OTHER_PROGRAM_TIMEOUT)
         .unwrap_or_default();
+    found
 }
 
-fn checkpoint(connection: &Connection, sql: &str) -> rusqlite::Result<bool> {
-    connection
-        .prepare_cached(sql)?
-        .query_row([], |row| Ok(row.get::<_, i64>(0)? == 0))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_short_wal_is_left_alone_and_a_long_one_is_tried_once_per_growth() {
-        let mut policy = CheckpointPolicy { next_at: SOFT_FRAMES };
-        assert!(!policy.is_due(SOFT_FRAMES - 1));
-        assert!(policy.is_due(SOFT_FRAMES));
-        assert!(!policy.is_due(SOFT_FRAMES + 1), "a reader stands on it");
-        assert!(policy.is_due(SOFT_FRAMES + SOFT_FRAMES / 2));
-        assert!(!policy.is_due(10), "it began again");
-        assert!(policy.is_due(SOFT_FRAMES));
-    }
-
-    #[test]
-    fn past_the_hard_length_writers_are_held_up_less_often() {
-        let mut policy = CheckpointPolicy { next_at: SOFT_FRAMES };
-        assert!(policy.is_due(HARD_FRAMES));
-        assert!(!policy.is_due(HARD_FRAMES + SOFT_FRAMES));
-        assert!(policy.is_due(HARD_FRAMES + HARD_FRAMES / 4));
-    }
+/// SQLite answers -1 frames when it did not come to copying.
+fn checkpoint(connection: &Connection, sql: &str) -> Option<WalProgress> {
+    let mut statement = connection.prepare_cached(sql).ok()?;
+    let (frames, copied): (i64, i64) = statement
+        .query_row([], |row| Ok((row.get(1)?, row.get(2)?)))
+        .ok()?;
+    Some(WalProgress {
+        frames: usize::try_from(frames).ok()?,
+        copied: usize::try_from(copied).ok()?,
+    })
 }

@@ -2,6 +2,10 @@
 
 use std::path::PathBuf;
 
+/// Why nothing is written although the disk is not full yet.
+pub(super) const WAL_NEEDS_THE_DISK: &str =
+    "a reader keeps the WAL from being emptied, and the rest of the disk is needed to empty it";
+
 /// Why a write did not happen. Except for `Poisoned`, nothing of it is in the file.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError<E> {
@@ -14,6 +18,10 @@ pub enum WriteError<E> {
     /// The disk is full; the whole batch was rolled back. Writes succeed again when there is space.
     #[error("the disk is full; nothing was written")]
     Full,
+    /// A reader keeps the WAL from being emptied, and the rest of the disk is needed to empty it. Writes succeed
+    /// again when the reader has ended.
+    #[error("{reason}; nothing was written", reason = WAL_NEEDS_THE_DISK)]
+    WalKept,
     /// The transaction could not be carried out or committed (I/O error, out of memory); it was rolled back.
     #[error("failed to write ({0}); nothing was written")]
     Failed(String),
@@ -37,6 +45,7 @@ impl<E> WriteError<E> {
         match self {
             WriteError::Busy
             | WriteError::Full
+            | WriteError::WalKept
             | WriteError::Failed(_)
             | WriteError::Poisoned(_)
             | WriteError::Closed => true,

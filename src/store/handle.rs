@@ -15,7 +15,7 @@ use super::file_identity::KnownFiles;
 use super::filesystem::beside;
 use super::header;
 use super::integrity::IntegrityMark;
-use super::job::{QueuedWrite, Tx, TxOutcome, WriteJob};
+use super::job::{QueuedWrite, Tx, WriteJob};
 use super::lock_wait::LockWait;
 use super::open::{self, OpenedDatabase};
 use super::options::{Admission, PoisonHook, STACK_BYTES, Schema, StoreOptions};
@@ -55,8 +55,8 @@ impl Store {
         let path = options.path;
         let prepared = connection.busy_timeout(open::OTHER_PROGRAM_TIMEOUT);
         prepared.map_err(|reason| header::explain(reason, &path, schema))?;
-        let checkpointer =
-            Checkpointer::watch(&mut connection).map_err(|reason| header::explain(reason, &path, schema))?;
+        let checkpointer = Checkpointer::watch(schema.name, &path, &mut connection)
+            .map_err(|reason| header::explain(reason, &path, schema))?;
         let queue = Arc::new(WriteQueue::new(options.queue_depth, options.cell.clone()));
         let commits = Arc::new(AtomicU64::new(0));
         let disk_space = Arc::new(DiskSpace::new(schema.name, path.clone()));
@@ -124,10 +124,8 @@ impl Store {
                 answer.await.unwrap_or(Err(WriteError::Closed))
             }
             Err(NotQueued::Busy) => Err(WriteError::Busy),
-            Err(NotQueued::Ended(TxOutcome::Poisoned(reason))) => Err(WriteError::Poisoned(reason)),
-            Err(NotQueued::Ended(
-                TxOutcome::Committed | TxOutcome::Full | TxOutcome::Failed(_) | TxOutcome::Closed,
-            )) => Err(WriteError::Closed),
+            Err(NotQueued::Poisoned(reason)) => Err(WriteError::Poisoned(reason)),
+            Err(NotQueued::Closed) => Err(WriteError::Closed),
         }
     }
 
@@ -158,11 +156,18 @@ impl Store {
         self.inner.poison_if_corrupt(read.map_err(ReadError::Sqlite))
     }
 
-    /// Whether the store can commit, found out by a commit that changes nothing.
+    /// Whether the store accepts new work, found out by a commit that changes nothing.
     ///
     /// # Errors
-    /// The reason why it cannot, as text for a readiness probe.
+    /// The reason why it does not, as text for a readiness probe.
     pub async fn probe(&self) -> Result<(), String> {
+        match self.inner.disk_space.refusal() {
+            Some(reason) => Err(reason),
+            None => self.commit_nothing().await,
+        }
+    }
+
+    async fn commit_nothing(&self) -> Result<(), String> {
         let version = |tx: &Tx<'_>| -> rusqlite::Result<()> {
             let version: i64 = tx.query_row("PRAGMA user_version", [], |row| row.get(0))?;
             tx.execute_batch(&format!("PRAGMA user_version = {version}"))
@@ -177,7 +182,7 @@ impl Store {
     /// that commit needs.
     pub async fn has_room(&self) -> bool {
         let disk_space = &self.inner.disk_space;
-        !disk_space.is_stalled() || (disk_space.has_headroom() && self.probe().await.is_ok())
+        !disk_space.is_stalled() || self.probe().await.is_ok()
     }
 
     /// Finishes the accepted writes, accepts no more, and closes the file. The last process that does so

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::error::WriteError;
+use super::error::{WAL_NEEDS_THE_DISK, WriteError};
 
 /// The transaction that a job runs in. A job can do with it what it can do with a connection, but must not
 /// end the transaction: the batch ends it.
@@ -43,12 +43,12 @@ pub(super) enum TxOutcome {
     Committed,
     /// Rolled back, because the disk is full.
     Full,
+    /// Never begun, because the rest of the disk is needed to copy the WAL into the database.
+    WalKept,
     /// Rolled back for the reason given.
     Failed(String),
     /// Whether the writes are on disk is unknown.
     Poisoned(String),
-    /// The transaction was never begun.
-    Closed,
 }
 
 impl TxOutcome {
@@ -56,8 +56,9 @@ impl TxOutcome {
     pub(super) fn stall(&self) -> Option<String> {
         match self {
             TxOutcome::Full => Some("the disk is full".to_owned()),
+            TxOutcome::WalKept => Some(WAL_NEEDS_THE_DISK.to_owned()),
             TxOutcome::Failed(reason) => Some(reason.clone()),
-            TxOutcome::Committed | TxOutcome::Poisoned(_) | TxOutcome::Closed => None,
+            TxOutcome::Committed | TxOutcome::Poisoned(_) => None,
         }
     }
 }
@@ -115,9 +116,9 @@ where
         let answer = match outcome {
             TxOutcome::Committed => self.result.unwrap_or(Err(WriteError::Closed)),
             TxOutcome::Full => Err(WriteError::Full),
+            TxOutcome::WalKept => Err(WriteError::WalKept),
             TxOutcome::Failed(reason) => Err(WriteError::Failed(reason.clone())),
             TxOutcome::Poisoned(reason) => Err(WriteError::Poisoned(reason.clone())),
-            TxOutcome::Closed => Err(WriteError::Closed),
         };
         // The caller may have gone; the write stands all the same.
         drop(self.reply.send(answer));

@@ -20,6 +20,7 @@
 
 mod batch;
 mod checkpoint;
+mod checkpoint_policy;
 mod disk_space;
 mod error;
 mod file_identity;

@@ -4,17 +4,21 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
-use super::job::{TxOutcome, WriteJob};
+use super::job::WriteJob;
 use super::options::Admission;
 use crate::scoreboard::Cell;
 
 /// Why a job was not accepted.
+#[derive(Clone)]
 pub(super) enum NotQueued {
     /// The queue is at its depth.
     Busy,
-    /// The queue was closed, or the store is poisoned.
-    Ended(TxOutcome),
+    /// The queue was closed.
+    Closed,
+    /// The store is poisoned, for this reason.
+    Poisoned(String),
 }
 
 /// Jobs that were accepted and not answered yet.
@@ -29,7 +33,7 @@ struct QueueState {
     waiting: VecDeque<Box<dyn WriteJob>>,
     accepted: usize,
     writer: WriterState,
-    end: Option<TxOutcome>,
+    end: Option<NotQueued>,
 }
 
 /// What the writer thread does when a job arrives.
@@ -40,6 +44,17 @@ pub(super) enum WriterState {
     /// It sleeps: the caller must wake it soon. Every caller that finds it asleep must, not only the first
     /// one, which may be slow.
     Asleep,
+}
+
+/// What the writer thread has to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NextWork {
+    /// Jobs wait.
+    Jobs,
+    /// No job waits, and the deadline is over.
+    Maintenance,
+    /// No job waits, and none will come: the thread ends.
+    Nothing,
 }
 
 impl WriteQueue {
@@ -67,7 +82,7 @@ impl WriteQueue {
     ) -> Result<WriterState, NotQueued> {
         let mut state = self.state();
         if let Some(end) = &state.end {
-            return Err(NotQueued::Ended(end.clone()));
+            return Err(end.clone());
         }
         if admission == Admission::New && state.accepted >= self.depth {
             return Err(NotQueued::Busy);
@@ -87,19 +102,45 @@ impl WriteQueue {
         }
     }
 
-    /// Blocks until a job waits; `false` when none waits and none will come.
-    pub(super) fn wait(&self) -> bool {
+    /// Blocks until a job waits, until no job waits and none will come, or until `deadline`.
+    pub(super) fn wait(&self, deadline: Option<Instant>) -> NextWork {
         let mut state = self.state();
-        while state.waiting.is_empty() {
+        let mut next = NextWork::Jobs;
+        while state.waiting.is_empty() && next == NextWork::Jobs {
             self.cell.idle();
             if state.end.is_some() {
-                return false;
+                return NextWork::Nothing;
             }
             state.writer = WriterState::Asleep;
-            state = self.woken.wait(state).unwrap_or_else(PoisonError::into_inner);
+            (state, next) = self.sleep(state, deadline);
         }
         state.writer = WriterState::Awake;
-        true
+        next
+    }
+
+    fn sleep<'a>(
+        &'a self,
+        state: MutexGuard<'a, QueueState>,
+        deadline: Option<Instant>,
+    ) -> (MutexGuard<'a, QueueState>, NextWork) {
+        let Some(deadline) = deadline else {
+            let state = self.woken.wait(state).unwrap_or_else(PoisonError::into_inner);
+            return (state, NextWork::Jobs);
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        let (state, woken) = self
+            .woken
+            .wait_timeout(state, left)
+            .unwrap_or_else(PoisonError::into_inner);
+        let is_over = woken.timed_out() && state.waiting.is_empty();
+        (
+            state,
+            if is_over {
+                NextWork::Maintenance
+            } else {
+                NextWork::Jobs
+            },
+        )
     }
 
     /// Moves waiting jobs to `batch`, until `batch` holds `most`.
@@ -126,15 +167,15 @@ impl WriteQueue {
     /// Accepts no more jobs. Those that wait are still worked on.
     pub(super) fn close(&self) {
         let mut state = self.state();
-        state.end.get_or_insert(TxOutcome::Closed);
+        state.end.get_or_insert(NotQueued::Closed);
         state.writer = WriterState::Awake;
         self.woken.notify_one();
     }
 
     /// Accepts no more jobs, and returns those that wait.
-    pub(super) fn poison(&self, outcome: TxOutcome) -> VecDeque<Box<dyn WriteJob>> {
+    pub(super) fn poison(&self, reason: String) -> VecDeque<Box<dyn WriteJob>> {
         let mut state = self.state();
-        state.end = Some(outcome);
+        state.end = Some(NotQueued::Poisoned(reason));
         state.accepted = 0;
         std::mem::take(&mut state.waiting)
     }

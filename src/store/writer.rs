@@ -18,7 +18,7 @@ use super::job::{TxOutcome, WriteJob, panic_text};
 use super::lock::OfdLock;
 use super::lock_wait::LockWait;
 use super::options::PoisonHook;
-use super::queue::WriteQueue;
+use super::queue::{NextWork, WriteQueue};
 use crate::scoreboard::Cell;
 
 /// Jobs of one transaction at most. Bounds how long one process keeps the others waiting.
@@ -65,7 +65,7 @@ impl WriterThread {
             IntegrityMark::mark_suspect(&path);
         }
         let outcome = TxOutcome::Poisoned(reason.clone());
-        for job in queue.poison(outcome.clone()) {
+        for job in queue.poison(reason.clone()) {
             job.answer(&outcome);
         }
         on_poison(reason);
@@ -88,7 +88,16 @@ impl WriterThread {
     fn run_batches(&mut self) -> Option<String> {
         let (mut jobs, mut ran) = (Vec::with_capacity(MOST_JOBS), Vec::with_capacity(MOST_JOBS));
         let mut waits_since = None;
-        while self.queue.wait() {
+        self.copy_the_wal();
+        loop {
+            match self.queue.wait(self.checkpointer.deadline()) {
+                NextWork::Jobs => {}
+                NextWork::Maintenance => match self.shorten_the_wal() {
+                    Ok(()) => continue,
+                    Err(reason) => return Some(reason),
+                },
+                NextWork::Nothing => return None,
+            }
             let Some(outcome) = self.run_batch(&mut jobs, &mut ran, waits_since) else {
                 let since = *waits_since.get_or_insert_with(Instant::now);
                 self.wait_for_other_program(since);
@@ -102,9 +111,39 @@ impl WriterThread {
             if let TxOutcome::Poisoned(reason) = outcome {
                 return Some(reason);
             }
-            self.checkpointer.between_batches(&self.connection);
+            self.copy_the_wal();
         }
-        None
+    }
+
+    fn copy_the_wal(&mut self) {
+        let disk_space = &self.disk_space;
+        let is_tight = self.checkpointer.is_long() && !disk_space.has_headroom();
+        self.checkpointer
+            .set_needs_space(disk_space.is_stalled() || is_tight);
+        self.checkpointer
+            .between_batches(&self.connection, |bytes| disk_space.has(bytes));
+        disk_space.set_owed(self.checkpointer.owed_bytes(&self.connection));
+    }
+
+    /// What batches do for the WAL, done while nobody writes. The reason why the file can no longer be trusted, if
+    /// that happens.
+    fn shorten_the_wal(&mut self) -> Result<(), String> {
+        self.cell.stamp();
+        self.copy_the_wal();
+        if !self.checkpointer.wants_the_lock() {
+            return Ok(());
+        }
+        self.cell.lock_taken();
+        // A process that holds the lock writes, and shortens the WAL itself.
+        let released = if self.lock.try_take().unwrap_or(false) {
+            self.checkpointer.under_the_lock(&self.connection);
+            self.cell.stamp();
+            self.lock.release()
+        } else {
+            Ok(())
+        };
+        self.cell.lock_released();
+        released.map_err(not_released)
     }
 
     /// One transaction under the lock; `None` while another program writes the file and may still finish in
@@ -126,7 +165,11 @@ impl WriterThread {
             return Some(batch::fail_all(jobs, ran, TxOutcome::Poisoned(reason)));
         }
         self.checkpointer.under_the_lock(&self.connection);
-        let begun = batch::begin(&self.connection);
+        let begun = if self.disk_space.has_reserve() {
+            batch::begin(&self.connection)
+        } else {
+            Err(NotBegun::Failed(TxOutcome::WalKept))
+        };
         let may_finish = waits_since.is_none_or(|since| since.elapsed() < OTHER_PROGRAM_LIMIT);
         let outcome = match begun {
             Err(NotBegun::OtherProgram) if may_finish => None,
@@ -147,10 +190,7 @@ impl WriterThread {
                 self.cell.lock_released();
                 outcome
             }
-            Err(error) => {
-                let reason = format!("the write lock could not be released: {error}");
-                Some(TxOutcome::Poisoned(reason))
-            }
+            Err(error) => Some(TxOutcome::Poisoned(not_released(error))),
         }
     }
 
@@ -200,4 +240,8 @@ impl WriterThread {
         }
         Ok(())
     }
+}
+
+fn not_released(error: std::io::Error) -> String {
+    format!("the write lock could not be released: {error}")
 }

@@ -1,5 +1,6 @@
-//! A disk that fills up under a running cluster, and has room again: a small file system of its own, which only root (or sudo
-//! without a password) may mount. The same from within, without any permission: `src/shop/tests/full_disk.rs`.
+//! A disk that fills up under a running cluster, and has room again: a small file system of its own where this user may mount
+//! one (root, or sudo without a password), and a limit on the length of files elsewhere. The same from within:
+//! `src/shop/tests/full_disk.rs`.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -15,14 +16,15 @@ struct SmallDisk(PathBuf);
 
 impl SmallDisk {
     fn at(path: &Path, size: &str) -> SmallDisk {
+        SmallDisk::try_at(path, size).expect("mounting a small file system is permitted")
+    }
+
+    fn try_at(path: &Path, size: &str) -> Option<SmallDisk> {
         std::fs::create_dir_all(path).expect("made");
         let options = format!("size={size},mode=0700,uid={}", nix::unistd::getuid());
         let target = path.to_str().expect("text");
-        assert!(
-            as_root(&["mount", "-t", "tmpfs", "-o", &options, "tmpfs", target]),
-            "mounting a small file system is permitted"
-        );
-        SmallDisk(path.to_owned())
+        as_root(&["mount", "-t", "tmpfs", "-o", &options, "tmpfs", target])
+            .then(|| SmallDisk(path.to_owned()))
     }
 }
 
@@ -119,4 +121,90 @@ fn orders_wait_for_room_and_go_on_by_themselves_even_when_their_worker_dies_mean
     assert!(cluster.stop().success());
     drop(disk);
     drop(kept);
+}
+
+/// The configuration of the cluster whose disk the WAL fills.
+fn plan_on_a_small_disk() -> Plan {
+    Plan::shop().with("[shop]", "order_wait = \"50ms\"")
+}
+
+/// The plan on a small disk, or with a limit on the length of files.
+fn small(plan: Plan) -> (Plan, Option<SmallDisk>) {
+    match SmallDisk::try_at(&plan.directory().join("data"), "16m") {
+        Some(disk) => (plan, Some(disk)),
+        None => (plan.file_size_limit(2 << 20), None),
+    }
+}
+
+/// Kills every process of the cluster.
+fn outage(mut cluster: Cluster) -> Plan {
+    let workers = cluster.workers().into_values().flatten();
+    let workers: Vec<i32> = workers.collect();
+    let again = plan_on_a_small_disk().over(&cluster);
+    cluster.kill_master();
+    for pid in workers {
+        // One that had nothing under way may have ended by itself.
+        let _ended = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL);
+    }
+    again
+}
+
+fn is_ready(cluster: &Cluster) -> bool {
+    cluster.get("/healthz/readiness").status == 200
+}
+
+fn wait_for_readiness(cluster: &Cluster, expected: bool) {
+    let deadline = Instant::now() + TIMEOUT;
+    while is_ready(cluster) != expected {
+        assert!(Instant::now() < deadline, "readiness is never {expected}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_disk_that_the_wal_filled_takes_orders_again_once_its_reader_has_left() {
+    let (plan, disk) = small(plan_on_a_small_disk());
+    let kept = plan.keep();
+    let cluster = plan.start();
+    let data = cluster.data();
+    let reader = rusqlite::Connection::open(data.join("orders.db")).expect("opened");
+    let snapshot = reader.unchecked_transaction().expect("begun");
+    snapshot
+        .query_row("SELECT count(*) FROM orders", [], |_| Ok(()))
+        .expect("read");
+    let mut taken_in = place_until_refused(&cluster);
+    wait_for_readiness(&cluster, false);
+    let mark = cluster.mark();
+    cluster.signal_worker(0, Signal::SIGKILL);
+    cluster.wait_from(mark, "worker ready");
+    taken_in += place_until_refused(&cluster);
+    cluster.signal(Signal::SIGHUP);
+    // The new generation may be refused because it is not ready, or be in place before it has met the full disk.
+    cluster.wait_until(mark, "the end of the reload", |line| {
+        let message = line["message"].as_str().unwrap_or_default();
+        message.starts_with("reload backed out") || message.starts_with("reload done")
+    });
+    taken_in += place_until_refused(&cluster);
+    let (again, limit) = (outage(cluster), disk.is_none());
+    let cluster = if limit {
+        again.file_size_limit(2 << 20)
+    } else {
+        again
+    }
+    .start();
+    taken_in += place_until_refused(&cluster);
+    wait_for_readiness(&cluster, false);
+    drop(snapshot);
+    let left = Instant::now();
+    while cluster.post("/orders", &[], &order()).status != 201 {
+        assert!(left.elapsed() < Duration::from_secs(5), "no order is taken");
+    }
+    wait_for_readiness(&cluster, true);
+    wait_for_rest(&cluster);
+    let audit = check_invariants(&data, Moment::Rest).expect("an audit");
+    assert_eq!(audit.violations, Vec::<String>::new());
+    assert!(audit.confirmed > taken_in, "{audit:?}: {taken_in} were taken in");
+    drop(reader);
+    assert!(cluster.stop().success());
+    drop((disk, kept));
 }

@@ -10,7 +10,7 @@ pub(in crate::shop) fn refusal<E: std::fmt::Display>(error: WriteError<E>) -> Re
     match error {
         WriteError::Refused(refusal) => Ok(refusal),
         WriteError::Busy => Err(StorageError::Busy),
-        WriteError::Full => Err(StorageError::Full),
+        WriteError::Full | WriteError::WalKept => Err(StorageError::Full),
         WriteError::Poisoned(reason) => Err(StorageError::Unknown(reason)),
         WriteError::Failed(_) | WriteError::Closed => Err(StorageError::Unavailable(error.to_string())),
         WriteError::Panicked(_) => Err(StorageError::Failed(error.to_string())),
