@@ -61,6 +61,19 @@ impl Grid {
     }
 }
 
+/// A duration as text, with about three digits and its unit.
+#[must_use]
+pub fn span(duration: Duration) -> String {
+    let ms = duration.as_secs_f64() * 1e3;
+    if ms < 10.0 {
+        format!("{ms:.1} ms")
+    } else if ms < 10_000.0 {
+        format!("{ms:.0} ms")
+    } else {
+        format!("{:.1} s", ms / 1e3)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,5 +89,12 @@ mod tests {
     #[test]
     fn the_future_is_not_negative() {
         assert_eq!(Monotonic(5).since(Monotonic(9)), Duration::ZERO);
+    }
+
+    #[test]
+    fn durations_carry_their_unit() {
+        assert_eq!(span(Duration::from_micros(1_250)), "1.2 ms");
+        assert_eq!(span(Duration::from_millis(250)), "250 ms");
+        assert_eq!(span(Duration::from_secs(12)), "12.0 s");
     }
 }

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
+use crate::base::time::span;
 use crate::control::MemoryUse;
-use crate::master::report::announce::{ended, killed, span};
+use crate::pool::protocol::wording::{exit_text, kill_text};
 use crate::pool::{Cause, Certificate, Decision, Purpose};
 
 /// The cause of a death. `memory` is what was seen of the worker's memory, if that is still known.
 pub(in crate::master) fn cause(certificate: &Certificate, memory: Option<MemoryUse>) -> String {
     let how = certificate
         .exit
-        .map_or_else(String::new, |exit| format!(" ({})", ended(exit)));
+        .map_or_else(String::new, |exit| format!(" ({})", exit_text(exit)));
     let beat_age = certificate.beat_age.unwrap_or_default();
     match &certificate.cause {
         Cause::Exited => format!("it exited by itself{how}"),
@@ -20,10 +21,10 @@ pub(in crate::master) fn cause(certificate: &Certificate, memory: Option<MemoryU
              at that time"
         ),
         Cause::OutOfMemory => format!("the kernel killed it because memory ran out{how}"),
-        Cause::Hung { reason } => format!("killed: {}", killed(*reason, beat_age)),
+        Cause::Hung { reason } => format!("killed: {}", kill_text(*reason, beat_age)),
         Cause::BootFailed { killed: None } => format!("it ended before it was ready{how}"),
         Cause::BootFailed { killed: Some(reason) } => {
-            format!("killed before it was ready: {}", killed(*reason, beat_age))
+            format!("killed before it was ready: {}", kill_text(*reason, beat_age))
         }
         Cause::SpawnFailed { reason } => format!("it could not be started: {reason}"),
         Cause::Retired { purpose, cut: None } => format!("{}{how}", retired_for(*purpose)),
@@ -33,7 +34,7 @@ pub(in crate::master) fn cause(certificate: &Certificate, memory: Option<MemoryU
         } => format!(
             "{}, and killed: {}",
             retired_for(*purpose),
-            killed(*reason, beat_age)
+            kill_text(*reason, beat_age)
         ),
     }
 }

@@ -13,13 +13,12 @@ use tracing::{info, warn};
 
 use super::capture::{Captured, capture};
 use super::role::{REHEARSE, RehearsalVerdict, STATE_FD, VERDICT_FD, environment};
-use crate::base::time::Monotonic;
+use crate::base::time::{Monotonic, span};
 use crate::master::host::Host;
 use crate::master::perform::Performed;
 use crate::master::poller::{PollSource, Poller};
 use crate::master::process::StderrTail;
 use crate::master::process::generation;
-use crate::master::report::announce::span;
 use crate::pool::{Event, Pool};
 use crate::sys::process::{Child, Spawn, kill_group, spawn};
 use crate::sys::{clock, pidfd};

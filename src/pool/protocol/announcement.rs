@@ -1,4 +1,5 @@
-//! What a pool says to people: facts, which the shell turns into lines.
+//! What a pool reports to people: facts, each with its message. The master adds the level and the fields of
+//! the log line.
 
 use std::time::Duration;
 
@@ -6,13 +7,16 @@ use super::certificate::Purpose;
 use super::event::Request;
 use super::facts::{KillReason, ProcessExit};
 use super::verdict::Failure;
+use super::wording::{exit_text, kill_text, next_start, purpose_text, request_text};
 use crate::base::ids::{Generation, Life, Slot};
-use crate::base::time::Monotonic;
+use crate::base::time::{Monotonic, span};
 
-/// What people care about; the shell turns each into one line of the log.
-#[derive(Clone, Debug, PartialEq)]
+/// What people care about; each becomes one line of the log. The derive gives the message, and nothing here
+/// is an error.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Announcement {
     /// A worker is being started.
+    #[error("worker starting")]
     Starting {
         /// The life of the worker.
         life: Life,
@@ -22,6 +26,7 @@ pub enum Announcement {
         pid: i32,
     },
     /// A worker is ready and gets connections.
+    #[error("worker ready after {}", span(*.after))]
     Ready {
         /// The life of the worker.
         life: Life,
@@ -29,11 +34,13 @@ pub enum Announcement {
         after: Duration,
     },
     /// Every slot has a ready worker for the first time.
+    #[error("serving: every worker is ready")]
     Serving {
         /// The number of slots.
         workers: u16,
     },
     /// A worker died that was not asked to go.
+    #[error("worker crashed ({}); {}", exit_text(*.exit), next_start(*.restart_in))]
     Crashed {
         /// The life of the worker.
         life: Life,
@@ -45,6 +52,7 @@ pub enum Announcement {
         failures: u32,
     },
     /// The system refused to start a worker.
+    #[error("failed to start a worker: {reason}; {}", next_start(*.restart_in))]
     SpawnFailed {
         /// The life that the worker would have had.
         life: Life,
@@ -54,6 +62,9 @@ pub enum Announcement {
         restart_in: Duration,
     },
     /// Too many workers of a slot died: from now on the slot is filled slowly.
+    #[error(
+        "the workers of this slot keep dying; the slot is filled slowly from now on, the other slots serve"
+    )]
     BreakerOpened {
         /// The number of the slot.
         slot: Slot,
@@ -61,11 +72,13 @@ pub enum Announcement {
         deaths: u32,
     },
     /// A worker of a slot with an open breaker held out: the slot is filled as usual again.
+    #[error("the worker of this slot has held out; the slot is filled at once again")]
     BreakerClosed {
         /// The number of the slot.
         slot: Slot,
     },
     /// A worker's beat is late: it gets no new connections until it beats again.
+    #[error("worker late: no beat for {}; new connections go elsewhere until it beats", span(*.late))]
     Quarantined {
         /// The life of the worker.
         life: Life,
@@ -73,6 +86,7 @@ pub enum Announcement {
         late: Duration,
     },
     /// A worker that was late beats again.
+    #[error("worker beats again after {}; it gets connections again", span(*.after))]
     Returned {
         /// The life of the worker.
         life: Life,
@@ -80,6 +94,7 @@ pub enum Announcement {
         after: Duration,
     },
     /// A worker is being killed.
+    #[error("killing worker: {}", kill_text(*.reason, *.beat_age))]
     Killed {
         /// The life of the worker.
         life: Life,
@@ -89,11 +104,13 @@ pub enum Announcement {
         beat_age: Duration,
     },
     /// A worker has begun to drain.
+    #[error("worker draining")]
     Draining {
         /// The life of the worker.
         life: Life,
     },
     /// A worker that drained is gone.
+    #[error("worker gone after {} ({})", span(*.after), exit_text(*.exit))]
     Drained {
         /// The life of the worker.
         life: Life,
@@ -103,12 +120,14 @@ pub enum Announcement {
         exit: ProcessExit,
     },
     /// The rollout of a new generation began.
+    #[error("reload: rolling out a new generation")]
     ReloadStarted {
         /// The new generation.
         generation: Generation,
     },
     /// The first worker of a new generation is ready and serves beside the old ones; it is watched for the
     /// bake time.
+    #[error("reload: the first worker of the new generation is watched for {}", span(*.bake_time))]
     Baking {
         /// The life of the worker.
         life: Life,
@@ -118,6 +137,7 @@ pub enum Announcement {
         bake_time: Duration,
     },
     /// A rollout failed after the first slots had been replaced: they go back to the old generation.
+    #[error("reload: giving the slots back to the old generation: {reason}")]
     BackingOut {
         /// The generation that is given up.
         generation: Generation,
@@ -125,13 +145,16 @@ pub enum Announcement {
         reason: Failure,
     },
     /// The binary on disk is asked whether it could go on from here as the master.
+    #[error("upgrade: asking the binary on disk whether it can take over")]
     UpgradeStarted,
     /// The new binary could go on from here, and takes over.
+    #[error("upgrade: the new binary can take over, it said so after {}; executing it", span(*.after))]
     HandingOver {
         /// The time since the upgrade began.
         after: Duration,
     },
     /// The new binary is the master; the workers are the same as before.
+    #[error("upgrade done after {}: this master goes on with the same workers", span(*.after))]
     Upgraded {
         /// The version that the new master says of itself.
         version: String,
@@ -139,17 +162,20 @@ pub enum Announcement {
         after: Duration,
     },
     /// The system refused to execute the new binary: the old master goes on.
+    #[error("upgrade backed out, this master goes on: the new binary could not be executed: {reason}")]
     NotUpgraded {
         /// The system's words.
         reason: String,
     },
     /// A request waits for the end of something that it must not be mixed with. The same request is done
     /// once, however often it is asked for meanwhile.
+    #[error("{}: another operation is under way; this one follows", request_text(*.request))]
     Queued {
         /// The request that waits.
         request: Request,
     },
     /// Every slot runs the new generation.
+    #[error("reload done after {}: every worker is of the new generation", span(*.after))]
     Reloaded {
         /// The new generation.
         generation: Generation,
@@ -157,6 +183,7 @@ pub enum Announcement {
         after: Duration,
     },
     /// A rollout was given up; the old generation serves on.
+    #[error("reload backed out, the old generation serves on: {reason}")]
     BackedOut {
         /// The generation that was given up.
         generation: Generation,
@@ -164,11 +191,13 @@ pub enum Announcement {
         reason: Failure,
     },
     /// The previous generation is being rolled out again.
+    #[error("rollback: rolling out the previous generation")]
     RollbackStarted {
         /// The previous generation.
         generation: Generation,
     },
     /// A slot's worker is being replaced by another of its generation.
+    #[error("replacing this slot's worker ({})", purpose_text(*.purpose))]
     Replacing {
         /// The number of the slot.
         slot: Slot,
@@ -176,6 +205,7 @@ pub enum Announcement {
         purpose: Purpose,
     },
     /// The replacement of a worker failed: the slot keeps its worker.
+    #[error("this slot's worker was not replaced and serves on: {reason}")]
     NotReplaced {
         /// The number of the slot.
         slot: Slot,
@@ -183,6 +213,7 @@ pub enum Announcement {
         reason: Failure,
     },
     /// A request is refused.
+    #[error("{} refused: {reason}", request_text(*.request))]
     Refused {
         /// What was asked for.
         request: Request,
@@ -190,6 +221,7 @@ pub enum Announcement {
         reason: String,
     },
     /// The number of slots changed.
+    #[error("scaled")]
     Scaled {
         /// The number of slots before.
         from: u16,
@@ -197,12 +229,14 @@ pub enum Announcement {
         to: u16,
     },
     /// The cluster begins to stop.
+    #[error("stopping: workers finish what they accepted")]
     Stopping {
         /// The number of workers that are asked to go.
         workers: u16,
     },
     /// The master did not run for a while: it got no CPU, or the machine slept. That time is held against no
     /// worker.
+    #[error("the master was not scheduled for {}: late beats of that time count against no worker", span(*.by))]
     Stalled {
         /// How late the master looked at the workers.
         by: Duration,

@@ -7,3 +7,4 @@ pub mod effect;
 pub mod event;
 pub mod facts;
 pub mod verdict;
+pub mod wording;
