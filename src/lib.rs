@@ -193,6 +193,8 @@ pub mod base;
 pub mod cli;
 pub mod config;
 pub mod control;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod http;
 pub mod lifeline;
 pub mod master;

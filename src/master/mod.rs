@@ -26,4 +26,8 @@ pub use start::launch::{Launch, LoadError};
 pub use start::pid_file::PidFileError;
 pub use start::user::UserError;
 pub use start::{launch, user};
+#[cfg(any(test, fuzzing))]
+pub(crate) use upgrade::fuzz_upgrade_state;
+#[cfg(test)]
+pub(crate) use upgrade::upgrade_specimen;
 pub use upgrade::{ProcessRole, UpgradeError, process_role, rehearse};

@@ -30,6 +30,8 @@ pub use command::AppCommand;
 pub(crate) use command::print_clap;
 #[cfg(feature = "shop")]
 pub(crate) use command::{print_error, print_line};
+#[cfg(any(test, fuzzing))]
+pub(crate) use connection::fuzz_pipeline;
 pub use handle::{SectionError, Worker};
 pub use identity::Identity;
 pub use run::is_asked_for;

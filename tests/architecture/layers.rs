@@ -76,6 +76,20 @@ const LAYERS: &[(&str, &[&str])] = &[
             "base", "config", "pool", "sys", "cli", "master", "worker", "observe",
         ],
     ),
+    // What reads bytes of strangers, one function each; compiled for tests and fuzzing alone.
+    (
+        "fuzzing",
+        &[
+            "base",
+            "config",
+            "control",
+            "lifeline",
+            "master",
+            "scoreboard",
+            "sys",
+            "worker",
+        ],
+    ),
     // The root: what it hands on under its own name.
     ("lib", &["worker"]),
 ];

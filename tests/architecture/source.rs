@@ -63,12 +63,17 @@ pub(crate) fn read(path: &Path) -> Source {
     }
 }
 
-/// Takes out what stands behind `#[cfg(test)]`: an item, a field, a statement or a match arm. What follows it stays.
+/// Takes out what stands behind `#[cfg(test)]`: an item, a field, a statement or a match arm. What follows it stays. The words of
+/// other conditions are taken out, too: they name nothing.
 pub(crate) fn without_tests(tokens: &[Token]) -> Vec<Token> {
     let (mut kept, mut at) = (Vec::new(), 0);
     while at < tokens.len() {
         if is_for_tests(&tokens[at..]) {
             at += length_of_item(&tokens[at..]);
+            continue;
+        }
+        if condition(&tokens[at..]).is_some() {
+            at += 2;
             continue;
         }
         let mut token = tokens[at].clone();
@@ -83,23 +88,25 @@ pub(crate) fn without_tests(tokens: &[Token]) -> Vec<Token> {
 
 /// Whether `#[cfg(test)]`, or `#[cfg(all(test, ..))]`, stands here.
 fn is_for_tests(tokens: &[Token]) -> bool {
-    let [hash, attribute, ..] = tokens else {
-        return false;
-    };
-    let Some(attribute) = attribute.group('[').filter(|_| hash.is_mark('#')) else {
-        return false;
-    };
-    let condition = match &attribute.inside[..] {
-        [cfg, condition] if cfg.is_word("cfg") => condition.group('('),
-        _ => None,
-    };
-    condition.is_some_and(|condition| match &condition.inside[..] {
-        [test] => test.is_word("test"),
-        [all, list, ..] if all.is_word("all") => list
+    match condition(tokens) {
+        Some([test]) => test.is_word("test"),
+        Some([all, list, ..]) if all.is_word("all") => list
             .group('(')
             .is_some_and(|list| list.inside.iter().any(|part| part.is_word("test"))),
-        _ => false,
-    })
+        Some(_) | None => false,
+    }
+}
+
+/// What stands in the brackets of the `#[cfg(..)]` that begins here.
+fn condition(tokens: &[Token]) -> Option<&[Token]> {
+    let [hash, attribute, ..] = tokens else {
+        return None;
+    };
+    let attribute = attribute.group('[').filter(|_| hash.is_mark('#'))?;
+    match &attribute.inside[..] {
+        [cfg, condition] if cfg.is_word("cfg") => Some(&condition.group('(')?.inside),
+        _ => None,
+    }
 }
 
 /// How many tokens belong to the item, field, statement or arm that begins here, its attributes included.

@@ -22,4 +22,8 @@ pub(super) use fds::{FdKind, FdNumber, HandoverFdError, HandoverFds};
 pub(super) use rehearsal::{RehearsalFd, UpgradeStage};
 pub(super) use resume::go_on;
 pub use role::{ProcessRole, process_role, rehearse};
+#[cfg(any(test, fuzzing))]
+pub(crate) use state::fuzz as fuzz_upgrade_state;
+#[cfg(test)]
+pub(crate) use state::tests::specimen as upgrade_specimen;
 pub use take_over::UpgradeError;

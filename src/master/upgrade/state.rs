@@ -126,6 +126,20 @@ impl UpgradeState {
     }
 }
 
+/// Reads a state and the pool in it, and says whether both could be read.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(bytes: &[u8]) -> bool {
+    let Ok(state) = UpgradeState::parse(bytes) else {
+        return false;
+    };
+    let text = state.to_json();
+    let again = UpgradeState::parse(&text)
+        .expect("what is written can be read")
+        .to_json();
+    assert_eq!(again, text, "a state changes when it is written and read");
+    state.pool.load().is_ok()
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use serde_json::json;
@@ -163,7 +177,7 @@ pub(super) mod tests {
     const BUCKETS: [u64; 17] = [1; 17];
 
     /// A state of version 4, with something in each list.
-    pub(in crate::master::upgrade) fn specimen() -> Value {
+    pub(crate) fn specimen() -> Value {
         let pool = Pool::new(policy(), Incarnation(3), Generation(1), Monotonic(5), 7);
         json!({
             "version": 4,

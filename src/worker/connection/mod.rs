@@ -18,3 +18,9 @@ mod wire;
 
 #[cfg(test)]
 mod tests;
+
+/// Feeds the pipeline of one connection, and says whether it could follow to the end.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz_pipeline(bytes: &[u8]) -> bool {
+    pipeline::fuzz(bytes)
+}

@@ -16,6 +16,8 @@ pub(in crate::worker) struct Pipeline {
     position: PipelinePosition,
     /// The beginning of the line that has not ended yet.
     line: Vec<u8>,
+    /// The line is longer than its beginning that is kept.
+    is_cut: bool,
     /// The last byte of the line that has not ended yet was a carriage return.
     after_cr: bool,
 }
@@ -65,6 +67,7 @@ impl Pipeline {
             begun: 0,
             position: PipelinePosition::Between,
             line: Vec::new(),
+            is_cut: false,
             after_cr: false,
         }
     }
@@ -165,19 +168,21 @@ impl Pipeline {
             return &bytes[end..];
         }
         if self.line.is_empty() && end > 0 {
-            self.position = self.position.after_line(&bytes[..end - 1]);
+            let line = &bytes[..(end - 1).min(LONGEST_LINE)];
+            self.position = self.position.after_line(line, end > LONGEST_LINE);
         } else {
             self.keep(&bytes[..end]);
-            let line = self.line.strip_suffix(b"\r").unwrap_or(&self.line);
-            self.position = self.position.after_line(line);
+            let line = self.line.strip_suffix(b"\r").filter(|_| !self.is_cut);
+            self.position = self.position.after_line(line.unwrap_or(&self.line), self.is_cut);
         }
         self.line.clear();
-        self.after_cr = false;
+        (self.after_cr, self.is_cut) = (false, false);
         &bytes[end + 1..]
     }
 
     fn keep(&mut self, part: &[u8]) {
         let room = LONGEST_LINE.saturating_sub(self.line.len());
+        self.is_cut |= part.len() > room;
         self.line.extend_from_slice(&part[..part.len().min(room)]);
         self.after_cr = part.last().map_or(self.after_cr, |last| *last == b'\r');
     }
@@ -199,15 +204,15 @@ impl Pipeline {
 }
 
 impl PipelinePosition {
-    /// The position behind a line that began at this one.
-    fn after_line(self, line: &[u8]) -> PipelinePosition {
+    /// The position behind a line that began at this one. Of a line that `is_cut` there is only the beginning.
+    fn after_line(self, line: &[u8], is_cut: bool) -> PipelinePosition {
         match (self, line.is_empty()) {
             (PipelinePosition::Head { body }, true) => body.begin(),
-            (PipelinePosition::Head { body }, false) => match body.after_header(line) {
+            (PipelinePosition::Head { body }, false) => match body.after_header(line, is_cut) {
                 Some(body) => PipelinePosition::Head { body },
                 None => PipelinePosition::Lost,
             },
-            (PipelinePosition::Body(BodyPart::ChunkSize), false) => after_chunk_size(line),
+            (PipelinePosition::Body(BodyPart::ChunkSize), false) => after_chunk_size(line, is_cut),
             (PipelinePosition::Body(BodyPart::ChunkEnd), true) => PipelinePosition::Body(BodyPart::ChunkSize),
             (PipelinePosition::Body(BodyPart::Trailers), true) => PipelinePosition::Between,
             (PipelinePosition::Body(BodyPart::Trailers), false) => self,
@@ -228,7 +233,7 @@ impl BodyFraming {
     }
 
     /// The framing after one more line of the head; `None` if the line makes it unclear. Chunks win over a length.
-    fn after_header(self, line: &[u8]) -> Option<BodyFraming> {
+    fn after_header(self, line: &[u8], is_cut: bool) -> Option<BodyFraming> {
         let value_of = |name: &str| {
             let (head, value) = line.split_at_checked(name.len())?;
             head.eq_ignore_ascii_case(name.as_bytes()).then_some(value)
@@ -237,10 +242,12 @@ impl BodyFraming {
         match line.first() {
             Some(b'c' | b'C') => match value_of("content-length:") {
                 Some(_) if self == BodyFraming::Chunks => Some(self),
+                Some(_) if is_cut => None,
                 Some(value) => number(value, 10).map(BodyFraming::Length),
                 None => Some(self),
             },
             Some(b't' | b'T') => match value_of("transfer-encoding:") {
+                Some(_) if is_cut => None,
                 Some(value) => value
                     .trim_ascii()
                     .eq_ignore_ascii_case(b"chunked")
@@ -253,14 +260,14 @@ impl BodyFraming {
 }
 
 /// The position behind a line with the size of a chunk and perhaps extensions.
-fn after_chunk_size(line: &[u8]) -> PipelinePosition {
+fn after_chunk_size(line: &[u8], is_cut: bool) -> PipelinePosition {
     // White space may stand before an extension and nowhere else.
     let size = match line.iter().position(|byte| *byte == b';') {
-        Some(end) => line[..end].trim_ascii_end(),
-        None => line,
+        Some(end) => Some(line[..end].trim_ascii_end()),
+        None => (!is_cut).then_some(line),
     };
-    let is_hex = size.iter().all(u8::is_ascii_hexdigit);
-    match number(size, 16).filter(|_| is_hex) {
+    let hex = size.filter(|size| size.iter().all(u8::is_ascii_hexdigit));
+    match hex.and_then(|size| number(size, 16)) {
         Some(0) => PipelinePosition::Body(BodyPart::Trailers),
         Some(left) => PipelinePosition::Body(BodyPart::Chunk { left }),
         None => PipelinePosition::Broken { in_body: true },
@@ -270,6 +277,25 @@ fn after_chunk_size(line: &[u8]) -> PipelinePosition {
 fn number(text: &[u8], radix: u32) -> Option<u64> {
     let text = std::str::from_utf8(text.trim_ascii()).ok()?;
     u64::from_str_radix(text, radix).ok()
+}
+
+/// Feeds all bytes at once, one by one, and in two parts: the pieces in which bytes arrive change nothing.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzz(bytes: &[u8]) -> bool {
+    fn fed<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> (usize, Option<u64>, PipelinePosition) {
+        let mut pipeline = Pipeline::new();
+        let followed = parts.into_iter().map(|part| pipeline.feed(part)).sum();
+        (followed, pipeline.begun(), pipeline.position)
+    }
+    let whole = fed([bytes]);
+    assert_eq!(fed(bytes.chunks(1)), whole, "one by one");
+    let mut at = 0;
+    while at < bytes.len() {
+        at += 1 + at / 8;
+        let (first, second) = bytes.split_at(at.min(bytes.len()));
+        assert_eq!(fed([first, second]), whole, "parted at {at}");
+    }
+    whole.1.is_some() && whole.0 == bytes.len()
 }
 
 #[cfg(test)]
@@ -317,6 +343,18 @@ mod tests {
             for piece in [1, 2, 3, 7, 50, 100_000] {
                 assert_eq!(begun(&text, piece), Some(many), "{text:?} in {piece}s");
             }
+        }
+    }
+
+    /// Only the beginning of a line is kept, so a number that is not all in it is not known.
+    #[test]
+    fn a_number_that_is_longer_than_what_is_kept_is_not_guessed() {
+        let zeros = "0".repeat(LONGEST_LINE);
+        let length = format!("POST / HTTP/1.1\r\nContent-Length: {zeros}7\r\n\r\n1234567{GET}");
+        let chunk = format!("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{zeros}7\r\n1234567\r\n");
+        for piece in [1, 30, 1000] {
+            assert_eq!(begun(&length, piece), None, "in {piece}s");
+            assert!(fed(&chunk, piece).is_broken(), "in {piece}s");
         }
     }
 
