@@ -7,6 +7,13 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value};
 
+/// The longest text in a problem document, in bytes. A longer one, which has something of the client's in it, loses
+/// its middle.
+const MAX_TEXT: usize = 500;
+/// The beginning that a text which is too long keeps, in bytes: what is wrong stands there, what was expected at the
+/// end.
+const KEPT_BEGINNING: usize = 250;
+
 /// The media type of a problem document.
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
@@ -37,7 +44,7 @@ impl Problem {
         Problem {
             status,
             code,
-            detail: detail.into(),
+            detail: bounded(detail.into()),
             members: Map::new(),
             headers: HeaderMap::new(),
         }
@@ -62,7 +69,11 @@ impl Problem {
     /// Adds a member to the document. The five standard members cannot be replaced.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Problem {
-        self.members.insert(name.to_owned(), value.into());
+        let value = match value.into() {
+            Value::String(text) => Value::String(bounded(text)),
+            other => other,
+        };
+        self.members.insert(name.to_owned(), value);
         self
     }
 
@@ -129,6 +140,18 @@ impl Problem {
     }
 }
 
+/// A text without its middle, if it is too long.
+fn bounded(text: String) -> String {
+    if text.len() <= MAX_TEXT {
+        return text;
+    }
+    let beginning = &text[..text.floor_char_boundary(KEPT_BEGINNING)];
+    let rest = MAX_TEXT - KEPT_BEGINNING;
+    let end = &text[text.ceil_char_boundary(text.len() - rest)..];
+    let left_out = text.len() - beginning.len() - end.len();
+    format!("{beginning}[… {left_out} bytes …]{end}")
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::from(self.document()));
@@ -163,6 +186,26 @@ mod tests {
     fn a_member_cannot_replace_a_standard_one() {
         let document: Value = serde_json::from_str(&problem().with("status", 200).document()).expect("JSON");
         assert_eq!(document["status"], 409);
+    }
+
+    #[test]
+    fn a_text_that_is_too_long_loses_its_middle() {
+        for filling in ["x", "é", "\u{1f980}"] {
+            let long = format!("unknown field `{}`, expected `y`", filling.repeat(100_000));
+            let problem = Problem::new(StatusCode::BAD_REQUEST, "bad", long.clone()).with("field", long);
+            let document: Value = serde_json::from_str(&problem.document()).expect("JSON");
+            for text in [&document["detail"], &document["field"]] {
+                let text = text.as_str().expect("a text");
+                assert!(
+                    text.starts_with("unknown field `") && text.ends_with("`, expected `y`"),
+                    "{text}"
+                );
+                assert!(text.contains(" bytes …]") && text.len() < MAX_TEXT + 50, "{text}");
+            }
+        }
+        let whole = "x".repeat(MAX_TEXT);
+        let problem = Problem::new(StatusCode::BAD_REQUEST, "bad", whole.clone());
+        assert_eq!(problem.detail, whole);
     }
 
     #[test]

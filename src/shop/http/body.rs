@@ -1,9 +1,10 @@
-//! A request's body: its media type, its size, its JSON; each with an error of its own.
+//! A request's body: its media type, its coding, its size, its text, its JSON; each with an error of its own.
+//! What cannot be understood is named as what it is.
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::response::IntoResponse;
-use http::header::CONTENT_TYPE;
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
@@ -11,9 +12,11 @@ use serde_json::error::Category;
 use super::object::Object;
 use crate::http::Problem;
 
-/// Reads a JSON body: 415 for another media type, 413 for a long one, 400 for what is no JSON, 422 for JSON that does not fit.
+/// Reads a JSON body: 415 for another media type or a compressed body, 413 for a long one, 400 for what is no
+/// JSON, 422 for JSON that does not fit.
 pub(super) async fn json<T: DeserializeOwned>(request: Request) -> Result<T, Problem> {
     expect_json(request.headers())?;
+    expect_plain(request.headers())?;
     let bytes = Bytes::from_request(request, &()).await.map_err(|rejection| {
         let detail = rejection.body_text();
         match rejection.into_response().status() {
@@ -21,25 +24,86 @@ pub(super) async fn json<T: DeserializeOwned>(request: Request) -> Result<T, Pro
             _ => Problem::new(StatusCode::BAD_REQUEST, "unreadable_body", detail),
         }
     })?;
+    expect_text(&bytes)?;
     let object: Object<T> = serde_json::from_slice(&bytes).map_err(|error| unfit(&error))?;
     Ok(object.0)
 }
 
 fn expect_json(headers: &HeaderMap) -> Result<(), Problem> {
-    let value = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or("");
-    let essence = value.split(';').next().unwrap_or("").trim();
-    if essence.eq_ignore_ascii_case("application/json") {
-        return Ok(());
+    let Some(value) = headers.get(CONTENT_TYPE) else {
+        return Err(wrong_type(
+            "the request has no Content-Type; expected application/json".to_owned(),
+        ));
+    };
+    let value = String::from_utf8_lossy(value.as_bytes());
+    let mut parts = value.split(';').map(str::trim);
+    let essence = parts.next().unwrap_or_default();
+    if !essence.eq_ignore_ascii_case("application/json") {
+        return Err(wrong_type(format!(
+            "the body's media type is {essence:?}; expected application/json"
+        )));
     }
-    let detail = format!("the body's media type is {essence:?}; expected application/json");
-    Err(Problem::new(
+    let charset = parts.find_map(|part| {
+        let (name, value) = part.split_once('=')?;
+        name.eq_ignore_ascii_case("charset")
+            .then(|| value.trim_matches('"'))
+    });
+    match charset {
+        Some(charset) if !charset.eq_ignore_ascii_case("utf-8") => Err(wrong_type(format!(
+            "the body's charset is {charset:?}; JSON is UTF-8 (RFC 8259)"
+        ))),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn wrong_type(detail: String) -> Problem {
+    Problem::new(
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "unsupported_media_type",
         detail,
-    ))
+    )
+}
+
+/// Bodies are taken as they are: what is packed is not unpacked.
+fn expect_plain(headers: &HeaderMap) -> Result<(), Problem> {
+    let fields = headers.get_all(CONTENT_ENCODING).iter();
+    let codings: Vec<_> = fields
+        .map(|field| String::from_utf8_lossy(field.as_bytes()))
+        .collect();
+    let codings = codings.join(", ");
+    let is_plain = |coding: &str| coding.is_empty() || coding.eq_ignore_ascii_case("identity");
+    if codings.split(',').map(str::trim).all(is_plain) {
+        return Ok(());
+    }
+    Err(packed(&format!("the body's Content-Encoding is {codings:?}")))
+}
+
+/// RFC 9110 (15.5.16): Accept-Encoding tells the client that the coding is what is wrong.
+fn packed(what: &str) -> Problem {
+    let detail = format!("{what}; a body is taken without compression only");
+    let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    Problem::new(status, "unsupported_content_encoding", detail)
+        .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
+}
+
+fn expect_text(bytes: &[u8]) -> Result<(), Problem> {
+    let wrong = match bytes {
+        [0x1f, 0x8b, ..] => return Err(packed("the body is gzip data")),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => return Err(packed("the body is zstd data")),
+        [0xef, 0xbb, 0xbf, ..] => {
+            "the body begins with a byte order mark; JSON has none (RFC 8259)".to_owned()
+        }
+        // No JSON in UTF-8 has a zero byte among its first two.
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..] => {
+            "the body is UTF-16; JSON is UTF-8 (RFC 8259)".to_owned()
+        }
+        _ if bytes.trim_ascii().is_empty() => "the body is empty; expected a JSON object".to_owned(),
+        _ => match std::str::from_utf8(bytes) {
+            Ok(_) => return Ok(()),
+            Err(error) => format!("the body is not UTF-8 (at byte {})", error.valid_up_to() + 1),
+        },
+    };
+    Err(Problem::new(StatusCode::BAD_REQUEST, "malformed_json", wrong))
 }
 
 fn too_large() -> Problem {
