@@ -7,8 +7,8 @@ pub(crate) struct Bounds {
     pub crashes: u8,
     /// Claims from a life that only sleeps, and goes on at any later moment.
     pub claims: u8,
-    /// Commands whose outcome nobody learns: lost on the way there, on the way back (and so sent twice), or arriving late; and
-    /// budgets that run out.
+    /// Commands whose outcome no life learns: lost on the way there, on the way back (and so sent twice), or
+    /// arriving late; and budgets that run out.
     pub unknowns: u8,
 }
 
@@ -20,7 +20,8 @@ pub(crate) enum Sabotage {
     NoFences,
     /// Participants look at neither fences nor claim numbers.
     NoFencesAndLowerClaims,
-    /// Past its budget, a step whose outcome is unknown is taken for refused, and what lies before it is undone.
+    /// Past its budget, a step whose outcome is unknown is taken for refused, and what lies before it is
+    /// undone.
     CompensateFromUnknown,
 }
 

@@ -1,10 +1,11 @@
-//! The saga's protocol, exhaustively within bounds: two workers, three orders for the last article (two cards pay, one is
-//! declined), a crash, a claim from an owner that is only asleep and goes on at any later moment, lost commands, lost replies
-//! (which make duplicates), late packets and late replies, exhausted budgets, in every order. The saga's own table decides; what
-//! it speaks to is a model of the services, with their fences and claims.
+//! The saga's protocol, exhaustively within bounds: two workers, three orders for the last article (two cards
+//! pay, one is declined), a crash, a claim from an owner that is only asleep and goes on at any later moment,
+//! lost commands, lost replies (which make duplicates), late packets and late replies, exhausted budgets, in
+//! every order. The saga's own table decides; what it speaks to is a model of the services, with their fences
+//! and claims.
 //!
-//! The bounds are a history's faults: at most one crash, one claim from a sleeper, and so many outcomes that nobody learns. What
-//! runs here by itself has one of those; two of them, and no bound that is lower, is
+//! The bounds are a history's faults: at most one crash, one claim from a sleeper, and so many outcomes that
+//! no life learns. What runs here by itself has one of those; two of them, and no bound that is lower, is
 //! `cargo test --release --test model -- --ignored --nocapture`.
 
 mod bounds;

@@ -148,7 +148,7 @@ impl Model for Protocol {
 pub(crate) const STOCK_ADDS_UP: &str = "stock adds up and is never below zero";
 pub(crate) const MONEY_STANDS: &str = "money stands for confirmed orders only";
 pub(crate) const ONE_EVENT: &str = "one terminal event at most, and none for what is not over";
-pub(crate) const NO_TRESPASS: &str = "nobody writes for a saga claimed from him";
+pub(crate) const NO_TRESPASS: &str = "no life writes for a saga that was claimed from it";
 pub(crate) const ENDS: &str = "at rest every order is over or parked, and nothing is held";
 
 fn stock_adds_up(state: &ModelState) -> bool {

@@ -26,7 +26,7 @@ impl ModelState {
             SagaEffect::Record(verdict, _) => Some(self.record(life, order, work.claim_no, Some(&verdict))),
             SagaEffect::Park(_) => Some(self.record(life, order, work.claim_no, None)),
             SagaEffect::Send(SagaCommand::Return | SagaCommand::Refund, _) => {
-                unreachable!("nobody here gives an order up")
+                unreachable!("no order is given up here")
             }
             SagaEffect::Stop => unreachable!("not busy"),
         }
@@ -158,14 +158,14 @@ impl ModelState {
         forget_numbers(work);
     }
 
-    pub(crate) fn claim(&mut self, heir: usize) {
-        let from = 1 - heir;
+    pub(crate) fn claim(&mut self, new_owner: usize) {
+        let from = 1 - new_owner;
         self.fences[from][2] = true;
         for order in &mut self.orders {
             if order.owner.0 == from && order.record == OrderRecord::Pending {
                 let claim_no = order.owner.1 + 1;
-                order.owner = (heir, claim_no);
-                order.work[heir] = Some(Work::begin(claim_no));
+                order.owner = (new_owner, claim_no);
+                order.work[new_owner] = Some(Work::begin(claim_no));
             }
         }
     }

@@ -1,5 +1,5 @@
-//! A request's body: its media type, its coding, its size, its text, its JSON; each with an error of its own.
-//! What cannot be understood is named as what it is.
+//! The body of a request: its media type, its coding, its size, its text and its JSON, each with a problem of
+//! its own. What cannot be understood is named as what it is.
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
@@ -12,8 +12,8 @@ use serde_json::error::Category;
 use super::object::Object;
 use crate::http::Problem;
 
-/// Reads a JSON body: 415 for another media type or a compressed body, 413 for a long one, 400 for what is no
-/// JSON, 422 for JSON that does not fit.
+/// Reads a JSON body. Answers 415 for another media type or a compressed body, 413 for a body that is too
+/// long, 400 for a body that is not JSON, 422 for JSON that the route does not take.
 pub(super) async fn json<T: DeserializeOwned>(request: Request) -> Result<T, Problem> {
     expect_json(request.headers())?;
     expect_plain(request.headers())?;

@@ -1,5 +1,5 @@
-//! A drill of the shop's own, there only when `drill.routes` is on: claim the sagas of a life that may well
-//! be alive, as a sibling would that was told of its death.
+//! The shop's own drill, which exists only when `drill.routes` is on: it claims the sagas of a life that may
+//! well be alive, as another worker does when it hears of a death.
 
 use axum::Router;
 use axum::extract::{Query, State};
@@ -22,7 +22,7 @@ pub(in crate::shop) fn routes(orders: Orders) -> Router {
         .with_state(orders)
 }
 
-async fn claim(State(orders): State<Orders>, Query(whose): Query<ClaimQuery>) -> String {
-    tracing::warn!(life = %whose.life, "drill: claiming the orders of a life that may be alive");
-    format!("{}\n", orders.take_over_life(whose.life).await)
+async fn claim(State(orders): State<Orders>, Query(query): Query<ClaimQuery>) -> String {
+    tracing::warn!(life = %query.life, "drill: claiming the orders of a life that may be alive");
+    format!("{}\n", orders.take_over_life(query.life).await)
 }

@@ -1,4 +1,5 @@
-//! The shop's routes: wire types, status codes, problem codes. Must not know tables or sagas; it speaks to the services.
+//! The shop's routes: wire types, status codes, problem codes. They speak to the services and must not know
+//! tables or sagas.
 
 #![expect(
     clippy::result_large_err,
@@ -28,21 +29,21 @@ use crate::shop::inventory::InventoryService;
 use crate::shop::orders::OrdersService;
 use crate::shop::payments::PaymentsService;
 
-/// The orders service over this shop's other two.
+/// The orders service over the shop's inventory and payments.
 pub type Orders = OrdersService<InventoryService, PaymentsService>;
 
-/// What the routes speak to.
+/// What the routes share.
 #[derive(Clone, Debug)]
 pub struct AppState {
-    /// Orders.
+    /// The orders service.
     pub orders: Orders,
-    /// Stock.
+    /// The inventory service.
     pub inventory: InventoryService,
-    /// Money.
+    /// The payments service.
     pub payments: PaymentsService,
-    /// How long a client waits for its order to be final.
+    /// How long a client waits for its order to end.
     pub order_wait: Duration,
-    /// A longer body is refused.
+    /// The longest body of a request, in bytes.
     pub max_body_bytes: usize,
 }
 

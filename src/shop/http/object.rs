@@ -1,4 +1,4 @@
-//! A JSON object and nothing else. serde's structs also read arrays, field by field, which no client means.
+//! A JSON object and nothing else. serde's structs also read arrays, field by field, which no client intends.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -7,7 +7,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::{Serialize, Serializer};
 
-/// A `T` that was written as an object; written as `T` is.
+/// A `T` that is read from an object only, and is written as `T` is.
 pub(super) struct Object<T>(pub(super) T);
 
 impl<T: Serialize> Serialize for Object<T> {

@@ -1,4 +1,5 @@
-//! Why an order does not stand, in status, code and words: as a problem document and as a member of the order.
+//! Why an order does not stand, as status, code and text: in a problem document and in the order's own
+//! document.
 
 use http::StatusCode;
 use serde_json::{Map, Value};
@@ -7,7 +8,7 @@ use crate::http::Problem;
 use crate::shop::contract::{CommandRefusal, OrderId};
 use crate::shop::orders::Rejection;
 
-/// The same for both forms.
+/// What both documents say.
 struct RejectionText {
     status: StatusCode,
     code: &'static str,
@@ -15,7 +16,7 @@ struct RejectionText {
     members: Vec<(&'static str, Value)>,
 }
 
-fn say(rejection: &Rejection) -> RejectionText {
+fn text_of(rejection: &Rejection) -> RejectionText {
     match rejection {
         Rejection::Refused(CommandRefusal::OutOfStock { sku, requested, available }) => RejectionText {
             status: StatusCode::CONFLICT,
@@ -41,7 +42,7 @@ fn say(rejection: &Rejection) -> RejectionText {
                 .to_owned(),
             members: Vec::new(),
         },
-        // The reason is a note from one of us to the others; it stays in the house.
+        // The reason is a note between operators, which no client is told.
         Rejection::TakenBack { .. } => RejectionText {
             status: StatusCode::CONFLICT,
             code: "order_taken_back",
@@ -51,14 +52,14 @@ fn say(rejection: &Rejection) -> RejectionText {
     }
 }
 
-/// The answer to whoever placed the order.
+/// The answer to the client that placed the order.
 pub(super) fn problem(order: OrderId, rejection: &Rejection) -> Problem {
     let RejectionText {
         status,
         code,
         detail,
         members,
-    } = say(rejection);
+    } = text_of(rejection);
     let mut problem = Problem::new(status, code, detail).with("order_id", order.to_string());
     if status == StatusCode::SERVICE_UNAVAILABLE {
         problem = problem.retry_after(1);
@@ -68,14 +69,14 @@ pub(super) fn problem(order: OrderId, rejection: &Rejection) -> Problem {
         .fold(problem, |problem, (name, value)| problem.with(name, value))
 }
 
-/// The order's `rejection`.
+/// The member `rejection` of the order's document.
 pub(super) fn document(rejection: &Rejection) -> Value {
     let RejectionText {
         code,
         detail,
         members,
         ..
-    } = say(rejection);
+    } = text_of(rejection);
     let mut document = Map::new();
     document.insert("code".to_owned(), Value::from(code));
     document.insert("detail".to_owned(), Value::from(detail));

@@ -1,5 +1,4 @@
-//! What goes over the wire: requests as they are sent, documents as they are answered. None of it is a domain
-//! type.
+//! The types of requests and answers as they go over the wire. None of them is a domain type.
 
 use std::collections::HashSet;
 
@@ -22,7 +21,7 @@ const MOST_ITEMS: usize = 50;
 const MOST_OF_ONE: i64 = 10_000;
 const LONGEST_METHOD: usize = 100;
 
-/// `POST /orders`
+/// The body of `POST /orders`.
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PlaceOrderBody {
@@ -44,7 +43,7 @@ struct PaymentBody {
     method: String,
 }
 
-/// The same, checked as far as it can be without asking anyone.
+/// The same, checked as far as that needs no service.
 pub(super) struct OrderRequest {
     pub(super) customer: CustomerId,
     pub(super) items: Vec<RequestedItem>,
@@ -56,7 +55,7 @@ fn invalid(code: &'static str, detail: impl Into<String>) -> Problem {
 }
 
 impl PlaceOrderBody {
-    /// SHA-256 of the request as it was understood: spaces and the order of keys make no other request.
+    /// SHA-256 of the request as it was understood: white space and the order of keys do not change it.
     pub(super) fn hash(&self) -> [u8; 32] {
         let canonical =
             serde_json::to_vec(self).expect("a request has only string keys and cannot fail to be written");
@@ -123,7 +122,7 @@ fn method(method: String) -> Result<String, Problem> {
     Err(invalid("invalid_payment_method", detail))
 }
 
-/// `PUT /inventory/{sku}`
+/// The body of `PUT /inventory/{sku}`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PutArticleBody {
@@ -189,7 +188,7 @@ struct ItemDocument<'a> {
 }
 
 impl<'a> OrderDocument<'a> {
-    /// Of an order that ended like that, or has not.
+    /// The document of an order that ended like that; `None` when it has not ended.
     pub(super) fn new(id: OrderId, placed: &'a NewOrder, end: Option<&SagaOutcome>) -> OrderDocument<'a> {
         let (status, rejection) = match end {
             Some(SagaOutcome::Confirmed) => ("confirmed", None),

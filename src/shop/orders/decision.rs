@@ -4,7 +4,7 @@ use crate::shop::contract::OrderId;
 
 /// A decision that is to be recorded.
 #[derive(Clone, Debug)]
-pub(in crate::shop) struct Decision {
+pub(in crate::shop) struct OperatorDecision {
     pub(in crate::shop) order: OrderId,
     pub(in crate::shop) act: DecidedAct,
     /// The operator.

@@ -77,7 +77,7 @@ pub(in crate::shop) struct OrderStanding {
 }
 
 /// Everything that is stored about one order.
-pub(in crate::shop) struct OrderRecords {
+pub(in crate::shop) struct OrderDetails {
     pub(in crate::shop) customer: String,
     /// The lines: `[[sku, quantity, unit price], ...]`.
     pub(in crate::shop) items: String,

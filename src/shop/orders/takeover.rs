@@ -59,7 +59,7 @@ impl<I: Inventory, P: Payments> OrdersService<I, P> {
                     self.run_batch(batch);
                 }
                 Ok(ClaimOutcome::Fenced) => {
-                    // Another life must do it, and is told to as soon as this process has ended.
+                    // Another life must do it; the master has one do it as soon as this process has ended.
                     (self.runner.on_fenced)();
                     std::future::pending::<()>().await;
                 }

@@ -1,67 +1,69 @@
-//! What a payment provider can be asked, and the three ways each question ends: done, refused, unknown.
-//! Must not know which provider it is; nothing is ever concluded from `Unknown` but that it must be asked again, under the same key.
+//! What a payment provider can be asked, and the ways in which each call ends: done, refused, unknown,
+//! stalled. It must not know which provider it is. Nothing follows from `Unknown` except that the call must
+//! be made again, under the same key.
 
 use std::future::Future;
 use std::pin::Pin;
 
 use crate::base::money::Money;
 
-/// An answer on its way. Boxed, so that the provider is chosen at start and faults can be wrapped around it.
+/// The future of a reply. It is boxed, so that the provider can be chosen at start and faults can be injected
+/// around it.
 pub type ProviderReply<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Whoever moves the money. Every call is idempotent under its key: asked again with the same key and parameters, it gives the same
-/// answer and moves nothing; with other parameters it refuses.
+/// A service that moves money. Every call is idempotent under its key: made again with the same key and
+/// parameters, it gets the same reply and moves nothing; with other parameters it is refused.
 pub trait Provider: Send + Sync {
-    /// Its name in records and messages (`sandbox`).
+    /// The provider's name in records and messages (`sandbox`).
     fn name(&self) -> &'static str;
 
     /// Takes the money, at most once per provider key.
     fn charge<'a>(&'a self, request: &'a ChargeRequest) -> ProviderReply<'a, ChargeOutcome>;
 
-    /// Makes sure that no charge under this key will ever succeed, also one that has not arrived yet.
+    /// Makes sure that no charge under this key will ever succeed, not even one that arrives later.
     fn cancel<'a>(&'a self, provider_key: &'a str) -> ProviderReply<'a, CancelOutcome>;
 
     /// Gives the whole of a charge back, at most once.
     fn refund<'a>(&'a self, request: &'a RefundRequest) -> ProviderReply<'a, RefundOutcome>;
 
-    /// Whether calls can be carried out; a provider that is not on this machine has no opinion.
+    /// Whether the provider has room to carry out calls. A provider on another machine always has.
     fn has_room(&self) -> ProviderReply<'_, bool> {
         Box::pin(std::future::ready(true))
     }
 }
 
-/// Money to be taken.
+/// A charge that is to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChargeRequest {
-    /// Ours, towards the provider: names this attempt for ever.
+    /// The shop's key for this attempt, which names it for ever.
     pub provider_key: String,
-    /// What it is for.
+    /// The order that the money is for.
     pub order_id: String,
-    /// How much.
+    /// The amount and its currency.
     pub amount: Money,
     /// The provider's name of the means of payment (`pm_card_visa`).
     pub method: String,
 }
 
-/// Money to be given back.
+/// A refund that is to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefundRequest {
-    /// Names this refund for ever.
+    /// The shop's key for this refund, which names it for ever.
     pub refund_key: String,
-    /// The key of the charge.
+    /// The key of the charge that is given back.
     pub provider_key: String,
 }
 
 /// How a charge ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChargeOutcome {
-    /// The money was taken; it stands until refunded.
+    /// The money was taken, and stands until it is refunded.
     Done(Receipt),
-    /// The money was not taken, and under this key never will be.
+    /// The money was not taken, and never will be under this key.
     Refused(ProviderRefusal),
-    /// It may have been taken or not, and may yet be. In words, for the timeline.
+    /// The money may have been taken or not, and may still be taken. The text is the reason, for the log.
     Unknown(String),
-    /// The call was not carried out and never will be, for a reason on this machine that passes (a full disk).
+    /// The call was not carried out and never will be, for a passing reason on this machine (a full disk).
     Stalled(String),
 }
 
@@ -70,9 +72,9 @@ pub enum ChargeOutcome {
 pub enum CancelOutcome {
     /// No money was taken under this key, and never will be.
     Done,
-    /// It was taken already: a refund is what can be done now.
+    /// The money was taken before; only a refund can help now.
     Refused(Receipt),
-    /// It may be in force or not.
+    /// The cancellation may be in force or not.
     Unknown(String),
     /// As [`ChargeOutcome::Stalled`].
     Stalled(String),
@@ -85,37 +87,38 @@ pub enum RefundOutcome {
     Done(Receipt),
     /// There is nothing to give back.
     Refused(ProviderRefusal),
-    /// It may have been given back or not.
+    /// The money may have been given back or not.
     Unknown(String),
     /// As [`ChargeOutcome::Stalled`].
     Stalled(String),
 }
 
-/// The provider's own name of what it did.
+/// The provider's own name of a charge or a refund.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
-    /// As the provider writes it (`ch_…`, `re_…`).
+    /// The name as the provider writes it (`ch_…`, `re_…`).
     pub id: String,
 }
 
-/// A definite no.
+/// Why a call was refused for ever.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderRefusal {
-    /// Whose no it is.
+    /// Who refuses.
     pub kind: RefusalKind,
-    /// Stable, for programs (`insufficient_funds`).
+    /// The reason for programs (`insufficient_funds`); it never changes its meaning.
     pub code: String,
-    /// For people.
+    /// The reason for people.
     pub message: String,
 }
 
-/// Whose no a refusal is.
+/// Who refuses a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalKind {
-    /// The card's issuer: another means of payment, or a new attempt under a new key, may do.
+    /// The issuer of the card: another means of payment, or a new attempt under a new key, may succeed.
     Declined,
-    /// The provider's: the request makes no sense to it (unknown method, a key used with other parameters, nothing to refund).
+    /// The provider: the request makes no sense (an unknown method, a key used with other parameters, nothing
+    /// to refund).
     Invalid,
-    /// Ours: the key was cancelled before.
+    /// The shop itself: the key was cancelled before.
     Cancelled,
 }

@@ -1,4 +1,5 @@
-//! The ledger: one row per key, written once. A key that was seen decides for ever what it means.
+//! The ledger: one row for each key, written once. The first attempt under a key decides for ever what the
+//! key means.
 
 use rusqlite::{OptionalExtension, Row, named_params};
 
@@ -43,7 +44,8 @@ CREATE VIEW standing_charge AS
       AND NOT EXISTS (SELECT 1 FROM attempt AS refund WHERE refund.refund_of = charge.provider_key);
 ";
 
-/// The same checks without lists, which SQLite makes a table of for each row (see the orders' schema). No row is touched.
+/// The same checks without lists, for which SQLite makes a table for each row (see the orders' schema). No
+/// row is changed.
 const VERSION_2: &str = "
 PRAGMA writable_schema = ON;
 UPDATE sqlite_schema
@@ -64,7 +66,7 @@ const INSERT: &str = "INSERT INTO attempt
 const FIND: &str = "SELECT kind, outcome, code, order_id, amount, currency, method, refund_of
     FROM attempt WHERE provider_key = ?1";
 
-/// A row, but for its key and time.
+/// A row of the ledger, without its key and time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct LedgerEntry {
     kind: String,
@@ -136,7 +138,7 @@ impl LedgerEntry {
         self.kind == kind && self.outcome == "succeeded"
     }
 
-    /// Whether it was added; `false` when the key is taken.
+    /// Adds the entry; `false` when the key is taken.
     fn add(&self, tx: &Tx<'_>, key: &str, at: &str) -> rusqlite::Result<bool> {
         let added = tx.prepare_cached(INSERT)?.execute(named_params! {
             ":key": key,
@@ -160,7 +162,7 @@ impl LedgerEntry {
     }
 }
 
-/// Takes the money, or says why not, and writes down which.
+/// Takes the money or refuses it, and records which.
 pub(super) fn charge(tx: &Tx<'_>, request: &ChargeRequest, at: &str) -> rusqlite::Result<ChargeOutcome> {
     let wanted = LedgerEntry::of_charge(request);
     let key = &request.provider_key;
@@ -174,7 +176,8 @@ pub(super) fn charge(tx: &Tx<'_>, request: &ChargeRequest, at: &str) -> rusqlite
     })
 }
 
-/// What was asked for, leaving out what came of it: a newer version's table of methods must not turn a replay into a conflict.
+/// Whether both entries are of the same request, whatever its outcome: a newer program's table of methods
+/// must not turn a replay into a conflict.
 fn same_request(known: &LedgerEntry, wanted: &LedgerEntry) -> bool {
     let outcome = |attempt: &LedgerEntry| LedgerEntry {
         outcome: String::new(),
@@ -189,7 +192,7 @@ pub(super) fn cancel(tx: &Tx<'_>, key: &str, at: &str) -> rusqlite::Result<Cance
     if LedgerEntry::of_cancel().add(tx, key, at)? {
         return Ok(CancelOutcome::Done);
     }
-    // A declined charge is as good as cancelled: under its key the answer stays no.
+    // A declined charge is as good as cancelled: it stays declined under its key.
     let known = LedgerEntry::find(tx, key)?;
     let taken = known.is_some_and(|known| known.succeeded("charge"));
     Ok(if taken {
@@ -199,7 +202,7 @@ pub(super) fn cancel(tx: &Tx<'_>, key: &str, at: &str) -> rusqlite::Result<Cance
     })
 }
 
-/// Gives the whole charge back, once.
+/// Gives the whole of a charge back, once.
 pub(super) fn refund(tx: &Tx<'_>, request: &RefundRequest, at: &str) -> rusqlite::Result<RefundOutcome> {
     let done = || RefundOutcome::Done(receipt("re", &request.refund_key));
     let charge = LedgerEntry::find(tx, &request.provider_key)?;

@@ -1,15 +1,16 @@
-//! Stripe's names of test payment methods, and what each does. A table.
+//! Stripe's names of test payment methods, and what each of them does.
 
-/// What a card does.
+/// What a test card does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TestCard {
-    /// Pays.
+    /// The charge succeeds.
     Pays,
-    /// Declines, with Stripe's decline code.
+    /// The charge is declined, with Stripe's decline code.
     Declines(&'static str),
 }
 
-/// Every method this provider knows. Stripe writes some with a prefix of `Visa`, so both are here.
+/// Every method that this provider knows. Stripe writes some of them with the prefix `visa_` or without, so
+/// both are here.
 const METHODS: [(&str, TestCard); 32] = [
     ("pm_card_visa", TestCard::Pays),
     ("pm_card_visa_debit", TestCard::Pays),
@@ -87,7 +88,7 @@ const METHODS: [(&str, TestCard); 32] = [
     ("pm_card_chargeCustomerFail", TestCard::Declines("card_declined")),
 ];
 
-/// What the method of that name does, if there is one.
+/// What the method with that name does; `None` when there is no such method.
 pub(super) fn card(method: &str) -> Option<TestCard> {
     METHODS
         .iter()
@@ -95,7 +96,7 @@ pub(super) fn card(method: &str) -> Option<TestCard> {
         .map(|(_, card)| *card)
 }
 
-/// A decline code in words.
+/// The message for a decline code.
 pub(super) fn says(code: &str) -> String {
     match code {
         "card_declined" => "the card was declined".to_owned(),

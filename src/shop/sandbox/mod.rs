@@ -1,7 +1,7 @@
-//! The built-in payment provider: no money, but a durable ledger that nobody can argue with. It stands
-//! outside the shop (its file is never opened by a service) and is the independent witness of every test:
-//! `sqlite3 data/sandbox.db 'SELECT * FROM attempt'`. Must not know orders or sagas; faults are wrapped
-//! around it as another `Provider`, never built in.
+//! The built-in payment provider: it moves no money, but keeps a durable ledger. It stands outside the shop (no
+//! service opens its file) and is the independent witness of every test. It must not know orders or sagas;
+//! faults are injected around it by another `Provider`, never inside it. To read the ledger:
+//! `sqlite3 data/sandbox.db 'SELECT * FROM attempt'`.
 
 mod ledger;
 mod methods;
@@ -63,7 +63,7 @@ impl Sandbox {
         rfc3339(self.clock.now_ms())
     }
 
-    /// Where the ledger is.
+    /// The path of the ledger.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.store.path()
@@ -135,7 +135,7 @@ impl Provider for Sandbox {
     }
 }
 
-/// A ledger that takes no writes moved no money; one that failed says nothing about the money: a remote
+/// A ledger that takes no writes moved no money. One that failed says nothing about the money, like a remote
 /// provider's 5xx.
 fn unanswered<T>(
     error: &WriteError<rusqlite::Error>,

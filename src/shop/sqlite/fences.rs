@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fence_bars_one_life_or_every_earlier_incarnation_and_nobody_else() {
+    fn a_fence_bars_one_life_or_every_earlier_incarnation_and_no_other() {
         let db = Connection::open_in_memory().unwrap();
         db.execute_batch(TABLE).unwrap();
         let fenced = |life| is_fenced(&db, life).unwrap();

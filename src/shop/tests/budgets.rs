@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::crashes::{new_order, orders_of_another};
-use super::kit::{TestShop, life};
+use super::test_shop::{TestShop, life};
 use crate::shop::contract::{
     ChargeTerms, ClaimToken, CommandOutcome, Fence, OrderId, Participant, Payments, SweepWindow,
     TimelineEntry, TimelineError,
@@ -61,7 +61,7 @@ impl<P: Clone> Clone for Away<P> {
 }
 
 #[tokio::test]
-async fn whoever_takes_a_saga_over_has_what_is_left_of_the_budget() {
+async fn the_new_owner_of_a_saga_has_what_is_left_of_the_budget() {
     let shop = TestShop::open().await;
     let owner = |silent, epoch| {
         let payments = Away {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use super::kit::{TestShop, life};
+use super::test_shop::{TestShop, life};
 use crate::base::ids::{Incarnation, Life};
 use crate::base::money::{Currency, Money};
 use crate::shop::contract::{
@@ -21,7 +21,8 @@ use crate::shop::orders::{
 };
 use crate::store::{Store, StoreOptions};
 
-/// Stops whoever sends the command of that number, before or after it is carried out, until it is woken.
+/// Stops the sender of the command with that number, before or after the command is carried out, until it is
+/// woken.
 #[derive(Clone)]
 struct Stopping<S> {
     service: S,
@@ -210,7 +211,7 @@ async fn stop_take_over_and_wake(method: &str, command: u32, after: bool) -> (Or
 }
 
 #[tokio::test]
-async fn whoever_is_stopped_around_any_command_of_a_good_order_loses_it_and_it_is_confirmed() {
+async fn an_owner_that_is_stopped_at_any_command_loses_a_good_order_which_is_confirmed() {
     for command in 1..=3 {
         for after in [false, true] {
             let (status, end) = stop_take_over_and_wake("pm_card_visa", command, after).await;
@@ -224,7 +225,7 @@ async fn whoever_is_stopped_around_any_command_of_a_good_order_loses_it_and_it_i
 }
 
 #[tokio::test]
-async fn whoever_is_stopped_around_any_command_of_a_declined_order_loses_it_and_it_is_rejected() {
+async fn an_owner_that_is_stopped_at_any_command_loses_a_declined_order_which_is_rejected() {
     for command in 1..=3 {
         for after in [false, true] {
             let (status, end) = stop_take_over_and_wake("pm_card_chargeDeclined", command, after).await;
@@ -351,8 +352,8 @@ async fn a_fenced_life_can_do_nothing_and_place_nothing() {
     assert_eq!(payments.cancel(token(1), charge()).await, CommandOutcome::Fenced);
     assert_eq!(inventory.reserve(token(2), lines).await, CommandOutcome::Done);
 
-    let told = Arc::new(AtomicU32::new(0));
-    let counter = Arc::clone(&told);
+    let calls = Arc::new(AtomicU32::new(0));
+    let counter = Arc::clone(&calls);
     let fuse = Fuse::at(1, false);
     let stopping = Stopping {
         service: inventory.clone(),
@@ -368,11 +369,11 @@ async fn a_fenced_life_can_do_nothing_and_place_nothing() {
     assert_eq!(shop.state.orders.take_over_life(life(7)).await, 1);
     let barred = sleeper.place(new_order("pm_card_visa"), None).await;
     assert!(matches!(barred, Err(PlaceError::Fenced)), "{barred:?}");
-    assert_eq!(told.load(Ordering::SeqCst), 1);
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
-async fn a_release_that_comes_first_shuts_the_door() {
+async fn a_release_that_comes_first_refuses_the_late_reserve() {
     let shop = TestShop::open().await;
     assert_eq!(shop.state.inventory.release(token(1)).await, CommandOutcome::Done);
     let late = shop

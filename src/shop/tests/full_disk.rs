@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::json;
 
-use super::kit::{TestAnswer, TestShop};
+use super::test_shop::{TestAnswer, TestShop};
 use crate::store::{Admission, Store, Tx};
 
 /// SQLite's own limit stands in for a full disk: the same error from the same calls.

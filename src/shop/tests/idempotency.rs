@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::kit::{TestShop, order_of};
+use super::test_shop::{TestShop, order_of};
 use crate::shop::contract::OrderId;
 use crate::shop::recovery::clock::now_ms;
 use crate::sys::clock::since_boot_ms;
@@ -45,7 +45,7 @@ async fn another_body_under_the_same_key_is_refused_and_another_spelling_of_it_i
         .await;
     assert_eq!(other.problem(), (422, "idempotency_key_reused".to_owned()));
     let spelling = r#" {"payment":{"method":"pm_card_visa"}, "items":[{"quantity":2,"sku":"espresso-cup"}], "customer_id":"c-1"}"#;
-    let same = shop.send(super::kit::post(spelling, Some("k"))).await;
+    let same = shop.send(super::test_shop::post(spelling, Some("k"))).await;
     assert_eq!(same.bytes, first.bytes);
 }
 
@@ -122,7 +122,7 @@ async fn a_refused_request_binds_no_key() {
 }
 
 #[tokio::test]
-async fn a_bad_key_is_told() {
+async fn a_bad_key_is_refused() {
     let shop = TestShop::open().await;
     let body = order_of("espresso-cup", 1, "pm_card_visa");
     let long = shop.place_with_key(&body, &"k".repeat(256)).await;
@@ -194,12 +194,15 @@ async fn what_is_placed_while_the_clock_is_wrong_for_a_moment_is_dated_right() {
     assert!(right_ms.abs_diff(order.created_ms()) < 60_000, "{placed:?}");
     let path = shop.dir.path().join("orders.db");
     let dates = "SELECT changed_ms, (SELECT at_ms FROM outbox) FROM orders";
-    let (ended, told): (i64, i64) = rusqlite::Connection::open(path)
+    let (changed, announced): (i64, i64) = rusqlite::Connection::open(path)
         .unwrap()
         .query_row(dates, [], |row| Ok((row.get(0)?, row.get(1)?)))
         .unwrap();
-    for at in [ended, told] {
-        assert!(right_ms.abs_diff(at.unsigned_abs()) < 60_000, "{ended} {told}");
+    for at in [changed, announced] {
+        assert!(
+            right_ms.abs_diff(at.unsigned_abs()) < 60_000,
+            "{changed} {announced}"
+        );
     }
 }
 
@@ -217,7 +220,7 @@ async fn a_key_that_another_worker_dated_by_a_clock_further_back_has_not_expired
     ] {
         orders.execute(sql, [yesterday.key()]).unwrap();
     }
-    // It follows the clock; nobody has told this worker.
+    // The other worker follows the clock; this one has not heard of it.
     set_clock_back(shop.dir.path(), -DAY_AND_MORE_MS);
     let again = shop.place_with_key(&body, "k").await;
     assert_eq!(again.json()["id"], yesterday.to_string(), "{again:?}");

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use super::kit::{TestShop, order_of};
+use super::test_shop::{TestShop, order_of};
 use crate::base::ids::Incarnation;
 use crate::scoreboard::Board;
 use crate::shop::contract::OrderId;

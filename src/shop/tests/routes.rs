@@ -4,7 +4,7 @@ use axum::body::Body;
 use http::Request;
 use serde_json::json;
 
-use super::kit::{TestShop, order_of, post};
+use super::test_shop::{TestShop, order_of, post};
 
 #[tokio::test]
 async fn a_good_order_is_201_with_location_and_the_documented_body() {
@@ -286,7 +286,7 @@ async fn hold(shop: &TestShop, wanted: crate::shop::contract::RequestedItem) {
     let token = ClaimToken {
         order: OrderId::at(1_795_363_200_123, 7),
         claim_no: 1,
-        life: super::kit::life(1),
+        life: super::test_shop::life(1),
     };
     assert_eq!(
         shop.state.inventory.reserve(token, lines.into()).await,

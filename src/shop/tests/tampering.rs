@@ -2,10 +2,10 @@
 
 use rusqlite::Connection;
 
-use super::kit::{TestShop, order_of};
+use super::test_shop::{TestShop, order_of};
 use crate::shop::evidence::audit::{Moment, check_invariants};
 
-/// What is spoiled, how, and what is told of it.
+/// The file, the statement that damages it, and what the audit reports.
 const SPOILS: &[(&str, &str, &str)] = &[
     (
         "orders.db",
@@ -60,7 +60,7 @@ const SPOILS: &[(&str, &str, &str)] = &[
 ];
 
 #[tokio::test]
-async fn every_record_that_is_spoiled_is_told() {
+async fn every_damaged_record_is_reported() {
     for (file, spoil, words) in SPOILS {
         let shop = TestShop::open().await;
         let placed = shop
@@ -73,10 +73,10 @@ async fn every_record_that_is_spoiled_is_told() {
         spoiled.execute_batch(spoil).unwrap();
         assert!(spoiled.total_changes() > 0, "nothing was spoiled: {spoil}");
         for moment in [Moment::Any, Moment::Rest] {
-            let told = check_invariants(shop.dir.path(), moment).unwrap().violations;
+            let found = check_invariants(shop.dir.path(), moment).unwrap().violations;
             assert!(
-                told.iter().any(|told| told.contains(words)),
-                "{spoil} at {moment:?}: {told:?}"
+                found.iter().any(|found| found.contains(words)),
+                "{spoil} at {moment:?}: {found:?}"
             );
         }
     }

@@ -11,7 +11,7 @@ use super::{ManyOrders, OneOrder, no_such_order};
 use crate::base::exit::Exit;
 use crate::shop::contract::{HANDED_BACK, OrderId};
 use crate::shop::inventory::{InventoryReader, ReservationState};
-use crate::shop::orders::decision::{DecidedAct, Decision, DecisionOutcome};
+use crate::shop::orders::decision::{DecidedAct, DecisionOutcome, OperatorDecision};
 use crate::shop::orders::records::OrderStanding;
 use crate::shop::orders::{self, OrderStatus, OrdersReader, OrdersRepository};
 use crate::shop::payments::{PaymentStatus, PaymentsReader};
@@ -200,7 +200,7 @@ impl<'a> DecisionWriter<'a> {
     }
 
     async fn decide(&self, order: OrderId, act: DecidedAct) -> Result<DecisionOutcome, CommandFailure> {
-        let decision = Decision {
+        let decision = OperatorDecision {
             order,
             act,
             who: who(),

@@ -5,7 +5,7 @@ use crate::shop::contract::OrderId;
 use crate::shop::inventory::ReservationState;
 use crate::shop::inventory::records::ReservationRecord;
 use crate::shop::orders::OrderStatus;
-use crate::shop::orders::records::{AttemptRecord, OrderRecords, OrderStanding};
+use crate::shop::orders::records::{AttemptRecord, OrderDetails, OrderStanding};
 use crate::shop::payments::PaymentStatus;
 use crate::shop::payments::records::PaymentRecord;
 use crate::shop::recovery::clock::rfc3339;
@@ -36,9 +36,9 @@ fn line(book: &'static str, at_ms: u64, says: String) -> ReportLine {
     }
 }
 
-fn orders(id: OrderId, order: &OrderRecords, lines: &mut Vec<ReportLine>) {
+fn orders(id: OrderId, order: &OrderDetails, lines: &mut Vec<ReportLine>) {
     let mut add = |at_ms, says| lines.push(line("orders", at_ms, says));
-    let OrderRecords {
+    let OrderDetails {
         customer,
         items,
         amount,

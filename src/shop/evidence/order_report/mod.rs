@@ -15,7 +15,7 @@ use crate::shop::contract::{InvalidId, OrderId, StorageError};
 use crate::shop::inventory::InventoryReader;
 use crate::shop::inventory::records::ReservationRecord;
 use crate::shop::orders::OrdersReader;
-use crate::shop::orders::records::OrderRecords;
+use crate::shop::orders::records::OrderDetails;
 use crate::shop::payments::PaymentsReader;
 use crate::shop::payments::records::PaymentRecord;
 use crate::shop::sandbox::reader::{LedgerAttempt, LedgerReader};
@@ -70,7 +70,7 @@ pub fn read(data_dir: &Path, id: &str) -> Result<OrderReport, OrderReportError> 
 
 /// What the four databases have about one order.
 struct OrderEvidence {
-    order: Option<OrderRecords>,
+    order: Option<OrderDetails>,
     /// Whether the order's owner is fenced off.
     is_owner_fenced: bool,
     reservation: Option<ReservationRecord>,

@@ -8,7 +8,7 @@ use crate::saga::definition::ORDER_VERSION;
 use crate::shop::contract::HANDED_BACK;
 use crate::shop::inventory::ReservationState;
 use crate::shop::orders::OrderStatus;
-use crate::shop::orders::records::{AttemptRecord, OrderRecords};
+use crate::shop::orders::records::{AttemptRecord, OrderDetails};
 use crate::shop::payments::PaymentStatus;
 use crate::shop::recovery::clock::rfc3339;
 
@@ -50,7 +50,7 @@ pub(super) fn of(evidence: &OrderEvidence) -> NextStep {
     }
 }
 
-fn under_way(order: &OrderRecords, evidence: &OrderEvidence) -> NextStep {
+fn under_way(order: &OrderDetails, evidence: &OrderEvidence) -> NextStep {
     let (owner, step) = (order.standing.owner, step(order, evidence));
     if owner == HANDED_BACK {
         return NextStep::untimed(format!(
@@ -88,7 +88,7 @@ fn under_way(order: &OrderRecords, evidence: &OrderEvidence) -> NextStep {
 }
 
 /// The first step whose effect is not on disk yet.
-fn step(order: &OrderRecords, evidence: &OrderEvidence) -> &'static str {
+fn step(order: &OrderDetails, evidence: &OrderEvidence) -> &'static str {
     use PaymentStatus::Succeeded;
     use ReservationState::{Committed, Held};
     let reservation = evidence.reservation.as_ref().map(|record| record.state);

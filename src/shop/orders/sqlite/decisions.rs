@@ -6,12 +6,16 @@ use rusqlite::{Connection, OptionalExtension};
 use super::orders;
 use super::row::StoredReason;
 use crate::shop::contract::{HANDED_BACK, OrderId};
-use crate::shop::orders::decision::{DecidedAct, Decision, DecisionOutcome};
+use crate::shop::orders::decision::{DecidedAct, DecisionOutcome, OperatorDecision};
 use crate::shop::orders::domain::{OrderStatus, Rejection};
 use crate::shop::sqlite::{StoredLife, json};
 
 /// Carries the decision out and records it, when the order is one that can be decided about.
-pub(super) fn decide(tx: &Connection, decision: &Decision, now_ms: u64) -> rusqlite::Result<DecisionOutcome> {
+pub(super) fn decide(
+    tx: &Connection,
+    decision: &OperatorDecision,
+    now_ms: u64,
+) -> rusqlite::Result<DecisionOutcome> {
     let order = decision.order;
     let is_done = match decision.act {
         DecidedAct::Retry => hand_back(tx, order, None, now_ms)?,

@@ -16,7 +16,7 @@ mod schema;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::decision::{Decision, DecisionOutcome};
+use super::decision::{DecisionOutcome, OperatorDecision};
 use super::domain::{Order, Rejection, UnfinishedCounts};
 use super::idempotency::{IdempotencyKey, KeyMatch, KeyRetention};
 use super::repository::{
@@ -66,7 +66,10 @@ impl OrdersRepository {
     }
 
     /// Records an operator's decision and carries it out.
-    pub(in crate::shop) async fn decide(&self, decision: Decision) -> Result<DecisionOutcome, StorageError> {
+    pub(in crate::shop) async fn decide(
+        &self,
+        decision: OperatorDecision,
+    ) -> Result<DecisionOutcome, StorageError> {
         let clock = Arc::clone(&self.clock);
         let job = move |tx: &Tx<'_>| decisions::decide(tx, &decision, clock.now_ms());
         Ok(self.store.write(Admission::New, job).await?)

@@ -11,7 +11,7 @@ use crate::shop::contract::{OrderId, StorageError};
 use crate::shop::orders::domain::OrderStatus;
 use crate::shop::orders::records::{
     AttemptRecord, AuditedOrder, BadKey, EventRecord, ForeignEvent, InterventionRecord, ListedOrder,
-    ListedOrdersQuery, OrderRecords, OrderStanding, OrdersAudit, RetentionRange, StatusFilter,
+    ListedOrdersQuery, OrderDetails, OrderStanding, OrdersAudit, RetentionRange, StatusFilter,
 };
 use crate::shop::orders::repository::TakeoverRecord;
 use crate::shop::sqlite::read_only::{ReadOnlyDatabase, holds_any};
@@ -103,7 +103,7 @@ impl OrdersReader {
     pub(in crate::shop) async fn records(
         &self,
         order: OrderId,
-    ) -> Result<Option<OrderRecords>, StorageError> {
+    ) -> Result<Option<OrderDetails>, StorageError> {
         let snapshot = self.0.connection().unchecked_transaction()?;
         Ok(records(&snapshot, order)?)
     }
@@ -186,14 +186,14 @@ fn bad_keys(snapshot: &Connection) -> rusqlite::Result<Vec<BadKey>> {
         .collect()
 }
 
-fn records(snapshot: &Connection, order: OrderId) -> rusqlite::Result<Option<OrderRecords>> {
+fn records(snapshot: &Connection, order: OrderId) -> rusqlite::Result<Option<OrderDetails>> {
     let columns = concat!(
         "SELECT customer_id, items, amount, currency, method, ",
         standing_columns!(),
         " FROM orders WHERE id = ?1"
     );
     let found = snapshot.query_row(columns, [order.key()], |row| {
-        Ok(OrderRecords {
+        Ok(OrderDetails {
             customer: row.get(0)?,
             items: row.get(1)?,
             amount: row.get(2)?,
@@ -209,7 +209,7 @@ fn records(snapshot: &Connection, order: OrderId) -> rusqlite::Result<Option<Ord
     let Some(found) = found.optional()? else {
         return Ok(None);
     };
-    Ok(Some(OrderRecords {
+    Ok(Some(OrderDetails {
         takeovers: history::takeovers(snapshot, order)?,
         attempts: attempts(snapshot, order)?,
         interventions: interventions(snapshot, order)?,

@@ -16,7 +16,7 @@ const AT_ONCE: usize = 200;
 const MOST_KEPT: usize = 5_000;
 
 /// An event of the outbox.
-struct Event {
+struct OutboxEvent {
     seq: i64,
     order: i64,
     at_ms: i64,
@@ -61,27 +61,27 @@ fn raise_horizon(tx: &Connection, horizon: OrderId) -> rusqlite::Result<()> {
 }
 
 /// The events at the front of the outbox whose orders are old enough.
-fn old_events(tx: &Connection, command: &SweepCommand) -> rusqlite::Result<Vec<Event>> {
-    let front: Vec<Event> = tx
+fn old_events(tx: &Connection, command: &SweepCommand) -> rusqlite::Result<Vec<OutboxEvent>> {
+    let front: Vec<OutboxEvent> = tx
         .prepare_cached(
             "SELECT seq, order_id, at_ms FROM outbox WHERE seq < (SELECT max(seq) FROM outbox)
              ORDER BY seq LIMIT ?1",
         )?
         .query_map([number(AT_ONCE)], |row| {
-            Ok(Event {
+            Ok(OutboxEvent {
                 seq: row.get(0)?,
                 order: row.get(1)?,
                 at_ms: row.get(2)?,
             })
         })?
         .collect::<rusqlite::Result<_>>()?;
-    let is_old = |event: &Event| {
+    let is_old = |event: &OutboxEvent| {
         event.at_ms.unsigned_abs() < command.ended_before_ms && event.order < command.horizon.key()
     };
     Ok(front.into_iter().take_while(is_old).collect())
 }
 
-fn remove(tx: &Connection, event: &Event) -> rusqlite::Result<()> {
+fn remove(tx: &Connection, event: &OutboxEvent) -> rusqlite::Result<()> {
     tx.prepare_cached("DELETE FROM outbox WHERE seq = ?1")?
         .execute([event.seq])?;
     for sql in [

@@ -38,7 +38,7 @@ CREATE TABLE payments (
 ) STRICT;
 ";
 
-/// Of a charge that was given back. Added to the row, so that what happened first stays told.
+/// The refund of a charge. Its columns are added to the payment's row, so that the charge stays recorded.
 const VERSION_3: &str = "
 ALTER TABLE payments ADD COLUMN refund TEXT;         -- the provider's name of the refund
 ALTER TABLE payments ADD COLUMN refunded_ms INTEGER;

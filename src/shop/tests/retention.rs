@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::kit::{TestShop, order_of};
+use super::test_shop::{TestShop, order_of};
 use crate::shop::orders::FILE;
 use crate::store::Store;
 
