@@ -47,7 +47,7 @@ fn refuses(line: &str) -> String {
 
 fn help_of(line: &str) -> String {
     args::parse(&HELLO, words(line))
-        .expect_err("help is told like an error")
+        .expect_err("clap returns help as an error")
         .to_string()
 }
 
@@ -105,10 +105,10 @@ fn a_line_that_is_not_understood_is_an_error_of_usage() {
             "{line}"
         );
     }
-    let told = help_of("hello --workers 0");
+    let text = help_of("hello --workers 0");
     assert!(
-        told.contains("expected \"auto\" or a whole number from 1 to 1024"),
-        "{told}"
+        text.contains("expected \"auto\" or a whole number from 1 to 1024"),
+        "{text}"
     );
 }
 

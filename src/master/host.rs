@@ -15,7 +15,7 @@ use super::start::directories::Directories;
 use super::start::launch::Launch;
 use super::start::orphans::{Orphans, WorkerRecord, WorkerRecords};
 use super::start::pid_file::PidFile;
-use super::upgrade::UpgradeStage;
+use super::upgrade::RehearsalStage;
 use crate::base::ids::{Epoch, Generation, Incarnation, Life, Slot};
 use crate::base::time::Monotonic;
 use crate::metrics::Ledger;
@@ -42,7 +42,7 @@ pub(super) struct Host {
     /// When the last stop signal arrived.
     pub(super) last_stop_signal: Option<Monotonic>,
     /// The stage of an upgrade of this master.
-    pub(super) upgrade: UpgradeStage,
+    pub(super) upgrade: RehearsalStage,
     /// The running binary.
     pub(super) build: Build,
     /// The pid file, which is removed with this value.

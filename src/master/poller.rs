@@ -12,34 +12,34 @@ use super::control::{ClientId, Interest};
 use super::upgrade::RehearsalFd;
 use crate::base::ids::{Epoch, Slot};
 
-/// Something the master waits on. A worker is named by slot and epoch: the incarnation is always this
+/// What a polled descriptor belongs to. A worker is named by slot and epoch; its incarnation is always this
 /// master's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PollSource {
-    /// The signals' pipe.
+    /// The pipe that signal handlers write to.
     Signals,
-    /// The control socket: somebody wants to come in.
+    /// The control socket.
     Control,
-    /// One who came in there.
+    /// A client of the control socket.
     Client(ClientId),
-    /// The exit of a worker of an earlier master, by its place among them.
+    /// The exit of a worker of an earlier master, by its number among them.
     Orphan(u32),
-    /// One descriptor of a binary that rehearses an upgrade.
+    /// A descriptor of a binary that rehearses an upgrade.
     Rehearsal(RehearsalFd),
-    /// One descriptor of one worker.
+    /// A descriptor of a worker.
     Worker(Slot, Epoch, WorkerFd),
 }
 
-/// Which descriptor of a worker.
+/// A descriptor of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WorkerFd {
-    /// Its notify socket.
+    /// The notify socket.
     Notify,
-    /// Its lifeline.
+    /// The lifeline.
     Lifeline,
-    /// What it writes to stderr.
+    /// The read end of its stderr.
     Stderr,
-    /// Its exit.
+    /// The pidfd, which reports its exit.
     Exit,
 }
 
@@ -106,7 +106,7 @@ impl PollSource {
     }
 }
 
-/// The epoll instance. Closing a descriptor takes it out.
+/// The epoll instance. Closing a descriptor removes it.
 #[derive(Debug)]
 pub(super) struct Poller {
     epoll: Epoll,
@@ -125,11 +125,11 @@ impl Poller {
             .add(fd, EpollEvent::new(EpollFlags::EPOLLIN, source.encode()))?)
     }
 
-    /// Something else is of interest from now on.
+    /// Changes the readiness that is waited for.
     pub(super) fn change(&self, fd: &impl AsFd, source: PollSource, interest: Interest) -> io::Result<()> {
         let flags = match interest {
             Interest::Readable => EpollFlags::EPOLLIN,
-            // EPOLLHUP is always told.
+            // EPOLLHUP is always reported.
             Interest::Gone => EpollFlags::empty(),
             Interest::Writable => EpollFlags::EPOLLOUT,
         };
@@ -138,7 +138,7 @@ impl Poller {
             .modify(fd, &mut EpollEvent::new(flags, source.encode()))?)
     }
 
-    /// Takes a descriptor out that stays open.
+    /// Removes a descriptor that stays open.
     pub(super) fn remove(&self, fd: &impl AsFd) -> io::Result<()> {
         Ok(self.epoll.delete(fd)?)
     }

@@ -1,7 +1,8 @@
-//! The master's side of the control socket: `server` and its `client`s, `ask` (from a request to its answer),
-//! and the sources of the answers (`status`, and `why` with the evidence that `postmortems` and `oom` keep).
-//! `handover` carries the clients through an upgrade.
+//! The master's side of the control socket: `server`, its `client`s and `accepting` them, `ask` (from a
+//! request to its answer), and the sources of the answers (`status`, and `why` with the evidence that
+//! `postmortems` and `oom` keep). `handover` carries the clients through an upgrade.
 
+mod accepting;
 mod ask;
 mod causes;
 mod client;

@@ -166,9 +166,9 @@ mod tests {
         write("memory.events", "oom 3\noom_kill 3\n");
         write("memory.max", "1048576\n");
         assert_eq!(monitor.limit(), Some(1_048_576));
-        let told = [2, 2, 3].map(|second| monitor.explains(at(second)));
+        let explained = [2, 2, 3].map(|second| monitor.explains(at(second)));
         assert_eq!(
-            told,
+            explained,
             [Some(OomKill::InGroup), Some(OomKill::InGroup), None],
             "each kill explains one death"
         );

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,16 +15,16 @@ use super::client::{ClientProgress, ControlClient};
 use crate::base::time::Monotonic;
 use crate::control::{ControlAnswer, ControlReply, ControlRequest};
 use crate::master::poller::{PollSource, Poller};
-use crate::sys::credentials::{self, Peer};
+use crate::sys::credentials::Peer;
 use crate::sys::socket::FileId;
 use crate::sys::{clock, socket};
 
 /// Largest number of clients at once. A further client replaces one that has not sent its request yet, or
 /// waits in the socket's queue.
-const MAX_CLIENTS: usize = 16;
+pub(super) const MAX_CLIENTS: usize = 16;
 /// A client is not evicted for a new one within this grace period, so that a client that sends its request at
 /// once is served.
-const REQUEST_GRACE: Duration = Duration::from_millis(50);
+pub(super) const REQUEST_GRACE: Duration = Duration::from_millis(50);
 /// Largest number of clients that wait for the end of a long command, so that `status` is always possible.
 const MAX_WAITING: usize = 12;
 
@@ -62,9 +62,6 @@ pub(super) enum AcceptState {
         until: Monotonic,
     },
 }
-
-/// How long no client is accepted after accepting one has failed.
-const ACCEPT_RETRY: Duration = Duration::from_secs(1);
 
 impl ControlServer {
     /// Listens at a path in the run directory, which only this user may enter.
@@ -121,78 +118,6 @@ impl ControlServer {
         self.listener = listener;
         self.file = FileId::at(&self.path).ok();
         Ok(())
-    }
-
-    /// Accepts waiting clients, as far as there is room or a silent client can be evicted.
-    pub(in crate::master) fn accept_clients(&mut self, now: Monotonic, poller: &Poller) {
-        loop {
-            let silent = self.longest_silent();
-            if self.clients.len() >= MAX_CLIENTS {
-                match silent {
-                    None => return self.pause(AcceptState::Full, poller),
-                    Some((_, since)) if now < since + REQUEST_GRACE => {
-                        let until = since + REQUEST_GRACE;
-                        return self.pause(AcceptState::Paused { until }, poller);
-                    }
-                    Some(_) => {}
-                }
-            }
-            match self.listener.accept() {
-                Ok((stream, _)) => {
-                    if let Some((id, _)) = silent.filter(|_| self.clients.len() >= MAX_CLIENTS) {
-                        debug!("evicted a control client that has sent no request, for another client");
-                        self.clients.remove(&id);
-                    }
-                    self.add_client(stream, now, poller);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    warn!(
-                        "failed to accept a control client: {error}; the next attempt is in {ACCEPT_RETRY:?}"
-                    );
-                    let until = now + ACCEPT_RETRY;
-                    return self.pause(AcceptState::Paused { until }, poller);
-                }
-            }
-        }
-    }
-
-    /// The client that has been connected longest without a complete request, and since when.
-    fn longest_silent(&self) -> Option<(ClientId, Monotonic)> {
-        self.clients
-            .iter()
-            .find_map(|(id, client)| Some((*id, client.silent_since()?)))
-    }
-
-    fn pause(&mut self, accepting: AcceptState, poller: &Poller) {
-        match poller.remove(&self.listener) {
-            Ok(()) => self.accepting = accepting,
-            Err(error) => warn!("failed to pause the control socket: {error}"),
-        }
-    }
-
-    fn resume(&mut self, poller: &Poller) {
-        match poller.add(&self.listener, PollSource::Control) {
-            Ok(()) => self.accepting = AcceptState::Open,
-            Err(error) => warn!("failed to resume the control socket: {error}"),
-        }
-    }
-
-    fn add_client(&mut self, stream: UnixStream, now: Monotonic, poller: &Poller) {
-        let id = ClientId(self.last_id.0 + 1);
-        let added = authorized_peer(&stream).and_then(|peer| {
-            stream.set_nonblocking(true)?;
-            poller.add(&stream, PollSource::Client(id))?;
-            Ok(peer)
-        });
-        match added {
-            Ok(peer) => {
-                self.last_id = id;
-                self.clients.insert(id, ControlClient::new(stream, peer, now));
-            }
-            Err(error) => warn!("refused a control client: {error}"),
-        }
     }
 
     /// Handles a readiness event of a client; returns its request once that is complete.
@@ -347,37 +272,12 @@ impl Drop for ControlServer {
     }
 }
 
-/// The credentials of a client that may give commands. The socket's mode admits no other user; this check
-/// holds even when the mode was changed.
-fn authorized_peer(stream: &UnixStream) -> io::Result<Peer> {
-    let (peer, own) = (credentials::of_peer(stream)?, nix::unistd::geteuid().as_raw());
-    if may_control(peer.uid, own) {
-        return Ok(peer);
-    }
-    Err(io::Error::new(
-        io::ErrorKind::PermissionDenied,
-        format!(
-            "user {} (pid {}) may not control a master of user {own}",
-            peer.uid, peer.pid
-        ),
-    ))
-}
-
-fn may_control(uid: u32, own: u32) -> bool {
-    uid == own || uid == 0
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write;
+    use std::os::unix::net::UnixStream;
 
     use super::*;
-
-    #[test]
-    fn only_the_masters_own_user_and_root_may_give_commands() {
-        assert!(may_control(1000, 1000) && may_control(0, 1000) && may_control(0, 0));
-        assert!(!may_control(1001, 1000) && !may_control(1000, 0));
-    }
 
     #[test]
     fn a_full_server_accepts_a_client_again_when_one_leaves() {

@@ -176,10 +176,10 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("c.toml");
         std::fs::write(&path, "[cluster]\nworkers = 0\n").expect("written");
-        let told = launch(path.clone()).load().expect_err("wrong").to_string();
+        let error = launch(path.clone()).load().expect_err("wrong").to_string();
         assert!(
-            told.starts_with(&format!("{}:2:11: workers in [cluster] is 0", path.display())),
-            "{told}"
+            error.starts_with(&format!("{}:2:11: workers in [cluster] is 0", path.display())),
+            "{error}"
         );
     }
 

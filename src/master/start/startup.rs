@@ -28,7 +28,7 @@ use crate::master::process::cpus;
 use crate::master::process::generation::{Executable, LoadedGeneration};
 use crate::master::process::policy::policy;
 use crate::master::process::spawn::Spawner;
-use crate::master::upgrade::{UpgradeError, UpgradeStage};
+use crate::master::upgrade::{RehearsalStage, UpgradeError};
 use crate::pool::Pool;
 use crate::sys::signals::Signals;
 use crate::sys::{clock, limits};
@@ -90,7 +90,7 @@ pub enum StartError {
         "this binary took over as master and cannot go on: {0}; the workers finish what they accepted and \
          exit, as after any death of their master; start the cluster again"
     )]
-    UpgradeStage(#[from] UpgradeError),
+    RehearsalStage(#[from] UpgradeError),
     /// Waiting for events failed.
     #[error("the master's loop failed: {0}")]
     Loop(io::Error),
@@ -120,7 +120,7 @@ impl StartError {
             StartError::User(UserError::NotRoot { .. }) => Exit::NoPermission,
             StartError::User(UserError::Unknown { .. }) => Exit::BadConfig,
             StartError::System(_) => Exit::NoResources,
-            StartError::UpgradeStage(_) | StartError::Loop(_) => Exit::Failed,
+            StartError::RehearsalStage(_) | StartError::Loop(_) => Exit::Failed,
         }
     }
 }
@@ -136,7 +136,7 @@ impl StartError {
             | StartError::System(source)
             | StartError::Loop(source) => Some(source),
             StartError::PidFile(error) => Some(&error.source),
-            StartError::UpgradeStage(_)
+            StartError::RehearsalStage(_)
             | StartError::Directory(DirectoryError::Taken { .. } | DirectoryError::Untrusted { .. })
             | StartError::Address(AddressError::Taken { .. })
             | StartError::Incarnation(IncarnationError::Damaged { .. })
@@ -199,7 +199,7 @@ pub(in crate::master) fn start(launch: Launch, settings: Settings) -> Result<Sta
         launch,
         control: server,
         last_stop_signal: None,
-        upgrade: UpgradeStage::None,
+        upgrade: RehearsalStage::None,
         build,
         pid_file,
         directories,

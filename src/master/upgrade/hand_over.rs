@@ -9,7 +9,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::capture::capture;
-use super::rehearsal::UpgradeStage;
+use super::rehearsal::RehearsalStage;
 use super::role::{STATE_FD, environment};
 use crate::master::host::Host;
 use crate::observe;
@@ -24,7 +24,7 @@ impl Host {
     /// Hands everything over to the binary that has rehearsed. Returns only if that failed, with the events
     /// to handle.
     pub(in crate::master) fn hand_over(&mut self, pool: &Pool) -> Vec<Event> {
-        let UpgradeStage::Rehearsed(binary) = std::mem::take(&mut self.upgrade) else {
+        let RehearsalStage::Rehearsed(binary) = std::mem::take(&mut self.upgrade) else {
             let reason = "no binary has rehearsed".to_owned();
             return vec![Event::Upgraded(Err(reason))];
         };

@@ -19,7 +19,7 @@ mod state;
 mod take_over;
 
 pub(super) use fds::{FdKind, FdNumber, HandoverFdError, HandoverFds};
-pub(super) use rehearsal::{RehearsalFd, UpgradeStage};
+pub(super) use rehearsal::{RehearsalFd, RehearsalStage};
 pub(super) use resume::go_on;
 pub use role::{ProcessRole, process_role, rehearse};
 #[cfg(any(test, fuzzing))]

@@ -28,7 +28,7 @@ const MAX_VERDICT_BYTES: usize = 1 << 16;
 
 /// The stage of an upgrade.
 #[derive(Debug, Default)]
-pub(in crate::master) enum UpgradeStage {
+pub(in crate::master) enum RehearsalStage {
     /// No upgrade is under way.
     #[default]
     None,
@@ -64,18 +64,18 @@ pub(in crate::master) struct Rehearsal {
     killed: bool,
 }
 
-impl UpgradeStage {
+impl RehearsalStage {
     /// When the child is killed.
     pub(in crate::master) fn deadline(&self) -> Option<Monotonic> {
         match self {
-            UpgradeStage::Rehearsing(rehearsal) if !rehearsal.killed => Some(rehearsal.deadline),
-            UpgradeStage::None | UpgradeStage::Rehearsing(_) | UpgradeStage::Rehearsed(_) => None,
+            RehearsalStage::Rehearsing(rehearsal) if !rehearsal.killed => Some(rehearsal.deadline),
+            RehearsalStage::None | RehearsalStage::Rehearsing(_) | RehearsalStage::Rehearsed(_) => None,
         }
     }
 
     /// Whether this child is the one that rehearses.
     pub(in crate::master) fn is_child(&self, pid: i32) -> bool {
-        matches!(self, UpgradeStage::Rehearsing(rehearsal) if rehearsal.pid == pid)
+        matches!(self, RehearsalStage::Rehearsing(rehearsal) if rehearsal.pid == pid)
     }
 }
 
@@ -84,11 +84,11 @@ impl Host {
     pub(in crate::master) fn rehearse(&mut self, pool: &Pool) -> Performed {
         match begin(pool, self) {
             Ok(rehearsal) => {
-                self.upgrade = UpgradeStage::Rehearsing(rehearsal);
+                self.upgrade = RehearsalStage::Rehearsing(rehearsal);
                 Performed::Done
             }
             Err(error) => {
-                self.upgrade = UpgradeStage::None;
+                self.upgrade = RehearsalStage::None;
                 Performed::Happened(Event::Rehearsed(Err(error.to_string())))
             }
         }
@@ -96,7 +96,7 @@ impl Host {
 
     /// Reads from a descriptor of the child.
     pub(in crate::master) fn read_rehearsal(&mut self, part: RehearsalFd, events: &mut Vec<Event>) {
-        let UpgradeStage::Rehearsing(rehearsal) = &mut self.upgrade else {
+        let RehearsalStage::Rehearsing(rehearsal) = &mut self.upgrade else {
             return;
         };
         match part {
@@ -108,7 +108,7 @@ impl Host {
 
     /// Reaps the child, if it has exited, and evaluates its verdict.
     pub(in crate::master) fn end_rehearsal(&mut self) -> Option<Event> {
-        let UpgradeStage::Rehearsing(rehearsal) = &self.upgrade else {
+        let RehearsalStage::Rehearsing(rehearsal) = &self.upgrade else {
             return None;
         };
         if !pidfd::exits_within(&rehearsal.pidfd, Duration::ZERO) {
@@ -121,17 +121,17 @@ impl Host {
             Ok(Some(reaped)) => Ok(reaped.status),
             Err(error) => Err(error),
         };
-        let UpgradeStage::Rehearsing(rehearsal) = std::mem::take(&mut self.upgrade) else {
+        let RehearsalStage::Rehearsing(rehearsal) = std::mem::take(&mut self.upgrade) else {
             return None;
         };
         Some(Event::Rehearsed(rehearsal.evaluate(status).map(|binary| {
-            self.upgrade = UpgradeStage::Rehearsed(binary);
+            self.upgrade = RehearsalStage::Rehearsed(binary);
         })))
     }
 
     /// Kills the child once its deadline has passed.
     pub(in crate::master) fn expire_rehearsal(&mut self, now: Monotonic) {
-        if let UpgradeStage::Rehearsing(rehearsal) = &mut self.upgrade
+        if let RehearsalStage::Rehearsing(rehearsal) = &mut self.upgrade
             && rehearsal.deadline <= now
             && !std::mem::replace(&mut rehearsal.killed, true)
         {

@@ -21,7 +21,7 @@ use crate::master::start::launch::Launch;
 use crate::master::start::orphans::{Orphans, WorkerRecords};
 use crate::master::start::pid_file::PidFile;
 use crate::master::start::startup::{SIGNALS, Started};
-use crate::master::upgrade::UpgradeStage;
+use crate::master::upgrade::RehearsalStage;
 use crate::pool::Event;
 use crate::sys::lock::FileLock;
 use crate::sys::process::Credentials;
@@ -82,7 +82,7 @@ fn assemble(taken_over: TakenOver, launch: Launch, signals: Signals) -> Result<S
         directories: Directories::restored(data.data_dir, data.run_dir, locks),
         pid_file: data.pid_file.map(PidFile::restored),
         build: Build::of_this_process(launch.version),
-        upgrade: UpgradeStage::None,
+        upgrade: RehearsalStage::None,
         records_outdated: true,
         launch,
         poller,
