@@ -197,7 +197,7 @@ fn a_disk_that_the_wal_filled_takes_orders_again_once_its_reader_has_left() {
     drop(snapshot);
     let left = Instant::now();
     while cluster.post("/orders", &[], &order()).status != 201 {
-        assert!(left.elapsed() < Duration::from_secs(5), "no order is taken");
+        assert!(left.elapsed() < TIMEOUT, "no order is taken");
     }
     wait_for_readiness(&cluster, true);
     wait_for_rest(&cluster);

@@ -1,7 +1,7 @@
 //! A drain loses nothing: whatever was accepted or waits in the queue is answered, and no answer meets a
 //! reset.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cluster::base::exit::Exit;
 use cluster::lifeline::Command;
@@ -197,41 +197,37 @@ fn the_end_of_the_master_drains() {
     assert!(worker.log().contains("the master is gone"), "{}", worker.log());
 }
 
+/// Longer than any test waits: what ends before it did not wait for it.
+fn without_limits(settings: &mut cluster::config::Settings) {
+    settings.cluster.drain_timeout = Duration::from_secs(3600);
+    settings.http.idle_timeout = Duration::from_secs(3600);
+}
+
 fn a_stop_does_not_wait_for_silence() {
-    let mut worker = Worker::ready(|_| {});
+    let mut worker = Worker::ready(without_limits);
     let mut silent = worker.connect();
     silent.get("/");
-    let begun = Instant::now();
     worker.command(Command::Stop);
     drained(&mut worker);
-    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     assert_eq!(silent.rest().expect("no reset"), "");
 }
 
 fn a_stop_makes_a_running_drain_faster() {
-    let mut worker = Worker::ready(|_| {});
+    let mut worker = Worker::ready(without_limits);
     let mut silent = worker.connect();
     silent.get("/");
     worker.drain();
-    let begun = Instant::now();
     worker.command(Command::Stop);
     drained(&mut worker);
-    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
 }
 
 fn what_takes_too_long_is_cut_and_reported() {
     let mut worker = Worker::ready(|settings| settings.cluster.drain_timeout = Duration::from_millis(500));
     let mut client = worker.connect();
-    client.send("GET /slow?ms=60000 HTTP/1.1\r\nHost: test\r\n\r\n");
+    client.send("GET /slow?ms=3600000 HTTP/1.1\r\nHost: test\r\n\r\n");
     worker.until("it runs", |vitals| vitals.counts.in_flight == 1);
     worker.drain();
-    let begun = Instant::now();
     assert_eq!(worker.exit(), i32::from(Exit::DrainCut.code()));
-    assert!(
-        begun.elapsed() < Duration::from_millis(2000),
-        "{:?}",
-        begun.elapsed()
-    );
     assert!(
         worker
             .log()

@@ -16,7 +16,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use nix::sys::signal::Signal;
 use tokio::task::{JoinSet, LocalSet};
 
-use crate::master::Worker;
+use crate::master::{TIMEOUT, Worker};
 use crate::runner::Test;
 
 pub(crate) const TESTS: &[Test] = &[
@@ -141,7 +141,10 @@ fn in_runtime<T>(work: impl Future<Output = T>) -> T {
         .enable_all()
         .build()
         .expect("a runtime");
-    LocalSet::new().block_on(&runtime, work)
+    LocalSet::new().block_on(&runtime, async {
+        let in_time = tokio::time::timeout(TIMEOUT, work).await;
+        in_time.expect("the work ends in time")
+    })
 }
 
 async fn connect(address: SocketAddr) -> Client {
@@ -308,10 +311,15 @@ fn is_unprocessed(error: &hyper::Error) -> bool {
     std::error::Error::source(error).is_some_and(|source| format!("{source:?}").contains("NO_ERROR, Remote"))
 }
 
+/// Longer than any test waits: a drain that ends before it did not wait for it.
+fn without_limit(settings: &mut cluster::config::Settings) {
+    settings.cluster.drain_timeout = Duration::from_secs(3600);
+}
+
 fn http2_drains_under_load_without_a_failed_request() {
     for _ in 0..5 {
-        let mut worker = Worker::ready(|_| {});
-        let (begun, answered) = in_runtime(async {
+        let mut worker = Worker::ready(without_limit);
+        let answered = in_runtime(async {
             let answered = Rc::new(Cell::new(0));
             let mut clients = JoinSet::new();
             for _ in 0..4 {
@@ -324,16 +332,14 @@ fn http2_drains_under_load_without_a_failed_request() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             worker.signal(Signal::SIGTERM);
-            let begun = Instant::now();
             while let Some(client) = clients.join_next().await {
                 client.expect("no request is lost");
             }
-            (begun, answered.get())
+            answered.get()
         });
         drained(&mut worker);
         let taken = worker.vitals().counts.requests;
         assert_eq!(taken, answered as u64, "what was taken was answered");
-        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     }
 }
 
@@ -357,7 +363,7 @@ fn http2_drains_what_waits_in_the_queue() {
 }
 
 fn a_silent_http2_client_does_not_hold_a_drain_up() {
-    let mut worker = Worker::ready(|_| {});
+    let mut worker = Worker::ready(without_limit);
     in_runtime(async {
         let mut idle = connect(worker.address).await;
         answer(&mut idle, request("GET", "/", "")).await;
@@ -369,13 +375,11 @@ fn a_silent_http2_client_does_not_hold_a_drain_up() {
         while worker.vitals().counts.in_flight == 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        let begun = Instant::now();
         worker.signal(Signal::SIGTERM);
         assert_eq!(running.await.expect("no panic").0, 200);
         while !idle.is_closed() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     });
     drained(&mut worker);
 }

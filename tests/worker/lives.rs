@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::Command as Process;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cluster::base::exit::Exit;
 use cluster::base::ids::Incarnation;
@@ -214,11 +214,9 @@ fn a_full_log_pipe_stops_nobody() {
     let worker = Worker::start_with_log(|settings| settings.log.access = true, unused, writer);
     assert!(worker.notification().starts_with("READY=1"));
     let mut client = worker.connect();
-    let begun = Instant::now();
     for _ in 0..3000 {
         client.get("/healthz/liveness");
     }
-    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
     worker.until("dropped lines", |vitals| vitals.counts.log_lines_dropped > 0);
     assert!(is_full(&reader));
 }

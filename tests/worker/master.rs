@@ -24,7 +24,7 @@ use nix::unistd::Pid;
 use crate::client::Client;
 
 /// No step of a test takes longer.
-const TIMEOUT: Duration = Duration::from_secs(20);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(crate) const LIFE: Life = Life {
     incarnation: Incarnation(7),
