@@ -5,9 +5,9 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Instant;
 
-use crate::common::{Cluster, Plan, TIMEOUT, place};
+use crate::common::{Cluster, Plan, TIMEOUT, place, run};
 
-fn office(arguments: &[&str], data: &Path) -> Output {
+fn admin_command(arguments: &[&str], data: &Path) -> Output {
     let (command, rest) = arguments.split_first().expect("a command");
     Command::new(env!("CARGO_BIN_EXE_cluster"))
         .arg(command)
@@ -50,15 +50,15 @@ fn a_backup_beside_a_running_cluster_is_sound() {
     let id = place(&cluster);
     let copy = cluster.data().join("../copy");
     says(
-        &office(&["backup", copy.to_str().expect("a path")], &cluster.data()),
+        &admin_command(&["backup", copy.to_str().expect("a path")], &cluster.data()),
         0,
         "orders.db",
     );
-    let twice = office(&["backup", copy.to_str().expect("a path")], &cluster.data());
+    let twice = admin_command(&["backup", copy.to_str().expect("a path")], &cluster.data());
     says(&twice, 73, "failed to make");
-    says(&office(&["doctor", "--at-rest"], &copy), 0, "all is well");
-    says(&office(&["doctor"], &cluster.data()), 0, "1 confirmed");
-    says(&office(&["sagas", "show", &id], &copy), 0, "under key");
+    says(&admin_command(&["doctor", "--at-rest"], &copy), 0, "all is well");
+    says(&admin_command(&["doctor"], &cluster.data()), 0, "1 confirmed");
+    says(&admin_command(&["sagas", "show", &id], &copy), 0, "under key");
     assert!(cluster.stop().success());
 }
 
@@ -71,13 +71,13 @@ fn an_order_without_its_event_and_a_lost_index_are_found() {
     assert!(cluster.stop().success());
     let orders = rusqlite::Connection::open(data.join("orders.db")).expect("opened");
     orders.execute("DELETE FROM outbox", []).expect("deleted");
-    says(&office(&["doctor"], &data), 65, "0 terminal events");
+    says(&admin_command(&["doctor"], &data), 65, "0 terminal events");
     orders
         .execute("DROP INDEX orders_unfinished", [])
         .expect("dropped");
     drop(orders);
     says(
-        &office(&["doctor"], &data),
+        &admin_command(&["doctor"], &data),
         65,
         "orders.db lacks the index \"orders_unfinished\"",
     );
@@ -89,9 +89,13 @@ fn a_parked_order_is_listed_and_retried_and_every_decision_is_recorded() {
     let cluster = Plan::shop().start();
     let id = park(&cluster);
     let data = cluster.data();
-    says(&office(&["sagas", "list", "--parked"], &data), 0, &id);
-    says(&office(&["sagas", "retry", &id], &data), 2, "--reason");
-    let retried = office(
+    says(&admin_command(&["sagas", "list", "--parked"], &data), 0, &id);
+    let data_dir = data.to_str().expect("text");
+    let flags_last = run(&["sagas", "list", "--parked", "--data-dir", data_dir, "--json"]);
+    assert_eq!(flags_last.code, 0, "{}", flags_last.stderr);
+    assert!(flags_last.stdout.contains(&id), "{}", flags_last.stdout);
+    says(&admin_command(&["sagas", "retry", &id], &data), 2, "--reason");
+    let retried = admin_command(
         &["sagas", "retry", &id, "--reason", "the provider is back"],
         &data,
     );
@@ -100,17 +104,17 @@ fn a_parked_order_is_listed_and_retried_and_every_decision_is_recorded() {
     wait_until("the order to be confirmed", || {
         cluster.get(&url).json()["status"] == "confirmed"
     });
-    let again = office(&["sagas", "reject", &id, "--reason", "x"], &data);
+    let again = admin_command(&["sagas", "reject", &id, "--reason", "x"], &data);
     says(&again, 1, "is not parked");
     says(
-        &office(&["sagas", "show", &id], &data),
+        &admin_command(&["sagas", "show", &id], &data),
         0,
         "because the provider is back",
     );
     let hopeless = park(&cluster);
-    let by_hand = office(&["sagas", "reject", &hopeless, "--reason", "lost"], &data);
+    let by_hand = admin_command(&["sagas", "reject", &hopeless, "--reason", "lost"], &data);
     says(&by_hand, 4, "a late charge may still come");
-    let undone = office(
+    let undone = admin_command(
         &[
             "sagas",
             "compensate",
@@ -127,7 +131,7 @@ fn a_parked_order_is_listed_and_retried_and_every_decision_is_recorded() {
         cluster.get(&format!("/orders/{hopeless}")).json()["rejection"]["code"],
         "order_taken_back"
     );
-    says(&office(&["doctor"], &data), 0, "all is well");
+    says(&admin_command(&["doctor"], &data), 0, "all is well");
     assert!(cluster.stop().success());
 }
 
@@ -150,15 +154,15 @@ fn an_order_that_is_charged_and_sent_is_confirmed_by_hand_or_undone_to_the_last_
     let before = cluster.get("/inventory/espresso-cup").json();
     let stands = place(&cluster);
     unend(&cluster, &stands);
-    let shown = office(&["sagas", "show", &stands], &data);
+    let shown = admin_command(&["sagas", "show", &stands], &data);
     says(&shown, 0, "nothing by itself until a cluster is started");
-    let wrong = office(&["sagas", "reject", &stands, "--reason", "x"], &data);
+    let wrong = admin_command(&["sagas", "reject", &stands, "--reason", "x"], &data);
     says(&wrong, 4, "1 charges stand at the provider");
-    let right = office(&["sagas", "confirm", &stands, "--reason", "seen by me"], &data);
+    let right = admin_command(&["sagas", "confirm", &stands, "--reason", "seen by me"], &data);
     says(&right, 0, "recorded");
     let falls = place(&cluster);
     unend(&cluster, &falls);
-    let undone = office(
+    let undone = admin_command(
         &[
             "sagas",
             "compensate",
@@ -171,7 +175,7 @@ fn an_order_that_is_charged_and_sent_is_confirmed_by_hand_or_undone_to_the_last_
         &data,
     );
     says(&undone, 0, "it is rejected");
-    let story = office(&["sagas", "show", &falls], &data);
+    let story = admin_command(&["sagas", "show", &falls], &data);
     for words in [
         "decided: compensate, because the customer rang",
         "refunded",
@@ -189,11 +193,11 @@ fn an_order_that_is_charged_and_sent_is_confirmed_by_hand_or_undone_to_the_last_
         after["available"].as_i64().map(|left| left + 1)
     );
     says(
-        &office(&["doctor", "--at-rest"], &data),
+        &admin_command(&["doctor", "--at-rest"], &data),
         0,
         "1 confirmed, 1 rejected",
     );
-    let listed = office(
+    let listed = admin_command(
         &["sagas", "list", "--state", "rejected", "--customer", "c-1"],
         &data,
     );
@@ -207,18 +211,18 @@ fn a_decision_without_a_cluster_is_carried_out_by_the_next_one() {
     let id = park(&cluster);
     let (data, plan) = (cluster.data(), Plan::shop().over(&cluster));
     assert!(cluster.stop().success());
-    let decided = office(
+    let decided = admin_command(
         &["sagas", "compensate", &id, "--reason", "lost", "--wait", "0s"],
         &data,
     );
     says(&decided, 0, "it is not taken up yet");
     says(
-        &office(&["sagas", "show", &id], &data),
+        &admin_command(&["sagas", "show", &id], &data),
         0,
         "takes it up within two seconds",
     );
     says(
-        &office(&["sagas", "list", "--worker", "0/0"], &data),
+        &admin_command(&["sagas", "list", "--worker", "0/0"], &data),
         0,
         "to be undone: lost",
     );
@@ -226,7 +230,7 @@ fn a_decision_without_a_cluster_is_carried_out_by_the_next_one() {
     wait_until("the order to be rejected", || {
         cluster.get(&format!("/orders/{id}")).json()["status"] == "rejected"
     });
-    says(&office(&["doctor", "--at-rest"], &data), 0, "all is well");
+    says(&admin_command(&["doctor", "--at-rest"], &data), 0, "all is well");
     assert!(cluster.stop().success());
 }
 
@@ -243,11 +247,11 @@ fn an_order_that_none_of_its_owners_survived_is_parked_at_last() {
     drop(orders);
     cluster.wait_for("none of its owners survived it");
     says(
-        &office(&["sagas", "list", "--parked"], &cluster.data()),
+        &admin_command(&["sagas", "list", "--parked"], &cluster.data()),
         0,
         "each owner died",
     );
-    let retried = office(
+    let retried = admin_command(
         &["sagas", "retry", &id, "--reason", "mended", "--wait", "1m"],
         &cluster.data(),
     );
@@ -267,15 +271,15 @@ fn a_program_that_does_not_know_a_live_sagas_version_is_refused_at_reload_and_at
         .expect("updated");
     drop(orders);
     let words = "1 live sagas of version 7; this binary runs up to 1";
-    says(&office(&["reload"], &data), 5, words);
+    says(&admin_command(&["reload"], &data), 5, words);
     assert_eq!(cluster.get("/orders").status, 200, "what served before serves on");
     says(
-        &office(&["sagas", "list", "--saga-version", "7"], &data),
+        &admin_command(&["sagas", "list", "--saga-version", "7"], &data),
         0,
         &id.to_string(),
     );
     says(
-        &office(&["sagas", "show", &id.to_string()], &data),
+        &admin_command(&["sagas", "show", &id.to_string()], &data),
         0,
         "a binary that knows saga version 7",
     );
@@ -307,7 +311,7 @@ fn what_is_old_is_removed_everywhere_and_the_sums_stay_right() {
     let data = cluster.data();
     let directory = Plan::shop().over(&cluster).keep();
     assert!(cluster.stop().success());
-    says(&office(&["doctor", "--at-rest"], &data), 0, "all is well");
+    says(&admin_command(&["doctor", "--at-rest"], &data), 0, "all is well");
     drop(directory);
 }
 
@@ -317,8 +321,8 @@ fn a_lost_or_mixed_file_is_found_beside_a_running_cluster_and_one_parked_order_h
     let (data, id) = (cluster.data(), place(&cluster));
     let order: cluster::shop::contract::OrderId = id.parse().expect("an id");
     park(&cluster);
-    says(&office(&["doctor"], &data), 0, "1 confirmed");
-    says(&office(&["doctor", "--at-rest"], &data), 0, "1 parked");
+    says(&admin_command(&["doctor"], &data), 0, "1 confirmed");
+    says(&admin_command(&["doctor", "--at-rest"], &data), 0, "1 parked");
     let losses = [
         (
             "orders.db",
@@ -349,20 +353,20 @@ fn a_lost_or_mixed_file_is_found_beside_a_running_cluster_and_one_parked_order_h
     for (number, (file, sql, words)) in losses.into_iter().enumerate() {
         let copy = data.join(format!("../spoiled-{number}"));
         says(
-            &office(&["backup", copy.to_str().expect("a path")], &data),
+            &admin_command(&["backup", copy.to_str().expect("a path")], &data),
             0,
             file,
         );
         let spoiled = rusqlite::Connection::open(copy.join(file)).expect("opened");
         spoiled.execute_batch(sql).expect("deleted");
         drop(spoiled);
-        let found = office(&["doctor"], &copy);
+        let found = admin_command(&["doctor"], &copy);
         says(&found, 65, words);
         says(&found, 65, &id);
     }
     let copy = data.join("../mixed");
     says(
-        &office(&["backup", copy.to_str().expect("a path")], &data),
+        &admin_command(&["backup", copy.to_str().expect("a path")], &data),
         0,
         "orders.db",
     );
@@ -373,7 +377,7 @@ fn a_lost_or_mixed_file_is_found_beside_a_running_cluster_and_one_parked_order_h
         .expect("deleted");
     drop(orders);
     let stranger = format!("goods left the shelf for {id}, which there is not");
-    says(&office(&["doctor", "--at-rest"], &copy), 65, &stranger);
+    says(&admin_command(&["doctor", "--at-rest"], &copy), 65, &stranger);
     assert!(cluster.stop().success());
 }
 
@@ -381,7 +385,7 @@ fn a_lost_or_mixed_file_is_found_beside_a_running_cluster_and_one_parked_order_h
 fn a_decision_that_comes_too_late_for_one_order_is_told_and_the_others_are_carried_out() {
     let cluster = Plan::shop().start();
     let (data, over, open) = (cluster.data(), place(&cluster), park(&cluster));
-    let decided = office(
+    let decided = admin_command(
         &["sagas", "retry", &over, &open, "--reason", "x", "--wait", "1m"],
         &data,
     );
@@ -394,7 +398,7 @@ fn a_decision_that_comes_too_late_for_one_order_is_told_and_the_others_are_carri
 fn every_line_of_a_story_is_timed_to_the_millisecond() {
     let cluster = Plan::shop().start();
     let id = place(&cluster);
-    let result = office(&["sagas", "--json", "show", &id], &cluster.data());
+    let result = admin_command(&["sagas", "--json", "show", &id], &cluster.data());
     let story: serde_json::Value = serde_json::from_slice(&result.stdout).expect("a story");
     let lines = story["lines"].as_array().expect("lines");
     assert!(lines.iter().any(|line| line["book"] == "provider"), "{story}");
@@ -415,16 +419,16 @@ fn a_swapped_a_cut_off_and_a_missing_file_are_named() {
     std::fs::copy(data.join("payments.db"), &orders).expect("swapped");
     for command in [&["doctor"][..], &["sagas", "list"]] {
         says(
-            &office(command, &data),
+            &admin_command(command, &data),
             65,
             "orders.db is the payments database; expected the orders database",
         );
         std::fs::write(&orders, "").expect("cut off");
-        says(&office(command, &data), 65, "orders.db is empty");
+        says(&admin_command(command, &data), 65, "orders.db is empty");
         std::fs::copy(data.join("payments.db"), &orders).expect("swapped");
     }
     std::fs::remove_file(&orders).expect("removed");
-    says(&office(&["doctor"], &data), 1, "orders.db is not there");
+    says(&admin_command(&["doctor"], &data), 1, "orders.db is not there");
     drop(directory);
 }
 
@@ -444,11 +448,11 @@ fn files_of_another_version_are_named_and_can_be_saved_all_the_same() {
             .expect("another version");
         for command in [&["doctor"][..], &["sagas", "list"], &["sagas", "show", &id]] {
             let expected = format!("orders.db has schema version {found}, expected {known}");
-            says(&office(command, &data), 65, &expected);
+            says(&admin_command(command, &data), 65, &expected);
         }
         let to = data.join(format!("copy-{found}"));
         says(
-            &office(&["backup", &to.display().to_string()], &data),
+            &admin_command(&["backup", &to.display().to_string()], &data),
             0,
             "orders.db",
         );

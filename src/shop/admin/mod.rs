@@ -37,7 +37,7 @@ pub const SAGAS: AppCommand = AppCommand {
 #[derive(Debug, clap::Args)]
 struct DataDirOption {
     /// The data directory of the cluster.
-    #[arg(long, default_value = "data", value_name = "DIR")]
+    #[arg(long, global = true, default_value = "data", value_name = "DIR")]
     data_dir: PathBuf,
 }
 

@@ -19,7 +19,7 @@ pub(super) struct SagasArguments {
     #[command(flatten)]
     data: DataDirOption,
     /// Print JSON, one document a line.
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
     command: SagasCommand,
