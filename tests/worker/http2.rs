@@ -29,6 +29,10 @@ pub(crate) const TESTS: &[Test] = &[
         http2_answers_that_are_none_are_refused,
     ),
     (
+        "an_http2_request_says_once_whom_it_is_for",
+        an_http2_request_says_once_whom_it_is_for,
+    ),
+    (
         "a_preface_in_pieces_is_a_preface_and_half_a_one_expires",
         a_preface_in_pieces_is_a_preface_and_half_a_one_expires,
     ),
@@ -226,6 +230,73 @@ fn http2_answers_that_are_none_are_refused() {
             assert!(body.contains(code), "{body}");
         }
     });
+}
+
+/// One GET of `/` with these fields, by their indices in the static table (RFC 7541), and the status of the answer.
+fn status_of(worker: &Worker, fields: &[(u8, &str)]) -> u16 {
+    let mut head = vec![0x82, 0x84, 0x86];
+    for (index, value) in fields {
+        // Without indexing; an index above 14 continues in a second byte.
+        let name = if *index < 15 {
+            vec![*index]
+        } else {
+            vec![0x0f, index - 15]
+        };
+        head.extend(name);
+        head.push(u8::try_from(value.len()).expect("a short text"));
+        head.extend_from_slice(value.as_bytes());
+    }
+    let length = u8::try_from(head.len()).expect("a short head");
+    let mut stream = TcpStream::connect(worker.address).expect("connected");
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let frame = [&preface[..], &[0, 0, length, 1, 5, 0, 0, 0, 1], &head].concat();
+    stream.write_all(&frame).expect("written");
+    stream.shutdown(std::net::Shutdown::Write).expect("shut down");
+    let mut all = Vec::new();
+    stream.read_to_end(&mut all).expect("no reset");
+    let mut rest = &all[..];
+    while let [a, b, c, kind, _, _, _, _, _, payload @ ..] = rest {
+        let length = usize::try_from(u32::from_be_bytes([0, *a, *b, *c])).expect("24 bits");
+        match (kind, payload[0]) {
+            // Statuses of the static table, and a literal one with Huffman codes or without.
+            (1, 0x88) => return 200,
+            (1, 0x8c) => return 400,
+            (1, first) => panic!("a head that begins with {first:#x}"),
+            (3, _) => return 0,
+            _ => rest = &payload[length..],
+        }
+    }
+    panic!("no answer in {all:?}");
+}
+
+const AUTHORITY: u8 = 1;
+const HOST: u8 = 38;
+
+fn an_http2_request_says_once_whom_it_is_for() {
+    let worker = Worker::ready(|_| {});
+    for fields in [
+        &[(AUTHORITY, "test")][..],
+        &[(HOST, "test")],
+        &[(AUTHORITY, "test"), (HOST, "Test:80")],
+        &[(AUTHORITY, "[::1]:8080")],
+    ] {
+        assert_eq!(status_of(&worker, fields), 200, "{fields:?}");
+    }
+    for fields in [
+        &[][..],
+        &[(AUTHORITY, "test"), (HOST, "other")],
+        &[(AUTHORITY, "test"), (HOST, "test:8080")],
+        &[(HOST, "test"), (HOST, "test")],
+        &[(HOST, "h:-1")],
+        &[(HOST, "user@h")],
+    ] {
+        assert_eq!(status_of(&worker, fields), 400, "{fields:?}");
+    }
+    // h2 itself resets a stream with an authority that is none.
+    for authority in ["user@test", "h:-1", "h:99999"] {
+        let status = status_of(&worker, &[(AUTHORITY, authority)]);
+        assert!(matches!(status, 0 | 400), "{authority}: {status}");
+    }
 }
 
 fn a_preface_in_pieces_is_a_preface_and_half_a_one_expires() {

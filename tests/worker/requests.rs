@@ -66,6 +66,18 @@ fn a_request_says_once_whom_it_is_for() {
         "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: h:-1\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: h:99999\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: h:80:80\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: [::1\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: user@h\r\n\r\n",
+        "GET http://a/ HTTP/1.1\r\nHost: b\r\n\r\n",
+        "GET http://a/ HTTP/1.1\r\nHost: a:8080\r\n\r\n",
+        "GET http://a/ HTTP/1.1\r\nHost:\r\n\r\n",
+        "GET http://user@a/ HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET http://user@a/ HTTP/1.1\r\nHost: user@a\r\n\r\n",
+        "GET http://a/ HTTP/1.0\r\nHost: b\r\n\r\n",
+        "CONNECT a:80 HTTP/1.1\r\nHost: b:80\r\n\r\n",
         "GET http://test/ HTTP/1.1\r\n\r\n",
         "GET /healthz/liveness HTTP/1.1\r\n\r\n",
     ] {
@@ -199,7 +211,7 @@ fn too_many_headers_are_431() {
 fn an_absolute_target_is_answered() {
     let worker = Worker::ready(|_| {});
     let mut client = worker.connect();
-    client.send("GET http://elsewhere.example/echo HTTP/1.1\r\nHost: test\r\n\r\n");
+    client.send("GET http://Elsewhere.example:80/echo HTTP/1.1\r\nHost: elsewhere.example\r\n\r\n");
     assert_eq!(client.response().expect("an answer").status, 405);
     client.send("OPTIONS * HTTP/1.1\r\nHost: test\r\n\r\n");
     assert_eq!(client.response().expect("an answer").status, 404);

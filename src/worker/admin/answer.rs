@@ -7,7 +7,7 @@ use http::{Method, Request, Response, StatusCode};
 
 use super::metrics_client::MetricsClient;
 use super::{host, text};
-use crate::http::Problem;
+use crate::http::{Problem, host_problem};
 use crate::worker::handle::Worker;
 use crate::worker::request::health::{self, Probe};
 
@@ -35,6 +35,9 @@ impl AdminService {
     }
 
     async fn route<B>(&self, request: &Request<B>) -> Result<Response<Body>, Box<Problem>> {
+        if let Some(problem) = host_problem(request) {
+            return Err(Box::new(problem));
+        }
         if !host::is_ours(request) {
             return Err(Box::new(foreign_host()));
         }

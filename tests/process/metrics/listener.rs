@@ -49,15 +49,22 @@ fn names_that_anybody_can_point_here_are_refused_and_so_is_all_that_changes() {
     ] {
         assert!(metrics(host).starts_with("HTTP/1.1 200"), "{host}");
     }
-    for host in [
-        "",
-        "Host: evil.example\r\n",
-        "Host: 127.0.0.1\r\nHost: evil.example\r\n",
+    for (host, status) in [
+        ("Host: evil.example\r\n", 421),
+        ("", 400),
+        ("Host: 127.0.0.1\r\nHost: evil.example\r\n", 400),
+        ("Host: 127.0.0.1:-1\r\n", 400),
+        ("Host: user@127.0.0.1\r\n", 400),
     ] {
         let answer = metrics(host);
-        assert!(answer.starts_with("HTTP/1.1 421"), "{host}: {answer}");
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{host}: {answer}"
+        );
         assert!(!answer.contains("cluster_"), "{answer}");
     }
+    let elsewhere = b"GET http://evil.example/metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+    assert!(say(admin, elsewhere).starts_with("HTTP/1.1 400"));
     for method in ["POST", "PUT", "DELETE", "OPTIONS", "BREW"] {
         let head = format!("{method} /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello");
         let answer = say(admin, head.as_bytes());
