@@ -145,9 +145,12 @@ fn every_page_is_reached_from_the_readme() {
     }
 }
 
-/// The words behind `cluster ` at the beginning of a line of code.
+/// The words behind `cluster ` at the beginning of a line of code, unless it is a key of `Cargo.toml`.
 fn words_of_cluster(line: &str) -> Option<Vec<&str>> {
-    let rest = line.trim().strip_prefix("cluster ")?;
+    let rest = line
+        .trim()
+        .strip_prefix("cluster ")
+        .filter(|rest| !rest.starts_with('='))?;
     let rest = rest.split(['#', '|', ';', '&', '>']).next().unwrap_or_default();
     Some(rest.split_whitespace().collect())
 }

@@ -59,13 +59,15 @@ fn read_fields(body: &str) -> Vec<Field> {
     fields
 }
 
-/// The product code of every file below a folder of `src`, without comments and tests.
+/// The product code of every file below a folder of `src`, without comments, tests, and quotation marks that neither begin nor
+/// end a text.
 fn product_code(folder: &str) -> impl Iterator<Item = String> {
     files(folder).into_iter().map(|path| {
         let text = fs::read_to_string(path).expect("readable");
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
         let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
-        lines.collect::<Vec<_>>().join("\n")
+        let code = lines.collect::<Vec<_>>().join("\n");
+        code.replace("'\"'", "").replace("\\\"", "")
     })
 }
 
