@@ -9,11 +9,11 @@ const DATA_DIR: &str = "./data";
 /// Where the master is, as far as flags say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MasterLocation {
-    /// `--run-dir`
+    /// What `--run-dir` says.
     pub run_dir: Option<PathBuf>,
-    /// `--data-dir`
+    /// What `--data-dir` says.
     pub data_dir: Option<PathBuf>,
-    /// `--config`
+    /// What `--config` says.
     pub config: Option<PathBuf>,
 }
 

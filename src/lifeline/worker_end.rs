@@ -7,8 +7,8 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::{Command, MAX_PACKET, Report, decode, encode};
+use crate::sys::readiness::watch;
 use crate::sys::seqpacket;
-use crate::sys::watch::watch;
 
 /// The worker's end of its lifeline.
 #[derive(Debug)]

@@ -1,12 +1,17 @@
 //! How the shop boots in a worker: stores, services, catalog and routes, and how it reacts to the master's
 //! commands.
 
+mod failures;
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 
+use self::failures::{bad_catalog, inconsistent, no_thread, unusable_store};
 use super::evidence::consistency::{self, Inconsistent, Repositories};
 use super::fault_injection::{FaultyProvider, ProviderFaults};
 use super::http::{AppState, Orders, drill, routes};
@@ -26,8 +31,7 @@ use crate::base::ids::{Epoch, Generation};
 use crate::config::{Settings, duration};
 use crate::pool::OrphanedWork;
 use crate::saga::definition::ORDER_VERSION;
-use crate::store::{OpenError, Schema, Store, StoreOptions, Verify};
-use crate::sys::limits;
+use crate::store::{Schema, Store, StoreOptions, Verify};
 use crate::worker::{App, BootError, BootRefused, Worker};
 
 /// The largest database, in bytes, whose pages a first worker checks: it takes some tenths of a second.
@@ -285,20 +289,6 @@ async fn check_consistency(worker: &Worker, repositories: Repositories<'_>) -> R
     Ok(())
 }
 
-fn inconsistent(error: Inconsistent) -> BootError {
-    match error {
-        Inconsistent::Lost { .. }
-        | Inconsistent::Emptied { .. }
-        | Inconsistent::Counter { .. }
-        | Inconsistent::Mixed { .. } => BootRefused {
-            exit: Exit::BadData,
-            reason: error.to_string(),
-        }
-        .into(),
-        Inconsistent::Read(error) => error.into(),
-    }
-}
-
 /// A saga keeps the version of its definition. A program that does not know the version must not run the
 /// saga, and refuses to serve.
 async fn every_live_saga_is_known(orders: &Orders) -> Result<(), BootError> {
@@ -345,18 +335,6 @@ fn open_all<const N: usize>(
     stores.try_into().map_err(|_| "a database was not opened".into())
 }
 
-/// The error when no thread could be started. The user's limit of processes counts threads, too.
-fn no_thread(error: io::Error) -> BootError {
-    BootRefused {
-        exit: Exit::NoResources,
-        reason: format!(
-            "a thread to open a database could not be started: {error}; every worker needs some (look at ulimit -u, TasksMax=, \
-             pids.max)"
-        ),
-    }
-    .into()
-}
-
 fn open_one(
     worker: &Worker,
     schema: &'static Schema,
@@ -394,39 +372,6 @@ fn verify_depth(worker: &Worker, path: &Path) -> Verify {
     }
 }
 
-fn bad_catalog(error: inventory::catalog::CatalogError) -> BootError {
-    BootRefused {
-        exit: Exit::BadData,
-        reason: error.to_string(),
-    }
-    .into()
-}
-
-/// A fault that an operator has to mend ends the worker, and then the master, with its own exit code.
-fn unusable_store(error: OpenError) -> BootError {
-    let exit = match error {
-        OpenError::Directory { .. } | OpenError::ReadOnly { .. } | OpenError::NetworkFileSystem { .. } => {
-            Exit::Unwritable
-        }
-        OpenError::NotADatabase { .. }
-        | OpenError::Foreign { .. }
-        | OpenError::Newer { .. }
-        | OpenError::Missing { .. }
-        | OpenError::NotAFile { .. }
-        | OpenError::Incomplete { .. }
-        | OpenError::Corrupt { .. } => Exit::BadData,
-        // The store could not start its thread, or open a file.
-        OpenError::Io { ref reason, .. } if limits::is_exhaustion(reason) => Exit::NoResources,
-        OpenError::Sqlite { .. } | OpenError::Io { .. } => Exit::DiskFailed,
-        OpenError::OldSqlite { .. } | OpenError::Migration { .. } => Exit::BootFailed,
-    };
-    BootRefused {
-        exit,
-        reason: error.to_string(),
-    }
-    .into()
-}
-
 fn listen(worker: &Worker, state: &AppState) {
     let orders = state.orders.clone();
     worker.on_takeover(move |work| {
@@ -450,50 +395,4 @@ fn listen(worker: &Worker, state: &AppState) {
             orders.and(inventory).and(payments)
         }
     });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn exit_of(error: &BootError) -> Option<Exit> {
-        error.downcast_ref().map(|refused: &BootRefused| refused.exit)
-    }
-
-    #[test]
-    fn exhausted_resources_are_no_disk_failure() {
-        let errno = io::Error::from_raw_os_error;
-        assert_eq!(exit_of(&no_thread(errno(libc::EAGAIN))), Some(Exit::NoResources));
-        for (code, exit) in [
-            (libc::EAGAIN, Exit::NoResources),
-            (libc::EMFILE, Exit::NoResources),
-            (libc::EIO, Exit::DiskFailed),
-        ] {
-            let error = OpenError::Io {
-                path: "orders.db".into(),
-                reason: errno(code),
-            };
-            assert_eq!(exit_of(&unusable_store(error)), Some(exit), "{code}");
-        }
-    }
-
-    #[test]
-    fn a_later_generation_migrates_no_file_that_workers_before_it_could_not_use_then() {
-        let dir = tempfile::tempdir().unwrap();
-        let check = |generation| check_older_workers_can_go_on(Generation(generation), dir.path());
-        assert!(check(2).is_ok(), "there is no file yet");
-        let (id, path) = (orders::SCHEMA.application_id, dir.path().join(orders::FILE));
-        let file = rusqlite::Connection::open(path).unwrap();
-        let of_version = |version: i64| {
-            let header = format!("PRAGMA application_id = {id}; PRAGMA user_version = {version}");
-            file.execute_batch(&header).unwrap();
-        };
-        of_version(orders::OLDEST_COMPATIBLE - 1);
-        assert!(check(1).is_ok(), "no worker of another program runs");
-        let refused = check(2).unwrap_err();
-        assert_eq!(exit_of(&refused), Some(Exit::BadData));
-        assert!(refused.to_string().contains("stop the cluster"), "{refused}");
-        of_version(orders::OLDEST_COMPATIBLE);
-        assert!(check(2).is_ok());
-    }
 }

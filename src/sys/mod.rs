@@ -21,10 +21,10 @@ pub mod notify;
 pub mod pidfd;
 pub mod process;
 pub mod procfs;
+pub mod readiness;
 pub mod seqpacket;
 pub mod signals;
 pub mod socket;
 #[cfg(feature = "shop")]
 pub mod sqlite;
 pub mod thread_cell;
-pub mod watch;

@@ -30,12 +30,12 @@ pub(super) struct TorturedCluster {
     workspace: PathBuf,
     disk: Option<SmallDisk>,
     master: Mutex<Child>,
-    heard: Arc<MasterState>,
+    heard: Arc<HeardFromMaster>,
 }
 
 /// The state of the master as its log tells it.
 #[derive(Default)]
-struct MasterState {
+struct HeardFromMaster {
     /// The number of the start, the address, and whether the cluster serves.
     now: Mutex<(u32, Option<SocketAddr>, bool)>,
     changed: Condvar,
@@ -55,7 +55,7 @@ impl TorturedCluster {
     pub(super) fn start(workspace: &Path, disk: Option<SmallDisk>) -> Result<TorturedCluster, String> {
         // Workers whose master was killed become children of this process, so that none is left behind.
         nix::sys::prctl::set_child_subreaper(true).map_err(|errno| errno.to_string())?;
-        let heard = Arc::new(MasterState::default());
+        let heard = Arc::new(HeardFromMaster::default());
         let master = launch(workspace, &heard, 1).map_err(|error| error.to_string())?;
         let cluster = TorturedCluster {
             workspace: workspace.to_owned(),
@@ -218,7 +218,7 @@ fn signal_child(child: &Child, signal: Signal) {
     }
 }
 
-fn launch(workspace: &Path, heard: &Arc<MasterState>, start: u32) -> std::io::Result<Child> {
+fn launch(workspace: &Path, heard: &Arc<HeardFromMaster>, start: u32) -> std::io::Result<Child> {
     *lock(&heard.now) = (start, None, false);
     let mut child = Command::new(std::env::current_exe()?)
         .arg("serve")
@@ -241,7 +241,7 @@ fn launch(workspace: &Path, heard: &Arc<MasterState>, start: u32) -> std::io::Re
 }
 
 /// Copies the log to its file until the last process that writes it has ended.
-fn listen(lines: impl BufRead, mut log: File, heard: &MasterState, start: u32) {
+fn listen(lines: impl BufRead, mut log: File, heard: &HeardFromMaster, start: u32) {
     for line in lines.lines().map_while(Result::ok) {
         // The log is for people; the torture goes on without it.
         drop(writeln!(log, "{line}"));

@@ -7,17 +7,17 @@ pub(crate) const CIRCLES: usize = 1;
 pub(crate) const CIRCLES_IN_POOL: usize = 0;
 
 /// Names of types that stand in two or more modules of the product.
-pub(crate) const NAMES_IN_TWO_MODULES: usize = 43;
+pub(crate) const NAMES_IN_TWO_MODULES: usize = 0;
 /// Names of types that stand in three or more modules of the product.
-pub(crate) const NAMES_IN_THREE_MODULES: usize = 4;
+pub(crate) const NAMES_IN_THREE_MODULES: usize = 0;
 /// Types, modules and files that still bear a name which was given up (`names.rs` lists them).
-pub(crate) const FORGOTTEN_NAMES: usize = 68;
+pub(crate) const FORGOTTEN_NAMES: usize = 0;
 
 /// Files with an `impl Pool`, and the fields of `Pool`.
 pub(crate) const FILES_OF_POOL: usize = 10;
 pub(crate) const FIELDS_OF_POOL: usize = 9;
 /// Files outside the stores that name SQLite's library.
-pub(crate) const FILES_WITH_SQL: usize = 23;
+pub(crate) const FILES_WITH_SQL: usize = 1;
 
 /// Lines of a function, from `fn` to its closing brace.
 pub(crate) const MEDIAN_FUNCTION: usize = 9;
@@ -27,15 +27,15 @@ pub(crate) const LONGEST_FUNCTION: usize = 80;
 pub(crate) const TOO_LONG_FUNCTIONS: usize = 3;
 /// Lines of a file, and how many files are longer.
 pub(crate) const LONGEST_FILE: usize = 450;
-pub(crate) const TOO_LONG_FILES: usize = 6;
+pub(crate) const TOO_LONG_FILES: usize = 0;
 /// Doc comments that are one word.
-pub(crate) const DOCS_OF_ONE_WORD: usize = 117;
+pub(crate) const DOCS_OF_ONE_WORD: usize = 7;
 /// Columns of a line, and how many lines are longer.
 pub(crate) const LONGEST_LINE: usize = 110;
-pub(crate) const TOO_LONG_LINES: usize = 926;
+pub(crate) const TOO_LONG_LINES: usize = 304;
 /// Lines that no screen shows whole.
 pub(crate) const VERY_LONG_LINE: usize = 140;
-pub(crate) const VERY_LONG_LINES: usize = 21;
+pub(crate) const VERY_LONG_LINES: usize = 6;
 
 /// Prints a figure, and fails when it is above its limit.
 pub(crate) fn at_most(limit: usize, what: &str, found: &[String]) {

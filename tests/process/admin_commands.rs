@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use crate::common::{Cluster, Plan, TIMEOUT, place, run};
 
-fn admin_command(arguments: &[&str], data: &Path) -> Output {
+/// `cluster COMMAND --data-dir DATA` and the rest of the arguments.
+pub(crate) fn admin_command(arguments: &[&str], data: &Path) -> Output {
     let (command, rest) = arguments.split_first().expect("a command");
     Command::new(env!("CARGO_BIN_EXE_cluster"))
         .arg(command)
@@ -18,7 +19,8 @@ fn admin_command(arguments: &[&str], data: &Path) -> Output {
         .expect("the program starts")
 }
 
-fn says(output: &Output, code: i32, words: &str) {
+/// Requires the exit code, and these words on stdout or stderr.
+pub(crate) fn says(output: &Output, code: i32, words: &str) {
     let said = [&output.stdout[..], &output.stderr[..]].concat();
     let said = String::from_utf8_lossy(&said);
     assert_eq!(output.status.code(), Some(code), "{said}");
@@ -407,55 +409,4 @@ fn every_line_of_a_story_is_timed_to_the_millisecond() {
         assert_eq!(at.len(), "2026-11-22T16:02:36.123Z".len(), "{line}");
     }
     assert!(cluster.stop().success());
-}
-
-#[test]
-fn a_swapped_a_cut_off_and_a_missing_file_are_named() {
-    let cluster = Plan::shop().start();
-    let (data, directory) = (cluster.data(), Plan::shop().over(&cluster).keep());
-    place(&cluster);
-    assert!(cluster.stop().success());
-    let orders = data.join("orders.db");
-    std::fs::copy(data.join("payments.db"), &orders).expect("swapped");
-    for command in [&["doctor"][..], &["sagas", "list"]] {
-        says(
-            &admin_command(command, &data),
-            65,
-            "orders.db is the payments database; expected the orders database",
-        );
-        std::fs::write(&orders, "").expect("cut off");
-        says(&admin_command(command, &data), 65, "orders.db is empty");
-        std::fs::copy(data.join("payments.db"), &orders).expect("swapped");
-    }
-    std::fs::remove_file(&orders).expect("removed");
-    says(&admin_command(&["doctor"], &data), 1, "orders.db is not there");
-    drop(directory);
-}
-
-#[test]
-fn files_of_another_version_are_named_and_can_be_saved_all_the_same() {
-    let cluster = Plan::shop().start();
-    let (data, directory) = (cluster.data(), Plan::shop().over(&cluster).keep());
-    let id = place(&cluster);
-    assert!(cluster.stop().success());
-    let orders = rusqlite::Connection::open(data.join("orders.db")).expect("opened");
-    let known: i64 = orders
-        .query_row("PRAGMA user_version", [], |row| row.get(0))
-        .expect("read");
-    for found in [known - 1, known + 1] {
-        orders
-            .pragma_update(None, "user_version", found)
-            .expect("another version");
-        for command in [&["doctor"][..], &["sagas", "list"], &["sagas", "show", &id]] {
-            let expected = format!("orders.db has schema version {found}, expected {known}");
-            says(&admin_command(command, &data), 65, &expected);
-        }
-        let to = data.join(format!("copy-{found}"));
-        says(
-            &admin_command(&["backup", &to.display().to_string()], &data),
-            0,
-            "orders.db",
-        );
-    }
-    drop((orders, directory));
 }

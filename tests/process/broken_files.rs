@@ -3,7 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::common::{Plan, break_pages};
+use crate::admin_commands::{admin_command, says};
+use crate::common::{Plan, break_pages, place};
 use cluster::scoreboard::Board;
 use cluster::shop::{inventory, orders, sandbox};
 use cluster::store::{Admission, OpenError, Schema, Store, StoreOptions, Tx};
@@ -199,4 +200,55 @@ fn a_read_only_file_system_is_refused_with_what_to_do() {
         &["cannot create files in", "--data-dir"],
     );
     let _ = std::process::Command::new("umount").arg(target).output();
+}
+
+#[test]
+fn a_swapped_a_cut_off_and_a_missing_file_are_named() {
+    let cluster = Plan::shop().start();
+    let (data, directory) = (cluster.data(), Plan::shop().over(&cluster).keep());
+    place(&cluster);
+    assert!(cluster.stop().success());
+    let orders = data.join("orders.db");
+    std::fs::copy(data.join("payments.db"), &orders).expect("swapped");
+    for command in [&["doctor"][..], &["sagas", "list"]] {
+        says(
+            &admin_command(command, &data),
+            65,
+            "orders.db is the payments database; expected the orders database",
+        );
+        std::fs::write(&orders, "").expect("cut off");
+        says(&admin_command(command, &data), 65, "orders.db is empty");
+        std::fs::copy(data.join("payments.db"), &orders).expect("swapped");
+    }
+    std::fs::remove_file(&orders).expect("removed");
+    says(&admin_command(&["doctor"], &data), 1, "orders.db is not there");
+    drop(directory);
+}
+
+#[test]
+fn files_of_another_version_are_named_and_can_be_saved_all_the_same() {
+    let cluster = Plan::shop().start();
+    let (data, directory) = (cluster.data(), Plan::shop().over(&cluster).keep());
+    let id = place(&cluster);
+    assert!(cluster.stop().success());
+    let orders = rusqlite::Connection::open(data.join("orders.db")).expect("opened");
+    let known: i64 = orders
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .expect("read");
+    for found in [known - 1, known + 1] {
+        orders
+            .pragma_update(None, "user_version", found)
+            .expect("another version");
+        for command in [&["doctor"][..], &["sagas", "list"], &["sagas", "show", &id]] {
+            let expected = format!("orders.db has schema version {found}, expected {known}");
+            says(&admin_command(command, &data), 65, &expected);
+        }
+        let to = data.join(format!("copy-{found}"));
+        says(
+            &admin_command(&["backup", &to.display().to_string()], &data),
+            0,
+            "orders.db",
+        );
+    }
+    drop((orders, directory));
 }

@@ -1,10 +1,8 @@
 //! HTTP/2 by prior knowledge on the same port: the same answers, limits and counters as HTTP/1.1, and a drain
 //! by GOAWAY that loses nothing.
 
-use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
@@ -13,7 +11,6 @@ use http::{Request, StatusCode, Version};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use nix::sys::signal::Signal;
 use tokio::task::{JoinSet, LocalSet};
 
 use crate::master::{TIMEOUT, Worker};
@@ -41,18 +38,6 @@ pub(crate) const TESTS: &[Test] = &[
         more_streams_than_may_be_wait_their_turn,
     ),
     (
-        "http2_drains_under_load_without_a_failed_request",
-        http2_drains_under_load_without_a_failed_request,
-    ),
-    (
-        "http2_drains_what_waits_in_the_queue",
-        http2_drains_what_waits_in_the_queue,
-    ),
-    (
-        "a_silent_http2_client_does_not_hold_a_drain_up",
-        a_silent_http2_client_does_not_hold_a_drain_up,
-    ),
-    (
         "a_silent_http2_connection_is_told_to_go",
         a_silent_http2_connection_is_told_to_go,
     ),
@@ -64,14 +49,10 @@ pub(crate) const TESTS: &[Test] = &[
         "an_http2_client_that_makes_no_room_is_cut",
         an_http2_client_that_makes_no_room_is_cut,
     ),
-    (
-        "an_http2_client_that_does_not_answer_is_let_go_when_silence_is_over",
-        an_http2_client_that_does_not_answer_is_let_go_when_silence_is_over,
-    ),
 ];
 
 /// Everything the server says until it closes, as types of frames.
-fn frames(stream: &mut TcpStream) -> Vec<u8> {
+pub(crate) fn frames(stream: &mut TcpStream) -> Vec<u8> {
     let mut types = Vec::new();
     let mut head = [0; 9];
     while stream.read_exact(&mut head).is_ok() {
@@ -138,9 +119,9 @@ fn an_http2_client_that_makes_no_room_is_cut() {
     });
 }
 
-type Client = SendRequest<Full<Bytes>>;
+pub(crate) type Client = SendRequest<Full<Bytes>>;
 
-fn in_runtime<T>(work: impl Future<Output = T>) -> T {
+pub(crate) fn in_runtime<T>(work: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -151,7 +132,7 @@ fn in_runtime<T>(work: impl Future<Output = T>) -> T {
     })
 }
 
-async fn connect(address: SocketAddr) -> Client {
+pub(crate) async fn connect(address: SocketAddr) -> Client {
     let stream = tokio::net::TcpStream::connect(address).await.expect("connected");
     let (client, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
         .await
@@ -160,7 +141,7 @@ async fn connect(address: SocketAddr) -> Client {
     client
 }
 
-fn request(method: &str, path: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
+pub(crate) fn request(method: &str, path: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
     Request::builder()
         .method(method)
         .uri(format!("http://test{path}"))
@@ -168,7 +149,7 @@ fn request(method: &str, path: &str, body: impl Into<Bytes>) -> Request<Full<Byt
         .expect("a request")
 }
 
-async fn answer(client: &mut Client, request: Request<Full<Bytes>>) -> (StatusCode, String) {
+pub(crate) async fn answer(client: &mut Client, request: Request<Full<Bytes>>) -> (StatusCode, String) {
     let response = client.send_request(request).await.expect("an answer");
     assert_eq!(response.version(), Version::HTTP_2);
     let status = response.status();
@@ -176,7 +157,7 @@ async fn answer(client: &mut Client, request: Request<Full<Bytes>>) -> (StatusCo
     (status, String::from_utf8(body.to_vec()).expect("text"))
 }
 
-fn drained(worker: &mut Worker) {
+pub(crate) fn drained(worker: &mut Worker) {
     assert_eq!(worker.exit(), i32::from(Exit::Stopped.code()), "{}", worker.log());
 }
 
@@ -352,118 +333,4 @@ fn more_streams_than_may_be_wait_their_turn() {
         }
         assert!((1..=10).contains(&most), "{most} at once");
     });
-}
-
-/// Sends one request after the other until the server says that it goes. A request that was sent and not
-/// answered panics.
-async fn load(mut client: Client, answered: Rc<Cell<usize>>) {
-    loop {
-        // GOAWAY came: nothing was sent, and a real client goes elsewhere.
-        if client.ready().await.is_err() {
-            return;
-        }
-        match client.try_send_request(request("POST", "/echo", "abc")).await {
-            Ok(response) => {
-                assert_eq!(response.status(), 200);
-                let body = response.into_body().collect().await.expect("a whole body");
-                assert_eq!(&body.to_bytes()[..], b"abc");
-                answered.set(answered.get() + 1);
-            }
-            Err(unsent) if unsent.message().is_some() => return,
-            // It came after the last stream the server named, and may be sent again as safely (RFC 9113,
-            // 6.8).
-            Err(error) if is_unprocessed(error.error()) => return,
-            Err(error) => panic!("a request was lost: {:?}", error.error()),
-        }
-    }
-}
-
-fn is_unprocessed(error: &hyper::Error) -> bool {
-    std::error::Error::source(error).is_some_and(|source| format!("{source:?}").contains("NO_ERROR, Remote"))
-}
-
-/// Longer than any test waits: a drain that ends before it did not wait for it.
-fn without_limit(settings: &mut cluster::config::Settings) {
-    settings.cluster.drain_timeout = Duration::from_secs(3600);
-}
-
-fn http2_drains_under_load_without_a_failed_request() {
-    for _ in 0..5 {
-        let mut worker = Worker::ready(without_limit);
-        let answered = in_runtime(async {
-            let answered = Rc::new(Cell::new(0));
-            let mut clients = JoinSet::new();
-            for _ in 0..4 {
-                let client = connect(worker.address).await;
-                for _ in 0..8 {
-                    clients.spawn_local(load(client.clone(), Rc::clone(&answered)));
-                }
-            }
-            while answered.get() < 500 {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-            worker.signal(Signal::SIGTERM);
-            while let Some(client) = clients.join_next().await {
-                client.expect("no request is lost");
-            }
-            answered.get()
-        });
-        drained(&mut worker);
-        let taken = worker.vitals().counts.requests;
-        assert_eq!(taken, answered as u64, "what was taken was answered");
-    }
-}
-
-fn http2_drains_what_waits_in_the_queue() {
-    let mut worker = Worker::ready(|_| {});
-    worker.signal(Signal::SIGSTOP);
-    in_runtime(async {
-        let mut waiting = JoinSet::new();
-        for _ in 0..20 {
-            let mut client = connect(worker.address).await;
-            waiting.spawn_local(async move { answer(&mut client, request("GET", "/slow?ms=50", "")).await });
-        }
-        tokio::task::yield_now().await;
-        worker.signal(Signal::SIGTERM);
-        worker.signal(Signal::SIGCONT);
-        while let Some(done) = waiting.join_next().await {
-            assert_eq!(done.expect("answered").0, 200);
-        }
-    });
-    drained(&mut worker);
-}
-
-fn a_silent_http2_client_does_not_hold_a_drain_up() {
-    let mut worker = Worker::ready(without_limit);
-    in_runtime(async {
-        let mut idle = connect(worker.address).await;
-        answer(&mut idle, request("GET", "/", "")).await;
-        let mut busy = connect(worker.address).await;
-        let running =
-            tokio::task::spawn_local(
-                async move { answer(&mut busy, request("GET", "/slow?ms=300", "")).await },
-            );
-        while worker.vitals().counts.in_flight == 0 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        worker.signal(Signal::SIGTERM);
-        assert_eq!(running.await.expect("no panic").0, 200);
-        while !idle.is_closed() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    });
-    drained(&mut worker);
-}
-
-fn an_http2_client_that_does_not_answer_is_let_go_when_silence_is_over() {
-    let mut worker = Worker::ready(|settings| settings.cluster.drain_timeout = Duration::from_millis(1000));
-    let mut mute = TcpStream::connect(worker.address).expect("connected");
-    mute.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
-        .expect("written");
-    worker.until("it is there", |vitals| vitals.counts.connections == 1);
-    worker.drain();
-    drained(&mut worker);
-    let mut frames = Vec::new();
-    mute.read_to_end(&mut frames).expect("no reset");
-    assert!(frames.len() > 9);
 }

@@ -7,8 +7,9 @@ mod client;
 mod drains;
 mod half_closed;
 mod http2;
+mod http2_drains;
+mod lifecycle;
 mod limits;
-mod lives;
 mod master;
 mod requests;
 #[path = "../runner/mod.rs"]
@@ -22,11 +23,12 @@ fn main() -> ExitCode {
         return app::app().run();
     }
     let all = [
-        lives::TESTS,
+        lifecycle::TESTS,
         limits::TESTS,
         drains::TESTS,
         adopted::TESTS,
         http2::TESTS,
+        http2_drains::TESTS,
         silence::TESTS,
         requests::TESTS,
         half_closed::TESTS,

@@ -5,6 +5,7 @@ mod crashes;
 mod full_disk;
 mod idempotency;
 mod old_files;
+mod refused_requests;
 mod retention;
 mod routes;
 mod schemas;

@@ -13,8 +13,8 @@ use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::sys::readiness::watch;
 use crate::sys::socket;
-use crate::sys::watch::watch;
 
 /// A borrowed listener. The socket behind it stays open in the master when this one is dropped.
 #[derive(Debug)]

@@ -31,7 +31,7 @@ enum SagasCommand {
     List(list::ListFilter),
     /// Everything that is on disk about one order, and what comes next.
     Show {
-        /// ord_...
+        /// The order: `ord_` and 13 characters.
         order: String,
     },
     /// Have the cluster try parked orders again, from the top, where they stood still.
@@ -49,7 +49,7 @@ enum SagasCommand {
 
 #[derive(Debug, clap::Args)]
 struct ManyOrders {
-    /// ord_...
+    /// The order: `ord_` and 13 characters.
     #[arg(required_unless_present = "all")]
     orders: Vec<String>,
     /// Every order that is parked.
@@ -65,7 +65,7 @@ struct ManyOrders {
 
 #[derive(Debug, clap::Args)]
 struct OneOrder {
-    /// ord_...
+    /// The order: `ord_` and 13 characters.
     order: String,
     /// Why; recorded.
     #[arg(long)]

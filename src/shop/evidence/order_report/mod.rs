@@ -24,7 +24,7 @@ pub use next::NextStep;
 /// Everything that is on disk about one order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct OrderReport {
-    /// `ord_…`
+    /// The id of the order, such as `ord_06zjyr067xa7p`.
     pub id: String,
     /// The records, ordered by time.
     pub lines: Vec<ReportLine>,

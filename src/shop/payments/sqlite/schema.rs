@@ -6,7 +6,7 @@ use crate::store::Schema;
 /// The file's name in the data directory.
 pub const FILE: &str = "payments.db";
 
-/// Payments.
+/// The tables of the payments service, and how an older file becomes one of today.
 pub const SCHEMA: Schema = Schema {
     name: "payments",
     application_id: 0x436c_5059,
