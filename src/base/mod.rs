@@ -7,5 +7,5 @@ pub mod exit;
 pub mod ids;
 pub mod millis;
 pub mod money;
-pub mod signals;
+pub mod signal_names;
 pub mod time;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::certificate::Purpose;
 use super::event::{Request, StopMode};
 use super::facts::{Activity, KillReason, ProcessExit};
-use crate::base::signals;
+use crate::base::signal_names;
 use crate::base::time::span;
 
 /// A request, as messages name it.
@@ -54,7 +54,7 @@ pub(super) fn next_start(wait: Duration) -> String {
 pub fn exit_text(exit: ProcessExit) -> String {
     match exit {
         ProcessExit::Code(code) => format!("exit code {code}"),
-        ProcessExit::Signal(number) => match signals::name(number) {
+        ProcessExit::Signal(number) => match signal_names::name(number) {
             Some(name) => format!("signal {number}, {name}"),
             None => format!("signal {number}"),
         },

@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::orphaned_work::Takeovers;
 use super::queues::{Adoptions, Candidates};
-use super::takeover::Takeovers;
 use super::weights::{Balance, is_much_like};
 use crate::base::ids::{Incarnation, Life, Slot};
 use crate::base::time::Monotonic;

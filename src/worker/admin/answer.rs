@@ -6,7 +6,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 
 use super::metrics_client::MetricsClient;
-use super::{host, text};
+use super::{host, prometheus_text};
 use crate::http::{Problem, host_problem};
 use crate::worker::handle::Worker;
 use crate::worker::request::health::{self, Probe};
@@ -64,11 +64,11 @@ impl AdminService {
             .fetch()
             .await
             .map_err(|reason| unknown(reason.to_string()))?;
-        let text = text::render(&snapshot);
+        let text = prometheus_text::render(&snapshot);
         let mut response = Response::new(Body::from(text));
         response
             .headers_mut()
-            .insert(CONTENT_TYPE, HeaderValue::from_static(text::CONTENT));
+            .insert(CONTENT_TYPE, HeaderValue::from_static(prometheus_text::CONTENT));
         Ok(response)
     }
 }

@@ -7,7 +7,7 @@ mod admission;
 mod answer;
 mod host;
 mod metrics_client;
-mod text;
+mod prometheus_text;
 
 use std::convert::Infallible;
 use std::future::poll_fn;
