@@ -20,7 +20,19 @@ pub fn text(status: &ClusterStatus, shares: Option<&CpuShares>) -> String {
     let mut rows = vec![HEAD.map(str::to_owned)];
     rows.extend(status.slots.iter().map(|slot| row(slot, shares)));
     rows.extend(status.beside.iter().map(|worker| beside(worker, shares)));
-    format!("{}\n\n{}", master(&status.master), aligned(&rows))
+    let notes: String = workers(status).filter_map(note).collect();
+    format!("{}\n\n{}{notes}", master(&status.master), aligned(&rows))
+}
+
+fn workers(status: &ClusterStatus) -> impl Iterator<Item = &WorkerReport> {
+    let in_slots = status.slots.iter().filter_map(|slot| slot.worker.as_ref());
+    in_slots.chain(&status.beside)
+}
+
+/// What a worker wants people to know, below the table.
+fn note(worker: &WorkerReport) -> Option<String> {
+    let (_, note) = worker.status.as_ref()?.split_once("; ")?;
+    Some(format!("slot {}: {note}\n", worker.slot))
 }
 
 fn master(master: &MasterReport) -> String {

@@ -52,15 +52,14 @@ pub fn app() -> App {
             // may still be on their way to the disk after the exit hook.
             let lives: &LifeLock = Box::leak(Box::new(take_life_lock(&worker)?));
             listen(&worker, &state);
-            drop(booted.set((worker.clone(), state.orders.clone(), stores)));
+            drop(booted.set((worker.clone(), state.orders.clone(), stores.clone())));
             tokio::spawn(takeover::watch(state.orders.clone(), lives, worker.clone()));
             let retention = worker.section::<ShopSettings>("shop")?.retention;
-            let data_dir = worker.settings().cluster.data_dir.clone();
-            let gauges = maintenance::SagaGauges::register(&worker)?;
+            let gauges = maintenance::LeaderGauges::register(&worker)?;
             tokio::spawn(maintenance::run(
                 state.orders.clone(),
                 clock,
-                data_dir,
+                (worker.clone(), stores),
                 retention,
                 gauges,
             ));

@@ -85,7 +85,8 @@ impl Checkpointer {
         self.policy.set_needs_space(needs_space, Instant::now());
     }
 
-    /// By how many bytes the database file grows when the WAL is copied into it, where that cannot be done now.
+    /// By how many bytes the database file grows when the WAL is copied into it, where that cannot be done
+    /// now.
     pub(super) fn owed_bytes(&self, connection: &Connection) -> Option<u64> {
         self.policy.is_blocked().then(|| self.growth(connection))
     }

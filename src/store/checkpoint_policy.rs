@@ -1,8 +1,8 @@
 //! When to try a checkpoint, and how. Decides by lengths and times alone; reads no clock and no file.
 //!
 //! A try that a reader made useless is repeated when the WAL has grown by a good part, and after
-//! [`RETRY_INTERVAL`]: a WAL that cannot grow, because it filled the disk or nobody writes, must get short again
-//! once the reader has left.
+//! [`RETRY_INTERVAL`]: a WAL that cannot grow, because it filled the disk or nobody writes, must get short
+//! again once the reader has left.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,8 @@ pub(super) const HARD_FRAMES: usize = 16 * SOFT_FRAMES;
 /// Between two tries while the WAL does not grow.
 pub(super) const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What a checkpoint found: the length of the WAL, and how much of it is in the database file, both in frames.
+/// What a checkpoint found: the length of the WAL, and how much of it is in the database file, both in
+/// frames.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct WalProgress {
     pub(super) frames: usize,
@@ -63,8 +64,8 @@ impl CheckpointPolicy {
         }
     }
 
-    /// For a WAL that was there before and whose file is this many frames long. Where the disk has space, the first
-    /// writes have precedence over a try.
+    /// For a WAL that was there before and whose file is this many frames long. Where the disk has space, the
+    /// first writes have precedence over a try.
     pub(super) fn opened(frames: usize, now: Instant) -> CheckpointPolicy {
         let mut policy = CheckpointPolicy::new(frames);
         if frames >= SOFT_FRAMES {
@@ -132,8 +133,8 @@ impl CheckpointPolicy {
         self.finish.take()
     }
 
-    /// A checkpoint without the write lock was tried, with this result; `None` when another process was at it,
-    /// or the disk failed.
+    /// A checkpoint without the write lock was tried, with this result; `None` when another process was at
+    /// it, or the disk failed.
     pub(super) fn tried(&mut self, found: Option<WalProgress>, now: Instant) {
         let before = self.known;
         self.known = found.unwrap_or(before);

@@ -10,8 +10,8 @@ use nix::unistd::geteuid;
 
 use super::error::WAL_NEEDS_THE_DISK;
 
-/// Bytes that must be free before new work is accepted again after writes failed (or an eighth of a small disk).
-/// So the work under way gets the first of the space, and the next order does not fill the disk again.
+/// Bytes that must be free before new work is accepted again after writes failed (or an eighth of a small
+/// disk). So the work under way gets the first of the space, and the next order does not fill the disk again.
 const HEADROOM: u64 = 4 << 20;
 
 /// What the writer thread learns about the disk, and callers ask.
@@ -54,8 +54,8 @@ impl DiskSpace {
         }
     }
 
-    /// The bytes by which the database must still be able to grow, because its WAL has to be copied into it and
-    /// cannot be now; `None` when it can. New work is refused when the disk has little more than that.
+    /// The bytes by which the database must still be able to grow, because its WAL has to be copied into it
+    /// and cannot be now; `None` when it can. New work is refused when the disk has little more than that.
     pub(super) fn set_owed(&self, bytes: Option<u64>) {
         // One byte more than nothing: that it is owed counts, also when the database need not grow.
         self.owed
@@ -95,8 +95,8 @@ impl DiskSpace {
             .is_none_or(|(free, wanted)| free >= wanted)
     }
 
-    /// Whether work under way may use the disk: always, unless something is owed; then what is owed and half of
-    /// [`HEADROOM`] must be left.
+    /// Whether work under way may use the disk: always, unless something is owed; then what is owed and half
+    /// of [`HEADROOM`] must be left.
     pub(super) fn has_reserve(&self) -> bool {
         let owed = self.owed.load(Ordering::Acquire);
         !self.owes()

@@ -18,8 +18,8 @@ pub enum WriteError<E> {
     /// The disk is full; the whole batch was rolled back. Writes succeed again when there is space.
     #[error("the disk is full; nothing was written")]
     Full,
-    /// A reader keeps the WAL from being emptied, and the rest of the disk is needed to empty it. Writes succeed
-    /// again when the reader has ended.
+    /// A reader keeps the WAL from being emptied, and the rest of the disk is needed to empty it. Writes
+    /// succeed again when the reader has ended.
     #[error("{reason}; nothing was written", reason = WAL_NEEDS_THE_DISK)]
     WalKept,
     /// The transaction could not be carried out or committed (I/O error, out of memory); it was rolled back.

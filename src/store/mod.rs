@@ -35,6 +35,7 @@ mod open;
 mod options;
 mod queue;
 mod reader;
+mod wal;
 mod writer;
 
 pub use error::{OpenError, ReadError, WriteError};
@@ -42,6 +43,7 @@ pub use handle::Store;
 pub use job::Tx;
 pub use lock::OfdLock;
 pub use options::{Admission, PoisonHook, Schema, StoreOptions, Verify};
+pub use wal::{LONG_WAL_BYTES, wal_bytes, wal_readers};
 
 #[cfg(test)]
 mod tests;

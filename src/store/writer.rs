@@ -126,8 +126,8 @@ impl WriterThread {
         disk_space.set_owed(self.checkpointer.owed_bytes(&self.connection));
     }
 
-    /// What batches do for the WAL, done while nobody writes. The reason why the file can no longer be trusted, if
-    /// that happens.
+    /// What batches do for the WAL, done while nobody writes. The reason why the file can no longer be
+    /// trusted, if that happens.
     fn shorten_the_wal(&mut self) -> Result<(), String> {
         self.cell.stamp();
         self.copy_the_wal();

@@ -5,8 +5,10 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::{self, BufRead};
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
+use nix::sys::stat::{major, minor};
 use nix::unistd::{SysconfVar, sysconf};
 
 /// The fields of `/proc/PID/stat` that matter here.
@@ -87,6 +89,40 @@ pub fn lock_holder(file: &std::path::Path) -> Option<i32> {
         })
     };
     pids().find(|&pid| holds(pid))
+}
+
+/// The processes that hold a lock for reading on one of these bytes of a file, as the kernel's list of POSIX locks has
+/// it. The file is not opened: closing it would drop this process's own locks on it. 0 stands for a process that has no
+/// pid here.
+#[must_use]
+pub fn read_lock_holders(file: &std::path::Path, bytes: std::ops::RangeInclusive<u64>) -> Vec<i32> {
+    let Ok(found) = fs::metadata(file) else {
+        return Vec::new();
+    };
+    let list = fs::read_to_string("/proc/locks").unwrap_or_default();
+    let holders = list
+        .lines()
+        .filter_map(|line| parse_read_lock(line, found.dev(), found.ino(), &bytes));
+    let mut holders: Vec<i32> = holders.collect();
+    holders.sort_unstable();
+    holders.dedup();
+    holders
+}
+
+/// `2: POSIX  ADVISORY  READ 27624 fd:01:1234 128 128`, where the last number may be `EOF`.
+fn parse_read_lock(line: &str, dev: u64, ino: u64, bytes: &std::ops::RangeInclusive<u64>) -> Option<i32> {
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let [_, "POSIX", _, "READ", pid, file, first, last] = fields[..] else {
+        return None;
+    };
+    let expected = format!("{:02x}:{:02x}:{ino}", major(dev), minor(dev));
+    let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().unwrap_or(u64::MAX));
+    let overlaps = *bytes.start() <= last && first <= *bytes.end();
+    if file == expected && overlaps {
+        pid.parse().ok()
+    } else {
+        None
+    }
 }
 
 /// The command name may hold blanks and parentheses, so fields are counted from the last `)`.
@@ -203,6 +239,26 @@ mod tests {
             })
         );
         assert_eq!(parse_stat("nonsense"), None);
+    }
+
+    #[test]
+    fn a_lock_counts_when_it_is_for_reading_these_bytes_of_this_file() {
+        let dev = nix::sys::stat::makedev(0xfd, 1);
+        let holder = |line: &str| parse_read_lock(line, dev, 77, &(123..=127));
+        assert_eq!(
+            holder("2: POSIX  ADVISORY  READ 27624 fd:01:77 124 124"),
+            Some(27_624)
+        );
+        assert_eq!(holder("2: POSIX  ADVISORY  READ 7 fd:01:77 0 EOF"), Some(7));
+        for other in [
+            "2: POSIX  ADVISORY  READ 7 fd:01:77 128 128",
+            "2: POSIX  ADVISORY  WRITE 7 fd:01:77 124 124",
+            "2: POSIX  ADVISORY  READ 7 fd:01:78 124 124",
+            "2: OFDLCK ADVISORY  READ -1 fd:01:77 124 124",
+            "2: -> POSIX  ADVISORY  READ 7 fd:01:77 124 124",
+        ] {
+            assert_eq!(holder(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -50,6 +50,7 @@ struct WorkerInner {
     draining: AtomicBool,
     drain_mode: watch::Sender<Option<DrainMode>>,
     orphaned: watch::Sender<bool>,
+    status_note: watch::Sender<Option<String>>,
 }
 
 /// How long a drain keeps connections that are open but silent. A later mode can only be a faster one.
@@ -85,6 +86,7 @@ impl Worker {
             draining: AtomicBool::new(false),
             drain_mode: watch::Sender::new(None),
             orphaned: watch::Sender::new(false),
+            status_note: watch::Sender::new(None),
         };
         Worker {
             inner: Arc::new(inner),
@@ -273,6 +275,27 @@ impl Worker {
     {
         let first = self.inner.readiness.set(Box::new(move || Box::pin(hook())));
         debug_assert!(first.is_ok(), "an application has one readiness hook");
+    }
+
+    /// Shows a note about this worker in the cluster's `status`, until another one or `None` takes its place: something
+    /// that people should know and that does not keep the worker from serving.
+    ///
+    /// ```
+    /// # fn look(worker: &cluster::Worker, free_bytes: u64) {
+    /// worker.set_status_note((free_bytes < 1 << 30).then(|| format!("only {free_bytes} bytes are free")));
+    /// # }
+    /// ```
+    pub fn set_status_note(&self, note: Option<String>) {
+        self.inner.status_note.send_if_modified(|known| {
+            let is_new = *known != note;
+            *known = note;
+            is_new
+        });
+    }
+
+    /// The notes of this worker, as they change.
+    pub(super) fn status_notes(&self) -> watch::Receiver<Option<String>> {
+        self.inner.status_note.subscribe()
     }
 
     /// Whether it has begun to drain.

@@ -30,6 +30,11 @@ impl Notify {
         self.send(&format!("READY=1\nSTATUS={status}"));
     }
 
+    /// A status for people.
+    pub(super) fn status(&self, status: &str) {
+        self.send(&format!("STATUS={status}"));
+    }
+
     /// `STOPPING=1`, with a status for people.
     pub(super) fn stopping(&self, status: &str) {
         self.send(&format!("STOPPING=1\nSTATUS={status}"));

@@ -17,7 +17,7 @@ use super::notify::Notify;
 /// A worker that accepts connections.
 pub(super) struct Serving {
     worker: Worker,
-    notify: Notify,
+    notify: Arc<Notify>,
     connections: Arc<Connections>,
     acceptors: JoinSet<()>,
     admin: Option<JoinHandle<()>>,
@@ -47,6 +47,8 @@ impl Serving {
         let ms = begun.elapsed().as_millis();
         tracing::debug!(ms, generation = worker.identity().generation.0, "ready");
         notify.ready(&format!("serving, booted in {ms} ms"));
+        let notify = Arc::new(notify);
+        running.spawn(show_notes(worker.clone(), Arc::clone(&notify)));
         Serving {
             worker,
             notify,
@@ -62,5 +64,21 @@ impl Serving {
         self.notify
             .stopping(&format!("draining {} connections", self.connections.count()));
         Draining::new(self.worker, self.connections, (self.acceptors, self.admin), mode)
+    }
+}
+
+/// Shows each note of the application beside the state of the worker, until the drain begins.
+async fn show_notes(worker: Worker, notify: Arc<Notify>) {
+    let mut notes = worker.status_notes();
+    let show = async {
+        // The sender lives as long as the worker does.
+        while notes.changed().await.is_ok() {
+            let note = notes.borrow_and_update().clone();
+            notify.status(&note.map_or_else(|| "serving".to_owned(), |note| format!("serving; {note}")));
+        }
+    };
+    tokio::select! {
+        () = show => (),
+        () = worker.draining() => (),
     }
 }

@@ -10,8 +10,10 @@ use crate::shop::evidence::blocking;
 use crate::shop::inventory::{self, InventoryReader};
 use crate::shop::orders::{self, OrdersReader};
 use crate::shop::payments::{self, PaymentsReader};
+use crate::shop::recovery::storage_watch;
 use crate::shop::sandbox;
 use crate::shop::sandbox::reader::LedgerReader;
+use crate::store::{LONG_WAL_BYTES, wal_bytes, wal_readers};
 use crate::worker::print_line;
 
 /// Check every page of the four databases (`PRAGMA integrity_check`) and the shop's invariants. Reads only.
@@ -46,8 +48,7 @@ pub(super) fn run(arguments: DoctorArguments) -> Result<(), CommandFailure> {
     ))?;
     wrong.extend(audit.violations);
     if wrong.is_empty() {
-        print_line("all is well")?;
-        return Ok(());
+        return print_attention(&long_wals(&data_dir));
     }
     let restore = "keep a copy of the files with their -wal and -shm; if pages are broken, stop the cluster and restore the newest backup: all \
                    four files together, with no -wal and -shm of the old ones left beside them";
@@ -55,6 +56,30 @@ pub(super) fn run(arguments: DoctorArguments) -> Result<(), CommandFailure> {
         Exit::BadData,
         format!("{}\n{restore}", wrong.join("\n")),
     ))
+}
+
+/// What is sound and should be looked at all the same.
+fn print_attention(attention: &[String]) -> Result<(), CommandFailure> {
+    for what in attention {
+        print_line(&format!("attention: {what}"))?;
+    }
+    print_line(match attention {
+        [] => "all is well",
+        _ => "the files are sound",
+    })?;
+    Ok(())
+}
+
+/// The write-ahead logs that are unusually long, and who keeps them.
+fn long_wals(data_dir: &Path) -> Vec<String> {
+    let files = [orders::FILE, inventory::FILE, payments::FILE, sandbox::FILE];
+    let long = files.into_iter().filter_map(|file| {
+        let database = data_dir.join(file);
+        let bytes = wal_bytes(&database);
+        let text = || storage_watch::note(file, bytes, &wal_readers(&database));
+        (bytes >= LONG_WAL_BYTES).then(text)
+    });
+    long.collect()
 }
 
 /// Checks every page of each database: its file, and `ok` or what is broken.

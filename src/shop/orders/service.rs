@@ -232,6 +232,14 @@ impl<I: Inventory, P: Payments> OrdersService<I, P> {
         self.runner.repository.unfinished_counts().await
     }
 
+    /// How many events are in the outbox.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    pub async fn outbox_events(&self) -> Result<u64, StorageError> {
+        self.runner.repository.outbox_events().await
+    }
+
     /// How many unfinished sagas are of newer definitions than this program knows, and of which version, the
     /// newest first.
     ///

@@ -4,13 +4,15 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::storage_watch::{self, StorageGauges};
 use crate::scoreboard::{AppMetric, AppMetricError};
 use crate::shop::contract::HANDED_BACK;
 use crate::shop::http::Orders;
 use crate::shop::recovery::steady_clock::SteadyClock;
-use crate::store::OfdLock;
+use crate::store::{OfdLock, Store};
 use crate::worker::Worker;
 
 /// The name of the lock file in the data directory.
@@ -20,13 +22,13 @@ const LOCK: &str = "keeper.lock";
 const INTERVAL: Duration = Duration::from_secs(2);
 
 /// The gauges of unfinished orders for the whole cluster, set by the leader.
-pub(in crate::shop) struct SagaGauges {
+struct SagaGauges {
     pending: AppMetric,
     parked: AppMetric,
 }
 
 impl SagaGauges {
-    pub(in crate::shop) fn register(worker: &Worker) -> Result<SagaGauges, AppMetricError> {
+    fn register(worker: &Worker) -> Result<SagaGauges, AppMetricError> {
         Ok(SagaGauges {
             pending: worker.shared_gauge("shop_orders_pending", "Orders whose saga is under way.")?,
             parked: worker.shared_gauge(
@@ -46,21 +48,54 @@ impl SagaGauges {
     }
 }
 
-/// Runs the maintenance in rounds. Never returns.
+/// All gauges that the leader sets.
+pub(in crate::shop) struct LeaderGauges {
+    sagas: SagaGauges,
+    storage: StorageGauges,
+}
+
+impl LeaderGauges {
+    pub(in crate::shop) fn register(worker: &Worker) -> Result<LeaderGauges, AppMetricError> {
+        Ok(LeaderGauges {
+            sagas: SagaGauges::register(worker)?,
+            storage: StorageGauges::register(worker)?,
+        })
+    }
+}
+
+/// Runs the maintenance. Never returns.
 pub(in crate::shop) async fn run(
     orders: Orders,
     clock: Arc<SteadyClock>,
-    data_dir: PathBuf,
+    (worker, stores): (Worker, Vec<Store>),
+    retention: Duration,
+    gauges: LeaderGauges,
+) {
+    let data_dir = worker.settings().cluster.data_dir.clone();
+    let lock = LeaderLock::at(data_dir.join(LOCK));
+    let is_leader = AtomicBool::new(false);
+    // A database that takes no writes stops a round, and what it is for is watched all the same.
+    tokio::join!(
+        storage_watch::watch(orders.clone(), stores, worker, gauges.storage, &is_leader),
+        maintain(orders, clock, lock, retention, gauges.sagas, &is_leader),
+    );
+}
+
+async fn maintain(
+    orders: Orders,
+    clock: Arc<SteadyClock>,
+    mut lock: LeaderLock,
     retention: Duration,
     gauges: SagaGauges,
+    is_leader: &AtomicBool,
 ) {
-    let mut lock = LeaderLock::at(data_dir.join(LOCK));
     loop {
         tokio::time::sleep(INTERVAL).await;
         if !lock.is_held() {
             clock.reload();
             continue;
         }
+        is_leader.store(true, Ordering::Relaxed);
         if let Err(error) = clock.observe(retention) {
             tracing::warn!(%error, "failed to write clock.json; it will be tried again");
         }

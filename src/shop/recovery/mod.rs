@@ -5,4 +5,5 @@ pub mod clock;
 pub(super) mod liveness;
 pub(super) mod maintenance;
 pub(super) mod steady_clock;
+pub(super) mod storage_watch;
 pub(super) mod takeover;

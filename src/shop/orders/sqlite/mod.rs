@@ -182,6 +182,11 @@ impl OrdersRepository {
         Ok(self.store.peek(orders::unfinished_counts)?)
     }
 
+    /// How many events are in the outbox, which has no gap.
+    pub(super) async fn outbox_events(&self) -> Result<u64, StorageError> {
+        Ok(self.store.peek(orders::outbox_events)?)
+    }
+
     /// How many unfinished sagas are of newer definitions than this program knows, and of which version.
     pub(super) async fn unknown_versions(&self) -> Result<Vec<(u64, u32)>, StorageError> {
         Ok(self
