@@ -1,6 +1,6 @@
 //! A master's answers as text for people, or as JSON for programs. Pure.
 
-use super::table::{self, size, span};
+use super::table::{self, escaped, size, span};
 use crate::base::millis::ms;
 use crate::control::{ControlAnswer, ControlCommand, ControlReply, Death, DeathReport, Failed};
 use crate::pool::{Done, Failure, Outcome, Replaced, Rolled};
@@ -94,20 +94,6 @@ fn failed(command: ControlCommand, failed: &Failed) -> String {
         "backed out{tried} after {after}, what served before serves on{given_back}: {reason}\n{}",
         lines("its last lines", &failed.stderr)
     )
-}
-
-/// A reason may quote another program. Its control characters are escaped, so that nothing moves the cursor,
-/// and its further lines are indented, so that none looks like a line of this program.
-fn escaped(reason: &str) -> String {
-    let mut text = String::with_capacity(reason.len());
-    for character in reason.trim_end().chars() {
-        match character {
-            '\n' => text.push_str("\n  "),
-            _ if character.is_control() => text.extend(character.escape_default()),
-            _ => text.push(character),
-        }
-    }
-    text
 }
 
 fn deaths(why: &DeathReport) -> String {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::ids::{Epoch, Slot};
-use crate::control::{ClusterStatus, MasterReport, SlotReport, WorkerReport};
+use crate::control::{ClusterStatus, LastVerdict, MasterReport, SlotReport, WorkerReport};
 
 const HEAD: [&str; 17] = [
     "SLOT", "STATE", "GEN", "EPOCH", "PID", "UP", "CONN", "BUSY", "REQUESTS", "5XX", "RSS", "CPU", "BEAT",
@@ -55,8 +55,24 @@ fn master(master: &MasterReport) -> String {
     format!(
         "{program}{addresses}: {state}, up {up}, generation {generation}, incarnation {incarnation}\n\
          master: pid {pid}, {memory}{fds} descriptors; {draining} workers draining\n\
-         binary: version {version}{written}, the master's for {since}"
+         binary: version {version}{written}, the master's for {since}{}",
+        master
+            .last_verdict
+            .as_ref()
+            .map_or_else(String::new, last_verdict)
     )
+}
+
+fn last_verdict(last: &LastVerdict) -> String {
+    let (operation, result, ago) = (last.operation.as_str(), last.result.as_str(), span(last.ago_ms));
+    let generation = last
+        .generation
+        .map_or_else(String::new, |generation| format!(" (generation {generation})"));
+    let reason = last
+        .reason
+        .as_deref()
+        .map_or_else(String::new, |reason| format!(": {}", escaped(reason)));
+    format!("\nlast {operation}: {result} {ago} ago{generation}{reason}")
 }
 
 fn row(slot: &SlotReport, shares: Option<&CpuShares>) -> [String; 17] {
@@ -138,6 +154,21 @@ fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
     };
     rows.iter().map(line).collect()
+}
+
+/// A reason may quote another program. Its control characters are escaped, so that nothing moves the cursor,
+/// and its further lines are indented, so that none looks like a line of this program.
+#[must_use]
+pub fn escaped(reason: &str) -> String {
+    let mut text = String::with_capacity(reason.len());
+    for character in reason.trim_end().chars() {
+        match character {
+            '\n' => text.push_str("\n  "),
+            _ if character.is_control() => text.extend(character.escape_default()),
+            _ => text.push(character),
+        }
+    }
+    text
 }
 
 /// A duration in milliseconds, as about three digits with their unit.

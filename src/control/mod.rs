@@ -15,5 +15,8 @@ pub mod socket_path;
 
 pub use death::{Death, DeathReport, MemoryUse, UnfinishedRequest};
 pub use reply::{ControlAnswer, ControlReply, Failed, ReplyError};
-pub use report::{ClusterStatus, MasterReport, MasterState, SlotReport, WorkerReport};
+pub use report::{
+    ClusterStatus, LastVerdict, MasterReport, MasterState, OperationKind, OperationResult, SlotReport,
+    WorkerReport,
+};
 pub use request::{ControlCommand, ControlRequest, MAX_REQUEST, RequestError, VERSION};

@@ -49,6 +49,76 @@ pub struct MasterReport {
     pub fds: usize,
     /// Number of workers that drain.
     pub draining: usize,
+    /// How the last reload, rollback, upgrade or refused scaling ended, whoever asked for it; `None` before
+    /// the first.
+    #[serde(default)]
+    pub last_verdict: Option<LastVerdict>,
+}
+
+/// How the last operation on the whole cluster ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastVerdict {
+    /// The operation.
+    pub operation: OperationKind,
+    /// How it ended.
+    pub result: OperationResult,
+    /// Why it failed or was refused.
+    pub reason: Option<String>,
+    /// The generation that was tried, for a reload or a rollback.
+    pub generation: Option<Generation>,
+    /// Time since it ended, in milliseconds.
+    pub ago_ms: u64,
+}
+
+/// An operation on the whole cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OperationKind {
+    /// The rollout of a new generation.
+    Reload,
+    /// The return to the previous generation.
+    Rollback,
+    /// The upgrade of the master's binary.
+    Upgrade,
+    /// The change of the number of slots.
+    Scale,
+}
+
+impl OperationKind {
+    /// The word that `status` prints.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            OperationKind::Reload => "reload",
+            OperationKind::Rollback => "rollback",
+            OperationKind::Upgrade => "upgrade",
+            OperationKind::Scale => "scale",
+        }
+    }
+}
+
+/// How an operation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OperationResult {
+    /// It was carried out.
+    Done,
+    /// It was begun and failed: what served before serves on.
+    BackedOut,
+    /// It was not begun.
+    Refused,
+}
+
+impl OperationResult {
+    /// The words that `status` prints.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            OperationResult::Done => "done",
+            OperationResult::BackedOut => "backed out",
+            OperationResult::Refused => "refused",
+        }
+    }
 }
 
 /// What a master is doing.

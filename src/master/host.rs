@@ -10,6 +10,8 @@ use super::poller::Poller;
 use super::process::generation::LoadedGeneration;
 use super::process::spawn::Spawner;
 use super::process::{WorkerFacts, WorkerProcess};
+use super::report::last_verdict::RecordedVerdict;
+use super::report::systemd::ServiceManager;
 use super::start::build::Build;
 use super::start::directories::Directories;
 use super::start::launch::Launch;
@@ -41,6 +43,7 @@ pub(super) struct Host {
     pub(super) control: ControlServer,
     /// When the last stop signal arrived.
     pub(super) last_stop_signal: Option<Monotonic>,
+    pub(super) service_manager: ServiceManager,
     /// The stage of an upgrade of this master.
     pub(super) upgrade: RehearsalStage,
     /// The running binary.
@@ -65,6 +68,8 @@ pub(super) struct Persisted {
     /// The counters of all lives.
     pub(super) ledger: Ledger,
     pub(super) oom: OomMonitor,
+    /// How the last operation on the whole cluster ended.
+    pub(super) last_verdict: Option<RecordedVerdict>,
     /// The weights by which new connections are steered.
     pub(super) weights: Vec<(Slot, u16)>,
     /// The exit code of the last worker that exited by itself, or the code for why a worker could not be
@@ -82,6 +87,7 @@ impl Persisted {
             postmortems: Postmortems::default(),
             ledger: Ledger::default(),
             oom: OomMonitor::new(),
+            last_verdict: None,
             weights: Vec::new(),
             last_code: None,
         }

@@ -16,12 +16,16 @@ use super::process::generation::LoadedGeneration;
 use super::process::policy::policy;
 use super::process::violations::Violation;
 use super::process::{WorkerProcess, cpus, spawn};
-use super::report::{announce, systemd};
+use super::report::announce;
+use super::report::last_verdict::{self, RecordedVerdict};
 use crate::base::exit::Exit;
 use crate::base::ids::{Generation, Life, Slot};
 use crate::config::{Address, FileMode, Settings, changes_refused};
 use crate::lifeline::Command;
-use crate::pool::{Effect, Event, NotLoaded, OrphanedWork, Outcome, Policy, Pool, Signal, Ticket, Verdict};
+use crate::pool::{
+    Announcement, Effect, Event, NotLoaded, OrphanedWork, Outcome, Policy, Pool, Signal, SystemdState,
+    Ticket, Verdict,
+};
 use crate::sys::{clock, limits, memory};
 
 /// What an effect led to.
@@ -62,8 +66,8 @@ impl Host {
             Effect::Adopt { by, slot } => return self.adopt(by, slot),
             Effect::Disown { by, slot } => self.disown(by, slot),
             Effect::Answer { ticket, verdict } => self.answer(ticket, verdict),
-            Effect::Announce(announcement) => announce::announce(&announcement),
-            Effect::Tell(state) => systemd::tell(state),
+            Effect::Announce(announcement) => self.announce(&announcement),
+            Effect::Tell(state) => self.notify_service_manager(state, pool),
         }
         Performed::Done
     }
@@ -153,6 +157,26 @@ impl Host {
     fn answer(&mut self, ticket: Ticket, verdict: Verdict) {
         let answer = control::answer(verdict, self);
         self.control.answer(ClientId(ticket.0), answer, &self.poller);
+    }
+
+    fn announce(&mut self, announcement: &Announcement) {
+        announce::announce(announcement);
+        let last = &mut self.persisted.last_verdict;
+        if let Some(verdict) = RecordedVerdict::of(announcement, last.as_ref(), clock::now()) {
+            *last = Some(verdict);
+        }
+    }
+
+    fn notify_service_manager(&mut self, state: SystemdState, pool: &Pool) {
+        let last = self.persisted.last_verdict.as_ref();
+        self.service_manager
+            .notify(state, || last_verdict::serving(pool, last));
+    }
+
+    /// Keeps the service manager's description of the cluster up to date.
+    pub(super) fn update_service_manager(&mut self, pool: &Pool) {
+        let last = self.persisted.last_verdict.as_ref();
+        self.service_manager.update(|| last_verdict::serving(pool, last));
     }
 
     fn listen(&mut self, slots: u16) {

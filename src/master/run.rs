@@ -84,6 +84,7 @@ impl MasterLoop {
             }
             self.host.record_processes();
             self.host.answer_no_wait_clients();
+            self.host.update_service_manager(&self.pool);
             crate::observe::flush();
             happened.extend(self.gather()?);
         }

@@ -203,11 +203,14 @@ impl Pool {
         let Parts { fleet, operation, .. } = self.parts();
         let workers = fleet.workers_mut().chain(operation.replacement_mut());
         workers.for_each(|worker| worker.load.mark());
-        if let Some(PoolWorker { life, generation, .. }) = self.operation().replacement() {
-            let (life, generation) = (*life, *generation);
+        if let Some(rollout) = self.operation().rollout_operation()
+            && let Some(PoolWorker { life, generation, .. }) = &rollout.replacement
+        {
+            let (request, life, generation) = (rollout.request(), *life, *generation);
             let bake_time = self.generations().policy_of(generation).bake_time;
             announce(
                 Announcement::Baking {
+                    request,
                     life,
                     generation,
                     bake_time,
@@ -225,13 +228,16 @@ impl Pool {
 
     /// The replaced slots are to run the old generation again.
     fn undo(&mut self, change: GenerationChange, reason: Failure, effects: &mut Vec<Effect>) {
-        announce(
-            Announcement::BackingOut {
-                generation: change.target,
-                reason,
-            },
-            effects,
-        );
+        if let Some(rollout) = self.operation().rollout_operation() {
+            announce(
+                Announcement::BackingOut {
+                    request: rollout.request(),
+                    generation: change.target,
+                    reason,
+                },
+                effects,
+            );
+        }
         self.dismiss_replacement(effects);
         let Parts {
             fleet, conditions, ..
@@ -256,6 +262,7 @@ impl Pool {
         let after = conditions.now.since(change.started);
         announce(
             Announcement::Reloaded {
+                request: rollout.request(),
                 generation: target,
                 after,
             },
@@ -284,6 +291,7 @@ impl Pool {
         effects.push(Effect::Serve(change.from));
         announce(
             Announcement::BackedOut {
+                request: rollout.request(),
                 generation: change.target,
                 reason: reason.clone(),
             },

@@ -86,8 +86,8 @@ pub(super) fn rehearsed(parts: Parts<'_>, verdict: Result<(), String>, effects: 
             });
         }
         Err(reason) => {
-            parts.milestones.tell_systemd(SystemdState::Ready, effects);
             refuse(&upgrade.waiters, Request::Upgrade, reason, effects);
+            parts.milestones.tell_systemd(SystemdState::Ready, effects);
         }
     }
 }
@@ -97,7 +97,6 @@ pub(super) fn upgraded(parts: Parts<'_>, verdict: Result<String, String>, effect
     let Some(upgrade) = parts.operation.take_upgrade() else {
         return;
     };
-    parts.milestones.tell_systemd(SystemdState::Ready, effects);
     let verdict = match verdict {
         Ok(version) => {
             let after = parts.conditions.now.since(upgrade.started);
@@ -111,6 +110,7 @@ pub(super) fn upgraded(parts: Parts<'_>, verdict: Result<String, String>, effect
             failed(&upgrade, Failure::NotExecuted { reason }, parts.conditions)
         }
     };
+    parts.milestones.tell_systemd(SystemdState::Ready, effects);
     answer(&upgrade.waiters, &verdict, effects);
 }
 

@@ -226,7 +226,7 @@ fn json_kind(kind: &str) -> String {
     }
     let word = match kind {
         "u16" | "u32" | "u64" | "usize" | "i32" | "Slot" | "Epoch" | "Generation" | "Incarnation" => "number",
-        "String" | "char" | "MasterState" | "Life" => "text",
+        "String" | "char" | "MasterState" | "OperationKind" | "OperationResult" | "Life" => "text",
         "bool" => "true or false",
         _ => "object",
     };
@@ -238,6 +238,7 @@ fn json_of_status_and_why() {
     let parts = [
         ("status", "ClusterStatus"),
         ("master", "MasterReport"),
+        ("last_verdict", "LastVerdict"),
         ("slot", "SlotReport"),
         ("worker", "WorkerReport"),
         ("why", "DeathReport"),

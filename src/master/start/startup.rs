@@ -28,6 +28,7 @@ use crate::master::process::cpus;
 use crate::master::process::generation::{Executable, LoadedGeneration};
 use crate::master::process::policy::policy;
 use crate::master::process::spawn::Spawner;
+use crate::master::report::systemd::ServiceManager;
 use crate::master::upgrade::{RehearsalStage, UpgradeError};
 use crate::pool::Pool;
 use crate::sys::signals::Signals;
@@ -199,6 +200,7 @@ pub(in crate::master) fn start(launch: Launch, settings: Settings) -> Result<Sta
         launch,
         control: server,
         last_stop_signal: None,
+        service_manager: ServiceManager::from_environment(),
         upgrade: RehearsalStage::None,
         build,
         pid_file,

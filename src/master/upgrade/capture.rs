@@ -61,6 +61,7 @@ fn state(pool: &Pool, host: &Host, signals: &[Signal]) -> UpgradeState {
         launch,
         build: _the_new_binarys_own,
         control,
+        service_manager: _created_from_the_environment,
         upgrade: _ends_with_the_hand_over,
         pid_file,
         directories,

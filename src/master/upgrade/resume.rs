@@ -15,6 +15,7 @@ use crate::master::listeners::Listeners;
 use crate::master::poller::{PollSource, Poller};
 use crate::master::process::generation::Executable;
 use crate::master::process::spawn::Spawner;
+use crate::master::report::systemd::ServiceManager;
 use crate::master::start::build::Build;
 use crate::master::start::directories::Directories;
 use crate::master::start::launch::Launch;
@@ -82,6 +83,7 @@ fn assemble(taken_over: TakenOver, launch: Launch, signals: Signals) -> Result<S
         directories: Directories::restored(data.data_dir, data.run_dir, locks),
         pid_file: data.pid_file.map(PidFile::restored),
         build: Build::of_this_process(launch.version),
+        service_manager: ServiceManager::from_environment(),
         upgrade: RehearsalStage::None,
         records_outdated: true,
         launch,

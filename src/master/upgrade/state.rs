@@ -205,6 +205,9 @@ pub(super) mod tests {
                     "living": {}
                 },
                 "oom": {"counter": {"Group": "/sys/fs/cgroup"}, "seen": 0},
+                "last_verdict": {
+                    "operation": "reload", "result": "backed_out", "reason": "no", "generation": 2, "at": 7
+                },
                 "weights": [[0, 256]],
                 "last_code": null
             },

@@ -9,7 +9,7 @@ use crate::base::ids::{Generation, Life, Slot};
 use crate::base::millis;
 use crate::base::time::Monotonic;
 use crate::pool::protocol::certificate::Purpose;
-use crate::pool::protocol::event::Ticket;
+use crate::pool::protocol::event::{Request, Ticket};
 use crate::pool::protocol::verdict::{Done, Failure, Replaced, Rolled, Verdict};
 use crate::pool::worker::pool_worker::PoolWorker;
 
@@ -98,6 +98,13 @@ impl Operation {
     pub(in crate::pool) fn rollout(&self) -> Option<&Rollout> {
         match self {
             Operation::Rollout(operation) => Some(&operation.rollout),
+            Operation::None | Operation::Replace(_) | Operation::Upgrade(_) => None,
+        }
+    }
+
+    pub(in crate::pool) fn rollout_operation(&self) -> Option<&RolloutOperation> {
+        match self {
+            Operation::Rollout(operation) => Some(operation),
             Operation::None | Operation::Replace(_) | Operation::Upgrade(_) => None,
         }
     }
@@ -200,6 +207,15 @@ impl RolloutOperation {
             }
             Progress::Finished => Advanced::Finished(change, self),
             Progress::BackedOut(reason) => Advanced::BackedOut(change, self, reason),
+        }
+    }
+
+    /// The request that began the rollout.
+    pub(in crate::pool) fn request(&self) -> Request {
+        if self.waiters.is_rollback {
+            Request::Rollback
+        } else {
+            Request::Reload
         }
     }
 

@@ -7,7 +7,7 @@ use super::certificate::Purpose;
 use super::event::Request;
 use super::facts::{KillReason, ProcessExit};
 use super::verdict::Failure;
-use super::wording::{exit_text, kill_text, next_start, purpose_text, request_text};
+use super::wording::{every_worker, exit_text, kill_text, next_start, purpose_text, request_text};
 use crate::base::ids::{Generation, Life, Slot};
 use crate::base::time::{Monotonic, span};
 
@@ -127,8 +127,14 @@ pub enum Announcement {
     },
     /// The first worker of a new generation is ready and serves beside the old ones; it is watched for the
     /// bake time.
-    #[error("reload: the first worker of the new generation is watched for {}", span(*.bake_time))]
+    #[error(
+        "{}: the first worker of the new generation is watched for {}",
+        request_text(*.request),
+        span(*.bake_time)
+    )]
     Baking {
+        /// The reload or rollback.
+        request: Request,
         /// The life of the worker.
         life: Life,
         /// The new generation.
@@ -137,8 +143,10 @@ pub enum Announcement {
         bake_time: Duration,
     },
     /// A rollout failed after the first slots had been replaced: they go back to the old generation.
-    #[error("reload: giving the slots back to the old generation: {reason}")]
+    #[error("{}: giving the slots back to the old generation: {reason}", request_text(*.request))]
     BackingOut {
+        /// The reload or rollback.
+        request: Request,
         /// The generation that is given up.
         generation: Generation,
         /// Why the rollout failed.
@@ -175,16 +183,20 @@ pub enum Announcement {
         request: Request,
     },
     /// Every slot runs the new generation.
-    #[error("reload done after {}: every worker is of the new generation", span(*.after))]
+    #[error("{} done after {}: {}", request_text(*.request), span(*.after), every_worker(*.request))]
     Reloaded {
+        /// The reload or rollback.
+        request: Request,
         /// The new generation.
         generation: Generation,
         /// The time since the rollout began.
         after: Duration,
     },
     /// A rollout was given up; the old generation serves on.
-    #[error("reload backed out, the old generation serves on: {reason}")]
+    #[error("{} backed out, the old generation serves on: {reason}", request_text(*.request))]
     BackedOut {
+        /// The reload or rollback.
+        request: Request,
         /// The generation that was given up.
         generation: Generation,
         /// Why the rollout was given up.

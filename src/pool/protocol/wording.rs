@@ -23,6 +23,20 @@ pub(super) fn request_text(request: Request) -> String {
     }
 }
 
+/// What every worker is after a reload or rollback.
+pub(super) fn every_worker(request: Request) -> &'static str {
+    match request {
+        Request::Rollback => "every worker is of the previous generation",
+        Request::Reload
+        | Request::Upgrade
+        | Request::ScaleTo(_)
+        | Request::ScaleBy(_)
+        | Request::Restart(_)
+        | Request::Drain(_)
+        | Request::Stop(_) => "every worker is of the new generation",
+    }
+}
+
 /// Why a worker is replaced.
 pub(super) fn purpose_text(purpose: Purpose) -> &'static str {
     match purpose {

@@ -4,4 +4,5 @@ mod addresses;
 mod commands;
 mod deaths;
 mod hostile;
+mod last_verdict;
 mod reloads;

@@ -1,0 +1,101 @@
+//! The result of an operation that no client waits for: it is seen in `status` and in systemd's `STATUS=`.
+
+use std::os::unix::net::UnixDatagram;
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::common::{Cli, Cluster, Plan, TIMEOUT, put_bytes, replaceable};
+
+fn notify_socket(plan: Plan) -> (Plan, UnixDatagram) {
+    let path = plan.directory().join("notify");
+    let socket = UnixDatagram::bind(&path).expect("a socket");
+    socket.set_read_timeout(Some(TIMEOUT)).expect("set");
+    (
+        plan.environment("NOTIFY_SOCKET", path.to_str().expect("text")),
+        socket,
+    )
+}
+
+/// Reads messages to systemd until one has a `STATUS=` that contains this.
+fn wait_for_status(socket: &UnixDatagram, wanted: &str) {
+    let mut seen = Vec::new();
+    loop {
+        let mut buffer = [0; 4096];
+        let Ok(length) = socket.recv(&mut buffer) else {
+            panic!("no STATUS= contains {wanted:?}: {seen:#?}");
+        };
+        let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        let mut lines = text.lines();
+        if lines.any(|line| {
+            line.strip_prefix("STATUS=")
+                .is_some_and(|status| status.contains(wanted))
+        }) {
+            return;
+        }
+        seen.push(text);
+    }
+}
+
+fn last_verdict(cluster: &Cluster) -> Value {
+    cluster.run_json(&["status"])["master"]["last_verdict"].clone()
+}
+
+#[test]
+fn a_reload_by_signal_that_fails_is_seen_in_status_and_by_systemd() {
+    let (plan, socket) = notify_socket(Plan::shop());
+    let cluster = plan.start();
+    assert!(last_verdict(&cluster).is_null());
+    let good = cluster.config_text();
+    cluster.rewrite_config(&format!("{good}\n[http]\nwrong_key = 1\n"));
+    cluster.signal(Signal::SIGHUP);
+    wait_for_status(&socket, "reload to generation 2 failed: ");
+    let verdict = last_verdict(&cluster);
+    assert_eq!(verdict["operation"], "reload", "{verdict}");
+    assert_eq!(verdict["result"], "backed_out", "{verdict}");
+    assert_eq!(verdict["generation"], 2, "{verdict}");
+    assert!(verdict["ago_ms"].is_u64(), "{verdict}");
+    let reason = verdict["reason"].as_str().expect("a reason");
+    assert!(reason.contains("wrong_key"), "{reason}");
+    let text = cluster.run(&["status"]).stdout;
+    assert!(
+        text.contains("last reload: backed out ") && text.contains("wrong_key"),
+        "{text}"
+    );
+    cluster.rewrite_config(&good);
+    cluster.signal(Signal::SIGHUP);
+    wait_for_status(&socket, "generation 3");
+    let verdict = last_verdict(&cluster);
+    assert_eq!(
+        (verdict["result"].as_str(), verdict["reason"].as_str()),
+        (Some("done"), None)
+    );
+}
+
+#[test]
+fn an_upgrade_and_a_scaling_by_signal_that_are_refused_are_seen_as_well() {
+    let (plan, socket) = notify_socket(Plan::shop());
+    let (cluster, program) = replaceable(plan);
+    put_bytes(b"garbage", &program);
+    cluster.signal(Signal::SIGUSR2);
+    wait_for_status(&socket, "upgrade refused: ");
+    let verdict = last_verdict(&cluster);
+    assert_eq!(verdict["operation"], "upgrade", "{verdict}");
+    assert_eq!(verdict["result"], "refused", "{verdict}");
+    cluster.signal(Signal::SIGTTOU);
+    cluster.wait_for_workers("one worker", |workers| workers.len() == 1);
+    cluster.signal(Signal::SIGTTOU);
+    wait_for_status(&socket, "scale refused: ");
+    assert_eq!(last_verdict(&cluster)["operation"], "scale");
+}
+
+#[test]
+fn a_rollback_is_reported_as_one() {
+    let cluster = Plan::shop().start();
+    cluster.run_json(&["reload"]);
+    let mark = cluster.mark();
+    assert_eq!(cluster.run(&["rollback", "--no-wait"]).code, 0);
+    cluster.wait_from(mark, "rollback done");
+    assert_eq!(cluster.count_from(mark, "reload"), 0, "{:#?}", cluster.log());
+    assert_eq!(last_verdict(&cluster)["operation"], "rollback");
+}
