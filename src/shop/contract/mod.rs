@@ -13,4 +13,6 @@ pub use participants::{
     Payments, QuoteError, RequestedItem, SweepWindow,
 };
 pub use storage::StorageError;
-pub use timeline::{ServiceName, TimelineEntry, TimelineError};
+pub use timeline::{
+    ClaimsByLife, ServiceName, TimelineEntry, TimelineError, TimelinePosition, TimelineSource, TimelineStep,
+};

@@ -24,7 +24,7 @@ impl List for OrdersList {
 }
 
 #[derive(Serialize)]
-struct TimelineStep {
+struct TimelineDocument {
     at: String,
     #[serde(flatten)]
     entry: TimelineEntry,
@@ -66,7 +66,7 @@ pub(super) async fn timeline(
     let entries = state.orders.timeline(id(path)?).await;
     let entries = entries.map_err(|error| errors::timeline(&error))?;
     let entries = entries.ok_or_else(not_found)?;
-    let step = |entry: TimelineEntry| TimelineStep {
+    let step = |entry: TimelineEntry| TimelineDocument {
         at: rfc3339(entry.at_ms),
         entry,
     };

@@ -15,6 +15,7 @@ mod timeline;
 
 pub use domain::{NewOrder, NewOrderError, Order, OrderStatus, Rejection, UnfinishedCounts};
 pub use idempotency::{IdempotencyKey, InvalidIdempotencyKey};
+pub(in crate::shop) use repository::TakeoverRecord;
 pub use saga_runner::SagaOutcome;
 pub use service::{OrdersLimits, OrdersService, PlaceError, Placed};
 pub(in crate::shop) use sqlite::OrdersReader;

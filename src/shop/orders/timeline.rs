@@ -3,23 +3,39 @@
 use super::domain::{Order, OrderStatus, Rejection};
 use super::repository::OrderHistory;
 use crate::base::ids::Life;
-use crate::shop::contract::{ServiceName, TimelineEntry};
+use crate::shop::contract::{
+    ClaimsByLife, ServiceName, TimelineEntry, TimelinePosition, TimelineSource, TimelineStep,
+};
 
-/// The entries of the three services, in order of time. Entries of one time stand in the order of the saga.
+/// The entries of the three services, in the order of their positions.
 pub(super) fn merge(
     history: &OrderHistory,
     inventory: Vec<TimelineEntry>,
     payments: Vec<TimelineEntry>,
 ) -> Vec<TimelineEntry> {
-    let mut own = entries(history).into_iter();
-    let mut inventory = inventory.into_iter();
-    let mut all: Vec<TimelineEntry> = own.next().into_iter().collect();
-    all.extend(inventory.next());
-    all.extend(payments);
+    let mut all = entries(history);
     all.extend(inventory);
-    all.extend(own);
-    all.sort_by_key(|entry| entry.at_ms);
+    all.extend(payments);
+    let takeovers = history.takeovers.iter();
+    let claims: ClaimsByLife = takeovers
+        .map(|takeover| (takeover.to, takeover.claim_no))
+        .collect();
+    all.sort_by_key(|entry| position(entry, &history.order, &claims));
     all
+}
+
+fn position(entry: &TimelineEntry, order: &Order, claims: &ClaimsByLife) -> TimelinePosition {
+    let step = TimelineStep::from_name(entry.step, order.given_up.is_some());
+    TimelinePosition {
+        at_ms: entry.at_ms,
+        claim_no: match step {
+            TimelineStep::Place => 1,
+            TimelineStep::End => order.claim_no,
+            _ => claims.of(entry.worker),
+        },
+        step,
+        source: TimelineSource::Service,
+    }
 }
 
 /// What orders itself did for the order: placed, claimed, ended.

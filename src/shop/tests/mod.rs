@@ -11,3 +11,4 @@ mod routes;
 mod schemas;
 mod tampering;
 mod test_shop;
+mod timelines;
