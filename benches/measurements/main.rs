@@ -95,6 +95,8 @@ fn memory(server: &Server, when: &str, table: &mut Table) -> Result<(), String> 
     if when == "idle" {
         table.at_most("idle worker, PSS (the largest)", largest, 6.0, "MiB");
         table.at_most("idle master, PSS", master, 2.0, "MiB");
+        let own = procfs::anonymous_kib(server.master())? as f64 / 1024.0;
+        table.fact("idle master, memory of its own alone", own, "MiB");
     } else {
         table.fact(&format!("worker, PSS {when} (the largest)"), largest, "MiB");
         table.fact(&format!("master, PSS {when}"), master, "MiB");

@@ -28,6 +28,11 @@ pub(crate) fn pss_kib(pid: u32) -> Result<u64, String> {
     field(&read(pid, "smaps_rollup")?, "Pss:")
 }
 
+/// Memory that belongs to this process alone and to no file: its heap, stacks and written data.
+pub(crate) fn anonymous_kib(pid: u32) -> Result<u64, String> {
+    field(&read(pid, "smaps_rollup")?, "Anonymous:")
+}
+
 /// How often the main thread went to sleep of its own will: once per wake-up.
 pub(crate) fn voluntary_switches(pid: u32) -> Result<u64, String> {
     field(&read(pid, "status")?, "voluntary_ctxt_switches:")
