@@ -26,6 +26,10 @@ pub(crate) const TESTS: &[Test] = &[
         half_a_head_and_half_a_body_are_waited_for,
     ),
     (
+        "half_a_head_behind_an_answered_request_is_waited_for",
+        half_a_head_behind_an_answered_request_is_waited_for,
+    ),
+    (
         "pipelined_requests_do_not_cause_a_reset",
         pipelined_requests_do_not_cause_a_reset,
     ),
@@ -117,6 +121,23 @@ fn half_a_head_and_half_a_body_are_waited_for() {
     body.send("half");
     assert_eq!(body.response().expect("an answer").body, "halfhalf");
     drop((head, body));
+    drained(&mut worker);
+}
+
+/// The half came in the same packet as the request before it, so that no byte arrives after the answer.
+fn half_a_head_behind_an_answered_request_is_waited_for() {
+    let mut worker = Worker::ready(without_limits);
+    // The older connection is told to finish first.
+    let (mut half, mut silent) = (worker.connect(), worker.connect());
+    half.send("GET / HTTP/1.1\r\nHost: test\r\n\r\nGET / HTTP/1.1\r\nHo");
+    assert_eq!(half.response().expect("an answer").status, 200);
+    silent.get("/");
+    worker.command(Command::Stop);
+    assert_eq!(silent.rest().expect("no reset"), "", "silent connections are closed");
+    half.send("st: test\r\n\r\n");
+    let answer = half.response().expect("an answer");
+    assert_eq!((answer.status, answer.closes()), (200, true));
+    drop(half);
     drained(&mut worker);
 }
 

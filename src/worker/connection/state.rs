@@ -112,7 +112,13 @@ impl ConnectionState {
 
     /// The state after this event.
     pub(in crate::worker) fn on(mut self, event: ConnectionEvent, now_ms: u64) -> ConnectionState {
-        self.phase = self.phase.on(event, now_ms);
+        self.phase = match self.phase.on(event, now_ms) {
+            // Of the next request a part has arrived, with the last one that was answered: nobody is silent.
+            ConnectionPhase::Idle if event == ConnectionEvent::Flushed && self.has_more_requests() => {
+                ConnectionPhase::Reading { since_ms: now_ms }
+            }
+            phase => phase,
+        };
         match event {
             ConnectionEvent::BytesArrived { begun } => {
                 self.last_byte_ms = now_ms;

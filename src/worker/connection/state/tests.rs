@@ -128,6 +128,18 @@ fn a_request_behind_the_one_that_was_taken_is_known_unless_requests_cannot_be_co
 }
 
 #[test]
+fn half_a_request_behind_an_answered_one_is_being_read() {
+    use ConnectionEvent::{AnswerBegun, AnswerOver, BytesArrived, Flushed, RequestTaken};
+    let answered = |begun| {
+        let arrived = BytesArrived { begun };
+        after(&[arrived, RequestTaken, AnswerBegun, AnswerOver, Flushed]).phase()
+    };
+    assert_eq!(answered(Some(2)), ConnectionPhase::Reading { since_ms: NOW_MS });
+    assert_eq!(answered(Some(1)), ConnectionPhase::Idle);
+    assert_eq!(answered(None), ConnectionPhase::Idle);
+}
+
+#[test]
 fn a_refuted_suspicion_leaves_an_order_to_finish_in_force() {
     use ConnectionEvent::{Ordered, TimeoutRefuted, TimeoutSuspected};
     assert!(after(&[TimeoutSuspected]).is_about_to_close());
