@@ -133,7 +133,11 @@ fn half_a_head_behind_an_answered_request_is_waited_for() {
     assert_eq!(half.response().expect("an answer").status, 200);
     silent.get("/");
     worker.command(Command::Stop);
-    assert_eq!(silent.rest().expect("no reset"), "", "silent connections are closed");
+    assert_eq!(
+        silent.rest().expect("no reset"),
+        "",
+        "silent connections are closed"
+    );
     half.send("st: test\r\n\r\n");
     let answer = half.response().expect("an answer");
     assert_eq!((answer.status, answer.closes()), (200, true));
