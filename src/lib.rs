@@ -34,7 +34,7 @@
 //! | [`lifeline`] | the messages between master and worker | what they lead to |
 //! | [`metrics`] | the numbers of all lives, put together | HTTP, and who asks |
 //! | [`control`] | the messages of the control socket, and its client | how the master answers |
-//! | `observe` | log lines that never block | what they say |
+//! | [`observe`] | log lines that never block | what they say |
 //! | `store` | one SQLite file: writer thread, lock, group commit | the shop |
 //! | [`http`] | problem documents and checks that every HTTP server needs | the shop |
 //! | [`worker`] | a worker: boot, connections, requests, drain, beats | the shop |
@@ -199,7 +199,7 @@ pub mod http;
 pub mod lifeline;
 pub mod master;
 pub mod metrics;
-mod observe;
+pub mod observe;
 pub mod pool;
 mod run;
 #[cfg(feature = "shop")]

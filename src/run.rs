@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::base::exit::Exit;
 use crate::cli::{self, Program};
 use crate::config::settings::LogSettings;
-use crate::config::{Effective, Settings};
+use crate::config::{Effective, LogFormat, Settings};
 use crate::master::{self, Launch, MasterEnd, ProcessRole, StartError};
 use crate::observe;
 use crate::pool::Outcome;
@@ -53,19 +53,16 @@ fn go_on(program: &Program) -> Exit {
     let launch = match cli::launch(program, std::env::args_os()) {
         Ok(launch) => launch,
         Err(error) => {
-            observe::print_error(&format!(
-                "{}: {error}; the workers finish what they accepted and end\n",
-                program.name
-            ));
+            let reason = format!("{error}; the workers finish what they accepted and end");
+            observe::print_fatal(LogFormat::Auto, &reason);
             return Exit::Usage;
         }
     };
     let logs = Cell::new(false);
     let log = |log: &LogSettings| {
         logs.set(true);
-        if let Err(error) = observe::init(std::io::stderr().as_fd(), log.format, log.level, "master") {
-            observe::print_error(&format!("{}: failed to log to stderr: {error}\n", program.name));
-        }
+        // Without a log the workers are still worth a master.
+        let _logs = start_log(log);
     };
     let ended = master::go_on(launch, log);
     if !logs.get() {
@@ -77,12 +74,20 @@ fn go_on(program: &Program) -> Exit {
 
 fn serve(launch: Launch, effective: Effective) -> Exit {
     let log = &effective.settings.log;
-    if let Err(error) = observe::init(std::io::stderr().as_fd(), log.format, log.level, "master") {
-        observe::print_error(&format!("{}: failed to log to stderr: {error}\n", launch.program));
+    if !start_log(log) {
         return Exit::Failed;
     }
     observe::log_panics();
     finish(master::run(launch, effective.settings))
+}
+
+/// Starts the log on stderr; returns whether that was possible.
+fn start_log(log: &LogSettings) -> bool {
+    let started = observe::init(std::io::stderr().as_fd(), log.format, log.level, observe::MASTER);
+    if let Err(error) = &started {
+        observe::print_fatal(log.format, &format!("failed to log to stderr: {error}"));
+    }
+    started.is_ok()
 }
 
 fn finish(ended: Result<MasterEnd, StartError>) -> Exit {

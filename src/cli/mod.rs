@@ -13,11 +13,12 @@ pub mod table;
 #[cfg(test)]
 mod tests;
 mod top;
+mod usage;
 
 use std::ffi::OsString;
 
 pub use crate::base::exit::Exit;
-use crate::config::{Effective, Section, print};
+use crate::config::{Effective, LogFormat, Section, print};
 use crate::master::launch::{Launch, SettingsCheck};
 use crate::master::{cpus, user};
 use crate::observe;
@@ -52,7 +53,8 @@ pub fn run(
     args: impl IntoIterator<Item = OsString>,
     serve: impl FnOnce(Launch, Effective) -> Exit,
 ) -> Exit {
-    match action(program, args) {
+    let args: Vec<OsString> = args.into_iter().collect();
+    match action(program, args.clone()) {
         CliAction::Serve(launch, effective) => serve(launch, *effective),
         CliAction::Print(text) => print(text.as_bytes()).exit(),
         CliAction::AskMaster(request) => run::run(program.name, &request),
@@ -61,7 +63,17 @@ pub fn run(
             observe::print_error(&format!("{message}\n"));
             Exit::BadConfig
         }
-        CliAction::Usage(error) => print_clap(&error),
+        CliAction::RefuseStart(format, message) => {
+            observe::print_fatal(format, &message);
+            Exit::BadConfig
+        }
+        CliAction::Usage(error) => match usage::log_format(&args) {
+            Some(format) if error.use_stderr() => {
+                observe::print_fatal(format, &error.render().to_string());
+                Exit::Usage
+            }
+            Some(_) | None => print_clap(&error),
+        },
     }
 }
 
@@ -91,19 +103,17 @@ enum CliAction {
     RunApp(AppCommand, Vec<OsString>),
     /// Print this text.
     Print(String),
-    /// Refuse to start with this reason: the configuration is wrong.
+    /// Say that the configuration is wrong, with this reason.
     Refuse(String),
+    /// Refuse to start a master with this reason: the configuration is wrong. It is logged in this format.
+    RefuseStart(LogFormat, String),
     /// Print a usage error, or the help or version that was asked for.
     Usage(clap::Error),
 }
 
 fn action(program: &Program, args: impl IntoIterator<Item = OsString>) -> CliAction {
-    let refuse = |error: String, next| {
-        CliAction::Refuse(format!(
-            "{}: the configuration is refused{next}\n{error}",
-            program.name
-        ))
-    };
+    let refuse =
+        |error: String| CliAction::Refuse(format!("{}: the configuration is refused\n{error}", program.name));
     match args::parse(program, args) {
         Err(error) => CliAction::Usage(error),
         Ok(CommandLine::AskMaster(request)) => CliAction::AskMaster(request),
@@ -113,13 +123,16 @@ fn action(program: &Program, args: impl IntoIterator<Item = OsString>) -> CliAct
         Ok(CommandLine::Check(launch)) => match launch.load() {
             Ok(effective) => match user::look_up(&effective.settings.cluster) {
                 Ok(()) => CliAction::Print(checked(&launch, &effective)),
-                Err(error) => refuse(error.to_string(), ""),
+                Err(error) => refuse(error.to_string()),
             },
-            Err(error) => refuse(error.to_string(), ""),
+            Err(error) => refuse(error.to_string()),
         },
         Ok(CommandLine::Serve(launch)) => match launch.load() {
             Ok(effective) => CliAction::Serve(launch, Box::new(effective)),
-            Err(error) => refuse(error.to_string(), "; nothing was started"),
+            Err(error) => CliAction::RefuseStart(
+                launch.log_format(),
+                format!("the configuration is refused; nothing was started\n{error}"),
+            ),
         },
     }
 }

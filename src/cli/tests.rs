@@ -40,7 +40,7 @@ fn says(line: &str) -> String {
 
 fn refuses(line: &str) -> String {
     match typed(line) {
-        CliAction::Refuse(text) => text,
+        CliAction::Refuse(text) | CliAction::RefuseStart(_, text) => text,
         other => panic!("{line}: {other:?}"),
     }
 }
@@ -116,8 +116,7 @@ fn a_line_that_is_not_understood_is_an_error_of_usage() {
 fn a_configuration_that_is_wrong_starts_nothing() {
     let missing = refuses("hello --config /does/not/exist.toml");
     assert!(
-        missing
-            .starts_with("hello: the configuration is refused; nothing was started\n/does/not/exist.toml: "),
+        missing.starts_with("the configuration is refused; nothing was started\n/does/not/exist.toml: "),
         "{missing}"
     );
     refuses("hello check --config /does/not/exist.toml");

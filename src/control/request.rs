@@ -69,6 +69,56 @@ pub enum ControlCommand {
 }
 
 impl ControlCommand {
+    /// The command as it is typed.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            ControlCommand::Status => "status",
+            ControlCommand::Why { .. } => "why",
+            ControlCommand::Reload => "reload",
+            ControlCommand::Rollback => "rollback",
+            ControlCommand::Upgrade => "upgrade",
+            ControlCommand::Scale { .. } => "scale",
+            ControlCommand::Restart { .. } => "restart",
+            ControlCommand::Drain { .. } => "drain",
+            ControlCommand::Stop { .. } => "stop",
+        }
+    }
+
+    /// The slot that the command names.
+    #[must_use]
+    pub fn slot(self) -> Option<Slot> {
+        match self {
+            ControlCommand::Why { slot }
+            | ControlCommand::Restart { slot }
+            | ControlCommand::Drain { slot } => Some(slot),
+            ControlCommand::Status
+            | ControlCommand::Reload
+            | ControlCommand::Rollback
+            | ControlCommand::Upgrade
+            | ControlCommand::Scale { .. }
+            | ControlCommand::Stop { .. } => None,
+        }
+    }
+
+    /// The number of slots that the command asks for.
+    #[must_use]
+    pub fn size(self) -> Option<u32> {
+        match self {
+            ControlCommand::Scale { to } => Some(to),
+            _ => None,
+        }
+    }
+
+    /// Whether the command stops the cluster without a drain; `None` when it does not stop the cluster.
+    #[must_use]
+    pub fn at_once(self) -> Option<bool> {
+        match self {
+            ControlCommand::Stop { now } => Some(now),
+            _ => None,
+        }
+    }
+
     /// Whether the command may end long after it was given.
     #[must_use]
     pub fn ends_later(self) -> bool {

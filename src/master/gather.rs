@@ -205,7 +205,7 @@ fn reap(process: &WorkerProcess) -> Option<(ProcessExit, Option<Reaped>)> {
             WaitStatus::Exited(_, code) => Some((ProcessExit::Code(code), Some(reaped))),
             WaitStatus::Signaled(_, signal, _) => Some((ProcessExit::Signal(signal as i32), Some(reaped))),
             status => {
-                debug!(%life, "a worker changed its state without ending: {status:?}");
+                debug!(%life, "a worker {} without ending", change_of_state(status));
                 None
             }
         },
@@ -267,10 +267,24 @@ fn resident_bytes_if_due(process: &mut WorkerProcess, now: Monotonic) -> Option<
     procfs::resident_bytes(process.facts.pid)
 }
 
+/// What happened to a process, to follow its name.
+fn change_of_state(status: WaitStatus) -> String {
+    match status {
+        WaitStatus::Exited(_, code) => format!("exited with code {code}"),
+        WaitStatus::Signaled(_, signal, _) => format!("was ended by {signal}"),
+        WaitStatus::Stopped(_, signal) => format!("was stopped by {signal}"),
+        WaitStatus::Continued(_) => "went on".to_owned(),
+        _traced_or_unchanged => "changed its state".to_owned(),
+    }
+}
+
 fn reap_unknown(pid: i32) {
     let status = nix::sys::wait::waitpid(
         nix::unistd::Pid::from_raw(pid),
         Some(nix::sys::wait::WaitPidFlag::WNOHANG),
     );
-    debug!(pid, "reaped a child that is not a worker: {status:?}");
+    match status {
+        Ok(status) => debug!(pid, "a child that is not a worker {}", change_of_state(status)),
+        Err(error) => debug!(pid, %error, "failed to reap a child that is not a worker"),
+    }
 }

@@ -1,5 +1,6 @@
 //! The form of a log line. Pure: the time is passed in.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write};
 
 use serde_json::{Map, Value};
@@ -7,23 +8,38 @@ use time::OffsetDateTime;
 use tracing::Level;
 use tracing::field::{Field, Visit};
 
+use super::fields::fitted;
+use crate::config::LogFormat;
+
 /// The longest text in a line, in bytes; the rest is cut, so that a pipe takes a line at once.
 const MAX_TEXT: usize = 1500;
 
 /// The style of the lines: for people, or for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LineStyle {
-    /// `2026-11-22T16:02:20.123Z INFO worker 7/0/3: ready after="12ms"`
+    /// `2026-11-22T16:02:20.123Z INFO worker 7/0/3: ready took_ms=12`
     Text,
     /// `{"time":…,"level":"info","who":…,"message":…, …}`
     Json,
+}
+
+impl LineStyle {
+    /// The style of this format on a descriptor that is or is not a terminal.
+    pub(super) fn of(format: LogFormat, terminal: bool) -> LineStyle {
+        match format {
+            LogFormat::Text => LineStyle::Text,
+            LogFormat::Json => LineStyle::Json,
+            LogFormat::Auto if terminal => LineStyle::Text,
+            LogFormat::Auto => LineStyle::Json,
+        }
+    }
 }
 
 /// The content of an event: its message and its fields, in order.
 #[derive(Debug, Default)]
 pub(super) struct LogContent {
     message: String,
-    fields: Vec<(&'static str, Value)>,
+    fields: Vec<(Cow<'static, str>, Value)>,
 }
 
 impl LogContent {
@@ -63,7 +79,7 @@ impl LogContent {
     fn json(&self, now: OffsetDateTime, level: Level, who: &str) -> String {
         let mut object = Map::new();
         for (name, value) in &self.fields {
-            object.insert((*name).to_owned(), value.clone());
+            object.insert(name.as_ref().to_owned(), value.clone());
         }
         object.insert("time".to_owned(), timestamp(now).into());
         object.insert("level".to_owned(), level.as_str().to_lowercase().into());
@@ -77,7 +93,7 @@ impl LogContent {
     fn record(&mut self, field: &Field, value: Value) {
         match (field.name(), value) {
             ("message", Value::String(text)) => self.message = text,
-            (name, value) => self.fields.push((name, value)),
+            (name, value) => self.fields.push(fitted(name, value)),
         }
     }
 }
@@ -173,9 +189,9 @@ mod tests {
 
     fn content() -> LogContent {
         let fields = vec![
-            ("slot", Value::from(2)),
-            ("path", Value::from("/a b\n")),
-            ("pid", Value::from("x")),
+            ("slot".into(), Value::from(2)),
+            ("path".into(), Value::from("/a b\n")),
+            ("peer".into(), Value::from("x")),
         ];
         LogContent {
             message: "ready\x1b[31m\nforged".to_owned(),
@@ -192,7 +208,7 @@ mod tests {
             "worker 7/0/3",
         );
         let expected = "1970-01-01T00:00:00.000Z INFO  worker 7/0/3: ready\\u{1b}[31m\\nforged slot=2 \
-                        path=\"/a b\\n\" pid=x\n";
+                        path=\"/a b\\n\" peer=x\n";
         assert_eq!(line, expected);
     }
 

@@ -3,11 +3,12 @@
 //! what the lines say.
 
 mod backlog;
+pub mod fields;
 mod line;
 mod outlet;
 mod subscriber;
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -20,6 +21,9 @@ use self::outlet::Outlet;
 use self::subscriber::{LineLayer, Log, filter};
 use crate::config::LogFormat;
 use crate::config::settings::LogLevel;
+
+/// Who the lines of a master are by.
+pub(crate) const MASTER: &str = "master";
 
 static LOG: OnceLock<Log> = OnceLock::new();
 
@@ -47,12 +51,7 @@ pub(crate) fn init(
     who: impl Into<String>,
 ) -> Result<(), LogInitError> {
     let outlet = Outlet::open(fd)?;
-    let style = match format {
-        LogFormat::Text => LineStyle::Text,
-        LogFormat::Json => LineStyle::Json,
-        LogFormat::Auto if outlet.is_terminal() => LineStyle::Text,
-        LogFormat::Auto => LineStyle::Json,
-    };
+    let style = LineStyle::of(format, outlet.is_terminal());
     LOG.set(Log::new(outlet, Backlog::default(), style, who.into()))
         .map_err(|_| LogInitError::Twice)?;
     let log = LOG.get().expect("it was set one line above");
@@ -84,6 +83,13 @@ const STDERR_TIMEOUT: Duration = Duration::from_secs(1);
 /// lost and the exit code remains.
 pub(crate) fn print_error(text: &str) {
     write_within(std::io::stderr().as_fd(), text.as_bytes(), STDERR_TIMEOUT);
+}
+
+/// Logs on stderr why the master cannot start or go on, before there is a log: one line for each line of the
+/// reason, as `format` says.
+pub(crate) fn print_fatal(format: LogFormat, reason: &str) {
+    let style = LineStyle::of(format, std::io::stderr().is_terminal());
+    print_error(&subscriber::error_lines(style, MASTER, reason));
 }
 
 /// Writes a text to a descriptor that perhaps nobody reads, without a log. Waits for room at most this long.
@@ -118,6 +124,9 @@ pub(crate) fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let message = panic.payload_as_str().unwrap_or("(no text)");
+        if LOG.get().is_none() {
+            print_fatal(LogFormat::Auto, &format!("a panic at {place}: {message}"));
+        }
         tracing::error!(place, panic = message, "a panic");
     }));
 }

@@ -101,6 +101,14 @@ impl LogWriter {
     }
 }
 
+/// The lines of a reason that is logged without a log: one for each of its own lines.
+pub(super) fn error_lines(style: LineStyle, who: &str, reason: &str) -> String {
+    let now = OffsetDateTime::now_utc();
+    let lines = reason.lines().filter(|line| !line.trim().is_empty());
+    let logged = |line: &str| LogContent::message(line.to_owned()).line(style, now, Level::ERROR, who);
+    lines.map(logged).collect()
+}
+
 /// The layer that makes a line of each event.
 pub(super) struct LineLayer {
     log: &'static Log,

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::payments::provider::{
     CancelOutcome, ChargeOutcome, ChargeRequest, Provider, ProviderReply, RefundOutcome, RefundRequest,
 };
+use crate::base::time::span;
 
 /// `[provider_faults]`: how many calls of a hundred meet which fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -57,6 +58,21 @@ impl ProviderFaults {
     }
 
     /// The fault of a call, drawn by a number below 100.
+    /// The faults for people.
+    fn told(self) -> String {
+        let ProviderFaults {
+            fail,
+            lose,
+            late,
+            slow,
+            late_by,
+        } = self;
+        format!(
+            "of 100 calls {fail} fail, {lose} lose their reply, {late} are late and {slow} slow, by up to {}",
+            span(late_by)
+        )
+    }
+
     fn fault(self, number: u8) -> InjectedFault {
         let mut edge = 0;
         for (share, fault) in [
@@ -95,8 +111,8 @@ impl FaultyProvider {
     pub fn new(inner: Arc<dyn Provider>, faults: ProviderFaults) -> FaultyProvider {
         tracing::warn!(
             provider = inner.name(),
-            ?faults,
-            "drill: calls to the payment provider fail on purpose ([provider_faults])"
+            "drill: calls to the payment provider fail on purpose ([provider_faults]): {}",
+            faults.told()
         );
         FaultyProvider { inner, faults }
     }

@@ -40,7 +40,7 @@ impl DiskSpace {
         if !self.stalled.swap(true, Ordering::AcqRel) {
             tracing::error!(
                 store = self.name,
-                why,
+                reason = why,
                 "a database takes no writes; work under way waits, new orders are refused until it does"
             );
         }

@@ -55,16 +55,16 @@ impl LockWait {
 }
 
 fn report_holder(lock: &Path) {
-    let path = lock.display();
+    let file = lock.display();
     match procfs::lock_holder(lock) {
         Some(pid) => {
             let state = procfs::stat(pid).map_or('?', |stat| stat.state);
-            let command = procfs::command_line(pid);
-            tracing::error!(%path, pid, %state, command,
+            let command_line = procfs::command_line(pid);
+            tracing::error!(%file, pid, %state, command_line,
                 "writes have waited for 2 s for a lock that another process holds (state T means that it is \
                  stopped: continue it with kill -CONT, or end it)");
         }
-        None => tracing::error!(%path,
+        None => tracing::error!(%file,
             "writes have waited for 2 s for a lock whose holder this user cannot see: look as root for the \
              process that has the file open (fuser)"),
     }

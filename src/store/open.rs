@@ -115,8 +115,8 @@ fn verify(
     }
     header::verify_schema(connection, path, schema)?;
     if let Err(error) = found.write(lock) {
-        let path = path.display();
-        tracing::warn!(%error, %path, "failed to note in the lock file that the database is sound");
+        let file = path.display();
+        tracing::warn!(%error, %file, "failed to note in the lock file that the database is sound");
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The kind of an open descriptor, as the kernel knows it. It must not know which kind is wanted.
 
+use std::fmt;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -27,6 +28,21 @@ pub enum DescriptorKind {
     Process,
     /// Anything else.
     Other,
+}
+
+impl fmt::Display for DescriptorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            DescriptorKind::Listener => "a socket that listens",
+            DescriptorKind::Stream => "a unix stream socket",
+            DescriptorKind::Datagram => "a unix datagram socket",
+            DescriptorKind::Packets => "a unix socket with packets",
+            DescriptorKind::Pipe => "a pipe",
+            DescriptorKind::File => "a file",
+            DescriptorKind::Process => "a pidfd",
+            DescriptorKind::Other => "something else",
+        })
+    }
 }
 
 /// The kind of this descriptor.

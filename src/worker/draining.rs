@@ -26,6 +26,7 @@ use super::connection::connections::Connections;
 use super::connection::state::ConnectionOrder;
 use super::handle::{DrainMode, Worker};
 use crate::base::exit::Exit;
+use crate::base::millis::ms;
 use crate::scoreboard::Counter;
 
 /// How long a silent connection is kept when no other worker serves on.
@@ -105,7 +106,11 @@ impl Draining {
         }
         self.connections.wake_all();
         while self.acceptors.join_next().await.is_some() {}
-        tracing::debug!(connections = self.connections.count(), mode = ?self.mode, "draining");
+        tracing::debug!(
+            connections = self.connections.count(),
+            drain_mode = self.mode.as_str(),
+            "draining"
+        );
         let cut = self.finish_connections().await;
         self.finish_admin().await;
         if let Some(hook) = hook {
@@ -163,7 +168,7 @@ impl Draining {
                 reading = phases.reading,
                 handling = phases.handling,
                 writing = phases.writing,
-                after = ?self.begun.elapsed(),
+                took_ms = ms(self.begun.elapsed()),
                 "the drain's time is over: connections are cut"
             );
         }

@@ -66,6 +66,17 @@ pub(super) enum DrainMode {
     AtOnce,
 }
 
+impl DrainMode {
+    /// The mode as a log line has it.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            DrainMode::Patient => "patient",
+            DrainMode::Prompt => "prompt",
+            DrainMode::AtOnce => "at_once",
+        }
+    }
+}
+
 /// Why a section of the configuration is not what the application expects.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to read [{section}]: {reason}")]

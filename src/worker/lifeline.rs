@@ -115,7 +115,10 @@ impl CommandHandler {
     /// A worker that drains does not receive these requests any more; the master finds another worker.
     fn request(&self, request: AdoptionRequest) {
         if let Err(unread) = self.adoptions.send(request) {
-            tracing::debug!(request = ?unread.0, "this worker drains and serves no other slot's queue");
+            tracing::debug!(
+                slot = unread.0.slot().0,
+                "this worker drains and serves no other slot's queue"
+            );
         }
     }
 }
@@ -148,9 +151,9 @@ async fn take_over(
     }
     // In a task of its own, so that a panic is seen here.
     if tokio::spawn(worker.take_over(work)).await.is_err() {
-        return worker.fail(format!("taking over {work:?} panicked"));
+        return worker.fail(format!("taking over the work of {work} panicked"));
     }
     if let Err(error) = lifeline.send(Report::TakenOver(work)).await {
-        tracing::debug!(%error, ?work, "the master is gone, so it is not told of the takeover");
+        tracing::debug!(%error, %work, "the master is gone, so it is not told of the takeover");
     }
 }

@@ -44,9 +44,9 @@ impl Serving {
         }
         running.spawn(adopted::serve(worker.clone(), context, adoptions));
         let admin = admin.map(|admin| tokio::spawn(admin.run()));
-        let ms = begun.elapsed().as_millis();
-        tracing::debug!(ms, generation = worker.identity().generation.0, "ready");
-        notify.ready(&format!("serving, booted in {ms} ms"));
+        let took_ms = begun.elapsed().as_millis();
+        tracing::debug!(took_ms, generation = worker.identity().generation.0, "ready");
+        notify.ready(&format!("serving, booted in {took_ms} ms"));
         let notify = Arc::new(notify);
         running.spawn(show_notes(worker.clone(), Arc::clone(&notify)));
         Serving {

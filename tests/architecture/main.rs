@@ -7,6 +7,7 @@ mod dependencies;
 mod formats;
 mod layers;
 mod limits;
+mod log_fields;
 mod modules;
 mod names;
 mod sizes;

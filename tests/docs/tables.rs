@@ -10,6 +10,7 @@ use cluster::base::exit::Exit;
 use cluster::cli::Program;
 use cluster::cli::help::{ENVIRONMENT, SIGNALS};
 use cluster::config::print;
+use cluster::observe::fields as log_fields;
 use cluster::pool::CauseKind;
 use cluster::pool::status::WorkerState;
 use cluster::shop::admin;
@@ -143,6 +144,16 @@ fn configuration_and_metrics() {
         &print::markdown(cluster::shop::SECTIONS),
     );
     check("metrics.md", "metrics", &cluster::metrics::families::markdown());
+}
+
+#[test]
+fn fields_of_log_lines() {
+    check("log-lines.md", "head", &log_fields::markdown(log_fields::HEAD));
+    check(
+        "log-lines.md",
+        "fields",
+        &log_fields::markdown(log_fields::FIELDS),
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ use tracing::{debug, warn};
 
 use super::client::ControlClient;
 use super::server::{AcceptState, ClientId, ControlServer, MAX_CLIENTS, REQUEST_GRACE};
-use crate::base::time::Monotonic;
+use crate::base::time::{Monotonic, span};
 use crate::master::poller::{PollSource, Poller};
 use crate::sys::credentials::{self, Peer};
 
@@ -42,7 +42,8 @@ impl ControlServer {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     warn!(
-                        "failed to accept a control client: {error}; the next attempt is in {ACCEPT_RETRY:?}"
+                        "failed to accept a control client: {error}; the next attempt is in {}",
+                        span(ACCEPT_RETRY)
                     );
                     let until = now + ACCEPT_RETRY;
                     return self.pause(AcceptState::Paused { until }, poller);

@@ -26,7 +26,16 @@ impl Host {
             }
             Handled::ForPool(event) => {
                 let pid = self.control.peer(id).map(|peer| peer.pid);
-                info!(client = id.0, pid, ask = ?request.command, "command over the control socket");
+                let command = request.command;
+                info!(
+                    client = id.0,
+                    pid,
+                    command = command.name(),
+                    slot = command.slot().map(|slot| slot.0),
+                    to = command.size(),
+                    now = command.at_once(),
+                    "command over the control socket"
+                );
                 self.persisted.no_wait.extend((!request.wait).then_some(id));
                 Some(event)
             }

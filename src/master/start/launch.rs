@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::config::{self, ConfigFile, ConfigProblems, Effective, Overrides, Section, Settings};
+use crate::config::{self, ConfigFile, ConfigProblems, Effective, LogFormat, Overrides, Section, Settings};
 
 /// Largest configuration file, in bytes; a larger file was named by mistake.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -73,6 +73,15 @@ impl Launch {
             check(&effective.settings).map_err(LoadError::Impossible)?;
         }
         Ok(effective)
+    }
+
+    /// The format of log lines that the flags or the file ask for, even when the configuration cannot be
+    /// loaded.
+    #[must_use]
+    pub fn log_format(&self) -> LogFormat {
+        let file = self.config.as_ref().and_then(|path| read_file(path, "").ok());
+        let text = file.as_ref().and_then(|bytes| std::str::from_utf8(bytes).ok());
+        config::log_format(text, &self.overrides)
     }
 
     fn read(&self) -> Result<Effective, LoadError> {

@@ -2,6 +2,7 @@
 //! must not know what the descriptors are for.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
@@ -41,7 +42,7 @@ pub(in crate::master) enum FdKind {
 #[derive(Debug, thiserror::Error)]
 pub(in crate::master) enum HandoverFdError {
     /// The state names a descriptor that is not on the list, or names it twice, or as another kind.
-    #[error("descriptor {} is named as {kind:?} and was not handed over as one", .fd.0)]
+    #[error("descriptor {} is named as {kind} and was not handed over as one", .fd.0)]
     NotListed {
         /// The descriptor.
         fd: FdNumber,
@@ -49,7 +50,7 @@ pub(in crate::master) enum HandoverFdError {
         kind: FdKind,
     },
     /// The descriptor is on the list and not open.
-    #[error("descriptor {} ({kind:?}) cannot be taken over: {source}", .fd.0)]
+    #[error("descriptor {} ({kind}) cannot be taken over: {source}", .fd.0)]
     NotOpen {
         /// The descriptor.
         fd: FdNumber,
@@ -59,7 +60,7 @@ pub(in crate::master) enum HandoverFdError {
         source: io::Error,
     },
     /// The descriptor is open and of another kind.
-    #[error("descriptor {} is no {kind:?} but {found:?}", .fd.0)]
+    #[error("descriptor {} is not {kind} but {found}", .fd.0)]
     OtherKind {
         /// The descriptor.
         fd: FdNumber,
@@ -115,6 +116,21 @@ impl HandoverFds {
     /// Number of descriptors.
     pub(super) fn len(&self) -> usize {
         self.items.len()
+    }
+}
+
+impl fmt::Display for FdKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            FdKind::Listener => "a listener",
+            FdKind::Client => "a control client",
+            FdKind::Notify => "a notify socket",
+            FdKind::Lifeline => "a lifeline",
+            FdKind::Stderr => "the stderr of a worker",
+            FdKind::Process => "a pidfd",
+            FdKind::Memory => "a sealed memory file",
+            FdKind::File => "a file",
+        })
     }
 }
 

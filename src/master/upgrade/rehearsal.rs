@@ -291,7 +291,7 @@ impl Rehearsal {
                 "it exited with code {code} without saying whether it can take over; expected a program that \
                  knows upgrades"
             ),
-            (false, Ok(status), _) => format!("it ended in an unexpected way ({status:?})"),
+            (false, Ok(_), _) => "it ended in an unexpected way".to_owned(),
             (false, Err(error), _) => format!("its exit status cannot be read: {error}"),
         };
         Err(with_last_lines(reason, &self.tail.last_lines()))

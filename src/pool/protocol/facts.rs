@@ -55,6 +55,15 @@ pub enum OrphanedWork {
     Before(Incarnation),
 }
 
+impl fmt::Display for OrphanedWork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OrphanedWork::Life(life) => write!(f, "{life}"),
+            OrphanedWork::Before(incarnation) => write!(f, "all incarnations before {incarnation}"),
+        }
+    }
+}
+
 /// How the cluster ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {

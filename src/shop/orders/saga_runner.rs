@@ -231,7 +231,7 @@ impl<I: Inventory, P: Payments> SagaRunner<I, P> {
     /// Tries until it is written: a saga must not stand still without a record of it.
     async fn park(&self, saga: &OwnedSaga, why: &str) {
         let order = saga.order;
-        tracing::error!(%order, why, "an order is parked and waits for a person or the next start");
+        tracing::error!(%order, reason = why, "an order is parked and waits for a person or the next start");
         for tries in 1.. {
             let parked = self.repository.park(self.token(saga), why.to_owned()).await;
             if parked.is_ok() {

@@ -13,6 +13,15 @@ use super::listener::Listener;
 use crate::base::ids::Slot;
 use crate::worker::handle::Worker;
 
+impl AdoptionRequest {
+    /// The slot whose queue it is about.
+    pub(in crate::worker) fn slot(&self) -> Slot {
+        match self {
+            AdoptionRequest::Adopt(slot, _) | AdoptionRequest::Disown(slot) => *slot,
+        }
+    }
+}
+
 /// What the master wants done with the queue of a slot.
 #[derive(Debug)]
 pub(in crate::worker) enum AdoptionRequest {

@@ -37,13 +37,13 @@ impl AccessEntry {
     /// The head of the answer is known: writes the line.
     pub(in crate::worker) fn end(self, status: StatusCode) {
         let peer = self.peer.map(|peer| peer.to_string());
-        let us = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let took_us = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
         let (method, path, status) = (self.method.as_str(), self.uri.path(), status.as_u16());
         tracing::info!(
             method,
             path,
             status,
-            us,
+            took_us,
             peer,
             connection = self.connection,
             "request"

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use http::{Method, Response, StatusCode};
 
+use crate::config::duration;
 use crate::http::Problem;
 use crate::worker::handle::Worker;
 
@@ -75,7 +76,8 @@ pub(in crate::worker) async fn readiness(worker: &Worker) -> Result<(), String> 
         .await
         .unwrap_or_else(|_| {
             Err(format!(
-                "the application has not said within {READINESS_TIMEOUT:?} whether it is ready"
+                "the application has not said within {} whether it is ready",
+                duration::format(READINESS_TIMEOUT)
             ))
         })
 }
