@@ -8,15 +8,25 @@ use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
 use nix::sys::socket::{MsgFlags, send};
 use nix::sys::stat::{SFlag, fstat};
+
+use crate::sys::signals::Blocked;
 
 /// A pipe that polls writable takes at least this much without blocking (PIPE_BUF).
 const SURE: usize = 4096;
 
 /// A descriptor, and the way to write to it without waiting.
 #[derive(Debug)]
-pub(super) enum Outlet {
+pub(super) struct Outlet {
+    way: WriteWay,
+    is_terminal: bool,
+}
+
+/// How to write without waiting.
+#[derive(Debug)]
+enum WriteWay {
     /// A pipe or terminal through a file description of this process's own with O_NONBLOCK. It is opened
     /// anew, because the flag on the inherited description would change it for every holder, the user's shell
     /// among them.
@@ -33,18 +43,47 @@ impl Outlet {
     /// Duplicates the descriptor, and finds the way to write to it.
     pub(super) fn open(fd: BorrowedFd) -> io::Result<Outlet> {
         let own = fd.try_clone_to_owned()?;
+        let is_terminal = own.is_terminal();
         let kind = SFlag::from_bits_truncate(fstat(&own)?.st_mode) & SFlag::S_IFMT;
-        Ok(match kind {
-            SFlag::S_IFSOCK => Outlet::Socket(own),
-            SFlag::S_IFIFO => Outlet::open_waiting(own),
-            SFlag::S_IFCHR if own.is_terminal() => Outlet::open_waiting(own),
-            _ => Outlet::Plain(File::from(own)),
-        })
+        let way = match kind {
+            SFlag::S_IFSOCK => WriteWay::Socket(own),
+            SFlag::S_IFIFO => WriteWay::open_waiting(own),
+            _ if is_terminal => WriteWay::open_waiting(own),
+            _ => WriteWay::Plain(File::from(own)),
+        };
+        Ok(Outlet { way, is_terminal })
     }
 
-    fn open_waiting(own: OwnedFd) -> Outlet {
+    /// Whether the descriptor is a terminal.
+    pub(super) fn is_terminal(&self) -> bool {
+        self.is_terminal
+    }
+
+    /// Writes as many bytes as are taken at once; 0 when none are.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // A terminal with `stty tostop` answers a write from the background with SIGTTOU, over and over where
+        // that signal has a handler, and stops the process where it has none. It takes the write of a thread
+        // that blocks the signal.
+        let _blocked = self
+            .is_terminal
+            .then(|| Blocked::one(Signal::SIGTTOU))
+            .transpose()?;
+        match self.way.write(bytes) {
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(0),
+            other => other,
+        }
+    }
+
+    /// Waits until the descriptor takes more bytes or is broken, at most this long.
+    pub(super) fn wait(&self, at_most: Duration) {
+        takes_more(self.way.descriptor(), at_most);
+    }
+}
+
+impl WriteWay {
+    fn open_waiting(own: OwnedFd) -> WriteWay {
         if is_nonblocking(&own) {
-            return Outlet::NonBlocking(File::from(own));
+            return WriteWay::NonBlocking(File::from(own));
         }
         let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
         let path = format!("/proc/self/fd/{}", own.as_raw_fd());
@@ -53,44 +92,29 @@ impl Outlet {
             .custom_flags(flags.bits())
             .open(path)
         {
-            Ok(file) => Outlet::NonBlocking(file),
-            Err(_) => Outlet::Polled(File::from(own)),
+            Ok(file) => WriteWay::NonBlocking(file),
+            Err(_) => WriteWay::Polled(File::from(own)),
         }
     }
 
-    /// Whether the descriptor is a terminal.
-    pub(super) fn is_terminal(&self) -> bool {
-        self.descriptor().is_terminal()
-    }
-
-    /// Writes as many bytes as are taken at once; 0 when none are.
-    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = match self {
-            Outlet::NonBlocking(file) | Outlet::Plain(file) => file.write(bytes),
-            Outlet::Socket(socket) => {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            WriteWay::NonBlocking(file) | WriteWay::Plain(file) => file.write(bytes),
+            WriteWay::Socket(socket) => {
                 let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
                 send(socket.as_raw_fd(), bytes, flags).map_err(io::Error::from)
             }
-            Outlet::Polled(file) if takes_more(file.as_fd(), Duration::ZERO) => {
+            WriteWay::Polled(file) if takes_more(file.as_fd(), Duration::ZERO) => {
                 file.write(&bytes[..bytes.len().min(SURE)])
             }
-            Outlet::Polled(_) => Ok(0),
-        };
-        match written {
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(0),
-            other => other,
+            WriteWay::Polled(_) => Ok(0),
         }
-    }
-
-    /// Waits until the descriptor takes more bytes or is broken, at most this long.
-    pub(super) fn wait(&self, at_most: Duration) {
-        takes_more(self.descriptor(), at_most);
     }
 
     fn descriptor(&self) -> BorrowedFd<'_> {
         match self {
-            Outlet::NonBlocking(file) | Outlet::Polled(file) | Outlet::Plain(file) => file.as_fd(),
-            Outlet::Socket(socket) => socket.as_fd(),
+            WriteWay::NonBlocking(file) | WriteWay::Polled(file) | WriteWay::Plain(file) => file.as_fd(),
+            WriteWay::Socket(socket) => socket.as_fd(),
         }
     }
 }
@@ -128,7 +152,7 @@ mod tests {
     fn a_full_pipe_takes_nothing_and_does_not_wait() {
         let (mut reader, writer) = pipe().map(|(r, w)| (File::from(r), w)).expect("a pipe");
         let mut outlet = Outlet::open(writer.as_fd()).expect("an outlet");
-        assert!(matches!(outlet, Outlet::NonBlocking(_)));
+        assert!(matches!(outlet.way, WriteWay::NonBlocking(_)));
         assert!(fill(&mut outlet) > 0);
         assert!(
             !is_nonblocking(&writer),
@@ -141,14 +165,16 @@ mod tests {
     #[test]
     fn a_full_pipe_that_must_be_asked_does_not_block_either() {
         let (_reader, writer) = pipe().expect("a pipe");
-        assert!(fill(&mut Outlet::Polled(File::from(writer))) > 0);
+        let way = WriteWay::Polled(File::from(writer));
+        let is_terminal = false;
+        assert!(fill(&mut Outlet { way, is_terminal }) > 0);
     }
 
     #[test]
     fn a_full_socket_does_not_block_either() {
         let (_reader, writer) = UnixStream::pair().expect("a pair");
         let mut outlet = Outlet::open(writer.as_fd()).expect("an outlet");
-        assert!(matches!(outlet, Outlet::Socket(_)));
+        assert!(matches!(outlet.way, WriteWay::Socket(_)));
         assert!(fill(&mut outlet) > 0);
     }
 

@@ -4,41 +4,107 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal};
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::SignalOnly;
+use signal_hook_registry::SigId;
 
 /// The signals of a set as they arrive. Two of the same that arrive between two looks are one, as the kernel
 /// has it.
 #[derive(Debug)]
 pub struct Signals {
     delivery: SignalDelivery<UnixStream, SignalOnly>,
+    of_processes: OfProcesses,
 }
 
 impl Signals {
-    /// From now on these signals do nothing by themselves; [`Signals::take`] returns them.
+    /// From now on these signals do nothing by themselves; [`Signals::take`] returns them. The kernel sends
+    /// those of `processes_only` for reasons of its own, too; they are returned only if a process sent them.
     ///
     /// # Errors
     /// When the system has no descriptors left.
-    pub fn hear(signals: &[Signal]) -> io::Result<Signals> {
+    pub fn hear(signals: &[Signal], processes_only: &[Signal]) -> io::Result<Signals> {
+        // Its handler must have noted the sender before the other one reports the signal: the kernel runs them
+        // in the order of their registration.
+        let of_processes = OfProcesses::note(processes_only)?;
         let (read, write) = UnixStream::pair()?;
         let numbers: Vec<i32> = signals.iter().map(|&signal| signal as i32).collect();
         Ok(Signals {
             delivery: SignalDelivery::with_pipe(read, write, SignalOnly, numbers)?,
+            of_processes,
         })
     }
 
     /// The signals that have arrived since the last call.
     pub fn take(&mut self) -> Vec<Signal> {
-        self.delivery
+        let of_processes = &self.of_processes;
+        let arrived = self
+            .delivery
             .pending()
-            .filter_map(|number| Signal::try_from(number).ok())
-            .collect()
+            .filter_map(|number| Signal::try_from(number).ok());
+        arrived.filter(|&signal| of_processes.counts(signal)).collect()
     }
 }
 
-/// While this lives, every signal that can be blocked is blocked; dropping it restores the mask. The mask
+/// For each signal of a set: whether a process has sent it since the last look.
+#[derive(Debug)]
+struct OfProcesses {
+    noted: Vec<NotedSignal>,
+}
+
+#[derive(Debug)]
+struct NotedSignal {
+    signal: Signal,
+    by_process: Arc<AtomicBool>,
+    registration: SigId,
+}
+
+impl OfProcesses {
+    fn note(signals: &[Signal]) -> io::Result<OfProcesses> {
+        let mut of_processes = OfProcesses { noted: Vec::new() };
+        for &signal in signals {
+            let by_process = Arc::new(AtomicBool::new(false));
+            let registration = note_processes(signal, Arc::clone(&by_process))?;
+            of_processes.noted.push(NotedSignal {
+                signal,
+                by_process,
+                registration,
+            });
+        }
+        Ok(of_processes)
+    }
+
+    /// Whether a signal that has arrived is one to be returned.
+    fn counts(&self, signal: Signal) -> bool {
+        let noted = self.noted.iter().find(|noted| noted.signal == signal);
+        noted.is_none_or(|noted| noted.by_process.swap(false, Ordering::SeqCst))
+    }
+}
+
+impl Drop for OfProcesses {
+    fn drop(&mut self) {
+        for noted in &self.noted {
+            signal_hook_registry::unregister(noted.registration);
+        }
+    }
+}
+
+/// Sets the flag whenever a process sends this signal.
+fn note_processes(signal: Signal, flag: Arc<AtomicBool>) -> io::Result<SigId> {
+    let note = move |info: &nix::libc::siginfo_t| {
+        // Positive codes are the kernel's: SI_KERNEL for a terminal's job control and its hang-up.
+        if info.si_code <= 0 {
+            flag.store(true, Ordering::SeqCst);
+        }
+    };
+    // SAFETY: the handler reads a number and stores an atomic, both async-signal-safe, and it cannot panic.
+    unsafe { signal_hook_registry::register_sigaction(signal as i32, note) }
+}
+
+/// While this lives, every signal that can be blocked is blocked, or one; dropping it restores the mask. The mask
 /// survives exec, and so do the signals that wait: [`allow_all`] lets them come there.
 #[derive(Debug)]
 pub struct Blocked {
@@ -53,6 +119,17 @@ impl Blocked {
     pub fn all() -> io::Result<Blocked> {
         let mut before = SigSet::empty();
         nix::sys::signal::sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before))?;
+        Ok(Blocked { before })
+    }
+
+    /// Blocks one signal for this thread.
+    ///
+    /// # Errors
+    /// None that the system documents.
+    pub fn one(signal: Signal) -> io::Result<Blocked> {
+        let mut before = SigSet::empty();
+        let set = SigSet::from(signal);
+        nix::sys::signal::sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), Some(&mut before))?;
         Ok(Blocked { before })
     }
 }
@@ -132,7 +209,7 @@ mod tests {
     #[test]
     fn what_arrives_while_all_wait_comes_afterwards() {
         // Not SIGURG, which the other test counts.
-        let mut signals = Signals::hear(&[Signal::SIGIO]).expect("signals");
+        let mut signals = Signals::hear(&[Signal::SIGIO], &[]).expect("signals");
         let blocked = Blocked::all().expect("blocked");
         nix::sys::signal::raise(Signal::SIGIO).expect("raised");
         assert_eq!(signals.take(), []);
@@ -142,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_signal_is_told_once() {
-        let mut signals = Signals::hear(&[Signal::SIGURG]).expect("signals");
+        let mut signals = Signals::hear(&[Signal::SIGURG], &[Signal::SIGURG]).expect("signals");
         nix::sys::signal::raise(Signal::SIGURG).expect("raised");
         let mut ready = [nix::poll::PollFd::new(
             signals.as_fd(),

@@ -8,12 +8,14 @@ use serde_json::Value;
 
 use super::TIMEOUT;
 
-pub(super) struct Log {
+/// The lines of a log so far. A line that is no JSON is one with nothing but a message.
+pub struct Log {
     pub(super) lines: Arc<(Mutex<Vec<Value>>, Condvar)>,
 }
 
 impl Log {
-    pub(super) fn follow(stderr: impl Read + Send + 'static) -> Log {
+    /// Reads a log to its end, beside the test.
+    pub fn follow(stderr: impl Read + Send + 'static) -> Log {
         let lines = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
         let shared = Arc::clone(&lines);
         std::thread::spawn(move || {
@@ -33,7 +35,8 @@ impl Log {
         Log { lines }
     }
 
-    pub(super) fn wait(&self, from: usize, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
+    /// The first line from a place on that this is true of.
+    pub fn wait(&self, from: usize, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + TIMEOUT;
         let mut lines = self.lines.0.lock().expect("a lock");
         let mut seen = from;
@@ -51,7 +54,15 @@ impl Log {
         }
     }
 
-    pub(super) fn text(&self) -> String {
+    /// How many lines have a message that contains this.
+    pub fn count(&self, text: &str) -> usize {
+        let lines = self.lines.0.lock().expect("a lock");
+        let holds = |line: &&Value| line["message"].as_str().is_some_and(|said| said.contains(text));
+        lines.iter().filter(holds).count()
+    }
+
+    /// Everything so far.
+    pub fn text(&self) -> String {
         self.lines
             .0
             .lock()

@@ -23,6 +23,7 @@ use std::time::Duration;
 pub use answer::{Answer, client};
 pub use cli::{Cli, CommandResult, command, run};
 pub use cluster::Cluster;
+pub use log::Log;
 pub use plan::Plan;
 pub use program::{put, put_bytes, replaceable};
 pub use scrape::{Scrape, admin, watched};

@@ -19,4 +19,5 @@ mod mistakes;
 mod orders;
 mod restore;
 mod supervisor;
+mod terminal;
 mod upgrade;

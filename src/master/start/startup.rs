@@ -53,6 +53,10 @@ pub(in crate::master) const SIGNALS: [Signal; 15] = [
     Signal::SIGPWR,
 ];
 
+/// The signals that are requests only if a process sent them. The kernel sends them when a terminal is closed,
+/// or when any process of the master's group uses a terminal from the background.
+pub(in crate::master) const PROCESSES_ONLY: [Signal; 3] = [Signal::SIGHUP, Signal::SIGTTIN, Signal::SIGTTOU];
+
 /// Why a master did not start, or could not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -155,7 +159,7 @@ pub(in crate::master) struct Started {
 
 /// Does everything that must be done before the first fork, in the only order that is safe.
 pub(in crate::master) fn start(launch: Launch, settings: Settings) -> Result<Started, StartError> {
-    let signals = Signals::hear(&SIGNALS)?;
+    let signals = Signals::hear(&SIGNALS, &PROCESSES_ONLY)?;
     let poller = Poller::new()?;
     poller.add(&signals, PollSource::Signals)?;
     let cluster = settings.cluster.clone();

@@ -21,7 +21,7 @@ use crate::master::start::directories::Directories;
 use crate::master::start::launch::Launch;
 use crate::master::start::orphans::{Orphans, WorkerRecords};
 use crate::master::start::pid_file::PidFile;
-use crate::master::start::startup::{SIGNALS, Started};
+use crate::master::start::startup::{PROCESSES_ONLY, SIGNALS, Started};
 use crate::master::upgrade::RehearsalStage;
 use crate::pool::Event;
 use crate::sys::lock::FileLock;
@@ -43,7 +43,7 @@ pub(in crate::master) fn go_on(
     launch: Launch,
     log: impl FnOnce(&LogSettings),
 ) -> Result<Resumed, UpgradeError> {
-    let signals = Signals::hear(&SIGNALS)?;
+    let signals = Signals::hear(&SIGNALS, &PROCESSES_ONLY)?;
     let taken_over = take_over(state_fd()?, launch.program)?;
     if let Some(generation) = taken_over.generations.get(&taken_over.pool.generation()) {
         log(&generation.settings.log);
