@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::contract::StorageError;
 use super::payments::provider::{
     CancelOutcome, ChargeOutcome, ChargeRequest, Provider, ProviderReply, RefundOutcome, RefundRequest,
 };
@@ -171,8 +172,12 @@ impl Provider for FaultyProvider {
         Box::pin(self.call_with_fault(call, RefundOutcome::Unknown))
     }
 
-    fn has_room(&self) -> ProviderReply<'_, bool> {
-        self.inner.has_room()
+    fn accepts_new_work(&self) -> ProviderReply<'_, Result<(), StorageError>> {
+        self.inner.accepts_new_work()
+    }
+
+    fn probe(&self) -> ProviderReply<'_, Result<(), String>> {
+        self.inner.probe()
     }
 }
 

@@ -3,6 +3,7 @@
 
 use rusqlite::{Connection, ffi};
 
+use super::error::WriteStall;
 use super::job::{JobEnd, Tx, TxOutcome, WriteJob};
 use crate::sys;
 
@@ -14,7 +15,7 @@ pub(super) struct FinishedJob {
 
 impl FinishedJob {
     /// Why this job alone was not written, where the reason may pass by itself.
-    pub(super) fn stalled(&self) -> Option<String> {
+    pub(super) fn stalled(&self) -> Option<WriteStall> {
         self.own_outcome.as_ref().and_then(TxOutcome::stall)
     }
 

@@ -1,14 +1,14 @@
 //! Whether a database can be written: what the last batches met, and how much space the file system has left.
-//! This module knows sizes only.
+//! This module knows causes and sizes only.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::sys::statvfs::statvfs;
 use nix::unistd::geteuid;
 
-use super::error::WAL_NEEDS_THE_DISK;
+use super::error::{WAL_NEEDS_THE_DISK, WriteStall, WriteStallCause};
 
 /// Bytes that must be free before new work is accepted again after writes failed (or an eighth of a small
 /// disk). So the work under way gets the first of the space, and the next order does not fill the disk again.
@@ -19,7 +19,7 @@ pub(super) struct DiskSpace {
     name: &'static str,
     path: PathBuf,
     stalled: AtomicBool,
-    why: Mutex<String>,
+    stall: Mutex<Option<WriteStall>>,
     owed: AtomicU64,
 }
 
@@ -29,15 +29,17 @@ impl DiskSpace {
             name,
             path,
             stalled: AtomicBool::new(false),
-            why: Mutex::default(),
+            stall: Mutex::default(),
             owed: AtomicU64::new(0),
         }
     }
 
     /// A batch could not be written.
-    pub(super) fn write_failed(&self, why: &str) {
-        why.clone_into(&mut self.why.lock().unwrap_or_else(PoisonError::into_inner));
-        if !self.stalled.swap(true, Ordering::AcqRel) {
+    pub(super) fn write_failed(&self, stall: WriteStall) {
+        let (cause, why) = (stall.cause, stall.reason.clone());
+        let before = self.stall().replace(stall).map(|before| before.cause);
+        let known = self.stalled.swap(true, Ordering::AcqRel) && before == Some(cause);
+        if !known {
             tracing::error!(
                 store = self.name,
                 reason = why,
@@ -48,7 +50,7 @@ impl DiskSpace {
 
     /// A batch was written.
     pub(super) fn write_succeeded(&self) {
-        if self.is_stalled() && self.has_headroom() {
+        if self.is_stalled() && (!self.wants_space() || self.has_headroom()) {
             self.stalled.store(false, Ordering::Release);
             tracing::info!(store = self.name, "a database takes writes again");
         }
@@ -61,7 +63,10 @@ impl DiskSpace {
         self.owed
             .store(bytes.map_or(0, |bytes| bytes.max(1)), Ordering::Release);
         if self.owes() && !self.has_headroom() {
-            self.write_failed(WAL_NEEDS_THE_DISK);
+            self.write_failed(WriteStall {
+                cause: WriteStallCause::WalKept,
+                reason: WAL_NEEDS_THE_DISK.to_owned(),
+            });
         }
     }
 
@@ -74,19 +79,32 @@ impl DiskSpace {
         self.stalled.load(Ordering::Acquire)
     }
 
-    /// Why new work is refused, as text; `None` when it may be tried.
-    pub(super) fn refusal(&self) -> Option<String> {
-        if !self.is_stalled() || self.has_headroom() {
+    /// Why new work is refused; `None` when it may be tried.
+    pub(super) fn refusal(&self) -> Option<WriteStall> {
+        if !self.is_stalled() || !self.wants_space() || self.has_headroom() {
             return None;
         }
         let (free, wanted) = self.free_and_headroom()?;
-        let why = self.why.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let WriteStall { cause, reason } = self.stall().clone()?;
         let kib = |bytes: u64| bytes / 1_024;
-        Some(format!(
-            "{why}; {} KiB are free, and new work is accepted from {} KiB on",
+        let reason = format!(
+            "{reason}; {} KiB are free, and new work is accepted from {} KiB on",
             kib(free),
             kib(wanted)
-        ))
+        );
+        Some(WriteStall { cause, reason })
+    }
+
+    /// Whether space would help. Another program that keeps the database locked has nothing to do with it.
+    fn wants_space(&self) -> bool {
+        let stall = self.stall();
+        stall
+            .as_ref()
+            .is_some_and(|stall| stall.cause != WriteStallCause::OtherProgram)
+    }
+
+    fn stall(&self) -> MutexGuard<'_, Option<WriteStall>> {
+        self.stall.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the file system has enough space for new work: [`HEADROOM`], and what is owed.

@@ -6,6 +6,29 @@ use std::path::PathBuf;
 pub(super) const WAL_NEEDS_THE_DISK: &str =
     "a reader keeps the WAL from being emptied, and the rest of the disk is needed to empty it";
 
+/// Why a database takes no writes for now.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct WriteStall {
+    /// The kind of reason.
+    pub cause: WriteStallCause,
+    /// The reason in words, with the name of the database's file.
+    pub reason: String,
+}
+
+/// The kinds of reasons why a database takes no writes. Each of them passes by itself or with this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteStallCause {
+    /// The disk is full.
+    DiskFull,
+    /// A reader keeps the WAL from being emptied, and the rest of the disk is needed to empty it.
+    WalKept,
+    /// Another program has locked the database.
+    OtherProgram,
+    /// The last write failed in another way.
+    Failed,
+}
+
 /// Why a write did not happen. Except for `Poisoned`, nothing of it is in the file.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError<E> {
@@ -22,6 +45,9 @@ pub enum WriteError<E> {
     /// succeed again when the reader has ended.
     #[error("{reason}; nothing was written", reason = WAL_NEEDS_THE_DISK)]
     WalKept,
+    /// Another program has locked the database for long. Writes succeed again when it has finished.
+    #[error("another program has locked the database; nothing was written")]
+    OtherProgram,
     /// The transaction could not be carried out or committed (I/O error, out of memory); it was rolled back.
     #[error("failed to write ({0}); nothing was written")]
     Failed(String),
@@ -46,10 +72,25 @@ impl<E> WriteError<E> {
             WriteError::Busy
             | WriteError::Full
             | WriteError::WalKept
+            | WriteError::OtherProgram
             | WriteError::Failed(_)
             | WriteError::Poisoned(_)
             | WriteError::Closed => true,
             WriteError::Refused(_) | WriteError::Panicked(_) => false,
+        }
+    }
+
+    pub(super) fn stall_cause(&self) -> WriteStallCause {
+        match self {
+            WriteError::Full => WriteStallCause::DiskFull,
+            WriteError::WalKept => WriteStallCause::WalKept,
+            WriteError::OtherProgram => WriteStallCause::OtherProgram,
+            WriteError::Busy
+            | WriteError::Failed(_)
+            | WriteError::Poisoned(_)
+            | WriteError::Closed
+            | WriteError::Refused(_)
+            | WriteError::Panicked(_) => WriteStallCause::Failed,
         }
     }
 }

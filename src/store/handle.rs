@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::checkpoint::Checkpointer;
 use super::disk_space::DiskSpace;
-use super::error::{OpenError, ReadError, WriteError};
+use super::error::{OpenError, ReadError, WriteError, WriteStall, WriteStallCause};
 use super::file_identity::KnownFiles;
 use super::filesystem::beside;
 use super::header;
@@ -115,7 +115,7 @@ impl Store {
     {
         let (reply, answer) = oneshot::channel();
         let job: Box<dyn WriteJob> = Box::new(QueuedWrite::new(job, reply));
-        self.inner.lock_wait.report_if_too_long();
+        let is_locked = self.inner.lock_wait.is_too_long();
         match self.inner.queue.submit(admission, job) {
             Ok(writer) => {
                 if writer == WriterState::Asleep {
@@ -123,6 +123,7 @@ impl Store {
                 }
                 answer.await.unwrap_or(Err(WriteError::Closed))
             }
+            Err(NotQueued::Busy) if is_locked => Err(WriteError::OtherProgram),
             Err(NotQueued::Busy) => Err(WriteError::Busy),
             Err(NotQueued::Poisoned(reason)) => Err(WriteError::Poisoned(reason)),
             Err(NotQueued::Closed) => Err(WriteError::Closed),
@@ -159,30 +160,53 @@ impl Store {
     /// Whether the store accepts new work, found out by a commit that changes nothing.
     ///
     /// # Errors
-    /// The reason why it does not, as text for a readiness probe.
-    pub async fn probe(&self) -> Result<(), String> {
-        match self.inner.disk_space.refusal() {
-            Some(reason) => Err(reason),
+    /// The reason why it does not.
+    pub async fn probe(&self) -> Result<(), WriteStall> {
+        match self.locked().or_else(|| self.inner.disk_space.refusal()) {
+            Some(stall) => Err(self.of_this_file(stall)),
             None => self.commit_nothing().await,
         }
     }
 
-    async fn commit_nothing(&self) -> Result<(), String> {
+    /// Whether new work may be begun. Costs nothing while writes succeed. After a write that met a full disk
+    /// (or another failure that may pass) a commit finds out, once the file system has more space than that
+    /// commit needs.
+    ///
+    /// # Errors
+    /// The reason why it may not.
+    pub async fn accepts_new_work(&self) -> Result<(), WriteStall> {
+        match self.locked() {
+            Some(stall) => Err(self.of_this_file(stall)),
+            None if self.inner.disk_space.is_stalled() => self.probe().await,
+            None => Ok(()),
+        }
+    }
+
+    fn locked(&self) -> Option<WriteStall> {
+        self.inner.lock_wait.is_too_long().then(|| WriteStall {
+            cause: WriteStallCause::OtherProgram,
+            reason: "another process holds the lock file of the database".to_owned(),
+        })
+    }
+
+    fn of_this_file(&self, WriteStall { cause, reason }: WriteStall) -> WriteStall {
+        let file = self.path().file_name().unwrap_or_default().to_string_lossy();
+        let reason = format!("{file}: {reason}");
+        WriteStall { cause, reason }
+    }
+
+    async fn commit_nothing(&self) -> Result<(), WriteStall> {
         let version = |tx: &Tx<'_>| -> rusqlite::Result<()> {
             let version: i64 = tx.query_row("PRAGMA user_version", [], |row| row.get(0))?;
             tx.execute_batch(&format!("PRAGMA user_version = {version}"))
         };
-        self.write(Admission::Continue, version)
-            .await
-            .map_err(|error| error.to_string())
-    }
-
-    /// Whether the store can write. Costs nothing while its writes succeed. After a write that met a full
-    /// disk (or another failure that may pass) a commit finds out, once the file system has more space than
-    /// that commit needs.
-    pub async fn has_room(&self) -> bool {
-        let disk_space = &self.inner.disk_space;
-        !disk_space.is_stalled() || self.probe().await.is_ok()
+        let written = self.write(Admission::Continue, version).await;
+        written.map_err(|error| {
+            self.of_this_file(WriteStall {
+                cause: error.stall_cause(),
+                reason: error.to_string(),
+            })
+        })
     }
 
     /// Finishes the accepted writes, accepts no more, and closes the file. The last process that does so

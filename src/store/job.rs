@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::error::{WAL_NEEDS_THE_DISK, WriteError};
+use super::error::{WAL_NEEDS_THE_DISK, WriteError, WriteStall, WriteStallCause};
 
 /// The transaction that a job runs in. A job can do with it what it can do with a connection, but must not
 /// end the transaction: the batch ends it.
@@ -36,6 +36,9 @@ pub(super) enum JobEnd {
     RollBack,
 }
 
+/// Why nothing is written while another program has a transaction open.
+const OTHER_PROGRAM_WRITES: &str = "another program has been writing the database for too long";
+
 /// What became of the transaction that a job ran in, or should have run in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum TxOutcome {
@@ -45,6 +48,8 @@ pub(super) enum TxOutcome {
     Full,
     /// Never begun, because the rest of the disk is needed to copy the WAL into the database.
     WalKept,
+    /// Never begun, because another program has locked the database for long.
+    OtherProgram,
     /// Rolled back for the reason given.
     Failed(String),
     /// Whether the writes are on disk is unknown.
@@ -53,13 +58,16 @@ pub(super) enum TxOutcome {
 
 impl TxOutcome {
     /// Why nothing was written, where the reason may pass by itself.
-    pub(super) fn stall(&self) -> Option<String> {
-        match self {
-            TxOutcome::Full => Some("the disk is full".to_owned()),
-            TxOutcome::WalKept => Some(WAL_NEEDS_THE_DISK.to_owned()),
-            TxOutcome::Failed(reason) => Some(reason.clone()),
-            TxOutcome::Committed | TxOutcome::Poisoned(_) => None,
-        }
+    pub(super) fn stall(&self) -> Option<WriteStall> {
+        let (cause, reason) = match self {
+            TxOutcome::Full => (WriteStallCause::DiskFull, "the disk is full"),
+            TxOutcome::WalKept => (WriteStallCause::WalKept, WAL_NEEDS_THE_DISK),
+            TxOutcome::OtherProgram => (WriteStallCause::OtherProgram, OTHER_PROGRAM_WRITES),
+            TxOutcome::Failed(reason) => (WriteStallCause::Failed, reason.as_str()),
+            TxOutcome::Committed | TxOutcome::Poisoned(_) => return None,
+        };
+        let reason = reason.to_owned();
+        Some(WriteStall { cause, reason })
     }
 }
 
@@ -117,6 +125,7 @@ where
             TxOutcome::Committed => self.result.unwrap_or(Err(WriteError::Closed)),
             TxOutcome::Full => Err(WriteError::Full),
             TxOutcome::WalKept => Err(WriteError::WalKept),
+            TxOutcome::OtherProgram => Err(WriteError::OtherProgram),
             TxOutcome::Failed(reason) => Err(WriteError::Failed(reason.clone())),
             TxOutcome::Poisoned(reason) => Err(WriteError::Poisoned(reason.clone())),
         };

@@ -15,32 +15,48 @@ const TOO_LONG: Duration = Duration::from_secs(2);
 /// The wait of one writer thread.
 pub(super) struct LockWait {
     lock: PathBuf,
-    since: Mutex<Option<Instant>>,
+    wait: Mutex<Option<OngoingWait>>,
+}
+
+/// A wait that has not ended.
+struct OngoingWait {
+    since: Instant,
+    is_reported: bool,
 }
 
 impl LockWait {
     /// For the lock file of this path.
     pub(super) fn new(lock: PathBuf) -> LockWait {
-        let since = Mutex::new(None);
-        LockWait { lock, since }
+        let wait = Mutex::new(None);
+        LockWait { lock, wait }
     }
 
     /// The writer thread waits from now on.
     pub(super) fn begin(&self) {
-        *self.since() = Some(Instant::now());
+        *self.wait() = Some(OngoingWait {
+            since: Instant::now(),
+            is_reported: false,
+        });
     }
 
     /// The writer thread waits no longer.
     pub(super) fn end(&self) {
-        *self.since() = None;
+        *self.wait() = None;
     }
 
-    /// Logs who holds the lock when the wait is too long, once per wait.
-    pub(super) fn report_if_too_long(&self) {
-        let long = self.since().take_if(|since| since.elapsed() >= TOO_LONG);
-        if long.is_none() {
-            return;
+    /// Whether the wait is too long. Logs who holds the lock, once per wait.
+    pub(super) fn is_too_long(&self) -> bool {
+        let mut wait = self.wait();
+        let Some(wait) = wait.as_mut().filter(|wait| wait.since.elapsed() >= TOO_LONG) else {
+            return false;
+        };
+        if !std::mem::replace(&mut wait.is_reported, true) {
+            self.report();
         }
+        true
+    }
+
+    fn report(&self) {
         let lock = self.lock.clone();
         // In a thread of its own, because it reads the open files of every process.
         let thread = std::thread::Builder::new().name("lock-holder".to_owned());
@@ -49,8 +65,8 @@ impl LockWait {
         }
     }
 
-    fn since(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.since.lock().unwrap_or_else(PoisonError::into_inner)
+    fn wait(&self) -> MutexGuard<'_, Option<OngoingWait>> {
+        self.wait.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -38,7 +38,7 @@ mod reader;
 mod wal;
 mod writer;
 
-pub use error::{OpenError, ReadError, WriteError};
+pub use error::{OpenError, ReadError, WriteError, WriteStall, WriteStallCause};
 pub use handle::Store;
 pub use job::Tx;
 pub use lock::OfdLock;

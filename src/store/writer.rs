@@ -104,7 +104,10 @@ impl WriterThread {
                 self.wait_for_other_program(since);
                 continue;
             };
-            waits_since = None;
+            if outcome != TxOutcome::OtherProgram {
+                // After a refusal later jobs wait no more, until the program has finished.
+                waits_since = None;
+            }
             self.note_disk_space(&outcome, &ran);
             self.queue.answered(ran.len());
             ran.drain(..).for_each(|job: FinishedJob| job.answer(&outcome));
@@ -176,8 +179,7 @@ impl WriterThread {
             Err(NotBegun::OtherProgram) if may_finish => None,
             Err(NotBegun::OtherProgram) => {
                 self.queue.drain_into(jobs, MOST_JOBS);
-                let reason = "another program has been writing the database for too long";
-                Some(batch::fail_all(jobs, ran, TxOutcome::Failed(reason.to_owned())))
+                Some(batch::fail_all(jobs, ran, TxOutcome::OtherProgram))
             }
             Err(NotBegun::Failed(outcome)) => {
                 self.queue.drain_into(jobs, MOST_JOBS);
@@ -208,7 +210,7 @@ impl WriterThread {
     fn note_disk_space(&self, outcome: &TxOutcome, ran: &[FinishedJob]) {
         let alone = ran.iter().find_map(FinishedJob::stalled);
         match outcome.stall().or(alone) {
-            Some(why) => self.disk_space.write_failed(&why),
+            Some(stall) => self.disk_space.write_failed(stall),
             None => self.disk_space.write_succeeded(),
         }
     }

@@ -12,6 +12,7 @@ mod fencing;
 mod file_size_limit;
 mod full_disk;
 mod http2;
+mod locked_database;
 mod log_lines;
 mod long_wal;
 mod metrics;

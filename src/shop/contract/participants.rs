@@ -150,9 +150,9 @@ pub trait Participant: Clone + Send + Sync + 'static {
     /// Removes some of what is kept for orders that are gone; what is under way stays. The error is the
     /// reason, in words.
     fn forget(&self, window: SweepWindow) -> impl Future<Output = Result<(), String>> + Send;
-    /// Whether the participant, and what it depends on, has room for a write now. Makes no write unless an
-    /// earlier one failed.
-    fn has_room(&self) -> impl Future<Output = bool> + Send;
+    /// Whether the participant, and what it depends on, can write for new work now, or why not. Makes no write
+    /// unless an earlier one failed.
+    fn accepts_new_work(&self) -> impl Future<Output = Result<(), StorageError>> + Send;
     /// What the participant did for the order.
     fn timeline(
         &self,

@@ -7,8 +7,18 @@ pub enum StorageError {
     #[error("too many transactions are waiting for the store")]
     Busy,
     /// There is no room on the disk. A later try succeeds once there is room.
-    #[error("the disk is full; nothing was written")]
-    Full,
+    #[error("{0}")]
+    Full(String),
+    /// A reader keeps what was written from being put in its place, and the disk has no room for more. A later
+    /// try succeeds once the reader has ended.
+    #[error("{0}")]
+    KeptByReader(String),
+    /// Another program has locked the database. A later try succeeds once it has finished.
+    #[error("{0}")]
+    Locked(String),
+    /// The database takes no writes for another reason that may pass. The store has logged it.
+    #[error("{0}")]
+    Stalled(String),
     /// The store is out of service or closed. A later try, or another worker, may succeed.
     #[error("{0}")]
     Unavailable(String),
@@ -30,7 +40,10 @@ impl StorageError {
     pub fn is_passing(&self) -> bool {
         match self {
             StorageError::Busy
-            | StorageError::Full
+            | StorageError::Full(_)
+            | StorageError::KeptByReader(_)
+            | StorageError::Locked(_)
+            | StorageError::Stalled(_)
             | StorageError::Unavailable(_)
             | StorageError::Unknown(_) => true,
             StorageError::Unusable(_) | StorageError::Failed(_) => false,

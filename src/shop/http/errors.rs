@@ -17,17 +17,35 @@ pub(super) fn overloaded() -> Problem {
 }
 
 /// 507: nothing was written. The log names the file, once.
-fn no_room() -> Problem {
-    let detail = "there is no room on the disk; nothing was done, and it can be tried again";
+fn no_room(why: &str) -> Problem {
+    let detail = format!("{why}; nothing was done, and it can be tried again");
     Problem::new(StatusCode::INSUFFICIENT_STORAGE, "insufficient_storage", detail)
         .retry_after(RETRY_AFTER_SECS)
+}
+
+/// 503: nothing was written. The log names the file, once.
+fn locked() -> Problem {
+    let detail = "another program has locked a database; nothing was done, and it can be tried again";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "database_locked", detail).retry_after(RETRY_AFTER_SECS)
+}
+
+/// 503: this worker's store is out of service; another worker, or this one a moment later, can answer.
+fn out_of_service() -> Problem {
+    let detail = "the store is out of service for the moment; it can be tried again";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail).retry_after(RETRY_AFTER_SECS)
 }
 
 /// A transaction that failed.
 pub(super) fn storage(error: StorageError) -> Problem {
     match error {
         StorageError::Busy => overloaded(),
-        StorageError::Full => no_room(),
+        StorageError::Full(_) => no_room("there is no room on the disk"),
+        StorageError::KeptByReader(_) => no_room(
+            "a reader keeps the write-ahead log of a database from being emptied, and the disk has no room for \
+             it to grow",
+        ),
+        StorageError::Locked(_) => locked(),
+        StorageError::Stalled(_) => out_of_service(),
         StorageError::Unavailable(reason) | StorageError::Unknown(reason) => unavailable(&reason),
         StorageError::Unusable(reason) | StorageError::Failed(reason) => internal(&reason),
     }
@@ -42,7 +60,6 @@ pub(super) fn place(error: PlaceError) -> Problem {
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
         }
         PlaceError::TooMany => overloaded(),
-        PlaceError::NoRoom => no_room(),
         PlaceError::Fenced => unavailable(&error.to_string()),
         PlaceError::Storage(error) => storage(error),
     }
@@ -53,11 +70,10 @@ pub(super) fn timeline(error: &TimelineError) -> Problem {
     internal(&error.0)
 }
 
-/// 503: this worker's store is out of service; another worker, or this one a moment later, can answer.
+/// 503 as [`out_of_service`], for a reason that nobody has logged.
 pub(super) fn unavailable(reason: &str) -> Problem {
     tracing::error!(reason, "the store did not answer a request");
-    let detail = "the store is out of service for the moment; it can be tried again";
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail).retry_after(RETRY_AFTER_SECS)
+    out_of_service()
 }
 
 /// 500: the reason stays in the log.

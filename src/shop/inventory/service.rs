@@ -87,8 +87,8 @@ impl Participant for InventoryService {
         forgotten.map_err(|error| format!("inventory: {error}"))
     }
 
-    async fn has_room(&self) -> bool {
-        self.repository.has_room().await
+    async fn accepts_new_work(&self) -> Result<(), StorageError> {
+        self.repository.accepts_new_work().await
     }
 
     async fn timeline(&self, order: OrderId) -> Result<Vec<TimelineEntry>, TimelineError> {

@@ -70,10 +70,7 @@ pub enum PlaceError {
     /// Another life claimed the sagas of this one. That happens to a worker that was taken for dead.
     #[error("this worker was taken for dead, and its orders were taken over")]
     Fenced,
-    /// One of the services has no room on its disk.
-    #[error("there is no room on the disk")]
-    NoRoom,
-    /// The transaction failed.
+    /// The transaction failed, or one of the services takes no new work.
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
@@ -122,9 +119,7 @@ impl<I: Inventory, P: Payments> OrdersService<I, P> {
     /// # Errors
     /// [`PlaceError`]; nothing was written then.
     pub async fn place(&self, new: NewOrder, key: Option<IdempotencyKey>) -> Result<Placed, PlaceError> {
-        if !self.has_room().await {
-            return Err(PlaceError::NoRoom);
-        }
+        self.accepts_new_work().await?;
         let permit = Arc::clone(&self.live)
             .try_acquire_owned()
             .map_err(|_| PlaceError::TooMany)?;
@@ -163,16 +158,18 @@ impl<I: Inventory, P: Payments> OrdersService<I, P> {
         }
     }
 
-    /// An order is accepted only when each of the services has room to write for it. Sagas that are under way
-    /// end when there is room again.
-    async fn has_room(&self) -> bool {
+    /// An order is accepted only when each of the services can write for it. Sagas that are under way end when
+    /// it can again.
+    async fn accepts_new_work(&self) -> Result<(), StorageError> {
         let SagaRunner {
             repository,
             inventory,
             payments,
             ..
         } = &self.runner;
-        repository.has_room().await && inventory.has_room().await && payments.has_room().await
+        repository.accepts_new_work().await?;
+        inventory.accepts_new_work().await?;
+        payments.accepts_new_work().await
     }
 
     /// The order that was placed with the same request under the same key, if there is one.

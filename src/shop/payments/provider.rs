@@ -6,6 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use crate::base::money::Money;
+use crate::shop::contract::StorageError;
 
 /// The future of a reply. It is boxed, so that the provider can be chosen at start and faults can be injected
 /// around it.
@@ -26,9 +27,16 @@ pub trait Provider: Send + Sync {
     /// Gives the whole of a charge back, at most once.
     fn refund<'a>(&'a self, request: &'a RefundRequest) -> ProviderReply<'a, RefundOutcome>;
 
-    /// Whether the provider has room to carry out calls. A provider on another machine always has.
-    fn has_room(&self) -> ProviderReply<'_, bool> {
-        Box::pin(std::future::ready(true))
+    /// Whether the provider can carry out calls for new work, or why not. Nothing on this machine keeps a
+    /// provider on another one from it.
+    fn accepts_new_work(&self) -> ProviderReply<'_, Result<(), StorageError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Whether the provider can carry out calls, found out by a try that changes nothing, or why not, in
+    /// words. A provider on another machine is not asked.
+    fn probe(&self) -> ProviderReply<'_, Result<(), String>> {
+        Box::pin(std::future::ready(Ok(())))
     }
 }
 

@@ -42,12 +42,13 @@ impl PaymentsService {
         self.repository.payments(before, limit).await
     }
 
-    /// Whether the store commits.
+    /// Whether the store commits, and the provider can carry out calls.
     ///
     /// # Errors
     /// The reason.
     pub async fn probe(&self) -> Result<(), String> {
-        self.repository.probe().await
+        let (store, provider) = tokio::join!(self.repository.probe(), self.provider.probe());
+        store.and(provider)
     }
 
     /// A repository that cannot be read now fences nobody: the write that follows looks again.
@@ -101,8 +102,9 @@ impl Participant for PaymentsService {
         forgotten.map_err(|error| format!("payments: {error}"))
     }
 
-    async fn has_room(&self) -> bool {
-        self.repository.has_room().await && self.provider.has_room().await
+    async fn accepts_new_work(&self) -> Result<(), StorageError> {
+        self.repository.accepts_new_work().await?;
+        self.provider.accepts_new_work().await
     }
 
     async fn timeline(&self, order: OrderId) -> Result<Vec<TimelineEntry>, TimelineError> {

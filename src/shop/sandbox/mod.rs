@@ -130,8 +130,12 @@ impl Provider for Sandbox {
         })
     }
 
-    fn has_room(&self) -> ProviderReply<'_, bool> {
-        Box::pin(self.store.has_room())
+    fn accepts_new_work(&self) -> ProviderReply<'_, Result<(), StorageError>> {
+        Box::pin(async { Ok(self.store.accepts_new_work().await?) })
+    }
+
+    fn probe(&self) -> ProviderReply<'_, Result<(), String>> {
+        Box::pin(async { self.store.probe().await.map_err(|stall| stall.to_string()) })
     }
 }
 

@@ -3,16 +3,19 @@
 use rusqlite::ErrorCode;
 
 use crate::shop::contract::StorageError;
-use crate::store::{ReadError, WriteError};
+use crate::store::{ReadError, WriteError, WriteStall, WriteStallCause};
 
 /// The job's own refusal, or why the store did not carry the job out.
 pub(in crate::shop) fn refusal<E: std::fmt::Display>(error: WriteError<E>) -> Result<E, StorageError> {
     match error {
         WriteError::Refused(refusal) => Ok(refusal),
         WriteError::Busy => Err(StorageError::Busy),
-        WriteError::Full | WriteError::WalKept => Err(StorageError::Full),
+        WriteError::Full => Err(StorageError::Full(error.to_string())),
+        WriteError::WalKept => Err(StorageError::KeptByReader(error.to_string())),
+        WriteError::OtherProgram => Err(StorageError::Locked(error.to_string())),
+        WriteError::Failed(_) => Err(StorageError::Stalled(error.to_string())),
         WriteError::Poisoned(reason) => Err(StorageError::Unknown(reason)),
-        WriteError::Failed(_) | WriteError::Closed => Err(StorageError::Unavailable(error.to_string())),
+        WriteError::Closed => Err(StorageError::Unavailable(error.to_string())),
         WriteError::Panicked(_) => Err(StorageError::Failed(error.to_string())),
     }
 }
@@ -22,6 +25,17 @@ impl From<WriteError<rusqlite::Error>> for StorageError {
         match refusal(error) {
             Ok(error) => StorageError::from(error),
             Err(failure) => failure,
+        }
+    }
+}
+
+impl From<WriteStall> for StorageError {
+    fn from(WriteStall { cause, reason }: WriteStall) -> StorageError {
+        match cause {
+            WriteStallCause::DiskFull => StorageError::Full(reason),
+            WriteStallCause::WalKept => StorageError::KeptByReader(reason),
+            WriteStallCause::OtherProgram => StorageError::Locked(reason),
+            WriteStallCause::Failed => StorageError::Stalled(reason),
         }
     }
 }
@@ -44,6 +58,7 @@ impl From<rusqlite::Error> for StorageError {
             Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt | ErrorCode::SchemaChanged) => {
                 StorageError::Unusable(reason)
             }
+            Some(ErrorCode::DatabaseBusy) => StorageError::Locked(reason),
             Some(_) | None => StorageError::Failed(reason),
         }
     }

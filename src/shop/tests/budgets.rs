@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use super::crashes::{new_order, orders_of_another};
 use super::test_shop::{TestShop, life};
 use crate::shop::contract::{
-    ChargeTerms, ClaimToken, CommandOutcome, Fence, OrderId, Participant, Payments, SweepWindow,
-    TimelineEntry, TimelineError,
+    ChargeTerms, ClaimToken, CommandOutcome, Fence, OrderId, Participant, Payments, StorageError,
+    SweepWindow, TimelineEntry, TimelineError,
 };
 use crate::shop::orders::{FILE, Placed, Rejection, SagaOutcome};
 
@@ -25,8 +25,8 @@ impl<P: Participant> Participant for Away<P> {
         self.service.forget(window).await
     }
 
-    async fn has_room(&self) -> bool {
-        self.service.has_room().await
+    async fn accepts_new_work(&self) -> Result<(), StorageError> {
+        self.service.accepts_new_work().await
     }
 
     async fn timeline(&self, order: OrderId) -> Result<Vec<TimelineEntry>, TimelineError> {

@@ -12,7 +12,7 @@ use crate::base::ids::{Incarnation, Life};
 use crate::base::money::{Currency, Money};
 use crate::shop::contract::{
     ChargeTerms, ClaimToken, CommandOutcome, CustomerId, Fence, Inventory, OrderId, OrderLine, Participant,
-    Payments, QuoteError, RequestedItem, Sku, SweepWindow, TimelineEntry, TimelineError,
+    Payments, QuoteError, RequestedItem, Sku, StorageError, SweepWindow, TimelineEntry, TimelineError,
 };
 use crate::shop::evidence::audit::{Moment, check_invariants};
 use crate::shop::orders::{
@@ -74,8 +74,8 @@ impl<S: Participant> Participant for Stopping<S> {
         self.service.forget(window).await
     }
 
-    async fn has_room(&self) -> bool {
-        self.service.has_room().await
+    async fn accepts_new_work(&self) -> Result<(), StorageError> {
+        self.service.accepts_new_work().await
     }
 
     async fn timeline(&self, order: OrderId) -> Result<Vec<TimelineEntry>, TimelineError> {

@@ -150,14 +150,14 @@ impl InventoryRepository {
             .peek(|connection| reservations::not_committed(connection, orders))?)
     }
 
-    /// Whether a write would find room on the disk.
-    pub(super) async fn has_room(&self) -> bool {
-        self.store.has_room().await
+    /// Whether new work may be begun, or why not.
+    pub(super) async fn accepts_new_work(&self) -> Result<(), StorageError> {
+        Ok(self.store.accepts_new_work().await?)
     }
 
     /// Whether the store commits, found out by a commit.
     pub(super) async fn probe(&self) -> Result<(), String> {
-        self.store.probe().await
+        self.store.probe().await.map_err(|stall| stall.to_string())
     }
 
     /// Carries out a command unless its life is fenced off.
