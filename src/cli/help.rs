@@ -9,8 +9,9 @@ use crate::base::exit::Exit;
 pub const SIGNALS: &[(&str, &str)] = &[
     (
         "SIGTERM",
-        "stop gracefully: workers finish what they accepted, within drain_timeout; a second one stops at \
-         once, unless it follows within 250 ms (as `timeout` sends it)",
+        "stop gracefully: after stop_delay, in which readiness says no and requests are served, workers finish \
+         what they accepted, within drain_timeout; a second one skips the rest of the delay, and one in the \
+         drain stops at once; what follows within 250 ms (as `timeout` sends it) does not count",
     ),
     ("SIGINT", "as SIGTERM"),
     ("SIGQUIT", "stop at once: workers are killed"),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::ids::{Epoch, Slot};
-use crate::control::{ClusterStatus, LastVerdict, MasterReport, SlotReport, WorkerReport};
+use crate::control::{ClusterStatus, LastVerdict, MasterReport, MasterState, SlotReport, WorkerReport};
 
 const HEAD: [&str; 17] = [
     "SLOT", "STATE", "GEN", "EPOCH", "PID", "UP", "CONN", "BUSY", "REQUESTS", "5XX", "RSS", "CPU", "BEAT",
@@ -41,7 +41,11 @@ fn master(master: &MasterReport) -> String {
         none if none.is_empty() => none,
         some => format!(" on {some}"),
     };
-    let (pid, up, state) = (master.pid, span(master.uptime_ms), master.state.as_str());
+    let (pid, up) = (master.pid, span(master.uptime_ms));
+    let state = match (master.state, master.stops_in_ms) {
+        (MasterState::Stopping, Some(left_ms)) => format!("stopping in {}", span(left_ms)),
+        (state, _) => state.as_str().to_owned(),
+    };
     let (incarnation, generation) = (master.incarnation, master.generation);
     let memory = master
         .rss_bytes

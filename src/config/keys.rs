@@ -100,6 +100,13 @@ const CLUSTER: Section = Section {
             "A worker that is not ready this long after its fork is killed.",
         ),
         Key::new(
+            "stop_delay",
+            Kind::duration(0, HOUR),
+            "0s",
+            "How long a cluster that is asked to stop serves on, while its readiness says no so that load \
+             balancers go elsewhere. A second stop skips the rest.",
+        ),
+        Key::new(
             "drain_timeout",
             Kind::duration(10, 24 * HOUR),
             "30s",

@@ -68,6 +68,9 @@ pub struct ClusterSettings {
     /// A worker that is not ready this long after its fork is killed.
     #[serde(with = "duration")]
     pub ready_timeout: Duration,
+    /// How long a cluster that is to stop serves on while its readiness says no.
+    #[serde(with = "duration")]
+    pub stop_delay: Duration,
     /// A draining worker that is not gone after this is killed.
     #[serde(with = "duration")]
     pub drain_timeout: Duration,

@@ -49,6 +49,10 @@ pub struct MasterReport {
     pub fds: usize,
     /// Number of workers that drain.
     pub draining: usize,
+    /// Time until the drain begins, in milliseconds, if the cluster was asked to stop and serves on until then
+    /// (`cluster.stop_delay`).
+    #[serde(default)]
+    pub stops_in_ms: Option<u64>,
     /// How the last reload, rollback, upgrade or refused scaling ended, whoever asked for it; `None` before
     /// the first.
     #[serde(default)]
@@ -131,7 +135,7 @@ pub enum MasterState {
     Reloading,
     /// The cluster serves, and another binary is asked whether it can become the master.
     Upgrading,
-    /// The cluster stops.
+    /// The cluster stops, or will stop after its `stop_delay`.
     Stopping,
 }
 

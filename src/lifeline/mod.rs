@@ -28,6 +28,8 @@ pub enum Command {
     /// Take over and finish this orphaned work, then send [`Report::TakenOver`].
     #[serde(rename = "inherit")]
     TakeOver(OrphanedWork),
+    /// The whole cluster will stop soon: say that you are not ready, and serve on.
+    StopSoon,
     /// The whole cluster stops: drain, and do not wait for connections that are silent, because nobody will
     /// serve on. Sent before or after SIGTERM; either begins the drain.
     Stop,

@@ -62,6 +62,7 @@ mod tests {
         }
         let slot = Slot(u16::MAX);
         for command in [
+            Command::StopSoon,
             Command::Stop,
             Command::Adopt(slot),
             Command::Disown(slot),
@@ -90,6 +91,7 @@ mod tests {
         for (packet, expected) in [
             (encode(&Command::TakeOver(work)), r#"{"inherit":{"before":7}}"#),
             (encode(&Command::Metrics(3)), r#"{"figures":3}"#),
+            (encode(&Command::StopSoon), r#""stop_soon""#),
             (encode(&Command::Stop), r#""stop""#),
             (encode(&Command::Adopt(Slot(1))), r#"{"adopt":1}"#),
             (encode(&Report::TakenOver(work)), r#"{"inherited":{"before":7}}"#),

@@ -47,7 +47,9 @@ impl Host {
         match effect {
             Effect::Spawn { life, generation } => return Performed::Happened(self.spawn(life, generation)),
             Effect::Examine { life } => return self.examine(life),
-            Effect::Load(generation) => return Performed::Happened(Event::Loaded(self.load(generation))),
+            Effect::Load(generation) => {
+                return Performed::Happened(Event::Loaded(self.load(generation).map(Box::new)));
+            }
             Effect::Exit(outcome) => return Performed::Over(outcome),
             Effect::Signal { life, signal } => self.signal(life, signal),
             Effect::Steer(weights) => {
@@ -61,7 +63,8 @@ impl Host {
             Effect::Serve(generation) => self.serve(generation),
             Effect::TakeOver { by, work } => return self.take_over(by, work),
             Effect::Close => self.listeners = Listeners::default(),
-            Effect::Hasten => self.hasten(),
+            Effect::Forewarn => self.tell_workers(&Command::StopSoon),
+            Effect::Hasten => self.tell_workers(&Command::Stop),
             Effect::Probe { life } => return self.probe(life),
             Effect::Adopt { by, slot } => return self.adopt(by, slot),
             Effect::Disown { by, slot } => self.disown(by, slot),
@@ -210,10 +213,11 @@ impl Host {
         Ok(policy)
     }
 
-    /// Tells every worker that the cluster stops. A worker that cannot be told drains as after SIGTERM alone.
-    fn hasten(&self) {
+    /// Tells every worker that the cluster stops, or will. A worker that cannot be told drains as after SIGTERM
+    /// alone.
+    fn tell_workers(&self, command: &Command) {
         for process in self.processes.values() {
-            if let Err(error) = process.command(&Command::Stop) {
+            if let Err(error) = process.command(command) {
                 debug!(life = %process.facts.life, "failed to tell a worker that the cluster stops: {error}");
             }
         }

@@ -23,6 +23,7 @@ impl Pool {
             .chain(self.slot_deadlines())
             .chain(rollout.into_iter().flat_map(Rollout::deadlines))
             .chain(self.routing().deadlines())
+            .chain(self.mode().stops_at())
             .filter(|&due| due > self.now())
             .min()
     }
@@ -40,7 +41,7 @@ impl Pool {
     }
 
     fn slot_deadlines(&self) -> impl Iterator<Item = Monotonic> {
-        let refills = self.mode() == Mode::Running;
+        let refills = self.mode().serves();
         self.fleet().slots().iter().flat_map(move |state| {
             let filled_at = state.filled_at().filter(|_| refills);
             [filled_at, self.breaker_closes_at(state)].into_iter().flatten()
@@ -70,6 +71,7 @@ impl Pool {
 
     /// Does what is due by now.
     pub(super) fn pass_time(&mut self, effects: &mut Vec<Effect>) {
+        self.end_stop_delay(effects);
         self.tell_all(&WorkerEvent::TimePassed, effects);
         for slot in self.fleet().slots().numbers() {
             self.close_breaker(slot, effects);

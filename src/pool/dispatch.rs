@@ -55,7 +55,7 @@ impl Pool {
         let waiters = || self.requests().waiters() + self.operation().rollout_waiters();
         match (self.mode(), request) {
             (_, Request::Stop(_)) => Ok(()),
-            (Mode::Stopping { .. } | Mode::GivingUp | Mode::Over, _) => {
+            (Mode::StopDelayed { .. } | Mode::Stopping { .. } | Mode::GivingUp | Mode::Over, _) => {
                 Err("the cluster is stopping".to_owned())
             }
             (Mode::Running, _) if ticket != Ticket::NOBODY && waiters() >= MOST_WAITING => {

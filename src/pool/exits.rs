@@ -1,6 +1,5 @@
 //! How workers leave and slots are filled again: crashes, workers that leave, refills.
 
-use super::lifecycle::Mode;
 use super::parts::Parts;
 use super::pool::{Pool, Position};
 use super::protocol::announcement::Announcement;
@@ -75,7 +74,7 @@ impl Pool {
 
     /// One of the workers that leave is dead.
     fn gone(&mut self, index: usize, end: &EndOfLife, effects: &mut Vec<Effect>) {
-        let refills = self.mode() == Mode::Running;
+        let refills = self.mode().serves();
         let Parts {
             fleet,
             requests,
@@ -122,7 +121,7 @@ impl Pool {
 
     /// Fills the slots that are due, the lowest first.
     pub(super) fn fill_slots(&mut self, effects: &mut Vec<Effect>) {
-        if self.mode() != Mode::Running {
+        if !self.mode().serves() {
             return;
         }
         for slot in self.fleet().slots().numbers() {

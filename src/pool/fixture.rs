@@ -24,6 +24,7 @@ pub(super) fn policy() -> Policy {
         heartbeat_timeout: Duration::from_secs(5),
         lock_hold_timeout: Duration::from_millis(400),
         ready_timeout: Duration::from_secs(10),
+        stop_delay: Duration::ZERO,
         drain_timeout: Duration::from_secs(30),
         bake_time: Duration::from_secs(1),
         early_death: Duration::from_secs(1),

@@ -3,12 +3,16 @@
 use serde::{Deserialize, Serialize};
 
 use super::protocol::effect::{Effect, SystemdState};
+use crate::base::time::Monotonic;
 
 /// What the cluster as a whole does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Mode {
     /// Every slot is to be filled.
     Running,
+    /// A stop was asked for, and the drain begins at that instant. Until then the workers are not ready, all
+    /// slots are filled and requests are served; nothing else is begun.
+    StopDelayed { until: Monotonic },
     /// No worker is started any more; the cluster ends when the last worker is dead. `cut`: requests were
     /// cut.
     Stopping { cut: bool },
@@ -19,11 +23,27 @@ pub(super) enum Mode {
 }
 
 impl Mode {
+    /// Whether requests are served, so that every slot is to be filled.
+    pub(super) fn serves(self) -> bool {
+        match self {
+            Mode::Running | Mode::StopDelayed { .. } => true,
+            Mode::Stopping { .. } | Mode::GivingUp | Mode::Over => false,
+        }
+    }
+
+    /// When a stop that was asked for begins.
+    pub(super) fn stops_at(self) -> Option<Monotonic> {
+        match self {
+            Mode::StopDelayed { until } => Some(until),
+            Mode::Running | Mode::Stopping { .. } | Mode::GivingUp | Mode::Over => None,
+        }
+    }
+
     /// Requests were cut; that matters to a cluster that stops.
     pub(super) fn note_cut(&mut self) {
         match self {
             Mode::Stopping { cut } => *cut = true,
-            Mode::Running | Mode::GivingUp | Mode::Over => {}
+            Mode::Running | Mode::StopDelayed { .. } | Mode::GivingUp | Mode::Over => {}
         }
     }
 }

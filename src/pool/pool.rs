@@ -114,7 +114,10 @@ impl Pool {
     fn take(&mut self, event: Event, effects: &mut Vec<Effect>) {
         match event {
             Event::Looked => self.looked(),
-            Event::Spawned { life, pid } => self.tell(life, WorkerEvent::Spawned(pid), effects),
+            Event::Spawned { life, pid } => {
+                self.tell(life, WorkerEvent::Spawned(pid), effects);
+                self.forewarn_if_stopping(effects);
+            }
             Event::SpawnFailed { life, reason } => {
                 self.worker_ended(life, EndOfLife::SpawnFailed(reason), effects)
             }
@@ -132,7 +135,7 @@ impl Pool {
             Event::TakenOver { by, work } => self.routing.taken_over(by, work),
             Event::OrphanEnded { life } => self.routing.add_orphaned_work(OrphanedWork::Life(life)),
             Event::Asked { ticket, request } => self.asked(ticket, request, effects),
-            Event::Loaded(verdict) => self.loaded(verdict, effects),
+            Event::Loaded(verdict) => self.loaded(verdict.map(|policy| *policy), effects),
             Event::Rehearsed(verdict) => upgrade::rehearsed(self.parts(), verdict, effects),
             Event::Upgraded(verdict) => upgrade::upgraded(self.parts(), verdict, effects),
         }
@@ -147,7 +150,7 @@ impl Pool {
 
     /// Every worker has been looked at.
     fn looked(&mut self) {
-        if self.mode == Mode::Running {
+        if self.mode.serves() {
             let now = self.clock.now();
             let (routing, workers, generations) = self.routing_mut();
             routing.weigh(workers, now, generations);

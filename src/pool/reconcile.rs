@@ -39,7 +39,7 @@ impl Pool {
 
     /// Not while stopping, when every worker drains and no other follows.
     fn enforce_drain_limit(&mut self, effects: &mut Vec<Effect>) {
-        if self.mode() == Mode::Running {
+        if self.mode().serves() {
             let Parts {
                 fleet, conditions, ..
             } = self.parts();

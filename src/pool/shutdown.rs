@@ -1,5 +1,7 @@
 //! How a pool ends: on request, in grace or at once, or because no worker it starts ever becomes ready.
 
+use std::time::Duration;
+
 use super::deploy::rollout::RolloutEvent;
 use super::lifecycle::Mode;
 use super::parts::Parts;
@@ -11,6 +13,7 @@ use super::protocol::event::StopMode;
 use super::protocol::facts::{KillReason, Outcome};
 use super::protocol::verdict::{Done, Failure, Verdict};
 use super::requests::answers::{answer, refuse};
+use super::slot::slot_state::SlotState;
 use super::upgrade;
 use super::worker::pool_worker::WorkerEvent;
 
@@ -19,16 +22,62 @@ use super::worker::pool_worker::WorkerEvent;
 const HOPELESS: u32 = 3;
 
 impl Pool {
-    /// SIGTERM, SIGINT, SIGQUIT. A second stop kills, whichever it is.
+    /// SIGTERM, SIGINT, SIGQUIT. A second stop ends the delay of the first one; the next one kills, whichever
+    /// it is.
     pub(super) fn stop(&mut self, mode: StopMode, effects: &mut Vec<Effect>) {
         match (self.mode(), mode) {
-            (Mode::Running, StopMode::Graceful) => self.begin_stop(&WorkerEvent::Retired, effects),
-            (Mode::Running, StopMode::AtOnce) => {
+            (Mode::Running, StopMode::Graceful) if self.stop_delay().is_zero() => {
+                self.begin_stop(&WorkerEvent::Retired, effects);
+            }
+            (Mode::Running, StopMode::Graceful) => self.delay_stop(effects),
+            (Mode::StopDelayed { .. }, StopMode::Graceful) => {
+                self.begin_stop(&WorkerEvent::Retired, effects);
+            }
+            (Mode::Running | Mode::StopDelayed { .. }, StopMode::AtOnce) => {
                 self.begin_stop(&WorkerEvent::Killed(KillReason::StopAtOnce), effects);
                 self.kill_leaving(effects);
             }
             (Mode::Stopping { .. }, StopMode::Graceful | StopMode::AtOnce) => self.kill_leaving(effects),
             (Mode::GivingUp | Mode::Over, StopMode::Graceful | StopMode::AtOnce) => {}
+        }
+    }
+
+    /// How long a stop is delayed: not at all when there is no worker that could serve meanwhile.
+    fn stop_delay(&self) -> Duration {
+        let serves = self.fleet().slots().iter().any(SlotState::is_serving);
+        if serves {
+            self.generations().policy().stop_delay
+        } else {
+            Duration::ZERO
+        }
+    }
+
+    /// Load balancers are told that the cluster is not ready, and have time to notice. Whatever was under way
+    /// is given up now: nothing but deaths changes the workers until the drain.
+    fn delay_stop(&mut self, effects: &mut Vec<Effect>) {
+        let by = self.stop_delay();
+        *self.mode_mut() = Mode::StopDelayed {
+            until: self.now() + by,
+        };
+        announce(Announcement::StopDelayed { by }, effects);
+        effects.push(Effect::Tell(SystemdState::StopDelayed { by }));
+        effects.push(Effect::Forewarn);
+        self.dismiss_replacement(effects);
+        self.advance_rollout(RolloutEvent::Stopped, effects);
+        self.abandon_requests(effects);
+    }
+
+    /// A worker that was started during the delay of a stop has to be told of it, too.
+    pub(super) fn forewarn_if_stopping(&self, effects: &mut Vec<Effect>) {
+        if self.mode().stops_at().is_some() {
+            effects.push(Effect::Forewarn);
+        }
+    }
+
+    /// The delay of a stop may be over.
+    pub(super) fn end_stop_delay(&mut self, effects: &mut Vec<Effect>) {
+        if self.mode().stops_at().is_some_and(|at| at <= self.now()) {
+            self.begin_stop(&WorkerEvent::Retired, effects);
         }
     }
 
@@ -101,7 +150,7 @@ impl Pool {
     /// Ends the pool when the last worker is dead.
     pub(super) fn consider_exit(&mut self, effects: &mut Vec<Effect>) {
         let outcome = match self.mode() {
-            Mode::Running | Mode::Over => return,
+            Mode::Running | Mode::StopDelayed { .. } | Mode::Over => return,
             Mode::Stopping { cut: false } => Outcome::Stopped,
             Mode::Stopping { cut: true } => Outcome::Cut,
             Mode::GivingUp => Outcome::NeverReady,

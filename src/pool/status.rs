@@ -206,7 +206,13 @@ impl Pool {
     /// Whether no worker is started any more.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
-        self.mode() != Mode::Running
+        !self.mode().serves()
+    }
+
+    /// When the drain begins, if the cluster was asked to stop and serves on until then.
+    #[must_use]
+    pub fn stops_at(&self) -> Option<Monotonic> {
+        self.mode().stops_at()
     }
 
     /// Whether the effect `Exit` was given.

@@ -64,6 +64,7 @@ fn leads_to_an_event(effect: &Effect) -> bool {
         | Effect::Unload(_)
         | Effect::Serve(_)
         | Effect::Close
+        | Effect::Forewarn
         | Effect::Hasten
         | Effect::Announce(_)
         | Effect::Tell(_)

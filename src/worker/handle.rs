@@ -49,6 +49,8 @@ struct WorkerInner {
     /// Whether `drain_mode` is set, for the path that every request takes.
     draining: AtomicBool,
     drain_mode: watch::Sender<Option<DrainMode>>,
+    /// The cluster will stop, and serves on for a while.
+    stops_soon: AtomicBool,
     orphaned: watch::Sender<bool>,
     status_note: watch::Sender<Option<String>>,
 }
@@ -96,6 +98,7 @@ impl Worker {
             failure: OnceLock::new(),
             draining: AtomicBool::new(false),
             drain_mode: watch::Sender::new(None),
+            stops_soon: AtomicBool::new(false),
             orphaned: watch::Sender::new(false),
             status_note: watch::Sender::new(None),
         };
@@ -350,6 +353,16 @@ impl Worker {
     pub(super) fn orphan(&self) {
         self.inner.orphaned.send_replace(true);
         self.drain(DrainMode::Prompt);
+    }
+
+    /// The cluster will stop: says no to whoever asks for the readiness, and serves on.
+    pub(super) fn stop_soon(&self) {
+        self.inner.stops_soon.store(true, Relaxed);
+    }
+
+    /// Whether the cluster will stop, and serves on until then.
+    pub(super) fn stops_soon(&self) -> bool {
+        self.inner.stops_soon.load(Relaxed)
     }
 
     /// This worker has failed and wants to be replaced, after a failed fsync, say. The reason is logged, new

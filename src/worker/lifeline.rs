@@ -90,6 +90,7 @@ impl CommandHandler {
                 let (lifeline, worker, booted) = context();
                 tokio::spawn(probe(lifeline, worker, booted));
             }
+            Command::StopSoon => self.worker.stop_soon(),
             Command::Stop => self.worker.drain(DrainMode::Prompt),
             Command::Adopt(slot) => self.adopt(slot, fds),
             Command::Disown(slot) => self.request(AdoptionRequest::Disown(slot)),

@@ -15,6 +15,7 @@ mod plan;
 mod program;
 mod requests;
 mod scrape;
+mod service_manager;
 mod shop;
 mod workers;
 
@@ -27,6 +28,7 @@ pub use log::Log;
 pub use plan::Plan;
 pub use program::{put, put_bytes, replaceable};
 pub use scrape::{Scrape, admin, watched};
+pub use service_manager::{notify_socket, wait_for_status};
 pub use shop::{break_pages, order, place};
 
 /// Longer than anything here takes on a machine that is busy with something else.

@@ -25,6 +25,7 @@ const PROGRAMS: [Program; 7] = [
 fn random_policy(random: &mut Rng) -> Policy {
     Policy {
         max_draining: random.u16(0..4),
+        stop_delay: ms(random.u64(0..800)),
         drain_timeout: ms(random.u64(100..3_000)),
         ready_timeout: ms(random.u64(100..3_000)),
         bake_time: ms(random.u64(0..2_000)),

@@ -1,6 +1,7 @@
 //! How a cluster stops, drains and gives up.
 
-use cluster::pool::{Outcome, ProcessExit, Request, StopMode};
+use cluster::base::ids::Slot;
+use cluster::pool::{Outcome, Policy, ProcessExit, Request, StopMode};
 
 use crate::simulation::{Program, Simulation, asked, ms, policy};
 
@@ -47,6 +48,100 @@ fn the_second_stop_is_at_once() {
     simulation.stop(StopMode::Graceful);
     simulation.run(ms(2));
     assert_eq!(simulation.exit, Some(Outcome::Cut));
+}
+
+/// A simulation that was asked to stop in 5 s.
+fn delayed(workers: u16) -> Simulation {
+    let policy = Policy {
+        stop_delay: ms(5_000),
+        ..policy(workers)
+    };
+    let mut simulation = Simulation::start(policy, Program::Good, 42);
+    simulation.run(ms(100));
+    simulation.stop(StopMode::Graceful);
+    simulation
+}
+
+#[test]
+fn a_delayed_stop_serves_on_then_drains() {
+    let mut simulation = delayed(3);
+    assert_eq!(simulation.forewarned.len(), 3);
+    simulation.run(ms(4_900));
+    assert_eq!((simulation.serving_slots(), simulation.exit), (3, None));
+    simulation.run(ms(1_000));
+    assert_eq!(
+        (simulation.exit, simulation.kills.len()),
+        (Some(Outcome::Stopped), 0)
+    );
+}
+
+#[test]
+fn a_worker_that_dies_during_the_delay_is_replaced_and_told() {
+    let mut simulation = delayed(2);
+    let dead = simulation.life_in(0);
+    simulation.run(ms(2_000));
+    simulation.crash(dead, SIGKILL);
+    simulation.run(ms(1_000));
+    let next = simulation.life_in(0);
+    assert_ne!(next, dead);
+    assert!(simulation.forewarned.contains(&next));
+}
+
+#[test]
+fn a_second_stop_ends_the_delay_and_a_third_the_drain() {
+    let mut simulation = delayed(2);
+    simulation.drain_time = ms(60_000);
+    simulation.run(ms(1_000));
+    simulation.stop(StopMode::Graceful);
+    assert!(simulation.steered.is_empty());
+    assert_eq!((simulation.exit, simulation.kills.len()), (None, 0));
+    simulation.stop(StopMode::Graceful);
+    assert_eq!(simulation.kills.len(), 2);
+}
+
+#[test]
+fn a_stop_at_once_has_no_delay() {
+    let mut simulation = delayed(2);
+    simulation.stop(StopMode::AtOnce);
+    simulation.run(ms(2));
+    assert_eq!(simulation.exit, Some(Outcome::Stopped));
+}
+
+#[test]
+fn what_is_under_way_ends_with_the_delay_and_nothing_is_begun_in_it() {
+    let policy = Policy {
+        stop_delay: ms(5_000),
+        ..policy(2)
+    };
+    for request in [Request::Reload, Request::Restart(Slot(1)), Request::Upgrade] {
+        let mut simulation = Simulation::start(policy.clone(), Program::Good, 42);
+        simulation.run(ms(100));
+        let under_way = simulation.ask(request);
+        simulation.run(ms(10));
+        let queued = simulation.ask(Request::Restart(Slot(0)));
+        simulation.stop(StopMode::Graceful);
+        let late = simulation.ask(Request::Reload);
+        for ticket in [under_way, queued, late] {
+            assert!(simulation.verdict(ticket).is_some(), "{request:?}: {ticket:?}");
+        }
+        assert!(simulation.pool.replacement().is_none());
+        simulation.run(ms(4_000));
+        assert_eq!((simulation.serving_slots(), simulation.exit), (2, None));
+        simulation.run(ms(2_000));
+        assert_eq!(simulation.exit, Some(Outcome::Stopped), "{request:?}");
+    }
+}
+
+#[test]
+fn a_stop_is_not_delayed_when_no_worker_serves() {
+    let policy = Policy {
+        stop_delay: ms(5_000),
+        ..policy(2)
+    };
+    let mut simulation = Simulation::start(policy, Program::NeverReady, 42);
+    simulation.run(ms(100));
+    simulation.stop(StopMode::Graceful);
+    assert!(simulation.pool.is_stopping());
 }
 
 #[test]

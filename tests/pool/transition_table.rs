@@ -339,7 +339,7 @@ fn a_second_load_verdict_is_dropped() {
     for stage in ["booting", "baking", "rolling", "undoing"] {
         let mut simulation = in_stage(stage);
         let before = simulation.pool.clone();
-        simulation.happen(Event::Loaded(Ok(policy(9))));
+        simulation.happen(Event::Loaded(Ok(Box::new(policy(9)))));
         simulation.happen(Event::Loaded(Err(NotLoaded::Binary("late".to_owned()))));
         assert_eq!(
             simulation.states(),

@@ -19,6 +19,7 @@ mod metrics;
 mod mistakes;
 mod orders;
 mod restore;
+mod stop_delay;
 mod supervisor;
 mod terminal;
 mod upgrade;

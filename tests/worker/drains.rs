@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use cluster::base::exit::Exit;
-use cluster::lifeline::Command;
+use cluster::lifeline::{Command, Report};
 use nix::sys::signal::Signal;
 
 use crate::client::Client;
@@ -42,6 +42,10 @@ pub(crate) const TESTS: &[Test] = &[
         what_waits_in_the_queue_is_answered,
     ),
     ("a_draining_worker_is_not_ready", a_draining_worker_is_not_ready),
+    (
+        "a_worker_of_a_cluster_that_will_stop_is_not_ready_and_serves_on",
+        a_worker_of_a_cluster_that_will_stop_is_not_ready_and_serves_on,
+    ),
     ("the_end_of_the_master_drains", the_end_of_the_master_drains),
     (
         "a_stop_does_not_wait_for_silence",
@@ -208,6 +212,26 @@ fn a_draining_worker_is_not_ready() {
     client.get("/");
     worker.drain();
     assert_eq!(client.get("/healthz/readiness").code(), "not_ready");
+}
+
+fn a_worker_of_a_cluster_that_will_stop_is_not_ready_and_serves_on() {
+    let mut worker = Worker::ready(|_| {});
+    let mut client = worker.connect();
+    assert_eq!(client.get("/healthz/readiness").status, 200);
+    worker.command(Command::StopSoon);
+    // The answer to the second command comes after the first one was read.
+    worker.command(Command::Probe);
+    let told = Report::Probed(Err("the cluster stops soon; requests are still served".to_owned()));
+    assert_eq!(worker.report(), told);
+    assert_eq!(client.get("/healthz/readiness").code(), "not_ready");
+    let mut fresh = worker.connect();
+    for client in [&mut client, &mut fresh] {
+        let answer = client.get("/");
+        assert_eq!((answer.status, answer.closes()), (200, false));
+    }
+    drop((client, fresh));
+    worker.drain();
+    drained(&mut worker);
 }
 
 fn the_end_of_the_master_drains() {

@@ -262,6 +262,7 @@ fn settings() -> Settings {
             heartbeat_timeout: ms(5000),
             lock_hold_timeout: ms(400),
             ready_timeout: ms(5000),
+            stop_delay: ms(0),
             drain_timeout: ms(10_000),
             bake_time: ms(1000),
             early_death: ms(1000),

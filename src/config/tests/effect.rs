@@ -49,8 +49,10 @@ fn nothing_said_is_every_default() {
 fn every_key_can_be_set() {
     let text = "[cluster]\nworkers = 3\nbind = ['[::1]:9000', 'unix:/run/x.sock']\nadmin = 'unix:/run/a.sock'\nsocket_mode = '0660'\ndata_dir = '/d'\nrun_dir = '/r'\n\
         pid_file = '/p'\nuser = 'www'\ngroup = '33'\nheartbeat_interval = '100ms'\nheartbeat_timeout = '1s'\n\
-        lock_hold_timeout = '300ms'\nready_timeout = '1s'\ndrain_timeout = '2s'\nbake_time = '0s'\nearly_death = '10ms'\n\
-        backoff_first = '1ms'\nbackoff_longest = '1m'\nrestart_limit = 0x10\nrestart_window = '1h'\nmax_draining = 7\nmax_requests = 100\nmax_rss = '1GiB'\nmax_age = '1day'\n\
+        lock_hold_timeout = '300ms'\nready_timeout = '1s'\nstop_delay = '1s'\ndrain_timeout = '2s'\n\
+        bake_time = '0s'\nearly_death = '10ms'\n\
+        backoff_first = '1ms'\nbackoff_longest = '1m'\nrestart_limit = 0x10\nrestart_window = '1h'\n\
+        max_draining = 7\nmax_requests = 100\nmax_rss = '1GiB'\nmax_age = '1day'\n\
         [http]\nmax_header_bytes = '1KiB'\nmax_body_bytes = '0B'\nheader_read_timeout = '1s'\nrequest_timeout = '1m'\nidle_timeout = '1h'\nwrite_timeout = '1h'\n\
         max_connections = 1\nmax_streams = 7\n[log]\nformat = 'json'\nlevel = 'trace'\naccess = true\n[drill]\nroutes = true\n\
         [shop]\norder_wait = '1s'\nqueue_depth = 1\ncatalog = 'c.toml'\n";

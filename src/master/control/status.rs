@@ -48,12 +48,14 @@ fn master(pool: &Pool, host: &Host, now: Monotonic) -> MasterReport {
         cpu_ms: procfs::stat(own).ok().map(|stat| ms(stat.cpu_time())),
         fds: procfs::open_descriptors(),
         draining: pool.leaving().count(),
+        stops_in_ms: pool.stops_at().map(|at| ms(at.since(now))),
         last_verdict: host.persisted.last_verdict.as_ref().map(|last| last.report(now)),
     }
 }
 
 fn state(pool: &Pool) -> MasterState {
-    match (pool.is_stopping(), pool.is_reloading(), pool.is_upgrading()) {
+    let is_stopping = pool.is_stopping() || pool.stops_at().is_some();
+    match (is_stopping, pool.is_reloading(), pool.is_upgrading()) {
         (true, _, _) => MasterState::Stopping,
         (false, true, _) => MasterState::Reloading,
         (false, false, true) => MasterState::Upgrading,

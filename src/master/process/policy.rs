@@ -14,6 +14,7 @@ pub fn policy(settings: &Settings, workers: u16) -> Policy {
         heartbeat_timeout: cluster.heartbeat_timeout,
         lock_hold_timeout: cluster.lock_hold_timeout,
         ready_timeout: cluster.ready_timeout,
+        stop_delay: cluster.stop_delay,
         drain_timeout: cluster.drain_timeout,
         bake_time: cluster.bake_time,
         early_death: cluster.early_death,

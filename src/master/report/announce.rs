@@ -80,6 +80,7 @@ fn level(announcement: &Announcement) -> Level {
         | A::RollbackStarted { .. }
         | A::Replacing { .. }
         | A::Scaled { .. }
+        | A::StopDelayed { .. }
         | A::Stopping { .. } => Level::INFO,
     }
 }
@@ -132,6 +133,7 @@ fn fields(announcement: &Announcement) -> Fields<'_> {
         | A::NotUpgraded { .. }
         | A::Queued { .. }
         | A::Refused { .. }
+        | A::StopDelayed { .. }
         | A::Stalled { .. } => {}
     }
     fields

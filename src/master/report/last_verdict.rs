@@ -75,6 +75,7 @@ impl RecordedVerdict {
             | A::Replacing { .. }
             | A::NotReplaced { .. }
             | A::Stopping { .. }
+            | A::StopDelayed { .. }
             | A::Stalled { .. } => return None,
         };
         Some(RecordedVerdict {

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 
+use crate::base::time::span;
 use crate::pool::SystemdState;
 use crate::sys::{clock, notify};
 
@@ -37,6 +38,10 @@ impl ServiceManager {
             (SystemdState::Reloading, _) => format!(
                 "RELOADING=1\nMONOTONIC_USEC={}\nSTATUS=reloading",
                 clock::now().0 / 1_000
+            ),
+            (SystemdState::StopDelayed { by }, _) => format!(
+                "STOPPING=1\nSTATUS=stopping in {}: readiness says no, requests are still served",
+                span(by)
             ),
             (SystemdState::Stopping, _) => "STOPPING=1\nSTATUS=stopping".to_owned(),
         };

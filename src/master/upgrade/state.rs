@@ -158,6 +158,7 @@ pub(super) mod tests {
             heartbeat_timeout: second,
             lock_hold_timeout: second,
             ready_timeout: second,
+            stop_delay: second,
             drain_timeout: second,
             bake_time: second,
             early_death: second,

@@ -240,6 +240,16 @@ pub enum Announcement {
         /// The number of slots from now on.
         to: u16,
     },
+    /// The cluster was asked to stop, and serves on for a while.
+    #[error(
+        "stopping in {} (stop_delay): readiness says no from now on, requests are still served; a second stop \
+         begins the drain now",
+        span(*.by)
+    )]
+    StopDelayed {
+        /// The time until the drain begins.
+        by: Duration,
+    },
     /// The cluster begins to stop.
     #[error("stopping: workers finish what they accepted")]
     Stopping {

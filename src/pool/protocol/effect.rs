@@ -1,5 +1,7 @@
 //! What a pool wants done: imperative, performed by the shell in the order given.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::announcement::Announcement;
@@ -94,6 +96,8 @@ pub enum Effect {
     /// No worker will be started any more: let go of every listener, so that new connections are refused as
     /// soon as the workers have emptied their queues, and no client waits in vain.
     Close,
+    /// Tell every worker that the cluster will stop: it says that it is not ready, and serves on.
+    Forewarn,
     /// Tell every worker, also those that drain already, that the whole cluster stops: no worker serves on,
     /// so silent connections need not be kept.
     Hasten,
@@ -121,6 +125,11 @@ pub enum SystemdState {
     Ready,
     /// A reload or an upgrade has begun (`RELOADING=1` with `MONOTONIC_USEC`).
     Reloading,
+    /// The cluster will stop, and serves on for so long (`STOPPING=1`).
+    StopDelayed {
+        /// The time until the drain begins.
+        by: Duration,
+    },
     /// The cluster has begun to stop (`STOPPING=1`).
     Stopping,
 }

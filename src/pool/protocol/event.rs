@@ -106,7 +106,7 @@ pub enum Event {
     },
     /// The configuration was read and the binary opened, as [`crate::pool::Effect::Load`] told: the new
     /// generation's policy, or why there is none.
-    Loaded(Result<Policy, NotLoaded>),
+    Loaded(Result<Box<Policy>, NotLoaded>),
     /// The binary on disk was asked whether it could go on from here as the master, as
     /// [`crate::pool::Effect::Rehearse`] told: it could, or why not.
     Rehearsed(Result<(), String>),

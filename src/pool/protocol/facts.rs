@@ -22,6 +22,8 @@ pub struct Policy {
     pub lock_hold_timeout: Duration,
     /// How long a worker may boot.
     pub ready_timeout: Duration,
+    /// How long a cluster that is to stop serves on while its readiness says no.
+    pub stop_delay: Duration,
     /// How long a worker may drain.
     pub drain_timeout: Duration,
     /// How long the canary of a rollout has to hold out.

@@ -14,13 +14,15 @@ use crate::worker::handle::Worker;
 /// Probes do not wait much longer; an application that has not answered by then is not ready.
 const READINESS_TIMEOUT: Duration = Duration::from_secs(1);
 const DRAINING: &str = "this worker is draining";
+const STOPS_SOON: &str = "the cluster stops soon; requests are still served";
 
 /// The question of a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::worker) enum Probe {
     /// Does the event loop of this process turn? The answer is the proof; no database is asked.
     Liveness,
-    /// May requests come here? Not while the worker drains, nor when the application says no.
+    /// May requests come here? Not while the worker drains, nor shortly before the cluster stops, nor when the
+    /// application says no.
     Readiness,
     /// Has the boot hook returned? It has, or there would be no answer.
     Startup,
@@ -58,16 +60,24 @@ impl Probe {
         match self {
             Probe::Liveness => Some(Ok(ok(b"alive\n"))),
             Probe::Startup => Some(Ok(ok(b"started\n"))),
-            Probe::Readiness if worker.is_draining() => Some(Err(not_ready(DRAINING))),
-            Probe::Readiness => None,
+            Probe::Readiness => Some(Err(not_ready(leaving(worker)?))),
         }
+    }
+}
+
+/// Why no request should come here, whatever the application says.
+fn leaving(worker: &Worker) -> Option<&'static str> {
+    match (worker.is_draining(), worker.stops_soon()) {
+        (true, _) => Some(DRAINING),
+        (false, true) => Some(STOPS_SOON),
+        (false, false) => None,
     }
 }
 
 /// Whether this worker is ready, or the reason why not.
 pub(in crate::worker) async fn readiness(worker: &Worker) -> Result<(), String> {
-    if worker.is_draining() {
-        return Err(DRAINING.to_owned());
+    if let Some(reason) = leaving(worker) {
+        return Err(reason.to_owned());
     }
     let Some(question) = worker.ask_readiness() else {
         return Ok(());

@@ -70,6 +70,7 @@ impl Simulation {
                 Effect::Serve(generation) => {
                     assert!(self.loaded.contains(&generation), "serves what is not loaded");
                 }
+                Effect::Forewarn => self.forewarned.extend(self.processes.keys()),
                 Effect::Tell(_) | Effect::Close | Effect::Hasten => {}
                 Effect::Adopt { by, slot } => {
                     assert!(slot.0 < self.listeners, "slot {slot} has no listener");
@@ -222,7 +223,7 @@ impl Simulation {
             self.loaded.insert(generation);
             policy
         });
-        self.schedule(ms(5), Event::Loaded(verdict));
+        self.schedule(ms(5), Event::Loaded(verdict.map(Box::new)));
     }
 
     fn assign_takeovers(&mut self, by: Life, work: OrphanedWork) {

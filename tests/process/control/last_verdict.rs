@@ -1,41 +1,9 @@
 //! The result of an operation that no client waits for: it is seen in `status` and in systemd's `STATUS=`.
 
-use std::os::unix::net::UnixDatagram;
-
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::common::{Cli, Cluster, Plan, TIMEOUT, put_bytes, replaceable};
-
-fn notify_socket(plan: Plan) -> (Plan, UnixDatagram) {
-    let path = plan.directory().join("notify");
-    let socket = UnixDatagram::bind(&path).expect("a socket");
-    socket.set_read_timeout(Some(TIMEOUT)).expect("set");
-    (
-        plan.environment("NOTIFY_SOCKET", path.to_str().expect("text")),
-        socket,
-    )
-}
-
-/// Reads messages to systemd until one has a `STATUS=` that contains this.
-fn wait_for_status(socket: &UnixDatagram, wanted: &str) {
-    let mut seen = Vec::new();
-    loop {
-        let mut buffer = [0; 4096];
-        let Ok(length) = socket.recv(&mut buffer) else {
-            panic!("no STATUS= contains {wanted:?}: {seen:#?}");
-        };
-        let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
-        let mut lines = text.lines();
-        if lines.any(|line| {
-            line.strip_prefix("STATUS=")
-                .is_some_and(|status| status.contains(wanted))
-        }) {
-            return;
-        }
-        seen.push(text);
-    }
-}
+use crate::common::{Cli, Cluster, Plan, notify_socket, put_bytes, replaceable, wait_for_status};
 
 fn last_verdict(cluster: &Cluster) -> Value {
     cluster.run_json(&["status"])["master"]["last_verdict"].clone()

@@ -2,18 +2,15 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::os::unix::net::UnixStream;
 
 use super::scenes::workers;
-use crate::common::{Cli, Plan, TIMEOUT, put_bytes, replaceable};
+use crate::common::{Cli, Plan, TIMEOUT, notify_socket, put_bytes, replaceable};
 
 #[test]
 fn systemd_is_told_that_it_reloads_and_is_ready_again_whatever_comes_of_it() {
-    let plan = Plan::shop();
-    let path = plan.directory().join("notify");
-    let socket = UnixDatagram::bind(&path).expect("a socket");
-    socket.set_read_timeout(Some(TIMEOUT)).expect("set");
-    let (cluster, program) = replaceable(plan.environment("NOTIFY_SOCKET", path.to_str().expect("text")));
+    let (plan, socket) = notify_socket(Plan::shop());
+    let (cluster, program) = replaceable(plan);
     let said = || {
         let mut buffer = [0; 4096];
         let length = socket.recv(&mut buffer).expect("told");
