@@ -27,7 +27,7 @@ use super::settings::{SECTIONS, ShopSettings, StoreSettings};
 use super::sqlite::read_only::schema_version;
 use super::{inventory, orders, payments};
 use crate::base::exit::Exit;
-use crate::base::ids::{Epoch, Generation};
+use crate::base::ids::{Epoch, Generation, Slot};
 use crate::config::{Settings, duration};
 use crate::pool::OrphanedWork;
 use crate::saga::definition::ORDER_VERSION;
@@ -53,6 +53,7 @@ pub fn app() -> App {
             let lives: &LifeLock = Box::leak(Box::new(take_life_lock(&worker)?));
             listen(&worker, &state);
             drop(booted.set((worker.clone(), state.orders.clone(), stores.clone())));
+            tokio::spawn(tell_of_edited_catalog(worker.clone(), state.inventory.clone()));
             tokio::spawn(takeover::watch(state.orders.clone(), lives, worker.clone()));
             let retention = worker.section::<ShopSettings>("shop")?.retention;
             let gauges = maintenance::LeaderGauges::register(&worker)?;
@@ -104,14 +105,39 @@ fn check(settings: &Settings) -> Result<(), String> {
     catalog_is_good(settings, &shop)
 }
 
-/// The catalog is read once in the life of a data directory. After that a missing file is ignored; a wrong
-/// one is refused.
+/// The catalog is read once in the life of a data directory, so what became of the file after that refuses no
+/// start. A worker that finds the inventory empty all the same reads it, and refuses a wrong one.
 fn catalog_is_good(settings: &Settings, shop: &ShopSettings) -> Result<(), String> {
-    let may_be_gone = settings.cluster.data_dir.join(inventory::FILE).exists();
-    match inventory::catalog::read(shop.catalog.as_deref()) {
-        Err(inventory::catalog::CatalogError::Unreadable { .. }) if may_be_gone => Ok(()),
-        Ok(_) => Ok(()),
-        Err(error) => Err(error.to_string()),
+    if settings.cluster.data_dir.join(inventory::FILE).exists() {
+        return Ok(());
+    }
+    let read = inventory::catalog::read(shop.catalog.as_deref());
+    read.map(drop).map_err(|error| error.to_string())
+}
+
+/// Says that the catalog is another one than the one that was loaded, since nothing else happens with it.
+/// One worker says so, after its boot. A file that is gone needs no word.
+async fn tell_of_edited_catalog(worker: Worker, inventory: InventoryService) {
+    let path = worker
+        .section::<ShopSettings>("shop")
+        .ok()
+        .and_then(|shop| shop.catalog);
+    let Some(path) = path.filter(|_| worker.identity().life.slot == Slot(0)) else {
+        return;
+    };
+    let Ok(Some(loaded)) = inventory.catalog_fingerprint().await else {
+        return;
+    };
+    let file = path.clone();
+    let read = tokio::task::spawn_blocking(move || std::fs::read(file)).await;
+    if let Ok(Ok(text)) = read
+        && inventory::catalog::fingerprint(&text) != loaded
+    {
+        tracing::warn!(
+            path = %path.display(),
+            "the catalog is not the one that was put on the shelf at the first start, and it is not read \
+             again: change articles with PUT /inventory/SKU"
+        );
     }
 }
 

@@ -29,8 +29,8 @@ const OTHER_PROGRAM_LIMIT: Duration = Duration::from_secs(5);
 /// Between two tries while another program writes.
 const OTHER_PROGRAM_RETRY: Duration = Duration::from_millis(20);
 
-/// How long a writer thread that ends waits for the lock to close the file. Siblings that close it before hold the lock
-/// while a busy disk takes their last pages.
+/// How long a writer thread that ends waits for the lock to close the file. Siblings that close it before hold
+/// the lock while a busy disk takes their last pages.
 const CLOSE_LOCK_TIMEOUT: Duration = Duration::from_secs(3);
 /// Between two tries to take the lock for closing.
 const CLOSE_LOCK_RETRY: Duration = Duration::from_millis(1);

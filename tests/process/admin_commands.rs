@@ -324,7 +324,10 @@ fn a_lost_or_mixed_file_is_found_beside_a_running_cluster_and_one_parked_order_h
     let order: cluster::shop::contract::OrderId = id.parse().expect("an id");
     park(&cluster);
     says(&admin_command(&["doctor"], &data), 0, "1 confirmed");
-    says(&admin_command(&["doctor", "--at-rest"], &data), 0, "1 parked");
+    let told = admin_command(&["doctor", "--at-rest"], &data);
+    says(&told, 0, "1 parked");
+    says(&told, 0, "attention: 1 order is parked and waits for a person");
+    says(&told, 0, "the files are sound");
     let losses = [
         (
             "orders.db",

@@ -1,7 +1,8 @@
-//! A disk that fills up under a running cluster, and has room again: a small file system of its own where this user may mount
-//! one (root, or sudo without a password), and a limit on the length of files elsewhere. The same from within:
-//! `src/shop/tests/full_disk.rs`.
+//! A disk that fills up under a running cluster, and has room again: a small file system of its own where this
+//! user may mount one (root, or sudo without a password), and a limit on the length of files elsewhere. The
+//! same from within: `src/shop/tests/full_disk.rs`.
 
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -47,7 +48,7 @@ fn as_root(command: &[&str]) -> bool {
 
 /// Leaves not a byte.
 fn fill(path: &Path) {
-    let mut file = std::fs::File::create(path).expect("made");
+    let mut file = File::create(path).expect("made");
     for size in [65_536, 4_096, 1] {
         while file.write_all(&vec![0; size]).is_ok() {}
     }
@@ -179,7 +180,8 @@ fn a_disk_that_the_wal_filled_takes_orders_again_once_its_reader_has_left() {
     cluster.wait_from(mark, "worker ready");
     taken_in += place_until_refused(&cluster);
     cluster.signal(Signal::SIGHUP);
-    // The new generation may be refused because it is not ready, or be in place before it has met the full disk.
+    // The new generation may be refused because it is not ready, or be in place before it has met the full
+    // disk.
     cluster.wait_until(mark, "the end of the reload", |line| {
         let message = line["message"].as_str().unwrap_or_default();
         message.starts_with("reload backed out") || message.starts_with("reload done")
@@ -205,6 +207,36 @@ fn a_disk_that_the_wal_filled_takes_orders_again_once_its_reader_has_left() {
     assert_eq!(audit.violations, Vec::<String>::new());
     assert!(audit.confirmed > taken_in, "{audit:?}: {taken_in} were taken in");
     drop(reader);
+    assert!(cluster.stop().success());
+    drop((disk, kept));
+}
+
+#[test]
+fn a_backup_onto_a_full_disk_exits_with_the_code_for_it_and_leaves_nothing() {
+    let plan = Plan::shop();
+    let around = plan.directory().join("backups");
+    let disk = SmallDisk::try_at(&around, "64k");
+    std::fs::create_dir_all(&around).expect("made");
+    let kept = plan.keep();
+    let cluster = plan.start();
+    assert_eq!(cluster.post("/orders", &[], &order()).status, 201);
+    let (data, to) = (cluster.data(), around.join("copy"));
+    let mut command = if disk.is_some() {
+        Command::new(env!("CARGO_BIN_EXE_cluster"))
+    } else {
+        let mut limited = Command::new("prlimit");
+        limited.args(["--fsize=16384", env!("CARGO_BIN_EXE_cluster")]);
+        limited
+    };
+    let output = command
+        .arg("backup")
+        .arg("--data-dir")
+        .arg(&data)
+        .arg(&to)
+        .output();
+    let output = output.expect("it runs");
+    assert_eq!(output.status.code(), Some(74), "{output:?}");
+    assert_eq!(std::fs::read_dir(&around).expect("there").count(), 0);
     assert!(cluster.stop().success());
     drop((disk, kept));
 }

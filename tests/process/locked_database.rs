@@ -1,5 +1,5 @@
-//! Another program keeps a database locked: requests are refused with that reason, not with a full disk, and orders go on when it
-//! has finished.
+//! Another program keeps a database locked: requests are refused with that reason, not with a full disk, and
+//! orders go on when it has finished.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,8 @@ fn start() -> Cluster {
         .start()
 }
 
-/// The first answer that refuses the order because a database is locked. Before it, orders wait for the database.
+/// The first answer that refuses the order because a database is locked. Before it, orders wait for the
+/// database.
 fn refusal(cluster: &Cluster) -> Answer {
     let deadline = Instant::now() + TIMEOUT;
     loop {

@@ -1,4 +1,5 @@
-//! A write-ahead log that another program keeps long: the log, the metrics, `status` and `doctor` say so and name the program.
+//! A write-ahead log that another program keeps long: the log, the metrics, `status` and `doctor` say so and
+//! name the program.
 
 use std::time::{Duration, Instant};
 

@@ -3,7 +3,17 @@
 
 use std::path::Path;
 
+use nix::sys::signal::Signal;
+
 use crate::common::Plan;
+
+/// A catalog of one article.
+const ARTICLE: &str = r#"[[article]]
+sku = "cup"
+name = "Cup"
+unit_price = { amount = 1, currency = "USD" }
+on_hand = 1
+"#;
 
 /// Launches it, expects that exit code, and gives back everything it said.
 fn refused(plan: Plan, code: i32) -> String {
@@ -62,8 +72,7 @@ fn an_answer_that_would_come_too_late_is_refused() {
 fn a_catalog_that_is_gone_is_missed_at_the_first_start_alone() {
     let plan = Plan::shop();
     let path = plan.directory().join("catalog.toml");
-    let text = "[[article]]\nsku = \"cup\"\nname = \"Cup\"\nunit_price = { amount = 1, currency = \"USD\" }\non_hand = 1\n";
-    std::fs::write(&path, text).expect("written");
+    std::fs::write(&path, ARTICLE).expect("written");
     let line = format!("catalog = {path:?}");
     let first = plan.with("[shop]", &line).start();
     let again = || Plan::shop().with("[shop]", &line);
@@ -77,11 +86,42 @@ fn a_catalog_that_is_gone_is_missed_at_the_first_start_alone() {
 }
 
 #[test]
+fn a_catalog_that_is_not_read_any_more_refuses_no_start_and_an_edited_one_is_told_of() {
+    let plan = Plan::shop();
+    let path = plan.directory().join("catalog.toml");
+    std::fs::write(&path, ARTICLE).expect("written");
+    let line = format!("catalog = {path:?}");
+    let edited = "the catalog is not the one that was put on the shelf";
+    let mut cluster = plan.with("[shop]", &line).start();
+    for (text, is_told) in [
+        (ARTICLE, false),
+        ("[[article", true),
+        ("# empty", true),
+        (ARTICLE, false),
+    ] {
+        let again = Plan::shop().with("[shop]", &line).over(&cluster);
+        assert!(cluster.stop().success());
+        std::fs::write(&path, text).expect("written");
+        cluster = again.start();
+        assert_eq!(cluster.get("/inventory/cup").status, 200);
+        if is_told {
+            let told = cluster.wait_for(edited);
+            assert_eq!(told["level"], "warn", "{told}");
+        }
+        let mark = cluster.mark();
+        // The replacement of slot 0 says it, too, before it ends.
+        cluster.signal(Signal::SIGHUP);
+        cluster.wait_from(mark, "reload done");
+        assert_eq!(cluster.count_from(0, edited) > 0, is_told, "{text}");
+    }
+    assert!(cluster.stop().success());
+}
+
+#[test]
 fn a_catalog_with_a_sku_twice_is_refused_before_anything_is_written() {
     let plan = Plan::shop();
-    let article = "[[article]]\nsku = \"cup\"\nname = \"Cup\"\nunit_price = { amount = 1, currency = \"USD\" }\non_hand = 1\n";
     let path = plan.directory().join("catalog.toml");
-    std::fs::write(&path, format!("{article}{article}")).expect("written");
+    std::fs::write(&path, format!("{ARTICLE}{ARTICLE}")).expect("written");
     let data = plan.directory().join("data");
     let said = refused(plan.with("[shop]", &format!("catalog = {path:?}")), 78);
     says(&said, &["catalog.toml", "line 6", "cup"]);

@@ -32,10 +32,11 @@ pub(super) struct BackupArguments {
 pub(super) fn run(arguments: BackupArguments) -> Result<(), CommandFailure> {
     let (from, to) = (arguments.data.data_dir, arguments.to);
     let unmade = |error: io::Error| {
-        CommandFailure(
-            Exit::Unwritable,
-            format!("failed to make {}: {error}", to.display()),
-        )
+        let exit = match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Exit::DiskFailed,
+            _ => Exit::Unwritable,
+        };
+        CommandFailure(exit, format!("failed to make {}: {error}", to.display()))
     };
     let name = to.file_name().filter(|_| to.symlink_metadata().is_err());
     let Some(name) = name else {
@@ -51,7 +52,7 @@ pub(super) fn run(arguments: BackupArguments) -> Result<(), CommandFailure> {
     });
     let copied = copied.inspect_err(|_| drop(std::fs::remove_dir_all(&partial)))?;
     let around = to.parent().filter(|around| !around.as_os_str().is_empty());
-    File::open(around.unwrap_or(Path::new(".")))?.sync_all()?;
+    sync_directory(around.unwrap_or(Path::new("."))).map_err(unwritten)?;
     for CopiedDatabase { file, pages } in copied {
         print_line(&format!("{file}: {pages} pages"))?;
     }
@@ -62,16 +63,26 @@ pub(super) fn run(arguments: BackupArguments) -> Result<(), CommandFailure> {
 fn copy_all(from: &Path, snapshots: &Snapshots, to: &Path) -> Result<Vec<CopiedDatabase>, CommandFailure> {
     let copied = snapshots.copy_to(to).map_err(not_copied)?;
     match std::fs::read(from.join(consistency::COUNTER)) {
-        Ok(counter) => {
-            let file = create_private(&to.join(consistency::COUNTER))?;
-            io::Write::write_all(&mut &file, &counter)?;
-            file.sync_all()?;
-        }
+        Ok(counter) => write_synced(&to.join(consistency::COUNTER), &counter).map_err(unwritten)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error.into()),
     }
-    File::open(to)?.sync_all()?;
+    sync_directory(to).map_err(unwritten)?;
     Ok(copied)
+}
+
+fn write_synced(path: &Path, content: &[u8]) -> io::Result<()> {
+    let file = create_private(path)?;
+    io::Write::write_all(&mut &file, content)?;
+    file.sync_all()
+}
+
+fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+fn unwritten(error: io::Error) -> CommandFailure {
+    CommandFailure(Exit::DiskFailed, format!("failed to write the backup: {error}"))
 }
 
 fn not_copied(error: CopyError) -> CommandFailure {
@@ -79,6 +90,7 @@ fn not_copied(error: CopyError) -> CommandFailure {
         CopyError::Broken { .. } => CommandFailure(Exit::BadData, error.to_string()),
         CopyError::NotDone { .. } => CommandFailure(Exit::Failed, error.to_string()),
         CopyError::Storage(error) => error.into(),
-        CopyError::Io(error) => error.into(),
+        CopyError::Lock(error) => error.into(),
+        CopyError::Unwritten(error) => unwritten(error),
     }
 }

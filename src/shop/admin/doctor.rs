@@ -48,7 +48,9 @@ pub(super) fn run(arguments: DoctorArguments) -> Result<(), CommandFailure> {
     ))?;
     wrong.extend(audit.violations);
     if wrong.is_empty() {
-        return print_attention(&long_wals(&data_dir));
+        let mut attention = long_wals(&data_dir);
+        attention.extend(parked_orders(audit.parked));
+        return print_attention(&attention);
     }
     let restore = "keep a copy of the files with their -wal and -shm; if pages are broken, stop the cluster and restore the newest backup: all \
                    four files together, with no -wal and -shm of the old ones left beside them";
@@ -68,6 +70,18 @@ fn print_attention(attention: &[String]) -> Result<(), CommandFailure> {
         _ => "the files are sound",
     })?;
     Ok(())
+}
+
+/// The orders that wait for a person.
+fn parked_orders(parked: usize) -> Option<String> {
+    let orders = match parked {
+        0 => return None,
+        1 => "1 order is parked and waits".to_owned(),
+        many => format!("{many} orders are parked and wait"),
+    };
+    Some(format!(
+        "{orders} for a person (`sagas list --parked` shows which, `sagas show` why)"
+    ))
 }
 
 /// The write-ahead logs that are unusually long, and who keeps them.

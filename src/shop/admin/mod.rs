@@ -46,22 +46,27 @@ struct CommandFailure(Exit, String);
 
 impl<E: Error + 'static> From<E> for CommandFailure {
     fn from(error: E) -> CommandFailure {
-        let exit = if is_bad_data(&error) {
-            Exit::BadData
-        } else {
-            Exit::Failed
-        };
-        CommandFailure(exit, error.to_string())
+        let mut causes =
+            std::iter::successors(Some(&error as &(dyn Error + 'static)), |&error| error.source());
+        let storage = causes.find_map(|cause| cause.downcast_ref());
+        CommandFailure(storage.map_or(Exit::Failed, exit_of), error.to_string())
     }
 }
 
-/// Whether the error is about the content of a database: corrupt, foreign, or of another schema version.
-fn is_bad_data(error: &(dyn Error + 'static)) -> bool {
-    let mut causes = std::iter::successors(Some(error), |&error| error.source());
-    causes.any(|cause| {
-        let storage = cause.downcast_ref::<StorageError>();
-        matches!(storage, Some(StorageError::Unusable(_)))
-    })
+/// Whether a person must look at the data, at the disk, or at the message alone.
+fn exit_of(error: &StorageError) -> Exit {
+    match error {
+        StorageError::Unusable(_) => Exit::BadData,
+        StorageError::Full(_) | StorageError::KeptByReader(_) | StorageError::DiskFailed(_) => {
+            Exit::DiskFailed
+        }
+        StorageError::Busy
+        | StorageError::Locked(_)
+        | StorageError::Stalled(_)
+        | StorageError::Unavailable(_)
+        | StorageError::Unknown(_)
+        | StorageError::Failed(_) => Exit::Failed,
+    }
 }
 
 fn run<A: Parser>(arguments: Vec<OsString>, command: fn(A) -> Result<(), CommandFailure>) -> Exit {

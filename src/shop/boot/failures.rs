@@ -37,7 +37,7 @@ pub(super) fn no_thread(error: io::Error) -> BootError {
 
 pub(super) fn bad_catalog(error: CatalogError) -> BootError {
     BootRefused {
-        exit: Exit::BadData,
+        exit: Exit::BadConfig,
         reason: error.to_string(),
     }
     .into()

@@ -25,6 +25,9 @@ pub enum StorageError {
     /// The store went out of service during the transaction, and nobody knows whether it was committed.
     #[error("the store is out of service until this process is replaced: {0}")]
     Unknown(String),
+    /// The disk failed while something was read or written.
+    #[error("{0}")]
+    DiskFailed(String),
     /// The database is damaged, of another program, or of a version that this program does not know. A person
     /// must act.
     #[error("{0}")]
@@ -46,7 +49,7 @@ impl StorageError {
             | StorageError::Stalled(_)
             | StorageError::Unavailable(_)
             | StorageError::Unknown(_) => true,
-            StorageError::Unusable(_) | StorageError::Failed(_) => false,
+            StorageError::DiskFailed(_) | StorageError::Unusable(_) | StorageError::Failed(_) => false,
         }
     }
 }

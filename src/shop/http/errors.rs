@@ -47,7 +47,9 @@ pub(super) fn storage(error: StorageError) -> Problem {
         StorageError::Locked(_) => locked(),
         StorageError::Stalled(_) => out_of_service(),
         StorageError::Unavailable(reason) | StorageError::Unknown(reason) => unavailable(&reason),
-        StorageError::Unusable(reason) | StorageError::Failed(reason) => internal(&reason),
+        StorageError::DiskFailed(reason) | StorageError::Unusable(reason) | StorageError::Failed(reason) => {
+            internal(&reason)
+        }
     }
 }
 

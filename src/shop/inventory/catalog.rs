@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use toml::Spanned;
 
 use super::articles::ArticleUpdate;
@@ -63,11 +64,20 @@ struct CatalogEntry {
     on_hand: u64,
 }
 
+/// A catalog that was read.
+#[derive(Debug)]
+pub struct Catalog {
+    /// Its articles.
+    pub articles: Vec<ArticleUpdate>,
+    /// The hash of its text, by which the same catalog is known again.
+    pub fingerprint: String,
+}
+
 /// The catalog at `path`, or the built-in one.
 ///
 /// # Errors
 /// [`CatalogError`].
-pub fn read(path: Option<&Path>) -> Result<Vec<ArticleUpdate>, CatalogError> {
+pub fn read(path: Option<&Path>) -> Result<Catalog, CatalogError> {
     let Some(path) = path else {
         return parse("that is built in", BUILT_IN);
     };
@@ -79,11 +89,18 @@ pub fn read(path: Option<&Path>) -> Result<Vec<ArticleUpdate>, CatalogError> {
     parse(&format!("{path:?}"), &text)
 }
 
+/// The hash of a catalog's text.
+#[must_use]
+pub fn fingerprint(text: &[u8]) -> String {
+    let hex = |byte: &u8| format!("{byte:02x}");
+    Sha256::digest(text).iter().map(hex).collect()
+}
+
 /// Reads the text of a catalog.
 ///
 /// # Errors
 /// [`CatalogError::Bad`] with the line.
-pub fn parse(name: &str, text: &str) -> Result<Vec<ArticleUpdate>, CatalogError> {
+pub fn parse(name: &str, text: &str) -> Result<Catalog, CatalogError> {
     let line = |offset: usize| text[..offset.min(text.len())].matches('\n').count() + 1;
     let bad = |offset, reason| CatalogError::Bad {
         name: name.to_owned(),
@@ -111,7 +128,10 @@ pub fn parse(name: &str, text: &str) -> Result<Vec<ArticleUpdate>, CatalogError>
         }
         articles.push(article);
     }
-    Ok(articles)
+    Ok(Catalog {
+        articles,
+        fingerprint: fingerprint(text.as_bytes()),
+    })
 }
 
 impl CatalogEntry {
@@ -156,7 +176,7 @@ mod tests {
 
     #[test]
     fn the_built_in_one_is_good_and_has_the_readmes_cup() {
-        let articles = read(None).unwrap();
+        let articles = read(None).unwrap().articles;
         let cup = articles
             .iter()
             .find(|article| article.sku.as_str() == "espresso-cup")

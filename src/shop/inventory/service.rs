@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::articles::{Article, ArticleUpdate, PutArticleError, PutOutcome};
+use super::catalog::Catalog;
 use super::sqlite::InventoryRepository;
 use crate::shop::contract::{
     ClaimToken, CommandOutcome, Fence, Inventory, OrderId, OrderLine, Participant, QuoteError, RequestedItem,
@@ -30,13 +31,22 @@ impl InventoryService {
         self.repository.is_stocked().await
     }
 
+    /// The fingerprint of the catalog that was written. `None` when none was, or by a program that did not
+    /// write its fingerprint.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    pub async fn catalog_fingerprint(&self) -> Result<Option<String>, StorageError> {
+        self.repository.catalog_fingerprint().await
+    }
+
     /// Writes the articles of the catalog, unless a catalog was written before. However many workers boot at
     /// the same time, one of them does it.
     ///
     /// # Errors
     /// [`PutArticleError`].
-    pub async fn stock(&self, articles: Vec<ArticleUpdate>) -> Result<(), PutArticleError> {
-        self.repository.stock(articles).await
+    pub async fn stock(&self, catalog: Catalog) -> Result<(), PutArticleError> {
+        self.repository.stock(catalog).await
     }
 
     /// One article.

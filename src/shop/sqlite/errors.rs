@@ -58,6 +58,8 @@ impl From<rusqlite::Error> for StorageError {
             Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt | ErrorCode::SchemaChanged) => {
                 StorageError::Unusable(reason)
             }
+            Some(ErrorCode::DiskFull) => StorageError::Full(reason),
+            Some(ErrorCode::SystemIoFailure) => StorageError::DiskFailed(reason),
             Some(ErrorCode::DatabaseBusy) => StorageError::Locked(reason),
             Some(_) | None => StorageError::Failed(reason),
         }

@@ -39,7 +39,9 @@ pub(in crate::shop) enum CopyError {
     #[error(transparent)]
     Storage(StorageError),
     #[error(transparent)]
-    Io(#[from] io::Error),
+    Lock(io::Error),
+    #[error(transparent)]
+    Unwritten(io::Error),
 }
 
 impl From<rusqlite::Error> for CopyError {
@@ -95,16 +97,22 @@ fn began_at_one_instant(snapshots: &[Connection], watchers: &[Connection]) -> ru
 /// which every process that takes more than one must keep. Ctrl-Z is blocked meanwhile.
 fn begin_under_the_locks(from: &Path, snapshots: &[Connection]) -> Result<(), CopyError> {
     let stops = SigSet::from(Signal::SIGTSTP);
-    stops.thread_block().map_err(io::Error::from)?;
+    stops
+        .thread_block()
+        .map_err(io::Error::from)
+        .map_err(CopyError::Lock)?;
     let mut held = Vec::new();
     for (file, _) in DATABASES {
-        let lock = OfdLock::open(&from.join(format!("{file}.lock")))?;
-        lock.take()?;
+        let lock = OfdLock::open(&from.join(format!("{file}.lock"))).map_err(CopyError::Lock)?;
+        lock.take().map_err(CopyError::Lock)?;
         held.push(lock);
     }
     let begun = begin(snapshots);
     drop(held);
-    stops.thread_unblock().map_err(io::Error::from)?;
+    stops
+        .thread_unblock()
+        .map_err(io::Error::from)
+        .map_err(CopyError::Lock)?;
     Ok(begun?)
 }
 
@@ -129,7 +137,7 @@ fn versions(watchers: &[Connection]) -> rusqlite::Result<Vec<i64>> {
 
 /// Copies one database into the new file `to`, and checks every page of the copy.
 fn copy(snapshot: &Connection, file: &'static str, to: &Path) -> Result<CopiedDatabase, CopyError> {
-    drop(create_private(to)?);
+    drop(create_private(to).map_err(CopyError::Unwritten)?);
     let mut copy = Connection::open(to)?;
     let backup = Backup::new(snapshot, &mut copy)?;
     let step = backup.step(-1)?;
@@ -142,12 +150,17 @@ fn copy(snapshot: &Connection, file: &'static str, to: &Path) -> Result<CopiedDa
         });
     }
     let verdict = copy.query_row("PRAGMA quick_check(3)", [], |row| row.get::<_, String>(0));
-    let verdict = verdict.unwrap_or_else(|error| error.to_string());
+    let verdict = verdict.or_else(|error| match StorageError::from(error) {
+        // Pages that cannot be read are no broken pages.
+        disk @ (StorageError::Full(_) | StorageError::DiskFailed(_)) => Err(CopyError::Storage(disk)),
+        error => Ok(error.to_string()),
+    })?;
     if verdict != "ok" {
         return Err(CopyError::Broken { file, verdict });
     }
     drop(copy);
-    File::open(to)?.sync_all()?;
+    let synced = File::open(to).and_then(|file| file.sync_all());
+    synced.map_err(CopyError::Unwritten)?;
     Ok(CopiedDatabase { file, pages })
 }
 

@@ -5,11 +5,15 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use crate::base::money::{Currency, Money};
 use crate::shop::contract::{OrderLine, RequestedItem, Sku};
 use crate::shop::inventory::articles::{Article, ArticleUpdate, PutOutcome};
+use crate::shop::inventory::catalog::Catalog;
 use crate::shop::sqlite::validated;
 
 const ARTICLE: &str = "SELECT sku, name, amount, currency, on_hand, reserved FROM stock WHERE sku = ?1";
 const ARTICLES: &str = "SELECT sku, name, amount, currency, on_hand, reserved FROM stock
     WHERE sku > ?1 ORDER BY sku LIMIT ?2";
+
+/// Begins the row that tells which catalog was loaded; its fingerprint follows.
+const FINGERPRINT: &str = "catalog-sha256:";
 
 /// Why an article was not written; rolls back the transaction.
 #[derive(Debug, thiserror::Error)]
@@ -115,17 +119,26 @@ pub(super) fn is_stocked(connection: &Connection) -> rusqlite::Result<bool> {
         .exists([])
 }
 
+/// The fingerprint of the catalog that was put into this file, when that was written with it.
+pub(super) fn catalog_fingerprint(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    connection
+        .prepare_cached("SELECT substr(what, length(?1) + 1) FROM loaded WHERE what GLOB ?1 || '*'")?
+        .query_row([FINGERPRINT], |row| row.get(0))
+        .optional()
+}
+
 /// Writes all articles of the catalog, unless another worker was faster.
-pub(super) fn stock(tx: &Connection, articles: &[ArticleUpdate], now_ms: u64) -> Result<(), NotPut> {
+pub(super) fn stock(tx: &Connection, catalog: &Catalog, now_ms: u64) -> Result<(), NotPut> {
     if is_stocked(tx)? {
         return Ok(());
     }
-    for article in articles {
+    for article in &catalog.articles {
         put(tx, article)?;
     }
+    let fingerprint = format!("{FINGERPRINT}{}", catalog.fingerprint);
     tx.execute(
-        "INSERT INTO loaded (what, at_ms) VALUES ('catalog', ?1)",
-        [now_ms.cast_signed()],
+        "INSERT INTO loaded (what, at_ms) VALUES ('catalog', ?1), (?2, ?1)",
+        (now_ms.cast_signed(), fingerprint),
     )?;
     Ok(())
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use self::articles::NotPut;
 use super::articles::{Article, ArticleUpdate, PutArticleError, PutOutcome};
+use super::catalog::Catalog;
 use crate::base::ids::Incarnation;
 use crate::shop::contract::{
     ClaimToken, CommandOutcome, Fence, OrderId, OrderLine, QuoteError, RequestedItem, Sku, StorageError,
@@ -41,10 +42,15 @@ impl InventoryRepository {
         Ok(self.store.peek(articles::is_stocked)?)
     }
 
+    /// The fingerprint of the catalog that was written.
+    pub(super) async fn catalog_fingerprint(&self) -> Result<Option<String>, StorageError> {
+        Ok(self.store.peek(articles::catalog_fingerprint)?)
+    }
+
     /// Writes the articles of the catalog, unless a catalog was written before.
-    pub(super) async fn stock(&self, articles: Vec<ArticleUpdate>) -> Result<(), PutArticleError> {
+    pub(super) async fn stock(&self, catalog: Catalog) -> Result<(), PutArticleError> {
         let clock = Arc::clone(&self.clock);
-        let job = move |tx: &Tx<'_>| articles::stock(tx, &articles, clock.now_ms());
+        let job = move |tx: &Tx<'_>| articles::stock(tx, &catalog, clock.now_ms());
         self.store.write(Admission::Continue, job).await.map_err(not_put)
     }
 
