@@ -68,6 +68,10 @@ pub const ENVIRONMENT: &[(&str, &str)] = &[
         "CLUSTER_SETTINGS_FD",
         "given to workers: their generation's settings, as JSON",
     ),
+    (
+        "CLUSTER_DATA_DIR",
+        "given to workers: the data directory, as an absolute path",
+    ),
     ("CLUSTER_LOG_FD", "given to workers: where log lines go"),
     (
         "CLUSTER_UPGRADE_FD",

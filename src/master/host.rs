@@ -1,6 +1,7 @@
 //! The operating system's side of the master: the processes, generations, listeners and files that it holds.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +41,8 @@ pub(super) struct Host {
     /// Whether a worker started or ended since the records were written.
     pub(super) records_outdated: bool,
     pub(super) launch: Launch,
+    /// The working directory as it was named at the start.
+    pub(super) working_directory: PathBuf,
     pub(super) control: ControlServer,
     /// When the last stop signal arrived.
     pub(super) last_stop_signal: Option<Monotonic>,

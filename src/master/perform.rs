@@ -205,7 +205,9 @@ impl Host {
         }
         let policy = policy(&settings, cpus::workers(&settings).workers);
         let (bind, mode) = addresses_of(&settings);
-        let generation = LoadedGeneration::open(&self.spawner.program.path, settings)
+        let binary = self.spawner.program.location.find();
+        let generation = binary
+            .and_then(|path| LoadedGeneration::open(&path, settings))
             .map_err(|error| NotLoaded::Binary(error.to_string()))?;
         self.open_addresses(&bind, mode)
             .map_err(|error| NotLoaded::Configuration(format!("cluster.bind: {error}")))?;

@@ -18,6 +18,7 @@ pub mod memory;
 #[cfg(feature = "mutants")]
 pub mod mutation;
 pub mod notify;
+pub mod paths;
 pub mod pidfd;
 pub mod process;
 pub mod procfs;

@@ -10,6 +10,7 @@ use super::notify::Notify;
 use crate::base::ids::{Epoch, Generation, Incarnation, Life, Slot};
 use crate::config::Settings;
 use crate::scoreboard::{Board, BoardError};
+use crate::sys::paths::same_file;
 use crate::sys::{inherit, memfd};
 
 /// The first inherited listener.
@@ -68,7 +69,11 @@ impl Environment {
     pub(super) fn read() -> Result<Environment, EnvironmentError> {
         let identity = identity()?;
         let (listeners, admin) = listeners()?;
-        let settings = settings(number_of("CLUSTER_SETTINGS_FD")?)?;
+        let mut settings = settings(number_of("CLUSTER_SETTINGS_FD")?)?;
+        keep_data_dir(
+            &mut settings,
+            std::env::var_os("CLUSTER_DATA_DIR").map(PathBuf::from),
+        );
         let board = Board::open(take("CLUSTER_SCOREBOARD_FD")?)?;
         board.claim(identity.life);
         let lifeline = take("CLUSTER_LIFELINE_FD")?;
@@ -89,6 +94,18 @@ impl Environment {
             lifeline,
             log,
         })
+    }
+}
+
+/// A relative path of the data directory leads nowhere once the working directory was deleted, and elsewhere
+/// once a symbolic link was changed. The master's directory is used then.
+fn keep_data_dir(settings: &mut Settings, masters: Option<PathBuf>) {
+    let named = &mut settings.cluster.data_dir;
+    if let Some(masters) = masters
+        && masters.is_dir()
+        && !same_file(named, &masters)
+    {
+        *named = masters;
     }
 }
 

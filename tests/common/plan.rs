@@ -15,6 +15,14 @@ pub struct Plan {
     arguments: Vec<String>,
     environment: Vec<(&'static str, String)>,
     file_size_limit: Option<u64>,
+    started_in: Option<StartDirectory>,
+}
+
+/// A directory to start in, and what is named from there.
+struct StartDirectory {
+    directory: PathBuf,
+    config: PathBuf,
+    data_dir: PathBuf,
 }
 
 impl Plan {
@@ -27,6 +35,7 @@ impl Plan {
             arguments: Vec::new(),
             environment: Vec::new(),
             file_size_limit: None,
+            started_in: None,
         }
     }
 
@@ -75,6 +84,17 @@ impl Plan {
         self
     }
 
+    /// Started in this directory, as a shell does after `cd`, with a configuration and a data directory that
+    /// are named from there.
+    pub fn started_in(mut self, directory: &Path, config: &str, data_dir: &str) -> Plan {
+        self.started_in = Some(StartDirectory {
+            directory: directory.to_owned(),
+            config: config.into(),
+            data_dir: data_dir.into(),
+        });
+        self
+    }
+
     /// No process of the cluster may make a file longer than this many bytes.
     pub fn file_size_limit(mut self, bytes: u64) -> Plan {
         self.file_size_limit = Some(bytes);
@@ -98,11 +118,17 @@ impl Plan {
     }
 
     fn command(&self) -> Command {
-        let Some(bytes) = self.file_size_limit else {
-            return Command::new(&self.program);
+        let mut command = match self.file_size_limit {
+            None => Command::new(&self.program),
+            Some(bytes) => {
+                let mut command = Command::new("prlimit");
+                command.arg(format!("--fsize={bytes}")).arg(&self.program);
+                command
+            }
         };
-        let mut command = Command::new("prlimit");
-        command.arg(format!("--fsize={bytes}")).arg(&self.program);
+        if let Some(start) = &self.started_in {
+            command.current_dir(&start.directory).env("PWD", &start.directory);
+        }
         command
     }
 
@@ -110,13 +136,18 @@ impl Plan {
     pub fn launch(self) -> Cluster {
         let config = self.directory.path().join("cluster.toml");
         std::fs::write(&config, &self.config).expect("written");
+        let data_dir = self.directory.path().join("data");
+        let named = match &self.started_in {
+            Some(start) => [&start.config, &start.data_dir],
+            None => [&config, &data_dir],
+        };
         let mut child = self
             .command()
             .arg("serve")
             .arg("--config")
-            .arg(&config)
+            .arg(named[0])
             .arg("--data-dir")
-            .arg(self.directory.path().join("data"))
+            .arg(named[1])
             .args(["--log-format", "json"])
             .args(&self.arguments)
             .env_remove("NOTIFY_SOCKET")

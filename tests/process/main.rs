@@ -18,6 +18,7 @@ mod long_wal;
 mod metrics;
 mod mistakes;
 mod orders;
+mod releases;
 mod restore;
 mod stop_delay;
 mod supervisor;

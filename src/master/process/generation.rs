@@ -1,13 +1,11 @@
 //! A loaded generation: the binary, opened once, and the settings, sealed once, that its workers are started
 //! from.
 
-use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::config::Settings;
 use crate::sys::memfd;
@@ -85,43 +83,4 @@ pub(in crate::master) fn open_binary(path: &Path) -> io::Result<File> {
 fn is_script(file: &File) -> io::Result<bool> {
     let mut start = [0; 2];
     Ok(file.read_at(&mut start, 0)? == start.len() && start == *b"#!")
-}
-
-/// The path and the arguments that this program was started with. A reload opens the path again, so that a
-/// new file there becomes the next generation. The path comes from the kernel and the master's own start,
-/// never from a client.
-#[derive(Clone, Debug)]
-pub(in crate::master) struct Executable {
-    pub(in crate::master) path: PathBuf,
-    pub(in crate::master) arguments: Vec<CString>,
-}
-
-impl Executable {
-    /// The path as it was typed, if it names the running file, so that a symbolic link may later lead
-    /// elsewhere; otherwise the kernel's path of the running file.
-    pub(in crate::master) fn running() -> io::Result<Executable> {
-        let arguments: Vec<CString> = std::env::args_os()
-            .filter_map(|argument| CString::new(argument.as_bytes()).ok())
-            .collect();
-        let executable = std::env::current_exe()?;
-        let typed = std::env::args_os()
-            .next()
-            .map(PathBuf::from)
-            .filter(|path| path.components().count() > 1);
-        let typed = typed
-            .and_then(|path| std::path::absolute(path).ok())
-            .filter(|path| same_file(path, &executable));
-        Ok(Executable {
-            path: typed.unwrap_or(executable),
-            arguments,
-        })
-    }
-}
-
-fn same_file(one: &Path, other: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    match (one.metadata(), other.metadata()) {
-        (Ok(one), Ok(other)) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
-        (Ok(_) | Err(_), _) => false,
-    }
 }

@@ -1,8 +1,10 @@
-//! Worker processes: `generation` and `policy` say what is started, `cpus` how many, `spawn` starts one,
-//! `worker_process` is one process, `evidence` and `violations` judge what it does.
+//! Worker processes: `generation` and `policy` say what is started, `executable` where the binary is found,
+//! `cpus` how many are started, `spawn` starts one, `worker_process` is one process, `evidence` and
+//! `violations` judge what it does.
 
 pub mod cpus;
 pub(super) mod evidence;
+pub(super) mod executable;
 pub(super) mod generation;
 pub(super) mod messages;
 pub mod policy;

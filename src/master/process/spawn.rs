@@ -7,8 +7,10 @@ use std::ffi::{CString, OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
-use super::generation::{Executable, LoadedGeneration};
+use super::executable::Executable;
+use super::generation::LoadedGeneration;
 use super::violations::Violations;
 use super::worker_process::{WorkerFacts, WorkerProcess};
 use crate::base::ids::Life;
@@ -33,6 +35,8 @@ const MASTERS_OWN: [&str; 7] = [
 pub(in crate::master) struct Spawner {
     pub(in crate::master) program: Executable,
     pub(in crate::master) credentials: Option<Credentials>,
+    /// The data directory, absolute: the working directory may be deleted while the cluster serves.
+    pub(in crate::master) data_dir: PathBuf,
     /// `/dev/null`, which becomes the stdin of a worker.
     pub(in crate::master) null: OwnedFd,
 }
@@ -70,7 +74,11 @@ pub(in crate::master) fn spawn(
         .chain(native.map(|(_, fd)| fd))
         .collect();
     let names: Vec<&str> = listeners.iter().map(|(name, _)| name.as_str()).collect();
-    let env = environment(life, number, notify.name(), &names, &native.map(|(key, _)| key))?;
+    let mut env = environment(life, number, notify.name(), &names, &native.map(|(key, _)| key))?;
+    env.push(variable(
+        OsStr::new("CLUSTER_DATA_DIR"),
+        spawner.data_dir.as_os_str(),
+    )?);
     let Child { pid, pidfd } = crate::sys::process::spawn(&Spawn {
         binary: generation.binary(),
         args: &spawner.program.arguments,

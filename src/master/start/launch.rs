@@ -63,6 +63,12 @@ pub enum LoadError {
 }
 
 impl Launch {
+    /// The same, with a relative path of the configuration meant from this directory.
+    #[must_use]
+    pub(in crate::master) fn named_from(mut self, directory: &Path) -> Launch {
+        self.config = self.config.map(|path| directory.join(path));
+        self
+    }
     /// Reads the file, if there is one, and applies the flags over it.
     ///
     /// # Errors

@@ -25,14 +25,15 @@ use crate::master::host::{Host, Persisted};
 use crate::master::listeners::{AddressError, AdminListener, Listeners};
 use crate::master::poller::{PollSource, Poller};
 use crate::master::process::cpus;
-use crate::master::process::generation::{Executable, LoadedGeneration};
+use crate::master::process::executable::Executable;
+use crate::master::process::generation::LoadedGeneration;
 use crate::master::process::policy::policy;
 use crate::master::process::spawn::Spawner;
 use crate::master::report::systemd::ServiceManager;
 use crate::master::upgrade::{RehearsalStage, UpgradeError};
 use crate::pool::Pool;
 use crate::sys::signals::Signals;
-use crate::sys::{clock, limits};
+use crate::sys::{clock, limits, paths};
 
 /// The signals that have a meaning for this master or for others of its kind: none of them may kill it.
 pub(in crate::master) const SIGNALS: [Signal; 15] = [
@@ -174,16 +175,23 @@ pub(in crate::master) fn start(launch: Launch, settings: Settings) -> Result<Sta
     let orphans = Orphans::new(orphans, &poller)?;
     let pid_file = PidFile::write(cluster.pid_file.as_deref())?;
     let incarnation = incarnation::next(&directories.data)?;
-    let program = Executable::running()?;
+    // Without one, as after its deletion, only absolute paths can be found again.
+    let working_directory = paths::working_directory().unwrap_or_default();
+    let program = Executable::running(&working_directory)?;
     let decision = cpus::workers(&settings);
     let policy = policy(&settings, decision.workers);
     report(&decision, &listeners, incarnation);
     let first = ids::Generation(1);
-    let generations = [(first, LoadedGeneration::open(&program.path, settings)?)].into();
+    let generations = [(
+        first,
+        LoadedGeneration::open(&program.location.find()?, settings)?,
+    )]
+    .into();
     let null = File::options().read(true).write(true).open("/dev/null")?.into();
     let spawner = Spawner {
         program,
         credentials,
+        data_dir: directories.data.clone(),
         null,
     };
     let began = clock::now();
@@ -201,7 +209,8 @@ pub(in crate::master) fn start(launch: Launch, settings: Settings) -> Result<Sta
         orphans,
         records,
         records_outdated: true,
-        launch,
+        launch: launch.named_from(&working_directory),
+        working_directory,
         control: server,
         last_stop_signal: None,
         service_manager: ServiceManager::from_environment(),

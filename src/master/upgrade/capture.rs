@@ -59,6 +59,7 @@ fn state(pool: &Pool, host: &Host, signals: &[Signal]) -> UpgradeState {
         records: _in_the_run_directory,
         records_outdated: _written_again,
         launch,
+        working_directory,
         build: _the_new_binarys_own,
         control,
         service_manager: _created_from_the_environment,
@@ -70,6 +71,7 @@ fn state(pool: &Pool, host: &Host, signals: &[Signal]) -> UpgradeState {
         program,
         credentials,
         null: _opened_again,
+        data_dir: _that_of_the_directories,
     } = spawner;
     UpgradeState {
         version: VERSION,
@@ -80,7 +82,8 @@ fn state(pool: &Pool, host: &Host, signals: &[Signal]) -> UpgradeState {
             persisted: persisted.clone(),
             incarnation: *incarnation,
             signals: signals.iter().map(|&signal| signal as i32).collect(),
-            binary_path: program.path.clone(),
+            binary: program.location.clone(),
+            working_directory: working_directory.clone(),
             credentials: credentials.map(|credentials| (credentials.uid, credentials.gid)),
             data_dir: directories.data.clone(),
             run_dir: directories.run.clone(),

@@ -146,7 +146,8 @@ impl Host {
 
 /// Starts the child with the state and the descriptors that would be handed over.
 fn begin(pool: &Pool, host: &Host) -> io::Result<Rehearsal> {
-    let binary = generation::open_binary(&host.spawner.program.path)?;
+    let path = host.spawner.program.location.find()?;
+    let binary = generation::open_binary(&path)?;
     let captured = capture(pool, host, &[])?;
     let (verdict, childs_verdict) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
     let (output, childs_output) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
@@ -156,7 +157,7 @@ fn begin(pool: &Pool, host: &Host) -> io::Result<Rehearsal> {
         bytes = captured.bytes,
         descriptors = captured.fds.len(),
         "upgrade: {} rehearses",
-        host.spawner.program.path.display()
+        path.display()
     );
     let timeout = host
         .generations

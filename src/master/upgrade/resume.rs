@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io;
+use std::path::PathBuf;
 
 use nix::sys::signal::Signal;
 
@@ -13,7 +14,7 @@ use crate::master::control::ControlServer;
 use crate::master::host::Host;
 use crate::master::listeners::Listeners;
 use crate::master::poller::{PollSource, Poller};
-use crate::master::process::generation::Executable;
+use crate::master::process::executable::{BinaryLocation, Executable};
 use crate::master::process::spawn::Spawner;
 use crate::master::report::systemd::ServiceManager;
 use crate::master::start::build::Build;
@@ -78,7 +79,7 @@ fn assemble(taken_over: TakenOver, launch: Launch, signals: Signals) -> Result<S
         control: ControlServer::restored(taken_over.control, &poller)?,
         orphans: Orphans::restored(taken_over.orphans, &poller)?,
         listeners: Listeners::restored(taken_over.listeners),
-        spawner: spawner(data.binary_path, data.credentials)?,
+        spawner: spawner(data.binary, data.credentials, data.data_dir.clone())?,
         records: WorkerRecords::in_dir(&data.run_dir),
         directories: Directories::restored(data.data_dir, data.run_dir, locks),
         pid_file: data.pid_file.map(PidFile::restored),
@@ -86,7 +87,8 @@ fn assemble(taken_over: TakenOver, launch: Launch, signals: Signals) -> Result<S
         service_manager: ServiceManager::from_environment(),
         upgrade: RehearsalStage::None,
         records_outdated: true,
-        launch,
+        launch: launch.named_from(&data.working_directory),
+        working_directory: data.working_directory,
         poller,
         signals,
     };
@@ -99,12 +101,14 @@ fn assemble(taken_over: TakenOver, launch: Launch, signals: Signals) -> Result<S
     })
 }
 
-fn spawner(path: std::path::PathBuf, credentials: Option<(u32, u32)>) -> io::Result<Spawner> {
+fn spawner(
+    binary: BinaryLocation,
+    credentials: Option<(u32, u32)>,
+    data_dir: PathBuf,
+) -> io::Result<Spawner> {
     Ok(Spawner {
-        program: Executable {
-            path,
-            ..Executable::running()?
-        },
+        program: Executable::located(binary),
+        data_dir,
         credentials: credentials.map(|(uid, gid)| Credentials { uid, gid }),
         null: File::options().read(true).write(true).open("/dev/null")?.into(),
     })

@@ -14,6 +14,7 @@ use crate::master::control::ControlServerState;
 use crate::master::host::Persisted;
 use crate::master::listeners::ListenersState;
 use crate::master::process::WorkerFacts;
+use crate::master::process::executable::BinaryLocation;
 use crate::master::start::orphans::WorkerRecord;
 use crate::pool::Saved;
 use crate::pool::snapshot::difference;
@@ -54,8 +55,10 @@ pub(super) struct MasterData {
     pub(super) incarnation: Incarnation,
     /// Signals that had arrived and were not handled, by number.
     pub(super) signals: Vec<i32>,
-    /// The path where the next binary of a reload or an upgrade is found.
-    pub(super) binary_path: PathBuf,
+    /// Where the next binary of a reload or an upgrade is found.
+    pub(super) binary: BinaryLocation,
+    /// The working directory as it was named at the start; relative paths are meant from it.
+    pub(super) working_directory: PathBuf,
     /// User and group id of the workers, where they are not the master's.
     pub(super) credentials: Option<(u32, u32)>,
     pub(super) data_dir: PathBuf,
@@ -214,7 +217,8 @@ pub(super) mod tests {
             },
             "incarnation": 3,
             "signals": [17],
-            "binary_path": "/bin/cluster",
+            "binary": {"name": "cluster", "directories": ["/bin"]},
+            "working_directory": "/srv/current",
             "credentials": [65534, 65534],
             "data_dir": "/data",
             "run_dir": "/data/run",
