@@ -20,6 +20,7 @@ pub mod mutation;
 pub mod notify;
 pub mod paths;
 pub mod pidfd;
+pub mod private_file;
 pub mod process;
 pub mod procfs;
 pub mod readiness;

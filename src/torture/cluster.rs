@@ -230,7 +230,6 @@ fn launch(workspace: &Path, heard: &Arc<HeardFromMaster>, start: u32) -> std::io
         .stderr(Stdio::piped())
         .spawn()?;
     let log = OpenOptions::new()
-        .create(true)
         .append(true)
         .open(workspace.join(workspace::LOG))?;
     if let Some(stderr) = child.stderr.take() {

@@ -3,13 +3,16 @@
 //! The disk is filled by making it smaller, which takes no time and no memory, and emptied by making it
 //! larger again.
 
-use std::fs;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::statvfs::statvfs;
 use nix::unistd::{getegid, geteuid};
+
+use crate::sys::private_file;
 
 /// The size of the disk in bytes while it is not full: more than any torture writes.
 const FULL_SIZE: u64 = 8 << 30;
@@ -62,11 +65,12 @@ impl SmallDisk {
 
     /// Copies the files to a directory that outlives this process.
     pub(super) fn rescue(&self, to: &Path) -> std::io::Result<()> {
-        fs::create_dir_all(to)?;
+        private_file::create_directories(to)?;
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
             if entry.file_type()?.is_file() {
-                fs::copy(entry.path(), to.join(entry.file_name()))?;
+                let mut copy = private_file::create(&to.join(entry.file_name()))?;
+                std::io::copy(&mut File::open(entry.path())?, &mut copy)?;
             }
         }
         Ok(())
@@ -91,9 +95,13 @@ fn enter_mount_namespace() -> std::io::Result<()> {
         unshare(CloneFlags::CLONE_NEWNS)?;
     } else {
         unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)?;
-        fs::write("/proc/self/setgroups", "deny")?;
-        fs::write("/proc/self/uid_map", format!("{user} {user} 1"))?;
-        fs::write("/proc/self/gid_map", format!("{group} {group} 1"))?;
+        let write = |file: &str, text: String| -> std::io::Result<()> {
+            let mut file = OpenOptions::new().write(true).open(file)?;
+            file.write_all(text.as_bytes())
+        };
+        write("/proc/self/setgroups", "deny".to_owned())?;
+        write("/proc/self/uid_map", format!("{user} {user} 1"))?;
+        write("/proc/self/gid_map", format!("{group} {group} 1"))?;
     }
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     mount(None::<&str>, "/", None::<&str>, private, None::<&str>)?;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::TortureError;
 use super::options::TortureOptions;
 use super::workload::Workload;
+use crate::sys::private_file;
 
 pub(super) const CONFIG: &str = "cluster.toml";
 pub(super) const DATA: &str = "data";
@@ -28,8 +29,9 @@ pub(super) fn prepare(options: &TortureOptions, workload: &Workload) -> Result<P
     fs::DirBuilder::new().mode(0o700).create(&path).map_err(failed)?;
     let data = path.join(DATA);
     fs::DirBuilder::new().mode(0o700).create(&data).map_err(failed)?;
-    fs::write(path.join(CATALOG), workload.catalog()).map_err(failed)?;
-    fs::write(path.join(CONFIG), config(options, &path)).map_err(failed)?;
+    private_file::write(&path.join(CATALOG), workload.catalog().as_bytes()).map_err(failed)?;
+    private_file::write(&path.join(CONFIG), config(options, &path).as_bytes()).map_err(failed)?;
+    private_file::create(&path.join(LOG)).map_err(failed)?;
     Ok(path)
 }
 

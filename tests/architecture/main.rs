@@ -4,6 +4,7 @@
 mod checker;
 mod circles;
 mod dependencies;
+mod file_modes;
 mod formats;
 mod layers;
 mod limits;

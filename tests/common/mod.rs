@@ -25,7 +25,7 @@ pub use answer::{Answer, client};
 pub use cli::{Cli, CommandResult, command, run};
 pub use cluster::Cluster;
 pub use log::Log;
-pub use plan::Plan;
+pub use plan::{Plan, under_umask};
 pub use program::{put, put_bytes, replaceable};
 pub use scrape::{Scrape, admin, watched};
 pub use service_manager::{notify_socket, wait_for_status};

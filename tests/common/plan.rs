@@ -15,6 +15,7 @@ pub struct Plan {
     arguments: Vec<String>,
     environment: Vec<(&'static str, String)>,
     file_size_limit: Option<u64>,
+    umask: Option<&'static str>,
     started_in: Option<StartDirectory>,
 }
 
@@ -36,6 +37,7 @@ impl Plan {
             environment: Vec::new(),
             file_size_limit: None,
             started_in: None,
+            umask: None,
         }
     }
 
@@ -101,6 +103,12 @@ impl Plan {
         self
     }
 
+    /// The cluster is started with this umask, in octal.
+    pub fn umask(mut self, umask: &'static str) -> Plan {
+        self.umask = Some(umask);
+        self
+    }
+
     /// The private directory.
     pub fn directory(&self) -> &Path {
         self.directory.path()
@@ -118,9 +126,10 @@ impl Plan {
     }
 
     fn command(&self) -> Command {
-        let mut command = match self.file_size_limit {
-            None => Command::new(&self.program),
-            Some(bytes) => {
+        let mut command = match (self.umask, self.file_size_limit) {
+            (Some(umask), _) => under_umask(umask, &self.program),
+            (None, None) => Command::new(&self.program),
+            (None, Some(bytes)) => {
                 let mut command = Command::new("prlimit");
                 command.arg(format!("--fsize={bytes}")).arg(&self.program);
                 command
@@ -172,4 +181,14 @@ impl Plan {
         cluster.wait_for("serving: every worker is ready");
         cluster
     }
+}
+
+/// The program with this umask, in octal.
+pub fn under_umask(umask: &str, program: &Path) -> Command {
+    let mut command = Command::new("sh");
+    command
+        .arg("-c")
+        .arg(format!("umask {umask} && exec \"$0\" \"$@\""))
+        .arg(program);
+    command
 }

@@ -9,6 +9,7 @@ mod common;
 mod control;
 mod dead_master;
 mod fencing;
+mod file_modes;
 mod file_size_limit;
 mod full_disk;
 mod http2;

@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::sys::lock::{FileLock, LockError};
+use crate::sys::private_file;
 use crate::sys::process::Credentials;
 
 /// Both directories, with the locks that keep a second master out while this value exists.
@@ -102,8 +103,8 @@ fn prepare(path: &Path, mode: u32) -> Result<PathBuf, DirectoryError> {
         path: path.clone(),
         source,
     };
-    fs::write(&probe, b"")
-        .and_then(|()| fs::remove_file(&probe))
+    private_file::create(&probe)
+        .and_then(|_| fs::remove_file(&probe))
         .map_err(failed)?;
     Ok(path)
 }

@@ -11,6 +11,7 @@ use crate::shop::inventory::{self, InventoryReader, InventoryRepository};
 use crate::shop::orders::{self, OrdersReader, OrdersRepository};
 use crate::shop::payments::{self, PaymentsReader, PaymentsRepository};
 use crate::shop::sandbox::{self, Sandbox};
+use crate::sys::private_file;
 
 /// The file of the counter that every master raises at its start.
 pub(in crate::shop) const COUNTER: &str = "incarnation";
@@ -134,13 +135,17 @@ pub(in crate::shop) fn was_consistent(data_dir: &Path, incarnation: u64) -> bool
 
 /// Writes down for later workers that the files are consistent. Without the note they only check again.
 pub(in crate::shop) fn note(data_dir: &Path, incarnation: u64) {
-    let _ = std::fs::write(data_dir.join(NOTE_FILE), incarnation.to_string());
+    write_note(data_dir, &incarnation.to_string());
 }
 
 /// Writes down that a file can no longer be trusted: the next worker checks again, and still knows which
 /// master served the files.
 pub(in crate::shop) fn mark_doubted(data_dir: &Path, incarnation: u64) {
-    let _ = std::fs::write(data_dir.join(NOTE_FILE), format!("{incarnation} {DOUBTED}"));
+    write_note(data_dir, &format!("{incarnation} {DOUBTED}"));
+}
+
+fn write_note(data_dir: &Path, text: &str) {
+    let _ = private_file::write(&data_dir.join(NOTE_FILE), text.as_bytes());
 }
 
 /// Removes the note.

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::now_ms;
 use crate::sys::clock::since_boot_ms;
+use crate::sys::private_file;
 
 /// The file in the data directory.
 const FILE: &str = "clock.json";
@@ -267,7 +268,7 @@ fn read(path: &Path) -> Option<ClockState> {
 
 fn write(path: &Path, state: &ClockState) -> io::Result<()> {
     let beside = path.with_extension(format!("json.{}", std::process::id()));
-    std::fs::write(&beside, serde_json::to_vec(state)?)?;
+    private_file::write(&beside, &serde_json::to_vec(state)?)?;
     std::fs::rename(&beside, path)
 }
 
