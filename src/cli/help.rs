@@ -72,7 +72,14 @@ pub const ENVIRONMENT: &[(&str, &str)] = &[
         "CLUSTER_DATA_DIR",
         "given to workers: the data directory, as an absolute path",
     ),
-    ("CLUSTER_LOG_FD", "given to workers: where log lines go"),
+    (
+        "CLUSTER_LOG_FD",
+        "given to workers: where log lines go, the master's stderr; not with cluster.user",
+    ),
+    (
+        "CLUSTER_LOG_PIPE_FD",
+        "given to workers of cluster.user instead: a pipe for log lines in JSON, which the master copies",
+    ),
     (
         "CLUSTER_UPGRADE_FD",
         "given to the next master by an upgrade: the state that it goes on from",

@@ -27,7 +27,7 @@ pub struct Death {
     pub ago_ms: u64,
     /// Time from the fork to the death, in milliseconds.
     pub lived_ms: u64,
-    /// One word for the cause, for programs: `exit`, `signal`, `oom`, `hang` and so on.
+    /// One word for the cause, for programs: `exit`, `signal`, `out_of_memory`, `hang` and so on.
     pub kind: String,
     /// The cause, in words.
     pub cause: String,

@@ -134,7 +134,12 @@ impl Host {
         let Some((exit, reaped)) = reap(process) else {
             return;
         };
-        for part in [WorkerFd::Notify, WorkerFd::Lifeline, WorkerFd::Stderr] {
+        for part in [
+            WorkerFd::Notify,
+            WorkerFd::Lifeline,
+            WorkerFd::Stderr,
+            WorkerFd::Log,
+        ] {
             messages::read(process, part, events);
         }
         if let Some(line) = process.facts.stderr_tail.finish() {

@@ -73,6 +73,8 @@ pub(super) struct Persisted {
     pub(super) oom: OomMonitor,
     /// How the last operation on the whole cluster ended.
     pub(super) last_verdict: Option<RecordedVerdict>,
+    /// The log lines that the binaries before this one have dropped in this process.
+    pub(super) log_lines_dropped: u64,
     /// The weights by which new connections are steered.
     pub(super) weights: Vec<(Slot, u16)>,
     /// The exit code of the last worker that exited by itself, or the code for why a worker could not be
@@ -91,6 +93,7 @@ impl Persisted {
             ledger: Ledger::default(),
             oom: OomMonitor::new(),
             last_verdict: None,
+            log_lines_dropped: 0,
             weights: Vec::new(),
             last_code: None,
         }

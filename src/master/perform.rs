@@ -125,6 +125,9 @@ impl Host {
         if let Some(stderr) = &process.stderr {
             self.poller.add(stderr, source(WorkerFd::Stderr))?;
         }
+        if let Some(log) = &process.log {
+            self.poller.add(log, source(WorkerFd::Log))?;
+        }
         self.poller.add(&process.pidfd, source(WorkerFd::Exit))
     }
 

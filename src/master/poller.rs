@@ -39,15 +39,18 @@ pub(super) enum WorkerFd {
     Lifeline,
     /// The read end of its stderr.
     Stderr,
+    /// The read end of the pipe for its log lines.
+    Log,
     /// The pidfd, which reports its exit.
     Exit,
 }
 
 impl WorkerFd {
-    const ALL: [WorkerFd; 4] = [
+    const ALL: [WorkerFd; 5] = [
         WorkerFd::Notify,
         WorkerFd::Lifeline,
         WorkerFd::Stderr,
+        WorkerFd::Log,
         WorkerFd::Exit,
     ];
 }

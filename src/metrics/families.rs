@@ -78,7 +78,7 @@ families! {
     CUT = Counter "cluster_connections_cut_total" []
         "Connections cut at the end of a drain.";
     LOG_LINES_DROPPED = Counter "cluster_log_lines_dropped_total" []
-        "Log lines of workers that were dropped because nobody took them.";
+        "Log lines that were dropped because nobody took them.";
     WORKERS_CPU = Counter "cluster_workers_cpu_seconds_total" []
         "CPU time of all workers there ever were.";
     EXITS = Counter "cluster_worker_exits_total" ["cause"]

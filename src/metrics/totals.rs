@@ -94,6 +94,13 @@ impl Totals {
             .unwrap_or(0)
     }
 
+    /// Adds what was counted elsewhere to one of the counters.
+    pub fn raise(&mut self, counter: Counter, by: u64) {
+        if let Some((_, name)) = COUNTERS.iter().find(|(known, _)| *known == counter) {
+            add(self.counters.entry((*name).to_owned()).or_default(), by);
+        }
+    }
+
     /// Takes in a later look at the same life. Nothing gets smaller, whatever the writer did; only a gauge
     /// may fall.
     pub(super) fn raise_to(&mut self, later: &Totals) {

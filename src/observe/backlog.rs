@@ -15,6 +15,21 @@ pub(super) struct Backlog {
     dropped: u64,
     /// Dropped lines that no log line has reported yet.
     unreported: u64,
+    /// The line at the front that reports dropped lines, while it waits.
+    report: Option<DropReport>,
+    /// Whether the last write failed.
+    failing: bool,
+    /// Whether the last byte that was written is within a line.
+    within_line: bool,
+}
+
+/// A line that reports dropped lines.
+#[derive(Clone, Copy, Debug)]
+struct DropReport {
+    /// The number of lines that it reports.
+    lines: u64,
+    /// The number of its bytes that are not written yet.
+    bytes: usize,
 }
 
 impl Backlog {
@@ -23,7 +38,23 @@ impl Backlog {
         if self.waiting.len() + line.len() > CAPACITY {
             self.drop_lines(1);
         } else {
+            self.end_torn_line();
             self.waiting.extend_from_slice(line);
+        }
+    }
+
+    /// Adds the line that reports so many dropped lines. No other line waits.
+    pub(super) fn push_report(&mut self, line: &[u8], lines: u64) {
+        self.end_torn_line();
+        self.waiting.extend_from_slice(line);
+        let bytes = self.waiting.len();
+        self.report = Some(DropReport { lines, bytes });
+    }
+
+    /// The rest of a line was dropped: the next one begins on a line of its own.
+    fn end_torn_line(&mut self) {
+        if self.within_line && self.waiting.is_empty() {
+            self.waiting.push(b'\n');
         }
     }
 
@@ -42,22 +73,37 @@ impl Backlog {
         &self.waiting[..end]
     }
 
-    /// This number of bytes was written.
+    /// This number of bytes was written, at least one.
     pub(super) fn written(&mut self, bytes: usize) {
+        self.failing = false;
+        self.within_line = self.waiting[bytes - 1] != b'\n';
         self.waiting.drain(..bytes);
+        let left = self.report.map(|report| DropReport {
+            bytes: report.bytes.saturating_sub(bytes),
+            ..report
+        });
+        self.report = left.filter(|report| report.bytes > 0);
     }
 
-    /// The descriptor is broken: the lines that wait are dropped, and there is no log to report it to.
+    /// A write failed: the lines that wait are dropped.
     pub(super) fn drop_all(&mut self) {
-        let lines = self.waiting.iter().filter(|&&byte| byte == b'\n').count();
+        let waiting = self.waiting.split(|&byte| byte == b'\n');
+        let lines = waiting.filter(|line| !line.is_empty()).count() as u64;
         self.waiting.clear();
-        self.dropped += lines as u64;
-        self.unreported = 0;
+        self.failing = true;
+        let Some(report) = self.report.take() else {
+            return self.drop_lines(lines);
+        };
+        // The report is no line of anybody's: what it was to report is unreported again.
+        self.drop_lines(lines.saturating_sub(1));
+        self.unreported += report.lines;
     }
 
-    /// The number of dropped lines to report now, once no line waits any more.
-    pub(super) fn take_unreported(&mut self) -> Option<u64> {
-        let count = if self.waiting.is_empty() {
+    /// The number of dropped lines to report now, once no line waits any more. After a failed write that is
+    /// only when a write has succeeded since, or with `retry`.
+    pub(super) fn take_unreported(&mut self, retry: bool) -> Option<u64> {
+        let ready = self.waiting.is_empty() && (retry || !self.failing);
+        let count = if ready {
             std::mem::take(&mut self.unreported)
         } else {
             0
@@ -65,9 +111,14 @@ impl Backlog {
         (count > 0).then_some(count)
     }
 
-    /// Whether no line waits and no dropped line is unreported.
+    /// Whether dropped lines are unreported because writes fail.
+    pub(super) fn wants_retry(&self) -> bool {
+        self.failing && self.unreported > 0
+    }
+
+    /// Whether no line waits and no dropped line could be reported now.
     pub(super) fn is_settled(&self) -> bool {
-        self.waiting.is_empty() && self.unreported == 0
+        self.waiting.is_empty() && (self.unreported == 0 || self.failing)
     }
 
     /// All lines that were ever dropped.
@@ -93,14 +144,14 @@ mod tests {
             backlog.push(&line);
         }
         assert_eq!(backlog.dropped(), 6);
-        assert_eq!(backlog.take_unreported(), None, "there is no room yet");
+        assert_eq!(backlog.take_unreported(false), None, "there is no room yet");
         while !backlog.next().is_empty() {
             assert_eq!(backlog.next().len() % 1024, 0, "lines are written whole");
             let bytes = backlog.next().len();
             backlog.written(bytes);
         }
-        assert_eq!(backlog.take_unreported(), Some(6));
-        assert_eq!(backlog.take_unreported(), None, "reported once");
+        assert_eq!(backlog.take_unreported(false), Some(6));
+        assert_eq!(backlog.take_unreported(false), None, "reported once");
         assert_eq!(backlog.dropped(), 6);
     }
 
@@ -116,12 +167,47 @@ mod tests {
     }
 
     #[test]
-    fn what_a_broken_descriptor_cannot_take_is_counted() {
+    fn what_a_failed_write_drops_is_counted_and_reported_once_a_write_succeeds() {
         let mut backlog = Backlog::default();
         backlog.push(b"one\n");
         backlog.push(b"two\n");
         backlog.drop_all();
         assert_eq!(backlog.dropped(), 2);
-        assert!(backlog.is_settled());
+        assert!(backlog.is_settled(), "nothing can be done now");
+        assert_eq!(backlog.take_unreported(false), None);
+        // A report that fails, too, is no line of anybody's.
+        assert_eq!(backlog.take_unreported(true), Some(2));
+        backlog.push_report(b"2 were dropped\n", 2);
+        backlog.push(b"three\n");
+        backlog.drop_all();
+        assert!(backlog.wants_retry());
+        assert_eq!(backlog.dropped(), 3);
+        backlog.push(b"four\n");
+        backlog.written(5);
+        assert_eq!(backlog.take_unreported(false), Some(3));
+        backlog.push_report(b"3 were dropped\n", 3);
+        backlog.written(15);
+        backlog.push(b"five\n");
+        backlog.drop_all();
+        assert_eq!(
+            backlog.take_unreported(true),
+            Some(1),
+            "the report itself arrived"
+        );
+        assert_eq!(backlog.dropped(), 4);
+    }
+
+    #[test]
+    fn the_line_after_a_torn_one_begins_on_a_line_of_its_own() {
+        let mut backlog = Backlog::default();
+        backlog.push(b"one\n");
+        backlog.written(2);
+        backlog.drop_all();
+        assert_eq!(backlog.dropped(), 1);
+        backlog.push(b"two\n");
+        assert_eq!(backlog.next(), b"\ntwo\n");
+        backlog.written(5);
+        backlog.push(b"three\n");
+        assert_eq!(backlog.next(), b"three\n");
     }
 }

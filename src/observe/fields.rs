@@ -47,7 +47,7 @@ pub const FIELDS: &[LogField] = fields! {
     address Text "a listening address"
     by Text "the life of the worker that serves another slot's accept queue"
     by_ms Number "by how many milliseconds the wall clock was set; negative for backwards"
-    bytes Number "the size of the state that an upgrade hands over, in bytes"
+    bytes Number "a size in bytes: of the file that is named, or of the state that an upgrade hands over"
     client Number "the number of a client of the control socket"
     command Text "the command that came over the control socket, as it is typed"
     command_line Text "the command line of another process"
@@ -98,16 +98,16 @@ pub const FIELDS: &[LogField] = fields! {
 
 /// The name and the value as a line has them. A field of the program that has the name of another one and a
 /// value that does not fit its kind gets a name of its own, so that a name has one type in all lines.
-pub(super) fn fitted(name: &'static str, value: Value) -> (Cow<'static, str>, Value) {
+pub(super) fn fitted(name: Cow<'static, str>, value: Value) -> (Cow<'static, str>, Value) {
     if HEAD.iter().any(|field| field.name == name) {
-        return (other(name), value);
+        return (other(&name), value);
     }
-    let Ok(place) = FIELDS.binary_search_by(|field| field.name.cmp(name)) else {
-        return (Cow::Borrowed(name), value);
+    let Ok(place) = FIELDS.binary_search_by(|field| field.name.cmp(&name)) else {
+        return (name, value);
     };
     match fit(FIELDS[place].kind, value) {
-        Ok(value) => (Cow::Borrowed(name), value),
-        Err(value) => (other(name), value),
+        Ok(value) => (name, value),
+        Err(value) => (other(&name), value),
     }
 }
 
@@ -163,8 +163,8 @@ mod tests {
 
     #[test]
     fn a_value_is_of_the_kind_of_its_field_however_it_was_logged() {
-        let fitted = |name, value| {
-            let (name, value) = fitted(name, value);
+        let fitted = |name: &'static str, value| {
+            let (name, value) = fitted(name.into(), value);
             (name.into_owned(), value)
         };
         let own = |name: &str| name.to_owned();

@@ -35,6 +35,14 @@ impl LineStyle {
     }
 }
 
+/// When a line was made, how severe it is, and who says it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LineHead<'a> {
+    pub(super) time: &'a str,
+    pub(super) level: Level,
+    pub(super) who: &'a str,
+}
+
 /// The content of an event: its message and its fields, in order.
 #[derive(Debug, Default)]
 pub(super) struct LogContent {
@@ -52,23 +60,19 @@ impl LogContent {
     }
 
     /// The line of this content, with its newline.
-    pub(super) fn line(&self, style: LineStyle, now: OffsetDateTime, level: Level, who: &str) -> String {
+    pub(super) fn line(&self, style: LineStyle, head: &LineHead<'_>) -> String {
         match style {
-            LineStyle::Text => self.text(now, level, who),
-            LineStyle::Json => self.json(now, level, who),
+            LineStyle::Text => self.text(head),
+            LineStyle::Json => self.json(head),
         }
     }
 
-    fn text(&self, now: OffsetDateTime, level: Level, who: &str) -> String {
-        let mut line = format!(
-            "{} {level:<5} {who}: {}",
-            timestamp(now),
-            Printable(&self.message)
-        );
+    fn text(&self, LineHead { time, level, who }: &LineHead<'_>) -> String {
+        let mut line = format!("{time} {level:<5} {who}: {}", Printable(&self.message));
         for (name, value) in &self.fields {
             let written = match value {
                 Value::String(text) if is_plain(text) => write!(line, " {name}={text}"),
-                other => write!(line, " {name}={other}"),
+                other => write!(line, " {name}={}", Printable(&other.to_string())),
             };
             debug_assert!(written.is_ok(), "a String takes everything");
         }
@@ -76,24 +80,29 @@ impl LogContent {
         line
     }
 
-    fn json(&self, now: OffsetDateTime, level: Level, who: &str) -> String {
+    fn json(&self, LineHead { time, level, who }: &LineHead<'_>) -> String {
         let mut object = Map::new();
         for (name, value) in &self.fields {
             object.insert(name.as_ref().to_owned(), value.clone());
         }
-        object.insert("time".to_owned(), timestamp(now).into());
+        object.insert("time".to_owned(), (*time).into());
         object.insert("level".to_owned(), level.as_str().to_lowercase().into());
-        object.insert("who".to_owned(), who.into());
+        object.insert("who".to_owned(), (*who).into());
         object.insert("message".to_owned(), self.message.as_str().into());
-        let mut line = Value::Object(object).to_string();
+        let mut line = escaped(Value::Object(object).to_string());
         line.push('\n');
         line
+    }
+
+    /// A message with these fields.
+    pub(super) fn with(message: String, fields: Vec<(Cow<'static, str>, Value)>) -> LogContent {
+        LogContent { message, fields }
     }
 
     fn record(&mut self, field: &Field, value: Value) {
         match (field.name(), value) {
             ("message", Value::String(text)) => self.message = text,
-            (name, value) => self.fields.push(fitted(name, value)),
+            (name, value) => self.fields.push(fitted(name.into(), value)),
         }
     }
 }
@@ -144,6 +153,24 @@ impl Write for CutText {
     }
 }
 
+/// JSON whose texts hold no control character that JSON lets pass (U+007F to U+009F): a terminal would obey
+/// it.
+fn escaped(json: String) -> String {
+    if !json.contains(char::is_control) {
+        return json;
+    }
+    let mut text = String::with_capacity(json.len() + 16);
+    for character in json.chars() {
+        if character.is_control() {
+            let written = write!(text, "\\u{:04x}", u32::from(character));
+            debug_assert!(written.is_ok(), "a String takes everything");
+        } else {
+            text.push(character);
+        }
+    }
+    text
+}
+
 /// A message whose control characters (a client may have chosen them) cannot forge a line or steer a
 /// terminal.
 struct Printable<'text>(&'text str);
@@ -169,7 +196,7 @@ fn is_plain(text: &str) -> bool {
 }
 
 /// RFC 3339 with milliseconds, in UTC.
-fn timestamp(now: OffsetDateTime) -> String {
+pub(super) fn timestamp(now: OffsetDateTime) -> String {
     let (date, time) = (now.date(), now.time());
     format!(
         "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
@@ -187,6 +214,16 @@ fn timestamp(now: OffsetDateTime) -> String {
 mod tests {
     use super::*;
 
+    fn head(level: Level, who: &str) -> LineHead<'_> {
+        let time = "1970-01-01T00:00:00.000Z";
+        LineHead { time, level, who }
+    }
+
+    #[test]
+    fn a_time_is_written_with_milliseconds() {
+        assert_eq!(timestamp(OffsetDateTime::UNIX_EPOCH), head(Level::INFO, "").time);
+    }
+
     fn content() -> LogContent {
         let fields = vec![
             ("slot".into(), Value::from(2)),
@@ -201,12 +238,7 @@ mod tests {
 
     #[test]
     fn text_is_one_printable_line() {
-        let line = content().line(
-            LineStyle::Text,
-            OffsetDateTime::UNIX_EPOCH,
-            Level::INFO,
-            "worker 7/0/3",
-        );
+        let line = content().line(LineStyle::Text, &head(Level::INFO, "worker 7/0/3"));
         let expected = "1970-01-01T00:00:00.000Z INFO  worker 7/0/3: ready\\u{1b}[31m\\nforged slot=2 \
                         path=\"/a b\\n\" peer=x\n";
         assert_eq!(line, expected);
@@ -214,7 +246,7 @@ mod tests {
 
     #[test]
     fn json_is_one_object_a_line() {
-        let line = content().line(LineStyle::Json, OffsetDateTime::UNIX_EPOCH, Level::WARN, "master");
+        let line = content().line(LineStyle::Json, &head(Level::WARN, "master"));
         assert_eq!(line.matches('\n').count(), 1);
         let object: Value = serde_json::from_str(&line).expect("JSON");
         assert_eq!(object["level"], "warn");
@@ -222,5 +254,18 @@ mod tests {
         assert_eq!(object["slot"], 2);
         assert_eq!(object["message"], "ready\x1b[31m\nforged");
         assert_eq!(object["time"], "1970-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn no_control_character_reaches_a_terminal() {
+        let text = "a\u{9b}2J\u{7f}";
+        let content = LogContent::with(text.to_owned(), vec![("path".into(), Value::from(text))]);
+        for style in [LineStyle::Text, LineStyle::Json] {
+            let line = content.line(style, &head(Level::INFO, "master"));
+            assert!(!line.trim_end().contains(char::is_control), "{line:?}");
+        }
+        let json = content.line(LineStyle::Json, &head(Level::INFO, "master"));
+        let object: Value = serde_json::from_str(&json).expect("JSON");
+        assert_eq!(object["path"], text);
     }
 }

@@ -6,6 +6,7 @@ mod backlog;
 pub mod fields;
 mod line;
 mod outlet;
+mod relayed;
 mod subscriber;
 
 use std::io::{self, IsTerminal};
@@ -111,6 +112,13 @@ fn write_within(fd: BorrowedFd, text: &[u8], within: Duration) {
             Err(_) => return,
         }
     }
+}
+
+/// Logs a line that a worker has logged in JSON, as a line of `who`, whatever the line says about that.
+/// Returns false, and logs nothing, when it is no such line.
+#[must_use]
+pub(crate) fn relay(who: &str, line: &[u8]) -> bool {
+    LOG.get().is_none_or(|log| log.relay(who, line))
 }
 
 /// The number of lines that this process has dropped so far.

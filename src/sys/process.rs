@@ -42,7 +42,8 @@ pub struct Spawn<'a> {
     pub keep: &'a [BorrowedFd<'a>],
     /// Whether the child is killed when its parent dies, and has a session of its own for [`kill_group`].
     pub bound: bool,
-    /// The user of the child, with `no_new_privs`; the caller's own when not given.
+    /// The user of the child, with `no_new_privs` and in a session of its own, which has no terminal and no
+    /// keys of the caller's. When not given, the child stays the caller's user in the caller's session.
     pub credentials: Option<Credentials>,
 }
 
@@ -182,8 +183,10 @@ impl<'a> Prepared<'a> {
             .keep
             .iter()
             .try_for_each(|fd| set_close_on_exec(*fd, false))?;
-        if self.spawn.bound {
+        if self.spawn.bound || self.spawn.credentials.is_some() {
             nix::unistd::setsid()?;
+        }
+        if self.spawn.bound {
             nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
             // The parent may have died before.
             if nix::unistd::getppid() != self.parent {
@@ -272,6 +275,20 @@ pub(super) fn close_on_exec_from(lowest: usize) -> nix::Result<()> {
     Errno::result(result).map(drop)
 }
 
+/// Gives this process a session keyring of its own: in the one that it has inherited, the keys of the
+/// caller's user can be read. A kernel without keyrings, or a container that may not use them, has none to
+/// lose.
+fn leave_keyring() {
+    // SAFETY: this operation takes a name or null, and reads nothing when it is null.
+    let _ = unsafe {
+        libc::syscall(
+            libc::SYS_keyctl,
+            libc::c_ulong::from(libc::KEYCTL_JOIN_SESSION_KEYRING),
+            std::ptr::null::<libc::c_char>(),
+        )
+    };
+}
+
 fn take_credentials(credentials: Credentials) -> nix::Result<()> {
     let (uid, gid) = (
         nix::unistd::Uid::from_raw(credentials.uid),
@@ -282,6 +299,7 @@ fn take_credentials(credentials: Credentials) -> nix::Result<()> {
         // takes no lock.
         Errno::result(unsafe { libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<libc::gid_t>()) })?;
     }
+    leave_keyring();
     nix::unistd::setresgid(gid, gid, gid)?;
     nix::unistd::setresuid(uid, uid, uid)?;
     nix::sys::prctl::set_no_new_privs()?;

@@ -33,8 +33,18 @@ pub(super) struct Environment {
     pub(super) notify: Notify,
     pub(super) board: Board,
     pub(super) lifeline: OwnedFd,
-    /// The descriptor for log lines; stderr when not given.
-    pub(super) log: Option<OwnedFd>,
+    pub(super) log: LogTarget,
+}
+
+/// Where log lines go.
+#[derive(Debug)]
+pub(super) enum LogTarget {
+    /// To this process's own stderr.
+    Stderr,
+    /// To the master's stderr.
+    Direct(OwnedFd),
+    /// To the master, in JSON; the master writes them as it is configured.
+    Relayed(OwnedFd),
 }
 
 /// Why this is not the environment of a worker.
@@ -77,10 +87,12 @@ impl Environment {
         let board = Board::open(take("CLUSTER_SCOREBOARD_FD")?)?;
         board.claim(identity.life);
         let lifeline = take("CLUSTER_LIFELINE_FD")?;
-        let log = if is_set("CLUSTER_LOG_FD") {
-            Some(take("CLUSTER_LOG_FD")?)
+        let log = if is_set("CLUSTER_LOG_PIPE_FD") {
+            LogTarget::Relayed(take("CLUSTER_LOG_PIPE_FD")?)
+        } else if is_set("CLUSTER_LOG_FD") {
+            LogTarget::Direct(take("CLUSTER_LOG_FD")?)
         } else {
-            None
+            LogTarget::Stderr
         };
         let address = PathBuf::from(variable("NOTIFY_SOCKET")?);
         let notify = Notify::connect(&address).map_err(EnvironmentError::Notify)?;

@@ -8,9 +8,10 @@ use std::time::Duration;
 use super::app::App;
 use super::booting::{Booted, Booting};
 use super::command::print_error;
-use super::environment::{Environment, EnvironmentError};
+use super::environment::{Environment, EnvironmentError, LogTarget};
 use super::signals::Terminations;
 use crate::base::exit::Exit;
+use crate::config::LogFormat;
 use crate::observe;
 use crate::sys::limits;
 
@@ -61,7 +62,7 @@ fn run_phases(mut app: App) -> Result<Exit, WorkerError> {
     let terminations = Terminations::catch()?;
     let environment = Environment::read()?;
     start_log(&environment)?;
-    let logs_elsewhere = environment.log.is_some();
+    let logs_elsewhere = !matches!(environment.log, LogTarget::Stderr);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -88,8 +89,12 @@ fn start_log(environment: &Environment) -> Result<(), observe::LogInitError> {
     let log = &environment.settings.log;
     let who = format!("worker {}", environment.identity.life);
     let stderr = io::stderr();
-    let fd = environment.log.as_ref().map_or(stderr.as_fd(), AsFd::as_fd);
-    observe::init(fd, log.format, log.level, who)?;
+    let (fd, format) = match &environment.log {
+        LogTarget::Stderr => (stderr.as_fd(), log.format),
+        LogTarget::Direct(fd) => (fd.as_fd(), log.format),
+        LogTarget::Relayed(fd) => (fd.as_fd(), LogFormat::Json),
+    };
+    observe::init(fd, format, log.level, who)?;
     observe::log_panics();
     Ok(())
 }

@@ -282,6 +282,11 @@ fn states_and_kinds_are_documented() {
             "{word} has no row in docs/reference/status-json.md"
         );
     }
+    let row = text.lines().find_map(|line| line.strip_prefix("| `kind` |"));
+    let named = row.expect("a row").split('`').skip(1).step_by(2);
+    for word in named {
+        assert!(kinds.contains(&word), "{word} is no kind of death");
+    }
 }
 
 #[test]

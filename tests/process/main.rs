@@ -1,8 +1,9 @@
-//! Whole clusters from outside: real masters with real workers, signals, commands and files. One program, so that it is linked
-//! once and its tests wait side by side.
+//! Whole clusters from outside: real masters with real workers, signals, commands and files. One program, so
+//! that it is linked once and its tests wait side by side.
 
 mod admin_commands;
 mod adoption;
+mod boundary;
 mod broken_files;
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,5 +1,5 @@
-//! What an operator gets wrong: each has an exit code of its own and a message that says what was read, what was expected and what
-//! to do; and nothing that was there before is harmed.
+//! What an operator gets wrong: each has an exit code of its own and a message that says what was read, what
+//! was expected and what to do; and nothing that was there before is harmed.
 
 use std::path::Path;
 
@@ -284,8 +284,8 @@ fn a_refusal_that_nobody_reads_ends_all_the_same() {
 
 #[test]
 fn a_start_without_descriptors_says_that_they_are_short() {
-    // Each number of them is short at another step of the start, which one depends on what this test was given; the last ones are
-    // enough for the master, and no worker can be started.
+    // Each number of them is short at another step of the start, which one depends on what this test was
+    // given; the last ones are enough for the master, and no worker can be started.
     for most in 6..24 {
         let plan = Plan::shop();
         let output = std::process::Command::new("sh")

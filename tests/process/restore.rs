@@ -1,5 +1,5 @@
-//! Backups, and data directories that were put together by hand: what a backup holds, and what is refused at start because its
-//! files do not belong together, each with what to do.
+//! Backups, and data directories that were put together by hand: what a backup holds, and what is refused at
+//! start because its files do not belong together, each with what to do.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

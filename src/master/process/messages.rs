@@ -1,5 +1,5 @@
-//! Reads what a worker sends: notifications, reports on the lifeline, and lines on stderr. Nothing a worker
-//! sends is trusted: it is bounded and checked, and dropped when it violates the protocol.
+//! Reads what a worker sends: notifications, reports on the lifeline, lines on stderr and in its log. Nothing
+//! a worker sends is trusted: it is bounded and checked, and dropped when it violates the protocol.
 
 use std::io::Read;
 use std::os::fd::AsFd;
@@ -10,6 +10,7 @@ use super::violations::Violation;
 use super::worker_process::WorkerProcess;
 use crate::lifeline::{self, MAX_PACKET, MAX_REASON, Report};
 use crate::master::poller::WorkerFd;
+use crate::observe;
 use crate::pool::{Event, Notification};
 use crate::sys::notify::Datagram;
 use crate::sys::seqpacket::{self, PacketRead};
@@ -17,12 +18,16 @@ use crate::sys::seqpacket::{self, PacketRead};
 /// Largest number of messages that are read from one worker before the other workers have their turn.
 const MAX_READS: usize = 16;
 
+/// Longest text that is repeated of what is no log line, in characters.
+const MAX_SAID: usize = 1024;
+
 /// Reads what is available on one descriptor of a worker.
 pub(in crate::master) fn read(process: &mut WorkerProcess, part: WorkerFd, events: &mut Vec<Event>) {
     match part {
         WorkerFd::Notify => read_notifications(process, events),
         WorkerFd::Lifeline => read_reports(process, events),
         WorkerFd::Stderr => read_stderr(process),
+        WorkerFd::Log => read_log(process),
         WorkerFd::Exit => {}
     }
 }
@@ -111,6 +116,28 @@ fn read_stderr(process: &mut WorkerProcess) {
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Ok(_) | Err(_) => process.stderr = None,
+        }
+    }
+}
+
+/// Copies what the worker logged. The master writes each line anew; what is no log line is told of as what
+/// the worker said.
+fn read_log(process: &mut WorkerProcess) {
+    let life = process.facts.life;
+    let who = format!("worker {life}");
+    let mut buffer = [0; 4096];
+    for _ in 0..MAX_READS {
+        let Some(log) = &mut process.log else { return };
+        match log.read(&mut buffer) {
+            Ok(length) if length > 0 => process.facts.log_lines.push(&buffer[..length], |line| {
+                if !observe::relay(&who, line) {
+                    let line = printable(&String::from_utf8_lossy(line), MAX_SAID);
+                    warn!(%life, "worker said: {line}");
+                }
+            }),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Ok(_) | Err(_) => process.log = None,
         }
     }
 }

@@ -9,6 +9,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
 use super::executable::Executable;
 use super::generation::LoadedGeneration;
 use super::violations::Violations;
@@ -56,17 +58,18 @@ pub(in crate::master) fn spawn(
     let board = BoardView::open(board_fd.as_fd()).map_err(io::Error::other)?;
     let notify = NotifySocket::bind()?;
     let (lifeline, workers_end) = seqpacket::pair()?;
-    let (stderr, workers_stderr) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
-    nix::fcntl::fcntl(
-        &stderr,
-        nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK),
-    )?;
+    let (stderr, workers_stderr) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
+    fcntl(&stderr, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     let own_stderr = io::stderr();
+    let log = spawner.credentials.map(|_| log_pipe()).transpose()?;
     let native = [
         ("CLUSTER_SCOREBOARD_FD", board_fd.as_fd()),
         ("CLUSTER_LIFELINE_FD", workers_end.as_fd()),
         ("CLUSTER_SETTINGS_FD", generation.frozen_settings()),
-        ("CLUSTER_LOG_FD", own_stderr.as_fd()),
+        match &log {
+            Some((_, workers_log)) => ("CLUSTER_LOG_PIPE_FD", workers_log.as_fd()),
+            None => ("CLUSTER_LOG_FD", own_stderr.as_fd()),
+        },
     ];
     let fds: Vec<BorrowedFd<'_>> = listeners
         .iter()
@@ -99,10 +102,21 @@ pub(in crate::master) fn spawn(
         notify,
         lifeline: Some(lifeline),
         stderr: Some(stderr.into()),
+        log: log.map(|(reader, _)| reader.into()),
         board,
         board_fd,
         violations: Violations::default(),
     })
+}
+
+/// The pipe for the log lines of a worker that is another user. The master's own stderr is not for such a
+/// worker: it could empty the log file, or type into the terminal. A worker of the master's own user could do
+/// both anyway, so it writes to the master's stderr itself, which costs the master nothing and still works
+/// when the master hangs or is dead.
+///
+/// Neither end waits for the other.
+fn log_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?)
 }
 
 fn environment(

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use serde::{Deserialize, Serialize};
 
+use super::line_splitter::LineSplitter;
 use super::violations::Violations;
 use crate::base::ids::{Generation, Life, Slot};
 use crate::base::time::Monotonic;
@@ -25,6 +26,8 @@ pub(in crate::master) struct WorkerProcess {
     pub(in crate::master) notify: NotifySocket,
     pub(in crate::master) lifeline: Option<OwnedFd>,
     pub(in crate::master) stderr: Option<File>,
+    /// The read end of the pipe for its log lines, when it is another user.
+    pub(in crate::master) log: Option<File>,
     pub(in crate::master) board: BoardView,
     /// The memory file of the scoreboard, which the next master binary maps again.
     pub(in crate::master) board_fd: OwnedFd,
@@ -56,6 +59,8 @@ pub(in crate::master) struct WorkerFacts {
     pub(in crate::master) metrics_request: Option<u64>,
     /// Its last lines on stderr.
     pub(in crate::master) stderr_tail: StderrTail,
+    /// The beginning of the next log line that it sends.
+    pub(in crate::master) log_lines: LineSplitter,
 }
 
 impl WorkerFacts {
@@ -73,6 +78,7 @@ impl WorkerFacts {
             at_kill: None,
             metrics_request: None,
             stderr_tail: StderrTail::default(),
+            log_lines: LineSplitter::default(),
         }
     }
 }

@@ -15,8 +15,10 @@ use crate::master::control;
 use crate::master::host::Host;
 use crate::master::process::WorkerProcess;
 use crate::metrics::{MasterFacts, SlotFacts, Snapshot};
+use crate::observe;
 use crate::pool::status::WorkerState;
 use crate::pool::{CauseKind, FULL_SHARE, Pool};
+use crate::scoreboard::Counter;
 use crate::sys::{clock, memfd};
 
 impl Host {
@@ -66,14 +68,21 @@ impl Host {
         memfd::create_sealed("cluster-metrics", &json, json.len() as u64, true)
     }
 
+    /// The log lines that this process has dropped, its own and those of workers that it was to copy.
+    pub(in crate::master) fn log_lines_dropped(&self) -> u64 {
+        self.persisted.log_lines_dropped + observe::dropped()
+    }
+
     fn snapshot(&self, pool: &Pool, status: &ClusterStatus, now: Monotonic) -> Snapshot {
         let open = self.processes.values().map(|process| {
             let counts = process.board.vitals(now).counts;
             (u64::from(counts.connections), u64::from(counts.in_flight))
         });
         let (connections, in_flight) = open.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        let mut totals = self.persisted.ledger.total();
+        totals.raise(Counter::LogLinesDropped, self.log_lines_dropped());
         Snapshot {
-            totals: self.persisted.ledger.total(),
+            totals,
             master: master(status),
             slots: status.slots.iter().map(slot).collect(),
             exits: exits(pool),

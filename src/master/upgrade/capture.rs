@@ -10,7 +10,7 @@ use super::state::{
     GenerationState, MAX_STATE_BYTES, MasterData, OrphanState, ProcessState, UpgradeState, VERSION,
 };
 use crate::lifeline;
-use crate::master::host::Host;
+use crate::master::host::{Host, Persisted};
 use crate::master::process::WorkerProcess;
 use crate::master::process::generation::LoadedGeneration;
 use crate::master::process::spawn::Spawner;
@@ -79,7 +79,10 @@ fn state(pool: &Pool, host: &Host, signals: &[Signal]) -> UpgradeState {
         lifeline: lifeline::VERSION,
         pool: Saved::of(pool),
         master: MasterData {
-            persisted: persisted.clone(),
+            persisted: Persisted {
+                log_lines_dropped: host.log_lines_dropped(),
+                ..persisted.clone()
+            },
             incarnation: *incarnation,
             signals: signals.iter().map(|&signal| signal as i32).collect(),
             binary: program.location.clone(),
@@ -133,6 +136,7 @@ fn process_state(process: &WorkerProcess, fds: &mut HandoverFds) -> ProcessState
         notify,
         lifeline,
         stderr,
+        log,
         board: _mapped_again,
         board_fd,
         violations: _begun_again,
@@ -143,6 +147,7 @@ fn process_state(process: &WorkerProcess, fds: &mut HandoverFds) -> ProcessState
         notify: fds.add(notify, FdKind::Notify),
         lifeline: lifeline.as_ref().map(|fd| fds.add(fd, FdKind::Lifeline)),
         stderr: stderr.as_ref().map(|fd| fds.add(fd, FdKind::Stderr)),
+        log: log.as_ref().map(|fd| fds.add(fd, FdKind::Log)),
         board: fds.add(board_fd, FdKind::Memory),
     }
 }

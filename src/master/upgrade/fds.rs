@@ -30,6 +30,8 @@ pub(in crate::master) enum FdKind {
     Lifeline,
     /// The read end of a worker's stderr.
     Stderr,
+    /// The read end of the pipe for a worker's log lines.
+    Log,
     /// A pidfd.
     Process,
     /// A memory file that can neither shrink nor grow: a scoreboard, or a generation's settings.
@@ -127,6 +129,7 @@ impl fmt::Display for FdKind {
             FdKind::Notify => "a notify socket",
             FdKind::Lifeline => "a lifeline",
             FdKind::Stderr => "the stderr of a worker",
+            FdKind::Log => "the log of a worker",
             FdKind::Process => "a pidfd",
             FdKind::Memory => "a sealed memory file",
             FdKind::File => "a file",
@@ -141,7 +144,7 @@ impl FdKind {
             FdKind::Client => DescriptorKind::Stream,
             FdKind::Notify => DescriptorKind::Datagram,
             FdKind::Lifeline => DescriptorKind::Packets,
-            FdKind::Stderr => DescriptorKind::Pipe,
+            FdKind::Stderr | FdKind::Log => DescriptorKind::Pipe,
             FdKind::Process => DescriptorKind::Process,
             FdKind::Memory | FdKind::File => DescriptorKind::File,
         }
@@ -198,6 +201,7 @@ mod tests {
             FdKind::Notify,
             FdKind::Lifeline,
             FdKind::Stderr,
+            FdKind::Log,
             FdKind::Process,
         ] {
             let fd = added(&mut fds, &file, kind);

@@ -89,6 +89,7 @@ pub(super) struct ProcessState {
     pub(super) notify: FdNumber,
     pub(super) lifeline: Option<FdNumber>,
     pub(super) stderr: Option<FdNumber>,
+    pub(super) log: Option<FdNumber>,
     pub(super) board: FdNumber,
 }
 
@@ -212,6 +213,7 @@ pub(super) mod tests {
                 "last_verdict": {
                     "operation": "reload", "result": "backed_out", "reason": "no", "generation": 2, "at": 7
                 },
+                "log_lines_dropped": 0,
                 "weights": [[0, 256]],
                 "last_code": null
             },
@@ -249,9 +251,10 @@ pub(super) mod tests {
                     "life": "3/0/1", "pid": 8, "started": 2, "forked_at": 5, "generation": 1,
                     "last_stat": [5, {"state": "S", "cpu_ticks": 1, "started": 2}],
                     "draining": false, "rss_read_at": null, "at_kill": null, "metrics_request": 1,
-                    "stderr_tail": {"unfinished": [104], "lines": ["ello"]}
+                    "stderr_tail": {"unfinished": [104], "lines": ["ello"]},
+                    "log_lines": {"unfinished": [123]}
                 },
-                "pidfd": 12, "notify": 13, "lifeline": 14, "stderr": null, "board": 15
+                "pidfd": 12, "notify": 13, "lifeline": 14, "stderr": null, "log": null, "board": 15
             }],
             "fds": {"3": "file", "6": "listener"}
         })

@@ -195,12 +195,14 @@ fn process(state: ProcessState, fds: &mut HandoverFds) -> Result<(Life, WorkerPr
     let board = BoardView::open(board_fd.as_fd()).map_err(|source| UpgradeError::Board { life, source })?;
     let lifeline = state.lifeline.map(|fd| fds.take(fd, FdKind::Lifeline));
     let stderr = state.stderr.map(|fd| fds.take(fd, FdKind::Stderr));
+    let log = state.log.map(|fd| fds.take(fd, FdKind::Log));
     let process = WorkerProcess {
         facts: state.facts,
         pidfd: fds.take(state.pidfd, FdKind::Process)?,
         notify: NotifySocket::keep(fds.take(state.notify, FdKind::Notify)?)?,
         lifeline: lifeline.transpose()?,
         stderr: stderr.transpose()?.map(File::from),
+        log: log.transpose()?.map(File::from),
         board,
         board_fd,
         violations: Violations::default(),

@@ -1,4 +1,5 @@
-//! Clients that send one request after the other and count what they get, and somebody who scrapes all the while.
+//! Clients that send one request after the other and count what they get, and somebody who scrapes all the
+//! while.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! Kills, reloads and scaling under load: nothing goes backwards, and nothing is lost but what the victims had open.
+//! Kills, reloads and scaling under load: nothing goes backwards, and nothing is lost but what the victims
+//! had open.
 
 use nix::sys::signal::Signal;
 

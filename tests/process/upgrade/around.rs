@@ -1,4 +1,5 @@
-//! What stands around the master: systemd, the pid file, a unix socket, workers of another user, workers of an earlier master.
+//! What stands around the master: systemd, the pid file, a unix socket, workers of another user, workers of
+//! an earlier master.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

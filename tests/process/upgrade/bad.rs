@@ -1,4 +1,5 @@
-//! Binaries that cannot take over: each is refused with its reason, and the old master goes on as if nothing had been.
+//! Binaries that cannot take over: each is refused with its reason, and the old master goes on as if nothing
+//! had been.
 
 use std::path::Path;
 

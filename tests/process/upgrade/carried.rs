@@ -1,4 +1,5 @@
-//! What goes along: workers in every state, what is remembered of the dead, and the state itself, doctored by a stranger.
+//! What goes along: workers in every state, what is remembered of the dead, and the state itself, doctored by
+//! a stranger.
 
 use std::ffi::CString;
 use std::fs::File;
