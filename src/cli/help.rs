@@ -42,6 +42,10 @@ pub const ENVIRONMENT: &[(&str, &str)] = &[
         "systemd's: told READY, RELOADING and STOPPING; each worker gets one of its own instead",
     ),
     (
+        "WATCHDOG_USEC",
+        "systemd's, with WATCHDOG_PID: the master's loop says WATCHDOG=1 twice in that time",
+    ),
+    (
         "LISTEN_FDS",
         "given to workers, with LISTEN_PID and LISTEN_FDNAMES: the listeners, from descriptor 3 on",
     ),

@@ -124,7 +124,11 @@ impl MasterLoop {
     fn gather(&mut self) -> io::Result<Vec<Event>> {
         let now = clock::now();
         let deadline = self.pool.next_deadline(now);
-        let other_deadlines = [self.host.control.deadline(), self.host.upgrade.deadline()];
+        let other_deadlines = [
+            self.host.control.deadline(),
+            self.host.upgrade.deadline(),
+            self.host.service_manager.deadline(),
+        ];
         let earliest = deadline
             .into_iter()
             .chain(other_deadlines.into_iter().flatten())
@@ -135,6 +139,7 @@ impl MasterLoop {
             .wait(earliest.map(|deadline| deadline.since(now)))?;
         let mut events = self.host.gather(&sources, &self.pool);
         let now = clock::now();
+        self.host.service_manager.prove_alive(now);
         self.host.expire_clients(now);
         self.host.expire_rehearsal(now);
         self.host.send_metrics(&self.pool, now);

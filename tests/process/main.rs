@@ -22,6 +22,7 @@ mod mistakes;
 mod orders;
 mod releases;
 mod restore;
+mod service_manager;
 mod stop_delay;
 mod supervisor;
 mod terminal;

@@ -1,8 +1,9 @@
 //! Messages about the master to the service manager that set `NOTIFY_SOCKET`, such as systemd.
 
 use std::ffi::OsString;
+use std::time::Duration;
 
-use crate::base::time::span;
+use crate::base::time::{Monotonic, span};
 use crate::pool::SystemdState;
 use crate::sys::{clock, notify};
 
@@ -13,14 +14,80 @@ pub(in crate::master) struct ServiceManager {
     /// The last `STATUS=` of a cluster that serves; `None` while it does not serve, or before anything was
     /// sent.
     serving: Option<String>,
+    watchdog: Option<Watchdog>,
+}
+
+/// The service manager restarts a master that sends no `WATCHDOG=1` for the time that it was given.
+#[derive(Debug)]
+struct Watchdog {
+    /// Half of that time.
+    interval: Duration,
+    /// When the next message is due.
+    due: Monotonic,
+}
+
+/// No `WATCHDOG_USEC` makes the master busy.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
+
+impl Watchdog {
+    /// As `WATCHDOG_USEC` and `WATCHDOG_PID` say, if they mean the process with this id.
+    fn meant_for(
+        own: u32,
+        microseconds: Option<&str>,
+        pid: Option<&str>,
+    ) -> Result<Option<Watchdog>, String> {
+        let Some(text) = microseconds else { return Ok(None) };
+        match pid.map(str::parse::<u32>) {
+            None => {}
+            Some(Ok(pid)) if pid == own => {}
+            Some(_) => return Ok(None),
+        }
+        match text.parse::<u64>() {
+            Ok(timeout @ 1..) => Ok(Some(Watchdog {
+                interval: (Duration::from_micros(timeout) / 2).max(SHORTEST_INTERVAL),
+                due: Monotonic(0),
+            })),
+            Ok(0) | Err(_) => Err(format!(
+                "WATCHDOG_USEC={text:?} is not a number of microseconds, so no WATCHDOG=1 is sent"
+            )),
+        }
+    }
+
+    fn from_environment() -> Option<Watchdog> {
+        let variable = |name| std::env::var(name).ok();
+        let (timeout, pid) = (variable("WATCHDOG_USEC"), variable("WATCHDOG_PID"));
+        Watchdog::meant_for(std::process::id(), timeout.as_deref(), pid.as_deref()).unwrap_or_else(|reason| {
+            tracing::warn!("{reason}");
+            None
+        })
+    }
 }
 
 impl ServiceManager {
     /// The one that `NOTIFY_SOCKET` names.
     pub(in crate::master) fn from_environment() -> ServiceManager {
+        let address = std::env::var_os("NOTIFY_SOCKET").filter(|address| !address.is_empty());
         ServiceManager {
-            address: std::env::var_os("NOTIFY_SOCKET").filter(|address| !address.is_empty()),
+            watchdog: address.as_ref().and_then(|_| Watchdog::from_environment()),
+            address,
             serving: None,
+        }
+    }
+
+    /// When the next `WATCHDOG=1` is due.
+    pub(in crate::master) fn deadline(&self) -> Option<Monotonic> {
+        self.watchdog.as_ref().map(|watchdog| watchdog.due)
+    }
+
+    /// Sends `WATCHDOG=1` when it is due. The master's loop calls this, so that a master that hangs is
+    /// restarted.
+    pub(in crate::master) fn prove_alive(&mut self, now: Monotonic) {
+        let Some(watchdog) = &mut self.watchdog else {
+            return;
+        };
+        if watchdog.due <= now {
+            watchdog.due = now + watchdog.interval;
+            self.send("WATCHDOG=1");
         }
     }
 
@@ -63,6 +130,28 @@ impl ServiceManager {
         let Some(address) = &self.address else { return };
         if let Err(error) = notify::send(address, text) {
             tracing::debug!("failed to notify the service manager: {error}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_watchdog_is_that_of_this_process_alone() {
+        let interval = |microseconds, pid| {
+            Watchdog::meant_for(7, microseconds, pid).map(|found| found.map(|watchdog| watchdog.interval))
+        };
+        let ten = Some(Duration::from_secs(10));
+        assert_eq!(interval(None, None), Ok(None));
+        assert_eq!(interval(Some("20000000"), None), Ok(ten));
+        assert_eq!(interval(Some("20000000"), Some("7")), Ok(ten));
+        assert_eq!(interval(Some("20000000"), Some("8")), Ok(None));
+        assert_eq!(interval(Some("20000000"), Some("")), Ok(None));
+        for wrong in ["0", "", "20s", "-1"] {
+            let reason = interval(Some(wrong), Some("7")).expect_err("refused");
+            assert!(reason.contains(&format!("{wrong:?}")), "{reason}");
         }
     }
 }
