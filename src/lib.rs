@@ -66,6 +66,7 @@
 //! | Where is a request answered? | `worker/connection/drive.rs`, then `worker/request/edge.rs` |
 //! | Where does a worker drain? | `worker/draining.rs` |
 //! | Where is an order placed? | `shop/http/place_order.rs`, written in `shop/orders/sqlite/orders.rs` |
+//! | Where is refused while no worker can serve? | `worker/stub.rs`; decided in `pool/routing/stub.rs` |
 //! | Which steps has an order? | `saga/definition.rs` |
 //! | Where are the orders of a dead worker taken over? | `shop/recovery/takeover.rs` |
 //! | Where is one transaction committed for many requests? | `store/batch.rs` |
@@ -99,6 +100,8 @@
 //! - **backoff**: the growing wait before a slot whose worker died early is filled again.
 //! - **breaker**: opens when a slot has too many deaths in a window. The slot is **degraded**: filled only
 //!   now and then.
+//! - **stub**: the process that refuses connections while no worker can serve, because the breaker of every
+//!   slot is open.
 //! - **certificate**: what is recorded about the end of a life; `cluster why` prints it.
 //! - **violation**: a message of a worker that breaks the protocol. It is dropped.
 //!

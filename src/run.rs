@@ -26,6 +26,9 @@ impl App {
     #[must_use]
     pub fn run(self) -> ExitCode {
         signals::ignore_file_size_signal();
+        if worker::is_stub_asked_for() {
+            return worker::run_stub();
+        }
         if worker::is_asked_for() {
             return worker::run(self);
         }

@@ -9,9 +9,9 @@ use crate::base::exit::Exit;
 pub const SIGNALS: &[(&str, &str)] = &[
     (
         "SIGTERM",
-        "stop gracefully: after stop_delay, in which readiness says no and requests are served, workers finish \
-         what they accepted, within drain_timeout; a second one skips the rest of the delay, and one in the \
-         drain stops at once; what follows within 250 ms (as `timeout` sends it) does not count",
+        "stop gracefully: after stop_delay, in which readiness says no and requests are served, workers \
+         finish what they accepted, within drain_timeout; a second one skips the rest of the delay, and one \
+         in the drain stops at once; what follows within 250 ms (as `timeout` sends it) does not count",
     ),
     ("SIGINT", "as SIGTERM"),
     ("SIGQUIT", "stop at once: workers are killed"),
@@ -83,6 +83,10 @@ pub const ENVIRONMENT: &[(&str, &str)] = &[
     (
         "CLUSTER_LOG_PIPE_FD",
         "given to workers of cluster.user instead: a pipe for log lines in JSON, which the master copies",
+    ),
+    (
+        "CLUSTER_STUB",
+        "given to the stub, which refuses while no worker can serve: the value of its Retry-After",
     ),
     (
         "CLUSTER_UPGRADE_FD",

@@ -44,6 +44,7 @@ fn master(master: &MasterReport) -> String {
     let (pid, up) = (master.pid, span(master.uptime_ms));
     let state = match (master.state, master.stops_in_ms) {
         (MasterState::Stopping, Some(left_ms)) => format!("stopping in {}", span(left_ms)),
+        (_, _) if master.refuses => "no worker can serve and a stub answers 503".to_owned(),
         (state, _) => state.as_str().to_owned(),
     };
     let (incarnation, generation) = (master.incarnation, master.generation);

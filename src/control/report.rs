@@ -49,8 +49,11 @@ pub struct MasterReport {
     pub fds: usize,
     /// Number of workers that drain.
     pub draining: usize,
-    /// Time until the drain begins, in milliseconds, if the cluster was asked to stop and serves on until then
-    /// (`cluster.stop_delay`).
+    /// Whether no worker can serve, because the workers of every slot keep dying, and a stub answers 503.
+    #[serde(default)]
+    pub refuses: bool,
+    /// Time until the drain begins, in milliseconds, if the cluster was asked to stop and serves on until
+    /// then (`cluster.stop_delay`).
     #[serde(default)]
     pub stops_in_ms: Option<u64>,
     /// How the last reload, rollback, upgrade or refused scaling ended, whoever asked for it; `None` before

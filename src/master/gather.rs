@@ -50,6 +50,7 @@ impl Host {
                         events.extend(self.handle_request(id, &request, pool));
                     }
                 }
+                PollSource::Stub => events.extend(self.reap_stub()),
                 PollSource::Rehearsal(part) => self.read_rehearsal(part, &mut events),
                 PollSource::Worker(slot, epoch, part) => {
                     if let Some(process) = self.process(slot, epoch) {
@@ -119,6 +120,7 @@ impl Host {
                 .map(|process| process.facts.life)
             {
                 Some(life) => self.handle_exit(life, events),
+                None if self.is_stub(pid) => events.extend(self.reap_stub()),
                 None if self.upgrade.is_child(pid) => events.extend(self.end_rehearsal()),
                 None => reap_unknown(pid),
             }

@@ -10,6 +10,7 @@ use super::listeners::Listeners;
 use super::poller::Poller;
 use super::process::generation::LoadedGeneration;
 use super::process::spawn::Spawner;
+use super::process::stub::StubProcess;
 use super::process::{WorkerFacts, WorkerProcess};
 use super::report::last_verdict::RecordedVerdict;
 use super::report::systemd::ServiceManager;
@@ -47,6 +48,8 @@ pub(super) struct Host {
     /// When the last stop signal arrived.
     pub(super) last_stop_signal: Option<Monotonic>,
     pub(super) service_manager: ServiceManager,
+    /// The stub, while no worker can serve.
+    pub(super) stub: Option<StubProcess>,
     /// The stage of an upgrade of this master.
     pub(super) upgrade: RehearsalStage,
     /// The running binary.
@@ -134,7 +137,10 @@ impl Host {
                 started: *started,
             }
         });
-        let records: Vec<WorkerRecord> = records.chain(self.orphans.records()).collect();
+        let records: Vec<WorkerRecord> = records
+            .chain(self.orphans.records())
+            .chain(self.stub.as_ref().map(|stub| stub.record(self.incarnation)))
+            .collect();
         if let Err(error) = self.records.write(&records) {
             tracing::warn!("failed to write the records of the living workers: {error}");
         }

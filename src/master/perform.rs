@@ -62,6 +62,8 @@ impl Host {
             Effect::Unload(generation) => drop(self.generations.remove(&generation)),
             Effect::Serve(generation) => self.serve(generation),
             Effect::TakeOver { by, work } => return self.take_over(by, work),
+            Effect::StartStub => return self.start_stub(),
+            Effect::StopStub => self.stop_stub(),
             Effect::Close => self.listeners = Listeners::default(),
             Effect::Forewarn => self.tell_workers(&Command::StopSoon),
             Effect::Hasten => self.tell_workers(&Command::Stop),
@@ -218,8 +220,8 @@ impl Host {
         Ok(policy)
     }
 
-    /// Tells every worker that the cluster stops, or will. A worker that cannot be told drains as after SIGTERM
-    /// alone.
+    /// Tells every worker that the cluster stops, or will. A worker that cannot be told drains as after
+    /// SIGTERM alone.
     fn tell_workers(&self, command: &Command) {
         for process in self.processes.values() {
             if let Err(error) = process.command(command) {

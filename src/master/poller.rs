@@ -24,6 +24,8 @@ pub(super) enum PollSource {
     Client(ClientId),
     /// The exit of a worker of an earlier master, by its number among them.
     Orphan(u32),
+    /// The exit of the stub.
+    Stub,
     /// A descriptor of a binary that rehearses an upgrade.
     Rehearsal(RehearsalFd),
     /// A descriptor of a worker.
@@ -61,17 +63,19 @@ impl PollSource {
     const VERDICT: u64 = u64::MAX - 2;
     const OUTPUT: u64 = u64::MAX - 3;
     const REHEARSAL_EXIT: u64 = u64::MAX - 4;
+    const STUB: u64 = u64::MAX - 5;
     /// Set for clients, clear for workers.
     const CLIENT: u64 = 1 << 63;
     /// Set for orphans, clear for workers.
     const ORPHAN: u64 = 1 << 62;
 
     /// `slot << 40 | epoch << 8 | part`, which leaves the highest byte free: a client has its highest bit,
-    /// and no client's number gets up to the five that are not counted.
+    /// and no client's number gets up to the six that are not counted.
     fn encode(self) -> u64 {
         match self {
             PollSource::Signals => PollSource::SIGNALS,
             PollSource::Control => PollSource::CONTROL,
+            PollSource::Stub => PollSource::STUB,
             PollSource::Rehearsal(RehearsalFd::Verdict) => PollSource::VERDICT,
             PollSource::Rehearsal(RehearsalFd::Output) => PollSource::OUTPUT,
             PollSource::Rehearsal(RehearsalFd::Exit) => PollSource::REHEARSAL_EXIT,
@@ -87,6 +91,7 @@ impl PollSource {
         match data {
             PollSource::SIGNALS => return Some(PollSource::Signals),
             PollSource::CONTROL => return Some(PollSource::Control),
+            PollSource::STUB => return Some(PollSource::Stub),
             PollSource::VERDICT => return Some(PollSource::Rehearsal(RehearsalFd::Verdict)),
             PollSource::OUTPUT => return Some(PollSource::Rehearsal(RehearsalFd::Output)),
             PollSource::REHEARSAL_EXIT => return Some(PollSource::Rehearsal(RehearsalFd::Exit)),
@@ -184,7 +189,7 @@ mod tests {
         for source in workers
             .chain(clients)
             .chain(orphans)
-            .chain([PollSource::Signals, PollSource::Control])
+            .chain([PollSource::Signals, PollSource::Control, PollSource::Stub])
             .chain([RehearsalFd::Verdict, RehearsalFd::Output, RehearsalFd::Exit].map(PollSource::Rehearsal))
         {
             assert_eq!(PollSource::decode(source.encode()), Some(source));

@@ -137,7 +137,11 @@ impl Pool {
             Event::Asked { ticket, request } => self.asked(ticket, request, effects),
             Event::Loaded(verdict) => self.loaded(verdict.map(|policy| *policy), effects),
             Event::Rehearsed(verdict) => upgrade::rehearsed(self.parts(), verdict, effects),
-            Event::Upgraded(verdict) => upgrade::upgraded(self.parts(), verdict, effects),
+            Event::Upgraded(verdict) => {
+                upgrade::upgraded(self.parts(), verdict, effects);
+                self.routing.stub().restart(effects);
+            }
+            Event::StubEnded { reason } => self.routing.stub_ended(reason, self.clock.now(), effects),
         }
     }
 

@@ -7,6 +7,7 @@ use super::parts::Parts;
 use super::pool::Pool;
 use super::protocol::announcement::Announcement;
 use super::protocol::effect::{Effect, SystemdState, announce};
+use super::routing::stub::is_stub_needed;
 use super::slot::slot_state::{Occupancy, SlotState};
 use super::upgrade;
 use crate::base::ids::Generation;
@@ -19,6 +20,7 @@ impl Pool {
         self.enforce_drain_limit(effects);
         self.route(effects);
         self.fill_slots(effects);
+        self.keep_stub(effects);
         self.pass_milestones(effects);
         self.answer_scales(effects);
         self.unload(effects);
@@ -52,6 +54,13 @@ impl Pool {
         routing.steer(workers, effects);
         routing.adopt(workers, effects);
         routing.assign_takeovers(workers, effects);
+    }
+
+    /// Behind the filling of slots, which may have found no program to start.
+    fn keep_stub(&mut self, effects: &mut Vec<Effect>) {
+        let (is_running, now) = (self.mode() == Mode::Running, self.now());
+        let (routing, workers, _) = self.routing_mut();
+        routing.keep_stub(is_running && is_stub_needed(workers), now, effects);
     }
 
     fn pass_milestones(&mut self, effects: &mut Vec<Effect>) {

@@ -11,6 +11,7 @@ use super::pool::Pool;
 use super::protocol::certificate::{CauseKind, Certificate, Purpose};
 use super::protocol::facts::{OrphanedWork, ProcessExit};
 use super::protocol::verdict::Share;
+use super::routing::stub::StubState;
 use super::slot::history::SlotHistory;
 use super::slot::slot_state::{Occupancy, SlotState};
 use super::worker::pool_worker::{PoolWorker, WorkerPhase};
@@ -213,6 +214,12 @@ impl Pool {
     #[must_use]
     pub fn stops_at(&self) -> Option<Monotonic> {
         self.mode().stops_at()
+    }
+
+    /// Whether no worker can serve, and a stub answers in their place.
+    #[must_use]
+    pub fn refuses(&self) -> bool {
+        self.routing().stub() != StubState::None
     }
 
     /// Whether the effect `Exit` was given.

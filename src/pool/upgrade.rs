@@ -55,6 +55,7 @@ fn leads_to_an_event(effect: &Effect) -> bool {
         | Effect::TakeOver { .. }
         | Effect::Load(_)
         | Effect::Rehearse
+        | Effect::StartStub
         | Effect::HandOver => true,
         Effect::Signal { .. }
         | Effect::Disown { .. }
@@ -63,6 +64,7 @@ fn leads_to_an_event(effect: &Effect) -> bool {
         | Effect::Listen { .. }
         | Effect::Unload(_)
         | Effect::Serve(_)
+        | Effect::StopStub
         | Effect::Close
         | Effect::Forewarn
         | Effect::Hasten

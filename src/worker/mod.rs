@@ -5,7 +5,8 @@
 //! `accept::acceptor` → `connection::drive` → `request::edge` → `request::limits` is the way of a request;
 //! `request::routes` counts it. `accept::adopted` serves the queues of other slots, `admin` answers metrics
 //! and health. `connection::connections` lists the open connections, `connection::state` is the state of one,
-//! `connection::overdue` its time-outs; `accept::capacity` limits their number.
+//! `connection::overdue` its time-outs; `accept::capacity` limits their number. `stub` is another process: it
+//! refuses in the workers' place while none can serve.
 
 mod accept;
 mod admin;
@@ -24,6 +25,7 @@ mod request;
 mod run;
 mod serving;
 mod signals;
+mod stub;
 
 pub use app::{App, BootError, BootRefused, CheckHook};
 pub use command::AppCommand;
@@ -36,3 +38,4 @@ pub use handle::{SectionError, Worker};
 pub use identity::Identity;
 pub use run::is_asked_for;
 pub(crate) use run::run;
+pub(crate) use stub::{is_stub_asked_for, run_stub};

@@ -57,6 +57,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "sys",
             "scoreboard",
             "store",
+            "control",
             "http",
             "worker",
             "App",

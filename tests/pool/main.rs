@@ -15,6 +15,7 @@ mod requests;
 mod scenes;
 mod simulation;
 mod stops;
+mod stubs;
 mod takeovers;
 mod transition_table;
 mod upgrades;

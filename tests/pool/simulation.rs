@@ -129,6 +129,8 @@ pub(crate) struct Simulation {
     pub(crate) wakes: u64,
     pub(crate) least_serving: usize,
     pub(crate) kills: Vec<Life>,
+    /// Whether the stub runs.
+    pub(crate) stub: bool,
     /// The workers that were told that the cluster will stop.
     pub(crate) forewarned: BTreeSet<Life>,
     listeners: u16,
@@ -179,6 +181,7 @@ impl Simulation {
             wakes: 0,
             least_serving: usize::MAX,
             kills: Vec::new(),
+            stub: false,
             forewarned: BTreeSet::new(),
             listeners: 0,
             loaded: BTreeSet::from([FIRST]),

@@ -20,6 +20,7 @@ mod long_wal;
 mod metrics;
 mod mistakes;
 mod orders;
+mod outage;
 mod releases;
 mod restore;
 mod service_manager;

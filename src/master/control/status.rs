@@ -48,6 +48,7 @@ fn master(pool: &Pool, host: &Host, now: Monotonic) -> MasterReport {
         cpu_ms: procfs::stat(own).ok().map(|stat| ms(stat.cpu_time())),
         fds: procfs::open_descriptors(),
         draining: pool.leaving().count(),
+        refuses: pool.refuses(),
         stops_in_ms: pool.stops_at().map(|at| ms(at.since(now))),
         last_verdict: host.persisted.last_verdict.as_ref().map(|last| last.report(now)),
     }

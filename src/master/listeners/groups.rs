@@ -174,6 +174,14 @@ impl Listeners {
             .collect()
     }
 
+    /// Every listener there is.
+    pub(in crate::master) fn all(&self) -> Vec<BorrowedFd<'_>> {
+        let tcp = self.groups.iter().flat_map(|group| &group.members);
+        let unix = self.paths.iter().map(|shared| &shared.listener);
+        let admin = self.admin.iter().map(|admin| &admin.listener);
+        tcp.chain(unix).chain(admin).map(AsFd::as_fd).collect()
+    }
+
     /// A slot's own listeners, for a worker of another slot, which has the shared unix listeners already.
     pub(in crate::master) fn members_of(&self, slot: Slot) -> Vec<BorrowedFd<'_>> {
         let members = self

@@ -10,6 +10,7 @@ pub(super) mod line_splitter;
 pub(super) mod messages;
 pub mod policy;
 pub(super) mod spawn;
+pub(super) mod stub;
 pub(super) mod violations;
 pub(super) mod worker_process;
 

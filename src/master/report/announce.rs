@@ -54,10 +54,12 @@ fn level(announcement: &Announcement) -> Level {
     match announcement {
         A::SpawnFailed { .. }
         | A::BreakerOpened { .. }
+        | A::NoWorkerServes
         | A::BackingOut { .. }
         | A::NotUpgraded { .. }
         | A::BackedOut { .. } => Level::ERROR,
         A::Crashed { .. }
+        | A::StubEnded { .. }
         | A::Quarantined { .. }
         | A::Killed { .. }
         | A::NotReplaced { .. }
@@ -67,6 +69,7 @@ fn level(announcement: &Announcement) -> Level {
         | A::Ready { .. }
         | A::Serving { .. }
         | A::BreakerClosed { .. }
+        | A::StubStopped
         | A::Returned { .. }
         | A::Draining { .. }
         | A::Drained { .. }
@@ -129,6 +132,9 @@ fn fields(announcement: &Announcement) -> Fields<'_> {
         A::Scaled { from, to } => (fields.from, fields.to) = (Some(*from), Some(*to)),
         A::Upgraded { version, .. } => fields.version = Some(version),
         A::UpgradeStarted
+        | A::NoWorkerServes
+        | A::StubEnded { .. }
+        | A::StubStopped
         | A::HandingOver { .. }
         | A::NotUpgraded { .. }
         | A::Queued { .. }

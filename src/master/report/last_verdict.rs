@@ -60,6 +60,9 @@ impl RecordedVerdict {
             | A::SpawnFailed { .. }
             | A::BreakerOpened { .. }
             | A::BreakerClosed { .. }
+            | A::NoWorkerServes
+            | A::StubEnded { .. }
+            | A::StubStopped
             | A::Quarantined { .. }
             | A::Returned { .. }
             | A::Killed { .. }
@@ -131,7 +134,12 @@ pub(in crate::master) fn serving(pool: &Pool, last: Option<&RecordedVerdict>) ->
     let dying =
         (!degraded.is_empty()).then(|| format!("the workers of slot {} keep dying", degraded.join(", ")));
     let failure = last.and_then(RecordedVerdict::failure);
-    let serving = format!("serving generation {}", pool.generation());
+    let generation = pool.generation();
+    let serving = if pool.refuses() {
+        format!("no worker can serve and a stub answers 503; generation {generation}")
+    } else {
+        format!("serving generation {generation}")
+    };
     [Some(serving), dying, failure]
         .into_iter()
         .flatten()

@@ -214,6 +214,7 @@ pub(in crate::master) fn start(launch: Launch, settings: Settings) -> Result<Sta
         control: server,
         last_stop_signal: None,
         service_manager: ServiceManager::from_environment(),
+        stub: None,
         upgrade: RehearsalStage::None,
         build,
         pid_file,

@@ -56,6 +56,7 @@ fn state(pool: &Pool, host: &Host, signals: &[Signal]) -> UpgradeState {
         listeners,
         spawner,
         orphans,
+        stub: _ends_with_this_binary,
         records: _in_the_run_directory,
         records_outdated: _written_again,
         launch,

@@ -85,6 +85,7 @@ fn assemble(taken_over: TakenOver, launch: Launch, signals: Signals) -> Result<S
         pid_file: data.pid_file.map(PidFile::restored),
         build: Build::of_this_process(launch.version),
         service_manager: ServiceManager::from_environment(),
+        stub: None,
         upgrade: RehearsalStage::None,
         records_outdated: true,
         launch: launch.named_from(&data.working_directory),

@@ -77,6 +77,26 @@ pub enum Announcement {
         /// The number of the slot.
         slot: Slot,
     },
+    /// The breaker of every slot is open and no worker serves: a stub answers in their place.
+    #[error(
+        "no worker can serve, because the workers of every slot keep dying; a stub answers 503 to whoever \
+         connects, until a worker is ready"
+    )]
+    NoWorkerServes,
+    /// The stub ended unasked, or could not be started.
+    #[error(
+        "the stub that answers 503 in the workers' place {reason}; another one is started in {}",
+        span(*.again_in)
+    )]
+    StubEnded {
+        /// How it ended, or why it could not be started.
+        reason: String,
+        /// The time until the next one is started.
+        again_in: Duration,
+    },
+    /// A worker is ready again, or the cluster stops: the stub goes.
+    #[error("the stub that answered 503 in the workers' place goes")]
+    StubStopped,
     /// A worker's beat is late: it gets no new connections until it beats again.
     #[error("worker late: no beat for {}; new connections go elsewhere until it beats", span(*.late))]
     Quarantined {
@@ -242,8 +262,8 @@ pub enum Announcement {
     },
     /// The cluster was asked to stop, and serves on for a while.
     #[error(
-        "stopping in {} (stop_delay): readiness says no from now on, requests are still served; a second stop \
-         begins the drain now",
+        "stopping in {} (stop_delay): readiness says no from now on, requests are still served; a second \
+         stop begins the drain now",
         span(*.by)
     )]
     StopDelayed {

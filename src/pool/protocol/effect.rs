@@ -93,6 +93,11 @@ pub enum Effect {
         /// The work that is to be taken over.
         work: OrphanedWork,
     },
+    /// No worker can serve: start a stub on all listeners, which answers in the workers' place, unless one
+    /// runs. Answered by `StubEnded` when it ends unasked or cannot be started.
+    StartStub,
+    /// The stub is not needed any more. Nothing to do when none runs.
+    StopStub,
     /// No worker will be started any more: let go of every listener, so that new connections are refused as
     /// soon as the workers have emptied their queues, and no client waits in vain.
     Close,

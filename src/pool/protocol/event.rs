@@ -107,6 +107,11 @@ pub enum Event {
     /// The configuration was read and the binary opened, as [`crate::pool::Effect::Load`] told: the new
     /// generation's policy, or why there is none.
     Loaded(Result<Box<Policy>, NotLoaded>),
+    /// The stub ended unasked, or could not be started, as [`crate::pool::Effect::StartStub`] told.
+    StubEnded {
+        /// How it ended, or why it could not be started.
+        reason: String,
+    },
     /// The binary on disk was asked whether it could go on from here as the master, as
     /// [`crate::pool::Effect::Rehearse`] told: it could, or why not.
     Rehearsed(Result<(), String>),

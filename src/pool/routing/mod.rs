@@ -5,6 +5,7 @@ pub(in crate::pool) mod orphaned_work;
 pub(in crate::pool) mod queues;
 pub(in crate::pool) mod state;
 pub mod steering;
+pub(in crate::pool) mod stub;
 #[cfg(test)]
 mod traffic;
 pub(in crate::pool) mod weights;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::orphaned_work::Takeovers;
 use super::queues::{Adoptions, Candidates};
+use super::stub::StubState;
 use super::weights::{Balance, is_much_like};
 use crate::base::ids::{Incarnation, Life, Slot};
 use crate::base::time::Monotonic;
@@ -21,6 +22,7 @@ pub(in crate::pool) struct Routing {
     balance: Balance,
     /// The weights that were told last, by slot.
     steered: Vec<(Slot, u16)>,
+    stub: StubState,
 }
 
 impl Routing {
@@ -32,9 +34,26 @@ impl Routing {
         &self.takeovers
     }
 
+    pub(in crate::pool) fn stub(&self) -> StubState {
+        self.stub
+    }
+
+    /// Starts or stops the stub, if that is due.
+    pub(in crate::pool) fn keep_stub(&mut self, is_needed: bool, now: Monotonic, effects: &mut Vec<Effect>) {
+        self.stub = self.stub.kept(is_needed, now, effects);
+    }
+
+    pub(in crate::pool) fn stub_ended(&mut self, reason: String, now: Monotonic, effects: &mut Vec<Effect>) {
+        self.stub = self.stub.ended(reason, now, effects);
+    }
+
     /// When loads have to be looked at, or earlier incarnations once more.
     pub(in crate::pool) fn deadlines(&self) -> impl Iterator<Item = Monotonic> + use<> {
-        let due = [self.balance.next_sample(), self.takeovers.deadline()];
+        let due = [
+            self.balance.next_sample(),
+            self.takeovers.deadline(),
+            self.stub.deadline(),
+        ];
         due.into_iter().flatten()
     }
 

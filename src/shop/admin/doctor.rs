@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{CommandFailure, DataDirOption};
 use crate::base::exit::Exit;
+use crate::control::{ControlAnswer, ControlCommand, ControlRequest, client};
 use crate::shop::contract::StorageError;
 use crate::shop::evidence::audit::{self, Moment};
 use crate::shop::evidence::blocking;
@@ -29,6 +30,7 @@ pub(super) struct DoctorArguments {
 
 pub(super) fn run(arguments: DoctorArguments) -> Result<(), CommandFailure> {
     let data_dir = arguments.data.data_dir;
+    let serves = report_outage(&data_dir)?;
     let mut wrong = Vec::new();
     for (file, verdict) in blocking::run(|| check_pages(&data_dir))?? {
         print_line(&format!("{file}: {verdict}"))?;
@@ -50,7 +52,7 @@ pub(super) fn run(arguments: DoctorArguments) -> Result<(), CommandFailure> {
     if wrong.is_empty() {
         let mut attention = long_wals(&data_dir);
         attention.extend(parked_orders(audit.parked));
-        return print_attention(&attention);
+        return print_attention(&attention, serves);
     }
     let restore = "keep a copy of the files with their -wal and -shm; if pages are broken, stop the cluster and restore the newest backup: all \
                    four files together, with no -wal and -shm of the old ones left beside them";
@@ -61,15 +63,30 @@ pub(super) fn run(arguments: DoctorArguments) -> Result<(), CommandFailure> {
 }
 
 /// What is sound and should be looked at all the same.
-fn print_attention(attention: &[String]) -> Result<(), CommandFailure> {
+fn print_attention(attention: &[String], serves: bool) -> Result<(), CommandFailure> {
     for what in attention {
         print_line(&format!("attention: {what}"))?;
     }
-    print_line(match attention {
-        [] => "all is well",
+    print_line(match (attention, serves) {
+        ([], true) => "all is well",
         _ => "the files are sound",
     })?;
     Ok(())
+}
+
+/// Says so when no worker of the running cluster can serve; whether any can. Nothing is said of a cluster that
+/// does not run, or whose run directory is elsewhere.
+fn report_outage(data_dir: &Path) -> Result<bool, CommandFailure> {
+    let status = ControlRequest::new(ControlCommand::Status);
+    let answer = client::ask(&data_dir.join("run"), &status);
+    let refuses = matches!(answer, Ok(ControlAnswer::Status(status)) if status.master.refuses);
+    if refuses {
+        print_line(
+            "attention: no worker of the cluster can serve, because they keep dying, and a stub answers 503 (`why \
+             SLOT` shows how they died)",
+        )?;
+    }
+    Ok(!refuses)
 }
 
 /// The orders that wait for a person.

@@ -21,8 +21,8 @@ const STOPS_SOON: &str = "the cluster stops soon; requests are still served";
 pub(in crate::worker) enum Probe {
     /// Does the event loop of this process turn? The answer is the proof; no database is asked.
     Liveness,
-    /// May requests come here? Not while the worker drains, nor shortly before the cluster stops, nor when the
-    /// application says no.
+    /// May requests come here? Not while the worker drains, nor shortly before the cluster stops, nor when
+    /// the application says no.
     Readiness,
     /// Has the boot hook returned? It has, or there would be no answer.
     Startup,

@@ -55,6 +55,7 @@ impl Simulation {
                 }
                 Effect::HandOver => {
                     self.hand_over();
+                    self.stub = false;
                     self.upgraded = Some(self.execution.clone());
                 }
                 Effect::Unload(generation) => {
@@ -70,6 +71,11 @@ impl Simulation {
                 Effect::Serve(generation) => {
                     assert!(self.loaded.contains(&generation), "serves what is not loaded");
                 }
+                Effect::StartStub => {
+                    assert!(!self.stub, "one stub is enough");
+                    self.stub = true;
+                }
+                Effect::StopStub => self.stub = false,
                 Effect::Forewarn => self.forewarned.extend(self.processes.keys()),
                 Effect::Tell(_) | Effect::Close | Effect::Hasten => {}
                 Effect::Adopt { by, slot } => {

@@ -25,6 +25,10 @@ impl Simulation {
             );
         }
         assert!(
+            !self.stub || self.pool.refuses() && self.serving_slots() == 0,
+            "a stub runs beside a worker that serves"
+        );
+        assert!(
             !self.pool.is_upgrading() || self.pool.replacement().is_none() && !self.pool.is_reloading(),
             "an upgrade is mixed with something"
         );

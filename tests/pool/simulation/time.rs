@@ -105,6 +105,7 @@ impl Simulation {
             | Event::Asked { .. }
             | Event::Probed { .. }
             | Event::Loaded(_)
+            | Event::StubEnded { .. }
             | Event::Rehearsed(_)
             | Event::Upgraded(_)
             | Event::Looked => None,
@@ -170,7 +171,8 @@ impl Simulation {
             | Event::Probed { .. }
             | Event::Rehearsed(_)
             | Event::Upgraded(_)
-            | Event::Loaded(_) => {}
+            | Event::Loaded(_)
+            | Event::StubEnded { .. } => {}
         }
     }
 }
