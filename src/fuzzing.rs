@@ -21,6 +21,7 @@ pub const TARGETS: &[FuzzTarget] = &[
     ("control_request", control_request),
     ("http_pipeline", http_pipeline),
     ("lifeline_packet", lifeline_packet),
+    ("log_line", log_line),
     ("scoreboard_view", scoreboard_view),
     ("upgrade_state", upgrade_state),
 ];
@@ -78,6 +79,11 @@ pub fn lifeline_packet(bytes: &[u8]) -> bool {
         }
     }
     command.is_ok() || report.is_ok()
+}
+
+/// A log line that a worker of another user sent to the master.
+pub fn log_line(bytes: &[u8]) -> bool {
+    crate::observe::fuzz_relayed_line(bytes)
 }
 
 /// The scoreboard of a hostile worker. Ten bytes of the input are one word: where it lies, and its value.

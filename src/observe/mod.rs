@@ -121,6 +121,12 @@ pub(crate) fn relay(who: &str, line: &[u8]) -> bool {
     LOG.get().is_none_or(|log| log.relay(who, line))
 }
 
+/// Reads a line that a worker sent, and says whether it is a log line. Written anew it is one printable line.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz_relayed_line(bytes: &[u8]) -> bool {
+    relayed::fuzz(bytes)
+}
+
 /// The number of lines that this process has dropped so far.
 #[must_use]
 pub(crate) fn dropped() -> u64 {

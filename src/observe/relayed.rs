@@ -81,6 +81,27 @@ fn field(name: String, value: Value) -> (Cow<'static, str>, Value) {
     }
 }
 
+/// Reads a line and writes it in both styles.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzz(bytes: &[u8]) -> bool {
+    use super::line::{LineHead, LineStyle};
+
+    let Some(RelayedLine { time, level, content }) = RelayedLine::parse(bytes) else {
+        return false;
+    };
+    let (time, who) = (time.as_str(), "worker 7/0/3");
+    let head = LineHead { time, level, who };
+    for style in [LineStyle::Text, LineStyle::Json] {
+        let line = content.line(style, &head);
+        let text = line.strip_suffix('\n').expect("a line ends with its newline");
+        assert!(!text.contains(char::is_control), "a terminal would obey {text:?}");
+    }
+    let line = content.line(LineStyle::Json, &head);
+    let again = RelayedLine::parse(line.trim_end().as_bytes()).expect("what is written can be read");
+    assert_eq!(again.content.line(LineStyle::Json, &head), line);
+    true
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod credentials;
 pub mod exec;
 pub mod inherit;
+pub mod isolation;
 pub mod kind;
 pub mod limits;
 pub mod lock;

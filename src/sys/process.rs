@@ -275,20 +275,6 @@ pub(super) fn close_on_exec_from(lowest: usize) -> nix::Result<()> {
     Errno::result(result).map(drop)
 }
 
-/// Gives this process a session keyring of its own: in the one that it has inherited, the keys of the
-/// caller's user can be read. A kernel without keyrings, or a container that may not use them, has none to
-/// lose.
-fn leave_keyring() {
-    // SAFETY: this operation takes a name or null, and reads nothing when it is null.
-    let _ = unsafe {
-        libc::syscall(
-            libc::SYS_keyctl,
-            libc::c_ulong::from(libc::KEYCTL_JOIN_SESSION_KEYRING),
-            std::ptr::null::<libc::c_char>(),
-        )
-    };
-}
-
 fn take_credentials(credentials: Credentials) -> nix::Result<()> {
     let (uid, gid) = (
         nix::unistd::Uid::from_raw(credentials.uid),
@@ -299,11 +285,10 @@ fn take_credentials(credentials: Credentials) -> nix::Result<()> {
         // takes no lock.
         Errno::result(unsafe { libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<libc::gid_t>()) })?;
     }
-    leave_keyring();
+    super::isolation::leave_keyring();
     nix::unistd::setresgid(gid, gid, gid)?;
     nix::unistd::setresuid(uid, uid, uid)?;
-    nix::sys::prctl::set_no_new_privs()?;
-    nix::sys::prctl::set_dumpable(false)
+    nix::sys::prctl::set_no_new_privs()
 }
 
 /// Decimal digits without allocating; the rest of the buffer stays zero.

@@ -17,6 +17,8 @@ use crate::sys::{inherit, memfd};
 const FIRST_LISTENER: RawFd = 3;
 /// The name of the admin listener in LISTEN_FDNAMES.
 const ADMIN: &str = "admin";
+/// The variable with the number of the pipe for log lines.
+const LOG_PIPE: &str = "CLUSTER_LOG_PIPE_FD";
 /// The largest number of listeners; more are a mistake.
 const MAX_LISTENERS: usize = 1024;
 /// The longest settings, in bytes; longer ones are a mistake.
@@ -74,6 +76,11 @@ pub(super) enum EnvironmentError {
     Notify(io::Error),
 }
 
+/// Whether this worker runs as another user than its master: only such a worker logs to a pipe.
+pub(super) fn is_of_another_user() -> bool {
+    is_set(LOG_PIPE)
+}
+
 impl Environment {
     /// Reads the variables and takes over the descriptors. To be called first of all, once.
     pub(super) fn read() -> Result<Environment, EnvironmentError> {
@@ -87,8 +94,8 @@ impl Environment {
         let board = Board::open(take("CLUSTER_SCOREBOARD_FD")?)?;
         board.claim(identity.life);
         let lifeline = take("CLUSTER_LIFELINE_FD")?;
-        let log = if is_set("CLUSTER_LOG_PIPE_FD") {
-            LogTarget::Relayed(take("CLUSTER_LOG_PIPE_FD")?)
+        let log = if is_set(LOG_PIPE) {
+            LogTarget::Relayed(take(LOG_PIPE)?)
         } else if is_set("CLUSTER_LOG_FD") {
             LogTarget::Direct(take("CLUSTER_LOG_FD")?)
         } else {

@@ -8,12 +8,12 @@ use std::time::Duration;
 use super::app::App;
 use super::booting::{Booted, Booting};
 use super::command::print_error;
-use super::environment::{Environment, EnvironmentError, LogTarget};
+use super::environment::{self, Environment, EnvironmentError, LogTarget};
 use super::signals::Terminations;
 use crate::base::exit::Exit;
 use crate::config::LogFormat;
 use crate::observe;
-use crate::sys::limits;
+use crate::sys::{isolation, limits};
 
 /// The time that the log has for the last lines.
 const LAST_LINES: Duration = Duration::from_millis(100);
@@ -59,6 +59,9 @@ pub(crate) fn run(app: App) -> ExitCode {
 }
 
 fn run_phases(mut app: App) -> Result<Exit, WorkerError> {
+    if environment::is_of_another_user() {
+        isolation::deny_debuggers()?;
+    }
     let terminations = Terminations::catch()?;
     let environment = Environment::read()?;
     start_log(&environment)?;

@@ -86,6 +86,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "control",
             "lifeline",
             "master",
+            "observe",
             "scoreboard",
             "sys",
             "worker",
