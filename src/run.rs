@@ -29,24 +29,40 @@ impl App {
         if worker::is_stub_asked_for() {
             return worker::run_stub();
         }
+        let program = self.program();
         if worker::is_asked_for() {
-            return worker::run(self);
+            return self.run_worker(&program);
         }
-        let ([name, about, version], (sections, check)) = (self.labels(), self.configuration());
-        let program = Program {
-            name,
-            about,
-            version,
-            sections,
-            check,
-            commands: self.own_commands(),
-        };
         match master::process_role() {
             ProcessRole::Normal => cli::run(&program, std::env::args_os(), serve),
             ProcessRole::Rehearsal(arguments) => master::rehearse(cli::launch(&program, arguments)),
             ProcessRole::Master => go_on(&program),
         }
         .into()
+    }
+
+    fn program(&self) -> Program {
+        let ([name, about, version], (sections, check)) = (self.labels(), self.configuration());
+        Program {
+            name,
+            about,
+            version,
+            sections,
+            check,
+            commands: self.own_commands(),
+            flags: self.own_flags(),
+        }
+    }
+
+    /// A worker has the command line of its master.
+    fn run_worker(mut self, program: &Program) -> ExitCode {
+        if self.own_flags().is_some() {
+            match cli::args::serve_flags(program, std::env::args_os()) {
+                Ok(given) => self.give_flags(given),
+                Err(error) => return worker::print_clap(&error).into(),
+            }
+        }
+        worker::run(self)
     }
 }
 

@@ -40,15 +40,16 @@ pub fn command(program: &Program) -> Command {
         .long("keys")
         .action(ArgAction::SetTrue)
         .help("Print every key with its meaning, bounds and default, as a configuration file");
-    with_serve_flags(Command::new(program.name))
+    with_serve_flags(program, Command::new(program.name))
         .bin_name(program.name)
         .version(program.version)
         .about(program.about)
         .args_conflicts_with_subcommands(true)
         .subcommand(with_serve_flags(
+            program,
             Command::new("serve").about("Start the cluster; also meant when no command is named"),
         ))
-        .subcommand(with_serve_flags(Command::new("check").about(check)).arg(keys))
+        .subcommand(with_serve_flags(program, Command::new("check").about(check)).arg(keys))
         .subcommands(request::commands())
         .subcommand(completions())
         .subcommands(program.commands.iter().map(app_command))
@@ -85,7 +86,11 @@ fn app_command_line(program: &Program, command: AppCommand, matches: &ArgMatches
 }
 
 /// Adds every flag that says how to serve.
-fn with_serve_flags(command: Command) -> Command {
+fn with_serve_flags(program: &Program, command: Command) -> Command {
+    let command = match program.flags {
+        Some(add) => add(command),
+        None => command,
+    };
     let config = Arg::new("config")
         .long("config")
         .value_name("FILE")
@@ -125,6 +130,19 @@ pub fn parse(
         },
         None => CommandLine::Serve(launch(program, &matches)),
     })
+}
+
+/// The values of the flags of a command line that serves, for a worker of its cluster.
+///
+/// # Errors
+/// When the command line cannot be parsed.
+pub fn serve_flags(
+    program: &Program,
+    args: impl IntoIterator<Item = OsString>,
+) -> Result<ArgMatches, clap::Error> {
+    let mut matches = command(program).try_get_matches_from(args)?;
+    let serve = matches.remove_subcommand().map(|(_serve, matches)| matches);
+    Ok(serve.unwrap_or(matches))
 }
 
 fn launch(program: &Program, matches: &ArgMatches) -> Launch {

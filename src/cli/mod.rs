@@ -44,6 +44,8 @@ pub struct Program {
     pub check: Option<SettingsCheck>,
     /// The application's own commands.
     pub commands: &'static [AppCommand],
+    /// Adds the application's own flags to a command that serves.
+    pub flags: Option<fn(clap::Command) -> clap::Command>,
 }
 
 /// Parses `args` (the program's own name first) and carries out the command. `serve` is called to become the

@@ -4,6 +4,7 @@ use super::*;
 use crate::config::{Address, LogFormat, Settings, Workers, keys};
 
 const HELLO: Program = Program {
+    flags: None,
     name: "hello",
     about: "Greets.",
     version: "1.2.3",

@@ -41,7 +41,8 @@ pub(crate) enum LogInitError {
 
 /// Sends every `tracing` event of this process from `level` up to `fd`, one line each, as `format` says
 /// (`auto`: text on a terminal, JSON otherwise). Each line carries `who`, as in `master` or `worker 7/0/3`.
-/// The descriptor is duplicated; its O_NONBLOCK flag, which others may share, is not touched.
+/// The descriptor is duplicated; its O_NONBLOCK flag, which others may share, is not touched. If the program has
+/// set a subscriber of its own before, the events go there and nowhere else.
 ///
 /// # Errors
 /// When the descriptor cannot be used, or when this process logs already.
@@ -59,7 +60,9 @@ pub(crate) fn init(
     let lines = tracing_subscriber::registry()
         .with(filter(level))
         .with(LineLayer::new(log));
-    tracing::subscriber::set_global_default(lines).map_err(|_| LogInitError::Twice)
+    // A program that has set a subscriber of its own before gets all lines there.
+    let _is_ours = tracing::subscriber::set_global_default(lines);
+    Ok(())
 }
 
 /// Writes the lines that wait, as far as the descriptor takes them now. Costs next to nothing when no line

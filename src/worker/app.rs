@@ -7,6 +7,7 @@ use std::pin::Pin;
 use axum::Router;
 
 use super::command::AppCommand;
+use super::flags::AddFlags;
 use super::handle::Worker;
 use crate::base::exit::Exit;
 use crate::config::{Section, Settings};
@@ -64,6 +65,11 @@ pub struct App {
     sections: &'static [Section],
     check: Option<CheckHook>,
     commands: &'static [AppCommand],
+    flags: Option<AddFlags>,
+    /// The values of the application's own flags, in a worker.
+    pub(super) given: Option<clap::ArgMatches>,
+    /// Whether handlers are given the address of their client.
+    pub(super) connect_info: bool,
     pub(super) boot: Option<BootHook>,
     pub(super) on_exit: Option<ExitHook>,
 }
@@ -79,6 +85,9 @@ impl App {
             sections: &[],
             check: None,
             commands: &[],
+            flags: None,
+            given: None,
+            connect_info: false,
             boot: None,
             on_exit: None,
         }
@@ -145,6 +154,57 @@ impl App {
         self
     }
 
+    /// The application's own flags, beside those of the supervisor: `serve` and `check` take them and show them
+    /// in their help. In a worker, [`Worker::flags`] has their values. A flag is a part of the command line, so
+    /// a reload cannot change it; what a reload is to change is a key of a [section](App::sections).
+    ///
+    /// The type is one of clap 4. A flag that the supervisor has already makes clap panic in a debug build.
+    ///
+    /// ```
+    /// #[derive(clap::Args)]
+    /// struct Flags {
+    ///     /// Whom every answer greets.
+    ///     #[arg(long, default_value = "world")]
+    ///     whom: String,
+    /// }
+    ///
+    /// let app = cluster::App::new("greeting").flags::<Flags>().boot(|worker| async move {
+    ///     let Flags { whom } = worker.flags()?;
+    ///     let greet = async move || format!("hello, {whom}\n");
+    ///     Ok(axum::Router::new().route("/", axum::routing::get(greet)))
+    /// });
+    /// ```
+    #[must_use]
+    pub fn flags<F: clap::Args>(mut self) -> App {
+        self.flags = Some(F::augment_args);
+        self
+    }
+
+    /// Gives handlers the address of their client, as `axum::serve` does for a service that was made with
+    /// connect info: `ConnectInfo<SocketAddr>` on TCP, and `ConnectInfo<ClientAddress>` on TCP and unix
+    /// sockets. It costs each request an allocation or two, so it is off unless asked for.
+    ///
+    /// Behind a proxy this is the address of the proxy. Headers such as `X-Forwarded-For` are not read, because
+    /// anyone can send them.
+    ///
+    /// ```
+    /// use axum::{Router, extract::ConnectInfo, routing::get};
+    /// use cluster::worker::ClientAddress;
+    ///
+    /// async fn who(ConnectInfo(client): ConnectInfo<ClientAddress>) -> String {
+    ///     format!("you are {client}\n")
+    /// }
+    ///
+    /// let app = cluster::App::new("who")
+    ///     .connect_info()
+    ///     .boot(|_worker| async { Ok(Router::new().route("/", get(who))) });
+    /// ```
+    #[must_use]
+    pub fn connect_info(mut self) -> App {
+        self.connect_info = true;
+        self
+    }
+
     /// Makes the routes of one worker. The hook runs in the worker, before the worker is ready; the master
     /// runs none of it. An error ends the worker with [`Exit::BootFailed`], or with the code of a
     /// [`BootRefused`].
@@ -177,6 +237,16 @@ impl App {
     /// The name, the line about it and the version, as the command line prints them.
     pub(crate) fn labels(&self) -> [&'static str; 3] {
         [self.name, self.about, self.version]
+    }
+
+    /// Adds the application's own flags to a command; `None` when it has none.
+    pub(crate) fn own_flags(&self) -> Option<AddFlags> {
+        self.flags
+    }
+
+    /// The values of the application's own flags, for [`Worker::flags`].
+    pub(crate) fn give_flags(&mut self, given: clap::ArgMatches) {
+        self.given = Some(given);
     }
 
     /// The application's own commands.

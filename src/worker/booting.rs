@@ -15,7 +15,7 @@ use super::environment::Environment;
 use super::handle::{DrainMode, Worker};
 use super::lifeline::CommandReader;
 use super::notify::Notify;
-use super::request::edge::Edge;
+use super::request::edge::{Edge, EdgeFeatures};
 use super::serving::Serving;
 use super::signals::Terminations;
 use crate::base::exit::Exit;
@@ -105,6 +105,9 @@ impl Booting {
 
     /// Lets the application boot, begins to accept, and tells the master.
     pub(super) async fn boot(self, app: &mut App) -> Result<Booted, BootFailure> {
+        if let Some(given) = app.given.take() {
+            self.worker.give_flags(given);
+        }
         let hook = app.boot.take().ok_or(BootFailure::NoHook)?;
         let router = tokio::select! {
             biased;
@@ -116,7 +119,11 @@ impl Booting {
                 "DRILL ROUTES ARE ON: any client of this machine can hang and kill workers at /drill/…"
             );
         }
-        let edge = Arc::new(Edge::new(self.worker.clone(), router, self.admin.is_some()));
+        let features = EdgeFeatures {
+            is_watched: self.admin.is_some(),
+            connect_info: app.connect_info,
+        };
+        let edge = Arc::new(Edge::new(self.worker.clone(), router, features));
         let context = Arc::new(AcceptContext::new(edge, Arc::clone(&self.connections)));
         let acceptors = self
             .listeners

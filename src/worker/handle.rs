@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
+use super::flags::FlagsError;
 use super::identity::Identity;
 use crate::config::Settings;
 use crate::pool::OrphanedWork;
@@ -49,6 +50,7 @@ struct WorkerInner {
     /// Whether `drain_mode` is set, for the path that every request takes.
     draining: AtomicBool,
     drain_mode: watch::Sender<Option<DrainMode>>,
+    flags: OnceLock<clap::ArgMatches>,
     /// The cluster will stop, and serves on for a while.
     stops_soon: AtomicBool,
     orphaned: watch::Sender<bool>,
@@ -98,6 +100,7 @@ impl Worker {
             failure: OnceLock::new(),
             draining: AtomicBool::new(false),
             drain_mode: watch::Sender::new(None),
+            flags: OnceLock::new(),
             stops_soon: AtomicBool::new(false),
             orphaned: watch::Sender::new(false),
             status_note: watch::Sender::new(None),
@@ -166,6 +169,22 @@ impl Worker {
             section: name.to_owned(),
             reason,
         })
+    }
+
+    /// The application's own flags, as they stand on the command line of the cluster. See
+    /// [`App::flags`](super::App::flags).
+    ///
+    /// # Errors
+    /// When the application has not declared these flags, or one of them contradicts another.
+    pub fn flags<F: clap::FromArgMatches>(&self) -> Result<F, FlagsError> {
+        let given = self.inner.flags.get().ok_or(FlagsError::NotDeclared)?;
+        Ok(F::from_arg_matches(given)?)
+    }
+
+    /// The values of the application's own flags.
+    pub(super) fn give_flags(&self, given: clap::ArgMatches) {
+        let first = self.inner.flags.set(given);
+        debug_assert!(first.is_ok(), "a worker boots once");
     }
 
     /// Its scoreboard, for threads that vouch for work of their own.

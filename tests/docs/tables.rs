@@ -66,6 +66,7 @@ const EDGE: &[&str] = &[
 /// The program as `src/main.rs` starts it.
 pub(crate) fn program() -> Program {
     Program {
+        flags: None,
         name: "cluster",
         about: "",
         version: "",
@@ -176,6 +177,7 @@ fn examples_are_shown_as_they_are() {
         ("README.md", "examples/hello.rs"),
         ("docs/tutorial.md", "examples/hello.rs"),
         ("docs/how-to/own-handlers.md", "examples/greeting.rs"),
+        ("docs/how-to/own-handlers.md", "examples/visitors.rs"),
     ] {
         let text = read(example);
         let code: Vec<&str> = text

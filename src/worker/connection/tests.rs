@@ -21,7 +21,7 @@ use crate::base::ids::{Epoch, Generation, Incarnation, Life, Slot};
 use crate::config::Settings;
 use crate::scoreboard::{Board, Counter};
 use crate::worker::accept::listener::Listener;
-use crate::worker::request::edge::Edge;
+use crate::worker::request::edge::{Edge, EdgeFeatures};
 use crate::worker::{Identity, Worker};
 
 /// Larger than hyper's own limit of a request target.
@@ -76,7 +76,7 @@ async fn worker_answers(bytes: &[u8]) -> String {
     let connections = Arc::new(Connections::new(Board::private(), Timeouts::new(http)));
     let guard = connections.register(None, 1).expect("room");
     let protocols = Protocols::new(http);
-    let edge = Arc::new(Edge::new(worker.clone(), Router::new(), false));
+    let edge = Arc::new(Edge::new(worker.clone(), Router::new(), EdgeFeatures::default()));
     tokio::spawn(drive(protocols, stream, guard, Arc::clone(&connections), edge));
     client.write_all(bytes).await.expect("written");
     let mut answer = String::new();

@@ -16,6 +16,7 @@ use hyper::service::Service;
 
 use super::access::AccessEntry;
 use super::body::{AnswerBody, AnswerContent, InFlight, Protocol};
+use super::client_address;
 use super::health::{self, Probe};
 use super::routes::{self, CountedRequest, RouteCounter};
 use super::{drill, limits};
@@ -28,17 +29,31 @@ use crate::worker::handle::Worker;
 /// The longest body that axum's extractors take by themselves, in bytes.
 const AXUM_LIMIT: usize = 2 * 1024 * 1024;
 
+/// What the edge does for those alone who want it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::worker) struct EdgeFeatures {
+    /// Answers are counted by route, because there is an admin listener where the counts can be read.
+    pub(in crate::worker) is_watched: bool,
+    /// Handlers are given the address of their client.
+    pub(in crate::worker) connect_info: bool,
+}
+
 /// What all requests of a worker share.
 pub(in crate::worker) struct Edge {
     pub(in crate::worker) worker: Worker,
     router: Router,
     drill: Option<Router>,
+    connect_info: bool,
     /// Counts answers by route; absent when there is no admin listener where the counts can be read.
     pub(in crate::worker) routes: Option<RouteCounter>,
 }
 
 impl Edge {
-    pub(in crate::worker) fn new(worker: Worker, router: Router, is_watched: bool) -> Edge {
+    pub(in crate::worker) fn new(worker: Worker, router: Router, features: EdgeFeatures) -> Edge {
+        let EdgeFeatures {
+            is_watched,
+            connect_info,
+        } = features;
         let router = without_axum_limit(router, worker.settings().http.max_body_bytes);
         let drill = worker.settings().drill.routes.then(drill::routes);
         let recording = |router| {
@@ -53,6 +68,7 @@ impl Edge {
             worker,
             router: recording(router),
             drill: drill.map(recording),
+            connect_info,
             routes,
         }
     }
@@ -130,6 +146,9 @@ impl Service<Request<Incoming>> for ConnectionService {
             None => AnswerFuture::Pending(Box::pin(async move {
                 answer.counted = is_watched.then(|| CountedRequest::routed(&mut request));
                 answer.in_flight.note(request.method(), request.uri().path());
+                if answer.edge.connect_info {
+                    client_address::give(&mut request, &answer.connection);
+                }
                 let router = answer.edge.router_for(request.uri().path());
                 let routed = limits::route(router, request, &answer.edge.worker).await;
                 answer.finish(routed.map(AnswerContent::Routed))

@@ -2,6 +2,7 @@
 
 pub(in crate::worker) mod access;
 pub(in crate::worker) mod body;
+pub(in crate::worker) mod client_address;
 pub(in crate::worker) mod drill;
 pub(in crate::worker) mod edge;
 pub(in crate::worker) mod health;
