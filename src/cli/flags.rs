@@ -88,7 +88,7 @@ impl Flag {
         let arg = Arg::new(self.long).long(self.long).help(help(key));
         match key.kind {
             Kind::Switch => arg.action(ArgAction::SetTrue),
-            Kind::Addresses => arg
+            Kind::Addresses | Kind::Variables => arg
                 .action(ArgAction::Append)
                 .value_name(self.value)
                 .value_parser(checked(key.kind)),
@@ -121,7 +121,9 @@ fn help(key: &Key) -> String {
     let doc = key.doc.trim_end_matches('.');
     match (key.default, key.kind) {
         (None, _) | (_, Kind::Switch) => doc.to_owned(),
-        (Some(default), Kind::Addresses) => format!("{doc}; may be repeated [default: {default}]"),
+        (Some(default), Kind::Addresses | Kind::Variables) => {
+            format!("{doc}; may be repeated [default: {default}]")
+        }
         (Some(default), _) => format!("{doc} [default: {default}]"),
     }
 }

@@ -107,6 +107,8 @@ pub enum Kind {
     Addresses,
     /// One address to listen on.
     Address,
+    /// A list of names of environment variables; a `*` at the end of a name stands for any rest.
+    Variables,
 }
 
 impl Key {
@@ -194,6 +196,7 @@ impl fmt::Display for Kind {
             Kind::Addresses => {
                 f.write_str("a list of addresses, as in [\"127.0.0.1:8080\", \"unix:/run/x.sock\"]")
             }
+            Kind::Variables => f.write_str("a list of names of variables, as in [\"STRIPE_KEY\", \"AWS_*\"]"),
         }
     }
 }

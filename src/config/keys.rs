@@ -74,6 +74,13 @@ const CLUSTER: Section = Section {
         )
         .fixed(),
         Key::new(
+            "pass_environment",
+            Kind::Variables,
+            "",
+            "Variables of the master's environment that workers of another user get, beside PATH, the \
+             locale and a few more; a * at the end of a name stands for any rest.",
+        ),
+        Key::new(
             "heartbeat_interval",
             Kind::duration(10, 60 * SECOND),
             "250ms",

@@ -10,6 +10,7 @@ pub mod cgroup;
 pub mod cpus;
 pub mod duration;
 pub mod effective;
+pub mod environment;
 pub mod key;
 pub mod keys;
 mod log_format;

@@ -83,6 +83,7 @@ fn possible_value(kind: Kind) -> String {
         Kind::Workers => "\"auto\"".to_owned(),
         Kind::Address => "\"127.0.0.1:9900\"".to_owned(),
         Kind::Addresses => "[\"127.0.0.1:8080\"]".to_owned(),
+        Kind::Variables => "[]".to_owned(),
     }
 }
 

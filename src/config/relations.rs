@@ -21,6 +21,7 @@ pub(super) fn conflicts(settings: &Settings) -> Vec<Conflict> {
         lock_below_timeout(settings),
         backoff(settings),
         group(settings),
+        pass_environment(settings),
         drill(settings),
         admin(settings),
     ]
@@ -100,6 +101,17 @@ fn group(settings: &Settings) -> Option<Conflict> {
             "group is {group:?} but user is not set, expected both or user alone: set user too, or remove \
              group"
         ),
+    })
+}
+
+fn pass_environment(settings: &Settings) -> Option<Conflict> {
+    let cluster = &settings.cluster;
+    let alone = cluster.user.is_none() && !cluster.pass_environment.is_empty();
+    alone.then(|| Conflict {
+        keys: &["cluster.pass_environment", "cluster.user"],
+        message: "pass_environment is set but user is not, expected both or neither: workers of the \
+            master's own user get its whole environment; set user too, or remove pass_environment"
+            .to_owned(),
     })
 }
 

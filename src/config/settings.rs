@@ -56,6 +56,9 @@ pub struct ClusterSettings {
     pub user: Option<String>,
     /// The group of the workers, by name or number.
     pub group: Option<String>,
+    /// Variables that workers of another user get beside [`super::environment::PASSED`].
+    #[serde(default)]
+    pub pass_environment: Vec<String>,
     /// The time between two beats of a worker.
     #[serde(with = "duration")]
     pub heartbeat_interval: Duration,

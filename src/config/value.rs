@@ -11,7 +11,7 @@ use super::address::{Address, NotAnAddress};
 use super::key::Kind;
 use super::mode::FileMode;
 use super::settings::Workers;
-use super::{duration, size};
+use super::{duration, environment, size};
 
 /// The most addresses. A worker gets one listener for each, and all of them in one message.
 const MOST_ADDRESSES: usize = 1_000;
@@ -38,6 +38,8 @@ pub enum Value {
     Addresses(Vec<Address>),
     /// A value of [`Kind::Address`].
     Address(Address),
+    /// A value of [`Kind::Variables`].
+    Variables(Vec<String>),
 }
 
 /// Why a text is no value of a kind. The kind itself says what was expected.
@@ -94,7 +96,9 @@ impl Value {
                 Ok(address) => Ok(Value::Address(address)),
                 Err(NotAnAddress { .. }) => Err(InvalidValue::hint(HOW_TO_WRITE_AN_ADDRESS)),
             },
-            Kind::Addresses => addresses(text.split(',').map(|text| (text.trim(), None))),
+            Kind::Addresses => addresses(items(text)),
+            Kind::Variables if text.trim().is_empty() => Ok(Value::Variables(Vec::new())),
+            Kind::Variables => variables(items(text)),
         }
     }
 
@@ -119,7 +123,8 @@ impl Value {
             Kind::Word(_) | Kind::Text | Kind::Path | Kind::Address => text_of(kind, value),
             // A number without quotes is refused: 0660 is no TOML, and 660 is not octal there.
             Kind::Mode => text_of(kind, value),
-            Kind::Addresses => address_list(value),
+            Kind::Addresses => addresses(list(value)?.into_iter()),
+            Kind::Variables => variables(list(value)?.into_iter()),
         }
     }
 
@@ -135,6 +140,7 @@ impl Value {
             Value::Workers(workers) => toml::Value::String(workers.to_string()),
             Value::Address(address) => toml::Value::String(address.to_string()),
             Value::Addresses(list) => list.iter().map(Address::to_string).collect::<Vec<_>>().into(),
+            Value::Variables(names) => names.clone().into(),
         }
     }
 
@@ -150,7 +156,8 @@ impl Value {
             | Value::Text(_)
             | Value::Workers(Workers::Auto)
             | Value::Address(_)
-            | Value::Addresses(_) => self.normalised().to_string(),
+            | Value::Addresses(_)
+            | Value::Variables(_) => self.normalised().to_string(),
         }
     }
 }
@@ -208,11 +215,20 @@ fn text_of(kind: Kind, value: &DeValue<'_>) -> Result<Value, InvalidValue> {
         .and_then(|text| Value::from_text(kind, text))
 }
 
-fn address_list(value: &DeValue<'_>) -> Result<Value, InvalidValue> {
+/// An item of a list, and where it stands in the file.
+type Item<'a> = (&'a str, Option<Range<usize>>);
+
+/// The items of a list in the text of a flag.
+fn items(text: &str) -> impl Iterator<Item = Item<'_>> {
+    text.split(',').map(|text| (text.trim(), None))
+}
+
+/// The texts of a list in the file.
+fn list<'a>(value: &'a DeValue<'_>) -> Result<Vec<Item<'a>>, InvalidValue> {
     let Some(list) = value.as_array() else {
         let hint = value
             .as_str()
-            .map(|text| format!("write [{text:?}]: several addresses are possible"));
+            .map(|text| format!("write [{text:?}]: several are possible"));
         return Err(InvalidValue { hint, span: None });
     };
     let mut texts = Vec::with_capacity(list.len());
@@ -226,12 +242,23 @@ fn address_list(value: &DeValue<'_>) -> Result<Value, InvalidValue> {
             Some(item.span()),
         ));
     }
-    addresses(texts.into_iter())
+    Ok(texts)
 }
 
-fn addresses<'a>(
-    texts: impl Iterator<Item = (&'a str, Option<Range<usize>>)>,
-) -> Result<Value, InvalidValue> {
+fn variables<'a>(texts: impl Iterator<Item = Item<'a>>) -> Result<Value, InvalidValue> {
+    let name = |(text, span): Item<'a>| match environment::is_pattern(text) {
+        true => Ok(text.to_owned()),
+        false => Err(InvalidValue {
+            hint: Some(format!(
+                "{text:?} is no name of a variable: write letters, digits and _, and * at the end for any rest"
+            )),
+            span,
+        }),
+    };
+    texts.map(name).collect::<Result<_, _>>().map(Value::Variables)
+}
+
+fn addresses<'a>(texts: impl Iterator<Item = Item<'a>>) -> Result<Value, InvalidValue> {
     let mut list: Vec<Address> = Vec::new();
     for (text, span) in texts {
         let refuse = |hint: String| InvalidValue {

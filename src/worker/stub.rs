@@ -22,7 +22,7 @@ use super::command::print_error;
 use super::connection::finish::linger;
 use crate::base::exit::Exit;
 use crate::http::Problem;
-use crate::sys::inherit;
+use crate::sys::{inherit, isolation};
 
 /// Set in a stub: the value of `Retry-After`, in seconds.
 const STUB: &str = "CLUSTER_STUB";
@@ -66,6 +66,7 @@ pub(crate) fn run_stub() -> ExitCode {
 }
 
 fn run() -> io::Result<()> {
+    isolation::deny_debuggers()?;
     let retry_after = number(STUB)?;
     if number("LISTEN_PID")? != std::process::id() {
         return Err(io::Error::other("LISTEN_PID names another process"));

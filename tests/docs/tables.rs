@@ -172,6 +172,15 @@ fn exit_codes_signals_and_environment() {
 }
 
 #[test]
+fn every_variable_that_reaches_workers_of_another_user_is_named() {
+    let text = page("environment.md");
+    let (_, part) = text.split_once("## What a worker inherits").expect("a part");
+    for name in cluster::config::environment::PASSED {
+        assert!(part.contains(&format!("`{name}`")), "{name} is missing");
+    }
+}
+
+#[test]
 fn examples_are_shown_as_they_are() {
     for (page, example) in [
         ("README.md", "examples/hello.rs"),

@@ -258,6 +258,7 @@ fn settings() -> Settings {
             pid_file: None,
             user: None,
             group: None,
+            pass_environment: Vec::new(),
             heartbeat_interval: ms(50),
             heartbeat_timeout: ms(5000),
             lock_hold_timeout: ms(400),

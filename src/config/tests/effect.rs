@@ -48,7 +48,7 @@ fn nothing_said_is_every_default() {
 #[test]
 fn every_key_can_be_set() {
     let text = "[cluster]\nworkers = 3\nbind = ['[::1]:9000', 'unix:/run/x.sock']\nadmin = 'unix:/run/a.sock'\nsocket_mode = '0660'\ndata_dir = '/d'\nrun_dir = '/r'\n\
-        pid_file = '/p'\nuser = 'www'\ngroup = '33'\nheartbeat_interval = '100ms'\nheartbeat_timeout = '1s'\n\
+        pid_file = '/p'\nuser = 'www'\ngroup = '33'\npass_environment = ['A', 'B_*']\nheartbeat_interval = '100ms'\nheartbeat_timeout = '1s'\n\
         lock_hold_timeout = '300ms'\nready_timeout = '1s'\nstop_delay = '1s'\ndrain_timeout = '2s'\n\
         bake_time = '0s'\nearly_death = '10ms'\n\
         backoff_first = '1ms'\nbackoff_longest = '1m'\nrestart_limit = 0x10\nrestart_window = '1h'\n\

@@ -83,7 +83,7 @@ fn impossible_values_name_what_is_possible() {
         ("bind = []", "; name at least one address"),
         (
             "bind = '127.0.0.1:80'",
-            "; write [\"127.0.0.1:80\"]: several addresses are possible",
+            "; write [\"127.0.0.1:80\"]: several are possible",
         ),
         (
             "bind = ['127.0.0.1:80', 'localhost:80']",
@@ -182,6 +182,10 @@ fn a_contradiction_is_reported_at_the_value_that_was_set() {
             "c.toml:2:1: backoff_first is \"100ms\", expected at most",
         ),
         ("[cluster]\ngroup = 'www'", "group is \"www\" but user is not set"),
+        (
+            "[cluster]\npass_environment = ['A']",
+            "pass_environment is set but user is not",
+        ),
         (
             "[cluster]\nbind = ['0.0.0.0:80']\nadmin = '127.0.0.1:80'",
             "c.toml:3:1: admin is \"127.0.0.1:80\" and bind has 0.0.0.0:80, expected an address of its own",

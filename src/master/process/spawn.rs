@@ -3,14 +3,14 @@
 //! The contract is systemd's, so that any program can be a worker; a native worker gets additional
 //! descriptors and variables.
 
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
+use super::environment::{Passed, given, inherited, variable};
 use super::executable::Executable;
 use super::generation::LoadedGeneration;
 use super::violations::Violations;
@@ -18,19 +18,8 @@ use super::worker_process::{WorkerFacts, WorkerProcess};
 use crate::base::ids::Life;
 use crate::scoreboard::{Board, BoardView};
 use crate::sys::notify::NotifySocket;
-use crate::sys::process::{Child, Credentials, FIRST_FD, Spawn};
+use crate::sys::process::{Child, Credentials, Spawn};
 use crate::sys::seqpacket;
-
-/// Variables that the master's own supervisor set for the master and that are not passed on to workers.
-const MASTERS_OWN: [&str; 7] = [
-    "NOTIFY_SOCKET",
-    "LISTEN_FDS",
-    "LISTEN_PID",
-    "LISTEN_FDNAMES",
-    "LISTEN_PIDFDID",
-    "WATCHDOG_USEC",
-    "WATCHDOG_PID",
-];
 
 /// What is the same for every worker of one master.
 #[derive(Debug)]
@@ -77,7 +66,13 @@ pub(in crate::master) fn spawn(
         .chain(native.map(|(_, fd)| fd))
         .collect();
     let names: Vec<&str> = listeners.iter().map(|(name, _)| name.as_str()).collect();
-    let mut env = environment(life, number, notify.name(), &names, &native.map(|(key, _)| key))?;
+    let passed = match spawner.credentials {
+        Some(_) => Passed::Named(&generation.settings.cluster.pass_environment),
+        None => Passed::All,
+    };
+    let mut env = inherited(passed)?;
+    let keys = native.map(|(key, _)| key);
+    env.extend(given(life, number, notify.name(), &names, &keys)?);
     env.push(variable(
         OsStr::new("CLUSTER_DATA_DIR"),
         spawner.data_dir.as_os_str(),
@@ -117,47 +112,4 @@ pub(in crate::master) fn spawn(
 /// Neither end waits for the other.
 fn log_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?)
-}
-
-fn environment(
-    life: Life,
-    generation: crate::base::ids::Generation,
-    notify: &str,
-    listeners: &[&str],
-    native: &[&str],
-) -> io::Result<Vec<CString>> {
-    let inherited = std::env::vars_os().filter(|(key, _)| !is_replaced(key));
-    let mut variables: Vec<CString> = inherited
-        .map(|(key, value)| variable(&key, &value))
-        .collect::<io::Result<_>>()?;
-    let mut set = |key: &str, value: String| -> io::Result<()> {
-        variables.push(variable(OsStr::new(key), OsStr::new(&value))?);
-        Ok(())
-    };
-    set("LISTEN_FDS", listeners.len().to_string())?;
-    set("LISTEN_FDNAMES", listeners.join(":"))?;
-    set("NOTIFY_SOCKET", notify.to_owned())?;
-    set("CLUSTER_WORKER", "1".to_owned())?;
-    set("CLUSTER_INCARNATION", life.incarnation.to_string())?;
-    set("CLUSTER_SLOT", life.slot.to_string())?;
-    set("CLUSTER_EPOCH", life.epoch.to_string())?;
-    set("CLUSTER_GENERATION", generation.to_string())?;
-    for (place, key) in native.iter().enumerate() {
-        set(
-            key,
-            (usize::try_from(FIRST_FD).unwrap_or(3) + listeners.len() + place).to_string(),
-        )?;
-    }
-    Ok(variables)
-}
-
-fn is_replaced(key: &OsStr) -> bool {
-    MASTERS_OWN.iter().any(|own| key == *own) || key.as_bytes().starts_with(b"CLUSTER_")
-}
-
-fn variable(key: &OsStr, value: &OsStr) -> io::Result<CString> {
-    let mut text = OsString::from(key);
-    text.push("=");
-    text.push(value);
-    CString::new(text.as_bytes()).map_err(io::Error::other)
 }

@@ -25,6 +25,7 @@ use crate::master::host::{Host, Persisted};
 use crate::master::listeners::{AddressError, AdminListener, Listeners};
 use crate::master::poller::{PollSource, Poller};
 use crate::master::process::cpus;
+use crate::master::process::environment::withheld;
 use crate::master::process::executable::Executable;
 use crate::master::process::generation::LoadedGeneration;
 use crate::master::process::policy::policy;
@@ -181,6 +182,9 @@ pub(in crate::master) fn start(launch: Launch, settings: Settings) -> Result<Sta
     let decision = cpus::workers(&settings);
     let policy = policy(&settings, decision.workers);
     report(&decision, &listeners, incarnation);
+    if credentials.is_some() {
+        report_withheld(&settings.cluster);
+    }
     let first = ids::Generation(1);
     let generations = [(
         first,
@@ -241,6 +245,16 @@ fn report(decision: &WorkerCount, listeners: &Listeners, incarnation: ids::Incar
         let address = &admin.address;
         info!(%address, "metrics at /metrics on {address}");
         report_reachability(address);
+    }
+}
+
+fn report_withheld(cluster: &ClusterSettings) {
+    match withheld(cluster) {
+        0 => {}
+        many => info!(
+            "{many} variables of the environment are withheld from the workers, which are another user \
+             (cluster.pass_environment names those that it may have)"
+        ),
     }
 }
 

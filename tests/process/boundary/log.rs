@@ -1,8 +1,5 @@
-//! What the boundary between the master's user and `cluster.user` promises, looked at from both sides. Only
-//! root can run workers as another user, so these tests say that they are skipped when somebody else runs
-//! them.
+//! The log of workers of another user: nothing of the master's own, and no line lost that need not be.
 
-use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -14,54 +11,8 @@ use std::time::Instant;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
+use super::{USER, descriptor, descriptors, is_root, plan, stat};
 use crate::common::{Cli, Cluster, Plan, TIMEOUT, replaceable};
-
-/// The user of the workers.
-const USER: &str = "nobody";
-
-/// Whether this test can run; says so when it cannot.
-fn is_root() -> bool {
-    let root = nix::unistd::geteuid().is_root();
-    if !root {
-        eprintln!("SKIPPED: only root can run workers as another user");
-    }
-    root
-}
-
-/// A cluster whose workers are another user.
-fn plan() -> Plan {
-    let plan = Plan::shop().with("[cluster]", &format!("user = \"{USER}\""));
-    let open = PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(plan.directory(), open).expect("set");
-    plan
-}
-
-/// What each descriptor of a process is, such as `pipe:[123]` or the path of a file.
-fn descriptors(pid: i32) -> BTreeSet<String> {
-    let entries = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("a living process");
-    let target = |entry: std::io::Result<std::fs::DirEntry>| {
-        let target = std::fs::read_link(entry.ok()?.path()).ok()?;
-        Some(target.to_string_lossy().into_owned())
-    };
-    entries.filter_map(target).collect()
-}
-
-/// What this descriptor of a process is.
-fn descriptor(pid: i32, number: &str) -> String {
-    let target = std::fs::read_link(format!("/proc/{pid}/fd/{number}")).expect("an open descriptor");
-    target.to_string_lossy().into_owned()
-}
-
-/// Field `number` of `/proc/PID/stat`, as proc(5) counts them.
-fn stat(pid: i32, number: usize) -> i64 {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("readable");
-    let (_, rest) = text.rsplit_once(')').expect("a name");
-    rest.split_whitespace()
-        .nth(number - 3)
-        .expect("a field")
-        .parse()
-        .expect("a number")
-}
 
 const SESSION: usize = 6;
 const TERMINAL: usize = 7;
@@ -308,116 +259,5 @@ fn a_worker_cannot_speak_for_the_master_in_the_log() {
     // What follows a line that was cut is a line again.
     pipe.write_all(forged.as_bytes()).expect("written");
     cluster.wait_for_many(mark, "all is lost", 2);
-    assert!(cluster.stop().success());
-}
-
-/// A shell script as the user of the workers, with `$1` and so on; whether it succeeded.
-fn as_user(script: &str, arguments: &[&str]) -> bool {
-    let mut command = Command::new("/bin/sh");
-    std::os::unix::process::CommandExt::gid(&mut command, 65_534);
-    std::os::unix::process::CommandExt::uid(&mut command, 65_534);
-    command
-        .args(["-c", script, "sh"])
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    command.status().expect("a shell").success()
-}
-
-/// A process of the workers' user that has nothing to hide. It is killed when it is dropped.
-struct PlainProcess(std::process::Child);
-
-impl PlainProcess {
-    fn start() -> PlainProcess {
-        let mut command = Command::new("sleep");
-        std::os::unix::process::CommandExt::gid(&mut command, 65_534);
-        std::os::unix::process::CommandExt::uid(&mut command, 65_534);
-        command
-            .arg("600")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        PlainProcess(command.spawn().expect("sleep runs"))
-    }
-}
-
-impl Drop for PlainProcess {
-    fn drop(&mut self) {
-        let _killed = self.0.kill();
-        let _reaped = self.0.wait();
-    }
-}
-
-/// What a debugger does first, with Linux's number for ptrace on this machine and its PTRACE_ATTACH.
-fn attach() -> String {
-    let number = nix::libc::SYS_ptrace;
-    format!("perl -e 'exit(syscall({number}, 16, int($ARGV[0]), 0, 0) == 0 ? 0 : 1)' \"$1\"")
-}
-
-#[test]
-fn no_process_of_the_workers_user_reads_a_worker_or_debugs_it() {
-    if !is_root() {
-        return;
-    }
-    let cluster = plan().start();
-    let worker = cluster.worker(0).to_string();
-    let plain = PlainProcess::start();
-    let plain_pid = plain.0.id().to_string();
-    for (what, script) in [
-        ("its environment", "cat /proc/$1/environ"),
-        ("its descriptors", "ls /proc/$1/fd/"),
-        ("its memory", "exec 3</proc/$1/mem"),
-        ("its system calls", "cat /proc/$1/syscall"),
-        ("a debugger", &attach()),
-    ] {
-        if as_user(script, &[&plain_pid]) {
-            assert!(!as_user(script, &[&worker]), "{what} is open to its user");
-        } else {
-            // Yama, a container, or no perl: nothing was shown then.
-            eprintln!("SKIPPED: {what}, which this machine denies for any process");
-        }
-    }
-    assert!(
-        as_user("cat /proc/$1/environ", &[&plain_pid]),
-        "this machine shows nothing of any process"
-    );
-    drop(plain);
-    assert!(cluster.stop().success());
-}
-
-#[test]
-fn the_workers_user_commands_neither_the_master_nor_its_files() {
-    if !is_root() {
-        return;
-    }
-    let (cluster, program) = replaceable(plan());
-    let (program, data) = (program.to_str().expect("text"), cluster.data());
-    let (data, master) = (data.to_str().expect("text"), cluster.pid().to_string());
-    assert!(
-        as_user("\"$1\" --version", &[program]),
-        "the user can run the program"
-    );
-    assert!(!as_user("\"$1\" status --data-dir \"$2\"", &[program, data]));
-    assert!(!as_user("kill -0 $1", &[&master]), "the master can be signalled");
-    assert!(!as_user("exec 3</proc/$1/mem", &[&master]));
-    for file in ["incarnation", "master.lock", "run"] {
-        let path = format!("{data}/{file}");
-        assert!(
-            !as_user("mv \"$1\" \"$1.gone\"", &[&path]),
-            "{file} can be renamed"
-        );
-        assert!(!as_user("test -w \"$1\"", &[&path]), "{file} can be written");
-    }
-    let status = std::fs::read_to_string(format!("/proc/{}/status", cluster.worker(0))).expect("readable");
-    for line in [
-        "Uid:\t65534\t65534\t65534\t65534",
-        "Gid:\t65534\t65534\t65534\t65534",
-        "NoNewPrivs:\t1",
-        "CapEff:\t0000000000000000",
-        "CapPrm:\t0000000000000000",
-    ] {
-        assert!(status.contains(line), "{line:?} is not in {status}");
-    }
     assert!(cluster.stop().success());
 }
