@@ -2,6 +2,7 @@
 //! that are opened to be read only. It must not know what a service's tables mean.
 
 mod columns;
+pub(in crate::shop) mod commands;
 mod errors;
 pub(in crate::shop) mod fences;
 pub(in crate::shop) mod lookups;

@@ -17,7 +17,7 @@ use crate::shop::contract::{
     SweepWindow, TimelineEntry,
 };
 use crate::shop::recovery::steady_clock::SteadyClock;
-use crate::shop::sqlite::{fences, lookups, refusal};
+use crate::shop::sqlite::{commands, fences, lookups, refusal};
 use crate::store::{Admission, Store, Tx, WriteError};
 
 pub(in crate::shop) use reader::InventoryReader;
@@ -172,12 +172,8 @@ impl InventoryRepository {
         token: ClaimToken,
         command: impl FnOnce(&Tx<'_>, u64) -> rusqlite::Result<CommandOutcome> + Send + 'static,
     ) -> Result<CommandOutcome, StorageError> {
-        let clock = Arc::clone(&self.clock);
-        let job = move |tx: &Tx<'_>| match fences::is_fenced(tx, token.life)? {
-            true => Ok(CommandOutcome::Fenced),
-            false => command(tx, clock.now_ms()),
-        };
-        Ok(self.store.write(Admission::Continue, job).await?)
+        let (store, clock) = (&self.store, &self.clock);
+        commands::carry_out(store, clock, token.life, CommandOutcome::Fenced, command).await
     }
 }
 

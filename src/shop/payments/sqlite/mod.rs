@@ -11,7 +11,7 @@ use super::payment::{Payment, PaymentOutcome, PaymentStatus};
 use crate::base::ids::Incarnation;
 use crate::shop::contract::{ChargeTerms, ClaimToken, Fence, OrderId, StorageError, SweepWindow};
 use crate::shop::recovery::steady_clock::SteadyClock;
-use crate::shop::sqlite::{fences, lookups};
+use crate::shop::sqlite::{commands, fences, lookups};
 use crate::store::{Admission, Store, Tx};
 
 pub(in crate::shop) use reader::PaymentsReader;
@@ -139,11 +139,7 @@ impl PaymentsRepository {
         token: ClaimToken,
         command: impl FnOnce(&Tx<'_>, u64) -> rusqlite::Result<PaymentOutcome> + Send + 'static,
     ) -> Result<PaymentOutcome, StorageError> {
-        let clock = Arc::clone(&self.clock);
-        let job = move |tx: &Tx<'_>| match fences::is_fenced(tx, token.life)? {
-            true => Ok(PaymentOutcome::Fenced),
-            false => command(tx, clock.now_ms()),
-        };
-        Ok(self.store.write(Admission::Continue, job).await?)
+        let (store, clock) = (&self.store, &self.clock);
+        commands::carry_out(store, clock, token.life, PaymentOutcome::Fenced, command).await
     }
 }
