@@ -14,7 +14,7 @@ use crate::pool::{Done, Failure, Replaced};
 /// An answer with the version of the protocol.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ControlReply {
-    /// [`VERSION`].
+    /// The version of the protocol, [`VERSION`].
     pub version: u32,
     /// The answer itself.
     #[serde(flatten)]

@@ -15,7 +15,7 @@ pub const MAX_REQUEST: usize = 4096;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ControlRequest {
-    /// [`VERSION`].
+    /// The version of the protocol, [`VERSION`].
     pub version: u32,
     /// The command; the wire calls it `ask`.
     #[serde(rename = "ask")]

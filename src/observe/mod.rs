@@ -1,5 +1,5 @@
 //! Log lines that never block: a full pipe, a stopped terminal or a slow collector costs lines (counted and
-//! reported), never time. There is no thread; the loops of master and worker call [`flush`]. It must not know
+//! reported), never time. There is no thread; the loops of master and worker call `flush`. It must not know
 //! what the lines say.
 
 mod backlog;

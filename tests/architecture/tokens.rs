@@ -14,7 +14,7 @@ pub(crate) struct Token {
 pub(crate) enum Kind {
     /// A name or a keyword. A raw name keeps its `r#`.
     Word(String),
-    /// `::`
+    /// The two colons of a path.
     Colons,
     /// `->` or `=>`
     Arrow,

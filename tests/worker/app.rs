@@ -16,7 +16,7 @@ use http::header;
 use hyper::body::{self as http_body, Frame};
 use serde::Deserialize;
 
-/// `[test]`
+/// The section `[test]` of the configuration.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Section {

@@ -290,7 +290,7 @@ impl Drop for SharedPath {
 
 #[cfg(feature = "mutants")]
 impl Listeners {
-    /// [`Mutation::CloseRetired`](crate::sys::mutation::Mutation).
+    /// Does what [`Mutation::CloseRetired`](crate::sys::mutation::Mutation) is for: a fault on purpose.
     pub(in crate::master) fn close_retired(&mut self, slot: Slot) {
         if crate::sys::mutation::Mutation::CloseRetired.is_on() {
             for group in &mut self.groups {

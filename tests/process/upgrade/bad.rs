@@ -97,7 +97,7 @@ fn a_binary_that_is_killed_by_a_signal_is_refused_with_it() {
 /// `for (;;) pause();`
 #[cfg(target_arch = "x86_64")]
 const PAUSE: [u8; 9] = [0xb8, 34, 0, 0, 0, 0x0f, 0x05, 0xeb, 0xf7];
-/// `ud2`
+/// `ud2`, an instruction that no processor carries out.
 #[cfg(target_arch = "x86_64")]
 const TRAP: [u8; 2] = [0x0f, 0x0b];
 
