@@ -16,7 +16,7 @@ impl Cluster {
             .expect("an IP address")
     }
 
-    /// `http://address/path`
+    /// The URL of a path at the first TCP address.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address())
     }

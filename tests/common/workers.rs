@@ -77,6 +77,15 @@ impl Cluster {
         pid
     }
 
+    /// Waits until the slot has one worker, and another one than this.
+    pub fn wait_for_successor(&self, slot: u16, of: i32) {
+        self.wait_for_workers("another worker", |workers| {
+            workers
+                .get(&slot)
+                .is_some_and(|pids| pids.len() == 1 && pids[0] != of)
+        });
+    }
+
     /// Waits until some worker is answering a request, as the control socket tells.
     pub fn wait_for_request_in_flight(&self) {
         let deadline = Instant::now() + TIMEOUT;

@@ -110,129 +110,83 @@ fn one_that_is_too_large_from_its_birth_is_not_replaced_all_the_time() {
     );
 }
 
+/// What is done to a life, what its certificate says of it, and as what it is counted.
+type End = (fn(&mut Simulation, Life), fn(&Cause) -> bool, CauseKind);
+
+/// The ends that nobody asked for.
+const UNASKED: [End; 5] = [
+    (
+        |w, life| w.crash(life, ProcessExit::Code(3)),
+        |c| *c == Cause::Exited,
+        CauseKind::Exit,
+    ),
+    (
+        |w, life| w.crash(life, ProcessExit::Signal(11)),
+        |c| *c == Cause::Signalled,
+        CauseKind::Signal,
+    ),
+    (
+        |w, life| {
+            let (exit, oom) = (ProcessExit::Signal(9), true);
+            w.happen(Event::Died { life, exit, oom });
+        },
+        |c| *c == Cause::OutOfMemory,
+        CauseKind::OutOfMemory,
+    ),
+    (
+        Simulation::hang,
+        |c| matches!(c, Cause::Hung { reason } if matches!(reason, KillReason::Hung(_))),
+        CauseKind::Hang,
+    ),
+    (
+        |w, life| {
+            let notification = Notification::Stopping;
+            w.happen(Event::Notified { life, notification });
+        },
+        |c| purpose(c) == Some(Purpose::Itself),
+        CauseKind::Itself,
+    ),
+];
+
+/// The ends that somebody asked for.
+const ASKED: [End; 5] = [
+    (
+        |w, _| w.happen(asked(Request::Reload)),
+        |c| purpose(c) == Some(Purpose::Reload) && matches!(c, Cause::Retired { cut: None, .. }),
+        CauseKind::Reload,
+    ),
+    (
+        |w, _| w.happen(asked(Request::Restart(Slot(1)))),
+        |c| purpose(c) == Some(Purpose::Restart),
+        CauseKind::Request,
+    ),
+    (
+        |w, _| w.happen(asked(Request::Drain(Slot(1)))),
+        |c| purpose(c) == Some(Purpose::Drain),
+        CauseKind::Request,
+    ),
+    (
+        |w, _| w.happen(asked(Request::ScaleTo(1))),
+        |c| purpose(c) == Some(Purpose::ScaleDown),
+        CauseKind::ScaleDown,
+    ),
+    (
+        |w, _| w.stop(StopMode::Graceful),
+        |c| purpose(c) == Some(Purpose::Stop),
+        CauseKind::Stop,
+    ),
+];
+
+fn purpose(cause: &Cause) -> Option<Purpose> {
+    match cause {
+        Cause::Retired { purpose, .. } => Some(*purpose),
+        _other => None,
+    }
+}
+
 #[test]
 fn every_end_has_its_certificate() {
-    type Deed = fn(&mut Simulation, Life);
-    type Case = (Deed, fn(&Cause) -> bool, CauseKind);
-    let cases: [Case; 10] = [
-        (
-            |w, life| w.crash(life, ProcessExit::Code(3)),
-            |c| *c == Cause::Exited,
-            CauseKind::Exit,
-        ),
-        (
-            |w, life| w.crash(life, ProcessExit::Signal(11)),
-            |c| *c == Cause::Signalled,
-            CauseKind::Signal,
-        ),
-        (
-            |w, life| {
-                w.happen(Event::Died {
-                    life,
-                    exit: ProcessExit::Signal(9),
-                    oom: true,
-                })
-            },
-            |c| *c == Cause::OutOfMemory,
-            CauseKind::OutOfMemory,
-        ),
-        (
-            Simulation::hang,
-            |c| {
-                matches!(
-                    c,
-                    Cause::Hung {
-                        reason: KillReason::Hung(_)
-                    }
-                )
-            },
-            CauseKind::Hang,
-        ),
-        (
-            |w, life| {
-                w.happen(Event::Notified {
-                    life,
-                    notification: Notification::Stopping,
-                })
-            },
-            |c| {
-                matches!(
-                    c,
-                    Cause::Retired {
-                        purpose: Purpose::Itself,
-                        ..
-                    }
-                )
-            },
-            CauseKind::Itself,
-        ),
-        (
-            |w, _| w.happen(asked(Request::Reload)),
-            |c| {
-                matches!(
-                    c,
-                    Cause::Retired {
-                        purpose: Purpose::Reload,
-                        cut: None
-                    }
-                )
-            },
-            CauseKind::Reload,
-        ),
-        (
-            |w, _| w.happen(asked(Request::Restart(Slot(1)))),
-            |c| {
-                matches!(
-                    c,
-                    Cause::Retired {
-                        purpose: Purpose::Restart,
-                        ..
-                    }
-                )
-            },
-            CauseKind::Request,
-        ),
-        (
-            |w, _| w.happen(asked(Request::Drain(Slot(1)))),
-            |c| {
-                matches!(
-                    c,
-                    Cause::Retired {
-                        purpose: Purpose::Drain,
-                        ..
-                    }
-                )
-            },
-            CauseKind::Request,
-        ),
-        (
-            |w, _| w.happen(asked(Request::ScaleTo(1))),
-            |c| {
-                matches!(
-                    c,
-                    Cause::Retired {
-                        purpose: Purpose::ScaleDown,
-                        ..
-                    }
-                )
-            },
-            CauseKind::ScaleDown,
-        ),
-        (
-            |w, _| w.stop(StopMode::Graceful),
-            |c| {
-                matches!(
-                    c,
-                    Cause::Retired {
-                        purpose: Purpose::Stop,
-                        ..
-                    }
-                )
-            },
-            CauseKind::Stop,
-        ),
-    ];
-    for (deed, is, kind) in cases {
+    for (deed, is, kind) in UNASKED.into_iter().chain(ASKED) {
         let mut simulation = Simulation::serving(2);
         simulation.run(ms(2_000));
         let life = simulation.life_in(1);

@@ -72,11 +72,7 @@ fn the_queue_of_a_killed_worker_is_answered_before_its_replacement_is_there() {
     let mark = cluster.mark();
     let first = cluster.signal_worker(1, Signal::SIGKILL);
     cluster.wait_from(mark, "worker ready");
-    cluster.wait_for_workers("another worker", |workers| {
-        workers
-            .get(&1)
-            .is_some_and(|pids| pids.len() == 1 && pids != &[first])
-    });
+    cluster.wait_for_successor(1, first);
     cluster.signal_worker(1, Signal::SIGSTOP);
     let burst = Burst::send(&cluster);
     let mark = cluster.mark();

@@ -25,9 +25,7 @@ fn a_killed_worker_is_replaced_and_its_sibling_serves_meanwhile() {
     cluster.wait_from(mark, "worker crashed (signal 9, SIGKILL)");
     assert_eq!(cluster.get("/healthz/liveness").status, 200);
     cluster.wait_from(mark, "worker ready");
-    cluster.wait_for_workers("another worker", |workers| {
-        workers.get(&1).is_some_and(|pids| pids != &[before])
-    });
+    cluster.wait_for_successor(1, before);
     for _ in 0..20 {
         assert_eq!(cluster.get("/healthz/liveness").status, 200);
     }
@@ -43,9 +41,7 @@ fn the_only_worker_comes_back_for_whoever_waits_in_its_queue() {
         // Nobody listens but the master, who keeps the listener: the request waits, and is answered.
         assert_eq!(cluster.get("/healthz/liveness").status, 200);
         cluster.wait_from(mark, "worker ready");
-        cluster.wait_for_workers("another worker", |workers| {
-            workers.get(&0).is_some_and(|pids| pids != &[killed])
-        });
+        cluster.wait_for_successor(0, killed);
     }
     assert!(cluster.stop().success());
 }

@@ -203,18 +203,21 @@ mod tests {
         );
     }
 
+    /// A heartbeat that was found late at `found_ms`, of a worker that has held a lock since `held_ms`.
+    fn holder(held_ms: u64, found_ms: u64) -> Heartbeat {
+        let mut heartbeat = Heartbeat::begin(at(0));
+        let held = Sample {
+            lock_held_since: Some(at(held_ms)),
+            ..sample(0)
+        };
+        heartbeat.see(held, at(found_ms), Stall::default());
+        heartbeat
+    }
+
     #[test]
     fn a_late_lock_holder_has_less_time() {
         let policy = policy();
-        let mut heartbeat = Heartbeat::begin(at(0));
-        heartbeat.see(
-            Sample {
-                lock_held_since: Some(at(100)),
-                ..sample(0)
-            },
-            at(312),
-            Stall::default(),
-        );
+        let mut heartbeat = holder(100, 312);
         heartbeat.examine(Activity::Stopped, at(312));
         heartbeat.examine(Activity::Stopped, at(499));
         assert_eq!(heartbeat.kill_reason(at(499), &policy), None);
@@ -228,15 +231,7 @@ mod tests {
     #[test]
     fn a_starved_lock_holder_is_not_killed_however_late_it_was_found() {
         let policy = policy();
-        let mut heartbeat = Heartbeat::begin(at(0));
-        heartbeat.see(
-            Sample {
-                lock_held_since: Some(at(0)),
-                ..sample(0)
-            },
-            at(562),
-            Stall::default(),
-        );
+        let mut heartbeat = holder(0, 562);
         heartbeat.examine(Activity::Starved, at(562));
         heartbeat.examine(Activity::Starved, at(624));
         assert_eq!(heartbeat.kill_reason(at(624), &policy), None);
@@ -247,15 +242,7 @@ mod tests {
     #[test]
     fn a_lock_holder_that_waits_for_a_disk_has_as_long_as_everybody() {
         let policy = policy();
-        let mut heartbeat = Heartbeat::begin(at(0));
-        heartbeat.see(
-            Sample {
-                lock_held_since: Some(at(0)),
-                ..sample(0)
-            },
-            at(312),
-            Stall::default(),
-        );
+        let mut heartbeat = holder(0, 312);
         heartbeat.examine(Activity::Disk, at(312));
         heartbeat.examine(Activity::Disk, at(5_000));
         assert_eq!(heartbeat.kill_reason(at(5_000), &policy), None);

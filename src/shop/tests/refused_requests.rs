@@ -4,7 +4,7 @@ use axum::body::Body;
 use http::Request;
 use serde_json::json;
 
-use super::test_shop::{TestShop, order_of, post};
+use super::test_shop::{TestAnswer, TestShop, order_of, post};
 
 #[tokio::test]
 async fn what_is_not_there_is_404_and_what_cannot_be_asked_is_405() {
@@ -107,142 +107,93 @@ async fn what_is_wrong_with_an_order_is_told_by_code() {
     assert_eq!(shop.sound().rejected, 0);
 }
 
-/// What cannot be understood is named as what it is: compressed, in another encoding, or no text at all.
+/// The answer to an order with this content type, content encoding (neither when empty) and body.
+async fn answer_to(shop: &TestShop, [content_type, encoding]: [&str; 2], body: &[u8]) -> TestAnswer {
+    let mut request = Request::post("/orders");
+    for (name, value) in [("content-type", content_type), ("content-encoding", encoding)] {
+        if !value.is_empty() {
+            request = request.header(name, value);
+        }
+    }
+    shop.send(request.body(Body::from(body.to_vec())).unwrap()).await
+}
+
+/// The answer is a problem with this status and code, and explains itself with these words.
+fn says(answer: &TestAnswer, status: u16, code: &str, words: &str) {
+    assert_eq!(answer.problem(), (status, code.to_owned()), "{words}");
+    let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains(words), "{words:?} is not in {detail:?}");
+}
+
+const JSON: &str = "application/json";
+
+fn an_order() -> String {
+    order_of("espresso-cup", 1, "pm_card_visa").to_string()
+}
+
+/// What is packed is named by its packing, whether the client says so or not.
 #[tokio::test]
-async fn a_body_that_is_no_plain_json_is_named_as_what_it_is() {
+async fn a_packed_body_is_named_as_what_it_is() {
     let shop = TestShop::open().await;
-    let order = order_of("espresso-cup", 1, "pm_card_visa").to_string();
+    let order = an_order();
+    let (gzip, zstd) = (&b"\x1f\x8b\x08\0\xab\x56"[..], &b"\x28\xb5\x2f\xfd\x04"[..]);
+    for (encoding, body, words) in [
+        ("gzip", gzip, "gzip"),
+        ("gzip, br", order.as_bytes(), "gzip, br"),
+        ("", gzip, "gzip"),
+        ("", zstd, "zstd"),
+    ] {
+        let answer = answer_to(&shop, [JSON, encoding], body).await;
+        says(&answer, 415, "unsupported_content_encoding", words);
+        assert_eq!(answer.headers["accept-encoding"], "identity", "{words}");
+    }
+    let plain = answer_to(&shop, [JSON, "identity"], order.as_bytes()).await;
+    assert_eq!(plain.status, 201, "{}", plain.json());
+}
+
+/// A text in another encoding, or none at all, is named as what it is.
+#[tokio::test]
+async fn a_text_that_is_not_utf_8_is_named_as_what_it_is() {
+    let shop = TestShop::open().await;
+    let order = an_order();
     let utf16 = |to_bytes: fn(u16) -> [u8; 2]| order.encode_utf16().flat_map(to_bytes).collect::<Vec<u8>>();
     let with_mark = |mark: &[u8], text: &[u8]| [mark, text].concat();
-    let gzip = with_mark(b"\x1f\x8b\x08\0", b"\xab\x56");
-    let json = "application/json";
-    /// Content type, body, content encoding; status, code, and what the explanation says.
-    type Case<'a> = (&'a str, &'a [u8], &'a str, u16, &'a str, &'a str);
-    let cases: &[Case<'_>] = &[
-        (json, &gzip, "gzip", 415, "unsupported_content_encoding", "gzip"),
+    let (little, big) = (utf16(u16::to_le_bytes), utf16(u16::to_be_bytes));
+    for (body, words) in [
+        (with_mark(b"\xff\xfe", &little), "UTF-16"),
+        (with_mark(b"\xfe\xff", &big), "UTF-16"),
+        (little, "UTF-16"),
+        (big, "UTF-16"),
+        (with_mark(b"\xef\xbb\xbf", order.as_bytes()), "byte order mark"),
         (
-            json,
-            order.as_bytes(),
-            "gzip, br",
-            415,
-            "unsupported_content_encoding",
-            "gzip, br",
-        ),
-        (json, order.as_bytes(), "identity", 201, "", ""),
-        (json, &gzip, "", 415, "unsupported_content_encoding", "gzip"),
-        (
-            json,
-            b"\x28\xb5\x2f\xfd\x04",
-            "",
-            415,
-            "unsupported_content_encoding",
-            "zstd",
-        ),
-        (
-            json,
-            &utf16(u16::to_le_bytes),
-            "",
-            400,
-            "malformed_json",
-            "UTF-16",
-        ),
-        (
-            json,
-            &utf16(u16::to_be_bytes),
-            "",
-            400,
-            "malformed_json",
-            "UTF-16",
-        ),
-        (
-            json,
-            &with_mark(b"\xff\xfe", &utf16(u16::to_le_bytes)),
-            "",
-            400,
-            "malformed_json",
-            "UTF-16",
-        ),
-        (
-            json,
-            &with_mark(b"\xfe\xff", &utf16(u16::to_be_bytes)),
-            "",
-            400,
-            "malformed_json",
-            "UTF-16",
-        ),
-        (
-            json,
-            &with_mark(b"\xef\xbb\xbf", order.as_bytes()),
-            "",
-            400,
-            "malformed_json",
-            "byte order mark",
-        ),
-        (
-            json,
-            b"{\"customer_id\": \"caf\xe9\"}",
-            "",
-            400,
-            "malformed_json",
+            b"{\"customer_id\": \"caf\xe9\"}".to_vec(),
             "not UTF-8 (at byte 21)",
         ),
-        (json, b"", "", 400, "malformed_json", "the body is empty"),
-        (json, b" \r\n ", "", 400, "malformed_json", "the body is empty"),
-        (
-            "application/json; charset=utf-8",
-            order.as_bytes(),
-            "",
-            201,
-            "",
-            "",
-        ),
-        (
-            "application/json;charset=\"UTF-8\"",
-            order.as_bytes(),
-            "",
-            201,
-            "",
-            "",
-        ),
-        (
-            "application/json; charset=utf-16",
-            order.as_bytes(),
-            "",
-            415,
-            "unsupported_media_type",
-            "utf-16",
-        ),
-        (
-            "",
-            order.as_bytes(),
-            "",
-            415,
-            "unsupported_media_type",
-            "no Content-Type",
-        ),
-    ];
-    for (content_type, body, encoding, status, code, words) in cases {
-        let mut request = Request::post("/orders");
-        for (name, value) in [("content-type", content_type), ("content-encoding", encoding)] {
-            if !value.is_empty() {
-                request = request.header(name, *value);
-            }
-        }
-        let answer = shop.send(request.body(Body::from(body.to_vec())).unwrap()).await;
-        let what = format!(
-            "{content_type:?} {encoding:?} {:?}",
-            String::from_utf8_lossy(body)
-        );
-        if *status == 201 {
-            assert_eq!(answer.status, 201, "{what}: {}", answer.json());
-            continue;
-        }
-        assert_eq!(answer.problem(), (*status, (*code).to_owned()), "{what}");
-        let detail = answer.json()["detail"].as_str().unwrap().to_owned();
-        assert!(detail.contains(words), "{what}: {detail}");
-        if *code == "unsupported_content_encoding" {
-            assert_eq!(answer.headers["accept-encoding"], "identity", "{what}");
-        }
+        (b"".to_vec(), "the body is empty"),
+        (b" \r\n ".to_vec(), "the body is empty"),
+    ] {
+        let answer = answer_to(&shop, [JSON, ""], &body).await;
+        says(&answer, 400, "malformed_json", words);
+    }
+}
+
+#[tokio::test]
+async fn a_content_type_that_is_no_json_in_utf_8_is_refused_by_its_name() {
+    let shop = TestShop::open().await;
+    let order = an_order();
+    for content_type in [
+        "application/json; charset=utf-8",
+        "application/json;charset=\"UTF-8\"",
+    ] {
+        let answer = answer_to(&shop, [content_type, ""], order.as_bytes()).await;
+        assert_eq!(answer.status, 201, "{content_type}: {}", answer.json());
+    }
+    for (content_type, words) in [
+        ("application/json; charset=utf-16", "utf-16"),
+        ("", "no Content-Type"),
+    ] {
+        let answer = answer_to(&shop, [content_type, ""], order.as_bytes()).await;
+        says(&answer, 415, "unsupported_media_type", words);
     }
 }
 

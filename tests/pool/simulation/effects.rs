@@ -23,21 +23,7 @@ impl Simulation {
                 Effect::Signal {
                     life,
                     signal: Signal::Kill,
-                } => {
-                    self.kills.push(life);
-                    // The shell looks at a board once more when its worker is gone.
-                    if let Some(last_sample) = self.sample_of(life) {
-                        self.schedule(ms(1), last_sample);
-                    }
-                    self.schedule(
-                        ms(1),
-                        Event::Died {
-                            life,
-                            exit: ProcessExit::Signal(9),
-                            oom: false,
-                        },
-                    );
-                }
+                } => self.kill(life),
                 Effect::Examine { life } => self.examine(life),
                 Effect::Steer(weights) => {
                     assert_ne!(self.weights, weights, "steered again without need");
@@ -58,14 +44,7 @@ impl Simulation {
                     self.stub = false;
                     self.upgraded = Some(self.execution.clone());
                 }
-                Effect::Unload(generation) => {
-                    assert!(self.loaded.remove(&generation), "unloaded twice: {generation}");
-                    assert!(
-                        self.processes
-                            .values()
-                            .all(|process| process.generation != generation)
-                    );
-                }
+                Effect::Unload(generation) => self.unload(generation),
                 Effect::TakeOver { by, work } => self.assign_takeovers(by, work),
                 Effect::Announce(announcement) => self.announced.push(announcement),
                 Effect::Serve(generation) => {
@@ -78,28 +57,9 @@ impl Simulation {
                 Effect::StopStub => self.stub = false,
                 Effect::Forewarn => self.forewarned.extend(self.processes.keys()),
                 Effect::Tell(_) | Effect::Close | Effect::Hasten => {}
-                Effect::Adopt { by, slot } => {
-                    assert!(slot.0 < self.listeners, "slot {slot} has no listener");
-                    assert_ne!(by.slot, slot, "its own queue");
-                    let ready = self.processes.get(&by).is_some_and(|process| process.ready);
-                    assert!(ready, "{by} cannot adopt");
-                    if self.unreachable.contains(&by) {
-                        self.schedule(ms(0), Event::NotAdopted { by, slot });
-                    }
-                    let before = self.adopters.insert(slot, by);
-                    assert!(
-                        before.is_none_or(|before| !self.processes.contains_key(&before)),
-                        "two adopters"
-                    );
-                }
+                Effect::Adopt { by, slot } => self.adopt(by, slot),
                 Effect::Disown { by, slot } => assert_eq!(self.adopters.remove(&slot), Some(by)),
-                Effect::Probe { life } => {
-                    self.probes.push(life);
-                    let verdict = self.readiness.clone();
-                    if verdict != Err("silence".to_owned()) {
-                        self.schedule(ms(1), Event::Probed { life, verdict });
-                    }
-                }
+                Effect::Probe { life } => self.probe(life),
                 Effect::Answer { ticket, verdict } => {
                     assert!(
                         self.verdicts.insert(ticket, verdict).is_none(),
@@ -111,6 +71,48 @@ impl Simulation {
                     self.exit = Some(outcome);
                 }
             }
+        }
+    }
+
+    fn kill(&mut self, life: Life) {
+        self.kills.push(life);
+        // The shell looks at a board once more when its worker is gone.
+        if let Some(last_sample) = self.sample_of(life) {
+            self.schedule(ms(1), last_sample);
+        }
+        let (exit, oom) = (ProcessExit::Signal(9), false);
+        self.schedule(ms(1), Event::Died { life, exit, oom });
+    }
+
+    fn adopt(&mut self, by: Life, slot: Slot) {
+        assert!(slot.0 < self.listeners, "slot {slot} has no listener");
+        assert_ne!(by.slot, slot, "its own queue");
+        let ready = self.processes.get(&by).is_some_and(|process| process.ready);
+        assert!(ready, "{by} cannot adopt");
+        if self.unreachable.contains(&by) {
+            self.schedule(ms(0), Event::NotAdopted { by, slot });
+        }
+        let before = self.adopters.insert(slot, by);
+        assert!(
+            before.is_none_or(|before| !self.processes.contains_key(&before)),
+            "two adopters"
+        );
+    }
+
+    fn unload(&mut self, generation: Generation) {
+        assert!(self.loaded.remove(&generation), "unloaded twice: {generation}");
+        assert!(
+            self.processes
+                .values()
+                .all(|process| process.generation != generation)
+        );
+    }
+
+    fn probe(&mut self, life: Life) {
+        self.probes.push(life);
+        let verdict = self.readiness.clone();
+        if verdict != Err("silence".to_owned()) {
+            self.schedule(ms(1), Event::Probed { life, verdict });
         }
     }
 

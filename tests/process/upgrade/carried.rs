@@ -69,11 +69,7 @@ fn a_stopped_worker_is_still_late_and_killed_by_the_new_master() {
     cluster.wait_from(mark, "worker late");
     cluster.run_json(&["upgrade"]);
     cluster.wait_from(mark, "killing worker: hung");
-    cluster.wait_for_workers("another worker", |workers| {
-        workers
-            .get(&1)
-            .is_some_and(|pids| pids.len() == 1 && pids[0] != pid)
-    });
+    cluster.wait_for_successor(1, pid);
 }
 
 #[test]

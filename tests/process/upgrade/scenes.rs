@@ -93,11 +93,7 @@ fn after_an_upgrade_everything_works_as_before() {
     let mark = cluster.mark();
     let victim = cluster.signal_worker(0, Signal::SIGKILL);
     cluster.wait_from(mark, "worker crashed (signal 9");
-    cluster.wait_for_workers("another worker", |workers| {
-        workers
-            .get(&0)
-            .is_some_and(|pids| pids.len() == 1 && pids[0] != victim)
-    });
+    cluster.wait_for_successor(0, victim);
     assert_eq!(cluster.run_json(&["scale", "4"])["to"], 4);
     assert_eq!(cluster.run_json(&["reload"])["generation"], 2);
     assert_eq!(cluster.run_json(&["upgrade"])["did"], "upgraded");
@@ -126,11 +122,7 @@ fn a_worker_that_dies_at_that_very_moment_is_replaced() {
     let result = upgrade.wait_with_output().expect("it ends");
     assert!(result.status.success(), "{result:?}");
     cluster.wait_from(mark, "worker crashed (signal 9");
-    cluster.wait_for_workers("another worker", |workers| {
-        workers
-            .get(&1)
-            .is_some_and(|pids| pids.len() == 1 && pids[0] != victim)
-    });
+    cluster.wait_for_successor(1, victim);
 }
 
 #[test]
