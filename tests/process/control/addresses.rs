@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::common::{Cli, Cluster, Plan};
+use crate::common::{Cli, Cluster, Plan, put, replaceable};
 
 const OLD: &str = "bind = [\"127.0.0.1:0\"]";
 
@@ -119,15 +119,12 @@ fn an_address_that_somebody_else_has_backs_the_reload_out_and_is_named() {
 
 #[test]
 fn a_reload_that_backs_out_later_closes_what_it_opened() {
-    let cluster = Plan::shop().start();
+    let (cluster, program) = replaceable(Plan::shop());
     let before = addresses(&cluster);
     let path = cluster.data().join("shop.sock");
     bind(&cluster, &format!("\"127.0.0.2:0\", \"unix:{}\"", path.display()));
-    // Its workers cannot boot: the catalog is none.
-    let bad = cluster.data().join("bad.toml");
-    std::fs::write(&bad, "nonsense").expect("written");
-    let text = cluster.config_text();
-    cluster.rewrite_config(&format!("{text}\n[shop]\ncatalog = \"{}\"\n", bad.display()));
+    // Its workers cannot boot: their program only says that it failed.
+    put(std::path::Path::new("/bin/false"), &program);
     let result = cluster.run(&["reload"]);
     assert_eq!(result.code, 5, "{result:?}");
     assert_eq!(addresses(&cluster), before);
