@@ -19,6 +19,7 @@ pub mod memory;
 #[cfg(feature = "mutants")]
 pub mod mutation;
 pub mod notify;
+pub mod output;
 pub mod paths;
 pub mod pidfd;
 pub mod private_file;

@@ -12,6 +12,7 @@ use super::request::health;
 use crate::base::ids::Slot;
 use crate::lifeline::{Command, MAX_REASON, ReceivedCommand, Report, WorkerEnd};
 use crate::pool::OrphanedWork;
+use crate::sys::output;
 
 /// The task that reads commands. From the start on it notices the end of the master; commands that need the
 /// application are kept until the application has booted.
@@ -69,6 +70,10 @@ impl CommandHandler {
         }
         if !self.worker.is_draining() {
             tracing::warn!("the master is gone: answering what is in the queue, then draining");
+        }
+        // The master has read what this process prints.
+        if let Err(error) = output::discard() {
+            tracing::warn!(%error, "what this worker prints has no reader any more");
         }
         self.worker.orphan();
     }

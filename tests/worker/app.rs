@@ -69,6 +69,7 @@ async fn boot(worker: Worker) -> Result<Router, cluster::worker::BootError> {
             .route("/wide", get(wide))
             .route("/drip", get(drip))
             .route("/panic", get(panics))
+            .route("/print", get(async || println!("a handler prints")))
             .route("/upgrade", any(upgrade))
             .route("/early", get(async || http::StatusCode::EARLY_HINTS))
             .route("/poison", get(async move || poisoned.fail("a test"))),

@@ -22,6 +22,10 @@ pub(crate) const TESTS: &[Test] = &[
     ),
     ("a_running_request_is_finished", a_running_request_is_finished),
     (
+        "a_handler_that_prints_after_the_end_of_the_master_answers",
+        a_handler_that_prints_after_the_end_of_the_master_answers,
+    ),
+    (
         "half_a_head_and_half_a_body_are_waited_for",
         half_a_head_and_half_a_body_are_waited_for,
     ),
@@ -244,6 +248,22 @@ fn the_end_of_the_master_drains() {
     drop(running);
     drained(&mut worker);
     assert!(worker.log().contains("the master is gone"), "{}", worker.log());
+}
+
+/// The pipe behind stdout has no reader any more, and `println` panics when a write fails.
+fn a_handler_that_prints_after_the_end_of_the_master_answers() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let unused = tempfile::NamedTempFile::new().expect("a file");
+    let mut worker = Worker::start_with_log(|_| {}, unused, writer.into());
+    assert!(worker.notification().starts_with("READY=1"));
+    let (mut client, mut other) = (worker.connect(), worker.connect());
+    assert_eq!(other.get("/print").status, 200);
+    drop(reader);
+    worker.die();
+    while !client.get("/").closes() {}
+    assert_eq!(other.get("/print").status, 200);
+    drop((client, other));
+    assert_eq!(worker.exit(), i32::from(Exit::Stopped.code()));
 }
 
 /// Longer than any test waits: what ends before it did not wait for it.
