@@ -1,8 +1,10 @@
-//! The least an HTTP server on hyper can cost: one thread, one `service_fn`, one constant answer of the size and type of
-//! `/healthz/liveness`. The bar for the worker's edge is server CPU per request within 1.25 times of this.
+//! The least an HTTP server on hyper can cost: one thread, one `service_fn`, one constant answer of the size
+//! and type of `/healthz/liveness`. The bar for the worker's edge is server CPU per request within 1.25 times
+//! of this.
 //!
-//! `cargo bench --bench bare_hyper -- --serve [ADDRESS]` serves until it is killed and prints its address (by default a free
-//! port of 127.0.0.1) as its first line; without `--serve` it ends at once, so that a plain `cargo bench` does not hang.
+//! `cargo bench --bench bare_hyper -- --serve [ADDRESS]` serves until it is killed and prints its address (by
+//! default a free port of 127.0.0.1) as its first line; without `--serve` it ends at once, so that a plain
+//! `cargo bench` does not hang.
 
 use std::convert::Infallible;
 

@@ -1,5 +1,6 @@
-//! The shipped torture, for a quarter of a minute: whatever it breaks must mend. `cluster torture --secs 600` is the same for
-//! longer. And the test of the test: a record that is spoiled before the verdict must be found.
+//! The shipped torture, for a quarter of a minute: whatever it breaks must mend. `cluster torture --secs 600`
+//! is the same for longer. And the test of the test: a record that is spoiled before the verdict must be
+//! found.
 
 use std::process::Command;
 
@@ -16,8 +17,8 @@ fn torture(arguments: &str) -> (Option<i32>, Value, String) {
     (output.status.code(), verdict, said)
 }
 
-/// What breaks within so many seconds mends. The faults are asked for per minute: however long it is, they come at the same rate.
-/// Of a good seed each sort of them comes soon.
+/// What breaks within so many seconds mends. The faults are asked for per minute: however long it is, they
+/// come at the same rate. Of a good seed each sort of them comes soon.
 fn mends(seed: u32, seconds: u32) {
     let faults = "--kills 50 --stops 15 --reloads 8 --master-kills 6 --outages 6 --full-disks 6";
     let (code, verdict, said) = torture(&format!("--seed {seed} --secs {seconds} {faults}"));

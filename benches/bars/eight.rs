@@ -1,4 +1,5 @@
-//! What eight workers make of two cores, against two workers. They take turns, so that what else the machine does falls on both.
+//! What eight workers make of two cores, against two workers. They take turns, so that what else the machine
+//! does falls on both.
 
 use crate::load;
 use crate::server::{Plan, Server};

@@ -1,5 +1,5 @@
-//! SIGSTOP of a worker that holds a store's lock. The holder is caught by asking the lock itself, after the stop: the siblings
-//! hold it for a moment only, a stopped holder for good.
+//! SIGSTOP of a worker that holds a store's lock. The holder is caught by asking the lock itself, after the
+//! stop: the siblings hold it for a moment only, a stopped holder for good.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

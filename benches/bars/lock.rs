@@ -1,5 +1,6 @@
-//! Eight processes write one file through the store, each one write after the other. A wait is the time from asking the store to
-//! the moment the write runs: the hand-over to the writer thread, the lock, and the beginning of the transaction.
+//! Eight processes write one file through the store, each one write after the other. A wait is the time from
+//! asking the store to the moment the write runs: the hand-over to the writer thread, the lock, and the
+//! beginning of the transaction.
 
 use std::io::Read;
 use std::path::Path;

@@ -1,6 +1,7 @@
-//! The bars of sagas and stores, each a command of its own: `cargo bench --bench bars -- takeover` (or `holder`, `eight`, `lock`,
-//! `steady`; `--help` lists their switches). Starts clusters of its own in private directories on ports of 127.0.0.1, prints a
-//! table of figure, bar and verdict, and exits with 1 when a bar was missed. Leaves no process behind. Needs wrk.
+//! The bars of sagas and stores, each a command of its own: `cargo bench --bench bars -- takeover` (or
+//! `holder`, `eight`, `lock`, `steady`; `--help` lists their switches). Starts clusters of its own in private
+//! directories on ports of 127.0.0.1, prints a table of figure, bar and verdict, and exits with 1 when a bar
+//! was missed. Leaves no process behind. Needs wrk.
 
 #[path = "../measurements/client.rs"]
 mod client;

@@ -1,5 +1,6 @@
-//! Ten minutes of the same load with retention at one minute: what is on disk and in memory must level off. The verdict is by
-//! the slope over the last half. The sandbox provider's ledger is not ours to shorten, and is printed without a bar.
+//! Ten minutes of the same load with retention at one minute: what is on disk and in memory must level off.
+//! The verdict is by the slope over the last half. The sandbox provider's ledger is not ours to shorten, and
+//! is printed without a bar.
 
 use std::time::{Duration, Instant};
 

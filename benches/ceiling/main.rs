@@ -1,5 +1,5 @@
-//! The ceiling: what the store alone can do. Several processes, each with so many orders in flight, make the same commits to the
-//! same files as one order of the shop, without HTTP.
+//! The ceiling: what the store alone can do. Several processes, each with so many orders in flight, make the
+//! same commits to the same files as one order of the shop, without HTTP.
 //!
 //! `cargo bench --bench ceiling -- [--processes 2] [--in-flight 64] [--seconds 5] [--dir DIR]`
 

@@ -6,8 +6,8 @@ use crate::client::Kind;
 use crate::stage::{Effort, Scene};
 use crate::verdict::Verdict;
 
-/// The wall clock goes a day ahead, two back and so on, for master and workers alike (`libfaketime`, which is told by a file).
-/// `None`: there is no libfaketime here.
+/// The wall clock goes a day ahead, two back and so on, for master and workers alike (`libfaketime`, which is
+/// told by a file). `None`: there is no libfaketime here.
 pub(crate) fn steps(effort: &Effort) -> Option<Verdict> {
     let library = [
         "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",

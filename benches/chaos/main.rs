@@ -1,8 +1,8 @@
-//! The chaos table in one command: `cargo bench --bench chaos [-- --seconds 20 --only reload]`. Builds the release binary, starts
-//! clusters of its own in private directories on ports of 127.0.0.1, loads them with 3,000 requests a second, kills, stops,
-//! reloads and scales them, and prints what became of every request, with bar and verdict. Leaves no process behind.
-//! Scenes and client are those of `tests/chaos`. `--seconds` scales the number of deeds: 20 are the issue's. nginx is measured
-//! with the same client if it is installed.
+//! The chaos table in one command: `cargo bench --bench chaos [-- --seconds 20 --only reload]`. Builds the
+//! release binary, starts clusters of its own in private directories on ports of 127.0.0.1, loads them with
+//! 3,000 requests a second, kills, stops, reloads and scales them, and prints what became of every request,
+//! with bar and verdict. Leaves no process behind. Scenes and client are those of `tests/chaos`. `--seconds`
+//! scales the number of deeds: 20 are the issue's. nginx is measured with the same client if it is installed.
 
 #[path = "../../tests/chaos/answer.rs"]
 mod answer;

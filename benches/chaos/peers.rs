@@ -1,4 +1,5 @@
-//! nginx under the same client: a worker process per CPU, `reuseport`, answering by itself. What it loses is a fact here, no bar.
+//! nginx under the same client: a worker process per CPU, `reuseport`, answering by itself. What it loses is
+//! a fact here, no bar.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;

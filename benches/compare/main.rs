@@ -1,8 +1,10 @@
-//! Two builds of `cluster` against each other: `cargo bench --bench compare -- OLD NEW [--rounds 9] [--seconds 4]`.
+//! Two builds of `cluster` against each other: `cargo bench --bench compare -- OLD NEW [--rounds 9]
+//! [--seconds 4]`.
 //!
-//! Each round runs OLD, NEW and OLD again, every run in a fresh directory, and forms two ratios: NEW against the first OLD, and the
-//! second OLD against the first. The medians of both are printed with the lowest and the highest: the second pair of
-//! columns is what the machine alone does. In every other round the two runs of the first ratio change places.
+//! Each round runs OLD, NEW and OLD again, every run in a fresh directory, and forms two ratios: NEW against
+//! the first OLD, and the second OLD against the first. The medians of both are printed with the lowest and
+//! the highest: the second pair of columns is what the machine alone does. In every other round the two runs
+//! of the first ratio change places.
 
 #[path = "../measurements/client.rs"]
 mod client;

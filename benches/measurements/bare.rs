@@ -1,5 +1,5 @@
-//! What to compare with: hyper on a current-thread runtime, answering one request, with nothing around it. Runs as a process of
-//! its own, which is this program again.
+//! What to compare with: hyper on a current-thread runtime, answering one request, with nothing around it.
+//! Runs as a process of its own, which is this program again.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

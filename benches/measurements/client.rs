@@ -49,7 +49,8 @@ pub(crate) fn until(
             Ok(found) => last = format!("status {found}"),
             Err(error) => last = error.to_string(),
         }
-        // Refused connections come back at once: a tenth of a millisecond is fine enough, and leaves the core to the server.
+        // Refused connections come back at once: a tenth of a millisecond is fine enough, and leaves the core
+        // to the server.
         std::thread::sleep(Duration::from_micros(100));
     }
     Err(format!("no {status} within {within:?}; last: {last}"))

@@ -1,6 +1,7 @@
-//! All figures in one command: `cargo bench --bench measurements [-- --seconds 8]`. Builds the release binary, starts clusters of its
-//! own in private directories on ports of 127.0.0.1, loads them with wrk, runs the ceiling in the same run, kills workers, and
-//! prints a table of figure, bar and verdict. Leaves no process behind. Needs wrk (`apt-get install wrk`).
+//! All figures in one command: `cargo bench --bench measurements [-- --seconds 8]`. Builds the release
+//! binary, starts clusters of its own in private directories on ports of 127.0.0.1, loads them with wrk, runs
+//! the ceiling in the same run, kills workers, and prints a table of figure, bar and verdict. Leaves no
+//! process behind. Needs wrk (`apt-get install wrk`).
 
 mod bare;
 mod client;

@@ -151,7 +151,8 @@ pub(crate) fn signal(pid: u32, signal: Signal) {
     }
 }
 
-/// A port that is free now. Somebody may take it before the server does; then the server says so, and one tries again.
+/// A port that is free now. Somebody may take it before the server does; then the server says so, and one
+/// tries again.
 pub(crate) fn free_address() -> std::io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }

@@ -1,5 +1,5 @@
-//! Orders through the shop's own router on real files, in this process alone: no socket, no second worker. Prints orders per
-//! second, so that a change of a statement or an index can be measured on its own.
+//! Orders through the shop's own router on real files, in this process alone: no socket, no second worker.
+//! Prints orders per second, so that a change of a statement or an index can be measured on its own.
 //!
 //! `cargo bench --bench saga [-- SECONDS [DIR]]`
 

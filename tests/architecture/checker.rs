@@ -1,4 +1,5 @@
-//! The test of the test: on texts that hold what is forbidden, it is found; on texts that only speak of it, it is not.
+//! The test of the test: on texts that hold what is forbidden, it is found; on texts that only speak of it,
+//! it is not.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! Import circles: files that cannot be read one after the other, because each of them names something of the others.
+//! Import circles: files that cannot be read one after the other, because each of them names something of the
+//! others.
 
 use std::collections::{BTreeMap, BTreeSet};
 

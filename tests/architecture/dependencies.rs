@@ -1,6 +1,6 @@
-//! Which crates come along: who builds the supervisor alone compiles neither the shop's database nor its hashes, and no crate
-//! comes from elsewhere or under a licence that is not allowed. The lists are those of `deny.toml`, which cargo-deny reads where it
-//! is installed.
+//! Which crates come along: who builds the supervisor alone compiles neither the shop's database nor its
+//! hashes, and no crate comes from elsewhere or under a licence that is not allowed. The lists are those of
+//! `deny.toml`, which cargo-deny reads where it is installed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;

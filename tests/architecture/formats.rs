@@ -1,5 +1,5 @@
-//! The versions of formats: the changelog's newest table names each as it is in the code, so that a version that is raised cannot
-//! be forgotten there.
+//! The versions of formats: the changelog's newest table names each as it is in the code, so that a version
+//! that is raised cannot be forgotten there.
 
 use crate::source;
 use crate::tokens::{Kind, Token};

@@ -1,5 +1,6 @@
-//! How much is still tolerated of what should not be there. A limit only falls: who removes something lowers it in the same
-//! commit. The test prints the present figure when it is exceeded; `cargo test --test architecture -- --nocapture` always prints it.
+//! How much is still tolerated of what should not be there. A limit only falls: who removes something lowers
+//! it in the same commit. The test prints the present figure when it is exceeded; `cargo test --test
+//! architecture -- --nocapture` always prints it.
 
 /// Groups of files in `src` that import each other.
 pub(crate) const CIRCLES: usize = 1;
@@ -32,7 +33,7 @@ pub(crate) const TOO_LONG_FILES: usize = 0;
 pub(crate) const DOCS_OF_ONE_WORD: usize = 0;
 /// Columns of a line, and how many lines are longer.
 pub(crate) const LONGEST_LINE: usize = 110;
-pub(crate) const TOO_LONG_LINES: usize = 304;
+pub(crate) const TOO_LONG_LINES: usize = 190;
 /// Lines that no screen shows whole.
 pub(crate) const VERY_LONG_LINE: usize = 140;
 pub(crate) const VERY_LONG_LINES: usize = 6;

@@ -1,5 +1,5 @@
-//! The architecture as tests: who may import whom, what is pure, which names and sizes are allowed. The limits that still have to
-//! fall are in `limits.rs`.
+//! The architecture as tests: who may import whom, what is pure, which names and sizes are allowed. The
+//! limits that still have to fall are in `limits.rs`.
 
 mod checker;
 mod circles;

@@ -1,5 +1,5 @@
-//! The modules of the product and what each of them names: the tree that `mod` spans from a root file, with every path followed
-//! through re-exports to the module that defines the thing. It must not know any rule.
+//! The modules of the product and what each of them names: the tree that `mod` spans from a root file, with
+//! every path followed through re-exports to the module that defines the thing. It must not know any rule.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -80,13 +80,14 @@ impl Modules {
         self.0.insert(module.name.clone(), module);
     }
 
-    /// Every path in a module that leads to another module of the tree, as it is written from the root on: `["pool", "Pool"]`.
+    /// Every path in a module that leads to another module of the tree, as it is written from the root on:
+    /// `["pool", "Pool"]`.
     pub(crate) fn named_in(&self, module: &Module) -> BTreeSet<Parts> {
         self.absolute(module, source::paths(&module.tokens))
     }
 
-    /// Which files use which: each file, and those that define what it uses. A module hands on with `pub use` what it does not use
-    /// itself, and consists of the modules below it: neither counts.
+    /// Which files use which: each file, and those that define what it uses. A module hands on with `pub use`
+    /// what it does not use itself, and consists of the modules below it: neither counts.
     pub(crate) fn uses(&self) -> BTreeMap<&str, BTreeSet<&str>> {
         let mut uses: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for module in self.all() {
@@ -126,7 +127,8 @@ impl Modules {
 }
 
 impl Module {
-    /// A path of this module from the root on; none when it leads out of the crate, or is a name that was imported before.
+    /// A path of this module from the root on; none when it leads out of the crate, or is a name that was
+    /// imported before.
     fn absolute(&self, path: Parts) -> Option<Parts> {
         // In `main.rs` the library has a name; in the library the same name may be a module's.
         let first = path.first()?.as_str();

@@ -203,7 +203,8 @@ fn the_pool_is_no_object_of_everything() {
     at_most(limits::FIELDS_OF_POOL, "fields of `Pool`", &fields);
 }
 
-/// Where SQLite's library may be named: in the store itself and below it, and in what reads or breaks its files from outside.
+/// Where SQLite's library may be named: in the store itself and below it, and in what reads or breaks its
+/// files from outside.
 const SQL: &[&str] = &["src/store/", "/sqlite/", "src/shop/sandbox/", "src/torture/"];
 
 #[test]

@@ -1,5 +1,5 @@
-//! The source files, and what can be read out of their tokens: the product without its tests, paths, functions, types. It must not
-//! know any rule.
+//! The source files, and what can be read out of their tokens: the product without its tests, paths,
+//! functions, types. It must not know any rule.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -63,8 +63,8 @@ pub(crate) fn read(path: &Path) -> Source {
     }
 }
 
-/// Takes out what stands behind `#[cfg(test)]`: an item, a field, a statement or a match arm. What follows it stays. The words of
-/// other conditions are taken out, too: they name nothing.
+/// Takes out what stands behind `#[cfg(test)]`: an item, a field, a statement or a match arm. What follows it
+/// stays. The words of other conditions are taken out, too: they name nothing.
 pub(crate) fn without_tests(tokens: &[Token]) -> Vec<Token> {
     let (mut kept, mut at) = (Vec::new(), 0);
     while at < tokens.len() {
@@ -209,7 +209,8 @@ fn body(tokens: &[Token]) -> Option<usize> {
     head.find_map(|token| token.group('{')).map(|body| body.end)
 }
 
-/// The names of the types that are defined here. What an `impl` gives to the associated types of a trait is no type of its own.
+/// The names of the types that are defined here. What an `impl` gives to the associated types of a trait is
+/// no type of its own.
 pub(crate) fn types(tokens: &[Token]) -> Vec<&str> {
     types_in(tokens, false)
 }

@@ -1,7 +1,8 @@
-//! Rust as trees of tokens: comments and the contents of strings are gone, brackets are closed. It must not know any rule.
+//! Rust as trees of tokens: comments and the contents of strings are gone, brackets are closed. It must not
+//! know any rule.
 //!
-//! A parser such as syn would do, but cargo shares its crates with the derive macros and would compile those, and all that use
-//! them, once for `cargo build` and once more for `cargo test`.
+//! A parser such as syn would do, but cargo shares its crates with the derive macros and would compile those,
+//! and all that use them, once for `cargo build` and once more for `cargo test`.
 
 /// One token, with the line on which it begins.
 #[derive(Clone, Debug, PartialEq)]

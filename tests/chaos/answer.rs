@@ -1,4 +1,5 @@
-//! As much of an HTTP/1.1 answer as a load client has to understand: status, length, and whether the connection goes on.
+//! As much of an HTTP/1.1 answer as a load client has to understand: status, length, and whether the
+//! connection goes on.
 
 /// The head of an answer, and how much of the connection's bytes belongs to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
-//! Bad reloads of six kinds, one after the other in one cluster under load. Each is backed out with its reason, and costs nothing
-//! but what the bad worker itself did: 5xx that it answered while it was watched, connections it had when it died.
+//! Bad reloads of six kinds, one after the other in one cluster under load. Each is backed out with its
+//! reason, and costs nothing but what the bad worker itself did: 5xx that it answered while it was watched,
+//! connections it had when it died.
 
 use std::path::PathBuf;
 use std::time::Instant;

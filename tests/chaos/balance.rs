@@ -16,7 +16,8 @@ const BAR: f64 = 1.06;
 /// One trial alone may be unlucky; hundreds of connections by the kernel's hash still scatter more.
 const BAR_OF_ONE: f64 = 1.15;
 
-/// 1,000 connections over 3 s on 4 workers: by how much the fullest exceeds the mean, in the median of some trials.
+/// 1,000 connections over 3 s on 4 workers: by how much the fullest exceeds the mean, in the median of some
+/// trials.
 pub(crate) fn spread(effort: &Effort, trials: usize) -> Verdict {
     let cluster = effort.plan().replace("workers = 2", "workers = 4").start();
     let mut found: Vec<f64> = (0..trials).map(|_| trial(&cluster)).collect();

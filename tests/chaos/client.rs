@@ -1,5 +1,6 @@
-//! The load: an open loop, that is, requests are due at a fixed rate whatever becomes of those before them, and a late one counts
-//! as late. One thread, one runtime. It must not know what is done to the server meanwhile.
+//! The load: an open loop, that is, requests are due at a fixed rate whatever becomes of those before them,
+//! and a late one counts as late. One thread, one runtime. It must not know what is done to the server
+//! meanwhile.
 
 use std::io;
 use std::net::SocketAddr;
@@ -137,7 +138,8 @@ impl Load {
         .await;
     }
 
-    /// Each request is asked for when it is due, whatever became of those before it, unless too many are still on their way.
+    /// Each request is asked for when it is due, whatever became of those before it, unless too many are
+    /// still on their way.
     async fn side_by_side<A>(&self, over: &AtomicBool, done: &Done, ask: impl Fn(usize) -> A)
     where
         A: Future<Output = Asked> + 'static,

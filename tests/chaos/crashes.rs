@@ -1,7 +1,9 @@
-//! `kill -9` under load. Only requests on connections that the victim had accepted may fail, none that waited in its queue.
+//! `kill -9` under load. Only requests on connections that the victim had accepted may fail, none that waited
+//! in its queue.
 //!
-//! What it had accepted is told by the kernel: the victim is stopped, its sockets are looked at, and then it is killed, which no
-//! client can tell from a bare kill. Meanwhile its queue fills, so that there is something to lose.
+//! What it had accepted is told by the kernel: the victim is stopped, its sockets are looked at, and then it
+//! is killed, which no client can tell from a bare kill. Meanwhile its queue fills, so that there is
+//! something to lose.
 
 use std::time::Duration;
 

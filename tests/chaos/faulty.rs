@@ -1,4 +1,5 @@
-//! The bad worker: what a bad release looks like to the master. Which kind of bad is in the file that `CHAOS_FAULT` names.
+//! The bad worker: what a bad release looks like to the master. Which kind of bad is in the file that
+//! `CHAOS_FAULT` names.
 
 use std::process::ExitCode;
 

@@ -1,5 +1,5 @@
-//! Workers that do not answer: stopped for good, stopped for a moment, spinning. Who had been accepted by such a worker waits for
-//! it; nobody else does.
+//! Workers that do not answer: stopped for good, stopped for a moment, spinning. Who had been accepted by
+//! such a worker waits for it; nobody else does.
 
 use std::collections::BTreeSet;
 use std::net::TcpStream;
@@ -18,10 +18,12 @@ use crate::witness;
 const UNROUTED: Duration = Duration::from_millis(500);
 /// And the next one is there this long after the kill.
 const BACK: Duration = Duration::from_millis(50);
-/// As many connections are opened to see where they go. By the kernel's hash half of them would go to the wrong one.
+/// As many connections are opened to see where they go. By the kernel's hash half of them would go to the
+/// wrong one.
 const OPENED: usize = 20;
 
-/// A worker that happens to keep a store lock as it is stopped (its upkeep writes now and then) is another story: again, then.
+/// A worker that happens to keep a store lock as it is stopped (its upkeep writes now and then) is another
+/// story: again, then.
 pub(crate) fn stopped(effort: &Effort, kind: Kind) -> Verdict {
     (0..5)
         .find_map(|_| stopped_without_a_lock(effort, kind))
@@ -78,7 +80,8 @@ fn stopped_without_a_lock(effort: &Effort, kind: Kind) -> Option<Verdict> {
     Some(verdict)
 }
 
-/// A stopped worker that holds a store lock is killed much sooner, which is another story (`tests/orders.rs`).
+/// A stopped worker that holds a store lock is killed much sooner, which is another story
+/// (`tests/orders.rs`).
 fn without_orders(effort: &Effort) -> Effort {
     Effort {
         one_order_in: 0,
@@ -91,7 +94,8 @@ fn slack(timeout: Duration) -> Duration {
     (timeout / 4).max(Duration::from_millis(300))
 }
 
-/// How many of some new connections the kernel puts into these queues. Everybody who could take them out stands still meanwhile.
+/// How many of some new connections the kernel puts into these queues. Everybody who could take them out
+/// stands still meanwhile.
 fn strays(scene: &Scene, sibling: i32, listeners: &BTreeSet<u32>) -> u32 {
     kill(Pid::from_raw(sibling), Signal::SIGSTOP).expect("the sibling lives");
     wait_for_state(sibling, 'T');

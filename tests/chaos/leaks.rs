@@ -12,8 +12,8 @@ struct Holdings {
     descriptors: usize,
     /// Proportional set size.
     pss_kib: u64,
-    /// The part of it that no file stands behind: what a program allocates. The rest is code that was looked at, and how many
-    /// others look at it.
+    /// The part of it that no file stands behind: what a program allocates. The rest is code that was looked
+    /// at, and how many others look at it.
     own_kib: u64,
     children: usize,
 }

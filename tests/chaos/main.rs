@@ -1,6 +1,7 @@
-//! Chaos under load, at a rate that every machine bears: `cargo bench --bench chaos` is the same at 3,000 requests a second, with
-//! its bars for latency. The bar for failed requests is the same in both: zero, or what a victim had accepted. The program has a
-//! `main` of its own, because it is also the bad worker of the bad reloads.
+//! Chaos under load, at a rate that every machine bears: `cargo bench --bench chaos` is the same at 3,000
+//! requests a second, with its bars for latency. The bar for failed requests is the same in both: zero, or
+//! what a victim had accepted. The program has a `main` of its own, because it is also the bad worker of the
+//! bad reloads.
 
 mod answer;
 mod bad;

@@ -1,5 +1,5 @@
-//! The test of the test: builds with one thing wrong in each have to be found by the scenes that pass without it. They are built
-//! first, so they run on request: `cargo test --test chaos -- --ignored`.
+//! The test of the test: builds with one thing wrong in each have to be found by the scenes that pass without
+//! it. They are built first, so they run on request: `cargo test --test chaos -- --ignored`.
 
 use std::path::PathBuf;
 use std::process::Command;

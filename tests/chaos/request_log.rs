@@ -13,8 +13,9 @@ pub(crate) enum End {
     Refused,
     /// A new connection ended before the first byte of an answer.
     ResetNew,
-    /// A connection that had carried an answer, and had not been told that it would close, ended before the first byte of the
-    /// next one. The client does not look before it sends: that a polite server was merely quick is no excuse.
+    /// A connection that had carried an answer, and had not been told that it would close, ended before the
+    /// first byte of the next one. The client does not look before it sends: that a polite server was merely
+    /// quick is no excuse.
     ResetReused,
     /// The connection ended within an answer.
     Cut,
@@ -36,7 +37,8 @@ pub(crate) struct Request {
     pub(crate) end: End,
     /// The client's end of its connection.
     pub(crate) from: Option<SocketAddr>,
-    /// How often it was sent once more because the server had said that it did not look at it (HTTP/2 alone can).
+    /// How often it was sent once more because the server had said that it did not look at it (HTTP/2 alone
+    /// can).
     pub(crate) again: usize,
 }
 

@@ -1,4 +1,5 @@
-//! One slow worker of four: what its clients and everybody's wait is, with steering and with the kernel's hash.
+//! One slow worker of four: what its clients and everybody's wait is, with steering and with the kernel's
+//! hash.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;

@@ -54,8 +54,8 @@ impl Effort {
         self.mutant.as_ref().map_or(own, |(program, _)| program.as_path())
     }
 
-    /// A cluster of two workers with the waits of this effort. Its program is a copy in its own directory, so that it can be
-    /// replaced.
+    /// A cluster of two workers with the waits of this effort. Its program is a copy in its own directory, so
+    /// that it can be replaced.
     pub(crate) fn plan(&self) -> Plan {
         let kept = "early_death = \"10ms\"\nrestart_limit = 1000";
         let waits = format!(
@@ -175,8 +175,8 @@ impl Scene {
         said
     }
 
-    /// Stops a worker where it is. From here on nothing it does with what it has accepted can be held against anybody else:
-    /// requests on these connections may fail.
+    /// Stops a worker where it is. From here on nothing it does with what it has accepted can be held against
+    /// anybody else: requests on these connections may fail.
     pub(crate) fn freeze(&mut self, pid: i32) {
         kill(Pid::from_raw(pid), Signal::SIGSTOP).expect("the worker lives");
         wait_for_state(pid, 'T');

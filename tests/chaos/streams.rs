@@ -1,5 +1,6 @@
-//! The load over HTTP/2 with prior knowledge: requests side by side on one connection. What the server names as not taken is sent
-//! again, as every client may (RFC 9113, 8.7), and counted. It must not know what is done to the server meanwhile.
+//! The load over HTTP/2 with prior knowledge: requests side by side on one connection. What the server names
+//! as not taken is sent again, as every client may (RFC 9113, 8.7), and counted. It must not know what is
+//! done to the server meanwhile.
 
 use std::cell::Cell;
 use std::error::Error;
@@ -135,8 +136,8 @@ fn request(call: Call) -> http::Request<Full<Bytes>> {
         .expect("a request as it is written above")
 }
 
-/// REFUSED_STREAM, or a stream beyond the last one that a GOAWAY without an error names: the server has not looked at it.
-/// `tests/worker/http2.rs` proves that this is true of ours.
+/// REFUSED_STREAM, or a stream beyond the last one that a GOAWAY without an error names: the server has not
+/// looked at it. `tests/worker/http2.rs` proves that this is true of ours.
 fn is_untaken(error: &hyper::Error) -> bool {
     error.source().is_some_and(|source| {
         let said = format!("{source:?}");

@@ -1,5 +1,5 @@
-//! What the kernel knows of a server's sockets (`sock_diag(7)`): who was accepted by which process, and who waits in which queue.
-//! It asks nobody whose word is in question.
+//! What the kernel knows of a server's sockets (`sock_diag(7)`): who was accepted by which process, and who
+//! waits in which queue. It asks nobody whose word is in question.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};

@@ -73,7 +73,8 @@ pub trait Cli {
         String::from_utf8(answer).expect("text")
     }
 
-    /// The master still answers, with this many slots in service: at last, for one that gets no CPU for a while is late.
+    /// The master still answers, with this many slots in service: at last, for one that gets no CPU for a
+    /// while is late.
     fn wait_until_serving(&self, slots: usize) {
         let deadline = Instant::now() + TIMEOUT;
         loop {

@@ -1,4 +1,5 @@
-//! A running cluster from its start to its end, and its files. What is asked of it over HTTP and what its workers do is told beside.
+//! A running cluster from its start to its end, and its files. What is asked of it over HTTP and what its
+//! workers do is told beside.
 
 use std::path::PathBuf;
 use std::process::{Child, ExitStatus};

@@ -1,5 +1,6 @@
-//! A running cluster as a test sees it: a real master with real workers in a private directory, its log read line by line, and
-//! a method for each gesture. Whatever a test waits for is an event with a generous deadline; nothing sleeps to find out.
+//! A running cluster as a test sees it: a real master with real workers in a private directory, its log read
+//! line by line, and a method for each gesture. Whatever a test waits for is an event with a generous
+//! deadline; nothing sleeps to find out.
 #![expect(
     dead_code,
     unreachable_pub,

@@ -13,8 +13,8 @@ pub fn replaceable(plan: Plan) -> (Cluster, PathBuf) {
     (plan.program(&program).start(), program)
 }
 
-/// Another file under that name, executable, and never half of it. It is written by a process of its own: a child that another
-/// thread forks meanwhile would hold it open for writing, and nobody could execute it.
+/// Another file under that name, executable, and never half of it. It is written by a process of its own: a
+/// child that another thread forks meanwhile would hold it open for writing, and nobody could execute it.
 pub fn put(from: &Path, to: &Path) {
     let beside = to.with_extension("new");
     let copied = Command::new("cp").arg(from).arg(&beside).status();

@@ -1,4 +1,5 @@
-//! A scrape as a strict reader takes it: every sample has its TYPE and HELP before it, no sample is there twice, buckets add up.
+//! A scrape as a strict reader takes it: every sample has its TYPE and HELP before it, no sample is there
+//! twice, buckets add up.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -46,7 +46,8 @@ impl Cluster {
         workers
     }
 
-    /// Waits until the records of the living workers are as they should be. They are written a moment after the log line.
+    /// Waits until the records of the living workers are as they should be. They are written a moment after
+    /// the log line.
     pub fn wait_for_workers(&self, what: &str, is_it: impl Fn(&BTreeMap<u16, Vec<i32>>) -> bool) {
         let deadline = Instant::now() + TIMEOUT;
         while !is_it(&self.workers()) {

@@ -59,8 +59,8 @@ fn read_fields(body: &str) -> Vec<Field> {
     fields
 }
 
-/// The product code of every file below a folder of `src`, without comments, tests, and quotation marks that neither begin nor
-/// end a text.
+/// The product code of every file below a folder of `src`, without comments, tests, and quotation marks that
+/// neither begin nor end a text.
 fn product_code(folder: &str) -> impl Iterator<Item = String> {
     files(folder).into_iter().map(|path| {
         let text = fs::read_to_string(path).expect("readable");

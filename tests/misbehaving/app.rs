@@ -1,4 +1,5 @@
-//! The misbehaving worker: an application whose slot 0 misbehaves in the way that `MISBEHAVIOUR` names, while its siblings are honest.
+//! The misbehaving worker: an application whose slot 0 misbehaves in the way that `MISBEHAVIOUR` names, while
+//! its siblings are honest.
 
 use std::fs::File;
 use std::os::fd::RawFd;

@@ -1,5 +1,6 @@
-//! Workers that lie or misbehave, as real processes under a real master: what cannot be true is dropped and logged, the master
-//! and the honest siblings go on. Without libtest, because the same program is master and worker, too.
+//! Workers that lie or misbehave, as real processes under a real master: what cannot be true is dropped and
+//! logged, the master and the honest siblings go on. Without libtest, because the same program is master and
+//! worker, too.
 
 mod app;
 #[path = "../common/mod.rs"]

@@ -1,5 +1,6 @@
-//! Random histories of the order saga against the models of the participants: lost replies, duplicates, late packets, crashes, and
-//! owners that sleep while another one takes over. Each history ends in rest, and the invariants hold after every action.
+//! Random histories of the order saga against the models of the participants: lost replies, duplicates, late
+//! packets, crashes, and owners that sleep while another one takes over. Each history ends in rest, and the
+//! invariants hold after every action.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -181,7 +182,8 @@ impl Owner {
         )
     }
 
-    /// Brings an event to the saga. How much of the budget of the command under way this owner had used by then.
+    /// Brings an event to the saga. How much of the budget of the command under way this owner had used by
+    /// then.
     fn take(&mut self, now: Monotonic, event: Reply) -> Option<(SagaCommand, Duration)> {
         let is_unknown = matches!(event, SagaEvent::Unknown { .. });
         let state = std::mem::replace(&mut self.state, SagaState::Lost);
@@ -337,8 +339,8 @@ impl History {
         }
     }
 
-    /// No faults happen any more: each saga that is not over is claimed once more and runs to its end, and replaced owners go on as
-    /// far as they can.
+    /// No faults happen any more: each saga that is not over is claimed once more and runs to its end, and
+    /// replaced owners go on as far as they can.
     fn rest(mut self) {
         for order in 0..ORDERS {
             if !self.records.orders[order].is_ended() {

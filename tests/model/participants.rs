@@ -1,5 +1,6 @@
-//! Inventory, payments and the orders' own records as models: what each writes down for a command, given what it wrote down before,
-//! and what it answers. The random histories and the exhaustive check share them. Claims and fences are checked by the callers.
+//! Inventory, payments and the orders' own records as models: what each writes down for a command, given what
+//! it wrote down before, and what it answers. The random histories and the exhaustive check share them.
+//! Claims and fences are checked by the callers.
 
 use cluster::saga::{SagaCommand, SagaEvent};
 
@@ -105,7 +106,8 @@ pub(crate) enum Payment {
 }
 
 impl Payment {
-    /// The payment after the command, and the answer. `self` is what was written down before, or what the provider decided now.
+    /// The payment after the command, and the answer. `self` is what was written down before, or what the
+    /// provider decided now.
     pub(crate) fn carry_out(self, command: SagaCommand) -> (Payment, Reply) {
         let after = match (command, self) {
             (SagaCommand::Refund, Payment::Taken) => Payment::Refunded,
@@ -137,8 +139,8 @@ impl OrderRecord {
         matches!(self, OrderRecord::Confirmed | OrderRecord::Rejected)
     }
 
-    /// Writes `wanted` down, unless the order has ended: the statement in the service changes no such order, either. Whether
-    /// anything was changed.
+    /// Writes `wanted` down, unless the order has ended: the statement in the service changes no such order,
+    /// either. Whether anything was changed.
     pub(crate) fn write(&mut self, wanted: OrderRecord) -> bool {
         let changes = !self.is_ended();
         if changes {

@@ -1,4 +1,5 @@
-//! What there is at one moment: the services' books, the provider's ledger, the lives and what each has in mind for each order.
+//! What there is at one moment: the services' books, the provider's ledger, the lives and what each has in
+//! mind for each order.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -21,7 +22,8 @@ pub(crate) struct Work {
     pub claim_no: u8,
     pub state: SagaState<&'static str>,
     pub effect: SagaEffect<&'static str>,
-    /// What the provider answered, and payments has not written down yet: a reply that may come to a life that was claimed from.
+    /// What the provider answered, and payments has not written down yet: a reply that may come to a life
+    /// that was claimed from.
     pub heard: Option<Payment>,
 }
 

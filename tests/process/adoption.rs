@@ -1,5 +1,5 @@
-//! What waits in the queue of a worker that is dead, hung or gone is answered by a sibling at once, and not only when the slot
-//! has a worker again. Real masters, workers and signals.
+//! What waits in the queue of a worker that is dead, hung or gone is answered by a sibling at once, and not
+//! only when the slot has a worker again. Real masters, workers and signals.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -1,5 +1,5 @@
-//! Databases that are gone, replaced, hollow or broken: each refused with what to do, before anything is served; and noticed when
-//! it happens under a running cluster.
+//! Databases that are gone, replaced, hollow or broken: each refused with what to do, before anything is
+//! served; and noticed when it happens under a running cluster.
 
 use std::path::{Path, PathBuf};
 

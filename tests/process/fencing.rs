@@ -1,8 +1,8 @@
-//! Owners that are only asleep: stopped, claimed from as if they were dead, and woken up again. Whatever they were about to do,
-//! they write nothing any more for a saga that was claimed.
+//! Owners that are only asleep: stopped, claimed from as if they were dead, and woken up again. Whatever they
+//! were about to do, they write nothing any more for a saga that was claimed.
 //!
-//! A sleeper counts when it had sagas under way that were claimed, was not killed as a holder of a store's lock, woke up, tried to
-//! go on and was refused, which it says itself.
+//! A sleeper counts when it had sagas under way that were claimed, was not killed as a holder of a store's
+//! lock, woke up, tried to go on and was refused, which it says itself.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -56,7 +56,8 @@ fn place_orders(cluster: &Cluster, client: usize, stop: &AtomicBool, confirmed: 
     }
 }
 
-/// Stops a worker, has a sibling claim from it, wakes it up; how many sagas were claimed, and whether it was refused.
+/// Stops a worker, has a sibling claim from it, wakes it up; how many sagas were claimed, and whether it was
+/// refused.
 fn claim_from_a_sleeper(cluster: &Cluster, round: usize) -> (usize, bool) {
     let pid = cluster.worker(u16::try_from(round % 2).expect("0 or 1"));
     let life = life_of(cluster, pid);

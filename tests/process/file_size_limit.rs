@@ -1,5 +1,5 @@
-//! A limit on the length of files (`ulimit -f`, a service's `LimitFSIZE=`): no process dies of it, and it is answered like a full
-//! disk. And an output that takes nothing: a command says so and ends.
+//! A limit on the length of files (`ulimit -f`, a service's `LimitFSIZE=`): no process dies of it, and it is
+//! answered like a full disk. And an output that takes nothing: a command says so and ends.
 
 use std::fs::File;
 use std::io::Write;

@@ -1,6 +1,6 @@
-//! A disk that fills up under a running cluster, and has room again: a small file system of its own where this
-//! user may mount one (root, or sudo without a password), and a limit on the length of files elsewhere. The
-//! same from within: `src/shop/tests/full_disk.rs`.
+//! A disk that fills up under a running cluster, and has room again: a small file system of its own where
+//! this user may mount one (root, or sudo without a password), and a limit on the length of files elsewhere.
+//! The same from within: `src/shop/tests/full_disk.rs`.
 
 use std::fs::File;
 use std::io::Write;

@@ -1,4 +1,5 @@
-//! HTTP/2 clients of a whole cluster: reloads and crashes of siblings under load cost them a new connection and no request.
+//! HTTP/2 clients of a whole cluster: reloads and crashes of siblings under load cost them a new connection
+//! and no request.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,14 +27,15 @@ async fn connect(address: SocketAddr) -> Client {
     client
 }
 
-/// It was on its way when the last GOAWAY was sent, which names it as not taken (the client lets its PONG overtake what it has
-/// not written yet): it may be sent again (RFC 9113, 6.8). `tests/worker/http2.rs` proves that it was not taken.
+/// It was on its way when the last GOAWAY was sent, which names it as not taken (the client lets its PONG
+/// overtake what it has not written yet): it may be sent again (RFC 9113, 6.8). `tests/worker/http2.rs`
+/// proves that it was not taken.
 fn is_unprocessed(error: &hyper::Error) -> bool {
     std::error::Error::source(error).is_some_and(|source| format!("{source:?}").contains("NO_ERROR, Remote"))
 }
 
-/// Requests one after the other until it is told to stop; connects anew when the server has said GOAWAY, as every client does.
-/// How many were answered; one that was sent and not answered panics.
+/// Requests one after the other until it is told to stop; connects anew when the server has said GOAWAY, as
+/// every client does. How many were answered; one that was sent and not answered panics.
 async fn load(address: SocketAddr, over: Arc<AtomicBool>) -> (usize, usize) {
     let (mut answered, mut connections) = (0, 0);
     while !over.load(Relaxed) {

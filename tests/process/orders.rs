@@ -205,8 +205,8 @@ fn bad_requests_get_clear_answers() {
     assert!(cluster.stop().success());
 }
 
-/// The acceptance test of the main job, in small: orders under a key are retried until they are answered, while workers are
-/// killed and the cluster reloads; every answer stays true.
+/// The acceptance test of the main job, in small: orders under a key are retried until they are answered,
+/// while workers are killed and the cluster reloads; every answer stays true.
 #[test]
 fn orders_survive_kills_and_reloads() {
     let cluster = Plan::shop().start();
@@ -300,8 +300,8 @@ fn wait_for_rest(cluster: &Cluster) -> Value {
     }
 }
 
-/// A worker that outlived its master may take one more order on a connection that is still open, after everything of its master's
-/// time was handed over, and die with it. Whoever is master then has to notice.
+/// A worker that outlived its master may take one more order on a connection that is still open, after
+/// everything of its master's time was handed over, and die with it. Whoever is master then has to notice.
 #[test]
 fn an_order_of_an_orphan_that_dies_is_taken_over() {
     for attempt in 0.. {
@@ -368,7 +368,8 @@ fn another_program_that_writes_a_database_for_a_while_is_waited_for() {
     stranger.execute_batch("BEGIN IMMEDIATE").expect("begun");
     let url = cluster.url("/orders");
     let client = std::thread::spawn(move || place_until_final(&url, "espresso-cup", "during"));
-    // The heartbeat looks four times a second; a worker that held its siblings up would be gone by the third look.
+    // The heartbeat looks four times a second; a worker that held its siblings up would be gone by the third
+    // look.
     cluster.wait_for("another program writes the database");
     std::thread::sleep(std::time::Duration::from_secs(1));
     stranger.execute_batch("ROLLBACK").expect("ended");

@@ -1,6 +1,6 @@
-//! Releases in directories of their own, with a symbolic link `current` to the one that is to run. The link is
-//! changed and the old directory is deleted; reload and upgrade find binary and configuration again, however
-//! they were named at the start.
+//! Releases in directories of their own, with a symbolic link `current` to the one that is to run. The link
+//! is changed and the old directory is deleted; reload and upgrade find binary and configuration again,
+//! however they were named at the start.
 
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};

@@ -192,7 +192,8 @@ fn signals_without_a_meaning_here_kill_neither_master_nor_workers() {
     for signal in [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGWINCH] {
         cluster.signal_worker(0, signal);
     }
-    // As they come to a whole process group, which adds a slot and takes it away again: a worker they stop is found hung.
+    // As they come to a whole process group, which adds a slot and takes it away again: a worker they stop is
+    // found hung.
     for signal in [Signal::SIGTTIN, Signal::SIGTTOU] {
         cluster.signal_worker(0, signal);
         cluster.signal_worker(1, signal);

@@ -117,8 +117,8 @@ fn a_background_job_on_a_terminal_with_tostop_serves_and_stops() {
 
 #[test]
 fn a_process_of_the_same_job_that_the_terminal_stops_takes_no_worker_away() {
-    // The subshell is of the cluster's process group. It writes to the terminal from the background when it is
-    // told to, and the kernel sends SIGTTOU to the whole group.
+    // The subshell is of the cluster's process group. It writes to the terminal from the background when it
+    // is told to, and the kernel sends SIGTTOU to the whole group.
     let script = "stty tostop; ( serve & echo job=$BASHPID; read _ < \"$fifo\"; echo noise >&2 ) & read _";
     let terminal = Terminal::start(script, LogTo::Pipe);
     terminal.wait_for("serving: every worker is ready");

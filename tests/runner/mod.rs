@@ -1,5 +1,5 @@
-//! A test program with a `main` of its own, because it is also the worker of its tests. Names to filter by, `--list`, `--ignored`
-//! and the report are libtest's. It must not know any test.
+//! A test program with a `main` of its own, because it is also the worker of its tests. Names to filter by,
+//! `--list`, `--ignored` and the report are libtest's. It must not know any test.
 
 use std::process::ExitCode;
 
@@ -8,8 +8,8 @@ use libtest_mimic::{Arguments, Trial};
 /// The name of a test, and the test.
 pub(crate) type Test = (&'static str, fn());
 
-/// The tests as libtest runs them, all side by side unless the command line says otherwise: they wait more than they work.
-/// `ignored` are those that need more than any user may do, with what they need.
+/// The tests as libtest runs them, all side by side unless the command line says otherwise: they wait more
+/// than they work. `ignored` are those that need more than any user may do, with what they need.
 pub(crate) fn main(tests: &[Test], ignored: &[(Test, &'static str)]) -> ExitCode {
     let always = tests.iter().map(|test| trial(*test));
     let on_request = ignored

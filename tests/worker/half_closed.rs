@@ -1,5 +1,6 @@
-//! Clients that close their sending side right behind their last request, as `nc -N` and many scripts do. Each request that
-//! arrived whole is answered, in every way there is to send one. A client that is really gone costs a bounded time.
+//! Clients that close their sending side right behind their last request, as `nc -N` and many scripts do.
+//! Each request that arrived whole is answered, in every way there is to send one. A client that is really
+//! gone costs a bounded time.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -126,8 +127,9 @@ fn answered(worker: &Worker, requests: &str, is_kept_alive: bool, times: usize) 
     count
 }
 
-/// A thousand requests for each way: alone on a fresh connection, alone on one that was used before, and pipelined by 2, 3
-/// (which is rounded) and 50; over TCP and unix sockets; to a handler and to the edge itself.
+/// A thousand requests for each way: alone on a fresh connection, alone on one that was used before, and
+/// pipelined by 2, 3 (which is rounded) and 50; over TCP and unix sockets; to a handler and to the edge
+/// itself.
 fn ten_thousand_requests_before_an_end_of_file_are_answered() {
     let worker = Worker::ready(|_| {});
     let (mut sent, mut got) = (0, 0);
@@ -218,7 +220,8 @@ fn requests_before_an_end_of_file_are_answered_while_the_worker_drains() {
     assert_eq!(worker.exit(), i32::from(Exit::Stopped.code()), "{}", worker.log());
 }
 
-/// Preface, empty SETTINGS, and one GET of `path` on each of the streams 1, 3, 5 and so on (RFC 7541 without Huffman codes).
+/// Preface, empty SETTINGS, and one GET of `path` on each of the streams 1, 3, 5 and so on (RFC 7541 without
+/// Huffman codes).
 fn http2_requests(path: &str, streams: u8) -> Vec<u8> {
     let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
     let text = |bytes: &mut Vec<u8>, name: u8, value: &str| {

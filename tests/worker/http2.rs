@@ -213,7 +213,8 @@ fn http2_answers_that_are_none_are_refused() {
     });
 }
 
-/// One GET of `/` with these fields, by their indices in the static table (RFC 7541), and the status of the answer.
+/// One GET of `/` with these fields, by their indices in the static table (RFC 7541), and the status of the
+/// answer.
 fn status_of(worker: &Worker, fields: &[(u8, &str)]) -> u16 {
     let mut head = vec![0x82, 0x84, 0x86];
     for (index, value) in fields {

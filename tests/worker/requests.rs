@@ -143,7 +143,8 @@ fn what_is_no_text_is_refused() {
     }
 }
 
-/// Other servers read a bare line feed in another way: what is behind it would be a request of somebody else's making.
+/// Other servers read a bare line feed in another way: what is behind it would be a request of somebody
+/// else's making.
 fn a_line_that_ends_without_a_carriage_return_is_refused() {
     let worker = Worker::ready(|_| {});
     let hidden = "GET /hidden HTTP/1.1\r\nHost: test\r\n\r\n";

@@ -1,4 +1,5 @@
-//! Addresses that change by a reload: the new ones answer, the old ones are let go of, and what backs out leaves nothing behind.
+//! Addresses that change by a reload: the new ones answer, the old ones are let go of, and what backs out
+//! leaves nothing behind.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,5 @@
-//! The control socket from outside: real masters, the commands as people type them, and clients that mean no good.
+//! The control socket from outside: real masters, the commands as people type them, and clients that mean no
+//! good.
 
 mod addresses;
 mod commands;
