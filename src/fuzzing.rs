@@ -4,6 +4,8 @@
 
 use std::os::fd::AsFd;
 
+use crate::agent::node::line::NodeLines;
+use crate::agent::node::session::{MAX_LISTENERS, NodeEvent, NodeSession};
 use crate::base::time::Monotonic;
 use crate::config::source::ConfigFile;
 use crate::config::{self, Overrides, print};
@@ -22,6 +24,7 @@ pub const TARGETS: &[FuzzTarget] = &[
     ("http_pipeline", http_pipeline),
     ("lifeline_packet", lifeline_packet),
     ("log_line", log_line),
+    ("node_channel", node_channel),
     ("scoreboard_view", scoreboard_view),
     ("upgrade_state", upgrade_state),
 ];
@@ -84,6 +87,29 @@ pub fn lifeline_packet(bytes: &[u8]) -> bool {
 /// A log line that a worker of another user sent to the master.
 pub fn log_line(bytes: &[u8]) -> bool {
     crate::observe::fuzz_relayed_line(bytes)
+}
+
+/// What a Node program writes to its channel. Everything that is answered is one line of JSON.
+pub fn node_channel(bytes: &[u8]) -> bool {
+    let (mut lines, mut session) = (NodeLines::default(), NodeSession::default());
+    for part in bytes.chunks(1000) {
+        lines.feed(part);
+        while let Ok(Some(line)) = lines.line() {
+            let Ok(step) = session.take(line) else {
+                return false;
+            };
+            let granted = match step.event {
+                Some(NodeEvent::ListenWanted(request)) => session.grant(request.id),
+                Some(_) | None => None,
+            };
+            for reply in step.reply.into_iter().chain(granted) {
+                assert_eq!(reply.find('\n'), Some(reply.len() - 1), "{reply:?}");
+                serde_json::from_str::<serde_json::Value>(&reply).expect("JSON");
+            }
+            assert!(session.held().count() <= MAX_LISTENERS);
+        }
+    }
+    true
 }
 
 /// The scoreboard of a hostile worker. Ten bytes of the input are one word: where it lies, and its value.

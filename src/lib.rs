@@ -38,6 +38,7 @@
 //! | `store` | one SQLite file: writer thread, lock, group commit | the shop |
 //! | [`http`] | problem documents and checks that every HTTP server needs | the shop |
 //! | [`worker`] | a worker: boot, connections, requests, drain, beats | the shop |
+//! | [`agent`] | a worker that runs a program of the user's: what it knows of Node | the shop, the pool |
 //! | [`master`] | the loop that waits, asks the pool, and acts | the shop, HTTP, SQL, async |
 //! | `shop` | orders, inventory, payments, their sagas, their routes | the inside of the supervisor |
 //! | `torture` | a cluster that is broken on purpose, and the verdict | the inside of the supervisor |
@@ -192,6 +193,7 @@
 //! - **checkpoint**: moving the write-ahead log into the database file.
 //! - **lock wait**: the wait for the lock that every writer takes first.
 
+pub mod agent;
 pub mod base;
 pub mod cli;
 pub mod config;

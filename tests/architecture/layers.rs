@@ -33,6 +33,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "http",
         ],
     ),
+    ("agent", &["base", "sys"]),
     (
         "master",
         &[
@@ -81,6 +82,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "fuzzing",
         &[
+            "agent",
             "base",
             "config",
             "control",
