@@ -45,7 +45,7 @@ fn a_queue_that_a_worker_cannot_be_handed_is_answered_by_another() {
     let taken = cluster.wait_from(mark, "adopts the queue of another slot");
     assert_eq!(
         (&taken["by"], &taken["slot"]),
-        (&"1/1/1".into(), &"2".into()),
+        (&"1/1/1".into(), &2.into()),
         "{taken}"
     );
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(stopped), Signal::SIGCONT).expect("it lives");
