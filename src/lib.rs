@@ -72,6 +72,8 @@
 //! | Where are the orders of a dead worker taken over? | `shop/recovery/takeover.rs` |
 //! | Where is one transaction committed for many requests? | `store/batch.rs` |
 //! | Where is a command of a person received? | `master/control/server.rs` |
+//! | Which fields may a log line have? | `observe/fields.rs` |
+//! | What crosses to workers of another user? | `master/process/spawn.rs`, `master/process/environment.rs` |
 //! | Which exit codes are there? | `base/exit.rs` |
 //!
 //! # Glossary
