@@ -37,9 +37,29 @@ struct StoreInner {
     lock_wait: Arc<LockWait>,
     on_poison: PoisonHook,
     reader: ReadThread,
-    peek: Mutex<Option<Connection>>,
+    peek: Mutex<PeekConnection>,
     path: std::path::PathBuf,
     writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// The connection of [`Store::peek`].
+enum PeekConnection {
+    NotOpened,
+    Opened(Connection),
+    /// For good: a read that comes after the close would open the database again.
+    Closed,
+}
+
+impl PeekConnection {
+    fn opened(&mut self, path: &Path) -> Result<&Connection, ReadError> {
+        if let PeekConnection::NotOpened = self {
+            *self = PeekConnection::Opened(open::read_only(path)?);
+        }
+        match self {
+            PeekConnection::Opened(connection) => Ok(connection),
+            PeekConnection::NotOpened | PeekConnection::Closed => Err(ReadError::Closed),
+        }
+    }
 }
 
 impl Store {
@@ -91,7 +111,7 @@ impl Store {
                 lock_wait,
                 on_poison: options.on_poison,
                 reader,
-                peek: Mutex::new(None),
+                peek: Mutex::new(PeekConnection::NotOpened),
                 path,
                 writer,
             }),
@@ -148,12 +168,8 @@ impl Store {
     /// # Errors
     /// [`ReadError`].
     pub fn peek<T>(&self, job: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, ReadError> {
-        let mut slot = self.inner.peek.lock().unwrap_or_else(PoisonError::into_inner);
-        let connection = match slot.take() {
-            Some(connection) => connection,
-            None => open::read_only(&self.inner.path)?,
-        };
-        let read = job(slot.insert(connection));
+        let mut peek = self.inner.peek.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = job(peek.opened(&self.inner.path)?);
         self.inner.poison_if_corrupt(read.map_err(ReadError::Sqlite))
     }
 
@@ -271,7 +287,7 @@ impl StoreInner {
     fn close(&self) {
         self.queue.close();
         self.reader.close();
-        drop(self.peek.lock().unwrap_or_else(PoisonError::into_inner).take());
+        *self.peek.lock().unwrap_or_else(PoisonError::into_inner) = PeekConnection::Closed;
         let thread = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id()) {
             // The thread catches its own panics and reports them through the poison hook.

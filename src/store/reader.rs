@@ -22,7 +22,14 @@ pub(super) struct ReadThread {
     name: String,
     path: PathBuf,
     depth: usize,
-    running: Mutex<Option<RunningThread>>,
+    state: Mutex<ReadThreadState>,
+}
+
+enum ReadThreadState {
+    NotStarted,
+    Running(RunningThread),
+    /// For good: a read that comes after the close would open the database again.
+    Closed,
 }
 
 struct RunningThread {
@@ -36,7 +43,7 @@ impl ReadThread {
             name: format!("{name}-read"),
             path,
             depth,
-            running: Mutex::new(None),
+            state: Mutex::new(ReadThreadState::NotStarted),
         }
     }
 
@@ -63,9 +70,11 @@ impl ReadThread {
     }
 
     fn sender(&self) -> Result<SyncSender<ReadJob>, ReadError> {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(running) = running.as_ref() {
-            return Ok(running.sender.clone());
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*state {
+            ReadThreadState::NotStarted => {}
+            ReadThreadState::Running(running) => return Ok(running.sender.clone()),
+            ReadThreadState::Closed => return Err(ReadError::Closed),
         }
         let connection = open::read_only(&self.path)?;
         let (sender, receiver) = sync_channel(self.depth.max(1));
@@ -74,17 +83,19 @@ impl ReadThread {
             .stack_size(STACK_BYTES)
             .spawn(move || serve(&connection, &receiver))
             .map_err(|_| ReadError::Closed)?;
-        *running = Some(RunningThread {
+        *state = ReadThreadState::Running(RunningThread {
             sender: sender.clone(),
             thread,
         });
         Ok(sender)
     }
 
-    /// Ends the thread once the waiting reads are done.
+    /// Ends the thread once the waiting reads are done, and refuses later ones.
     pub(super) fn close(&self) {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(RunningThread { sender, thread }) = running else {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *state, ReadThreadState::Closed);
+        drop(state);
+        let ReadThreadState::Running(RunningThread { sender, thread }) = before else {
             return;
         };
         drop(sender);

@@ -374,3 +374,22 @@ fn the_files_are_private_and_a_clean_close_leaves_no_wal() {
     drop(store);
     assert!(!beside(&place.path(), "-wal").exists());
 }
+
+/// Tasks of a worker that is about to exit may still ask. A file that is opened again then is not closed any
+/// more: a WAL stays behind, of this process or of a sibling that closes the file after it.
+#[test]
+fn what_is_read_after_the_close_opens_nothing_and_leaves_no_wal() {
+    let place = TestStore::new();
+    let store = place.open();
+    wait(store.write(Admission::New, insert(1))).unwrap();
+    assert_eq!(ids(&store), [1]);
+    store.close();
+    let count = |connection: &rusqlite::Connection| {
+        connection.query_row("SELECT count(*) FROM entry", [], |row| row.get::<_, i64>(0))
+    };
+    assert!(matches!(store.peek(count), Err(ReadError::Closed)));
+    assert!(matches!(wait(store.read(count)), Err(ReadError::Closed)));
+    for suffix in ["-wal", "-shm"] {
+        assert!(!beside(&place.path(), suffix).exists(), "{suffix} is there");
+    }
+}
