@@ -20,8 +20,8 @@ use super::filesystem::beside;
 use super::open;
 use super::options::STACK_BYTES;
 
-/// How long all writes wait for a reader at worst: well below the time after which the holder of a lock is
-/// killed.
+/// How long one try to begin the WAL again waits for readers. A longer wait is several tries, between which
+/// the thread shows that it lives.
 const READERS_WAIT: Duration = Duration::from_millis(50);
 /// Between two looks at a thread that copies a long WAL.
 const COPYING_INTERVAL: Duration = Duration::from_millis(100);
@@ -116,14 +116,22 @@ impl Checkpointer {
         self.policy.wants_finish()
     }
 
-    /// Before a batch, under the write lock.
-    pub(super) fn under_the_lock(&mut self, connection: &Connection) {
+    /// Before a batch, under the write lock. `beat` is called while readers are waited for.
+    pub(super) fn under_the_lock(&mut self, connection: &Connection, beat: impl Fn()) {
         let found = match self.policy.take_finish() {
             None => return,
             Some(Finish::Copy) => passive(connection),
-            Some(Finish::Truncate) => truncate(connection),
+            Some(Finish::Truncate) => truncate(connection, self.policy.readers_wait(), beat),
         };
         self.policy.finished(found, Instant::now());
+    }
+
+    /// Waits for a thread that copies a long WAL.
+    pub(super) fn join_copying(self) {
+        if let Some(copying) = self.copying {
+            // The store closes; what the thread found out is of no use any more.
+            drop(copying.join());
+        }
     }
 
     fn note_commits(&mut self) {
@@ -161,11 +169,17 @@ fn passive(connection: &Connection) -> Option<WalProgress> {
     checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)")
 }
 
-/// Waits a moment for readers, copies everything, and truncates the WAL.
-fn truncate(connection: &Connection) -> Option<WalProgress> {
+/// Waits for readers, copies everything, and truncates the WAL. Readers that come once everything is copied
+/// use the database file alone, so only those that were there before are waited for.
+fn truncate(connection: &Connection, wait: Duration, beat: impl Fn()) -> Option<WalProgress> {
     connection.busy_timeout(READERS_WAIT).ok()?;
+    let until = Instant::now() + wait;
     // As in `passive`: a reader that stays only delays it.
-    let found = checkpoint(connection, "PRAGMA wal_checkpoint(TRUNCATE)");
+    let mut found = checkpoint(connection, "PRAGMA wal_checkpoint(TRUNCATE)");
+    while found.is_some_and(|found| found.frames > 0) && Instant::now() < until {
+        beat();
+        found = checkpoint(connection, "PRAGMA wal_checkpoint(TRUNCATE)");
+    }
     // Setting a timeout only stores a number, which cannot fail on an open connection.
     connection
         .busy_timeout(open::OTHER_PROGRAM_TIMEOUT)

@@ -14,6 +14,14 @@ pub(super) const SOFT_FRAMES: usize = 500;
 /// From this many frames on (32 MB) the checkpoint waits for readers, because a reader keeps the WAL from
 /// starting again, and the file is truncated.
 pub(super) const HARD_FRAMES: usize = 16 * SOFT_FRAMES;
+/// How long writers wait for readers when the WAL has [`HARD_FRAMES`]. A WAL of twice the length is worth
+/// twice the wait, up to [`LONGEST_WAIT`]: readers that overlap and each last longer than the wait would let
+/// it grow for ever, though none of them stays. (Measured with two readers that overlap and constant writes:
+/// at a fixed wait of 50 ms, readers of 30 ms let it grow to 45 MB, of 60 ms to 430 MB, and of 120 ms without
+/// an end. With the longer wait, those of 120 ms let it grow to 130 MB.)
+const FIRST_WAIT: Duration = Duration::from_millis(50);
+/// Below the time after which the holder of a lock is killed, and all writes stand still meanwhile.
+const LONGEST_WAIT: Duration = Duration::from_millis(200);
 /// Between two tries while the WAL does not grow.
 pub(super) const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -123,6 +131,14 @@ impl CheckpointPolicy {
         self.is_blocked
     }
 
+    /// How long writers may wait for readers, so that the WAL can begin again.
+    pub(super) fn readers_wait(&self) -> Duration {
+        let times = (self.known.frames / HARD_FRAMES).max(1);
+        FIRST_WAIT
+            .saturating_mul(u32::try_from(times).unwrap_or(u32::MAX))
+            .min(LONGEST_WAIT)
+    }
+
     /// Whether there is something to do under the write lock.
     pub(super) fn wants_finish(&self) -> bool {
         self.finish.is_some()
@@ -172,11 +188,12 @@ impl CheckpointPolicy {
 }
 
 /// By how many frames the WAL may grow until the next try. Below [`HARD_FRAMES`] a try is cheap. Above, a try
-/// waits for readers: often while the readers change, and seldom while one of them stays.
+/// waits for readers: often while the readers change, less often the longer the wait is, and seldom while one
+/// of them stays.
 fn step(frames: usize, moved: bool) -> usize {
     match (frames < HARD_FRAMES, moved) {
         (true, _) => SOFT_FRAMES / 2,
-        (false, true) => SOFT_FRAMES,
+        (false, true) => (frames / 16).max(SOFT_FRAMES),
         (false, false) => HARD_FRAMES / 4,
     }
 }
@@ -256,6 +273,56 @@ mod tests {
         assert!(!policy.is_due(now));
         policy.grown_to(HARD_FRAMES + HARD_FRAMES / 4);
         assert!(policy.is_due(now));
+    }
+
+    /// The longest WAL under constant writes while readers overlap, so that one of them is always there, and
+    /// each of them lasts so long. The WAL begins again when the writers have waited for one reader's length.
+    fn longest_wal(reader: Duration) -> usize {
+        let (mut now, mut frames, mut longest) = (Instant::now(), 0, 0);
+        let mut policy = CheckpointPolicy::new(0);
+        for _ in 0..20_000 {
+            now += Duration::from_millis(1);
+            frames += SOFT_FRAMES / 50;
+            longest = longest.max(frames);
+            policy.grown_to(frames);
+            if !policy.is_due(now) {
+                continue;
+            }
+            policy.tried(progress(frames, frames - 5), now);
+            match policy.take_finish() {
+                Some(Finish::Truncate) if policy.readers_wait() >= reader => {
+                    frames = 0;
+                    policy.finished(progress(0, 0), now);
+                }
+                Some(Finish::Truncate | Finish::Copy) => policy.finished(progress(frames, frames), now),
+                None => {}
+            }
+        }
+        longest
+    }
+
+    #[test]
+    fn a_wal_is_bounded_by_how_long_the_readers_last_that_overlap() {
+        for (reader, bound) in [(50, HARD_FRAMES), (100, 2 * HARD_FRAMES), (200, 4 * HARD_FRAMES)] {
+            let longest = longest_wal(Duration::from_millis(reader));
+            let most = bound + bound / 16 + SOFT_FRAMES;
+            assert!((bound..=most).contains(&longest), "{reader} ms: {longest} frames");
+        }
+    }
+
+    #[test]
+    fn writers_wait_for_readers_within_a_bound_and_a_longer_wait_comes_less_often() {
+        let waits = [
+            1,
+            HARD_FRAMES,
+            2 * HARD_FRAMES,
+            4 * HARD_FRAMES,
+            400 * HARD_FRAMES,
+        ]
+        .map(|frames| CheckpointPolicy::new(frames).readers_wait().as_millis());
+        assert_eq!(waits, [50, 50, 100, 200, 200]);
+        let steps = [1, 2, 16].map(|times| step(times * HARD_FRAMES, true));
+        assert_eq!(steps, [SOFT_FRAMES, 2 * SOFT_FRAMES, 16 * SOFT_FRAMES]);
     }
 
     #[test]

@@ -29,8 +29,8 @@ const OTHER_PROGRAM_LIMIT: Duration = Duration::from_secs(5);
 /// Between two tries while another program writes.
 const OTHER_PROGRAM_RETRY: Duration = Duration::from_millis(20);
 
-/// How long a writer thread that ends waits for the lock to close the file. Siblings that close it before hold
-/// the lock while a busy disk takes their last pages.
+/// How long a writer thread that ends waits for the lock to close the file: for a sibling's last batches, which
+/// a busy disk may take long to write.
 const CLOSE_LOCK_TIMEOUT: Duration = Duration::from_secs(3);
 /// Between two tries to take the lock for closing.
 const CLOSE_LOCK_RETRY: Duration = Duration::from_millis(1);
@@ -75,7 +75,14 @@ impl WriterThread {
     /// Processes close the file one after the other. Two that close it at the same moment would each believe
     /// that the other still has it open, and the WAL would be left behind.
     fn close(self) {
-        let WriterThread { connection, lock, .. } = self;
+        let WriterThread {
+            connection,
+            lock,
+            checkpointer,
+            ..
+        } = self;
+        // Its connection would be one that has the file open still.
+        checkpointer.join_copying();
         let until = Instant::now() + CLOSE_LOCK_TIMEOUT;
         // OFD locks have no wait with a time-out, and another program that holds the lock must not delay a
         // stop.
@@ -140,7 +147,8 @@ impl WriterThread {
         self.cell.lock_taken();
         // A process that holds the lock writes, and shortens the WAL itself.
         let released = if self.lock.try_take().unwrap_or(false) {
-            self.checkpointer.under_the_lock(&self.connection);
+            self.checkpointer
+                .under_the_lock(&self.connection, || self.cell.stamp());
             self.cell.stamp();
             self.lock.release()
         } else {
@@ -168,7 +176,8 @@ impl WriterThread {
             self.queue.drain_into(jobs, MOST_JOBS);
             return Some(batch::fail_all(jobs, ran, TxOutcome::Poisoned(reason)));
         }
-        self.checkpointer.under_the_lock(&self.connection);
+        self.checkpointer
+            .under_the_lock(&self.connection, || self.cell.stamp());
         let begun = if self.disk_space.has_reserve() {
             batch::begin(&self.connection)
         } else {

@@ -1,6 +1,8 @@
 //! The store as several processes see it. This binary runs itself again as the processes that write; they are killed at random,
 //! and everything they were told is on disk must be there, once.
 
+mod wal;
+
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -230,12 +232,6 @@ fn check(path: &Path, acknowledged: &[String]) {
     }
 }
 
-fn wal_bytes(path: &Path) -> u64 {
-    path.with_extension("db-wal")
-        .metadata()
-        .map_or(0, |wal| wal.len())
-}
-
 #[test]
 fn what_was_acknowledged_survives_kill_9_and_is_there_once() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -255,119 +251,6 @@ fn what_was_acknowledged_survives_kill_9_and_is_there_once() {
         Said::Full => None,
         Said::Error(error) => panic!("a caller saw {error}"),
     }));
-    check(&path, &ids);
-}
-
-#[test]
-fn the_wal_is_bounded_under_constant_writes_and_reads() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let path = dir.path().join("torture.db");
-    let (sender, said) = channel();
-    let writers: Vec<Writer> = (0..2)
-        .map(|life| Writer::start(&path, &format!("w{life}"), 20_000, "unlimited", &sender))
-        .collect();
-    acknowledged(&said, 1);
-    let store = open(&path);
-    // Two readers that overlap, so that at every moment one of them stands on the WAL.
-    let reading = std::sync::atomic::AtomicBool::new(true);
-    let (mut ids, mut largest) = (Vec::new(), 0);
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                let connection = Connection::open(&path).expect("a database");
-                while reading.load(std::sync::atomic::Ordering::Relaxed) {
-                    let read = connection.unchecked_transaction().expect("a transaction");
-                    read.query_row("SELECT count(*) FROM entry", [], |row| row.get::<_, i64>(0))
-                        .expect("a count");
-                    std::thread::sleep(Duration::from_millis(3));
-                }
-            });
-        }
-        for _ in 0..30 {
-            ids.extend(acknowledged(&said, 100));
-            largest = largest.max(wal_bytes(&path));
-        }
-        reading.store(false, std::sync::atomic::Ordering::Relaxed);
-    });
-    drop(writers);
-    drop(store);
-    assert!(
-        largest > 0 && largest < 40 << 20,
-        "the WAL grew to {largest} bytes while 60 MB were written"
-    );
-    check(&path, &ids);
-}
-
-#[test]
-fn the_wal_grows_under_a_long_reader_only_while_it_lives_and_nobody_sees_busy() {
-    const LONG: u64 = 40 << 20;
-    const SHORT: u64 = 8 << 20;
-    let dir = tempfile::tempdir().expect("a directory");
-    let path = dir.path().join("torture.db");
-    let (sender, said) = channel();
-    let writers: Vec<Writer> = (0..2)
-        .map(|life| Writer::start(&path, &format!("w{life}"), 20_000, "unlimited", &sender))
-        .collect();
-    let mut ids = acknowledged(&said, 1);
-    let reader = Connection::open(&path).expect("a database");
-    let snapshot = reader.unchecked_transaction().expect("a transaction");
-    let count = || -> i64 {
-        snapshot
-            .query_row("SELECT count(*) FROM entry", [], |row| row.get(0))
-            .expect("a count")
-    };
-    let before = count();
-    while wal_bytes(&path) < LONG {
-        // A caller that was told of a busy database would end this with a panic.
-        ids.extend(acknowledged(&said, 50));
-        assert!(ids.len() < 20_000, "nothing of it stays in the WAL");
-    }
-    assert_eq!(count(), before, "the reader sees what it began with");
-    drop(snapshot);
-    let gone_at = ids.len();
-    while wal_bytes(&path) > SHORT {
-        ids.extend(acknowledged(&said, 50));
-        assert!(
-            ids.len() < gone_at + 20_000,
-            "the WAL is still {} bytes long",
-            wal_bytes(&path)
-        );
-    }
-    drop(writers);
-    check(&path, &ids);
-}
-
-#[test]
-fn a_wal_that_a_reader_kept_long_gets_short_though_nobody_writes_any_more() {
-    const LONG: u64 = 72 << 20;
-    const SHORT: u64 = 8 << 20;
-    let dir = tempfile::tempdir().expect("a directory");
-    let path = dir.path().join("torture.db");
-    let (sender, said) = channel();
-    let writer = Writer::start(&path, "w", 20_000, "unlimited", &sender);
-    let mut ids = acknowledged(&said, 1);
-    let reader = Connection::open(&path).expect("a database");
-    let snapshot = reader.unchecked_transaction().expect("a transaction");
-    snapshot
-        .query_row("SELECT count(*) FROM entry", [], |row| row.get::<_, i64>(0))
-        .expect("a count");
-    while wal_bytes(&path) < LONG {
-        ids.extend(acknowledged(&said, 50));
-    }
-    drop(writer);
-    ids.extend(said.try_iter().filter_map(|word| match word {
-        Said::Ok(id) => Some(id),
-        Said::Full | Said::Error(_) => None,
-    }));
-    let store = open(&path);
-    drop(snapshot);
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while wal_bytes(&path) > SHORT {
-        assert!(Instant::now() < deadline, "{} bytes", wal_bytes(&path));
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    assert_eq!(store.commits(), 0);
-    drop((store, reader));
     check(&path, &ids);
 }
 
