@@ -270,11 +270,17 @@ impl Pool {
         );
         effects.push(Effect::Serve(target));
         self.tell_systemd_ready(effects);
-        let (tickets, verdict) = rollout.done(change, self.now());
-        answer(&tickets, &verdict, effects);
-        if let Some(size) = size {
-            self.resize(size, effects);
+        let started = change.started;
+        let (tickets, done) = rollout.done(change, self.now());
+        let from = self.size();
+        let to = size.unwrap_or(from);
+        self.resize(to, effects);
+        let Parts { fleet, requests, .. } = self.parts();
+        for ticket in tickets {
+            // Where the configuration has more slots than before, the reload is done when they serve.
+            requests.scales.add(ticket, (from, to), started, done.clone());
         }
+        requests.scales.answer_done(fleet.slots(), effects);
     }
 
     /// The old generation is whole; the new one is given up.

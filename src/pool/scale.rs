@@ -9,7 +9,7 @@ use super::protocol::announcement::Announcement;
 use super::protocol::certificate::Purpose;
 use super::protocol::effect::{Effect, announce};
 use super::protocol::event::{Request, Ticket};
-use super::protocol::verdict::Failure;
+use super::protocol::verdict::{Done, Failure};
 use super::requests::answers::refuse;
 use super::slot::bounds::BOUNDS;
 use super::slot::slot_state::SlotState;
@@ -32,7 +32,8 @@ impl Pool {
                     conditions,
                     ..
                 } = self.parts();
-                requests.scales.add(ticket, from, to, conditions.now);
+                let done = Done::Scaled { from, to };
+                requests.scales.add(ticket, (from, to), conditions.now, done);
                 requests.scales.answer_done(fleet.slots(), effects);
             }
             Err(reason) => refuse(&[ticket], request, reason, effects),
@@ -45,6 +46,7 @@ impl Pool {
         let to = wanted.ok_or_else(|| {
             format!("asked for {to} workers, expected {least} to {most}; the number stays at {from}")
         })?;
+        self.check_that_one_stays(to)?;
         let limit = self.fleet().max_draining(self.generations().policy());
         let (draining, going) = (self.fleet().draining(), usize::from(from.saturating_sub(to)));
         if going > 0 && draining + going > limit {
@@ -54,6 +56,23 @@ impl Pool {
             ));
         }
         Ok(to)
+    }
+
+    /// Where a slot that goes serves, one that stays must serve, too: a drained slot is filled again only then, and
+    /// until its worker is ready nobody would answer.
+    fn check_that_one_stays(&self, to: u16) -> Result<(), String> {
+        let slots = self.fleet().slots();
+        let (stay, go): (Vec<&SlotState>, Vec<&SlotState>) =
+            slots.iter().partition(|state| state.slot.0 < to);
+        let serves = |slots: &[&SlotState]| slots.iter().any(|state| state.is_serving());
+        if !serves(&go) || serves(&stay) {
+            return Ok(());
+        }
+        Err(format!(
+            "none of the slots that would stay ({to}, counted from slot 0) serves now; ask again when one does \
+             (restart fills a drained slot); the number stays at {}",
+            self.size()
+        ))
     }
 
     pub(super) fn size(&self) -> u16 {

@@ -274,13 +274,36 @@ fn a_reload_passes_over_a_drained_slot_which_then_restarts_with_the_new_generati
 }
 
 #[test]
-fn scaling_to_drained_slots_alone_fills_them() {
+fn scaling_to_drained_slots_alone_is_refused_until_one_of_them_serves() {
     let mut simulation = Simulation::serving(2);
     let drained = simulation.ask(Request::Drain(Slot(0)));
     simulation.await_verdict(drained);
-    simulation.happen(asked(Request::ScaleTo(1)));
+    let refused = simulation.ask(Request::ScaleTo(1));
+    let Verdict::Refused { reason } = simulation.await_verdict(refused) else {
+        panic!("the only worker that serves went")
+    };
+    assert!(reason.contains("none of the slots that would stay"), "{reason}");
+    assert_eq!(simulation.serving_slots(), 1);
+    let filled = simulation.ask(Request::Restart(Slot(0)));
+    simulation.await_verdict(filled);
+    simulation.least_serving = usize::MAX;
+    let down = simulation.ask(Request::ScaleTo(1));
+    simulation.await_verdict(down);
     simulation.run(ms(100));
     assert_eq!(simulation.states(), [WorkerState::Serving]);
+    assert!(simulation.least_serving >= 1);
+}
+
+#[test]
+fn a_reload_that_adds_slots_is_answered_when_they_serve_or_have_come_to_nothing() {
+    let mut simulation = Simulation::serving(2);
+    simulation.next_load = Ok((Program::Good, policy(4)));
+    let reload = simulation.ask(Request::Reload);
+    assert!(matches!(
+        simulation.await_verdict(reload),
+        Verdict::Done(Done::Reloaded(_))
+    ));
+    assert_eq!(simulation.serving_slots(), 4);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod admin_commands;
 mod adoption;
+mod blocked_signals;
 mod boundary;
 mod broken_files;
 #[path = "../common/mod.rs"]

@@ -3,7 +3,9 @@
 //! mean.
 
 use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder, Permissions};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,7 +15,7 @@ use tracing::{debug, warn};
 
 use super::client::{ClientProgress, ControlClient};
 use crate::base::time::Monotonic;
-use crate::control::{ControlAnswer, ControlReply, ControlRequest};
+use crate::control::{ControlAnswer, ControlCommand, ControlReply, ControlRequest};
 use crate::master::poller::{PollSource, Poller};
 use crate::sys::credentials::Peer;
 use crate::sys::socket::FileId;
@@ -27,6 +29,9 @@ pub(super) const MAX_CLIENTS: usize = 16;
 pub(super) const REQUEST_GRACE: Duration = Duration::from_millis(50);
 /// Largest number of clients that wait for the end of a long command, so that `status` is always possible.
 const MAX_WAITING: usize = 12;
+
+/// So many more may wait for the end of a stop, which no other command is to prevent.
+const WAITING_FOR_STOP: usize = 2;
 
 /// The mode of the socket: only the master's user may connect.
 const SOCKET_MODE: u32 = 0o600;
@@ -108,6 +113,11 @@ impl ControlServer {
 
     /// Binds the path again. The clients stay connected.
     fn rebind(&mut self, poller: &Poller) -> io::Result<()> {
+        // Somebody may have removed the whole directory.
+        if let Some(directory) = self.path.parent().filter(|directory| !directory.exists()) {
+            DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+            fs::set_permissions(directory, Permissions::from_mode(0o700))?;
+        }
         let listener = UnixListener::from(socket::listen_unix(&self.path, SOCKET_MODE)?);
         match self.accepting {
             AcceptState::Open => poller.add(&listener, PollSource::Control)?,
@@ -138,10 +148,9 @@ impl ControlServer {
 
     fn parse(&mut self, id: ClientId, line: &[u8], poller: &Poller) -> Option<ControlRequest> {
         let request = ControlRequest::parse(line).map_err(|error| error.to_string());
-        let too_many_waiting =
-            self.clients.values().filter(|client| client.is_waiting()).count() > MAX_WAITING;
+        let waiting = self.clients.values().filter(|client| client.is_waiting()).count();
         match request {
-            Ok(request) if too_many_waiting && request.command.ends_later() => {
+            Ok(request) if waiting > most_waiting(request.command) => {
                 let reason =
                     format!("{MAX_WAITING} clients already wait for the end of a command; ask again later");
                 self.refuse(id, reason, poller);
@@ -272,6 +281,15 @@ impl Drop for ControlServer {
     }
 }
 
+/// The largest number of clients that wait, this one included, at which the command is carried out.
+fn most_waiting(command: ControlCommand) -> usize {
+    match command {
+        ControlCommand::Stop { .. } => MAX_WAITING + WAITING_FOR_STOP,
+        command if command.ends_later() => MAX_WAITING,
+        _ => MAX_CLIENTS,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write;
@@ -309,6 +327,30 @@ mod tests {
         assert_eq!(woken, [PollSource::Client(ClientId(1))]);
         assert_eq!(server.read_request(ClientId(1), &poller), None);
         assert!(server.accepting == AcceptState::Open && server.clients.len() == MAX_CLIENTS - 1);
+    }
+
+    #[test]
+    fn clients_that_wait_for_a_long_command_leave_room_for_a_stop_and_for_status() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let poller = Poller::new().expect("a poller");
+        let path = directory.path().join("control.sock");
+        let mut server = ControlServer::open(&path, &poller).expect("a server");
+        let mut clients = Vec::new();
+        let mut asked = |server: &mut ControlServer, ask: &str| {
+            let mut client = UnixStream::connect(&path).expect("connected");
+            let line = format!("{{\"version\":1,\"ask\":{ask}}}\n");
+            client.write_all(line.as_bytes()).expect("sent");
+            clients.push(client);
+            server.accept_clients(Monotonic(1), &poller);
+            let id = server.last_id;
+            server.read_request(id, &poller).is_some()
+        };
+        for _ in 0..MAX_WAITING {
+            assert!(asked(&mut server, "\"reload\""));
+        }
+        assert!(!asked(&mut server, "\"reload\""), "too many wait");
+        assert!(asked(&mut server, "{\"stop\":{\"now\":false}}"));
+        assert!(asked(&mut server, "\"status\""));
     }
 
     #[test]
@@ -352,6 +394,12 @@ mod tests {
         let file = server.file.clone();
         server.rebind_if_removed(&poller);
         assert_eq!(server.file, file, "a socket that is there is not bound again");
+        let run_dir = path.parent().expect("a directory");
+        std::fs::remove_dir_all(run_dir).expect("removed");
+        server.rebind_if_removed(&poller);
+        let _again = UnixStream::connect(&path).expect("the directory was made again");
+        let mode = run_dir.metadata().expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
     }
 
     #[test]

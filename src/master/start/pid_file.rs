@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::durable::{Durability, replace_file};
+use crate::sys::procfs;
 
 /// The pid file, which is removed when this value is dropped.
 #[derive(Debug)]
@@ -12,25 +13,48 @@ pub(in crate::master) struct PidFile {
     path: PathBuf,
 }
 
-/// The pid file cannot be written.
+/// Why there is no pid file.
 #[derive(Debug, thiserror::Error)]
-#[error("failed to write the pid file {path}: {source}; its directory must exist and be writable")]
-pub struct PidFileError {
-    /// The path of the pid file.
-    path: PathBuf,
-    /// The error of the operating system.
-    pub source: io::Error,
+pub enum PidFileError {
+    /// It cannot be written.
+    #[error("failed to write the pid file {path}: {source}; its directory must exist and be writable")]
+    Io {
+        /// The path of the pid file.
+        path: PathBuf,
+        /// The error of the operating system.
+        source: io::Error,
+    },
+    /// It names another master, which runs.
+    #[error(
+        "the pid file {path} is that of pid {pid} ({command}), which runs: stop that one, choose another \
+         --pid-file, or remove the file if it is left over"
+    )]
+    Taken {
+        /// The path of the pid file.
+        path: PathBuf,
+        /// The pid in the file.
+        pid: i32,
+        /// What that process is.
+        command: String,
+    },
 }
 
 impl PidFile {
     /// Writes the pid file, if `path` names one.
     pub(in crate::master) fn write(path: Option<&Path>) -> Result<Option<PidFile>, PidFileError> {
         let Some(path) = path else { return Ok(None) };
+        if let Some(pid) = running_owner(path) {
+            return Err(PidFileError::Taken {
+                path: path.to_owned(),
+                pid,
+                command: procfs::command_line(pid),
+            });
+        }
         match replace_file(path, content().as_bytes(), Durability::ProcessExit) {
             Ok(()) => Ok(Some(PidFile {
                 path: path.to_owned(),
             })),
-            Err(source) => Err(PidFileError {
+            Err(source) => Err(PidFileError::Io {
                 path: path.to_owned(),
                 source,
             }),
@@ -56,6 +80,15 @@ impl Drop for PidFile {
     }
 }
 
+/// The process that the file names, if it is another one of this program: a pid that was given out again to
+/// any other program is no obstacle.
+fn running_owner(path: &Path) -> Option<i32> {
+    let pid: i32 = std::fs::read_to_string(path).ok()?.trim().parse().ok()?;
+    let name = |pid: &str| std::fs::read_to_string(format!("/proc/{pid}/comm")).ok();
+    let is_another = u32::try_from(pid).ok()? != std::process::id();
+    (is_another && name(&pid.to_string())? == name("self")?).then_some(pid)
+}
+
 fn content() -> String {
     format!("{}\n", std::process::id())
 }
@@ -74,5 +107,29 @@ mod tests {
         std::fs::write(&path, "1\n").expect("replaced");
         drop(file);
         assert!(path.exists(), "it was another's");
+    }
+
+    #[test]
+    fn the_file_of_another_master_that_runs_is_left_alone_and_a_stale_one_is_not() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("pid");
+        // A process of this program: a thread's number is one, too, and has a directory in /proc.
+        let (told, heard) = std::sync::mpsc::channel();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let other = std::thread::Builder::new().spawn(move || {
+            let comm = std::fs::read_to_string("/proc/self/comm").expect("a name");
+            std::fs::write("/proc/thread-self/comm", comm.trim()).expect("named alike");
+            told.send(nix::unistd::gettid().as_raw()).expect("heard");
+            let _over = ended.recv();
+        });
+        let pid = heard.recv().expect("told");
+        std::fs::write(&path, format!("{pid}\n")).expect("written");
+        let error = PidFile::write(Some(&path)).expect_err("taken").to_string();
+        assert!(error.contains(&format!("pid {pid}")), "{error}");
+        drop(end);
+        other.expect("started").join().expect("no panic");
+        drop(PidFile::write(Some(&path)).expect("stale"));
+        std::fs::write(&path, "1\n").expect("written");
+        drop(PidFile::write(Some(&path)).expect("another program has that pid by now"));
     }
 }

@@ -33,7 +33,7 @@ use crate::master::process::spawn::Spawner;
 use crate::master::report::systemd::ServiceManager;
 use crate::master::upgrade::{RehearsalStage, UpgradeError};
 use crate::pool::Pool;
-use crate::sys::signals::Signals;
+use crate::sys::signals::{Signals, allow_all};
 use crate::sys::{clock, limits, paths};
 
 /// The signals that have a meaning for this master or for others of its kind: none of them may kill it.
@@ -112,6 +112,7 @@ impl StartError {
         }
         match self {
             StartError::Directory(DirectoryError::Taken { .. })
+            | StartError::PidFile(PidFileError::Taken { .. })
             | StartError::Address(AddressError::Taken { .. }) => Exit::InUse,
             StartError::Directory(_) | StartError::PidFile(_) | StartError::Control { .. } => {
                 Exit::Unwritable
@@ -141,12 +142,13 @@ impl StartError {
             | StartError::Incarnation(IncarnationError::Io { source, .. })
             | StartError::Control { source, .. }
             | StartError::System(source)
+            | StartError::PidFile(PidFileError::Io { source, .. })
             | StartError::Loop(source) => Some(source),
-            StartError::PidFile(error) => Some(&error.source),
             StartError::RehearsalStage(_)
             | StartError::Directory(DirectoryError::Taken { .. } | DirectoryError::Untrusted { .. })
             | StartError::Address(AddressError::Taken { .. })
             | StartError::Incarnation(IncarnationError::Damaged { .. })
+            | StartError::PidFile(PidFileError::Taken { .. })
             | StartError::User(_)
             | StartError::SocketPathTooLong(_) => None,
         }
@@ -162,6 +164,8 @@ pub(in crate::master) struct Started {
 /// Does everything that must be done before the first fork, in the only order that is safe.
 pub(in crate::master) fn start(launch: Launch, settings: Settings) -> Result<Started, StartError> {
     let signals = Signals::hear(&SIGNALS, &PROCESSES_ONLY)?;
+    // The process that started this one may have blocked signals, and the mask survives exec.
+    allow_all()?;
     let poller = Poller::new()?;
     poller.add(&signals, PollSource::Signals)?;
     let cluster = settings.cluster.clone();

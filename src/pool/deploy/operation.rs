@@ -234,7 +234,7 @@ impl RolloutOperation {
     }
 
     /// What the clients are told when every slot runs the new generation.
-    pub(in crate::pool) fn done(self, change: GenerationChange, now: Monotonic) -> (Vec<Ticket>, Verdict) {
+    pub(in crate::pool) fn done(self, change: GenerationChange, now: Monotonic) -> (Vec<Ticket>, Done) {
         let rolled = Rolled {
             generation: change.target,
             from: change.from,
@@ -246,7 +246,7 @@ impl RolloutOperation {
         } else {
             Done::Reloaded(rolled)
         };
-        (self.waiters.tickets, Verdict::Done(done))
+        (self.waiters.tickets, done)
     }
 
     /// What the clients are told when the new generation was given up.

@@ -12,12 +12,14 @@ use crate::pool::protocol::verdict::{Done, Failure, Verdict};
 use crate::pool::slot::slots::Slots;
 
 /// A client that waits until the slots that were added serve.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct PendingScale {
     ticket: Ticket,
     from: u16,
     to: u16,
     started: Monotonic,
+    /// What the client is told then.
+    done: Done,
 }
 
 /// Clients that wait until a slot's worker is gone.
@@ -38,13 +40,21 @@ impl PendingScales {
         self.0.len()
     }
 
-    pub(in crate::pool) fn add(&mut self, ticket: Ticket, from: u16, to: u16, now: Monotonic) {
+    /// The client waits for the slots `from..to`, and is told `done` then.
+    pub(in crate::pool) fn add(
+        &mut self,
+        ticket: Ticket,
+        (from, to): (u16, u16),
+        started: Monotonic,
+        done: Done,
+    ) {
         if ticket != Ticket::NOBODY {
             self.0.push(PendingScale {
                 ticket,
                 from,
                 to,
-                started: now,
+                started,
+                done,
             });
         }
     }
@@ -56,12 +66,12 @@ impl PendingScales {
             let state = slots.get(Slot(slot));
             state.is_some_and(|state| !state.is_drained() && !state.is_serving())
         };
-        self.0.retain(|&PendingScale { ticket, from, to, .. }| {
-            let done = !(from..to).any(is_awaited);
-            if done {
-                answer(&[ticket], &Verdict::Done(Done::Scaled { from, to }), effects);
+        self.0.retain(|scale| {
+            let is_done = !(scale.from..scale.to).any(is_awaited);
+            if is_done {
+                answer(&[scale.ticket], &Verdict::Done(scale.done.clone()), effects);
             }
-            !done
+            !is_done
         });
     }
 
