@@ -285,9 +285,12 @@ impl StoreInner {
     }
 
     fn close(&self) {
-        self.queue.close();
+        // The writer's connection is the last one of this process, and siblings are kept out by the lock while
+        // it closes. Two that closed at the same moment would each find that the other has the file open, and
+        // the WAL would stay behind.
         self.reader.close();
         *self.peek.lock().unwrap_or_else(PoisonError::into_inner) = PeekConnection::Closed;
+        self.queue.close();
         let thread = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id()) {
             // The thread catches its own panics and reports them through the poison hook.

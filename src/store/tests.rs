@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 use rusqlite::Connection;
 
@@ -372,6 +372,37 @@ fn the_files_are_private_and_a_clean_close_leaves_no_wal() {
         assert_eq!(mode & 0o777, 0o600, "test.db{suffix}");
     }
     drop(store);
+    assert!(!beside(&place.path(), "-wal").exists());
+}
+
+/// Begins it and does not wait for its end.
+fn begin<T>(future: impl Future<Output = T>) -> Poll<T> {
+    std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Two connections of one process that close at the same moment each find that the other has the file open, and
+/// neither empties the WAL.
+#[test]
+fn the_writer_closes_the_file_after_every_reader_of_its_process() {
+    let place = TestStore::new();
+    let store = place.open();
+    wait(store.write(Admission::New, insert(1))).unwrap();
+    let (go_on, waits) = std::sync::mpsc::channel::<()>();
+    let wait_for_word = move |_: &Connection| {
+        waits.recv().unwrap();
+        Ok(())
+    };
+    assert!(begin(store.read(wait_for_word)).is_pending());
+    std::thread::scope(|scope| {
+        scope.spawn(|| store.close());
+        // The close has begun when a read is refused; those before wait behind the one that does not end.
+        while !matches!(begin(store.read(|_| Ok(()))), Poll::Ready(Err(ReadError::Closed))) {
+            std::thread::yield_now();
+        }
+        let written = wait(store.write(Admission::New, insert(2)));
+        go_on.send(()).unwrap();
+        written.expect("the writer is there");
+    });
     assert!(!beside(&place.path(), "-wal").exists());
 }
 
