@@ -21,12 +21,35 @@ pub fn text(status: &ClusterStatus, shares: Option<&CpuShares>) -> String {
     rows.extend(status.slots.iter().map(|slot| row(slot, shares)));
     rows.extend(status.beside.iter().map(|worker| beside(worker, shares)));
     let notes: String = workers(status).filter_map(note).collect();
-    format!("{}\n\n{}{notes}", master(&status.master), aligned(&rows))
+    let held = held_open(status);
+    format!("{}{held}\n\n{}{notes}", master(&status.master), aligned(&rows))
 }
 
 fn workers(status: &ClusterStatus) -> impl Iterator<Item = &WorkerReport> {
     let in_slots = status.slots.iter().filter_map(|slot| slot.worker.as_ref());
     in_slots.chain(&status.beside)
+}
+
+/// What clients hold open for long: a line where there is any, with the number of each slot.
+fn held_open(status: &ClusterStatus) -> String {
+    let kind = |name: &str, of: fn(&WorkerReport) -> u32| {
+        let of_slot = |worker: &WorkerReport| {
+            let many = of(worker);
+            (many > 0).then(|| format!("slot {}: {many}", worker.slot))
+        };
+        let slots: Vec<String> = workers(status).filter_map(of_slot).collect();
+        let all: u64 = workers(status).map(|worker| u64::from(of(worker))).sum();
+        (all > 0).then(|| format!("{all} {name} ({})", slots.join(", ")))
+    };
+    let kinds = [
+        kind("upgraded connections", |worker| worker.upgraded),
+        kind("streams", |worker| worker.streams),
+    ];
+    let kinds: Vec<String> = kinds.into_iter().flatten().collect();
+    match kinds.is_empty() {
+        true => String::new(),
+        false => format!("\nheld open: {}", kinds.join(", ")),
+    }
 }
 
 /// What a worker wants people to know, below the table.

@@ -195,6 +195,12 @@ pub struct WorkerReport {
     pub uptime_ms: u64,
     /// Number of open connections.
     pub connections: u32,
+    /// Number of these connections that have switched to another protocol, such as WebSockets.
+    #[serde(default)]
+    pub upgraded: u32,
+    /// Number of answers of unknown length that the worker is sending, such as event streams.
+    #[serde(default)]
+    pub streams: u32,
     /// Number of requests that the worker is handling.
     pub in_flight: u32,
     /// Number of requests since the worker started.

@@ -71,6 +71,10 @@ families! {
         "Connections whose request head took longer than header_read_timeout.";
     CONNECTIONS = Gauge "cluster_connections_open" []
         "Connections open now, with those of workers that drain.";
+    UPGRADED = Gauge "cluster_connections_upgraded" []
+        "Of the open connections, those that have switched to another protocol, such as WebSockets.";
+    STREAMS = Gauge "cluster_http_streams_open" []
+        "Answers of unknown length that are being sent now, such as event streams.";
     ACCEPTED = Counter "cluster_connections_accepted_total" []
         "Connections accepted.";
     REFUSED = Counter "cluster_connections_refused_total" []

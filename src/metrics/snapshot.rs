@@ -25,6 +25,12 @@ pub struct Snapshot {
     pub states: BTreeMap<String, u64>,
     /// Connections open now, with those of workers that drain.
     pub connections: u64,
+    /// Connections that have switched to another protocol, with those of workers that drain.
+    #[serde(default)]
+    pub upgraded: u64,
+    /// Answers of unknown length that are being sent, with those of workers that drain.
+    #[serde(default)]
+    pub streams: u64,
     /// Requests being answered now, with those of workers that drain.
     pub in_flight: u64,
     /// Workers that drain.

@@ -90,6 +90,7 @@ pub const FIELDS: &[LogField] = fields! {
     to Number "the number of slots that is wanted"
     took_ms Number "how long it took, in milliseconds"
     took_us Number "how long it took, in microseconds"
+    upgraded Number "how many of the cut connections had switched to another protocol"
     version Text "the version of a binary"
     work Text "whose unfinished work: a life, or all incarnations before one"
     workers Number "how many workers"

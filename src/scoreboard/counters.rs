@@ -41,6 +41,10 @@ pub enum Counter {
     /// How late the runtime ran its last beat, in nanoseconds; a timer's own coarseness (a millisecond or
     /// two) is part of it.
     LoopLagNs = 15,
+    /// Connections open now that have switched to another protocol, such as WebSockets.
+    UpgradedOpen = 16,
+    /// Answers of unknown length that are being sent now, such as event streams.
+    StreamsOpen = 17,
 }
 
 impl Counter {

@@ -84,6 +84,8 @@ pub struct CounterValues {
     pub log_lines_dropped: u64,
     pub cut: u64,
     pub loop_lag_ns: u64,
+    pub upgraded: u32,
+    pub streams: u32,
 }
 
 impl BoardView {
@@ -213,6 +215,8 @@ impl BoardView {
             log_lines_dropped: many(Counter::LogLinesDropped),
             cut: many(Counter::Cut),
             loop_lag_ns: many(Counter::LoopLagNs),
+            upgraded: few(Counter::UpgradedOpen),
+            streams: few(Counter::StreamsOpen),
         }
     }
 

@@ -13,6 +13,9 @@
 //! | prompt (the cluster stops; the master is gone) | 1 s | the same |
 //! | at once (poisoned) | not at all | 0.5 s |
 //!
+//! A connection that has switched to another protocol is the application's: it learns of the drain by
+//! [`Worker::draining`] and may close until all ends.
+//!
 //! The rest of `drain_timeout` is for the report and the exit hook, because the master kills at its end.
 
 use std::sync::Arc;
@@ -168,6 +171,7 @@ impl Draining {
                 reading = phases.reading,
                 handling = phases.handling,
                 writing = phases.writing,
+                upgraded = phases.upgraded,
                 took_ms = ms(self.begun.elapsed()),
                 "the drain's time is over: connections are cut"
             );

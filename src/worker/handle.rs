@@ -337,11 +337,13 @@ impl Worker {
         self.inner.draining.load(Relaxed)
     }
 
-    /// Returns when it begins to drain, at once when it has begun.
+    /// Returns when it begins to drain, at once when it has begun. A handler that keeps its client for long
+    /// (a WebSocket, an event stream) ends with it; what is left at the end of the drain is cut. See
+    /// `examples/chat.rs` for a WebSocket that is closed with code 1001.
     ///
     /// ```
     /// # async fn background(worker: cluster::Worker, mut tick: impl AsyncFnMut()) {
-    /// // Work in the background ends when the worker drains.
+    /// // Work in the background ends when the worker drains, and so does a stream.
     /// loop {
     ///     tokio::select! {
     ///         () = worker.draining() => break,

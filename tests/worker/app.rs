@@ -14,7 +14,10 @@ use cluster::http::fallbacks;
 use cluster::{App, Worker};
 use http::header;
 use hyper::body::{self as http_body, Frame};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
 use serde::Deserialize;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// The section `[test]` of the configuration.
 #[derive(Default, Deserialize)]
@@ -54,7 +57,7 @@ async fn boot(worker: Worker) -> Result<Router, cluster::worker::BootError> {
     worker.on_takeover(|work| async move { tracing::info!(?work, "taken over") });
     let echoes = worker.counter("test_echoes_total", "Bodies echoed.")?;
     let me = worker.identity().life.to_string();
-    let poisoned = worker.clone();
+    let (poisoned, me_too) = (worker.clone(), worker.clone());
     Ok(fallbacks(
         Router::new()
             .route("/", get(async move || me.clone()))
@@ -70,7 +73,10 @@ async fn boot(worker: Worker) -> Result<Router, cluster::worker::BootError> {
             .route("/drip", get(drip))
             .route("/panic", get(panics))
             .route("/print", get(async || println!("a handler prints")))
-            .route("/upgrade", any(upgrade))
+            .route(
+                "/upgrade",
+                any(async move |query, request| upgrade(me_too.clone(), query, request).await),
+            )
             .route("/early", get(async || http::StatusCode::EARLY_HINTS))
             .route("/poison", get(async move || poisoned.fail("a test"))),
     ))
@@ -142,14 +148,62 @@ impl http_body::Body for Late {
     }
 }
 
-/// As a handler of WebSockets does it.
-async fn upgrade(request: Request) -> impl IntoResponse {
-    tokio::spawn(async {
-        let upgraded = hyper::upgrade::on(request).await;
-        tracing::info!(error = ?upgraded.err(), "the upgrade has ended");
-    });
-    let headers = [(header::UPGRADE, "websocket"), (header::CONNECTION, "upgrade")];
+/// As a handler of WebSockets does it, with a protocol that says everything twice.
+async fn upgrade(worker: Worker, Query(kind): Query<Upgrade>, request: Request) -> impl IntoResponse {
+    let served = async move {
+        let upgraded = hyper::upgrade::on(request).await.expect("upgraded");
+        let stream = TokioIo::new(upgraded);
+        // A client that goes away is no fault of this handler.
+        let _ended = match kind {
+            Upgrade { floods: true, .. } => flood(stream).await,
+            Upgrade { is_polite, .. } => echo(stream, is_polite.then_some(worker)).await,
+        };
+        tracing::info!("the upgraded connection has ended");
+    };
+    if kind.on_a_thread {
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        std::thread::spawn(move || runtime.expect("a runtime").block_on(served));
+    } else {
+        tokio::spawn(served);
+    }
+    let headers = [(header::UPGRADE, "echo"), (header::CONNECTION, "upgrade")];
     (http::StatusCode::SWITCHING_PROTOCOLS, headers)
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(default)]
+#[derive(Default)]
+struct Upgrade {
+    /// It ends with the drain, and says so.
+    is_polite: bool,
+    /// It writes as long as it can.
+    floods: bool,
+    on_a_thread: bool,
+}
+
+async fn echo(mut stream: TokioIo<Upgraded>, polite: Option<Worker>) -> std::io::Result<()> {
+    let mut bytes = [0; 4096];
+    loop {
+        let draining = async {
+            match &polite {
+                Some(worker) => worker.draining().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            read = stream.read(&mut bytes) => match read? {
+                0 => return Ok(()),
+                many => stream.write_all(&bytes[..many]).await?,
+            },
+            () = draining => return stream.write_all(b"going away").await,
+        }
+    }
+}
+
+async fn flood(mut stream: TokioIo<Upgraded>) -> std::io::Result<()> {
+    loop {
+        stream.write_all(&[b'f'; 4096]).await?;
+    }
 }
 
 async fn panics() {

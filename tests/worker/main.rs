@@ -15,6 +15,7 @@ mod requests;
 #[path = "../runner/mod.rs"]
 mod runner;
 mod silence;
+mod upgrades;
 
 use std::process::ExitCode;
 
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         silence::TESTS,
         requests::TESTS,
         half_closed::TESTS,
+        upgrades::TESTS,
     ];
     runner::main(&all.concat(), &[])
 }

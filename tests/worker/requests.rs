@@ -34,8 +34,8 @@ pub(crate) const TESTS: &[Test] = &[
         a_client_that_asks_first_is_told_to_go_on,
     ),
     (
-        "a_protocol_that_a_handler_switches_to_is_refused_and_that_is_said",
-        a_protocol_that_a_handler_switches_to_is_refused_and_that_is_said,
+        "a_switch_that_the_client_did_not_ask_for_is_refused_and_that_is_said",
+        a_switch_that_the_client_did_not_ask_for_is_refused_and_that_is_said,
     ),
     (
         "http_1_0_is_answered_in_its_own_way",
@@ -257,14 +257,13 @@ fn a_client_that_asks_first_is_told_to_go_on() {
     assert_eq!(client.response().expect("an answer").code(), "body_too_large");
 }
 
-/// Until switching works, the client hears of it, and so does the log.
-fn a_protocol_that_a_handler_switches_to_is_refused_and_that_is_said() {
+/// A client that asked for no other protocol gets none.
+fn a_switch_that_the_client_did_not_ask_for_is_refused_and_that_is_said() {
     let worker = Worker::ready(|_| {});
     let wish = "Host: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
     let mut client = worker.connect();
     for _ in 0..2 {
-        client.send(&format!("GET /upgrade HTTP/1.1\r\n{wish}"));
-        let answer = client.response().expect("an answer");
+        let answer = client.get("/upgrade");
         assert_eq!(
             (answer.status, answer.code().as_str()),
             (501, "upgrade_not_supported")

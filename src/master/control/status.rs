@@ -105,6 +105,8 @@ fn worker(status: &WorkerStatus<'_>, host: &Host, now: Monotonic) -> WorkerRepor
         state: status.state.as_str().to_owned(),
         uptime_ms: ms(now.since(status.started)),
         connections: counts.connections,
+        upgraded: counts.upgraded,
+        streams: counts.streams,
         in_flight: counts.in_flight,
         requests: counts.requests,
         failed: counts.responses[4],

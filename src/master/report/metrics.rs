@@ -18,7 +18,7 @@ use crate::metrics::{MasterFacts, SlotFacts, Snapshot};
 use crate::observe;
 use crate::pool::status::WorkerState;
 use crate::pool::{CauseKind, FULL_SHARE, Pool};
-use crate::scoreboard::Counter;
+use crate::scoreboard::{Counter, CounterValues};
 use crate::sys::{clock, memfd};
 
 impl Host {
@@ -74,11 +74,9 @@ impl Host {
     }
 
     fn snapshot(&self, pool: &Pool, status: &ClusterStatus, now: Monotonic) -> Snapshot {
-        let open = self.processes.values().map(|process| {
-            let counts = process.board.vitals(now).counts;
-            (u64::from(counts.connections), u64::from(counts.in_flight))
-        });
-        let (connections, in_flight) = open.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        let boards = self.processes.values().map(|process| &process.board);
+        let counts: Vec<CounterValues> = boards.map(|board| board.vitals(now).counts).collect();
+        let sum = |of: fn(&CounterValues) -> u32| counts.iter().map(|one| u64::from(of(one))).sum();
         let mut totals = self.persisted.ledger.total();
         totals.raise(Counter::LogLinesDropped, self.log_lines_dropped());
         Snapshot {
@@ -87,8 +85,10 @@ impl Host {
             slots: status.slots.iter().map(slot).collect(),
             exits: exits(pool),
             states: states(status),
-            connections,
-            in_flight,
+            connections: sum(|one| one.connections),
+            upgraded: sum(|one| one.upgraded),
+            streams: sum(|one| one.streams),
+            in_flight: sum(|one| one.in_flight),
             draining: status.master.draining as u64,
         }
     }

@@ -49,6 +49,8 @@ fn service(text: &mut MetricsText, snapshot: &Snapshot) {
     }
     text.number(f::IN_FLIGHT, Some(number(snapshot.in_flight)));
     text.number(f::CONNECTIONS, Some(number(snapshot.connections)));
+    text.number(f::UPGRADED, Some(number(snapshot.upgraded)));
+    text.number(f::STREAMS, Some(number(snapshot.streams)));
     text.number(f::WORKERS_CPU, Some(seconds(totals.cpu_ms)));
 }
 

@@ -43,6 +43,7 @@ pub(in crate::worker) struct PhaseCounts {
     pub(in crate::worker) reading: usize,
     pub(in crate::worker) handling: usize,
     pub(in crate::worker) writing: usize,
+    pub(in crate::worker) upgraded: usize,
 }
 
 impl PhaseCounts {
@@ -52,12 +53,13 @@ impl PhaseCounts {
             ConnectionPhase::Reading { .. } => self.reading += 1,
             ConnectionPhase::Handling | ConnectionPhase::Multiplexed { .. } => self.handling += 1,
             ConnectionPhase::Writing { .. } => self.writing += 1,
+            ConnectionPhase::Upgraded => self.upgraded += 1,
             ConnectionPhase::Closing => {}
         }
     }
 
     pub(in crate::worker) fn all(&self) -> usize {
-        self.idle + self.reading + self.handling + self.writing
+        self.idle + self.reading + self.handling + self.writing + self.upgraded
     }
 }
 

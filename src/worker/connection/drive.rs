@@ -2,7 +2,7 @@
 //! without a reset. HTTP/2 by prior knowledge branches off here: when the wire has seen its preface, before
 //! hyper was given a byte.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -16,6 +16,7 @@ use super::http2;
 use super::overdue::ConnectionEnd;
 use super::shared::Connection;
 use super::state::{ConnectionEvent, ConnectionOrder, ConnectionPhase};
+use super::upgraded::{self, SwitchableWire};
 use super::wire::Wire;
 use crate::config::HttpSettings;
 use crate::worker::accept::listener::Stream;
@@ -63,6 +64,13 @@ pub(in crate::worker) async fn drive(
     let connection = Arc::clone(&guard.connection);
     let wire = Wire::new(stream, Arc::clone(&connection));
     let (wire, end) = serve_http1(&protocols.http1, wire, &connection, &connections, &edge).await;
+    let Some(wire) = wire else {
+        if let Some(socket) = connection.upgraded() {
+            let board = edge.worker.board().clone();
+            upgraded::serve(socket, &connection, &connections, board).await;
+        }
+        return drop(guard);
+    };
     let (wire, end) = if wire.is_http2() {
         http2::serve(&protocols.http2, wire, &connection, &connections, &edge).await
     } else {
@@ -73,16 +81,18 @@ pub(in crate::worker) async fn drive(
     drop(guard);
 }
 
-/// Serves HTTP/1.1 to its end, or until the wire has seen that the client speaks HTTP/2.
+/// Serves HTTP/1.1 to its end, or until the wire has seen that the client speaks HTTP/2. The wire is gone
+/// if a handler has switched to another protocol.
 async fn serve_http1(
     builder: &http1::Builder,
     wire: Wire,
     connection: &Arc<Connection>,
     connections: &Connections,
     edge: &Arc<Edge>,
-) -> (Wire, ConnectionEnd) {
+) -> (Option<Wire>, ConnectionEnd) {
     let service = ConnectionService::new(Arc::clone(edge), Arc::clone(connection), Protocol::Http1);
-    let mut http = builder.serve_connection(TokioIo::new(wire), service);
+    let io = TokioIo::new(SwitchableWire::Http(wire));
+    let mut http = builder.serve_connection(io, service).with_upgrades();
     let end = poll_fn(|cx| {
         connection.remember(cx.waker());
         let state = connection.state();
@@ -91,10 +101,13 @@ async fn serve_http1(
             // hyper would drop the rest of a request that has begun to arrive. The rest is waited for, and
             // the answer closes.
             (ConnectionOrder::Serve, _)
-            | (ConnectionOrder::Finish, ConnectionPhase::Idle | ConnectionPhase::Reading { .. }) => {}
+            | (
+                ConnectionOrder::Finish,
+                ConnectionPhase::Idle | ConnectionPhase::Reading { .. } | ConnectionPhase::Upgraded,
+            ) => {}
             (ConnectionOrder::Finish, _) => Pin::new(&mut http).graceful_shutdown(),
         }
-        match http.poll_without_shutdown(cx) {
+        match Pin::new(&mut http).poll(cx) {
             // An error is the client's doing, or hyper's answer to an unreadable request, which the wire has
             // kept.
             Poll::Ready(_done) => Poll::Ready(ConnectionEnd::Over),
@@ -102,7 +115,10 @@ async fn serve_http1(
         }
     })
     .await;
-    (http.into_parts().io.into_inner(), end)
+    let wire = http
+        .into_parts()
+        .and_then(|parts| parts.io.into_inner().into_http());
+    (wire, end)
 }
 
 /// hyper waits. Everything that had arrived has been read by now, so a client that looks silent really is.

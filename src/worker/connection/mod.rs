@@ -2,7 +2,7 @@
 //!
 //! Reading order: `drive` serves a connection from its first byte to its last; `state` is what is known about
 //! it; `wire` reports what happens on the socket, `pipeline` and `preface` read along; `overdue` judges,
-//! `finish` closes.
+//! `finish` closes. `upgraded` goes on where a handler has switched to another protocol.
 
 pub(in crate::worker) mod checked;
 pub(in crate::worker) mod connections;
@@ -14,6 +14,8 @@ mod pipeline;
 mod preface;
 pub(in crate::worker) mod shared;
 pub(in crate::worker) mod state;
+mod upgraded;
+mod upgraded_socket;
 mod wire;
 
 #[cfg(test)]

@@ -69,11 +69,12 @@ impl Timeouts {
                 is_over(state.last_byte_ms(), self.silence_ms).then_some(Overdue::Silence)
             }
             ConnectionPhase::Reading { since_ms } => is_over(since_ms, self.head_ms).then_some(Overdue::Head),
-            // A handler has a time-out of its own, the body of an answer has none, and closing is bounded by
-            // lingering.
+            // A handler has a time-out of its own, the body of an answer and an application that has
+            // switched to another protocol have none, and closing is bounded by lingering.
             ConnectionPhase::Handling
             | ConnectionPhase::Writing { .. }
             | ConnectionPhase::Multiplexed { .. }
+            | ConnectionPhase::Upgraded
             | ConnectionPhase::Closing => None,
         }
     }

@@ -2,6 +2,9 @@
 //! one is complete. A drain closes after the last request, and a client that has closed its side gets its answers;
 //! hyper tells neither how many requests it holds nor whether they are whole.
 //!
+//! Behind a request with `Upgrade` nothing is looked at before its answer is known: it may be another
+//! protocol's, or the next request.
+//!
 //! It also finds lines that do not end with CR LF. Some servers take a bare line feed for the end of a line and
 //! others do not, so what follows it may be a request for one and a part of a request for the other. Nothing
 //! behind such a line is looked at. All else that is wrong with a request, hyper refuses.
@@ -14,6 +17,8 @@ const LONGEST_LINE: usize = 64;
 pub(in crate::worker) struct Pipeline {
     begun: u64,
     position: PipelinePosition,
+    /// The request that is arriving wants another protocol.
+    wants_upgrade: bool,
     /// The beginning of the line that has not ended yet.
     line: Vec<u8>,
     /// The line is longer than its beginning that is kept.
@@ -33,6 +38,8 @@ enum PipelinePosition {
     Body(BodyPart),
     /// Unknown, since a line of a head says nothing clear about the body.
     Lost,
+    /// Behind a request that wants another protocol: until it is answered, nobody knows what follows.
+    Held,
     /// Behind a line that does not end with CR LF, or a chunk that is none: in a body, or outside.
     Broken { in_body: bool },
 }
@@ -66,6 +73,7 @@ impl Pipeline {
         Pipeline {
             begun: 0,
             position: PipelinePosition::Between,
+            wants_upgrade: false,
             line: Vec::new(),
             is_cut: false,
             after_cr: false,
@@ -84,6 +92,7 @@ impl Pipeline {
             PipelinePosition::Body(_)
             | PipelinePosition::Between
             | PipelinePosition::Head { .. }
+            | PipelinePosition::Held
             | PipelinePosition::Lost
             | PipelinePosition::Broken { .. } => 0,
         }
@@ -92,7 +101,7 @@ impl Pipeline {
     /// Whether the last request whose head is complete still misses a part of its body, or may miss one.
     pub(in crate::worker) fn misses_body(&self) -> bool {
         match self.position {
-            PipelinePosition::Between | PipelinePosition::Head { .. } => false,
+            PipelinePosition::Between | PipelinePosition::Head { .. } | PipelinePosition::Held => false,
             PipelinePosition::Body(_) | PipelinePosition::Lost => true,
             PipelinePosition::Broken { in_body } => in_body,
         }
@@ -108,8 +117,20 @@ impl Pipeline {
         matches!(self.position, PipelinePosition::Broken { .. })
     }
 
+    /// Whether nothing may be looked at until the last request, which wants another protocol, is answered.
+    pub(in crate::worker) fn is_held(&self) -> bool {
+        self.position == PipelinePosition::Held
+    }
+
+    /// That request is answered, and the connection goes on with HTTP.
+    pub(in crate::worker) fn resume(&mut self) {
+        if self.is_held() {
+            self.position = PipelinePosition::Between;
+        }
+    }
+
     /// Takes in bytes that have arrived. The number of those that may be looked at: all, unless the framing is
-    /// broken.
+    /// broken or a request wants another protocol.
     pub(in crate::worker) fn feed(&mut self, bytes: &[u8]) -> usize {
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -128,8 +149,12 @@ impl Pipeline {
                     self.skip(rest, left, |left| BodyPart::Chunk { left }, end)
                 }
                 PipelinePosition::Lost => &[],
-                PipelinePosition::Broken { .. } => break,
+                PipelinePosition::Held | PipelinePosition::Broken { .. } => break,
             };
+            if self.wants_upgrade && self.position == PipelinePosition::Between {
+                self.wants_upgrade = false;
+                self.position = PipelinePosition::Held;
+            }
         }
         bytes.len() - rest.len()
     }
@@ -169,11 +194,14 @@ impl Pipeline {
         }
         if self.line.is_empty() && end > 0 {
             let line = &bytes[..(end - 1).min(LONGEST_LINE)];
+            self.wants_upgrade |= self.position.is_upgrade_header(line);
             self.position = self.position.after_line(line, end > LONGEST_LINE);
         } else {
             self.keep(&bytes[..end]);
             let line = self.line.strip_suffix(b"\r").filter(|_| !self.is_cut);
-            self.position = self.position.after_line(line.unwrap_or(&self.line), self.is_cut);
+            let line = line.unwrap_or(&self.line);
+            self.wants_upgrade |= self.position.is_upgrade_header(line);
+            self.position = self.position.after_line(line, self.is_cut);
         }
         self.line.clear();
         (self.after_cr, self.is_cut) = (false, false);
@@ -204,6 +232,18 @@ impl Pipeline {
 }
 
 impl PipelinePosition {
+    /// Whether this line of a head wants another protocol.
+    fn is_upgrade_header(self, line: &[u8]) -> bool {
+        const NAME: &[u8] = b"upgrade:";
+        matches!(self, PipelinePosition::Head { .. })
+            && line
+                .first()
+                .is_some_and(|first| first.eq_ignore_ascii_case(&b'u'))
+            && line
+                .get(..NAME.len())
+                .is_some_and(|name| name.eq_ignore_ascii_case(NAME))
+    }
+
     /// The position behind a line that began at this one. Of a line that `is_cut` there is only the beginning.
     fn after_line(self, line: &[u8], is_cut: bool) -> PipelinePosition {
         match (self, line.is_empty()) {
@@ -217,7 +257,13 @@ impl PipelinePosition {
             (PipelinePosition::Body(BodyPart::Trailers), true) => PipelinePosition::Between,
             (PipelinePosition::Body(BodyPart::Trailers), false) => self,
             (PipelinePosition::Body(_), _) => PipelinePosition::Broken { in_body: true },
-            (PipelinePosition::Between | PipelinePosition::Lost | PipelinePosition::Broken { .. }, _) => self,
+            (
+                PipelinePosition::Between
+                | PipelinePosition::Held
+                | PipelinePosition::Lost
+                | PipelinePosition::Broken { .. },
+                _,
+            ) => self,
         }
     }
 }

@@ -44,6 +44,16 @@ impl ProtocolDetector {
         true
     }
 
+    /// Takes back bytes that may not be looked at yet. They come before those that are kept already.
+    pub(in crate::worker) fn keep(&mut self, bytes: &[u8]) {
+        self.kept.splice(..0, bytes.iter().copied());
+    }
+
+    /// The bytes that are kept.
+    pub(in crate::worker) fn into_kept(self) -> Vec<u8> {
+        self.kept
+    }
+
     /// Looks at the bytes that were read into `buf` behind its first `before` bytes. No such byte means the
     /// end of the stream.
     pub(in crate::worker) fn look(&mut self, buf: &mut ReadBuf<'_>, before: usize) -> Detection {

@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 
 use super::state::{ConnectionEvent, ConnectionOrder, ConnectionState};
+use super::upgraded_socket::UpgradedSocket;
 use crate::base::time::Monotonic;
 use crate::sys::thread_cell::ThreadCell;
 
@@ -37,6 +38,8 @@ pub(in crate::worker) struct Connection {
     clock: CoarseClock,
     state: ThreadCell<ConnectionState>,
     waker: OnceLock<Waker>,
+    /// The socket, once the connection has switched to another protocol.
+    upgraded: OnceLock<Arc<UpgradedSocket>>,
 }
 
 impl Connection {
@@ -48,6 +51,7 @@ impl Connection {
             clock,
             state: ThreadCell::new(state),
             waker: OnceLock::new(),
+            upgraded: OnceLock::new(),
         }
     }
 
@@ -82,6 +86,17 @@ impl Connection {
         if let Some(waker) = self.waker.get() {
             waker.wake_by_ref();
         }
+    }
+
+    /// The connection has switched: its task and the application share the socket. It switches once.
+    pub(in crate::worker) fn share(&self, socket: Arc<UpgradedSocket>) {
+        let first = self.upgraded.set(socket);
+        debug_assert!(first.is_ok(), "a connection switches to another protocol once");
+    }
+
+    /// The shared socket, once the connection has switched.
+    pub(in crate::worker) fn upgraded(&self) -> Option<Arc<UpgradedSocket>> {
+        self.upgraded.get().cloned()
     }
 
     /// Whom to wake: a task has one waker for its whole life.

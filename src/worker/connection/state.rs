@@ -23,6 +23,9 @@ pub(in crate::worker) enum ConnectionPhase {
         /// Answers that wait until the client makes room for more of their bodies.
         waiting: u32,
     },
+    /// The answer of a handler has switched the connection to another protocol (101), and the application
+    /// goes on.
+    Upgraded,
     /// Everything is said. What the client still sends is read and thrown away, so that no reset overtakes
     /// the answer.
     Closing,
@@ -51,6 +54,8 @@ pub(in crate::worker) enum ConnectionEvent {
     RequestTaken,
     /// The head of an answer is known.
     AnswerBegun,
+    /// HTTP/1.1: the head of an answer is known, and it switches the connection to another protocol.
+    Switched,
     /// The body of an answer is over, or the request was given up.
     AnswerOver,
     /// HTTP/2: the body of an answer waits until the client makes room.
@@ -140,6 +145,7 @@ impl ConnectionState {
             ConnectionEvent::AnswerOver => self.has_unflushed_answer = true,
             ConnectionEvent::Flushed => self.has_unflushed_answer = false,
             ConnectionEvent::AnswerBegun
+            | ConnectionEvent::Switched
             | ConnectionEvent::AnswerWaits
             | ConnectionEvent::AnswerGoesOn
             | ConnectionEvent::ServingEnded => {}
@@ -185,7 +191,10 @@ impl ConnectionState {
             ConnectionPhase::Multiplexed { streams, .. } => {
                 streams > 0 || self.has_unflushed_answer || self.is_write_blocked()
             }
-            ConnectionPhase::Idle | ConnectionPhase::Reading { .. } | ConnectionPhase::Closing => false,
+            ConnectionPhase::Idle
+            | ConnectionPhase::Reading { .. }
+            | ConnectionPhase::Upgraded
+            | ConnectionPhase::Closing => false,
         }
     }
 
@@ -217,6 +226,7 @@ impl ConnectionPhase {
             ConnectionPhase::Handling => handling(event),
             ConnectionPhase::Writing { body_is_over } => writing(event, body_is_over),
             ConnectionPhase::Multiplexed { streams, waiting } => multiplexed(event, streams, waiting),
+            ConnectionPhase::Upgraded => upgraded(event),
             ConnectionPhase::Closing => ConnectionPhase::Closing,
         }
     }
@@ -246,6 +256,7 @@ fn idle(event: ConnectionEvent, now_ms: u64) -> ConnectionPhase {
         ConnectionEvent::RequestTaken => ConnectionPhase::Handling,
         ConnectionEvent::ServingEnded => ConnectionPhase::Closing,
         ConnectionEvent::AnswerBegun
+        | ConnectionEvent::Switched
         | ConnectionEvent::AnswerOver
         | ConnectionEvent::AnswerWaits
         | ConnectionEvent::AnswerGoesOn
@@ -267,6 +278,7 @@ fn reading(event: ConnectionEvent, since_ms: u64) -> ConnectionPhase {
         // The time of the first byte counts.
         ConnectionEvent::BytesArrived { .. }
         | ConnectionEvent::AnswerBegun
+        | ConnectionEvent::Switched
         | ConnectionEvent::AnswerOver
         | ConnectionEvent::AnswerWaits
         | ConnectionEvent::AnswerGoesOn
@@ -283,6 +295,7 @@ fn reading(event: ConnectionEvent, since_ms: u64) -> ConnectionPhase {
 fn handling(event: ConnectionEvent) -> ConnectionPhase {
     match event {
         ConnectionEvent::AnswerBegun => ConnectionPhase::Writing { body_is_over: false },
+        ConnectionEvent::Switched => ConnectionPhase::Upgraded,
         ConnectionEvent::ServingEnded => ConnectionPhase::Closing,
         // A request that is given up before its answer (`AnswerOver`) ends the connection next.
         ConnectionEvent::BytesArrived { .. }
@@ -311,6 +324,7 @@ fn writing(event: ConnectionEvent, body_is_over: bool) -> ConnectionPhase {
         ConnectionEvent::BytesArrived { .. }
         | ConnectionEvent::PrefaceArrived
         | ConnectionEvent::AnswerBegun
+        | ConnectionEvent::Switched
         | ConnectionEvent::AnswerWaits
         | ConnectionEvent::AnswerGoesOn
         | ConnectionEvent::BytesLeft
@@ -333,6 +347,7 @@ fn multiplexed(event: ConnectionEvent, streams: u32, waiting: u32) -> Connection
         ConnectionEvent::BytesArrived { .. }
         | ConnectionEvent::PrefaceArrived
         | ConnectionEvent::AnswerBegun
+        | ConnectionEvent::Switched
         | ConnectionEvent::BytesLeft
         | ConnectionEvent::WriteBlocked
         | ConnectionEvent::Flushed
@@ -342,6 +357,28 @@ fn multiplexed(event: ConnectionEvent, streams: u32, waiting: u32) -> Connection
         | ConnectionEvent::TimeoutRefuted => (streams, waiting),
     };
     ConnectionPhase::Multiplexed { streams, waiting }
+}
+
+/// The application says when it is over.
+fn upgraded(event: ConnectionEvent) -> ConnectionPhase {
+    match event {
+        ConnectionEvent::ServingEnded => ConnectionPhase::Closing,
+        ConnectionEvent::BytesArrived { .. }
+        | ConnectionEvent::PrefaceArrived
+        | ConnectionEvent::RequestTaken
+        | ConnectionEvent::AnswerBegun
+        | ConnectionEvent::Switched
+        | ConnectionEvent::AnswerOver
+        | ConnectionEvent::AnswerWaits
+        | ConnectionEvent::AnswerGoesOn
+        | ConnectionEvent::BytesLeft
+        | ConnectionEvent::WriteBlocked
+        | ConnectionEvent::Flushed
+        | ConnectionEvent::InputEnded
+        | ConnectionEvent::Ordered(_)
+        | ConnectionEvent::TimeoutSuspected
+        | ConnectionEvent::TimeoutRefuted => ConnectionPhase::Upgraded,
+    }
 }
 
 #[cfg(test)]

@@ -134,6 +134,9 @@ impl Wire {
 
     /// Reads, unless nothing more is to come: the client has closed its side, or nothing more is looked at.
     fn poll_input(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.pipeline.is_held() {
+            return Poll::Pending;
+        }
         if !self.has_ended && !self.pipeline.is_broken() {
             let before = buf.filled().len();
             ready!(self.poll_stream(cx, buf))?;
@@ -176,12 +179,43 @@ impl Wire {
     /// Leaves those of the bytes behind the first `before` to hyper that may be looked at. Whether there are any.
     fn hand_over(&mut self, buf: &mut ReadBuf<'_>, before: usize) -> bool {
         let taken = self.arrived(&buf.filled()[before..]);
+        if self.pipeline.is_held() {
+            self.detector.keep(&buf.filled()[before + taken..]);
+        }
         buf.set_filled(before + taken);
         taken > 0
     }
 
     pub(in crate::worker) fn into_stream(self) -> Stream {
         self.stream
+    }
+
+    pub(in crate::worker) fn connection(&self) -> Arc<Connection> {
+        Arc::clone(&self.connection)
+    }
+
+    pub(in crate::worker) fn phase(&self) -> ConnectionPhase {
+        self.connection.state().phase()
+    }
+
+    /// The stream, and what the client sent behind the request that switches to another protocol.
+    pub(in crate::worker) fn into_raw(self) -> (Stream, Vec<u8>) {
+        (self.stream, self.detector.into_kept())
+    }
+
+    /// A request that wanted another protocol has its answer, and nothing was switched: what was held back
+    /// behind the request is HTTP.
+    fn release(&mut self, cx: &Context<'_>) {
+        if !self.pipeline.is_held() {
+            return;
+        }
+        let state = self.connection.state();
+        let is_answered = !state.has_more_requests() && !state.owes_an_answer();
+        if is_answered && state.phase() != ConnectionPhase::Upgraded {
+            self.pipeline.resume();
+            // hyper reads again only when it is polled again.
+            cx.waker().wake_by_ref();
+        }
     }
 
     /// While no request is with the service, what hyper writes is its own answer to a request that it cannot
@@ -210,7 +244,7 @@ impl AsyncRead for Wire {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        if self.detector.give_back(buf) && self.hand_over(buf, before) {
+        if !self.pipeline.is_held() && self.detector.give_back(buf) && self.hand_over(buf, before) {
             return Poll::Ready(Ok(()));
         }
         loop {
@@ -246,6 +280,7 @@ impl AsyncWrite for Wire {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         self.connection.on(ConnectionEvent::Flushed);
+        self.release(cx);
         if self.end_is_withheld && !self.withhold_end() {
             // hyper reads again only when it is polled again.
             cx.waker().wake_by_ref();

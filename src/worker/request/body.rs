@@ -66,6 +66,8 @@ pub(in crate::worker) struct AnswerBody {
     protocol: Protocol,
     /// HTTP/2: the client has to make room before more of this body is asked for.
     waits: bool,
+    /// The length was not known when the answer began, so it is counted as a stream.
+    is_stream: bool,
 }
 
 /// What an answer says.
@@ -77,14 +79,28 @@ pub(in crate::worker) enum AnswerContent {
     Routed(axum::body::Body),
 }
 
+impl AnswerContent {
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            AnswerContent::Short(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            AnswerContent::Routed(body) => body.size_hint(),
+        }
+    }
+}
+
 impl AnswerBody {
     pub(in crate::worker) fn new(
         content: AnswerContent,
         in_flight: InFlight,
         protocol: Protocol,
     ) -> AnswerBody {
+        let is_stream = content.size_hint().exact().is_none();
+        if is_stream {
+            in_flight.board.counters().add(Counter::StreamsOpen);
+        }
         let mut body = AnswerBody {
             content,
+            is_stream,
             in_flight,
             protocol,
             waits: false,
@@ -110,6 +126,9 @@ impl AnswerBody {
 impl Drop for AnswerBody {
     fn drop(&mut self) {
         self.set_waits(false);
+        if self.is_stream {
+            self.in_flight.board.counters().sub(Counter::StreamsOpen);
+        }
     }
 }
 
@@ -138,10 +157,7 @@ impl Body for AnswerBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.content {
-            AnswerContent::Short(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            AnswerContent::Routed(body) => body.size_hint(),
-        }
+        self.content.size_hint()
     }
 }
 

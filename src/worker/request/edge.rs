@@ -10,7 +10,7 @@ use axum::Router;
 use axum::response::IntoResponse;
 use bytes::Bytes;
 use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::service::Service;
 
@@ -192,7 +192,9 @@ impl PendingAnswer {
         }
         let mut response = response.map(|content| AnswerBody::new(content, self.in_flight, self.protocol));
         // The last of pipelined requests says so. HTTP/2 has no such header: the connection sends GOAWAY.
+        let is_switch = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if worker.is_draining()
+            && !is_switch
             && self.protocol == Protocol::Http1
             && !self.connection.state().has_more_requests()
         {
@@ -200,7 +202,11 @@ impl PendingAnswer {
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        self.connection.on(ConnectionEvent::AnswerBegun);
+        self.connection.on(if is_switch {
+            ConnectionEvent::Switched
+        } else {
+            ConnectionEvent::AnswerBegun
+        });
         response
     }
 }

@@ -34,11 +34,12 @@ pub(in crate::worker) async fn route(
     if request.body().size_hint().lower() > limit as u64 {
         return Problem::body_too_large(limit).into_response();
     }
+    let can_switch = unsendable::can_switch(&request);
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let (request, arrival) = bounded(request, limit);
     let handled = catching(async move { router.call(request).await });
     let response = match tokio::time::timeout(worker.settings().http.request_timeout, handled).await {
-        Ok(Ok(Ok(response))) => unsendable::replaced(response, &method, &uri),
+        Ok(Ok(Ok(response))) => unsendable::replaced(response, can_switch, &method, &uri),
         Ok(Ok(Err(never))) => match never {},
         Ok(Err(panic)) => panicked(worker, &method, &uri, &*panic).into_response(),
         Err(_elapsed) if arrival.as_ref().is_some_and(|arrival| arrival.is_awaited()) => {

@@ -1,18 +1,36 @@
-//! Answers of handlers that HTTP cannot carry here: a switch to another protocol, and a final status of 1xx.
-//! hyper would end the connection without a word about the first, and answer an empty 500 for the second. It
-//! must not know the application.
+//! Answers of handlers that HTTP cannot carry here: a tunnel (CONNECT), a switch to another protocol that
+//! the client did not ask for or that HTTP/2 does not have, and a final status of 1xx. hyper would end the
+//! connection without a word about the first two, and answer an empty 500 for the last. It must not know
+//! the application.
 
 use axum::response::{IntoResponse, Response};
-use http::{Method, StatusCode, Uri};
+use http::{Method, Request, StatusCode, Uri, Version};
+use hyper::upgrade::OnUpgrade;
 use uuid::Uuid;
 
 use crate::http::Problem;
 
+/// Whether the answer to this request may switch to another protocol: the client has asked for it.
+pub(in crate::worker) fn can_switch<B>(request: &Request<B>) -> bool {
+    request.extensions().get::<OnUpgrade>().is_some()
+        && request.version() == Version::HTTP_11
+        && request.method() != Method::CONNECT
+}
+
 /// The answer, or an error in its place if it cannot be sent.
-pub(in crate::worker) fn replaced(response: Response, method: &Method, uri: &Uri) -> Response {
+pub(in crate::worker) fn replaced(
+    response: Response,
+    can_switch: bool,
+    method: &Method,
+    uri: &Uri,
+) -> Response {
     let status = response.status();
     let is_tunnel = *method == Method::CONNECT && status.is_success();
-    if status == StatusCode::SWITCHING_PROTOCOLS || is_tunnel {
+    let is_switch = status == StatusCode::SWITCHING_PROTOCOLS;
+    if is_switch && can_switch {
+        return response;
+    }
+    if is_switch || is_tunnel {
         return not_switched(method, uri).into_response();
     }
     if status.is_informational() {
@@ -25,9 +43,11 @@ fn not_switched(method: &Method, uri: &Uri) -> Problem {
     tracing::warn!(
         method = method.as_str(),
         path = uri.path(),
-        "a handler switched to another protocol (Upgrade or CONNECT), which is not supported: answered 501"
+        "a handler switched to another protocol by CONNECT, or without an Upgrade header \
+         of an HTTP/1.1 client: answered 501"
     );
-    let detail = "this server does not switch a connection to another protocol (Upgrade or CONNECT)";
+    let detail =
+        "a connection switches to another protocol only by an Upgrade header of HTTP/1.1, not by CONNECT";
     Problem::new(StatusCode::NOT_IMPLEMENTED, "upgrade_not_supported", detail)
 }
 
@@ -64,7 +84,7 @@ mod tests {
         ] {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::from_u16(status).expect("a status");
-            let sent = replaced(response, &method, &Uri::from_static("/x"));
+            let sent = replaced(response, false, &method, &Uri::from_static("/x"));
             assert_eq!(sent.status().as_u16(), expected, "{method} {status}");
         }
     }

@@ -158,3 +158,30 @@ fn a_body_is_missed_from_the_end_of_its_head_to_its_own() {
         }
     }
 }
+
+#[test]
+fn behind_a_request_that_wants_another_protocol_nothing_is_looked_at_until_its_answer() {
+    let get = b"GET / HTTP/1.1\r\n\r\n";
+    for head in [
+        &b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n\r\n"[..],
+        b"POST / HTTP/1.1\r\nUPGRADE:h2c\r\nContent-Length: 4\r\n\r\nbody",
+        b"POST / HTTP/1.1\r\nupgrade: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+    ] {
+        for behind in [&b"\x81\n\n"[..], get] {
+            let mut pipeline = Pipeline::new();
+            assert_eq!(
+                pipeline.feed(&[get, head, behind].concat()),
+                get.len() + head.len()
+            );
+            assert_eq!(pipeline.feed(behind), 0);
+            assert_eq!((pipeline.is_held(), pipeline.begun()), (true, Some(2)));
+            assert!(!pipeline.misses_body() && !pipeline.is_broken());
+            pipeline.resume();
+            assert_eq!((pipeline.feed(get), pipeline.begun()), (get.len(), Some(3)));
+            assert!(!pipeline.is_held(), "the wish was that of one request");
+        }
+    }
+    let mut pipeline = Pipeline::new();
+    pipeline.feed(b"GET / HTTP/1.1\r\nUser-Agent: upgrade:\r\nUpgrade-Insecure-Requests: 1\r\n\r\n");
+    assert!(!pipeline.is_held());
+}

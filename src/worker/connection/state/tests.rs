@@ -8,22 +8,23 @@ const NOW_MS: u64 = 70;
 /// arriving since 7 ms, `R` one that arrives since now; `written` is an answer whose body is over; `1,0`
 /// is HTTP/2 with one stream and no waiting answer.
 const TABLE: &str = "
-    before            idle    r       handling  writing   written  0,0    1,0    1,1
-    BytesArrived      R       r       handling  writing   written  0,0    1,0    1,1
-    PrefaceArrived    0,0     0,0     handling  writing   written  0,0    1,0    1,1
-    RequestTaken      handling handling handling handling handling 1,0    2,0    2,1
-    AnswerBegun       idle    r       writing   writing   written  0,0    1,0    1,1
-    AnswerOver        idle    r       handling  written   written  0,0    0,0    0,1
-    AnswerWaits       idle    r       handling  writing   written  0,1    1,1    1,2
-    AnswerGoesOn      idle    r       handling  writing   written  0,0    1,0    1,0
-    BytesLeft         idle    r       handling  writing   written  0,0    1,0    1,1
-    WriteBlocked      idle    r       handling  writing   written  0,0    1,0    1,1
-    Flushed           idle    r       handling  writing   idle     0,0    1,0    1,1
-    InputEnded        idle    r       handling  writing   written  0,0    1,0    1,1
-    Ordered           idle    r       handling  writing   written  0,0    1,0    1,1
-    TimeoutSuspected  idle    r       handling  writing   written  0,0    1,0    1,1
-    TimeoutRefuted    idle    r       handling  writing   written  0,0    1,0    1,1
-    ServingEnded      closing closing closing   closing   closing  closing closing closing
+    before            idle    r       handling  writing   written  0,0    1,0    1,1  upgraded
+    BytesArrived      R       r       handling  writing   written  0,0    1,0    1,1  upgraded
+    PrefaceArrived    0,0     0,0     handling  writing   written  0,0    1,0    1,1  upgraded
+    RequestTaken      handling handling handling handling handling 1,0    2,0    2,1  upgraded
+    AnswerBegun       idle    r       writing   writing   written  0,0    1,0    1,1  upgraded
+    Switched          idle    r       upgraded  writing   written  0,0    1,0    1,1  upgraded
+    AnswerOver        idle    r       handling  written   written  0,0    0,0    0,1  upgraded
+    AnswerWaits       idle    r       handling  writing   written  0,1    1,1    1,2  upgraded
+    AnswerGoesOn      idle    r       handling  writing   written  0,0    1,0    1,0  upgraded
+    BytesLeft         idle    r       handling  writing   written  0,0    1,0    1,1  upgraded
+    WriteBlocked      idle    r       handling  writing   written  0,0    1,0    1,1  upgraded
+    Flushed           idle    r       handling  writing   idle     0,0    1,0    1,1  upgraded
+    InputEnded        idle    r       handling  writing   written  0,0    1,0    1,1  upgraded
+    Ordered           idle    r       handling  writing   written  0,0    1,0    1,1  upgraded
+    TimeoutSuspected  idle    r       handling  writing   written  0,0    1,0    1,1  upgraded
+    TimeoutRefuted    idle    r       handling  writing   written  0,0    1,0    1,1  upgraded
+    ServingEnded      closing closing closing   closing   closing  closing closing closing  closing
 ";
 
 fn phase(name: &str) -> ConnectionPhase {
@@ -34,6 +35,7 @@ fn phase(name: &str) -> ConnectionPhase {
         "handling" => ConnectionPhase::Handling,
         "writing" => ConnectionPhase::Writing { body_is_over: false },
         "written" => ConnectionPhase::Writing { body_is_over: true },
+        "upgraded" => ConnectionPhase::Upgraded,
         "closing" => ConnectionPhase::Closing,
         numbers => {
             let (streams, waiting) = numbers.split_once(',').expect("two numbers");
@@ -52,6 +54,7 @@ fn events(name: &str) -> Vec<ConnectionEvent> {
         PrefaceArrived,
         RequestTaken,
         AnswerBegun,
+        Switched,
         AnswerOver,
         AnswerWaits,
         AnswerGoesOn,
