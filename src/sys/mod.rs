@@ -31,4 +31,5 @@ pub mod signals;
 pub mod socket;
 #[cfg(feature = "shop")]
 pub mod sqlite;
+pub mod stream;
 pub mod thread_cell;

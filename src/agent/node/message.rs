@@ -114,7 +114,8 @@ enum Lenient {
     Other(IgnoredAny),
 }
 
-/// All fields of all messages of the cluster module that are looked at.
+/// All fields of all messages of the cluster module that are looked at. What `listen` was given reaches some
+/// of them as it is, such as `backlog: false`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ClusterFields {
@@ -123,15 +124,28 @@ struct ClusterFields {
     key: Option<String>,
     index: Option<u64>,
     address: Option<String>,
-    port: Option<i64>,
+    port: Option<Loose<i64>>,
     address_type: Option<AddressType>,
-    fd: Option<i64>,
-    flags: Option<u32>,
-    backlog: Option<i64>,
-    #[serde(default)]
-    readable_all: Option<bool>,
-    #[serde(default)]
-    writable_all: Option<bool>,
+    fd: Option<Loose<i64>>,
+    flags: Option<Loose<u32>>,
+    backlog: Option<Loose<u32>>,
+    readable_all: Option<Loose<bool>>,
+    writable_all: Option<Loose<bool>>,
+}
+
+/// A value of the expected kind, or any other.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(untagged)]
+enum Loose<T> {
+    Expected(T),
+    Other(IgnoredAny),
+}
+
+fn expected<T>(value: Option<Loose<T>>) -> Option<T> {
+    match value {
+        Some(Loose::Expected(value)) => Some(value),
+        Some(Loose::Other(_)) | None => None,
+    }
 }
 
 #[derive(Deserialize)]
@@ -215,7 +229,7 @@ fn cluster(fields: ClusterFields) -> Result<NodeMessage, String> {
         Some("queryServer") => query(numbered(fields.seq)?, fields),
         Some("listening") => NodeMessage::Listening(NodeAddress {
             address: fields.address.filter(|text| text.len() <= MAX_TEXT_BYTES),
-            port: fields.port.and_then(|port| u16::try_from(port).ok()),
+            port: expected(fields.port).and_then(|port| u16::try_from(port).ok()),
         }),
         Some("close") => NodeMessage::Close {
             key: fields.key.ok_or("`close` without `key`")?,
@@ -232,7 +246,7 @@ fn query(seq: u64, fields: ClusterFields) -> NodeMessage {
         seq,
         key: key(&fields),
         index: fields.index.unwrap_or(0),
-        backlog: fields.backlog.and_then(|backlog| u32::try_from(backlog).ok()),
+        backlog: expected(fields.backlog).filter(|&backlog| backlog > 0),
         target: target(fields),
     }
 }
@@ -247,7 +261,7 @@ fn key(fields: &ClusterFields) -> String {
     };
     let address = fields.address.as_deref().unwrap_or("null");
     let address: String = address.chars().take(MAX_TEXT_BYTES).collect();
-    let (port, fd) = (number(fields.port), number(fields.fd));
+    let (port, fd) = (number(expected(fields.port)), number(expected(fields.fd)));
     format!("{address}:{port}:{kind}:{fd}:{}", fields.index.unwrap_or(0))
 }
 
@@ -272,8 +286,10 @@ fn target(fields: ClusterFields) -> Result<ListenTarget, ListenRefusal> {
             "it asks for an unknown kind of socket".to_owned(),
         )),
         Some(AddressType::Number(-1)) => path(fields),
-        Some(AddressType::Number(4 | 6)) => tcp(fields.address, fields.port, fields.flags),
-        Some(AddressType::Number(_)) | None => inherited(fields.fd),
+        Some(AddressType::Number(4 | 6)) => {
+            tcp(fields.address, expected(fields.port), expected(fields.flags))
+        }
+        Some(AddressType::Number(_)) | None => inherited(expected(fields.fd)),
     }
 }
 
@@ -281,8 +297,8 @@ fn path(fields: ClusterFields) -> Result<ListenTarget, ListenRefusal> {
     match fields.address {
         Some(path) if !path.is_empty() => Ok(ListenTarget::Path {
             path,
-            readable_all: fields.readable_all.unwrap_or(false),
-            writable_all: fields.writable_all.unwrap_or(false),
+            readable_all: expected(fields.readable_all).unwrap_or(false),
+            writable_all: expected(fields.writable_all).unwrap_or(false),
         }),
         Some(_) | None => Err(refusal(Errno::EINVAL, "it names no path".to_owned())),
     }

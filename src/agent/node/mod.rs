@@ -20,8 +20,12 @@
 //! listener of the slot and no descriptor of ours, and a program that does not read has its channel given up.
 //! Which address a program may have is not decided here.
 
+pub mod channel;
 pub mod line;
 pub mod message;
+mod outbox;
+pub mod preload;
+pub mod program;
 mod reply;
 pub mod request;
 pub mod session;

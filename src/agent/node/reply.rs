@@ -49,3 +49,8 @@ pub(super) fn drain(timeout: Duration) -> ReplyLine {
 pub(super) fn disconnect() -> ReplyLine {
     line(&json!({"cmd": "NODE_CLUSTER", "act": "disconnect"}))
 }
+
+/// A message to the application: `process.on('message')`.
+pub(super) fn application(message: &serde_json::Value) -> ReplyLine {
+    line(message)
+}

@@ -116,6 +116,19 @@ fn each_way_to_listen_is_understood() {
 }
 
 #[test]
+fn what_listen_was_given_may_be_anything() {
+    let mut session = NodeSession::default();
+    let line = query(1, 4000, 0)
+        .replace("511", "false")
+        .replace(r#""flags":0"#, r#""flags":null"#);
+    let request = wanted(&mut session, &line);
+    assert_eq!(
+        (request.backlog, request.target.to_string()),
+        (None, "127.0.0.1:4000".to_owned())
+    );
+}
+
+#[test]
 fn what_cannot_be_listened_on_is_refused_with_its_number() {
     let ask = |fields: Value| {
         let mut message = json!({"cmd": "NODE_CLUSTER", "act": "queryServer", "seq": 1, "index": 0});
