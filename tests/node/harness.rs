@@ -151,7 +151,7 @@ fn spawn(launch: &Launch<'_>, preload: Option<&NodePreload>, given: NodeDescript
     }
     let mut command = Command::new(launch.command[0]);
     let names = std::env::vars_os().map(|(name, _)| name);
-    for name in names.filter(|name| name.to_string_lossy().starts_with("NODE_")) {
+    for name in names.filter(|name| is_of_node(&name.to_string_lossy())) {
         command.env_remove(name);
     }
     command
@@ -168,6 +168,11 @@ fn spawn(launch: &Launch<'_>, preload: Option<&NodePreload>, given: NodeDescript
     let child = command.spawn().expect("started");
     drop(given);
     child
+}
+
+/// What this machine's environment says to Node, and to these tests, is not for the program.
+fn is_of_node(name: &str) -> bool {
+    name.starts_with("NODE_") || name == "CLUSTER_TEST_NODE"
 }
 
 impl Program {

@@ -178,12 +178,11 @@ fn by_file(file: &Path) -> NodeCommand {
         .split_whitespace()
         .map(|word| base(OsStr::new(word)))
         .collect();
+    let is_wrapper = |name: &String| WRAPPERS.contains(&name.as_str());
     let is_shell = |name: &String| SHELLS.contains(&name.as_str());
     if names.iter().any(|name| is_node(name)) {
         NodeCommand::Direct
-    } else if names.iter().any(|name| WRAPPERS.contains(&name.as_str())) {
-        NodeCommand::Wrapped
-    } else if names.iter().any(is_shell) && speaks_of_node(&text) {
+    } else if names.iter().any(is_wrapper) || (names.iter().any(is_shell) && speaks_of_node(&text)) {
         NodeCommand::Wrapped
     } else {
         NodeCommand::Not
