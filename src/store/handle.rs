@@ -178,7 +178,8 @@ impl Store {
     /// # Errors
     /// The reason why it does not.
     pub async fn probe(&self) -> Result<(), WriteStall> {
-        match self.locked().or_else(|| self.inner.disk_space.refusal()) {
+        let locked = self.locked().await;
+        match locked.or_else(|| self.inner.disk_space.refusal()) {
             Some(stall) => Err(self.of_this_file(stall)),
             None => self.commit_nothing().await,
         }
@@ -191,15 +192,15 @@ impl Store {
     /// # Errors
     /// The reason why it may not.
     pub async fn accepts_new_work(&self) -> Result<(), WriteStall> {
-        match self.locked() {
+        match self.locked().await {
             Some(stall) => Err(self.of_this_file(stall)),
             None if self.inner.disk_space.is_stalled() => self.probe().await,
             None => Ok(()),
         }
     }
 
-    fn locked(&self) -> Option<WriteStall> {
-        self.inner.lock_wait.is_too_long().then(|| WriteStall {
+    async fn locked(&self) -> Option<WriteStall> {
+        self.inner.lock_wait.is_lasting().await.then(|| WriteStall {
             cause: WriteStallCause::OtherProgram,
             reason: "another process holds the lock file of the database".to_owned(),
         })

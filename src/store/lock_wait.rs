@@ -6,16 +6,22 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
+
 use crate::sys::procfs;
 
 /// A wait that is reported. No process of this program holds the lock for so long: a batch takes some
 /// milliseconds.
 const TOO_LONG: Duration = Duration::from_secs(2);
+/// The lock may have just become free. The writer thread then has it within this time, unless it gets no CPU
+/// time.
+const MOMENT: Duration = Duration::from_millis(100);
 
 /// The wait of one writer thread.
 pub(super) struct LockWait {
     lock: PathBuf,
     wait: Mutex<Option<OngoingWait>>,
+    ended: Notify,
 }
 
 /// A wait that has not ended.
@@ -27,8 +33,11 @@ struct OngoingWait {
 impl LockWait {
     /// For the lock file of this path.
     pub(super) fn new(lock: PathBuf) -> LockWait {
-        let wait = Mutex::new(None);
-        LockWait { lock, wait }
+        LockWait {
+            lock,
+            wait: Mutex::new(None),
+            ended: Notify::new(),
+        }
     }
 
     /// The writer thread waits from now on.
@@ -42,6 +51,17 @@ impl LockWait {
     /// The writer thread waits no longer.
     pub(super) fn end(&self) {
         *self.wait() = None;
+        self.ended.notify_waiters();
+    }
+
+    /// Whether the wait is too long and does not end in a moment.
+    pub(super) async fn is_lasting(&self) -> bool {
+        if !self.is_too_long() {
+            return false;
+        }
+        let ended = self.ended.notified();
+        // It may have ended before `ended` was there to be told.
+        self.is_too_long() && tokio::time::timeout(MOMENT, ended).await.is_err()
     }
 
     /// Whether the wait is too long. Logs who holds the lock, once per wait.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Instant;
 
-use crate::common::{Cluster, Plan, TIMEOUT, break_pages, place};
+use crate::common::{Cluster, Plan, TIMEOUT, break_pages, order, place};
 use cluster::shop::contract::OrderId;
 use cluster::store::OfdLock;
 
@@ -92,7 +92,15 @@ fn a_lock_that_somebody_sits_on_is_told_with_his_pid_and_the_shop_is_not_ready()
         assert_eq!(cluster.get("/healthz/readiness").status, 503);
     }
     drop(lock);
-    place(&cluster);
+    // A worker that has not got the lock yet says so.
+    let taken = loop {
+        let answer = cluster.post("/orders", &[], &order());
+        if answer.status != 503 {
+            break answer;
+        }
+        assert!(Instant::now() < deadline, "{answer:?}");
+    };
+    assert_eq!(taken.status, 201, "{taken:?}");
     assert!(cluster.stop().success());
 }
 
