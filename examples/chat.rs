@@ -61,7 +61,7 @@ const PAGE: &str = r#"<!doctype html>
 </script>
 "#;
 
-fn main() -> std::process::ExitCode {
+pub(crate) fn main() -> std::process::ExitCode {
     App::new("chat")
         .about("A chat over WebSockets and an event stream")
         .boot(|worker| async move {
