@@ -57,6 +57,10 @@ pub const ENVIRONMENT: &[(&str, &str)] = &[
         "CLUSTER_INCARNATION",
         "given to workers: how often a master was started over this data directory",
     ),
+    (
+        "CLUSTER_MASTER",
+        "given to workers: a name that this master and no other one has; an upgrade keeps it",
+    ),
     ("CLUSTER_SLOT", "given to workers: the slot they fill, from 0"),
     (
         "CLUSTER_EPOCH",

@@ -32,7 +32,7 @@ use crate::config::{Settings, duration};
 use crate::pool::OrphanedWork;
 use crate::saga::definition::ORDER_VERSION;
 use crate::store::{Schema, Store, StoreOptions, Verify};
-use crate::worker::{App, BootError, BootRefused, Worker};
+use crate::worker::{self, App, BootError, BootRefused, Worker};
 
 /// The largest database, in bytes, whose pages a first worker checks: it takes some tenths of a second.
 const CHECKED_AT_BOOT: u64 = 64 * 1024 * 1024;
@@ -304,6 +304,10 @@ async fn check_consistency(worker: &Worker, repositories: Repositories<'_>) -> R
     }
     let counter = consistency::check_counter(data_dir, own, repositories).await;
     counter.map_err(inconsistent)?;
+    if let Some(master) = worker::master_name() {
+        let claimed = consistency::claim_incarnation(data_dir, own, &master, repositories.orders).await;
+        claimed.map_err(inconsistent)?;
+    }
     match consistency::check_files_agree(data_dir, repositories).await {
         Err(mixed @ Inconsistent::Mixed { .. }) if data_dir.join(consistency::AS_IT_IS).exists() => {
             tracing::warn!("served as it is: {mixed}");

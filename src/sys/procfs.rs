@@ -58,6 +58,16 @@ pub fn stat(pid: i32) -> io::Result<ProcessStat> {
         .ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat has another format: {text:?}")))
 }
 
+/// A name for this process that no other process has, also after the machine was started again, and that
+/// stays when the process executes another binary. `None` when `/proc` does not tell.
+#[must_use]
+pub fn own_name() -> Option<String> {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let pid = std::process::id();
+    let started = stat(i32::try_from(pid).ok()?).ok()?.started;
+    Some(format!("{}/{pid}/{started}", boot.trim()))
+}
+
 /// The state of each thread of a process: R, S, D and so on. Empty when the process is gone.
 #[must_use]
 pub fn thread_states(pid: i32) -> Vec<char> {

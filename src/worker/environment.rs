@@ -116,6 +116,13 @@ impl Environment {
     }
 }
 
+/// The name of this worker's master, which no other master has. `None` without a master, or under one of a
+/// version that gives no name.
+#[cfg(feature = "shop")]
+pub(crate) fn master_name() -> Option<String> {
+    std::env::var("CLUSTER_MASTER").ok()
+}
+
 /// A relative path of the data directory leads nowhere once the working directory was deleted, and elsewhere
 /// once a symbolic link was changed. The master's directory is used then.
 fn keep_data_dir(settings: &mut Settings, masters: Option<PathBuf>) {

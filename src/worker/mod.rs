@@ -36,6 +36,8 @@ pub(crate) use command::print_clap;
 pub(crate) use command::{print_error, print_line};
 #[cfg(any(test, fuzzing))]
 pub(crate) use connection::fuzz_pipeline;
+#[cfg(feature = "shop")]
+pub(crate) use environment::master_name;
 pub use flags::FlagsError;
 pub use handle::{SectionError, Worker};
 pub use identity::Identity;

@@ -135,6 +135,56 @@ fn a_backup_in_a_new_directory_is_served_and_without_its_counter_refused_with_th
 }
 
 #[test]
+fn a_counter_that_was_removed_or_lowered_is_refused_and_no_life_repeats() {
+    let doctor = |data: &Path| {
+        let doctor = Command::new(env!("CARGO_BIN_EXE_cluster"))
+            .args(["doctor", "--data-dir"])
+            .arg(data)
+            .output()
+            .expect("the program starts");
+        (
+            doctor.status.code(),
+            String::from_utf8_lossy(&doctor.stderr).into_owned(),
+        )
+    };
+    let (plan, again, data, _) = stopped();
+    let counter = data.join("incarnation");
+    assert_eq!(doctor(&data).0, Some(0));
+    std::fs::remove_file(&counter).expect("removed");
+    let (code, said) = doctor(&data);
+    assert!(
+        code == Some(65) && said.contains("write 1 into it"),
+        "{code:?} {said}"
+    );
+    is_refused(plan, "write 1 or a larger number into it");
+    let cluster = again.start();
+    place(&cluster);
+    let plan = Plan::shop().over(&cluster);
+    assert!(cluster.stop().success());
+    assert_eq!(std::fs::read_to_string(&counter).expect("read"), "2\n");
+    assert_eq!(doctor(&data).0, Some(0));
+    std::fs::write(&counter, "0\n").expect("lowered");
+    is_refused(plan, "write 2 into it");
+}
+
+#[test]
+fn a_master_that_was_upgraded_in_place_is_the_same_user_of_the_databases() {
+    let cluster = Plan::shop().start();
+    place(&cluster);
+    for arguments in [["upgrade"].as_slice(), &["scale", "3"]] {
+        let done = Command::new(env!("CARGO_BIN_EXE_cluster"))
+            .args(arguments)
+            .arg("--data-dir")
+            .arg(cluster.data())
+            .output()
+            .expect("the program starts");
+        made(&done);
+    }
+    place(&cluster);
+    assert!(cluster.stop().success());
+}
+
+#[test]
 fn a_fence_of_a_later_master_is_seen_before_it_bars_everybody() {
     let (plan, _kept, data, _) = stopped();
     let payments = rusqlite::Connection::open(data.join("payments.db")).expect("opened");

@@ -8,6 +8,7 @@ use crate::base::ids::{Generation, Life};
 use crate::config::ClusterSettings;
 use crate::config::environment::is_passed;
 use crate::sys::process::FIRST_FD;
+use crate::sys::procfs;
 
 /// Variables that the master's own supervisor set for the master and that are not passed on to workers.
 const MASTERS_OWN: [&str; 7] = [
@@ -75,6 +76,9 @@ pub(super) fn given(
     set("CLUSTER_SLOT", life.slot.to_string())?;
     set("CLUSTER_EPOCH", life.epoch.to_string())?;
     set("CLUSTER_GENERATION", generation.to_string())?;
+    if let Some(master) = procfs::own_name() {
+        set("CLUSTER_MASTER", master)?;
+    }
     for (place, key) in native.iter().enumerate() {
         set(
             key,

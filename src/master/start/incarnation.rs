@@ -9,15 +9,16 @@ use super::durable::{Durability, replace_file};
 use crate::base::ids::Incarnation;
 
 const FILE: &str = "incarnation";
+/// The largest incarnation: databases keep it in a signed column of 64 bits.
+const MAX: u64 = i64::MAX as u64;
 
 /// Why there is no new incarnation.
 #[derive(Debug, thiserror::Error)]
 pub enum IncarnationError {
     /// The file does not hold a number.
     #[error(
-        "{path} holds {found:?}, expected a whole number; if the file was damaged, write a number larger \
-         than any \
-         incarnation in the logs into it"
+        "{path} holds {found:?}, expected a whole number below {MAX}; if the file was damaged, write a number \
+         larger than any incarnation in the logs into it"
     )]
     Damaged {
         /// The file.
@@ -45,8 +46,8 @@ pub(in crate::master) fn next(data: &Path) -> Result<Incarnation, IncarnationErr
     let path = file.display().to_string();
     let last = match fs::read_to_string(&file) {
         Ok(text) => match text.trim().parse() {
-            Ok(number) => number,
-            Err(_) => {
+            Ok(number) if number < MAX => number,
+            Ok(_) | Err(_) => {
                 return Err(IncarnationError::Damaged {
                     path,
                     found: text.chars().take(40).collect(),
@@ -72,10 +73,14 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         assert_eq!(next(directory.path()).expect("first"), Incarnation(1));
         assert_eq!(next(directory.path()).expect("second"), Incarnation(2));
-        fs::write(directory.path().join(FILE), "soon").expect("written");
-        assert!(matches!(
-            next(directory.path()),
-            Err(IncarnationError::Damaged { .. })
-        ));
+        let largest = u64::MAX.to_string();
+        for damaged in ["soon", "-1", "", &MAX.to_string(), &largest] {
+            fs::write(directory.path().join(FILE), damaged).expect("written");
+            let refused = next(directory.path());
+            assert!(
+                matches!(refused, Err(IncarnationError::Damaged { .. })),
+                "{damaged:?}"
+            );
+        }
     }
 }

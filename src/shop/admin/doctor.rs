@@ -7,7 +7,7 @@ use crate::base::exit::Exit;
 use crate::control::{ControlAnswer, ControlCommand, ControlRequest, client};
 use crate::shop::contract::StorageError;
 use crate::shop::evidence::audit::{self, Moment};
-use crate::shop::evidence::blocking;
+use crate::shop::evidence::{blocking, consistency};
 use crate::shop::inventory::{self, InventoryReader};
 use crate::shop::orders::{self, OrdersReader};
 use crate::shop::payments::{self, PaymentsReader};
@@ -37,6 +37,10 @@ pub(super) fn run(arguments: DoctorArguments) -> Result<(), CommandFailure> {
         if verdict != "ok" {
             wrong.push(format!("{file}: {verdict}"));
         }
+    }
+    if let Some(fault) = blocking::run(|| counter_fault(&data_dir))?? {
+        print_line(&format!("incarnation: {fault}"))?;
+        wrong.push(fault);
     }
     let moment = if arguments.at_rest {
         Moment::Rest
@@ -111,6 +115,13 @@ fn long_wals(data_dir: &Path) -> Vec<String> {
         (bytes >= LONG_WAL_BYTES).then(text)
     });
     long.collect()
+}
+
+/// What is wrong with the incarnation counter. The orders are read first, because a master raises the counter
+/// before its workers write.
+async fn counter_fault(data_dir: &Path) -> Result<Option<String>, StorageError> {
+    let newest = OrdersReader::open(data_dir).await?.newest_incarnation().await?;
+    Ok(consistency::counter_fault(data_dir, newest))
 }
 
 /// Checks every page of each database: its file, and `ok` or what is broken.

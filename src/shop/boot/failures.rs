@@ -14,6 +14,7 @@ pub(super) fn inconsistent(error: Inconsistent) -> BootError {
         Inconsistent::Lost { .. }
         | Inconsistent::Emptied { .. }
         | Inconsistent::Counter { .. }
+        | Inconsistent::Repeated { .. }
         | Inconsistent::Mixed { .. } => BootRefused {
             exit: Exit::BadData,
             reason: error.to_string(),

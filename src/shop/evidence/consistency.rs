@@ -4,6 +4,9 @@
 //! at any moment, so that it never refuses files that other workers are writing.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
 
 use crate::base::ids::{Epoch, Incarnation, Life};
 use crate::shop::contract::{OrderId, StorageError};
@@ -11,6 +14,7 @@ use crate::shop::inventory::{self, InventoryReader, InventoryRepository};
 use crate::shop::orders::{self, OrdersReader, OrdersRepository};
 use crate::shop::payments::{self, PaymentsReader, PaymentsRepository};
 use crate::shop::sandbox::{self, Sandbox};
+use crate::shop::sqlite::fences::DatabaseUser;
 use crate::sys::private_file;
 
 /// The file of the counter that every master raises at its start.
@@ -22,6 +26,8 @@ pub(in crate::shop) const AS_IT_IS: &str = "serve-as-it-is";
 const NOTE_FILE: &str = "consistency";
 /// Follows the number in that file when a worker has doubted the files since.
 const DOUBTED: &str = "doubted";
+/// How long a boot waits until the incarnation is noted.
+const NOTED_WITHIN: Duration = Duration::from_secs(1);
 /// How many of the newest rows of each file are looked up in the other files.
 const NEWEST: u32 = 100;
 
@@ -43,6 +49,11 @@ pub(in crate::shop) enum Inconsistent {
          every worker would be taken for one that was replaced long ago"
     )]
     Counter { path: PathBuf, known: u64, found: u64 },
+    #[error(
+        "{path} was removed or lowered: another master of incarnation {number} has used the databases, and records name their owners \
+         by it: write {number} or a larger number into it, and start the cluster again"
+    )]
+    Repeated { path: PathBuf, number: Incarnation },
     #[error(
         "{order} {what}: one of the files is older than the others, or was damaged. `doctor --data-dir {place}` tells more; \
          restore all four databases from one backup; to serve them as they are, make an empty file {place}/{AS_IT_IS}"
@@ -170,10 +181,7 @@ pub(in crate::shop) async fn check_counter(
     repositories: Repositories<'_>,
 ) -> Result<(), Inconsistent> {
     let path = data_dir.join(COUNTER);
-    let written = std::fs::read_to_string(&path)
-        .ok()
-        .and_then(|text| text.trim().parse().ok());
-    let known = own.0.max(written.unwrap_or(0));
+    let known = own.0.max(written(&path));
     for newest in [
         repositories.orders.newest_incarnation().await?,
         repositories.inventory.newest_incarnation().await?,
@@ -185,6 +193,56 @@ pub(in crate::shop) async fn check_counter(
         }
     }
     Ok(())
+}
+
+/// The number in the counter's file; 0 when there is none.
+fn written(counter: &Path) -> u64 {
+    let text = std::fs::read_to_string(counter).unwrap_or_default();
+    text.trim().parse().unwrap_or(0)
+}
+
+/// What is wrong with the counter of a data directory whose orders know of this incarnation.
+pub(in crate::shop) fn counter_fault(data_dir: &Path, newest: Incarnation) -> Option<String> {
+    let path = data_dir.join(COUNTER);
+    let (known, Incarnation(found)) = (written(&path), newest);
+    (found > known).then(|| Inconsistent::Counter { path, known, found }.to_string())
+}
+
+/// Checks that no other master of this incarnation has used the databases, and notes there that this one
+/// does: the number repeats when the counter was removed or lowered. `master` is the name of this worker's
+/// master.
+pub(in crate::shop) async fn claim_incarnation(
+    data_dir: &Path,
+    own: Incarnation,
+    master: &str,
+    orders: &OrdersRepository,
+) -> Result<(), Inconsistent> {
+    let user = DatabaseUser {
+        incarnation: own,
+        master: short_hash(master),
+    };
+    match orders.last_user().await? {
+        Some(last) if last == user || last.incarnation > own => return Ok(()),
+        Some(last) if last.incarnation == own => {
+            let path = data_dir.join(COUNTER);
+            return Err(Inconsistent::Repeated { path, number: own });
+        }
+        Some(_) | None => {}
+    }
+    // A full disk or a lock must not keep a worker from booting. A write that waits goes on after the
+    // time-out, and is done before any order of this worker.
+    let noted = tokio::time::timeout(NOTED_WITHIN, orders.note_user(user)).await;
+    if let Ok(Err(error)) = noted {
+        tracing::warn!(reason = %error, "the incarnation could not be noted in the databases");
+    }
+    Ok(())
+}
+
+fn short_hash(text: &str) -> i64 {
+    let hash = Sha256::digest(text);
+    hash.iter()
+        .take(8)
+        .fold(0, |short, byte| short << 8 | i64::from(*byte))
 }
 
 /// Checks the newest rows: a confirmed order was sent and paid, a payment is in the provider's ledger, and a

@@ -3,12 +3,15 @@
 //! change nothing. Fences are raised in the participants first and in the orders last, in the transaction
 //! that begins to claim.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
 use crate::base::ids::{Incarnation, Life};
 use crate::shop::contract::Fence;
 
-/// The table, the same in every file. A row with slot -1 stands for every life of an earlier incarnation.
+/// The table, the same in every file. A row with slot -1 stands for every life of an earlier incarnation. The
+/// row with slot -2 is no fence: it notes the incarnation that uses the orders, and its epoch is a hash of the
+/// name of that incarnation's master. It stands here because programs of the same schema version, which do
+/// not know it, read past it.
 pub(in crate::shop) const TABLE: &str = "
 CREATE TABLE fences (
     slot        INTEGER NOT NULL,
@@ -19,6 +22,43 @@ CREATE TABLE fences (
 ";
 
 const EVERY_SLOT: i32 = -1;
+const USER: i32 = -2;
+
+/// A master whose workers use a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::shop) struct DatabaseUser {
+    /// Its incarnation.
+    pub(in crate::shop) incarnation: Incarnation,
+    /// A hash of its name, which tells it from another master of the same incarnation.
+    pub(in crate::shop) master: i64,
+}
+
+/// The newest master whose workers noted that they use the database.
+pub(in crate::shop) fn last_user(connection: &Connection) -> rusqlite::Result<Option<DatabaseUser>> {
+    let last = "SELECT incarnation, epoch FROM fences WHERE slot = ?1 ORDER BY incarnation DESC LIMIT 1";
+    let user = connection.query_row(last, [USER], |row| {
+        let incarnation: i64 = row.get(0)?;
+        Ok(DatabaseUser {
+            incarnation: Incarnation(incarnation.unsigned_abs()),
+            master: row.get(1)?,
+        })
+    });
+    user.optional()
+}
+
+/// Notes that the workers of this master use the database, unless a master of the same or a later incarnation
+/// does.
+pub(in crate::shop) fn note_user(tx: &Connection, user: DatabaseUser) -> rusqlite::Result<()> {
+    if last_user(tx)?.is_some_and(|last| last.incarnation >= user.incarnation) {
+        return Ok(());
+    }
+    tx.execute("DELETE FROM fences WHERE slot = ?1", [USER])?;
+    tx.execute(
+        "INSERT INTO fences (slot, incarnation, epoch) VALUES (?1, ?2, ?3)",
+        (USER, number(user.incarnation.0), user.master),
+    )?;
+    Ok(())
+}
 
 /// Raises a fence. Fences that it covers are removed, so that the table has only as many as lives of this
 /// incarnation were fenced.
@@ -62,6 +102,28 @@ fn number(incarnation: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_user_is_the_master_of_the_newest_incarnation_and_the_first_of_two_with_one_number() {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch(TABLE).unwrap();
+        assert_eq!(last_user(&db).unwrap(), None);
+        let user = |incarnation, master| DatabaseUser {
+            incarnation: Incarnation(incarnation),
+            master,
+        };
+        for (noted, last) in [
+            (user(3, -9), user(3, -9)),
+            (user(3, 8), user(3, -9)),
+            (user(2, 7), user(3, -9)),
+            (user(4, 1), user(4, 1)),
+        ] {
+            note_user(&db, noted).unwrap();
+            assert_eq!(last_user(&db).unwrap(), Some(last));
+        }
+        assert_eq!(newest_incarnation(&db).unwrap(), Incarnation(4));
+        assert!(!is_fenced(&db, Life::of(3, 0, 1)).unwrap(), "a note is no fence");
+    }
 
     #[test]
     fn a_fence_bars_one_life_or_every_earlier_incarnation_and_no_other() {

@@ -28,6 +28,7 @@ use crate::saga::definition::ORDER_VERSION;
 use crate::scoreboard::Board;
 use crate::shop::contract::{ClaimToken, Fence, OrderId, StorageError};
 use crate::shop::recovery::steady_clock::SteadyClock;
+use crate::shop::sqlite::fences::{self, DatabaseUser};
 use crate::shop::sqlite::lookups;
 use crate::store::{Admission, Store, StoreOptions, Tx};
 
@@ -213,6 +214,17 @@ impl OrdersRepository {
     /// The highest incarnation that a fence or the owner of an unfinished saga knows of.
     pub(in crate::shop) async fn newest_incarnation(&self) -> Result<Incarnation, StorageError> {
         Ok(self.store.peek(claims::newest_incarnation)?)
+    }
+
+    /// The newest master whose workers noted that they use the orders.
+    pub(in crate::shop) async fn last_user(&self) -> Result<Option<DatabaseUser>, StorageError> {
+        Ok(self.store.peek(fences::last_user)?)
+    }
+
+    /// Notes that the workers of this master use the orders.
+    pub(in crate::shop) async fn note_user(&self, user: DatabaseUser) -> Result<(), StorageError> {
+        let job = move |tx: &Tx<'_>| fences::note_user(tx, user);
+        Ok(self.store.write(Admission::Continue, job).await?)
     }
 
     /// The confirmed orders among the newest ones, except for those that an operator decided about.

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::history;
 use super::schema::{FILE, SCHEMA};
-use crate::base::ids::Life;
+use super::{claims, history};
+use crate::base::ids::{Incarnation, Life};
 use crate::shop::contract::{OrderId, StorageError};
 use crate::shop::orders::domain::OrderStatus;
 use crate::shop::orders::records::{
@@ -46,6 +46,11 @@ impl OrdersReader {
     /// Checks every page: `ok`, or what is broken.
     pub(in crate::shop) async fn check_pages(&self) -> Result<String, StorageError> {
         self.0.check_pages()
+    }
+
+    /// The highest incarnation that the orders know of.
+    pub(in crate::shop) async fn newest_incarnation(&self) -> Result<Incarnation, StorageError> {
+        Ok(claims::newest_incarnation(self.0.connection())?)
     }
 
     /// Shows every order to `visit`, and reads the events and keys in the same snapshot.
