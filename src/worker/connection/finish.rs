@@ -63,7 +63,8 @@ pub(in crate::worker) async fn linger(mut stream: Stream) {
     if stream.shutdown().await.is_err() {
         return;
     }
-    let drained = async {
+    // In a box, because each open connection would keep room for it in its task.
+    let drained = Box::pin(async {
         let mut scratch = [0; 4096];
         let mut left = LINGER_BYTES;
         while let Ok(bytes @ 1..) = stream.read(&mut scratch).await {
@@ -72,7 +73,7 @@ pub(in crate::worker) async fn linger(mut stream: Stream) {
                 return;
             }
         }
-    };
+    });
     // Over time or not, the connection ends here.
     let _in_time = tokio::time::timeout(LINGER, drained).await;
 }
