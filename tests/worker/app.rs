@@ -17,7 +17,7 @@ use hyper::body::{self as http_body, Frame};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// The section `[test]` of the configuration.
 #[derive(Default, Deserialize)]
@@ -156,6 +156,7 @@ async fn upgrade(worker: Worker, Query(kind): Query<Upgrade>, request: Request) 
         // A client that goes away is no fault of this handler.
         let _ended = match kind {
             Upgrade { floods: true, .. } => flood(stream).await,
+            Upgrade { bursts: true, .. } => burst(stream).await,
             Upgrade { is_polite, .. } => echo(stream, is_polite.then_some(worker)).await,
         };
         tracing::info!("the upgraded connection has ended");
@@ -178,6 +179,8 @@ struct Upgrade {
     is_polite: bool,
     /// It writes as long as it can.
     floods: bool,
+    /// It writes until the kernel takes no more, gives that up, and echoes.
+    bursts: bool,
     on_a_thread: bool,
 }
 
@@ -198,6 +201,20 @@ async fn echo(mut stream: TokioIo<Upgraded>, polite: Option<Worker>) -> std::io:
             () = draining => return stream.write_all(b"going away").await,
         }
     }
+}
+
+async fn burst(mut stream: TokioIo<Upgraded>) -> std::io::Result<()> {
+    std::future::poll_fn(|cx| {
+        loop {
+            match Pin::new(&mut stream).poll_write(cx, &[b'f'; 4096]) {
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Ready(Ok(())),
+            }
+        }
+    })
+    .await?;
+    echo(stream, None).await
 }
 
 async fn flood(mut stream: TokioIo<Upgraded>) -> std::io::Result<()> {

@@ -1,7 +1,8 @@
 //! Handlers that switch a connection to another protocol, and answers that go on for long: nothing that the
 //! client sent is lost, both are counted, and a drain ends them.
 
-use std::io::{Read, Write};
+use std::io::{BufReader, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -38,6 +39,14 @@ pub(crate) const TESTS: &[Test] = &[
         a_client_that_takes_nothing_loses_its_upgraded_connection,
     ),
     (
+        "a_client_that_has_taken_everything_keeps_its_upgraded_connection",
+        a_client_that_has_taken_everything_keeps_its_upgraded_connection,
+    ),
+    (
+        "a_worker_that_failed_tells_its_upgraded_connections_and_cuts_them",
+        a_worker_that_failed_tells_its_upgraded_connections_and_cuts_them,
+    ),
+    (
         "a_drain_is_told_and_the_last_word_arrives",
         a_drain_is_told_and_the_last_word_arrives,
     ),
@@ -58,9 +67,10 @@ fn request(query: &str) -> String {
 fn kind(name: &str) -> String {
     let is = |kind: &str| kind == name;
     format!(
-        "is_polite={}&floods={}&on_a_thread={}",
+        "is_polite={}&floods={}&bursts={}&on_a_thread={}",
         is("polite"),
         is("flood"),
+        is("burst"),
         is("thread")
     )
 }
@@ -77,6 +87,11 @@ fn reads(stream: &mut impl Read, expected: &[u8]) {
     let mut found = vec![0; expected.len()];
     stream.read_exact(&mut found).expect("bytes");
     assert!(found == expected, "{:?}", String::from_utf8_lossy(&found));
+}
+
+/// How many handlers of upgraded connections have ended.
+fn ended(worker: &Worker) -> usize {
+    worker.log().matches("the upgraded connection has ended").count()
 }
 
 fn echoes(client: &mut Client, bytes: &[u8]) {
@@ -219,9 +234,51 @@ fn a_unix_socket_is_upgraded_too() {
 fn a_client_that_takes_nothing_loses_its_upgraded_connection() {
     let worker = Worker::ready(|settings| settings.http.write_timeout = Duration::from_millis(500));
     let client = upgraded(&worker, "flood");
-    worker.until("it is gone", |vitals| vitals.counts.upgraded == 0);
-    worker.until("its handler heard of it", |vitals| vitals.counts.connections == 0);
+    worker.until("its handler heard of it", |_| ended(&worker) == 1);
+    worker.until("it is gone", |vitals| {
+        (vitals.counts.upgraded, vitals.counts.connections) == (0, 0)
+    });
     drop(client);
+}
+
+/// A write that the application gave up waits for nobody once the client has taken all.
+fn a_client_that_has_taken_everything_keeps_its_upgraded_connection() {
+    let worker = Worker::ready(|settings| settings.http.write_timeout = Duration::from_millis(500));
+    let mut client = TcpStream::connect(worker.address).expect("connected");
+    client.set_read_timeout(Some(TIMEOUT)).expect("set");
+    client
+        .write_all(request(&kind("burst")).as_bytes())
+        .expect("written");
+    let reader = client.try_clone().expect("cloned");
+    let taking = std::thread::spawn(move || {
+        let mut bytes = BufReader::new(reader).bytes();
+        bytes.any(|byte| byte.expect("no reset") == b'!')
+    });
+    for round in 1..=3 {
+        let other = upgraded(&worker, "flood");
+        worker.until("the time-out is over", |_| ended(&worker) == round);
+        drop(other);
+    }
+    client.write_all(b"!").expect("written");
+    assert!(taking.join().expect("no reset"), "it is still echoed");
+}
+
+/// A worker that has failed gives half a second, also to those that do not ask.
+fn a_worker_that_failed_tells_its_upgraded_connections_and_cuts_them() {
+    let mut worker = Worker::ready(|_| {});
+    let mut polite = upgraded(&worker, "polite");
+    let mut other = upgraded(&worker, "echo");
+    assert_eq!(worker.connect().get("/poison").status, 200);
+    reads(polite.stream(), b"going away");
+    assert_eq!(polite.rest().expect("no reset"), "");
+    assert_eq!(
+        worker.exit(),
+        i32::from(Exit::Poisoned.code()),
+        "{}",
+        worker.log()
+    );
+    assert!(worker.log().contains("upgraded=1"), "{}", worker.log());
+    assert!(other.stream().read(&mut [0; 9]).unwrap_or(0) == 0, "it is closed");
 }
 
 /// What the client sent and the application did not read does not reset the connection under the last word.
@@ -264,7 +321,6 @@ fn an_answer_of_unknown_length_is_counted_while_it_is_sent() {
     client.get("/");
     client.send("GET /drip?ms=3600000 HTTP/1.1\r\nHost: test\r\n\r\n");
     worker.until("it counts", |vitals| vitals.counts.streams == 1);
-    drop(client);
     let mut short = worker.connect();
     short.send("GET /drip?ms=1 HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
     assert!(short.rest().expect("no reset").ends_with("drop\r\n0\r\n\r\n"));

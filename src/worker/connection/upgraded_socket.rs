@@ -75,10 +75,13 @@ pub(in crate::worker) fn was_cut() -> io::Error {
 }
 
 impl SharedSocket {
-    /// The number of bytes that the kernel holds for the client, while it takes no more for it.
-    pub(in crate::worker) fn blocked_bytes(&self) -> Option<usize> {
+    /// The number of bytes that the kernel holds for the client, while it takes no more for it. A client
+    /// that has taken everything keeps nobody waiting, also when the application gave its write up.
+    pub(in crate::worker) fn blocked_bytes(&mut self) -> Option<usize> {
         let unsent = self.stream.as_ref().and_then(|stream| stream.unsent().ok());
-        self.is_blocked.then(|| unsent.unwrap_or(0))
+        let unsent = unsent.filter(|_| self.is_blocked).unwrap_or(0);
+        self.is_blocked = unsent > 0;
+        self.is_blocked.then_some(unsent)
     }
 
     pub(in crate::worker) fn is_given_up(&self) -> bool {
