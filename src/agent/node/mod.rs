@@ -31,6 +31,8 @@ pub mod request;
 pub mod session;
 
 #[cfg(test)]
+mod channel_tests;
+#[cfg(test)]
 mod session_tests;
 
 pub use reply::ReplyLine;
