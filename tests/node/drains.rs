@@ -1,13 +1,13 @@
 //! Drains under keep-alive clients: the reload of a slot, round after round.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use cluster::agent::node::session::{NodeEnd, NodeEvent};
 
-use crate::harness::{Launch, connect, files, listener, port, run, start};
+use crate::harness::{Launch, Program, connect, files, listener, port, run, start};
 
 const ROUNDS: usize = 12;
 const CLIENTS: usize = 8;
@@ -62,6 +62,15 @@ struct Tally {
     lost: AtomicU64,
 }
 
+/// Stops the clients also when a round fails, so that the test ends.
+struct StopClients<'a>(&'a Tally);
+
+impl Drop for StopClients<'_> {
+    fn drop(&mut self) {
+        self.0.stop.store(true, Ordering::Relaxed);
+    }
+}
+
 /// One client that keeps its connection for as long as it may.
 fn client(port: u16, tally: &Tally) {
     let mut stream = BufReader::new(connect(port));
@@ -81,7 +90,8 @@ fn client(port: u16, tally: &Tally) {
     }
 }
 
-async fn reload(launch: &Launch<'_>, slot: &std::net::TcpListener) {
+/// Replaces the program round after round, and returns the last one, which serves.
+async fn reload(launch: &Launch<'_>, slot: &TcpListener) -> Program {
     let mut program = start(launch, slot);
     program.until_it_listens().await;
     for _ in 0..ROUNDS {
@@ -92,29 +102,25 @@ async fn reload(launch: &Launch<'_>, slot: &std::net::TcpListener) {
         assert_eq!(ended, NodeEvent::End(NodeEnd::Disconnected));
         program = next;
     }
-    // The last one serves until all clients have stopped.
-    std::mem::forget(program.child.stderr.take());
-    LAST.with(|last| last.replace(Some(program)));
-}
-
-thread_local! {
-    static LAST: std::cell::RefCell<Option<crate::harness::Program>> = const { std::cell::RefCell::new(None) };
+    program
 }
 
 pub(crate) fn keep_alive() {
     let folder = files(&[("app.js", APP)]);
     let (slot, tally) = (listener(), Tally::default());
     std::thread::scope(|scope| {
-        for _ in 0..CLIENTS {
-            scope.spawn(|| client(port(&slot), &tally));
-        }
-        let reloaded = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            run(reload(&Launch::new(&folder, &["node", "app.js"]), &slot));
-        }));
-        tally.stop.store(true, Ordering::Relaxed);
-        reloaded.expect("all rounds");
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|_| scope.spawn(|| client(port(&slot), &tally)))
+            .collect();
+        run(async {
+            let stop = StopClients(&tally);
+            let _last = reload(&Launch::new(&folder, &["node", "app.js"]), &slot).await;
+            drop(stop);
+            for client in clients {
+                client.join().expect("ended");
+            }
+        });
     });
-    LAST.with(|last| drop(last.take()));
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     println!(
         "{} answered, {} told to close",

@@ -82,7 +82,10 @@ pub(crate) fn each_way_serves() {
 
 /// As tsx and nodemon do.
 pub(crate) fn a_wrapper_with_a_channel() {
-    let wrapper = "require('child_process').spawn(process.execPath, ['app.js'], { stdio: ['inherit', 'inherit', 'inherit', 'ipc'] });";
+    let wrapper = "
+const stdio = ['inherit', 'inherit', 'inherit', 'ipc'];
+require('child_process').spawn(process.execPath, ['app.js'], { stdio });
+";
     let folder = files(&[("app.js", APP), ("node_modules/tsx/cli.js", wrapper)]);
     run(serves(&Launch::new(
         &folder,

@@ -5,9 +5,9 @@
 //! module is such a primary, so that an unmodified program serves from the slot's listeners:
 //!
 //! ```text
-//! program: online, queryServer ──► ListenWanted ──► the caller answers with a listener or an errno
+//! program: online, queryServer --> ListenWanted --> the caller answers with a listener or an errno
 //! program: NODE_HANDLE_ACK, listening (it is ready)
-//! caller:  disconnect ──► program: close, the end of the channel
+//! caller:  disconnect --> program: close, the end of the channel
 //! ```
 //!
 //! What the protocol cannot do is done by `preload.js`, which Node loads before the program: it takes the
@@ -19,6 +19,9 @@
 //! [`session::MAX_LISTENERS`] listeners, descriptors that it sends are closed, `listen({fd: N})` names a
 //! listener of the slot and no descriptor of ours, and a program that does not read has its channel given up.
 //! Which address a program may have is not decided here.
+//!
+//! Reading order: [`program`] (is it Node?), [`preload`] (what it is started with), [`session`] (what is
+//! said), [`channel`] (how it travels).
 
 pub mod channel;
 pub mod line;
