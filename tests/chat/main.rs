@@ -14,7 +14,7 @@ use std::net::TcpStream;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use common::{Cli, Cluster, Plan, TIMEOUT};
+use common::{Cli, Cluster, Plan, Scrape, TIMEOUT, admin};
 use futures_util::{SinkExt, StreamExt};
 use nix::sys::signal::Signal;
 use runner::Test;
@@ -76,7 +76,7 @@ fn counted(cluster: &Cluster) -> (u64, u64) {
 }
 
 fn a_websocket_and_a_stream_are_counted_and_end_with_a_reload() {
-    let cluster = started("");
+    let cluster = started("[admin]\nbind = [\"127.0.0.1:0\"]\n");
     let stream = TcpStream::connect(cluster.address()).expect("connected");
     stream.set_read_timeout(Some(TIMEOUT)).expect("set");
     (&stream)
@@ -97,6 +97,9 @@ fn a_websocket_and_a_stream_are_counted_and_end_with_a_reload() {
             "it is in the stream, too"
         );
         assert_eq!(counted(&cluster), (2, 1));
+        let scraped = Scrape::of(admin(&cluster));
+        let metrics = ["cluster_connections_upgraded", "cluster_http_streams_open"];
+        assert_eq!(metrics.map(|name| scraped.value(name)), [2.0, 1.0]);
         let told = cluster.run(&["status"]).stdout;
         let line = "held open: 2 upgraded connections (slot 0: 2), 1 streams (slot 0: 1)";
         assert!(told.contains(line), "{told}");
