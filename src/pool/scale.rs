@@ -9,6 +9,7 @@ use super::protocol::announcement::Announcement;
 use super::protocol::certificate::Purpose;
 use super::protocol::effect::{Effect, announce};
 use super::protocol::event::{Request, Ticket};
+use super::protocol::facts::KillReason;
 use super::protocol::verdict::{Done, Failure};
 use super::requests::answers::refuse;
 use super::slot::bounds::BOUNDS;
@@ -125,7 +126,9 @@ impl Pool {
         }
         let replacement = self.operation().replacement();
         if replacement.is_some_and(|worker| worker.life.slot == slot) {
-            self.dismiss_replacement(effects);
+            if let Some(worker) = self.parts().operation.take_replacement() {
+                self.dismiss(worker, KillReason::NotNeeded, Purpose::ScaleDown, effects);
+            }
             self.slot_of_replacement_removed(slot, effects);
         }
     }

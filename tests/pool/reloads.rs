@@ -3,7 +3,7 @@
 use cluster::base::ids::Generation;
 use cluster::pool::status::WorkerState;
 use cluster::pool::{
-    Announcement, Event, NotLoaded, Outcome, Policy, ProcessExit, Request, Sample, StopMode,
+    Announcement, Event, KillReason, NotLoaded, Outcome, Policy, ProcessExit, Request, Sample, StopMode,
 };
 
 use crate::simulation::{Program, SECOND, Simulation, asked, ms, policy};
@@ -277,6 +277,16 @@ fn scaling_at_any_moment_of_a_reload_ends_whole() {
                 reloaded(simulation) == 1 && simulation.is_at_rest()
             });
             assert_eq!(i32::from(simulation.pool.workers()), 3 + by);
+            let backed_out = |announcement: &Announcement| {
+                matches!(
+                    announcement,
+                    Announcement::Killed {
+                        reason: KillReason::BackedOut,
+                        ..
+                    }
+                )
+            };
+            assert!(!simulation.was_announced(backed_out), "{by} after {after} ms");
         }
     }
 }
