@@ -85,6 +85,19 @@ fn app_command_line(program: &Program, command: AppCommand, matches: &ArgMatches
     CommandLine::App(command, std::iter::once(name).chain(arguments.cloned()).collect())
 }
 
+/// `help COMMAND …` of a command of the application, which alone knows its subcommands.
+fn help_of_app_command(program: &Program, args: &[OsString]) -> Option<CommandLine> {
+    let [_, help, name, rest @ ..] = args else {
+        return None;
+    };
+    let command = program.commands.iter().find(|command| *name == *command.name)?;
+    (help == "help").then(|| {
+        let name = OsString::from(format!("{} {}", program.name, command.name));
+        let arguments = std::iter::once(name).chain(rest.iter().cloned());
+        CommandLine::App(*command, arguments.chain([OsString::from("--help")]).collect())
+    })
+}
+
 /// Adds every flag that says how to serve.
 fn with_serve_flags(program: &Program, command: Command) -> Command {
     let command = match program.flags {
@@ -112,6 +125,10 @@ pub fn parse(
     program: &Program,
     args: impl IntoIterator<Item = OsString>,
 ) -> Result<CommandLine, clap::Error> {
+    let args: Vec<OsString> = args.into_iter().collect();
+    if let Some(help) = help_of_app_command(program, &args) {
+        return Ok(help);
+    }
     let matches = command(program).try_get_matches_from(args)?;
     if let Some((name, matches)) = matches.subcommand()
         && let Some(command) = program.commands.iter().find(|command| command.name == name)

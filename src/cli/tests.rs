@@ -209,3 +209,19 @@ fn a_command_of_the_applications_own_gets_its_arguments_as_they_are() {
         .collect();
     assert_eq!(arguments, ["hello wave", "--hands", "2", "--help", "--", "x"]);
 }
+
+#[test]
+fn help_of_a_command_of_the_application_is_left_to_the_command() {
+    for (line, expected) in [
+        ("hello help wave", vec!["hello wave", "--help"]),
+        (
+            "hello help wave twice slowly",
+            vec!["hello wave", "twice", "slowly", "--help"],
+        ),
+    ] {
+        let CliAction::RunApp(_, arguments) = typed(line) else {
+            panic!("{line}: not run");
+        };
+        assert_eq!(arguments, expected, "{line}");
+    }
+}
