@@ -35,3 +35,27 @@ pub enum Origin {
     /// It was set at this place of the file, or by this flag.
     Set(Location),
 }
+
+impl Effective {
+    /// The place of the key that an application's message about the settings names first (`section.key`), or
+    /// else of the first key of the section that it names (`[section]`). `None` when no such key was set.
+    #[must_use]
+    pub fn place_of(&self, message: &str) -> Option<&Location> {
+        let set = self.entries.iter().filter_map(|entry| match &entry.origin {
+            Origin::Set(location) => Some((entry, location)),
+            Origin::Default => None,
+        });
+        let named = set.clone().filter_map(|(entry, location)| {
+            let name = format!("{}.{}", entry.section, entry.key.name);
+            message.find(&name).map(|at| (at, location))
+        });
+        let of_section = || {
+            let mut set = set.clone();
+            set.find(|(entry, _)| message.contains(&format!("[{}]", entry.section)))
+        };
+        let first = named.min_by_key(|(at, _)| *at);
+        first
+            .map(|(_, location)| location)
+            .or_else(|| of_section().map(|(_, location)| location))
+    }
+}

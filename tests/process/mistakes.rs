@@ -57,6 +57,12 @@ fn impossible_values_are_refused() {
     says(&said, &["heartbeat_timeout", "0s"]);
     let said = refused(Plan::shop().with("[shop]", "order_wiat = \"1s\""), 78);
     says(&said, &["order_wiat", "did you mean \"order_wait\"?"]);
+    let two = "retention = \"1h\"\nidempotency_retention = \"2h\"";
+    let said = refused(Plan::shop().with("[shop]", two), 78);
+    says(&said, &["cluster.toml:", ": shop.retention is shorter"]);
+    let sum = "fail = 60\nlose = 50";
+    let said = refused(Plan::shop().with("[provider_faults]", sum), 78);
+    says(&said, &["cluster.toml:", ": fail, lose, late and slow"]);
     let said = refused(Plan::shop().replace("127.0.0.1:0", "0.0.0.0:0"), 78);
     says(&said, &["drill"]);
 }

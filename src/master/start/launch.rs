@@ -76,7 +76,10 @@ impl Launch {
     pub fn load(&self) -> Result<Effective, LoadError> {
         let effective = self.read()?;
         if let Some(check) = self.check {
-            check(&effective.settings).map_err(LoadError::Impossible)?;
+            check(&effective.settings).map_err(|message| match effective.place_of(&message) {
+                Some(place) => LoadError::Impossible(format!("{place}: {message}")),
+                None => LoadError::Impossible(message),
+            })?;
         }
         Ok(effective)
     }
