@@ -54,11 +54,15 @@ fn the_supervisor_alone_needs_no_sqlite_and_no_hashes() {
             "{name} is compiled for the supervisor alone"
         );
     }
-    println!(
-        "{} crates for the supervisor alone, {} with the shop",
-        alone.len(),
-        whole.len()
-    );
+    let page = std::fs::read_to_string(source::repository().join("docs/building.md")).expect("the page");
+    for (what, crates) in [("the supervisor", &alone), ("the shop", &whole)] {
+        let row = page.lines().find(|line| line.starts_with(&format!("| {what}")));
+        let counted = format!("| {} |", crates.len());
+        assert!(
+            row.is_some_and(|row| row.ends_with(&counted)),
+            "docs/building.md must say {counted:?} of {what}: {row:?}"
+        );
+    }
 }
 
 /// A crate of the build, or of the tests.
