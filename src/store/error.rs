@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 /// Why nothing is written although the disk is not full yet.
-pub(super) const WAL_NEEDS_THE_DISK: &str =
-    "a reader keeps the WAL from being emptied, and the rest of the disk is needed to empty it";
+pub(super) const WAL_NEEDS_THE_DISK: &str = "the rest of the disk is kept, because it is needed to empty the \
+     WAL; make room, or end the reader that keeps the WAL long";
 
 /// Why a database takes no writes for now.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,7 +21,7 @@ pub struct WriteStall {
 pub enum WriteStallCause {
     /// The disk is full.
     DiskFull,
-    /// A reader keeps the WAL from being emptied, and the rest of the disk is needed to empty it.
+    /// The WAL is not emptied yet, and the rest of the disk is needed to empty it.
     WalKept,
     /// Another program has locked the database.
     OtherProgram,
@@ -41,8 +41,8 @@ pub enum WriteError<E> {
     /// The disk is full; the whole batch was rolled back. Writes succeed again when there is space.
     #[error("the disk is full; nothing was written")]
     Full,
-    /// A reader keeps the WAL from being emptied, and the rest of the disk is needed to empty it. Writes
-    /// succeed again when the reader has ended.
+    /// The WAL is not emptied yet, and the rest of the disk is needed to empty it. Writes succeed again when
+    /// there is room, or when the reader that keeps the WAL long has ended.
     #[error("{reason}; nothing was written", reason = WAL_NEEDS_THE_DISK)]
     WalKept,
     /// Another program has locked the database for long. Writes succeed again when it has finished.
