@@ -36,7 +36,7 @@ exit_codes! {
     BootFailed = 21, "worker: the application's boot failed; it is tried again";
     Poisoned = 22, "worker: it ended itself because it can no longer trust its state; it is replaced";
     NoWorker = 23, "worker: not started by a master, or the system refused what it needs";
-    BadData = 65, "a database or the incarnation counter is corrupt, foreign or too new";
+    BadData = 65, "a database or the incarnation counter is corrupt, foreign, too new or missing";
     NoMaster = 68, "command: no master serves that run directory";
     InUse = 69, "another master serves this address, data directory or run directory";
     NeverReady = 70, "no worker became ready, and no other code of this list says why";
@@ -44,7 +44,7 @@ exit_codes! {
     Unwritable = 73, "the data or run directory, or a file in it, cannot be created or written";
     DiskFailed = 74, "reading or writing failed on the disk (full, or broken)";
     Misunderstood = 76, "command: the master's answer was cut off, or is of another version";
-    NoPermission = 77, "not permitted: a privileged port, or becoming another user";
+    NoPermission = 77, "not permitted: a privileged port, becoming another user, reading its databases";
     BadConfig = 78, "the configuration or the catalog is unreadable or wrong; stderr names each line";
     Panicked = 101, "a bug: the program panicked; the message on stderr says where";
 }

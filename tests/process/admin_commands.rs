@@ -107,7 +107,11 @@ fn a_parked_order_is_listed_and_retried_and_every_decision_is_recorded() {
         cluster.get(&url).json()["status"] == "confirmed"
     });
     let again = admin_command(&["sagas", "reject", &id, "--reason", "x"], &data);
-    says(&again, 1, "is not parked");
+    says(&again, 4, "is not parked");
+    for act in ["retry", "compensate"] {
+        let again = admin_command(&["sagas", act, &id, "--reason", "x"], &data);
+        says(&again, 4, "is not parked");
+    }
     says(
         &admin_command(&["sagas", "show", &id], &data),
         0,

@@ -221,7 +221,7 @@ fn a_swapped_a_cut_off_and_a_missing_file_are_named() {
         std::fs::copy(data.join("payments.db"), &orders).expect("swapped");
     }
     std::fs::remove_file(&orders).expect("removed");
-    says(&admin_command(&["doctor"], &data), 1, "orders.db is not there");
+    says(&admin_command(&["doctor"], &data), 65, "orders.db is not there");
     drop(directory);
 }
 

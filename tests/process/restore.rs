@@ -1,7 +1,8 @@
 //! Backups, and data directories that were put together by hand: what a backup holds, and what is refused at
 //! start because its files do not belong together, each with what to do.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Instant;
@@ -59,6 +60,8 @@ fn a_backup_needs_no_lock_that_the_writers_wait_for() {
     let cluster = Plan::shop().start();
     place(&cluster);
     let data = cluster.data();
+    // Only root may give a file away; anybody else's copy is that user's, as its original.
+    let _ = std::os::unix::fs::chown(data.join("orders.db"), Some(65_534), Some(65_534));
     let locks = FILES.map(|file| OfdLock::open(&data.join(format!("{file}.lock"))).expect("opened"));
     for lock in &locks {
         lock.take().expect("taken");
@@ -69,6 +72,12 @@ fn a_backup_needs_no_lock_that_the_writers_wait_for() {
     for file in FILES.into_iter().chain(["incarnation"]) {
         let found = copy.join(file).metadata().expect(file);
         assert_eq!(found.permissions().mode() & 0o777, 0o600, "{file}");
+        let original = data.join(file).metadata().expect(file);
+        assert_eq!(
+            (found.uid(), found.gid()),
+            (original.uid(), original.gid()),
+            "{file}"
+        );
     }
     assert_eq!(std::fs::read_dir(&copy).expect("read").count(), 5);
     assert!(cluster.stop().success());
@@ -249,4 +258,31 @@ fn broken_pages_are_no_backup_and_are_not_served() {
         .collect();
     assert!(left.is_empty(), "{left:?} was left");
     is_refused(plan, "is corrupt");
+}
+
+#[test]
+#[ignore = "needs root, which alone can be somebody else: cargo test --test process -- --ignored"]
+fn who_may_not_read_the_databases_is_told_so() {
+    let (_plan, _kept, data, order) = stopped();
+    let program = data.with_file_name("program");
+    std::fs::copy(env!("CARGO_BIN_EXE_cluster"), &program).expect("copied");
+    let around = data.parent().expect("one");
+    std::fs::set_permissions(around, std::fs::Permissions::from_mode(0o755)).expect("opened");
+    for arguments in [
+        ["doctor"].as_slice(),
+        &["sagas", "list"],
+        &["sagas", "retry", &order, "--reason", "x"],
+    ] {
+        let refused = Command::new(&program)
+            .args(arguments)
+            .arg("--data-dir")
+            .arg(&data)
+            .uid(65_534)
+            .gid(65_534)
+            .output()
+            .expect("the program starts");
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(77), "{arguments:?}: {said}");
+        assert!(said.contains("orders.db may not be read by this user"), "{said}");
+    }
 }

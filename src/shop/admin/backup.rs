@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::{CommandFailure, DataDirOption};
 use crate::base::exit::Exit;
 use crate::shop::evidence::consistency;
-use crate::shop::sqlite::snapshots::{CopiedDatabase, CopyError, Snapshots, create_private};
+use crate::shop::sqlite::snapshots::{CopiedDatabase, CopyError, Snapshots, create_private, keep_owner};
 use crate::worker::print_line;
 
 /// Copy the databases as they are at one instant, beside a running cluster or a stopped one. The copies agree
@@ -18,8 +18,9 @@ use crate::worker::print_line;
 /// when all of them are whole, or not at all. To restore: stop the cluster, move the databases of its data
 /// directory away together with every -wal and -shm (a WAL of the old files would be played onto the copies),
 /// put all four copies in their place, and start it; its incarnation counter and lock files stay. In a new
-/// data directory the copy of the incarnation counter goes beside them. What came after the backup is gone,
-/// but for a real provider's charges.
+/// data directory the copy of the incarnation counter goes beside them. The copies that root makes have the
+/// owners of the originals: with `--user`, put them in place with `mv` or `cp -p`, or the workers may not
+/// open them. What came after the backup is gone, but for a real provider's charges.
 #[derive(Debug, clap::Parser)]
 pub(super) struct BackupArguments {
     #[command(flatten)]
@@ -62,6 +63,9 @@ pub(super) fn run(arguments: BackupArguments) -> Result<(), CommandFailure> {
 /// Copies everything. The incarnation counter is read last, so that it is not behind the snapshots.
 fn copy_all(from: &Path, snapshots: &Snapshots, to: &Path) -> Result<Vec<CopiedDatabase>, CommandFailure> {
     let copied = snapshots.copy_to(to).map_err(not_copied)?;
+    for CopiedDatabase { file, .. } in &copied {
+        keep_owner(&from.join(file), &to.join(file));
+    }
     match std::fs::read(from.join(consistency::COUNTER)) {
         Ok(counter) => write_synced(&to.join(consistency::COUNTER), &counter).map_err(unwritten)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -60,6 +60,7 @@ fn exit_of(error: &StorageError) -> Exit {
         StorageError::Full(_) | StorageError::KeptByReader(_) | StorageError::DiskFailed(_) => {
             Exit::DiskFailed
         }
+        StorageError::NotPermitted(_) => Exit::NoPermission,
         StorageError::Busy
         | StorageError::Locked(_)
         | StorageError::Stalled(_)

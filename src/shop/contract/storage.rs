@@ -9,8 +9,8 @@ pub enum StorageError {
     /// There is no room on the disk. A later try succeeds once there is room.
     #[error("{0}")]
     Full(String),
-    /// A reader keeps what was written from being put in its place, and the disk has no room for more. A later
-    /// try succeeds once the reader has ended.
+    /// What was written cannot be put in its place yet, and the rest of the disk is kept for that. A later
+    /// try succeeds once there is room, or once the reader that is in the way has ended.
     #[error("{0}")]
     KeptByReader(String),
     /// Another program has locked the database. A later try succeeds once it has finished.
@@ -25,6 +25,9 @@ pub enum StorageError {
     /// The store went out of service during the transaction, and nobody knows whether it was committed.
     #[error("the store is out of service until this process is replaced: {0}")]
     Unknown(String),
+    /// This user may not read the database, or not enter its directory.
+    #[error("{0}")]
+    NotPermitted(String),
     /// The disk failed while something was read or written.
     #[error("{0}")]
     DiskFailed(String),
@@ -49,7 +52,10 @@ impl StorageError {
             | StorageError::Stalled(_)
             | StorageError::Unavailable(_)
             | StorageError::Unknown(_) => true,
-            StorageError::DiskFailed(_) | StorageError::Unusable(_) | StorageError::Failed(_) => false,
+            StorageError::NotPermitted(_)
+            | StorageError::DiskFailed(_)
+            | StorageError::Unusable(_)
+            | StorageError::Failed(_) => false,
         }
     }
 }

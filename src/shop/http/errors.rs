@@ -41,15 +41,15 @@ pub(super) fn storage(error: StorageError) -> Problem {
         StorageError::Busy => overloaded(),
         StorageError::Full(_) => no_room("there is no room on the disk"),
         StorageError::KeptByReader(_) => no_room(
-            "a reader keeps the write-ahead log of a database from being emptied, and the disk has no room for \
-             it to grow",
+            "the rest of the disk is kept, because it is needed to empty the write-ahead log of a database",
         ),
         StorageError::Locked(_) => locked(),
         StorageError::Stalled(_) => out_of_service(),
         StorageError::Unavailable(reason) | StorageError::Unknown(reason) => unavailable(&reason),
-        StorageError::DiskFailed(reason) | StorageError::Unusable(reason) | StorageError::Failed(reason) => {
-            internal(&reason)
-        }
+        StorageError::NotPermitted(reason)
+        | StorageError::DiskFailed(reason)
+        | StorageError::Unusable(reason)
+        | StorageError::Failed(reason) => internal(&reason),
     }
 }
 

@@ -60,8 +60,27 @@ impl From<rusqlite::Error> for StorageError {
             }
             Some(ErrorCode::DiskFull) => StorageError::Full(reason),
             Some(ErrorCode::SystemIoFailure) => StorageError::DiskFailed(reason),
+            // No descriptor is left to open the file with, as a rule: it was there when the worker booted.
+            Some(ErrorCode::CannotOpen) => StorageError::Unavailable(reason),
+            Some(ErrorCode::PermissionDenied) => StorageError::NotPermitted(reason),
             Some(ErrorCode::DatabaseBusy) => StorageError::Locked(reason),
             Some(_) | None => StorageError::Failed(reason),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_opened_now_is_no_fault_of_this_program() {
+        let nowhere = rusqlite::Connection::open_with_flags(
+            "/proc/self/nowhere/orders.db",
+            rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY,
+        );
+        let error = StorageError::from(nowhere.unwrap_err());
+        assert!(matches!(error, StorageError::Unavailable(_)), "{error:?}");
+        assert!(error.is_passing());
     }
 }

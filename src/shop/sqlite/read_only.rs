@@ -5,6 +5,7 @@
 use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::unistd::{AccessFlags, access};
 use rusqlite::{Connection, Error, OpenFlags, ffi};
 
@@ -102,13 +103,7 @@ fn known(path: &Path) -> Option<&'static (&'static str, &'static Schema)> {
 /// # Errors
 /// SQLite's, with the path; and `SQLITE_NOTADB` when the file is not what its name says.
 pub(crate) fn open_any(path: &Path) -> rusqlite::Result<Connection> {
-    if !path.exists() {
-        return Err(error(
-            path,
-            ffi::SQLITE_CANTOPEN,
-            "is not there; expected a cluster's --data-dir",
-        ));
-    }
+    check_readable(path)?;
     let named = |cause: Error| error(path, code(&cause), &format!("cannot be read: {cause}"));
     let connection = connect(path).map_err(named)?;
     let application_id: i32 = connection
@@ -132,6 +127,35 @@ pub(crate) fn open_any(path: &Path) -> rusqlite::Result<Connection> {
         return Err(error(path, ffi::SQLITE_NOTADB, &what));
     }
     Ok(connection)
+}
+
+fn check_readable(path: &Path) -> rusqlite::Result<()> {
+    match access(path, AccessFlags::R_OK) {
+        Err(Errno::ENOENT | Errno::ENOTDIR) if has_sibling(path) => Err(error(
+            path,
+            ffi::SQLITE_NOTADB,
+            "is not there, and other databases of its cluster are: restore all four from one backup",
+        )),
+        Err(Errno::ENOENT | Errno::ENOTDIR) => Err(error(
+            path,
+            ffi::SQLITE_CANTOPEN,
+            "is not there; expected a cluster's --data-dir",
+        )),
+        Err(Errno::EACCES) => Err(error(
+            path,
+            ffi::SQLITE_PERM,
+            "may not be read by this user: run the command as root or as the user of the workers",
+        )),
+        // What else is wrong with the file is told by SQLite.
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Whether another database lies beside this one.
+fn has_sibling(path: &Path) -> bool {
+    DATABASES
+        .iter()
+        .any(|(file, _)| path.with_file_name(file).exists())
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {

@@ -6,7 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -162,6 +162,13 @@ fn copy(snapshot: &Connection, file: &'static str, to: &Path) -> Result<CopiedDa
     let synced = File::open(to).and_then(|file| file.sync_all());
     synced.map_err(CopyError::Unwritten)?;
     Ok(CopiedDatabase { file, pages })
+}
+
+/// Gives the copy the owner of the original, if this user may do so (root may).
+pub(in crate::shop) fn keep_owner(original: &Path, copy: &Path) {
+    if let Ok(owner) = original.metadata() {
+        let _ = std::os::unix::fs::lchown(copy, Some(owner.uid()), Some(owner.gid()));
+    }
 }
 
 /// Creates a file that only this user can read.

@@ -13,7 +13,7 @@ use crate::shop::contract::{HANDED_BACK, OrderId};
 use crate::shop::inventory::{InventoryReader, ReservationState};
 use crate::shop::orders::decision::{DecidedAct, DecisionOutcome, OperatorDecision};
 use crate::shop::orders::records::OrderStanding;
-use crate::shop::orders::{self, OrderStatus, OrdersReader, OrdersRepository};
+use crate::shop::orders::{OrderStatus, OrdersReader, OrdersRepository};
 use crate::shop::payments::{PaymentStatus, PaymentsReader};
 use crate::shop::sandbox::reader::LedgerReader;
 use crate::worker::{print_error, print_line};
@@ -91,6 +91,11 @@ async fn hand_back_each(
             Err(failure) => return Ok((handed, Some(failure))),
         }
     }
+    // A command that handed back some of the orders was not refused as a whole.
+    let refused = refused.map(|CommandFailure(exit, why)| match handed.as_slice() {
+        [] => CommandFailure(exit, why),
+        [_, ..] => CommandFailure(Exit::Failed, why),
+    });
     Ok((handed, refused))
 }
 
@@ -171,7 +176,7 @@ fn failure(outcome: DecisionOutcome, order: OrderId, data_dir: &Path) -> Command
     let why = format!(
         "{order} is not parked, expected one that is (see `sagas list --parked`); nothing was changed"
     );
-    CommandFailure(Exit::Failed, why)
+    CommandFailure(Exit::Refused, why)
 }
 
 fn refused(order: OrderId, why: &str) -> CommandFailure {
@@ -189,11 +194,6 @@ impl<'a> DecisionWriter<'a> {
         if reason.trim().is_empty() {
             let why = "--reason is empty, expected why this is decided; nothing was changed";
             return Err(CommandFailure(Exit::Usage, why.to_owned()));
-        }
-        let path = data_dir.join(orders::FILE);
-        if !path.exists() {
-            let why = format!("there is no {}; expected a cluster's --data-dir", path.display());
-            return Err(CommandFailure(Exit::Failed, why));
         }
         let orders = OrdersRepository::open_for_decisions(data_dir).await?;
         Ok(DecisionWriter { orders, reason })
