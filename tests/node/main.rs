@@ -24,6 +24,7 @@ const TESTS: &[Test] = &[
         "a_compiler_before_the_program_ends_by_itself",
         starts::a_compiler_before,
     ),
+    ("of_two_programs_at_once_the_second_is_told", starts::two_at_once),
     ("a_wrapper_that_nobody_knows_is_told", starts::an_unknown_wrapper),
     ("a_lost_descriptor_is_told", starts::a_lost_descriptor),
     (

@@ -108,6 +108,32 @@ pub(crate) fn a_compiler_before() {
     });
 }
 
+pub(crate) fn two_at_once() {
+    let app = format!("{APP}; require('fs').writeFileSync('started', '')");
+    let second = "require('net').createServer().listen(0, '127.0.0.1', () => process.exit())";
+    let folder = files(&[("app.js", app.as_str()), ("second.js", second)]);
+    run(async {
+        let slot = listener();
+        let script = "node app.js & while [ ! -e started ]; do sleep 0.05; done; node second.js";
+        let mut program = start(&Launch::new(&folder, &["sh", "-c", script]), &slot);
+        program.until_it_listens().await;
+        assert!(program.child.wait().expect("ended").success());
+        assert_eq!(
+            body(&get(port(&slot), "/"))["worker"],
+            json!(true),
+            "the first one serves on"
+        );
+        let words = program.last_words();
+        assert_eq!(
+            words
+                .matches("another process of this program serves already")
+                .count(),
+            1,
+            "{words}"
+        );
+    });
+}
+
 pub(crate) fn an_unknown_wrapper() {
     let wrapper = "require('child_process').spawn('node', ['app.js'], { stdio: 'inherit' });";
     let folder = files(&[("launch.js", wrapper), ("app.js", "setInterval(() => {}, 1000);")]);

@@ -38,6 +38,7 @@
   }
   if (!own()) {
     cleanEnvironment();
+    warnWhenItListens();
     return;
   }
   const missing = take();
@@ -132,6 +133,17 @@
       remove(owner);
     }
     return false;
+  }
+
+  function warnWhenItListens() {
+    const prototype = require('net').Server.prototype;
+    const listen = prototype.listen;
+    prototype.listen = function() {
+      prototype.listen = listen;
+      warn(`another process of this program serves already, so "${command()}" binds its sockets by itself; ` +
+        'let cluster run start one program');
+      return Reflect.apply(listen, this, arguments);
+    };
   }
 
   function claim(me) {
