@@ -46,7 +46,8 @@ fn main() -> ExitCode {
 fn started(more: &str) -> Cluster {
     let program = std::env::current_exe().expect("this program");
     let config = format!("[cluster]\nworkers = 1\nbind = [\"127.0.0.1:0\"]\nbake_time = \"50ms\"\n{more}");
-    Plan::shop().program(&program).config(&config).start()
+    let plan = Plan::shop().program(&program).config(&config);
+    plan.arguments(&["--admin", "127.0.0.1:0"]).start()
 }
 
 fn in_runtime<T>(future: impl Future<Output = T>) -> T {
@@ -76,7 +77,7 @@ fn counted(cluster: &Cluster) -> (u64, u64) {
 }
 
 fn a_websocket_and_a_stream_are_counted_and_end_with_a_reload() {
-    let cluster = started("[admin]\nbind = [\"127.0.0.1:0\"]\n");
+    let cluster = started("");
     let stream = TcpStream::connect(cluster.address()).expect("connected");
     stream.set_read_timeout(Some(TIMEOUT)).expect("set");
     (&stream)
