@@ -141,3 +141,27 @@ impl DiskSpace {
         Some((free, HEADROOM.min(all / 8) + self.owed.load(Ordering::Acquire)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_is_needed_for_the_wal_is_blamed_on_nobody_and_takes_work_again_when_there_is_room() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("orders.db");
+        std::fs::write(&path, "").unwrap();
+        let space = DiskSpace::new("orders", path);
+        space.set_owed(Some(u64::MAX / 2));
+        let WriteStall { cause, reason } = space.refusal().expect("refused");
+        assert_eq!(cause, WriteStallCause::WalKept);
+        assert!(
+            reason.contains("make room") && reason.contains("KiB are free"),
+            "{reason}"
+        );
+        assert!(!reason.contains("a reader keeps"), "{reason}");
+        space.set_owed(None);
+        space.write_succeeded();
+        assert!(!space.is_stalled());
+    }
+}
