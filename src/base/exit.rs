@@ -27,7 +27,7 @@ macro_rules! exit_codes {
 
 exit_codes! {
     Stopped = 0, "done as asked, and nothing was cut";
-    Failed = 1, "something failed that has no code of its own; the last line on stderr says what";
+    Failed = 1, "something failed that has no code of its own, or `health` says no; the last line says why";
     Usage = 2, "the command line was not understood";
     Cut = 3, "stopped as asked, but requests were cut (drain_timeout, SIGQUIT or a second SIGTERM)";
     Refused = 4, "command: refused; nothing was begun, and the message says why";

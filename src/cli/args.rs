@@ -27,6 +27,10 @@ pub enum CommandLine {
     AskMaster(MasterRequest),
     /// Print the completions for a shell.
     Completions(Shell),
+    /// Print the manual page of the command with these words.
+    Manual(Vec<String>),
+    /// Write the manual pages of all commands to this directory.
+    WriteManual(PathBuf),
     /// Run a command of the application with these arguments.
     App(AppCommand, Vec<OsString>),
 }
@@ -52,6 +56,7 @@ pub fn command(program: &Program) -> Command {
         .subcommand(with_serve_flags(program, Command::new("check").about(check)).arg(keys))
         .subcommands(request::commands())
         .subcommand(completions())
+        .subcommand(manual_pages())
         .subcommands(program.commands.iter().map(app_command))
 }
 
@@ -64,6 +69,36 @@ fn completions() -> Command {
     Command::new("completions")
         .about("Print what a shell needs to complete these commands")
         .arg(shell)
+}
+
+fn manual_pages() -> Command {
+    let dir = Arg::new("dir")
+        .long("dir")
+        .value_name("DIR")
+        .value_parser(value_parser!(PathBuf))
+        .conflicts_with("command")
+        .help("Write the pages of all commands to this directory, such as /usr/local/share/man/man1");
+    let command = Arg::new("command")
+        .value_name("COMMAND")
+        .num_args(0..)
+        .help("The command whose page is printed; the page of the program itself if none is named");
+    Command::new("man")
+        .about("Print a manual page (`man status | man -l -` shows it), or write those of all commands")
+        .args([dir, command])
+}
+
+fn manual(matches: &ArgMatches) -> CommandLine {
+    match matches.get_one::<PathBuf>("dir") {
+        Some(dir) => CommandLine::WriteManual(dir.clone()),
+        None => CommandLine::Manual(
+            matches
+                .get_many("command")
+                .into_iter()
+                .flatten()
+                .cloned()
+                .collect(),
+        ),
+    }
 }
 
 /// A command of the application: its arguments are passed on unchanged.
@@ -141,6 +176,7 @@ pub fn parse(
         Some(("completions", matches)) => {
             CommandLine::Completions(matches.get_one::<Shell>("shell").copied().unwrap_or(Shell::Bash))
         }
+        Some(("man", matches)) => manual(matches),
         Some((name, matches)) => match request::parse(name, matches) {
             Some(request) => CommandLine::AskMaster(request),
             None => CommandLine::Serve(launch(program, matches)),

@@ -122,21 +122,24 @@ const COLUMNS: usize = 96;
 /// The whole text.
 #[must_use]
 pub fn after() -> String {
-    let codes: Vec<(String, &str)> = Exit::ALL
-        .iter()
-        .map(|exit| (exit.code().to_string(), exit.doc()))
-        .collect();
-    let codes: Vec<(&str, &str)> = codes.iter().map(|(code, doc)| (code.as_str(), *doc)).collect();
-    let parts = [
-        ("Signals", SIGNALS),
-        ("Exit codes", &codes),
-        ("Files", FILES),
-        ("Environment", ENVIRONMENT),
-    ];
-    parts.map(|(title, rows)| part(title, rows)).join("\n")
+    sections().map(|(title, rows)| part(title, &rows)).join("\n")
 }
 
-fn part(title: &str, rows: &[(&str, &str)]) -> String {
+/// The title of each section, and its rows: a name, and what it means.
+pub(super) fn sections() -> [(&'static str, Vec<(String, &'static str)>); 4] {
+    let owned = |rows: &[(&str, &'static str)]| -> Vec<(String, &'static str)> {
+        rows.iter().map(|&(name, doc)| (name.to_owned(), doc)).collect()
+    };
+    let codes = Exit::ALL.iter().map(|exit| (exit.code().to_string(), exit.doc()));
+    [
+        ("Signals", owned(SIGNALS)),
+        ("Exit codes", codes.collect()),
+        ("Files", owned(FILES)),
+        ("Environment", owned(ENVIRONMENT)),
+    ]
+}
+
+fn part(title: &str, rows: &[(String, &str)]) -> String {
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let mut text = format!("{title}:\n");
     for (name, doc) in rows {

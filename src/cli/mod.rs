@@ -3,8 +3,10 @@
 
 pub mod args;
 pub mod flags;
+mod health;
 pub mod help;
 pub mod locate;
+pub mod manual;
 mod output;
 pub mod render;
 pub mod request;
@@ -16,6 +18,7 @@ mod top;
 mod usage;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 pub use crate::base::exit::Exit;
 use crate::config::{Effective, LogFormat, Section, print};
@@ -61,6 +64,13 @@ pub fn run(
         CliAction::Print(text) => print(text.as_bytes()).exit(),
         CliAction::AskMaster(request) => run::run(program.name, &request),
         CliAction::RunApp(command, arguments) => (command.run)(arguments),
+        CliAction::WriteManual(dir) => match manual::write(program, &dir) {
+            Ok(()) => Exit::Stopped,
+            Err(error) => {
+                observe::print_error(&format!("{}: {error}\n", program.name));
+                Exit::Failed
+            }
+        },
         CliAction::Refuse(message) => {
             observe::print_error(&format!("{message}\n"));
             Exit::BadConfig
@@ -105,6 +115,8 @@ enum CliAction {
     RunApp(AppCommand, Vec<OsString>),
     /// Print this text.
     Print(String),
+    /// Write the manual pages to this directory.
+    WriteManual(PathBuf),
     /// Say that the configuration is wrong, with this reason.
     Refuse(String),
     /// Refuse to start a master with this reason: the configuration is wrong. It is logged in this format.
@@ -120,6 +132,11 @@ fn action(program: &Program, args: impl IntoIterator<Item = OsString>) -> CliAct
         Err(error) => CliAction::Usage(error),
         Ok(CommandLine::AskMaster(request)) => CliAction::AskMaster(request),
         Ok(CommandLine::Completions(shell)) => CliAction::Print(completions(program, shell)),
+        Ok(CommandLine::WriteManual(dir)) => CliAction::WriteManual(dir),
+        Ok(CommandLine::Manual(words)) => match manual::page(program, &words) {
+            Some(page) => CliAction::Print(page.text),
+            None => CliAction::Usage(no_page(program, &words)),
+        },
         Ok(CommandLine::App(command, arguments)) => CliAction::RunApp(command, arguments),
         Ok(CommandLine::Keys) => CliAction::Print(print::example(program.name, program.sections)),
         Ok(CommandLine::Check(launch)) => match launch.load() {
@@ -137,6 +154,16 @@ fn action(program: &Program, args: impl IntoIterator<Item = OsString>) -> CliAct
             ),
         },
     }
+}
+
+fn no_page(program: &Program, words: &[String]) -> clap::Error {
+    args::command(program).error(
+        clap::error::ErrorKind::InvalidValue,
+        format!(
+            "there is no command `{}`, so it has no manual page",
+            words.join(" ")
+        ),
+    )
 }
 
 fn completions(program: &Program, shell: Shell) -> String {

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use serde::Serialize;
 
 use super::locate::MasterLocation;
 use crate::base::ids::Slot;
@@ -35,6 +36,21 @@ pub enum RequestKind {
         /// How often; without a limit when `None`.
         count: Option<u64>,
     },
+    /// `status`, and what it means for a probe.
+    Health {
+        /// The question.
+        probe: HealthProbe,
+    },
+}
+
+/// What `health` answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HealthProbe {
+    /// Whether the cluster takes requests: a worker serves, and no stop has begun.
+    Ready,
+    /// Whether the master answers, in whatever state it and its workers are.
+    Live,
 }
 
 impl RequestKind {
@@ -46,7 +62,9 @@ impl RequestKind {
                 wait,
                 ..ControlRequest::new(command)
             },
-            RequestKind::Top { .. } => ControlRequest::new(ControlCommand::Status),
+            RequestKind::Top { .. } | RequestKind::Health { .. } => {
+                ControlRequest::new(ControlCommand::Status)
+            }
         }
     }
 }
@@ -57,6 +75,10 @@ const COMMANDS: &[(&str, &str)] = &[
     (
         "top",
         "Show the same again every second; on a terminal in place (Ctrl-C ends it)",
+    ),
+    (
+        "health",
+        "Tell by the exit code whether the cluster takes requests, for health checks and probes",
     ),
     (
         "why",
@@ -133,6 +155,17 @@ fn own_args(name: &str) -> Vec<Arg> {
                 .value_parser(value_parser!(u64).range(1..))
                 .help("End after so many"),
         ],
+        "health" => vec![
+            Arg::new("ready")
+                .long("ready")
+                .action(ArgAction::SetTrue)
+                .conflicts_with("live")
+                .help("Healthy when a worker serves and no stop has begun; this is the default"),
+            Arg::new("live")
+                .long("live")
+                .action(ArgAction::SetTrue)
+                .help("Healthy when the master answers, even if it stops or no worker serves"),
+        ],
         _status => Vec::new(),
     }
 }
@@ -144,6 +177,10 @@ fn with_location(command: Command) -> Command {
             .value_name(value)
             .value_parser(value_parser!(PathBuf))
             .help(help)
+    };
+    let exit_codes = match command.get_name() {
+        "health" => "Exit codes: 0 healthy, 1 not healthy, 68 no master there; all of them: `help serve`.",
+        _ => "Exit codes: 0 done, 4 refused, 5 backed out, 68 no master there; all of them: `help serve`.",
     };
     command
         .arg(
@@ -163,9 +200,7 @@ fn with_location(command: Command) -> Command {
             "FILE",
             "Its configuration, which may name both directories",
         ))
-        .after_help(
-            "Exit codes: 0 done, 4 refused, 5 backed out, 68 no master there; all of them: `help serve`.",
-        )
+        .after_help(exit_codes)
 }
 
 /// The request that was typed, if `name` is one of these commands.
@@ -186,6 +221,13 @@ pub fn parse(name: &str, matches: &ArgMatches) -> Option<MasterRequest> {
         "stop" => ControlCommand::Stop {
             now: matches.get_flag("now"),
         },
+        "health" => {
+            let probe = match matches.get_flag("live") {
+                true => HealthProbe::Live,
+                false => HealthProbe::Ready,
+            };
+            return Some(request(matches, RequestKind::Health { probe }));
+        }
         "top" => {
             return Some(request(
                 matches,

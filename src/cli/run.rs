@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::health;
 use super::output::{PrintResult, print};
 use super::render::rendered;
 use super::request::{MasterRequest, RequestKind};
@@ -26,6 +27,7 @@ pub(super) fn run(program: &str, request: &MasterRequest) -> Exit {
     let result = match request.kind {
         RequestKind::Once { command, .. } => ask_once(&run_dir, request, command),
         RequestKind::Top { count } => top::run(&run_dir, request, count),
+        RequestKind::Health { probe } => health::run(&run_dir, request, probe),
     };
     result.unwrap_or_else(|error| fail(program, &error, exit_of_error(&error)))
 }

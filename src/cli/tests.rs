@@ -13,6 +13,7 @@ const HELLO: Program = Program {
     commands: &[AppCommand {
         name: "wave",
         about: "Waves.",
+        arguments: None,
         run: |_| Exit::Stopped,
     }],
 };

@@ -21,6 +21,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use clap::CommandFactory;
+
 use crate::base::exit::Exit;
 use crate::worker::{AppCommand, print_clap, print_error, print_line};
 use client_log::ClientLog;
@@ -34,6 +36,7 @@ use workload::Workload;
 pub const COMMAND: AppCommand = AppCommand {
     name: "torture",
     about: "Start a cluster of its own, break everything on purpose, and prove that no order was harmed",
+    arguments: Some(TortureOptions::command),
     run,
 };
 

@@ -17,6 +17,7 @@ use crate::observe;
 /// const COUNT: AppCommand = AppCommand {
 ///     name: "count",
 ///     about: "Count the visitors of yesterday",
+///     arguments: None,
 ///     run: |arguments| {
 ///         println!("{} arguments", arguments.len() - 1);
 ///         Exit::Stopped
@@ -30,6 +31,8 @@ pub struct AppCommand {
     pub name: &'static str,
     /// What the command does, in one line.
     pub about: &'static str,
+    /// Its flags and arguments as clap knows them, for its manual page; `None` when it does not use clap.
+    pub arguments: Option<fn() -> clap::Command>,
     /// The command itself. Its first argument is `PROGRAM NAME`, for its messages; the result is its exit
     /// code.
     pub run: fn(Vec<OsString>) -> Exit,

@@ -14,6 +14,7 @@ mod fencing;
 mod file_modes;
 mod file_size_limit;
 mod full_disk;
+mod health;
 mod http2;
 mod locked_database;
 mod log_lines;

@@ -9,7 +9,7 @@ use std::error::Error;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use super::contract::StorageError;
 use crate::base::exit::Exit;
@@ -19,18 +19,21 @@ use crate::worker::{AppCommand, print_clap, print_error};
 pub const DOCTOR: AppCommand = AppCommand {
     name: "doctor",
     about: "Check every page of the databases, and that stock, money and orders add up",
+    arguments: Some(doctor::DoctorArguments::command),
     run: |arguments| run(arguments, doctor::run),
 };
 /// The command `backup`, for [`crate::App::commands`].
 pub const BACKUP: AppCommand = AppCommand {
     name: "backup",
     about: "Copy the databases as they are at one instant, beside a running cluster",
+    arguments: Some(backup::BackupArguments::command),
     run: |arguments| run(arguments, backup::run),
 };
 /// The command `sagas`, for [`crate::App::commands`].
 pub const SAGAS: AppCommand = AppCommand {
     name: "sagas",
     about: "List the orders that are not over, tell one order's story, decide about one that is parked",
+    arguments: Some(sagas::SagasArguments::command),
     run: |arguments| run(arguments, sagas::run),
 };
 
