@@ -136,6 +136,7 @@ mod tests {
                 cpu_ms: None,
                 fds: 0,
                 draining: 0,
+                refuses: false,
                 stops_in_ms: None,
                 last_verdict: None,
             },

@@ -1,8 +1,9 @@
 //! The manual pages of all commands, made from the same description of the command line as `--help`. Where
 //! they are installed is not its business.
 
-use std::fs;
-use std::io;
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use clap::Command;
@@ -58,12 +59,21 @@ pub fn write(program: &Program, dir: &Path) -> Result<(), ManualError> {
         let path = path.to_owned();
         |source| ManualError { path, source }
     };
-    fs::create_dir_all(dir).map_err(failed(dir))?;
+    let mut builder = DirBuilder::new();
+    let made = builder.recursive(true).mode(0o755).create(dir);
+    made.map_err(failed(dir))?;
     for page in pages(program) {
         let path = dir.join(&page.file);
-        fs::write(&path, &page.text).map_err(failed(&path))?;
+        write_page(&path, &page.text).map_err(failed(&path))?;
     }
     Ok(())
+}
+
+/// Every user may read a manual page.
+fn write_page(path: &Path, text: &str) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o644);
+    options.open(path)?.write_all(text.as_bytes())
 }
 
 /// The command line with the flags of the application's commands, which read their arguments themselves.
