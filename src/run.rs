@@ -97,7 +97,7 @@ fn serve(launch: Launch, effective: Effective) -> Exit {
         return Exit::Failed;
     }
     observe::log_panics();
-    finish(master::run(launch, effective.settings))
+    finish(master::run(launch, effective))
 }
 
 /// Starts the log on stderr; returns whether that was possible.

@@ -14,6 +14,17 @@ pub struct Effective {
     pub entries: Vec<EffectiveKey>,
 }
 
+impl Effective {
+    /// Whether somebody set the addresses to listen on.
+    #[must_use]
+    pub fn names_addresses(&self) -> bool {
+        let mut entries = self.entries.iter();
+        entries.any(|entry| {
+            entry.section == "cluster" && entry.key.name == "bind" && entry.origin != Origin::Default
+        })
+    }
+}
+
 /// The value of one key, and where it comes from.
 #[derive(Clone, Debug)]
 pub struct EffectiveKey {

@@ -38,6 +38,7 @@ pub use mode::FileMode;
 pub use overrides::Overrides;
 pub use problem::{ConfigProblem, ConfigProblems, Location};
 pub use read::read;
+pub use relations::contradictions;
 pub use reload::changes_refused;
 pub use settings::{
     ClusterSettings, DrillSettings, HttpSettings, LogFormat, LogLevel, LogSettings, Settings, Workers,

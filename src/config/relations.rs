@@ -13,6 +13,13 @@ pub(super) struct Conflict {
     pub(super) message: String,
 }
 
+/// What contradicts itself in these settings, in words.
+#[must_use]
+pub fn contradictions(settings: &Settings) -> Vec<String> {
+    let conflicts = conflicts(settings).into_iter();
+    conflicts.map(|conflict| conflict.message).collect()
+}
+
 /// Every conflict of these settings.
 pub(super) fn conflicts(settings: &Settings) -> Vec<Conflict> {
     [

@@ -35,6 +35,8 @@ pub(super) struct Host {
     pub(super) processes: BTreeMap<Life, WorkerProcess>,
     pub(super) generations: BTreeMap<Generation, LoadedGeneration>,
     pub(super) listeners: Listeners,
+    /// Whether a warning was logged that a socket file is missing and cannot be bound again.
+    pub(super) loss_reported: bool,
     pub(super) spawner: Spawner,
     /// Workers of earlier masters that are still alive.
     pub(super) orphans: Orphans,

@@ -194,11 +194,10 @@ impl Host {
     }
 
     fn load(&mut self, number: Generation) -> Result<Policy, NotLoaded> {
-        let settings = self
-            .launch
-            .load()
-            .map_err(|error| NotLoaded::Configuration(error.to_string()))?
-            .settings;
+        let loaded = self.launch.load().map_err(|error| error.to_string());
+        let settings = loaded
+            .and_then(|effective| self.listeners.with_passed(effective))
+            .map_err(NotLoaded::Configuration)?;
         memory::give_back();
         if let Some(newest) = self.newest() {
             refuse_fixed_keys(&changes_refused(

@@ -8,7 +8,7 @@ use super::perform::Performed;
 use super::start::launch::Launch;
 use super::start::{self, StartError, Started};
 use super::upgrade;
-use crate::config::Settings;
+use crate::config::Effective;
 use crate::config::settings::LogSettings;
 use crate::pool::{Effect, Event, Outcome, Pool};
 use crate::sys::{clock, memory};
@@ -17,8 +17,8 @@ use crate::sys::{clock, memory};
 ///
 /// # Errors
 /// When the master cannot start, or waiting for events fails.
-pub fn run(launch: Launch, settings: Settings) -> Result<MasterEnd, StartError> {
-    let mut started = start::start(launch, settings)?;
+pub fn run(launch: Launch, effective: Effective) -> Result<MasterEnd, StartError> {
+    let mut started = start::start(launch, effective)?;
     let mut effects = Vec::new();
     started.pool.start(clock::now(), &mut effects);
     end_of(started, effects, Vec::new())
@@ -146,6 +146,7 @@ impl MasterLoop {
         if deadline.is_some_and(|deadline| now >= deadline) {
             events.extend(self.host.sample_workers(now));
             self.host.control.rebind_if_removed(&self.host.poller);
+            self.host.restore_paths();
             events.push(Event::Looked);
             self.settle();
         }

@@ -68,6 +68,31 @@ pub fn local_address(socket: &impl AsFd) -> io::Result<SocketAddr> {
         .ok_or_else(|| io::Error::other("not an IP socket"))
 }
 
+/// Whether an IPv6 listener takes the connections of IPv4, too.
+///
+/// # Errors
+/// When `listener` is no IPv6 socket.
+pub fn takes_both_families(listener: &impl AsFd) -> io::Result<bool> {
+    Ok(!socket2::SockRef::from(listener).only_v6()?)
+}
+
+/// The path that a unix socket is bound to; `None` if it is in the abstract namespace or no unix socket.
+///
+/// # Errors
+/// When `socket` is no socket.
+pub fn local_path(socket: &impl AsFd) -> io::Result<Option<PathBuf>> {
+    let address = socket2::SockRef::from(socket).local_addr()?;
+    Ok(address.as_pathname().map(Path::to_owned))
+}
+
+/// Calls on this socket no longer wait.
+///
+/// # Errors
+/// When the system refuses.
+pub fn never_wait(socket: &impl AsFd) -> io::Result<()> {
+    socket2::SockRef::from(socket).set_nonblocking(true)
+}
+
 /// Listens at a path that has these permission bits from its first moment. A socket where no process listens
 /// any more is replaced.
 ///

@@ -1,6 +1,7 @@
 //! Whole clusters from outside: real masters with real workers, signals, commands and files. One program, so
 //! that it is linked once and its tests wait side by side.
 
+mod activation;
 mod admin_commands;
 mod adoption;
 mod blocked_signals;
@@ -24,6 +25,7 @@ mod mistakes;
 mod orders;
 mod outage;
 mod releases;
+mod removed_socket;
 mod restore;
 mod service_manager;
 mod stop_delay;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::probe::AddressError;
 use crate::base::ids::{Generation, Slot};
@@ -33,6 +33,42 @@ impl Host {
         };
         for address in self.listeners.keep_only(&generation.settings.cluster.bind) {
             info!(%address, "no longer listening on {address}");
+        }
+    }
+
+    /// Binds unix addresses again whose socket files somebody has removed, and has every worker accept from
+    /// the new listeners, too.
+    pub(in crate::master) fn restore_paths(&mut self) {
+        let lost = self.listeners.lost_paths();
+        let Some(mode) = self.newest().map(|newest| newest.settings.cluster.socket_mode) else {
+            return;
+        };
+        for address in lost {
+            let lost = std::slice::from_ref(&address);
+            match self.listeners.open(lost, mode, &self.persisted.weights) {
+                Ok(_) => {
+                    warn!(%address, "the socket file of {address} was missing and has been bound again");
+                    self.loss_reported = false;
+                    self.hand_out(lost);
+                }
+                Err(error) if !std::mem::replace(&mut self.loss_reported, true) => {
+                    warn!(
+                        %address,
+                        "the socket file of {address} is missing, and no client reaches it: {error}"
+                    );
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// A worker serves a listener that comes later as it serves that of a slot without a worker.
+    fn hand_out(&self, addresses: &[Address]) {
+        let listeners = self.listeners.at_paths(addresses);
+        for process in self.processes.values().filter(|process| !process.facts.draining) {
+            if let Err(error) = process.hand_over(process.facts.life.slot, &listeners) {
+                debug!(life = %process.facts.life, "failed to hand a listener to a worker: {error}");
+            }
         }
     }
 

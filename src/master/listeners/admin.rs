@@ -8,7 +8,7 @@ use crate::config::Address;
 use crate::sys::socket::{self, FileId};
 
 /// The name of the listener in `LISTEN_FDNAMES`; no address has this name.
-pub(super) const NAME: &str = "admin";
+pub(in crate::master) const NAME: &str = "admin";
 
 /// The listener for metrics.
 #[derive(Debug)]
@@ -21,6 +21,15 @@ pub(in crate::master) struct AdminListener {
 }
 
 impl AdminListener {
+    /// A listener that the service manager bound to the address.
+    pub(in crate::master) fn passed(address: Address, listener: OwnedFd) -> AdminListener {
+        AdminListener {
+            address,
+            file: None,
+            listener,
+        }
+    }
+
     /// Opens the listener. The caller has probed that the address is free.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
-//! The listeners: for each TCP address one SO_REUSEPORT group with a member per slot, for each unix path one
-//! shared listener. A listener is opened once and closed only with its whole group, so no connection that
-//! waits in a queue is lost.
+//! The listeners: for each TCP address one SO_REUSEPORT group with a member per slot; for each unix path, and
+//! for each socket that the service manager passed, one listener that all workers share. A listener is opened
+//! once and closed only with its whole group, so no connection that waits in a queue is lost.
 //!
 //! A reload may change the addresses: new ones are opened beside the old ones before the first worker starts,
 //! and those that are no longer configured are closed when the reload is done.
@@ -8,15 +8,15 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::admin::{self, AdminListener};
 use super::probe::{AddressError, probe};
+use super::shared::SharedListener;
 use crate::base::ids::Slot;
 use crate::config::{Address, FileMode};
 use crate::pool::routing::steering;
-use crate::sys::socket::{self, FileId};
+use crate::sys::socket;
 
 /// How long to search for the process that has an address; the whole cluster waits meanwhile.
 const SEARCH_WHILE_SERVING: Duration = Duration::from_millis(50);
@@ -25,7 +25,7 @@ const SEARCH_WHILE_SERVING: Duration = Duration::from_millis(50);
 #[derive(Debug, Default)]
 pub(in crate::master) struct Listeners {
     pub(super) groups: Vec<ListenerGroup>,
-    pub(super) paths: Vec<SharedPath>,
+    pub(super) shared: Vec<SharedListener>,
     pub(super) slots: u16,
     /// The listener for metrics, if one is configured.
     pub(in crate::master) admin: Option<AdminListener>,
@@ -37,14 +37,6 @@ pub(super) struct ListenerGroup {
     pub(super) configured: SocketAddr,
     pub(super) address: SocketAddr,
     pub(super) members: Vec<OwnedFd>,
-}
-
-#[derive(Debug)]
-pub(super) struct SharedPath {
-    pub(super) path: PathBuf,
-    /// The socket file at the path; `None` when it had been removed already.
-    pub(super) file: Option<FileId>,
-    pub(super) listener: OwnedFd,
 }
 
 impl Listeners {
@@ -74,18 +66,14 @@ impl Listeners {
         }
         let opened = fresh.addresses();
         self.groups.append(&mut fresh.groups);
-        self.paths.append(&mut fresh.paths);
+        self.shared.append(&mut fresh.shared);
         Ok(opened)
     }
 
     fn has(&self, address: &Address) -> bool {
-        match address {
-            Address::Tcp(tcp) => self.groups.iter().any(|group| group.configured == *tcp),
-            Address::Unix(path) => self
-                .paths
-                .iter()
-                .any(|shared| shared.path == *path && shared.is_there()),
-        }
+        let shared = |shared: &SharedListener| shared.address == *address && shared.is_there();
+        let own = |group: &ListenerGroup| Address::Tcp(group.configured) == *address;
+        self.shared.iter().any(shared) || self.groups.iter().any(own)
     }
 
     /// Skips the probe where one of our own groups has the same port (`0.0.0.0:80` beside `127.0.0.1:80`),
@@ -95,7 +83,10 @@ impl Listeners {
         let own = |tcp: &SocketAddr| self.groups.iter().any(|group| group.address.port() == tcp.port());
         match address {
             Address::Tcp(tcp) if own(tcp) => Ok(()),
-            Address::Tcp(_) | Address::Unix(_) => probe(address, SEARCH_WHILE_SERVING),
+            Address::Tcp(_) | Address::Unix(_) => {
+                self.refuse_overlap(address)?;
+                probe(address, SEARCH_WHILE_SERVING)
+            }
         }
     }
 
@@ -107,10 +98,34 @@ impl Listeners {
             }
             Address::Unix(path) => {
                 let listener = socket::listen_unix(path, mode.bits())?;
-                self.paths.push(SharedPath::new(path.clone(), listener));
+                self.shared.push(SharedListener::bound(path.clone(), listener));
             }
         }
         Ok(())
+    }
+
+    /// The unix addresses whose socket files have been removed or replaced, so that no client reaches them.
+    pub(super) fn lost_paths(&self) -> Vec<Address> {
+        let unix = |shared: &&SharedListener| matches!(shared.address, Address::Unix(_));
+        let mut lost: Vec<Address> = self
+            .shared
+            .iter()
+            .filter(unix)
+            .map(|shared| shared.address.clone())
+            .collect();
+        lost.retain(|address| !self.has(address));
+        lost.dedup();
+        lost
+    }
+
+    /// The listeners that clients of these unix addresses reach.
+    pub(super) fn at_paths(&self, addresses: &[Address]) -> Vec<BorrowedFd<'_>> {
+        let there = |shared: &&SharedListener| addresses.contains(&shared.address) && shared.is_there();
+        self.shared
+            .iter()
+            .filter(there)
+            .map(|shared| shared.listener.as_fd())
+            .collect()
     }
 
     /// Closes every address that is not among these, and each listener whose path one of our newer listeners
@@ -120,15 +135,15 @@ impl Listeners {
         let before = self.addresses();
         self.groups
             .retain(|group| addresses.contains(&Address::Tcp(group.configured)));
-        let bound_again: Vec<PathBuf> = self
-            .paths
+        let bound_again: Vec<Address> = self
+            .shared
             .iter()
             .filter(|shared| shared.is_there())
-            .map(|shared| shared.path.clone())
+            .map(|shared| shared.address.clone())
             .collect();
-        self.paths.retain(|shared| {
-            addresses.contains(&Address::Unix(shared.path.clone()))
-                && (shared.is_there() || !bound_again.contains(&shared.path))
+        self.shared.retain(|shared| {
+            addresses.contains(&shared.address)
+                && (shared.is_there() || !bound_again.contains(&shared.address))
         });
         let after = self.addresses();
         before
@@ -146,7 +161,7 @@ impl Listeners {
     /// The addresses that clients connect to, with the ports that the kernel chose.
     pub(in crate::master) fn addresses(&self) -> Vec<Address> {
         let tcp = self.groups.iter().map(|group| Address::Tcp(group.address));
-        tcp.chain(self.paths.iter().map(|shared| Address::Unix(shared.path.clone())))
+        tcp.chain(self.shared.iter().map(|shared| shared.address.clone()))
             .collect()
     }
 
@@ -159,16 +174,16 @@ impl Listeners {
             .iter()
             .filter(configured)
             .filter_map(|group| Some((group.address.to_string(), group.members.get(slot.index())?)));
-        let unix = self
-            .paths
+        let shared = self
+            .shared
             .iter()
-            .filter(|shared| addresses.contains(&Address::Unix(shared.path.clone())))
-            .map(|shared| (format!("unix={}", shared.path.display()), &shared.listener));
+            .filter(|shared| addresses.contains(&shared.address))
+            .map(|shared| (shared.name(), &shared.listener));
         let admin = self
             .admin
             .iter()
             .map(|admin| (admin::NAME.to_owned(), &admin.listener));
-        tcp.chain(unix)
+        tcp.chain(shared)
             .chain(admin)
             .map(|(name, fd)| (name.replace(':', "_"), fd.as_fd()))
             .collect()
@@ -177,12 +192,12 @@ impl Listeners {
     /// Every listener there is.
     pub(in crate::master) fn all(&self) -> Vec<BorrowedFd<'_>> {
         let tcp = self.groups.iter().flat_map(|group| &group.members);
-        let unix = self.paths.iter().map(|shared| &shared.listener);
+        let shared = self.shared.iter().map(|shared| &shared.listener);
         let admin = self.admin.iter().map(|admin| &admin.listener);
-        tcp.chain(unix).chain(admin).map(AsFd::as_fd).collect()
+        tcp.chain(shared).chain(admin).map(AsFd::as_fd).collect()
     }
 
-    /// A slot's own listeners, for a worker of another slot, which has the shared unix listeners already.
+    /// A slot's own listeners, for a worker of another slot, which has the shared listeners already.
     pub(in crate::master) fn members_of(&self, slot: Slot) -> Vec<BorrowedFd<'_>> {
         let members = self
             .groups
@@ -264,30 +279,6 @@ impl ListenerGroup {
     }
 }
 
-impl SharedPath {
-    /// A listener that has just been bound to the path.
-    fn new(path: PathBuf, listener: OwnedFd) -> SharedPath {
-        SharedPath {
-            file: FileId::at(&path).ok(),
-            path,
-            listener,
-        }
-    }
-
-    /// Whether the path still leads to this listener: it may have been removed or replaced.
-    fn is_there(&self) -> bool {
-        self.file.as_ref().is_some_and(FileId::is_there)
-    }
-}
-
-impl Drop for SharedPath {
-    /// Removes the socket file, which outlives its listener, unless another program's socket is at the path
-    /// by now.
-    fn drop(&mut self) {
-        let _ = self.file.as_ref().map(FileId::remove);
-    }
-}
-
 #[cfg(feature = "mutants")]
 impl Listeners {
     /// Does what [`Mutation::CloseRetired`](crate::sys::mutation::Mutation) is for: a fault on purpose.
@@ -334,7 +325,7 @@ mod tests {
         assert_eq!(open(&mut listeners).expect("opened again"), 1);
         let _client = std::os::unix::net::UnixStream::connect(&path).expect("the path leads to a listener");
         assert_eq!(listeners.keep_only(&addresses), []);
-        assert!(listeners.paths.len() == 1 && path.exists());
+        assert!(listeners.shared.len() == 1 && path.exists());
         std::fs::remove_file(&path).expect("removed");
         let _theirs = std::os::unix::net::UnixListener::bind(&path).expect("bound by another");
         open(&mut listeners).expect_err("in use by another");

@@ -3,12 +3,12 @@
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::admin::AdminListener;
-use super::groups::{ListenerGroup, Listeners, SharedPath};
+use super::groups::{ListenerGroup, Listeners};
+use super::shared::SharedListener;
 use crate::config::Address;
 use crate::master::upgrade::{FdKind, FdNumber, HandoverFdError, HandoverFds};
 use crate::sys::socket::FileId;
@@ -19,9 +19,17 @@ use crate::sys::socket::FileId;
 #[derive(Debug, Serialize, Deserialize)]
 pub(in crate::master) struct ListenersState<F> {
     groups: Vec<GroupState<F>>,
-    paths: Vec<(PathBuf, Option<FileId>, F)>,
+    shared: Vec<SharedState<F>>,
     admin: Option<(Address, Option<FileId>, F)>,
     slots: u16,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct SharedState<F> {
+    address: Address,
+    file: Option<FileId>,
+    passed: bool,
+    listener: F,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -42,12 +50,17 @@ impl Listeners {
             members: group.members.iter().map(&mut add).collect(),
         };
         let groups = self.groups.iter().map(group).collect();
-        let path = |shared: &SharedPath| (shared.path.clone(), shared.file.clone(), add(&shared.listener));
-        let paths = self.paths.iter().map(path).collect();
+        let shared = |shared: &SharedListener| SharedState {
+            address: shared.address.clone(),
+            file: shared.file.clone(),
+            passed: shared.passed,
+            listener: add(&shared.listener),
+        };
+        let shared = self.shared.iter().map(shared).collect();
         let admin = |admin: &AdminListener| (admin.address.clone(), admin.file.clone(), add(&admin.listener));
         ListenersState {
             groups,
-            paths,
+            shared,
             admin: self.admin.as_ref().map(admin),
             slots: self.slots,
         }
@@ -61,7 +74,12 @@ impl Listeners {
             members: group.members,
         };
         // Another program's socket may be at a path by now, so the file is not looked up again.
-        let path = |(path, file, listener)| SharedPath { path, file, listener };
+        let shared = |shared: SharedState<OwnedFd>| SharedListener {
+            address: shared.address,
+            file: shared.file,
+            passed: shared.passed,
+            listener: shared.listener,
+        };
         let admin = |(address, file, listener)| AdminListener {
             address,
             file,
@@ -69,7 +87,7 @@ impl Listeners {
         };
         Listeners {
             groups: state.groups.into_iter().map(group).collect(),
-            paths: state.paths.into_iter().map(path).collect(),
+            shared: state.shared.into_iter().map(shared).collect(),
             admin: state.admin.map(admin),
             slots: state.slots,
         }
@@ -93,12 +111,19 @@ impl ListenersState<FdNumber> {
         };
         let groups = self.groups.into_iter().map(&mut group);
         let groups = groups.collect::<Result<_, _>>()?;
-        let path = |(path, file, fd)| Ok((path, file, take(fd)?));
-        let paths = self.paths.into_iter().map(path).collect::<Result<_, _>>()?;
+        let shared = |shared: SharedState<FdNumber>| {
+            Ok(SharedState {
+                address: shared.address,
+                file: shared.file,
+                passed: shared.passed,
+                listener: take(shared.listener)?,
+            })
+        };
+        let shared = self.shared.into_iter().map(shared).collect::<Result<_, _>>()?;
         let admin = |(address, file, fd)| Ok((address, file, take(fd)?));
         Ok(ListenersState {
             groups,
-            paths,
+            shared,
             admin: self.admin.map(admin).transpose()?,
             slots: self.slots,
         })

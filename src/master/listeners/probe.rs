@@ -19,6 +19,17 @@ pub enum AddressError {
         /// The processes that listen there, as far as this user may see them.
         holders: Vec<String>,
     },
+    /// The service manager passed a socket that takes some of its connections.
+    #[error(
+        "{address} takes the connections of {passed}, too, which the service manager passed; remove {address} \
+         from cluster.bind, or {passed} from the .socket unit"
+    )]
+    Overlaps {
+        /// The address.
+        address: Address,
+        /// That of the socket.
+        passed: Address,
+    },
     /// The operating system refused.
     #[error("failed to listen on {address}: {source}{}", hint(.source))]
     Io {

@@ -50,7 +50,7 @@ pub(in crate::master) fn spawn(
     let (stderr, workers_stderr) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
     fcntl(&stderr, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     let own_stderr = io::stderr();
-    let log = spawner.credentials.map(|_| log_pipe()).transpose()?;
+    let log = spawner.credentials.as_ref().map(|_| log_pipe()).transpose()?;
     let native = [
         ("CLUSTER_SCOREBOARD_FD", board_fd.as_fd()),
         ("CLUSTER_LIFELINE_FD", workers_end.as_fd()),
@@ -66,7 +66,7 @@ pub(in crate::master) fn spawn(
         .chain(native.map(|(_, fd)| fd))
         .collect();
     let names: Vec<&str> = listeners.iter().map(|(name, _)| name.as_str()).collect();
-    let passed = match spawner.credentials {
+    let passed = match &spawner.credentials {
         Some(_) => Passed::Named(&generation.settings.cluster.pass_environment),
         None => Passed::All,
     };
@@ -89,7 +89,7 @@ pub(in crate::master) fn spawn(
         fds: &fds,
         keep: &[],
         bound: false,
-        credentials: spawner.credentials,
+        credentials: spawner.credentials.as_ref(),
     })?;
     Ok(WorkerProcess {
         facts: WorkerFacts::new(life, number, pid),

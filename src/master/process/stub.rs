@@ -125,7 +125,7 @@ fn start(spawner: &Spawner, listeners: &[BorrowedFd<'_>], retry_after: f64) -> i
         fds: &fds,
         keep: &[],
         bound: true,
-        credentials: spawner.credentials,
+        credentials: spawner.credentials.as_ref(),
     })?;
     let started = procfs::stat(pid).map_or(0, |stat| stat.started);
     Ok(StubProcess {

@@ -56,7 +56,7 @@ impl Directories {
     pub(in crate::master) fn open(
         data: &Path,
         run: &Path,
-        workers: Option<Credentials>,
+        workers: Option<&Credentials>,
     ) -> Result<Directories, DirectoryError> {
         let data = prepare(data, 0o700)?;
         if let Some(credentials) = workers {
@@ -111,7 +111,7 @@ fn prepare(path: &Path, mode: u32) -> Result<PathBuf, DirectoryError> {
 
 /// Workers of another user create their databases in the data directory. The sticky bit keeps them from
 /// renaming or removing the master's files there: its locks, its counter and the run directory.
-fn share_with_workers(path: &Path, credentials: Credentials) -> Result<(), DirectoryError> {
+fn share_with_workers(path: &Path, credentials: &Credentials) -> Result<(), DirectoryError> {
     let failed = |source: io::Error| DirectoryError::Io {
         path: path.to_owned(),
         source,

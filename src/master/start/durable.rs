@@ -1,9 +1,9 @@
 //! Small files that must be whole or absent: the new content is written to another file, which is then
 //! renamed.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// Replaces a file's content so that a reader or a crash sees the old or the new text, never a part. Mode
@@ -12,6 +12,19 @@ use std::path::Path;
 /// # Errors
 /// The error of the file system; the old content is then still there.
 pub(in crate::master) fn replace_file(path: &Path, content: &[u8], durability: Durability) -> io::Result<()> {
+    replace_file_for(path, content, durability, 0o600)
+}
+
+/// As [`replace_file`], with this mode, whatever the umask is.
+///
+/// # Errors
+/// As [`replace_file`].
+pub(in crate::master) fn replace_file_for(
+    path: &Path,
+    content: &[u8],
+    durability: Durability,
+    mode: u32,
+) -> io::Result<()> {
     let beside = path.with_extension("new");
     let mut file = OpenOptions::new()
         .write(true)
@@ -19,6 +32,7 @@ pub(in crate::master) fn replace_file(path: &Path, content: &[u8], durability: D
         .truncate(true)
         .mode(0o600)
         .open(&beside)?;
+    file.set_permissions(Permissions::from_mode(mode))?;
     file.write_all(content)?;
     if durability == Durability::PowerCut {
         file.sync_all()?;

@@ -1,6 +1,7 @@
 //! What a master does before its first fork: `launch` is what it was started with, `startup` is the order of
 //! the steps, and each other module is one of the steps.
 
+pub(super) mod activation;
 pub(super) mod build;
 pub(super) mod directories;
 mod durable;

@@ -4,8 +4,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::durable::{Durability, replace_file};
+use super::durable::{Durability, replace_file_for};
 use crate::sys::procfs;
+
+/// Monitoring and the workers' own user may read the pid.
+const MODE: u32 = 0o644;
 
 /// The pid file, which is removed when this value is dropped.
 #[derive(Debug)]
@@ -50,7 +53,7 @@ impl PidFile {
                 command: procfs::command_line(pid),
             });
         }
-        match replace_file(path, content().as_bytes(), Durability::ProcessExit) {
+        match replace_file_for(path, content().as_bytes(), Durability::ProcessExit, MODE) {
             Ok(()) => Ok(Some(PidFile {
                 path: path.to_owned(),
             })),

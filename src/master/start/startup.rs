@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::signal::Signal;
 use tracing::{info, warn};
 
+use super::activation::{ActivationError, passed_listeners};
 use super::build::Build;
 use super::directories::{Directories, DirectoryError};
 use super::incarnation::{self, IncarnationError};
@@ -18,7 +19,7 @@ use super::user::{self, UserError};
 use crate::base::exit::Exit;
 use crate::base::ids;
 use crate::config::cpus::WorkerCount;
-use crate::config::{Address, ClusterSettings, Settings};
+use crate::config::{Address, ClusterSettings, Effective};
 use crate::control::socket_path::{self, control_socket};
 use crate::master::control::ControlServer;
 use crate::master::host::{Host, Persisted};
@@ -68,6 +69,12 @@ pub enum StartError {
     /// An address is in use or not available.
     #[error(transparent)]
     Address(#[from] AddressError),
+    /// A socket that the service manager passed cannot be used.
+    #[error(transparent)]
+    Activation(#[from] ActivationError),
+    /// The settings contradict the sockets that the service manager passed.
+    #[error("the configuration is refused {0}")]
+    Contradiction(String),
     /// The incarnation counter is damaged or cannot be raised.
     #[error(transparent)]
     Incarnation(#[from] IncarnationError),
@@ -117,7 +124,10 @@ impl StartError {
             StartError::Directory(_) | StartError::PidFile(_) | StartError::Control { .. } => {
                 Exit::Unwritable
             }
-            StartError::SocketPathTooLong(_) => Exit::BadConfig,
+            StartError::SocketPathTooLong(_)
+            | StartError::Activation(_)
+            | StartError::Contradiction(_)
+            | StartError::Address(AddressError::Overlaps { .. }) => Exit::BadConfig,
             StartError::Address(AddressError::Io { source, .. }) => match source.kind() {
                 io::ErrorKind::PermissionDenied => Exit::NoPermission,
                 io::ErrorKind::AddrInUse => Exit::InUse,
@@ -146,7 +156,9 @@ impl StartError {
             | StartError::Loop(source) => Some(source),
             StartError::RehearsalStage(_)
             | StartError::Directory(DirectoryError::Taken { .. } | DirectoryError::Untrusted { .. })
-            | StartError::Address(AddressError::Taken { .. })
+            | StartError::Address(AddressError::Taken { .. } | AddressError::Overlaps { .. })
+            | StartError::Activation(_)
+            | StartError::Contradiction(_)
             | StartError::Incarnation(IncarnationError::Damaged { .. })
             | StartError::PidFile(PidFileError::Taken { .. })
             | StartError::User(_)
@@ -162,21 +174,25 @@ pub(in crate::master) struct Started {
 }
 
 /// Does everything that must be done before the first fork, in the only order that is safe.
-pub(in crate::master) fn start(launch: Launch, settings: Settings) -> Result<Started, StartError> {
+pub(in crate::master) fn start(launch: Launch, effective: Effective) -> Result<Started, StartError> {
     let signals = Signals::hear(&SIGNALS, &PROCESSES_ONLY)?;
     // The process that started this one may have blocked signals, and the mask survives exec.
     allow_all()?;
     let poller = Poller::new()?;
     poller.add(&signals, PollSource::Signals)?;
+    let listeners = passed_listeners(effective.settings.cluster.admin.as_ref())?;
+    let settings = listeners
+        .with_passed(effective)
+        .map_err(StartError::Contradiction)?;
     let cluster = settings.cluster.clone();
     report_limits()?;
     let credentials = user::credentials(cluster.user.as_deref(), cluster.group.as_deref())?;
-    let mut directories = Directories::open(&cluster.data_dir, &cluster.run_dir(), credentials)?;
+    let mut directories = Directories::open(&cluster.data_dir, &cluster.run_dir(), credentials.as_ref())?;
     directories.describe_owner(&format!("pid {}", std::process::id()))?;
     let server = open_control_server(&directories.run, &poller)?;
     let records = WorkerRecords::in_dir(&directories.run);
     let mut orphans = records.living();
-    let listeners = listen(&cluster, &mut orphans)?;
+    let listeners = listen(&cluster, listeners, &mut orphans)?;
     let orphans = Orphans::new(orphans, &poller)?;
     let pid_file = PidFile::write(cluster.pid_file.as_deref())?;
     let incarnation = incarnation::next(&directories.data)?;
@@ -213,6 +229,7 @@ pub(in crate::master) fn start(launch: Launch, settings: Settings) -> Result<Sta
         processes: std::collections::BTreeMap::new(),
         generations,
         listeners,
+        loss_reported: false,
         spawner,
         orphans,
         records,
@@ -276,7 +293,12 @@ fn report_reachability(address: &Address) {
     }
 }
 
-fn listen(cluster: &ClusterSettings, orphans: &mut Vec<Orphan>) -> Result<Listeners, StartError> {
+/// Opens the addresses beside the listeners that were passed.
+fn listen(
+    cluster: &ClusterSettings,
+    mut listeners: Listeners,
+    orphans: &mut Vec<Orphan>,
+) -> Result<Listeners, StartError> {
     if !orphans.is_empty() {
         let pids: Vec<String> = orphans
             .iter()
@@ -287,15 +309,21 @@ fn listen(cluster: &ClusterSettings, orphans: &mut Vec<Orphan>) -> Result<Listen
             pids.join(", ")
         );
     }
-    let all: Vec<Address> = cluster.bind.iter().chain(&cluster.admin).cloned().collect();
+    let admin = match listeners.admin {
+        Some(_) => None,
+        None => cluster.admin.as_ref(),
+    };
+    let mut all = listeners.not_passed(&cluster.bind);
+    all.extend(admin.cloned());
     let now = clock::now();
     let grace = OrphanGrace {
         hung: now + cluster.heartbeat_timeout,
         drained: now + cluster.drain_timeout,
     };
     wait_for_addresses(&all, orphans, grace)?;
-    let mut listeners = Listeners::default();
     listeners.open(&cluster.bind, cluster.socket_mode, &[])?;
-    listeners.admin = cluster.admin.as_ref().map(AdminListener::open).transpose()?;
+    if let Some(admin) = admin {
+        listeners.admin = Some(AdminListener::open(admin)?);
+    }
     Ok(listeners)
 }

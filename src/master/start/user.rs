@@ -1,5 +1,7 @@
 //! The keys `user` and `group`: names or numbers, resolved to the credentials that the workers run with.
 
+use std::ffi::CString;
+
 use nix::unistd::{Gid, Group, Uid, User};
 
 use crate::config::ClusterSettings;
@@ -49,10 +51,23 @@ pub(in crate::master) fn credentials(
             own: own_uid.as_raw(),
         });
     }
-    Ok(Some(Credentials {
-        uid: uid.as_raw(),
-        gid: gid.as_raw(),
-    }))
+    Ok(Some(with_groups(uid.as_raw(), gid.as_raw())))
+}
+
+/// The credentials of a user: with this group and, as a login gives them, the supplementary groups that the
+/// system's group database lists the user in. A user without a name has none.
+pub(in crate::master) fn with_groups(uid: u32, gid: u32) -> Credentials {
+    let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
+    let name = user.and_then(|user| CString::new(user.name).ok());
+    let groups = name.and_then(|name| nix::unistd::getgrouplist(&name, Gid::from_raw(gid)).ok());
+    Credentials {
+        uid,
+        gid,
+        groups: groups.map_or_else(
+            || vec![gid],
+            |groups| groups.iter().map(|group| group.as_raw()).collect(),
+        ),
+    }
 }
 
 /// Checks that the user and the group exist. Whether this process may become them is not checked.

@@ -64,6 +64,7 @@ fn state(pool: &Pool, host: &Host, signals: &[Signal]) -> UpgradeState {
         build: _the_new_binarys_own,
         control,
         service_manager: _created_from_the_environment,
+        loss_reported: _told_again,
         upgrade: _ends_with_the_hand_over,
         pid_file,
         directories,
@@ -88,7 +89,9 @@ fn state(pool: &Pool, host: &Host, signals: &[Signal]) -> UpgradeState {
             signals: signals.iter().map(|&signal| signal as i32).collect(),
             binary: program.location.clone(),
             working_directory: working_directory.clone(),
-            credentials: credentials.map(|credentials| (credentials.uid, credentials.gid)),
+            credentials: credentials
+                .as_ref()
+                .map(|credentials| (credentials.uid, credentials.gid)),
             data_dir: directories.data.clone(),
             run_dir: directories.run.clone(),
             pid_file: pid_file.as_ref().map(|file| file.path().to_owned()),

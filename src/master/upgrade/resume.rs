@@ -23,10 +23,10 @@ use crate::master::start::launch::Launch;
 use crate::master::start::orphans::{Orphans, WorkerRecords};
 use crate::master::start::pid_file::PidFile;
 use crate::master::start::startup::{PROCESSES_ONLY, SIGNALS, Started};
+use crate::master::start::user;
 use crate::master::upgrade::RehearsalStage;
 use crate::pool::Event;
 use crate::sys::lock::FileLock;
-use crate::sys::process::Credentials;
 use crate::sys::signals::{Signals, allow_all};
 
 /// A master that has taken over, with the events that it has to handle first.
@@ -86,6 +86,7 @@ fn assemble(taken_over: TakenOver, launch: Launch, signals: Signals) -> Result<S
         build: Build::of_this_process(launch.version),
         service_manager: ServiceManager::from_environment(),
         stub: None,
+        loss_reported: false,
         upgrade: RehearsalStage::None,
         records_outdated: true,
         launch: launch.named_from(&data.working_directory),
@@ -110,7 +111,7 @@ fn spawner(
     Ok(Spawner {
         program: Executable::located(binary),
         data_dir,
-        credentials: credentials.map(|(uid, gid)| Credentials { uid, gid }),
+        credentials: credentials.map(|(uid, gid)| user::with_groups(uid, gid)),
         null: File::options().read(true).write(true).open("/dev/null")?.into(),
     })
 }

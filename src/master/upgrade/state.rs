@@ -230,7 +230,10 @@ pub(super) mod tests {
             "generations": {"1": {"binary": 4, "settings": 5}},
             "listeners": {
                 "groups": [{"configured": "127.0.0.1:0", "address": "127.0.0.1:80", "members": [6]}],
-                "paths": [["/data/sock", {"path": "/data/sock", "device": 1, "inode": 2}, 7]],
+                "shared": [{
+                    "address": "unix:/data/sock", "passed": false, "listener": 7,
+                    "file": {"path": "/data/sock", "device": 1, "inode": 2}
+                }],
                 "admin": ["unix:/data/admin", {"path": "/data/admin", "device": 1, "inode": 3}, 16],
                 "slots": 1
             },
