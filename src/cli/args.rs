@@ -8,6 +8,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use clap_complete::Shell;
 
 use super::request::{self, MasterRequest};
+use super::tips::with_tip;
 use super::{AppCommand, Program, flags, help};
 use crate::master::launch::Launch;
 
@@ -164,7 +165,7 @@ pub fn parse(
     if let Some(help) = help_of_app_command(program, &args) {
         return Ok(help);
     }
-    let matches = command(program).try_get_matches_from(args)?;
+    let matches = command(program).try_get_matches_from(args).map_err(with_tip)?;
     if let Some((name, matches)) = matches.subcommand()
         && let Some(command) = program.commands.iter().find(|command| command.name == name)
     {

@@ -14,6 +14,7 @@ mod run;
 pub mod table;
 #[cfg(test)]
 mod tests;
+mod tips;
 mod top;
 mod usage;
 

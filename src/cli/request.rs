@@ -119,6 +119,19 @@ pub fn commands() -> impl Iterator<Item = Command> {
         .map(|&(name, about)| with_location(Command::new(name).about(about).args(own_args(name))))
 }
 
+fn slot_number(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| {
+        "expected the number of one slot, counted from 0, as `status` lists them; `reload` replaces \
+                      the workers of all slots"
+            .to_owned()
+    })
+}
+
+fn number_of_workers(text: &str) -> Result<u32, String> {
+    text.parse()
+        .map_err(|_| "expected how many workers there are to be, as in 4".to_owned())
+}
+
 fn own_args(name: &str) -> Vec<Arg> {
     let no_wait = Arg::new("no-wait")
         .long("no-wait")
@@ -127,7 +140,7 @@ fn own_args(name: &str) -> Vec<Arg> {
     let slot = Arg::new("slot")
         .value_name("SLOT")
         .required(true)
-        .value_parser(value_parser!(u16))
+        .value_parser(slot_number)
         .help("The slot's number, from 0");
     match name {
         "why" => vec![slot],
@@ -137,7 +150,7 @@ fn own_args(name: &str) -> Vec<Arg> {
             Arg::new("workers")
                 .value_name("N")
                 .required(true)
-                .value_parser(value_parser!(u32))
+                .value_parser(number_of_workers)
                 .help("How many; the master tells the bounds"),
             no_wait,
         ],

@@ -226,3 +226,33 @@ fn help_of_a_command_of_the_application_is_left_to_the_command() {
         assert_eq!(arguments, expected, "{line}");
     }
 }
+
+#[test]
+fn what_people_bring_along_from_other_programs_gets_a_tip() {
+    for (line, tip) in [
+        ("hello ps", "`status` lists the workers"),
+        ("hello list", "`status` lists the workers"),
+        ("hello logs", "stderr of `serve`"),
+        ("hello start", "`serve` starts a cluster"),
+        ("hello --port 9000", "--bind 127.0.0.1:PORT"),
+        ("hello serve --port=9000", "--bind 127.0.0.1:PORT"),
+        ("hello -w 4", "--workers N"),
+        ("hello restart all", "the number of one slot"),
+        ("hello scale many", "how many workers"),
+        (
+            "hello --bind 9000",
+            "write 127.0.0.1:9000 for this machine alone, or 0.0.0.0:9000",
+        ),
+        (
+            "hello --bind localhost:9000",
+            "write 127.0.0.1:9000, because names are not looked up",
+        ),
+    ] {
+        let told = help_of(line);
+        assert!(told.contains(tip), "{line}: {told}");
+    }
+    assert!(
+        help_of("hello statsu").contains("status"),
+        "the nearest name is still told"
+    );
+}

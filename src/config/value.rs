@@ -94,7 +94,7 @@ impl Value {
                 .map_err(|_| InvalidValue::default()),
             Kind::Address => match text.parse() {
                 Ok(address) => Ok(Value::Address(address)),
-                Err(NotAnAddress { .. }) => Err(InvalidValue::hint(HOW_TO_WRITE_AN_ADDRESS)),
+                Err(NotAnAddress { .. }) => Err(InvalidValue::hint(how_to_write(text))),
             },
             Kind::Addresses => addresses(items(text)),
             Kind::Variables if text.trim().is_empty() => Ok(Value::Variables(Vec::new())),
@@ -159,6 +159,19 @@ impl Value {
             | Value::Addresses(_)
             | Value::Variables(_) => self.normalised().to_string(),
         }
+    }
+}
+
+/// What to write instead of a text that is no address. Names are not looked up: they may lead elsewhere at a
+/// reload, or to several addresses.
+fn how_to_write(text: &str) -> String {
+    let port = text.rsplit_once(':').map_or(text, |(_, port)| port);
+    match (port.parse::<u16>(), text.starts_with("localhost:"), port == text) {
+        (Ok(port), true, _) => format!("write 127.0.0.1:{port}, because names are not looked up"),
+        (Ok(port), _, true) => {
+            format!("write 127.0.0.1:{port} for this machine alone, or 0.0.0.0:{port} for all")
+        }
+        _ => HOW_TO_WRITE_AN_ADDRESS.to_owned(),
     }
 }
 
@@ -267,7 +280,7 @@ fn addresses<'a>(texts: impl Iterator<Item = Item<'a>>) -> Result<Value, Invalid
         };
         let address: Address = text
             .parse()
-            .map_err(|_: NotAnAddress| refuse(HOW_TO_WRITE_AN_ADDRESS.to_owned()))?;
+            .map_err(|_: NotAnAddress| refuse(how_to_write(text)))?;
         if let Some(other) = list
             .iter()
             .find(|other| other.covers(&address) || address.covers(other))

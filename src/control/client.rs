@@ -15,6 +15,15 @@ use crate::sys::{credentials, pidfd};
 /// Longest wait for one read or write; a master that runs answers within milliseconds.
 const IO_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What a connection to the control socket met.
+fn in_words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no control socket in it".to_owned(),
+        io::ErrorKind::ConnectionRefused => "its master has ended".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
 /// Why a request has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
@@ -22,8 +31,8 @@ pub enum AskError {
     #[error(transparent)]
     SocketPathTooLong(#[from] SocketPathTooLong),
     /// No master listens on the control socket.
-    #[error("no master serves the run directory {dir} ({source}); name the right one with --run-dir, \
-        --data-dir or --config", dir = dir.display())]
+    #[error("no master serves the run directory {dir} ({what}); name the right one with --run-dir, \
+        --data-dir or --config", dir = dir.display(), what = in_words(.source))]
     NoMaster {
         /// The run directory that was searched.
         dir: PathBuf,

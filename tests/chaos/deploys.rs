@@ -1,12 +1,22 @@
 //! What operators do every day, under load: reload, scale, upgrade. Nothing may fail.
 
+use std::time::Duration;
+
 use crate::client::Kind;
 use crate::stage::{Effort, Scene};
 use crate::verdict::Verdict;
 
+/// A worker that gets no CPU for seconds is not to be killed as hung here: hangs have scenes of their own.
+fn patient(effort: &Effort) -> Effort {
+    Effort {
+        heartbeat_timeout: Duration::from_secs(30),
+        ..effort.clone()
+    }
+}
+
 /// The same generation again and again.
 pub(crate) fn reloads(effort: &Effort, kind: Kind) -> Verdict {
-    let scene = Scene::open(effort, kind);
+    let scene = Scene::open(&patient(effort), kind);
     for _ in 0..effort.reloads {
         scene.done(&["reload"]);
         scene.rest();
@@ -20,7 +30,7 @@ pub(crate) fn reloads(effort: &Effort, kind: Kind) -> Verdict {
 
 /// Another program becomes the master in place: the same pid, the same workers.
 pub(crate) fn upgrades(effort: &Effort, kind: Kind) -> Verdict {
-    let scene = Scene::open(effort, kind);
+    let scene = Scene::open(&patient(effort), kind);
     let workers = scene.cluster.workers();
     for _ in 0..effort.upgrades {
         scene.done(&["upgrade"]);
@@ -34,7 +44,7 @@ pub(crate) fn upgrades(effort: &Effort, kind: Kind) -> Verdict {
 
 /// Up and down between one worker and four.
 pub(crate) fn scales(effort: &Effort, kind: Kind) -> Verdict {
-    let scene = Scene::open(effort, kind);
+    let scene = Scene::open(&patient(effort), kind);
     for to in ["4", "1", "4", "2", "3", "1"].iter().cycle().take(effort.scales) {
         scene.done(&["scale", to]);
         scene.rest();

@@ -11,6 +11,7 @@ pub(super) mod orphans;
 pub(super) mod pid_file;
 pub(super) mod startup;
 pub mod user;
+mod variables;
 
 pub use startup::StartError;
 pub(super) use startup::{Started, start};

@@ -16,10 +16,11 @@ use super::launch::Launch;
 use super::orphans::{Orphan, OrphanGrace, Orphans, WorkerRecords, wait_for_addresses};
 use super::pid_file::{PidFile, PidFileError};
 use super::user::{self, UserError};
+use super::variables::resembled_key;
 use crate::base::exit::Exit;
 use crate::base::ids;
 use crate::config::cpus::WorkerCount;
-use crate::config::{Address, ClusterSettings, Effective};
+use crate::config::{Address, ClusterSettings, Effective, Section};
 use crate::control::socket_path::{self, control_socket};
 use crate::master::control::ControlServer;
 use crate::master::host::{Host, Persisted};
@@ -186,6 +187,7 @@ pub(in crate::master) fn start(launch: Launch, effective: Effective) -> Result<S
         .map_err(StartError::Contradiction)?;
     let cluster = settings.cluster.clone();
     report_limits()?;
+    report_variables(launch.sections);
     let credentials = user::credentials(cluster.user.as_deref(), cluster.group.as_deref())?;
     let mut directories = Directories::open(&cluster.data_dir, &cluster.run_dir(), credentials.as_ref())?;
     directories.describe_owner(&format!("pid {}", std::process::id()))?;
@@ -253,6 +255,16 @@ fn open_control_server(run_dir: &Path, poller: &Poller) -> Result<ControlServer,
     ControlServer::open(&path, poller).map_err(|source| StartError::Control { path, source })
 }
 
+/// Says so of variables that somebody took for the configuration.
+fn report_variables(app: &[Section]) {
+    for (name, _) in std::env::vars_os() {
+        if let Some(key) = resembled_key(&name, app) {
+            let name = name.to_string_lossy();
+            warn!("the variable {name} has no effect; set {key} with --set {key}=VALUE or in the file");
+        }
+    }
+}
+
 fn report_limits() -> io::Result<()> {
     let limits::RaisedLimit { before, now } = limits::raise_open_files()?;
     info!("open files: at most {now} in each process (the soft limit was {before})");
@@ -290,6 +302,13 @@ pub(in crate::master) fn report_addresses(addresses: &[Address], incarnation: id
 fn report_reachability(address: &Address) {
     if !address.is_loopback() {
         info!(%address, "this address can be reached from other machines");
+    }
+    if let Address::Tcp(tcp) = address
+        && tcp.is_ipv6()
+        && tcp.ip().is_unspecified()
+    {
+        let port = tcp.port();
+        info!(%address, "this address takes IPv6 alone; bind 0.0.0.0:{port} beside it for IPv4");
     }
 }
 

@@ -37,7 +37,11 @@ pub(super) fn run(arguments: BackupArguments) -> Result<(), CommandFailure> {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Exit::DiskFailed,
             _ => Exit::Unwritable,
         };
-        CommandFailure(exit, format!("failed to make {}: {error}", to.display()))
+        let reason = match error.kind() {
+            io::ErrorKind::AlreadyExists => "it exists already; name a directory that does not".to_owned(),
+            _ => error.to_string(),
+        };
+        CommandFailure(exit, format!("failed to make {}: {reason}", to.display()))
     };
     let name = to.file_name().filter(|_| to.symlink_metadata().is_err());
     let Some(name) = name else {
