@@ -13,7 +13,7 @@
 //! What the protocol cannot do is done by `preload.js`, which Node loads before the program: it takes the
 //! channel behind wrappers such as `npm start`, beats from the event loop, and keeps keep-alive connections
 //! through a drain. All that is relied on of Node's internals stands in that file and in [`message`] and
-//! [`reply`].
+//! `reply`.
 //!
 //! The other end of the channel is hostile: lines are bounded, nesting takes no stack, a program has at most
 //! [`session::MAX_LISTENERS`] listeners, descriptors that it sends are closed, `listen({fd: N})` names a
