@@ -26,7 +26,7 @@ use crate::sys::{clock, socket};
 pub(super) const MAX_CLIENTS: usize = 16;
 /// A client is not evicted for a new one within this grace period, so that a client that sends its request at
 /// once is served.
-pub(super) const REQUEST_GRACE: Duration = Duration::from_millis(50);
+pub(super) const REQUEST_GRACE: Duration = Duration::from_millis(500);
 /// Largest number of clients that wait for the end of a long command, so that `status` is always possible.
 const MAX_WAITING: usize = 12;
 

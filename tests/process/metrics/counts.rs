@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::Instant;
 
 use crate::common::{Answer, Cluster, Scrape, TIMEOUT, admin, client, watched};
 
@@ -84,7 +85,11 @@ fn the_sum_over_all_workers_is_what_a_client_counted_by_route_and_class() {
         counted.connections
     );
     assert_eq!(scrape.value("cluster_http_handler_panics_total"), 40.0);
-    assert_eq!(scrape.value("cluster_slots{state=\"serving\"}"), 3.0);
+    // A worker that the machine gives no CPU is late for a moment.
+    let deadline = Instant::now() + TIMEOUT;
+    while Scrape::of(admin).value("cluster_slots{state=\"serving\"}") < 3.0 {
+        assert!(Instant::now() < deadline, "not every slot serves");
+    }
     assert_eq!(scrape.family("cluster_steering_weight").len(), 3);
     assert_eq!(scrape.family("cluster_accept_queue_length").len(), 3);
     assert!(scrape.value("cluster_workers_cpu_seconds_total") > 0.0);
