@@ -165,13 +165,12 @@ impl Value {
 /// What to write instead of a text that is no address. Names are not looked up: they may lead elsewhere at a
 /// reload, or to several addresses.
 fn how_to_write(text: &str) -> String {
-    let port = text.rsplit_once(':').map_or(text, |(_, port)| port);
-    match (port.parse::<u16>(), text.starts_with("localhost:"), port == text) {
-        (Ok(port), true, _) => format!("write 127.0.0.1:{port}, because names are not looked up"),
-        (Ok(port), _, true) => {
-            format!("write 127.0.0.1:{port} for this machine alone, or 0.0.0.0:{port} for all")
-        }
-        _ => HOW_TO_WRITE_AN_ADDRESS.to_owned(),
+    if text.parse::<u16>().is_ok() {
+        return format!("write 127.0.0.1:{text} for this machine alone, or 0.0.0.0:{text} for all");
+    }
+    match text.strip_prefix("localhost:").map(str::parse::<u16>) {
+        Some(Ok(port)) => format!("write 127.0.0.1:{port}, because names are not looked up"),
+        Some(Err(_)) | None => HOW_TO_WRITE_AN_ADDRESS.to_owned(),
     }
 }
 

@@ -1,12 +1,14 @@
 //! Files that only their owner may read and write, whatever the umask is.
 
-use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// Read and write, for the owner alone.
 const MODE: u32 = 0o600;
+/// All for the owner, nothing for others.
+const DIRECTORY_MODE: u32 = 0o700;
 
 /// Creates the file or empties it, with mode 0600, also when it was there with another mode.
 ///
@@ -33,12 +35,21 @@ pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     create(path)?.write_all(content)
 }
 
-/// Creates the directory, and those above it that are missing, with mode 0700.
+/// Creates the directory, and those above it that are missing, with mode 0700. One that is there keeps its
+/// mode.
 ///
 /// # Errors
 /// The system's.
 pub fn create_directories(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
+    let is_new = !path.exists();
+    DirBuilder::new()
+        .recursive(true)
+        .mode(DIRECTORY_MODE)
+        .create(path)?;
+    if is_new && path.metadata()?.permissions().mode() & 0o7777 != DIRECTORY_MODE {
+        fs::set_permissions(path, Permissions::from_mode(DIRECTORY_MODE))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -254,6 +254,13 @@ fn what_was_acknowledged_survives_kill_9_and_is_there_once() {
     check(&path, &ids);
 }
 
+/// The number of entries. The first look begins the snapshot that keeps the WAL.
+fn count(snapshot: &rusqlite::Transaction<'_>) -> i64 {
+    snapshot
+        .query_row("SELECT count(*) FROM entry", [], |row| row.get(0))
+        .expect("a count")
+}
+
 #[test]
 fn a_disk_that_the_wal_filled_is_written_again_when_the_reader_has_left() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -263,9 +270,7 @@ fn a_disk_that_the_wal_filled_is_written_again_when_the_reader_has_left() {
     let mut ids = acknowledged(&said, 1);
     let reader = Connection::open(&path).expect("a database");
     let snapshot = reader.unchecked_transaction().expect("a transaction");
-    snapshot
-        .query_row("SELECT count(*) FROM entry", [], |row| row.get::<_, i64>(0))
-        .expect("a count");
+    count(&snapshot);
     let mut refused = 0;
     while refused < 50 {
         match said

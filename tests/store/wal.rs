@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use super::{Said, Writer, acknowledged, check, open};
+use super::{Said, Writer, acknowledged, check, count, open};
 
 fn wal_bytes(path: &Path) -> u64 {
     path.with_extension("db-wal")
@@ -116,18 +116,13 @@ fn the_wal_grows_under_a_long_reader_only_while_it_lives_and_nobody_sees_busy() 
     let mut ids = acknowledged(&said, 1);
     let reader = Connection::open(&path).expect("a database");
     let snapshot = reader.unchecked_transaction().expect("a transaction");
-    let count = || -> i64 {
-        snapshot
-            .query_row("SELECT count(*) FROM entry", [], |row| row.get(0))
-            .expect("a count")
-    };
-    let before = count();
+    let before = count(&snapshot);
     while wal_bytes(&path) < LONG {
         // A caller that was told of a busy database would end this with a panic.
         ids.extend(acknowledged(&said, 50));
         assert!(ids.len() < 20_000, "nothing of it stays in the WAL");
     }
-    assert_eq!(count(), before, "the reader sees what it began with");
+    assert_eq!(count(&snapshot), before, "the reader sees what it began with");
     drop(snapshot);
     let gone_at = ids.len();
     while wal_bytes(&path) > SHORT {
@@ -153,9 +148,7 @@ fn a_wal_that_a_reader_kept_long_gets_short_though_nobody_writes_any_more() {
     let mut ids = acknowledged(&said, 1);
     let reader = Connection::open(&path).expect("a database");
     let snapshot = reader.unchecked_transaction().expect("a transaction");
-    snapshot
-        .query_row("SELECT count(*) FROM entry", [], |row| row.get::<_, i64>(0))
-        .expect("a count");
+    count(&snapshot);
     while wal_bytes(&path) < LONG {
         ids.extend(acknowledged(&said, 50));
     }

@@ -3,9 +3,7 @@
 //! mean.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,7 +17,7 @@ use crate::control::{ControlAnswer, ControlCommand, ControlReply, ControlRequest
 use crate::master::poller::{PollSource, Poller};
 use crate::sys::credentials::Peer;
 use crate::sys::socket::FileId;
-use crate::sys::{clock, socket};
+use crate::sys::{clock, private_file, socket};
 
 /// Largest number of clients at once. A further client replaces one that has not sent its request yet, or
 /// waits in the socket's queue.
@@ -114,9 +112,8 @@ impl ControlServer {
     /// Binds the path again. The clients stay connected.
     fn rebind(&mut self, poller: &Poller) -> io::Result<()> {
         // Somebody may have removed the whole directory.
-        if let Some(directory) = self.path.parent().filter(|directory| !directory.exists()) {
-            DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-            fs::set_permissions(directory, Permissions::from_mode(0o700))?;
+        if let Some(directory) = self.path.parent() {
+            private_file::create_directories(directory)?;
         }
         let listener = UnixListener::from(socket::listen_unix(&self.path, SOCKET_MODE)?);
         match self.accepting {
@@ -293,6 +290,7 @@ fn most_waiting(command: ControlCommand) -> usize {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
+    use std::os::unix::fs::PermissionsExt;
     use std::os::unix::net::UnixStream;
 
     use super::*;

@@ -107,13 +107,8 @@ impl Listeners {
     /// The unix addresses whose socket files have been removed or replaced, so that no client reaches them.
     pub(super) fn lost_paths(&self) -> Vec<Address> {
         let unix = |shared: &&SharedListener| matches!(shared.address, Address::Unix(_));
-        let mut lost: Vec<Address> = self
-            .shared
-            .iter()
-            .filter(unix)
-            .map(|shared| shared.address.clone())
-            .collect();
-        lost.retain(|address| !self.has(address));
+        let addresses = self.shared.iter().filter(unix).map(|shared| &shared.address);
+        let mut lost: Vec<Address> = addresses.filter(|address| !self.has(address)).cloned().collect();
         lost.dedup();
         lost
     }

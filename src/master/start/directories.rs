@@ -1,8 +1,8 @@
 //! The data and the run directory: created if absent, checked if present, locked against a second master.
 
-use std::fs::{self, DirBuilder, Metadata};
+use std::fs::{self, Metadata};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::sys::lock::{FileLock, LockError};
@@ -58,11 +58,11 @@ impl Directories {
         run: &Path,
         workers: Option<&Credentials>,
     ) -> Result<Directories, DirectoryError> {
-        let data = prepare(data, 0o700)?;
+        let data = prepare(data)?;
         if let Some(credentials) = workers {
             share_with_workers(&data, credentials)?;
         }
-        let run = prepare(run, 0o700)?;
+        let run = prepare(run)?;
         check_private(&run)?;
         let mut locks = vec![lock(&data, "--data-dir")?];
         if run != data {
@@ -87,16 +87,12 @@ impl Directories {
     }
 }
 
-fn prepare(path: &Path, mode: u32) -> Result<PathBuf, DirectoryError> {
+fn prepare(path: &Path) -> Result<PathBuf, DirectoryError> {
     let failed = |source| DirectoryError::Io {
         path: path.to_owned(),
         source,
     };
-    DirBuilder::new()
-        .recursive(true)
-        .mode(mode)
-        .create(path)
-        .map_err(failed)?;
+    private_file::create_directories(path).map_err(failed)?;
     let path = fs::canonicalize(path).map_err(failed)?;
     let probe = path.join(".cluster-write-probe");
     let failed = |source| DirectoryError::Io {

@@ -6,6 +6,15 @@ use std::os::fd::AsFd;
 use super::*;
 
 fn run(args: &[&str], env: &[&str], fds: &[BorrowedFd<'_>]) -> (String, nix::sys::wait::WaitStatus) {
+    run_as(None, args, env, fds)
+}
+
+fn run_as(
+    credentials: Option<&Credentials>,
+    args: &[&str],
+    env: &[&str],
+    fds: &[BorrowedFd<'_>],
+) -> (String, nix::sys::wait::WaitStatus) {
     let binary = std::fs::File::open("/bin/sh").expect("a shell");
     let null = std::fs::File::open("/dev/null").expect("/dev/null");
     let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC).expect("a pipe");
@@ -22,7 +31,7 @@ fn run(args: &[&str], env: &[&str], fds: &[BorrowedFd<'_>]) -> (String, nix::sys
         fds,
         keep: &[],
         bound: false,
-        credentials: None,
+        credentials,
     })
     .expect("a child");
     drop(writer);
@@ -129,30 +138,12 @@ fn a_child_of_another_user_has_the_groups_that_it_is_given() {
     if !nix::unistd::geteuid().is_root() {
         return eprintln!("SKIPPED: only root can start a child as another user");
     }
-    let binary = std::fs::File::open("/bin/sh").expect("a shell");
-    let null = std::fs::File::open("/dev/null").expect("/dev/null");
-    let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC).expect("a pipe");
     let credentials = Credentials {
         uid: 65534,
         gid: 65534,
         groups: vec![65534, 4321],
     };
-    let child = spawn(&Spawn {
-        binary: binary.as_fd(),
-        args: &["sh", "-c", "id -u; id -G"].map(|text| CString::new(text).expect("no NUL")),
-        env: &[c"PATH=/bin:/usr/bin".to_owned()],
-        stdio: [null.as_fd(), writer.as_fd(), null.as_fd()],
-        fds: &[],
-        keep: &[],
-        bound: false,
-        credentials: Some(&credentials),
-    })
-    .expect("a child");
-    drop(writer);
-    let mut said = String::new();
-    std::fs::File::from(reader)
-        .read_to_string(&mut said)
-        .expect("text");
-    nix::sys::wait::waitpid(Pid::from_raw(child.pid), None).expect("a status");
+    let script = ["sh", "-c", "id -u; id -G"];
+    let (said, _) = run_as(Some(&credentials), &script, &["PATH=/bin:/usr/bin"], &[]);
     assert_eq!(said, "65534\n65534 4321\n");
 }
