@@ -11,6 +11,7 @@ use crate::config::source::ConfigFile;
 use crate::config::{self, Overrides, print};
 use crate::control::ControlRequest;
 use crate::lifeline::{self, Command, Report};
+use crate::output_ring::{self, OutputView};
 use crate::scoreboard::{BoardView, layout};
 use crate::sys::memfd;
 
@@ -25,6 +26,7 @@ pub const TARGETS: &[FuzzTarget] = &[
     ("lifeline_packet", lifeline_packet),
     ("log_line", log_line),
     ("node_channel", node_channel),
+    ("output_ring", output_ring),
     ("scoreboard_view", scoreboard_view),
     ("upgrade_state", upgrade_state),
 ];
@@ -112,11 +114,36 @@ pub fn node_channel(bytes: &[u8]) -> bool {
     true
 }
 
+/// The ring of a hostile worker's lines. Ten bytes of the input are one word: where it lies, and its value.
+/// It is accepted if it has a line.
+pub fn output_ring(bytes: &[u8]) -> bool {
+    let header = output_ring::layout::HEADER.to_bytes();
+    let mut ring = vec![0; output_ring::layout::BYTES];
+    ring[..header.len()].copy_from_slice(&header);
+    for word in bytes.chunks_exact(10) {
+        let at = usize::from(u16::from_le_bytes([word[0], word[1]])) % output_ring::layout::WORDS;
+        ring[at * 8..at * 8 + 8].copy_from_slice(&word[2..]);
+    }
+    let size = output_ring::layout::BYTES as u64;
+    let file = memfd::create_sealed("fuzz", &ring, size, false).expect("a memory file");
+    let Ok(view) = OutputView::open(file.as_fd()) else {
+        return false;
+    };
+    assert!(view.pid().is_none_or(|pid| pid > 0), "no process has such an id");
+    let read = view.lines_from(0);
+    let text: usize = read.lines.iter().map(|line| line.text.len()).sum();
+    assert!(text <= 3 * output_ring::layout::BYTES, "{text} bytes of text");
+    let numbers = read.lines.windows(2).all(|two| two[0].number < two[1].number);
+    assert!(numbers, "a line came twice");
+    assert!(view.last_lines(3).lines.len() <= 3);
+    !read.lines.is_empty()
+}
+
 /// The scoreboard of a hostile worker. Ten bytes of the input are one word: where it lies, and its value.
 /// The word may be one of the header.
 pub fn scoreboard_view(bytes: &[u8]) -> bool {
     let mut board = vec![0; layout::BYTES];
-    board[..layout::header().len()].copy_from_slice(&layout::header());
+    board[..layout::HEADER.to_bytes().len()].copy_from_slice(&layout::HEADER.to_bytes());
     for word in bytes.chunks_exact(10) {
         let at = usize::from(u16::from_le_bytes([word[0], word[1]])) % (layout::BYTES / 8);
         board[at * 8..at * 8 + 8].copy_from_slice(&word[2..]);

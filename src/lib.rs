@@ -1,5 +1,5 @@
-//! `cluster` supervises worker processes on one Linux host and loses nothing: the supervisor as a library,
-//! and a shop that proves it.
+//! `cluster` supervises worker processes on one Linux host and loses nothing: the supervisor for programs in
+//! any language and as a library, and a shop that proves it.
 //!
 //! A program is an [`App`]: a name, and a function that makes the routes of one worker.
 //!
@@ -31,6 +31,7 @@
 //! | `saga` | the steps of an order, and what follows from each outcome (pure) | SQL, HTTP, the caller |
 //! | [`sys`] | `unsafe` and raw system calls | every policy |
 //! | [`scoreboard`] | the shared page that a worker beats in | its readers |
+//! | [`output_ring`] | the last lines that a worker's program printed | where else they go |
 //! | [`lifeline`] | the messages between master and worker | what they lead to |
 //! | [`metrics`] | the numbers of all lives, put together | HTTP, and who asks |
 //! | [`control`] | the messages of the control socket, and its client | how the master answers |
@@ -38,18 +39,18 @@
 //! | `store` | one SQLite file: writer thread, lock, group commit | the shop |
 //! | [`http`] | problem documents and checks that every HTTP server needs | the shop |
 //! | [`worker`] | a worker: boot, connections, requests, drain, beats | the shop |
-//! | [`agent`] | a worker that runs a program of the user's: what it knows of Node | the shop, the pool |
+//! | [`agent`] | a worker that runs a program of the user's, and answers for it to the master | the shop, the pool |
 //! | [`master`] | the loop that waits, asks the pool, and acts | the shop, HTTP, SQL, async |
 //! | `shop` | orders, inventory, payments, their sagas, their routes | the inside of the supervisor |
 //! | `torture` | a cluster that is broken on purpose, and the verdict | the inside of the supervisor |
 //! | [`cli`] | flags, commands, what is printed | how it is done |
 //!
-//! `saga`, `store`, `shop` and `torture` belong to the cargo feature `shop`, which is on by default. Each
-//! layer may import what stands to the right of it:
+//! `saga`, `store`, `shop` and `torture` belong to the cargo feature `shop`, which is on by default and turns on
+//! `grpc`: gRPC services in a worker. Each layer may import what stands to the right of it:
 //!
 //! ```text
-//! main, cli → master | worker → shop, http, store, metrics, scoreboard, lifeline, control, observe
-//!           → sys → pool, saga, config → base
+//! main, cli → master | worker → shop, http, store, metrics, scoreboard, output_ring, lifeline, control,
+//!           observe → sys → pool, saga, config → base
 //! ```
 //!
 //! # Where is it?
@@ -65,8 +66,14 @@
 //! | Where is a worker process started? | `master/process/spawn.rs` |
 //! | Where is a connection accepted? | `worker/accept/acceptor.rs` |
 //! | Where is a request answered? | `worker/connection/drive.rs`, then `worker/request/edge.rs` |
-//! | Where does a worker drain? | `worker/draining.rs` |
+//! | Where is a gRPC call limited? | `worker/request/grpc.rs`; answered: `worker/grpc`, `shop/grpc` |
+//! | Where does a worker drain? | `worker/draining.rs`; with a program: `agent/draining.rs` |
+//! | Where is a program of the user's started? | `agent/launch.rs` |
+//! | Where is judged whether a program is ready, and alive? | `agent/readiness.rs`, `agent/liveness.rs` |
+//! | Where gets a Node program its listeners? | `agent/conversation.rs`, bound in `master/listeners/lending.rs` |
 //! | Where is an order placed? | `shop/http/place_order.rs`, written in `shop/orders/sqlite/orders.rs` |
+//! | Where are events written, and read? | `shop/orders/sqlite/outbox.rs`; `shop/events/feed.rs` |
+//! | Where are the summaries of customers kept up to date? | `shop/customers/consumer.rs` |
 //! | Where is refused while no worker can serve? | `worker/stub.rs`; decided in `pool/routing/stub.rs` |
 //! | Which steps has an order? | `saga/definition.rs` |
 //! | Where are the orders of a dead worker taken over? | `shop/recovery/takeover.rs` |
@@ -145,6 +152,11 @@
 //!   problem documents.
 //! - **scoreboard**: a page of shared memory per worker, with its beat, its counters and its requests. A
 //!   **sample** is what one look at a scoreboard gave.
+//! - **program**: what `cluster run` starts in each worker; it knows nothing of this one. Its worker is the
+//!   **agent**: it starts the program, judges it, and answers for it to the master.
+//! - **lend**: the master opens a listener that a program has asked for while it ran, once for all slots.
+//! - **stray**: a process that a program has left behind.
+//! - **pulse**: what a program says of its own life. **Evidence**: what the kernel tells about it.
 //! - **lifeline**: the socket pair between master and worker. Its end says that the other side is gone.
 //! - **notification**: a message of a worker in the protocol of systemd's `sd_notify`.
 //! - **control socket**: where commands reach the master.
@@ -173,6 +185,10 @@
 //! - **reservation**: stock that is held for an order. **Charge**, **refund**: money.
 //! - **outbox**: messages that are written in the transaction that causes them. **Inbox**: messages that were
 //!   received, written in the transaction of their effect.
+//! - **feed**: the events of all outboxes as one line. A **position** says how far a reader has come in it; a
+//!   **stream** (of events) is the line of numbers of one outbox, which ends when its file is replaced.
+//! - **read model**: totals that follow the events in a database of their own, and can be built anew.
+//! - **signal** (of events): what a process sends after a commit with events, for readers that wait.
 //! - **idempotency key**: the client's name for one request. **Provider key**: our name for one charge.
 //! - **provider**: the outside party that moves money; **sandbox** is the one that is built in, and its
 //!   **ledger** is an independent witness of what was charged.
@@ -207,6 +223,7 @@ pub mod lifeline;
 pub mod master;
 pub mod metrics;
 pub mod observe;
+pub mod output_ring;
 pub mod pool;
 mod run;
 #[cfg(feature = "shop")]

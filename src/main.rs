@@ -1,11 +1,17 @@
-//! The `cluster` command: the shop, under the library's own supervisor.
+//! The `cluster` command: the shop under the library's own supervisor, or any program.
 
 use cluster::shop::admin;
 use cluster::torture;
 use cluster::worker::AppCommand;
 
-const COMMANDS: &[AppCommand] = &[admin::SAGAS, admin::DOCTOR, admin::BACKUP, torture::COMMAND];
+const COMMANDS: &[AppCommand] = &[
+    admin::SAGAS,
+    admin::DOCTOR,
+    admin::BACKUP,
+    admin::REPLAY,
+    torture::COMMAND,
+];
 
 fn main() -> std::process::ExitCode {
-    cluster::shop::app().commands(COMMANDS).run()
+    cluster::shop::app().commands(COMMANDS).with_run_command().run()
 }

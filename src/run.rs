@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use crate::agent;
 use crate::base::exit::Exit;
 use crate::cli::{self, Program};
 use crate::config::settings::LogSettings;
@@ -51,6 +52,7 @@ impl App {
             check,
             commands: self.own_commands(),
             flags: self.own_flags(),
+            runs_programs: self.runs_programs(),
         }
     }
 
@@ -62,7 +64,7 @@ impl App {
                 Err(error) => return worker::print_clap(&error).into(),
             }
         }
-        worker::run(self)
+        worker::run(self, agent::run)
     }
 }
 
@@ -97,6 +99,11 @@ fn serve(launch: Launch, effective: Effective) -> Exit {
         return Exit::Failed;
     }
     observe::log_panics();
+    if let Some(reason) = agent::never_starts(&effective.settings) {
+        tracing::error!("{reason}");
+        observe::finish(LAST_LINES);
+        return Exit::BadConfig;
+    }
     finish(master::run(launch, effective))
 }
 

@@ -25,7 +25,7 @@ fn mends(seed: u32, seconds: u32) {
     println!("{verdict:#}\n{said}");
     assert_eq!(code, Some(0), "{verdict:#}\n{said}");
     assert_eq!(verdict["violations"], serde_json::json!([]));
-    for sort in ["confirmed", "declined", "sold_out"] {
+    for sort in ["confirmed", "declined", "sold_out", "over_grpc", "edits"] {
         assert!(
             verdict[sort].as_u64() > Some(0),
             "nothing was {sort}: {verdict:#}"

@@ -1,10 +1,11 @@
 //! The bars of sagas and stores, each a command of its own: `cargo bench --bench bars -- takeover` (or
-//! `holder`, `eight`, `lock`, `steady`; `--help` lists their switches). Starts clusters of its own in private
-//! directories on ports of 127.0.0.1, prints a table of figure, bar and verdict, and exits with 1 when a bar
-//! was missed. Leaves no process behind. Needs wrk.
+//! `holder`, `eight`, `lock`, `steady`, `editors`; `--help` lists their switches). Starts clusters of its own
+//! in private directories on ports of 127.0.0.1, prints a table of figure, bar and verdict, and exits with 1
+//! when a bar was missed. Leaves no process behind. Needs wrk.
 
 #[path = "../measurements/client.rs"]
 mod client;
+mod editors;
 mod eight;
 mod holder;
 #[path = "../measurements/load.rs"]
@@ -90,6 +91,12 @@ enum Bar {
         #[arg(long, default_value_t = 8)]
         connections: usize,
     },
+    /// Whether every piece is accounted for while one article is sold, renamed and counted.
+    Editors {
+        /// How long.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
 }
 
 fn main() -> ExitCode {
@@ -121,5 +128,6 @@ fn measure(bar: Bar, table: &mut Table) -> Result<(), String> {
         Bar::Eight { rounds, seconds } => eight::measure(rounds, seconds, table),
         Bar::Lock { runs, seconds } => lock::measure(runs, seconds, table),
         Bar::Steady { minutes, connections } => steady::measure(minutes, connections, table),
+        Bar::Editors { seconds } => editors::measure(seconds, table),
     }
 }

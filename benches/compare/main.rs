@@ -172,7 +172,10 @@ fn run(program: &'static str, seconds: u64) -> Result<Run, String> {
     drop(server);
     let server = Server::start(&plan(1))?;
     let kills = (0..KILLS)
-        .map(|_| kill_and_ask(&server, &client::get("/healthz/liveness"), 200))
+        .map(|_| {
+            let request = client::get("/healthz/liveness");
+            kill_and_ask(server.address(), || server.workers(), &request, 200)
+        })
         .collect::<Result<Vec<f64>, _>>()?;
     Ok([
         orders.per_second("created")?,

@@ -64,7 +64,13 @@ impl Table {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "\n{:<48} {:>14}  {:>18}  verdict", "figure", "measured", "bar")?;
+        let longest = self.rows.iter().map(|row| row.figure.chars().count()).max();
+        let width = longest.unwrap_or_default().max(48);
+        writeln!(
+            f,
+            "\n{:<width$} {:>14}  {:>18}  verdict",
+            "figure", "measured", "bar"
+        )?;
         for Row {
             figure,
             value,
@@ -72,7 +78,11 @@ impl fmt::Display for Table {
             bar,
         } in &self.rows
         {
-            let measured = format!("{} {unit}", short(*value));
+            let measured = if value.is_infinite() {
+                "never".to_owned()
+            } else {
+                format!("{} {unit}", short(*value))
+            };
             let (bar, verdict) = match bar {
                 Bar::AtLeast(least) => (
                     format!("at least {} {unit}", short(*least)),
@@ -83,7 +93,7 @@ impl fmt::Display for Table {
             };
             writeln!(
                 f,
-                "{figure:<48} {:>14}  {:>18}  {verdict}",
+                "{figure:<width$} {:>14}  {:>18}  {verdict}",
                 measured.trim_end(),
                 bar.trim_end()
             )?;

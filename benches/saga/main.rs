@@ -10,6 +10,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use cluster::base::ids::{Epoch, Generation, Incarnation, Life, Slot};
 use cluster::config::{Overrides, read};
+use cluster::http::InternalListener;
 use cluster::shop::evidence::audit::{Moment, check_invariants};
 use cluster::shop::{SECTIONS, http::routes, open};
 use cluster::worker::{Identity, Worker};
@@ -59,7 +60,8 @@ async fn run(dir: PathBuf, duration: Duration) -> f64 {
         },
         settings,
     );
-    let router = routes(open(&worker).await.expect("the shop opens"));
+    let routes = routes(open(&worker).await.expect("the shop opens"));
+    let router = routes.layer(axum::Extension(InternalListener));
     stock(&router).await;
     let begin = Instant::now();
     let clients: Vec<_> = (0..IN_FLIGHT)

@@ -29,7 +29,7 @@ exit_codes! {
     Stopped = 0, "done as asked, and nothing was cut";
     Failed = 1, "something failed that has no code of its own, or `health` says no; the last line says why";
     Usage = 2, "the command line was not understood";
-    Cut = 3, "stopped as asked, but requests were cut (drain_timeout, SIGQUIT or a second SIGTERM)";
+    Cut = 3, "stopped as asked; requests were cut or programs killed (drain_timeout, SIGQUIT, second SIGTERM)";
     Refused = 4, "command: refused; nothing was begun, and the message says why";
     BackedOut = 5, "command: begun and backed out; the workers from before go on serving";
     DrainCut = 20, "worker: its drain was cut at drain_timeout; the log says what was in progress";
@@ -38,12 +38,12 @@ exit_codes! {
     NoWorker = 23, "worker: not started by a master, or the system refused what it needs";
     BadData = 65, "a database or the incarnation counter is corrupt, foreign, too new or missing";
     NoMaster = 68, "command: no master serves that run directory";
-    InUse = 69, "another master serves this address, data directory or run directory";
+    InUse = 69, "another program has this address, or another master this data or run directory";
     NeverReady = 70, "no worker became ready, and no other code of this list says why";
     NoResources = 71, "the system refused a process, memory or a descriptor";
     Unwritable = 73, "the data or run directory, or a file in it, cannot be created or written";
     DiskFailed = 74, "reading or writing failed on the disk (full, or broken)";
-    Misunderstood = 76, "command: the master's answer was cut off, or is of another version";
+    Misunderstood = 76, "command: the master is stopped, or its answer was cut off or is of another version";
     NoPermission = 77, "not permitted: a privileged port, becoming another user, reading its databases";
     BadConfig = 78, "the configuration or the catalog is unreadable or wrong; stderr names each line";
     Panicked = 101, "a bug: the program panicked; the message on stderr says where";
@@ -72,6 +72,7 @@ impl Exit {
         match self {
             Exit::Usage
             | Exit::BadData
+            | Exit::InUse
             | Exit::NoResources
             | Exit::Unwritable
             | Exit::NoPermission
@@ -85,7 +86,6 @@ impl Exit {
             | Exit::Misunderstood
             | Exit::DrainCut
             | Exit::NoWorker
-            | Exit::InUse
             | Exit::NeverReady
             | Exit::DiskFailed
             | Exit::BootFailed

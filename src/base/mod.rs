@@ -7,5 +7,6 @@ pub mod exit;
 pub mod ids;
 pub mod millis;
 pub mod money;
+pub mod probe_source;
 pub mod signal_names;
 pub mod time;

@@ -4,13 +4,17 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use clap_complete::Shell;
 
 use super::request::{self, MasterRequest};
 use super::tips::with_tip;
 use super::{AppCommand, Program, flags, help};
-use crate::master::launch::Launch;
+use crate::master::launch::{Launch, RunUse};
+
+/// The command that runs a program of the user's.
+const RUN: &str = "run";
 
 /// The name under which clap keeps the arguments of an application's command.
 const ARGUMENTS: &str = "ARGUMENTS";
@@ -54,7 +58,12 @@ pub fn command(program: &Program) -> Command {
             program,
             Command::new("serve").about("Start the cluster; also meant when no command is named"),
         ))
-        .subcommand(with_serve_flags(program, Command::new("check").about(check)).arg(keys))
+        .subcommands(program.runs_programs.then(|| run(program)))
+        .subcommand(
+            with_serve_flags(program, Command::new("check").about(check))
+                .arg(keys)
+                .args(program.runs_programs.then(|| flags::program().last(true))),
+        )
         .subcommands(request::commands())
         .subcommand(completions())
         .subcommand(manual_pages())
@@ -140,17 +149,66 @@ fn with_serve_flags(program: &Program, command: Command) -> Command {
         Some(add) => add(command),
         None => command,
     };
-    let config = Arg::new("config")
+    with_reference(command.arg(config()).args(flags::serve()))
+}
+
+fn config() -> Arg {
+    Arg::new("config")
         .long("config")
         .value_name("FILE")
         .value_parser(clap::value_parser!(PathBuf))
-        .help("Read this configuration (TOML); flags win over it");
+        .help("Read this configuration (TOML); flags win over it")
+}
+
+fn with_reference(command: Command) -> Command {
     command
-        .arg(config)
-        .args(flags::FLAGS.iter().map(|flag| flag.arg()))
-        .arg(flags::set())
         .after_help("Signals, exit codes, files and environment: see --help.")
         .after_long_help(help::after())
+}
+
+/// The command that runs a program of the user's. It takes none of the application's own flags, because the
+/// application is not booted.
+fn run(program: &Program) -> Command {
+    let about = "Start a cluster whose workers run a program of yours, whatever it is written in";
+    let usage = format!("{} run [OPTIONS] -- PROGRAM [ARGS]...", program.name);
+    let command = Command::new(RUN).about(about).override_usage(usage);
+    with_reference(command.arg(config()).args(flags::run()))
+}
+
+/// The mistakes in a command line of `run` that clap cannot see.
+fn check_run(program: &Program, args: &[OsString], launch: &Launch) -> Result<(), clap::Error> {
+    let refused = |kind, message: String| {
+        let mut run = run(program).bin_name(format!("{} {RUN}", program.name));
+        Err(run.error(kind, message))
+    };
+    if let Some(path) = path_behind_watch(args) {
+        return refused(
+            ErrorKind::ArgumentConflict,
+            format!("{path:?} behind --watch would be taken for the program: write --watch={path}"),
+        );
+    }
+    let named = launch.overrides.list().iter().any(|one| one.key == "run.command");
+    if named || launch.config.is_some() {
+        return Ok(());
+    }
+    refused(
+        ErrorKind::MissingRequiredArgument,
+        format!(
+            "there is no program to run: write it behind --, as in `{} run -- node app.js`, or name a \
+             configuration with --config whose section [run] has a command",
+            program.name
+        ),
+    )
+}
+
+/// The PATH of `--watch PATH -- PROGRAM`.
+fn path_behind_watch(args: &[OsString]) -> Option<&str> {
+    let separator = args.iter().position(|word| word == "--")?;
+    let [.., watch, path] = &args[..separator] else {
+        return None;
+    };
+    let path = path.to_str().filter(|path| !path.starts_with('-'));
+    path.filter(|_| watch == "--watch")
 }
 
 /// Parses the arguments, the program's own name first.
@@ -165,7 +223,8 @@ pub fn parse(
     if let Some(help) = help_of_app_command(program, &args) {
         return Ok(help);
     }
-    let matches = command(program).try_get_matches_from(args).map_err(with_tip)?;
+    let tip = |error| with_tip(error, program.runs_programs);
+    let matches = command(program).try_get_matches_from(&args).map_err(tip)?;
     if let Some((name, matches)) = matches.subcommand()
         && let Some(command) = program.commands.iter().find(|command| command.name == name)
     {
@@ -173,16 +232,21 @@ pub fn parse(
     }
     Ok(match matches.subcommand() {
         Some(("check", check)) if check.get_flag("keys") => CommandLine::Keys,
-        Some(("check", check)) => CommandLine::Check(launch(program, check)),
+        Some(("check", check)) => CommandLine::Check(launch(program, check, program.may_run())),
+        Some((RUN, matches)) => {
+            let launch = launch(program, matches, RunUse::Demanded);
+            check_run(program, &args, &launch)?;
+            CommandLine::Serve(launch)
+        }
         Some(("completions", matches)) => {
             CommandLine::Completions(matches.get_one::<Shell>("shell").copied().unwrap_or(Shell::Bash))
         }
         Some(("man", matches)) => manual(matches),
         Some((name, matches)) => match request::parse(name, matches) {
             Some(request) => CommandLine::AskMaster(request),
-            None => CommandLine::Serve(launch(program, matches)),
+            None => CommandLine::Serve(launch(program, matches, program.may_run())),
         },
-        None => CommandLine::Serve(launch(program, &matches)),
+        None => CommandLine::Serve(launch(program, &matches, program.may_run())),
     })
 }
 
@@ -199,7 +263,7 @@ pub fn serve_flags(
     Ok(serve.unwrap_or(matches))
 }
 
-fn launch(program: &Program, matches: &ArgMatches) -> Launch {
+fn launch(program: &Program, matches: &ArgMatches, run: RunUse) -> Launch {
     Launch {
         program: program.name,
         version: program.version,
@@ -207,5 +271,6 @@ fn launch(program: &Program, matches: &ArgMatches) -> Launch {
         config: matches.get_one::<PathBuf>("config").cloned(),
         overrides: flags::overrides(matches),
         check: program.check,
+        run,
     }
 }

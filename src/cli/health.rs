@@ -138,6 +138,7 @@ mod tests {
                 draining: 0,
                 refuses: false,
                 stops_in_ms: None,
+                unsteered: Vec::new(),
                 last_verdict: None,
             },
             slots: (0..)

@@ -22,7 +22,10 @@ pub const SIGNALS: &[(&str, &str)] = &[
     ),
     ("SIGTTIN", "one worker more"),
     ("SIGTTOU", "one worker less, never less than one"),
-    ("SIGUSR1", "ignored"),
+    (
+        "SIGUSR1",
+        "open run.log_file again, after a rotation; ignored when there is none",
+    ),
     (
         "SIGUSR2",
         "upgrade: the binary on disk, if it can take over, becomes the master in the same process, with the \
@@ -44,6 +47,14 @@ pub const ENVIRONMENT: &[(&str, &str)] = &[
     (
         "WATCHDOG_USEC",
         "systemd's, with WATCHDOG_PID: the master's loop says WATCHDOG=1 twice in that time",
+    ),
+    (
+        "FDSTORE",
+        "systemd's: how many listeners it keeps over a restart of the service (FileDescriptorStoreMax)",
+    ),
+    (
+        "JOURNAL_STREAM",
+        "systemd's: if stderr is that stream and log.format is auto, lines become entries of the journal",
     ),
     (
         "LISTEN_FDS",
@@ -89,6 +100,14 @@ pub const ENVIRONMENT: &[(&str, &str)] = &[
         "given to workers of cluster.user instead: a pipe for log lines in JSON, which the master copies",
     ),
     (
+        "CLUSTER_OUTPUT_FD",
+        "given to workers that run a program: the memory for the last lines that it prints",
+    ),
+    (
+        "CLUSTER_OUTPUT_FILE_FD",
+        "given to workers that run a program: run.log_file, if that is set",
+    ),
+    (
         "CLUSTER_STUB",
         "given to the stub, which refuses while no worker can serve: the value of its Retry-After",
     ),
@@ -106,7 +125,8 @@ pub const FILES: &[(&str, &str)] = &[
     ),
     (
         "<data_dir>",
-        "./data: the databases and the incarnation counter; one master at a time",
+        "./data, and ./.cluster where a program is run: the databases and the incarnation counter; one master \
+         at a time",
     ),
     (
         "<run_dir>",

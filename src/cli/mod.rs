@@ -2,15 +2,21 @@
 //! done: the caller passes in the function that serves.
 
 pub mod args;
+mod exits;
 pub mod flags;
 mod health;
 pub mod help;
 pub mod locate;
+mod logs;
+mod logs_form;
 pub mod manual;
 mod output;
 pub mod render;
 pub mod request;
 mod run;
+#[cfg(test)]
+mod run_tests;
+mod screen;
 pub mod table;
 #[cfg(test)]
 mod tests;
@@ -23,7 +29,7 @@ use std::path::PathBuf;
 
 pub use crate::base::exit::Exit;
 use crate::config::{Effective, LogFormat, Section, print};
-use crate::master::launch::{Launch, SettingsCheck};
+use crate::master::launch::{Launch, RunUse, SettingsCheck};
 use crate::master::{cpus, user};
 use crate::observe;
 pub use crate::worker::AppCommand;
@@ -50,6 +56,18 @@ pub struct Program {
     pub commands: &'static [AppCommand],
     /// Adds the application's own flags to a command that serves.
     pub flags: Option<fn(clap::Command) -> clap::Command>,
+    /// Whether it has the command `run`, and its workers run what `run.command` names.
+    pub runs_programs: bool,
+}
+
+impl Program {
+    /// What `run.command` means to a command that serves.
+    fn may_run(&self) -> RunUse {
+        match self.runs_programs {
+            true => RunUse::Possible,
+            false => RunUse::Refused,
+        }
+    }
 }
 
 /// Parses `args` (the program's own name first) and carries out the command. `serve` is called to become the

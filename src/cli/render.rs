@@ -1,5 +1,6 @@
 //! A master's answers as text for people, or as JSON for programs. Pure.
 
+use super::logs_form;
 use super::table::{self, escaped, size, span};
 use crate::base::millis::ms;
 use crate::control::{ControlAnswer, ControlCommand, ControlReply, Death, DeathReport, Failed};
@@ -20,6 +21,7 @@ pub fn text(command: ControlCommand, answer: &ControlAnswer) -> String {
     match answer {
         ControlAnswer::Status(status) => table::text(status, None),
         ControlAnswer::Why(why) => deaths(why),
+        ControlAnswer::Output(report) => logs_form::plain(report),
         ControlAnswer::Begun => "begun; the master's log reports how it ends\n".to_owned(),
         ControlAnswer::Done(done) => self::done(done),
         ControlAnswer::Failed(failed) => self::failed(command, failed),
@@ -54,18 +56,33 @@ fn done(done: &Done) -> String {
              the new binary, too\n",
             span(ms(*after))
         ),
-        Done::Stopped {
-            outcome: Outcome::Stopped,
-        } => "stopped; every request was answered\n".to_owned(),
-        Done::Stopped {
-            outcome: Outcome::Cut | Outcome::NeverReady,
-        } => "stopped; some requests were cut\n".to_owned(),
+        Done::Stopped { outcome, counted } => stopped(*outcome, *counted).to_owned(),
+    }
+}
+
+/// Nobody counts the requests of programs, so only their ends are told.
+fn stopped(outcome: Outcome, counted: bool) -> &'static str {
+    match (outcome, counted) {
+        (Outcome::Stopped, true) => "stopped; every request was answered\n",
+        (Outcome::Stopped, false) => "stopped; every program ended by itself when it was asked to\n",
+        (Outcome::Cut | Outcome::NeverReady, true) => "stopped; some requests were cut\n",
+        (Outcome::Cut | Outcome::NeverReady, false) => {
+            "stopped; a program was killed before it had ended, and what it was answering was cut\n"
+        }
     }
 }
 
 fn rolled(verb: &str, rolled: &Rolled) -> String {
     let (generation, from, after) = (rolled.generation, rolled.from, span(ms(rolled.after)));
     let slots: String = rolled.slots.iter().map(replaced).collect();
+    let slots = match rolled.runs_programs && verb == "rolled back" {
+        true => {
+            slots
+                + "  the command and the configuration are those from before; the program's own files are as \
+                   they are on disk\n"
+        }
+        false => slots,
+    };
     format!("{verb}: generation {generation} serves in place of {from}, after {after}\n{slots}")
 }
 
@@ -123,7 +140,11 @@ fn death(death: &Death) -> String {
             .wait_channel
             .as_deref()
             .map_or_else(String::new, |name| format!(", waiting in {name}"));
-        text += &format!("  right before the kill: state {state}{channel}\n");
+        let process = death
+            .process
+            .as_deref()
+            .map_or_else(String::new, |name| format!("{}: ", escaped(name)));
+        text += &format!("  right before the kill: {process}state {state}{channel}\n");
     }
     text += &memory(death);
     text += &in_flight(death);

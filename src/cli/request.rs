@@ -36,11 +36,24 @@ pub enum RequestKind {
         /// How often; without a limit when `None`.
         count: Option<u64>,
     },
+    /// What the programs printed, once or again and again.
+    Logs(LogsOptions),
     /// `status`, and what it means for a probe.
     Health {
         /// The question.
         probe: HealthProbe,
     },
+}
+
+/// Which lines `logs` shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogsOptions {
+    /// The number of one slot, or all.
+    pub slot: Option<Slot>,
+    /// How many of the last lines are shown.
+    pub lines: u32,
+    /// Whether lines that are printed from now on are shown, too.
+    pub follow: bool,
 }
 
 /// What `health` answers.
@@ -62,6 +75,9 @@ impl RequestKind {
                 wait,
                 ..ControlRequest::new(command)
             },
+            RequestKind::Logs(LogsOptions { slot, lines, .. }) => {
+                ControlRequest::new(ControlCommand::Logs { slot, lines })
+            }
             RequestKind::Top { .. } | RequestKind::Health { .. } => {
                 ControlRequest::new(ControlCommand::Status)
             }
@@ -83,6 +99,10 @@ const COMMANDS: &[(&str, &str)] = &[
     (
         "why",
         "Show how a slot's last workers ended, and everything that was seen of it",
+    ),
+    (
+        "logs",
+        "Show what the programs of `run` printed last, and with --follow what they print from now on",
     ),
     (
         "reload",
@@ -144,6 +164,22 @@ fn own_args(name: &str) -> Vec<Arg> {
         .help("The slot's number, from 0");
     match name {
         "why" => vec![slot],
+        "logs" => vec![
+            slot.required(false)
+                .help("Of this slot alone; its number, from 0"),
+            Arg::new("lines")
+                .long("lines")
+                .short('n')
+                .value_name("LINES")
+                .default_value("100")
+                .value_parser(value_parser!(u32))
+                .help("Begin with so many of the last lines; of each worker the newest 64 KiB are kept"),
+            Arg::new("follow")
+                .long("follow")
+                .short('f')
+                .action(ArgAction::SetTrue)
+                .help("Go on with what is printed, until Ctrl-C or the end of the master"),
+        ],
         "restart" | "drain" => vec![slot, no_wait],
         "reload" | "rollback" | "upgrade" => vec![no_wait],
         "scale" => vec![
@@ -191,7 +227,14 @@ fn with_location(command: Command) -> Command {
             .value_parser(value_parser!(PathBuf))
             .help(help)
     };
+    let json = match command.get_name() {
+        "logs" => "Print each line as one line of JSON",
+        _ => "Print the answer as one line of JSON",
+    };
     let exit_codes = match command.get_name() {
+        "logs" => {
+            "Exit codes: 0 done, 4 no program runs there, 68 no master there; all of them: `help serve`."
+        }
         "health" => "Exit codes: 0 healthy, 1 not healthy, 68 no master there; all of them: `help serve`.",
         _ => "Exit codes: 0 done, 4 refused, 5 backed out, 68 no master there; all of them: `help serve`.",
     };
@@ -200,7 +243,7 @@ fn with_location(command: Command) -> Command {
             Arg::new("json")
                 .long("json")
                 .action(ArgAction::SetTrue)
-                .help("Print the answer as one line of JSON"),
+                .help(json),
         )
         .arg(path("run-dir", "DIR", "The master's run directory"))
         .arg(path(
@@ -234,6 +277,14 @@ pub fn parse(name: &str, matches: &ArgMatches) -> Option<MasterRequest> {
         "stop" => ControlCommand::Stop {
             now: matches.get_flag("now"),
         },
+        "logs" => {
+            let options = LogsOptions {
+                slot: matches.get_one("slot").copied().map(Slot),
+                lines: matches.get_one("lines").copied().unwrap_or_default(),
+                follow: matches.get_flag("follow"),
+            };
+            return Some(request(matches, RequestKind::Logs(options)));
+        }
         "health" => {
             let probe = match matches.get_flag("live") {
                 true => HealthProbe::Live,

@@ -4,7 +4,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::exits::{exit_of, exit_of_error};
 use super::health;
+use super::locate::{self, MasterLocation};
+use super::logs;
 use super::output::{PrintResult, print};
 use super::render::rendered;
 use super::request::{MasterRequest, RequestKind};
@@ -13,7 +16,6 @@ use crate::base::exit::Exit;
 use crate::control::client::{AskError, ControlConnection};
 use crate::control::{ControlAnswer, ControlCommand};
 use crate::observe;
-use crate::pool::{Done, Outcome};
 
 /// How long `stop` waits for the exit of a master that has answered.
 const MASTER_EXIT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -27,9 +29,15 @@ pub(super) fn run(program: &str, request: &MasterRequest) -> Exit {
     let result = match request.kind {
         RequestKind::Once { command, .. } => ask_once(&run_dir, request, command),
         RequestKind::Top { count } => top::run(&run_dir, request, count),
+        RequestKind::Logs(options) => logs::run(program, &run_dir, request, options),
         RequestKind::Health { probe } => health::run(&run_dir, request, probe),
     };
-    result.unwrap_or_else(|error| fail(program, &error, exit_of_error(&error)))
+    result.unwrap_or_else(|error| match &error {
+        AskError::NoMaster { .. } if request.location == MasterLocation::default() => {
+            fail(program, &locate::no_master_here(), exit_of_error(&error))
+        }
+        _ => fail(program, &error, exit_of_error(&error)),
+    })
 }
 
 fn ask_once(run_dir: &Path, request: &MasterRequest, command: ControlCommand) -> Result<Exit, AskError> {
@@ -51,26 +59,4 @@ fn ask_once(run_dir: &Path, request: &MasterRequest, command: ControlCommand) ->
 fn fail(program: &str, error: &impl std::fmt::Display, exit: Exit) -> Exit {
     observe::print_error(&format!("{program}: {error}\n"));
     exit
-}
-
-fn exit_of(answer: &ControlAnswer) -> Exit {
-    match answer {
-        ControlAnswer::Done(Done::Stopped {
-            outcome: Outcome::Cut | Outcome::NeverReady,
-        }) => Exit::Cut,
-        ControlAnswer::Status(_) | ControlAnswer::Why(_) | ControlAnswer::Begun | ControlAnswer::Done(_) => {
-            Exit::Stopped
-        }
-        ControlAnswer::Failed(_) => Exit::BackedOut,
-        ControlAnswer::Refused { .. } => Exit::Refused,
-    }
-}
-
-fn exit_of_error(error: &AskError) -> Exit {
-    match error {
-        AskError::NoMaster { .. } => Exit::NoMaster,
-        AskError::Forbidden { .. } => Exit::NoPermission,
-        AskError::SocketPathTooLong(_) => Exit::BadConfig,
-        AskError::Broken(_) | AskError::NoAnswer | AskError::Unreadable(_) => Exit::Misunderstood,
-    }
 }

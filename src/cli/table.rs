@@ -5,10 +5,17 @@ use std::collections::BTreeMap;
 use crate::base::ids::{Epoch, Slot};
 use crate::control::{ClusterStatus, LastVerdict, MasterReport, MasterState, SlotReport, WorkerReport};
 
-const HEAD: [&str; 17] = [
+/// The number of columns.
+pub(super) const COLUMNS: usize = 17;
+
+/// The names of the columns.
+pub(super) const HEAD: [&str; COLUMNS] = [
     "SLOT", "STATE", "GEN", "EPOCH", "PID", "UP", "CONN", "BUSY", "REQUESTS", "5XX", "RSS", "CPU", "BEAT",
     "QUEUE", "WEIGHT", "ENDED", "LAST END",
 ];
+
+/// The cells of one row of the table.
+pub(super) type Row = [String; COLUMNS];
 
 /// The share of one CPU that each worker used since the last sample, in percent.
 pub type CpuShares = BTreeMap<(Slot, Epoch), f64>;
@@ -17,12 +24,31 @@ pub type CpuShares = BTreeMap<(Slot, Epoch), f64>;
 /// of the worker.
 #[must_use]
 pub fn text(status: &ClusterStatus, shares: Option<&CpuShares>) -> String {
+    let StatusParts { head, rows, notes } = parts(status, shares);
+    let lines = [vec![head, String::new()], aligned(&rows), notes].concat();
+    lines.join("\n") + "\n"
+}
+
+/// A status before it is laid out.
+pub(super) struct StatusParts {
+    /// The lines about the master.
+    pub(super) head: String,
+    /// The names of the columns, then a row for each slot and each worker in no slot.
+    pub(super) rows: Vec<Row>,
+    /// What stands below the table.
+    pub(super) notes: Vec<String>,
+}
+
+/// The parts of the status; `shares` as for [`text`].
+pub(super) fn parts(status: &ClusterStatus, shares: Option<&CpuShares>) -> StatusParts {
     let mut rows = vec![HEAD.map(str::to_owned)];
     rows.extend(status.slots.iter().map(|slot| row(slot, shares)));
     rows.extend(status.beside.iter().map(|worker| beside(worker, shares)));
-    let notes: String = workers(status).filter_map(note).collect();
-    let held = held_open(status);
-    format!("{}{held}\n\n{}{notes}", master(&status.master), aligned(&rows))
+    StatusParts {
+        head: format!("{}{}", master(&status.master), held_open(status)),
+        rows,
+        notes: workers(status).filter_map(note).collect(),
+    }
 }
 
 fn workers(status: &ClusterStatus) -> impl Iterator<Item = &WorkerReport> {
@@ -55,7 +81,7 @@ fn held_open(status: &ClusterStatus) -> String {
 /// What a worker wants people to know, below the table.
 fn note(worker: &WorkerReport) -> Option<String> {
     let (_, note) = worker.status.as_ref()?.split_once("; ")?;
-    Some(format!("slot {}: {note}\n", worker.slot))
+    Some(format!("slot {}: {note}", worker.slot))
 }
 
 fn master(master: &MasterReport) -> String {
@@ -80,10 +106,14 @@ fn master(master: &MasterReport) -> String {
         .as_ref()
         .map_or_else(String::new, |written| format!(" of {written}"));
     let (program, fds, draining) = (&master.program, master.fds, master.draining);
+    let unsteered = match master.unsteered.join(", ") {
+        none if none.is_empty() => none,
+        some => format!("\nnot steered: {some} (one passed socket each, whose queue all workers share)"),
+    };
     format!(
         "{program}{addresses}: {state}, up {up}, generation {generation}, incarnation {incarnation}\n\
          master: pid {pid}, {memory}{fds} descriptors; {draining} workers draining\n\
-         binary: version {version}{written}, the master's for {since}{}",
+         binary: version {version}{written}, the master's for {since}{unsteered}{}",
         master
             .last_verdict
             .as_ref()
@@ -103,7 +133,7 @@ fn last_verdict(last: &LastVerdict) -> String {
     format!("\nlast {operation}: {result} {ago} ago{generation}{reason}")
 }
 
-fn row(slot: &SlotReport, shares: Option<&CpuShares>) -> [String; 17] {
+fn row(slot: &SlotReport, shares: Option<&CpuShares>) -> Row {
     let mut row = slot
         .worker
         .as_ref()
@@ -115,8 +145,8 @@ fn row(slot: &SlotReport, shares: Option<&CpuShares>) -> [String; 17] {
     row
 }
 
-fn empty(slot: &SlotReport) -> [String; 17] {
-    let mut row = [const { String::new() }; 17];
+fn empty(slot: &SlotReport) -> Row {
+    let mut row = [const { String::new() }; COLUMNS];
     row[0] = slot.slot.to_string();
     row[1].clone_from(&slot.state);
     row[2] = slot.generation.to_string();
@@ -126,7 +156,7 @@ fn empty(slot: &SlotReport) -> [String; 17] {
     row
 }
 
-fn filled(worker: &WorkerReport, shares: Option<&CpuShares>) -> [String; 17] {
+fn filled(worker: &WorkerReport, shares: Option<&CpuShares>) -> Row {
     let cpu = match shares {
         Some(shares) => shares
             .get(&(worker.slot, worker.epoch))
@@ -155,7 +185,7 @@ fn filled(worker: &WorkerReport, shares: Option<&CpuShares>) -> [String; 17] {
 }
 
 /// A worker in no slot.
-fn beside(worker: &WorkerReport, shares: Option<&CpuShares>) -> [String; 17] {
+fn beside(worker: &WorkerReport, shares: Option<&CpuShares>) -> Row {
     let mut row = filled(worker, shares);
     row[0] = format!("({})", worker.slot);
     row
@@ -165,21 +195,21 @@ fn optional<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(String::new, |value| value.to_string())
 }
 
-/// Columns as wide as their widest cell, two spaces between them, none at the end of a line.
-fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| {
-        rows.iter()
-            .map(|row| row[column].chars().count())
-            .max()
-            .unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..N).map(width).collect();
-    let line = |row: &[String; N]| {
-        let cells = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, &width)| format!("{cell:width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+/// The lines of a table: columns as wide as their widest cell, two spaces between them, none at the end of a
+/// line.
+pub(super) fn aligned<R: AsRef<[C]>, C: AsRef<str>>(rows: &[R]) -> Vec<String> {
+    let mut widths = Vec::new();
+    for row in rows {
+        let cells = row.as_ref();
+        widths.resize(cells.len().max(widths.len()), 0);
+        for (width, cell) in widths.iter_mut().zip(cells) {
+            *width = cell.as_ref().chars().count().max(*width);
+        }
+    }
+    let line = |row: &R| {
+        let cells = row.as_ref().iter().zip(&widths);
+        let cells = cells.map(|(cell, &width)| format!("{:width$}", cell.as_ref()));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     rows.iter().map(line).collect()
 }
@@ -239,6 +269,6 @@ mod tests {
     #[test]
     fn columns_are_as_wide_as_their_widest_entry() {
         let rows = [["a", "bbb", ""], ["aa", "b", "×"]].map(|row| row.map(str::to_owned));
-        assert_eq!(aligned(&rows), "a   bbb\naa  b    ×\n");
+        assert_eq!(aligned(&rows), ["a   bbb", "aa  b    ×"]);
     }
 }

@@ -3,8 +3,9 @@
 use super::*;
 use crate::config::{Address, LogFormat, Settings, Workers, keys};
 
-const HELLO: Program = Program {
+pub(super) const HELLO: Program = Program {
     flags: None,
+    runs_programs: true,
     name: "hello",
     about: "Greets.",
     version: "1.2.3",
@@ -18,36 +19,36 @@ const HELLO: Program = Program {
     }],
 };
 
-fn words(line: &str) -> Vec<OsString> {
+pub(super) fn words(line: &str) -> Vec<OsString> {
     line.split(' ').map(OsString::from).collect()
 }
 
-fn typed(line: &str) -> CliAction {
+pub(super) fn typed(line: &str) -> CliAction {
     action(&HELLO, words(line))
 }
 
-fn serves(line: &str) -> Settings {
+pub(super) fn serves(line: &str) -> Settings {
     match typed(line) {
         CliAction::Serve(_, effective) => effective.settings,
         other => panic!("{line}: {other:?}"),
     }
 }
 
-fn says(line: &str) -> String {
+pub(super) fn says(line: &str) -> String {
     match typed(line) {
         CliAction::Print(text) => text,
         other => panic!("{line}: {other:?}"),
     }
 }
 
-fn refuses(line: &str) -> String {
+pub(super) fn refuses(line: &str) -> String {
     match typed(line) {
         CliAction::Refuse(text) | CliAction::RefuseStart(_, text) => text,
         other => panic!("{line}: {other:?}"),
     }
 }
 
-fn help_of(line: &str) -> String {
+pub(super) fn help_of(line: &str) -> String {
     args::parse(&HELLO, words(line))
         .expect_err("clap returns help as an error")
         .to_string()
@@ -150,7 +151,12 @@ fn check_says_what_is_in_effect_and_how_many_workers_that_is() {
 
 #[test]
 fn help_tells_every_flag_signal_exit_code_and_file() {
-    for line in ["hello --help", "hello serve --help", "hello check --help"] {
+    for line in [
+        "hello --help",
+        "hello serve --help",
+        "hello run --help",
+        "hello check --help",
+    ] {
         let text = help_of(line);
         let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
         for exit in Exit::ALL {
@@ -193,9 +199,9 @@ fn the_committed_example_is_fresh() {
 }
 
 #[test]
-fn the_supervisor_has_four_sections_of_its_own() {
+fn the_supervisor_has_five_sections_of_its_own() {
     let own: Vec<_> = keys::SECTIONS.iter().map(|section| section.name).collect();
-    assert_eq!(own, ["cluster", "http", "log", "drill"]);
+    assert_eq!(own, ["cluster", "http", "log", "run", "drill"]);
 }
 
 #[test]
@@ -232,8 +238,10 @@ fn what_people_bring_along_from_other_programs_gets_a_tip() {
     for (line, tip) in [
         ("hello ps", "`status` lists the workers"),
         ("hello list", "`status` lists the workers"),
-        ("hello logs", "stderr of `serve`"),
-        ("hello start", "`serve` starts a cluster"),
+        ("hello log", "stderr of `serve`"),
+        ("hello start", "`run -- PROGRAM` starts a cluster"),
+        ("hello node app.js", "`run -- PROGRAM` starts a cluster"),
+        ("hello ./server", "`run -- PROGRAM` starts a cluster"),
         ("hello --port 9000", "--bind 127.0.0.1:PORT"),
         ("hello serve --port=9000", "--bind 127.0.0.1:PORT"),
         ("hello -w 4", "--workers N"),

@@ -1,14 +1,17 @@
-//! `top`: shows the status every second, in place on a terminal, one below the other elsewhere. Each status
-//! uses a connection of its own, so `top` goes on when the master is replaced.
+//! `top`: shows the status every second, in place on a terminal and cut to its size, one below the other
+//! elsewhere. Each status uses a connection of its own, so `top` goes on when the master is replaced.
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, stdout};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use terminal_size::{Height, Width};
+
 use super::output::{PrintResult, print};
 use super::render::rendered;
 use super::request::MasterRequest;
+use super::screen::{self, ScreenSize};
 use super::table::{self, CpuShares};
 use crate::base::exit::Exit;
 use crate::base::ids::{Epoch, Slot};
@@ -19,8 +22,9 @@ use crate::control::{ClusterStatus, ControlAnswer, ControlCommand};
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Moves the cursor to the top left corner.
 const HOME: &str = "\x1b[H";
-/// Ends a line and clears what is left of the last frame in it.
-const CLEAR_LINE: &str = "\x1b[K\n";
+/// Clears what is left of the last frame in a line. It stands before the new text: after a text as wide as
+/// the terminal it would clear the last character.
+const CLEAR_LINE: &str = "\x1b[K";
 /// Clears everything below the cursor.
 const CLEAR_REST: &str = "\x1b[J";
 
@@ -36,7 +40,7 @@ pub(super) fn run(run_dir: &Path, request: &MasterRequest, count: Option<u64>) -
                 let sample = CpuSample::of(status, began);
                 let shares = before.as_ref().map(|before| sample.shares(before));
                 before = Some(sample);
-                frame(&table::text(status, Some(&shares.unwrap_or_default())), in_place)
+                frame(status, &shares.unwrap_or_default(), in_place)
             }
             other => {
                 String::from_utf8_lossy(&rendered(ControlCommand::Status, other, request.json)).into_owned()
@@ -51,12 +55,26 @@ pub(super) fn run(run_dir: &Path, request: &MasterRequest, count: Option<u64>) -
     Ok(Exit::Stopped)
 }
 
-fn frame(text: &str, in_place: bool) -> String {
-    if in_place {
-        format!("{HOME}{}{CLEAR_REST}", text.replace('\n', CLEAR_LINE))
-    } else {
-        format!("{text}\n")
+fn frame(status: &ClusterStatus, shares: &CpuShares, in_place: bool) -> String {
+    if !in_place {
+        return table::text(status, Some(shares)) + "\n";
     }
+    // Looked at for each frame, because people resize terminals.
+    let size = terminal_size::terminal_size_of(stdout());
+    overwriting(&match size {
+        Some((Width(columns), Height(lines))) => {
+            let (columns, lines) = (columns.into(), lines.into());
+            screen::text(status, Some(shares), ScreenSize { columns, lines })
+        }
+        // A terminal that says no size has any.
+        None => table::text(status, Some(shares)),
+    })
+}
+
+/// The text in place of the last one on a terminal.
+fn overwriting(text: &str) -> String {
+    let lines: String = text.lines().map(|line| format!("{CLEAR_LINE}{line}\n")).collect();
+    format!("{HOME}{lines}{CLEAR_REST}")
 }
 
 /// The CPU time of each worker at one instant.
@@ -109,7 +127,6 @@ mod tests {
 
     #[test]
     fn a_frame_in_place_overwrites_the_last_one() {
-        assert_eq!(frame("a\nb\n", true), "\x1b[Ha\x1b[K\nb\x1b[K\n\x1b[J");
-        assert_eq!(frame("a\n", false), "a\n\n");
+        assert_eq!(overwriting("a\nb\n"), "\x1b[H\x1b[Ka\n\x1b[Kb\n\x1b[J");
     }
 }

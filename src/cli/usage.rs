@@ -11,7 +11,10 @@ const FLAG: &str = "--log-format";
 /// The format in which a mistake in these arguments is logged; `None` when it is printed as clap prints it,
 /// because no master was to be started, or because a person reads it on a terminal.
 pub(super) fn log_format(args: &[OsString]) -> Option<LogFormat> {
-    if args.get(1).is_none_or(|command| command != "serve") {
+    if args
+        .get(1)
+        .is_none_or(|command| command != "serve" && command != "run")
+    {
         return None;
     }
     let format = wanted(args);
@@ -20,7 +23,9 @@ pub(super) fn log_format(args: &[OsString]) -> Option<LogFormat> {
 
 fn wanted(args: &[OsString]) -> LogFormat {
     let mut overrides = Overrides::default();
-    let mut words = args.iter().filter_map(|word| word.to_str());
+    // What follows is a program's own.
+    let ours = args.iter().take_while(|word| *word != "--");
+    let mut words = ours.filter_map(|word| word.to_str());
     while let Some(word) = words.next() {
         let value = match word.strip_prefix(FLAG) {
             Some("") => words.next(),
@@ -43,6 +48,7 @@ mod tests {
         assert_eq!(wanted("c serve --log-format=text --wrokers 2"), LogFormat::Text);
         assert_eq!(wanted("c serve --log-format"), LogFormat::Auto);
         assert_eq!(wanted("c serve --wrokers 2"), LogFormat::Auto);
+        assert_eq!(wanted("c run -- x --log-format json"), LogFormat::Auto);
         assert_eq!(log_format(&["c".into(), "status".into(), "-x".into()]), None);
     }
 }

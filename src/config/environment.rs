@@ -18,6 +18,34 @@ pub const PASSED: &[&str] = &[
     "RUST_MIN_STACK",
 ];
 
+/// Variables by which a worker and its program reach the cluster. A configuration that set one would cut them
+/// off, or would promise something that nobody keeps.
+const RESERVED: &[&str] = &[
+    "NOTIFY_SOCKET",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "LISTEN_FDNAMES",
+    "LISTEN_PIDFDID",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    "NODE_CHANNEL_FD",
+    "NODE_CHANNEL_SERIALIZATION_MODE",
+    "NODE_UNIQUE_ID",
+    "CLUSTER_WORKER",
+    "CLUSTER_LIFE",
+];
+
+/// Whether a variable of this name is set by the cluster itself.
+pub(super) fn is_reserved(name: &str) -> bool {
+    RESERVED.contains(&name)
+}
+
+/// Whether a variable can have this name.
+pub(super) fn is_name(text: &str) -> bool {
+    let fits = |letter: char| letter != '=' && !letter.is_whitespace() && !letter.is_control();
+    !text.is_empty() && text.chars().all(fits)
+}
+
 /// Whether a variable of this name is passed on; `more` are the names that the configuration adds.
 #[must_use]
 pub fn is_passed(name: &str, more: &[String]) -> bool {

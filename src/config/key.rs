@@ -20,6 +20,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::run::StopSignal;
 use super::settings::MOST_WORKERS;
 use super::{duration, size};
 
@@ -109,6 +110,18 @@ pub enum Kind {
     Address,
     /// A list of names of environment variables; a `*` at the end of a name stands for any rest.
     Variables,
+    /// A list: a program and its arguments.
+    Command,
+    /// A table of environment variables and their values.
+    Assignments,
+    /// A list of paths.
+    Paths,
+    /// When a program is ready, as [`super::ReadyRule`] reads it.
+    ReadyRule,
+    /// What is asked of a program, `"http:/PATH"`.
+    HttpPath,
+    /// A signal that asks a program to end, `"SIGTERM"`.
+    StopSignal,
 }
 
 impl Key {
@@ -197,6 +210,17 @@ impl fmt::Display for Kind {
                 f.write_str("a list of addresses, as in [\"127.0.0.1:8080\", \"unix:/run/x.sock\"]")
             }
             Kind::Variables => f.write_str("a list of names of variables, as in [\"STRIPE_KEY\", \"AWS_*\"]"),
+            Kind::Command => f.write_str("a program and its arguments, as in [\"node\", \"app.js\"]"),
+            Kind::Assignments => f.write_str("variables, as in { NODE_ENV = \"production\" }"),
+            Kind::Paths => f.write_str("a list of paths, as in [\"src\", \"config.json\"]"),
+            Kind::ReadyRule => f.write_str(
+                "\"auto\", \"notify\", \"tcp\", \"http:/PATH\", \"log:REGEX\" or a delay such as \"delay:5s\"",
+            ),
+            Kind::HttpPath => f.write_str("a path that can be asked, as in \"http:/healthz\""),
+            Kind::StopSignal => {
+                let names: Vec<&str> = StopSignal::ALL.iter().map(|signal| signal.as_str()).collect();
+                write!(f, "a signal, one of {}", names.join(", "))
+            }
         }
     }
 }

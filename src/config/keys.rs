@@ -8,7 +8,12 @@ const SECOND: u64 = 1_000;
 const HOUR: u64 = 3_600 * SECOND;
 
 /// The supervisor's own sections, in the order in which they are printed.
-pub const SECTIONS: &[Section] = &[CLUSTER, HTTP, LOG, DRILL];
+pub const SECTIONS: &[Section] = &[CLUSTER, HTTP, LOG, RUN, DRILL];
+
+/// The defaults (section, key, value) that are others when the workers run a program: it asks for its
+/// addresses itself, and its master has a directory of its own beside that of another cluster.
+pub const RUN_DEFAULTS: &[(&str, &str, &str)] =
+    &[("cluster", "bind", ""), ("cluster", "data_dir", "./.cluster")];
 
 const CLUSTER: Section = Section {
     name: "cluster",
@@ -25,6 +30,20 @@ const CLUSTER: Section = Section {
             Kind::Addresses,
             "127.0.0.1:8080",
             "Where to listen: IP:PORT or unix:/PATH.",
+        ),
+        Key::new(
+            "internal",
+            Kind::Addresses,
+            "",
+            "More addresses to listen on, for your own programs: their clients may do what nobody else may, \
+             such as changing stock. When neither this nor internal_token_file is set, the loopback and \
+             unix: addresses of bind are internal.",
+        ),
+        Key::unset(
+            "internal_token_file",
+            Kind::Path,
+            "A file with bearer tokens, one a line: a client that sends one may do everything at every \
+             address. A worker reads it when it starts, so a reload reads it anew.",
         ),
         Key::unset(
             "admin",
@@ -236,6 +255,26 @@ const HTTP: Section = Section {
             "The most HTTP/2 requests at once on one connection; the client is told, and one more is \
              refused.",
         ),
+        Key::unset(
+            "max_connection_age",
+            Kind::duration(10, 24 * HOUR),
+            "A connection of this age, plus or minus a tenth by chance, is told to go: by Connection: close \
+             with its next answer, by GOAWAY over HTTP/2. Never when not set.",
+        ),
+        Key::new(
+            "max_connection_age_grace",
+            Kind::duration(0, 24 * HOUR),
+            "1m",
+            "The longest time that requests of an HTTP/2 connection go on after it was told to go for its \
+             age; then it is cut.",
+        ),
+        Key::new(
+            "grpc_reflection",
+            Kind::Word(&["auto", "on", "off"]),
+            "auto",
+            "Whether clients of gRPC services may ask for their descriptions; auto is on while every address \
+             is loopback.",
+        ),
     ],
 };
 
@@ -260,6 +299,80 @@ const LOG: Section = Section {
             Kind::Switch,
             "false",
             "Whether every request is printed.",
+        ),
+    ],
+};
+
+const RUN: Section = Section {
+    name: "run",
+    doc: "A program of yours that the workers run, whatever it is written in.",
+    keys: &[
+        Key::unset(
+            "command",
+            Kind::Command,
+            "The program and its arguments, without a shell; no program is run when not set.",
+        ),
+        Key::unset(
+            "directory",
+            Kind::Path,
+            "The directory in which the program starts; the one the master was started in when not set.",
+        ),
+        Key::unset(
+            "env",
+            Kind::Assignments,
+            "Variables for the program, beside those it inherits; a flag adds to those of the file.",
+        ),
+        Key::new(
+            "listen",
+            Kind::Word(&["auto", "fds", "node", "reuseport"]),
+            "auto",
+            "How the program gets its connections. fds: the listeners of bind, as systemd passes them. node: \
+             what a Node program listens on, as under Node's cluster module. reuseport: it binds by itself. \
+             auto: what fits the program.",
+        ),
+        Key::new(
+            "ready",
+            Kind::ReadyRule,
+            "auto",
+            "When the program is ready. notify: it says READY=1. tcp: it takes connections. http: it answers \
+             a GET of that path. log: it prints a line that matches. delay: so long after its start. auto: \
+             what it shows first.",
+        ),
+        Key::unset(
+            "probe",
+            Kind::HttpPath,
+            "A program that does not answer a GET of this path for heartbeat_timeout, three times in a row, \
+             is replaced; not asked when not set.",
+        ),
+        Key::new(
+            "stuck_timeout",
+            Kind::duration(100, HOUR),
+            "30s",
+            "A program that takes nothing from a queue of connections that waits for it is killed and \
+             replaced after this.",
+        ),
+        Key::new(
+            "stop_signal",
+            Kind::StopSignal,
+            "SIGTERM",
+            "What asks the program to finish and end.",
+        ),
+        Key::new(
+            "preload",
+            Kind::Switch,
+            "true",
+            "Load a small script into Node programs, with which keep-alive clients do not notice a reload \
+             and a blocked event loop is noticed.",
+        ),
+        Key::unset(
+            "log_file",
+            Kind::Path,
+            "The file for the program's output, opened again at SIGUSR1; the log of the master when not set.",
+        ),
+        Key::unset(
+            "watch",
+            Kind::Paths,
+            "Files and directories, seen from directory, whose change reloads; for development.",
         ),
     ],
 };

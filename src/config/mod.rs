@@ -11,6 +11,8 @@ pub mod cpus;
 pub mod duration;
 pub mod effective;
 pub mod environment;
+mod invalid;
+mod items;
 pub mod key;
 pub mod keys;
 mod log_format;
@@ -20,8 +22,11 @@ pub mod overrides;
 pub mod print;
 pub mod problem;
 pub mod read;
+pub mod ready;
 mod relations;
 pub mod reload;
+mod role;
+pub mod run;
 pub mod settings;
 pub mod size;
 pub mod source;
@@ -32,16 +37,21 @@ pub mod value;
 
 pub use address::Address;
 pub use effective::{Effective, EffectiveKey, Origin};
+pub use invalid::InvalidValue;
 pub use key::{Key, Kind, Reload, Section};
 pub use log_format::log_format;
 pub use mode::FileMode;
 pub use overrides::Overrides;
 pub use problem::{ConfigProblem, ConfigProblems, Location};
 pub use read::read;
+pub use ready::{HttpPath, LogPattern, ReadyRule};
 pub use relations::contradictions;
 pub use reload::changes_refused;
+pub use role::ListenerRole;
+pub use run::{ListenMode, RunSettings, StopSignal};
 pub use settings::{
-    ClusterSettings, DrillSettings, HttpSettings, LogFormat, LogLevel, LogSettings, Settings, Workers,
+    ClusterSettings, DrillSettings, GrpcReflection, HttpSettings, LogFormat, LogLevel, LogSettings, Settings,
+    Workers,
 };
 pub use source::ConfigFile;
 pub use value::Value;

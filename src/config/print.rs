@@ -84,6 +84,12 @@ fn possible_value(kind: Kind) -> String {
         Kind::Address => "\"127.0.0.1:9900\"".to_owned(),
         Kind::Addresses => "[\"127.0.0.1:8080\"]".to_owned(),
         Kind::Variables => "[]".to_owned(),
+        Kind::Command => "[\"node\", \"app.js\"]".to_owned(),
+        Kind::Assignments => "{ NODE_ENV = \"production\" }".to_owned(),
+        Kind::Paths => "[\"src\"]".to_owned(),
+        Kind::ReadyRule => "\"auto\"".to_owned(),
+        Kind::HttpPath => "\"http:/healthz\"".to_owned(),
+        Kind::StopSignal => "\"SIGTERM\"".to_owned(),
     }
 }
 

@@ -7,13 +7,14 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::effective::{Effective, EffectiveKey, Origin};
+use super::invalid::InvalidValue;
 use super::key::{Key, Section};
 use super::overrides::{Override, Overrides};
 use super::problem::{ConfigProblem, ConfigProblems, Location};
 use super::relations::{self, Conflict};
 use super::settings::Settings;
 use super::source::{ConfigFile, SourceText, quote};
-use super::value::{InvalidValue, Value};
+use super::value::Value;
 use super::{keys, unknown};
 
 /// Reads the supervisor's sections and the application's. Without a file there are only defaults and flags.
@@ -226,13 +227,20 @@ impl ConfigReader {
             return self.problem(location, message);
         };
         match Value::from_text(self.entries[index].key.kind, text) {
-            Ok(value) => self.set(index, value, location),
+            Ok(value) => {
+                let value = value.added_to(self.entries[index].value.take());
+                self.set(index, value, location);
+            }
             Err(refusal) => self.refuse(index, location, &format!("\"{}\"", quote(text)), &refusal),
         }
     }
 
     fn finish(mut self) -> Result<Effective, ConfigProblems> {
-        let settings = match self.settings() {
+        if self.runs_a_program() {
+            self.default_for_a_program();
+            self.leave_out_the_application();
+        }
+        let mut settings = match self.settings() {
             Ok(settings) => settings,
             Err(error) => {
                 self.problem(
@@ -242,7 +250,8 @@ impl ConfigReader {
                 return Err(ConfigProblems::of(self.problems));
             }
         };
-        for conflict in relations::conflicts(&settings) {
+        let roles = settings.bind_internal();
+        for conflict in roles.into_iter().chain(relations::conflicts(&settings)) {
             self.conflict(conflict);
         }
         if self.problems.is_empty() {
@@ -252,6 +261,48 @@ impl ConfigReader {
             })
         } else {
             Err(ConfigProblems::of(self.problems))
+        }
+    }
+
+    fn runs_a_program(&self) -> bool {
+        let command = self.index("run", "command");
+        command.is_some_and(|index| self.entries[index].value.is_some())
+    }
+
+    fn default_for_a_program(&mut self) {
+        for (section, key, text) in keys::RUN_DEFAULTS {
+            let index = self
+                .index(section, key)
+                .filter(|&index| self.entries[index].origin == Origin::Default);
+            if let Some(index) = index {
+                let entry = &mut self.entries[index];
+                entry.value = Value::from_text(entry.key.kind, text).ok();
+            }
+        }
+    }
+
+    /// Nothing reads the application's sections where its workers run a program. What stands in them is a
+    /// mistake: the file is that of another cluster.
+    fn leave_out_the_application(&mut self) {
+        let own = keys::SECTIONS.len();
+        for section in self.sections.split_off(own) {
+            let (left_out, kept) = self
+                .entries
+                .drain(..)
+                .partition::<Vec<_>, _>(|entry| entry.section == section.name);
+            self.entries = kept;
+            let set = left_out.into_iter().find_map(|entry| match entry.origin {
+                Origin::Set(location) => Some((entry.key.name, location)),
+                Origin::Default => None,
+            });
+            if let Some((key, location)) = set {
+                let message = format!(
+                    "{key} in [{}] is set beside run.command, expected one of the two, because a program \
+                     reads none of the application's keys: remove one of them",
+                    section.name
+                );
+                self.problem(location, message);
+            }
         }
     }
 

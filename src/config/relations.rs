@@ -2,6 +2,8 @@
 
 use super::address::Address;
 use super::duration::format;
+use super::ready::ReadyRule;
+use super::run::RunSettings;
 use super::settings::Settings;
 
 /// Two or more values that contradict each other.
@@ -31,6 +33,11 @@ pub(super) fn conflicts(settings: &Settings) -> Vec<Conflict> {
         pass_environment(settings),
         drill(settings),
         admin(settings),
+        addresses(settings),
+        without_a_command(settings),
+        drill_of_a_program(settings),
+        access_log_of_a_program(settings),
+        delay_above_timeout(settings),
     ]
     .into_iter()
     .flatten()
@@ -148,6 +155,80 @@ fn admin(settings: &Settings) -> Option<Conflict> {
         message: format!(
             "admin is \"{admin}\" and bind has {other}, expected an address of its own for admin: \
              take another port"
+        ),
+    })
+}
+
+fn addresses(settings: &Settings) -> Option<Conflict> {
+    let nowhere = settings.cluster.bind.is_empty() && !settings.run.is_asked_for();
+    nowhere.then(|| Conflict {
+        keys: &["cluster.bind"],
+        message:
+            "bind in [cluster] is empty, expected a list of addresses, as in [\"127.0.0.1:8080\"]: name at \
+            least one address, for only a program of run.command asks for addresses by itself"
+                .to_owned(),
+    })
+}
+
+fn without_a_command(settings: &Settings) -> Option<Conflict> {
+    let (run, none) = (&settings.run, RunSettings::default());
+    let set = [
+        (&["run.directory", "run.command"], run.directory != none.directory),
+        (&["run.env", "run.command"], run.env != none.env),
+        (&["run.listen", "run.command"], run.listen != none.listen),
+        (&["run.ready", "run.command"], run.ready != none.ready),
+        (&["run.probe", "run.command"], run.probe != none.probe),
+        (
+            &["run.stuck_timeout", "run.command"],
+            run.stuck_timeout != none.stuck_timeout,
+        ),
+        (
+            &["run.stop_signal", "run.command"],
+            run.stop_signal != none.stop_signal,
+        ),
+        (&["run.preload", "run.command"], run.preload != none.preload),
+        (&["run.log_file", "run.command"], run.log_file != none.log_file),
+        (&["run.watch", "run.command"], run.watch != none.watch),
+    ];
+    let (keys, _) = set.into_iter().find(|(_, differs)| *differs)?;
+    (!run.is_asked_for()).then(|| Conflict {
+        keys,
+        message: format!(
+            "{} is set but run.command is not, expected both or neither: name the program, or remove the key",
+            keys[0]
+        ),
+    })
+}
+
+fn drill_of_a_program(settings: &Settings) -> Option<Conflict> {
+    (settings.drill.routes && settings.run.is_asked_for()).then(|| Conflict {
+        keys: &["drill.routes", "run.command"],
+        message: "drill.routes is true beside run.command, expected one of the two, because the routes of a \
+            program are its own: remove routes"
+            .to_owned(),
+    })
+}
+
+fn access_log_of_a_program(settings: &Settings) -> Option<Conflict> {
+    (settings.log.access && settings.run.is_asked_for()).then(|| Conflict {
+        keys: &["log.access", "run.command"],
+        message: "log.access is true beside run.command, expected one of the two, because a program's \
+            requests are seen by the program alone: remove access, and have the program log them"
+            .to_owned(),
+    })
+}
+
+fn delay_above_timeout(settings: &Settings) -> Option<Conflict> {
+    let (ReadyRule::Delay(delay), timeout) = (&settings.run.ready, settings.cluster.ready_timeout) else {
+        return None;
+    };
+    (*delay >= timeout).then(|| Conflict {
+        keys: &["run.ready", "cluster.ready_timeout"],
+        message: format!(
+            "ready is \"delay:{}\", expected less than ready_timeout (\"{}\"), after which a worker that is not \
+             ready is killed: lower the delay or raise the timeout",
+            format(*delay),
+            format(timeout)
         ),
     })
 }

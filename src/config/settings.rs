@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::address::Address;
 use super::duration;
 use super::mode::FileMode;
+use super::run::RunSettings;
 
 /// The most workers of a cluster. Each slot costs the master a listener, a page of memory and a few
 /// descriptors.
@@ -26,10 +27,33 @@ pub struct Settings {
     pub http: HttpSettings,
     /// The section `[log]`.
     pub log: LogSettings,
+    /// The section `[run]`.
+    #[serde(default)]
+    pub run: RunSettings,
     /// The section `[drill]`.
     pub drill: DrillSettings,
     /// The sections of the application (such as `[shop]`), which the application parses itself.
     pub app: toml::Table,
+}
+
+/// A beat is late when it is older than an interval and this part of one. Then the worker missed the latest
+/// point of the grid, even if the master looked at another instant than usual.
+const TOLERATED: u32 = 8;
+/// So late may the event loop of a program be. The handlers of a native worker give way to each other; an
+/// event loop accepts all that waits before it turns, and a program that is started beside it takes its CPU.
+const PROGRAM_LATE: Duration = Duration::from_secs(1);
+
+impl Settings {
+    /// A worker whose beat is older than this gets no new connections until it beats again.
+    #[must_use]
+    pub fn late_after(&self) -> Duration {
+        let cluster = &self.cluster;
+        let missed = cluster.heartbeat_interval + cluster.heartbeat_interval / TOLERATED;
+        match self.run.is_asked_for() {
+            true => missed.max(PROGRAM_LATE.min(cluster.heartbeat_timeout / 2)),
+            false => missed,
+        }
+    }
 }
 
 /// The section `[cluster]`: the supervisor itself.
@@ -38,8 +62,14 @@ pub struct Settings {
 pub struct ClusterSettings {
     /// The number of slots, and so of workers.
     pub workers: Workers,
-    /// The addresses to listen on; at least one, and each once.
+    /// The addresses to listen on, with those of `internal`; at least one, and each once.
     pub bind: Vec<Address>,
+    /// Those addresses in `bind` whose listeners have the role internal.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub internal: Vec<Address>,
+    /// The file with the bearer tokens of internal clients.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub internal_token_file: Option<PathBuf>,
     /// The file mode of the Unix sockets in `bind`.
     pub socket_mode: FileMode,
     /// The address where metrics are read; none when not set.
@@ -149,6 +179,26 @@ pub struct HttpSettings {
     pub max_connections: usize,
     /// The most HTTP/2 requests at once on one connection; one more is refused.
     pub max_streams: u32,
+    /// A connection of this age, plus or minus a tenth, is told to go.
+    #[serde(default, with = "duration::optional")]
+    pub max_connection_age: Option<Duration>,
+    /// The longest time that requests of an HTTP/2 connection go on after that; then it is cut.
+    #[serde(with = "duration")]
+    pub max_connection_age_grace: Duration,
+    /// Whether clients of gRPC services may ask for their descriptions.
+    pub grpc_reflection: GrpcReflection,
+}
+
+/// Whether clients of gRPC services may ask for their descriptions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GrpcReflection {
+    /// While every address is loopback.
+    Auto,
+    /// They may.
+    On,
+    /// They may not.
+    Off,
 }
 
 /// The section `[log]`: what is printed to stderr.

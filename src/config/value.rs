@@ -1,23 +1,19 @@
 //! The value of a key: read from TOML or from the text of a flag, as the kind of the key demands, and written
 //! back as TOML. This module knows no key by its name.
 
-use std::ops::Range;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use toml::Spanned;
 use toml::de::DeValue;
 
 use super::address::{Address, NotAnAddress};
+use super::invalid::InvalidValue;
 use super::key::Kind;
 use super::mode::FileMode;
+use super::ready::{HttpPath, NotAReadyRule, ReadyRule};
+use super::run::{NotAStopSignal, StopSignal};
 use super::settings::Workers;
-use super::{duration, environment, size};
-
-/// The most addresses. A worker gets one listener for each, and all of them in one message.
-const MOST_ADDRESSES: usize = 1_000;
-
-const HOW_TO_WRITE_AN_ADDRESS: &str =
-    "write IP:PORT (names are not looked up) or unix:/PATH of at most 107 bytes";
+use super::{duration, items, size};
 
 /// A value that fits the kind and the bounds of its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +26,7 @@ pub enum Value {
     Duration(Duration),
     /// A value of [`Kind::Size`], in bytes.
     Size(u64),
-    /// A value of [`Kind::Word`], [`Kind::Text`], [`Kind::Path`] or [`Kind::Mode`].
+    /// A value of a kind that is one text, such as [`Kind::Word`], [`Kind::Path`] and [`Kind::ReadyRule`].
     Text(String),
     /// A value of [`Kind::Workers`].
     Workers(Workers),
@@ -38,26 +34,10 @@ pub enum Value {
     Addresses(Vec<Address>),
     /// A value of [`Kind::Address`].
     Address(Address),
-    /// A value of [`Kind::Variables`].
-    Variables(Vec<String>),
-}
-
-/// Why a text is no value of a kind. The kind itself says what was expected.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct InvalidValue {
-    /// What the person should write, when that is more than what was expected.
-    pub hint: Option<String>,
-    /// Where the wrong item of a list stands in the file.
-    pub span: Option<Range<usize>>,
-}
-
-impl InvalidValue {
-    fn hint(hint: impl ToString) -> InvalidValue {
-        InvalidValue {
-            hint: Some(hint.to_string()),
-            span: None,
-        }
-    }
+    /// A value of [`Kind::Variables`], [`Kind::Command`] or [`Kind::Paths`].
+    Texts(Vec<String>),
+    /// A value of [`Kind::Assignments`].
+    Assignments(BTreeMap<String, String>),
 }
 
 impl Value {
@@ -94,11 +74,28 @@ impl Value {
                 .map_err(|_| InvalidValue::default()),
             Kind::Address => match text.parse() {
                 Ok(address) => Ok(Value::Address(address)),
-                Err(NotAnAddress { .. }) => Err(InvalidValue::hint(how_to_write(text))),
+                Err(NotAnAddress { .. }) => Err(InvalidValue::hint(items::how_to_write_address(text))),
             },
-            Kind::Addresses => addresses(items(text)),
-            Kind::Variables if text.trim().is_empty() => Ok(Value::Variables(Vec::new())),
-            Kind::Variables => variables(items(text)),
+            Kind::Addresses => items::addresses(items::between_commas(text)).map(Value::Addresses),
+            Kind::Variables => items::variables(items::between_commas(text)).map(Value::Texts),
+            Kind::ReadyRule => match one_line(text)?.parse::<ReadyRule>() {
+                Ok(rule) => Ok(Value::Text(rule.to_string())),
+                Err(NotAReadyRule::Unknown(_)) => Err(InvalidValue::default()),
+                Err(error) => Err(InvalidValue::hint(error)),
+            },
+            Kind::HttpPath => match one_line(text)?.parse::<HttpPath>() {
+                Ok(path) => Ok(Value::Text(path.to_string())),
+                Err(error) => Err(InvalidValue::hint(error)),
+            },
+            Kind::StopSignal => match text.parse::<StopSignal>() {
+                Ok(signal) => Ok(Value::Text(signal.to_string())),
+                Err(NotAStopSignal { .. }) => Err(InvalidValue::default()),
+            },
+            Kind::Paths if !text.starts_with('[') => items::paths(vec![(text, None)]).map(Value::Texts),
+            Kind::Assignments if !text.starts_with('{') => items::assignment(text).map(Value::Assignments),
+            Kind::Paths | Kind::Command | Kind::Assignments => {
+                items::as_in_the_file(text, |value| Value::from_toml(kind, value))
+            }
         }
     }
 
@@ -120,11 +117,32 @@ impl Value {
                 (_, Some(number)) => Value::from_text(kind, number.as_str()),
                 (_, None) => text_of(kind, value),
             },
-            Kind::Word(_) | Kind::Text | Kind::Path | Kind::Address => text_of(kind, value),
+            Kind::Word(_)
+            | Kind::Text
+            | Kind::Path
+            | Kind::Address
+            | Kind::ReadyRule
+            | Kind::HttpPath
+            | Kind::StopSignal => text_of(kind, value),
             // A number without quotes is refused: 0660 is no TOML, and 660 is not octal there.
             Kind::Mode => text_of(kind, value),
-            Kind::Addresses => addresses(list(value)?.into_iter()),
-            Kind::Variables => variables(list(value)?.into_iter()),
+            Kind::Addresses => items::addresses(items::list(value)?).map(Value::Addresses),
+            Kind::Variables => items::variables(items::list(value)?).map(Value::Texts),
+            Kind::Command => items::command(value).map(Value::Texts),
+            Kind::Paths => items::paths(items::list(value)?).map(Value::Texts),
+            Kind::Assignments => items::assignments(value).map(Value::Assignments),
+        }
+    }
+
+    /// The value of a flag over the one that the file or an earlier flag gave. Variables of a program are
+    /// added one by one; everything else is replaced.
+    pub(super) fn added_to(self, earlier: Option<Value>) -> Value {
+        match (self, earlier) {
+            (Value::Assignments(more), Some(Value::Assignments(mut all))) => {
+                all.extend(more);
+                Value::Assignments(all)
+            }
+            (value, _) => value,
         }
     }
 
@@ -140,7 +158,14 @@ impl Value {
             Value::Workers(workers) => toml::Value::String(workers.to_string()),
             Value::Address(address) => toml::Value::String(address.to_string()),
             Value::Addresses(list) => list.iter().map(Address::to_string).collect::<Vec<_>>().into(),
-            Value::Variables(names) => names.clone().into(),
+            Value::Texts(texts) => texts.clone().into(),
+            Value::Assignments(variables) => {
+                let variables = variables.iter();
+                let table: toml::Table = variables
+                    .map(|(name, text)| (name.clone(), text.clone().into()))
+                    .collect();
+                table.into()
+            }
         }
     }
 
@@ -150,27 +175,47 @@ impl Value {
         match self {
             Value::Size(bytes) => format!("\"{}\"", size::format(*bytes)),
             Value::Workers(Workers::Count(count)) => count.to_string(),
+            Value::Texts(texts) => {
+                let texts: Vec<String> = texts.iter().map(|text| quoted(text)).collect();
+                format!("[{}]", texts.join(", "))
+            }
+            Value::Assignments(variables) => {
+                let variables: Vec<String> = variables.iter().map(written).collect();
+                format!("{{ {} }}", variables.join(", "))
+            }
             Value::Switch(_)
             | Value::Number(_)
             | Value::Duration(_)
             | Value::Text(_)
             | Value::Workers(Workers::Auto)
             | Value::Address(_)
-            | Value::Addresses(_)
-            | Value::Variables(_) => self.normalised().to_string(),
+            | Value::Addresses(_) => self.normalised().to_string(),
         }
     }
 }
 
-/// What to write instead of a text that is no address. Names are not looked up: they may lead elsewhere at a
-/// reload, or to several addresses.
-fn how_to_write(text: &str) -> String {
-    if text.parse::<u16>().is_ok() {
-        return format!("write 127.0.0.1:{text} for this machine alone, or 0.0.0.0:{text} for all");
+/// The text in quotes as TOML has them, in one line: a command may have arguments of several lines.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => quoted.extend(['\\', letter]),
+            '\n' => quoted.push_str("\\n"),
+            '\t' => quoted.push_str("\\t"),
+            letter if letter.is_control() => quoted.push_str(&format!("\\u{:04X}", u32::from(letter))),
+            letter => quoted.push(letter),
+        }
     }
-    match text.strip_prefix("localhost:").map(str::parse::<u16>) {
-        Some(Ok(port)) => format!("write 127.0.0.1:{port}, because names are not looked up"),
-        Some(Err(_)) | None => HOW_TO_WRITE_AN_ADDRESS.to_owned(),
+    quoted.push('"');
+    quoted
+}
+
+/// A variable as it stands in a table of the file.
+fn written((name, text): (&String, &String)) -> String {
+    let bare = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    match !name.is_empty() && name.bytes().all(bare) {
+        true => format!("{name} = {}", quoted(text)),
+        false => format!("{} = {}", quoted(name), quoted(text)),
     }
 }
 
@@ -225,79 +270,4 @@ fn text_of(kind: Kind, value: &DeValue<'_>) -> Result<Value, InvalidValue> {
         .as_str()
         .ok_or_else(InvalidValue::default)
         .and_then(|text| Value::from_text(kind, text))
-}
-
-/// An item of a list, and where it stands in the file.
-type Item<'a> = (&'a str, Option<Range<usize>>);
-
-/// The items of a list in the text of a flag.
-fn items(text: &str) -> impl Iterator<Item = Item<'_>> {
-    text.split(',').map(|text| (text.trim(), None))
-}
-
-/// The texts of a list in the file.
-fn list<'a>(value: &'a DeValue<'_>) -> Result<Vec<Item<'a>>, InvalidValue> {
-    let Some(list) = value.as_array() else {
-        let hint = value
-            .as_str()
-            .map(|text| format!("write [{text:?}]: several are possible"));
-        return Err(InvalidValue { hint, span: None });
-    };
-    let mut texts = Vec::with_capacity(list.len());
-    for item in list.iter() {
-        let wrong = || InvalidValue {
-            hint: None,
-            span: Some(item.span()),
-        };
-        texts.push((
-            Spanned::get_ref(item).as_str().ok_or_else(wrong)?,
-            Some(item.span()),
-        ));
-    }
-    Ok(texts)
-}
-
-fn variables<'a>(texts: impl Iterator<Item = Item<'a>>) -> Result<Value, InvalidValue> {
-    let name = |(text, span): Item<'a>| match environment::is_pattern(text) {
-        true => Ok(text.to_owned()),
-        false => Err(InvalidValue {
-            hint: Some(format!(
-                "{text:?} is no name of a variable: write letters, digits and _, and * at the end for any rest"
-            )),
-            span,
-        }),
-    };
-    texts.map(name).collect::<Result<_, _>>().map(Value::Variables)
-}
-
-fn addresses<'a>(texts: impl Iterator<Item = Item<'a>>) -> Result<Value, InvalidValue> {
-    let mut list: Vec<Address> = Vec::new();
-    for (text, span) in texts {
-        let refuse = |hint: String| InvalidValue {
-            hint: Some(hint),
-            span: span.clone(),
-        };
-        let address: Address = text
-            .parse()
-            .map_err(|_: NotAnAddress| refuse(how_to_write(text)))?;
-        if let Some(other) = list
-            .iter()
-            .find(|other| other.covers(&address) || address.covers(other))
-        {
-            return Err(refuse(format!(
-                "{address} is already taken by {other} of the same list: remove one of them"
-            )));
-        }
-        list.push(address);
-    }
-    if list.is_empty() {
-        Err(InvalidValue::hint("name at least one address"))
-    } else if list.len() > MOST_ADDRESSES {
-        Err(InvalidValue::hint(format!(
-            "there are {}, expected at most {MOST_ADDRESSES}: each worker has a listener open for each",
-            list.len()
-        )))
-    } else {
-        Ok(Value::Addresses(list))
-    }
 }

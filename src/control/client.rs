@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::reply::{ControlAnswer, ControlReply, ReplyError};
 use super::request::ControlRequest;
 use super::socket_path::{SocketPathTooLong, control_socket};
-use crate::sys::{credentials, pidfd};
+use crate::sys::{credentials, pidfd, procfs};
 
 /// Longest wait for one read or write; a master that runs answers within milliseconds.
 const IO_TIMEOUT: Duration = Duration::from_secs(10);
@@ -48,6 +48,9 @@ pub enum AskError {
         /// The error of the operating system.
         source: io::Error,
     },
+    /// The master is stopped and answers nobody.
+    #[error("the master (pid {0}) is stopped (SIGSTOP) and answers nobody: `kill -CONT {0}` lets it go on")]
+    Stopped(i32),
     /// The connection failed.
     #[error(
         "the connection to the master failed: {0}; the command may or may not have been carried out, \
@@ -84,9 +87,12 @@ impl ControlConnection {
             io::ErrorKind::PermissionDenied => AskError::Forbidden { dir, source },
             _ => AskError::NoMaster { dir, source },
         })?;
-        let master = credentials::of_peer(&stream)
-            .ok()
-            .and_then(|peer| pidfd::open(peer.pid).ok());
+        let pid = credentials::of_peer(&stream).ok().map(|peer| peer.pid);
+        let is_stopped = |pid: &i32| procfs::stat(*pid).is_ok_and(|stat| stat.state == 'T');
+        if let Some(pid) = pid.filter(is_stopped) {
+            return Err(AskError::Stopped(pid));
+        }
+        let master = pid.and_then(|pid| pidfd::open(pid).ok());
         Ok(ControlConnection { stream, master })
     }
 

@@ -41,6 +41,9 @@ pub struct Death {
     pub process_state: Option<char>,
     /// The kernel function that the worker waited in at that moment.
     pub wait_channel: Option<String>,
+    /// Which process of the worker's program these two are about; `None`: the worker itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<String>,
     /// The worker's memory.
     pub memory: MemoryUse,
     /// The requests that the worker was handling; their clients got no answer.

@@ -3,17 +3,19 @@
 //! how the master finds its answers.
 //!
 //! One connection carries one request. [`request`] and [`reply`] are the wire's types and their pure parsers,
-//! [`report`] and [`death`] what an answer may hold, [`socket_path`] where the socket lies, [`client`] the
-//! side that asks.
+//! [`report`], [`death`] and [`logs`] what an answer may hold, [`socket_path`] where the socket lies,
+//! [`client`] the side that asks.
 
 pub mod client;
 pub mod death;
+pub mod logs;
 pub mod reply;
 pub mod report;
 pub mod request;
 pub mod socket_path;
 
 pub use death::{Death, DeathReport, MemoryUse, UnfinishedRequest};
+pub use logs::{LifeOutput, OutputPosition, OutputReport};
 pub use reply::{ControlAnswer, ControlReply, Failed, ReplyError};
 pub use report::{
     ClusterStatus, LastVerdict, MasterReport, MasterState, OperationKind, OperationResult, SlotReport,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::death::DeathReport;
+use super::logs::OutputReport;
 use super::report::ClusterStatus;
 use super::request::{VERSION, version_of};
 use crate::base::ids::Generation;
@@ -29,6 +30,8 @@ pub enum ControlAnswer {
     Status(Box<ClusterStatus>),
     /// The answer to `why`.
     Why(Box<DeathReport>),
+    /// The answer to `logs`.
+    Output(OutputReport),
     /// The command has begun; the client did not want to wait for its end, which the log reports.
     Begun,
     /// The command was carried out.
@@ -138,6 +141,7 @@ mod tests {
             from: Generation(1),
             after: AFTER,
             slots: vec![REPLACED],
+            runs_programs: false,
         };
         let rolled_json = format!(r#""generation":2,"from":1,"after_ms":1500,"slots":[{REPLACED_JSON}]"#);
         let (slot, after) = (Slot(1), AFTER);
@@ -149,7 +153,7 @@ mod tests {
             after,
         };
         let version = "2.0".to_owned();
-        let stopped = |outcome| Done::Stopped { outcome };
+        let stopped = |outcome, counted| Done::Stopped { outcome, counted };
         vec![
             (
                 Done::Reloaded(rolled.clone()),
@@ -175,8 +179,18 @@ mod tests {
                 Done::Upgraded { version, after },
                 r#""upgraded","to":"2.0","after_ms":1500"#.to_owned(),
             ),
-            (stopped(Outcome::Stopped), r#""stopped","whole":true"#.to_owned()),
-            (stopped(Outcome::Cut), r#""stopped","whole":false"#.to_owned()),
+            (
+                stopped(Outcome::Stopped, true),
+                r#""stopped","whole":true"#.to_owned(),
+            ),
+            (
+                stopped(Outcome::Cut, true),
+                r#""stopped","whole":false"#.to_owned(),
+            ),
+            (
+                stopped(Outcome::Stopped, false),
+                r#""stopped","whole":true,"counted":false"#.to_owned(),
+            ),
         ]
     }
 

@@ -41,6 +41,10 @@ pub struct MasterReport {
     pub generation: Generation,
     /// The addresses that clients connect to.
     pub addresses: Vec<String>,
+    /// Those of them whose one queue all workers share, so that their connections cannot be steered: the
+    /// service manager passed one socket.
+    #[serde(default)]
+    pub unsteered: Vec<String>,
     /// The master's resident memory, in bytes.
     pub rss_bytes: Option<u64>,
     /// The master's CPU time, in milliseconds.
@@ -56,7 +60,7 @@ pub struct MasterReport {
     /// then (`cluster.stop_delay`).
     #[serde(default)]
     pub stops_in_ms: Option<u64>,
-    /// How the last reload, rollback, upgrade or refused scaling ended, whoever asked for it; `None` before
+    /// How the last reload, rollback, upgrade or failed scaling ended, whoever asked for it; `None` before
     /// the first.
     #[serde(default)]
     pub last_verdict: Option<LastVerdict>,

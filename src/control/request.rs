@@ -2,14 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::logs::OutputPosition;
 use crate::base::ids::Slot;
 
 /// Version of this protocol. It is raised when a word changes its meaning; a master refuses requests of
 /// another version.
 pub const VERSION: u32 = 1;
 
-/// Largest size of a request, in bytes, without its line end.
-pub const MAX_REQUEST: usize = 4096;
+/// Largest size of a request, in bytes, without its line end: the positions of a client that follows what a
+/// thousand workers print.
+pub const MAX_REQUEST: usize = 32 * 1024;
 
 /// One request: `{"version":1,"ask":"reload"}` and a line end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +25,9 @@ pub struct ControlRequest {
     /// Whether the answer is sent when the command has ended (the default), or as soon as it has begun.
     #[serde(default = "yes")]
     pub wait: bool,
+    /// How far the client of `logs` has read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub positions: Vec<OutputPosition>,
 }
 
 fn yes() -> bool {
@@ -39,6 +44,13 @@ pub enum ControlCommand {
     Why {
         /// The number of the slot.
         slot: Slot,
+    },
+    /// Report what the programs printed.
+    Logs {
+        /// The number of one slot, or all.
+        slot: Option<Slot>,
+        /// The number of lines that are wanted of a life of which no position is given.
+        lines: u32,
     },
     /// Read the configuration and the binary again and replace the workers.
     Reload,
@@ -75,6 +87,7 @@ impl ControlCommand {
         match self {
             ControlCommand::Status => "status",
             ControlCommand::Why { .. } => "why",
+            ControlCommand::Logs { .. } => "logs",
             ControlCommand::Reload => "reload",
             ControlCommand::Rollback => "rollback",
             ControlCommand::Upgrade => "upgrade",
@@ -92,6 +105,7 @@ impl ControlCommand {
             ControlCommand::Why { slot }
             | ControlCommand::Restart { slot }
             | ControlCommand::Drain { slot } => Some(slot),
+            ControlCommand::Logs { slot, .. } => slot,
             ControlCommand::Status
             | ControlCommand::Reload
             | ControlCommand::Rollback
@@ -123,7 +137,7 @@ impl ControlCommand {
     #[must_use]
     pub fn ends_later(self) -> bool {
         match self {
-            ControlCommand::Status | ControlCommand::Why { .. } => false,
+            ControlCommand::Status | ControlCommand::Why { .. } | ControlCommand::Logs { .. } => false,
             ControlCommand::Reload
             | ControlCommand::Rollback
             | ControlCommand::Upgrade
@@ -169,6 +183,7 @@ impl ControlRequest {
             version: VERSION,
             command,
             wait: true,
+            positions: Vec::new(),
         }
     }
 
@@ -201,10 +216,19 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::base::ids::Life;
 
-    const ALL: [ControlCommand; 10] = [
+    const ALL: [ControlCommand; 12] = [
         ControlCommand::Status,
         ControlCommand::Why { slot: Slot(3) },
+        ControlCommand::Logs {
+            slot: None,
+            lines: 10,
+        },
+        ControlCommand::Logs {
+            slot: Some(Slot(3)),
+            lines: 0,
+        },
         ControlCommand::Reload,
         ControlCommand::Rollback,
         ControlCommand::Upgrade,
@@ -220,6 +244,7 @@ mod tests {
         for command in ALL {
             let request = ControlRequest {
                 wait: false,
+                positions: vec![OutputPosition(Life::of(7, 0, 3), u64::MAX)],
                 ..ControlRequest::new(command)
             };
             let line = request.line();
@@ -242,6 +267,16 @@ mod tests {
         assert_eq!(
             line(ControlCommand::Scale { to: 4 }),
             "{\"version\":1,\"ask\":{\"scale\":{\"to\":4}},\"wait\":true}\n"
+        );
+        let (slot, lines) = (None, 9);
+        let logs = ControlRequest {
+            positions: vec![OutputPosition(Life::of(7, 0, 3), 12)],
+            ..ControlRequest::new(ControlCommand::Logs { slot, lines })
+        };
+        assert_eq!(
+            String::from_utf8(logs.line()).expect("text"),
+            "{\"version\":1,\"ask\":{\"logs\":{\"slot\":null,\"lines\":9}},\"wait\":true,\
+             \"positions\":[[\"7/0/3\",12]]}\n"
         );
         let short = ControlRequest::parse(b"{\"version\":1,\"ask\":\"reload\"}").expect("a request");
         assert_eq!(short, ControlRequest::new(ControlCommand::Reload));

@@ -7,11 +7,13 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value};
 
-/// The longest text in a problem document, in bytes. A longer one, which has something of the client's in it, loses
-/// its middle.
+use crate::observe::{RequestContext, X_REQUEST_ID};
+
+/// The longest text in a problem document, in bytes. A longer one, which has something of the client's in it,
+/// loses its middle.
 const MAX_TEXT: usize = 500;
-/// The beginning that a text which is too long keeps, in bytes: what is wrong stands there, what was expected at the
-/// end.
+/// The beginning that a text which is too long keeps, in bytes: what is wrong stands there, what was expected
+/// at the end.
 const KEPT_BEGINNING: usize = 250;
 
 /// The media type of a problem document.
@@ -32,9 +34,9 @@ const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+
 pub struct Problem {
     status: StatusCode,
     code: &'static str,
-    detail: String,
+    pub(super) detail: String,
     members: Map<String, Value>,
-    headers: HeaderMap,
+    pub(super) headers: HeaderMap,
 }
 
 impl Problem {
@@ -58,12 +60,11 @@ impl Problem {
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
     }
 
-    /// 500 `internal_error`: the log has the reason under this request id.
+    /// 500 `internal_error`: the log has the reason under the request's id.
     #[must_use]
-    pub fn internal_error(request_id: &str) -> Problem {
+    pub fn internal_error() -> Problem {
         let detail = "the server failed to answer; its log has the reason under this request id";
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail)
-            .with("request_id", request_id)
     }
 
     /// Adds a member to the document. The five standard members cannot be replaced.
@@ -102,10 +103,11 @@ impl Problem {
         self.status
     }
 
-    /// The document as JSON.
+    /// The document as JSON. Within a request it has the request's id as the member `request_id`, unless the
+    /// problem has such a member.
     #[must_use]
     pub fn document(&self) -> String {
-        let mut members = self.members.clone();
+        let mut members = self.own_members();
         members.insert("type".to_owned(), Value::from("about:blank"));
         members.insert(
             "title".to_owned(),
@@ -115,6 +117,16 @@ impl Problem {
         members.insert("code".to_owned(), Value::from(self.code));
         members.insert("detail".to_owned(), Value::from(self.detail.as_str()));
         Value::Object(members).to_string()
+    }
+
+    /// The members of the document beside the standard ones, with the request's id.
+    pub(super) fn own_members(&self) -> Map<String, Value> {
+        let mut members = self.members.clone();
+        if let Some(context) = RequestContext::current() {
+            let id = members.entry("request_id");
+            id.or_insert_with(|| Value::from(context.id()));
+        }
+        members
     }
 
     /// The whole answer as the bytes of HTTP/1.1, with `Connection: close`. For answers that hyper does not
@@ -129,6 +141,9 @@ impl Problem {
             bytes.extend_from_slice(b": ");
             bytes.extend_from_slice(value.as_bytes());
             bytes.extend_from_slice(b"\r\n");
+        }
+        if let Some(context) = RequestContext::current() {
+            bytes.extend_from_slice(format!("{X_REQUEST_ID}: {}\r\n", context.id()).as_bytes());
         }
         let length = document.len();
         let rest = format!(
@@ -180,6 +195,21 @@ mod tests {
             serde_json::json!({"type": "about:blank", "title": "Conflict", "status": 409,
                 "code": "out_of_stock", "detail": "only 1 \"cup\" is left", "order_id": "o-1"})
         );
+    }
+
+    #[test]
+    fn within_a_request_the_document_names_it() {
+        let context = RequestContext::kept("r-1", None).expect("an id");
+        let (own, other) = context.run(|| {
+            let other = problem().with("request_id", "r-0");
+            (problem().to_http1(), other.document())
+        });
+        let own = String::from_utf8(own).expect("text");
+        assert!(
+            own.contains("\r\nx-request-id: r-1\r\n") && own.contains(r#""request_id":"r-1""#),
+            "{own}"
+        );
+        assert!(other.contains(r#""request_id":"r-0""#), "{other}");
     }
 
     #[test]

@@ -5,6 +5,9 @@
 mod packet;
 mod worker_end;
 
+use std::fmt;
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 pub use packet::{PacketError, decode, encode};
@@ -45,6 +48,17 @@ pub enum Command {
     /// `metrics::Snapshot` as JSON.
     #[serde(rename = "figures")]
     Metrics(u64),
+    /// The answer to [`Report::ListenerWanted`] of that number: the slot's listener comes along, or none when
+    /// `errno` is not 0. A worker that can open no more descriptors gets none with an `errno` of 0.
+    Listener {
+        /// The number of the question.
+        number: u64,
+        /// Why not, as an error number of the system; 0 with a listener.
+        errno: i32,
+    },
+    /// The file that takes what the program prints was opened anew, and comes along. Nothing to do for a
+    /// worker without a program.
+    OutputFile,
 }
 
 /// A worker's reason is cut to this number of characters, so that its report fits into a packet.
@@ -65,4 +79,54 @@ pub enum Report {
     /// answers.
     #[serde(rename = "figures_wanted")]
     MetricsWanted(u64),
+    /// The program of the worker is to listen at this address. The master binds it once for all slots, lends
+    /// the worker the slot's listener, and answers with [`Command::Listener`].
+    ListenerWanted {
+        /// The worker numbers its questions to know their answers.
+        number: u64,
+        /// Where it is to listen.
+        address: LentAddress,
+    },
+}
+
+/// An address that a program asks for while it runs, as Node's programs do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum LentAddress {
+    /// A port.
+    Tcp {
+        /// The address; none stands for all of both families, or all of IPv4 where there is no IPv6.
+        address: Option<IpAddr>,
+        /// The port. For 0 the kernel chooses one, which is the same for every worker that asks with the same
+        /// address and index.
+        port: u16,
+        /// Whether `::` is to take IPv6 alone. Without meaning for other addresses.
+        ipv6_only: bool,
+        /// Tells apart several listeners with port 0. Without meaning for other ports.
+        index: u64,
+    },
+    /// A unix socket.
+    Path {
+        /// The absolute path, in at most 107 bytes. Names in the abstract namespace (a NUL first) are
+        /// refused: they have no permissions, so that any user could connect, or take the name first.
+        path: String,
+        /// The permission bits that the socket file has from its first moment.
+        mode: u32,
+    },
+}
+
+impl fmt::Display for LentAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LentAddress::Tcp {
+                address: Some(address),
+                port,
+                ..
+            } => std::net::SocketAddr::new(*address, *port).fmt(f),
+            LentAddress::Tcp {
+                address: None, port, ..
+            } => write!(f, "port {port}"),
+            LentAddress::Path { path, .. } => write!(f, "unix:{}", path.escape_debug()),
+        }
+    }
 }

@@ -35,10 +35,23 @@ pub fn decode<T: DeserializeOwned>(packet: &[u8]) -> Result<T, PacketError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Command, MAX_REASON, Report};
+    use super::super::{Command, LentAddress, MAX_REASON, Report};
     use super::*;
     use crate::base::ids::{Epoch, Incarnation, Life, Slot};
     use crate::pool::OrphanedWork;
+
+    fn wanted(address: LentAddress) -> Report {
+        Report::ListenerWanted { number: 3, address }
+    }
+
+    fn port(address: Option<std::net::IpAddr>) -> LentAddress {
+        LentAddress::Tcp {
+            address,
+            port: 80,
+            ipv6_only: false,
+            index: 1,
+        }
+    }
 
     #[test]
     fn every_message_survives_the_wire() {
@@ -68,10 +81,24 @@ mod tests {
             Command::Disown(slot),
             Command::Probe,
             Command::Metrics(u64::MAX),
+            Command::Listener {
+                number: u64::MAX,
+                errno: i32::MIN,
+            },
+            Command::OutputFile,
         ] {
             assert_eq!(decode::<Command>(&encode(&command)).expect("a command"), command);
         }
-        for report in [Report::MetricsWanted(u64::MAX), Report::NotAdopted(slot)] {
+        let longest = LentAddress::Path {
+            path: "\u{1}".repeat(107),
+            mode: u32::MAX,
+        };
+        for report in [
+            Report::MetricsWanted(u64::MAX),
+            Report::NotAdopted(slot),
+            wanted(longest),
+            wanted(port(None)),
+        ] {
             assert_eq!(decode::<Report>(&encode(&report)).expect("a report"), report);
         }
         // The longest there is on the wire: six bytes for each character.
@@ -93,12 +120,36 @@ mod tests {
             (encode(&Command::Metrics(3)), r#"{"figures":3}"#),
             (encode(&Command::StopSoon), r#""stop_soon""#),
             (encode(&Command::Stop), r#""stop""#),
+            (encode(&Command::OutputFile), r#""output_file""#),
             (encode(&Command::Adopt(Slot(1))), r#"{"adopt":1}"#),
             (encode(&Report::TakenOver(work)), r#"{"inherited":{"before":7}}"#),
             (encode(&Report::MetricsWanted(3)), r#"{"figures_wanted":3}"#),
             (encode(&Report::Probed(Ok(()))), r#"{"probed":{"Ok":null}}"#),
+            (
+                encode(&Command::Listener { number: 3, errno: 98 }),
+                r#"{"listener":{"number":3,"errno":98}}"#,
+            ),
         ] {
             assert_eq!(text(packet), expected);
+        }
+        let v6 = std::net::Ipv6Addr::LOCALHOST.into();
+        let path = LentAddress::Path {
+            path: "/run/a".to_owned(),
+            mode: 0o600,
+        };
+        for (address, expected) in [
+            (
+                port(None),
+                r#"{"tcp":{"address":null,"port":80,"ipv6_only":false,"index":1}}"#,
+            ),
+            (
+                port(Some(v6)),
+                r#"{"tcp":{"address":"::1","port":80,"ipv6_only":false,"index":1}}"#,
+            ),
+            (path, r#"{"path":{"path":"/run/a","mode":384}}"#),
+        ] {
+            let expected = format!(r#"{{"listener_wanted":{{"number":3,"address":{expected}}}}}"#);
+            assert_eq!(text(encode(&wanted(address))), expected);
         }
     }
 

@@ -11,19 +11,23 @@ use super::host::Host;
 use super::poller::{PollSource, WorkerFd};
 use super::process::WorkerProcess;
 use super::process::messages;
+use super::process::worker_output::last_lines;
 use crate::base::ids::Life;
 use crate::base::time::Monotonic;
 use crate::control::MemoryUse;
 use crate::pool::{Event, Pool, ProcessExit, Request, Sample, StopMode, Ticket};
 use crate::scoreboard::{LockMark, Vitals};
 use crate::sys::pidfd::Reaped;
-use crate::sys::{clock, pidfd, procfs};
+use crate::sys::{clock, pidfd, process_tree, procfs};
 
 /// A lock that is marked for a shorter time is not looked up in `/proc`, because no worker is killed for it.
 const MIN_HOLD: Duration = Duration::from_millis(10);
 
 /// Time between two readings of a worker's resident size, where `max_rss` is set.
 const RSS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Number of children that are reaped in one go: a program may leave thousands behind.
+const MAX_REAPED: u32 = 1024;
 
 /// Stop signals within this time count as one: `timeout` sends SIGTERM to its child and then to the whole
 /// group, a terminal and a shell may both pass on a Ctrl-C, and a second stop would cut the drain.
@@ -39,23 +43,25 @@ impl Host {
                 PollSource::Control => self.control.accept_clients(clock::now(), &self.poller),
                 PollSource::Orphan(number) => {
                     self.records_outdated = true;
-                    events.extend(
-                        self.orphans
-                            .remove(number)
-                            .map(|life| Event::OrphanEnded { life }),
-                    );
+                    let ended = self.orphans.remove(number);
+                    self.kill_lost();
+                    events.extend(ended.map(|life| Event::OrphanEnded { life }));
                 }
                 PollSource::Client(id) => {
                     if let Some(request) = self.control.read_request(id, &self.poller) {
                         events.extend(self.handle_request(id, &request, pool));
                     }
                 }
+                PollSource::Files => self.read_changed_files(clock::now()),
                 PollSource::Stub => events.extend(self.reap_stub()),
                 PollSource::Rehearsal(part) => self.read_rehearsal(part, &mut events),
                 PollSource::Worker(slot, epoch, part) => {
                     if let Some(process) = self.process(slot, epoch) {
                         let life = process.facts.life;
                         messages::read(process, part, &mut events);
+                        if part == WorkerFd::Lifeline {
+                            self.lend_listeners(life);
+                        }
                         if part == WorkerFd::Exit {
                             self.handle_exit(life, &mut events);
                         }
@@ -63,12 +69,14 @@ impl Host {
                 }
             }
         }
+        self.kill_strays_if_due();
         events
     }
 
     /// Samples the scoreboard of every worker.
     pub(super) fn sample_workers(&mut self, now: Monotonic) -> Vec<Event> {
         self.persisted.oom.look(now);
+        self.find_sessions();
         let generations = &self.generations;
         let sample = |process: &mut WorkerProcess| {
             let rss_wanted = generations
@@ -101,6 +109,7 @@ impl Host {
                 }
                 Signal::SIGQUIT => events.push(signal_request(Request::Stop(StopMode::AtOnce))),
                 Signal::SIGHUP => events.push(signal_request(Request::Reload)),
+                Signal::SIGUSR1 => self.reopen_output_files(),
                 Signal::SIGUSR2 => events.push(signal_request(Request::Upgrade)),
                 Signal::SIGTTIN => events.push(signal_request(Request::ScaleBy(1))),
                 Signal::SIGTTOU => events.push(signal_request(Request::ScaleBy(-1))),
@@ -110,9 +119,14 @@ impl Host {
         }
     }
 
-    /// Reaps every exited child. The master may be PID 1 and have children that are not its workers.
+    /// Reaps the exited children. The master may be PID 1, or inherit what programs have left behind, and
+    /// have children that are not its workers. Beyond [`MAX_REAPED`] it goes on when others have had their
+    /// turn.
     fn reap_all(&mut self, events: &mut Vec<Event>) {
-        while let Some(pid) = pidfd::any_exited_child() {
+        for _ in 0..MAX_REAPED {
+            let Some(pid) = pidfd::any_exited_child() else {
+                return;
+            };
             match self
                 .processes
                 .values()
@@ -122,8 +136,14 @@ impl Host {
                 Some(life) => self.handle_exit(life, events),
                 None if self.is_stub(pid) => events.extend(self.reap_stub()),
                 None if self.upgrade.is_child(pid) => events.extend(self.end_rehearsal()),
-                None => reap_unknown(pid),
+                None => {
+                    reap_unknown(pid);
+                    self.strays.process_ended();
+                }
             }
+        }
+        if let Err(error) = nix::sys::signal::raise(Signal::SIGCHLD) {
+            warn!("exited children wait to be reaped until the next one exits: {error}");
         }
     }
 
@@ -147,6 +167,8 @@ impl Host {
         if let Some(line) = process.facts.stderr_tail.finish() {
             warn!(%life, "worker said: {line}");
         }
+        self.listeners.take_back(life);
+        self.strays.worker_ended(life, process.facts.program_session);
         if let Some(mut process) = self.processes.remove(&life) {
             // The scoreboard outlives the worker: it shows the requests that the worker was handling.
             events.push(sampled(&mut process, None, clock::now()));
@@ -180,12 +202,15 @@ impl Host {
             oom_kill_maybe_elsewhere: oom == Some(OomKill::OnMachine),
         };
         let evidence = Postmortem {
-            stderr: process.facts.stderr_tail.last_lines(),
+            stderr: last_lines(process.output.as_ref(), process.facts.stderr_tail.last_lines()),
             memory,
             requests: UnfinishedRequests::left_on(&process.board),
             at_kill: process.facts.at_kill,
         };
         self.persisted.postmortems.keep(process.facts.life, evidence);
+        if let Some(output) = process.output {
+            self.ended_outputs.keep(process.facts.life, output.view);
+        }
         oom.is_some()
     }
 }
@@ -271,7 +296,7 @@ fn resident_bytes_if_due(process: &mut WorkerProcess, now: Monotonic) -> Option<
         return None;
     }
     process.facts.rss_read_at = Some(now);
-    procfs::resident_bytes(process.facts.pid)
+    process_tree::resident_bytes(process.facts.pid)
 }
 
 /// What happened to a process, to follow its name.

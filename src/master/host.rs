@@ -5,14 +5,17 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::control::{ClientId, ControlServer, OomMonitor, Postmortems};
+use super::control::{ClientId, ControlServer, EndedOutputs, OomMonitor, Postmortems};
+use super::file_changes::FileWatch;
 use super::listeners::Listeners;
 use super::poller::Poller;
 use super::process::generation::LoadedGeneration;
 use super::process::spawn::Spawner;
+use super::process::strays::Strays;
 use super::process::stub::StubProcess;
 use super::process::{WorkerFacts, WorkerProcess};
 use super::report::last_verdict::RecordedVerdict;
+use super::report::lost_sockets::LostSockets;
 use super::report::systemd::ServiceManager;
 use super::start::build::Build;
 use super::start::directories::Directories;
@@ -35,8 +38,8 @@ pub(super) struct Host {
     pub(super) processes: BTreeMap<Life, WorkerProcess>,
     pub(super) generations: BTreeMap<Generation, LoadedGeneration>,
     pub(super) listeners: Listeners,
-    /// Whether a warning was logged that a socket file is missing and cannot be bound again.
-    pub(super) loss_reported: bool,
+    /// The sockets that are said to be missing.
+    pub(super) lost_sockets: LostSockets,
     pub(super) spawner: Spawner,
     /// Workers of earlier masters that are still alive.
     pub(super) orphans: Orphans,
@@ -52,8 +55,14 @@ pub(super) struct Host {
     pub(super) service_manager: ServiceManager,
     /// The stub, while no worker can serve.
     pub(super) stub: Option<StubProcess>,
+    /// The files whose change reloads.
+    pub(super) file_watch: Option<FileWatch>,
+    /// What the programs of workers printed that have ended lately.
+    pub(super) ended_outputs: EndedOutputs,
     /// The stage of an upgrade of this master.
     pub(super) upgrade: RehearsalStage,
+    /// What is known of the processes that programs may have left behind.
+    pub(super) strays: Strays,
     /// The running binary.
     pub(super) build: Build,
     /// The pid file, which is removed with this value.
@@ -145,6 +154,9 @@ impl Host {
             .collect();
         if let Err(error) = self.records.write(&records) {
             tracing::warn!("failed to write the records of the living workers: {error}");
+        }
+        if let Err(error) = self.records.write_lent(&self.listeners.lent_addresses()) {
+            tracing::warn!("failed to write the record of the addresses that programs asked for: {error}");
         }
     }
 }

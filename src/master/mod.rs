@@ -5,6 +5,7 @@
 //! (`gather` turns what is readable into events, `perform` does what the pool wants).
 
 mod control;
+mod file_changes;
 mod gather;
 mod host;
 mod listeners;

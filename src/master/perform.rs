@@ -14,6 +14,7 @@ use super::poller::{PollSource, WorkerFd};
 use super::process::evidence::examine;
 use super::process::generation::LoadedGeneration;
 use super::process::policy::policy;
+use super::process::strays::runs_program;
 use super::process::violations::Violation;
 use super::process::{WorkerProcess, cpus, spawn};
 use super::report::announce;
@@ -64,7 +65,7 @@ impl Host {
             Effect::TakeOver { by, work } => return self.take_over(by, work),
             Effect::StartStub => return self.start_stub(),
             Effect::StopStub => self.stop_stub(),
-            Effect::Close => self.listeners = Listeners::default(),
+            Effect::Close => self.close_listeners(),
             Effect::Forewarn => self.tell_workers(&Command::StopSoon),
             Effect::Hasten => self.tell_workers(&Command::Stop),
             Effect::Probe { life } => return self.probe(life),
@@ -99,15 +100,20 @@ impl Host {
         let generation = generation
             .ok_or_else(|| io::Error::other(format!("generation {number} is not loaded any more")))?;
         let (bind, mode) = addresses_of(&generation.settings);
-        // A generation that is rolled back to may have addresses that were closed.
-        self.open_addresses(&bind, mode).map_err(io::Error::other)?;
+        // A generation that is rolled back to may have addresses that were closed. One whose socket file is
+        // missing is bound again when it can be, and no reason to serve the others with fewer workers.
+        self.open_addresses(&self.listeners.closed(&bind), mode)
+            .map_err(io::Error::other)?;
+        self.steer_probes();
         let listeners = self.listeners.of(life.slot, &bind);
+        let group = self.strays.make_group(life);
         let process = spawn::spawn(
             &self.spawner,
             life,
             number,
             &self.generations[&number],
             &listeners,
+            group.as_ref().map(AsFd::as_fd),
         )?;
         let pid = process.facts.pid;
         let polled = self.poll_process(&process);
@@ -142,7 +148,11 @@ impl Host {
             Signal::Terminate => OsSignal::SIGTERM,
             Signal::Kill => {
                 // After the kill the state can no longer be read.
-                process.facts.at_kill = Some(StateAtKill::look(process.facts.pid));
+                let pid = process.facts.pid;
+                process.facts.at_kill = Some(match process.output {
+                    Some(_) => StateAtKill::look_at_program(pid),
+                    None => StateAtKill::look(pid),
+                });
                 OsSignal::SIGKILL
             }
         };
@@ -181,6 +191,19 @@ impl Host {
             .notify(state, || last_verdict::serving(pool, last));
     }
 
+    /// Has the service manager keep the listeners for the next master.
+    pub(super) fn update_store(&mut self) {
+        self.service_manager.update_store(|| self.listeners.to_store());
+    }
+
+    /// Takes no new connections. If the service manager keeps the listeners, they wait for the next master.
+    fn close_listeners(&mut self) {
+        if self.service_manager.leave_store() {
+            self.listeners.leave_files();
+        }
+        self.listeners = Listeners::default();
+    }
+
     /// Keeps the service manager's description of the cluster up to date.
     pub(super) fn update_service_manager(&mut self, pool: &Pool) {
         let last = self.persisted.last_verdict.as_ref();
@@ -191,6 +214,7 @@ impl Host {
         if let Err(error) = self.listeners.grow(slots) {
             error!("failed to open listeners for {slots} slots: {error}");
         }
+        self.service_manager.set_store_outdated();
     }
 
     fn load(&mut self, number: Generation) -> Result<Policy, NotLoaded> {
@@ -215,6 +239,8 @@ impl Host {
             .map_err(|error| NotLoaded::Binary(error.to_string()))?;
         self.open_addresses(&bind, mode)
             .map_err(|error| NotLoaded::Configuration(format!("cluster.bind: {error}")))?;
+        let data_dir = &self.directories.data;
+        self.strays.watch(runs_program(&generation.settings), data_dir);
         self.generations.insert(number, generation);
         Ok(policy)
     }

@@ -26,6 +26,8 @@ pub(super) enum PollSource {
     Orphan(u32),
     /// The exit of the stub.
     Stub,
+    /// The files of `run.watch`.
+    Files,
     /// A descriptor of a binary that rehearses an upgrade.
     Rehearsal(RehearsalFd),
     /// A descriptor of a worker.
@@ -64,18 +66,20 @@ impl PollSource {
     const OUTPUT: u64 = u64::MAX - 3;
     const REHEARSAL_EXIT: u64 = u64::MAX - 4;
     const STUB: u64 = u64::MAX - 5;
+    const FILES: u64 = u64::MAX - 6;
     /// Set for clients, clear for workers.
     const CLIENT: u64 = 1 << 63;
     /// Set for orphans, clear for workers.
     const ORPHAN: u64 = 1 << 62;
 
     /// `slot << 40 | epoch << 8 | part`, which leaves the highest byte free: a client has its highest bit,
-    /// and no client's number gets up to the six that are not counted.
+    /// and no client's number gets up to the seven that are not counted.
     fn encode(self) -> u64 {
         match self {
             PollSource::Signals => PollSource::SIGNALS,
             PollSource::Control => PollSource::CONTROL,
             PollSource::Stub => PollSource::STUB,
+            PollSource::Files => PollSource::FILES,
             PollSource::Rehearsal(RehearsalFd::Verdict) => PollSource::VERDICT,
             PollSource::Rehearsal(RehearsalFd::Output) => PollSource::OUTPUT,
             PollSource::Rehearsal(RehearsalFd::Exit) => PollSource::REHEARSAL_EXIT,
@@ -92,6 +96,7 @@ impl PollSource {
             PollSource::SIGNALS => return Some(PollSource::Signals),
             PollSource::CONTROL => return Some(PollSource::Control),
             PollSource::STUB => return Some(PollSource::Stub),
+            PollSource::FILES => return Some(PollSource::Files),
             PollSource::VERDICT => return Some(PollSource::Rehearsal(RehearsalFd::Verdict)),
             PollSource::OUTPUT => return Some(PollSource::Rehearsal(RehearsalFd::Output)),
             PollSource::REHEARSAL_EXIT => return Some(PollSource::Rehearsal(RehearsalFd::Exit)),
@@ -189,7 +194,12 @@ mod tests {
         for source in workers
             .chain(clients)
             .chain(orphans)
-            .chain([PollSource::Signals, PollSource::Control, PollSource::Stub])
+            .chain([
+                PollSource::Signals,
+                PollSource::Control,
+                PollSource::Stub,
+                PollSource::Files,
+            ])
             .chain([RehearsalFd::Verdict, RehearsalFd::Output, RehearsalFd::Exit].map(PollSource::Rehearsal))
         {
             assert_eq!(PollSource::decode(source.encode()), Some(source));

@@ -36,15 +36,18 @@ pub fn go_on(launch: Launch, log: impl FnOnce(&LogSettings)) -> Result<MasterEnd
 }
 
 fn end_of(started: Started, effects: Vec<Effect>, happened: Vec<Event>) -> Result<MasterEnd, StartError> {
-    let master = MasterLoop {
+    let mut master = MasterLoop {
         pool: started.pool,
         host: started.host,
         samplings: 0,
     };
+    master.host.watch_files(master.pool.generation());
     let end = master.serve(effects, happened.into()).map_err(StartError::Loop)?;
     match end.outcome {
         Outcome::Stopped => tracing::info!("stopped"),
-        Outcome::Cut => tracing::warn!("stopped; some requests were cut"),
+        Outcome::Cut => {
+            tracing::warn!("stopped; requests were cut, or programs killed that may have had some")
+        }
         Outcome::NeverReady => {
             tracing::error!(
                 "giving up: no worker ever became ready: each exited by itself or could not be started"
@@ -77,6 +80,7 @@ impl MasterLoop {
     fn serve(mut self, mut effects: Vec<Effect>, mut happened: VecDeque<Event>) -> io::Result<MasterEnd> {
         loop {
             if let Some(outcome) = self.act(&mut effects, &mut happened) {
+                self.host.kill_last_strays();
                 return Ok(MasterEnd {
                     outcome,
                     last_code: self.host.persisted.last_code,
@@ -85,6 +89,7 @@ impl MasterLoop {
             self.host.record_processes();
             self.host.answer_no_wait_clients();
             self.host.update_service_manager(&self.pool);
+            self.host.update_store();
             crate::observe::flush();
             happened.extend(self.gather()?);
         }
@@ -128,6 +133,8 @@ impl MasterLoop {
             self.host.control.deadline(),
             self.host.upgrade.deadline(),
             self.host.service_manager.deadline(),
+            self.host.file_watch_deadline(),
+            self.host.stub_deadline(),
         ];
         let earliest = deadline
             .into_iter()
@@ -143,10 +150,11 @@ impl MasterLoop {
         self.host.expire_clients(now);
         self.host.expire_rehearsal(now);
         self.host.send_metrics(&self.pool, now);
+        events.extend(self.host.reload_changed_files(&self.pool, now));
+        events.extend(self.host.watch_stub(now));
         if deadline.is_some_and(|deadline| now >= deadline) {
             events.extend(self.host.sample_workers(now));
-            self.host.control.rebind_if_removed(&self.host.poller);
-            self.host.restore_paths();
+            events.extend(self.host.restore_sockets());
             events.push(Event::Looked);
             self.settle();
         }

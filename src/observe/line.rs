@@ -9,6 +9,7 @@ use tracing::Level;
 use tracing::field::{Field, Visit};
 
 use super::fields::fitted;
+use super::systemd_journal;
 use crate::config::LogFormat;
 
 /// The longest text in a line, in bytes; the rest is cut, so that a pipe takes a line at once.
@@ -21,6 +22,9 @@ pub(super) enum LineStyle {
     Text,
     /// `{"time":…,"level":"info","who":…,"message":…, …}`
     Json,
+    /// `PRIORITY=6`, `MESSAGE=worker 7/0/3: ready took_ms=12`, `CLUSTER_TOOK_MS=12`: an entry of systemd's
+    /// journal, which adds the time.
+    Journal,
 }
 
 impl LineStyle {
@@ -64,11 +68,17 @@ impl LogContent {
         match style {
             LineStyle::Text => self.text(head),
             LineStyle::Json => self.json(head),
+            LineStyle::Journal => self.journal(head),
         }
     }
 
     fn text(&self, LineHead { time, level, who }: &LineHead<'_>) -> String {
-        let mut line = format!("{time} {level:<5} {who}: {}", Printable(&self.message));
+        format!("{time} {level:<5} {}\n", self.words(who))
+    }
+
+    /// Who says what, in one line without its end.
+    fn words(&self, who: &str) -> String {
+        let mut line = format!("{who}: {}", Printable(&self.message));
         for (name, value) in &self.fields {
             let written = match value {
                 Value::String(text) if is_plain(text) => write!(line, " {name}={text}"),
@@ -76,8 +86,23 @@ impl LogContent {
             };
             debug_assert!(written.is_ok(), "a String takes everything");
         }
-        line.push('\n');
         line
+    }
+
+    fn journal(&self, LineHead { level, who, .. }: &LineHead<'_>) -> String {
+        let mut entry = vec![
+            format!("PRIORITY={}", systemd_journal::priority(*level)),
+            format!("MESSAGE={}", self.words(who)),
+            format!("CLUSTER_WHO={}", Printable(who)),
+        ];
+        for (name, value) in &self.fields {
+            let name = systemd_journal::field_name(name);
+            entry.push(match value {
+                Value::String(text) => format!("{name}={}", Printable(text)),
+                other => format!("{name}={}", Printable(&other.to_string())),
+            });
+        }
+        entry.join(&systemd_journal::SEPARATOR.to_string()) + "\n"
     }
 
     fn json(&self, LineHead { time, level, who }: &LineHead<'_>) -> String {
@@ -94,9 +119,22 @@ impl LogContent {
         line
     }
 
+    /// The message and the fields.
+    pub(super) fn parts(&self) -> (&str, &[(Cow<'static, str>, Value)]) {
+        (&self.message, &self.fields)
+    }
+
     /// A message with these fields.
     pub(super) fn with(message: String, fields: Vec<(Cow<'static, str>, Value)>) -> LogContent {
         LogContent { message, fields }
+    }
+
+    /// Says which request the line is about, if it does not say so itself.
+    pub(super) fn name_request(&mut self, id: String) {
+        const NAME: &str = "request_id";
+        if self.fields.iter().all(|(name, _)| name != NAME) {
+            self.fields.push((NAME.into(), id.into()));
+        }
     }
 
     fn record(&mut self, field: &Field, value: Value) {
@@ -195,6 +233,12 @@ fn is_plain(text: &str) -> bool {
             .any(|c| c.is_control() || c.is_whitespace() || matches!(c, '"' | '=' | '\\'))
 }
 
+/// The time as a log line has it, from milliseconds since 1970; the beginning of 1970 when it is no date.
+pub(super) fn date_of(ms: u64) -> String {
+    let date = OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000);
+    timestamp(date.unwrap_or(OffsetDateTime::UNIX_EPOCH))
+}
+
 /// RFC 3339 with milliseconds, in UTC.
 pub(super) fn timestamp(now: OffsetDateTime) -> String {
     let (date, time) = (now.date(), now.time());
@@ -222,6 +266,8 @@ mod tests {
     #[test]
     fn a_time_is_written_with_milliseconds() {
         assert_eq!(timestamp(OffsetDateTime::UNIX_EPOCH), head(Level::INFO, "").time);
+        assert_eq!(date_of(1_795_650_780_042), "2026-11-25T23:53:00.042Z");
+        assert_eq!(date_of(u64::MAX), head(Level::INFO, "").time);
     }
 
     fn content() -> LogContent {
@@ -242,6 +288,20 @@ mod tests {
         let expected = "1970-01-01T00:00:00.000Z INFO  worker 7/0/3: ready\\u{1b}[31m\\nforged slot=2 \
                         path=\"/a b\\n\" peer=x\n";
         assert_eq!(line, expected);
+    }
+
+    #[test]
+    fn an_entry_of_the_journal_has_a_field_for_each_value() {
+        let line = content().line(LineStyle::Journal, &head(Level::WARN, "worker 7/0/3"));
+        let entry: Vec<&str> = line
+            .strip_suffix('\n')
+            .expect("an end")
+            .split(systemd_journal::SEPARATOR)
+            .collect();
+        let message = "MESSAGE=worker 7/0/3: ready\\u{1b}[31m\\nforged slot=2 path=\"/a b\\n\" peer=x";
+        let fields = ["CLUSTER_SLOT=2", "CLUSTER_PATH=/a b\\n", "CLUSTER_PEER=x"];
+        assert_eq!(entry[..3], ["PRIORITY=4", message, "CLUSTER_WHO=worker 7/0/3"]);
+        assert_eq!(entry[3..], fields);
     }
 
     #[test]

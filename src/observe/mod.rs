@@ -6,8 +6,11 @@ mod backlog;
 pub mod fields;
 mod line;
 mod outlet;
+mod program;
 mod relayed;
+mod request;
 mod subscriber;
+mod systemd_journal;
 
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -19,7 +22,11 @@ use tracing_subscriber::layer::SubscriberExt;
 use self::backlog::Backlog;
 use self::line::LineStyle;
 use self::outlet::Outlet;
+pub(crate) use self::program::{ProgramLine, TextReader, printable};
+pub use self::request::{RequestContext, X_REQUEST_ID};
 use self::subscriber::{LineLayer, Log, filter};
+use self::systemd_journal::SystemdJournal;
+use crate::base::ids::Life;
 use crate::config::LogFormat;
 use crate::config::settings::LogLevel;
 
@@ -40,9 +47,9 @@ pub(crate) enum LogInitError {
 }
 
 /// Sends every `tracing` event of this process from `level` up to `fd`, one line each, as `format` says
-/// (`auto`: text on a terminal, JSON otherwise). Each line carries `who`, as in `master` or `worker 7/0/3`.
-/// The descriptor is duplicated; its O_NONBLOCK flag, which others may share, is not touched. If the program has
-/// set a subscriber of its own before, the events go there and nowhere else.
+/// (`auto`: text on a terminal, fields in systemd's journal, JSON otherwise). Each line carries `who`, as in
+/// `master` or `worker 7/0/3`. The descriptor is duplicated; its O_NONBLOCK flag, which others may share, is
+/// not touched. If the program has set a subscriber of its own before, the events go there and nowhere else.
 ///
 /// # Errors
 /// When the descriptor cannot be used, or when this process logs already.
@@ -52,8 +59,18 @@ pub(crate) fn init(
     level: LogLevel,
     who: impl Into<String>,
 ) -> Result<(), LogInitError> {
-    let outlet = Outlet::open(fd)?;
-    let style = LineStyle::of(format, outlet.is_terminal());
+    let journal = match format {
+        LogFormat::Auto => SystemdJournal::behind(fd),
+        LogFormat::Text | LogFormat::Json => None,
+    };
+    let (outlet, style) = match journal {
+        Some(journal) => (Outlet::journal(journal), LineStyle::Journal),
+        None => {
+            let outlet = Outlet::open(fd)?;
+            let style = LineStyle::of(format, outlet.is_terminal());
+            (outlet, style)
+        }
+    };
     LOG.set(Log::new(outlet, Backlog::default(), style, who.into()))
         .map_err(|_| LogInitError::Twice)?;
     let log = LOG.get().expect("it was set one line above");
@@ -117,11 +134,30 @@ fn write_within(fd: BorrowedFd, text: &[u8], within: Duration) {
     }
 }
 
-/// Logs a line that a worker has logged in JSON, as a line of `who`, whatever the line says about that.
+/// Logs a line that a worker has logged in JSON, as a line of this life, whatever the line says about that.
 /// Returns false, and logs nothing, when it is no such line.
 #[must_use]
-pub(crate) fn relay(who: &str, line: &[u8]) -> bool {
-    LOG.get().is_none_or(|log| log.relay(who, line))
+pub(crate) fn relay(life: Life, line: &[u8]) -> bool {
+    LOG.get().is_none_or(|log| log.relay(life, line))
+}
+
+/// Logs a line that a program printed, whatever the level of the log is: the level chooses among the
+/// supervisor's own lines.
+pub(crate) fn program_printed(line: &ProgramLine<'_>) {
+    if let Some(log) = LOG.get() {
+        log.program_printed(line);
+    }
+}
+
+/// The time that a line which is printed now has, in milliseconds since 1970. It is for people; what waits,
+/// waits by the monotonic clock.
+pub(crate) fn now_ms() -> u64 {
+    subscriber::now_ms()
+}
+
+/// The time as a log line has it, from milliseconds since 1970.
+pub(crate) fn date_of(ms: u64) -> String {
+    line::date_of(ms)
 }
 
 /// Reads a line that a worker sent, and says whether it is a log line. Written anew it is one printable line.

@@ -12,6 +12,7 @@ use nix::sys::signal::Signal;
 use nix::sys::socket::{MsgFlags, send};
 use nix::sys::stat::{SFlag, fstat};
 
+use super::systemd_journal::SystemdJournal;
 use crate::sys::signals::Blocked;
 
 /// A pipe that polls writable takes at least this much without blocking (PIPE_BUF).
@@ -33,8 +34,10 @@ enum WriteWay {
     NonBlocking(File),
     /// A pipe or terminal that could not be opened anew (another user's): polled before each write.
     Polled(File),
-    /// A socket (systemd's journal): each write is told not to wait.
+    /// A socket (the stream to systemd's journal): each write is told not to wait.
     Socket(OwnedFd),
+    /// The socket of systemd's journal for entries with fields.
+    SystemdJournal(SystemdJournal),
     /// A file or `/dev/null`: never waits.
     Plain(File),
 }
@@ -52,6 +55,14 @@ impl Outlet {
             _ => WriteWay::Plain(File::from(own)),
         };
         Ok(Outlet { way, is_terminal })
+    }
+
+    /// Writes entries to systemd's journal.
+    pub(super) fn journal(journal: SystemdJournal) -> Outlet {
+        Outlet {
+            way: WriteWay::SystemdJournal(journal),
+            is_terminal: false,
+        }
     }
 
     /// Whether the descriptor is a terminal.
@@ -104,6 +115,7 @@ impl WriteWay {
                 let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
                 send(socket.as_raw_fd(), bytes, flags).map_err(io::Error::from)
             }
+            WriteWay::SystemdJournal(journal) => journal.write(bytes),
             WriteWay::Polled(file) if takes_more(file.as_fd(), Duration::ZERO) => {
                 file.write(&bytes[..bytes.len().min(SURE)])
             }
@@ -115,6 +127,7 @@ impl WriteWay {
         match self {
             WriteWay::NonBlocking(file) | WriteWay::Polled(file) | WriteWay::Plain(file) => file.as_fd(),
             WriteWay::Socket(socket) => socket.as_fd(),
+            WriteWay::SystemdJournal(journal) => journal.as_fd(),
         }
     }
 }

@@ -13,7 +13,10 @@ use tracing_subscriber::layer::Context;
 use super::backlog::Backlog;
 use super::line::{LineHead, LineStyle, LogContent, timestamp};
 use super::outlet::Outlet;
+use super::program::{LEVEL, ProgramLine, TextReader};
 use super::relayed::RelayedLine;
+use super::request;
+use crate::base::ids::Life;
 use crate::config::settings::LogLevel;
 
 /// The time between two tries to report what was dropped because writes fail.
@@ -22,6 +25,8 @@ const RETRY: Duration = Duration::from_secs(1);
 /// The log of this process.
 pub(super) struct Log {
     style: LineStyle,
+    /// Who reads lines of text.
+    reader: TextReader,
     who: String,
     writer: Mutex<LogWriter>,
 }
@@ -35,8 +40,10 @@ struct LogWriter {
 
 impl Log {
     pub(super) fn new(outlet: Outlet, backlog: Backlog, style: LineStyle, who: String) -> Log {
+        let no_color = std::env::var_os("NO_COLOR");
         Log {
             style,
+            reader: TextReader::of(outlet.is_terminal(), no_color.as_deref()),
             who,
             writer: Mutex::new(LogWriter {
                 outlet,
@@ -51,13 +58,25 @@ impl Log {
         self.write(&self.line(level, content));
     }
 
+    /// Logs a line that a program printed.
+    pub(super) fn program_printed(&self, line: &ProgramLine<'_>) {
+        let time = &timestamp(OffsetDateTime::now_utc());
+        let (level, who) = (LEVEL, self.who.as_str());
+        self.write(&line.line(self.style, self.reader, &LineHead { time, level, who }));
+    }
+
     /// Logs a line of a worker. Returns false, and logs nothing, when this is no log line in JSON.
-    pub(super) fn relay(&self, who: &str, line: &[u8]) -> bool {
+    pub(super) fn relay(&self, life: Life, line: &[u8]) -> bool {
         let Some(RelayedLine { time, level, content }) = RelayedLine::parse(line) else {
             return false;
         };
-        let time = &time;
-        self.write(&content.line(self.style, &LineHead { time, level, who }));
+        let (time, who) = (time.as_str(), &*format!("worker {life}"));
+        let head = LineHead { time, level, who };
+        // In JSON a line of its program is a log line like any other.
+        self.write(&match (self.style, ProgramLine::read(&content, life.slot)) {
+            (LineStyle::Text, Some(line)) => line.line(self.style, self.reader, &head),
+            (style, _) => content.line(style, &head),
+        });
         true
     }
 
@@ -122,6 +141,12 @@ impl Log {
     }
 }
 
+/// The time of the wall clock as a line has it, in milliseconds since 1970.
+pub(super) fn now_ms() -> u64 {
+    let nanos = OffsetDateTime::now_utc().unix_timestamp_nanos();
+    u64::try_from(nanos / 1_000_000).unwrap_or_default()
+}
+
 fn line_now(style: LineStyle, level: Level, who: &str, content: &LogContent) -> String {
     let time = &timestamp(OffsetDateTime::now_utc());
     content.line(style, &LineHead { time, level, who })
@@ -171,6 +196,9 @@ impl<S: Subscriber> Layer<S> for LineLayer {
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
         let mut content = LogContent::default();
         event.record(&mut content);
+        if let Some(id) = request::current_id() {
+            content.name_request(id);
+        }
         self.log.say(*event.metadata().level(), &content);
     }
 }

@@ -6,6 +6,7 @@ use super::lifecycle::Mode;
 use super::pool::Pool;
 use super::protocol::announcement::Announcement;
 use super::protocol::effect::{Effect, announce};
+use super::routing::weights::settled_at;
 use super::slot::slot_state::{SlotEvent, SlotState};
 use super::worker::pool_worker::{PoolWorker, WorkerEvent};
 use crate::base::ids::Slot;
@@ -37,7 +38,9 @@ impl Pool {
         // Workers that boot or only drain have no beats, but a stall of the master has to be noticed for
         // them, too.
         let any = workers.iter().any(PoolWorker::can_be_killed);
-        own.chain(any.then_some(self.clock().next_look()))
+        let settled = self.fleet().leaving().iter().filter_map(settled_at);
+        let settled = settled.filter(|_| self.generations().policy().runs_programs);
+        own.chain(settled).chain(any.then_some(self.clock().next_look()))
     }
 
     fn slot_deadlines(&self) -> impl Iterator<Item = Monotonic> {

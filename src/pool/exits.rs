@@ -49,16 +49,16 @@ impl Pool {
         };
         let now = self.now();
         self.parts().fleet.certify_crash(&worker, &end, decision, now);
-        let former_size = match worker.ready_at {
-            Some(_) => None,
-            None => self.scale_failed(&worker, &end, effects),
-        };
+        let never_ready = worker.ready_at.is_none();
+        let former_size = self.requests().scales.size_before(slot);
+        let failed_scale = former_size.filter(|_| never_ready);
+        let failed_scale = failed_scale.map(|size| (size, end.failure(&worker)));
         let failures = self.fleet().slot(slot).restart.failures;
         announce_crash(worker.life, end, decision, failures, effects);
         announce_breaker(slot, decision, effects);
         self.step_slot(slot, SlotEvent::Emptied(decision), effects);
-        if let Some(size) = former_size.filter(|size| *size < self.fleet().slots().size()) {
-            self.resize(size, effects);
+        if let Some((size, reason)) = failed_scale {
+            self.scale_failed(size, &reason, effects);
         }
     }
 
@@ -89,7 +89,8 @@ impl Pool {
             let (life, after) = (worker.life, now.since(since));
             announce(Announcement::Drained { life, after, exit }, effects);
         }
-        if was_cut(&worker, exit) {
+        let runs_programs = self.generations().policy_of(worker.generation).runs_programs;
+        if was_cut(&worker, exit, runs_programs) {
             self.mode_mut().note_cut();
         }
     }
@@ -128,17 +129,18 @@ impl Pool {
             let state = self.fleet().slot(slot);
             if state.is_due(self.now()) {
                 let worker = self.start_worker(slot, state.generation, effects);
-                self.step_slot(slot, SlotEvent::Taken(worker), effects);
+                self.step_slot(slot, SlotEvent::Taken(Box::new(worker)), effects);
             }
         }
     }
 }
 
 /// Whether requests were cut: the worker says so by its exit code, or it was killed and was answering some at
-/// the last look.
-fn was_cut(worker: &PoolWorker, exit: ProcessExit) -> bool {
+/// the last look. A program that served and was killed may have been answering some: nobody knows.
+fn was_cut(worker: &PoolWorker, exit: ProcessExit, runs_programs: bool) -> bool {
     match exit {
         ProcessExit::Code(code) => code == i32::from(ExitCode::DrainCut.code()),
+        ProcessExit::Signal(_) if runs_programs => worker.ready_at.is_some(),
         ProcessExit::Signal(_) => worker.load.in_flight > 0,
     }
 }

@@ -73,6 +73,12 @@ impl Pool {
         }
     }
 
+    /// There were this many slots before this master, and each still has its listener: what waits at a slot
+    /// that there is no more is served by a worker of another one.
+    pub fn remember_slots(&mut self, slots: u16) {
+        self.fleet.slots_mut().remember(slots);
+    }
+
     /// Begins: listeners, the first life of each slot, and what earlier incarnations left behind.
     pub fn start(&mut self, now: Monotonic, effects: &mut Vec<Effect>) {
         self.clock.start(now);

@@ -50,9 +50,10 @@ impl Pool {
     }
 
     fn route(&mut self, effects: &mut Vec<Effect>) {
-        let (routing, workers, _) = self.routing_mut();
-        routing.steer(workers, effects);
-        routing.adopt(workers, effects);
+        let now = self.now();
+        let (routing, workers, generations) = self.routing_mut();
+        routing.steer(workers, now, generations.policy(), effects);
+        routing.adopt(workers, generations.policy(), effects);
         routing.assign_takeovers(workers, effects);
     }
 

@@ -271,16 +271,17 @@ impl Pool {
         effects.push(Effect::Serve(target));
         self.tell_systemd_ready(effects);
         let started = change.started;
-        let (tickets, done) = rollout.done(change, self.now());
+        let runs_programs = self.generations().policy_of(change.target).runs_programs;
+        let (tickets, done) = rollout.done(change, runs_programs, self.now());
         let from = self.size();
         let to = size.unwrap_or(from);
         self.resize(to, effects);
-        let Parts { fleet, requests, .. } = self.parts();
+        let Parts { requests, .. } = self.parts();
         for ticket in tickets {
             // Where the configuration has more slots than before, the reload is done when they serve.
-            requests.scales.add(ticket, (from, to), started, done.clone());
+            let scales = &mut requests.scales;
+            scales.add(ticket, (from, to), started, done.clone(), effects);
         }
-        requests.scales.answer_done(fleet.slots(), effects);
     }
 
     /// The old generation is whole; the new one is given up.

@@ -14,6 +14,7 @@ use super::protocol::event::Ticket;
 use super::protocol::facts::{KillReason, Policy};
 use super::protocol::verdict::Failure;
 use super::requests::answers::answer;
+use super::routing::weights::settled_at;
 use super::slot::slot_state::{SlotEvent, SlotState};
 use super::worker::end_of_life::EndOfLife;
 use super::worker::pool_worker::{PoolWorker, WorkerEvent, WorkerPhase};
@@ -106,7 +107,7 @@ impl Pool {
         if state.generation != generation || purpose == Purpose::Restart {
             state.change_generation(generation, conditions.generations.policy_of(generation));
         }
-        fleet.step_slot(slot, SlotEvent::Taken(replacement), conditions, effects);
+        fleet.step_slot(slot, SlotEvent::Taken(Box::new(replacement)), conditions, effects);
         if let Some(old) = old {
             fleet.dismiss(old, WorkerEvent::Retired, purpose, conditions, effects);
         }
@@ -208,7 +209,14 @@ impl Pool {
 
     /// Whether one more worker may be replaced.
     pub(super) fn has_room(&self) -> bool {
-        self.fleet().has_room(self.generations().policy())
+        let policy = self.generations().policy();
+        self.fleet().has_room(policy) && !(policy.runs_programs && self.settles())
+    }
+
+    /// Whether a slot is spared because its former program was asked to end a moment ago.
+    fn settles(&self) -> bool {
+        let mut settled = self.fleet().leaving().iter().filter_map(settled_at);
+        settled.any(|at| self.now() < at)
     }
 }
 

@@ -14,28 +14,24 @@ use super::protocol::verdict::{Done, Failure};
 use super::requests::answers::refuse;
 use super::slot::bounds::BOUNDS;
 use super::slot::slot_state::SlotState;
-use super::worker::end_of_life::EndOfLife;
-use super::worker::pool_worker::{PoolWorker, WorkerEvent};
+use super::worker::pool_worker::WorkerEvent;
 use crate::base::ids::Slot;
 
 impl Pool {
     /// Works during a rollout, too: a slot that is added gets the rollout's generation (before its canary has
-    /// baked: the current one), and the replacement of a slot that goes, goes with it. The client is told
-    /// when every added slot serves.
+    /// baked: the current one), and the replacement of a slot that goes, goes with it. The scaling ends when
+    /// every added slot serves.
     pub(super) fn scale(&mut self, ticket: Ticket, request: Request, to: i64, effects: &mut Vec<Effect>) {
         let from = self.size();
         match self.check_scale(to) {
             Ok(to) => {
                 self.resize(to, effects);
                 let Parts {
-                    fleet,
-                    requests,
-                    conditions,
-                    ..
+                    requests, conditions, ..
                 } = self.parts();
                 let done = Done::Scaled { from, to };
-                requests.scales.add(ticket, (from, to), conditions.now, done);
-                requests.scales.answer_done(fleet.slots(), effects);
+                let scales = &mut requests.scales;
+                scales.add(ticket, (from, to), conditions.now, done, effects);
             }
             Err(reason) => refuse(&[ticket], request, reason, effects),
         }
@@ -59,8 +55,8 @@ impl Pool {
         Ok(to)
     }
 
-    /// Where a slot that goes serves, one that stays must serve, too: a drained slot is filled again only then, and
-    /// until its worker is ready nobody would answer.
+    /// Where a slot that goes serves, one that stays must serve, too: a drained slot is filled again only
+    /// then, and until its worker is ready nobody would answer.
     fn check_that_one_stays(&self, to: u16) -> Result<(), String> {
         let slots = self.fleet().slots();
         let (stay, go): (Vec<&SlotState>, Vec<&SlotState>) =
@@ -149,18 +145,13 @@ impl Pool {
         }
     }
 
-    /// The first worker of a slot came to nothing. If a client waits for the slot, the client is told so;
-    /// what is returned is the number of slots to go back to, which removes everything that was added on top
-    /// as well.
-    pub(super) fn scale_failed(
-        &mut self,
-        worker: &PoolWorker,
-        end: &EndOfLife,
-        effects: &mut Vec<Effect>,
-    ) -> Option<u16> {
-        let size = self.requests().scales.size_before(worker.life.slot)?;
-        self.fail_scales_above(size, &end.failure(worker), effects);
-        Some(size)
+    /// The first worker of a slot that was added came to nothing: goes back to this number of slots, which
+    /// removes everything that was added on top as well.
+    pub(super) fn scale_failed(&mut self, size: u16, reason: &Failure, effects: &mut Vec<Effect>) {
+        if size < self.size() {
+            self.resize(size, effects);
+        }
+        self.fail_scales_above(size, reason, effects);
     }
 
     pub(super) fn fail_scales_above(&mut self, size: u16, reason: &Failure, effects: &mut Vec<Effect>) {

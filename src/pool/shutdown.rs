@@ -157,8 +157,13 @@ impl Pool {
         };
         if self.all_workers().iter().next().is_none() {
             *self.mode_mut() = Mode::Over;
+            let counted = !self.generations().policy().runs_programs;
             let stops = self.parts().requests.take_stops();
-            answer(&stops, &Verdict::Done(Done::Stopped { outcome }), effects);
+            answer(
+                &stops,
+                &Verdict::Done(Done::Stopped { outcome, counted }),
+                effects,
+            );
             effects.push(Effect::Exit(outcome));
         }
     }

@@ -9,7 +9,7 @@ use super::worker::pool_worker::PoolWorker;
 
 /// Version of the serialised [`Pool`]. Raise it when any field in the pool changes (a test compares the
 /// fields with the committed specimen).
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 7;
 
 /// A serialised pool with its version.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

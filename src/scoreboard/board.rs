@@ -2,7 +2,6 @@
 //! if other processes wrote there, because none does.
 
 use std::io;
-use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -11,7 +10,8 @@ use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 use super::counters::Counters;
 use super::layout::{self, cell};
 use crate::base::ids::Life;
-use crate::sys::memfd::{self, MapAccess, Mapping};
+use crate::sys::file_header::HeaderMismatch;
+use crate::sys::memfd::{MapAccess, Mapping};
 
 /// Why a file is no scoreboard.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +31,17 @@ pub enum BoardError {
     /// The board has this layout version.
     #[error("the scoreboard has layout {0}, this program knows {expected}", expected = layout::VERSION)]
     Version(u64),
+}
+
+impl From<HeaderMismatch> for BoardError {
+    fn from(mismatch: HeaderMismatch) -> BoardError {
+        match mismatch {
+            HeaderMismatch::Map(error) => BoardError::Map(error),
+            HeaderMismatch::Size(bytes) => BoardError::Size(bytes),
+            HeaderMismatch::Magic(word) => BoardError::Magic(word),
+            HeaderMismatch::Version(version) => BoardError::Version(version),
+        }
+    }
 }
 
 /// The memory of a board: shared with the master, or this process's alone.
@@ -67,7 +78,7 @@ impl Board {
     /// # Errors
     /// The system's.
     pub fn create_fd(name: &str) -> io::Result<OwnedFd> {
-        memfd::create_sealed(name, &layout::header(), layout::BYTES as u64, false)
+        layout::HEADER.create(name)
     }
 
     /// Opens the board that the master made for this life.
@@ -161,23 +172,7 @@ impl Board {
 
 /// Maps a file after making sure that it is a board of this layout.
 pub(super) fn map_checked(fd: BorrowedFd, access: MapAccess) -> Result<Mapping, BoardError> {
-    let size = memfd::size(fd)?;
-    if size != layout::BYTES as u64 {
-        return Err(BoardError::Size(size));
-    }
-    let bytes = NonZeroUsize::new(layout::BYTES).expect("the layout is not empty");
-    let mapping = Mapping::new(fd, bytes, access)?;
-    let word = |at: usize| mapping.words()[at].load(Relaxed);
-    match (
-        word(layout::MAGIC_AT),
-        word(layout::VERSION_AT),
-        word(layout::SIZE_AT),
-    ) {
-        (layout::MAGIC, layout::VERSION, size) if size == layout::BYTES as u64 => Ok(mapping),
-        (layout::MAGIC, layout::VERSION, size) => Err(BoardError::Size(size)),
-        (layout::MAGIC, version, _) => Err(BoardError::Version(version)),
-        (magic, _, _) => Err(BoardError::Magic(magic)),
-    }
+    Ok(layout::HEADER.map(fd, access)?)
 }
 
 #[cfg(test)]
@@ -192,20 +187,22 @@ mod tests {
 
     #[test]
     fn what_is_no_board_is_refused() {
-        let make = |bytes: &[u8], size| memfd::create_sealed("test", bytes, size, false).expect("a memfd");
+        let make = |bytes: &[u8], size| {
+            crate::sys::memfd::create_sealed("test", bytes, size, false).expect("a memfd")
+        };
         let whole = layout::BYTES as u64;
         assert!(matches!(
             Board::open(make(b"", 4096)),
             Err(BoardError::Size(4096))
         ));
         assert!(matches!(Board::open(make(b"", whole)), Err(BoardError::Magic(0))));
-        let mut other = layout::header();
+        let mut other = layout::HEADER.to_bytes();
         other[8] = 9;
         assert!(matches!(
             Board::open(make(&other, whole)),
             Err(BoardError::Version(9))
         ));
-        let mut lying = layout::header();
+        let mut lying = layout::HEADER.to_bytes();
         lying[16] = 1;
         assert!(matches!(
             Board::open(make(&lying, whole)),

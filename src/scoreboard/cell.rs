@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::{Relaxed, Release};
 
 use super::board::Board;
 use super::layout::{self, cell};
+use crate::base::time::Monotonic;
 use crate::sys::clock;
 
 /// The cell in which one thread beats: it vouches for the work that this thread does. Cheap to clone.
@@ -53,6 +54,11 @@ impl Cell {
     /// Stamps a beat: this thread is alive now.
     pub fn stamp(&self) {
         self.owner.words()[cell::BEAT_AT].store(clock::now().0, Release);
+    }
+
+    /// Stamps a beat of an earlier time: this thread was alive then. A later beat stays.
+    pub fn stamp_at(&self, time: Monotonic) {
+        self.owner.words()[cell::BEAT_AT].fetch_max(time.0, Release);
     }
 
     /// This thread has nothing to do: it vouches for nothing and is not looked at, until the next

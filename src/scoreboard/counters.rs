@@ -77,6 +77,11 @@ impl<'board> Counters<'board> {
         self.words[counter as usize].fetch_add(1, Relaxed);
     }
 
+    /// So many more; for what is counted elsewhere and told in parts.
+    pub fn add_several(self, counter: Counter, more: u32) {
+        self.words[counter as usize].fetch_add(more.into(), Relaxed);
+    }
+
     /// One less; for what is open or in flight.
     pub fn sub(self, counter: Counter) {
         self.words[counter as usize].fetch_sub(1, Relaxed);

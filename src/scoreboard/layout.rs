@@ -17,6 +17,8 @@
 //! | 2048–4095 | 64 routes of 32 words with their answers and latencies: see [`route`] |
 //! | 4096–8191 | reserved for the table of connections |
 
+use crate::sys::file_header::FileHeader;
+
 /// Says what the file is: "clusterB" in ASCII.
 pub const MAGIC: u64 = u64::from_be_bytes(*b"clusterB");
 /// The version of this table.
@@ -26,12 +28,13 @@ pub const BYTES: usize = 64 * 1024;
 /// The whole file, in words.
 pub const WORDS: usize = BYTES / 8;
 
-/// Word of the magic number.
-pub const MAGIC_AT: usize = 0;
-/// Word of the layout version.
-pub const VERSION_AT: usize = 1;
-/// Word of the size.
-pub const SIZE_AT: usize = 2;
+/// What the file begins with.
+pub const HEADER: FileHeader = FileHeader {
+    magic: MAGIC,
+    version: VERSION,
+    bytes: BYTES,
+};
+
 /// Three words: incarnation, slot, epoch.
 pub const LIFE_AT: usize = 3;
 /// The first counter.
@@ -136,16 +139,6 @@ pub mod cell {
     pub const NAME_BYTES: usize = 32;
     /// One more than the descriptor that the store lock is held by; 0 while that was not told.
     pub const LOCK_FD_AT: usize = 7;
-}
-
-/// The header as bytes, for the file's creator.
-#[must_use]
-pub fn header() -> [u8; 24] {
-    let mut bytes = [0; 24];
-    for (at, word) in [(MAGIC_AT, MAGIC), (VERSION_AT, VERSION), (SIZE_AT, BYTES as u64)] {
-        bytes[at * 8..at * 8 + 8].copy_from_slice(&word.to_ne_bytes());
-    }
-    bytes
 }
 
 #[cfg(test)]

@@ -2,16 +2,21 @@
 //! commands.
 
 mod failures;
+mod feed;
+mod files;
 #[cfg(test)]
 mod tests;
+mod who_may;
 
-use std::io;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 
-use self::failures::{bad_catalog, inconsistent, no_thread, unusable_store};
+use self::failures::{bad_catalog, inconsistent};
+use super::contract::StreamId;
+use super::customers::{CustomersRepository, CustomersService};
+use super::events::{EventFeed, FeedMetrics, FeedServices, StreamsRecorder};
 use super::evidence::consistency::{self, Inconsistent, Repositories};
 use super::fault_injection::{FaultyProvider, ProviderFaults};
 use super::http::{AppState, Orders, drill, routes};
@@ -25,59 +30,84 @@ use super::recovery::{maintenance, takeover};
 use super::sandbox::{self, Sandbox};
 use super::settings::{SECTIONS, ShopSettings, StoreSettings};
 use super::sqlite::read_only::schema_version;
-use super::{inventory, orders, payments};
+use super::{grpc, inventory, orders, payments};
 use crate::base::exit::Exit;
 use crate::base::ids::{Epoch, Generation, Slot};
 use crate::config::{Settings, duration};
 use crate::pool::OrphanedWork;
 use crate::saga::definition::ORDER_VERSION;
-use crate::store::{Schema, Store, StoreOptions, Verify};
+use crate::store::Store;
 use crate::worker::{self, App, BootError, BootRefused, Worker};
-
-/// The largest database, in bytes, whose pages a first worker checks: it takes some tenths of a second.
-const CHECKED_AT_BOOT: u64 = 64 * 1024 * 1024;
 
 /// The shop as an application: `cluster serve` is this and nothing else.
 #[must_use]
 pub fn app() -> App {
-    let booted: Arc<OnceLock<(Worker, Orders, Vec<Store>)>> = Arc::default();
+    let booted: Arc<OnceLock<BootedShop>> = Arc::default();
     let drained = Arc::clone(&booted);
     App::new("cluster")
         .about("A shop of three services, served by supervised workers that lose nothing")
         .sections(SECTIONS)
         .check(check)
         .boot(move |worker| async move {
-            let OpenedShop { state, stores, clock } = open_with_stores(&worker).await?;
+            let OpenedShop {
+                state,
+                stores,
+                clock,
+                streams,
+                customers,
+                orders_stream,
+            } = open_with_stores(&worker).await?;
             // Taken before the worker owns an order, and kept until the process ends, because its last writes
             // may still be on their way to the disk after the exit hook.
             let lives: &LifeLock = Box::leak(Box::new(take_life_lock(&worker)?));
             listen(&worker, &state);
-            drop(booted.set((worker.clone(), state.orders.clone(), stores.clone())));
+            let shop = BootedShop {
+                worker: worker.clone(),
+                orders: state.orders.clone(),
+                stores: stores.clone(),
+                streams: Arc::clone(&streams),
+                customers: customers.clone(),
+            };
+            drop(booted.set(shop));
+            who_may::tell(&worker);
             tokio::spawn(tell_of_edited_catalog(worker.clone(), state.inventory.clone()));
             tokio::spawn(takeover::watch(state.orders.clone(), lives, worker.clone()));
             let retention = worker.section::<ShopSettings>("shop")?.retention;
             let gauges = maintenance::LeaderGauges::register(&worker)?;
+            let consumer = feed::consumer(&worker, &state, orders_stream, customers)?;
             tokio::spawn(maintenance::run(
                 state.orders.clone(),
-                clock,
+                (clock, streams),
                 (worker.clone(), stores),
                 retention,
-                gauges,
+                (gauges, consumer),
             ));
             let drills = worker
                 .settings()
                 .drill
                 .routes
                 .then(|| drill::routes(state.orders.clone()));
+            worker.grpc(grpc::services(&state));
             Ok::<Router, BootError>(routes(state).merge(drills.unwrap_or_default()))
         })
         .on_exit(move || async move {
             // Orders may still be under way whose clients are gone.
-            if let Some((worker, orders, stores)) = drained.get() {
-                takeover::until_it_may_exit(orders, worker).await;
-                stores.iter().for_each(Store::close);
+            if let Some(shop) = drained.get() {
+                takeover::until_it_may_exit(&shop.orders, &shop.worker).await;
+                shop.streams.record().await;
+                shop.stores.iter().for_each(Store::close);
+                shop.customers.close();
             }
         })
+}
+
+/// What the exit hook needs.
+struct BootedShop {
+    worker: Worker,
+    orders: Orders,
+    stores: Vec<Store>,
+    streams: Arc<StreamsRecorder>,
+    customers: CustomersRepository,
 }
 
 fn take_life_lock(worker: &Worker) -> Result<LifeLock, LivenessError> {
@@ -102,6 +132,7 @@ fn check(settings: &Settings) -> Result<(), String> {
             duration::format(shop.order_wait)
         ));
     }
+    who_may::guard(settings).map_err(|error| error.to_string())?;
     catalog_is_good(settings, &shop)
 }
 
@@ -136,7 +167,8 @@ async fn tell_of_edited_catalog(worker: Worker, inventory: InventoryService) {
         tracing::warn!(
             path = %path.display(),
             "the catalog is not the one that was put on the shelf at the first start, and it is not read \
-             again: change articles with PUT /inventory/SKU"
+             again: change articles with PATCH /inventory/SKU, and counts with POST \
+             /inventory/SKU/adjustments"
         );
     }
 }
@@ -186,6 +218,12 @@ pub(super) struct OpenedShop {
     pub(super) stores: Vec<Store>,
     /// Dates everything that is written to the files.
     pub(super) clock: Arc<SteadyClock>,
+    /// Writes down how far the events have come.
+    pub(super) streams: Arc<StreamsRecorder>,
+    /// The summaries of customers.
+    pub(super) customers: CustomersRepository,
+    /// The line of the events of orders.
+    pub(super) orders_stream: StreamId,
 }
 
 /// As [`open`], with what is needed besides the services.
@@ -204,7 +242,7 @@ pub(super) async fn open_with_stores(worker: &Worker) -> Result<OpenedShop, Boot
         .await
         .map_err(inconsistent)?;
     check_older_workers_can_go_on(worker.identity().generation, data_dir)?;
-    let stores = open_all(worker, &files, store.queue_depth)?;
+    let stores = files::open_all(worker, &files, store.queue_depth)?;
     let kept = stores.to_vec();
     let [orders_store, inventory_store, payments_store, sandbox_store] = stores;
     let clock = Arc::new(SteadyClock::begin(data_dir));
@@ -219,42 +257,68 @@ pub(super) async fn open_with_stores(worker: &Worker) -> Result<OpenedShop, Boot
         sandbox: &sandbox,
     };
     check_consistency(worker, repositories).await?;
+    let recorder = StreamsRecorder::new(data_dir, &orders, &inventory, &payments);
+    let lines = feed::begin(data_dir, repositories).await?;
     let inventory = InventoryService::new(inventory);
-    // A large catalog takes longer to read than everything else here, so it is read only at the first start.
-    if !inventory.is_stocked().await? {
-        let catalog = inventory::catalog::read(shop.catalog.as_deref()).map_err(bad_catalog)?;
-        inventory.stock(catalog).await?;
-    }
+    stock(&inventory, &shop).await?;
     let provider = provider(sandbox, worker.section("provider_faults")?);
     let payments = PaymentsService::new(payments, provider);
-    let limits = OrdersLimits {
-        max_live_sagas: shop.max_live_sagas,
-        idempotency_retention: shop.idempotency_retention,
-    };
     let fenced = worker.clone();
     let orders = OrdersService::new(
         orders,
         inventory.clone(),
         payments.clone(),
         worker.identity().life,
-        limits,
+        limits(&shop),
         Arc::clone(&clock),
     )
     .on_fenced(move || fenced.fail("it was taken for dead, and its orders were taken over"));
     every_live_saga_is_known(&orders).await?;
     let max_body_bytes = worker.settings().http.max_body_bytes;
+    let services = FeedServices {
+        orders: orders.clone(),
+        inventory: inventory.clone(),
+        payments: payments.clone(),
+    };
+    let customers = feed::customers(worker, &clock)?;
     let state = AppState {
+        customers: CustomersService::new(customers.clone()),
+        events: EventFeed::new(worker, services, lines, FeedMetrics::register(worker)?),
+        longest_wait: feed::longest_wait(worker.settings().http.request_timeout),
         orders,
         inventory,
         payments,
+        internal: who_may::guard(worker.settings())?,
         order_wait: shop.order_wait,
+        docs: shop.docs,
         max_body_bytes,
     };
     Ok(OpenedShop {
         state,
         stores: kept,
         clock,
+        streams: Arc::new(recorder),
+        customers,
+        orders_stream: lines[0],
     })
+}
+
+/// Puts the catalog on the shelf at the first start. A large one takes longer to read than everything else,
+/// so it is not read later.
+async fn stock(inventory: &InventoryService, shop: &ShopSettings) -> Result<(), BootError> {
+    if !inventory.is_stocked().await? {
+        let catalog = inventory::catalog::read(shop.catalog.as_deref()).map_err(bad_catalog)?;
+        inventory.stock(catalog).await?;
+    }
+    Ok(())
+}
+
+fn limits(shop: &ShopSettings) -> OrdersLimits {
+    OrdersLimits {
+        max_live_sagas: shop.max_live_sagas,
+        idempotency_retention: shop.idempotency_retention,
+        events_retention: shop.events_retention,
+    }
 }
 
 /// Refuses to bring a database up to a version that workers of an older program cannot use. Such workers may
@@ -339,66 +403,6 @@ async fn every_live_saga_is_known(orders: &Orders) -> Result<(), BootError> {
         reason,
     }
     .into())
-}
-
-fn open_all<const N: usize>(
-    worker: &Worker,
-    files: &[(&'static Schema, &str); N],
-    queue_depth: usize,
-) -> Result<[Store; N], BootError> {
-    let data_dir = worker.settings().cluster.data_dir.as_path();
-    let opened: Vec<Result<Store, BootError>> = std::thread::scope(|scope| {
-        let opening = files.map(|(schema, file)| {
-            let open = move || open_one(worker, schema, &data_dir.join(file), queue_depth);
-            std::thread::Builder::new().spawn_scoped(scope, open)
-        });
-        let joined = |thread: io::Result<std::thread::ScopedJoinHandle<'_, _>>| {
-            thread
-                .map_err(no_thread)?
-                .join()
-                .unwrap_or_else(|_| Err("opening a database panicked".into()))
-        };
-        opening.into_iter().map(joined).collect()
-    });
-    let stores: Vec<Store> = opened.into_iter().collect::<Result<_, _>>()?;
-    stores.try_into().map_err(|_| "a database was not opened".into())
-}
-
-fn open_one(
-    worker: &Worker,
-    schema: &'static Schema,
-    path: &Path,
-    queue_depth: usize,
-) -> Result<Store, BootError> {
-    let cell = worker
-        .board()
-        .cell(schema.name)
-        .ok_or("the scoreboard has no cell left for a writer thread")?;
-    let poisoned = worker.clone();
-    let data_dir = worker.settings().cluster.data_dir.clone();
-    let incarnation = worker.identity().life.incarnation.0;
-    let options = StoreOptions {
-        queue_depth,
-        on_poison: Arc::new(move |reason| {
-            consistency::mark_doubted(&data_dir, incarnation);
-            poisoned.fail(reason);
-        }),
-        verify: verify_depth(worker, path),
-        ..StoreOptions::new(path, cell)
-    };
-    Store::open(schema, options).map_err(unusable_store)
-}
-
-/// How much of a database is checked. A disk or a copy may have broken pages while nothing ran, so the first
-/// life of each slot checks all pages, and a fault makes later lives check them, too. A replacement worker
-/// has no time for it, and neither has a start with large databases: `doctor` and `backup` check those.
-fn verify_depth(worker: &Worker, path: &Path) -> Verify {
-    let is_first = worker.identity().life.epoch <= Epoch(1);
-    if is_first && path.metadata().is_ok_and(|file| file.len() <= CHECKED_AT_BOOT) {
-        Verify::Pages
-    } else {
-        Verify::Header
-    }
 }
 
 fn listen(worker: &Worker, state: &AppState) {

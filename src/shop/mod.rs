@@ -7,8 +7,11 @@
 pub mod admin;
 mod boot;
 pub mod contract;
+pub mod customers;
+pub mod events;
 pub mod evidence;
 pub mod fault_injection;
+pub mod grpc;
 pub mod http;
 pub mod inventory;
 pub mod orders;

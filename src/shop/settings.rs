@@ -37,6 +37,13 @@ const SHOP: Section = Section {
              idempotency_retention.",
         ),
         Key::new(
+            "events_retention",
+            Kind::duration(1_000, 3_650 * 24 * HOUR_MS),
+            "7d",
+            "How long an event can be read, but not longer than retention. A reader that was away for longer \
+             begins anew.",
+        ),
+        Key::new(
             "max_live_sagas",
             Kind::number(1, 1_000_000),
             "4096",
@@ -46,6 +53,12 @@ const SHOP: Section = Section {
             "catalog",
             Kind::Path,
             "What is on the shelf at the first start; the built-in catalog when not set.",
+        ),
+        Key::new(
+            "docs",
+            Kind::Switch,
+            "false",
+            "Whether /docs shows the description of the API, which is always at /openapi.json.",
         ),
     ],
 };
@@ -113,10 +126,15 @@ pub struct ShopSettings {
     /// How long an ended order is kept.
     #[serde(with = "crate::config::duration")]
     pub retention: Duration,
+    /// How long an event can be read.
+    #[serde(with = "crate::config::duration")]
+    pub events_retention: Duration,
     /// How many orders may be under way in one worker.
     pub max_live_sagas: usize,
     /// The file of the catalog.
     pub catalog: Option<PathBuf>,
+    /// Whether `/docs` shows the description of the API.
+    pub docs: bool,
 }
 
 impl Default for ShopSettings {
@@ -125,8 +143,10 @@ impl Default for ShopSettings {
             order_wait: Duration::from_secs(2),
             idempotency_retention: Duration::from_millis(24 * HOUR_MS),
             retention: Duration::from_millis(90 * 24 * HOUR_MS),
+            events_retention: Duration::from_millis(7 * 24 * HOUR_MS),
             max_live_sagas: 4096,
             catalog: None,
+            docs: false,
         }
     }
 }

@@ -11,9 +11,24 @@ use crate::sys;
 pub(super) struct FinishedJob {
     job: Box<dyn WriteJob>,
     own_outcome: Option<TxOutcome>,
+    /// The job asked for a signal after the commit.
+    signals: bool,
 }
 
 impl FinishedJob {
+    fn not_run(job: Box<dyn WriteJob>) -> FinishedJob {
+        FinishedJob {
+            job,
+            own_outcome: None,
+            signals: false,
+        }
+    }
+
+    /// Whether readers wait for what this job wrote.
+    pub(super) fn signals(&self) -> bool {
+        self.signals && self.own_outcome.is_none()
+    }
+
     /// Why this job alone was not written, where the reason may pass by itself.
     pub(super) fn stalled(&self) -> Option<WriteStall> {
         self.own_outcome.as_ref().and_then(TxOutcome::stall)
@@ -87,10 +102,7 @@ pub(super) fn fail_all(
     finished: &mut Vec<FinishedJob>,
     outcome: TxOutcome,
 ) -> TxOutcome {
-    finished.extend(jobs.drain(..).map(|job| FinishedJob {
-        job,
-        own_outcome: None,
-    }));
+    finished.extend(jobs.drain(..).map(FinishedJob::not_run));
     outcome
 }
 
@@ -108,15 +120,11 @@ fn run_one(
 ) -> (FinishedJob, JobEffect) {
     if savepoints && let Err(error) = statement(connection, "SAVEPOINT job") {
         let outcome = outcome_of(&error);
-        return (
-            FinishedJob {
-                job,
-                own_outcome: None,
-            },
-            JobEffect::TransactionLost(outcome),
-        );
+        return (FinishedJob::not_run(job), JobEffect::TransactionLost(outcome));
     }
-    let end = job.run(&Tx::new(connection));
+    let tx = Tx::new(connection);
+    let end = job.run(&tx);
+    let signals = tx.signals() && end == JobEnd::Keep;
     // The job's own error type hides whether it failed for a reason that concerns more than this job.
     let code = sys::sqlite::extended_errcode(connection);
     let own_outcome = if end == JobEnd::RollBack {
@@ -136,7 +144,12 @@ fn run_one(
     } else {
         end_savepoint(connection, end, savepoints)
     };
-    (FinishedJob { job, own_outcome }, effect)
+    let finished = FinishedJob {
+        job,
+        own_outcome,
+        signals,
+    };
+    (finished, effect)
 }
 
 fn end_savepoint(connection: &Connection, end: JobEnd, savepoints: bool) -> JobEffect {

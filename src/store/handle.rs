@@ -87,6 +87,7 @@ impl Store {
             queue: Arc::clone(&queue),
             cell: options.cell,
             on_poison: Arc::clone(&options.on_poison),
+            on_signal: options.on_signal,
             commits: Arc::clone(&commits),
             disk_space: Arc::clone(&disk_space),
             lock_wait: Arc::clone(&lock_wait),
@@ -286,9 +287,9 @@ impl StoreInner {
     }
 
     fn close(&self) {
-        // The writer's connection is the last one of this process, and siblings are kept out by the lock while
-        // it closes. Two that closed at the same moment would each find that the other has the file open, and
-        // the WAL would stay behind.
+        // The writer's connection is the last one of this process, and siblings are kept out by the lock
+        // while it closes. Two that closed at the same moment would each find that the other has the file
+        // open, and the WAL would stay behind.
         self.reader.close();
         *self.peek.lock().unwrap_or_else(PoisonError::into_inner) = PeekConnection::Closed;
         self.queue.close();

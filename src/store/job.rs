@@ -1,6 +1,7 @@
 //! One write on its way: the caller's closure, its result, and the channel its answer goes to.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -11,11 +12,25 @@ use super::error::{WAL_NEEDS_THE_DISK, WriteError, WriteStall, WriteStallCause};
 
 /// The transaction that a job runs in. A job can do with it what it can do with a connection, but must not
 /// end the transaction: the batch ends it.
-pub struct Tx<'batch>(&'batch Connection);
+pub struct Tx<'batch> {
+    connection: &'batch Connection,
+    signals: Cell<bool>,
+}
 
 impl<'batch> Tx<'batch> {
     pub(super) fn new(connection: &'batch Connection) -> Tx<'batch> {
-        Tx(connection)
+        let signals = Cell::new(false);
+        Tx { connection, signals }
+    }
+
+    /// Has [`StoreOptions::on_signal`](super::StoreOptions::on_signal) called once the transaction is
+    /// committed, for readers that wait for what this job writes.
+    pub fn signal_after_commit(&self) {
+        self.signals.set(true);
+    }
+
+    pub(super) fn signals(&self) -> bool {
+        self.signals.get()
     }
 }
 
@@ -23,7 +38,7 @@ impl Deref for Tx<'_> {
     type Target = Connection;
 
     fn deref(&self) -> &Connection {
-        self.0
+        self.connection
     }
 }
 

@@ -42,7 +42,7 @@ pub use error::{OpenError, ReadError, WriteError, WriteStall, WriteStallCause};
 pub use handle::Store;
 pub use job::Tx;
 pub use lock::OfdLock;
-pub use options::{Admission, PoisonHook, Schema, StoreOptions, Verify};
+pub use options::{Admission, PoisonHook, Schema, SignalHook, StoreOptions, Verify};
 pub use wal::{LONG_WAL_BYTES, wal_bytes, wal_readers};
 
 #[cfg(test)]

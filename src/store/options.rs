@@ -28,6 +28,11 @@ impl Schema {
 /// replaced.
 pub type PoisonHook = Arc<dyn Fn(String) + Send + Sync>;
 
+/// Called in the writer thread after a commit with a job that asked for it
+/// ([`Tx::signal_after_commit`](super::Tx::signal_after_commit)), before anybody is answered. It must not
+/// block.
+pub type SignalHook = Arc<dyn Fn() + Send + Sync>;
+
 /// SQLite needs some tens of KB, a job's own frames (unoptimised, serde) the rest; only touched pages use
 /// memory.
 pub(super) const STACK_BYTES: usize = 512 * 1024;
@@ -44,13 +49,14 @@ pub struct StoreOptions {
     pub cell: Cell,
     /// Called once, in the writer thread, when an fsync failed or a page was found corrupt.
     pub on_poison: PoisonHook,
+    /// Called after a commit that readers wait for.
+    pub on_signal: SignalHook,
     /// How much of the file is checked before it is used.
     pub verify: Verify,
 }
 
 impl StoreOptions {
-    /// The usual limits: 1024 waiting writes, a check of the header only, and a poison hook that does
-    /// nothing.
+    /// The usual limits: 1024 waiting writes, a check of the header only, and hooks that do nothing.
     #[must_use]
     pub fn new(path: impl AsRef<Path>, cell: Cell) -> StoreOptions {
         StoreOptions {
@@ -58,6 +64,7 @@ impl StoreOptions {
             queue_depth: 1024,
             cell,
             on_poison: Arc::new(|_reason| ()),
+            on_signal: Arc::new(|| ()),
             verify: Verify::Header,
         }
     }

@@ -380,8 +380,8 @@ fn begin<T>(future: impl Future<Output = T>) -> Poll<T> {
     std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// Two connections of one process that close at the same moment each find that the other has the file open, and
-/// neither empties the WAL.
+/// Two connections of one process that close at the same moment each find that the other has the file open,
+/// and neither empties the WAL.
 #[test]
 fn the_writer_closes_the_file_after_every_reader_of_its_process() {
     let place = TestStore::new();

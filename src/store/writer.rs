@@ -17,7 +17,7 @@ use super::integrity::IntegrityMark;
 use super::job::{TxOutcome, WriteJob, panic_text};
 use super::lock::OfdLock;
 use super::lock_wait::LockWait;
-use super::options::PoisonHook;
+use super::options::{PoisonHook, SignalHook};
 use super::queue::{NextWork, WriteQueue};
 use crate::scoreboard::Cell;
 
@@ -29,8 +29,8 @@ const OTHER_PROGRAM_LIMIT: Duration = Duration::from_secs(5);
 /// Between two tries while another program writes.
 const OTHER_PROGRAM_RETRY: Duration = Duration::from_millis(20);
 
-/// How long a writer thread that ends waits for the lock to close the file: for a sibling's last batches, which
-/// a busy disk may take long to write.
+/// How long a writer thread that ends waits for the lock to close the file: for a sibling's last batches,
+/// which a busy disk may take long to write.
 const CLOSE_LOCK_TIMEOUT: Duration = Duration::from_secs(3);
 /// Between two tries to take the lock for closing.
 const CLOSE_LOCK_RETRY: Duration = Duration::from_millis(1);
@@ -42,6 +42,7 @@ pub(super) struct WriterThread {
     pub(super) queue: Arc<WriteQueue>,
     pub(super) cell: Cell,
     pub(super) on_poison: PoisonHook,
+    pub(super) on_signal: SignalHook,
     pub(super) commits: Arc<AtomicU64>,
     pub(super) disk_space: Arc<DiskSpace>,
     pub(super) lock_wait: Arc<LockWait>,
@@ -116,6 +117,9 @@ impl WriterThread {
                 waits_since = None;
             }
             self.note_disk_space(&outcome, &ran);
+            if outcome == TxOutcome::Committed && ran.iter().any(FinishedJob::signals) {
+                (self.on_signal)();
+            }
             self.queue.answered(ran.len());
             ran.drain(..).for_each(|job: FinishedJob| job.answer(&outcome));
             self.queue.put_back(jobs.drain(..));

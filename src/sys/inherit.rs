@@ -82,9 +82,37 @@ fn own(number: RawFd) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(number) }
 }
 
+/// A copy of `fd` with a number that no call in this process was ever given, as a number is after exec.
+#[cfg(test)]
+pub(crate) fn copy_as_after_exec(fd: &impl std::os::fd::AsFd) -> RawFd {
+    static NEXT: Mutex<RawFd> = Mutex::new(600);
+    let mut next = NEXT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let number = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(*next)).expect("a copy");
+    // Not one more than before: the kernel skips numbers that are in use, and those it skipped or gave may be
+    // closed before the next call.
+    *next = number + 1;
+    number
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_copy_never_has_a_number_that_an_earlier_one_had() {
+        let file = tempfile::tempfile().expect("a file");
+        let numbers: Vec<RawFd> = (0..20)
+            .map(|_| {
+                let number = copy_as_after_exec(&file);
+                drop(take(number).expect("taken"));
+                number
+            })
+            .collect();
+        assert!(
+            numbers.is_sorted_by(|earlier, later| earlier < later),
+            "{numbers:?}"
+        );
+    }
 
     #[test]
     fn what_is_not_open_or_not_ours_is_refused() {

@@ -8,7 +8,11 @@
 
 pub mod clock;
 pub mod credentials;
+pub mod descriptors;
 pub mod exec;
+pub mod file_header;
+#[cfg(feature = "shop")]
+pub mod file_signal;
 pub mod inherit;
 pub mod isolation;
 pub mod kind;
@@ -24,12 +28,17 @@ pub mod paths;
 pub mod pidfd;
 pub mod private_file;
 pub mod process;
+pub mod process_tree;
 pub mod procfs;
 pub mod readiness;
+pub mod schedstat;
 pub mod seqpacket;
 pub mod signals;
 pub mod socket;
 #[cfg(feature = "shop")]
 pub mod sqlite;
 pub mod stream;
+pub mod tcp_table;
 pub mod thread_cell;
+pub mod thread_waits;
+pub mod xattr;

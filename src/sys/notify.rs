@@ -2,13 +2,13 @@
 //! the sender towards the program that supervises this one.
 
 use std::ffi::OsStr;
-use std::io::{self, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    self, AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, sockopt,
+    self, AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, sockopt,
 };
 
 /// The longest datagram, in bytes; a longer one is dropped.
@@ -114,6 +114,12 @@ impl AsFd for NotifySocket {
     }
 }
 
+impl AsRawFd for NotifySocket {
+    fn as_raw_fd(&self) -> std::os::fd::RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
 fn close_received(fd: std::os::fd::RawFd) {
     use std::os::fd::FromRawFd;
     // SAFETY: the kernel has just made this descriptor for this process by SCM_RIGHTS; no other code knows
@@ -127,18 +133,27 @@ fn close_received(fd: std::os::fd::RawFd) {
 /// # Errors
 /// When no process listens there or its queue is full. Never blocks.
 pub fn send(address: &OsStr, text: &str) -> io::Result<()> {
+    send_message(address, text, &[])
+}
+
+/// Sends a text with a copy of a descriptor, as [`send`] does.
+///
+/// # Errors
+/// As [`send`]; also when the system allows no more descriptors on their way (`ETOOMANYREFS`).
+pub fn send_with(address: &OsStr, text: &str, fd: BorrowedFd<'_>) -> io::Result<()> {
+    send_message(address, text, &[ControlMessage::ScmRights(&[fd.as_raw_fd()])])
+}
+
+fn send_message(address: &OsStr, text: &str, along: &[ControlMessage<'_>]) -> io::Result<()> {
     let address = match address.as_bytes() {
         [b'@', name @ ..] => UnixAddr::new_abstract(name)?,
         path => UnixAddr::new(path)?,
     };
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket::socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
-    let sent = socket::sendto(
-        socket.as_raw_fd(),
-        text.as_bytes(),
-        &address,
-        MsgFlags::MSG_NOSIGNAL,
-    );
+    let parts = [IoSlice::new(text.as_bytes())];
+    let flags = MsgFlags::MSG_NOSIGNAL;
+    let sent = socket::sendmsg(socket.as_raw_fd(), &parts, along, flags, Some(&address));
     Ok(sent.map(drop)?)
 }
 

@@ -26,15 +26,44 @@ pub struct Credentials {
     pub groups: Vec<u32>,
 }
 
+/// What a child executes.
+#[derive(Clone, Copy, Debug)]
+pub enum Binary<'a> {
+    /// An open descriptor of the binary, so that the file on disk may change meanwhile. It cannot be a
+    /// script: its interpreter would be given the name of a descriptor that exec has closed.
+    Open(BorrowedFd<'a>),
+    /// A path, which may be that of a script: the program finds itself under this name. A relative one is
+    /// meant from [`Spawn::directory`], and nothing is looked for in `PATH`.
+    At(&'a CStr),
+}
+
+/// How a child finds its signals. None is blocked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChildSignals {
+    /// SIGPIPE and SIGXFSZ at their defaults, those of [`NOT_FOR_WORKERS`] ignored, the rest as the caller
+    /// has them.
+    ///
+    /// [`NOT_FOR_WORKERS`]: super::signals::NOT_FOR_WORKERS
+    Worker,
+    /// All at their defaults: the child is a program that knows nothing of this one.
+    Defaults,
+}
+
 /// The child to start.
 #[derive(Debug)]
 pub struct Spawn<'a> {
-    /// An open descriptor of the binary, so that the file on disk may change meanwhile.
-    pub binary: BorrowedFd<'a>,
+    /// What is executed.
+    pub binary: Binary<'a>,
     /// The arguments; the first is the name of the program.
     pub args: &'a [CString],
-    /// The whole environment, as `KEY=value`. `LISTEN_PID` is added with the child's own pid.
+    /// The whole environment, as `KEY=value`, but for `LISTEN_PID`.
     pub env: &'a [CString],
+    /// Whether `LISTEN_PID`, with the child's own pid, is added to the environment.
+    pub listen_pid: bool,
+    /// The working directory, entered as the child's own user; when not given, the caller's.
+    pub directory: Option<&'a CStr>,
+    /// How the child finds its signals.
+    pub signals: ChildSignals,
     /// The descriptors that become 0, 1 and 2 in the child.
     pub stdio: [BorrowedFd<'a>; 3],
     /// The descriptors that become 3, 4, 5 and so on. No other is open in the child.
@@ -42,8 +71,12 @@ pub struct Spawn<'a> {
     /// Descriptors that the child has, too, under the same numbers as here. Only for children without `fds`,
     /// because the numbers could clash.
     pub keep: &'a [BorrowedFd<'a>],
-    /// Whether the child is killed when its parent dies, and has a session of its own for [`kill_group`].
+    /// Whether the child is killed when its parent dies (the thread that calls [`spawn`] counts as the
+    /// parent, and a set-user-ID program takes itself out), and has a session of its own for [`kill_group`].
     pub bound: bool,
+    /// The `cgroup.procs` of the control group that the child begins in; when not given, or when the kernel
+    /// refuses it, the caller's group.
+    pub group: Option<BorrowedFd<'a>>,
     /// The user of the child, with `no_new_privs` and in a session of its own, which has no terminal and no
     /// keys of the caller's. When not given, the child stays the caller's user in the caller's session.
     pub credentials: Option<&'a Credentials>,
@@ -61,7 +94,8 @@ pub struct Child {
 /// Starts the child, and returns once it runs its own program.
 ///
 /// # Errors
-/// When fork, the preparation of the child or exec fails.
+/// When fork, the preparation of the child or exec fails. A [`Spawn::directory`] that cannot be entered is
+/// named.
 pub fn spawn(spawn: &Spawn<'_>) -> io::Result<Child> {
     let prepared = Prepared::new(spawn)?;
     let (failure_reader, failure_writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
@@ -74,7 +108,11 @@ pub fn spawn(spawn: &Spawn<'_>) -> io::Result<Child> {
             // The child was not reaped, so its pid cannot have been given out again.
             let pidfd = super::pidfd::open(child.as_raw());
             let failure = read_failure(&failure_reader);
-            finish(child, pidfd, failure)
+            finish(
+                child,
+                pidfd,
+                failure.map(|failure| failure.explained(spawn.directory)),
+            )
         }
     }
 }
@@ -91,7 +129,7 @@ pub fn kill_group(pid: i32) -> io::Result<()> {
     )?)
 }
 
-fn finish(child: Pid, pidfd: io::Result<OwnedFd>, failure: Option<Errno>) -> io::Result<Child> {
+fn finish(child: Pid, pidfd: io::Result<OwnedFd>, failure: Option<io::Error>) -> io::Result<Child> {
     match (pidfd, failure) {
         (Ok(pidfd), None) => Ok(Child {
             pid: child.as_raw(),
@@ -100,20 +138,60 @@ fn finish(child: Pid, pidfd: io::Result<OwnedFd>, failure: Option<Errno>) -> io:
         (pidfd, failure) => {
             let _ = nix::sys::signal::kill(child, nix::sys::signal::Signal::SIGKILL);
             let _ = nix::sys::wait::waitpid(child, None);
-            Err(failure.map_or_else(
-                || pidfd.err().unwrap_or_else(io::Error::last_os_error),
-                io::Error::from,
-            ))
+            Err(failure
+                .or_else(|| pidfd.err())
+                .unwrap_or_else(io::Error::last_os_error))
         }
     }
 }
 
-/// The child's errno if it could not become the program; the pipe is closed by a successful exec.
-fn read_failure(reader: &OwnedFd) -> Option<Errno> {
-    let mut bytes = [0_u8; 4];
+/// Why a child could not become the program.
+#[derive(Clone, Copy, Debug)]
+struct ChildFailure {
+    errno: Errno,
+    /// Whether it was the working directory that failed.
+    in_directory: bool,
+}
+
+impl ChildFailure {
+    fn to_bytes(self) -> [u8; 5] {
+        let [a, b, c, d] = (self.errno as i32).to_ne_bytes();
+        [a, b, c, d, u8::from(self.in_directory)]
+    }
+
+    fn explained(self, directory: Option<&CStr>) -> io::Error {
+        let error = io::Error::from(self.errno);
+        match directory.filter(|_| self.in_directory) {
+            Some(directory) => io::Error::new(
+                error.kind(),
+                format!("the working directory {}: {error}", directory.to_string_lossy()),
+            ),
+            None => error,
+        }
+    }
+}
+
+impl From<Errno> for ChildFailure {
+    fn from(errno: Errno) -> ChildFailure {
+        ChildFailure {
+            errno,
+            in_directory: false,
+        }
+    }
+}
+
+/// The failure of the child if it could not become the program; the pipe is closed by a successful exec.
+fn read_failure(reader: &OwnedFd) -> Option<ChildFailure> {
+    let mut bytes = [0_u8; 5];
     loop {
         match nix::unistd::read(reader, &mut bytes) {
-            Ok(4) => return Some(Errno::from_raw(i32::from_ne_bytes(bytes))),
+            Ok(5) => {
+                let [a, b, c, d, in_directory] = bytes;
+                return Some(ChildFailure {
+                    errno: Errno::from_raw(i32::from_ne_bytes([a, b, c, d])),
+                    in_directory: in_directory != 0,
+                });
+            }
             Err(Errno::EINTR) => {}
             Ok(_) | Err(_) => return None,
         }
@@ -126,9 +204,18 @@ struct Prepared<'a> {
     argv: Vec<*const libc::c_char>,
     envp: Vec<*const libc::c_char>,
     listen_pid: Box<[u8; LISTEN_PID_LENGTH]>,
-    /// Copies above every target descriptor, in target order: stdio, then `fds`, then the binary.
+    /// Copies above every target descriptor, in target order: stdio, then `fds`.
     staged: Vec<OwnedFd>,
+    binary: PreparedBinary<'a>,
+    /// A copy above every target descriptor.
+    group: Option<OwnedFd>,
     parent: Pid,
+}
+
+enum PreparedBinary<'a> {
+    /// A copy above every target descriptor.
+    Open(OwnedFd),
+    At(&'a CStr),
 }
 
 const LISTEN_PID: &[u8] = b"LISTEN_PID=";
@@ -139,48 +226,60 @@ impl<'a> Prepared<'a> {
         let mut listen_pid = Box::new([0_u8; LISTEN_PID_LENGTH]);
         listen_pid[..LISTEN_PID.len()].copy_from_slice(LISTEN_PID);
         let mut envp = pointers(spawn.env);
-        envp.insert(0, listen_pid.as_ptr().cast());
+        if spawn.listen_pid {
+            envp.insert(0, listen_pid.as_ptr().cast());
+        }
         let above = FIRST_FD + RawFd::try_from(spawn.fds.len()).map_err(io::Error::other)?;
-        let sources = spawn.stdio.iter().chain(spawn.fds).chain([&spawn.binary]);
+        let sources = spawn.stdio.iter().chain(spawn.fds);
         let staged = sources
             .map(|fd| duplicate_above(*fd, above))
             .collect::<io::Result<_>>()?;
+        let binary = match spawn.binary {
+            Binary::Open(fd) => PreparedBinary::Open(duplicate_above(fd, above)?),
+            Binary::At(path) => PreparedBinary::At(path),
+        };
+        let group = spawn.group.map(|fd| duplicate_above(fd, above)).transpose()?;
         Ok(Prepared {
+            group,
             spawn,
             argv: pointers(spawn.args),
             envp,
             listen_pid,
             staged,
+            binary,
             parent: nix::unistd::getpid(),
         })
     }
 
     /// The child's side: everything here is async-signal-safe.
     fn run(mut self, failure: &OwnedFd) -> ! {
-        let errno = self.exec();
-        let _ = nix::unistd::write(failure, &(errno as i32).to_ne_bytes());
+        let why = self.exec();
+        let _ = nix::unistd::write(failure, &why.to_bytes());
         // SAFETY: _exit ends this process at once and runs nothing of the parent's copied state.
         unsafe { libc::_exit(127) }
     }
 
-    fn exec(&mut self) -> Errno {
+    fn exec(&mut self) -> ChildFailure {
         write_decimal(
             &mut self.listen_pid[LISTEN_PID.len()..],
             nix::unistd::getpid().as_raw().unsigned_abs(),
         );
         match self.become_child() {
-            Ok(()) => self.execveat(),
-            Err(errno) => errno,
+            Ok(()) => self.execute().into(),
+            Err(failure) => failure,
         }
     }
 
-    fn become_child(&self) -> nix::Result<()> {
-        super::signals::reset_in_child()?;
-        let targets = &self.staged[..self.staged.len() - 1];
-        for (target, source) in (0..).zip(targets) {
+    fn become_child(&self) -> Result<(), ChildFailure> {
+        super::signals::reset_in_child(self.spawn.signals == ChildSignals::Defaults)?;
+        for (target, source) in (0..).zip(&self.staged) {
             duplicate_onto(source.as_raw_fd(), target)?;
         }
-        close_on_exec_from(targets.len())?;
+        close_on_exec_from(self.staged.len())?;
+        if let Some(group) = &self.group {
+            // The child is the caller's user still. Outside of the group it is a child like any other.
+            let _ = nix::unistd::write(group, b"0");
+        }
         self.spawn
             .keep
             .iter()
@@ -188,21 +287,35 @@ impl<'a> Prepared<'a> {
         if self.spawn.bound || self.spawn.credentials.is_some() {
             nix::unistd::setsid()?;
         }
+        self.spawn.credentials.map_or(Ok(()), take_credentials)?;
         if self.spawn.bound {
+            // After the change of the user, with which the kernel forgets it.
             nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
             // The parent may have died before.
             if nix::unistd::getppid() != self.parent {
-                return Err(Errno::ESRCH);
+                return Err(Errno::ESRCH.into());
             }
         }
-        self.spawn.credentials.map_or(Ok(()), take_credentials)
+        match self.spawn.directory.map_or(Ok(()), nix::unistd::chdir) {
+            Ok(()) => Ok(()),
+            Err(errno) => Err(ChildFailure {
+                errno,
+                in_directory: true,
+            }),
+        }
     }
 
-    fn execveat(&self) -> Errno {
-        let binary = self.staged.last().map_or(-1, AsRawFd::as_raw_fd);
-        // SAFETY: argv and envp are null-terminated arrays of pointers into C strings that `self` keeps
-        // alive.
-        unsafe { execveat(binary, &self.argv, &self.envp) }
+    fn execute(&self) -> Errno {
+        match &self.binary {
+            // SAFETY: argv and envp are null-terminated arrays of pointers into C strings that `self` keeps
+            // alive.
+            PreparedBinary::Open(binary) => unsafe { execveat(binary.as_raw_fd(), &self.argv, &self.envp) },
+            PreparedBinary::At(path) => {
+                // SAFETY: as above, and the path is a C string that `self` keeps alive.
+                let _ = unsafe { libc::execve(path.as_ptr(), self.argv.as_ptr(), self.envp.as_ptr()) };
+                Errno::last()
+            }
+        }
     }
 }
 

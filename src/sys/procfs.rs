@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fs;
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Read};
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
@@ -58,6 +58,95 @@ pub fn stat(pid: i32) -> io::Result<ProcessStat> {
         .ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat has another format: {text:?}")))
 }
 
+/// A process's place among the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lineage {
+    /// The pid of its parent; 0 when that is not of this pid namespace.
+    pub parent: i32,
+    /// Its process group, named by the pid of the group's first process.
+    pub group: i32,
+    /// Its session, named by the pid of the session's first process.
+    pub session: i32,
+}
+
+/// The parent, the group and the session of a process; `None` when it is gone.
+#[must_use]
+pub fn lineage(pid: i32) -> Option<Lineage> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    parse_lineage(&text)
+}
+
+fn parse_lineage(text: &str) -> Option<Lineage> {
+    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+    let number = |place: usize| fields.get(place)?.parse().ok();
+    Some(Lineage {
+        parent: number(1)?,
+        group: number(2)?,
+        session: number(3)?,
+    })
+}
+
+/// The pids of the children of a process, those included that have exited and were not reaped. A child that
+/// exits at this moment may hide another one: ask again when it matters.
+#[must_use]
+pub fn children(pid: i32) -> Vec<i32> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
+    let of_thread = |entry: fs::DirEntry| fs::read_to_string(entry.path().join("children"));
+    let texts: io::Result<Vec<String>> = threads.flatten().map(of_thread).collect();
+    match texts {
+        Ok(texts) => {
+            let words = texts.iter().flat_map(|text| text.split_whitespace());
+            words.filter_map(|word| word.parse().ok()).collect()
+        }
+        // A kernel without these lists, or a thread that has just ended.
+        Err(_) => pids()
+            .filter(|&other| lineage(other).is_some_and(|found| found.parent == pid))
+            .collect(),
+    }
+}
+
+/// The longest environment that is read, in bytes. The kernel takes no longer one by default.
+const MAX_ENVIRONMENT: u64 = 8 << 20;
+
+/// So often a process that is in the middle of `exec` is looked at again, a millisecond apart.
+const EXEC_RETRIES: u32 = 20;
+
+/// The value of a variable in the environment that a process was started with; `Ok(None)` when it has no such
+/// variable. A process in the middle of `exec` seems to have no environment: it is waited for, 20 ms at most.
+///
+/// # Errors
+/// When the process is gone, or this user may not look.
+pub fn variable(pid: i32, name: &str) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    for _ in 0..EXEC_RETRIES {
+        let file = fs::File::open(format!("/proc/{pid}/environ"))?;
+        file.take(MAX_ENVIRONMENT).read_to_end(&mut bytes)?;
+        if !bytes.is_empty() || !is_in_exec(pid) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let mut entries = bytes.split(|byte| *byte == 0);
+    let value = entries.find_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="));
+    Ok(value.map(<[u8]>::to_vec))
+}
+
+/// Whether a process has the memory of its new program, and not yet its environment: the kernel wakes the
+/// parent of a `vfork` in between.
+fn is_in_exec(pid: i32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|text| is_stat_in_exec(&text))
+}
+
+/// Fields 23 (`vsize`, zero for kernel threads and zombies) and 51 (`env_end`) of `proc_pid_stat(5)`.
+fn is_stat_in_exec(text: &str) -> bool {
+    let Some((_, rest)) = text.rsplit_once(") ") else {
+        return false;
+    };
+    // The first word behind the name is field 3.
+    let field = |number: usize| rest.split_whitespace().nth(number - 3)?.parse::<u64>().ok();
+    field(23).is_some_and(|size| size > 0) && field(51) == Some(0)
+}
+
 /// A name for this process that no other process has, also after the machine was started again, and that
 /// stays when the process executes another binary. `None` when `/proc` does not tell.
 #[must_use]
@@ -68,14 +157,23 @@ pub fn own_name() -> Option<String> {
     Some(format!("{}/{pid}/{started}", boot.trim()))
 }
 
+/// The ids of the threads of a process. Empty when the process is gone.
+#[must_use]
+pub fn threads(pid: i32) -> Vec<i32> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
+    threads
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect()
+}
+
 /// The state of each thread of a process: R, S, D and so on. Empty when the process is gone.
 #[must_use]
 pub fn thread_states(pid: i32) -> Vec<char> {
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
-    let text = |entry: fs::DirEntry| fs::read_to_string(entry.path().join("stat")).ok();
-    threads
-        .flatten()
-        .filter_map(|entry| parse_stat(&text(entry)?).map(|stat| stat.state))
+    let text = |thread: &i32| fs::read_to_string(format!("/proc/{pid}/task/{thread}/stat")).ok();
+    threads(pid)
+        .iter()
+        .filter_map(|thread| parse_stat(&text(thread)?).map(|stat| stat.state))
         .collect()
 }
 
@@ -101,9 +199,9 @@ pub fn lock_holder(file: &std::path::Path) -> Option<i32> {
     pids().find(|&pid| holds(pid))
 }
 
-/// The processes that hold a lock for reading on one of these bytes of a file, as the kernel's list of POSIX locks has
-/// it. The file is not opened: closing it would drop this process's own locks on it. 0 stands for a process that has no
-/// pid here.
+/// The processes that hold a lock for reading on one of these bytes of a file, as the kernel's list of POSIX
+/// locks has it. The file is not opened: closing it would drop this process's own locks on it. 0 stands for a
+/// process that has no pid here.
 #[must_use]
 pub fn read_lock_holders(file: &std::path::Path, bytes: std::ops::RangeInclusive<u64>) -> Vec<i32> {
     let Ok(found) = fs::metadata(file) else {
@@ -155,6 +253,18 @@ pub fn wait_channel(pid: i32) -> String {
         .unwrap_or_default()
 }
 
+/// The name of a process as `ps -o comm` has it, printable; `None` when it is gone.
+#[must_use]
+pub fn name(pid: i32) -> Option<String> {
+    let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
+    let name = String::from_utf8_lossy(&name);
+    let printable = name
+        .trim_end()
+        .chars()
+        .map(|char| if char.is_control() { ' ' } else { char });
+    Some(printable.collect())
+}
+
 /// The command line with blanks between the arguments, at most 200 characters.
 #[must_use]
 pub fn command_line(pid: i32) -> String {
@@ -188,7 +298,8 @@ pub fn listens_at(pid: i32, address: SocketAddr) -> bool {
     !wanted.is_empty() && has_descriptor(pid, &wanted, || true)
 }
 
-fn pids() -> impl Iterator<Item = i32> {
+/// The pids of all processes that can be seen.
+pub fn pids() -> impl Iterator<Item = i32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
@@ -249,6 +360,49 @@ mod tests {
             })
         );
         assert_eq!(parse_stat("nonsense"), None);
+        let lineage = Lineage {
+            parent: 1,
+            group: 42,
+            session: 43,
+        };
+        assert_eq!(parse_lineage("42 (a) b) R 1 42 43 0 -1"), Some(lineage));
+    }
+
+    #[test]
+    fn a_process_in_the_middle_of_exec_is_told_from_one_without_an_environment() {
+        let line = |size: u64, environment_end: u64| {
+            let before = "0 ".repeat(22 - 3);
+            let between = "1 ".repeat(50 - 23);
+            format!("42 (a) b) S {before}{size} {between}{environment_end} 0")
+        };
+        assert!(is_stat_in_exec(&line(4096, 0)));
+        assert!(!is_stat_in_exec(&line(4096, 140_000)), "its program runs");
+        assert!(!is_stat_in_exec(&line(0, 0)), "a kernel thread, or a zombie");
+        assert!(!is_stat_in_exec("nonsense"));
+        let own = fs::read_to_string("/proc/self/stat").expect("readable");
+        assert!(!is_stat_in_exec(&own));
+    }
+
+    #[test]
+    fn a_child_is_found_with_its_environment_and_its_place() {
+        let mut child = std::process::Command::new("sleep")
+            .arg("600")
+            .env("CLUSTER_LIFE", "1/0/7")
+            .spawn()
+            .expect("started");
+        let pid = i32::try_from(child.id()).expect("a pid");
+        let own = nix::unistd::getpid().as_raw();
+        assert!(children(own).contains(&pid));
+        let found = |name: &str| variable(pid, name).expect("it lives");
+        assert_eq!(found("CLUSTER_LIFE"), Some(b"1/0/7".to_vec()));
+        assert_eq!(found("CLUSTER_LIF"), None);
+        let session = nix::unistd::getsid(None).expect("a session").as_raw();
+        let found = lineage(pid).expect("it lives");
+        assert_eq!((found.parent, found.session), (own, session));
+        child.kill().expect("killed");
+        child.wait().expect("reaped");
+        assert_eq!(lineage(pid), None);
+        assert!(children(own).iter().all(|child| *child != pid));
     }
 
     #[test]

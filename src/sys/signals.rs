@@ -27,8 +27,8 @@ impl Signals {
     /// # Errors
     /// When the system has no descriptors left.
     pub fn hear(signals: &[Signal], processes_only: &[Signal]) -> io::Result<Signals> {
-        // Its handler must have noted the sender before the other one reports the signal: the kernel runs them
-        // in the order of their registration.
+        // Its handler must have noted the sender before the other one reports the signal: the kernel runs
+        // them in the order of their registration.
         let of_processes = OfProcesses::note(processes_only)?;
         let (read, write) = UnixStream::pair()?;
         let numbers: Vec<i32> = signals.iter().map(|&signal| signal as i32).collect();
@@ -104,8 +104,8 @@ fn note_processes(signal: Signal, flag: Arc<AtomicBool>) -> io::Result<SigId> {
     unsafe { signal_hook_registry::register_sigaction(signal as i32, note) }
 }
 
-/// While this lives, every signal that can be blocked is blocked, or one; dropping it restores the mask. The mask
-/// survives exec, and so do the signals that wait: [`allow_all`] lets them come there.
+/// While this lives, every signal that can be blocked is blocked, or one; dropping it restores the mask. The
+/// mask survives exec, and so do the signals that wait: [`allow_all`] lets them come there.
 #[derive(Debug)]
 pub struct Blocked {
     before: SigSet,
@@ -179,22 +179,75 @@ pub const NOT_FOR_WORKERS: [Signal; 11] = [
 ];
 
 /// Lets a write that would make a file longer than the limit (`ulimit -f`, `LimitFSIZE=`) fail with EFBIG. By
-/// default the kernel ends the process with SIGXFSZ instead, so that a full log file would end the master and a
-/// full database its workers.
+/// default the kernel ends the process with SIGXFSZ instead, so that a full log file would end the master and
+/// a full database its workers.
 pub fn ignore_file_size_signal() {
     let ignored = dispose(Signal::SIGXFSZ, SigHandler::SigIgn);
     debug_assert!(ignored.is_ok(), "SIGXFSZ can be ignored");
 }
 
+/// The last signal that the kernel knows.
+const LAST_SIGNAL: libc::c_int = 64;
+/// No architecture has a longer `struct sigaction` in the kernel.
+const KERNEL_SIGACTION_WORDS: usize = 8;
+
 /// Sets an empty mask, and SIGPIPE and SIGXFSZ as every program expects them: Rust's runtime ignores the
-/// first, this program the second. Handlers do not survive exec. Async-signal-safe.
-pub(super) fn reset_in_child() -> nix::Result<()> {
-    for signal in NOT_FOR_WORKERS {
-        dispose(signal, SigHandler::SigIgn)?;
+/// first, this program the second. The others are ignored as [`NOT_FOR_WORKERS`] has it, or all set to their
+/// defaults. Handlers do not survive exec. Async-signal-safe.
+pub(super) fn reset_in_child(all_to_defaults: bool) -> nix::Result<()> {
+    if all_to_defaults {
+        // The C library refuses to change two real-time signals that it keeps to itself, and a parent may have
+        // ignored them, so the kernel is asked. It refuses SIGKILL and SIGSTOP alone.
+        let default = [0_u64; KERNEL_SIGACTION_WORDS];
+        for number in 1..=LAST_SIGNAL {
+            // SAFETY: the kernel reads an action of zeros, which is SIG_DFL without flags, so nothing can run at a
+            // bad time; the size of the mask is the kernel's.
+            unsafe {
+                libc::syscall(
+                    libc::SYS_rt_sigaction,
+                    number,
+                    default.as_ptr(),
+                    std::ptr::null_mut::<u64>(),
+                    size_of::<u64>(),
+                )
+            };
+        }
+    } else {
+        for signal in NOT_FOR_WORKERS {
+            dispose(signal, SigHandler::SigIgn)?;
+        }
+        dispose(Signal::SIGPIPE, SigHandler::SigDfl)?;
+        dispose(Signal::SIGXFSZ, SigHandler::SigDfl)?;
     }
-    dispose(Signal::SIGPIPE, SigHandler::SigDfl)?;
-    dispose(Signal::SIGXFSZ, SigHandler::SigDfl)?;
     nix::sys::signal::sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
+}
+
+/// Ends this process by a signal, as a program ended that it answered for, so that its own parent sees the
+/// same end. There is no second core dump. For a signal that ends nobody, the process exits with 128 and its
+/// number added, as a shell does.
+pub fn die_of(signal: i32) -> ! {
+    // A limit of 0 does not keep the kernel from piping a dump to a program; this does.
+    let _ = nix::sys::prctl::set_dumpable(false);
+    // SAFETY: SIG_DFL is no handler of this program, so nothing can run at a bad time.
+    unsafe { libc::signal(signal, libc::SIG_DFL) };
+    let stops_or_is_ignored = [
+        libc::SIGSTOP,
+        libc::SIGTSTP,
+        libc::SIGTTIN,
+        libc::SIGTTOU,
+        libc::SIGCONT,
+        libc::SIGCHLD,
+        libc::SIGURG,
+        libc::SIGWINCH,
+    ];
+    if !stops_or_is_ignored.contains(&signal) {
+        // Blocked or sent to another thread, it could come too late.
+        let _ = allow_all();
+        // SAFETY: raise takes an integer.
+        unsafe { libc::raise(signal) };
+    }
+    // SAFETY: _exit ends this process at once.
+    unsafe { libc::_exit(128_i32.saturating_add(signal)) }
 }
 
 fn dispose(signal: Signal, how: SigHandler) -> nix::Result<()> {
@@ -228,5 +281,32 @@ mod tests {
         assert_eq!(nix::poll::poll(&mut ready, 10_000_u16).expect("polled"), 1);
         assert_eq!(signals.take(), [Signal::SIGURG]);
         assert_eq!(signals.take(), []);
+    }
+
+    #[test]
+    fn a_process_ends_as_the_program_did_that_it_answered_for() {
+        use nix::sys::wait::{WaitStatus, waitpid};
+        use nix::unistd::{ForkResult, fork};
+
+        for (signal, expected) in [
+            (libc::SIGTERM, Some(Signal::SIGTERM)),
+            (libc::SIGKILL, Some(Signal::SIGKILL)),
+            (libc::SIGABRT, Some(Signal::SIGABRT)),
+            (libc::SIGSTOP, None),
+            (libc::SIGCHLD, None),
+        ] {
+            // SAFETY: the child calls nothing but what is async-signal-safe.
+            let child = match unsafe { fork() }.expect("forked") {
+                ForkResult::Child => die_of(signal),
+                ForkResult::Parent { child } => child,
+            };
+            match (waitpid(child, None).expect("reaped"), expected) {
+                (WaitStatus::Signaled(_, found, core), Some(signal)) => {
+                    assert_eq!((found, core), (signal, false))
+                }
+                (WaitStatus::Exited(_, code), None) => assert_eq!(code, 128 + signal),
+                (status, _) => panic!("{signal}: {status:?}"),
+            }
+        }
     }
 }

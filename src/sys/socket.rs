@@ -1,6 +1,7 @@
 //! Listening sockets: the members of a SO_REUSEPORT group, the probe that keeps two masters apart, and the
 //! steering program.
 
+use std::fs::FileType;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -10,6 +11,8 @@ use std::path::{Path, PathBuf};
 use nix::sys::socket::{setsockopt, sockopt};
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use super::{credentials, procfs};
 
 /// The number of connections that may wait in the accept queue of one listener; the kernel cuts it to
 /// `net.core.somaxconn`.
@@ -21,10 +24,18 @@ pub const BACKLOG: i32 = 4096;
 /// # Errors
 /// `AddrInUse` when a process listens there; `PermissionDenied`, `AddrNotAvailable` and the like.
 pub fn probe(address: SocketAddr) -> io::Result<()> {
+    probe_with(address, false)
+}
+
+/// As [`probe`], for a socket that takes both families, if `dual_stack` and the address is of IPv6.
+///
+/// # Errors
+/// As [`probe`].
+pub fn probe_with(address: SocketAddr, dual_stack: bool) -> io::Result<()> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // Connections of a former listener in TIME_WAIT are no reason to refuse.
     socket.set_reuse_address(true)?;
-    only_v6(&socket, address)?;
+    choose_families(&socket, address, dual_stack)?;
     socket.bind(&address.into())?;
     // Between two sockets with SO_REUSEADDR it is listen() that finds the other one.
     socket.listen(1)
@@ -37,21 +48,30 @@ pub fn probe(address: SocketAddr) -> io::Result<()> {
 /// # Errors
 /// As [`probe`].
 pub fn listen(address: SocketAddr) -> io::Result<OwnedFd> {
+    listen_with(address, false)
+}
+
+/// As [`listen`], and takes both families, if `dual_stack` and the address is of IPv6. All members of a group
+/// have to be alike.
+///
+/// # Errors
+/// As [`probe`].
+pub fn listen_with(address: SocketAddr, dual_stack: bool) -> io::Result<OwnedFd> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
-    only_v6(&socket, address)?;
+    choose_families(&socket, address, dual_stack)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
 }
 
-/// A dual-stack `[::]` would take the IPv4 address of the same port along, and with it the group of another
-/// program.
-fn only_v6(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+/// A dual-stack `[::]` takes the IPv4 address of the same port along, and with it the group of another
+/// program, so it has to be asked for.
+fn choose_families(socket: &Socket, address: SocketAddr, dual_stack: bool) -> io::Result<()> {
     if address.is_ipv6() {
-        socket.set_only_v6(true)
+        socket.set_only_v6(!dual_stack)
     } else {
         Ok(())
     }
@@ -66,6 +86,15 @@ pub fn local_address(socket: &impl AsFd) -> io::Result<SocketAddr> {
     address
         .as_socket()
         .ok_or_else(|| io::Error::other("not an IP socket"))
+}
+
+/// The first port that any user may bind.
+#[must_use]
+pub fn first_unprivileged_port() -> u16 {
+    let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+    text.ok()
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(1024)
 }
 
 /// Whether an IPv6 listener takes the connections of IPv4, too.
@@ -97,7 +126,8 @@ pub fn never_wait(socket: &impl AsFd) -> io::Result<()> {
 /// any more is replaced.
 ///
 /// # Errors
-/// `AddrInUse` when a process listens there, `AlreadyExists` when the path is no socket.
+/// `AddrInUse` when a process uses the socket there, `AlreadyExists` when the path is no socket; both say
+/// what is there.
 pub fn listen_unix(path: &Path, mode: u32) -> io::Result<OwnedFd> {
     remove_stale(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
@@ -111,31 +141,56 @@ pub fn listen_unix(path: &Path, mode: u32) -> io::Result<OwnedFd> {
 }
 
 fn remove_stale(path: &Path) -> io::Result<()> {
-    match std::fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-        Ok(found) if !found.file_type().is_socket() => Err(io::Error::new(
-            io::ErrorKind::AlreadyExists,
-            "the path exists and is no socket",
-        )),
-        Ok(_) if somebody_listens(path)? => {
-            Err(io::Error::new(io::ErrorKind::AddrInUse, "somebody listens there"))
+    let found = match std::fs::symlink_metadata(path) {
+        Ok(found) => found.file_type(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if !found.is_socket() {
+        let what = name_of(found);
+        let text = format!("{what} is there, and no socket; remove it, or choose another path");
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
+    }
+    match user_of_socket(path)? {
+        None => std::fs::remove_file(path),
+        Some(who) => {
+            let text = format!("{who}; stop that program, or choose another path");
+            Err(io::Error::new(io::ErrorKind::AddrInUse, text))
         }
-        Ok(_) => std::fs::remove_file(path),
     }
 }
 
-/// Whether a process listens at the path. Does not wait when its queue is full.
-fn somebody_listens(path: &Path) -> io::Result<bool> {
+fn name_of(kind: FileType) -> &'static str {
+    if kind.is_file() {
+        "a regular file"
+    } else if kind.is_dir() {
+        "a directory"
+    } else if kind.is_symlink() {
+        "a symbolic link"
+    } else if kind.is_fifo() {
+        "a named pipe"
+    } else {
+        "a device"
+    }
+}
+
+/// Who uses the socket at the path, in words; nobody if it was left behind. Does not wait when its queue is
+/// full.
+fn user_of_socket(path: &Path) -> io::Result<Option<String>> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
-    match socket.connect(&SockAddr::unix(path)?) {
-        Ok(()) => Ok(true),
-        Err(error) => match error.kind() {
-            io::ErrorKind::WouldBlock => Ok(true),
-            io::ErrorKind::ConnectionRefused => Ok(false),
-            _ => Err(error),
-        },
+    let Err(error) = socket.connect(&SockAddr::unix(path)?) else {
+        let listener = credentials::of_peer(&socket)?.pid;
+        let command = procfs::command_line(listener);
+        return Ok(Some(format!("pid {listener} ({command}) listens there")));
+    };
+    match (error.kind(), error.raw_os_error()) {
+        (io::ErrorKind::WouldBlock, _) => Ok(Some("another program listens there".to_owned())),
+        (io::ErrorKind::ConnectionRefused, _) => Ok(None),
+        (_, Some(libc::EPROTOTYPE)) => Ok(Some(
+            "a socket of another kind, for datagrams or packets, is there and in use".to_owned(),
+        )),
+        _ => Err(error),
     }
 }
 
@@ -159,6 +214,22 @@ impl FileId {
             device: found.dev(),
             inode: found.ino(),
         })
+    }
+
+    /// The file with this device and inode, whether it is at the path or not.
+    #[must_use]
+    pub fn known(path: &Path, device: u64, inode: u64) -> FileId {
+        FileId {
+            path: path.to_owned(),
+            device,
+            inode,
+        }
+    }
+
+    /// The numbers of its device and of its inode.
+    #[must_use]
+    pub fn numbers(&self) -> (u64, u64) {
+        (self.device, self.inode)
     }
 
     /// Whether the path still names this file.
@@ -341,16 +412,23 @@ mod tests {
         let living = listen_unix(&path, 0o660).expect("replaced");
         let mode = std::fs::metadata(&path).expect("there").mode();
         assert_eq!(mode & 0o777, 0o660);
-        assert_eq!(
-            listen_unix(&path, 0o600).expect_err("taken").kind(),
-            io::ErrorKind::AddrInUse
-        );
+        let refused = |kind, word: &str| {
+            let error = listen_unix(&path, 0o600).expect_err("it is another's");
+            assert!(
+                error.kind() == kind && error.to_string().contains(word),
+                "{error}"
+            );
+            std::fs::remove_file(&path).expect("removed");
+        };
+        let own = format!("pid {} (", std::process::id());
+        refused(io::ErrorKind::AddrInUse, &own);
         drop(living);
-        std::fs::remove_file(&path).expect("removed");
+        let datagrams = std::os::unix::net::UnixDatagram::bind(&path).expect("bound");
+        refused(io::ErrorKind::AddrInUse, "datagrams");
+        drop(datagrams);
         std::fs::write(&path, "precious").expect("written");
-        assert_eq!(
-            listen_unix(&path, 0o600).expect_err("a file").kind(),
-            io::ErrorKind::AlreadyExists
-        );
+        refused(io::ErrorKind::AlreadyExists, "a regular file is there");
+        std::os::unix::fs::symlink("elsewhere", &path).expect("linked");
+        refused(io::ErrorKind::AlreadyExists, "a symbolic link is there");
     }
 }

@@ -1,6 +1,6 @@
 //! One client: places orders one after the other, each under a key of its own, and repeats a request under
 //! the same key until it knows how the order ended. Sometimes it repeats the request of an order that ended
-//! earlier, sends a request twice at once, or closes its connection before the answer.
+//! earlier, sends a request twice at once, closes its connection before the answer, or asks over gRPC first.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -9,11 +9,12 @@ use serde_json::Value;
 
 use super::client_log::{AnsweredOrder, ClientLog, Ending};
 use super::cluster::TorturedCluster;
+use super::grpc::{GrpcClient, GrpcEnding};
 use super::http::{self, HttpAnswer};
 use super::workload::{PlannedOrder, Workload};
 
 /// How long a client waits for a final answer: longer than all budgets of a saga together.
-const FINAL_ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
+pub(super) const FINAL_ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
 /// Between two tries.
 const RETRY_INTERVAL: Duration = Duration::from_millis(15);
 
@@ -26,11 +27,15 @@ pub(super) fn run(
     stop: &AtomicBool,
 ) {
     let mut random = fastrand::Rng::with_seed(u64::from(client));
+    let mut grpc = match GrpcClient::new() {
+        Ok(grpc) => grpc,
+        Err(error) => return log.complain(format!("a client of gRPC cannot be made: {error}")),
+    };
     for number in 0.. {
         if stop.load(Ordering::Acquire) {
             return;
         }
-        place(workload.order(client, number), cluster, log);
+        place(workload.order(client, number), cluster, log, &mut grpc);
         if random.u8(..100) < 10
             && let Some(known) = log.recent(&mut random)
         {
@@ -39,21 +44,50 @@ pub(super) fn run(
     }
 }
 
-fn place(planned: PlannedOrder, cluster: &TorturedCluster, log: &ClientLog) {
+fn place(planned: PlannedOrder, cluster: &TorturedCluster, log: &ClientLog, grpc: &mut GrpcClient) {
     let deadline = Instant::now() + FINAL_ANSWER_TIMEOUT;
     if planned.hangs_up {
         http::post_and_leave(cluster.address(), "/orders", &planned.key, &planned.body);
     }
-    if planned.sent_twice {
-        return place_twice(&planned, cluster, log, deadline);
-    }
-    if let Some(entry) = until_final(planned, cluster, log, deadline) {
+    let over_grpc = match planned.over_grpc {
+        true => grpc.place(&planned, cluster.address()),
+        false => None,
+    };
+    let entry = match planned.sent_twice {
+        true => twice_until_final(&planned, cluster, log, deadline),
+        false => until_final(planned, cluster, log, deadline),
+    };
+    if let Some(entry) = entry {
+        if let Some(ending) = over_grpc {
+            compare(&ending, &entry, log);
+        }
         log.record(entry);
     }
 }
 
+/// The same request under the same key, asked over both protocols, is one order with one end.
+fn compare(over_grpc: &GrpcEnding, entry: &AnsweredOrder, log: &ClientLog) {
+    log.ended_over_grpc();
+    let body: Value = serde_json::from_str(&entry.answer.1).unwrap_or_default();
+    let over_http = GrpcEnding {
+        id: entry.id.clone(),
+        code: body["code"].as_str().map(str::to_owned),
+    };
+    if *over_grpc != over_http {
+        log.complain(format!(
+            "{}: the request was answered {over_grpc:?} over gRPC, and {:?} over HTTP",
+            entry.id, entry.answer
+        ));
+    }
+}
+
 /// Sends the same request over two connections at once, which must give one order with one answer.
-fn place_twice(planned: &PlannedOrder, cluster: &TorturedCluster, log: &ClientLog, deadline: Instant) {
+fn twice_until_final(
+    planned: &PlannedOrder,
+    cluster: &TorturedCluster,
+    log: &ClientLog,
+    deadline: Instant,
+) -> Option<AnsweredOrder> {
     let (one, other) = std::thread::scope(|scope| {
         let other = scope.spawn(|| until_final(planned.clone(), cluster, log, deadline));
         (
@@ -69,7 +103,7 @@ fn place_twice(planned: &PlannedOrder, cluster: &TorturedCluster, log: &ClientLo
             one.id, one.answer, other.answer
         ));
     }
-    one.or(other).into_iter().for_each(|entry| log.record(entry));
+    one.or(other)
 }
 
 /// Repeats the request until the answer is final. `None`, and a complaint, when it never is.
@@ -137,7 +171,8 @@ fn read(answer: &HttpAnswer, cluster: &TorturedCluster) -> AnswerMeaning {
         },
         (402, _) => rejected(Ending::Declined),
         (409, "out_of_stock") => rejected(Ending::SoldOut),
-        (409, "idempotency_key_in_use") | (503 | 507, _) => AnswerMeaning::NotYet,
+        // An editor takes articles off sale for a moment.
+        (_, "not_on_sale" | "idempotency_key_in_use") | (503 | 507, _) => AnswerMeaning::NotYet,
         (409 | 502 | 504, code) => rejected(Ending::Rejected(code.to_owned())),
         _ => AnswerMeaning::Wrong,
     }

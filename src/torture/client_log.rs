@@ -1,6 +1,8 @@
 //! The clients' own log: what they asked and what was answered. It does not depend on anything the cluster
 //! says of itself.
 
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
@@ -48,6 +50,10 @@ impl AnsweredOrder {
 pub(super) struct ClientLog {
     entries: Mutex<Vec<AnsweredOrder>>,
     complaints: Mutex<Vec<String>>,
+    /// By how many pieces adjustments have changed the count of each article.
+    adjusted: Mutex<BTreeMap<String, i64>>,
+    edits: AtomicU64,
+    over_grpc: AtomicU64,
 }
 
 impl ClientLog {
@@ -69,6 +75,33 @@ impl ClientLog {
         let entries = lock(&self.entries);
         let from = entries.len().saturating_sub(50);
         (!entries.is_empty()).then(|| entries[random.usize(from..entries.len())].clone())
+    }
+
+    /// An editor was told that its edit stands.
+    pub(super) fn edited(&self) {
+        self.edits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn edits(&self) -> u64 {
+        self.edits.load(Ordering::Relaxed)
+    }
+
+    /// A client was told over gRPC how its order ended.
+    pub(super) fn ended_over_grpc(&self) {
+        self.over_grpc.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn over_grpc(&self) -> u64 {
+        self.over_grpc.load(Ordering::Relaxed)
+    }
+
+    /// An editor was told that the count of an article was changed by so many pieces.
+    pub(super) fn adjusted(&self, sku: &str, delta: i64) {
+        *lock(&self.adjusted).entry(sku.to_owned()).or_default() += delta;
+    }
+
+    pub(super) fn adjustments(&self) -> BTreeMap<String, i64> {
+        lock(&self.adjusted).clone()
     }
 
     pub(super) fn complaints(&self) -> Vec<String> {

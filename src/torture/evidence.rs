@@ -28,11 +28,12 @@ pub(super) fn against_the_files(
     data: &Path,
     workload: &Workload,
     entries: &[AnsweredOrder],
+    adjusted: &BTreeMap<String, i64>,
 ) -> rusqlite::Result<(Vec<String>, u64)> {
     let mut found = Vec::new();
     let orders = read_only::open(&data.join("orders.db"))?;
     let inventory = read_only::open(&data.join("inventory.db"))?;
-    check_stock(&inventory, workload, entries, &mut found)?;
+    check_stock(&inventory, workload, (entries, adjusted), &mut found)?;
     check_keys(&orders, entries, &mut found)?;
     let takeovers: i64 = orders.query_row("SELECT count(*) FROM takeovers", [], |row| row.get(0))?;
     check_answers(&orders, entries, &mut found)?;
@@ -157,11 +158,12 @@ fn was_sold(inventory: &Connection, id: &str) -> rusqlite::Result<bool> {
         .exists([order.key()])
 }
 
-/// Checks for each article that the quantity sold is the one promised to clients, except for parked orders.
+/// Checks for each article that the quantity sold is the one promised to clients, except for parked orders,
+/// and that editors have changed its count by what they were told.
 fn check_stock(
     inventory: &Connection,
     workload: &Workload,
-    entries: &[AnsweredOrder],
+    (entries, adjusted): (&[AnsweredOrder], &BTreeMap<String, i64>),
     found: &mut Vec<String>,
 ) -> rusqlite::Result<()> {
     let mut promised: BTreeMap<&str, u64> = BTreeMap::new();
@@ -188,9 +190,11 @@ fn check_stock(
             continue;
         };
         let sold = promised.get(sku.as_str()).copied().unwrap_or_default();
-        if initial != on_hand.unsigned_abs() + sold {
+        let adjusted = adjusted.get(&sku).copied().unwrap_or_default();
+        if i128::from(initial) + i128::from(adjusted) != i128::from(on_hand) + i128::from(sold) {
             found.push(format!(
-                "{sku}: {initial} at the start, {sold} promised to clients, {on_hand} left"
+                "{sku}: {initial} at the start, {adjusted} by editors, {sold} promised to clients, \
+                 {on_hand} left"
             ));
         }
     }

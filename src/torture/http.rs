@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// How long the client waits for a connection and for each part of an answer.
-const HTTP_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const HTTP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A complete answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,17 +32,23 @@ pub(super) fn post_and_leave(address: SocketAddr, path: &str, key: &str, body: &
     drop(send(address, &order(path, key, body)));
 }
 
+pub(super) fn patch(address: SocketAddr, path: &str, body: &str) -> io::Result<HttpAnswer> {
+    receive(send(address, &with_body("PATCH", path, "", body))?)
+}
+
 fn order(path: &str, key: &str, body: &str) -> String {
-    let head = format!(
-        "POST {path} HTTP/1.1\r\nHost: torture\r\nConnection: close\r\nContent-Type: application/json\r\n"
-    );
+    with_body("POST", path, &format!("Idempotency-Key: {key}\r\n"), body)
+}
+
+fn with_body(method: &str, path: &str, header: &str, body: &str) -> String {
+    let length = body.len();
     format!(
-        "{head}Idempotency-Key: {key}\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
+        "{method} {path} HTTP/1.1\r\nHost: torture\r\nConnection: close\r\n{header}\
+         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
     )
 }
 
-fn send(address: SocketAddr, request: &str) -> io::Result<TcpStream> {
+pub(super) fn send(address: SocketAddr, request: &str) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect_timeout(&address, HTTP_TIMEOUT)?;
     stream.set_read_timeout(Some(HTTP_TIMEOUT))?;
     stream.write_all(request.as_bytes())?;

@@ -8,9 +8,13 @@ mod client;
 mod client_log;
 mod cluster;
 mod disk;
+mod editor;
 mod evidence;
+mod grpc;
 mod http;
 mod options;
+mod read_model;
+mod subscriber;
 mod tamper;
 mod verdict;
 mod workload;
@@ -29,6 +33,7 @@ use client_log::ClientLog;
 use cluster::TorturedCluster;
 use disk::SmallDisk;
 use options::TortureOptions;
+use subscriber::ReadingMode;
 use verdict::TortureVerdict;
 use workload::Workload;
 
@@ -91,14 +96,21 @@ fn torture(options: &TortureOptions) -> Result<TortureVerdict, TortureError> {
     let log = ClientLog::default();
     let began = Instant::now();
     let stop = AtomicBool::new(false);
-    let counts = std::thread::scope(|scope| {
+    let (counts, subscribers) = std::thread::scope(|scope| {
+        let (cluster, stop) = (&cluster, &stop);
+        let modes = [ReadingMode::Pages, ReadingMode::Stream];
+        let subscribers = modes.map(|mode| scope.spawn(move || subscriber::run(mode, cluster, stop)));
         for number in 0..options.clients {
-            let (workload, cluster, log, stop) = (&workload, &cluster, &log, &stop);
+            let (workload, log) = (&workload, &log);
             scope.spawn(move || client::run(number, workload, cluster, log, stop));
         }
-        let counts = chaos::inject(options, &cluster, &log, began + Duration::from_secs(options.secs));
+        for number in 0..options.editors {
+            let (workload, log) = (&workload, &log);
+            scope.spawn(move || editor::run(number, workload, cluster, log, stop));
+        }
+        let counts = chaos::inject(options, cluster, &log, began + Duration::from_secs(options.secs));
         stop.store(true, Ordering::Release);
-        counts
+        (counts, subscribers.map(|thread| thread.join()))
     });
     let rested = cluster.rest(Instant::now() + REST_TIMEOUT);
     let entries = log.entries();
@@ -107,13 +119,24 @@ fn torture(options: &TortureOptions) -> Result<TortureVerdict, TortureError> {
         .step_by(entries.len() / COMPARED_OVER_HTTP + 1)
         .filter_map(|entry| client::contradiction(entry, &cluster))
         .collect();
+    let summaries = read_model::contradictions(&cluster, &entries);
+    let seen = subscribers.into_iter().flatten();
+    let missed: Vec<String> = seen
+        .flat_map(|log| subscriber::contradictions(log, &cluster, &entries))
+        .collect();
     let stopped = cluster.stop();
     if let Some(tampering) = options.tamper {
         tampering
             .tamper(&workspace.join(workspace::DATA))
             .map_err(TortureError::Tamper)?;
     }
-    let wrong = [rested, stopped].into_iter().flatten().chain(lost).collect();
+    let wrong = [rested, stopped]
+        .into_iter()
+        .flatten()
+        .chain(lost)
+        .chain(summaries)
+        .chain(missed)
+        .collect();
     let verdict = verdict::reach(
         options,
         &workspace,

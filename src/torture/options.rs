@@ -33,6 +33,9 @@ pub(super) struct TortureOptions {
     /// Clients that place orders, each one after the other.
     #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(super) clients: u16,
+    /// Editors of the stock, each of whom makes one change after the other.
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=64))]
+    pub(super) editors: u16,
     /// Workers killed (SIGKILL) per minute.
     #[arg(long, default_value_t = 45, value_name = "PER_MINUTE", value_parser = rate())]
     pub(super) kills: u32,

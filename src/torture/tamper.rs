@@ -122,7 +122,8 @@ impl Tampering {
             )],
             Tampering::Stranger => &[(
                 orders::FILE,
-                "INSERT INTO outbox SELECT max(seq) + 1, 999, 'order.confirmed', 1 FROM outbox",
+                "INSERT INTO outbox (seq, order_id, event, at_ms)
+                 SELECT max(seq) + 1, 999, 'order.confirmed', 1 FROM outbox",
             )],
             Tampering::Customer => &[(
                 orders::FILE,

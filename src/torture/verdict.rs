@@ -33,6 +33,10 @@ pub(super) struct TortureVerdict {
     given_up: usize,
     parked: usize,
     asked_again: u64,
+    /// How many orders ended over gRPC, and were then asked for over HTTP.
+    over_grpc: u64,
+    /// How many changes of articles stand.
+    edits: u64,
     takeovers: u64,
     takeover_ms: Option<TakeoverLatency>,
     faults: FaultCounts,
@@ -61,7 +65,8 @@ pub(super) fn reach(
         Ok(audit) => violations.extend(audit.violations),
         Err(error) => violations.push(error.to_string()),
     }
-    let looked = evidence::against_the_files(&data, workload, &entries).map_err(StorageError::from);
+    let looked = evidence::against_the_files(&data, workload, &entries, &log.adjustments())
+        .map_err(StorageError::from);
     let (takeovers, takeover_ms) =
         match looked.and_then(|found| Ok((found, evidence::latency(&data, &faults)?))) {
             Ok(((found, takeovers), latency)) => {
@@ -85,6 +90,8 @@ pub(super) fn reach(
         given_up: count(|ending| matches!(ending, Ending::Rejected(_))),
         parked: count(|ending| *ending == Ending::Parked),
         asked_again: entries.iter().map(|entry| u64::from(entry.tries - 1)).sum(),
+        over_grpc: log.over_grpc(),
+        edits: log.edits(),
         takeovers,
         takeover_ms,
         faults,
@@ -139,7 +146,7 @@ impl TortureVerdict {
         }
         let faults = &self.faults;
         let mut text = format!(
-            "{}: {} orders ({} confirmed, {} declined, {} sold out, {} given up, {} parked), asked again {} times, {} takeovers\n\
+            "{}: {} orders ({} confirmed, {} declined, {} sold out, {} given up, {} parked), asked again {} times, {} over gRPC, {} edits of the stock, {} takeovers\n\
              faults: {} kills, {} stops, {} reloads, {} master kills, {} outages, {} full disks\n",
             if self.passed { "passed" } else { "FAILED" },
             self.orders,
@@ -149,6 +156,8 @@ impl TortureVerdict {
             self.given_up,
             self.parked,
             self.asked_again,
+            self.over_grpc,
+            self.edits,
             self.takeovers,
             faults.kills,
             faults.stops,

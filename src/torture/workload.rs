@@ -35,12 +35,16 @@ pub(super) struct PlannedOrder {
     pub(super) items: Vec<(String, u64)>,
     /// Whether the card is declined.
     pub(super) declines: bool,
+    /// How it is paid.
+    pub(super) method: &'static str,
     /// The body of the request.
     pub(super) body: String,
     /// Whether the request is sent twice at the same time.
     pub(super) sent_twice: bool,
     /// Whether the client closes a connection once before the answer.
     pub(super) hangs_up: bool,
+    /// Whether it is placed over gRPC before it is asked for over HTTP.
+    pub(super) over_grpc: bool,
 }
 
 impl PlannedOrder {
@@ -112,9 +116,11 @@ impl Workload {
             customer,
             items,
             declines,
+            method,
             body: body.to_string(),
             sent_twice: random.u8(..100) < 5,
             hangs_up: random.u8(..100) < 5,
+            over_grpc: random.u8(..100) < 25,
         }
     }
 

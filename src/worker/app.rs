@@ -66,6 +66,7 @@ pub struct App {
     check: Option<CheckHook>,
     commands: &'static [AppCommand],
     flags: Option<AddFlags>,
+    runs_programs: bool,
     /// The values of the application's own flags, in a worker.
     pub(super) given: Option<clap::ArgMatches>,
     /// Whether handlers are given the address of their client.
@@ -86,6 +87,7 @@ impl App {
             check: None,
             commands: &[],
             flags: None,
+            runs_programs: false,
             given: None,
             connect_info: false,
             boot: None,
@@ -154,9 +156,9 @@ impl App {
         self
     }
 
-    /// The application's own flags, beside those of the supervisor: `serve` and `check` take them and show them
-    /// in their help. In a worker, [`Worker::flags`] has their values. A flag is a part of the command line, so
-    /// a reload cannot change it; what a reload is to change is a key of a [section](App::sections).
+    /// The application's own flags, beside those of the supervisor: `serve` and `check` take them and show
+    /// them in their help. In a worker, [`Worker::flags`] has their values. A flag is a part of the command
+    /// line, so a reload cannot change it; what a reload is to change is a key of a [section](App::sections).
     ///
     /// The type is one of clap 4. A flag that the supervisor has already makes clap panic in a debug build.
     ///
@@ -180,12 +182,25 @@ impl App {
         self
     }
 
+    /// Adds the command `run`, which starts a cluster whose workers run a program of the user's in place of
+    /// this application's routes: `hello run -- node app.js`. A configuration with `run.command` does the
+    /// same. The application is not booted then, and its own sections of the configuration are not read.
+    ///
+    /// ```
+    /// let app = cluster::App::new("hello").with_run_command();
+    /// ```
+    #[must_use]
+    pub fn with_run_command(mut self) -> App {
+        self.runs_programs = true;
+        self
+    }
+
     /// Gives handlers the address of their client, as `axum::serve` does for a service that was made with
     /// connect info: `ConnectInfo<SocketAddr>` on TCP, and `ConnectInfo<ClientAddress>` on TCP and unix
     /// sockets. It costs each request an allocation or two, so it is off unless asked for.
     ///
-    /// Behind a proxy this is the address of the proxy. Headers such as `X-Forwarded-For` are not read, because
-    /// anyone can send them.
+    /// Behind a proxy this is the address of the proxy. Headers such as `X-Forwarded-For` are not read,
+    /// because anyone can send them.
     ///
     /// ```
     /// use axum::{Router, extract::ConnectInfo, routing::get};
@@ -247,6 +262,11 @@ impl App {
     /// The values of the application's own flags, for [`Worker::flags`].
     pub(crate) fn give_flags(&mut self, given: clap::ArgMatches) {
         self.given = Some(given);
+    }
+
+    /// Whether the application has the command `run`.
+    pub(crate) fn runs_programs(&self) -> bool {
+        self.runs_programs
     }
 
     /// The application's own commands.

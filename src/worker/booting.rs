@@ -4,17 +4,20 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::task::JoinHandle;
+
 use super::accept::acceptor::{AcceptContext, Acceptor};
 use super::accept::listener::Listener;
 use super::admin::Admin;
 use super::app::{App, BootError, BootRefused};
 use super::beat::beat;
 use super::connection::connections::Connections;
-use super::connection::overdue::Timeouts;
+use super::drain_mode::DrainMode;
 use super::environment::Environment;
-use super::handle::{DrainMode, Worker};
-use super::lifeline::CommandReader;
+use super::handle::Worker;
+use super::lifeline::{CommandReader, CommandStreams};
 use super::notify::Notify;
+use super::program::{NamedListener, OutputDescriptors, ProgramWorker, RunProgram, WorkerExit};
 use super::request::edge::{Edge, EdgeFeatures};
 use super::serving::Serving;
 use super::signals::Terminations;
@@ -25,12 +28,14 @@ use crate::scoreboard::Cell;
 /// A worker before its application is there.
 pub(super) struct Booting {
     worker: Worker,
-    listeners: Vec<Listener>,
+    listeners: Vec<NamedListener>,
     admin: Option<Listener>,
     notify: Notify,
     connections: Arc<Connections>,
     runtime_cell: Cell,
     commands: CommandReader,
+    output: OutputDescriptors,
+    beats: JoinHandle<()>,
     begun: Instant,
 }
 
@@ -41,6 +46,8 @@ pub(super) enum BootFailure {
     NoHook,
     #[error("{0}")]
     Hook(BootError),
+    #[error("a listener cannot be watched: {0}")]
+    Listener(io::Error),
 }
 
 impl BootFailure {
@@ -48,6 +55,7 @@ impl BootFailure {
     pub(super) fn exit(&self) -> Exit {
         match self {
             BootFailure::NoHook => Exit::BootFailed,
+            BootFailure::Listener(_) => Exit::NoResources,
             BootFailure::Hook(error) => error
                 .downcast_ref()
                 .map_or(Exit::BootFailed, |refused: &BootRefused| refused.exit),
@@ -75,18 +83,15 @@ impl Booting {
             board,
             lifeline,
             log: _,
+            output,
         } = environment;
-        let connections = Arc::new(Connections::new(board.clone(), Timeouts::new(&settings.http)));
+        let connections = Arc::new(Connections::new(board.clone(), &settings.http));
         let runtime_cell = board.cell("runtime").expect("a new board has free cells");
         let worker = Worker::new(identity, settings, board);
-        let listeners = listeners
-            .into_iter()
-            .map(Listener::new)
-            .collect::<io::Result<_>>()?;
         let admin = admin.map(Listener::new).transpose()?;
         let commands = CommandReader::start(WorkerEnd::new(lifeline)?, worker.clone());
         tokio::spawn(terminate(terminations, worker.clone()));
-        tokio::spawn(beat(
+        let beats = tokio::spawn(beat(
             worker.clone(),
             runtime_cell.clone(),
             Arc::clone(&connections),
@@ -99,6 +104,8 @@ impl Booting {
             connections,
             runtime_cell,
             commands,
+            output,
+            beats,
             begun: Instant::now(),
         })
     }
@@ -128,9 +135,10 @@ impl Booting {
         let acceptors = self
             .listeners
             .into_iter()
-            .map(|listener| Acceptor::new(listener, Arc::clone(&context)))
-            .collect();
-        let (adoptions, link) = self.commands.booted();
+            .map(|listener| Ok(Acceptor::new(Listener::new(listener.fd)?, Arc::clone(&context))))
+            .collect::<io::Result<_>>()
+            .map_err(BootFailure::Listener)?;
+        let CommandStreams { adoptions, link, .. } = self.commands.booted();
         let admin = self
             .admin
             .map(|listener| Admin::new(listener, self.worker.clone(), link));
@@ -144,6 +152,40 @@ impl Booting {
             self.begun,
         );
         Ok(Booted::Serving(Box::new(serving)))
+    }
+
+    /// Whether the settings name a program that is to run in place of the application.
+    pub(super) fn runs_a_program(&self) -> bool {
+        self.worker.settings().run.is_asked_for()
+    }
+
+    /// Runs the program of the settings to its end.
+    pub(super) async fn run_program(self, run: RunProgram) -> WorkerExit {
+        let CommandStreams {
+            adoptions,
+            link,
+            lending,
+            output_files,
+        } = self.commands.booted();
+        let admin = self
+            .admin
+            .map(|listener| tokio::spawn(Admin::new(listener, self.worker.clone(), link).run()));
+        let exit = run(ProgramWorker {
+            worker: self.worker,
+            listeners: self.listeners,
+            notify: self.notify,
+            cell: self.runtime_cell,
+            beats: self.beats,
+            adoptions,
+            lending,
+            output: self.output,
+            output_files,
+        })
+        .await;
+        if let Some(admin) = admin {
+            admin.abort();
+        }
+        exit
     }
 }
 

@@ -27,7 +27,8 @@ use tokio::time::Instant;
 use super::app::ExitHook;
 use super::connection::connections::Connections;
 use super::connection::state::ConnectionOrder;
-use super::handle::{DrainMode, Worker};
+use super::drain_mode::DrainMode;
+use super::handle::Worker;
 use crate::base::exit::Exit;
 use crate::base::millis::ms;
 use crate::scoreboard::Counter;
@@ -52,17 +53,17 @@ pub(super) struct Draining {
 
 /// The deadlines of a drain, as times from its beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct DrainPlan {
+pub(super) struct DrainPlan {
     /// Silent connections are closed then.
-    silence: Duration,
+    pub(super) silence: Duration,
     /// All connections are cut then.
-    end: Duration,
+    pub(super) end: Duration,
     /// The shortest time that the exit hook has.
     hook: Duration,
 }
 
 impl DrainPlan {
-    fn new(mode: DrainMode, drain_timeout: Duration) -> DrainPlan {
+    pub(super) fn new(mode: DrainMode, drain_timeout: Duration) -> DrainPlan {
         let margin = (drain_timeout / 10).min(Duration::from_secs(1));
         let patient = DrainPlan {
             silence: drain_timeout - margin,

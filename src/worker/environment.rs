@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use super::identity::Identity;
 use super::notify::Notify;
+use super::program::{NamedListener, OutputDescriptors};
 use crate::base::ids::{Epoch, Generation, Incarnation, Life, Slot};
 use crate::config::Settings;
 use crate::scoreboard::{Board, BoardError};
@@ -29,13 +30,15 @@ const MAX_SETTINGS_BYTES: u64 = 16 * 1024 * 1024;
 pub(super) struct Environment {
     pub(super) identity: Identity,
     pub(super) settings: Settings,
-    pub(super) listeners: Vec<OwnedFd>,
+    pub(super) listeners: Vec<NamedListener>,
     /// The admin listener: the one called `admin` in LISTEN_FDNAMES.
     pub(super) admin: Option<OwnedFd>,
     pub(super) notify: Notify,
     pub(super) board: Board,
     pub(super) lifeline: OwnedFd,
     pub(super) log: LogTarget,
+    /// Where what a program prints goes.
+    pub(super) output: OutputDescriptors,
 }
 
 /// Where log lines go.
@@ -101,6 +104,10 @@ impl Environment {
         } else {
             LogTarget::Stderr
         };
+        let output = OutputDescriptors {
+            ring: take_if_set("CLUSTER_OUTPUT_FD")?,
+            file: take_if_set("CLUSTER_OUTPUT_FILE_FD")?,
+        };
         let address = PathBuf::from(variable("NOTIFY_SOCKET")?);
         let notify = Notify::connect(&address).map_err(EnvironmentError::Notify)?;
         Ok(Environment {
@@ -112,6 +119,7 @@ impl Environment {
             board,
             lifeline,
             log,
+            output,
         })
     }
 }
@@ -148,7 +156,7 @@ fn identity() -> Result<Identity, EnvironmentError> {
 }
 
 /// The listeners of the service, and the admin listener.
-fn listeners() -> Result<(Vec<OwnedFd>, Option<OwnedFd>), EnvironmentError> {
+fn listeners() -> Result<(Vec<NamedListener>, Option<OwnedFd>), EnvironmentError> {
     let (expected, actual) = (parsed("LISTEN_PID", "a process id")?, std::process::id());
     if expected != actual {
         return Err(EnvironmentError::OtherProcess { expected, actual });
@@ -168,7 +176,10 @@ fn listeners() -> Result<(Vec<OwnedFd>, Option<OwnedFd>), EnvironmentError> {
         let listener = take_number(number, "a listener")?;
         match name {
             ADMIN => admin = Some(listener),
-            _ => service.push(listener),
+            _ => service.push(NamedListener {
+                name: name.to_owned(),
+                fd: listener,
+            }),
         }
     }
     Ok((service, admin))
@@ -189,6 +200,10 @@ fn settings(number: RawFd) -> Result<Settings, EnvironmentError> {
 
 fn take(name: &'static str) -> Result<OwnedFd, EnvironmentError> {
     take_number(number_of(name)?, name)
+}
+
+fn take_if_set(name: &'static str) -> Result<Option<OwnedFd>, EnvironmentError> {
+    is_set(name).then(|| take(name)).transpose()
 }
 
 fn take_number(number: RawFd, what: &'static str) -> Result<OwnedFd, EnvironmentError> {

@@ -9,8 +9,12 @@ use std::sync::{Arc, OnceLock};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
+use super::drain_mode::DrainMode;
 use super::flags::FlagsError;
+#[cfg(feature = "grpc")]
+use super::grpc_services::GrpcServices;
 use super::identity::Identity;
+use super::section::{self, SectionError};
 use crate::config::Settings;
 use crate::pool::OrphanedWork;
 use crate::scoreboard::{AppMetric, AppMetricError, AppMetricKind, Board};
@@ -52,41 +56,11 @@ struct WorkerInner {
     drain_mode: watch::Sender<Option<DrainMode>>,
     flags: OnceLock<clap::ArgMatches>,
     /// The cluster will stop, and serves on for a while.
-    stops_soon: AtomicBool,
+    stops_soon: watch::Sender<bool>,
+    #[cfg(feature = "grpc")]
+    grpc: OnceLock<GrpcServices>,
     orphaned: watch::Sender<bool>,
     status_note: watch::Sender<Option<String>>,
-}
-
-/// How long a drain keeps connections that are open but silent. A later mode can only be a faster one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum DrainMode {
-    /// Other workers serve on: a silent connection is kept nearly as long as `drain_timeout` allows, so that
-    /// its next request is answered (with `Connection: close`) and never meets a reset.
-    Patient,
-    /// No other worker serves on (the cluster stops, or the master is gone and the next one waits): silent
-    /// connections are closed after a second.
-    Prompt,
-    /// This worker has failed: silent connections are closed now, the others after half a second.
-    AtOnce,
-}
-
-impl DrainMode {
-    /// The mode as a log line has it.
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            DrainMode::Patient => "patient",
-            DrainMode::Prompt => "prompt",
-            DrainMode::AtOnce => "at_once",
-        }
-    }
-}
-
-/// Why a section of the configuration is not what the application expects.
-#[derive(Debug, thiserror::Error)]
-#[error("failed to read [{section}]: {reason}")]
-pub struct SectionError {
-    section: String,
-    reason: toml::de::Error,
 }
 
 impl Worker {
@@ -101,7 +75,9 @@ impl Worker {
             draining: AtomicBool::new(false),
             drain_mode: watch::Sender::new(None),
             flags: OnceLock::new(),
-            stops_soon: AtomicBool::new(false),
+            stops_soon: watch::Sender::new(false),
+            #[cfg(feature = "grpc")]
+            grpc: OnceLock::new(),
             orphaned: watch::Sender::new(false),
             status_note: watch::Sender::new(None),
         };
@@ -163,12 +139,7 @@ impl Worker {
     /// # Errors
     /// When the section does not fit the type.
     pub fn section<T: DeserializeOwned>(&self, name: &str) -> Result<T, SectionError> {
-        let value = self.settings().app.get(name).cloned();
-        let value = value.unwrap_or_else(|| toml::Value::Table(toml::Table::new()));
-        value.try_into().map_err(|reason| SectionError {
-            section: name.to_owned(),
-            reason,
-        })
+        section::read(self.settings(), name)
     }
 
     /// The application's own flags, as they stand on the command line of the cluster. See
@@ -310,8 +281,23 @@ impl Worker {
         debug_assert!(first.is_ok(), "an application has one readiness hook");
     }
 
-    /// Shows a note about this worker in the cluster's `status`, until another one or `None` takes its place: something
-    /// that people should know and that does not keep the worker from serving.
+    /// Serves gRPC beside the routes, on the same addresses: what comes as `application/grpc` goes to these
+    /// services. `grpc.health.v1` comes along, with the [readiness](Worker::readiness), and reflection, too
+    /// (`http.grpc_reflection`). To be called in the boot hook; see `examples/greeter.rs`.
+    #[cfg(feature = "grpc")]
+    pub fn grpc(&self, services: GrpcServices) {
+        let first = self.inner.grpc.set(services);
+        debug_assert!(first.is_ok(), "an application lists its gRPC services once");
+    }
+
+    /// The application's gRPC services, if it has some.
+    #[cfg(feature = "grpc")]
+    pub(super) fn grpc_services(&self) -> Option<&GrpcServices> {
+        self.inner.grpc.get()
+    }
+
+    /// Shows a note about this worker in the cluster's `status`, until another one or `None` takes its place:
+    /// something that people should know and that does not keep the worker from serving.
     ///
     /// ```
     /// # fn look(worker: &cluster::Worker, free_bytes: u64) {
@@ -327,7 +313,7 @@ impl Worker {
     }
 
     /// The notes of this worker, as they change.
-    pub(super) fn status_notes(&self) -> watch::Receiver<Option<String>> {
+    pub(crate) fn status_notes(&self) -> watch::Receiver<Option<String>> {
         self.inner.status_note.subscribe()
     }
 
@@ -378,12 +364,22 @@ impl Worker {
 
     /// The cluster will stop: says no to whoever asks for the readiness, and serves on.
     pub(super) fn stop_soon(&self) {
-        self.inner.stops_soon.store(true, Relaxed);
+        self.inner.stops_soon.send_replace(true);
     }
 
     /// Whether the cluster will stop, and serves on until then.
     pub(super) fn stops_soon(&self) -> bool {
-        self.inner.stops_soon.load(Relaxed)
+        *self.inner.stops_soon.borrow()
+    }
+
+    /// Returns when the cluster will stop, or this worker begins to drain.
+    #[cfg(feature = "grpc")]
+    pub(super) async fn leaving(&self) {
+        let mut stops_soon = self.inner.stops_soon.subscribe();
+        tokio::select! {
+            () = self.draining() => {}
+            _told = stops_soon.wait_for(|stops_soon| *stops_soon) => {}
+        }
     }
 
     /// This worker has failed and wants to be replaced, after a failed fsync, say. The reason is logged, new
@@ -405,8 +401,13 @@ impl Worker {
         self.drain(DrainMode::AtOnce);
     }
 
-    pub(super) fn has_failed(&self) -> bool {
-        self.inner.failure.get().is_some()
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failure().is_some()
+    }
+
+    /// Why it has failed, if it has.
+    pub(crate) fn failure(&self) -> Option<&str> {
+        self.inner.failure.get().map(String::as_str)
     }
 
     /// Begins the drain, or makes it faster.

@@ -3,11 +3,14 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use nix::errno::Errno;
 use tokio::sync::{mpsc, watch};
 
 use super::accept::adopted::AdoptionRequest;
 use super::admin::{MasterLink, MetricsAnswer};
-use super::handle::{DrainMode, Worker};
+use super::drain_mode::DrainMode;
+use super::handle::Worker;
+use super::lending::{Lending, LendingAnswer};
 use super::request::health;
 use crate::base::ids::Slot;
 use crate::lifeline::{Command, MAX_REASON, ReceivedCommand, Report, WorkerEnd};
@@ -18,8 +21,19 @@ use crate::sys::output;
 /// application are kept until the application has booted.
 pub(super) struct CommandReader {
     booted: watch::Sender<bool>,
-    adoptions: mpsc::UnboundedReceiver<AdoptionRequest>,
-    link: MasterLink,
+    streams: CommandStreams,
+}
+
+/// What the commands lead to, for those who serve it.
+pub(super) struct CommandStreams {
+    /// What the master wants done with the queues of other slots.
+    pub(super) adoptions: mpsc::UnboundedReceiver<AdoptionRequest>,
+    /// Asks the master for the metrics of the whole cluster.
+    pub(super) link: MasterLink,
+    /// Asks the master for listeners.
+    pub(super) lending: Lending,
+    /// The file of a program's output, each time that the master has opened it anew.
+    pub(super) output_files: mpsc::UnboundedReceiver<OwnedFd>,
 }
 
 impl CommandReader {
@@ -30,6 +44,8 @@ impl CommandReader {
         // worker.
         let (adoption_sender, adoptions) = mpsc::unbounded_channel();
         let (metrics_sender, metrics) = mpsc::unbounded_channel();
+        let (lent_sender, lent) = mpsc::unbounded_channel();
+        let (file_sender, output_files) = mpsc::unbounded_channel();
         let lifeline = Arc::new(lifeline);
         let handler = CommandHandler {
             lifeline: Arc::clone(&lifeline),
@@ -37,20 +53,25 @@ impl CommandReader {
             booted: is_booted,
             adoptions: adoption_sender,
             metrics: metrics_sender,
+            lent: lent_sender,
+            output_files: file_sender,
         };
         tokio::spawn(handler.run());
         CommandReader {
             booted,
-            adoptions,
-            link: MasterLink { lifeline, metrics },
+            streams: CommandStreams {
+                adoptions,
+                lending: Lending::new(Arc::clone(&lifeline), lent),
+                link: MasterLink { lifeline, metrics },
+                output_files,
+            },
         }
     }
 
-    /// The application has booted: its hooks can be called. What the master wants done with the queues of
-    /// other slots, and the way to ask the master for the metrics of the whole cluster.
-    pub(super) fn booted(self) -> (mpsc::UnboundedReceiver<AdoptionRequest>, MasterLink) {
+    /// The application has booted: its hooks can be called.
+    pub(super) fn booted(self) -> CommandStreams {
         self.booted.send_replace(true);
-        (self.adoptions, self.link)
+        self.streams
     }
 }
 
@@ -61,6 +82,8 @@ struct CommandHandler {
     booted: watch::Receiver<bool>,
     adoptions: mpsc::UnboundedSender<AdoptionRequest>,
     metrics: mpsc::UnboundedSender<MetricsAnswer>,
+    lent: mpsc::UnboundedSender<LendingAnswer>,
+    output_files: mpsc::UnboundedSender<OwnedFd>,
 }
 
 impl CommandHandler {
@@ -101,15 +124,30 @@ impl CommandHandler {
             Command::Disown(slot) => self.request(AdoptionRequest::Disown(slot)),
             // A worker without an admin listener never asked; the file is closed.
             Command::Metrics(number) => drop(self.metrics.send((number, fds))),
+            Command::Listener { number, errno } => self.lent(number, errno, fds),
+            Command::OutputFile => fds
+                .into_iter()
+                .for_each(|file| drop(self.output_files.send(file))),
         }
+    }
+
+    /// A worker without a program never asked; the listener is closed.
+    fn lent(&self, number: u64, errno: i32, fds: Vec<OwnedFd>) {
+        let listener = match (errno, fds.into_iter().next()) {
+            (0, Some(listener)) => Ok(listener),
+            // The descriptor did not arrive: this process can open no more.
+            (0, None) => Err(Errno::EMFILE),
+            (errno, _) => Err(Errno::from_raw(errno)),
+        };
+        drop(self.lent.send(LendingAnswer { number, listener }));
     }
 
     fn adopt(&self, slot: Slot, listeners: Vec<OwnedFd>) {
         if listeners.is_empty() {
             tracing::warn!(
                 %slot,
-                "another slot's listeners could not be adopted (too many open files): the master asks another \
-                 worker"
+                "another slot's listeners could not be adopted (too many open files): the master asks \
+                 another worker"
             );
             let lifeline = Arc::clone(&self.lifeline);
             tokio::spawn(async move { lifeline.send(Report::NotAdopted(slot)).await });

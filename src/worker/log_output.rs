@@ -10,12 +10,12 @@ use crate::sys::inherit;
 const LOG_FD: &str = "CLUSTER_LOG_FD";
 
 /// Where the log lines of this process go, for a program that brings its own `tracing` subscriber: the stderr
-/// of the master, in a worker, too. (What a worker writes to its own stderr, the master logs as `worker said`.
-/// So it is with workers of another user, to whom the master gives no descriptor of its own.)
+/// of the master, in a worker, too. (What a worker writes to its own stderr, the master logs as `worker
+/// said`. So it is with workers of another user, to whom the master gives no descriptor of its own.)
 ///
-/// Set the subscriber before [`App::run`](super::App::run). The supervisor's lines go to it then, in the master
-/// and in each worker, and the keys of `[log]` have no effect. The supervisor's own log never waits for whoever
-/// reads it; a subscriber that writes here does.
+/// Set the subscriber before [`App::run`](super::App::run). The supervisor's lines go to it then, in the
+/// master and in each worker, and the keys of `[log]` have no effect. The supervisor's own log never waits
+/// for whoever reads it; a subscriber that writes here does.
 ///
 /// ```no_run
 /// let output = cluster::worker::log_output().expect("stderr is open");

@@ -8,7 +8,7 @@ use std::path::Path;
 
 /// The notify socket of this life.
 #[derive(Debug)]
-pub(super) struct Notify {
+pub(crate) struct Notify {
     socket: UnixDatagram,
 }
 
@@ -26,18 +26,24 @@ impl Notify {
     }
 
     /// `READY=1`, with a status for people.
-    pub(super) fn ready(&self, status: &str) {
+    pub(crate) fn ready(&self, status: &str) {
         self.send(&format!("READY=1\nSTATUS={status}"));
     }
 
     /// A status for people.
-    pub(super) fn status(&self, status: &str) {
+    pub(crate) fn status(&self, status: &str) {
         self.send(&format!("STATUS={status}"));
     }
 
     /// `STOPPING=1`, with a status for people.
-    pub(super) fn stopping(&self, status: &str) {
+    pub(crate) fn stopping(&self, status: &str) {
         self.send(&format!("STOPPING=1\nSTATUS={status}"));
+    }
+
+    /// Why the worker does not do its work, for whoever reads later why it ended; `None`: it does again.
+    pub(crate) fn trouble(&self, trouble: Option<&str>) {
+        let text = trouble.unwrap_or_default().replace(['\n', '\r'], " ");
+        self.send(&format!("X_CLUSTER_TROUBLE={text}"));
     }
 
     /// Sends a datagram. A failure is not reported, because the end of the master is noticed on the lifeline.

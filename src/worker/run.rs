@@ -9,11 +9,12 @@ use super::app::App;
 use super::booting::{Booted, Booting};
 use super::command::print_error;
 use super::environment::{self, Environment, EnvironmentError, LogTarget};
+use super::program::{RunProgram, WorkerExit};
 use super::signals::Terminations;
 use crate::base::exit::Exit;
 use crate::config::LogFormat;
 use crate::observe;
-use crate::sys::{isolation, limits};
+use crate::sys::{isolation, limits, signals};
 
 /// The time that the log has for the last lines.
 const LAST_LINES: Duration = Duration::from_millis(100);
@@ -44,21 +45,26 @@ impl WorkerError {
     }
 }
 
-/// Runs this process as a worker, to its end. The code is one of [`Exit`].
-pub(crate) fn run(app: App) -> ExitCode {
-    let code = run_phases(app).unwrap_or_else(|reason| {
+/// Runs this process as a worker, to its end: of the application, or, when the settings say so, of a program.
+/// The code is one of [`Exit`], or that of the program.
+pub(crate) fn run(app: App, run_program: RunProgram) -> ExitCode {
+    let exit = run_phases(app, run_program).unwrap_or_else(|reason| {
         print_error(&format!(
             "cluster: this process was asked to be a worker (CLUSTER_WORKER=1), but {reason}. Workers are \
              started by their master, which sets CLUSTER_*, LISTEN_FDS, LISTEN_PID and NOTIFY_SOCKET; start the \
              program without CLUSTER_WORKER to get a master with its workers."
         ));
-        reason.exit()
+        WorkerExit::Own(reason.exit())
     });
     observe::finish(LAST_LINES);
-    code.into()
+    match exit {
+        WorkerExit::Own(exit) => exit.into(),
+        WorkerExit::Code(code) => ExitCode::from(code),
+        WorkerExit::Signal(signal) => signals::die_of(signal as i32),
+    }
 }
 
-fn run_phases(mut app: App) -> Result<Exit, WorkerError> {
+fn run_phases(mut app: App, run_program: RunProgram) -> Result<WorkerExit, WorkerError> {
     if environment::is_of_another_user() {
         isolation::deny_debuggers()?;
     }
@@ -70,16 +76,23 @@ fn run_phases(mut app: App) -> Result<Exit, WorkerError> {
         .enable_all()
         .build()?;
     let code = runtime.block_on(async {
-        match Booting::new(environment, terminations)?.boot(&mut app).await {
-            Ok(Booted::Serving(serving)) => Ok(serving.serve().await.drain(app.on_exit.take()).await),
-            Ok(Booted::NeverServed) => Ok(Exit::Stopped),
+        let booting = Booting::new(environment, terminations)?;
+        if booting.runs_a_program() {
+            return Ok(booting.run_program(run_program).await);
+        }
+        match booting.boot(&mut app).await {
+            Ok(Booted::Serving(serving)) => {
+                let exit = serving.serve().await.drain(app.on_exit.take()).await;
+                Ok(WorkerExit::Own(exit))
+            }
+            Ok(Booted::NeverServed) => Ok(WorkerExit::Own(Exit::Stopped)),
             Err(failure) => {
                 tracing::error!("failed to boot: {failure}");
                 // The master shows what was printed last to the person who asked for the reload.
                 if logs_elsewhere {
                     print_error(&format!("failed to boot: {failure}"));
                 }
-                Ok(failure.exit())
+                Ok(WorkerExit::Own(failure.exit()))
             }
         }
     });

@@ -61,6 +61,9 @@ impl Serving {
     /// Serves until the drain is asked for.
     pub(super) async fn serve(self) -> Draining {
         let mode = self.worker.drain_mode_above(None).await;
+        if let Some(reason) = self.worker.failure() {
+            self.notify.trouble(Some(reason));
+        }
         self.notify
             .stopping(&format!("draining {} connections", self.connections.count()));
         Draining::new(self.worker, self.connections, (self.acceptors, self.admin), mode)

@@ -1,8 +1,10 @@
 //! The stub: a process that the master starts on all listeners while no worker can serve. It refuses whoever
 //! connects, so that nobody waits in a queue that nobody reads: HTTP is answered 503 with `Retry-After`,
-//! everything else is closed. It runs no code of the application, and ends with its master.
+//! everything else is closed. It runs no code of the application, tells its master regularly that it does not
+//! hang, and ends with its master.
 
 use std::io;
+use std::os::unix::net::UnixStream as StdUnixStream;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +15,7 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::unix::pipe;
+use tokio::net::UnixStream;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 
@@ -32,6 +34,8 @@ const FIRST_FD: i32 = 3;
 const MAX_CONNECTIONS: u32 = 256;
 /// A client has this time to say its first line, and this time to take its answer.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// The time between two beats, which are bytes to the master.
+const BEAT_INTERVAL: Duration = Duration::from_millis(500);
 /// The longest first line, in bytes.
 const MAX_FIRST_LINE: usize = 8192;
 /// Nothing more can be accepted for this long after a failure, such as having no descriptors left.
@@ -75,7 +79,8 @@ fn run() -> io::Result<()> {
     let listeners: Vec<_> = (FIRST_FD..FIRST_FD + count)
         .map(inherit::take)
         .collect::<io::Result<_>>()?;
-    let lifeline = inherit::take(FIRST_FD + count)?;
+    let lifeline = StdUnixStream::from(inherit::take(FIRST_FD + count)?);
+    lifeline.set_nonblocking(true)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -83,7 +88,7 @@ fn run() -> io::Result<()> {
         let listeners = listeners.into_iter().map(Listener::new);
         serve(
             listeners.collect::<io::Result<_>>()?,
-            pipe::Receiver::from_owned_fd(lifeline)?,
+            UnixStream::from_std(lifeline)?,
             no_worker(retry_after),
         )
         .await;
@@ -102,15 +107,27 @@ fn no_worker(retry_after: u32) -> Arc<Problem> {
     Arc::new(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "no_worker", detail).retry_after(retry_after))
 }
 
-/// Refuses until the master's end of the pipe is closed, then ends the answers that are under way.
-async fn serve(listeners: Vec<Listener>, mut lifeline: pipe::Receiver, problem: Arc<Problem>) {
+/// Refuses until the master's end of the lifeline is closed, then ends the answers that are under way.
+async fn serve(listeners: Vec<Listener>, lifeline: UnixStream, problem: Arc<Problem>) {
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS as usize));
     let mut acceptors = JoinSet::new();
     for listener in listeners {
         acceptors.spawn(accept(listener, Arc::clone(&room), Arc::clone(&problem)));
     }
-    // The master writes nothing: whatever is read is the end.
-    let _end = lifeline.read_u8().await;
+    let (mut from_master, to_master) = lifeline.into_split();
+    let beats = async {
+        let mut interval = tokio::time::interval(BEAT_INTERVAL);
+        loop {
+            interval.tick().await;
+            // A master that reads nothing hangs itself, and one that is gone ends the other branch.
+            let _taken = to_master.try_write(b".");
+        }
+    };
+    tokio::select! {
+        // The master writes nothing: whatever is read is the end.
+        _end = from_master.read_u8() => {}
+        () = beats => {}
+    }
     acceptors.shutdown().await;
     let _in_time = tokio::time::timeout(PATIENCE, room.acquire_many(MAX_CONNECTIONS)).await;
 }

@@ -42,9 +42,10 @@ fn crates(flags: &[&str]) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_supervisor_alone_needs_no_sqlite_and_no_hashes() {
+fn the_supervisor_alone_needs_no_sqlite_no_hashes_and_no_grpc() {
     let (alone, whole) = (crates(&["--no-default-features"]), crates(&[]));
-    for name in ["rusqlite", "libsqlite3-sys", "sha2"] {
+    let with_grpc = crates(&["--no-default-features", "--features", "grpc"]);
+    for name in ["rusqlite", "libsqlite3-sys", "sha2", "tonic", "prost"] {
         assert!(
             whole.contains(name),
             "{name} is not in the whole either: the test looks for the wrong thing"
@@ -55,7 +56,12 @@ fn the_supervisor_alone_needs_no_sqlite_and_no_hashes() {
         );
     }
     let page = std::fs::read_to_string(source::repository().join("docs/building.md")).expect("the page");
-    for (what, crates) in [("the supervisor", &alone), ("the shop", &whole)] {
+    let rows = [
+        ("the supervisor", &alone),
+        ("the same, with gRPC", &with_grpc),
+        ("the shop", &whole),
+    ];
+    for (what, crates) in rows {
         let row = page.lines().find(|line| line.starts_with(&format!("| {what}")));
         let counted = format!("| {} |", crates.len());
         assert!(

@@ -14,6 +14,11 @@ const CONSTANTS: &[(&str, &str, &str)] = &[
         "VERSION",
     ),
     ("scoreboard", "src/scoreboard/layout.rs", "VERSION"),
+    (
+        "ring of a program's last lines",
+        "src/output_ring/layout.rs",
+        "VERSION",
+    ),
     ("control socket", "src/control/request.rs", "VERSION"),
     ("saga of an order", "src/saga/definition.rs", "ORDER_VERSION"),
 ];
@@ -24,6 +29,7 @@ const SCHEMAS: &[(&str, &str)] = &[
     ("`inventory.db`", "src/shop/inventory/sqlite/schema.rs"),
     ("`payments.db`", "src/shop/payments/sqlite/schema.rs"),
     ("`sandbox.db`", "src/shop/sandbox/ledger.rs"),
+    ("`customers.db`", "src/shop/customers/sqlite/schema.rs"),
 ];
 
 /// The number that a constant of a file is.

@@ -13,12 +13,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("saga", &["base"]),
     ("sys", &["base"]),
     ("scoreboard", &["base", "sys"]),
+    ("output_ring", &["base", "sys"]),
     ("lifeline", &["base", "pool", "sys"]),
     ("metrics", &["base", "scoreboard"]),
-    ("control", &["base", "pool", "sys"]),
+    ("control", &["base", "pool", "sys", "output_ring"]),
     ("observe", &["base", "config", "sys"]),
     ("store", &["base", "sys", "scoreboard"]),
-    ("http", &["base"]),
+    ("http", &["base", "observe"]),
     (
         "worker",
         &[
@@ -33,7 +34,19 @@ const LAYERS: &[(&str, &[&str])] = &[
             "http",
         ],
     ),
-    ("agent", &["base", "sys"]),
+    (
+        "agent",
+        &[
+            "base",
+            "config",
+            "sys",
+            "scoreboard",
+            "output_ring",
+            "lifeline",
+            "observe",
+            "worker",
+        ],
+    ),
     (
         "master",
         &[
@@ -42,6 +55,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "pool",
             "sys",
             "scoreboard",
+            "output_ring",
             "lifeline",
             "metrics",
             "control",
@@ -59,6 +73,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "scoreboard",
             "store",
             "control",
+            "observe",
             "http",
             "worker",
             "App",
@@ -68,14 +83,23 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "base", "config", "pool", "sys", "control", "master", "worker", "observe", "App",
+            "base",
+            "config",
+            "pool",
+            "sys",
+            "output_ring",
+            "control",
+            "master",
+            "worker",
+            "observe",
+            "App",
         ],
     ),
     // The one `main`, which puts all of them together.
     (
         "run",
         &[
-            "base", "config", "pool", "sys", "cli", "master", "worker", "observe",
+            "base", "config", "pool", "sys", "agent", "cli", "master", "worker", "observe",
         ],
     ),
     // What reads bytes of strangers, one function each; compiled for tests and fuzzing alone.
@@ -89,6 +113,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "lifeline",
             "master",
             "observe",
+            "output_ring",
             "scoreboard",
             "sys",
             "worker",
@@ -102,7 +127,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 const MAIN: &[&str] = &["shop", "torture", "worker"];
 
 /// Services of the shop: none may name another; they meet in the contract.
-const SERVICES: &[&str] = &["orders", "inventory", "payments", "sandbox"];
+const SERVICES: &[&str] = &["orders", "inventory", "payments", "sandbox", "customers"];
 
 /// What a pure module may not name: each is looked for anywhere in a path, part by part.
 const IMPURE: &[&str] = &[

@@ -16,9 +16,9 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::{JoinSet, LocalSet};
 
-use crate::answer::Answer;
-use crate::request_log::{End, Request, RequestLog};
-use crate::streams::Streams;
+use super::answer::Answer;
+use super::request_log::{End, Request, RequestLog};
+use super::streams::Streams;
 
 /// A request that took longer counts as lost. More than the time until a hung worker is killed.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(15);

@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 
 use crate::client::Kind;
 use crate::common::TIMEOUT;
-use crate::stage::{Effort, Scene, thaw, wait_for_state};
+use crate::stage::{Effort, Scene, thaw};
 use crate::verdict::Verdict;
 use crate::witness;
 
@@ -98,7 +98,7 @@ fn slack(timeout: Duration) -> Duration {
 /// stands still meanwhile.
 fn strays(scene: &Scene, sibling: i32, listeners: &BTreeSet<u32>) -> u32 {
     kill(Pid::from_raw(sibling), Signal::SIGSTOP).expect("the sibling lives");
-    wait_for_state(sibling, 'T');
+    witness::wait_for_state(sibling, 'T');
     // Before the sibling adopted it the queue had filled.
     let before = in_queues(scene, listeners);
     let opened: Vec<_> = (0..OPENED).map(|_| TcpStream::connect(scene.address)).collect();

@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::client::{Call, Kind, Load, Running};
-use crate::common::{Cluster, Plan, TIMEOUT};
+use crate::common::{Cluster, Plan};
 use crate::request_log::{End, Request, RequestLog};
 use crate::verdict::Verdict;
 use crate::witness;
@@ -90,8 +90,7 @@ const ORDER: Call = Call {
     path: "/orders",
     body: r#"{"customer_id":"c-1","items":[{"sku":"espresso-cup","quantity":1}],"payment":{"method":"pm_card_visa"}}"#,
 };
-const STOCK: &str =
-    r#"{"name":"Espresso cup","unit_price":{"amount":450,"currency":"USD"},"on_hand":100000000}"#;
+const STOCK: &str = r#"{"delta":100000000,"reason":"for the load"}"#;
 
 fn calls(one_order_in: usize) -> Vec<Call> {
     let pairs = [GET, POST].into_iter().cycle();
@@ -124,7 +123,9 @@ impl Scene {
 
     pub(crate) fn with(effort: &Effort, kind: Kind, plan: Plan) -> Scene {
         let cluster = plan.start();
-        assert_eq!(cluster.put("/inventory/espresso-cup", STOCK).status, 200);
+        let key = [("idempotency-key", "for-the-load")];
+        let stocked = cluster.post("/inventory/espresso-cup/adjustments", &key, STOCK);
+        assert_eq!(stocked.status, 201, "{stocked:?}");
         let address = cluster.address();
         let load = Scene::load(address, kind, effort.rate, effort.one_order_in).start();
         let began = Instant::now();
@@ -179,7 +180,7 @@ impl Scene {
     /// anybody else: requests on these connections may fail.
     pub(crate) fn freeze(&mut self, pid: i32) {
         kill(Pid::from_raw(pid), Signal::SIGSTOP).expect("the worker lives");
-        wait_for_state(pid, 'T');
+        witness::wait_for_state(pid, 'T');
         self.forgive(pid);
     }
 
@@ -244,15 +245,6 @@ pub(crate) fn ask(data: &Path, arguments: &[&str]) -> (i32, Value) {
         .expect("the command runs");
     let said = serde_json::from_slice(&output.stdout).unwrap_or_default();
     (output.status.code().unwrap_or(-1), said)
-}
-
-/// Waits until a process is in that state of `/proc/PID/stat`.
-pub(crate) fn wait_for_state(pid: i32, state: char) {
-    let deadline = Instant::now() + TIMEOUT;
-    while cluster::sys::procfs::stat(pid).is_ok_and(|stat| stat.state != state) {
-        assert!(Instant::now() < deadline, "{pid} is not in state {state}");
-        std::thread::yield_now();
-    }
 }
 
 /// A SIGCONT.

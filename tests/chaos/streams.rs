@@ -14,8 +14,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 
-use crate::client::{Asked, Call, TIMEOUT, connect};
-use crate::request_log::End;
+use super::client::{Asked, Call, TIMEOUT, connect};
+use super::request_log::End;
 
 /// One connection at a time, and another when the server has said GOAWAY.
 pub(crate) struct Streams {

@@ -5,8 +5,8 @@ use std::fmt;
 use std::ops::Range;
 use std::time::Instant;
 
-use crate::client::Kind;
-use crate::request_log::{End, RequestLog};
+use super::client::Kind;
+use super::request_log::{End, RequestLog};
 
 /// One scene's end.
 #[derive(Debug)]

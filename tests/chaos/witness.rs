@@ -1,9 +1,10 @@
 //! What the kernel knows of a server's sockets (`sock_diag(7)`): who was accepted by which process, and who
-//! waits in which queue. It asks nobody whose word is in question.
+//! waits in which queue; and whether a process stands still. It asks nobody whose word is in question.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -51,6 +52,15 @@ pub(crate) fn listeners_of(pid: i32, server: SocketAddr) -> BTreeSet<u32> {
         .into_keys()
         .filter(|inode| own.contains(inode))
         .collect()
+}
+
+/// Waits until a process is in that state of `/proc/PID/stat`.
+pub(crate) fn wait_for_state(pid: i32, state: char) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while cluster::sys::procfs::stat(pid).is_ok_and(|stat| stat.state != state) {
+        assert!(Instant::now() < deadline, "{pid} is not in state {state}");
+        std::thread::yield_now();
+    }
 }
 
 /// The sockets a process holds. One that is gone holds none.

@@ -1,5 +1,5 @@
-//! The chat of `examples/chat.rs` in a cluster that is reloaded: with a client of our own, and with those of Node
-//! and Python. Without libtest, because the same program is master and worker, too.
+//! The chat of `examples/chat.rs` in a cluster that is reloaded: with a client of our own, and with those of
+//! Node and Python. Without libtest, because the same program is master and worker, too.
 
 #[path = "../../examples/chat.rs"]
 mod chat;

@@ -6,6 +6,7 @@ use std::process::{Child, ExitStatus};
 use std::sync::Arc;
 use std::time::Instant;
 
+use cluster::sys::procfs;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -139,6 +140,26 @@ impl Cluster {
         self.wait()
     }
 
+    /// Kills what programs have started: with master and workers dead, nobody else does.
+    fn kill_programs(&self) {
+        let data = self.data();
+        let data = data.to_str().expect("text");
+        let is_ours = |pid: &i32| {
+            let found = procfs::variable(*pid, "CLUSTER_DATA_DIR");
+            found.is_ok_and(|found| found.as_deref() == Some(data.as_bytes()))
+        };
+        let deadline = Instant::now() + TIMEOUT;
+        let living = || procfs::pids().filter(is_ours).collect::<Vec<i32>>();
+        let mut programs = living();
+        // One that forks at this moment is found in the next round.
+        while !programs.is_empty() && Instant::now() < deadline {
+            for pid in programs {
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            }
+            programs = living();
+        }
+    }
+
     /// Kills the master alone, as the kernel's OOM killer would.
     pub fn kill_master(&mut self) {
         self.child.kill().expect("killed");
@@ -159,5 +180,6 @@ impl Drop for Cluster {
         for pid in workers {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
+        self.kill_programs();
     }
 }

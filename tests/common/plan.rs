@@ -17,6 +17,8 @@ pub struct Plan {
     file_size_limit: Option<u64>,
     umask: Option<&'static str>,
     started_in: Option<StartDirectory>,
+    /// A program to be run by the workers in place of the shop, and its arguments.
+    command: Vec<String>,
 }
 
 /// A directory to start in, and what is named from there.
@@ -38,6 +40,16 @@ impl Plan {
             file_size_limit: None,
             started_in: None,
             umask: None,
+            command: Vec::new(),
+        }
+    }
+
+    /// `cluster run` of a program, with two workers and short waits.
+    pub fn run(command: &[&str]) -> Plan {
+        Plan {
+            config: "[cluster]\nworkers = 2\nbake_time = \"50ms\"\n".to_owned(),
+            command: command.iter().map(|&word| word.to_owned()).collect(),
+            ..Plan::shop()
         }
     }
 
@@ -150,15 +162,20 @@ impl Plan {
             Some(start) => [&start.config, &start.data_dir],
             None => [&config, &data_dir],
         };
+        let separator = (!self.command.is_empty()).then_some("--");
+        let program = separator
+            .into_iter()
+            .chain(self.command.iter().map(String::as_str));
         let mut child = self
             .command()
-            .arg("serve")
+            .arg(if self.command.is_empty() { "serve" } else { "run" })
             .arg("--config")
             .arg(named[0])
             .arg("--data-dir")
             .arg(named[1])
             .args(["--log-format", "json"])
             .args(&self.arguments)
+            .args(program)
             .env_remove("NOTIFY_SOCKET")
             .envs(self.environment)
             .stdin(Stdio::null())

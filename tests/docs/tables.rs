@@ -23,17 +23,20 @@ const OWN: &[AppCommand] = &[
     admin::SAGAS,
     admin::DOCTOR,
     admin::BACKUP,
+    admin::REPLAY,
     cluster::torture::COMMAND,
 ];
 
 /// Commands whose help text is shown, with their subcommands.
 const SHOWN: &[&str] = &[
     "serve",
+    "run",
     "check",
     "status",
     "top",
     "health",
     "why",
+    "logs",
     "reload",
     "rollback",
     "upgrade",
@@ -52,6 +55,7 @@ const SHOWN: &[&str] = &[
     "sagas reject",
     "doctor",
     "backup",
+    "replay",
     "torture",
 ];
 
@@ -69,6 +73,7 @@ const EDGE: &[&str] = &[
 pub(crate) fn program() -> Program {
     Program {
         flags: None,
+        runs_programs: true,
         name: "cluster",
         about: "",
         version: "",

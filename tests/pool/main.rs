@@ -12,6 +12,7 @@ mod histories;
 mod lifecycles;
 mod reloads;
 mod requests;
+mod scalings;
 mod scenes;
 mod simulation;
 mod stops;

@@ -42,6 +42,33 @@ fn a_good_reload_replaces_every_slot_and_never_falls_below_capacity() {
 }
 
 #[test]
+fn a_slot_is_spared_while_its_former_program_is_asked_to_end_and_no_two_at_once() {
+    let programs = Policy {
+        runs_programs: true,
+        ..policy(2)
+    };
+    let mut simulation = Simulation::serving(2);
+    simulation.next_load = Ok((Program::Good, programs));
+    simulation.happen(asked(Request::Reload));
+    simulation.run_until("programs run", |simulation| reloaded(simulation) == 1);
+    simulation.run_until("rest", Simulation::is_at_rest);
+    simulation.drain_time = ms(5_000);
+    simulation.happen(asked(Request::Reload));
+    simulation.run_until("the first slot", |simulation| {
+        simulation.generations_in_slots().contains(&3)
+    });
+    let first = simulation.now;
+    assert_eq!(simulation.steered.len(), 1, "its slot is spared");
+    simulation.run_until("the second slot", |simulation| {
+        simulation.generations_in_slots() == [3, 3]
+    });
+    assert!(simulation.now.since(first) >= ms(250));
+    assert_eq!(simulation.steered.len(), 1, "now the other one is");
+    simulation.run(ms(300));
+    assert_eq!(simulation.steered.len(), 2);
+}
+
+#[test]
 fn a_reload_waits_for_room_to_drain_and_cuts_no_worker() {
     let mut simulation = Simulation::start(
         Policy {
@@ -306,6 +333,7 @@ fn a_reload_saves_a_cluster_that_never_came_up() {
 fn a_longer_interval_is_not_held_against_the_workers_that_beat_by_it() {
     let long = Policy {
         heartbeat_interval: ms(2_000),
+        late_after: ms(2_250),
         ..policy(2)
     };
     let mut simulation = Simulation::start(long, Program::Good, 4);

@@ -33,6 +33,7 @@ pub(crate) fn policy(workers: u16) -> Policy {
     Policy {
         workers,
         heartbeat_interval: ms(250),
+        late_after: ms(281),
         heartbeat_timeout: ms(5_000),
         lock_hold_timeout: ms(400),
         ready_timeout: ms(10_000),
@@ -50,6 +51,7 @@ pub(crate) fn policy(workers: u16) -> Policy {
         max_requests: None,
         max_rss: None,
         max_age: None,
+        runs_programs: false,
     }
 }
 

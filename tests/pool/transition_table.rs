@@ -13,13 +13,14 @@ use cluster::pool::{
 use crate::simulation::{FIRST, Program, Simulation, asked, ms, policy};
 
 /// The columns of the table. `Gone`: the worker is in no list any more.
-const EVENTS: [&str; 23] = [
+const EVENTS: [&str; 24] = [
     "looked",
     "spawned",
     "spawn failed",
     "ready",
     "stopping",
     "status",
+    "trouble",
     "beats",
     "late",
     "examined",
@@ -60,6 +61,7 @@ fn event(name: &str, life: Life, simulation: &Simulation) -> Event {
         "ready" => notified(Notification::Ready),
         "stopping" => notified(Notification::Stopping),
         "status" => notified(Notification::Status("busy".to_owned())),
+        "trouble" => notified(Notification::Trouble(Some("stuck".to_owned()))),
         "beats" => observed(simulation.now),
         "late" => observed(cluster::base::time::Monotonic(0)),
         "examined" => Event::Examined {

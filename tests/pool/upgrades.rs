@@ -267,7 +267,7 @@ fn a_pool_of_version_1_is_refused_by_its_number() {
     let saved: Saved = serde_json::from_value(value).expect("a saved pool");
     assert_eq!(
         saved.load().expect_err("refused").to_string(),
-        "the pool's state is of version 1, expected 5"
+        "the pool's state is of version 1, expected 7"
     );
 }
 

@@ -9,19 +9,29 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
 use cluster::sys::pidfd;
-use cluster::sys::process::{Child, Spawn, spawn};
+use cluster::sys::process::{Binary, Child, ChildSignals, Spawn, spawn};
 use nix::sys::signal::Signal;
 
 use crate::common::{Log, TIMEOUT, run};
 
 /// A master that was started by a service manager: with these sockets, and these names of them.
-struct Activated {
+pub(crate) struct Activated {
     child: Child,
-    log: Log,
+    pub(crate) log: Log,
     directory: tempfile::TempDir,
 }
 
 fn activated(names: &str, sockets: &[BorrowedFd<'_>], flags: &[&str]) -> Activated {
+    activated_with(names, sockets, flags, &[])
+}
+
+/// The same with more variables in its environment.
+pub(crate) fn activated_with(
+    names: &str,
+    sockets: &[BorrowedFd<'_>],
+    flags: &[&str],
+    variables: &[String],
+) -> Activated {
     let directory = tempfile::tempdir().expect("a directory");
     let data = directory.path().join("data");
     let program = env!("CARGO_BIN_EXE_cluster");
@@ -33,18 +43,24 @@ fn activated(names: &str, sockets: &[BorrowedFd<'_>], flags: &[&str]) -> Activat
         File::open(program).expect("there"),
         File::open("/dev/null").expect("there"),
     );
+    let mut env = vec![
+        text("PATH=/usr/bin:/bin"),
+        text(&format!("LISTEN_FDS={}", sockets.len())),
+        text(&format!("LISTEN_FDNAMES={names}")),
+    ];
+    env.extend(variables.iter().map(|variable| text(variable)));
     let child = spawn(&Spawn {
-        binary: binary.as_fd(),
+        binary: Binary::Open(binary.as_fd()),
         args: &words.iter().map(|word| text(word)).collect::<Vec<_>>(),
-        env: &[
-            text("PATH=/usr/bin:/bin"),
-            text(&format!("LISTEN_FDS={}", sockets.len())),
-            text(&format!("LISTEN_FDNAMES={names}")),
-        ],
+        env: &env,
+        listen_pid: true,
+        directory: None,
+        signals: ChildSignals::Worker,
         stdio: [null.as_fd(), null.as_fd(), writer.as_fd()],
         fds: sockets,
         keep: &[],
         bound: true,
+        group: None,
         credentials: None,
     })
     .expect("started");
@@ -57,7 +73,7 @@ fn activated(names: &str, sockets: &[BorrowedFd<'_>], flags: &[&str]) -> Activat
 }
 
 impl Activated {
-    fn wait(&self, from: usize, text: &'static str) {
+    pub(crate) fn wait(&self, from: usize, text: &'static str) {
         self.log.wait(from, text, |line| {
             line["message"]
                 .as_str()
@@ -69,7 +85,7 @@ impl Activated {
         pidfd::signal(self.child.pidfd.as_fd(), signal).expect("it runs");
     }
 
-    fn stop(&self) -> Option<i32> {
+    pub(crate) fn stop(&self) -> Option<i32> {
         self.signal(Signal::SIGTERM);
         self.code()
     }
@@ -142,6 +158,12 @@ fn sockets_that_were_passed_are_served_through_reloads_and_upgrades() {
     assert_eq!(run(&["upgrade", "--data-dir", data]).code, 0);
     all_answer();
     let status = run(&["status", "--json", "--data-dir", data]).json();
+    assert_eq!(
+        status["master"]["unsteered"],
+        serde_json::json!([address.to_string()])
+    );
+    let text = run(&["status", "--data-dir", data]).stdout;
+    assert!(text.contains(&format!("\nnot steered: {address} (")), "{text}");
     let addresses = status["master"]["addresses"].to_string();
     assert!(
         addresses.contains(&address.to_string()) && addresses.contains("shop.sock"),

@@ -111,8 +111,11 @@ async fn a_broken_page_is_met_once_and_then_looked_for() {
     break_pages(&path);
     let store = open(&inventory::SCHEMA, &path).expect("its header is good");
     let write = |tx: &Tx<'_>| -> rusqlite::Result<()> {
-        tx.execute("INSERT INTO stock VALUES ('a', 'A', 1, 'USD', 1, 0, 1)", [])
-            .map(drop)
+        tx.execute(
+            "INSERT INTO stock VALUES ('a', 'A', 1, 'USD', 1, 0, 1, 1, 0, 0)",
+            [],
+        )
+        .map(drop)
     };
     store
         .write(Admission::New, write)

@@ -60,7 +60,7 @@ fn place_orders(cluster: &Cluster, client: usize, stop: &AtomicBool, confirmed: 
 /// refused.
 fn claim_from_a_sleeper(cluster: &Cluster, round: usize) -> (usize, bool) {
     let pid = cluster.worker(u16::try_from(round % 2).expect("0 or 1"));
-    let life = life_of(cluster, pid);
+    let life = life_of(cluster, pid).expect("a record");
     let mark = cluster.mark();
     kill(Pid::from_raw(pid), Signal::SIGSTOP).expect("the worker lives");
     let deadline = Instant::now() + TIMEOUT;
@@ -125,15 +125,14 @@ fn is_an_end(message: &str) -> bool {
     message.contains("worker crashed") || message.contains("worker gone")
 }
 
-fn life_of(cluster: &Cluster, pid: i32) -> String {
+/// The life of a worker; none while a worker that has just died or started is on its way out of or into the
+/// records.
+fn life_of(cluster: &Cluster, pid: i32) -> Option<String> {
     let text = std::fs::read(cluster.data().join("run/workers.json")).expect("readable");
     let records: serde_json::Value = serde_json::from_slice(&text).expect("records");
     let records = records.as_array().expect("a list");
-    let record = records
-        .iter()
-        .find(|record| record["pid"] == pid)
-        .expect("a record");
-    record["life"].as_str().expect("a life").to_owned()
+    let record = records.iter().find(|record| record["pid"] == pid)?;
+    Some(record["life"].as_str().expect("a life").to_owned())
 }
 
 #[test]
@@ -154,7 +153,9 @@ fn a_worker_that_is_stopped_while_it_holds_a_stores_lock_holds_nobody_up_for_lon
         while caught < 2 && round < 2_000 {
             round += 1;
             let (pid, mark) = (cluster.worker(round % 2), cluster.mark());
-            let life = life_of(&cluster, pid);
+            let Some(life) = life_of(&cluster, pid) else {
+                continue;
+            };
             if kill(Pid::from_raw(pid), Signal::SIGSTOP).is_err() {
                 // The records still name the one that was caught before.
                 continue;

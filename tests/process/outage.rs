@@ -205,6 +205,38 @@ fn a_stub_that_is_killed_is_followed_by_another() {
 }
 
 #[test]
+fn a_stub_that_hangs_is_noticed_and_followed_by_another() {
+    let cluster = plan("1h").start();
+    break_down(&cluster);
+    let first = wait_for_stub(&cluster);
+    kill(Pid::from_raw(first), Signal::SIGSTOP).expect("it lives");
+    cluster.wait_for("the stub that answers 503 in the workers' place hung, no beat for ");
+    wait_until_gone(first);
+    until("another stub", || {
+        stub(&cluster).is_some_and(|next| next != first)
+    });
+    assert!(said(tcp(&cluster), GET.as_bytes()).starts_with("HTTP/1.1 503 "));
+}
+
+#[test]
+fn a_public_socket_that_is_bound_again_is_answered_by_a_stub_too() {
+    let plan = plan("1h");
+    let path = plan.directory().join("http.sock");
+    let both = format!("bind = [\"127.0.0.1:0\", \"unix:{}\"]", path.display());
+    let cluster = plan.replace("bind = [\"127.0.0.1:0\"]", &both).start();
+    break_down(&cluster);
+    let first = wait_for_stub(&cluster);
+    std::fs::remove_file(&path).expect("removed");
+    cluster.wait_for("was missing and has been bound again");
+    let unix = UnixStream::connect(&path).expect("connected");
+    unix.set_read_timeout(Some(TIMEOUT)).expect("set");
+    assert!(said(unix, GET.as_bytes()).starts_with("HTTP/1.1 503 "));
+    wait_until_gone(first);
+    assert!(said(tcp(&cluster), GET.as_bytes()).starts_with("HTTP/1.1 503 "));
+    assert!(cluster.stop().success());
+}
+
+#[test]
 fn a_stub_ends_with_a_master_that_is_killed_and_the_next_master_serves() {
     let mut cluster = plan("1h").start();
     let address = cluster.address();

@@ -16,7 +16,7 @@ pub(crate) fn main(tests: &[Test], ignored: &[(Test, &'static str)]) -> ExitCode
         .iter()
         .map(|(test, needs)| trial(*test).with_ignored_flag(true).with_kind(*needs));
     let mut arguments = Arguments::from_args();
-    arguments.test_threads.get_or_insert(tests.len());
+    arguments.test_threads.get_or_insert(tests.len().max(1));
     libtest_mimic::run(&arguments, always.chain(on_request).collect()).exit_code()
 }
 

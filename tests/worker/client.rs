@@ -44,6 +44,12 @@ impl Client {
         }
     }
 
+    /// Has the kernel take little for this client, however much it would take for others.
+    pub(crate) fn takes_little(&self) {
+        let socket = socket2::SockRef::from(self.stream.get_ref());
+        socket.set_recv_buffer_size(64 * 1024).expect("set");
+    }
+
     pub(crate) fn send(&mut self, bytes: &str) {
         self.write(bytes.as_bytes());
     }

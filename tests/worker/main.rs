@@ -2,6 +2,7 @@
 //! because the same program is also the worker: `cluster::App::run` wants to be its `main`.
 
 mod adopted;
+mod ages;
 mod app;
 mod client;
 mod drains;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         return app::app().run();
     }
     let all = [
+        ages::TESTS,
         lifecycle::TESTS,
         limits::TESTS,
         drains::TESTS,

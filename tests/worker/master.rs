@@ -13,7 +13,7 @@ use cluster::config::{Address, Settings};
 use cluster::lifeline::{Command, Report, decode, encode};
 use cluster::scoreboard::{Board, BoardView, Vitals};
 use cluster::sys::notify::{Datagram, NotifySocket};
-use cluster::sys::process::{Child, Spawn};
+use cluster::sys::process::{Binary, Child, ChildSignals, Spawn};
 use cluster::sys::seqpacket::PacketRead;
 use cluster::sys::{clock, memfd, seqpacket};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -86,9 +86,12 @@ impl Worker {
         let null = File::open("/dev/null").expect("/dev/null");
         let env = environment(notify.name());
         let Child { pid, pidfd } = cluster::sys::process::spawn(&Spawn {
-            binary: binary.as_fd(),
+            binary: Binary::Open(binary.as_fd()),
             args: &[c"worker".to_owned()],
             env: &env,
+            listen_pid: true,
+            directory: None,
+            signals: ChildSignals::Worker,
             stdio: [null.as_fd(), log_fd.as_fd(), log_fd.as_fd()],
             fds: &[
                 listener.as_fd(),
@@ -100,6 +103,7 @@ impl Worker {
             ],
             keep: &[],
             bound: false,
+            group: None,
             credentials: None,
         })
         .expect("a child");
@@ -245,12 +249,16 @@ fn environment(notify: &str) -> Vec<CString> {
 
 /// Quick beats and a short drain; everything else as a person would have it.
 fn settings() -> Settings {
-    use cluster::config::{ClusterSettings, DrillSettings, HttpSettings, LogFormat, LogSettings, Workers};
+    use cluster::config::{
+        ClusterSettings, DrillSettings, GrpcReflection, HttpSettings, LogFormat, LogSettings, Workers,
+    };
     let ms = Duration::from_millis;
     Settings {
         cluster: ClusterSettings {
             workers: Workers::Count(1),
             bind: Vec::new(),
+            internal: Vec::new(),
+            internal_token_file: None,
             socket_mode: "0600".parse().expect("a mode"),
             admin: None,
             data_dir: "data".into(),
@@ -285,12 +293,16 @@ fn settings() -> Settings {
             write_timeout: ms(60_000),
             max_connections: 1000,
             max_streams: 100,
+            max_connection_age: None,
+            max_connection_age_grace: ms(60_000),
+            grpc_reflection: GrpcReflection::Auto,
         },
         log: LogSettings {
             format: LogFormat::Text,
             level: LogLevel::Info,
             access: false,
         },
+        run: cluster::config::RunSettings::default(),
         drill: DrillSettings { routes: false },
         app: toml::Table::new(),
     }

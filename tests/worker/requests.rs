@@ -24,6 +24,10 @@ pub(crate) const TESTS: &[Test] = &[
         a_line_that_ends_without_a_carriage_return_is_refused,
     ),
     ("too_many_headers_are_431", too_many_headers_are_431),
+    (
+        "a_request_has_one_id_in_answer_and_problem",
+        a_request_has_one_id_in_answer_and_problem,
+    ),
     ("an_absolute_target_is_answered", an_absolute_target_is_answered),
     (
         "trailers_are_read_and_passed_over",
@@ -322,4 +326,53 @@ fn a_client_that_has_said_everything_gets_every_answer() {
     assert_eq!(client.response().expect("an answer").status, 400);
     assert_eq!(client.rest().expect("no reset"), "");
     worker.until("all are gone", |vitals| vitals.counts.connections == 0);
+}
+
+/// The value of this header in the answer.
+fn header<'a>(answer: &'a Response, name: &str) -> &'a str {
+    let lines = answer.head.lines();
+    let mut values = lines.filter_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    values.next().unwrap_or_else(|| panic!("no {name}: {answer:?}"))
+}
+
+fn a_request_has_one_id_in_answer_and_problem() {
+    let worker = Worker::ready(|_| {});
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let traceparent = format!("traceparent: 00-{trace}-00f067aa0ba902b7-01");
+    for (path, status) in [
+        ("/", 200),
+        ("/nowhere", 404),
+        ("/panic", 500),
+        ("/healthz/liveness", 200),
+    ] {
+        let mut client = worker.connect();
+        let mut ask = |line: &str| {
+            client.send(&format!("GET {path} HTTP/1.1\r\nHost: test\r\n{line}\r\n\r\n"));
+            let answer = client.response().expect("an answer");
+            assert_eq!(answer.status, status, "{path}: {answer:?}");
+            let id = id_in_problem(&answer);
+            assert_eq!(id.is_some(), status >= 400, "{answer:?}");
+            let told = header(&answer, "x-request-id").to_owned();
+            assert!(id.is_none_or(|id| id == told), "{answer:?}");
+            told
+        };
+        assert_eq!(ask("X-Request-Id: r-1"), "r-1");
+        assert_eq!(ask(&traceparent), trace);
+        let (one, other) = (ask("Accept: */*"), ask("X-Request-Id: not one id"));
+        assert!(
+            one.len() == 32 && other.len() == 32 && one != other,
+            "{one} {other}"
+        );
+    }
+    let refused = only(&worker, b"GET / HTTP/1.1\r\nno header\r\n\r\n");
+    assert_eq!(
+        id_in_problem(&refused).as_deref(),
+        Some(header(&refused, "x-request-id"))
+    );
+}
+
+/// The member `request_id` of a problem document.
+fn id_in_problem(answer: &Response) -> Option<String> {
+    let document: serde_json::Value = serde_json::from_str(&answer.body).ok()?;
+    Some(document["request_id"].as_str()?.to_owned())
 }

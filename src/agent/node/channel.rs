@@ -16,7 +16,7 @@ use tokio::net::UnixStream;
 use super::line::{LineTooLong, NodeLines};
 use super::outbox::Outbox;
 use super::reply::{self, ReplyLine};
-use super::request::NodeRequestId;
+use super::request::{ListenTarget, NodeRequestId};
 use super::session::{NodeEnd, NodeEvent, NodeFault, NodeSession};
 use crate::sys::readiness;
 
@@ -91,6 +91,17 @@ impl NodeChannel {
         }
     }
 
+    /// Whether the channel has not ended.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.stream.is_some()
+    }
+
+    /// What the program listens on, as it was granted and not closed yet.
+    pub fn held(&self) -> impl Iterator<Item = &ListenTarget> {
+        self.session.held()
+    }
+
     /// Answers a request with a listener. False when the request is not open any more.
     pub fn grant(&mut self, request: NodeRequestId, listener: OwnedFd) -> bool {
         self.session.grant(request).is_some_and(|line| {
@@ -115,6 +126,13 @@ impl NodeChannel {
         for line in self.session.disconnect(timeout) {
             self.push(line);
         }
+    }
+
+    /// After [`NodeChannel::disconnect`]: idle connections are closed after this timeout now. (A second
+    /// `disconnect` would close the channel at once.)
+    pub fn hurry(&mut self, timeout: Duration) {
+        let line = self.session.hurry(timeout);
+        self.push(line);
     }
 
     /// Sends a message to the application (`process.on('message')`).

@@ -96,6 +96,11 @@ pub enum PreloadMessage {
         /// The command, for people.
         command: String,
     },
+    /// So many more requests were answered.
+    Answered {
+        /// With 1xx, with 2xx and so on to 5xx.
+        classes: [u32; 5],
+    },
     /// A message of a newer or older preload.
     #[serde(other)]
     Other,
@@ -217,7 +222,7 @@ fn shortened(mut message: PreloadMessage) -> PreloadMessage {
             shorten(version);
         }
         PreloadMessage::Bound { address: text } | PreloadMessage::Spawned { command: text } => shorten(text),
-        PreloadMessage::Ended | PreloadMessage::Other => {}
+        PreloadMessage::Answered { .. } | PreloadMessage::Ended | PreloadMessage::Other => {}
     }
     message
 }

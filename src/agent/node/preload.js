@@ -306,16 +306,34 @@
     const { writeSync } = fs;
     const { hrtime } = process;
     const later = setTimeout;
+    const tellAnswers = countAnswers();
     (function turn() {
       try {
         writeSync(beatFd, one, 0, 8, null);
       } catch (error) {
         if (error.code !== 'EAGAIN') return;
       }
+      tellAnswers();
       const [seconds, nanoseconds] = hrtime();
       const past = (seconds * 1e3 + nanoseconds / 1e6) % beatMs;
       later(turn, Math.max(1, Math.ceil(beatMs - past))).unref();
     })();
+  }
+
+  // How many requests were answered with 1xx, with 2xx and so on; told with a beat when there were any.
+  function countAnswers() {
+    const { subscribe } = require('diagnostics_channel');
+    if (typeof subscribe !== 'function') return () => {};
+    let classes = [0, 0, 0, 0, 0];
+    subscribe('http.server.response.finish', ({ response }) => {
+      const at = Math.floor(response.statusCode / 100) - 1;
+      if (at >= 0 && at < classes.length) classes[at]++;
+    });
+    return () => {
+      if (classes.every((many) => many === 0)) return;
+      tell({ act: 'answered', classes });
+      classes = [0, 0, 0, 0, 0];
+    };
   }
 
   // ---- Drain ----
@@ -330,7 +348,12 @@
 
   // `server.close()` cuts idle connections, and with them a request that is on its way. Instead they are kept
   // for one more request, whose answer closes them. Before a drain, nothing stands in a request's way.
+  // Told again, it is only the time that changes.
   function drain(timeoutMs) {
+    if (drain.closeKept) {
+      setTimeout(drain.closeKept, timeoutMs).unref();
+      return;
+    }
     const http = require('http');
     const kept = new Set();
     let over = false;
@@ -346,10 +369,11 @@
     require('diagnostics_channel').subscribe('http.server.request.start', ({ response }) => {
       response.shouldKeepAlive = false;
     });
-    setTimeout(() => {
+    drain.closeKept = () => {
       over = true;
       for (const server of kept) server.closeIdleConnections();
-    }, timeoutMs).unref();
+    };
+    setTimeout(drain.closeKept, timeoutMs).unref();
   }
 
   // Also for requests that had begun before the drain, and for applications that say `keep-alive` themselves.

@@ -7,6 +7,8 @@ use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use crate::sys::paths;
+
 /// How much of a script is looked at, in bytes.
 const SCRIPT_BYTES: u64 = 64 << 10;
 /// How many programs may start each other in one command, as in `env nice sh -c …`.
@@ -158,9 +160,8 @@ fn find(program: &OsStr, place: CommandPlace<'_>) -> Option<PathBuf> {
     if program.as_bytes().contains(&b'/') {
         return Some(place.directory.join(program));
     }
-    let folders = std::env::split_paths(place.path);
-    let mut files = folders.map(|folder| place.directory.join(folder).join(program));
-    files.find(|file| file.is_file())
+    let folders = std::env::split_paths(place.path).map(|folder| place.directory.join(folder));
+    paths::find_program(program, folders)
 }
 
 fn by_file(file: &Path) -> NodeCommand {
@@ -205,7 +206,7 @@ fn beginning(file: &Path) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
 
@@ -256,7 +257,11 @@ mod tests {
     fn links_and_first_lines_say_node() {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::create_dir(folder.path().join("bin")).expect("made");
-        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).expect("written");
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).expect("set");
+        };
         let kind = |command: &[&str]| kind(folder.path(), command);
         write("bin/tool", "#!/usr/bin/env -S node --enable-source-maps\n");
         write("bin/start", "#!/bin/sh\nset -e\nexec node \"$@\"\n");

@@ -48,6 +48,8 @@ pub enum NodeEvent {
     AppMessage,
     /// The event loop of the program has turned.
     Beat,
+    /// The program has answered so many more requests over HTTP/1: with 1xx, with 2xx and so on to 5xx.
+    Answered([u32; 5]),
     /// The program has begun to disconnect by itself (`cluster.worker.disconnect()`).
     Disconnecting,
     /// This version of Node lacks what the preload relies on: the program runs, without the channel.
@@ -224,6 +226,7 @@ impl NodeSession {
             }
             PreloadMessage::Bound { address } => event(NodeEvent::BoundByItself(address)),
             PreloadMessage::Spawned { command } => event(NodeEvent::Spawned(command)),
+            PreloadMessage::Answered { classes } => event(NodeEvent::Answered(classes)),
             PreloadMessage::Other => SessionStep::default(),
         }
     }
@@ -326,6 +329,12 @@ impl NodeSession {
     #[must_use]
     pub fn disconnect(&self, timeout: Duration) -> [ReplyLine; 2] {
         [reply::drain(timeout), reply::disconnect()]
+    }
+
+    /// The line that changes for how long a drain keeps idle connections.
+    #[must_use]
+    pub fn hurry(&self, timeout: Duration) -> ReplyLine {
+        reply::drain(timeout)
     }
 
     /// The targets of the listeners that the program holds.

@@ -30,7 +30,8 @@ fn the_error_of_an_unknown_section_names_the_nearest_known_one() {
     );
     assert_eq!(
         problem("[telemetry]"),
-        "c.toml:1:2: unknown section [telemetry] (known sections: [cluster], [http], [log], [drill], [shop])"
+        "c.toml:1:2: unknown section [telemetry] (known sections: [cluster], [http], [log], [run], [drill], \
+         [shop])"
     );
     assert_eq!(
         problem("workers = 2"),
@@ -80,7 +81,10 @@ fn impossible_values_name_what_is_possible() {
         ("data_dir = \"a\\u0000b\"", "expected a path that is not empty"),
         ("user = ' '", "expected a text of one line"),
         ("user = \"a\\nb\"", "expected a text of one line"),
-        ("bind = []", "; name at least one address"),
+        (
+            "bind = []",
+            "c.toml:2:1: bind in [cluster] is empty, expected a list",
+        ),
         (
             "bind = '127.0.0.1:80'",
             "; write [\"127.0.0.1:80\"]: several are possible",
@@ -101,11 +105,111 @@ fn impossible_values_name_what_is_possible() {
 }
 
 #[test]
+fn impossible_programs_name_what_is_possible() {
+    for (line, words) in [
+        (
+            "command = 'node app.js'",
+            "c.toml:2:11: command in [run] is 'node app.js', expected a program and its arguments, as in [\"node\", \
+             \"app.js\"]; write [\"node\", \"app.js\"]: each argument is an item of its own",
+        ),
+        ("command = []", "; the first item names the program"),
+        ("command = ['']", "; the first item names the program"),
+        (
+            "command = ['node', 3000]",
+            "c.toml:2:20: command in [run] is 3000, expected a program",
+        ),
+        ("command = [\"a\\u0000\"]", "expected a program"),
+        (
+            "env = ['A=1']",
+            "expected variables, as in { NODE_ENV = \"production\" }",
+        ),
+        (
+            "env = { PORT = 3000 }",
+            "c.toml:2:16: env in [run] is 3000, expected variables",
+        ),
+        (
+            "env = { PORT = 3000 }",
+            "; a variable is a text: write \"PORT\" = \"…\"",
+        ),
+        ("env = { 'A B' = '1' }", "\"A B\" is no name of a variable"),
+        ("env = { A = \"\\u0000\" }", "the value of A has a zero byte"),
+        (
+            "env = { NOTIFY_SOCKET = '/x' }",
+            "NOTIFY_SOCKET is set by the cluster itself",
+        ),
+        (
+            "listen = 'nodejs'",
+            "expected one of \"auto\", \"fds\", \"node\", \"reuseport\"",
+        ),
+        (
+            "ready = 'http:up'",
+            "; it is no path to ask: write http:/up, for a path begins with /",
+        ),
+        ("ready = 'log:['", "log:[ is no regular expression: "),
+        ("ready = 5", "ready in [run] is 5, expected \"auto\", \"notify\""),
+        ("probe = 'up'", "; it is no path to ask: write http:/PATH"),
+        (
+            "stop_signal = 'SIGKILL'",
+            "expected a signal, one of SIGTERM, SIGINT, SIGQUIT",
+        ),
+        ("watch = 'src'", "; write [\"src\"]: several are possible"),
+        ("watch = ['']", "expected a list of paths"),
+        ("preload = 'no'", "expected true or false"),
+    ] {
+        let told = problem(&format!("[run]\n{line}\n"));
+        assert!(told.contains(words), "{line}\n{told}");
+    }
+    for (text, words) in [
+        ("node app.js", "write it as in the file"),
+        ("[\"node\"]\nx = 1", "write it as in the file"),
+    ] {
+        let told = read(&[], None, &flags(&[("run.command", text)]))
+            .expect_err("wrong")
+            .to_string();
+        assert!(told.contains(words), "{text}\n{told}");
+    }
+}
+
+#[test]
+fn what_contradicts_a_program_is_reported() {
+    const COMMAND: &str = "command = ['node']\n";
+    for (lines, words) in [
+        (
+            "[run]\nready = 'tcp'\n".to_owned(),
+            "c.toml:2:1: run.ready is set but run.command is not",
+        ),
+        (
+            "[run]\nenv = { A = '1' }\n".to_owned(),
+            "run.env is set but run.command is not",
+        ),
+        (
+            format!("[drill]\nroutes = true\n[run]\n{COMMAND}"),
+            "c.toml:2:1: drill.routes is true beside run.command",
+        ),
+        (
+            format!("[log]\naccess = true\n[run]\n{COMMAND}"),
+            "c.toml:2:1: log.access is true beside run.command",
+        ),
+        (
+            format!("[run]\n{COMMAND}ready = 'delay:10s'\n"),
+            "c.toml:3:1: ready is \"delay:10s\", expected less than ready_timeout (\"10s\")",
+        ),
+        (
+            format!("[run]\n{COMMAND}[shop]\norder_wait = '1s'\nqueue_depth = 2\n"),
+            "c.toml:4:1: order_wait in [shop] is set beside run.command",
+        ),
+    ] {
+        let told = problem(&lines);
+        assert!(told.contains(words), "{lines}\n{told}");
+    }
+}
+
+#[test]
 fn the_error_of_a_number_without_a_unit_says_what_to_write() {
     assert_eq!(
         problem("[cluster]\nheartbeat_interval = 250"),
-        "c.toml:2:22: heartbeat_interval in [cluster] is 250, expected a duration from \"10ms\" to \"1m\"; a number alone has no \
-         unit: write \"250ms\", \"250s\" or \"250m\""
+        "c.toml:2:22: heartbeat_interval in [cluster] is 250, expected a duration from \"10ms\" to \"1m\"; a \
+         number alone has no unit: write \"250ms\", \"250s\" or \"250m\""
     );
     assert!(problem("[cluster]\nready_timeout = 1.5").contains("has no unit"));
     assert!(problem("[cluster]\nready_timeout = '10'").contains("has no unit"));
@@ -189,6 +293,14 @@ fn a_contradiction_is_reported_at_the_value_that_was_set() {
         (
             "[cluster]\nbind = ['0.0.0.0:80']\nadmin = '127.0.0.1:80'",
             "c.toml:3:1: admin is \"127.0.0.1:80\" and bind has 0.0.0.0:80, expected an address of its own",
+        ),
+        (
+            "[cluster]\nbind = ['0.0.0.0:80']\ninternal = ['unix:/x', '127.0.0.1:80']",
+            "c.toml:3:1: internal has 127.0.0.1:80 and bind has 0.0.0.0:80, expected each address in one",
+        ),
+        (
+            "[run]\ncommand = ['node']\n[cluster]\ninternal_token_file = '/t'",
+            "c.toml:4:1: internal or internal_token_file is set beside run.command",
         ),
         (
             "[drill]\nroutes = true\n[cluster]\nbind = ['127.0.0.1:80', '0.0.0.0:81']",

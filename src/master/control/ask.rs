@@ -3,6 +3,7 @@
 
 use tracing::info;
 
+use super::logs::{self, LogsQuery};
 use super::{ClientId, status, why};
 use crate::base::ids::Life;
 use crate::base::time::Monotonic;
@@ -77,6 +78,18 @@ fn handle(id: ClientId, request: &ControlRequest, pool: &Pool, host: &Host, now:
         ControlCommand::Why { slot } => {
             return Handled::Answered(match why::why(pool, host, slot, now) {
                 Ok(why) => ControlAnswer::Why(Box::new(why)),
+                Err(reason) => ControlAnswer::Refused { reason },
+            });
+        }
+        ControlCommand::Logs { slot, lines } => {
+            let positions = &request.positions;
+            let query = LogsQuery {
+                slot,
+                lines,
+                positions,
+            };
+            return Handled::Answered(match logs::logs(pool, host, query) {
+                Ok(report) => ControlAnswer::Output(report),
                 Err(reason) => ControlAnswer::Refused { reason },
             });
         }

@@ -13,6 +13,7 @@ pub(in crate::master) fn cause(certificate: &Certificate, memory: Option<MemoryU
         .exit
         .map_or_else(String::new, |exit| format!(" ({})", exit_text(exit)));
     let beat_age = certificate.beat_age.unwrap_or_default();
+    let trouble = certificate.trouble.as_deref();
     match &certificate.cause {
         Cause::Exited => format!("it exited by itself{how}"),
         Cause::Signalled => format!("a signal that the master did not send{how}"),
@@ -21,27 +22,33 @@ pub(in crate::master) fn cause(certificate: &Certificate, memory: Option<MemoryU
              at that time"
         ),
         Cause::OutOfMemory => format!("the kernel killed it because memory ran out{how}"),
-        Cause::Hung { reason } => format!("killed: {}", kill_text(*reason, beat_age)),
+        Cause::Hung { reason } => format!("killed: {}", kill_text(*reason, beat_age, trouble)),
         Cause::BootFailed { killed: None } => format!("it ended before it was ready{how}"),
         Cause::BootFailed { killed: Some(reason) } => {
-            format!("killed before it was ready: {}", kill_text(*reason, beat_age))
+            format!(
+                "killed before it was ready: {}",
+                kill_text(*reason, beat_age, trouble)
+            )
         }
         Cause::SpawnFailed { reason } => format!("it could not be started: {reason}"),
-        Cause::Retired { purpose, cut: None } => format!("{}{how}", retired_for(*purpose)),
+        Cause::Retired { purpose, cut: None } => format!("{}{how}", retired_for(*purpose, trouble)),
         Cause::Retired {
             purpose,
             cut: Some(reason),
         } => format!(
             "{}, and killed: {}",
-            retired_for(*purpose),
-            kill_text(*reason, beat_age)
+            retired_for(*purpose, trouble),
+            kill_text(*reason, beat_age, trouble)
         ),
     }
 }
 
-fn retired_for(purpose: Purpose) -> &'static str {
-    match purpose {
-        Purpose::Itself => "it stopped by its own wish",
+fn retired_for(purpose: Purpose, trouble: Option<&str>) -> String {
+    let purpose = match purpose {
+        Purpose::Itself => match trouble {
+            Some(trouble) => return format!("it gave itself up: {trouble}"),
+            None => "it stopped by its own wish",
+        },
         Purpose::Reload => "replaced by a reload",
         Purpose::BackOut => "its reload was backed out",
         Purpose::NotNeeded => "it was a replacement that was no longer needed",
@@ -52,7 +59,8 @@ fn retired_for(purpose: Purpose) -> &'static str {
         Purpose::Drain => "a drain of its slot was requested",
         Purpose::ScaleDown => "its slot was removed",
         Purpose::Stop => "the cluster stops",
-    }
+    };
+    purpose.to_owned()
 }
 
 /// What happened to the slot afterwards.

@@ -73,7 +73,6 @@ impl ControlServer {
             clients: clients.collect::<io::Result<BTreeMap<_, _>>>()?,
             last_id: state.last_id,
             accepting: state.accepting,
-            loss_reported: false,
         })
     }
 }

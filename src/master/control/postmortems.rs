@@ -10,7 +10,7 @@ use crate::base::ids::{Life, Slot};
 use crate::base::millis::ms;
 use crate::control::{MemoryUse, UnfinishedRequest};
 use crate::scoreboard::{BoardView, RequestSample};
-use crate::sys::{clock, procfs};
+use crate::sys::{clock, process_tree, procfs};
 
 /// Number of deaths that are remembered for each slot; the pool keeps as many certificates.
 const MAX_PER_SLOT: usize = 16;
@@ -39,13 +39,39 @@ pub(in crate::master) struct UnfinishedRequests {
 pub(in crate::master) struct StateAtKill {
     pub(in crate::master) state: Option<char>,
     pub(in crate::master) wait_channel: String,
+    /// Which process of the worker's program that is; `None`: the worker itself.
+    pub(in crate::master) process: Option<String>,
 }
+
+/// The most processes of a program that are looked at before it is killed.
+const MOST_LOOKED_AT: usize = 64;
 
 impl StateAtKill {
     pub(in crate::master) fn look(pid: i32) -> StateAtKill {
         StateAtKill {
             state: procfs::stat(pid).ok().map(|stat| stat.state),
             wait_channel: procfs::wait_channel(pid),
+            process: None,
+        }
+    }
+
+    /// The state of the program of a worker: of the process that shows best why it does nothing. One that
+    /// waits for its child (npm, a shell) says less than the child.
+    pub(in crate::master) fn look_at_program(worker: i32) -> StateAtKill {
+        let processes = process_tree::tree(worker, MOST_LOOKED_AT);
+        let looks = processes[1..].iter().map(|&pid| (pid, StateAtKill::look(pid)));
+        let telling = |look: &StateAtKill| match look.state {
+            Some('T' | 't') => 3,
+            Some('D') => 2,
+            Some('R') => 1,
+            _ => 0,
+        };
+        match looks.max_by_key(|(pid, look)| (telling(look), *pid)) {
+            Some((pid, look)) => StateAtKill {
+                process: Some(format!("{} (pid {pid})", procfs::name(pid).unwrap_or_default())),
+                ..look
+            },
+            None => StateAtKill::look(worker),
         }
     }
 }

@@ -15,6 +15,7 @@ use super::client::{ClientProgress, ControlClient};
 use crate::base::time::Monotonic;
 use crate::control::{ControlAnswer, ControlCommand, ControlReply, ControlRequest};
 use crate::master::poller::{PollSource, Poller};
+use crate::master::report::lost_sockets::LostSockets;
 use crate::sys::credentials::Peer;
 use crate::sys::socket::FileId;
 use crate::sys::{clock, private_file, socket};
@@ -49,8 +50,6 @@ pub(in crate::master) struct ControlServer {
     pub(super) clients: BTreeMap<ClientId, ControlClient>,
     pub(super) last_id: ClientId,
     pub(super) accepting: AcceptState,
-    /// Whether a warning was logged that the socket is missing and cannot be bound again.
-    pub(super) loss_reported: bool,
 }
 
 /// Whether clients are accepted. The socket is polled only while it is open; otherwise waiting clients would
@@ -81,32 +80,18 @@ impl ControlServer {
             clients: BTreeMap::new(),
             last_id: ClientId(0),
             accepting: AcceptState::Open,
-            loss_reported: false,
         })
     }
 
     /// Binds the path again if the socket file was removed or replaced, for example by a program that cleans
     /// up: otherwise this master could not be asked anything until it is stopped. To be called at each
     /// sampling of the workers.
-    pub(in crate::master) fn rebind_if_removed(&mut self, poller: &Poller) {
+    pub(in crate::master) fn rebind_if_removed(&mut self, poller: &Poller, lost: &mut LostSockets) {
         if self.file.as_ref().is_some_and(FileId::is_there) {
             return;
         }
         let bound = self.rebind(poller);
-        let path = self.path.display();
-        match bound {
-            Ok(()) => {
-                self.loss_reported = false;
-                warn!("the control socket {path} was missing and has been bound again");
-            }
-            Err(error) if !std::mem::replace(&mut self.loss_reported, true) => {
-                warn!(
-                    "the control socket {path} is missing, and binding it again failed: {error}; it is \
-                     tried again at each sampling of the workers"
-                );
-            }
-            Err(_) => {}
-        }
+        lost.report(&format!("the control socket {}", self.path.display()), &bound);
     }
 
     /// Binds the path again. The clients stay connected.
@@ -383,18 +368,18 @@ mod tests {
         let _before = UnixStream::connect(&path).expect("connected");
         server.accept_clients(Monotonic(1), &poller);
         std::fs::remove_file(&path).expect("removed");
-        server.rebind_if_removed(&poller);
+        server.rebind_if_removed(&poller, &mut LostSockets::default());
         let _after = UnixStream::connect(&path).expect("connected");
         let woken = poller.wait(Some(Duration::from_secs(10))).expect("waited");
         assert_eq!(woken, [PollSource::Control]);
         server.accept_clients(Monotonic(2), &poller);
         assert_eq!(server.clients.len(), 2);
         let file = server.file.clone();
-        server.rebind_if_removed(&poller);
+        server.rebind_if_removed(&poller, &mut LostSockets::default());
         assert_eq!(server.file, file, "a socket that is there is not bound again");
         let run_dir = path.parent().expect("a directory");
         std::fs::remove_dir_all(run_dir).expect("removed");
-        server.rebind_if_removed(&poller);
+        server.rebind_if_removed(&poller, &mut LostSockets::default());
         let _again = UnixStream::connect(&path).expect("the directory was made again");
         let mode = run_dir.metadata().expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
@@ -412,11 +397,10 @@ mod tests {
         let mut server = ControlServer::open(&path, &poller).expect("a server");
         std::fs::remove_file(&path).expect("removed");
         let _theirs = UnixListener::bind(&path).expect("bound by another");
-        server.rebind_if_removed(&poller);
-        assert!(
-            server.loss_reported,
-            "a program answers there, so it is not replaced"
-        );
+        let mut lost = LostSockets::default();
+        server.rebind_if_removed(&poller, &mut lost);
+        let name = format!("the control socket {}", path.display());
+        assert!(lost.has(&name), "a program answers there, so it is not replaced");
         drop(server);
         assert!(path.exists(), "it belongs to another");
     }

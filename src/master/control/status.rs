@@ -9,7 +9,7 @@ use crate::control::{ClusterStatus, MasterReport, MasterState, SlotReport, Worke
 use crate::master::host::Host;
 use crate::pool::Pool;
 use crate::pool::status::{SlotStatus, WorkerStatus};
-use crate::sys::procfs;
+use crate::sys::{process_tree, procfs};
 
 /// The state of the whole cluster.
 pub(in crate::master) fn status(pool: &Pool, host: &Host, now: Monotonic) -> ClusterStatus {
@@ -44,6 +44,7 @@ fn master(pool: &Pool, host: &Host, now: Monotonic) -> MasterReport {
             .iter()
             .map(ToString::to_string)
             .collect(),
+        unsteered: host.listeners.unsteered().map(ToString::to_string).collect(),
         rss_bytes: procfs::resident_bytes(own),
         cpu_ms: procfs::stat(own).ok().map(|stat| ms(stat.cpu_time())),
         fds: procfs::open_descriptors(),
@@ -110,8 +111,8 @@ fn worker(status: &WorkerStatus<'_>, host: &Host, now: Monotonic) -> WorkerRepor
         in_flight: counts.in_flight,
         requests: counts.requests,
         failed: counts.responses[4],
-        rss_bytes: pid.and_then(procfs::resident_bytes),
-        cpu_ms: pid.and_then(|pid| Some(ms(procfs::stat(pid).ok()?.cpu_time()))),
+        rss_bytes: pid.and_then(process_tree::resident_bytes),
+        cpu_ms: pid.and_then(process_tree::cpu_time).map(ms),
         beat_age_ms: vitals.and_then(|vitals| Some(ms(now.since(vitals.beat?)))),
         status: status.status.map(str::to_owned),
     }

@@ -57,8 +57,10 @@ fn death(certificate: &Certificate, host: &Host, now: Monotonic) -> Death {
         process_state: seen.at_kill.as_ref().and_then(|at_kill| at_kill.state),
         wait_channel: seen
             .at_kill
-            .map(|at_kill| at_kill.wait_channel)
+            .as_ref()
+            .map(|at_kill| at_kill.wait_channel.clone())
             .filter(|channel| !channel.is_empty()),
+        process: seen.at_kill.and_then(|at_kill| at_kill.process),
         memory: seen.memory,
         in_flight: seen.requests.named,
         in_flight_unlisted: seen.requests.unnamed,

@@ -11,7 +11,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use super::admin::{self, AdminListener};
-use super::probe::{AddressError, probe};
+use super::lent::Lent;
+use super::probe::{AddressError, probe_with};
 use super::shared::SharedListener;
 use crate::base::ids::Slot;
 use crate::config::{Address, FileMode};
@@ -19,7 +20,7 @@ use crate::pool::routing::steering;
 use crate::sys::socket;
 
 /// How long to search for the process that has an address; the whole cluster waits meanwhile.
-const SEARCH_WHILE_SERVING: Duration = Duration::from_millis(50);
+pub(super) const SEARCH_WHILE_SERVING: Duration = Duration::from_millis(50);
 
 /// The listening sockets of every address.
 #[derive(Debug, Default)]
@@ -36,7 +37,11 @@ pub(super) struct ListenerGroup {
     /// The address as configured, where port 0 lets the kernel choose.
     pub(super) configured: SocketAddr,
     pub(super) address: SocketAddr,
+    /// Whether an IPv6 address takes IPv4 along.
+    pub(super) dual_stack: bool,
     pub(super) members: Vec<OwnedFd>,
+    /// What is known of it if workers have asked for it.
+    pub(super) lent: Option<Lent>,
 }
 
 impl Listeners {
@@ -56,7 +61,7 @@ impl Listeners {
             ..Listeners::default()
         };
         for address in addresses.iter().filter(|address| !self.has(address)) {
-            self.refuse_taken(address)?;
+            self.refuse_taken(address, false, SEARCH_WHILE_SERVING)?;
             fresh
                 .add(address, mode, weights)
                 .map_err(|source| AddressError::Io {
@@ -79,13 +84,18 @@ impl Listeners {
     /// Skips the probe where one of our own groups has the same port (`0.0.0.0:80` beside `127.0.0.1:80`),
     /// because the probe cannot tell our sockets from another program's. The kernel still refuses a program
     /// of another user, or one without SO_REUSEPORT.
-    fn refuse_taken(&self, address: &Address) -> Result<(), AddressError> {
+    pub(super) fn refuse_taken(
+        &self,
+        address: &Address,
+        dual_stack: bool,
+        search: Duration,
+    ) -> Result<(), AddressError> {
         let own = |tcp: &SocketAddr| self.groups.iter().any(|group| group.address.port() == tcp.port());
         match address {
             Address::Tcp(tcp) if own(tcp) => Ok(()),
             Address::Tcp(_) | Address::Unix(_) => {
                 self.refuse_overlap(address)?;
-                probe(address, SEARCH_WHILE_SERVING)
+                probe_with(address, dual_stack, search)
             }
         }
     }
@@ -94,7 +104,7 @@ impl Listeners {
         match address {
             Address::Tcp(configured) => {
                 self.groups
-                    .push(ListenerGroup::open(*configured, self.slots, weights)?)
+                    .push(ListenerGroup::open(*configured, false, self.slots, weights)?)
             }
             Address::Unix(path) => {
                 let listener = socket::listen_unix(path, mode.bits())?;
@@ -113,9 +123,27 @@ impl Listeners {
         lost
     }
 
-    /// The listeners that clients of these unix addresses reach.
-    pub(super) fn at_paths(&self, addresses: &[Address]) -> Vec<BorrowedFd<'_>> {
-        let there = |shared: &&SharedListener| addresses.contains(&shared.address) && shared.is_there();
+    /// Binds a unix address again. A configured one has this mode, any other the one that was asked for.
+    pub(super) fn restore(&mut self, address: &Address, mode: FileMode) -> Result<(), AddressError> {
+        let mut lost = self.shared.iter().filter(|shared| shared.address == *address);
+        let lent = lost.find_map(|shared| shared.lent.clone());
+        let bits = lent.as_ref().and_then(Lent::own_mode).unwrap_or(mode.bits());
+        let Address::Unix(path) = address else {
+            return Ok(());
+        };
+        let listener = socket::listen_unix(path, bits).map_err(|source| AddressError::Io {
+            address: address.clone(),
+            source,
+        })?;
+        let mut restored = SharedListener::bound(path.clone(), listener);
+        restored.lent = lent;
+        self.shared.push(restored);
+        Ok(())
+    }
+
+    /// The listener that clients of a unix address reach.
+    pub(super) fn at_path(&self, address: &Address) -> Vec<BorrowedFd<'_>> {
+        let there = |shared: &&SharedListener| shared.address == *address && shared.is_there();
         self.shared
             .iter()
             .filter(there)
@@ -123,13 +151,18 @@ impl Listeners {
             .collect()
     }
 
-    /// Closes every address that is not among these, and each listener whose path one of our newer listeners
-    /// has taken over. A worker that still holds such a listener empties its queue. Returns the closed
-    /// addresses.
-    pub(in crate::master) fn keep_only(&mut self, addresses: &[Address]) -> Vec<Address> {
+    /// Closes every address that is not among these and not lent to somebody who wants it, and each listener
+    /// whose path one of our newer listeners has taken over. A worker that still holds such a listener
+    /// empties its queue. Returns the closed addresses.
+    pub(super) fn keep_only(
+        &mut self,
+        addresses: &[Address],
+        is_wanted: impl Fn(&Lent) -> bool,
+    ) -> Vec<Address> {
         let before = self.addresses();
+        self.forget_unwanted(is_wanted);
         self.groups
-            .retain(|group| addresses.contains(&Address::Tcp(group.configured)));
+            .retain(|group| group.lent.is_some() || addresses.contains(&Address::Tcp(group.configured)));
         let bound_again: Vec<Address> = self
             .shared
             .iter()
@@ -137,7 +170,7 @@ impl Listeners {
             .map(|shared| shared.address.clone())
             .collect();
         self.shared.retain(|shared| {
-            addresses.contains(&shared.address)
+            (shared.lent.is_some() || addresses.contains(&shared.address))
                 && (shared.is_there() || !bound_again.contains(&shared.address))
         });
         let after = self.addresses();
@@ -214,35 +247,43 @@ impl Listeners {
     }
 
     /// Steers new connections of every group by these weights, among the slots for which `serves` holds.
-    /// While no worker serves the address, they wait in the queues of all slots.
+    /// While no worker serves the address, they wait in the queues of all slots. If slots are `probed`,
+    /// probes are steered, too.
     ///
     /// # Errors
     /// The failure of the first group; the kernel's hash then chooses the slot.
-    pub(in crate::master) fn steer(
+    pub(super) fn steer(
         &self,
         weights: &[(Slot, u16)],
-        serves: impl Fn(Slot, &Address) -> bool,
+        probed: bool,
+        serves: impl Fn(Slot, &ListenerGroup) -> bool,
     ) -> io::Result<()> {
         self.groups.iter().try_for_each(|group| {
-            let address = Address::Tcp(group.configured);
             let serving: Vec<(Slot, u16)> = weights
                 .iter()
                 .copied()
-                .filter(|(slot, _)| serves(*slot, &address))
+                .filter(|(slot, _)| serves(*slot, group))
                 .collect();
-            group.steer(if serving.is_empty() { weights } else { &serving })
+            group.steer(if serving.is_empty() { weights } else { &serving }, probed)
         })
     }
 }
 
 impl ListenerGroup {
-    fn open(configured: SocketAddr, slots: u16, weights: &[(Slot, u16)]) -> io::Result<ListenerGroup> {
-        let first = socket::listen(configured)?;
+    pub(super) fn open(
+        configured: SocketAddr,
+        dual_stack: bool,
+        slots: u16,
+        weights: &[(Slot, u16)],
+    ) -> io::Result<ListenerGroup> {
+        let first = socket::listen_with(configured, dual_stack)?;
         let address = socket::local_address(&first)?;
         let mut group = ListenerGroup {
             configured,
             address,
+            dual_stack,
             members: vec![first],
+            lent: None,
         };
         if !weights.is_empty() {
             // If this fails, the next steering fails as well and logs it.
@@ -254,12 +295,13 @@ impl ListenerGroup {
 
     fn grow(&mut self, slots: u16) -> io::Result<()> {
         while self.members.len() < usize::from(slots) {
-            self.members.push(socket::listen(self.address)?);
+            self.members
+                .push(socket::listen_with(self.address, self.dual_stack)?);
         }
         Ok(())
     }
 
-    fn steer(&self, weights: &[(Slot, u16)]) -> io::Result<()> {
+    fn steer(&self, weights: &[(Slot, u16)], probed: bool) -> io::Result<()> {
         let slots = u16::try_from(self.members.len()).unwrap_or(u16::MAX);
         let Some(member) = self.members.first() else {
             return Ok(());
@@ -270,7 +312,12 @@ impl ListenerGroup {
         };
         #[cfg(feature = "mutants")]
         let weights = &weights;
-        socket::steer(member, &steering::program(weights, slots))
+        let program = if probed {
+            steering::program_for_probes(weights, slots)
+        } else {
+            steering::program(weights, slots)
+        };
+        socket::steer(member, &program)
     }
 }
 
@@ -280,7 +327,7 @@ impl Listeners {
     pub(in crate::master) fn close_retired(&mut self, slot: Slot) {
         if crate::sys::mutation::Mutation::CloseRetired.is_on() {
             for group in &mut self.groups {
-                let fresh = socket::listen(group.address).expect("a mutant may panic");
+                let fresh = socket::listen_with(group.address, group.dual_stack).expect("a mutant may panic");
                 group.members[slot.index()] = fresh;
             }
         }
@@ -319,7 +366,7 @@ mod tests {
         std::fs::remove_file(&path).expect("removed");
         assert_eq!(open(&mut listeners).expect("opened again"), 1);
         let _client = std::os::unix::net::UnixStream::connect(&path).expect("the path leads to a listener");
-        assert_eq!(listeners.keep_only(&addresses), []);
+        assert_eq!(listeners.keep_only(&addresses, |_| false), []);
         assert!(listeners.shared.len() == 1 && path.exists());
         std::fs::remove_file(&path).expect("removed");
         let _theirs = std::os::unix::net::UnixListener::bind(&path).expect("bound by another");
@@ -328,3 +375,7 @@ mod tests {
         assert!(path.exists(), "it belongs to another");
     }
 }
+
+#[cfg(test)]
+#[path = "probe_steering_tests.rs"]
+mod probe_steering_tests;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::admin::AdminListener;
 use super::groups::{ListenerGroup, Listeners};
+use super::lent::Lent;
 use super::shared::SharedListener;
 use crate::config::Address;
 use crate::master::upgrade::{FdKind, FdNumber, HandoverFdError, HandoverFds};
@@ -30,14 +31,17 @@ struct SharedState<F> {
     file: Option<FileId>,
     passed: bool,
     listener: F,
+    lent: Option<Lent>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 struct GroupState<F> {
     configured: SocketAddr,
     address: SocketAddr,
+    dual_stack: bool,
     /// In the kernel's order.
     members: Vec<F>,
+    lent: Option<Lent>,
 }
 
 impl Listeners {
@@ -47,7 +51,9 @@ impl Listeners {
         let group = |group: &ListenerGroup| GroupState {
             configured: group.configured,
             address: group.address,
+            dual_stack: group.dual_stack,
             members: group.members.iter().map(&mut add).collect(),
+            lent: group.lent.clone(),
         };
         let groups = self.groups.iter().map(group).collect();
         let shared = |shared: &SharedListener| SharedState {
@@ -55,6 +61,7 @@ impl Listeners {
             file: shared.file.clone(),
             passed: shared.passed,
             listener: add(&shared.listener),
+            lent: shared.lent.clone(),
         };
         let shared = self.shared.iter().map(shared).collect();
         let admin = |admin: &AdminListener| (admin.address.clone(), admin.file.clone(), add(&admin.listener));
@@ -71,7 +78,9 @@ impl Listeners {
         let group = |group: GroupState<OwnedFd>| ListenerGroup {
             configured: group.configured,
             address: group.address,
+            dual_stack: group.dual_stack,
             members: group.members,
+            lent: group.lent,
         };
         // Another program's socket may be at a path by now, so the file is not looked up again.
         let shared = |shared: SharedState<OwnedFd>| SharedListener {
@@ -79,6 +88,7 @@ impl Listeners {
             file: shared.file,
             passed: shared.passed,
             listener: shared.listener,
+            lent: shared.lent,
         };
         let admin = |(address, file, listener)| AdminListener {
             address,
@@ -106,7 +116,9 @@ impl ListenersState<FdNumber> {
             Ok(GroupState {
                 configured: group.configured,
                 address: group.address,
+                dual_stack: group.dual_stack,
                 members: members.collect::<Result<_, _>>()?,
+                lent: group.lent,
             })
         };
         let groups = self.groups.into_iter().map(&mut group);
@@ -117,6 +129,7 @@ impl ListenersState<FdNumber> {
                 file: shared.file,
                 passed: shared.passed,
                 listener: take(shared.listener)?,
+                lent: shared.lent,
             })
         };
         let shared = self.shared.into_iter().map(shared).collect::<Result<_, _>>()?;

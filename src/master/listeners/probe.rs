@@ -40,7 +40,7 @@ pub enum AddressError {
     },
 }
 
-fn by_whom(holders: &[String]) -> String {
+pub(super) fn by_whom(holders: &[String]) -> String {
     if holders.is_empty() {
         String::new()
     } else {
@@ -64,8 +64,13 @@ fn hint(error: &io::Error) -> &'static str {
 /// # Errors
 /// [`AddressError::Taken`] names the processes that listen there, as far as they are found within `search`.
 pub(in crate::master) fn probe(address: &Address, search: Duration) -> Result<(), AddressError> {
+    probe_with(address, false, search)
+}
+
+/// As [`probe`]; with `dual_stack`, an IPv6 address is to take IPv4 along.
+pub(super) fn probe_with(address: &Address, dual_stack: bool, search: Duration) -> Result<(), AddressError> {
     let Address::Tcp(tcp) = address else { return Ok(()) };
-    socket::probe(*tcp).map_err(|source| match source.kind() {
+    socket::probe_with(*tcp, dual_stack).map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => AddressError::Taken {
             address: address.clone(),
             holders: holders(*tcp, search),

@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
+use super::lent::Lent;
 use crate::config::Address;
 use crate::sys::socket::{self, FileId};
 
@@ -16,6 +17,8 @@ pub(in crate::master) struct SharedListener {
     /// The service manager bound it. Its file is not ours, and nobody else could bind the address again.
     pub(super) passed: bool,
     pub(super) listener: OwnedFd,
+    /// What is known of it if workers have asked for it.
+    pub(super) lent: Option<Lent>,
 }
 
 impl SharedListener {
@@ -26,6 +29,7 @@ impl SharedListener {
             address: Address::Unix(path),
             passed: false,
             listener,
+            lent: None,
         }
     }
 
@@ -36,6 +40,7 @@ impl SharedListener {
             file: None,
             passed: true,
             listener,
+            lent: None,
         }
     }
 

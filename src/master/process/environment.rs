@@ -11,14 +11,32 @@ use crate::sys::process::FIRST_FD;
 use crate::sys::procfs;
 
 /// Variables that the master's own supervisor set for the master and that are not passed on to workers.
-const MASTERS_OWN: [&str; 7] = [
+///
+/// Passed on are `CREDENTIALS_DIRECTORY` and the other directories of the unit, because it is the application
+/// that they are meant for (a worker of another user cannot read the first, and gets no variable that is not
+/// named); `INVOCATION_ID`, by which the log lines of the unit are found; `JOURNAL_STREAM`, whose numbers say
+/// that it is not about a worker's own output; `MEMORY_PRESSURE_WATCH`, which is about the whole unit; and
+/// `MANAGERPID`, which is true of workers, too.
+const MASTERS_OWN: [&str; 15] = [
+    // A worker must not speak to the service manager in the master's place.
     "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    "FDSTORE",
+    // They name descriptors and processes of the master's.
     "LISTEN_FDS",
     "LISTEN_PID",
     "LISTEN_FDNAMES",
     "LISTEN_PIDFDID",
-    "WATCHDOG_USEC",
-    "WATCHDOG_PID",
+    "MAINPID",
+    "MAINPIDFDID",
+    "SYSTEMD_EXEC_PID",
+    // A program would write its own pid into the master's file.
+    "PIDFILE",
+    // Node would take the first listener for the channel to whatever has started the master.
+    "NODE_CHANNEL_FD",
+    "NODE_CHANNEL_SERIALIZATION_MODE",
+    "NODE_UNIQUE_ID",
 ];
 
 /// Which variables of the master's environment a worker gets.
@@ -97,4 +115,34 @@ pub(super) fn variable(key: &OsStr, value: &OsStr) -> io::Result<CString> {
     text.push("=");
     text.push(value);
     CString::new(text.as_bytes()).map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_about_the_master_alone_stays_with_it() {
+        for withheld in [
+            "NOTIFY_SOCKET",
+            "FDSTORE",
+            "LISTEN_FDS",
+            "PIDFILE",
+            "NODE_CHANNEL_FD",
+            "CLUSTER_LIFELINE_FD",
+            "CLUSTER_LIFE",
+            "CLUSTER_ANYTHING",
+        ] {
+            assert!(is_replaced(OsStr::new(withheld)), "{withheld}");
+        }
+        for passed in [
+            "PATH",
+            "CREDENTIALS_DIRECTORY",
+            "INVOCATION_ID",
+            "NODE_OPTIONS",
+            "CLUSTERED",
+        ] {
+            assert!(!is_replaced(OsStr::new(passed)), "{passed}");
+        }
+    }
 }

@@ -3,12 +3,11 @@
 use std::ffi::{CString, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::sys::paths::same_file;
+use crate::sys::paths::{find_program, same_file};
 
 /// Where the program is found, and the arguments that it was started with. Both come from the kernel and the
 /// master's own start, never from a client.
@@ -93,11 +92,7 @@ impl BinaryLocation {
         if self.directories.is_empty() {
             return Ok(self.name.clone());
         }
-        let mut paths = self
-            .directories
-            .iter()
-            .map(|directory| directory.join(&self.name));
-        paths.find(|path| is_executable(path)).ok_or_else(|| {
+        find_program(self.name.as_os_str(), self.directories.iter().cloned()).ok_or_else(|| {
             let reason = format!(
                 "the binary {} is in no directory of PATH any more",
                 self.name.display()
@@ -107,13 +102,10 @@ impl BinaryLocation {
     }
 }
 
-fn is_executable(path: &Path) -> bool {
-    path.metadata()
-        .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]

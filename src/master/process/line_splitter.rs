@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The longest line, in bytes. The texts in a log line are cut long before it is so long.
-const MAX_LINE_BYTES: usize = 16 * 1024;
+/// The longest line, in bytes. The longest log line is one of 8 KiB that a program printed, six bytes of JSON
+/// for each.
+const MAX_LINE_BYTES: usize = 56 * 1024;
 
 /// Splits bytes into lines. A line that is too long is cut, and its rest is skipped.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use tracing::warn;
 
 use super::violations::Violation;
-use super::worker_process::WorkerProcess;
+use super::worker_process::{ListenerRequest, WorkerProcess};
 use crate::lifeline::{self, MAX_PACKET, MAX_REASON, Report};
 use crate::master::poller::WorkerFd;
 use crate::observe;
@@ -20,6 +20,9 @@ const MAX_READS: usize = 16;
 
 /// Longest text that is repeated of what is no log line, in characters.
 const MAX_SAID: usize = 1024;
+
+/// Longest text about a worker's trouble, in characters.
+const MAX_TROUBLE: usize = 400;
 
 /// Reads what is available on one descriptor of a worker.
 pub(in crate::master) fn read(process: &mut WorkerProcess, part: WorkerFd, events: &mut Vec<Event>) {
@@ -58,6 +61,9 @@ fn notifications(text: &str) -> impl Iterator<Item = Notification> + '_ {
         ("READY", "1") => Some(Notification::Ready),
         ("STOPPING", "1") => Some(Notification::Stopping),
         ("STATUS", status) => Some(Notification::Status(printable(status, 200))),
+        ("X_CLUSTER_TROUBLE", trouble) => Some(Notification::Trouble(
+            (!trouble.is_empty()).then(|| printable(trouble, MAX_TROUBLE)),
+        )),
         (_, _) => None,
     })
 }
@@ -83,6 +89,11 @@ fn read_reports(process: &mut WorkerProcess, events: &mut Vec<Event>) {
                 }),
                 Ok(Report::NotAdopted(slot)) => events.push(Event::NotAdopted { by: life, slot }),
                 Ok(Report::MetricsWanted(number)) => process.facts.metrics_request = Some(number),
+                Ok(Report::ListenerWanted { number, address }) => {
+                    process
+                        .listener_requests
+                        .push(ListenerRequest { number, address });
+                }
                 Err(error) => {
                     let why = error.to_string();
                     process.violations.report(life, &Violation::NotAReport(why));
@@ -124,13 +135,12 @@ fn read_stderr(process: &mut WorkerProcess) {
 /// the worker said.
 fn read_log(process: &mut WorkerProcess) {
     let life = process.facts.life;
-    let who = format!("worker {life}");
     let mut buffer = [0; 4096];
     for _ in 0..MAX_READS {
         let Some(log) = &mut process.log else { return };
         match log.read(&mut buffer) {
             Ok(length) if length > 0 => process.facts.log_lines.push(&buffer[..length], |line| {
-                if !observe::relay(&who, line) {
+                if !observe::relay(life, line) {
                     let line = printable(&String::from_utf8_lossy(line), MAX_SAID);
                     warn!(%life, "worker said: {line}");
                 }
@@ -148,14 +158,17 @@ mod tests {
 
     #[test]
     fn notifications_are_read_line_by_line_without_control_characters() {
-        let text = "READY=1\nSTATUS=up\x1b[2J\nMAINPID=1\nREADY=2\nnonsense\nSTOPPING=1";
+        let text = "READY=1\nSTATUS=up\x1b[2J\nMAINPID=1\nREADY=2\nnonsense\nSTOPPING=1\n\
+                    X_CLUSTER_TROUBLE=stuck\nX_CLUSTER_TROUBLE=";
         let found: Vec<_> = notifications(text).collect();
         assert_eq!(
             found,
             [
                 Notification::Ready,
                 Notification::Status("up [2J".to_owned()),
-                Notification::Stopping
+                Notification::Stopping,
+                Notification::Trouble(Some("stuck".to_owned())),
+                Notification::Trouble(None)
             ]
         );
     }

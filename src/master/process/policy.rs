@@ -11,6 +11,7 @@ pub fn policy(settings: &Settings, workers: u16) -> Policy {
     Policy {
         workers,
         heartbeat_interval: cluster.heartbeat_interval,
+        late_after: settings.late_after(),
         heartbeat_timeout: cluster.heartbeat_timeout,
         lock_hold_timeout: cluster.lock_hold_timeout,
         ready_timeout: cluster.ready_timeout,
@@ -28,6 +29,7 @@ pub fn policy(settings: &Settings, workers: u16) -> Policy {
         max_requests: cluster.max_requests,
         max_rss: cluster.max_rss,
         max_age: cluster.max_age,
+        runs_programs: settings.run.is_asked_for(),
     }
 }
 

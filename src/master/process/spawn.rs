@@ -14,11 +14,12 @@ use super::environment::{Passed, given, inherited, variable};
 use super::executable::Executable;
 use super::generation::LoadedGeneration;
 use super::violations::Violations;
+use super::worker_output::{self, WorkerOutput};
 use super::worker_process::{WorkerFacts, WorkerProcess};
 use crate::base::ids::Life;
 use crate::scoreboard::{Board, BoardView};
 use crate::sys::notify::NotifySocket;
-use crate::sys::process::{Child, Credentials, Spawn};
+use crate::sys::process::{Binary, Child, ChildSignals, Credentials, Spawn};
 use crate::sys::seqpacket;
 
 /// What is the same for every worker of one master.
@@ -42,6 +43,7 @@ pub(in crate::master) fn spawn(
     number: crate::base::ids::Generation,
     generation: &LoadedGeneration,
     listeners: &[(String, BorrowedFd<'_>)],
+    group: Option<BorrowedFd<'_>>,
 ) -> io::Result<WorkerProcess> {
     let board_fd = Board::create_fd("cluster-scoreboard")?;
     let board = BoardView::open(board_fd.as_fd()).map_err(io::Error::other)?;
@@ -51,7 +53,9 @@ pub(in crate::master) fn spawn(
     fcntl(&stderr, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     let own_stderr = io::stderr();
     let log = spawner.credentials.as_ref().map(|_| log_pipe()).transpose()?;
-    let native = [
+    let output = WorkerOutput::for_program(&generation.settings)?;
+    let output_file = worker_output::file_of(&generation.settings);
+    let mut native = vec![
         ("CLUSTER_SCOREBOARD_FD", board_fd.as_fd()),
         ("CLUSTER_LIFELINE_FD", workers_end.as_fd()),
         ("CLUSTER_SETTINGS_FD", generation.frozen_settings()),
@@ -60,10 +64,17 @@ pub(in crate::master) fn spawn(
             None => ("CLUSTER_LOG_FD", own_stderr.as_fd()),
         },
     ];
+    let ring = output
+        .iter()
+        .map(|output| ("CLUSTER_OUTPUT_FD", output.fd.as_fd()));
+    let file = output_file
+        .iter()
+        .map(|file| ("CLUSTER_OUTPUT_FILE_FD", file.as_fd()));
+    native.extend(ring.chain(file));
     let fds: Vec<BorrowedFd<'_>> = listeners
         .iter()
         .map(|(_, fd)| *fd)
-        .chain(native.map(|(_, fd)| fd))
+        .chain(native.iter().map(|(_, fd)| *fd))
         .collect();
     let names: Vec<&str> = listeners.iter().map(|(name, _)| name.as_str()).collect();
     let passed = match &spawner.credentials {
@@ -71,24 +82,23 @@ pub(in crate::master) fn spawn(
         None => Passed::All,
     };
     let mut env = inherited(passed)?;
-    let keys = native.map(|(key, _)| key);
+    let keys: Vec<&str> = native.iter().map(|(key, _)| *key).collect();
     env.extend(given(life, number, notify.name(), &names, &keys)?);
-    env.push(variable(
-        OsStr::new("CLUSTER_DATA_DIR"),
-        spawner.data_dir.as_os_str(),
-    )?);
+    let data_dir = spawner.data_dir.as_os_str();
+    env.push(variable(OsStr::new("CLUSTER_DATA_DIR"), data_dir)?);
+    let null = spawner.null.as_fd();
     let Child { pid, pidfd } = crate::sys::process::spawn(&Spawn {
-        binary: generation.binary(),
+        binary: Binary::Open(generation.binary()),
         args: &spawner.program.arguments,
         env: &env,
-        stdio: [
-            spawner.null.as_fd(),
-            workers_stderr.as_fd(),
-            workers_stderr.as_fd(),
-        ],
+        listen_pid: true,
+        directory: None,
+        signals: ChildSignals::Worker,
+        stdio: [null, workers_stderr.as_fd(), workers_stderr.as_fd()],
         fds: &fds,
         keep: &[],
         bound: false,
+        group,
         credentials: spawner.credentials.as_ref(),
     })?;
     Ok(WorkerProcess {
@@ -100,7 +110,9 @@ pub(in crate::master) fn spawn(
         log: log.map(|(reader, _)| reader.into()),
         board,
         board_fd,
+        output,
         violations: Violations::default(),
+        listener_requests: Vec::new(),
     })
 }
 

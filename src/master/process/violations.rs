@@ -3,10 +3,12 @@
 //! violation.
 
 use std::fmt;
+use std::time::Duration;
 
 use tracing::{debug, warn};
 
 use crate::base::ids::Life;
+use crate::base::time::Monotonic;
 use crate::scoreboard::{CounterValues, Vitals};
 
 /// One kind of violation.
@@ -26,6 +28,8 @@ pub(in crate::master) enum Violation {
     CounterFell,
     /// The worker does not read commands from its lifeline.
     Unreachable(String),
+    /// The worker asks for listeners without end.
+    TooManyListeners,
 }
 
 impl fmt::Display for Violation {
@@ -49,6 +53,9 @@ impl fmt::Display for Violation {
                 "failed to hand it another worker's queue or work: {why}; another worker is asked, and this \
                  one again at the next beat"
             ),
+            Violation::TooManyListeners => f.write_str(
+                "refused a listener, because it asks for more than one every 100 ms; it may ask again later",
+            ),
         }
     }
 }
@@ -64,6 +71,7 @@ impl Violation {
             Violation::FutureStamp => 16,
             Violation::CounterFell => 32,
             Violation::Unreachable(_) => 64,
+            Violation::TooManyListeners => 128,
         }
     }
 }
@@ -74,7 +82,16 @@ pub(in crate::master) struct Violations {
     logged: u8,
     ready_received: bool,
     counts: CounterValues,
+    /// When the listeners that it has asked for would all have been asked for, one every
+    /// [`LISTENER_INTERVAL`].
+    listeners_asked_until: Monotonic,
+    listeners_refused: u32,
 }
+
+/// A worker may ask for one listener in this time, in the long run.
+const LISTENER_INTERVAL: Duration = Duration::from_millis(100);
+/// And for this number at once: twice as many as a program can have.
+const LISTENERS_AT_ONCE: u32 = 128;
 
 impl Violations {
     /// Logs a violation: as a warning the first time, later for debugging only.
@@ -99,6 +116,29 @@ impl Violations {
             return false;
         }
         true
+    }
+
+    /// Registers a request for a listener; returns whether it is to be answered.
+    pub(in crate::master) fn may_ask_for_listener(&mut self, life: Life, now: Monotonic) -> bool {
+        let asked_until = self.listeners_asked_until.max(now);
+        if asked_until.since(now) >= LISTENER_INTERVAL * LISTENERS_AT_ONCE {
+            self.report(life, &Violation::TooManyListeners);
+            return false;
+        }
+        self.listeners_asked_until = asked_until + LISTENER_INTERVAL;
+        true
+    }
+
+    /// Number of listeners that it was refused.
+    pub(in crate::master) fn listeners_refused(&self) -> u32 {
+        self.listeners_refused
+    }
+
+    /// Registers that it was refused a listener; returns how often that was so before.
+    pub(in crate::master) fn refused_listener(&mut self) -> u32 {
+        let before = self.listeners_refused;
+        self.listeners_refused = before.saturating_add(1);
+        before
     }
 
     /// Checks a sample of the scoreboard.
@@ -155,10 +195,27 @@ mod tests {
                 Violation::FutureStamp,
                 Violation::CounterFell,
                 Violation::Unreachable(String::new()),
+                Violation::TooManyListeners,
             ]
         };
         assert!(kinds().iter().all(|violation| violations.is_new(violation)));
         assert!(!kinds().iter().any(|violation| violations.is_new(violation)));
+    }
+
+    #[test]
+    fn a_flood_of_requests_for_listeners_is_stopped_and_forgiven() {
+        let mut violations = Violations::default();
+        let life = Life::of(1, 0, 1);
+        let now = Monotonic(1_000_000_000);
+        let mut asked = (0..1_000).filter(|_| violations.may_ask_for_listener(life, now));
+        assert_eq!(asked.by_ref().count(), 128);
+        drop(asked);
+        let later = now + LISTENER_INTERVAL;
+        assert!(violations.may_ask_for_listener(life, later));
+        assert!(!violations.may_ask_for_listener(life, later));
+        let much_later = now + LISTENER_INTERVAL * 1_000;
+        let asked = (0..1_000).filter(|_| violations.may_ask_for_listener(life, much_later));
+        assert_eq!(asked.count(), 128);
     }
 
     #[test]

@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::line_splitter::LineSplitter;
 use super::violations::Violations;
+use super::worker_output::WorkerOutput;
 use crate::base::ids::{Generation, Life, Slot};
 use crate::base::time::Monotonic;
-use crate::lifeline::{self, Command};
+use crate::lifeline::{self, Command, LentAddress};
 use crate::master::control::StateAtKill;
 use crate::scoreboard::BoardView;
 use crate::sys::notify::NotifySocket;
@@ -31,8 +32,21 @@ pub(in crate::master) struct WorkerProcess {
     pub(in crate::master) board: BoardView,
     /// The memory file of the scoreboard, which the next master binary maps again.
     pub(in crate::master) board_fd: OwnedFd,
+    /// The ring of what its program prints, when it runs one.
+    pub(in crate::master) output: Option<WorkerOutput>,
     /// The violations of the protocol that it has committed.
     pub(in crate::master) violations: Violations,
+    /// The listeners that it has asked for in the messages that were just read.
+    pub(in crate::master) listener_requests: Vec<ListenerRequest>,
+}
+
+/// A worker's question for a listener.
+#[derive(Debug)]
+pub(in crate::master) struct ListenerRequest {
+    /// The worker's number for it.
+    pub(in crate::master) number: u64,
+    /// Where its program wants to listen.
+    pub(in crate::master) address: LentAddress,
 }
 
 /// What the master knows of a worker process: plain data, which an upgrade carries over unchanged. A new
@@ -55,6 +69,8 @@ pub(in crate::master) struct WorkerFacts {
     pub(in crate::master) rss_read_at: Option<Monotonic>,
     /// Its process state right before the master killed it.
     pub(in crate::master) at_kill: Option<StateAtKill>,
+    /// The session that its program leads, once it was seen.
+    pub(in crate::master) program_session: Option<i32>,
     /// The number of its pending request for the metrics of the whole cluster.
     pub(in crate::master) metrics_request: Option<u64>,
     /// Its last lines on stderr.
@@ -76,6 +92,7 @@ impl WorkerFacts {
             draining: false,
             rss_read_at: None,
             at_kill: None,
+            program_session: None,
             metrics_request: None,
             stderr_tail: StderrTail::default(),
             log_lines: LineSplitter::default(),

@@ -57,6 +57,7 @@ fn level(announcement: &Announcement) -> Level {
         | A::NoWorkerServes
         | A::BackingOut { .. }
         | A::NotUpgraded { .. }
+        | A::ScaleFailed { .. }
         | A::BackedOut { .. } => Level::ERROR,
         A::Crashed { .. }
         | A::StubEnded { .. }
@@ -129,7 +130,9 @@ fn fields(announcement: &Announcement) -> Fields<'_> {
         | A::Reloaded { generation, .. }
         | A::BackedOut { generation, .. } => fields.generation = Some(display(*generation)),
         A::Serving { workers } | A::Stopping { workers } => fields.workers = Some(*workers),
-        A::Scaled { from, to } => (fields.from, fields.to) = (Some(*from), Some(*to)),
+        A::Scaled { from, to } | A::ScaleFailed { from, to, .. } => {
+            (fields.from, fields.to) = (Some(*from), Some(*to))
+        }
         A::Upgraded { version, .. } => fields.version = Some(version),
         A::UpgradeStarted
         | A::NoWorkerServes

@@ -48,6 +48,9 @@ impl RecordedVerdict {
             ),
             A::Upgraded { .. } => (OperationKind::Upgrade, Done, None, None),
             A::NotUpgraded { reason } => (OperationKind::Upgrade, BackedOut, Some(reason.clone()), None),
+            A::ScaleFailed { reason, .. } => {
+                (OperationKind::Scale, BackedOut, Some(reason.to_string()), None)
+            }
             A::Refused { request, reason } => (kind(*request)?, Refused, Some(reason.clone()), None),
             A::Scaled { .. } => match before?.operation {
                 OperationKind::Scale => (OperationKind::Scale, Done, None, None),

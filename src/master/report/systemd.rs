@@ -1,8 +1,10 @@
 //! Messages about the master to the service manager that set `NOTIFY_SOCKET`, such as systemd.
 
 use std::ffi::OsString;
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
+use super::fd_store::FdStore;
 use crate::base::time::{Monotonic, span};
 use crate::pool::SystemdState;
 use crate::sys::{clock, notify};
@@ -15,6 +17,8 @@ pub(in crate::master) struct ServiceManager {
     /// sent.
     serving: Option<String>,
     watchdog: Option<Watchdog>,
+    /// What it keeps for the next master, if it keeps descriptors.
+    store: Option<FdStore>,
 }
 
 /// The service manager restarts a master that sends no `WATCHDOG=1` for the time that it was given.
@@ -64,19 +68,45 @@ impl Watchdog {
 }
 
 impl ServiceManager {
-    /// The one that `NOTIFY_SOCKET` names.
-    pub(in crate::master) fn from_environment() -> ServiceManager {
+    /// The one that `NOTIFY_SOCKET` names. It has stored descriptors with these names.
+    pub(in crate::master) fn from_environment(stored: impl IntoIterator<Item = String>) -> ServiceManager {
         let address = std::env::var_os("NOTIFY_SOCKET").filter(|address| !address.is_empty());
         ServiceManager {
             watchdog: address.as_ref().and_then(|_| Watchdog::from_environment()),
+            store: address.as_ref().and_then(|_| store(stored)),
             address,
             serving: None,
         }
     }
 
-    /// When the next `WATCHDOG=1` is due.
+    /// When the next message is due.
     pub(in crate::master) fn deadline(&self) -> Option<Monotonic> {
-        self.watchdog.as_ref().map(|watchdog| watchdog.due)
+        let watchdog = self.watchdog.as_ref().map(|watchdog| watchdog.due);
+        let store = self.store.as_ref().and_then(|store| store.retry_at);
+        watchdog.into_iter().chain(store).min()
+    }
+
+    /// The listeners have changed that the next master is to have.
+    pub(in crate::master) fn set_store_outdated(&mut self) {
+        self.store.iter_mut().for_each(FdStore::set_outdated);
+    }
+
+    /// Has the service manager keep these descriptors, if it keeps any and they may have changed.
+    pub(in crate::master) fn update_store<'fds>(
+        &mut self,
+        wanted: impl FnOnce() -> Vec<(String, BorrowedFd<'fds>)>,
+    ) {
+        let now = clock::now();
+        if let (Some(store), Some(address)) = (&mut self.store, &self.address)
+            && store.is_due(now)
+        {
+            store.send(address, &wanted(), now);
+        }
+    }
+
+    /// The cluster stops: what is stored stays stored. Returns whether anything can be.
+    pub(in crate::master) fn leave_store(&mut self) -> bool {
+        self.store.take().is_some()
     }
 
     /// Sends `WATCHDOG=1` when it is due. The master's loop calls this, so that a master that hangs is
@@ -132,6 +162,21 @@ impl ServiceManager {
             tracing::debug!("failed to notify the service manager: {error}");
         }
     }
+}
+
+/// The store that `FDSTORE` tells of. systemd before 254 tells of none, but has one if it passed something
+/// that was stored.
+fn store(stored: impl IntoIterator<Item = String>) -> Option<FdStore> {
+    let text = std::env::var("FDSTORE").ok();
+    let told = FdStore::from_text(text.as_deref()).unwrap_or_else(|reason| {
+        tracing::warn!("{reason}");
+        None
+    });
+    let mut stored = stored.into_iter().peekable();
+    let found = stored.peek().map(|_| FdStore::with_room(usize::MAX));
+    let mut store = told.or(found)?;
+    store.has(stored);
+    Some(store)
 }
 
 #[cfg(test)]

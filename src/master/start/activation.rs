@@ -7,20 +7,22 @@ use std::os::fd::{AsFd, OwnedFd, RawFd};
 use tracing::{info, warn};
 
 use crate::config::Address;
-use crate::master::listeners::{ADMIN_NAME, AdminListener, Listeners, SharedListener};
+use crate::master::listeners::{
+    ADMIN_NAME, AdminListener, Listeners, SharedListener, StoredListener, is_stored,
+};
 use crate::sys::kind::DescriptorKind;
 use crate::sys::{inherit, kind, socket};
 
 /// The number of the first descriptor that is passed.
 const FIRST: RawFd = 3;
-/// More sockets than any unit lists.
-const MAX_SOCKETS: RawFd = 1024;
+/// More sockets than any unit lists, and than any cluster stores.
+const MAX_SOCKETS: RawFd = 65_536;
 
 /// Why the sockets that were passed cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ActivationError {
     /// The variable is no number of descriptors.
-    #[error("LISTEN_FDS={0:?} is not a number of descriptors from 1 to 1024")]
+    #[error("LISTEN_FDS={0:?} is not a number of descriptors from 1 to 65536")]
     NotANumber(String),
     /// A descriptor is no listening stream socket.
     #[error(
@@ -45,19 +47,48 @@ struct PassedSocket {
     listener: OwnedFd,
 }
 
+/// What was passed to this process.
+#[derive(Debug, Default)]
+pub(in crate::master) struct PassedListeners {
+    /// Those of a `.socket` unit.
+    pub(in crate::master) listeners: Listeners,
+    /// Those that the master before has stored.
+    pub(in crate::master) stored: Vec<StoredListener>,
+}
+
+impl PassedListeners {
+    /// The names of those that the master before has stored.
+    pub(in crate::master) fn stored_names(&self) -> Vec<String> {
+        self.stored.iter().map(|stored| stored.name.clone()).collect()
+    }
+}
+
 /// The listeners that were passed to this process, none if they were meant for another one. The socket with
 /// the name `admin`, or with the address that `admin` says, becomes the admin listener.
 ///
 /// # Errors
 /// [`ActivationError`] names the descriptor that cannot be used.
-pub(in crate::master) fn passed_listeners(admin: Option<&Address>) -> Result<Listeners, ActivationError> {
-    let mut listeners = Listeners::default();
+pub(in crate::master) fn passed_listeners(
+    admin: Option<&Address>,
+) -> Result<PassedListeners, ActivationError> {
+    let PassedListeners {
+        mut listeners,
+        mut stored,
+    } = PassedListeners::default();
     for socket in passed_sockets()? {
         let PassedSocket {
             name,
             address,
             listener,
         } = socket;
+        if is_stored(&name) {
+            stored.push(StoredListener {
+                name,
+                address,
+                listener,
+            });
+            continue;
+        }
         info!(%address, "the service manager passed {address} ({name:?})");
         let is_admin = name == ADMIN_NAME || admin == Some(&address);
         if is_admin && listeners.admin.is_none() {
@@ -71,7 +102,7 @@ pub(in crate::master) fn passed_listeners(admin: Option<&Address>) -> Result<Lis
             listeners.take(SharedListener::passed(address, listener));
         }
     }
-    Ok(listeners)
+    Ok(PassedListeners { listeners, stored })
 }
 
 fn passed_sockets() -> Result<Vec<PassedSocket>, ActivationError> {

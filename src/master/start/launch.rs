@@ -6,7 +6,9 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::config::{self, ConfigFile, ConfigProblems, Effective, LogFormat, Overrides, Section, Settings};
+use crate::config::{
+    self, ConfigFile, ConfigProblems, Effective, LogFormat, Overrides, RunSettings, Section, Settings,
+};
 
 /// Largest configuration file, in bytes; a larger file was named by mistake.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -26,6 +28,20 @@ pub struct Launch {
     pub overrides: Overrides,
     /// The application's own check of the settings.
     pub check: Option<SettingsCheck>,
+    /// Whether the workers may run a program of the user's, or have to.
+    pub run: RunUse,
+}
+
+/// Whether the workers of a launch may run a program of the user's (`run.command`) in place of the
+/// application's routes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunUse {
+    /// They serve the application's routes and nothing else.
+    Refused,
+    /// They run a program if the configuration names one.
+    Possible,
+    /// They were launched to run one, so there must be one.
+    Demanded,
 }
 
 /// Returns why these settings are impossible for the application.
@@ -75,13 +91,33 @@ impl Launch {
     /// Every problem at once, each with its place; see [`LoadError`].
     pub fn load(&self) -> Result<Effective, LoadError> {
         let effective = self.read()?;
-        if let Some(check) = self.check {
-            check(&effective.settings).map_err(|message| match effective.place_of(&message) {
-                Some(place) => LoadError::Impossible(format!("{place}: {message}")),
-                None => LoadError::Impossible(message),
-            })?;
+        let checked = self.check_command(&effective.settings.run);
+        // A program knows nothing of the application's keys.
+        let checked = checked.and_then(|()| match self.check {
+            Some(check) if !effective.settings.run.is_asked_for() => check(&effective.settings),
+            Some(_) | None => Ok(()),
+        });
+        match checked {
+            Ok(()) => Ok(effective),
+            Err(message) => Err(LoadError::Impossible(match effective.place_of(&message) {
+                Some(place) => format!("{place}: {message}"),
+                None => message,
+            })),
         }
-        Ok(effective)
+    }
+
+    fn check_command(&self, run: &RunSettings) -> Result<(), String> {
+        let program = self.program;
+        match self.run {
+            RunUse::Refused if run.is_asked_for() => Err(format!(
+                "run.command is set, expected none, for {program} serves its own routes alone: remove it"
+            )),
+            RunUse::Demanded if !run.is_asked_for() => Err(format!(
+                "run.command is not set, and the command line names no program: write `{program} run -- \
+                 PROGRAM`, or set command in [run]"
+            )),
+            RunUse::Refused | RunUse::Possible | RunUse::Demanded => Ok(()),
+        }
     }
 
     /// The format of log lines that the flags or the file ask for, even when the configuration cannot be
@@ -151,6 +187,7 @@ mod tests {
             config: Some(config),
             overrides: Overrides::default(),
             check: None,
+            run: RunUse::Possible,
         }
     }
 
@@ -199,6 +236,34 @@ mod tests {
             error.starts_with(&format!("{}:2:11: workers in [cluster] is 0", path.display())),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_program_is_run_where_that_is_possible_and_the_application_is_not_asked() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("c.toml");
+        let mut launch = launch(path.clone());
+        launch.check = Some(|_| Err("the application refuses".to_owned()));
+        let refusal = |launch: &Launch| launch.load().expect_err("refused").to_string();
+        std::fs::write(&path, "[run]\ncommand = ['node', 'app.js']\n").expect("written");
+        assert_eq!(
+            launch.load().expect("good").settings.run.command,
+            ["node", "app.js"]
+        );
+        launch.run = RunUse::Refused;
+        let told = refusal(&launch);
+        assert!(
+            told.starts_with(&format!(
+                "{}:2:1: run.command is set, expected none",
+                path.display()
+            )),
+            "{told}"
+        );
+        std::fs::write(&path, "").expect("written");
+        assert_eq!(refusal(&launch), "the application refuses");
+        launch.run = RunUse::Demanded;
+        let told = refusal(&launch);
+        assert!(told.contains("write `test run -- PROGRAM`"), "{told}");
     }
 
     #[test]

@@ -34,13 +34,34 @@ pub(in crate::master) struct WorkerRecord {
 #[derive(Debug)]
 pub(in crate::master) struct WorkerRecords {
     path: PathBuf,
+    /// The addresses that the programs of the workers have asked for.
+    lent: PathBuf,
 }
 
 impl WorkerRecords {
     pub(in crate::master) fn in_dir(run_dir: &Path) -> WorkerRecords {
         WorkerRecords {
             path: run_dir.join("workers.json"),
+            lent: run_dir.join("lent.json"),
         }
+    }
+
+    /// Replaces the list of lent addresses.
+    pub(in crate::master) fn write_lent(&self, addresses: &[Address]) -> io::Result<()> {
+        if addresses.is_empty() && !self.lent.exists() {
+            return Ok(());
+        }
+        replace_file(
+            &self.lent,
+            &serde_json::to_vec(addresses)?,
+            Durability::ProcessExit,
+        )
+    }
+
+    /// The addresses that the last master had lent: its workers may still listen there.
+    pub(in crate::master) fn lent(&self) -> Vec<Address> {
+        let text = fs::read(&self.lent).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
     }
 
     /// Replaces the records. They need not survive a power cut, because no worker does.
@@ -114,6 +135,11 @@ impl Orphans {
     /// Removes the orphan with this number, which has exited; returns its life.
     pub(in crate::master) fn remove(&mut self, number: u32) -> Option<Life> {
         self.living.remove(&number).map(|orphan| orphan.record.life)
+    }
+
+    /// The lives of the orphans.
+    pub(in crate::master) fn lives(&self) -> impl Iterator<Item = Life> + '_ {
+        self.living.values().map(|orphan| orphan.record.life)
     }
 
     /// Every orphan with its number.
@@ -227,6 +253,11 @@ mod tests {
             .expect("written");
         let living: Vec<_> = records.living().into_iter().map(|orphan| orphan.record).collect();
         assert_eq!(living, [record(started)]);
+        records.write_lent(&[]).expect("nothing to write");
+        assert!(records.lent().is_empty() && !records.lent.exists());
+        let lent = [Address::Unix("/run/app.sock".into())];
+        records.write_lent(&lent).expect("written");
+        assert_eq!(records.lent(), lent);
     }
 
     #[test]

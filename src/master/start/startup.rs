@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::signal::Signal;
 use tracing::{info, warn};
 
-use super::activation::{ActivationError, passed_listeners};
+use super::activation::{ActivationError, PassedListeners, passed_listeners};
 use super::build::Build;
 use super::directories::{Directories, DirectoryError};
 use super::incarnation::{self, IncarnationError};
@@ -22,7 +22,7 @@ use crate::base::ids;
 use crate::config::cpus::WorkerCount;
 use crate::config::{Address, ClusterSettings, Effective, Section};
 use crate::control::socket_path::{self, control_socket};
-use crate::master::control::ControlServer;
+use crate::master::control::{ControlServer, EndedOutputs};
 use crate::master::host::{Host, Persisted};
 use crate::master::listeners::{AddressError, AdminListener, Listeners};
 use crate::master::poller::{PollSource, Poller};
@@ -32,6 +32,8 @@ use crate::master::process::executable::Executable;
 use crate::master::process::generation::LoadedGeneration;
 use crate::master::process::policy::policy;
 use crate::master::process::spawn::Spawner;
+use crate::master::process::strays::{Strays, runs_program};
+use crate::master::report::lost_sockets::LostSockets;
 use crate::master::report::systemd::ServiceManager;
 use crate::master::upgrade::{RehearsalStage, UpgradeError};
 use crate::pool::Pool;
@@ -57,8 +59,8 @@ pub(in crate::master) const SIGNALS: [Signal; 15] = [
     Signal::SIGPWR,
 ];
 
-/// The signals that are requests only if a process sent them. The kernel sends them when a terminal is closed,
-/// or when any process of the master's group uses a terminal from the background.
+/// The signals that are requests only if a process sent them. The kernel sends them when a terminal is
+/// closed, or when any process of the master's group uses a terminal from the background.
 pub(in crate::master) const PROCESSES_ONLY: [Signal; 3] = [Signal::SIGHUP, Signal::SIGTTIN, Signal::SIGTTOU];
 
 /// Why a master did not start, or could not go on.
@@ -73,7 +75,7 @@ pub enum StartError {
     /// A socket that the service manager passed cannot be used.
     #[error(transparent)]
     Activation(#[from] ActivationError),
-    /// The settings contradict the sockets that the service manager passed.
+    /// The settings contradict the sockets that the service manager passed, or want some and there are none.
     #[error("the configuration is refused {0}")]
     Contradiction(String),
     /// The incarnation counter is damaged or cannot be raised.
@@ -181,8 +183,10 @@ pub(in crate::master) fn start(launch: Launch, effective: Effective) -> Result<S
     allow_all()?;
     let poller = Poller::new()?;
     poller.add(&signals, PollSource::Signals)?;
-    let listeners = passed_listeners(effective.settings.cluster.admin.as_ref())?;
-    let settings = listeners
+    let passed = passed_listeners(effective.settings.cluster.admin.as_ref())?;
+    let service_manager = ServiceManager::from_environment(passed.stored_names());
+    let settings = passed
+        .listeners
         .with_passed(effective)
         .map_err(StartError::Contradiction)?;
     let cluster = settings.cluster.clone();
@@ -194,7 +198,8 @@ pub(in crate::master) fn start(launch: Launch, effective: Effective) -> Result<S
     let server = open_control_server(&directories.run, &poller)?;
     let records = WorkerRecords::in_dir(&directories.run);
     let mut orphans = records.living();
-    let listeners = listen(&cluster, listeners, &mut orphans)?;
+    let strays = Strays::from_start(runs_program(&settings), &directories.data, &orphans);
+    let listeners = listen(&cluster, passed, &mut orphans, &records.lent())?;
     let orphans = Orphans::new(orphans, &poller)?;
     let pid_file = PidFile::write(cluster.pid_file.as_deref())?;
     let incarnation = incarnation::next(&directories.data)?;
@@ -204,15 +209,12 @@ pub(in crate::master) fn start(launch: Launch, effective: Effective) -> Result<S
     let decision = cpus::workers(&settings);
     let policy = policy(&settings, decision.workers);
     report(&decision, &listeners, incarnation);
-    if credentials.is_some() {
-        report_withheld(&settings.cluster);
-    }
+    credentials
+        .iter()
+        .for_each(|_| report_withheld(&settings.cluster));
     let first = ids::Generation(1);
-    let generations = [(
-        first,
-        LoadedGeneration::open(&program.location.find()?, settings)?,
-    )]
-    .into();
+    let generation = LoadedGeneration::open(&program.location.find()?, settings)?;
+    let generations = [(first, generation)].into();
     let null = File::options().read(true).write(true).open("/dev/null")?.into();
     let spawner = Spawner {
         program,
@@ -221,7 +223,8 @@ pub(in crate::master) fn start(launch: Launch, effective: Effective) -> Result<S
         null,
     };
     let began = clock::now();
-    let pool = Pool::new(policy, incarnation, first, began, fastrand::u64(..));
+    let mut pool = Pool::new(policy, incarnation, first, began, fastrand::u64(..));
+    pool.remember_slots(listeners.slots());
     let build = Build::of_this_process(launch.version);
     let host = Host {
         incarnation,
@@ -231,7 +234,9 @@ pub(in crate::master) fn start(launch: Launch, effective: Effective) -> Result<S
         processes: std::collections::BTreeMap::new(),
         generations,
         listeners,
-        loss_reported: false,
+        ended_outputs: EndedOutputs::default(),
+        file_watch: None,
+        lost_sockets: LostSockets::default(),
         spawner,
         orphans,
         records,
@@ -240,8 +245,9 @@ pub(in crate::master) fn start(launch: Launch, effective: Effective) -> Result<S
         working_directory,
         control: server,
         last_stop_signal: None,
-        service_manager: ServiceManager::from_environment(),
+        service_manager,
         stub: None,
+        strays,
         upgrade: RehearsalStage::None,
         build,
         pid_file,
@@ -277,7 +283,7 @@ fn report(decision: &WorkerCount, listeners: &Listeners, incarnation: ids::Incar
     if let Some(admin) = &listeners.admin {
         let address = &admin.address;
         info!(%address, "metrics at /metrics on {address}");
-        report_reachability(address);
+        report_reachability(address, false);
     }
 }
 
@@ -295,15 +301,17 @@ fn report_withheld(cluster: &ClusterSettings) {
 pub(in crate::master) fn report_addresses(addresses: &[Address], incarnation: ids::Incarnation) {
     for address in addresses {
         info!(%address, pid = std::process::id(), %incarnation, "listening on {address}");
-        report_reachability(address);
+        report_reachability(address, false);
     }
 }
 
-fn report_reachability(address: &Address) {
+/// Logs who can connect to an address.
+pub(in crate::master) fn report_reachability(address: &Address, dual_stack: bool) {
     if !address.is_loopback() {
         info!(%address, "this address can be reached from other machines");
     }
     if let Address::Tcp(tcp) = address
+        && !dual_stack
         && tcp.is_ipv6()
         && tcp.ip().is_unspecified()
     {
@@ -312,12 +320,33 @@ fn report_reachability(address: &Address) {
     }
 }
 
+/// Takes back the listeners that the service manager kept.
+fn take_back(
+    PassedListeners {
+        mut listeners,
+        stored,
+    }: PassedListeners,
+    bind: &[Address],
+) -> Listeners {
+    let many = stored.len();
+    if many > 0 {
+        let taken = listeners.restore_stored(stored, bind);
+        info!(
+            listeners = taken,
+            "the service manager kept {many} listeners, and {taken} of them fit: what waits there is served"
+        );
+    }
+    listeners
+}
+
 /// Opens the addresses beside the listeners that were passed.
 fn listen(
     cluster: &ClusterSettings,
-    mut listeners: Listeners,
+    passed: PassedListeners,
     orphans: &mut Vec<Orphan>,
+    lent: &[Address],
 ) -> Result<Listeners, StartError> {
+    let mut listeners = take_back(passed, &cluster.bind);
     if !orphans.is_empty() {
         let pids: Vec<String> = orphans
             .iter()
@@ -332,7 +361,7 @@ fn listen(
         Some(_) => None,
         None => cluster.admin.as_ref(),
     };
-    let mut all = listeners.not_passed(&cluster.bind);
+    let mut all = listeners.closed(&cluster.bind);
     all.extend(admin.cloned());
     let now = clock::now();
     let grace = OrphanGrace {
@@ -340,6 +369,10 @@ fn listen(
         drained: now + cluster.drain_timeout,
     };
     wait_for_addresses(&all, orphans, grace)?;
+    if !orphans.is_empty() {
+        // Programs will ask for these again. Who has one by then is named to the program that wants it.
+        let _taken = wait_for_addresses(lent, orphans, grace);
+    }
     listeners.open(&cluster.bind, cluster.socket_mode, &[])?;
     if let Some(admin) = admin {
         listeners.admin = Some(AdminListener::open(admin)?);

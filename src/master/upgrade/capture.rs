@@ -64,8 +64,11 @@ fn state(pool: &Pool, host: &Host, signals: &[Signal]) -> UpgradeState {
         build: _the_new_binarys_own,
         control,
         service_manager: _created_from_the_environment,
-        loss_reported: _told_again,
+        strays: _watched_again,
+        lost_sockets: _told_again,
         upgrade: _ends_with_the_hand_over,
+        file_watch: _begun_again_with_the_settings,
+        ended_outputs: _their_last_lines_are_in_the_post_mortems,
         pid_file,
         directories,
     } = host;
@@ -143,7 +146,9 @@ fn process_state(process: &WorkerProcess, fds: &mut HandoverFds) -> ProcessState
         log,
         board: _mapped_again,
         board_fd,
+        output,
         violations: _begun_again,
+        listener_requests: _answered_when_read,
     } = process;
     ProcessState {
         facts: facts.clone(),
@@ -153,5 +158,6 @@ fn process_state(process: &WorkerProcess, fds: &mut HandoverFds) -> ProcessState
         stderr: stderr.as_ref().map(|fd| fds.add(fd, FdKind::Stderr)),
         log: log.as_ref().map(|fd| fds.add(fd, FdKind::Log)),
         board: fds.add(board_fd, FdKind::Memory),
+        output: output.as_ref().map(|output| fds.add(&output.fd, FdKind::Memory)),
     }
 }

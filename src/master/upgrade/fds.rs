@@ -153,18 +153,10 @@ impl FdKind {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicI32;
-    use std::sync::atomic::Ordering::Relaxed;
-
-    use nix::fcntl::FcntlArg;
-
     use super::*;
 
-    /// A copy with a number that this process has not used before, as after exec.
     fn added(fds: &mut HandoverFds, fd: &impl AsFd, kind: FdKind) -> FdNumber {
-        static NEXT: AtomicI32 = AtomicI32::new(600);
-        let lowest = FcntlArg::F_DUPFD_CLOEXEC(NEXT.fetch_add(1, Relaxed));
-        let number = nix::fcntl::fcntl(fd, lowest).expect("a copy");
+        let number = inherit::copy_as_after_exec(fd);
         fds.items.insert(number, kind);
         FdNumber(number)
     }

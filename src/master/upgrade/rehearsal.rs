@@ -20,7 +20,7 @@ use crate::master::poller::{PollSource, Poller};
 use crate::master::process::StderrTail;
 use crate::master::process::generation;
 use crate::pool::{Event, Pool};
-use crate::sys::process::{Child, Spawn, kill_group, spawn};
+use crate::sys::process::{Binary, Child, ChildSignals, Spawn, kill_group, spawn};
 use crate::sys::{clock, pidfd};
 
 /// Largest size of a verdict, in bytes.
@@ -198,13 +198,17 @@ fn start(
     captured.fds.with_all(|fds| {
         let keep: Vec<BorrowedFd<'_>> = fds.iter().copied().chain(own).collect();
         spawn(&Spawn {
-            binary: binary.as_fd(),
+            binary: Binary::Open(binary.as_fd()),
             args: &args,
             env: &env,
+            listen_pid: false,
+            directory: None,
+            signals: ChildSignals::Worker,
             stdio: [host.spawner.null.as_fd(), output.as_fd(), output.as_fd()],
             fds: &[],
             keep: &keep,
             bound: true,
+            group: None,
             credentials: None,
         })
         .map_err(|error| explained(&error))

@@ -10,12 +10,14 @@ use nix::sys::signal::Signal;
 use super::role::state_fd;
 use super::take_over::{TakenOver, UpgradeError, take_over};
 use crate::config::settings::LogSettings;
-use crate::master::control::ControlServer;
+use crate::master::control::{ControlServer, EndedOutputs};
 use crate::master::host::Host;
 use crate::master::listeners::Listeners;
 use crate::master::poller::{PollSource, Poller};
 use crate::master::process::executable::{BinaryLocation, Executable};
 use crate::master::process::spawn::Spawner;
+use crate::master::process::strays::{Strays, runs_program};
+use crate::master::report::lost_sockets::LostSockets;
 use crate::master::report::systemd::ServiceManager;
 use crate::master::start::build::Build;
 use crate::master::start::directories::Directories;
@@ -70,7 +72,7 @@ fn assemble(taken_over: TakenOver, launch: Launch, signals: Signals) -> Result<S
     let locks = taken_over.locks.into_iter().map(FileLock::keep);
     let locks = locks.collect::<io::Result<_>>()?;
     let data = taken_over.master;
-    let host = Host {
+    let mut host = Host {
         incarnation: data.incarnation,
         persisted: data.persisted,
         last_stop_signal: None,
@@ -84,9 +86,12 @@ fn assemble(taken_over: TakenOver, launch: Launch, signals: Signals) -> Result<S
         directories: Directories::restored(data.data_dir, data.run_dir, locks),
         pid_file: data.pid_file.map(PidFile::restored),
         build: Build::of_this_process(launch.version),
-        service_manager: ServiceManager::from_environment(),
+        service_manager: ServiceManager::from_environment([]),
         stub: None,
-        loss_reported: false,
+        strays: Strays::default(),
+        ended_outputs: EndedOutputs::default(),
+        file_watch: None,
+        lost_sockets: LostSockets::default(),
         upgrade: RehearsalStage::None,
         records_outdated: true,
         launch: launch.named_from(&data.working_directory),
@@ -96,6 +101,10 @@ fn assemble(taken_over: TakenOver, launch: Launch, signals: Signals) -> Result<S
     };
     for process in host.processes.values() {
         host.poll_process(process)?;
+    }
+    for generation in host.generations.values() {
+        let data_dir = &host.directories.data;
+        host.strays.watch(runs_program(&generation.settings), data_dir);
     }
     Ok(Started {
         pool: taken_over.pool,

@@ -20,6 +20,7 @@ use crate::master::listeners::ListenersState;
 use crate::master::process::WorkerProcess;
 use crate::master::process::generation::LoadedGeneration;
 use crate::master::process::violations::Violations;
+use crate::master::process::worker_output::WorkerOutput;
 use crate::master::start::orphans::Orphan;
 use crate::pool::Pool;
 use crate::pool::snapshot::NotLoadable;
@@ -196,6 +197,7 @@ fn process(state: ProcessState, fds: &mut HandoverFds) -> Result<(Life, WorkerPr
     let lifeline = state.lifeline.map(|fd| fds.take(fd, FdKind::Lifeline));
     let stderr = state.stderr.map(|fd| fds.take(fd, FdKind::Stderr));
     let log = state.log.map(|fd| fds.take(fd, FdKind::Log));
+    let output = state.output.map(|fd| fds.take(fd, FdKind::Memory)).transpose()?;
     let process = WorkerProcess {
         facts: state.facts,
         pidfd: fds.take(state.pidfd, FdKind::Process)?,
@@ -205,7 +207,10 @@ fn process(state: ProcessState, fds: &mut HandoverFds) -> Result<(Life, WorkerPr
         log: log.transpose()?.map(File::from),
         board,
         board_fd,
+        // A ring of another layout shows nothing, and what writes to it serves on.
+        output: output.and_then(|fd| WorkerOutput::restored(fd).ok()),
         violations: Violations::default(),
+        listener_requests: Vec::new(),
     };
     Ok((life, process))
 }
@@ -272,9 +277,7 @@ mod tests {
     fn refused(state: &Value, name: &str) -> UpgradeError {
         let text = serde_json::to_vec(state).expect("text");
         let memory = memfd::create_sealed("state", &text, text.len() as u64, true).expect("a memfd");
-        // A number that this process has not used before, as after exec.
-        let lowest = nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(700 + i32::try_from(name.len()).expect("short"));
-        let number = nix::fcntl::fcntl(&memory, lowest).expect("a copy");
+        let number = inherit::copy_as_after_exec(&memory);
         take_over(number, name).err().expect("refused")
     }
 

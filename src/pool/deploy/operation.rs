@@ -234,12 +234,18 @@ impl RolloutOperation {
     }
 
     /// What the clients are told when every slot runs the new generation.
-    pub(in crate::pool) fn done(self, change: GenerationChange, now: Monotonic) -> (Vec<Ticket>, Done) {
+    pub(in crate::pool) fn done(
+        self,
+        change: GenerationChange,
+        runs_programs: bool,
+        now: Monotonic,
+    ) -> (Vec<Ticket>, Done) {
         let rolled = Rolled {
             generation: change.target,
             from: change.from,
             after: now.since(change.started),
             slots: self.replaced,
+            runs_programs,
         };
         let done = if self.waiters.is_rollback {
             Done::RolledBack(rolled)

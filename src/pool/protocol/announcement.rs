@@ -114,7 +114,7 @@ pub enum Announcement {
         after: Duration,
     },
     /// A worker is being killed.
-    #[error("killing worker: {}", kill_text(*.reason, *.beat_age))]
+    #[error("killing worker: {}", kill_text(*.reason, *.beat_age, .trouble.as_deref()))]
     Killed {
         /// The life of the worker.
         life: Life,
@@ -122,6 +122,8 @@ pub enum Announcement {
         reason: KillReason,
         /// The age of its last beat.
         beat_age: Duration,
+        /// Why it does not do its work, in its own words.
+        trouble: Option<String>,
     },
     /// A worker has begun to drain.
     #[error("worker draining")]
@@ -259,6 +261,16 @@ pub enum Announcement {
         from: u16,
         /// The number of slots from now on.
         to: u16,
+    },
+    /// Slots that were added do not serve: their number is given up.
+    #[error("scaling from {from} to {to} workers given up: {reason}")]
+    ScaleFailed {
+        /// The number of slots before.
+        from: u16,
+        /// The number of slots that was wanted.
+        to: u16,
+        /// Why they do not serve.
+        reason: Failure,
     },
     /// The cluster was asked to stop, and serves on for a while.
     #[error(

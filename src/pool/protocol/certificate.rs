@@ -29,6 +29,8 @@ pub struct Certificate {
     pub cause: Cause,
     /// How the process ended; `None` when there never was one.
     pub exit: Option<ProcessExit>,
+    /// Why it did not do its work at the end, in its own words.
+    pub trouble: Option<String>,
     /// The age of its last beat when it ended or was killed, for a worker that beat.
     pub beat_age: Option<Duration>,
     /// Open connections at the last look.

@@ -200,6 +200,9 @@ pub enum Notification {
     Stopping,
     /// What the worker says of itself, bounded and printable (`STATUS=…`).
     Status(String),
+    /// Why the worker does not do its work, bounded and printable; `None`: it does again
+    /// (`X_CLUSTER_TROUBLE=…`).
+    Trouble(Option<String>),
 }
 
 /// How fast the cluster stops.

@@ -16,6 +16,8 @@ pub struct Policy {
     pub workers: u16,
     /// The distance of two points of the beats' grid.
     pub heartbeat_interval: Duration,
+    /// A worker whose beat is older than this gets no new connections.
+    pub late_after: Duration,
     /// A worker whose beat is older than this is killed.
     pub heartbeat_timeout: Duration,
     /// A late holder of a store lock is killed after this.
@@ -45,6 +47,11 @@ pub struct Policy {
     pub max_rss: Option<u64>,
     /// A worker that has served this long (less up to a tenth, by chance) is replaced.
     pub max_age: Option<Duration>,
+    /// Whether each worker runs a program of the user's. Such workers cannot accept for each other and have
+    /// to hand on each connection, so the accept queue of a slot waits for the slot's own worker while that
+    /// starts or is late, and is served by another one only when there is none. Nobody counts the requests of
+    /// a program.
+    pub runs_programs: bool,
 }
 
 /// The unfinished work of the dead.

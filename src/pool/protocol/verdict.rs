@@ -85,13 +85,26 @@ pub enum Done {
     },
     /// The cluster has ended.
     Stopped {
-        /// How it ended; the JSON says whether every request was answered.
+        /// How it ended; the JSON says whether nothing was cut, as far as is known.
         #[serde(rename = "whole", with = "whole")]
         outcome: Outcome,
+        /// Whether requests are counted, so that `whole` says of each that it was answered. Those of programs
+        /// are not.
+        #[serde(default = "yes", skip_serializing_if = "is_true")]
+        counted: bool,
     },
 }
 
-/// How a stop ended, as a client reads it: whether every request was answered.
+fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_true(value: &bool) -> bool {
+    *value
+}
+
+/// How a stop ended, as a client reads it: whether nothing was cut.
 mod whole {
     use serde::{Deserialize, Deserializer, Serializer};
 
@@ -119,6 +132,9 @@ pub struct Rolled {
     pub after: Duration,
     /// One entry per slot that was replaced, in the order it happened.
     pub slots: Vec<Replaced>,
+    /// Whether the workers run programs, of which a generation has the command and not the files.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub runs_programs: bool,
 }
 
 /// One slot's part of a rollout.

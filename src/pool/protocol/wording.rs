@@ -75,10 +75,25 @@ pub fn exit_text(exit: ProcessExit) -> String {
     }
 }
 
-/// Why a worker is killed. `beat_age` is the age of its last beat.
+/// Why a worker is killed. `beat_age` is the age of its last beat; `trouble` is why it does not do its work,
+/// in its own words.
 #[must_use]
-pub fn kill_text(reason: KillReason, beat_age: Duration) -> String {
+pub fn kill_text(reason: KillReason, beat_age: Duration, trouble: Option<&str>) -> String {
     let late = span(beat_age);
+    if let Some(trouble) = trouble {
+        match reason {
+            KillReason::Hung(_) => return format!("hung, no beat for {late}: {trouble}"),
+            KillReason::NeverReady => {
+                return format!("it did not become ready in time (ready_timeout): {trouble}");
+            }
+            KillReason::HeldLock(_)
+            | KillReason::DrainTimeout
+            | KillReason::DrainLimit
+            | KillReason::StopAtOnce
+            | KillReason::BackedOut
+            | KillReason::NotNeeded => {}
+        }
+    }
     match reason {
         KillReason::Hung(activity) => format!("hung, no beat for {late} ({})", activity_text(activity)),
         KillReason::HeldLock(activity) => {
@@ -112,6 +127,19 @@ fn activity_text(activity: Activity) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_worker_says_of_its_trouble_comes_before_what_its_process_shows() {
+        let hung = KillReason::Hung(Activity::Blocked);
+        let age = Duration::from_secs(5);
+        let words = Some("the program: it is stopped (SIGSTOP)");
+        assert_eq!(
+            kill_text(hung, age, words),
+            "hung, no beat for 5000 ms: the program: it is stopped (SIGSTOP)"
+        );
+        assert!(kill_text(hung, age, None).contains("it sleeps in the kernel"));
+        assert!(!kill_text(KillReason::StopAtOnce, age, words).contains("SIGSTOP"));
+    }
 
     #[test]
     fn ends_are_named() {

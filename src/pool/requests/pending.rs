@@ -1,17 +1,19 @@
 //! Requests that end some time after they were carried out: added slots have to become ready, and drained
-//! workers to go. The clients that asked are told then.
+//! workers to go. The clients that asked are told then. A scaling that nobody waits for, such as one by
+//! signal, ends no other way.
 
 use serde::{Deserialize, Serialize};
 
 use super::answers::answer;
 use crate::base::ids::{Generation, Life, Slot};
 use crate::base::time::Monotonic;
-use crate::pool::protocol::effect::Effect;
+use crate::pool::protocol::announcement::Announcement;
+use crate::pool::protocol::effect::{Effect, announce};
 use crate::pool::protocol::event::Ticket;
 use crate::pool::protocol::verdict::{Done, Failure, Verdict};
 use crate::pool::slot::slots::Slots;
 
-/// A client that waits until the slots that were added serve.
+/// Slots that were added and do not all serve yet, and the client that waits for them, if one does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct PendingScale {
     ticket: Ticket,
@@ -37,29 +39,32 @@ pub(in crate::pool) struct PendingScales(Vec<PendingScale>);
 
 impl PendingScales {
     pub(in crate::pool) fn waiters(&self) -> usize {
-        self.0.len()
+        let is_waited_for = |scale: &&PendingScale| scale.ticket != Ticket::NOBODY;
+        self.0.iter().filter(is_waited_for).count()
     }
 
-    /// The client waits for the slots `from..to`, and is told `done` then.
+    /// The slots `from..to` were added, or none. The client is told `done` when they serve.
     pub(in crate::pool) fn add(
         &mut self,
         ticket: Ticket,
         (from, to): (u16, u16),
         started: Monotonic,
         done: Done,
+        effects: &mut Vec<Effect>,
     ) {
-        if ticket != Ticket::NOBODY {
-            self.0.push(PendingScale {
-                ticket,
-                from,
-                to,
-                started,
-                done,
-            });
+        if from >= to {
+            return answer(&[ticket], &Verdict::Done(done), effects);
         }
+        self.0.push(PendingScale {
+            ticket,
+            from,
+            to,
+            started,
+            done,
+        });
     }
 
-    /// Answers the clients whose added slots all serve.
+    /// Ends the scalings whose added slots all serve.
     pub(in crate::pool) fn answer_done(&mut self, slots: &Slots, effects: &mut Vec<Effect>) {
         // A slot that was removed or drained meanwhile is not waited for any more.
         let is_awaited = |slot: u16| {
@@ -75,8 +80,8 @@ impl PendingScales {
         });
     }
 
-    /// The number of slots before a slot was added whose first worker came to nothing, if a client waits for
-    /// the slot.
+    /// The number of slots before a slot was added whose first worker came to nothing, if the slot belongs
+    /// to a scaling that has not ended.
     pub(in crate::pool) fn size_before(&self, slot: Slot) -> Option<u16> {
         let added = self
             .0
@@ -85,7 +90,7 @@ impl PendingScales {
         added.map(|scale| scale.from).min()
     }
 
-    /// Tells the clients that asked for more than `size` slots that they do not get them.
+    /// Tells the clients that asked for more than `size` slots, and people, that they do not get them.
     pub(in crate::pool) fn fail_above(
         &mut self,
         size: u16,
@@ -93,6 +98,12 @@ impl PendingScales {
         (generation, now): (Generation, Monotonic),
         effects: &mut Vec<Effect>,
     ) {
+        let failing = || self.0.iter().filter(|scale| scale.to > size);
+        let (from, to) = (failing().map(|scale| scale.from), failing().map(|scale| scale.to));
+        if let (Some(from), Some(to)) = (from.min(), to.max()) {
+            let reason = reason.clone();
+            announce(Announcement::ScaleFailed { from, to, reason }, effects);
+        }
         self.0.retain(|scale| {
             let fails = scale.to > size;
             if fails {

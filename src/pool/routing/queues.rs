@@ -30,10 +30,12 @@ pub(in crate::pool) struct Candidates {
     serving: BTreeMap<Life, u32>,
     /// All other workers that are not dead: a late or draining adopter is better than none.
     others: BTreeSet<Life>,
+    /// The slots whose queue waits for their own worker.
+    waiting: BTreeSet<Slot>,
 }
 
 impl Candidates {
-    pub(in crate::pool) fn of(workers: AllWorkers<'_>) -> Candidates {
+    pub(in crate::pool) fn of(workers: AllWorkers<'_>, queues_wait: bool) -> Candidates {
         let mut candidates = Candidates {
             slots: workers.fleet.slots().ever(),
             ..Candidates::default()
@@ -43,6 +45,9 @@ impl Candidates {
                 candidates.serving.insert(worker.life, worker.load.connections);
             } else {
                 candidates.others.insert(worker.life);
+                if queues_wait && !worker.is_leaving() {
+                    candidates.waiting.insert(worker.life.slot);
+                }
             }
         }
         candidates
@@ -77,7 +82,8 @@ impl Adoptions {
     /// Lets go of queues whose slot has its own worker, or whose adopter is not fit any more, and finds an
     /// adopter for the rest: the worker that adopted least, and of those the one with the fewest connections.
     pub(in crate::pool) fn reconcile(&mut self, candidates: &Candidates, effects: &mut Vec<Effect>) {
-        let own: BTreeSet<Slot> = candidates.serving.keys().map(|life| life.slot).collect();
+        let serving = candidates.serving.keys().map(|life| life.slot);
+        let own: BTreeSet<Slot> = serving.chain(candidates.waiting.iter().copied()).collect();
         self.let_go(candidates, &own, effects);
         let mut fittest = self.fittest(candidates);
         for slot in (0..candidates.slots).map(Slot) {
@@ -131,6 +137,7 @@ mod tests {
             slots,
             serving: serving.iter().copied().collect(),
             others: others.iter().copied().collect(),
+            waiting: BTreeSet::new(),
         }
     }
 
@@ -215,5 +222,31 @@ mod tests {
             "no worker is told"
         );
         assert_eq!(adoptions.adopter(Slot(2)), Some(one));
+    }
+
+    #[test]
+    fn a_queue_that_waits_for_its_own_worker_is_adopted_by_nobody_and_let_go() {
+        let mut adoptions = Adoptions::default();
+        let (own, other) = (life(0, 1), life(1, 1));
+        let late = candidates(2, &[(other, 0)], &[own]);
+        let waits = Candidates {
+            waiting: [Slot(0)].into(),
+            ..candidates(2, &[(other, 0)], &[own])
+        };
+        assert_eq!(reconciled(&mut adoptions, &waits), []);
+        assert_eq!(
+            reconciled(&mut adoptions, &late),
+            [Effect::Adopt {
+                by: other,
+                slot: Slot(0)
+            }]
+        );
+        assert_eq!(
+            reconciled(&mut adoptions, &waits),
+            [Effect::Disown {
+                by: other,
+                slot: Slot(0)
+            }]
+        );
     }
 }

@@ -12,7 +12,7 @@ use crate::base::time::Monotonic;
 use crate::pool::deploy::generations::Generations;
 use crate::pool::fleet::AllWorkers;
 use crate::pool::protocol::effect::Effect;
-use crate::pool::protocol::facts::OrphanedWork;
+use crate::pool::protocol::facts::{OrphanedWork, Policy};
 
 /// Who gets what.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,8 +110,14 @@ impl Routing {
     }
 
     /// Tells the weights, if they differ from the last ones by enough.
-    pub(in crate::pool) fn steer(&mut self, workers: AllWorkers<'_>, effects: &mut Vec<Effect>) {
-        let weights = self.balance.weights(workers);
+    pub(in crate::pool) fn steer(
+        &mut self,
+        workers: AllWorkers<'_>,
+        now: Monotonic,
+        policy: &Policy,
+        effects: &mut Vec<Effect>,
+    ) {
+        let weights = self.balance.weights(workers, now, policy);
         if !is_much_like(&weights, &self.steered) {
             self.steered.clone_from(&weights);
             effects.push(Effect::Steer(weights));
@@ -119,9 +125,15 @@ impl Routing {
     }
 
     /// Finds a worker for the queue of every slot without a ready worker.
-    pub(in crate::pool) fn adopt(&mut self, workers: AllWorkers<'_>, effects: &mut Vec<Effect>) {
+    pub(in crate::pool) fn adopt(
+        &mut self,
+        workers: AllWorkers<'_>,
+        policy: &Policy,
+        effects: &mut Vec<Effect>,
+    ) {
         if !self.adoptions.is_idle(workers.fleet.slots()) {
-            self.adoptions.reconcile(&Candidates::of(workers), effects);
+            let candidates = Candidates::of(workers, policy.runs_programs);
+            self.adoptions.reconcile(&candidates, effects);
         }
     }
 

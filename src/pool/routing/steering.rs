@@ -10,6 +10,7 @@
 use std::time::Duration;
 
 use crate::base::ids::Slot;
+use crate::base::probe_source::{PROBE_NETWORK, PROBE_NETWORK_BITS};
 
 /// The weight of a slot that gets its full share of new connections.
 pub const FULL_SHARE: u16 = 256;
@@ -72,9 +73,18 @@ pub const MOST_INSTRUCTIONS: usize = 4096;
 pub(in crate::pool) const LOAD_WORD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
 pub(in crate::pool) const MODULO: u16 = 0x94; // BPF_ALU | BPF_MOD | BPF_K
 pub(in crate::pool) const JUMP_IF_AT_LEAST: u16 = 0x35; // BPF_JMP | BPF_JGE | BPF_K
+pub(in crate::pool) const JUMP_IF_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
+pub(in crate::pool) const AND: u16 = 0x54; // BPF_ALU | BPF_AND | BPF_K
 pub(in crate::pool) const RETURN: u16 = 0x06; // BPF_RET | BPF_K
+pub(in crate::pool) const RETURN_ACCUMULATOR: u16 = 0x16; // BPF_RET | BPF_A
 /// `SKF_AD_OFF + SKF_AD_RANDOM`: not packet data, but the kernel's random number.
 pub(in crate::pool) const RANDOM: u32 = 0xffff_f000 + 56;
+/// `SKF_AD_OFF + SKF_AD_PROTOCOL`: the protocol above Ethernet.
+pub(in crate::pool) const PROTOCOL: u32 = 0xffff_f000;
+/// `SKF_NET_OFF + 12`: the source address of a packet of IPv4.
+pub(in crate::pool) const IPV4_SOURCE: u32 = 0xfff0_0000 + 12;
+/// The protocol number of IPv4 (`ETH_P_IP`).
+pub(in crate::pool) const IPV4: u32 = 0x0800;
 /// No listener has this index, so the kernel falls back to its hash.
 const NO_LISTENER: u32 = u32::MAX;
 
@@ -106,12 +116,64 @@ pub fn program(weights: &[(Slot, u16)], slots: u16) -> Vec<BpfInstruction> {
     program
 }
 
+/// As [`program`], except that a probe goes to the slot that it is for, whether the slot is routed or not:
+/// [`crate::base::probe_source`] says where probes come from. It has nine instructions more.
+#[must_use]
+pub fn program_for_probes(weights: &[(Slot, u16)], slots: u16) -> Vec<BpfInstruction> {
+    // Each jump leads behind these nine when it is not taken as a probe.
+    let mut program_for_probes = vec![
+        (LOAD_WORD, 0, 0, PROTOCOL),
+        (JUMP_IF_EQUAL, 0, 7, IPV4),
+        (LOAD_WORD, 0, 0, IPV4_SOURCE),
+        (AND, 0, 0, PROBE_NETWORK_BITS),
+        (JUMP_IF_EQUAL, 0, 4, PROBE_NETWORK),
+        (LOAD_WORD, 0, 0, IPV4_SOURCE),
+        (AND, 0, 0, !PROBE_NETWORK_BITS),
+        (JUMP_IF_AT_LEAST, 1, 0, u32::from(slots)),
+        (RETURN_ACCUMULATOR, 0, 0, 0),
+    ];
+    program_for_probes.extend(program(weights, slots));
+    program_for_probes
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::pool::fixture::run;
+    use crate::base::probe_source::probe_source;
+    use crate::pool::fixture::{SYN_OF_IPV6, Syn, run, run_for};
+
+    #[test]
+    fn a_probe_goes_to_its_slot_though_it_is_unrouted_and_nothing_else_does() {
+        let weights = [(Slot(0), 3), (Slot(1), 0), (Slot(2), 5)];
+        let (plain, probed) = (program(&weights, 4), program_for_probes(&weights, 4));
+        let from = |source: std::net::Ipv4Addr| Syn {
+            protocol: IPV4,
+            word_at_source: source.to_bits(),
+        };
+        for random in 0..8 {
+            for slot in [0, 1, 2, 3] {
+                let probe = from(probe_source(Slot(slot)));
+                assert_eq!(run_for(&probed, random, probe), u32::from(slot));
+            }
+            let others = [
+                from(probe_source(Slot(4))),
+                from([127, 0, 0, 1].into()),
+                from([127, 66, 0, 1].into()),
+                from([10, 67, 0, 1].into()),
+                SYN_OF_IPV6,
+            ];
+            for other in others {
+                assert_eq!(run_for(&probed, random, other), run(&plain, random), "{other:?}");
+            }
+        }
+        let largest: Vec<_> = (0..1024).map(|slot| (Slot(slot), u16::MAX)).collect();
+        assert!(program_for_probes(&largest, 1024).len() <= MOST_INSTRUCTIONS);
+        let unrouted = program_for_probes(&[], 4);
+        assert_eq!(run_for(&unrouted, 1, from(probe_source(Slot(2)))), 2);
+        assert_eq!(run(&unrouted, 1), NO_LISTENER);
+    }
 
     /// How many of `total` consecutive random numbers lead to each listener.
     fn shares(weights: &[(Slot, u16)], slots: u16, total: u32) -> BTreeMap<u32, u32> {

@@ -1,7 +1,7 @@
 //! When to weigh the slots, and from what: samples of each worker's load, about ten times a second while
 //! traffic flows and never otherwise. How loads become weights is the matter of [`super::steering`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,7 @@ use super::steering::{FULL_SHARE, SlotLoad, weights};
 use crate::base::ids::Slot;
 use crate::base::time::{Grid, Monotonic};
 use crate::pool::fleet::AllWorkers;
+use crate::pool::protocol::facts::Policy;
 use crate::pool::slot::slot_state::SlotState;
 use crate::pool::worker::heartbeat::look_behind;
 use crate::pool::worker::pool_worker::{PoolWorker, WorkerPhase};
@@ -19,6 +20,8 @@ const SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
 /// Look-ahead, in samples. A shorter one would apply the same correction twice, before the first shows in the
 /// counters.
 const LOOK_AHEAD: u64 = 4;
+/// A program gets its stop signal within this time after it was asked to end, when its queue is empty.
+const SETTLING: Duration = Duration::from_millis(250);
 /// Weights that moved by less are left alone: a sixteenth of a full share.
 const LEAST_MOVE: u16 = FULL_SHARE / 16;
 
@@ -92,9 +95,18 @@ impl Balance {
     }
 
     /// The weight of each slot that gets new connections.
-    pub(in crate::pool) fn weights(&self, workers: AllWorkers<'_>) -> Vec<(Slot, u16)> {
+    pub(in crate::pool) fn weights(
+        &self,
+        workers: AllWorkers<'_>,
+        now: Monotonic,
+        policy: &Policy,
+    ) -> Vec<(Slot, u16)> {
         let weight = |slot| self.weights.get(&slot).copied().unwrap_or(FULL_SHARE);
-        let slots = routed(workers).into_iter();
+        let mut slots = routed(workers);
+        if policy.runs_programs {
+            spare_those_that_settle(&mut slots, workers, now);
+        }
+        let slots = slots.into_iter();
         slots.map(|slot| (slot, weight(slot))).collect()
     }
 }
@@ -107,6 +119,22 @@ fn routed(workers: AllWorkers<'_>) -> Vec<Slot> {
         workers.slots_with(|worker| matches!(worker.phase, WorkerPhase::Late { .. }))
     } else {
         serving
+    }
+}
+
+/// When a slot gets connections again after its program was asked to end.
+pub(in crate::pool) fn settled_at(leaving: &PoolWorker) -> Option<Monotonic> {
+    Some(leaving.draining_since()? + SETTLING)
+}
+
+/// Leaves out slots whose former program was asked to end a moment ago: it shares the listener with its
+/// successor, and what it accepts last is lost with many. Not when no other slot is left.
+fn spare_those_that_settle(slots: &mut Vec<Slot>, workers: AllWorkers<'_>, now: Monotonic) {
+    let settles = |worker: &&PoolWorker| settled_at(worker).is_some_and(|at| now < at);
+    let leaving = workers.fleet.leaving().iter().filter(settles);
+    let settling: BTreeSet<Slot> = leaving.map(|worker| worker.life.slot).collect();
+    if slots.iter().any(|slot| !settling.contains(slot)) {
+        slots.retain(|slot| !settling.contains(slot));
     }
 }
 

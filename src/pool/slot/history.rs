@@ -56,6 +56,7 @@ pub(in crate::pool) fn certificate(
         was_ready: worker.ready_at.is_some(),
         cause,
         exit: end.exit(),
+        trouble: worker.trouble.clone(),
         beat_age: worker.beat_age(now),
         connections: worker.load.connections,
         in_flight: worker.load.in_flight,

@@ -3,8 +3,10 @@
 //! - A life that served for `early_death` or longer is replaced at once, whatever ended it.
 //! - The first early death in a row is forgiven when that worker had been ready (`kill -9` right after READY
 //!   costs a boot and no wait, as under nginx); from the second on the gap between two starts doubles, and a
-//!   life that outlasts its gap does not lengthen the next one. A life that never was ready waits from its
-//!   death, since its boot is what has to be spared.
+//!   life that outlasts its gap does not lengthen the next one. That is for lives that were ended from
+//!   outside (SIGKILL, SIGTERM). A life that never was ready waits from its death, since its boot is what has
+//!   to be spared; so does one that ended by itself again, by an exit code or a fault, since the next one may
+//!   well do the same.
 //! - More early deaths than `restart_limit` per `restart_window` open the breaker: only slow tries
 //!   (`backoff.longest`) until a life serves for `early_death`.
 
@@ -13,6 +15,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::base::budget::Budget;
+use crate::base::signal_names;
 use crate::base::time::Monotonic;
 use crate::pool::protocol::facts::{Policy, ProcessExit};
 use crate::pool::worker::end_of_life::EndOfLife;
@@ -89,7 +92,7 @@ impl RestartPolicy {
                 opened: None,
             };
         }
-        self.early(worker, policy, now, random)
+        self.early(worker, is_own(end), policy, now, random)
     }
 
     fn note(&mut self, worker: &PoolWorker, end: &EndOfLife) {
@@ -117,13 +120,14 @@ impl RestartPolicy {
     fn early(
         &mut self,
         worker: &PoolWorker,
+        is_own: bool,
         policy: &Policy,
         now: Monotonic,
         random: u64,
     ) -> RestartDecision {
         let was_ready = worker.ready_at.is_some();
         let lived = now.since(worker.started);
-        let outlasted = was_ready && self.failures > 0 && lived >= self.gap;
+        let outlasted = was_ready && !is_own && self.failures > 0 && lived >= self.gap;
         if !outlasted {
             self.failures = self.failures.saturating_add(1);
         }
@@ -132,8 +136,8 @@ impl RestartPolicy {
         let wait = match (self.breaker_open, was_ready) {
             (true, _) => policy.backoff.wait(u32::MAX, random),
             (false, true) if self.failures == 1 => Duration::ZERO,
-            (false, true) => self.gap.saturating_sub(lived),
-            (false, false) => self.gap,
+            (false, true) if !is_own => self.gap.saturating_sub(lived),
+            (false, true | false) => self.gap,
         };
         RestartDecision { wait, opened }
     }
@@ -160,6 +164,23 @@ impl RestartPolicy {
         self.failures = 0;
     }
 }
+
+/// Whether a life ended by itself: with an exit code, or by a signal that a process brings upon itself.
+/// Others come from outside.
+fn is_own(end: &EndOfLife) -> bool {
+    match end {
+        EndOfLife::Exited {
+            exit: ProcessExit::Signal(number),
+            oom: false,
+        } => signal_names::name(*number).is_some_and(|name| FAULTS.contains(&name)),
+        EndOfLife::Exited { .. } | EndOfLife::SpawnFailed(_) | EndOfLife::LeftByItself => true,
+    }
+}
+
+/// The signals of faults.
+const FAULTS: [&str; 7] = [
+    "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV", "SIGSYS", "SIGTRAP",
+];
 
 #[cfg(test)]
 mod tests {
@@ -217,6 +238,25 @@ mod tests {
         let third = crash(&mut restart, 300, Some(310), 311).wait;
         assert!(second >= Duration::from_millis(89), "{second:?}");
         assert!(third >= Duration::from_millis(189), "{third:?}");
+    }
+
+    #[test]
+    fn a_life_that_ends_by_itself_again_and_again_waits_longer_each_time() {
+        let mut restart = RestartPolicy::blank(&policy());
+        let mut ends = |exit, start: u64| {
+            let worker = worker(start, Some(start + 10));
+            let wait = restart.decide(&worker, &exited(exit), &policy(), at(start + 500), u64::MAX / 2);
+            wait.wait
+        };
+        assert_eq!(ends(ProcessExit::Code(1), 0), Duration::ZERO);
+        let second = ends(ProcessExit::Code(1), 1_000);
+        let third = ends(ProcessExit::Signal(11), 2_000);
+        let fourth = ends(ProcessExit::Code(0), 4_000);
+        assert!(second >= Duration::from_millis(100), "{second:?}");
+        assert!(
+            third >= second * 3 / 2 && fourth >= third * 3 / 2,
+            "{third:?} {fourth:?}"
+        );
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub(in crate::pool) enum SlotEvent {
     /// The worker is dead, and this was decided for the slot.
     Emptied(RestartDecision),
     /// A worker takes the slot.
-    Taken(PoolWorker),
+    Taken(Box<PoolWorker>),
 }
 
 /// One slot that exists.
@@ -151,7 +151,7 @@ impl SlotState {
     fn empty(occupancy: Occupancy, event: SlotEvent) -> Occupancy {
         match event {
             SlotEvent::Worker(_) | SlotEvent::Emptied(_) => occupancy,
-            SlotEvent::Taken(worker) => Occupancy::Filled(worker),
+            SlotEvent::Taken(worker) => Occupancy::Filled(*worker),
         }
     }
 
@@ -162,7 +162,7 @@ impl SlotState {
                 Occupancy::Filled(worker)
             }
             SlotEvent::Emptied(decision) => self.wait(decision.wait, context.now),
-            SlotEvent::Taken(next) => Occupancy::Filled(next),
+            SlotEvent::Taken(next) => Occupancy::Filled(*next),
         }
     }
 

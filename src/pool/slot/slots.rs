@@ -68,6 +68,12 @@ impl Slots {
         self.0[place].state = Some(state);
     }
 
+    /// There ever were at least this many slots.
+    pub(in crate::pool) fn remember(&mut self, slots: u16) {
+        let slots = usize::from(slots).max(self.0.len());
+        self.0.resize_with(slots, SlotEntry::default);
+    }
+
     /// Scales the last slot away; its entry stays.
     pub(in crate::pool) fn remove_last(&mut self) {
         if let Some(last) = usize::from(self.size()).checked_sub(1) {

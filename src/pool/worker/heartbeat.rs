@@ -12,9 +12,6 @@ use crate::pool::protocol::facts::{Activity, KillReason, Policy};
 /// The master looks this part of an interval after each point of the grid, so that a worker has that long to
 /// stamp its beat.
 const LOOK_BEHIND: u32 = 4;
-/// A beat is late when it is older than an interval and this part of one. Then the worker missed the latest
-/// point of the grid, even if the master looked at another instant than usual.
-const TOLERATED: u32 = 8;
 
 /// How long after each point of the grid the master looks.
 pub(in crate::pool) fn look_behind(interval: Duration) -> Duration {
@@ -100,7 +97,7 @@ impl Heartbeat {
     }
 
     pub(in crate::pool) fn is_late(&self, now: Monotonic, policy: &Policy) -> bool {
-        self.age(now) > policy.heartbeat_interval + policy.heartbeat_interval / TOLERATED
+        self.age(now) > policy.late_after
     }
 
     /// Why the worker has to be killed, if it has. That takes two readings, because one alone cannot tell a

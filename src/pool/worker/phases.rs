@@ -32,7 +32,7 @@ impl PoolWorker {
             WorkerEvent::Retired => self.drain(None, context),
             WorkerEvent::Killed(reason) => self.kill(reason, context),
             WorkerEvent::TimePassed
-            | WorkerEvent::Notified(Notification::Status(_))
+            | WorkerEvent::Notified(Notification::Status(_) | Notification::Trouble(_))
             | WorkerEvent::Observed(_)
             | WorkerEvent::Examined(_) => WorkerPhase::Starting { deadline },
         }
@@ -64,9 +64,9 @@ impl PoolWorker {
             WorkerEvent::Examined(_)
             | WorkerEvent::Spawned(_)
             | WorkerEvent::TimePassed
-            | WorkerEvent::Notified(Notification::Ready | Notification::Status(_)) => {
-                WorkerPhase::Serving { heartbeat }
-            }
+            | WorkerEvent::Notified(
+                Notification::Ready | Notification::Status(_) | Notification::Trouble(_),
+            ) => WorkerPhase::Serving { heartbeat },
         }
     }
 
@@ -107,9 +107,9 @@ impl PoolWorker {
             WorkerEvent::Killed(reason) => self.kill(reason, context),
             WorkerEvent::Spawned(_)
             | WorkerEvent::TimePassed
-            | WorkerEvent::Notified(Notification::Ready | Notification::Status(_)) => {
-                WorkerPhase::Late { heartbeat, since }
-            }
+            | WorkerEvent::Notified(
+                Notification::Ready | Notification::Status(_) | Notification::Trouble(_),
+            ) => WorkerPhase::Late { heartbeat, since },
         }
     }
 
@@ -243,6 +243,7 @@ impl PoolWorker {
             life: self.life,
             reason,
             beat_age: self.beat_age(context.now).unwrap_or_default(),
+            trouble: self.trouble.clone(),
         });
         self.killed_with = self.beat_age(context.now);
         context.effects.push(Effect::Signal {

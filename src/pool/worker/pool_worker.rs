@@ -81,6 +81,8 @@ pub(in crate::pool) struct PoolWorker {
     pub(in crate::pool) chance: u16,
     /// Its own words (`STATUS=`).
     pub(in crate::pool) status: Option<String>,
+    /// Why it does not do its work, in its own words.
+    pub(in crate::pool) trouble: Option<String>,
     pub(in crate::pool) phase: WorkerPhase,
 }
 
@@ -105,6 +107,7 @@ impl PoolWorker {
             killed_with: None,
             chance,
             status: None,
+            trouble: None,
             phase: WorkerPhase::Starting {
                 deadline: context.now + context.policy.ready_timeout,
             },
@@ -194,6 +197,7 @@ impl PoolWorker {
     fn remember(&mut self, event: WorkerEvent) -> Option<WorkerEvent> {
         match event {
             WorkerEvent::Notified(Notification::Status(text)) => self.status = Some(text),
+            WorkerEvent::Notified(Notification::Trouble(trouble)) => self.trouble = trouble,
             WorkerEvent::Observed(ref sample) => {
                 self.load.see(sample);
                 return Some(event);

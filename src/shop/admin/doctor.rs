@@ -7,7 +7,7 @@ use crate::base::exit::Exit;
 use crate::control::{ControlAnswer, ControlCommand, ControlRequest, client};
 use crate::shop::contract::StorageError;
 use crate::shop::evidence::audit::{self, Moment};
-use crate::shop::evidence::{blocking, consistency};
+use crate::shop::evidence::{blocking, consistency, read_model};
 use crate::shop::inventory::{self, InventoryReader};
 use crate::shop::orders::{self, OrdersReader};
 use crate::shop::payments::{self, PaymentsReader};
@@ -53,8 +53,10 @@ pub(super) fn run(arguments: DoctorArguments) -> Result<(), CommandFailure> {
         audit.confirmed, audit.rejected, audit.pending, audit.parked
     ))?;
     wrong.extend(audit.violations);
+    let summaries = summaries_of_customers(&data_dir)?;
     if wrong.is_empty() {
         let mut attention = long_wals(&data_dir);
+        attention.extend(summaries);
         attention.extend(parked_orders(audit.parked));
         return print_attention(&attention, serves);
     }
@@ -91,6 +93,16 @@ fn report_outage(data_dir: &Path) -> Result<bool, CommandFailure> {
         )?;
     }
     Ok(!refuses)
+}
+
+/// Says how the summaries of customers stand; what is wrong with them, which costs no order.
+fn summaries_of_customers(data_dir: &Path) -> Result<Vec<String>, CommandFailure> {
+    let Some(found) = blocking::run(|| read_model::check(data_dir))?? else {
+        print_line("customers.db: not built yet")?;
+        return Ok(Vec::new());
+    };
+    print_line(&found.standing)?;
+    Ok(found.wrong)
 }
 
 /// The orders that wait for a person.

@@ -3,6 +3,7 @@
 
 mod backup;
 mod doctor;
+mod replay;
 mod sagas;
 
 use std::error::Error;
@@ -35,6 +36,14 @@ pub const SAGAS: AppCommand = AppCommand {
     about: "List the orders that are not over, tell one order's story, decide about one that is parked",
     arguments: Some(sagas::SagasArguments::command),
     run: |arguments| run(arguments, sagas::run),
+};
+
+/// The command `replay`, for [`crate::App::commands`].
+pub const REPLAY: AppCommand = AppCommand {
+    name: "replay",
+    about: "Build the summaries of customers anew, from the orders and their events",
+    arguments: Some(replay::ReplayArguments::command),
+    run: |arguments| run(arguments, replay::run),
 };
 
 #[derive(Debug, clap::Args)]

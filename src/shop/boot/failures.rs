@@ -36,6 +36,17 @@ pub(super) fn no_thread(error: io::Error) -> BootError {
     .into()
 }
 
+/// The error when the file that tells readers of events is not to be had.
+pub(super) fn no_signal(error: io::Error) -> BootError {
+    let exit = if limits::is_exhaustion(&error) {
+        Exit::NoResources
+    } else {
+        Exit::Unwritable
+    };
+    let reason = format!("events.signal in the data directory cannot be opened: {error}");
+    BootRefused { exit, reason }.into()
+}
+
 pub(super) fn bad_catalog(error: CatalogError) -> BootError {
     BootRefused {
         exit: Exit::BadConfig,

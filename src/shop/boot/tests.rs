@@ -1,5 +1,6 @@
 //! Tests of `boot`.
 
+use super::failures::{no_thread, unusable_store};
 use super::*;
 use crate::store::OpenError;
 use std::io;

@@ -1,11 +1,15 @@
-//! Where the services meet: identities, commands, replies, timelines. Orders knows inventory and payments as
-//! the traits in here and cannot name a type, table or file of theirs. Nothing in here does anything.
+//! Where the services meet: identities, commands, replies, events, timelines. Orders knows inventory and
+//! payments as the traits in here and cannot name a type, table or file of theirs. Nothing in here does
+//! anything.
 
+mod events;
 mod ids;
 mod participants;
 mod storage;
 mod timeline;
+mod totals;
 
+pub use events::{ArticleFacts, EventData, EventKind, EventSource, EventsAfter, StoredEvent, StreamId};
 pub(in crate::shop) use ids::HANDED_BACK;
 pub use ids::{CustomerId, InvalidId, OrderId, PaymentId, Sku};
 pub use participants::{
@@ -16,3 +20,4 @@ pub use storage::StorageError;
 pub use timeline::{
     ClaimsByLife, ServiceName, TimelineEntry, TimelineError, TimelinePosition, TimelineSource, TimelineStep,
 };
+pub use totals::{CustomerTotals, OpeningBalance, OrderTotals, OrdersMark, TotalsAfter};

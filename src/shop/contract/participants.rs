@@ -117,6 +117,9 @@ pub enum QuoteError {
     /// There is no such article.
     #[error("there is no article {0}")]
     UnknownSku(Sku),
+    /// The article was taken off sale.
+    #[error("{0} is not on sale")]
+    NotOnSale(Sku),
     /// The prices could not be read. The text is the reason.
     #[error("failed to read the prices: {0}")]
     Unavailable(String),
@@ -150,6 +153,12 @@ pub trait Participant: Clone + Send + Sync + 'static {
     /// Removes some of what is kept for orders that are gone; what is under way stays. The error is the
     /// reason, in words.
     fn forget(&self, window: SweepWindow) -> impl Future<Output = Result<(), String>> + Send;
+    /// Removes some of the participant's events from before that time, in milliseconds since 1970. Nothing is
+    /// written when there is none. The error is the reason, in words.
+    fn trim_events(&self, before_ms: u64) -> impl Future<Output = Result<(), String>> + Send {
+        let _ = before_ms;
+        std::future::ready(Ok(()))
+    }
     /// Whether the participant, and what it depends on, can write for new work now, or why not. Makes no write
     /// unless an earlier one failed.
     fn accepts_new_work(&self) -> impl Future<Output = Result<(), StorageError>> + Send;

@@ -17,6 +17,18 @@ pub enum ServiceName {
     Payments,
 }
 
+impl ServiceName {
+    /// The name in one word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            ServiceName::Orders => "orders",
+            ServiceName::Inventory => "inventory",
+            ServiceName::Payments => "payments",
+        }
+    }
+}
+
 /// One thing that happened to an order and is on disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TimelineEntry {
@@ -34,6 +46,9 @@ pub struct TimelineEntry {
     /// More, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// The id of the request that asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
 }
 
 /// Why a service could not read what it did.

@@ -55,7 +55,7 @@ pub(in crate::shop) enum Inconsistent {
     )]
     Repeated { path: PathBuf, number: Incarnation },
     #[error(
-        "{order} {what}: one of the files is older than the others, or was damaged. `doctor --data-dir {place}` tells more; \
+        "{order} {what}: one of the files is older than the others, or was damaged. `doctor --at-rest --data-dir {place}` tells more; \
          restore all four databases from one backup; to serve them as they are, make an empty file {place}/{AS_IT_IS}"
     )]
     Mixed {

@@ -4,7 +4,7 @@
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::response::IntoResponse;
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
@@ -12,10 +12,36 @@ use serde_json::error::Category;
 use super::object::Object;
 use crate::http::Problem;
 
+/// The media types of a body.
+struct Media {
+    accepted: &'static [&'static str],
+    /// Tells the client which they are, where HTTP has a header for it.
+    header: Option<(HeaderName, HeaderValue)>,
+}
+
 /// Reads a JSON body. Answers 415 for another media type or a compressed body, 413 for a body that is too
 /// long, 400 for a body that is not JSON, 422 for JSON that the route does not take.
 pub(super) async fn json<T: DeserializeOwned>(request: Request) -> Result<T, Problem> {
-    expect_json(request.headers())?;
+    let media = Media {
+        accepted: &["application/json"],
+        header: None,
+    };
+    read(request, &media).await
+}
+
+/// As [`json`], for a merge patch, which has a media type of its own (RFC 7396).
+pub(super) async fn merge_patch<T: DeserializeOwned>(request: Request) -> Result<T, Problem> {
+    const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
+    let types = HeaderValue::from_static("application/merge-patch+json, application/json");
+    let media = Media {
+        accepted: &["application/merge-patch+json", "application/json"],
+        header: Some((ACCEPT_PATCH, types)),
+    };
+    read(request, &media).await
+}
+
+async fn read<T: DeserializeOwned>(request: Request, media: &Media) -> Result<T, Problem> {
+    expect_json(request.headers(), media)?;
     expect_plain(request.headers())?;
     let bytes = Bytes::from_request(request, &()).await.map_err(|rejection| {
         let detail = rejection.body_text();
@@ -29,19 +55,22 @@ pub(super) async fn json<T: DeserializeOwned>(request: Request) -> Result<T, Pro
     Ok(object.0)
 }
 
-fn expect_json(headers: &HeaderMap) -> Result<(), Problem> {
+fn expect_json(headers: &HeaderMap, media: &Media) -> Result<(), Problem> {
+    let expected = || media.accepted.join(" or ");
     let Some(value) = headers.get(CONTENT_TYPE) else {
-        return Err(wrong_type(
-            "the request has no Content-Type; expected application/json".to_owned(),
-        ));
+        let detail = format!("the request has no Content-Type; expected {}", expected());
+        return Err(wrong_type(detail, media));
     };
     let value = String::from_utf8_lossy(value.as_bytes());
     let mut parts = value.split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default();
-    if !essence.eq_ignore_ascii_case("application/json") {
-        return Err(wrong_type(format!(
-            "the body's media type is {essence:?}; expected application/json"
-        )));
+    if !media
+        .accepted
+        .iter()
+        .any(|known| essence.eq_ignore_ascii_case(known))
+    {
+        let detail = format!("the body's media type is {essence:?}; expected {}", expected());
+        return Err(wrong_type(detail, media));
     }
     let charset = parts.find_map(|part| {
         let (name, value) = part.split_once('=')?;
@@ -49,19 +78,21 @@ fn expect_json(headers: &HeaderMap) -> Result<(), Problem> {
             .then(|| value.trim_matches('"'))
     });
     match charset {
-        Some(charset) if !charset.eq_ignore_ascii_case("utf-8") => Err(wrong_type(format!(
-            "the body's charset is {charset:?}; JSON is UTF-8 (RFC 8259)"
-        ))),
+        Some(charset) if !charset.eq_ignore_ascii_case("utf-8") => {
+            let detail = format!("the body's charset is {charset:?}; JSON is UTF-8 (RFC 8259)");
+            Err(wrong_type(detail, media))
+        }
         Some(_) | None => Ok(()),
     }
 }
 
-fn wrong_type(detail: String) -> Problem {
-    Problem::new(
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "unsupported_media_type",
-        detail,
-    )
+fn wrong_type(detail: String, media: &Media) -> Problem {
+    let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    let problem = Problem::new(status, "unsupported_media_type", detail);
+    match &media.header {
+        Some((name, types)) => problem.header(name.clone(), types.clone()),
+        None => problem,
+    }
 }
 
 /// Bodies are taken as they are: what is packed is not unpacked.

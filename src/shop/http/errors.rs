@@ -53,14 +53,16 @@ pub(super) fn storage(error: StorageError) -> Problem {
     }
 }
 
+/// 422: the key stands for another request.
+pub(super) fn key_reused() -> Problem {
+    let detail = "this Idempotency-Key was used with another request; use a new key for a new request";
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
+}
+
 /// An order that was not placed.
 pub(super) fn place(error: PlaceError) -> Problem {
     match error {
-        PlaceError::KeyReused => {
-            let detail =
-                "this Idempotency-Key was used with another request; use a new key for a new request";
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
-        }
+        PlaceError::KeyReused => key_reused(),
         PlaceError::TooMany => overloaded(),
         PlaceError::Fenced => unavailable(&error.to_string()),
         PlaceError::Storage(error) => storage(error),

@@ -2,13 +2,13 @@
 
 use std::marker::PhantomData;
 
-use axum::Json;
 use axum::extract::{FromRequestParts, Query};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::StatusCode;
 use http::request::Parts;
 use serde::Serialize;
 
+use super::conditions::Preconditions;
 use crate::http::Problem;
 use crate::shop::contract::OrderId;
 
@@ -16,17 +16,18 @@ const USUAL: usize = 20;
 const MOST: usize = 100;
 
 /// A list of the API.
-pub(super) trait List {
+pub(in crate::shop) trait List {
     /// The list's name, with which its cursors begin.
     const NAME: &'static str;
     /// The list's own query parameter, besides `limit` and `cursor`.
     const FILTER: Option<&'static str> = None;
 }
 
-/// The query of a list.
-pub(super) struct ListQuery<L> {
+/// The query of a list, and the conditions of the request.
+pub(in crate::shop) struct ListQuery<L> {
     limit: PageLimit,
     cursor: Option<String>,
+    pub(super) conditions: Preconditions,
     /// The value of the list's own parameter.
     pub(super) filter: Option<String>,
     list: PhantomData<L>,
@@ -56,6 +57,7 @@ impl<L: List, S: Sync> FromRequestParts<S> for ListQuery<L> {
         Ok(ListQuery {
             limit: PageLimit::read(limit.as_deref())?,
             cursor,
+            conditions: Preconditions::read(&parts.headers)?,
             filter,
             list: PhantomData,
         })
@@ -71,6 +73,19 @@ fn unknown_parameter<L: List>(name: &str) -> Problem {
 }
 
 impl<L: List> ListQuery<L> {
+    /// The query of a message, where 0 and an empty text say nothing.
+    pub(in crate::shop) fn of(limit: i32, cursor: String, filter: String) -> Result<ListQuery<L>, Problem> {
+        let limit = (limit != 0).then(|| limit.to_string());
+        let said = |text: String| Some(text).filter(|text| !text.is_empty());
+        Ok(ListQuery {
+            limit: PageLimit::read(limit.as_deref())?,
+            cursor: said(cursor),
+            conditions: Preconditions::default(),
+            filter: said(filter),
+            list: PhantomData,
+        })
+    }
+
     /// How many rows to read: one more than the page shows, so that the page knows whether there are more.
     pub(super) fn rows(&self) -> usize {
         self.limit.0 + 1
@@ -97,8 +112,20 @@ impl<L: List> ListQuery<L> {
         rows: Vec<R>,
         position: impl Fn(&R) -> String,
         item: impl Fn(R) -> T,
-    ) -> Response {
-        Json(Page::of(rows, self.limit, L::NAME, position, item)).into_response()
+    ) -> Result<Response, Problem> {
+        let page = Page::of(rows, self.limit, L::NAME, position, item);
+        self.conditions.answer(&page, None)
+    }
+
+    /// As [`ListQuery::answer`], for a message: the items, and the next cursor, which is empty on the last page.
+    pub(in crate::shop) fn page<R, T>(
+        &self,
+        rows: Vec<R>,
+        position: impl Fn(&R) -> String,
+        item: impl Fn(R) -> T,
+    ) -> (Vec<T>, String) {
+        let page = Page::of(rows, self.limit, L::NAME, position, item);
+        (page.items, page.next_cursor.unwrap_or_default())
     }
 }
 

@@ -5,6 +5,7 @@ use http::StatusCode;
 use serde_json::{Map, Value};
 
 use crate::http::Problem;
+use crate::observe::RequestContext;
 use crate::shop::contract::{CommandRefusal, OrderId};
 use crate::shop::orders::Rejection;
 
@@ -18,7 +19,11 @@ struct RejectionText {
 
 fn text_of(rejection: &Rejection) -> RejectionText {
     match rejection {
-        Rejection::Refused(CommandRefusal::OutOfStock { sku, requested, available }) => RejectionText {
+        Rejection::Refused(CommandRefusal::OutOfStock {
+            sku,
+            requested,
+            available,
+        }) => RejectionText {
             status: StatusCode::CONFLICT,
             code: "out_of_stock",
             detail: format!("{requested} of {sku} were ordered, {available} are available"),
@@ -34,12 +39,16 @@ fn text_of(rejection: &Rejection) -> RejectionText {
             detail: message.clone(),
             members: vec![("decline_code", Value::from(code.as_str()))],
         },
-        Rejection::Refused(CommandRefusal::Withdrawn | CommandRefusal::Irrevocable | CommandRefusal::Senseless(_))
+        Rejection::Refused(
+            CommandRefusal::Withdrawn | CommandRefusal::Irrevocable | CommandRefusal::Senseless(_),
+        )
         | Rejection::GaveUp { .. } => RejectionText {
-            status: StatusCode::SERVICE_UNAVAILABLE,
+            status: StatusCode::CONFLICT,
             code: "order_given_up",
-            detail: "a service did not answer in time; neither stock nor money was taken, and it can be ordered anew"
-                .to_owned(),
+            detail:
+                "a service did not answer in time; neither stock nor money was taken. This order has ended: \
+                     order anew, under another Idempotency-Key"
+                    .to_owned(),
             members: Vec::new(),
         },
         // The reason is a note between operators, which no client is told.
@@ -52,8 +61,13 @@ fn text_of(rejection: &Rejection) -> RejectionText {
     }
 }
 
-/// The answer to the client that placed the order.
-pub(super) fn problem(order: OrderId, rejection: &Rejection) -> Problem {
+/// The answer to the client that placed the order. It is final, and given again under the order's key: never
+/// one that asks to be tried again, and always with the id of the request that placed the order.
+pub(in crate::shop) fn problem(
+    order: OrderId,
+    request: Option<&RequestContext>,
+    rejection: &Rejection,
+) -> Problem {
     let RejectionText {
         status,
         code,
@@ -61,8 +75,8 @@ pub(super) fn problem(order: OrderId, rejection: &Rejection) -> Problem {
         members,
     } = text_of(rejection);
     let mut problem = Problem::new(status, code, detail).with("order_id", order.to_string());
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        problem = problem.retry_after(1);
+    if let Some(request) = request {
+        problem = problem.with("request_id", request.id());
     }
     members
         .into_iter()
@@ -70,7 +84,7 @@ pub(super) fn problem(order: OrderId, rejection: &Rejection) -> Problem {
 }
 
 /// The member `rejection` of the order's document.
-pub(super) fn document(rejection: &Rejection) -> Value {
+pub(in crate::shop) fn document(rejection: &Rejection) -> Value {
     let RejectionText {
         code,
         detail,

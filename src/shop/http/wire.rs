@@ -9,10 +9,10 @@ use sha2::{Digest, Sha256};
 
 use super::object::Object;
 use super::rejection;
-use crate::base::money::{Currency, Money};
+use crate::base::money::Money;
 use crate::http::Problem;
 use crate::shop::contract::{CustomerId, OrderId, OrderLine, PaymentId, RequestedItem, Sku};
-use crate::shop::inventory::{Article, ArticleUpdate, catalog};
+use crate::shop::inventory::Article;
 use crate::shop::orders::{NewOrder, SagaOutcome};
 use crate::shop::payments::Payment;
 use crate::shop::recovery::clock::rfc3339;
@@ -24,7 +24,7 @@ const LONGEST_METHOD: usize = 100;
 /// The body of `POST /orders`.
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct PlaceOrderBody {
+pub(in crate::shop) struct PlaceOrderBody {
     customer_id: String,
     items: Vec<Object<ItemBody>>,
     payment: Object<PaymentBody>,
@@ -55,6 +55,20 @@ fn invalid(code: &'static str, detail: impl Into<String>) -> Problem {
 }
 
 impl PlaceOrderBody {
+    /// What a message says; it is the same request, and so has the same hash.
+    pub(in crate::shop) fn new(
+        customer_id: String,
+        items: impl Iterator<Item = (String, i64)>,
+        method: String,
+    ) -> PlaceOrderBody {
+        let items = items.map(|(sku, quantity)| Object(ItemBody { sku, quantity }));
+        PlaceOrderBody {
+            customer_id,
+            items: items.collect(),
+            payment: Object(PaymentBody { method }),
+        }
+    }
+
     /// SHA-256 of the request as it was understood: white space and the order of keys do not change it.
     pub(super) fn hash(&self) -> [u8; 32] {
         let canonical =
@@ -122,51 +136,6 @@ fn method(method: String) -> Result<String, Problem> {
     Err(invalid("invalid_payment_method", detail))
 }
 
-/// The body of `PUT /inventory/{sku}`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct PutArticleBody {
-    name: String,
-    unit_price: Object<PriceBody>,
-    on_hand: i64,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PriceBody {
-    amount: i64,
-    currency: String,
-}
-
-impl PutArticleBody {
-    pub(super) fn update(self, sku: Sku) -> Result<ArticleUpdate, Problem> {
-        let PutArticleBody {
-            name,
-            unit_price,
-            on_hand,
-        } = self;
-        let unit_price = unit_price.0;
-        let currency = Currency::try_from(unit_price.currency)
-            .map_err(|error| invalid("invalid_unit_price", format!("unit_price.currency: {error}")))?;
-        let amount = u64::try_from(unit_price.amount)
-            .map_err(|_| invalid("invalid_unit_price", "unit_price.amount is negative"))?;
-        let on_hand =
-            u64::try_from(on_hand).map_err(|_| invalid("invalid_on_hand", "on_hand is negative"))?;
-        let update = ArticleUpdate {
-            sku,
-            name,
-            unit_price: Money { amount, currency },
-            on_hand,
-        };
-        match catalog::check(&update) {
-            Ok(()) => Ok(update),
-            Err((key @ "name", reason)) => Err(invalid("invalid_name", format!("{key}: {reason}"))),
-            Err((key @ "on_hand", reason)) => Err(invalid("invalid_on_hand", format!("{key}: {reason}"))),
-            Err((key, reason)) => Err(invalid("invalid_unit_price", format!("{key}: {reason}"))),
-        }
-    }
-}
-
 /// An order as it is answered.
 #[derive(Serialize)]
 pub(super) struct OrderDocument<'a> {
@@ -226,6 +195,7 @@ pub(super) struct ArticleDocument {
     on_hand: u64,
     reserved: u64,
     available: u64,
+    on_sale: bool,
 }
 
 impl From<Article> for ArticleDocument {
@@ -237,6 +207,8 @@ impl From<Article> for ArticleDocument {
             unit_price,
             on_hand,
             reserved,
+            on_sale,
+            changed_ms: _,
         } = article;
         ArticleDocument {
             sku,
@@ -245,6 +217,7 @@ impl From<Article> for ArticleDocument {
             on_hand,
             reserved,
             available,
+            on_sale,
         }
     }
 }

@@ -147,6 +147,7 @@ impl CatalogEntry {
             name,
             unit_price,
             on_hand,
+            on_sale: None,
         };
         check(&article).map_err(|(key, reason)| format!("{key} of {}: {reason}", article.sku))?;
         Ok(article)
@@ -158,16 +159,34 @@ impl CatalogEntry {
 /// # Errors
 /// The key that is out of its bounds, and what was expected.
 pub fn check(article: &ArticleUpdate) -> Result<(), (&'static str, String)> {
-    if article.name.trim().is_empty() || article.name.len() > LONGEST_NAME {
-        return Err(("name", format!("expected 1 to {LONGEST_NAME} bytes")));
-    }
-    if article.unit_price.amount > MOST_AMOUNT {
-        return Err(("unit_price.amount", format!("expected 0 to {MOST_AMOUNT}")));
-    }
+    check_name(&article.name)?;
+    check_amount(article.unit_price.amount)?;
     if article.on_hand > MOST_ON_HAND {
         return Err(("on_hand", format!("expected 0 to {MOST_ON_HAND}")));
     }
     Ok(())
+}
+
+/// Checks a name.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_name(name: &str) -> Result<(), (&'static str, String)> {
+    match name.trim().is_empty() || name.len() > LONGEST_NAME {
+        true => Err(("name", format!("expected 1 to {LONGEST_NAME} bytes"))),
+        false => Ok(()),
+    }
+}
+
+/// Checks the price of one piece, in minor units of its currency.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_amount(amount: u64) -> Result<(), (&'static str, String)> {
+    match amount > MOST_AMOUNT {
+        true => Err(("unit_price.amount", format!("expected 0 to {MOST_AMOUNT}"))),
+        false => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -13,13 +13,23 @@ pub(in crate::shop) struct AuditedReservation<'a> {
     pub(in crate::shop) items: &'a str,
 }
 
-/// The stock of one article.
+/// The stock of one article, and what its adjustments make.
 pub(in crate::shop) struct StockRecord {
     pub(in crate::shop) sku: String,
+    /// `None` when there are adjustments and no article.
+    pub(in crate::shop) shelf: Option<ShelfRecord>,
+    /// The sum of the adjustments that are kept.
+    pub(in crate::shop) adjustments: i64,
+}
+
+/// The counts of one article.
+pub(in crate::shop) struct ShelfRecord {
     pub(in crate::shop) on_hand: i64,
     pub(in crate::shop) reserved: i64,
     /// Everything that was ever put on the shelf.
     pub(in crate::shop) received: i64,
+    /// The sum of the adjustments, as it is kept beside the counts.
+    pub(in crate::shop) adjusted: i64,
 }
 
 /// The reservation of one order. Times are milliseconds since 1970.

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use super::articles::{Article, ArticleUpdate, PutArticleError, PutOutcome};
+use super::adjustments::{AdjustOutcome, Adjustment, AdjustmentRequest};
+use super::articles::{Article, ArticlePatch, ArticleUpdate, EditCondition, EditError, PutOutcome};
 use super::catalog::Catalog;
 use super::sqlite::InventoryRepository;
 use crate::shop::contract::{
-    ClaimToken, CommandOutcome, Fence, Inventory, OrderId, OrderLine, Participant, QuoteError, RequestedItem,
-    Sku, StorageError, SweepWindow, TimelineEntry, TimelineError,
+    ClaimToken, CommandOutcome, EventSource, EventsAfter, Fence, Inventory, OrderId, OrderLine, Participant,
+    QuoteError, RequestedItem, Sku, StorageError, SweepWindow, TimelineEntry, TimelineError,
 };
 
 /// The inventory. Cheap to clone.
@@ -44,8 +45,8 @@ impl InventoryService {
     /// the same time, one of them does it.
     ///
     /// # Errors
-    /// [`PutArticleError`].
-    pub async fn stock(&self, catalog: Catalog) -> Result<(), PutArticleError> {
+    /// [`EditError::Storage`].
+    pub async fn stock(&self, catalog: Catalog) -> Result<(), EditError> {
         self.repository.stock(catalog).await
     }
 
@@ -65,12 +66,55 @@ impl InventoryService {
         self.repository.articles(after, limit).await
     }
 
-    /// Sets name, price and count of an article.
+    /// Sets name, price, count and sale state of an article, and tells the article as it is then. The count
+    /// of an article that there is is replaced only under a condition that names its state.
     ///
     /// # Errors
-    /// [`PutArticleError`].
-    pub async fn put(&self, article: ArticleUpdate) -> Result<PutOutcome, PutArticleError> {
-        self.repository.put(article).await
+    /// [`EditError`].
+    pub async fn put(
+        &self,
+        update: ArticleUpdate,
+        condition: EditCondition,
+    ) -> Result<(PutOutcome, Article), EditError> {
+        self.repository.put(update, condition).await
+    }
+
+    /// Changes name, price or sale state of an article, and tells the article as it is then.
+    ///
+    /// # Errors
+    /// [`EditError`].
+    pub async fn patch(
+        &self,
+        sku: Sku,
+        patch: ArticlePatch,
+        condition: EditCondition,
+    ) -> Result<Article, EditError> {
+        self.repository.patch(sku, patch, condition).await
+    }
+
+    /// Adds pieces to the shelf, or takes some away, once for each key. The request was checked.
+    ///
+    /// # Errors
+    /// [`EditError`].
+    pub async fn adjust(
+        &self,
+        request: AdjustmentRequest,
+        condition: EditCondition,
+    ) -> Result<AdjustOutcome, EditError> {
+        self.repository.adjust(request, condition).await
+    }
+
+    /// At most `limit` adjustments of an article before that number, the latest first.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    pub async fn adjustments(
+        &self,
+        sku: Sku,
+        before: i64,
+        limit: usize,
+    ) -> Result<Vec<Adjustment>, StorageError> {
+        self.repository.adjustments(sku, before, limit).await
     }
 
     /// Whether the store commits.
@@ -95,6 +139,11 @@ impl Participant for InventoryService {
     async fn forget(&self, window: SweepWindow) -> Result<(), String> {
         let forgotten = self.repository.forget(window).await;
         forgotten.map_err(|error| format!("inventory: {error}"))
+    }
+
+    async fn trim_events(&self, before_ms: u64) -> Result<(), String> {
+        let trimmed = self.repository.trim_events(before_ms).await;
+        trimmed.map_err(|error| format!("inventory: {error}"))
     }
 
     async fn accepts_new_work(&self) -> Result<(), StorageError> {
@@ -126,5 +175,11 @@ impl Inventory for InventoryService {
 
     async fn give_back(&self, token: ClaimToken) -> CommandOutcome {
         answered(self.repository.give_back(token).await)
+    }
+}
+
+impl EventSource for InventoryService {
+    async fn events_after(&self, number: u64, limit: usize) -> Result<EventsAfter, StorageError> {
+        self.repository.events_after(number, limit).await
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::ids::Life;
 use crate::base::money::{Money, MoneyError};
+use crate::observe::RequestContext;
 use crate::saga::RejectionCause;
 use crate::shop::contract::{CommandRefusal, CustomerId, OrderId, OrderLine};
 
@@ -91,6 +92,8 @@ pub struct NewOrder {
     pub total: Money,
     /// The provider's name of the means of payment.
     pub method: Arc<str>,
+    /// The request that placed the order. `None` for orders that were placed before requests had ids.
+    pub request: Option<RequestContext>,
 }
 
 /// Why an order cannot be placed.
@@ -105,6 +108,19 @@ pub enum NewOrderError {
 }
 
 impl NewOrder {
+    /// The request that work for the order is done for: the one that placed it, or a new one.
+    #[must_use]
+    pub fn request_context(&self) -> RequestContext {
+        self.request.clone().unwrap_or_else(RequestContext::made)
+    }
+
+    /// The same order, placed by this request.
+    #[must_use]
+    pub fn placed_by(mut self, request: RequestContext) -> NewOrder {
+        self.request = Some(request);
+        self
+    }
+
     /// An order of these lines, with the sum of their prices.
     ///
     /// # Errors
@@ -125,6 +141,7 @@ impl NewOrder {
             lines: lines.into(),
             total,
             method: method.into(),
+            request: None,
         })
     }
 }

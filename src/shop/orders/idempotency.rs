@@ -36,6 +36,12 @@ impl IdempotencyKey {
         let text = String::from_utf8_lossy(text).into();
         Ok(IdempotencyKey { text, hash })
     }
+
+    /// The key as the client has sent it.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
 }
 
 /// How long keys are kept, and by which clock.

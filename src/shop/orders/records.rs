@@ -19,6 +19,8 @@ pub(in crate::shop) struct AuditedOrder<'a> {
     /// How many terminal events the order has.
     pub(in crate::shop) events: u32,
     pub(in crate::shop) first_event: Option<&'a str>,
+    /// The order ended so long ago that its event may have been removed.
+    pub(in crate::shop) may_lack_event: bool,
 }
 
 /// What the audit reads besides the orders, in the same snapshot.
@@ -27,7 +29,7 @@ pub(in crate::shop) struct OrdersAudit {
     pub(in crate::shop) events: i64,
     /// How many numbers lie from the first event's to the last one's.
     pub(in crate::shop) event_numbers: i64,
-    /// Events of orders that do not exist.
+    /// Events of orders that do not exist and were not removed by retention.
     pub(in crate::shop) foreign_events: Vec<ForeignEvent>,
     /// Idempotency keys of orders that do not exist, and keys whose hash has a wrong length.
     pub(in crate::shop) bad_keys: Vec<BadKey>,
@@ -85,6 +87,8 @@ pub(in crate::shop) struct OrderDetails {
     pub(in crate::shop) amount: i64,
     pub(in crate::shop) currency: String,
     pub(in crate::shop) method: String,
+    /// The id of the request that placed the order.
+    pub(in crate::shop) request_id: Option<String>,
     pub(in crate::shop) standing: OrderStanding,
     pub(in crate::shop) takeovers: Vec<TakeoverRecord>,
     pub(in crate::shop) attempts: Vec<AttemptRecord>,

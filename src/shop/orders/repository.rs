@@ -124,6 +124,8 @@ pub(super) struct SweepCommand {
     pub(super) horizon: OrderId,
     /// if they ended before this time, in milliseconds since 1970.
     pub(super) ended_before_ms: u64,
+    /// Events from before this time may be removed.
+    pub(super) events_before_ms: u64,
     /// The window of the participants begins after this order.
     pub(super) after: OrderId,
     pub(super) keys: KeyRetention,

@@ -18,7 +18,8 @@ use super::timeline;
 use crate::base::ids::Life;
 use crate::saga::BudgetUsed;
 use crate::shop::contract::{
-    CustomerId, Inventory, OrderId, Payments, StorageError, TimelineEntry, TimelineError,
+    CustomerId, CustomerTotals, EventSource, EventsAfter, Inventory, OrderId, OrderTotals, OrdersMark,
+    Payments, StorageError, TimelineEntry, TimelineError, TotalsAfter,
 };
 use crate::shop::recovery::steady_clock::SteadyClock;
 
@@ -32,6 +33,8 @@ pub struct OrdersLimits {
     pub max_live_sagas: usize,
     /// How long an idempotency key is kept after its order ended.
     pub idempotency_retention: Duration,
+    /// How long an event can be read.
+    pub events_retention: Duration,
 }
 
 /// The orders. Cheap to clone.
@@ -133,7 +136,8 @@ impl<I: Inventory, P: Payments> OrdersService<I, P> {
         let runner = self.runner.clone();
         // One task from the first write on: a client that leaves must not leave an order on disk whose saga
         // nobody runs.
-        let task = tokio::spawn(async move {
+        let request = new.request_context();
+        let task = tokio::spawn(request.scope(async move {
             let _permit = permit;
             let placement = runner.repository.place(command).await;
             let placed = match &placement {
@@ -146,7 +150,7 @@ impl<I: Inventory, P: Payments> OrdersService<I, P> {
                 Some(order) => runner.run(first_claim(order, new)).await,
                 None => SagaOutcome::Lost,
             }
-        });
+        }));
         match placement.await.unwrap_or_else(|_| Err(closed()))? {
             Placement::Placed(order) => Ok(Placed::New(order, task)),
             Placement::KeyTaken(KeyMatch::SameRequest(order)) => Ok(Placed::Before(order)),
@@ -158,8 +162,8 @@ impl<I: Inventory, P: Payments> OrdersService<I, P> {
         }
     }
 
-    /// An order is accepted only when each of the services can write for it. Sagas that are under way end when
-    /// it can again.
+    /// An order is accepted only when each of the services can write for it. Sagas that are under way end
+    /// when it can again.
     async fn accepts_new_work(&self) -> Result<(), StorageError> {
         let SagaRunner {
             repository,
@@ -190,6 +194,10 @@ impl<I: Inventory, P: Payments> OrdersService<I, P> {
     #[must_use]
     pub fn now_ms(&self) -> u64 {
         self.clock.now_ms()
+    }
+
+    pub(super) fn events_retention(&self) -> Duration {
+        self.limits.events_retention
     }
 
     /// Waits for a saga that was started here; for one that another process took over meanwhile, by reading.
@@ -333,6 +341,31 @@ impl Order {
             OrderStatus::Confirmed => Some(SagaOutcome::Confirmed),
             OrderStatus::Rejected => self.rejection.clone().map(SagaOutcome::Rejected),
         }
+    }
+}
+
+impl<I: Inventory, P: Payments> EventSource for OrdersService<I, P> {
+    async fn events_after(&self, number: u64, limit: usize) -> Result<EventsAfter, StorageError> {
+        self.runner.repository.events_after(number, limit).await
+    }
+}
+
+impl<I: Inventory, P: Payments> OrderTotals for OrdersService<I, P> {
+    async fn totals_after(&self, number: u64, limit: usize) -> Result<TotalsAfter, StorageError> {
+        self.runner.repository.totals_after(number, limit).await
+    }
+
+    async fn newest_event(&self) -> Result<OrdersMark, StorageError> {
+        self.runner.repository.newest_event().await
+    }
+
+    async fn totals_as_of(
+        &self,
+        number: u64,
+        after: Option<CustomerId>,
+        limit: usize,
+    ) -> Result<Vec<CustomerTotals>, StorageError> {
+        self.runner.repository.totals_as_of(number, after, limit).await
     }
 }
 

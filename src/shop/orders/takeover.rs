@@ -114,10 +114,12 @@ impl<I: Inventory, P: Payments> OrdersService<I, P> {
                 given_up: order.given_up,
                 budget_used,
             };
-            tokio::spawn(async move {
+            // Its log lines name the request that placed the order, whichever worker goes on with it.
+            let request = saga.placed.request_context();
+            tokio::spawn(request.scope(async move {
                 let _permit = live.acquire_owned().await;
                 runner.run(saga).await
-            });
+            }));
         }
     }
 }

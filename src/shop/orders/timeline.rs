@@ -42,7 +42,13 @@ fn position(entry: &TimelineEntry, order: &Order, claims: &ClaimsByLife) -> Time
 fn entries(history: &OrderHistory) -> Vec<TimelineEntry> {
     let OrderHistory { order, takeovers } = history;
     let first_owner = takeovers.first().map_or(order.owner, |takeover| takeover.from);
-    let mut entries = vec![entry(order.id.created_ms(), "place", "done", first_owner, None)];
+    let mut placed = entry(order.id.created_ms(), "place", "done", first_owner, None);
+    placed.request_id = order
+        .placed
+        .request
+        .as_ref()
+        .map(|request| request.id().to_owned());
+    let mut entries = vec![placed];
     for takeover in takeovers {
         let detail = format!("claim {}, from {}", takeover.claim_no, takeover.from);
         entries.push(entry(takeover.at_ms, "claim", "done", takeover.to, Some(detail)));
@@ -75,6 +81,7 @@ fn entry(
         outcome,
         worker,
         detail,
+        request_id: None,
     }
 }
 

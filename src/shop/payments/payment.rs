@@ -85,6 +85,7 @@ impl Payment {
             outcome,
             worker,
             detail,
+            request_id: None,
         };
         match self.status {
             PaymentStatus::Succeeded { receipt } => {

@@ -8,8 +8,8 @@ use super::provider::{
 };
 use super::sqlite::PaymentsRepository;
 use crate::shop::contract::{
-    ChargeTerms, ClaimToken, CommandOutcome, CommandRefusal, Fence, OrderId, Participant, Payments,
-    StorageError, SweepWindow, TimelineEntry, TimelineError,
+    ChargeTerms, ClaimToken, CommandOutcome, CommandRefusal, EventSource, EventsAfter, Fence, OrderId,
+    Participant, Payments, StorageError, SweepWindow, TimelineEntry, TimelineError,
 };
 
 /// The payments. Cheap to clone.
@@ -102,6 +102,11 @@ impl Participant for PaymentsService {
         forgotten.map_err(|error| format!("payments: {error}"))
     }
 
+    async fn trim_events(&self, before_ms: u64) -> Result<(), String> {
+        let trimmed = self.repository.trim_events(before_ms).await;
+        trimmed.map_err(|error| format!("payments: {error}"))
+    }
+
     async fn accepts_new_work(&self) -> Result<(), StorageError> {
         self.repository.accepts_new_work().await?;
         self.provider.accepts_new_work().await
@@ -191,5 +196,11 @@ impl std::fmt::Debug for PaymentsService {
         f.debug_struct("PaymentsService")
             .field("provider", &self.provider.name())
             .finish_non_exhaustive()
+    }
+}
+
+impl EventSource for PaymentsService {
+    async fn events_after(&self, number: u64, limit: usize) -> Result<EventsAfter, StorageError> {
+        self.repository.events_after(number, limit).await
     }
 }

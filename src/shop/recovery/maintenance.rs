@@ -1,15 +1,19 @@
-//! Maintenance that one worker, the leader, does for all: it observes the wall clock, removes old orders, and
-//! takes up the orders that an operator handed back. The worker that holds the lock stays the leader until it
-//! exits; the kernel frees the lock when the leader dies.
+//! Maintenance that one worker, the leader, does for all: it observes the wall clock, removes old orders,
+//! writes down how far the events have come, and takes up the orders that an operator handed back. The worker
+//! that holds the lock stays the leader until it exits; the kernel frees the lock when the leader dies.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use super::storage_watch::{self, StorageGauges};
 use crate::scoreboard::{AppMetric, AppMetricError};
 use crate::shop::contract::HANDED_BACK;
+use crate::shop::customers::Consumer;
+use crate::shop::events::{StreamsRecorder, WakeState};
 use crate::shop::http::Orders;
 use crate::shop::recovery::steady_clock::SteadyClock;
 use crate::store::{OfdLock, Store};
@@ -66,28 +70,36 @@ impl LeaderGauges {
 /// Runs the maintenance. Never returns.
 pub(in crate::shop) async fn run(
     orders: Orders,
-    clock: Arc<SteadyClock>,
+    (clock, streams): (Arc<SteadyClock>, Arc<StreamsRecorder>),
     (worker, stores): (Worker, Vec<Store>),
     retention: Duration,
-    gauges: LeaderGauges,
+    (gauges, consumer): (LeaderGauges, Consumer<Orders, WakeState>),
 ) {
     let data_dir = worker.settings().cluster.data_dir.clone();
     let lock = LeaderLock::at(data_dir.join(LOCK));
-    let is_leader = AtomicBool::new(false);
+    let (is_leader, leads) = (AtomicBool::new(false), Notify::new());
     // A database that takes no writes stops a round, and what it is for is watched all the same.
     tokio::join!(
         storage_watch::watch(orders.clone(), stores, worker, gauges.storage, &is_leader),
-        maintain(orders, clock, lock, retention, gauges.sagas, &is_leader),
+        maintain(
+            orders,
+            (clock, streams),
+            lock,
+            retention,
+            gauges.sagas,
+            (&is_leader, &leads),
+        ),
+        follow_events(&leads, &consumer),
     );
 }
 
 async fn maintain(
     orders: Orders,
-    clock: Arc<SteadyClock>,
+    (clock, streams): (Arc<SteadyClock>, Arc<StreamsRecorder>),
     mut lock: LeaderLock,
     retention: Duration,
     gauges: SagaGauges,
-    is_leader: &AtomicBool,
+    (is_leader, leads): (&AtomicBool, &Notify),
 ) {
     loop {
         tokio::time::sleep(INTERVAL).await;
@@ -95,14 +107,23 @@ async fn maintain(
             clock.reload();
             continue;
         }
-        is_leader.store(true, Ordering::Relaxed);
+        if !is_leader.swap(true, Ordering::Relaxed) {
+            leads.notify_one();
+        }
         if let Err(error) = clock.observe(retention) {
             tracing::warn!(%error, "failed to write clock.json; it will be tried again");
         }
         orders.take_over_life(HANDED_BACK).await;
         sweep(&orders, retention).await;
         gauges.update(&orders).await;
+        streams.record().await;
     }
+}
+
+/// The leader alone follows the events, for the summaries of customers.
+async fn follow_events(leads: &Notify, consumer: &Consumer<Orders, WakeState>) {
+    leads.notified().await;
+    consumer.run().await;
 }
 
 /// The lock that makes one worker the leader.

@@ -33,7 +33,7 @@ impl StorageGauges {
             )?,
             outbox_events: worker.shared_gauge(
                 "shop_outbox_events",
-                "Events of ended orders in the outbox; they are removed with their orders (shop.retention).",
+                "Events of ended orders in the outbox; they are kept for shop.events_retention.",
             )?,
         })
     }

@@ -43,3 +43,8 @@ pub(in crate::shop) fn invalid(
 pub(in crate::shop) fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("these types have only string keys and cannot fail to be written")
 }
+
+/// A number of rows as a parameter of a statement.
+pub(in crate::shop) fn row_count(rows: usize) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
+}

@@ -14,6 +14,7 @@ use nix::sys::signal::{SigSet, Signal};
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
+use super::event_streams;
 use super::read_only::{DATABASES, open_any};
 use crate::shop::contract::StorageError;
 use crate::store::OfdLock;
@@ -158,6 +159,7 @@ fn copy(snapshot: &Connection, file: &'static str, to: &Path) -> Result<CopiedDa
     if verdict != "ok" {
         return Err(CopyError::Broken { file, verdict });
     }
+    event_streams::end_line_of_copy(&copy)?;
     drop(copy);
     let synced = File::open(to).and_then(|file| file.sync_all());
     synced.map_err(CopyError::Unwritten)?;

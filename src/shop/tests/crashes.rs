@@ -122,6 +122,7 @@ impl<S: Payments> Payments for Stopping<S> {
 const LIMITS: OrdersLimits = OrdersLimits {
     max_live_sagas: 8,
     idempotency_retention: Duration::from_secs(60),
+    events_retention: Duration::from_secs(60),
 };
 
 pub(super) fn new_order(method: &str) -> NewOrder {

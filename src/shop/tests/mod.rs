@@ -2,13 +2,18 @@
 
 mod budgets;
 mod crashes;
+mod customers;
+mod event_streams;
+mod events;
 mod full_disk;
 mod idempotency;
 mod old_files;
+mod openapi;
 mod refused_requests;
 mod retention;
 mod routes;
 mod schemas;
+mod stock_edits;
 mod tampering;
 mod test_shop;
 mod timelines;

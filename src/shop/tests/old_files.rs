@@ -19,6 +19,7 @@ use crate::store::{Schema, Store, StoreOptions};
 /// How many migrations of each file the program before had.
 const ORDERS_VERSION: usize = 6;
 const INVENTORY_VERSION: usize = 3;
+const PAYMENTS_VERSION: usize = 4;
 
 /// Creates a file as the program before did, and runs its statements.
 fn write(dir: &Path, file: &str, schema: Schema, version: usize, sql: &str) {
@@ -83,7 +84,7 @@ fn old_orders() -> OldOrders {
         dir.path(),
         payments::FILE,
         payments::SCHEMA,
-        payments::SCHEMA.migrations.len(),
+        PAYMENTS_VERSION,
         &format!(
             "INSERT INTO payments (order_id, state, claim_no, amount, currency, method, receipt, at_ms, by)
              VALUES ({c}, 10, 1, 450, 'USD', 'pm_card_visa', 'ch_{confirmed}.1', 7, '0/0/1')"
@@ -134,4 +135,10 @@ async fn the_files_of_the_program_before_are_served_with_their_orders_keys_and_b
         assert_eq!(order(unfinished).await.status, OrderStatus::Confirmed);
     }
     assert_eq!(shop.sound().confirmed, 3);
+    // The event of before has nothing but the order that it is of.
+    let events = shop.get("/events?types=shop.order.confirmed.v1").await.json();
+    let first = &events["items"][0];
+    assert_eq!(first["subject"], confirmed.to_string(), "{events}");
+    assert_eq!(first["data"]["total"]["amount"], 450);
+    assert_eq!(events["items"].as_array().unwrap().len(), 3);
 }

@@ -28,7 +28,7 @@ async fn a_good_order_is_201_with_location_and_the_documented_body() {
     assert_eq!(
         cup,
         json!({"sku": "espresso-cup", "name": "Espresso cup, 80 ml", "unit_price": usd(450),
-        "on_hand": 99_998, "reserved": 0, "available": 99_998})
+        "on_hand": 99_998, "reserved": 0, "available": 99_998, "on_sale": true})
     );
     shop.sound();
 }
@@ -236,7 +236,7 @@ async fn put_creates_and_sets_but_never_below_what_is_held() {
         (created.status.as_u16(), &created.headers["location"]),
         (201, &"/inventory/mug".parse().unwrap())
     );
-    let set = shop.put("mug", &article(7)).await;
+    let set = shop.put_as_read("mug", &article(7)).await;
     assert_eq!((set.status.as_u16(), &set.json()["available"]), (200, &json!(7)));
     for (body, code) in [
         (
@@ -270,12 +270,12 @@ async fn put_creates_and_sets_but_never_below_what_is_held() {
         quantity: 5,
     };
     hold(&shop, held).await;
-    let below = shop.put("mug", &article(4)).await;
+    let below = shop.put_as_read("mug", &article(4)).await;
     assert_eq!(
         (below.problem(), &below.json()["reserved"]),
         ((409, "on_hand_below_reserved".to_owned()), &json!(5))
     );
-    assert_eq!(shop.put("mug", &article(5)).await.json()["available"], 0);
+    assert_eq!(shop.put_as_read("mug", &article(5)).await.json()["available"], 0);
 }
 
 async fn hold(shop: &TestShop, wanted: crate::shop::contract::RequestedItem) {

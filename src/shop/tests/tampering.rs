@@ -34,7 +34,8 @@ const SPOILS: &[(&str, &str, &str)] = &[
     ),
     (
         "orders.db",
-        "INSERT INTO outbox SELECT max(seq) + 1, 999, 'order.confirmed', 1 FROM outbox",
+        "INSERT INTO outbox (seq, order_id, event, at_ms)
+         SELECT max(seq) + 1, 999, 'order.confirmed', 1 FROM outbox",
         "which there is not",
     ),
     (

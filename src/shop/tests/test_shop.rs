@@ -11,8 +11,12 @@ use tower::ServiceExt;
 
 use crate::base::ids::{Generation, Life};
 use crate::config::{Overrides, read};
+use crate::http::InternalListener;
 use crate::shop::SECTIONS;
 use crate::shop::boot::{OpenedShop, open_with_stores};
+use crate::shop::contract::StreamId;
+use crate::shop::customers::CustomersRepository;
+use crate::shop::events::StreamsRecorder;
 use crate::shop::evidence::audit::{Audit, Moment, check_invariants};
 use crate::shop::http::{AppState, routes};
 use crate::shop::recovery::steady_clock::SteadyClock;
@@ -26,6 +30,10 @@ pub(super) struct TestShop {
     /// Orders, inventory, payments, ledger.
     pub(super) stores: Vec<Store>,
     pub(super) clock: Arc<SteadyClock>,
+    pub(super) streams: Arc<StreamsRecorder>,
+    pub(super) customers: CustomersRepository,
+    pub(super) orders_stream: StreamId,
+    pub(super) worker: Worker,
 }
 
 /// An answer, whole.
@@ -65,6 +73,11 @@ pub(super) fn life(epoch: u32) -> Life {
     Life::of(1, 0, epoch)
 }
 
+/// The routes as a client of an internal listener sees them.
+pub(super) fn internal_routes(state: AppState) -> Router {
+    routes(state).layer(axum::Extension(InternalListener))
+}
+
 pub(super) fn order_of(sku: &str, quantity: i64, method: &str) -> Value {
     json!({"customer_id": "c-1", "items": [{"sku": sku, "quantity": quantity}], "payment": {"method": method}})
 }
@@ -90,15 +103,22 @@ impl TestShop {
             mut state,
             stores,
             clock,
+            streams,
+            customers,
+            orders_stream,
         } = open_with_stores(&worker).await.unwrap();
         change(&mut state);
-        let router = routes(state.clone());
+        let router = internal_routes(state.clone());
         TestShop {
             state,
             router,
             dir,
             stores,
             clock,
+            streams,
+            customers,
+            orders_stream,
+            worker,
         }
     }
 
@@ -120,6 +140,16 @@ impl TestShop {
 
     pub(super) async fn put(&self, sku: &str, body: &Value) -> TestAnswer {
         let request = Request::put(format!("/inventory/{sku}")).header("content-type", "application/json");
+        self.send(request.body(Body::from(body.to_string())).unwrap())
+            .await
+    }
+
+    /// The same of an article that was read right before.
+    pub(super) async fn put_as_read(&self, sku: &str, body: &Value) -> TestAnswer {
+        let read = self.get(&format!("/inventory/{sku}")).await;
+        let request = Request::put(format!("/inventory/{sku}"))
+            .header("content-type", "application/json")
+            .header("if-match", &read.headers["etag"]);
         self.send(request.body(Body::from(body.to_string())).unwrap())
             .await
     }

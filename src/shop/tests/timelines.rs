@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::crashes::orders_of_another;
-use super::test_shop::{TestShop, life, order_of};
+use super::test_shop::{TestShop, life, order_of, post};
 use crate::shop::contract::OrderId;
 use crate::shop::evidence::order_report;
 use crate::shop::orders::decision::{DecidedAct, DecisionOutcome, OperatorDecision};
@@ -177,4 +177,40 @@ async fn an_order_that_is_undone_by_another_owner_is_told_in_that_order_when_all
             "place", "reserve", "charge", "claim", "release", "refund", "reject"
         ]
     );
+}
+
+#[tokio::test]
+async fn an_order_names_the_request_that_placed_it() {
+    let shop = TestShop::open().await;
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let declined = order_of("espresso-cup", 1, "pm_card_chargeDeclined").to_string();
+    let placed = async |id: &str| {
+        let mut request = post(declined.clone(), Some("k"));
+        request.headers_mut().insert("x-request-id", id.parse().unwrap());
+        request
+            .headers_mut()
+            .insert("traceparent", trace.parse().unwrap());
+        shop.send(request).await
+    };
+    let first = placed("r-1").await;
+    assert_eq!(first.json()["request_id"], "r-1");
+    let order = first.json()["order_id"].as_str().unwrap().to_owned();
+    assert_eq!(
+        placed("r-2").await.bytes,
+        first.bytes,
+        "the order's request is told"
+    );
+    let timeline = shop.get(&format!("/orders/{order}/timeline")).await.json();
+    assert_eq!(timeline["items"][0]["request_id"], "r-1", "{timeline}");
+    let known = shop
+        .state
+        .orders
+        .order(order.parse().unwrap())
+        .await
+        .unwrap()
+        .unwrap();
+    let request = known.placed.request.unwrap();
+    assert_eq!((request.id(), request.traceparent()), ("r-1", Some(trace)));
+    let report = order_report::read(shop.dir.path(), &order).unwrap();
+    assert!(report.lines[0].says.ends_with("request r-1"), "{report}");
 }

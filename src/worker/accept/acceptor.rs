@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use super::capacity::Capacity;
 use super::emfile_reserve::{EmfileReserve, Refusal};
 use super::listener::{Listener, Stream};
+use crate::config::ListenerRole;
 use crate::http::Problem;
 use crate::scoreboard::Counter;
 use crate::worker::connection::connections::Connections;
@@ -40,7 +41,7 @@ pub(in crate::worker) struct AcceptContext {
 impl AcceptContext {
     /// To be called when the application has booted: the descriptors that are open by then are counted.
     pub(in crate::worker) fn new(edge: Arc<Edge>, connections: Arc<Connections>) -> AcceptContext {
-        let protocols = Protocols::new(&edge.worker.settings().http);
+        let protocols = Protocols::new(&edge.worker.settings().http, edge.has_services());
         let Capacity {
             connections: max_connections,
             lingering,
@@ -56,10 +57,10 @@ impl AcceptContext {
     }
 
     /// Has a connection driven, or tells the client that there is no room.
-    fn admit(&self, stream: Stream) {
+    fn admit(&self, stream: Stream, role: ListenerRole) {
         let counters = self.edge.worker.board().counters();
         counters.add(Counter::Accepted);
-        match self.connections.register(stream.peer, self.max_connections) {
+        match self.connections.register(stream.peer, role, self.max_connections) {
             Some(guard) => {
                 let (connections, edge) = (Arc::clone(&self.connections), Arc::clone(&self.edge));
                 tokio::spawn(drive(self.protocols.clone(), stream, guard, connections, edge));
@@ -95,6 +96,7 @@ impl AcceptContext {
 /// Accepts from one listener.
 pub(in crate::worker) struct Acceptor {
     listener: Listener,
+    role: ListenerRole,
     context: Arc<AcceptContext>,
     reserve: EmfileReserve,
     logged: Option<Instant>,
@@ -102,8 +104,13 @@ pub(in crate::worker) struct Acceptor {
 
 impl Acceptor {
     pub(in crate::worker) fn new(listener: Listener, context: Arc<AcceptContext>) -> Acceptor {
+        let cluster = &context.edge.worker.settings().cluster;
+        let role = listener
+            .address()
+            .map_or(ListenerRole::Public, |bound| cluster.role_of(&bound));
         Acceptor {
             listener,
+            role,
             context,
             reserve: EmfileReserve::new(),
             logged: None,
@@ -121,7 +128,7 @@ impl Acceptor {
                 next = self.listener.accept() => next,
             };
             match next {
-                Ok(stream) => self.context.admit(stream),
+                Ok(stream) => self.context.admit(stream, self.role),
                 Err(error) => tokio::select! {
                     biased;
                     () = &mut stop => break,
@@ -140,7 +147,7 @@ impl Acceptor {
     fn empty_queue(&mut self) {
         loop {
             match self.listener.accept_now() {
-                Ok(Some(stream)) => self.context.admit(stream),
+                Ok(Some(stream)) => self.context.admit(stream, self.role),
                 Ok(None) => return,
                 Err(error) if is_about_one_connection(&error) => {}
                 Err(error) if is_out_of_descriptors(&error) && self.refuse_one() == Refusal::Refused => {}

@@ -15,7 +15,7 @@ use crate::worker::handle::Worker;
 
 impl AdoptionRequest {
     /// The slot whose queue it is about.
-    pub(in crate::worker) fn slot(&self) -> Slot {
+    pub(crate) fn slot(&self) -> Slot {
         match self {
             AdoptionRequest::Adopt(slot, _) | AdoptionRequest::Disown(slot) => *slot,
         }
@@ -24,7 +24,7 @@ impl AdoptionRequest {
 
 /// What the master wants done with the queue of a slot.
 #[derive(Debug)]
-pub(in crate::worker) enum AdoptionRequest {
+pub(crate) enum AdoptionRequest {
     /// Serve the queue: these are its listeners.
     Adopt(Slot, Vec<OwnedFd>),
     /// Take what waits in the queue now, and serve it no more.

@@ -13,6 +13,7 @@ use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::config::Address;
 use crate::sys::readiness::watch;
 use crate::sys::socket;
 
@@ -83,6 +84,13 @@ impl Listener {
         if let Ok(mut readiness) = readiness {
             readiness.clear_ready();
         }
+    }
+
+    /// Where it is bound; unknown when the kernel does not say so.
+    pub(in crate::worker) fn address(&self) -> Option<Address> {
+        let bound = SockRef::from(self.socket.get_ref()).local_addr().ok()?;
+        let path = || bound.as_pathname().map(|path| Address::Unix(path.to_owned()));
+        bound.as_socket().map(Address::Tcp).or_else(path)
     }
 
     fn stream(&self, socket: Socket, peer: Option<SocketAddr>) -> io::Result<Stream> {

@@ -8,6 +8,7 @@ use http::{Method, Request, Response, StatusCode};
 use super::metrics_client::MetricsClient;
 use super::{host, prometheus_text};
 use crate::http::{Problem, host_problem};
+use crate::observe::{RequestContext, X_REQUEST_ID};
 use crate::worker::handle::Worker;
 use crate::worker::request::health::{self, Probe};
 
@@ -23,6 +24,14 @@ impl AdminService {
     }
 
     pub(super) async fn answer<B>(&self, request: &Request<B>) -> Response<Body> {
+        let context = RequestContext::of(request.headers());
+        let id = context.header();
+        let mut response = context.scope(self.answer_within(request)).await;
+        response.headers_mut().insert(X_REQUEST_ID, id);
+        response
+    }
+
+    async fn answer_within<B>(&self, request: &Request<B>) -> Response<Body> {
         match self.route(request).await {
             Ok(mut response) => {
                 response

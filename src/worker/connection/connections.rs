@@ -6,10 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::age::AgeLimit;
 use super::overdue::{Overdue, Timeouts};
 use super::shared::{CoarseClock, Connection};
 use super::state::{ConnectionEvent, ConnectionOrder, ConnectionPhase, ConnectionState};
 use crate::base::time::Monotonic;
+use crate::config::HttpSettings;
+use crate::config::ListenerRole;
 use crate::scoreboard::{Board, Counter};
 
 /// All open connections.
@@ -17,6 +20,7 @@ use crate::scoreboard::{Board, Counter};
 pub(in crate::worker) struct Connections {
     board: Board,
     timeouts: Timeouts,
+    age: AgeLimit,
     clock: CoarseClock,
     table: Mutex<Table>,
     /// A connection was closed.
@@ -64,10 +68,11 @@ impl PhaseCounts {
 }
 
 impl Connections {
-    pub(in crate::worker) fn new(board: Board, timeouts: Timeouts) -> Connections {
+    pub(in crate::worker) fn new(board: Board, limits: &HttpSettings) -> Connections {
         Connections {
             board,
-            timeouts,
+            timeouts: Timeouts::new(limits),
+            age: AgeLimit::new(limits),
             clock: CoarseClock::default(),
             table: Mutex::default(),
             closed: Notify::new(),
@@ -78,6 +83,7 @@ impl Connections {
     pub(in crate::worker) fn register(
         self: &Arc<Self>,
         peer: Option<SocketAddr>,
+        role: ListenerRole,
         limit: usize,
     ) -> Option<ConnectionGuard> {
         let mut table = self.table();
@@ -85,7 +91,9 @@ impl Connections {
             return None;
         }
         table.last_number += 1;
-        let connection = Arc::new(Connection::new(table.last_number, peer, self.clock.clone()));
+        let (number, clock) = (table.last_number, self.clock.clone());
+        let age = self.age.from(clock.now_ms(), fastrand::f64());
+        let connection = Arc::new(Connection::new(number, peer, role, age, clock));
         table.open.insert(connection.number, Arc::clone(&connection));
         self.publish(&table);
         Some(ConnectionGuard {
@@ -131,6 +139,10 @@ impl Connections {
         for connection in self.table().open.values() {
             if self.timeouts.overdue(&connection.state(), before_ms).is_some() {
                 connection.suspect_timeout();
+            }
+            // Over HTTP/1.1 the next answer says it.
+            if connection.is_old() && connection.state().phase().is_multiplexed() {
+                connection.wake();
             }
         }
     }
@@ -198,35 +210,35 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::{HttpSettings, Settings};
+    use crate::config::Settings;
 
-    fn timeouts() -> Timeouts {
-        Timeouts::new(&HttpSettings {
+    fn limits() -> HttpSettings {
+        HttpSettings {
             header_read_timeout: Duration::from_secs(1),
             ..Settings::default().http
-        })
+        }
     }
 
     #[test]
     fn connections_are_bounded_and_counted() {
         let board = Board::private();
-        let connections = Arc::new(Connections::new(board.clone(), timeouts()));
-        let first = connections.register(None, 2).expect("room");
-        let second = connections.register(None, 2).expect("room");
-        assert!(connections.register(None, 2).is_none());
+        let connections = Arc::new(Connections::new(board.clone(), &limits()));
+        let first = connections.register(None, ListenerRole::Public, 2).expect("room");
+        let second = connections.register(None, ListenerRole::Public, 2).expect("room");
+        assert!(connections.register(None, ListenerRole::Public, 2).is_none());
         assert_eq!(board.counters().value(Counter::ConnectionsOpen), 2);
         drop(first);
-        let third = connections.register(None, 2).expect("room");
+        let third = connections.register(None, ListenerRole::Public, 2).expect("room");
         assert_eq!((second.connection.number, third.connection.number), (2, 3));
     }
 
     #[test]
     fn a_head_that_takes_too_long_is_suspected_and_an_idle_connection_is_not() {
-        let connections = Arc::new(Connections::new(Board::private(), timeouts()));
+        let connections = Arc::new(Connections::new(Board::private(), &limits()));
         connections.beat(Monotonic(9_000_000_000));
         let (slow, idle) = (
-            connections.register(None, 9).expect("room"),
-            connections.register(None, 9).expect("room"),
+            connections.register(None, ListenerRole::Public, 9).expect("room"),
+            connections.register(None, ListenerRole::Public, 9).expect("room"),
         );
         let beat = |ms: u64| connections.beat(Monotonic(ms * 1_000_000));
         beat(10_000);

@@ -34,10 +34,11 @@ pub(in crate::worker) struct Protocols {
 }
 
 impl Protocols {
-    pub(in crate::worker) fn new(limits: &HttpSettings) -> Protocols {
+    /// `edge_answers`: see [`http2::builder`].
+    pub(in crate::worker) fn new(limits: &HttpSettings, edge_answers: bool) -> Protocols {
         Protocols {
             http1: http1(limits),
-            http2: http2::builder(limits),
+            http2: http2::builder(limits, edge_answers),
         }
     }
 }

@@ -10,9 +10,10 @@ use super::overdue::{ConnectionEnd, Overdue};
 use super::wire::{Unreadable, Wire};
 use crate::config::{HttpSettings, duration};
 use crate::http::Problem;
+use crate::observe::RequestContext;
 use crate::scoreboard::Counter;
 use crate::worker::accept::listener::Stream;
-use crate::worker::request::edge::Edge;
+use crate::worker::request::edge::{Edge, headers_too_large};
 
 /// What a client sends after its last answer is read for at most this time.
 const LINGER: Duration = Duration::from_secs(1);
@@ -53,7 +54,8 @@ async fn answer(stream: &mut Stream, problem: &Problem, edge: &Edge) {
         routes.count_refusal(problem.status());
     }
     // A client that does not take its answer does not get it.
-    let _written = tokio::time::timeout(LINGER, stream.write_all(&problem.to_http1())).await;
+    let bytes = RequestContext::made().run(|| problem.to_http1());
+    let _written = tokio::time::timeout(LINGER, stream.write_all(&bytes)).await;
 }
 
 /// Closes without a reset: says that nothing more will come, then reads what the client still sends (requests
@@ -89,12 +91,7 @@ fn unreadable(reason: Unreadable, missing: u64, limits: &HttpSettings) -> Proble
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE if missing > limits.max_body_bytes as u64 => {
             Problem::body_too_large(limits.max_body_bytes)
         }
-        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
-            let most = limits.max_header_bytes;
-            let detail =
-                format!("request line and headers are longer than {most} bytes (or more than 100 headers)");
-            Problem::new(status, "headers_too_large", detail)
-        }
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => headers_too_large(limits.max_header_bytes),
         StatusCode::URI_TOO_LONG => Problem::new(status, "uri_too_long", "the request's target is too long"),
         other => Problem::new(other, "bad_request", "this is no request of HTTP/1.1"),
     }

@@ -30,10 +30,16 @@ const SEND_BUFFER: usize = 64 * 1024;
 
 /// The limits of HTTP/2. Where a limit is not set, hyper's own holds (of streams that were reset before they
 /// were taken, say).
-pub(in crate::worker) fn builder(limits: &HttpSettings) -> Builder {
+///
+/// h2 answers a head that is too long by a bare 431, which a client of gRPC has to guess at. Where
+/// `edge_answers`, h2 lets heads of twice the length pass, and the edge refuses them.
+pub(in crate::worker) fn builder(limits: &HttpSettings, edge_answers: bool) -> Builder {
+    let longest = limits
+        .max_header_bytes
+        .saturating_mul(1 + usize::from(edge_answers));
     let mut builder = Builder::new(TokioExecutor::new());
     builder.max_concurrent_streams(limits.max_streams);
-    builder.max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX));
+    builder.max_header_list_size(u32::try_from(longest).unwrap_or(u32::MAX));
     builder.max_send_buf_size(SEND_BUFFER);
     builder
 }
@@ -57,7 +63,10 @@ pub(in crate::worker) async fn serve(
         if order == ConnectionOrder::Cut {
             return Poll::Ready(ConnectionEnd::Cut);
         }
-        if order == ConnectionOrder::Finish || edge.worker.is_draining() {
+        if connection.is_too_old() {
+            return Poll::Ready(ConnectionEnd::Cut);
+        }
+        if order == ConnectionOrder::Finish || edge.worker.is_draining() || connection.is_old() {
             http.as_mut().graceful_shutdown();
         }
         loop {

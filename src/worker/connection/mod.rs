@@ -4,6 +4,7 @@
 //! it; `wire` reports what happens on the socket, `pipeline` and `preface` read along; `overdue` judges,
 //! `finish` closes. `upgraded` goes on where a handler has switched to another protocol.
 
+pub(in crate::worker) mod age;
 pub(in crate::worker) mod checked;
 pub(in crate::worker) mod connections;
 pub(in crate::worker) mod drive;

@@ -14,8 +14,8 @@ pub(in crate::worker) enum Overdue {
     Silence,
     /// The client took nothing of its answer.
     Stall,
-    /// The client has closed its side, and the answer to it said nothing for long: the client may be gone, and then nothing else
-    /// would end the answer.
+    /// The client has closed its side, and the answer to it said nothing for long: the client may be gone,
+    /// and then nothing else would end the answer.
     Abandoned,
 }
 

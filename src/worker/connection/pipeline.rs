@@ -1,13 +1,13 @@
-//! Follows the requests that a client sends on an HTTP/1.1 connection: how many have begun, and whether the last
-//! one is complete. A drain closes after the last request, and a client that has closed its side gets its answers;
-//! hyper tells neither how many requests it holds nor whether they are whole.
+//! Follows the requests that a client sends on an HTTP/1.1 connection: how many have begun, and whether the
+//! last one is complete. A drain closes after the last request, and a client that has closed its side gets
+//! its answers; hyper tells neither how many requests it holds nor whether they are whole.
 //!
 //! Behind a request with `Upgrade` nothing is looked at before its answer is known: it may be another
 //! protocol's, or the next request.
 //!
-//! It also finds lines that do not end with CR LF. Some servers take a bare line feed for the end of a line and
-//! others do not, so what follows it may be a request for one and a part of a request for the other. Nothing
-//! behind such a line is looked at. All else that is wrong with a request, hyper refuses.
+//! It also finds lines that do not end with CR LF. Some servers take a bare line feed for the end of a line
+//! and others do not, so what follows it may be a request for one and a part of a request for the other.
+//! Nothing behind such a line is looked at. All else that is wrong with a request, hyper refuses.
 
 /// The longest beginning of a line that matters, in bytes.
 const LONGEST_LINE: usize = 64;
@@ -129,8 +129,8 @@ impl Pipeline {
         }
     }
 
-    /// Takes in bytes that have arrived. The number of those that may be looked at: all, unless the framing is
-    /// broken or a request wants another protocol.
+    /// Takes in bytes that have arrived. The number of those that may be looked at: all, unless the framing
+    /// is broken or a request wants another protocol.
     pub(in crate::worker) fn feed(&mut self, bytes: &[u8]) -> usize {
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -244,7 +244,8 @@ impl PipelinePosition {
                 .is_some_and(|name| name.eq_ignore_ascii_case(NAME))
     }
 
-    /// The position behind a line that began at this one. Of a line that `is_cut` there is only the beginning.
+    /// The position behind a line that began at this one. Of a line that `is_cut` there is only the
+    /// beginning.
     fn after_line(self, line: &[u8], is_cut: bool) -> PipelinePosition {
         match (self, line.is_empty()) {
             (PipelinePosition::Head { body }, true) => body.begin(),
@@ -278,7 +279,8 @@ impl BodyFraming {
         }
     }
 
-    /// The framing after one more line of the head; `None` if the line makes it unclear. Chunks win over a length.
+    /// The framing after one more line of the head; `None` if the line makes it unclear. Chunks win over a
+    /// length.
     fn after_header(self, line: &[u8], is_cut: bool) -> Option<BodyFraming> {
         let value_of = |name: &str| {
             let (head, value) = line.split_at_checked(name.len())?;

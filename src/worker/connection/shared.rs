@@ -7,9 +7,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 
+use super::age::ConnectionAge;
 use super::state::{ConnectionEvent, ConnectionOrder, ConnectionState};
 use super::upgraded_socket::UpgradedSocket;
 use crate::base::time::Monotonic;
+use crate::config::ListenerRole;
 use crate::sys::thread_cell::ThreadCell;
 
 /// Milliseconds of the monotonic clock at the last beat: exact enough for a time-out, and read for nothing.
@@ -35,6 +37,9 @@ pub(in crate::worker) struct Connection {
     pub(in crate::worker) number: u64,
     /// The address of the client; unknown on a unix socket.
     pub(in crate::worker) peer: Option<SocketAddr>,
+    /// The role of the listener that the client came through.
+    pub(in crate::worker) role: ListenerRole,
+    age: ConnectionAge,
     clock: CoarseClock,
     state: ThreadCell<ConnectionState>,
     waker: OnceLock<Waker>,
@@ -43,11 +48,19 @@ pub(in crate::worker) struct Connection {
 }
 
 impl Connection {
-    pub(in crate::worker) fn new(number: u64, peer: Option<SocketAddr>, clock: CoarseClock) -> Connection {
+    pub(in crate::worker) fn new(
+        number: u64,
+        peer: Option<SocketAddr>,
+        role: ListenerRole,
+        age: ConnectionAge,
+        clock: CoarseClock,
+    ) -> Connection {
         let state = ConnectionState::new(clock.now_ms());
         Connection {
             number,
             peer,
+            role,
+            age,
             clock,
             state: ThreadCell::new(state),
             waker: OnceLock::new(),
@@ -58,6 +71,16 @@ impl Connection {
     /// The state as it is now.
     pub(in crate::worker) fn state(&self) -> ConnectionState {
         self.state.get()
+    }
+
+    /// Whether it is so old that it is told to go.
+    pub(in crate::worker) fn is_old(&self) -> bool {
+        self.age.is_old(self.clock.now_ms())
+    }
+
+    /// Whether it is so old that what it is still answering is cut.
+    pub(in crate::worker) fn is_too_old(&self) -> bool {
+        self.age.is_over(self.clock.now_ms())
     }
 
     /// Something has happened. The state before it.

@@ -198,8 +198,8 @@ impl ConnectionState {
         }
     }
 
-    /// Whether the client has closed its side while an answer to it has begun or may have begun. If the client is gone, nothing
-    /// else would end an answer that never ends by itself.
+    /// Whether the client has closed its side while an answer to it has begun or may have begun. If the
+    /// client is gone, nothing else would end an answer that never ends by itself.
     pub(in crate::worker) fn may_be_abandoned(&self) -> bool {
         let is_answering = matches!(
             self.phase,

@@ -16,9 +16,8 @@ use tokio::net::UnixStream;
 
 use super::connections::Connections;
 use super::drive::{Protocols, drive};
-use super::overdue::Timeouts;
 use crate::base::ids::{Epoch, Generation, Incarnation, Life, Slot};
-use crate::config::Settings;
+use crate::config::{ListenerRole, Settings};
 use crate::scoreboard::{Board, Counter};
 use crate::worker::accept::listener::Listener;
 use crate::worker::request::edge::{Edge, EdgeFeatures};
@@ -73,9 +72,9 @@ async fn worker_answers(bytes: &[u8]) -> String {
     let stream = listener.accept().await.expect("accepted");
     let worker = worker();
     let http = &worker.settings().http;
-    let connections = Arc::new(Connections::new(Board::private(), Timeouts::new(http)));
-    let guard = connections.register(None, 1).expect("room");
-    let protocols = Protocols::new(http);
+    let connections = Arc::new(Connections::new(Board::private(), http));
+    let guard = connections.register(None, ListenerRole::Public, 1).expect("room");
+    let protocols = Protocols::new(http, false);
     let edge = Arc::new(Edge::new(worker.clone(), Router::new(), EdgeFeatures::default()));
     tokio::spawn(drive(protocols, stream, guard, Arc::clone(&connections), edge));
     client.write_all(bytes).await.expect("written");

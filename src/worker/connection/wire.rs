@@ -122,10 +122,10 @@ impl Wire {
         self.is_http2
     }
 
-    /// The client has closed its side. It may still read (`nc -N` does), but hyper would take it for gone and drop what it
-    /// owes. So hyper hears of the end when every answer is with the kernel. An HTTP/1.1 request that did not arrive whole
-    /// gets no answer, so hyper hears of that end at once. A client that is really gone costs the time of its handlers, as
-    /// with gunicorn and Node.
+    /// The client has closed its side. It may still read (`nc -N` does), but hyper would take it for gone and
+    /// drop what it owes. So hyper hears of the end when every answer is with the kernel. An HTTP/1.1 request
+    /// that did not arrive whole gets no answer, so hyper hears of that end at once. A client that is really
+    /// gone costs the time of its handlers, as with gunicorn and Node.
     fn withhold_end(&mut self) -> bool {
         self.end_is_withheld =
             self.connection.state().owes_an_answer() && (self.is_http2 || !self.pipeline.misses_body());
@@ -150,7 +150,8 @@ impl Wire {
             return Poll::Pending;
         }
         if std::mem::take(&mut self.has_fresh_bytes) {
-            // hyper reads on before it asks the service, and forgets the requests that it has read when it meets the end.
+            // hyper reads on before it asks the service, and forgets the requests that it has read when it
+            // meets the end.
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -176,7 +177,8 @@ impl Wire {
         taken
     }
 
-    /// Leaves those of the bytes behind the first `before` to hyper that may be looked at. Whether there are any.
+    /// Leaves those of the bytes behind the first `before` to hyper that may be looked at. Whether there are
+    /// any.
     fn hand_over(&mut self, buf: &mut ReadBuf<'_>, before: usize) -> bool {
         let taken = self.arrived(&buf.filled()[before..]);
         if self.pipeline.is_held() {

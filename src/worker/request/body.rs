@@ -66,7 +66,8 @@ pub(in crate::worker) struct AnswerBody {
     protocol: Protocol,
     /// HTTP/2: the client has to make room before more of this body is asked for.
     waits: bool,
-    /// The length was not known when the answer began, so it is counted as a stream.
+    /// The length was not known when the answer began, and then the answer has let its client wait: it is
+    /// counted as a stream.
     is_stream: bool,
 }
 
@@ -94,13 +95,9 @@ impl AnswerBody {
         in_flight: InFlight,
         protocol: Protocol,
     ) -> AnswerBody {
-        let is_stream = content.size_hint().exact().is_none();
-        if is_stream {
-            in_flight.board.counters().add(Counter::StreamsOpen);
-        }
         let mut body = AnswerBody {
             content,
-            is_stream,
+            is_stream: false,
             in_flight,
             protocol,
             waits: false,
@@ -146,6 +143,10 @@ impl Body for AnswerBody {
             AnswerContent::Routed(body) => Pin::new(body).poll_frame(cx),
         };
         self.set_waits(frame.is_ready());
+        if frame.is_pending() && !self.is_stream && self.content.size_hint().exact().is_none() {
+            self.is_stream = true;
+            self.in_flight.board.counters().add(Counter::StreamsOpen);
+        }
         frame
     }
 

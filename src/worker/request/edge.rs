@@ -17,10 +17,14 @@ use hyper::service::Service;
 use super::access::AccessEntry;
 use super::body::{AnswerBody, AnswerContent, InFlight, Protocol};
 use super::client_address;
+#[cfg(feature = "grpc")]
+use super::grpc::{self, GrpcEdge};
 use super::health::{self, Probe};
 use super::routes::{self, CountedRequest, RouteCounter};
 use super::{drill, limits};
-use crate::http::{Problem, framing_problem, host_problem};
+use crate::config::ListenerRole;
+use crate::http::{InternalListener, Problem, framing_problem, host_problem};
+use crate::observe::{RequestContext, X_REQUEST_ID};
 use crate::scoreboard::Counter;
 use crate::worker::connection::shared::Connection;
 use crate::worker::connection::state::ConnectionEvent;
@@ -43,6 +47,9 @@ pub(in crate::worker) struct Edge {
     pub(in crate::worker) worker: Worker,
     router: Router,
     drill: Option<Router>,
+    /// The gRPC services of the application, when it has some.
+    #[cfg(feature = "grpc")]
+    grpc: Option<GrpcEdge>,
     connect_info: bool,
     /// Counts answers by route; absent when there is no admin listener where the counts can be read.
     pub(in crate::worker) routes: Option<RouteCounter>,
@@ -55,6 +62,11 @@ impl Edge {
             connect_info,
         } = features;
         let router = without_axum_limit(router, worker.settings().http.max_body_bytes);
+        #[cfg(feature = "grpc")]
+        let router = match worker.grpc_services() {
+            Some(services) => grpc::with_wrong_types(router, services),
+            None => router,
+        };
         let drill = worker.settings().drill.routes.then(drill::routes);
         let recording = |router| {
             if is_watched {
@@ -65,12 +77,28 @@ impl Edge {
         };
         let routes = is_watched.then(|| RouteCounter::new(worker.board().clone()));
         Edge {
+            #[cfg(feature = "grpc")]
+            grpc: GrpcEdge::new(&worker),
             worker,
             router: recording(router),
             drill: drill.map(recording),
             connect_info,
             routes,
         }
+    }
+
+    /// Whether the application has gRPC services.
+    pub(in crate::worker) fn has_services(&self) -> bool {
+        #[cfg(feature = "grpc")]
+        return self.grpc.is_some();
+        #[cfg(not(feature = "grpc"))]
+        false
+    }
+
+    /// Whether a request is for the gRPC services.
+    #[cfg(feature = "grpc")]
+    fn takes_as_grpc<B>(&self, request: &Request<B>) -> bool {
+        self.grpc.is_some() && grpc::is_call(request.headers())
     }
 
     /// The router of a request: the application's, or that of the drills.
@@ -112,6 +140,29 @@ impl ConnectionService {
     }
 }
 
+impl ConnectionService {
+    /// 431 for a head that is too long, where hyper leaves it to the edge.
+    fn head_problem<B>(&self, request: &Request<B>) -> Option<Problem> {
+        if self.protocol == Protocol::Http1 || !self.edge.has_services() {
+            return None;
+        }
+        // As RFC 9113 (6.5.2) counts.
+        let fields = request.headers().iter();
+        let bytes: usize = fields
+            .map(|(name, value)| name.as_str().len() + value.len() + 32)
+            .sum();
+        let most = self.edge.worker.settings().http.max_header_bytes;
+        (bytes > most).then(|| headers_too_large(most))
+    }
+}
+
+/// 431: the head of a request is longer than may be.
+pub(in crate::worker) fn headers_too_large(most: usize) -> Problem {
+    let detail = format!("request line and headers are longer than {most} bytes (or more than 100 headers)");
+    let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    Problem::new(status, "headers_too_large", detail)
+}
+
 impl Service<Request<Incoming>> for ConnectionService {
     type Response = Response<AnswerBody>;
     type Error = Infallible;
@@ -127,34 +178,57 @@ impl Service<Request<Incoming>> for ConnectionService {
             edge: Arc::clone(&self.edge),
             connection: Arc::clone(&self.connection),
             protocol: self.protocol,
+            #[cfg(feature = "grpc")]
+            is_grpc: self.edge.takes_as_grpc(&request),
+            context: RequestContext::of(request.headers()),
         };
-        if let Some(refused) = host_problem(&request).or_else(|| framing_problem(&request)) {
-            return AnswerFuture::Known(Some(answer.short(Err(refused))));
+        let refused = self.head_problem(&request);
+        if let Some(refused) = refused
+            .or_else(|| host_problem(&request))
+            .or_else(|| framing_problem(&request))
+        {
+            return AnswerFuture::Known(Some(answer.at_once(Err(refused))));
+        }
+        #[cfg(feature = "grpc")]
+        if answer.is_grpc {
+            return match self.protocol {
+                Protocol::Http1 => {
+                    answer.is_grpc = false;
+                    AnswerFuture::Known(Some(answer.at_once(Err(grpc::needs_http2()))))
+                }
+                Protocol::Http2 => pending(answer.context.clone(), answer.called(request)),
+            };
         }
         let is_watched = self.edge.routes.is_some();
         let probe = Probe::at(request.uri().path());
         match probe.map(|probe| (probe, probe.answer_now(request.method(), worker))) {
             Some((probe, Some(known))) => {
                 answer.counted = is_watched.then(|| CountedRequest::probe(&request, probe.path()));
-                AnswerFuture::Known(Some(answer.short(known)))
+                AnswerFuture::Known(Some(answer.at_once(known)))
             }
-            Some((probe, None)) => AnswerFuture::Pending(Box::pin(async move {
+            Some((probe, None)) => pending(answer.context.clone(), async move {
                 answer.counted = is_watched.then(|| CountedRequest::slow_probe(&request, probe.path()));
                 let readiness = health::answer_readiness(&answer.edge.worker).await;
                 answer.short(readiness)
-            })),
-            None => AnswerFuture::Pending(Box::pin(async move {
+            }),
+            None => pending(answer.context.clone(), async move {
                 answer.counted = is_watched.then(|| CountedRequest::routed(&mut request));
                 answer.in_flight.note(request.method(), request.uri().path());
-                if answer.edge.connect_info {
-                    client_address::give(&mut request, &answer.connection);
-                }
+                answer.tell_of_connection(&mut request);
                 let router = answer.edge.router_for(request.uri().path());
                 let routed = limits::route(router, request, &answer.edge.worker).await;
                 answer.finish(routed.map(AnswerContent::Routed))
-            })),
+            }),
         }
     }
+}
+
+/// An answer that takes its time.
+fn pending(
+    context: RequestContext,
+    answer: impl Future<Output = Response<AnswerBody>> + Send + 'static,
+) -> AnswerFuture {
+    AnswerFuture::Pending(Box::pin(context.scope(answer)))
 }
 
 /// An answer in the making, and everything that ends with it.
@@ -162,38 +236,92 @@ struct PendingAnswer {
     edge: Arc<Edge>,
     connection: Arc<Connection>,
     protocol: Protocol,
+    /// The client understands a refusal only as gRPC has it.
+    #[cfg(feature = "grpc")]
+    is_grpc: bool,
     in_flight: InFlight,
     access: Option<AccessEntry>,
     /// The request, when answers are counted by route.
     counted: Option<CountedRequest>,
+    context: RequestContext,
 }
 
 impl PendingAnswer {
+    /// As [`PendingAnswer::short`], for the request that has just come.
+    fn at_once(self, answer: Result<Response<Bytes>, Problem>) -> Response<AnswerBody> {
+        let context = self.context.clone();
+        context.run(|| self.short(answer))
+    }
+
     /// Answers without the application.
     fn short(self, answer: Result<Response<Bytes>, Problem>) -> Response<AnswerBody> {
         match answer {
             Ok(response) => self.finish(response.map(AnswerContent::Short)),
-            Err(problem) => self.finish(problem.into_response().map(AnswerContent::Routed)),
+            Err(problem) => {
+                let refused = self.refusal(problem);
+                self.finish(refused.map(AnswerContent::Routed))
+            }
         }
+    }
+
+    /// Gives handlers what they may ask about the connection of their request.
+    fn tell_of_connection(&self, request: &mut Request<Incoming>) {
+        if self.edge.connect_info {
+            client_address::give(request, &self.connection);
+        }
+        if self.connection.role == ListenerRole::Internal {
+            request.extensions_mut().insert(InternalListener);
+        }
+    }
+
+    /// A problem as the client understands it.
+    fn refusal(&self, problem: Problem) -> axum::response::Response {
+        #[cfg(feature = "grpc")]
+        if self.is_grpc {
+            return grpc::refusal(problem);
+        }
+        problem.into_response()
+    }
+
+    /// The status as which an answer is counted.
+    fn counted_status<B>(&self, response: &Response<B>) -> StatusCode {
+        #[cfg(feature = "grpc")]
+        if self.is_grpc {
+            return grpc::counted_status(response);
+        }
+        response.status()
+    }
+
+    /// Has a gRPC service answer.
+    #[cfg(feature = "grpc")]
+    async fn called(mut self, mut request: Request<Incoming>) -> Response<AnswerBody> {
+        let edge = Arc::clone(&self.edge);
+        self.counted = edge.routes.is_some().then(|| CountedRequest::called(&request));
+        self.in_flight.note(request.method(), request.uri().path());
+        self.tell_of_connection(&mut request);
+        let services = edge
+            .grpc
+            .as_ref()
+            .expect("a request is taken as a call only then");
+        let routed = services.route(request, &edge.worker).await;
+        self.finish(routed.map(AnswerContent::Routed))
     }
 
     /// The head of the answer is known: counts it, logs it, and hands it over.
     fn finish(self, response: Response<AnswerContent>) -> Response<AnswerBody> {
         let worker = &self.edge.worker;
-        worker
-            .board()
-            .counters()
-            .add(Counter::of_status(response.status().as_u16()));
+        let status = self.counted_status(&response);
+        worker.board().counters().add(Counter::of_status(status.as_u16()));
         if let (Some(request), Some(routes)) = (self.counted, &self.edge.routes) {
-            routes.count(&request, response.status());
+            routes.count(&request, status);
         }
         if let Some(access) = self.access {
-            access.end(response.status());
+            access.end(status);
         }
         let mut response = response.map(|content| AnswerBody::new(content, self.in_flight, self.protocol));
         // The last of pipelined requests says so. HTTP/2 has no such header: the connection sends GOAWAY.
         let is_switch = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        if worker.is_draining()
+        if (worker.is_draining() || self.connection.is_old())
             && !is_switch
             && self.protocol == Protocol::Http1
             && !self.connection.state().has_more_requests()
@@ -202,6 +330,8 @@ impl PendingAnswer {
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
         }
+        let headers = response.headers_mut();
+        headers.entry(X_REQUEST_ID).or_insert(self.context.header());
         self.connection.on(if is_switch {
             ConnectionEvent::Switched
         } else {

@@ -66,7 +66,7 @@ impl Probe {
 }
 
 /// Why no request should come here, whatever the application says.
-fn leaving(worker: &Worker) -> Option<&'static str> {
+pub(in crate::worker) fn leaving(worker: &Worker) -> Option<&'static str> {
     match (worker.is_draining(), worker.stops_soon()) {
         (true, _) => Some(DRAINING),
         (false, true) => Some(STOPS_SOON),

@@ -15,7 +15,6 @@ use http::header::{CONNECTION, HeaderValue};
 use http::{Method, Request, StatusCode, Uri};
 use hyper::body::{Body as _, Incoming};
 use tower::Service;
-use uuid::Uuid;
 
 use super::body::{BodyArrival, BoundedBody};
 use super::unsendable;
@@ -68,7 +67,7 @@ fn bounded(request: Request<Incoming>, limit: usize) -> (Request<Body>, Option<A
 }
 
 /// A future whose panic is a value.
-async fn catching<F: Future>(future: F) -> Result<F::Output, Box<dyn Any + Send>> {
+pub(super) async fn catching<F: Future>(future: F) -> Result<F::Output, Box<dyn Any + Send>> {
     let mut future = pin!(future);
     // A future that panicked is not polled again, so nobody sees its broken state.
     std::future::poll_fn(
@@ -80,43 +79,37 @@ async fn catching<F: Future>(future: F) -> Result<F::Output, Box<dyn Any + Send>
     .await
 }
 
-fn panicked(worker: &Worker, method: &Method, uri: &Uri, panic: &(dyn Any + Send)) -> Problem {
+pub(super) fn panicked(worker: &Worker, method: &Method, uri: &Uri, panic: &(dyn Any + Send)) -> Problem {
     worker.board().counters().add(Counter::Panics);
-    let request_id = Uuid::now_v7().to_string();
     let reason = panic.downcast_ref::<&str>().copied();
     let reason = reason
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("(no text)");
     tracing::error!(
-        request_id,
         method = method.as_str(),
         path = uri.path(),
         panic = reason,
         "a handler panicked"
     );
-    Problem::internal_error(&request_id)
+    Problem::internal_error()
 }
 
 /// The handler could not even begin: that is the client's doing, and no fault of this generation.
-fn body_too_slow(worker: &Worker) -> Problem {
+pub(super) fn body_too_slow(worker: &Worker) -> Problem {
     let limit = duration::format(worker.settings().http.request_timeout);
     let detail = format!("the request's body was not complete {limit} after its headers");
     Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", detail)
         .header(CONNECTION, HeaderValue::from_static("close"))
 }
 
-fn timed_out(worker: &Worker, method: &Method, uri: &Uri) -> Problem {
+pub(super) fn timed_out(worker: &Worker, method: &Method, uri: &Uri) -> Problem {
     worker.board().counters().add(Counter::RequestTimeouts);
-    let request_id = Uuid::now_v7().to_string();
     tracing::warn!(
-        request_id,
         method = method.as_str(),
         path = uri.path(),
         "a request ran into request_timeout"
     );
     let limit = duration::format(worker.settings().http.request_timeout);
     let detail = format!("there was no answer within {limit}; whether anything was done is not known");
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "request_timeout", detail)
-        .with("request_id", request_id)
-        .retry_after(1)
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "request_timeout", detail).retry_after(1)
 }

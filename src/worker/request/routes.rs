@@ -99,6 +99,9 @@ enum AnsweredBy {
     Edge(&'static str),
     /// The router, which records the route that matched.
     Router(RecordedRoute),
+    /// A gRPC service: the path names the method.
+    #[cfg(feature = "grpc")]
+    Service(Box<str>),
 }
 
 /// Travels with a request, and holds its route once the router knows it.
@@ -124,6 +127,16 @@ impl CountedRequest {
         }
     }
 
+    /// A call of a gRPC service.
+    #[cfg(feature = "grpc")]
+    pub(in crate::worker) fn called<B>(request: &Request<B>) -> CountedRequest {
+        CountedRequest {
+            method: request.method().clone(),
+            begun: Some(Instant::now()),
+            answered_by: AnsweredBy::Service(request.uri().path().into()),
+        }
+    }
+
     /// A request that the router answers. The place for its route travels with it.
     pub(in crate::worker) fn routed<B>(request: &mut Request<B>) -> CountedRequest {
         let route = RecordedRoute::default();
@@ -140,6 +153,8 @@ impl CountedRequest {
         match &self.answered_by {
             AnsweredBy::Edge(path) => Some(path),
             AnsweredBy::Router(route) => route.0.get().map(MatchedPath::as_str),
+            #[cfg(feature = "grpc")]
+            AnsweredBy::Service(path) => Some(path),
         }
     }
 }

@@ -6,7 +6,6 @@
 use axum::response::{IntoResponse, Response};
 use http::{Method, Request, StatusCode, Uri, Version};
 use hyper::upgrade::OnUpgrade;
-use uuid::Uuid;
 
 use crate::http::Problem;
 
@@ -52,15 +51,13 @@ fn not_switched(method: &Method, uri: &Uri) -> Problem {
 }
 
 fn not_final(status: StatusCode, method: &Method, uri: &Uri) -> Problem {
-    let request_id = Uuid::now_v7().to_string();
     tracing::error!(
-        request_id,
         method = method.as_str(),
         path = uri.path(),
         status = status.as_u16(),
         "a handler answered with a status of 1xx, which cannot be the last one"
     );
-    Problem::internal_error(&request_id)
+    Problem::internal_error()
 }
 
 #[cfg(test)]

@@ -158,7 +158,7 @@ impl Simulation {
                 }
             }
             Event::Notified {
-                notification: Notification::Status(_),
+                notification: Notification::Status(_) | Notification::Trouble(_),
                 ..
             }
             | Event::Looked

@@ -58,9 +58,28 @@ fn an_upgrade_and_a_scaling_by_signal_that_are_refused_are_seen_as_well() {
 }
 
 #[test]
+fn a_scaling_by_signal_whose_worker_never_gets_ready_is_seen_as_well() {
+    let (plan, socket) = notify_socket(Plan::shop());
+    let cluster = plan.start();
+    let file = cluster.data().join("orders.db");
+    std::fs::rename(&file, file.with_extension("kept")).expect("moved away");
+    std::fs::create_dir(&file).expect("made");
+    cluster.signal(Signal::SIGTTIN);
+    cluster.wait_for("scaling from 2 to 3 workers given up: ");
+    wait_for_status(&socket, "scale failed: ");
+    let verdict = last_verdict(&cluster);
+    assert_eq!(verdict["operation"], "scale", "{verdict}");
+    assert_eq!(verdict["result"], "backed_out", "{verdict}");
+    let slots = cluster.run_json(&["status"])["slots"].clone();
+    assert_eq!(slots.as_array().map(Vec::len), Some(2), "{slots}");
+}
+
+#[test]
 fn a_rollback_is_reported_as_one() {
     let cluster = Plan::shop().start();
     cluster.run_json(&["reload"]);
+    // The log may be read a moment after the answer.
+    cluster.wait_for("reload done");
     let mark = cluster.mark();
     assert_eq!(cluster.run(&["rollback", "--no-wait"]).code, 0);
     cluster.wait_from(mark, "rollback done");

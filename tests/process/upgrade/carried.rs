@@ -7,7 +7,7 @@ use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd};
 
 use cluster::sys::memfd;
-use cluster::sys::process::{Spawn, spawn};
+use cluster::sys::process::{Binary, ChildSignals, Spawn, spawn};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -146,13 +146,17 @@ fn rehearsed_with(state: &impl AsFd) -> (String, i32) {
         text(format!("CLUSTER_UPGRADE_VERDICT_FD={}", writer.as_raw_fd())),
     ];
     let child = spawn(&Spawn {
-        binary: binary.as_fd(),
+        binary: Binary::Open(binary.as_fd()),
         args: &args,
         env: &env,
+        listen_pid: false,
+        directory: None,
+        signals: ChildSignals::Worker,
         stdio: [null.as_fd(), null.as_fd(), null.as_fd()],
         fds: &[],
         keep: &[state.as_fd(), writer.as_fd()],
         bound: true,
+        group: None,
         credentials: None,
     })
     .expect("a child");

@@ -1,4 +1,4 @@
-//! Checks `inventory.db` by itself: the quantities received, on hand, held and sold.
+//! Checks `inventory.db` by itself: the quantities received, adjusted, on hand, held and sold.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use super::Findings;
 use super::across::RecordedGoods;
 use super::goods;
 use crate::shop::contract::StorageError;
-use crate::shop::inventory::records::{AuditedReservation, StockRecord};
+use crate::shop::inventory::records::{AuditedReservation, ShelfRecord, StockRecord};
 use crate::shop::inventory::{InventoryReader, ReservationState};
 
 /// The sums of the reservations of one article.
@@ -26,8 +26,13 @@ impl Findings {
         let mut taken = ReservedSums::new();
         let stock = inventory.audit(|reservation| self.reservation(&reservation, &mut taken));
         for stock in stock.await? {
-            let taken = taken.remove(&stock.sku).unwrap_or_default();
-            self.stock(&stock, taken);
+            match &stock.shelf {
+                Some(shelf) => self.stock(&stock, shelf, taken.remove(&stock.sku).unwrap_or_default()),
+                None => self.report(format!(
+                    "stock of {}: there is no such article, its adjustments make {}",
+                    stock.sku, stock.adjustments
+                )),
+            }
         }
         for (sku, ReservedSum { held, committed }) in taken {
             self.report(format!(
@@ -63,19 +68,29 @@ impl Findings {
         }
     }
 
-    fn stock(&mut self, stock: &StockRecord, ReservedSum { held, committed }: ReservedSum) {
-        let StockRecord {
-            sku,
+    fn stock(
+        &mut self,
+        StockRecord { sku, adjustments, .. }: &StockRecord,
+        shelf: &ShelfRecord,
+        ReservedSum { held, committed }: ReservedSum,
+    ) {
+        let ShelfRecord {
             on_hand,
             reserved,
             received,
-        } = stock;
+            adjusted,
+        } = shelf;
         if *on_hand < 0 || *reserved < 0 || reserved > on_hand {
             self.report(format!("stock of {sku}: {on_hand} on hand, {reserved} reserved"));
         }
         if *received != on_hand.saturating_add(committed) {
             self.report(format!(
                 "stock of {sku}: {received} came in, {on_hand} are there and {committed} went out"
+            ));
+        }
+        if adjusted != adjustments {
+            self.report(format!(
+                "stock of {sku}: adjusted by {adjusted}, and its adjustments make {adjustments}"
             ));
         }
         if *reserved != held {

@@ -21,11 +21,15 @@ fn sound() -> (TempDir, OrderId) {
             "INSERT INTO orders (id, status, customer_id, items, amount, currency, method, version, owner, claim_no, changed_ms) VALUES
              ({key}, 20, 'c', '[[\"cup\",2,450]]', 900, 'USD', 'pm_card_visa', 1, '1/0/1', 1, 7),
              ({declined}, 30, 'c', '[[\"cup\",1,450]]', 450, 'USD', 'pm_card_chargeDeclined', 1, '1/0/1', 1, 7);
-             INSERT INTO outbox VALUES (1, {key}, 'order.confirmed', 7), (2, {declined}, 'order.rejected', 7);
+             INSERT INTO outbox (seq, order_id, event, at_ms) VALUES
+             (1, {key}, 'order.confirmed', 7), (2, {declined}, 'order.rejected', 7);
              INSERT INTO idempotency_keys VALUES ({key}, 'k', zeroblob(32))"
         ),
         format!(
-            "INSERT INTO stock VALUES ('cup', 'Cup', 450, 'USD', 5, 0, 7), ('pot', 'Pot', 1, 'USD', 5, 0, 5);
+            "INSERT INTO stock VALUES ('cup', 'Cup', 450, 'USD', 5, 0, 7, 1, 7, 0),
+             ('pot', 'Pot', 1, 'USD', 5, 0, 5, 1, 7, 0), ('tin', 'Tin', 1, 'USD', 3, 0, 3, 1, 7, 3);
+             INSERT INTO adjustments VALUES (1, 'tin', 4, 'came', 4, 7, 'a'),
+             (2, 'tin', -1, 'broke', 3, 7, 'b');
              INSERT INTO reservations VALUES ({key}, 20, 1, '[[\"cup\",2]]', 7, '1/0/1', 7, NULL, NULL)"
         ),
         format!(
@@ -158,8 +162,33 @@ fn goods_of_no_article_are_told_with_their_sku_and_lines_that_cannot_be_read_wit
 }
 
 #[test]
+fn an_adjustment_that_is_lost_or_changed_is_told() {
+    for (sql, sum) in [
+        ("DELETE FROM adjustments WHERE number = 2", 4),
+        ("UPDATE adjustments SET delta = -2 WHERE number = 2", 2),
+        (
+            "UPDATE stock SET adjusted = 2 WHERE sku = 'tin'; DELETE FROM adjustments",
+            0,
+        ),
+    ] {
+        let (told, _) = told_of(inventory::FILE, sql);
+        let words = format!(
+            "adjusted by {}, and its adjustments make {sum}",
+            3 - i32::from(sum == 0)
+        );
+        assert_eq!(told, format!("stock of tin: {words}"), "{sql}");
+    }
+    let stranger = "INSERT INTO adjustments VALUES (3, 'jar', 4, 'came', 4, 7, 'c')";
+    let (told, _) = told_of(inventory::FILE, stranger);
+    assert_eq!(
+        told,
+        "stock of jar: there is no such article, its adjustments make 4"
+    );
+}
+
+#[test]
 fn events_and_keys_of_no_order_and_hashes_that_are_none_are_told() {
-    let stranger = "INSERT INTO outbox VALUES (3, 999, 'order.confirmed', 1)";
+    let stranger = "INSERT INTO outbox (seq, order_id, event, at_ms) VALUES (3, 999, 'order.confirmed', 1)";
     let (told, _) = told_of(orders::FILE, stranger);
     let id = OrderId::from_key(999);
     let words = format!("event 3 is order.confirmed of {id}, which there is not");

@@ -88,13 +88,16 @@ fn orders(id: OrderId, order: &OrderDetails, lines: &mut Lines) {
         amount,
         currency,
         method,
+        request_id,
         standing,
         ..
     } = order;
     let placed = at(id.created_ms(), 1, TimelineStep::Place);
+    let request = request_id.as_ref().map(|id| format!(", request {id}"));
     let says = format!(
-        "placed by customer {customer}: {items}, {amount} {currency} with {method}, saga version {}",
-        standing.version
+        "placed by customer {customer}: {items}, {amount} {currency} with {method}, saga version {}{}",
+        standing.version,
+        request.unwrap_or_default()
     );
     lines.add("orders", placed, says);
     for takeover in &order.takeovers {

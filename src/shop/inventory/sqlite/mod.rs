@@ -1,22 +1,26 @@
 //! Stock and reservations in `inventory.db`. Every statement about them is in this folder, and one method of
 //! the repository is one transaction.
 
+mod adjustments;
 mod articles;
+mod outbox;
 mod reader;
 mod reservations;
 mod schema;
 
 use std::sync::Arc;
 
-use self::articles::NotPut;
-use super::articles::{Article, ArticleUpdate, PutArticleError, PutOutcome};
+use self::articles::NotEdited;
+use super::adjustments::{AdjustOutcome, Adjustment, AdjustmentRequest};
+use super::articles::{Article, ArticlePatch, ArticleUpdate, EditCondition, EditError, PutOutcome};
 use super::catalog::Catalog;
 use crate::base::ids::Incarnation;
 use crate::shop::contract::{
-    ClaimToken, CommandOutcome, Fence, OrderId, OrderLine, QuoteError, RequestedItem, Sku, StorageError,
-    SweepWindow, TimelineEntry,
+    ClaimToken, CommandOutcome, EventsAfter, Fence, OrderId, OrderLine, QuoteError, RequestedItem, Sku,
+    StorageError, StreamId, SweepWindow, TimelineEntry,
 };
 use crate::shop::recovery::steady_clock::SteadyClock;
+use crate::shop::sqlite::event_streams::{self, KnownStream};
 use crate::shop::sqlite::{commands, fences, lookups, refusal};
 use crate::store::{Admission, Store, Tx, WriteError};
 
@@ -48,10 +52,11 @@ impl InventoryRepository {
     }
 
     /// Writes the articles of the catalog, unless a catalog was written before.
-    pub(super) async fn stock(&self, catalog: Catalog) -> Result<(), PutArticleError> {
-        let clock = Arc::clone(&self.clock);
-        let job = move |tx: &Tx<'_>| articles::stock(tx, &catalog, clock.now_ms());
-        self.store.write(Admission::Continue, job).await.map_err(not_put)
+    pub(super) async fn stock(&self, catalog: Catalog) -> Result<(), EditError> {
+        self.edit(Admission::Continue, move |tx, now_ms| {
+            articles::stock(tx, catalog, now_ms)
+        })
+        .await
     }
 
     /// One article.
@@ -67,18 +72,60 @@ impl InventoryRepository {
         Ok(list.await?)
     }
 
-    /// Creates or changes an article.
-    pub(super) async fn put(&self, article: ArticleUpdate) -> Result<PutOutcome, PutArticleError> {
-        let job = move |tx: &Tx<'_>| articles::put(tx, &article);
-        self.store.write(Admission::New, job).await.map_err(not_put)
+    /// Creates or changes an article; the article as it is then.
+    pub(super) async fn put(
+        &self,
+        update: ArticleUpdate,
+        condition: EditCondition,
+    ) -> Result<(PutOutcome, Article), EditError> {
+        self.edit(Admission::New, move |tx, now_ms| {
+            articles::put(tx, update, &condition, now_ms)
+        })
+        .await
+    }
+
+    /// Changes what is said of an article; the article as it is then.
+    pub(super) async fn patch(
+        &self,
+        sku: Sku,
+        patch: ArticlePatch,
+        condition: EditCondition,
+    ) -> Result<Article, EditError> {
+        self.edit(Admission::New, move |tx, now_ms| {
+            articles::patch(tx, &sku, patch, &condition, now_ms)
+        })
+        .await
+    }
+
+    /// Changes the count of an article, once for each key.
+    pub(super) async fn adjust(
+        &self,
+        request: AdjustmentRequest,
+        condition: EditCondition,
+    ) -> Result<AdjustOutcome, EditError> {
+        self.edit(Admission::New, move |tx, now_ms| {
+            adjustments::adjust(tx, &request, &condition, now_ms)
+        })
+        .await
+    }
+
+    /// At most `limit` adjustments of an article before that number, the latest first.
+    pub(super) async fn adjustments(
+        &self,
+        sku: Sku,
+        before: i64,
+        limit: usize,
+    ) -> Result<Vec<Adjustment>, StorageError> {
+        let list = self
+            .store
+            .read(move |connection| adjustments::list(connection, &sku, before, limit));
+        Ok(list.await?)
     }
 
     /// The prices of the items, read on the caller's thread: one look-up by the primary key for each item.
     pub(super) async fn quote(&self, items: Vec<RequestedItem>) -> Result<Vec<OrderLine>, QuoteError> {
         let quoted = self.store.peek(|connection| articles::quote(connection, items));
-        quoted
-            .map_err(|error| QuoteError::Unavailable(error.to_string()))?
-            .map_err(QuoteError::UnknownSku)
+        quoted.map_err(|error| QuoteError::Unavailable(error.to_string()))?
     }
 
     /// Holds all lines, or none.
@@ -122,7 +169,10 @@ impl InventoryRepository {
 
     /// Removes some of what is kept for orders that are gone.
     pub(super) async fn forget(&self, window: SweepWindow) -> Result<(), StorageError> {
-        let job = move |tx: &Tx<'_>| reservations::forget(tx, &window);
+        let job = move |tx: &Tx<'_>| {
+            adjustments::forget(tx, window.before.created_ms())?;
+            reservations::forget(tx, &window)
+        };
         Ok(self.store.write(Admission::Continue, job).await?)
     }
 
@@ -156,6 +206,32 @@ impl InventoryRepository {
             .peek(|connection| reservations::not_committed(connection, orders))?)
     }
 
+    /// The line of numbers that the events have; a new one if the file is not what it was.
+    pub(in crate::shop) async fn begin_events(
+        &self,
+        known: Option<KnownStream>,
+    ) -> Result<StreamId, StorageError> {
+        event_streams::current(&self.store, known).await
+    }
+
+    /// The line of the events and its newest number.
+    pub(in crate::shop) async fn known_events(&self) -> Result<Option<KnownStream>, StorageError> {
+        Ok(self.store.peek(event_streams::known)?)
+    }
+
+    /// The events behind that number.
+    pub(super) async fn events_after(&self, number: u64, limit: usize) -> Result<EventsAfter, StorageError> {
+        let read = self
+            .store
+            .read(move |connection| outbox::after(connection, number, limit));
+        Ok(read.await?)
+    }
+
+    /// Removes some events from before that time. Writes nothing when there is none.
+    pub(super) async fn trim_events(&self, before_ms: u64) -> Result<(), StorageError> {
+        event_streams::trim_in(&self.store, before_ms).await
+    }
+
     /// Whether new work may be begun, or why not.
     pub(super) async fn accepts_new_work(&self) -> Result<(), StorageError> {
         Ok(self.store.accepts_new_work().await?)
@@ -164,6 +240,17 @@ impl InventoryRepository {
     /// Whether the store commits, found out by a commit.
     pub(super) async fn probe(&self) -> Result<(), String> {
         self.store.probe().await.map_err(|stall| stall.to_string())
+    }
+
+    /// Changes articles in one transaction, at the time of the clock inside it.
+    async fn edit<T: Send + 'static>(
+        &self,
+        admission: Admission,
+        edit: impl FnOnce(&Tx<'_>, u64) -> Result<T, NotEdited> + Send + 'static,
+    ) -> Result<T, EditError> {
+        let clock = Arc::clone(&self.clock);
+        let job = move |tx: &Tx<'_>| edit(tx, clock.now_ms());
+        self.store.write(admission, job).await.map_err(not_edited)
     }
 
     /// Carries out a command unless its life is fenced off.
@@ -177,10 +264,10 @@ impl InventoryRepository {
     }
 }
 
-fn not_put(error: WriteError<NotPut>) -> PutArticleError {
+fn not_edited(error: WriteError<NotEdited>) -> EditError {
     match refusal(error) {
-        Ok(NotPut::BelowReserved { sku, reserved }) => PutArticleError::BelowReserved { sku, reserved },
-        Ok(NotPut::Sqlite(error)) => PutArticleError::Storage(error.into()),
-        Err(failure) => PutArticleError::Storage(failure),
+        Ok(NotEdited::Refused(error)) => error,
+        Ok(NotEdited::Sqlite(error)) => EditError::Storage(error.into()),
+        Err(failure) => EditError::Storage(failure),
     }
 }

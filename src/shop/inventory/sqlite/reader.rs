@@ -6,7 +6,7 @@ use rusqlite::OptionalExtension;
 
 use super::schema::{FILE, SCHEMA};
 use crate::shop::contract::{OrderId, StorageError};
-use crate::shop::inventory::records::{AuditedReservation, ReservationRecord, StockRecord};
+use crate::shop::inventory::records::{AuditedReservation, ReservationRecord, ShelfRecord, StockRecord};
 use crate::shop::sqlite::StoredLife;
 use crate::shop::sqlite::read_only::{ReadOnlyDatabase, holds_any};
 
@@ -49,13 +49,25 @@ impl InventoryReader {
                 items: row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?,
             });
         }
-        let mut stock = snapshot.prepare("SELECT sku, on_hand, reserved, received FROM stock")?;
+        let mut stock = snapshot.prepare(
+            "WITH sums AS (SELECT sku, sum(delta) AS made FROM adjustments GROUP BY sku)
+             SELECT coalesce(stock.sku, sums.sku), coalesce(made, 0), on_hand, reserved, received, adjusted
+             FROM stock FULL JOIN sums ON stock.sku = sums.sku",
+        )?;
         let records = stock.query_map([], |row| {
+            let on_hand: Option<i64> = row.get(2)?;
+            let shelf = |on_hand| -> rusqlite::Result<ShelfRecord> {
+                Ok(ShelfRecord {
+                    on_hand,
+                    reserved: row.get(3)?,
+                    received: row.get(4)?,
+                    adjusted: row.get(5)?,
+                })
+            };
             Ok(StockRecord {
                 sku: row.get(0)?,
-                on_hand: row.get(1)?,
-                reserved: row.get(2)?,
-                received: row.get(3)?,
+                shelf: on_hand.map(shelf).transpose()?,
+                adjustments: row.get(1)?,
             })
         })?;
         Ok(records.collect::<rusqlite::Result<_>>()?)

@@ -11,14 +11,14 @@ use crate::shop::contract::{
 };
 use crate::shop::inventory::reservation::ReservationState;
 use crate::shop::recovery::clock::rfc3339;
-use crate::shop::sqlite::{StoredLife, invalid, json};
+use crate::shop::sqlite::{StoredLife, invalid, json, row_count};
 
 struct Reservation {
     state: ReservationState,
     reason: Option<CommandRefusal>,
 }
 
-const LET_GO: &str = "UPDATE stock SET reserved = reserved - ?2 WHERE sku = ?1";
+const LET_GO: &str = "UPDATE stock SET reserved = reserved - ?2, changed_ms = ?3 WHERE sku = ?1";
 /// Reservations that are removed in one transaction at most, so that no order waits long for it.
 const FORGOTTEN_AT_ONCE: usize = 400;
 
@@ -31,7 +31,7 @@ pub(super) fn reserve(
 ) -> rusqlite::Result<CommandOutcome> {
     let items: Vec<(&Sku, u32)> = lines.iter().map(|line| (&line.sku, line.quantity)).collect();
     if insert(tx, token, ReservationState::Held, &json(&items), now_ms)? {
-        return hold_all(tx, token.order, &items);
+        return hold_all(tx, token.order, &items, now_ms);
     }
     answer_again(tx, token, |known| match known.state {
         // A reservation that was released since is answered as done, too: the release followed a charge that
@@ -50,7 +50,7 @@ pub(super) fn reserve(
 pub(super) fn release(tx: &Connection, token: ClaimToken, now_ms: u64) -> rusqlite::Result<CommandOutcome> {
     if let Some(items) = end(tx, token, ReservationState::Released, now_ms)? {
         for (sku, quantity) in items {
-            change(tx, LET_GO, &sku, quantity)?;
+            change(tx, LET_GO, &sku, quantity, now_ms)?;
         }
         return Ok(CommandOutcome::Done);
     }
@@ -70,8 +70,9 @@ pub(super) fn release(tx: &Connection, token: ClaimToken, now_ms: u64) -> rusqli
 pub(super) fn commit(tx: &Connection, token: ClaimToken, now_ms: u64) -> rusqlite::Result<CommandOutcome> {
     if let Some(items) = end(tx, token, ReservationState::Committed, now_ms)? {
         for (sku, quantity) in items {
-            let leave = "UPDATE stock SET on_hand = on_hand - ?2, reserved = reserved - ?2 WHERE sku = ?1";
-            change(tx, leave, &sku, quantity)?;
+            let leave = "UPDATE stock SET on_hand = on_hand - ?2, reserved = reserved - ?2, changed_ms = ?3
+                WHERE sku = ?1";
+            change(tx, leave, &sku, quantity, now_ms)?;
         }
         return Ok(CommandOutcome::Done);
     }
@@ -122,8 +123,8 @@ pub(super) fn give_back(tx: &Connection, token: ClaimToken, now_ms: u64) -> rusq
             |row| items(row, 0),
         )?;
     for (sku, quantity) in returned {
-        let back = "UPDATE stock SET on_hand = on_hand + ?2 WHERE sku = ?1";
-        change(tx, back, &sku, quantity)?;
+        let back = "UPDATE stock SET on_hand = on_hand + ?2, changed_ms = ?3 WHERE sku = ?1";
+        change(tx, back, &sku, quantity, now_ms)?;
     }
     Ok(CommandOutcome::Done)
 }
@@ -152,12 +153,19 @@ fn insert(
     Ok(inserted == 1)
 }
 
-fn hold_all(tx: &Connection, order: OrderId, items: &[(&Sku, u32)]) -> rusqlite::Result<CommandOutcome> {
+fn hold_all(
+    tx: &Connection,
+    order: OrderId,
+    items: &[(&Sku, u32)],
+    now_ms: u64,
+) -> rusqlite::Result<CommandOutcome> {
     for (index, (sku, quantity)) in items.iter().enumerate() {
-        let hold = "UPDATE stock SET reserved = reserved + ?2 WHERE sku = ?1 AND on_hand - reserved >= ?2";
-        if tx.prepare_cached(hold)?.execute((sku.as_str(), quantity))? == 0 {
+        let hold = "UPDATE stock SET reserved = reserved + ?2, changed_ms = ?3
+            WHERE sku = ?1 AND on_hand - reserved >= ?2";
+        let parameters = (sku.as_str(), quantity, now_ms.cast_signed());
+        if tx.prepare_cached(hold)?.execute(parameters)? == 0 {
             for (sku, quantity) in &items[..index] {
-                change(tx, LET_GO, sku, *quantity)?;
+                change(tx, LET_GO, sku, *quantity, now_ms)?;
             }
             return refuse(tx, order, sku, *quantity);
         }
@@ -247,7 +255,7 @@ pub(super) fn forget(tx: &Connection, window: &SweepWindow) -> rusqlite::Result<
                 window.after.key(),
                 window.before.key(),
                 ReservationState::Held,
-                i64::try_from(FORGOTTEN_AT_ONCE + kept.len()).unwrap_or(i64::MAX),
+                row_count(FORGOTTEN_AT_ONCE + kept.len()),
             ),
             |row| Ok((row.get(0)?, row.get(1)?)),
         )?
@@ -259,11 +267,9 @@ pub(super) fn forget(tx: &Connection, window: &SweepWindow) -> rusqlite::Result<
             .query_row([order], |row| items(row, 0))?;
         if state == ReservationState::Committed {
             for (sku, quantity) in removed {
-                change(
-                    tx,
-                    "UPDATE stock SET received = received - ?2 WHERE sku = ?1",
-                    &sku,
-                    quantity,
+                one_row(
+                    tx.prepare_cached("UPDATE stock SET received = received - ?2 WHERE sku = ?1")?
+                        .execute((sku.as_str(), quantity))?,
                 )?;
             }
         }
@@ -283,8 +289,12 @@ fn find(tx: &Connection, order: OrderId) -> rusqlite::Result<Option<Reservation>
         .optional()
 }
 
-fn change(tx: &Connection, sql: &str, sku: &Sku, quantity: u32) -> rusqlite::Result<()> {
-    let changed = tx.prepare_cached(sql)?.execute((sku.as_str(), quantity))?;
+fn change(tx: &Connection, sql: &str, sku: &Sku, quantity: u32, now_ms: u64) -> rusqlite::Result<()> {
+    let parameters = (sku.as_str(), quantity, now_ms.cast_signed());
+    one_row(tx.prepare_cached(sql)?.execute(parameters)?)
+}
+
+fn one_row(changed: usize) -> rusqlite::Result<()> {
     if changed == 1 {
         Ok(())
     } else {
@@ -329,6 +339,7 @@ pub(super) fn timeline(connection: &Connection, order: OrderId) -> rusqlite::Res
                     outcome,
                     worker,
                     detail,
+                    request_id: None,
                 })
             };
             let reserved = || entry("reserve", "done", 1, None);

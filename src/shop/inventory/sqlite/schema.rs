@@ -3,7 +3,7 @@
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 
 use crate::shop::inventory::reservation::ReservationState;
-use crate::shop::sqlite::fences;
+use crate::shop::sqlite::{event_streams, fences};
 use crate::store::Schema;
 
 /// The file's name in the data directory.
@@ -13,7 +13,15 @@ pub const FILE: &str = "inventory.db";
 pub const SCHEMA: Schema = Schema {
     name: "inventory",
     application_id: 0x436c_4956,
-    migrations: &[VERSION_1, fences::TABLE, VERSION_3, VERSION_4],
+    migrations: &[
+        VERSION_1,
+        fences::TABLE,
+        VERSION_3,
+        VERSION_4,
+        VERSION_5,
+        event_streams::TABLE,
+        VERSION_7,
+    ],
 };
 
 /// A worker of a program that knows an older version than this one cannot use the file.
@@ -63,6 +71,39 @@ PRAGMA writable_schema = RESET;
 const VERSION_4: &str = "
 ALTER TABLE reservations RENAME COLUMN ended_ms TO changed_ms;
 ALTER TABLE reservations RENAME COLUMN ended_by TO changed_by;
+";
+
+/// An event when somebody creates or changes an article: the article as it was then.
+const VERSION_5: &str = "
+CREATE TABLE outbox (
+    seq      INTEGER PRIMARY KEY,
+    at_ms    INTEGER NOT NULL,
+    sku      TEXT NOT NULL,
+    name     TEXT NOT NULL,
+    amount   INTEGER NOT NULL,
+    currency TEXT NOT NULL,
+    on_hand  INTEGER NOT NULL
+) STRICT;
+";
+
+/// Articles can be taken off sale, know when they changed, and their adjustments have rows. Workers of the
+/// version before go on: every column of theirs is as it was, and what they write has these defaults. A time
+/// of 0 is unknown. `adjusted` is the sum of the rows that are kept, and a part of `received`.
+const VERSION_7: &str = "
+ALTER TABLE stock ADD COLUMN on_sale INTEGER NOT NULL DEFAULT 1 CHECK (on_sale = 0 OR on_sale = 1);
+ALTER TABLE stock ADD COLUMN changed_ms INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE outbox ADD COLUMN on_sale INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE stock ADD COLUMN adjusted INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE adjustments (
+    number  INTEGER PRIMARY KEY,
+    sku     TEXT NOT NULL,
+    delta   INTEGER NOT NULL CHECK (delta <> 0),
+    reason  TEXT NOT NULL,
+    on_hand INTEGER NOT NULL, -- right after it
+    at_ms   INTEGER NOT NULL,
+    key     TEXT NOT NULL UNIQUE
+) STRICT;
+CREATE INDEX adjustments_of_article ON adjustments (sku, number);
 ";
 
 /// The number of a state in the column `reservations.state`.

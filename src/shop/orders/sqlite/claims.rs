@@ -9,7 +9,7 @@ use crate::saga::definition::ORDER_VERSION;
 use crate::shop::contract::Fence;
 use crate::shop::orders::domain::{Order, OrderStatus};
 use crate::shop::orders::repository::{ClaimCommand, ClaimOutcome, Claimable, ClaimedBatch, ClaimedOrder};
-use crate::shop::sqlite::{StoredLife, fences, json};
+use crate::shop::sqlite::{StoredLife, fences, json, row_count};
 
 /// A saga that was claimed so often since a person, or a new start, last had it tried anew is parked: this
 /// order may be what its owners died of. No clock is used, so that none can be wrong.
@@ -131,7 +131,7 @@ fn owned_by(tx: &Connection, owner: Life, of: Fence, limit: usize) -> rusqlite::
             OrderStatus::Pending,
             includes_parked(of),
             ORDER_VERSION,
-            i64::try_from(limit).unwrap_or(i64::MAX),
+            row_count(limit),
         ),
         |row| row.get(0),
     )?

@@ -3,16 +3,17 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::orders;
+use super::outbox;
 use super::row::StoredReason;
 use crate::shop::contract::{HANDED_BACK, OrderId};
 use crate::shop::orders::decision::{DecidedAct, DecisionOutcome, OperatorDecision};
 use crate::shop::orders::domain::{OrderStatus, Rejection};
 use crate::shop::sqlite::{StoredLife, json};
+use crate::store::Tx;
 
 /// Carries the decision out and records it, when the order is one that can be decided about.
 pub(super) fn decide(
-    tx: &Connection,
+    tx: &Tx<'_>,
     decision: &OperatorDecision,
     now_ms: u64,
 ) -> rusqlite::Result<DecisionOutcome> {
@@ -63,7 +64,7 @@ fn hand_back(tx: &Connection, order: OrderId, given_up: Option<&str>, now_ms: u6
 
 /// Ends a parked order and writes its event; `false` when the order is not parked under that claim.
 fn end(
-    tx: &Connection,
+    tx: &Tx<'_>,
     order: OrderId,
     claim_no: u32,
     rejection: Option<Rejection>,
@@ -87,7 +88,7 @@ fn end(
         ),
     )?;
     if changed == 1 {
-        orders::announce(tx, order, status, now_ms)?;
+        outbox::announce(tx, order, status, now_ms)?;
     }
     Ok(changed == 1)
 }

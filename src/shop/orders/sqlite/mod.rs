@@ -8,10 +8,12 @@ mod decisions;
 mod history;
 mod idempotency_keys;
 mod orders;
+mod outbox;
 mod reader;
 mod retention;
 mod row;
 mod schema;
+mod totals;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,8 +28,12 @@ use super::repository::{
 use crate::base::ids::{Incarnation, Life};
 use crate::saga::definition::ORDER_VERSION;
 use crate::scoreboard::Board;
-use crate::shop::contract::{ClaimToken, Fence, OrderId, StorageError};
+use crate::shop::contract::{
+    ClaimToken, CustomerId, CustomerTotals, EventsAfter, Fence, OrderId, OrderTotals, OrdersMark,
+    StorageError, StreamId, TotalsAfter,
+};
 use crate::shop::recovery::steady_clock::SteadyClock;
+use crate::shop::sqlite::event_streams::{self, KnownStream};
 use crate::shop::sqlite::fences::{self, DatabaseUser};
 use crate::shop::sqlite::lookups;
 use crate::store::{Admission, Store, StoreOptions, Tx};
@@ -56,9 +62,15 @@ impl OrdersRepository {
         data_dir: &Path,
     ) -> Result<OrdersRepository, StorageError> {
         drop(OrdersReader::open(data_dir).await?);
+        let signal = event_streams::signal(data_dir);
         let cell = Board::private().cell("decision");
         let cell = cell.ok_or_else(|| StorageError::Failed("a new board has no cell".to_owned()))?;
-        let store = Store::open(&SCHEMA, StoreOptions::new(data_dir.join(FILE), cell));
+        let signal = signal.map_err(|error| StorageError::Unavailable(error.to_string()))?;
+        let options = StoreOptions {
+            on_signal: Arc::new(move || signal.send()),
+            ..StoreOptions::new(data_dir.join(FILE), cell)
+        };
+        let store = Store::open(&SCHEMA, options);
         let store = store.map_err(|error| StorageError::Unavailable(error.to_string()))?;
         Ok(OrdersRepository::new(
             store,
@@ -160,20 +172,23 @@ impl OrdersRepository {
         Ok(self.store.write(Admission::Continue, job).await?)
     }
 
-    /// Removes some expired keys and some orders that ended long ago.
+    /// Removes some expired keys, some old events and some orders that ended long ago.
     pub(super) async fn sweep(&self, command: SweepCommand) -> Result<SweepRound, StorageError> {
         let job = move |tx: &Tx<'_>| retention::sweep(tx, &command);
         Ok(self.store.write(Admission::Continue, job).await?)
     }
 
-    /// Whether there is an order before the horizon, or a key that may have expired.
+    /// Whether there is an order before the horizon, an event from before that time, or a key that may have
+    /// expired.
     pub(super) async fn is_anything_older(
         &self,
         horizon: OrderId,
+        events_before_ms: u64,
         keys: KeyRetention,
     ) -> Result<bool, StorageError> {
         Ok(self.store.peek(|connection| {
             Ok(retention::is_any_older(connection, horizon)?
+                || event_streams::is_any_older(connection, events_before_ms)?
                 || idempotency_keys::is_any_older(connection, &keys)?)
         })?)
     }
@@ -247,6 +262,27 @@ impl OrdersRepository {
         Ok(self.store.peek(retention::horizon)?)
     }
 
+    /// The line of numbers that the events have; a new one if the file is not what it was.
+    pub(in crate::shop) async fn begin_events(
+        &self,
+        known: Option<KnownStream>,
+    ) -> Result<StreamId, StorageError> {
+        event_streams::current(&self.store, known).await
+    }
+
+    /// The line of the events and its newest number.
+    pub(in crate::shop) async fn known_events(&self) -> Result<Option<KnownStream>, StorageError> {
+        Ok(self.store.peek(event_streams::known)?)
+    }
+
+    /// The events behind that number.
+    pub(super) async fn events_after(&self, number: u64, limit: usize) -> Result<EventsAfter, StorageError> {
+        let read = self
+            .store
+            .read(move |connection| outbox::after(connection, number, limit));
+        Ok(read.await?)
+    }
+
     /// Whether new work may be begun, or why not.
     pub(super) async fn accepts_new_work(&self) -> Result<(), StorageError> {
         Ok(self.store.accepts_new_work().await?)
@@ -255,5 +291,31 @@ impl OrdersRepository {
     /// Whether the store commits, found out by a commit.
     pub(super) async fn probe(&self) -> Result<(), String> {
         self.store.probe().await.map_err(|stall| stall.to_string())
+    }
+}
+
+impl OrderTotals for OrdersRepository {
+    async fn totals_after(&self, number: u64, limit: usize) -> Result<TotalsAfter, StorageError> {
+        let read = self
+            .store
+            .read(move |connection| totals::after(connection, number, limit));
+        Ok(read.await?)
+    }
+
+    async fn newest_event(&self) -> Result<OrdersMark, StorageError> {
+        let known = self.store.peek(event_streams::known)?;
+        Ok(known.map_or(OrdersMark::NONE, OrdersMark::from))
+    }
+
+    async fn totals_as_of(
+        &self,
+        number: u64,
+        after: Option<CustomerId>,
+        limit: usize,
+    ) -> Result<Vec<CustomerTotals>, StorageError> {
+        let read = self
+            .store
+            .read(move |connection| totals::as_of(connection, number, after.as_ref(), limit));
+        Ok(read.await?)
     }
 }

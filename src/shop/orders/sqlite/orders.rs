@@ -4,13 +4,16 @@
 use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::idempotency_keys;
+use super::outbox;
 use super::row::{self, StoredReason, order_columns};
 use crate::base::ids::Life;
+use crate::observe::RequestContext;
 use crate::saga::definition::ORDER_VERSION;
 use crate::shop::contract::{ClaimToken, CustomerId, OrderId};
 use crate::shop::orders::domain::{NewOrder, Order, OrderStatus, Rejection, UnfinishedCounts};
 use crate::shop::orders::repository::{OrdersPage, Ownership, PlaceCommand, Placement, RecordOutcome};
-use crate::shop::sqlite::{StoredLife, fences, json, lookups};
+use crate::shop::sqlite::{StoredLife, fences, json, lookups, row_count};
+use crate::store::Tx;
 
 /// Writes the order, its saga and its key.
 pub(super) fn place(tx: &Connection, command: &PlaceCommand) -> rusqlite::Result<Placement> {
@@ -37,9 +40,11 @@ fn insert(tx: &Connection, owner: Life, new: &NewOrder, id: OrderId) -> rusqlite
     let inserted = tx
         .prepare_cached(
             "INSERT INTO orders
-             (id, status, customer_id, items, amount, currency, method, version, owner, claim_no, changed_ms)
+             (id, status, customer_id, items, amount, currency, method, version, owner, claim_no, changed_ms,
+              request_id, traceparent)
              VALUES
-             (:id, :status, :customer, :items, :amount, :currency, :method, :version, :owner, 1, :changed_ms)
+             (:id, :status, :customer, :items, :amount, :currency, :method, :version, :owner, 1, :changed_ms,
+              :request_id, :traceparent)
              ON CONFLICT DO NOTHING",
         )?
         .execute(named_params! {
@@ -53,13 +58,15 @@ fn insert(tx: &Connection, owner: Life, new: &NewOrder, id: OrderId) -> rusqlite
             ":version": ORDER_VERSION,
             ":owner": StoredLife(owner),
             ":changed_ms": id.created_ms().cast_signed(),
+            ":request_id": new.request.as_ref().map(RequestContext::id),
+            ":traceparent": new.request.as_ref().and_then(RequestContext::traceparent),
         })?;
     Ok(inserted == 1)
 }
 
 /// Ends the order and writes its one terminal event.
 pub(super) fn end(
-    tx: &Connection,
+    tx: &Tx<'_>,
     token: ClaimToken,
     rejection: Option<&Rejection>,
     now_ms: u64,
@@ -86,25 +93,8 @@ pub(super) fn end(
     if changed == 0 {
         return what_stands(tx, token, status);
     }
-    announce(tx, token.order, status, now_ms)?;
+    outbox::announce(tx, token.order, status, now_ms)?;
     Ok(RecordOutcome::Stands)
-}
-
-/// Writes the terminal event of an order that has just ended.
-pub(super) fn announce(
-    tx: &Connection,
-    order: OrderId,
-    status: OrderStatus,
-    now_ms: u64,
-) -> rusqlite::Result<()> {
-    let event = match status {
-        OrderStatus::Confirmed => "order.confirmed",
-        OrderStatus::Rejected => "order.rejected",
-        OrderStatus::Pending | OrderStatus::Parked => return Ok(()),
-    };
-    tx.prepare_cached("INSERT INTO outbox (order_id, event, at_ms) VALUES (?1, ?2, ?3)")?
-        .execute((order.key(), event, now_ms.cast_signed()))?;
-    Ok(())
 }
 
 /// Parks the order, unless its saga has another owner.
@@ -191,7 +181,7 @@ pub(super) fn find(connection: &Connection, id: OrderId) -> rusqlite::Result<Opt
 
 /// A page of orders, the latest first.
 pub(super) fn list(connection: &Connection, page: &OrdersPage) -> rusqlite::Result<Vec<Order>> {
-    let limit = i64::try_from(page.limit).unwrap_or(i64::MAX);
+    let limit = row_count(page.limit);
     let before = page.before.key();
     match page.customer.as_ref().map(CustomerId::as_str) {
         None => connection

@@ -5,9 +5,9 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::schema::{FILE, SCHEMA};
-use super::{claims, history};
+use super::{claims, history, totals};
 use crate::base::ids::{Incarnation, Life};
-use crate::shop::contract::{OrderId, StorageError};
+use crate::shop::contract::{CustomerId, CustomerTotals, OrderId, OrdersMark, StorageError};
 use crate::shop::orders::domain::OrderStatus;
 use crate::shop::orders::records::{
     AttemptRecord, AuditedOrder, BadKey, EventRecord, ForeignEvent, InterventionRecord, ListedOrder,
@@ -15,7 +15,7 @@ use crate::shop::orders::records::{
 };
 use crate::shop::orders::repository::TakeoverRecord;
 use crate::shop::sqlite::read_only::{ReadOnlyDatabase, holds_any};
-use crate::shop::sqlite::{StoredLife, fences};
+use crate::shop::sqlite::{StoredLife, event_streams, fences};
 
 /// The columns that [`standing`] reads, in its order.
 macro_rules! standing_columns {
@@ -113,6 +113,22 @@ impl OrdersReader {
         Ok(records(&snapshot, order)?)
     }
 
+    /// The newest event.
+    pub(in crate::shop) async fn newest_event(&self) -> Result<OrdersMark, StorageError> {
+        let known = event_streams::known(self.0.connection())?;
+        Ok(known.map_or(OrdersMark::NONE, OrdersMark::from))
+    }
+
+    /// The totals of the next customers after that one, as of the event of that number.
+    pub(in crate::shop) async fn totals_as_of(
+        &self,
+        number: u64,
+        after: Option<CustomerId>,
+        limit: usize,
+    ) -> Result<Vec<CustomerTotals>, StorageError> {
+        Ok(totals::as_of(self.0.connection(), number, after.as_ref(), limit)?)
+    }
+
     /// Whether that life is fenced off.
     pub(in crate::shop) async fn is_fenced(&self, life: Life) -> Result<bool, StorageError> {
         Ok(fences::is_fenced(self.0.connection(), life)?)
@@ -137,7 +153,8 @@ impl OrdersReader {
 
 fn visit_orders(snapshot: &Connection, visit: &mut impl FnMut(AuditedOrder<'_>)) -> rusqlite::Result<()> {
     let mut orders = snapshot.prepare(
-        "SELECT id, status, amount, currency, method, items, coalesce(events, 0), event FROM orders
+        "SELECT id, status, amount, currency, method, items, coalesce(events, 0), event,
+            changed_ms <= (SELECT coalesce(max(removed_ms), 0) FROM event_stream) FROM orders
          LEFT JOIN (SELECT order_id, count(*) AS events, min(event) AS event FROM outbox GROUP BY order_id)
          ON order_id = id",
     )?;
@@ -152,6 +169,7 @@ fn visit_orders(snapshot: &Connection, visit: &mut impl FnMut(AuditedOrder<'_>))
             items: row.get_ref(5)?.as_str()?,
             events: row.get(6)?,
             first_event: row.get_ref(7)?.as_str_or_null()?,
+            may_lack_event: row.get(8)?,
         });
     }
     Ok(())
@@ -161,7 +179,8 @@ fn foreign_events(snapshot: &Connection) -> rusqlite::Result<Vec<ForeignEvent>> 
     snapshot
         .prepare(
             "SELECT seq, event, order_id FROM outbox LEFT JOIN orders ON id = order_id
-             WHERE id IS NULL ORDER BY seq",
+             WHERE id IS NULL AND NOT (outbox.customer_id IS NOT NULL
+                AND order_id < (SELECT coalesce(max(order_id), 0) FROM horizon)) ORDER BY seq",
         )?
         .query_map([], |row| {
             Ok(ForeignEvent {
@@ -193,7 +212,7 @@ fn bad_keys(snapshot: &Connection) -> rusqlite::Result<Vec<BadKey>> {
 
 fn records(snapshot: &Connection, order: OrderId) -> rusqlite::Result<Option<OrderDetails>> {
     let columns = concat!(
-        "SELECT customer_id, items, amount, currency, method, ",
+        "SELECT customer_id, items, amount, currency, method, request_id, ",
         standing_columns!(),
         " FROM orders WHERE id = ?1"
     );
@@ -204,7 +223,8 @@ fn records(snapshot: &Connection, order: OrderId) -> rusqlite::Result<Option<Ord
             amount: row.get(2)?,
             currency: row.get(3)?,
             method: row.get(4)?,
-            standing: standing(row, 5)?,
+            request_id: row.get(5)?,
+            standing: standing(row, 6)?,
             takeovers: Vec::new(),
             attempts: Vec::new(),
             interventions: Vec::new(),

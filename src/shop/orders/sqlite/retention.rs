@@ -1,6 +1,6 @@
-//! The statements that remove what is old, in small batches: an order that ended, with its event, its key and
-//! its claims, all at once. The outbox is emptied from its front, so that it never has a gap; its last event
-//! stays, so that no number is given out twice.
+//! The statements that remove what is old, in small batches: expired keys, old events, and orders that ended
+//! long ago, each with its key and its claims, all at once. What the removed orders of a customer came to is
+//! kept as one row.
 
 use rusqlite::Connection;
 
@@ -8,19 +8,13 @@ use super::idempotency_keys;
 use crate::shop::contract::{OrderId, SweepWindow};
 use crate::shop::orders::domain::OrderStatus;
 use crate::shop::orders::repository::{SweepCommand, SweepRound};
+use crate::shop::sqlite::{event_streams, row_count};
 
 /// Orders that are removed in one transaction at most, so that no order waits long for it.
 const AT_ONCE: usize = 200;
 /// Orders that a window of the participants keeps at most, so that however many old orders must stay, the
 /// others are removed.
 const MOST_KEPT: usize = 5_000;
-
-/// An event of the outbox.
-struct OutboxEvent {
-    seq: i64,
-    order: i64,
-    at_ms: i64,
-}
 
 /// Whether there is any order before the horizon.
 pub(super) fn is_any_older(connection: &Connection, horizon: OrderId) -> rusqlite::Result<bool> {
@@ -33,13 +27,14 @@ pub(super) fn is_any_older(connection: &Connection, horizon: OrderId) -> rusqlit
 pub(super) fn sweep(tx: &Connection, command: &SweepCommand) -> rusqlite::Result<SweepRound> {
     let keys = idempotency_keys::expire(tx, &command.keys)?;
     raise_horizon(tx, command.horizon)?;
-    let old = old_events(tx, command)?;
-    for event in &old {
-        remove(tx, event)?;
+    let events = event_streams::trim(tx, command.events_before_ms)?;
+    let old = ended_orders(tx, command)?;
+    for order in &old {
+        remove(tx, *order)?;
     }
     let (window, next_after) = window(tx, command)?;
     Ok(SweepRound {
-        removed: keys + old.len(),
+        removed: keys + events + old.len(),
         window,
         next_after,
     })
@@ -60,41 +55,40 @@ fn raise_horizon(tx: &Connection, horizon: OrderId) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// The events at the front of the outbox whose orders are old enough.
-fn old_events(tx: &Connection, command: &SweepCommand) -> rusqlite::Result<Vec<OutboxEvent>> {
-    let front: Vec<OutboxEvent> = tx
-        .prepare_cached(
-            "SELECT seq, order_id, at_ms FROM outbox WHERE seq < (SELECT max(seq) FROM outbox)
-             ORDER BY seq LIMIT ?1",
+/// Some orders that ended long enough ago.
+fn ended_orders(tx: &Connection, command: &SweepCommand) -> rusqlite::Result<Vec<i64>> {
+    tx.prepare_cached("SELECT id FROM ended_orders WHERE id < ?1 AND changed_ms < ?2 ORDER BY id LIMIT ?3")?
+        .query_map(
+            (
+                command.horizon.key(),
+                command.ended_before_ms.cast_signed(),
+                row_count(AT_ONCE),
+            ),
+            |row| row.get(0),
         )?
-        .query_map([number(AT_ONCE)], |row| {
-            Ok(OutboxEvent {
-                seq: row.get(0)?,
-                order: row.get(1)?,
-                at_ms: row.get(2)?,
-            })
-        })?
-        .collect::<rusqlite::Result<_>>()?;
-    let is_old = |event: &OutboxEvent| {
-        event.at_ms.unsigned_abs() < command.ended_before_ms && event.order < command.horizon.key()
-    };
-    Ok(front.into_iter().take_while(is_old).collect())
+        .collect()
 }
 
-fn remove(tx: &Connection, event: &OutboxEvent) -> rusqlite::Result<()> {
-    tx.prepare_cached("DELETE FROM outbox WHERE seq = ?1")?
-        .execute([event.seq])?;
+fn remove(tx: &Connection, order: i64) -> rusqlite::Result<()> {
+    // A sum beyond the largest integer is kept as the largest integer.
+    tx.prepare_cached(
+        "INSERT INTO removed_totals (customer_id, currency, orders, amount, before_ms)
+         SELECT customer_id, currency, 1, amount, changed_ms FROM orders WHERE id = ?1 AND status = ?2
+         ON CONFLICT DO UPDATE SET orders = orders + 1,
+            amount = min(amount + excluded.amount, 9223372036854775807),
+            before_ms = max(before_ms, excluded.before_ms)",
+    )?
+    .execute((order, OrderStatus::Confirmed))?;
     for sql in [
         "DELETE FROM takeovers WHERE order_id = ?1",
         "DELETE FROM attempts WHERE order_id = ?1",
         "DELETE FROM budget_used WHERE order_id = ?1",
         "DELETE FROM interventions WHERE order_id = ?1",
         "DELETE FROM idempotency_keys WHERE order_id = ?1",
+        "DELETE FROM orders WHERE id = ?1",
     ] {
-        tx.prepare_cached(sql)?.execute([event.order])?;
+        tx.prepare_cached(sql)?.execute([order])?;
     }
-    tx.prepare_cached("DELETE FROM orders WHERE id = ?1 AND (status = ?2 OR status = ?3)")?
-        .execute((event.order, OrderStatus::Confirmed, OrderStatus::Rejected))?;
     Ok(())
 }
 
@@ -104,7 +98,7 @@ fn window(tx: &Connection, command: &SweepCommand) -> rusqlite::Result<(SweepWin
     let (after, horizon) = (command.after, command.horizon);
     let mut kept: Vec<OrderId> = tx
         .prepare_cached("SELECT id FROM orders WHERE id > ?1 AND id < ?2 ORDER BY id LIMIT ?3")?
-        .query_map((after.key(), horizon.key(), number(MOST_KEPT + 1)), |row| {
+        .query_map((after.key(), horizon.key(), row_count(MOST_KEPT + 1)), |row| {
             Ok(OrderId::from_key(row.get(0)?))
         })?
         .collect::<rusqlite::Result<_>>()?;
@@ -130,8 +124,4 @@ pub(super) fn unknown_versions(connection: &Connection, newest: u32) -> rusqlite
             Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get(1)?))
         })?
         .collect()
-}
-
-fn number(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -4,6 +4,7 @@ use rusqlite::Row;
 use serde::{Deserialize, Serialize};
 
 use crate::base::money::{Currency, Money};
+use crate::observe::RequestContext;
 use crate::shop::contract::{CustomerId, OrderId, OrderLine, Sku};
 use crate::shop::orders::domain::{NewOrder, Order, Rejection};
 use crate::shop::sqlite::{StoredLife, invalid, json, validated};
@@ -11,7 +12,8 @@ use crate::shop::sqlite::{StoredLife, invalid, json, validated};
 /// The columns that [`order`] reads, in its order.
 macro_rules! order_columns {
     () => {
-        "id, status, customer_id, items, amount, currency, method, owner, claim_no, changed_ms, reason, given_up"
+        "id, status, customer_id, items, amount, currency, method, owner, claim_no, changed_ms, reason, \
+         given_up, request_id, traceparent"
     };
 }
 pub(super) use order_columns;
@@ -40,6 +42,7 @@ pub(super) fn order(row: &Row<'_>) -> rusqlite::Result<Order> {
                 currency,
             },
             method: row.get::<_, String>(6)?.into(),
+            request: request(row, 12, 13)?,
         },
         owner,
         claim_no: row.get(8)?,
@@ -59,7 +62,7 @@ pub(super) fn items(lines: &[OrderLine]) -> String {
     json(&items)
 }
 
-fn lines(row: &Row<'_>, column: usize, currency: Currency) -> rusqlite::Result<Vec<OrderLine>> {
+pub(super) fn lines(row: &Row<'_>, column: usize, currency: Currency) -> rusqlite::Result<Vec<OrderLine>> {
     let items: String = row.get(column)?;
     let items: Vec<(Sku, u32, u64)> = serde_json::from_str(&items).map_err(|error| invalid(column, error))?;
     let line = |(sku, quantity, amount)| OrderLine {
@@ -68,6 +71,15 @@ fn lines(row: &Row<'_>, column: usize, currency: Currency) -> rusqlite::Result<V
         unit_price: Money { amount, currency },
     };
     Ok(items.into_iter().map(line).collect())
+}
+
+/// The request that placed the order.
+fn request(row: &Row<'_>, id: usize, traceparent: usize) -> rusqlite::Result<Option<RequestContext>> {
+    let Some(id) = row.get::<_, Option<String>>(id)? else {
+        return Ok(None);
+    };
+    let traceparent: Option<String> = row.get(traceparent)?;
+    Ok(RequestContext::kept(&id, traceparent.as_deref()))
 }
 
 fn reason(row: &Row<'_>, column: usize) -> rusqlite::Result<(Option<Rejection>, Option<String>)> {

@@ -3,7 +3,7 @@
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 
 use crate::shop::orders::domain::OrderStatus;
-use crate::shop::sqlite::fences;
+use crate::shop::sqlite::{event_streams, fences};
 use crate::store::Schema;
 
 /// The file's name in the data directory.
@@ -21,6 +21,9 @@ pub const SCHEMA: Schema = Schema {
         VERSION_5,
         VERSION_6,
         VERSION_7,
+        VERSION_8,
+        VERSION_9,
+        event_streams::TABLE,
     ],
 };
 
@@ -154,6 +157,34 @@ ALTER TABLE attempts RENAME COLUMN tries TO attempts;
 ALTER TABLE attempts RENAME COLUMN says TO reason;
 ALTER TABLE spent RENAME TO budget_used;
 ALTER TABLE budget_used RENAME COLUMN ms TO used_ms;
+";
+
+/// The request that placed an order. Orders of before, and of older programs, have none.
+const VERSION_8: &str = "
+ALTER TABLE orders ADD COLUMN request_id TEXT;
+ALTER TABLE orders ADD COLUMN traceparent TEXT; -- of that request, if it had one (W3C Trace Context)
+";
+
+/// What an event says stands in its own row, so that events and orders are kept for times of their own. A
+/// program of the version before leaves the new columns empty; the order then says it. The totals of removed
+/// orders are what a read model of all orders begins with.
+const VERSION_9: &str = "
+ALTER TABLE outbox ADD COLUMN customer_id TEXT;
+ALTER TABLE outbox ADD COLUMN items TEXT;
+ALTER TABLE outbox ADD COLUMN amount INTEGER;
+ALTER TABLE outbox ADD COLUMN currency TEXT;
+ALTER TABLE outbox ADD COLUMN reason TEXT;
+ALTER TABLE outbox ADD COLUMN request_id TEXT;
+ALTER TABLE outbox ADD COLUMN traceparent TEXT;
+-- What retention removed, by customer: confirmed orders and what they cost.
+CREATE TABLE removed_totals (
+    customer_id TEXT NOT NULL,
+    currency    TEXT NOT NULL,
+    orders      INTEGER NOT NULL,
+    amount      INTEGER NOT NULL,
+    before_ms   INTEGER NOT NULL, -- the newest of them ended then
+    PRIMARY KEY (customer_id, currency)
+) STRICT, WITHOUT ROWID;
 ";
 
 /// The number of a status in the column `orders.status`.

@@ -1,6 +1,7 @@
 //! Payments in `payments.db`. Every statement about them is in this folder, and one method of the repository
 //! is one transaction.
 
+mod outbox;
 mod payments;
 mod reader;
 mod schema;
@@ -9,8 +10,11 @@ use std::sync::Arc;
 
 use super::payment::{Payment, PaymentOutcome, PaymentStatus};
 use crate::base::ids::Incarnation;
-use crate::shop::contract::{ChargeTerms, ClaimToken, Fence, OrderId, StorageError, SweepWindow};
+use crate::shop::contract::{
+    ChargeTerms, ClaimToken, EventsAfter, Fence, OrderId, StorageError, StreamId, SweepWindow,
+};
 use crate::shop::recovery::steady_clock::SteadyClock;
+use crate::shop::sqlite::event_streams::{self, KnownStream};
 use crate::shop::sqlite::{commands, fences, lookups};
 use crate::store::{Admission, Store, Tx};
 
@@ -121,6 +125,32 @@ impl PaymentsRepository {
         Ok(self
             .store
             .peek(|connection| payments::newest_receipts(connection, limit))?)
+    }
+
+    /// The line of numbers that the events have; a new one if the file is not what it was.
+    pub(in crate::shop) async fn begin_events(
+        &self,
+        known: Option<KnownStream>,
+    ) -> Result<StreamId, StorageError> {
+        event_streams::current(&self.store, known).await
+    }
+
+    /// The line of the events and its newest number.
+    pub(in crate::shop) async fn known_events(&self) -> Result<Option<KnownStream>, StorageError> {
+        Ok(self.store.peek(event_streams::known)?)
+    }
+
+    /// The events behind that number.
+    pub(super) async fn events_after(&self, number: u64, limit: usize) -> Result<EventsAfter, StorageError> {
+        let read = self
+            .store
+            .read(move |connection| outbox::after(connection, number, limit));
+        Ok(read.await?)
+    }
+
+    /// Removes some events from before that time. Writes nothing when there is none.
+    pub(super) async fn trim_events(&self, before_ms: u64) -> Result<(), StorageError> {
+        event_streams::trim_in(&self.store, before_ms).await
     }
 
     /// Whether new work may be begun, or why not.

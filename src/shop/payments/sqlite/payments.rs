@@ -4,12 +4,14 @@ use std::collections::HashSet;
 
 use rusqlite::{Connection, Error, OptionalExtension, Row, named_params};
 
-use super::schema::{CANCELLED, DECLINED, SUCCEEDED};
+use super::outbox;
+use super::schema::{CANCELLED, DECLINED, REFUNDED, SUCCEEDED};
 use crate::base::money::Money;
 use crate::shop::contract::{ChargeTerms, ClaimToken, OrderId, PaymentId, SweepWindow};
 use crate::shop::payments::payment::{Payment, PaymentOutcome, PaymentStatus};
 use crate::shop::payments::records::PaymentRecord;
-use crate::shop::sqlite::{StoredLife, validated};
+use crate::shop::sqlite::{StoredLife, row_count, validated};
+use crate::store::Tx;
 
 const PAYMENT: &str = "SELECT order_id, state, amount, currency, method, receipt, code, message, at_ms, by,
     refund, refunded_ms, refunded_by FROM payments WHERE order_id = ?1";
@@ -75,7 +77,7 @@ fn status(row: &Row<'_>) -> rusqlite::Result<PaymentStatus> {
 /// Records how the payment ended, unless that is recorded already; what stands then. A higher claim is
 /// recorded in either case.
 pub(super) fn record(
-    tx: &Connection,
+    tx: &Tx<'_>,
     token: ClaimToken,
     terms: &ChargeTerms,
     status: PaymentStatus,
@@ -95,7 +97,7 @@ pub(super) fn record(
 
 /// Whether a row was added; `false` when the order has one.
 fn insert(
-    tx: &Connection,
+    tx: &Tx<'_>,
     token: ClaimToken,
     terms: &ChargeTerms,
     status: &PaymentStatus,
@@ -129,30 +131,39 @@ fn insert(
             ":at_ms": now_ms.cast_signed(),
             ":by": StoredLife(token.life),
         })?;
+    if inserted == 1 {
+        outbox::announce(tx, token.order, state, terms.amount, now_ms)?;
+    }
     Ok(inserted == 1)
 }
 
 /// Records that the charge was given back; what stands then.
 pub(super) fn record_refund(
-    tx: &Connection,
+    tx: &Tx<'_>,
     token: ClaimToken,
     refund: &str,
     now_ms: u64,
 ) -> rusqlite::Result<PaymentOutcome> {
-    tx.prepare_cached(
-        "UPDATE payments SET claim_no = ?2, refund = ?3, refunded_ms = ?4, refunded_by = ?5
-         WHERE order_id = ?1 AND claim_no <= ?2 AND state = ?6 AND refund IS NULL",
-    )?
-    .execute((
-        token.order.key(),
-        token.claim_no,
-        refund,
-        now_ms.cast_signed(),
-        StoredLife(token.life),
-        SUCCEEDED,
-    ))?;
+    let refunded = tx
+        .prepare_cached(
+            "UPDATE payments SET claim_no = ?2, refund = ?3, refunded_ms = ?4, refunded_by = ?5
+             WHERE order_id = ?1 AND claim_no <= ?2 AND state = ?6 AND refund IS NULL",
+        )?
+        .execute((
+            token.order.key(),
+            token.claim_no,
+            refund,
+            now_ms.cast_signed(),
+            StoredLife(token.life),
+            SUCCEEDED,
+        ))?;
     match (find(tx, token.order)?, claim_no(tx, token.order)?) {
-        (Some(known), Some(noted)) if noted <= token.claim_no => Ok(PaymentOutcome::Stands(known.status)),
+        (Some(known), Some(noted)) if noted <= token.claim_no => {
+            if refunded == 1 {
+                outbox::announce(tx, token.order, REFUNDED, known.amount, now_ms)?;
+            }
+            Ok(PaymentOutcome::Stands(known.status))
+        }
         _ => Ok(PaymentOutcome::Fenced),
     }
 }
@@ -160,7 +171,7 @@ pub(super) fn record_refund(
 /// Removes some payments of orders in the window that orders does not keep.
 pub(super) fn forget(tx: &Connection, window: &SweepWindow) -> rusqlite::Result<()> {
     let kept: HashSet<i64> = window.kept.iter().map(|order| order.key()).collect();
-    let limit = i64::try_from(FORGOTTEN_AT_ONCE + kept.len()).unwrap_or(i64::MAX);
+    let limit = row_count(FORGOTTEN_AT_ONCE + kept.len());
     let known: Vec<i64> = tx
         .prepare_cached("SELECT order_id FROM payments WHERE order_id > ?1 AND order_id < ?2 LIMIT ?3")?
         .query_map((window.after.key(), window.before.key(), limit), |row| row.get(0))?
@@ -193,7 +204,7 @@ pub(super) fn find(connection: &Connection, order: OrderId) -> rusqlite::Result<
 pub(super) fn list(connection: &Connection, before: OrderId, limit: usize) -> rusqlite::Result<Vec<Payment>> {
     connection
         .prepare_cached(PAYMENTS)?
-        .query_map((before.key(), i64::try_from(limit).unwrap_or(i64::MAX)), payment)?
+        .query_map((before.key(), row_count(limit)), payment)?
         .collect()
 }
 

@@ -1,6 +1,6 @@
 //! The tables of `payments.db`.
 
-use crate::shop::sqlite::fences;
+use crate::shop::sqlite::{event_streams, fences};
 use crate::store::Schema;
 
 /// The file's name in the data directory.
@@ -10,7 +10,14 @@ pub const FILE: &str = "payments.db";
 pub const SCHEMA: Schema = Schema {
     name: "payments",
     application_id: 0x436c_5059,
-    migrations: &[VERSION_1, fences::TABLE, VERSION_3, VERSION_4],
+    migrations: &[
+        VERSION_1,
+        fences::TABLE,
+        VERSION_3,
+        VERSION_4,
+        VERSION_5,
+        event_streams::TABLE,
+    ],
 };
 
 /// The column `payments.state`: the money was taken, and given back if there is a refund.
@@ -19,6 +26,9 @@ pub(super) const SUCCEEDED: i64 = 10;
 pub(super) const DECLINED: i64 = 20;
 /// The column `payments.state`: no money was taken, and none will be.
 pub(super) const CANCELLED: i64 = 30;
+
+/// The column `outbox.state`: the money was given back. The others are those of a payment.
+pub(super) const REFUNDED: i64 = 40;
 
 /// One payment per order, so the order is the key and nothing needs an index of its own. Written once, when
 /// it is decided.
@@ -51,4 +61,17 @@ PRAGMA writable_schema = ON;
 UPDATE sqlite_schema SET sql = replace(sql, 'state IN (10, 20, 30)', 'state = 10 OR state = 20 OR state = 30')
     WHERE type = 'table' AND name = 'payments';
 PRAGMA writable_schema = RESET;
+";
+
+/// An event when a payment is decided, and one when it is refunded. The payment may be removed before its
+/// events.
+const VERSION_5: &str = "
+CREATE TABLE outbox (
+    seq      INTEGER PRIMARY KEY,
+    order_id INTEGER NOT NULL,
+    state    INTEGER NOT NULL, -- 10 succeeded, 20 declined, 30 cancelled, 40 refunded
+    at_ms    INTEGER NOT NULL,
+    amount   INTEGER NOT NULL,
+    currency TEXT NOT NULL
+) STRICT;
 ";

@@ -1,0 +1,62 @@
+//! What follows from what a program says: on Node's channel, and by `sd_notify`.
+
+use super::node::session::{NodeEnd, NodeEvent};
+use super::pulse::PulseSource;
+use super::supervise::Supervision;
+use crate::scoreboard::Counter;
+
+impl Supervision {
+    /// What Node's channel brings.
+    pub(super) fn heard(&mut self, event: NodeEvent) {
+        match event {
+            NodeEvent::Beat => self.pulse.beat(PulseSource::Node),
+            NodeEvent::Answered(classes) => self.count(classes),
+            NodeEvent::Listening(_) => drop(self.listening.send_replace(true)),
+            NodeEvent::AppReady => drop(self.notified.send_replace(true)),
+            NodeEvent::ListenRefused(refusal) => {
+                tracing::error!("the program cannot listen: {}", refusal.reason);
+            }
+            NodeEvent::BoundByItself(address) => {
+                tracing::warn!(
+                    "the program listens by itself on {address}, so a reload loses connections there: let it \
+                     listen without `exclusive` and `reusePort`"
+                );
+                self.listening.send_replace(true);
+            }
+            NodeEvent::Unsupported { reason, version } => tracing::error!(
+                "Node {version} does not behave as expected ({reason}), so the program binds by itself: pass it \
+                 listeners with --bind and --listen fds, and let it `listen({{fd: 3}})`"
+            ),
+            // A program behind a wrapper is another process than before.
+            NodeEvent::Taken { pid, version } => {
+                self.pulse.forget(PulseSource::Node);
+                tracing::debug!(pid, "Node {version} has taken the channel");
+            }
+            NodeEvent::End(end) => self.channel_ended(&end),
+            NodeEvent::Online
+            | NodeEvent::ListenWanted(_)
+            | NodeEvent::Closed(_)
+            | NodeEvent::Spawned(_)
+            | NodeEvent::AppMessage
+            | NodeEvent::Disconnecting => {}
+        }
+    }
+
+    fn count(&self, classes: [u32; 5]) {
+        let counters = self.worker.board().counters();
+        for (status, more) in [100, 200, 300, 400, 500].into_iter().zip(classes) {
+            counters.add_several(Counter::of_status(status), more);
+            counters.add_several(Counter::Requests, more);
+        }
+    }
+
+    fn channel_ended(&mut self, end: &NodeEnd) {
+        if self.drain.is_some() {
+            // Its connections are finished: what keeps it now is its own business.
+            return self.signal();
+        }
+        if self.tree.ended().is_none() && !matches!(end, NodeEnd::Closed) {
+            tracing::warn!("{end}");
+        }
+    }
+}
