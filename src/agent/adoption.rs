@@ -25,6 +25,9 @@ const MAX_COPIED: usize = 1024;
 /// How long a queue waits for a program of its own, in milliseconds.
 const PATIENCE: u16 = 1_000;
 
+/// How long a handshake may take that had begun when a queue was left.
+const HANDSHAKE: Duration = Duration::from_secs(1);
+
 /// The queues that are served. Dropping a value of the map ends the threads of that slot.
 #[derive(Debug)]
 pub(super) struct AdoptedQueues {
@@ -59,6 +62,14 @@ impl AdoptedQueues {
         }
     }
 
+    /// Passes on what waits in the queue of a listener to those who listen at its address: what is there now,
+    /// and what was being connected. Nothing new comes to it.
+    pub(super) fn empty(&mut self, listener: OwnedFd) {
+        if let Err(error) = empty(listener, Arc::clone(&self.permits)) {
+            tracing::warn!(%error, "connections wait in a queue that the program has closed");
+        }
+    }
+
     /// Serves no other queue any more; what was accepted is finished.
     pub(super) fn end(&mut self) {
         self.slots.clear();
@@ -82,6 +93,20 @@ fn serve(listener: OwnedFd, permits: Arc<Semaphore>) -> io::Result<UnixStream> {
         .spawn(move || accept(&listener, &ended, &sender))?;
     tokio::spawn(copy_all(accepted, address, permits));
     Ok(running)
+}
+
+/// A handshake that had begun ends within a second, or its client tries again, and comes elsewhere.
+fn empty(listener: OwnedFd, permits: Arc<Semaphore>) -> io::Result<()> {
+    // A path has one queue, from which all others take.
+    let Ok(address) = socket::local_address(&listener) else {
+        return Ok(());
+    };
+    let (sender, accepted) = mpsc::channel(1);
+    std::thread::Builder::new()
+        .name("left-queue".to_owned())
+        .spawn(move || accept_for(HANDSHAKE, &listener, &sender))?;
+    tokio::spawn(copy_all(accepted, reachable(address), permits));
+    Ok(())
 }
 
 /// Where clients on this machine reach a listener.
@@ -129,6 +154,26 @@ fn accept(listener: &OwnedFd, ended: &UnixStream, accepted: &mpsc::Sender<std::n
                 return;
             }
             Err(_) => {}
+        }
+    }
+}
+
+/// Accepts what is in the queue or comes within this time.
+fn accept_for(time: Duration, listener: &OwnedFd, accepted: &mpsc::Sender<std::net::TcpStream>) {
+    let until = std::time::Instant::now() + time;
+    loop {
+        let left = until.saturating_duration_since(std::time::Instant::now());
+        let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
+        let mut fds = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
+        match nix::poll::poll(&mut fds, left) {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(_) => continue,
+        }
+        if let Ok((socket, _)) = SockRef::from(listener).accept()
+            && accepted.blocking_send(socket.into()).is_err()
+        {
+            return;
         }
     }
 }

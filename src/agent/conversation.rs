@@ -1,16 +1,17 @@
 //! Leads the conversation with a Node program: what it asks to listen on is answered with listeners of the
 //! slot or of the master, and the rest is handed on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::sys::stat::fstat;
 
 use super::facts::ProgramListeners;
 use super::node::channel::NodeChannel;
-use super::node::request::{ListenTarget, NodeListenRequest, NodeRequestId};
+use super::node::request::{ListenTarget, NodeListenRequest};
 use super::node::session::NodeEvent;
 use crate::lifeline::LentAddress;
 use crate::worker::{Lending, LendingAnswer, NamedListener};
@@ -30,8 +31,32 @@ pub(super) struct Conversation {
     known: ProgramListeners,
     /// The questions that the master has not answered.
     asked: BTreeMap<u64, NodeListenRequest>,
+    /// What was granted, and is not closed.
+    granted: Vec<Granted>,
+    /// The listeners that were given back, and of which the master has said nothing yet.
+    returned: BTreeSet<u64>,
+    /// Whether the program was told to close them all. The queues are served by others then.
+    drains: bool,
     /// Why the last listener was refused that the machine would not give.
     refused: Option<Errno>,
+}
+
+/// What comes of a conversation.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// The program says something.
+    Node(NodeEvent),
+    /// The program has closed this listener, whose queue may hold connections still. Others listen there.
+    QueueLeft(OwnedFd),
+}
+
+/// A listener that a program was granted.
+#[derive(Debug)]
+struct Granted {
+    target: ListenTarget,
+    inode: u64,
+    /// How the master was asked for it; none for one that is configured.
+    lent: Option<LentAddress>,
 }
 
 impl Conversation {
@@ -47,23 +72,46 @@ impl Conversation {
             listeners,
             known,
             asked: BTreeMap::new(),
+            granted: Vec::new(),
+            returned: BTreeSet::new(),
+            drains: false,
             refused: None,
         }
     }
 
     /// What the program says next, but for its questions, which are answered here. Dropping the future loses
     /// nothing.
-    pub(super) async fn next(&mut self) -> NodeEvent {
+    pub(super) async fn next(&mut self) -> Heard {
         loop {
             tokio::select! {
                 biased;
-                answer = self.lending.answer() => self.answered(answer),
+                answer = self.lending.answer() => {
+                    if let Some(left) = self.answered(answer) {
+                        return Heard::QueueLeft(left);
+                    }
+                }
                 event = self.channel.next() => match event {
                     NodeEvent::ListenWanted(request) => self.wanted(request),
-                    event => return event,
+                    NodeEvent::Closed(target) => self.closed(&target),
+                    event => {
+                        if let NodeEvent::Taken { .. } = event {
+                            self.begin_anew();
+                        }
+                        return Heard::Node(event);
+                    }
                 },
             }
         }
+    }
+
+    /// Of a program that has ended, the next that it has said and nobody has heard; none when that was all,
+    /// or nothing comes for so long.
+    pub(super) async fn rest(&mut self, at_most: Duration) -> Option<NodeEvent> {
+        if !self.is_open() {
+            return None;
+        }
+        let next = tokio::time::timeout(at_most, self.channel.next()).await.ok();
+        next.filter(|event| !matches!(event, NodeEvent::End(_)))
     }
 
     /// Why the last listener was refused that the machine would not give: somebody else has the address, or
@@ -84,37 +132,43 @@ impl Conversation {
 
     /// Tells the program to finish its connections and to close the channel, within the time.
     pub(super) fn disconnect(&mut self, timeout: Duration) {
+        self.drains = true;
         self.channel.disconnect(timeout);
     }
 
     fn wanted(&mut self, request: NodeListenRequest) {
-        let address = match &request.target {
-            ListenTarget::Inherited { number } => return self.inherited(request.id, *number),
-            target if self.listens_on(target) => {
-                self.refuse(&request, Errno::EADDRINUSE);
-                return;
-            }
-            ListenTarget::Tcp {
-                address,
-                port,
-                ipv6_only,
-            } => LentAddress::Tcp {
-                address: *address,
-                port: *port,
-                ipv6_only: *ipv6_only,
-                index: request.index,
-            },
-            ListenTarget::Path {
-                path,
-                readable_all,
-                writable_all,
-            } => LentAddress::Path {
-                path: path.clone(),
-                mode: permissions(*readable_all, *writable_all),
-            },
+        if let ListenTarget::Inherited { number } = request.target {
+            return self.inherited(&request, number);
+        }
+        if self.listens_on(&request.target) {
+            return self.refuse(&request, Errno::EADDRINUSE);
+        }
+        if let Some(address) = lent_address(&request) {
+            let number = self.lending.ask(address);
+            self.asked.insert(number, request);
+        }
+    }
+
+    /// The program has closed a listener. One that it was lent goes back to the master, so that its slot gets
+    /// no connections there.
+    fn closed(&mut self, target: &ListenTarget) {
+        let Some(place) = self.granted.iter().position(|granted| granted.target == *target) else {
+            return;
         };
-        let number = self.lending.ask(address);
-        self.asked.insert(number, request);
+        let Granted { inode, lent, .. } = self.granted.swap_remove(place);
+        // One of these may be asked for in two ways, such as by an address of both families and by one.
+        let is_had = self.granted.iter().any(|granted| granted.inode == inode);
+        if let Some(address) = lent.filter(|_| !is_had && !self.drains) {
+            self.known.remove(inode);
+            self.returned.insert(self.lending.give_back(address));
+        }
+    }
+
+    /// Another process of the program has taken the channel. What the last one listened on is not given back:
+    /// such as a program that a development tool has started again, it will ask for the same.
+    fn begin_anew(&mut self) {
+        self.granted.clear();
+        self.known.begin_anew();
     }
 
     /// Whether the program listens on this very address already. Each `listen(0)` has a port of its own.
@@ -122,11 +176,11 @@ impl Conversation {
         !matches!(target, ListenTarget::Tcp { port: 0, .. }) && self.channel.held().any(|held| held == target)
     }
 
-    fn inherited(&mut self, id: NodeRequestId, number: usize) {
+    fn inherited(&mut self, request: &NodeListenRequest, number: usize) {
         let copy = self.listeners.get(number).map(|listener| listener.fd.try_clone());
         match copy {
-            Some(Ok(listener)) => self.grant(id, listener),
-            Some(Err(error)) => drop(self.channel.refuse(id, errno_of(&error))),
+            Some(Ok(listener)) => self.grant(request, listener),
+            Some(Err(error)) => drop(self.channel.refuse(request.id, errno_of(&error))),
             None => {
                 tracing::error!(
                     "the program cannot listen on descriptor {}: the configuration names {} addresses, and \
@@ -134,17 +188,19 @@ impl Conversation {
                     number + 3,
                     self.listeners.len()
                 );
-                self.channel.refuse(id, Errno::EBADF);
+                self.channel.refuse(request.id, Errno::EBADF);
             }
         }
     }
 
-    fn answered(&mut self, LendingAnswer { number, listener }: LendingAnswer) {
-        let Some(request) = self.asked.remove(&number) else {
-            return;
-        };
+    /// Takes an answer of the master. Returns a listener that was given back and has to be emptied.
+    fn answered(&mut self, LendingAnswer { number, listener }: LendingAnswer) -> Option<OwnedFd> {
+        if self.returned.remove(&number) {
+            return listener.ok();
+        }
+        let request = self.asked.remove(&number)?;
         match listener {
-            Ok(listener) => self.grant(request.id, listener),
+            Ok(listener) => self.grant(&request, listener),
             Err(errno) => {
                 if [Errno::EADDRINUSE, Errno::EACCES, Errno::EPERM].contains(&errno) {
                     self.refused = Some(errno);
@@ -152,15 +208,32 @@ impl Conversation {
                 self.refuse(&request, errno);
             }
         }
+        None
     }
 
-    fn grant(&mut self, id: NodeRequestId, listener: OwnedFd) {
+    fn grant(&mut self, request: &NodeListenRequest, listener: OwnedFd) {
         let copy = listener.try_clone();
         // A request that is not open any more: the program has ended or was replaced.
-        if self.channel.grant(id, listener)
-            && let Err(error) = copy.and_then(|copy| self.known.add(copy))
+        if self.channel.grant(request.id, listener)
+            && let Err(error) = copy.and_then(|copy| self.note(request, copy))
         {
             tracing::debug!(%error, "a listener of the program is not watched");
+        }
+    }
+
+    fn note(&mut self, request: &NodeListenRequest, listener: OwnedFd) -> io::Result<()> {
+        let inode_of = |socket: BorrowedFd<'_>| Ok::<_, io::Error>(fstat(socket)?.st_ino);
+        let inode = inode_of(listener.as_fd())?;
+        let mut configured = self.listeners.iter().map(|one| inode_of(one.fd.as_fd()));
+        let is_configured = configured.any(|one| one.is_ok_and(|one| one == inode));
+        self.granted.push(Granted {
+            target: request.target.clone(),
+            inode,
+            lent: lent_address(request).filter(|_| !is_configured),
+        });
+        match is_configured {
+            true => self.known.add_configured(listener),
+            false => self.known.add(listener),
         }
     }
 
@@ -169,6 +242,31 @@ impl Conversation {
         if self.channel.refuse(request.id, errno) {
             tracing::error!("the program cannot listen on {target}: {reason}");
         }
+    }
+}
+
+/// How the master is asked for a listener; none for one that the worker has.
+fn lent_address(request: &NodeListenRequest) -> Option<LentAddress> {
+    match &request.target {
+        ListenTarget::Inherited { .. } => None,
+        ListenTarget::Tcp {
+            address,
+            port,
+            ipv6_only,
+        } => Some(LentAddress::Tcp {
+            address: *address,
+            port: *port,
+            ipv6_only: *ipv6_only,
+            index: request.index,
+        }),
+        ListenTarget::Path {
+            path,
+            readable_all,
+            writable_all,
+        } => Some(LentAddress::Path {
+            path: path.clone(),
+            mode: permissions(*readable_all, *writable_all),
+        }),
     }
 }
 

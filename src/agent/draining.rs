@@ -40,7 +40,8 @@ impl Supervision {
             return;
         }
         match &mut self.conversation {
-            Some(conversation) if !signalled && conversation.is_open() => {
+            // One that has never spoken there will not hear it there.
+            Some(conversation) if !signalled && self.speaks && conversation.is_open() => {
                 let idle = limits.silence.saturating_sub(begun.elapsed());
                 match is_first {
                     true => conversation.disconnect(idle),

@@ -12,7 +12,7 @@ use super::words::{last_words, told_if_address_in_use};
 use crate::base::exit::Exit;
 use crate::worker::{WorkerExit, print_error};
 
-/// How long what the program has printed is waited for after its end: grandchildren may hold its pipes.
+/// How long what the program has said is waited for after its end: grandchildren may hold its pipes.
 const LAST_LINES: Duration = Duration::from_millis(200);
 /// How long the replacement of a program that has ended by itself waits for copied connections.
 const COPIES: Duration = Duration::from_secs(1);
@@ -26,6 +26,7 @@ impl Supervision {
         if !self.tree.kill(KILLED_WITHIN).await {
             tracing::warn!("processes of the program are still there after SIGKILL: the kernel holds them");
         }
+        self.hear_the_rest(LAST_LINES).await;
         self.output.finished(LAST_LINES).await;
         self.adopted.end();
         self.adopted.finished(self.time_for_copies()).await;
@@ -90,7 +91,7 @@ impl Supervision {
         print_error(&format!("{when} {how}{words}"));
         let bound = self.unused.configured();
         if !self.is_ready
-            && let Some(told) = told_if_address_in_use(&lines, self.facts.mode, bound)
+            && let Some(told) = told_if_address_in_use(&lines, self.facts.mode, self.speaks, bound)
         {
             print_error(&told);
         }

@@ -115,6 +115,19 @@ pub fn listens_by_itself(pid: i32, ours: &[u64]) -> Vec<SocketAddr> {
     found.into_iter().map(|socket| socket.local).collect()
 }
 
+/// Whether a process of the program was started with the inspector of Node (`--inspect`), which listens by
+/// itself for debuggers.
+#[must_use]
+pub fn is_inspected(pid: i32) -> bool {
+    let mut processes = tree(pid, MOST_PROCESSES).into_iter();
+    processes.any(|pid| {
+        let command = procfs::command_line(pid);
+        command
+            .split_whitespace()
+            .any(|word| word.starts_with("--inspect"))
+    })
+}
+
 /// The inodes of the program's sockets, and whether a process could not be looked at.
 fn sockets_of(pid: i32) -> (Vec<u64>, bool) {
     let mut sockets = Vec::new();

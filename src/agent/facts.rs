@@ -44,6 +44,8 @@ pub struct ProgramListeners {
 struct GivenListener {
     socket: OwnedFd,
     inode: u64,
+    /// Its address stands in the configuration.
+    configured: bool,
     address: Option<SocketAddr>,
     /// A TCP listener that no other slot accepts from.
     own: bool,
@@ -56,14 +58,32 @@ impl ProgramListeners {
     /// # Errors
     /// When the kernel does not tell what it is.
     pub fn add(&self, socket: OwnedFd) -> io::Result<()> {
-        let listener = GivenListener::new(socket)?;
-        self.given().push(listener);
+        self.insert(GivenListener::new(socket, false)?);
         Ok(())
+    }
+
+    /// As [`ProgramListeners::add`], for one whose address stands in the configuration.
+    ///
+    /// # Errors
+    /// When the kernel does not tell what it is.
+    pub fn add_configured(&self, socket: OwnedFd) -> io::Result<()> {
+        self.insert(GivenListener::new(socket, true)?);
+        Ok(())
+    }
+
+    fn insert(&self, listener: GivenListener) {
+        self.remove(listener.inode);
+        self.given().push(listener);
     }
 
     /// The program has closed the listener that is named by this inode.
     pub fn remove(&self, inode: u64) {
         self.given().retain(|listener| listener.inode != inode);
+    }
+
+    /// Another process of the program has begun, which has only what is configured.
+    pub(super) fn begin_anew(&self) {
+        self.given().retain(|listener| listener.configured);
     }
 
     /// The inodes that name them.
@@ -84,10 +104,11 @@ impl ProgramListeners {
     }
 
     /// The addresses at which IPv4 clients of this machine reach these listeners, each with whether the
-    /// listener is this program's alone.
+    /// listener is this program's alone. Those that stand in the configuration come first.
     pub(super) fn reached_by_ipv4(&self) -> Vec<(SocketAddr, bool)> {
         let given = self.given();
-        let reached = given.iter().filter_map(|listener| {
+        let (configured, other): (Vec<_>, Vec<_>) = given.iter().partition(|listener| listener.configured);
+        let reached = configured.into_iter().chain(other).filter_map(|listener| {
             let address = listener.address.filter(|_| listener.takes_ipv4)?;
             let host = match address.ip() {
                 IpAddr::V4(host) if !host.is_unspecified() => host,
@@ -104,7 +125,7 @@ impl ProgramListeners {
 }
 
 impl GivenListener {
-    fn new(socket: OwnedFd) -> io::Result<GivenListener> {
+    fn new(socket: OwnedFd, configured: bool) -> io::Result<GivenListener> {
         let inode = nix::sys::stat::fstat(&socket)?.st_ino;
         let (domain, own) = {
             let options = SockRef::from(&socket);
@@ -126,6 +147,7 @@ impl GivenListener {
         Ok(GivenListener {
             socket,
             inode,
+            configured,
             address,
             own,
             takes_ipv4,
@@ -164,6 +186,22 @@ mod tests {
         assert_eq!(listeners.reached_by_ipv4(), [(address, false), (at, true)]);
         listeners.remove(inode);
         assert_eq!(listeners.waiting(), None);
+    }
+
+    #[test]
+    fn what_is_configured_is_probed_first_and_stays_when_another_process_begins() {
+        let listeners = ProgramListeners::default();
+        let [(first, _), (second, _)] = [listener(), listener()];
+        let at = [&first, &second].map(|socket| socket.local_addr().expect("an address"));
+        for _ in 0..2 {
+            listeners
+                .add(first.try_clone().expect("a copy").into())
+                .expect("a listener");
+        }
+        listeners.add_configured(second.into()).expect("a listener");
+        assert_eq!(listeners.reached_by_ipv4(), [(at[1], true), (at[0], true)]);
+        listeners.begin_anew();
+        assert_eq!(listeners.reached_by_ipv4(), [(at[1], true)]);
     }
 
     #[test]

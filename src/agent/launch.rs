@@ -158,7 +158,7 @@ impl ProgramLaunch<'_> {
         let given = ProgramListeners::default();
         if mode == UsedMode::Fds {
             for listener in self.listeners {
-                given.add(listener.fd.try_clone()?)?;
+                given.add_configured(listener.fd.try_clone()?)?;
             }
         }
         Ok(given)

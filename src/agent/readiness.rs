@@ -9,7 +9,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::evidence::{self, Evidence};
 use super::facts::{ProgramFacts, ProgramListeners, UsedMode};
-use super::probe::{probe, probed_at};
+use super::probe::{probe, probed_address, probed_at};
+use super::words::WITHOUT_PRELOAD;
 use crate::base::time::span;
 use crate::config::{HttpPath, ReadyRule};
 
@@ -18,6 +19,9 @@ use crate::config::{HttpPath, ReadyRule};
 /// starts fast is ready soon, and one that takes long costs ten looks a second.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// For so long a Node program has listened by itself that is ready thereby. One that loads its code may
+/// listen for a moment, to find a port that is free.
+const BY_ITSELF: Duration = Duration::from_secs(1);
 /// How long one question waits for its answer: a program may do much at the first request.
 const ANSWER: Duration = Duration::from_secs(5);
 
@@ -59,7 +63,8 @@ pub async fn wait_until_ready(
     }
 }
 
-/// A Node program that got the channel says when it listens, and until then it may only have loaded its code.
+/// A Node program says when it listens, and until then it may only have loaded its code. Some of its servers
+/// never ask the cluster, and show themselves to the kernel alone.
 async fn until_shown(program: &ProgramFacts, signals: &mut ReadySignals) -> String {
     let ReadySignals {
         notified, listening, ..
@@ -67,7 +72,7 @@ async fn until_shown(program: &ProgramFacts, signals: &mut ReadySignals) -> Stri
     let shown = async {
         match program.mode {
             UsedMode::Fds | UsedMode::Reuseport => until_it_takes_connections(program).await,
-            UsedMode::Node => std::future::pending().await,
+            UsedMode::Node => until_it_listens_by_itself(program).await,
         }
     };
     tokio::select! {
@@ -106,6 +111,20 @@ fn takes_connections(program: &ProgramFacts) -> Option<String> {
     accepts.then(|| "it accepts from its listener".to_owned())
 }
 
+/// Waits until the program has listened for [`BY_ITSELF`] on an address that it was not given.
+async fn until_it_listens_by_itself(program: &ProgramFacts) -> String {
+    let mut before: Vec<SocketAddr> = Vec::new();
+    loop {
+        sleep(BY_ITSELF).await;
+        let own = evidence::listens_by_itself(program.pid, &program.listeners.inodes());
+        let stays: Vec<SocketAddr> = own.iter().copied().filter(|one| before.contains(one)).collect();
+        if !stays.is_empty() && !evidence::is_inspected(program.pid) {
+            return format!("it listens on {} by itself", list(&stays));
+        }
+        before = own;
+    }
+}
+
 async fn until_answered(
     program: &ProgramFacts,
     path: &HttpPath,
@@ -116,7 +135,10 @@ async fn until_answered(
     loop {
         let asked = Instant::now();
         match probe(program, path, ANSWER).await {
-            Ok(status) => return format!("it answers {} to GET {}", status.as_u16(), path.as_str()),
+            Ok(status) => {
+                let (status, asked) = (status.as_u16(), asked_for(program, path));
+                return format!("it answers {status} to {asked}");
+            }
             Err(reason) => drop(failure.send_replace(Some(reason.to_string()))),
         }
         sleep_until(asked + pause).await;
@@ -124,19 +146,36 @@ async fn until_answered(
     }
 }
 
+/// What is asked of the program, and where.
+fn asked_for(program: &ProgramFacts, path: &HttpPath) -> String {
+    let address = probed_address(program).map_or_else(|_| String::new(), |address| format!(" at {address}"));
+    format!("GET {}{address}", path.as_str())
+}
+
 /// What to say of a program that was given listeners and listens by itself; `None` when it does not. To be
-/// asked when the program is ready or `ready_timeout` comes near.
+/// asked when the program is ready or `ready_timeout` comes near. `speaks`: a Node program has spoken on its
+/// channel.
 #[must_use]
-pub fn told_if_it_listens_by_itself(program: &ProgramFacts) -> Option<String> {
-    if program.mode == UsedMode::Reuseport {
+pub fn told_if_it_listens_by_itself(program: &ProgramFacts, speaks: bool) -> Option<String> {
+    if program.mode == UsedMode::Reuseport || evidence::is_inspected(program.pid) {
         return None;
     }
     let own = evidence::listens_by_itself(program.pid, &program.listeners.inodes());
+    let advice = match program.mode {
+        UsedMode::Node if !speaks => WITHOUT_PRELOAD,
+        UsedMode::Node => {
+            "servers in worker threads, and add-ons that bind by themselves, do not ask the cluster for \
+             their address; have them set SO_REUSEPORT, or give the program one worker (--workers 1)"
+        }
+        UsedMode::Fds | UsedMode::Reuseport => {
+            "have it take the listener that it is given (descriptor 3, LISTEN_FDS), or, if it binds with \
+             SO_REUSEPORT, start it with --listen reuseport"
+        }
+    };
     (!own.is_empty()).then(|| {
         format!(
             "the program listens by itself on {}; the connections that come there are not the cluster's, and \
-             a second worker finds the address in use: have it take the listener that it is given \
-             (descriptor 3, LISTEN_FDS), or, if it binds with SO_REUSEPORT, start it with --listen reuseport",
+             a second worker finds the address in use: {advice}",
             list(&own)
         )
     })
@@ -173,8 +212,8 @@ pub fn seen_so_far(
         }
         ReadyRule::Notify => "it has not said READY=1 to NOTIFY_SOCKET".to_owned(),
         ReadyRule::Http(path) => format!(
-            "it has not answered GET {} with a status below 400, the last time because {}",
-            path.as_str(),
+            "it has not answered {} with a status below 400, the last time because {}",
+            asked_for(program, path),
             failure.as_deref().unwrap_or("the first answer is not there yet")
         ),
         ReadyRule::Log(_) => match line {

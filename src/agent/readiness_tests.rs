@@ -90,20 +90,34 @@ fn who_binds_by_itself_is_ready_when_it_is_meant_to_and_told_otherwise() {
     let (mut program, facts, _listener) = start(UsedMode::Reuseport);
     let said = Said::nothing();
     assert_eq!(said.found("auto", &facts, SHORT), None);
-    assert_eq!(told_if_it_listens_by_itself(&facts), None);
+    assert_eq!(told_if_it_listens_by_itself(&facts, true), None);
     let address = program.ask("listen");
     let how = said.found("auto", &facts, LONG).expect("ready");
     assert_eq!(how, format!("it listens on {address}"));
-    assert_eq!(told_if_it_listens_by_itself(&facts), None);
+    assert_eq!(told_if_it_listens_by_itself(&facts, true), None);
     let meant_for_ours = ProgramFacts {
         mode: UsedMode::Fds,
         ..facts
     };
-    let told = told_if_it_listens_by_itself(&meant_for_ours).expect("told");
+    let told = told_if_it_listens_by_itself(&meant_for_ours, true).expect("told");
     assert!(
         told.starts_with(&format!("the program listens by itself on {address}; ")),
         "{told}"
     );
+}
+
+#[test]
+fn a_node_program_whose_servers_do_not_ask_is_ready_when_the_kernel_shows_them() {
+    let (mut program, facts, _listener) = start(UsedMode::Node);
+    let said = Said::nothing();
+    assert_eq!(said.found("auto", &facts, SHORT), None);
+    let address = program.ask("listen");
+    let how = said.found("auto", &facts, LONG).expect("ready");
+    assert_eq!(how, format!("it listens on {address} by itself"));
+    let told = told_if_it_listens_by_itself(&facts, true).expect("told");
+    assert!(told.contains("servers in worker threads"), "{told}");
+    let told = told_if_it_listens_by_itself(&facts, false).expect("told");
+    assert!(told.contains("sets NODE_OPTIONS anew"), "{told}");
 }
 
 #[test]
@@ -112,7 +126,8 @@ fn a_program_is_ready_when_it_answers_or_has_said_the_words_or_the_time_is_over(
     let said = Said::nothing();
     program.ask("serve 302 Found");
     let how = said.found("http:/up", &facts, LONG).expect("ready");
-    assert_eq!(how, "it answers 302 to GET /up");
+    let address = facts.listeners.reached_by_ipv4()[0].0;
+    assert_eq!(how, format!("it answers 302 to GET /up at {address}"));
     let how = said.found("log:listening on", &facts, LONG).expect("ready");
     assert_eq!(how, "a line of its output matches listening on");
     let how = said.found("delay:5ms", &facts, LONG).expect("ready");

@@ -1,5 +1,8 @@
 //! What follows from what a program says: on Node's channel, and by `sd_notify`.
 
+use std::time::Duration;
+
+use super::node::line::MAX_LINE_BYTES;
 use super::node::session::{NodeEnd, NodeEvent};
 use super::pulse::PulseSource;
 use super::supervise::Supervision;
@@ -8,6 +11,7 @@ use crate::scoreboard::Counter;
 impl Supervision {
     /// What Node's channel brings.
     pub(super) fn heard(&mut self, event: NodeEvent) {
+        self.speaks |= !matches!(event, NodeEvent::End(_));
         match event {
             NodeEvent::Beat => self.pulse.beat(PulseSource::Node),
             NodeEvent::Answered(classes) => self.count(classes),
@@ -32,6 +36,10 @@ impl Supervision {
                 self.pulse.forget(PulseSource::Node);
                 tracing::debug!(pid, "Node {version} has taken the channel");
             }
+            NodeEvent::TooLong => tracing::warn!(
+                "the program has sent more than {MAX_LINE_BYTES} bytes without a newline on its IPC channel; \
+                 they are skipped: nobody reads what it sends to its parent"
+            ),
             NodeEvent::End(end) => self.channel_ended(&end),
             NodeEvent::Online
             | NodeEvent::ListenWanted(_)
@@ -39,6 +47,20 @@ impl Supervision {
             | NodeEvent::Spawned(_)
             | NodeEvent::AppMessage
             | NodeEvent::Disconnecting => {}
+        }
+    }
+
+    /// Hears what a program has said before its end, such as what it has answered since its last beat.
+    pub(super) async fn hear_the_rest(&mut self, at_most: Duration) {
+        loop {
+            let Some(conversation) = &mut self.conversation else {
+                return;
+            };
+            match conversation.rest(at_most).await {
+                Some(NodeEvent::Answered(classes)) => self.count(classes),
+                Some(_) => {}
+                None => return,
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::adoption::AdoptedQueues;
-use super::conversation::Conversation;
+use super::conversation::{Conversation, Heard};
 use super::drain::Drain;
 use super::facts::ProgramFacts;
 use super::launch::{LaunchError, Launched, ProgramLaunch};
@@ -86,6 +86,8 @@ pub(super) struct Supervision {
     pub(super) listening: watch::Sender<bool>,
     /// Why the program did not answer as it should, when it was last asked whether it is ready.
     pub(super) ready_failure: watch::Sender<Option<String>>,
+    /// A Node program has spoken on its channel.
+    pub(super) speaks: bool,
     pub(super) is_ready: bool,
     /// Which of its listeners nobody accepts from.
     pub(super) unused: UnusedListeners,
@@ -105,6 +107,8 @@ enum Step {
     Deadline,
     Ready(String),
     Node(NodeEvent),
+    /// The program has closed this listener.
+    QueueLeft(OwnedFd),
     Notified(ProgramNotification),
     Adoption(AdoptionRequest),
     OutputFile(OwnedFd),
@@ -180,6 +184,7 @@ impl Supervision {
             notified: watch::Sender::new(false),
             listening: watch::Sender::new(false),
             ready_failure: watch::Sender::new(None),
+            speaks: false,
             is_ready: false,
             unused: UnusedListeners::of(&configured),
             was_late: false,
@@ -259,7 +264,10 @@ impl Supervision {
                 Step::Deadline
             }
             how = ready, if !self.is_ready => Step::Ready(how),
-            event = said => Step::Node(event),
+            heard = said => match heard {
+                Heard::Node(event) => Step::Node(event),
+                Heard::QueueLeft(listener) => Step::QueueLeft(listener),
+            },
             said = self.notify.next(main) => Step::Notified(said),
             Some(request) = self.adoptions.recv() => Step::Adoption(request),
             Some(file) = self.output_files.recv() => Step::OutputFile(file),
@@ -278,6 +286,7 @@ impl Supervision {
             Step::Unused => self.look_for_unused_listeners(),
             Step::Ready(how) => self.ready(&how),
             Step::Node(event) => self.heard(event),
+            Step::QueueLeft(listener) => self.adopted.empty(listener),
             Step::Notified(said) => self.notified(said),
             Step::Adoption(request) if self.drain.is_none() => self.adopted.handle(request),
             Step::Adoption(_) => {}

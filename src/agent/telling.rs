@@ -16,7 +16,7 @@ impl Supervision {
 
     /// Says in one line what cannot be had, where that is so.
     pub(super) fn tell_way(&self, how: &str) {
-        if let Some(told) = told_if_it_listens_by_itself(&self.facts) {
+        if let Some(told) = told_if_it_listens_by_itself(&self.facts, self.speaks) {
             tracing::warn!("{told}");
         }
         if self.facts.mode == UsedMode::Reuseport && self.facts.slot == Slot(0) {
@@ -41,7 +41,7 @@ impl Supervision {
     pub(super) fn late(&mut self) {
         self.was_late = true;
         let rule = &self.worker.settings().run.ready;
-        let told = told_if_it_listens_by_itself(&self.facts);
+        let told = told_if_it_listens_by_itself(&self.facts, self.speaks);
         let told = told.unwrap_or_else(|| {
             let failure = self.ready_failure.borrow().clone();
             seen_so_far(rule, &self.facts, failure, self.output.last_lines().pop())

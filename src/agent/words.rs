@@ -3,6 +3,11 @@
 
 use super::facts::UsedMode;
 
+/// Why a Node program that says nothing on its channel binds by itself, and what to do.
+pub(super) const WITHOUT_PRELOAD: &str = "its Node was started without the cluster's preload, as \
+    by a script that sets NODE_OPTIONS anew: have the script keep what is there \
+    (NODE_OPTIONS=\"$NODE_OPTIONS …\")";
+
 /// The line that says why the program ended, as far as one can tell: the runtimes of several languages add
 /// where they were, and Node adds its version.
 pub(super) fn last_words(lines: &[String]) -> Option<&str> {
@@ -22,14 +27,21 @@ fn is_telling(line: &str) -> bool {
 }
 
 /// What to say of a program whose last lines tell that it could not bind an address; `None` when they do not.
-/// `bound` names the addresses that the cluster has bound for it.
-pub(super) fn told_if_address_in_use(lines: &[String], mode: UsedMode, bound: &[String]) -> Option<String> {
+/// `bound` names the addresses that the cluster has bound for it; `speaks`: a Node program has spoken on its
+/// channel.
+pub(super) fn told_if_address_in_use(
+    lines: &[String],
+    mode: UsedMode,
+    speaks: bool,
+    bound: &[String],
+) -> Option<String> {
     let mut told = lines.iter().rev().filter(|line| is_in_use(line)).peekable();
     told.peek()?;
     let port = told.find_map(|line| port(line));
     let on = port.map_or_else(|| "an address".to_owned(), |port| port.to_string());
     let listens = format!("the program listens by itself on {on}, and that address is in use");
     Some(match mode {
+        UsedMode::Node if !speaks => format!("{listens}: {WITHOUT_PRELOAD}"),
         UsedMode::Node => format!(
             "{listens}: have it listen without `exclusive` and `reusePort`, so that the cluster binds the \
              address once for all workers, or give it one worker (--workers 1)"
@@ -103,13 +115,15 @@ Node.js v20.11.1";
     #[test]
     fn an_address_in_use_is_told_with_its_port_and_what_to_do() {
         let bound = ["127.0.0.1:3000".to_owned()];
-        let told = |text: &str, mode| told_if_address_in_use(&lines(text), mode, &bound);
+        let told = |text: &str, mode| told_if_address_in_use(&lines(text), mode, true, &bound);
         let node = told(NODE, UsedMode::Node).expect("told");
         assert!(
             node.starts_with("the program listens by itself on 3000"),
             "{node}"
         );
         assert!(node.contains("exclusive"), "{node}");
+        let silent = told_if_address_in_use(&lines(NODE), UsedMode::Node, false, &bound).expect("told");
+        assert!(silent.contains("sets NODE_OPTIONS anew"), "{silent}");
         let go = told(
             "listen tcp :8080: bind: address already in use",
             UsedMode::Reuseport,

@@ -48,8 +48,9 @@ pub enum Command {
     /// `metrics::Snapshot` as JSON.
     #[serde(rename = "figures")]
     Metrics(u64),
-    /// The answer to [`Report::ListenerWanted`] of that number: the slot's listener comes along, or none when
-    /// `errno` is not 0. A worker that can open no more descriptors gets none with an `errno` of 0.
+    /// The answer to [`Report::ListenerWanted`] or [`Report::ListenerReturned`] of that number: the slot's
+    /// listener comes along, or none when `errno` is not 0. A worker that can open no more
+    /// descriptors gets none with an `errno` of 0.
     Listener {
         /// The number of the question.
         number: u64,
@@ -85,6 +86,16 @@ pub enum Report {
         /// The worker numbers its questions to know their answers.
         number: u64,
         /// Where it is to listen.
+        address: LentAddress,
+    },
+    /// The program of the worker has closed the listener that it was lent for this address. The master closes
+    /// the address when no worker has it any more. Otherwise it sends new connections to the slots of those
+    /// that have it, and then the slot's listener once more by [`Command::Listener`], so that the worker can
+    /// pass on what had come before.
+    ListenerReturned {
+        /// The worker numbers its questions to know their answers.
+        number: u64,
+        /// The address as it was asked for.
         address: LentAddress,
     },
 }

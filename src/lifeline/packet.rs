@@ -98,6 +98,10 @@ mod tests {
             Report::NotAdopted(slot),
             wanted(longest),
             wanted(port(None)),
+            Report::ListenerReturned {
+                number: u64::MAX,
+                address: port(None),
+            },
         ] {
             assert_eq!(decode::<Report>(&encode(&report)).expect("a report"), report);
         }

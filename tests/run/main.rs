@@ -7,6 +7,7 @@ mod ends;
 mod faults;
 mod harness;
 mod node;
+mod node_habits;
 mod parts;
 #[path = "../runner/mod.rs"]
 mod runner;
@@ -103,6 +104,25 @@ const NODE_TESTS: &[Test] = &[
     ),
     ("a_port_of_another_program_is_told_to_node", node::taken_port),
     ("garbage_on_the_channel_hurts_this_program_alone", node::garbage),
+    ("a_port_that_is_tested_is_given_back", node_habits::tests_its_port),
+    (
+        "an_address_that_a_program_leaves_goes_to_the_others",
+        node_habits::leaves_an_address,
+    ),
+    (
+        "a_long_message_to_the_parent_hurts_nobody",
+        node_habits::talks_to_its_parent,
+    ),
+    (
+        "a_script_that_sets_node_options_anew_is_told",
+        node_habits::sets_node_options_anew,
+    ),
+    (
+        "a_server_in_a_worker_thread_is_ready",
+        node_habits::serves_from_a_thread,
+    ),
+    ("a_session_of_http2_is_told_of_a_drain", node_habits::http2),
+    ("an_entry_point_is_recognised", node_habits::entry_point),
     (
         "every_way_to_listen_is_served_by_all_workers",
         node::ways_to_listen,

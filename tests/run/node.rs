@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::common::{Cli, Cluster, Plan, TIMEOUT};
 use crate::harness::{free_port, get, lives, wait_until, with_clients, write};
 
-const APP: &str = "
+pub(crate) const APP: &str = "
 require('http').createServer((request, response) => {
   if (request.url === '/spin') for (;;);
   response.end(`${process.pid} node\\n`);
@@ -16,14 +16,14 @@ require('http').createServer((request, response) => {
 const PACKAGE: &str = r#"{ "name": "app", "version": "1.0.0", "scripts": { "start": "node app.js" } }"#;
 
 /// A program in files of its own, which listens on this port.
-fn plan(command: &[&str], files: &[(&str, &str)], port: u16) -> Plan {
+pub(crate) fn plan(command: &[&str], files: &[(&str, &str)], port: u16) -> Plan {
     let plan = Plan::run(command);
     write(plan.directory(), files);
     let directory = plan.directory().to_str().expect("text").to_owned();
     plan.arguments(&["--directory", &directory, "--env", &format!("PORT={port}")])
 }
 
-fn at(port: u16) -> SocketAddr {
+pub(crate) fn at(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 

@@ -47,6 +47,8 @@ pub struct NodeChannel {
     /// None when it failed.
     beats: Option<AsyncFd<OwnedFd>>,
     buffer: Box<[u8]>,
+    /// That a line was too long is told once.
+    told_too_long: bool,
 }
 
 impl NodeChannel {
@@ -72,6 +74,7 @@ impl NodeChannel {
             ended: None,
             beats: Some(readiness::watch(beats, Interest::READABLE)?),
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
+            told_too_long: false,
         };
         Ok((channel, descriptors))
     }
@@ -180,7 +183,8 @@ impl NodeChannel {
             let taken = match self.lines.line() {
                 Ok(None) => return None,
                 Ok(Some(line)) => self.session.take(line),
-                Err(LineTooLong) => Err(NodeFault::LineTooLong),
+                Err(LineTooLong) if std::mem::replace(&mut self.told_too_long, true) => continue,
+                Err(LineTooLong) => return Some(NodeEvent::TooLong),
             };
             let step = self.judge(taken)?;
             if let Some(delivery) = step.delivery {

@@ -8,7 +8,7 @@ pub const MAX_LINE_BYTES: usize = 1 << 20;
 /// What is kept of the buffer between two lines, in bytes.
 const KEPT_BYTES: usize = 64 << 10;
 
-/// A line is longer than [`MAX_LINE_BYTES`].
+/// A line is longer than [`MAX_LINE_BYTES`]. It is told once of each such line, which is skipped.
 #[derive(Debug, PartialEq, Eq)]
 pub struct LineTooLong;
 
@@ -20,6 +20,8 @@ pub struct NodeLines {
     start: usize,
     /// Up to where no newline was found.
     searched: usize,
+    /// The first line is too long, and its beginning is dropped already.
+    skips: bool,
 }
 
 impl NodeLines {
@@ -34,25 +36,37 @@ impl NodeLines {
     /// The next whole line, without its newline.
     ///
     /// # Errors
-    /// When the line is longer than [`MAX_LINE_BYTES`]. It stays so: the stream is to be given up.
+    /// When the line is longer than [`MAX_LINE_BYTES`]. The next call goes on behind it.
     pub fn line(&mut self) -> Result<Option<&[u8]>, LineTooLong> {
-        let Some(newline) = memchr::memchr(b'\n', &self.bytes[self.searched..]) else {
-            self.searched = self.bytes.len();
-            return self.unfinished().map(|()| None);
-        };
-        let (from, to) = (self.start, self.searched + newline);
-        if to - from > MAX_LINE_BYTES {
-            return Err(LineTooLong);
+        loop {
+            let Some(newline) = memchr::memchr(b'\n', &self.bytes[self.searched..]) else {
+                self.searched = self.bytes.len();
+                return self.unfinished().map(|()| None);
+            };
+            let (from, to) = (self.start, self.searched + newline);
+            (self.start, self.searched) = (to + 1, to + 1);
+            if mem::take(&mut self.skips) {
+                continue;
+            }
+            if to - from > MAX_LINE_BYTES {
+                return Err(LineTooLong);
+            }
+            return Ok(Some(&self.bytes[from..to]));
         }
-        (self.start, self.searched) = (to + 1, to + 1);
-        Ok(Some(&self.bytes[from..to]))
     }
 
     fn unfinished(&mut self) -> Result<(), LineTooLong> {
-        match self.bytes.len() - self.start {
-            0 if self.bytes.capacity() > KEPT_BYTES => *self = NodeLines::default(),
-            length if length > MAX_LINE_BYTES => return Err(LineTooLong),
-            _ => {}
+        let length = self.bytes.len() - self.start;
+        if length > MAX_LINE_BYTES || self.skips {
+            let was_told = self.skips;
+            *self = NodeLines {
+                skips: true,
+                ..NodeLines::default()
+            };
+            return if was_told { Ok(()) } else { Err(LineTooLong) };
+        }
+        if length == 0 && self.bytes.capacity() > KEPT_BYTES {
+            *self = NodeLines::default();
         }
         Ok(())
     }
@@ -97,22 +111,40 @@ mod tests {
             lines.line().map(|line| line.map(<[u8]>::len)),
             Ok(Some(MAX_LINE_BYTES))
         );
-        lines.feed(&vec![b'x'; MAX_LINE_BYTES + 1]);
-        assert_eq!(lines.line(), Err(LineTooLong));
-        lines.feed(b"\n");
-        assert_eq!(lines.line(), Err(LineTooLong));
     }
 
     #[test]
-    fn a_stream_without_newline_ends_before_it_takes_memory() {
-        let mut lines = NodeLines::default();
-        let mut taken = 0;
-        while lines.line().is_ok() {
-            lines.feed(&[b'x'; 4096]);
-            taken += 4096;
+    fn a_longer_line_is_told_once_and_skipped() {
+        for size in [4096, MAX_LINE_BYTES, 3 * MAX_LINE_BYTES] {
+            let mut lines = NodeLines::default();
+            let (mut told, mut found) = (0, Vec::new());
+            let mut sent = b"one\n".to_vec();
+            sent.extend(vec![b'x'; 2 * MAX_LINE_BYTES]);
+            sent.extend(b"\ntwo\n");
+            for part in sent.chunks(size) {
+                lines.feed(part);
+                loop {
+                    match lines.line() {
+                        Ok(Some(line)) => found.push(String::from_utf8_lossy(line).into_owned()),
+                        Ok(None) => break,
+                        Err(LineTooLong) => told += 1,
+                    }
+                }
+            }
+            assert_eq!((told, found), (1, vec!["one".to_owned(), "two".to_owned()]));
         }
-        assert!(taken <= MAX_LINE_BYTES + 4096, "{taken} bytes were taken");
-        assert!(lines.bytes.capacity() <= 4 * MAX_LINE_BYTES);
+    }
+
+    #[test]
+    fn a_stream_without_newline_takes_no_memory() {
+        let mut lines = NodeLines::default();
+        let mut told = 0;
+        for _ in 0..4 * MAX_LINE_BYTES / 4096 {
+            lines.feed(&[b'x'; 4096]);
+            told += u32::from(lines.line().is_err());
+        }
+        assert_eq!(told, 1);
+        assert!(lines.bytes.capacity() <= KEPT_BYTES);
     }
 
     #[test]

@@ -25,6 +25,11 @@
   const beatFd = Number(env.CLUSTER_BEAT_FD);
   const beatMs = Number(env.CLUSTER_BEAT_INTERVAL_MS);
   const owner = path.join(__dirname, 'owner');
+  // How many requests were answered with 1xx, with 2xx and so on, since that was told last.
+  const answered = [0, 0, 0, 0, 0];
+  const http2Servers = new WeakSet();
+  // The sessions of HTTP/2 that are open. A drain ends them (GOAWAY) when their streams are finished.
+  const sessions = new Set();
 
   if (link(channelFd) !== `socket:[${channelInode}]`) {
     cleanEnvironment();
@@ -82,7 +87,8 @@
     const at = parts.lastIndexOf('node_modules') + 1;
     const name = parts[at] || '';
     if (at > 0 && wrappers.has(name.startsWith('@') ? `${name}/${parts[at + 1]}` : name)) return true;
-    return /^(npm|npx|yarn|yarnpkg|pnpm|pnpx|corepack)([-.][\w.-]*)?$/.test(parts[parts.length - 1]);
+    return /^((npm|npx|yarn|yarnpkg|pnpm|pnpx|corepack)(-cli)?(\.[cm]?js)?|yarn-\d[\w.-]*\.[cm]?js)$/
+      .test(parts[parts.length - 1]);
   }
 
   // Node marks all descriptors that it inherits close-on-exec; a child gets those in its list alone.
@@ -217,7 +223,8 @@
       counted = true;
     };
     tellEnd();
-    tellOwnSockets(cluster, listening);
+    countAnswers();
+    watchServers(cluster, listening);
     tellChildren(childProcess.ChildProcess.prototype);
     beat();
   }
@@ -254,16 +261,18 @@
 
   // Wrappers hold the descriptor, too, so the agent sees no end of file when the program disconnects.
   function tellEnd() {
+    process.once('exit', tellAnswers);
     const disconnect = process._disconnect;
     if (typeof disconnect !== 'function') return;
     process._disconnect = function() {
+      tellAnswers();
       tell({ act: 'ended' });
       return Reflect.apply(disconnect, this, arguments);
     };
   }
 
   // `exclusive` and `reusePort` bypass the primary.
-  function tellOwnSockets(cluster, listening) {
+  function watchServers(cluster, listening) {
     const shared = new WeakSet();
     const getServer = cluster._getServer;
     cluster._getServer = function(server) {
@@ -274,6 +283,7 @@
     const prototype = require('net').Server.prototype;
     const listen = prototype.listen;
     prototype.listen = function() {
+      watchHttp2(this);
       this.once('listening', () => {
         if (shared.has(this)) return;
         const address = this.address();
@@ -282,6 +292,21 @@
       });
       return Reflect.apply(listen, this, arguments);
     };
+  }
+
+  // The module is loaded by who uses it alone. A server does not say which sessions it has.
+  function watchHttp2(server) {
+    const name = server.constructor && server.constructor.name;
+    if (!/^Http2(Secure)?Server$/.test(name) || http2Servers.has(server)) return;
+    http2Servers.add(server);
+    server.on('session', (session) => {
+      sessions.add(session);
+      session.once('close', () => sessions.delete(session));
+      session.on('stream', (stream) => {
+        stream.once('close', () => countAnswer(stream.sentHeaders && stream.sentHeaders[':status']));
+      });
+      if (drain.closeKept) session.close();
+    });
   }
 
   // A process that starts another one before it listens may be a wrapper that is not in the list above. The
@@ -306,7 +331,6 @@
     const { writeSync } = fs;
     const { hrtime } = process;
     const later = setTimeout;
-    const tellAnswers = countAnswers();
     (function turn() {
       try {
         writeSync(beatFd, one, 0, 8, null);
@@ -320,20 +344,22 @@
     })();
   }
 
-  // How many requests were answered with 1xx, with 2xx and so on; told with a beat when there were any.
   function countAnswers() {
     const { subscribe } = require('diagnostics_channel');
-    if (typeof subscribe !== 'function') return () => {};
-    let classes = [0, 0, 0, 0, 0];
-    subscribe('http.server.response.finish', ({ response }) => {
-      const at = Math.floor(response.statusCode / 100) - 1;
-      if (at >= 0 && at < classes.length) classes[at]++;
-    });
-    return () => {
-      if (classes.every((many) => many === 0)) return;
-      tell({ act: 'answered', classes });
-      classes = [0, 0, 0, 0, 0];
-    };
+    if (typeof subscribe !== 'function') return;
+    subscribe('http.server.response.finish', ({ response }) => countAnswer(response.statusCode));
+  }
+
+  function countAnswer(status) {
+    const at = Math.floor(status / 100) - 1;
+    if (at >= 0 && at < answered.length) answered[at]++;
+  }
+
+  // With a beat, and at the end, when there were any.
+  function tellAnswers() {
+    if (answered.every((many) => many === 0)) return;
+    tell({ act: 'answered', classes: answered.slice() });
+    answered.fill(0);
   }
 
   // ---- Drain ----
@@ -369,6 +395,7 @@
     require('diagnostics_channel').subscribe('http.server.request.start', ({ response }) => {
       response.shouldKeepAlive = false;
     });
+    for (const session of sessions) session.close();
     drain.closeKept = () => {
       over = true;
       for (const server of kept) server.closeIdleConnections();

@@ -87,9 +87,36 @@ fn judge(command: &[OsString], place: CommandPlace<'_>, depth: usize) -> NodeCom
         return launched(arguments, place, depth);
     }
     if SHELLS.contains(&name.as_str()) {
-        return shell(arguments, place);
+        return shell(arguments, place, depth);
     }
-    find(program, place).map_or(NodeCommand::Not, |file| by_file(&file))
+    match find(program, place).map_or(FileKind::Other, |file| by_file(&file)) {
+        FileKind::Node(kind) => kind,
+        FileKind::HandsOn => handed_on(arguments, place, depth),
+        FileKind::Other => NodeCommand::Not,
+    }
+}
+
+/// What is known of a program by its file.
+enum FileKind {
+    /// It is Node, or starts it.
+    Node(NodeCommand),
+    /// A shell script that starts what its arguments name (`exec "$@"`), as the entry points of images do.
+    HandsOn,
+    Other,
+}
+
+/// What a script starts that hands its arguments on.
+fn handed_on(arguments: &[OsString], place: CommandPlace<'_>, depth: usize) -> NodeCommand {
+    match judge(arguments, place, depth - 1) {
+        NodeCommand::Not => NodeCommand::Not,
+        NodeCommand::Direct | NodeCommand::Wrapped => NodeCommand::Wrapped,
+    }
+}
+
+/// Whether a shell script has `"$@"` or `$*` outside lines of comment.
+fn hands_on(script: &str) -> bool {
+    let mut lines = script.lines().filter(|line| !line.trim_start().starts_with('#'));
+    lines.any(|line| line.contains("$@") || line.contains("$*"))
 }
 
 /// The name without its folder, as text.
@@ -115,26 +142,33 @@ fn launched(arguments: &[OsString], place: CommandPlace<'_>, depth: usize) -> No
     found.map_or(NodeCommand::Not, |_| NodeCommand::Wrapped)
 }
 
-fn shell(arguments: &[OsString], place: CommandPlace<'_>) -> NodeCommand {
+fn shell(arguments: &[OsString], place: CommandPlace<'_>, depth: usize) -> NodeCommand {
     let is_command = |text: &OsString| {
         let bytes = text.as_bytes();
         bytes.first() == Some(&b'-') && bytes.get(1) != Some(&b'-') && bytes.ends_with(b"c")
     };
-    let text = match arguments.iter().position(is_command) {
-        Some(at) => arguments
-            .get(at + 1)
-            .map(|text| text.to_string_lossy().into_owned()),
+    // What it executes, and the arguments of that: behind `-c TEXT` the first is its name.
+    let (text, rest) = match arguments.iter().position(is_command) {
+        Some(at) => {
+            let text = arguments
+                .get(at + 1)
+                .map(|text| text.to_string_lossy().into_owned());
+            (text, at + 3)
+        }
         None => {
-            let script = arguments
-                .iter()
-                .find(|text| text.as_bytes().first() != Some(&b'-'));
-            script.and_then(|script| beginning(&place.directory.join(script)))
+            let is_script = |text: &OsString| text.as_bytes().first() != Some(&b'-');
+            let at = arguments.iter().position(is_script).unwrap_or(arguments.len());
+            let script = arguments.get(at);
+            (
+                script.and_then(|script| beginning(&place.directory.join(script))),
+                at + 1,
+            )
         }
     };
-    if text.is_some_and(|text| speaks_of_node(&text)) {
-        NodeCommand::Wrapped
-    } else {
-        NodeCommand::Not
+    match text {
+        Some(text) if speaks_of_node(&text) => NodeCommand::Wrapped,
+        Some(text) if hands_on(&text) => handed_on(arguments.get(rest..).unwrap_or_default(), place, depth),
+        _ => NodeCommand::Not,
     }
 }
 
@@ -164,16 +198,16 @@ fn find(program: &OsStr, place: CommandPlace<'_>) -> Option<PathBuf> {
     paths::find_program(program, folders)
 }
 
-fn by_file(file: &Path) -> NodeCommand {
+fn by_file(file: &Path) -> FileKind {
     let real = file.canonicalize().unwrap_or_else(|_| file.to_owned());
     if is_node(&base(real.as_os_str())) {
-        return NodeCommand::Direct;
+        return FileKind::Node(NodeCommand::Direct);
     }
     let Some(text) = beginning(&real) else {
-        return NodeCommand::Not;
+        return FileKind::Other;
     };
     let Some(interpreter) = text.strip_prefix("#!").and_then(|text| text.lines().next()) else {
-        return NodeCommand::Not;
+        return FileKind::Other;
     };
     let names: Vec<String> = interpreter
         .split_whitespace()
@@ -181,12 +215,15 @@ fn by_file(file: &Path) -> NodeCommand {
         .collect();
     let is_wrapper = |name: &String| WRAPPERS.contains(&name.as_str());
     let is_shell = |name: &String| SHELLS.contains(&name.as_str());
+    let is_script = names.iter().any(is_shell);
     if names.iter().any(|name| is_node(name)) {
-        NodeCommand::Direct
-    } else if names.iter().any(is_wrapper) || (names.iter().any(is_shell) && speaks_of_node(&text)) {
-        NodeCommand::Wrapped
+        FileKind::Node(NodeCommand::Direct)
+    } else if names.iter().any(is_wrapper) || (is_script && speaks_of_node(&text)) {
+        FileKind::Node(NodeCommand::Wrapped)
+    } else if is_script && hands_on(&text) {
+        FileKind::HandsOn
     } else {
-        NodeCommand::Not
+        FileKind::Other
     }
 }
 
@@ -234,6 +271,7 @@ mod tests {
             &["sh", "-c", "cd app && exec node app.js"],
             &["bash", "-ec", "yarn start"],
             &["sh", "-c", "./server.mjs"],
+            &["sh", "-c", "umask 077; exec \"$@\"", "start", "node", "app.js"],
         ] {
             assert_eq!(kind(command), NodeCommand::Wrapped, "{command:?}");
         }
@@ -242,6 +280,8 @@ mod tests {
             &["nodepad"],
             &["node_exporter"],
             &["sh", "-c", "uvicorn app:app"],
+            &["sh", "-c", "exec \"$@\"", "node", "python3"],
+            &["sh", "-c", "exec \"$@\""],
             &["sh", "-c", "# node\ngunicorn app"],
             &["env", "A=node", "python3"],
             &["sh"],
@@ -268,11 +308,21 @@ mod tests {
         write("bin/serve", "#!/usr/bin/python3\nimport node\n");
         write("bin/node", "\x7fELF");
         write("run.sh", "npm start\n");
+        write("entrypoint.sh", "#!/bin/sh\nset -e\n./migrate\nexec \"$@\"\n");
+        write("plain.sh", "#!/bin/sh\n# exec \"$@\"\nuvicorn app:app\n");
         symlink("node", folder.path().join("bin/runtime")).expect("linked");
         assert_eq!(kind(&["tool"]), NodeCommand::Direct);
         assert_eq!(kind(&["runtime"]), NodeCommand::Direct);
         assert_eq!(kind(&["./bin/start"]), NodeCommand::Wrapped);
         assert_eq!(kind(&["sh", "run.sh"]), NodeCommand::Wrapped);
+        assert_eq!(kind(&["./entrypoint.sh", "node", "app.js"]), NodeCommand::Wrapped);
+        assert_eq!(
+            kind(&["sh", "entrypoint.sh", "npm", "start"]),
+            NodeCommand::Wrapped
+        );
+        assert_eq!(kind(&["./entrypoint.sh", "uvicorn", "app:app"]), NodeCommand::Not);
+        assert_eq!(kind(&["./entrypoint.sh"]), NodeCommand::Not);
+        assert_eq!(kind(&["./plain.sh", "node"]), NodeCommand::Not);
         assert_eq!(kind(&["serve"]), NodeCommand::Not);
         assert_eq!(kind(&["missing"]), NodeCommand::Not);
         assert_eq!(kind(&["./bin"]), NodeCommand::Not, "a folder");

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
-use super::line::MAX_LINE_BYTES;
 use super::message::{NodeMessage, PreloadMessage};
 use super::reply::{self, ReplyLine};
 use super::request::{AnswerKey, ListenRefusal, ListenTarget, NodeAddress, NodeListenRequest, NodeRequestId};
@@ -46,6 +45,8 @@ pub enum NodeEvent {
     AppReady,
     /// The application sent another message to its parent. Nobody reads it.
     AppMessage,
+    /// The application sent a message that is too long to be read, for the first time.
+    TooLong,
     /// The event loop of the program has turned.
     Beat,
     /// The program has answered so many more requests over HTTP/1: with 1xx, with 2xx and so on to 5xx.
@@ -89,8 +90,6 @@ impl fmt::Display for NodeEnd {
 /// What makes a channel useless.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NodeFault {
-    /// A line was too long.
-    LineTooLong,
     /// A line was no message.
     NotAMessage {
         /// What was wrong with it.
@@ -115,10 +114,6 @@ pub enum NodeFault {
 impl fmt::Display for NodeFault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            NodeFault::LineTooLong => write!(
-                formatter,
-                "a line has more than {MAX_LINE_BYTES} bytes, expected one JSON object per line"
-            ),
             NodeFault::NotAMessage { problem, line } => {
                 write!(
                     formatter,

@@ -7,8 +7,8 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd};
-use std::path::PathBuf;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -46,6 +46,17 @@ pub(super) struct Loan<'a> {
     pub(super) is_new: bool,
     /// Whether an IPv6 address takes IPv4 along.
     pub(super) dual_stack: bool,
+}
+
+/// What became of a listener that a worker has given back.
+#[derive(Debug)]
+pub(super) enum Returned {
+    /// It stays open: other workers have theirs, or the address is configured. This is the one of the slot.
+    Open(OwnedFd),
+    /// No worker had it any more, so this address was closed.
+    Closed(Address),
+    /// The worker had no such listener.
+    Unknown,
 }
 
 /// Where a listener for a port is to be bound.
@@ -107,6 +118,52 @@ impl Listeners {
         lent.get_or_insert_with(|| Lent::new(asked, is_new))
             .give(borrower.life, borrower.generation);
         Ok(loan)
+    }
+
+    /// The program of a worker has closed the listener that was lent for this address. `configured` names the
+    /// addresses of all generations, which stay open.
+    pub(super) fn give_back(&mut self, asked: &LentAddress, life: Life, configured: &[Address]) -> Returned {
+        match asked {
+            LentAddress::Tcp { .. } => self.give_port_back(asked, life, configured),
+            LentAddress::Path { path, .. } => self.give_path_back(Path::new(path), life, configured),
+        }
+    }
+
+    fn give_port_back(&mut self, asked: &LentAddress, life: Life, configured: &[Address]) -> Returned {
+        let places = places(asked);
+        let is_had = |group: &ListenerGroup| {
+            let lent = group.lent.as_ref().filter(|lent| lent.is_held_by(life));
+            let is_there = |place: &BindTarget| place.address == group.configured;
+            lent.is_some_and(|lent| lent.is_meant_by(asked) || places.iter().any(is_there))
+        };
+        let Some(place) = self.groups.iter().position(is_had) else {
+            return Returned::Unknown;
+        };
+        let group = &mut self.groups[place];
+        let address = Address::Tcp(group.configured);
+        if release(&mut group.lent, life) && !configured.contains(&address) {
+            let closed = self.groups.remove(place);
+            return Returned::Closed(Address::Tcp(closed.address));
+        }
+        let member = group.members.get(life.slot.index());
+        opened(member.map(AsFd::as_fd))
+    }
+
+    fn give_path_back(&mut self, path: &Path, life: Life, configured: &[Address]) -> Returned {
+        let address = Address::Unix(path.to_owned());
+        let is_had = |shared: &SharedListener| {
+            let lent = shared.lent.as_ref();
+            shared.address == address && lent.is_some_and(|lent| lent.is_held_by(life))
+        };
+        let Some(place) = self.shared.iter().position(is_had) else {
+            return Returned::Unknown;
+        };
+        let shared = &mut self.shared[place];
+        if release(&mut shared.lent, life) && !configured.contains(&address) {
+            self.shared.remove(place);
+            return Returned::Closed(address);
+        }
+        opened(Some(shared.listener.as_fd()))
     }
 
     /// The worker is gone.
@@ -279,6 +336,20 @@ impl Listeners {
         self.shared.push(SharedListener::bound(path, listener));
         Ok(Found::Shared(self.shared.len() - 1))
     }
+}
+
+/// The worker has it no more. Returns whether nobody has.
+fn release(lent: &mut Option<Lent>, life: Life) -> bool {
+    lent.as_mut().is_some_and(|lent| {
+        lent.take_back(life);
+        !lent.is_held()
+    })
+}
+
+/// A copy of a listener that stays open. Where the master can open no more, what waits in it waits on.
+fn opened(listener: Option<BorrowedFd<'_>>) -> Returned {
+    let copy = listener.and_then(|listener| listener.try_clone_to_owned().ok());
+    copy.map_or(Returned::Unknown, Returned::Open)
 }
 
 /// Where a port can be bound, the first choice first. Without an address it is `::` for both families, and

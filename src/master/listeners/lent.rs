@@ -59,6 +59,11 @@ impl Lent {
         self.holders.contains(&life)
     }
 
+    /// Whether any worker has the listener of its slot.
+    pub(super) fn is_held(&self) -> bool {
+        !self.holders.is_empty()
+    }
+
     /// Whether the address is wanted when this generation serves alone: one of its workers has asked, or a
     /// worker that stays.
     pub(super) fn is_wanted(&self, serving: Generation, stays: impl Fn(Life) -> bool) -> bool {

@@ -1,18 +1,20 @@
-//! Workers ask for listeners over their lifelines, and are answered at once.
+//! Workers ask for listeners over their lifelines and give them back, and are answered at once.
 
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use tracing::{debug, info, warn};
 
 use super::groups::SEARCH_WHILE_SERVING;
-use super::lending::Borrower;
+use super::lending::{Borrower, Returned};
 use super::refusal::LendingError;
 use crate::base::ids::Life;
+use crate::config::Address;
 use crate::lifeline::Command;
 use crate::master::host::Host;
 use crate::master::process::violations::Violation;
-use crate::master::process::{ListenerRequest, WorkerProcess};
+use crate::master::process::{ListenerRequest, ListenerWish, WorkerProcess};
 use crate::master::start::startup::report_reachability;
 use crate::sys::clock;
 
@@ -21,18 +23,47 @@ use crate::sys::clock;
 const MAX_EXPLAINED: u32 = 4;
 
 impl Host {
-    /// Answers the requests of a worker for listeners.
+    /// Answers what a worker has asked about listeners.
     pub(in crate::master) fn lend_listeners(&mut self, life: Life) {
         let Some(process) = self.processes.get_mut(&life) else {
             return;
         };
         let requests = std::mem::take(&mut process.listener_requests);
-        let given = requests
-            .into_iter()
-            .filter(|request| self.lend(life, request))
-            .count();
-        if given > 0 {
+        let mut given = false;
+        for request in &requests {
+            match request.wish {
+                ListenerWish::Lend => given |= self.lend(life, request),
+                ListenerWish::TakeBack => self.take_listener_back(life, request),
+            }
+        }
+        if given {
             self.steer();
+        }
+    }
+
+    /// The program of a worker listens there no more. Where others do, they get what comes from now on, and
+    /// the worker is sent its listener again, to pass on what has come until then.
+    fn take_listener_back(&mut self, life: Life, request: &ListenerRequest) {
+        let binds = self
+            .generations
+            .values()
+            .flat_map(|one| &one.settings.cluster.bind);
+        let configured: Vec<Address> = binds.cloned().collect();
+        let returned = self.listeners.give_back(&request.address, life, &configured);
+        if let Returned::Open(_) = returned {
+            self.steer();
+        }
+        let Some(process) = self.processes.get_mut(&life) else {
+            return;
+        };
+        match returned {
+            Returned::Open(left) => drop(send(process, request.number, left.as_fd())),
+            Returned::Closed(address) => {
+                self.records_outdated = true;
+                info!(%address, %life, "no longer listening on {address}: no program listens there any more");
+                answer(process, request.number, Errno::ECONNREFUSED);
+            }
+            Returned::Unknown => answer(process, request.number, Errno::EBADF),
         }
     }
 
@@ -71,18 +102,19 @@ impl Host {
         } else {
             debug!(%address, %life, "a worker has asked for the listener at {address}");
         }
-        let granted = Command::Listener {
-            number: request.number,
-            errno: 0,
-        };
-        match process.command_with(&granted, loan.listener) {
-            Ok(()) => true,
-            // It reads no commands: it will be late, and killed.
-            Err(error) => {
-                let violation = Violation::Unreachable(error.to_string());
-                process.violations.report(life, &violation);
-                false
-            }
+        send(process, request.number, loan.listener)
+    }
+}
+
+/// Sends a worker a listener; returns whether it was sent.
+fn send(process: &mut WorkerProcess, number: u64, listener: BorrowedFd<'_>) -> bool {
+    match process.command_with(&Command::Listener { number, errno: 0 }, listener) {
+        Ok(()) => true,
+        // It reads no commands: it will be late, and killed.
+        Err(error) => {
+            let violation = Violation::Unreachable(error.to_string());
+            process.violations.report(process.facts.life, &violation);
+            false
         }
     }
 }

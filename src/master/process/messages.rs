@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use tracing::warn;
 
 use super::violations::Violation;
-use super::worker_process::{ListenerRequest, WorkerProcess};
+use super::worker_process::{ListenerRequest, ListenerWish, WorkerProcess};
 use crate::lifeline::{self, MAX_PACKET, MAX_REASON, Report};
 use crate::master::poller::WorkerFd;
 use crate::observe;
@@ -92,7 +92,14 @@ fn read_reports(process: &mut WorkerProcess, events: &mut Vec<Event>) {
                 Ok(Report::ListenerWanted { number, address }) => {
                     process
                         .listener_requests
-                        .push(ListenerRequest { number, address });
+                        .push(ListenerRequest::new(ListenerWish::Lend, number, address));
+                }
+                Ok(Report::ListenerReturned { number, address }) => {
+                    process.listener_requests.push(ListenerRequest::new(
+                        ListenerWish::TakeBack,
+                        number,
+                        address,
+                    ));
                 }
                 Err(error) => {
                     let why = error.to_string();

@@ -19,4 +19,4 @@ pub(super) mod violations;
 pub(super) mod worker_output;
 pub(super) mod worker_process;
 
-pub(super) use worker_process::{ListenerRequest, StderrTail, WorkerFacts, WorkerProcess};
+pub(super) use worker_process::{ListenerRequest, ListenerWish, StderrTail, WorkerFacts, WorkerProcess};

@@ -36,17 +36,37 @@ pub(in crate::master) struct WorkerProcess {
     pub(in crate::master) output: Option<WorkerOutput>,
     /// The violations of the protocol that it has committed.
     pub(in crate::master) violations: Violations,
-    /// The listeners that it has asked for in the messages that were just read.
+    /// The listeners that it has asked for or given back in the messages that were just read.
     pub(in crate::master) listener_requests: Vec<ListenerRequest>,
 }
 
-/// A worker's question for a listener.
+/// What a worker wants done about a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::master) enum ListenerWish {
+    /// Its program wants to listen there.
+    Lend,
+    /// Its program listens there no more.
+    TakeBack,
+}
+
+/// A worker's question about a listener.
 #[derive(Debug)]
 pub(in crate::master) struct ListenerRequest {
+    pub(in crate::master) wish: ListenerWish,
     /// The worker's number for it.
     pub(in crate::master) number: u64,
-    /// Where its program wants to listen.
+    /// The address, as the program names it.
     pub(in crate::master) address: LentAddress,
+}
+
+impl ListenerRequest {
+    pub(super) fn new(wish: ListenerWish, number: u64, address: LentAddress) -> ListenerRequest {
+        ListenerRequest {
+            wish,
+            number,
+            address,
+        }
+    }
 }
 
 /// What the master knows of a worker process: plain data, which an upgrade carries over unchanged. A new

@@ -299,6 +299,55 @@ fn an_address_is_kept_while_somebody_wants_it() {
 }
 
 #[test]
+fn what_the_last_worker_gives_back_is_closed_and_nothing_sooner() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("app.sock");
+    let mut listeners = of_slots(2);
+    let (any, fixed, unix) = (port(LOOPBACK, 0, 1), port(LOOPBACK, free_port(), 0), path(&file));
+    for asked in [&any, &fixed, &unix] {
+        for slot in [0, 1] {
+            listeners.lend(asked, of_slot(slot)).expect("lent");
+        }
+    }
+    let lives = [0, 1].map(|slot| of_slot(slot).life);
+    for asked in [&any, &fixed, &unix] {
+        let address = listeners.lend(asked, of_slot(0)).expect("lent").address;
+        let mut give = |life| listeners.give_back(asked, life, &[]);
+        assert!(matches!(give(lives[0]), Returned::Open(_)), "{asked}");
+        assert!(
+            matches!(give(lives[0]), Returned::Unknown),
+            "{asked}: it has none"
+        );
+        assert!(
+            matches!(give(lives[1]), Returned::Closed(closed) if closed == address),
+            "{asked}"
+        );
+    }
+    assert_eq!(listeners.addresses(), []);
+    assert!(!file.exists());
+    // It can be had again.
+    listeners.lend(&fixed, of_slot(0)).expect("lent");
+}
+
+#[test]
+fn what_is_configured_stays_open_when_it_is_given_back() {
+    let mut listeners = of_slots(1);
+    let address: SocketAddr = SocketAddr::new(LOOPBACK, free_port());
+    let configured = [Address::Tcp(address)];
+    let mode = FileMode::try_from("0600".to_owned()).expect("a mode");
+    listeners.open(&configured, mode, &[]).expect("opened");
+    let borrower = Borrower {
+        configured: &configured,
+        ..of_slot(0)
+    };
+    let asked = port(LOOPBACK, address.port(), 0);
+    listeners.lend(&asked, borrower).expect("lent");
+    let returned = listeners.give_back(&asked, borrower.life, &configured);
+    assert!(matches!(returned, Returned::Open(_)), "{returned:?}");
+    assert_eq!(listeners.addresses(), configured);
+}
+
+#[test]
 fn there_is_an_end_to_lending() {
     let mut listeners = of_slots(1);
     for index in 0..64 {
