@@ -162,8 +162,9 @@ ask('/slow');
     assert_eq!(next(), "answered soon");
     assert_eq!(cluster.run(&["reload"]).code, 0);
     let rest: Vec<String> = std::iter::from_fn(|| Some(next()).filter(|line| line != "closed")).collect();
-    assert_eq!(rest.first().map(String::as_str), Some("goaway"), "{rest:?}");
-    assert!(rest.contains(&"answered late".to_owned()), "{rest:?}");
+    for expected in ["goaway", "answered late"] {
+        assert!(rest.contains(&expected.to_owned()), "{rest:?}");
+    }
     assert!(talking.wait().expect("an end").success());
     // The worker that has answered is gone, with what it had not told by a beat.
     wait_until("both answers are counted", || {
