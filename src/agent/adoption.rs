@@ -22,6 +22,9 @@ use crate::worker::AdoptionRequest;
 /// The most connections that are copied at once; further ones wait in their queue.
 const MAX_COPIED: usize = 1024;
 
+/// The most connections that are passed on from one queue that a program has left.
+const MAX_PASSED_ON: usize = 64;
+
 /// How long a queue waits for a program of its own, in milliseconds.
 const PATIENCE: u16 = 1_000;
 
@@ -65,7 +68,9 @@ impl AdoptedQueues {
     /// Passes on what waits in the queue of a listener to those who listen at its address: what is there now,
     /// and what was being connected. Nothing new comes to it.
     pub(super) fn empty(&mut self, listener: OwnedFd) {
-        if let Err(error) = empty(listener, Arc::clone(&self.permits)) {
+        // What waits there may come back to this very queue, when the others have left the address, too.
+        let permits = Arc::new(Semaphore::new(MAX_PASSED_ON));
+        if let Err(error) = empty(listener, permits) {
             tracing::warn!(%error, "connections wait in a queue that the program has closed");
         }
     }

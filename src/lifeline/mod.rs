@@ -89,7 +89,7 @@ pub enum Report {
         address: LentAddress,
     },
     /// The program of the worker has closed the listener that it was lent for this address. The master closes
-    /// the address when no worker has it any more. Otherwise it sends new connections to the slots of those
+    /// the address when no worker has it any more, and none asks for it soon. Otherwise it sends new connections to the slots of those
     /// that have it, and then the slot's listener once more by [`Command::Listener`], so that the worker can
     /// pass on what had come before.
     ListenerReturned {

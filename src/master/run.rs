@@ -155,6 +155,7 @@ impl MasterLoop {
         if deadline.is_some_and(|deadline| now >= deadline) {
             events.extend(self.host.sample_workers(now));
             events.extend(self.host.restore_sockets());
+            self.host.close_deserted(now);
             events.push(Event::Looked);
             self.settle();
         }

@@ -32,10 +32,13 @@ probe(0, () => probe(Number(process.env.PORT), () => {{ {APP} }}));
 "
     );
     let port = free_port();
-    let cluster = plan(&["node", "app.js"], &[("app.js", &app)], port).start();
+    let cluster = plan(&["node", "app.js"], &[("app.js", &app)], port)
+        .arguments(&["--workers", "4"])
+        .start();
     for _ in 0..50 {
         get(at(port), "/").expect("an answer");
     }
+    assert_eq!(cluster.count_from(0, "cannot listen"), 0);
     let expected = [format!("127.0.0.1:{port}")];
     wait_until("nothing is open that nobody serves", || {
         addresses(&cluster) == expected

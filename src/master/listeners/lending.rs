@@ -18,6 +18,7 @@ use super::lent::{Lent, mode_of};
 use super::refusal::{LendingError, MAX_LENT};
 use super::shared::SharedListener;
 use crate::base::ids::{Generation, Life};
+use crate::base::time::Monotonic;
 use crate::config::Address;
 use crate::config::address::LONGEST_UNIX_PATH;
 use crate::lifeline::LentAddress;
@@ -51,10 +52,10 @@ pub(super) struct Loan<'a> {
 /// What became of a listener that a worker has given back.
 #[derive(Debug)]
 pub(super) enum Returned {
-    /// It stays open: other workers have theirs, or the address is configured. This is the one of the slot.
-    Open(OwnedFd),
-    /// No worker had it any more, so this address was closed.
-    Closed(Address),
+    /// Other workers have theirs. This is the one of the slot.
+    Served(OwnedFd),
+    /// No worker has one any more. The address is closed when none asks for it soon.
+    Deserted,
     /// The worker had no such listener.
     Unknown,
 }
@@ -120,50 +121,51 @@ impl Listeners {
         Ok(loan)
     }
 
-    /// The program of a worker has closed the listener that was lent for this address. `configured` names the
-    /// addresses of all generations, which stay open.
-    pub(super) fn give_back(&mut self, asked: &LentAddress, life: Life, configured: &[Address]) -> Returned {
+    /// The program of a worker has closed the listener that was lent for this address.
+    pub(super) fn give_back(&mut self, asked: &LentAddress, life: Life, now: Monotonic) -> Returned {
         match asked {
-            LentAddress::Tcp { .. } => self.give_port_back(asked, life, configured),
-            LentAddress::Path { path, .. } => self.give_path_back(Path::new(path), life, configured),
+            LentAddress::Tcp { .. } => self.give_port_back(asked, life, now),
+            LentAddress::Path { path, .. } => self.give_path_back(Path::new(path), life, now),
         }
     }
 
-    fn give_port_back(&mut self, asked: &LentAddress, life: Life, configured: &[Address]) -> Returned {
+    fn give_port_back(&mut self, asked: &LentAddress, life: Life, now: Monotonic) -> Returned {
         let places = places(asked);
-        let is_had = |group: &ListenerGroup| {
-            let lent = group.lent.as_ref().filter(|lent| lent.is_held_by(life));
-            let is_there = |place: &BindTarget| place.address == group.configured;
-            lent.is_some_and(|lent| lent.is_meant_by(asked) || places.iter().any(is_there))
-        };
-        let Some(place) = self.groups.iter().position(is_had) else {
-            return Returned::Unknown;
-        };
-        let group = &mut self.groups[place];
-        let address = Address::Tcp(group.configured);
-        if release(&mut group.lent, life) && !configured.contains(&address) {
-            let closed = self.groups.remove(place);
-            return Returned::Closed(Address::Tcp(closed.address));
+        for group in &mut self.groups {
+            let is_there = places.iter().any(|place| place.address == group.configured);
+            let lent = group.lent.as_mut().filter(|lent| lent.is_held_by(life));
+            let meant = lent.filter(|lent| is_there || lent.is_meant_by(asked));
+            if let Some(lent) = meant {
+                let member = group.members.get(life.slot.index());
+                return returned(lent.give_back(life, now), member.map(AsFd::as_fd));
+            }
         }
-        let member = group.members.get(life.slot.index());
-        opened(member.map(AsFd::as_fd))
+        Returned::Unknown
     }
 
-    fn give_path_back(&mut self, path: &Path, life: Life, configured: &[Address]) -> Returned {
+    fn give_path_back(&mut self, path: &Path, life: Life, now: Monotonic) -> Returned {
         let address = Address::Unix(path.to_owned());
-        let is_had = |shared: &SharedListener| {
-            let lent = shared.lent.as_ref();
-            shared.address == address && lent.is_some_and(|lent| lent.is_held_by(life))
-        };
-        let Some(place) = self.shared.iter().position(is_had) else {
-            return Returned::Unknown;
-        };
-        let shared = &mut self.shared[place];
-        if release(&mut shared.lent, life) && !configured.contains(&address) {
-            self.shared.remove(place);
-            return Returned::Closed(address);
+        for shared in self.shared.iter_mut().filter(|shared| shared.address == address) {
+            if let Some(lent) = shared.lent.as_mut().filter(|lent| lent.is_held_by(life)) {
+                return returned(lent.give_back(life, now), Some(shared.listener.as_fd()));
+            }
         }
-        opened(Some(shared.listener.as_fd()))
+        Returned::Unknown
+    }
+
+    /// Closes the addresses that everybody has left for long, but for the configured ones; which they were.
+    pub(super) fn close_deserted(&mut self, configured: &[Address], now: Monotonic) -> Vec<Address> {
+        let before = self.addresses();
+        let stays = |lent: Option<&Lent>, address: &Address| {
+            configured.contains(address) || !lent.is_some_and(|lent| lent.is_deserted(now))
+        };
+        self.groups
+            .retain(|group| stays(group.lent.as_ref(), &Address::Tcp(group.configured)));
+        self.shared
+            .retain(|shared| stays(shared.lent.as_ref(), &shared.address));
+        let after = self.addresses();
+        let closed = before.into_iter().filter(|address| !after.contains(address));
+        closed.collect()
     }
 
     /// The worker is gone.
@@ -338,18 +340,14 @@ impl Listeners {
     }
 }
 
-/// The worker has it no more. Returns whether nobody has.
-fn release(lent: &mut Option<Lent>, life: Life) -> bool {
-    lent.as_mut().is_some_and(|lent| {
-        lent.take_back(life);
-        !lent.is_held()
-    })
-}
-
-/// A copy of a listener that stays open. Where the master can open no more, what waits in it waits on.
-fn opened(listener: Option<BorrowedFd<'_>>) -> Returned {
+/// The answer to a worker that has given a listener back.
+fn returned(is_deserted: bool, listener: Option<BorrowedFd<'_>>) -> Returned {
+    if is_deserted {
+        return Returned::Deserted;
+    }
+    // Where the master can open no more, what waits in the queue waits on.
     let copy = listener.and_then(|listener| listener.try_clone_to_owned().ok());
-    copy.map_or(Returned::Unknown, Returned::Open)
+    copy.map_or(Returned::Unknown, Returned::Served)
 }
 
 /// Where a port can be bound, the first choice first. Without an address it is `::` for both families, and

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::ids::{Generation, Life};
+use crate::base::time::Monotonic;
 use crate::lifeline::LentAddress;
 
 /// More generations do not run side by side, or can be returned to.
@@ -22,7 +24,14 @@ pub(super) struct Lent {
     generations: BTreeSet<Generation>,
     /// The workers that have the listener of their slot.
     holders: BTreeSet<Life>,
+    /// When the last of them has given it back; none while one has it, or when it died with it.
+    #[serde(skip)]
+    left: Option<Monotonic>,
 }
+
+/// How long an address stays open that everybody has left: a program that only tests whether a port is free
+/// takes it at once, and workers pass on what waits in its queues.
+const LINGER: Duration = Duration::from_secs(2);
 
 impl Lent {
     /// An address that is asked for the first time. `is_new`: it was opened for that.
@@ -32,6 +41,7 @@ impl Lent {
             own_mode: if is_new { mode_of(asked) } else { None },
             generations: BTreeSet::new(),
             holders: BTreeSet::new(),
+            left: None,
         }
     }
 
@@ -47,6 +57,21 @@ impl Lent {
             self.generations.pop_first();
         }
         self.holders.insert(life);
+        self.left = None;
+    }
+
+    /// The program of the worker has closed the listener. Returns whether no worker has one any more.
+    pub(super) fn give_back(&mut self, life: Life, now: Monotonic) -> bool {
+        self.holders.remove(&life);
+        if self.holders.is_empty() {
+            self.left = Some(now);
+        }
+        self.holders.is_empty()
+    }
+
+    /// Whether everybody has left it, and that for long.
+    pub(super) fn is_deserted(&self, now: Monotonic) -> bool {
+        self.left.is_some_and(|left| now.since(left) >= LINGER)
     }
 
     /// The worker is gone.
@@ -57,11 +82,6 @@ impl Lent {
     /// Whether this worker has the listener of its slot.
     pub(super) fn is_held_by(&self, life: Life) -> bool {
         self.holders.contains(&life)
-    }
-
-    /// Whether any worker has the listener of its slot.
-    pub(super) fn is_held(&self) -> bool {
-        !self.holders.is_empty()
     }
 
     /// Whether the address is wanted when this generation serves alone: one of its workers has asked, or a

@@ -10,6 +10,7 @@ use super::groups::SEARCH_WHILE_SERVING;
 use super::lending::{Borrower, Returned};
 use super::refusal::LendingError;
 use crate::base::ids::Life;
+use crate::base::time::Monotonic;
 use crate::config::Address;
 use crate::lifeline::Command;
 use crate::master::host::Host;
@@ -44,26 +45,31 @@ impl Host {
     /// The program of a worker listens there no more. Where others do, they get what comes from now on, and
     /// the worker is sent its listener again, to pass on what has come until then.
     fn take_listener_back(&mut self, life: Life, request: &ListenerRequest) {
-        let binds = self
-            .generations
-            .values()
-            .flat_map(|one| &one.settings.cluster.bind);
-        let configured: Vec<Address> = binds.cloned().collect();
-        let returned = self.listeners.give_back(&request.address, life, &configured);
-        if let Returned::Open(_) = returned {
+        let returned = self.listeners.give_back(&request.address, life, clock::now());
+        if let Returned::Served(_) = returned {
             self.steer();
         }
         let Some(process) = self.processes.get_mut(&life) else {
             return;
         };
         match returned {
-            Returned::Open(left) => drop(send(process, request.number, left.as_fd())),
-            Returned::Closed(address) => {
-                self.records_outdated = true;
-                info!(%address, %life, "no longer listening on {address}: no program listens there any more");
-                answer(process, request.number, Errno::ECONNREFUSED);
-            }
+            Returned::Served(left) => drop(send(process, request.number, left.as_fd())),
+            Returned::Deserted => answer(process, request.number, Errno::ECONNREFUSED),
             Returned::Unknown => answer(process, request.number, Errno::EBADF),
+        }
+    }
+
+    /// Closes the addresses that no program listens on any more.
+    pub(in crate::master) fn close_deserted(&mut self, now: Monotonic) {
+        let binds = self
+            .generations
+            .values()
+            .flat_map(|one| &one.settings.cluster.bind);
+        let configured: Vec<Address> = binds.cloned().collect();
+        let closed = self.listeners.close_deserted(&configured, now);
+        self.records_outdated |= !closed.is_empty();
+        for address in closed {
+            info!(%address, "no longer listening on {address}: no program listens there any more");
         }
     }
 

@@ -299,34 +299,36 @@ fn an_address_is_kept_while_somebody_wants_it() {
 }
 
 #[test]
-fn what_the_last_worker_gives_back_is_closed_and_nothing_sooner() {
+fn what_everybody_has_given_back_is_closed_when_nobody_asks_for_it_soon() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("app.sock");
     let mut listeners = of_slots(2);
     let (any, fixed, unix) = (port(LOOPBACK, 0, 1), port(LOOPBACK, free_port(), 0), path(&file));
+    let lives = [0, 1].map(|slot| of_slot(slot).life);
+    let (now, soon, later) = (Monotonic(1), Monotonic(1_000_000_000), Monotonic(9_000_000_000));
     for asked in [&any, &fixed, &unix] {
         for slot in [0, 1] {
             listeners.lend(asked, of_slot(slot)).expect("lent");
         }
-    }
-    let lives = [0, 1].map(|slot| of_slot(slot).life);
-    for asked in [&any, &fixed, &unix] {
-        let address = listeners.lend(asked, of_slot(0)).expect("lent").address;
-        let mut give = |life| listeners.give_back(asked, life, &[]);
-        assert!(matches!(give(lives[0]), Returned::Open(_)), "{asked}");
+        let mut give = |life| listeners.give_back(asked, life, now);
+        assert!(matches!(give(lives[0]), Returned::Served(_)), "{asked}");
         assert!(
             matches!(give(lives[0]), Returned::Unknown),
             "{asked}: it has none"
         );
-        assert!(
-            matches!(give(lives[1]), Returned::Closed(closed) if closed == address),
-            "{asked}"
-        );
+        assert!(matches!(give(lives[1]), Returned::Deserted), "{asked}");
     }
-    assert_eq!(listeners.addresses(), []);
+    let all = listeners.addresses();
+    assert_eq!((all.len(), listeners.close_deserted(&[], soon)), (3, vec![]));
+    // One is asked for again: it is the same.
+    let again = listeners.lend(&any, of_slot(1)).expect("lent");
+    assert!(!again.is_new);
+    let kept = again.address;
+    let closed = listeners.close_deserted(&[], later);
+    assert_eq!((closed.len(), closed.contains(&kept)), (2, false));
+    assert_eq!(listeners.addresses(), [kept]);
     assert!(!file.exists());
-    // It can be had again.
-    listeners.lend(&fixed, of_slot(0)).expect("lent");
+    listeners.lend(&fixed, of_slot(0)).expect("it can be had again");
 }
 
 #[test]
@@ -342,8 +344,9 @@ fn what_is_configured_stays_open_when_it_is_given_back() {
     };
     let asked = port(LOOPBACK, address.port(), 0);
     listeners.lend(&asked, borrower).expect("lent");
-    let returned = listeners.give_back(&asked, borrower.life, &configured);
-    assert!(matches!(returned, Returned::Open(_)), "{returned:?}");
+    let returned = listeners.give_back(&asked, borrower.life, Monotonic(1));
+    assert!(matches!(returned, Returned::Deserted), "{returned:?}");
+    assert_eq!(listeners.close_deserted(&configured, Monotonic(u64::MAX)), []);
     assert_eq!(listeners.addresses(), configured);
 }
 
