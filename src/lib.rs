@@ -37,6 +37,7 @@
 //! | [`control`] | the messages of the control socket, and its client | how the master answers |
 //! | [`observe`] | log lines that never block | what they say |
 //! | `store` | one SQLite file: writer thread, lock, group commit | the shop |
+//! | `postgres` | a PostgreSQL database: one flight for a transaction | the shop |
 //! | [`http`] | problem documents and checks that every HTTP server needs | the shop |
 //! | [`worker`] | a worker: boot, connections, requests, drain, beats | the shop |
 //! | [`agent`] | a worker that runs a program of the user's, and answers for it to the master | the shop, the pool |
@@ -46,11 +47,12 @@
 //! | [`cli`] | flags, commands, what is printed | how it is done |
 //!
 //! `saga`, `store`, `shop` and `torture` belong to the cargo feature `shop`, which is on by default and turns on
-//! `grpc`: gRPC services in a worker. Each layer may import what stands to the right of it:
+//! `grpc`: gRPC services in a worker. `postgres` is a feature of its own, which is not complete yet. Each layer
+//! may import what stands to the right of it:
 //!
 //! ```text
-//! main, cli → master | worker → shop, http, store, metrics, scoreboard, output_ring, lifeline, control,
-//!           observe → sys → pool, saga, config → base
+//! main, cli → master | worker → shop, http, postgres, store, metrics, scoreboard, output_ring, lifeline,
+//!           control, observe → sys → pool, saga, config → base
 //! ```
 //!
 //! # Where is it?
@@ -225,6 +227,8 @@ pub mod metrics;
 pub mod observe;
 pub mod output_ring;
 pub mod pool;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 mod run;
 #[cfg(feature = "shop")]
 pub mod saga;

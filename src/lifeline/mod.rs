@@ -88,10 +88,10 @@ pub enum Report {
         /// Where it is to listen.
         address: LentAddress,
     },
-    /// The program of the worker has closed the listener that it was lent for this address. The master closes
-    /// the address when no worker has it any more, and none asks for it soon. Otherwise it sends new connections to the slots of those
-    /// that have it, and then the slot's listener once more by [`Command::Listener`], so that the worker can
-    /// pass on what had come before.
+    /// The program of the worker has closed the listener that it was lent for this address. The master
+    /// closes the address when no worker has it any more, and none asks for it soon. Otherwise it sends new
+    /// connections to the slots of those that have it, and then the slot's listener once more by
+    /// [`Command::Listener`], so that the worker can pass on what had come before.
     ListenerReturned {
         /// The worker numbers its questions to know their answers.
         number: u64,

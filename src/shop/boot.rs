@@ -1,38 +1,41 @@
 //! How the shop boots in a worker: stores, services, catalog and routes, and how it reacts to the master's
 //! commands.
 
+#[cfg(feature = "postgres")]
+mod databases;
+mod engine;
 mod failures;
 mod feed;
 mod files;
+mod opened;
 #[cfg(test)]
 mod tests;
 mod who_may;
 
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 
 use self::failures::{bad_catalog, inconsistent};
+use self::opened::OpenedStores;
 use super::contract::StreamId;
 use super::customers::{CustomersRepository, CustomersService};
 use super::events::{EventFeed, FeedMetrics, FeedServices, StreamsRecorder};
 use super::evidence::consistency::{self, Inconsistent, Repositories};
 use super::fault_injection::{FaultyProvider, ProviderFaults};
 use super::http::{AppState, Orders, drill, routes};
-use super::inventory::{InventoryRepository, InventoryService};
-use super::orders::{OrdersLimits, OrdersRepository, OrdersService};
+use super::inventory::InventoryService;
+use super::orders::{OrdersLimits, OrdersService};
+use super::payments::PaymentsService;
 use super::payments::provider::Provider;
-use super::payments::{PaymentsRepository, PaymentsService};
 use super::recovery::liveness::{LifeLock, LivenessError};
 use super::recovery::steady_clock::SteadyClock;
 use super::recovery::{maintenance, takeover};
-use super::sandbox::{self, Sandbox};
-use super::settings::{SECTIONS, ShopSettings, StoreSettings};
-use super::sqlite::read_only::schema_version;
-use super::{grpc, inventory, orders, payments};
+use super::sandbox::Sandbox;
+use super::settings::{SECTIONS, ShopSettings};
+use super::{grpc, inventory};
 use crate::base::exit::Exit;
-use crate::base::ids::{Epoch, Generation, Slot};
+use crate::base::ids::{Epoch, Slot};
 use crate::config::{Settings, duration};
 use crate::pool::OrphanedWork;
 use crate::saga::definition::ORDER_VERSION;
@@ -133,6 +136,7 @@ fn check(settings: &Settings) -> Result<(), String> {
         ));
     }
     who_may::guard(settings).map_err(|error| error.to_string())?;
+    engine::check(settings)?;
     catalog_is_good(settings, &shop)
 }
 
@@ -229,27 +233,15 @@ pub(super) struct OpenedShop {
 /// As [`open`], with what is needed besides the services.
 pub(super) async fn open_with_stores(worker: &Worker) -> Result<OpenedShop, BootError> {
     let shop: ShopSettings = worker.section("shop")?;
-    let store: StoreSettings = worker.section("store")?;
-    let files = [
-        (&orders::SCHEMA, orders::FILE),
-        (&inventory::SCHEMA, inventory::FILE),
-        (&payments::SCHEMA, payments::FILE),
-        (Sandbox::schema(), sandbox::FILE),
-    ];
     let data_dir = worker.settings().cluster.data_dir.as_path();
-    consistency::check_not_emptied(data_dir, worker.identity().life).map_err(inconsistent)?;
-    consistency::check_nothing_lost(data_dir)
-        .await
-        .map_err(inconsistent)?;
-    check_older_workers_can_go_on(worker.identity().generation, data_dir)?;
-    let stores = files::open_all(worker, &files, store.queue_depth)?;
-    let kept = stores.to_vec();
-    let [orders_store, inventory_store, payments_store, sandbox_store] = stores;
-    let clock = Arc::new(SteadyClock::begin(data_dir));
-    let orders = OrdersRepository::new(orders_store, Arc::clone(&clock));
-    let inventory = InventoryRepository::new(inventory_store, Arc::clone(&clock));
-    let payments = PaymentsRepository::new(payments_store, Arc::clone(&clock));
-    let sandbox = Sandbox::with_clock(sandbox_store, Arc::clone(&clock));
+    let OpenedStores {
+        orders,
+        inventory,
+        payments,
+        sandbox,
+        files: kept,
+        clock,
+    } = engine::open(worker).await?;
     let repositories = Repositories {
         orders: &orders,
         inventory: &inventory,
@@ -319,29 +311,6 @@ fn limits(shop: &ShopSettings) -> OrdersLimits {
         idempotency_retention: shop.idempotency_retention,
         events_retention: shop.events_retention,
     }
-}
-
-/// Refuses to bring a database up to a version that workers of an older program cannot use. Such workers may
-/// be running when a generation after the master's first one boots.
-fn check_older_workers_can_go_on(generation: Generation, data_dir: &Path) -> Result<(), BootError> {
-    let later = generation > Generation(1);
-    for (file, oldest) in [
-        (orders::FILE, orders::OLDEST_COMPATIBLE),
-        (inventory::FILE, inventory::OLDEST_COMPATIBLE),
-    ] {
-        let found = schema_version(&data_dir.join(file)).unwrap_or_default();
-        if later && (1..oldest).contains(&found) {
-            return Err(BootRefused {
-                exit: Exit::BadData,
-                reason: format!(
-                    "{file} has schema version {found}, and workers of the program before could not use version {oldest} or \
-                     newer, which this program needs: stop the cluster, then start it with this program; nothing was changed"
-                ),
-            }
-            .into());
-        }
-    }
-    Ok(())
 }
 
 fn provider(sandbox: Sandbox, faults: ProviderFaults) -> Arc<dyn Provider> {

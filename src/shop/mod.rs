@@ -8,6 +8,7 @@ pub mod admin;
 mod boot;
 pub mod contract;
 pub mod customers;
+mod engine;
 pub mod events;
 pub mod evidence;
 pub mod fault_injection;
@@ -16,6 +17,8 @@ pub mod http;
 pub mod inventory;
 pub mod orders;
 pub mod payments;
+#[cfg(feature = "postgres")]
+pub(crate) mod postgres;
 pub mod recovery;
 pub mod sandbox;
 pub mod settings;

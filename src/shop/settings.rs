@@ -1,17 +1,27 @@
 //! The shop's sections of the configuration. The keys are declared once, here; the structs that the shop
 //! reads have the same defaults.
 
+#[cfg(feature = "postgres")]
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 
+#[cfg(feature = "postgres")]
+use super::engine::SERVICES;
 use crate::config::{Key, Kind, Section};
 
 const HOUR_MS: u64 = 3_600_000;
 
 /// The sections of the configuration file that belong to the shop.
-pub const SECTIONS: &[Section] = &[SHOP, STORE, PROVIDER_FAULTS];
+pub const SECTIONS: &[Section] = &[
+    SHOP,
+    STORE,
+    #[cfg(feature = "postgres")]
+    POSTGRES,
+    PROVIDER_FAULTS,
+];
 
 const SHOP: Section = Section {
     name: "shop",
@@ -66,12 +76,78 @@ const SHOP: Section = Section {
 const STORE: Section = Section {
     name: "store",
     doc: "The databases.",
-    keys: &[Key::new(
-        "queue_depth",
-        Kind::number(1, 1_000_000),
-        "4096",
-        "Writes waiting for one database in one worker; one more is answered 503.",
-    )],
+    keys: &[
+        #[cfg(feature = "postgres")]
+        Key::new(
+            "engine",
+            Kind::Word(&["sqlite", "postgres"]),
+            "sqlite",
+            "What holds the databases: files in the data directory, or a PostgreSQL server, which \
+             [postgres] names. A \
+             directory goes from one to the other by `cluster move`.",
+        )
+        .fixed(),
+        Key::new(
+            "queue_depth",
+            Kind::number(1, 1_000_000),
+            "4096",
+            "Writes waiting for one database in one worker; one more is answered 503.",
+        ),
+    ],
+};
+
+#[cfg(feature = "postgres")]
+const POSTGRES: Section = Section {
+    name: "postgres",
+    doc: "Where the databases are when store.engine is postgres. No password stands here.",
+    keys: &[
+        Key::unset(
+            "url",
+            Kind::Text,
+            "The databases as a URL, with {service} in place of orders, inventory, payments and sandbox: \
+             postgres://shop@db.example/shop_{service}.",
+        ),
+        Key::unset(
+            "orders",
+            Kind::Text,
+            "The URL of the orders' database, if it is another.",
+        ),
+        Key::unset(
+            "inventory",
+            Kind::Text,
+            "The URL of the inventory's database, if it is another.",
+        ),
+        Key::unset(
+            "payments",
+            Kind::Text,
+            "The URL of the payments' database, if it is another.",
+        ),
+        Key::unset(
+            "sandbox",
+            Kind::Text,
+            "The URL of the database of the built-in provider, if it is another.",
+        ),
+        Key::unset(
+            "password_file",
+            Kind::Path,
+            "A file with the password in its first line, which only its owner may read. Without it, \
+             PGPASSWORD, \
+             PGPASSFILE or ~/.pgpass has the password.",
+        ),
+        Key::new(
+            "pgbouncer",
+            Kind::Switch,
+            "false",
+            "Whether PgBouncer is between, in its mode of transactions: no statement is prepared then.",
+        ),
+        Key::new(
+            "allow_unsafe_commits",
+            Kind::Switch,
+            "false",
+            "Whether a server is used that may forget what it has committed (fsync, full_page_writes or \
+             synchronous_commit is off).",
+        ),
+    ],
 };
 
 const PROVIDER_FAULTS: Section = Section {
@@ -155,13 +231,82 @@ impl Default for ShopSettings {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreSettings {
+    /// What holds the databases.
+    pub engine: EngineName,
     /// How many writes may wait for one database in one worker.
     pub queue_depth: usize,
 }
 
 impl Default for StoreSettings {
     fn default() -> StoreSettings {
-        StoreSettings { queue_depth: 4096 }
+        StoreSettings {
+            engine: EngineName::Sqlite,
+            queue_depth: 4096,
+        }
+    }
+}
+
+/// What holds the databases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EngineName {
+    /// Files in the data directory.
+    Sqlite,
+    /// A PostgreSQL server.
+    #[cfg(feature = "postgres")]
+    Postgres,
+}
+
+/// The section `[postgres]`.
+#[cfg(feature = "postgres")]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PostgresSettings {
+    /// The URL of each database that is not named by itself, with `{service}` in it.
+    pub url: Option<String>,
+    /// The URL of the orders' database.
+    pub orders: Option<String>,
+    /// The URL of the inventory's database.
+    pub inventory: Option<String>,
+    /// The URL of the payments' database.
+    pub payments: Option<String>,
+    /// The URL of the database of the built-in provider.
+    pub sandbox: Option<String>,
+    /// The file of the password.
+    pub password_file: Option<PathBuf>,
+    /// Whether PgBouncer is between.
+    pub pgbouncer: bool,
+    /// Whether a server may be used that may forget what it has committed.
+    pub allow_unsafe_commits: bool,
+}
+
+#[cfg(feature = "postgres")]
+impl PostgresSettings {
+    /// The URL of each service's database.
+    ///
+    /// # Errors
+    /// Which one is missing.
+    pub(in crate::shop) fn urls(&self) -> Result<BTreeMap<String, String>, String> {
+        let own = [&self.orders, &self.inventory, &self.payments, &self.sandbox];
+        let mut urls = BTreeMap::new();
+        for (service, own) in SERVICES.into_iter().zip(own) {
+            let of_all = || self.url.as_ref().map(|url| url.replace("{service}", service));
+            let url = own.clone().or_else(of_all).ok_or_else(|| {
+                format!(
+                    "store.engine is postgres and nothing names the database of {service}: set \
+                     postgres.url, such as \
+                     postgres://shop@127.0.0.1/shop_{{service}}, or postgres.{service}"
+                )
+            })?;
+            if let Some((other, _)) = urls.iter().find(|(_, known)| **known == url) {
+                return Err(format!(
+                    "{other} and {service} have one database, expected one for each: write {{service}} \
+                     into postgres.url"
+                ));
+            }
+            urls.insert(service.to_owned(), url);
+        }
+        Ok(urls)
     }
 }
 
@@ -176,6 +321,11 @@ mod tests {
         let app = read(SECTIONS, None, &Overrides::default()).unwrap().settings.app;
         let shop: ShopSettings = app["shop"].clone().try_into().unwrap();
         let store: StoreSettings = app["store"].clone().try_into().unwrap();
+        #[cfg(feature = "postgres")]
+        {
+            let postgres: PostgresSettings = app["postgres"].clone().try_into().unwrap();
+            assert_eq!(postgres, PostgresSettings::default());
+        }
         let faults: ProviderFaults = app["provider_faults"].clone().try_into().unwrap();
         assert_eq!((shop, store), (ShopSettings::default(), StoreSettings::default()));
         assert_eq!(faults, ProviderFaults::default());

@@ -19,6 +19,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("control", &["base", "pool", "sys", "output_ring"]),
     ("observe", &["base", "config", "sys"]),
     ("store", &["base", "sys", "scoreboard"]),
+    ("postgres", &["base", "store"]),
     ("http", &["base", "observe"]),
     (
         "worker",
@@ -72,6 +73,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "sys",
             "scoreboard",
             "store",
+            "postgres",
             "control",
             "observe",
             "http",

@@ -26,7 +26,8 @@ pub(crate) fn tests_its_port() {
 const net = require('net');
 const probe = (port, then) => {{
   const server = net.createServer();
-  server.listen(port, '127.0.0.1', () => {{ const {{ port }} = server.address(); server.close(() => then(port)); }});
+  server.listen(port, '127.0.0.1', () => {{ const {{ port }} = server.address(); server.close(() =>
+      then(port)); }});
 }};
 probe(0, () => probe(Number(process.env.PORT), () => {{ {APP} }}));
 "

@@ -13,7 +13,7 @@ use crate::shop::orders::{self, OrdersReader};
 use crate::shop::payments::{self, PaymentsReader};
 use crate::shop::recovery::storage_watch;
 use crate::shop::sandbox;
-use crate::shop::sandbox::reader::LedgerReader;
+use crate::shop::sandbox::LedgerReader;
 use crate::store::{LONG_WAL_BYTES, wal_bytes, wal_readers};
 use crate::worker::print_line;
 

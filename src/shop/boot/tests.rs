@@ -1,7 +1,10 @@
 //! Tests of `boot`.
 
+use super::engine::check_older_workers_can_go_on;
 use super::failures::{no_thread, unusable_store};
 use super::*;
+use crate::base::ids::Generation;
+use crate::shop::orders;
 use crate::store::OpenError;
 use std::io;
 

@@ -17,7 +17,7 @@ pub(in crate::shop) fn run<T: Send, F: Future<Output = T>>(
         |error: io::Error| StorageError::Unavailable(format!("no thread to read with: {error}"));
     let in_a_runtime = move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
+            .enable_all()
             .build()?;
         Ok(runtime.block_on(work()))
     };

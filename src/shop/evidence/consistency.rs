@@ -10,9 +10,9 @@ use sha2::{Digest, Sha256};
 
 use crate::base::ids::{Epoch, Incarnation, Life};
 use crate::shop::contract::{OrderId, StorageError};
-use crate::shop::inventory::{self, InventoryReader, InventoryRepository};
-use crate::shop::orders::{self, OrdersReader, OrdersRepository};
-use crate::shop::payments::{self, PaymentsReader, PaymentsRepository};
+use crate::shop::inventory::{self, InventoryRepository, SqliteInventoryReader};
+use crate::shop::orders::{self, OrdersRepository, SqliteOrdersReader};
+use crate::shop::payments::{self, PaymentsRepository, SqlitePaymentsReader};
 use crate::shop::sandbox::{self, Sandbox};
 use crate::shop::sqlite::fences::DatabaseUser;
 use crate::sys::private_file;
@@ -88,11 +88,11 @@ pub(in crate::shop) async fn check_nothing_lost(data_dir: &Path) -> Result<(), I
 /// A file that holds records of orders. A file that cannot be read here is reported better when the store
 /// opens it.
 async fn witness(data_dir: &Path) -> Option<&'static str> {
-    if OrdersReader::holds_any(data_dir).await {
+    if SqliteOrdersReader::holds_any(data_dir).await {
         Some(orders::FILE)
-    } else if InventoryReader::holds_any(data_dir).await {
+    } else if SqliteInventoryReader::holds_any(data_dir).await {
         Some(inventory::FILE)
-    } else if PaymentsReader::holds_any(data_dir).await {
+    } else if SqlitePaymentsReader::holds_any(data_dir).await {
         Some(payments::FILE)
     } else {
         None

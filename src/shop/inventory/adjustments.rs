@@ -21,6 +21,11 @@ pub struct AdjustmentRequest {
 }
 
 impl AdjustmentRequest {
+    /// Whether this is the request that made the adjustment, but for its key.
+    pub(super) fn is_same_as(&self, made: &Adjustment) -> bool {
+        (&self.sku, self.delta, &self.reason) == (&made.sku, made.delta, &made.reason)
+    }
+
     /// Checks the bounds, but for the key's, which are those of every idempotency key.
     ///
     /// # Errors

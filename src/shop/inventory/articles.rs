@@ -26,6 +26,41 @@ pub struct Article {
 }
 
 impl Article {
+    /// Whether the count may be replaced by this one: only by a client that has read the one before, and
+    /// never by less than what is held.
+    pub(super) fn check_count(&self, on_hand: u64, condition: &EditCondition) -> Result<(), EditError> {
+        if self.on_hand != on_hand && !condition.names_state() {
+            return Err(EditError::CountUnguarded {
+                sku: self.sku.clone(),
+                on_hand: self.on_hand,
+            });
+        }
+        match self.reserved > on_hand {
+            true => Err(self.below_reserved()),
+            false => Ok(()),
+        }
+    }
+
+    /// How many pieces are on the shelf after this adjustment, if that is possible and not more than `most`.
+    pub(super) fn adjusted_by(&self, delta: i64, most: u64) -> Result<u64, EditError> {
+        let on_hand = self.on_hand.checked_add_signed(delta);
+        match on_hand.filter(|on_hand| *on_hand >= self.reserved) {
+            Some(on_hand) if on_hand <= most => Ok(on_hand),
+            Some(_) => Err(EditError::TooMany {
+                sku: self.sku.clone(),
+                most,
+            }),
+            None => Err(self.below_reserved()),
+        }
+    }
+
+    fn below_reserved(&self) -> EditError {
+        EditError::BelowReserved {
+            sku: self.sku.clone(),
+            reserved: self.reserved,
+        }
+    }
+
     /// How many pieces are on the shelf and held for no order.
     #[must_use]
     pub fn available(&self) -> u64 {

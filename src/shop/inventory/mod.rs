@@ -4,14 +4,20 @@
 mod adjustments;
 mod articles;
 pub mod catalog;
+#[cfg(feature = "postgres")]
+pub(in crate::shop) mod postgres;
+mod readers;
 pub(in crate::shop) mod records;
 mod reservation;
 mod service;
 mod sqlite;
+mod stores;
 
 pub use adjustments::{AdjustOutcome, Adjustment, AdjustmentRequest};
 pub use articles::{Article, ArticlePatch, ArticleUpdate, EditCondition, EditError, PutOutcome};
+pub(in crate::shop) use readers::InventoryReader;
 pub(in crate::shop) use reservation::ReservationState;
 pub use service::InventoryService;
-pub(in crate::shop) use sqlite::InventoryReader;
-pub use sqlite::{FILE, InventoryRepository, OLDEST_COMPATIBLE, SCHEMA};
+pub(in crate::shop) use sqlite::SqliteInventoryReader;
+pub use sqlite::{FILE, OLDEST_COMPATIBLE, SCHEMA};
+pub use stores::InventoryRepository;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::adjustments::{AdjustOutcome, Adjustment, AdjustmentRequest};
 use super::articles::{Article, ArticlePatch, ArticleUpdate, EditCondition, EditError, PutOutcome};
 use super::catalog::Catalog;
-use super::sqlite::InventoryRepository;
+use super::stores::InventoryRepository;
 use crate::shop::contract::{
     ClaimToken, CommandOutcome, EventSource, EventsAfter, Fence, Inventory, OrderId, OrderLine, Participant,
     QuoteError, RequestedItem, Sku, StorageError, SweepWindow, TimelineEntry, TimelineError,

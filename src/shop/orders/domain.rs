@@ -170,6 +170,17 @@ pub struct Order {
 }
 
 impl Rejection {
+    /// The cause in one word: the same as the codes of the problem documents.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Rejection::Refused(CommandRefusal::OutOfStock { .. }) => "out_of_stock",
+            Rejection::Refused(CommandRefusal::Declined { .. }) => "payment_declined",
+            Rejection::Refused(_) | Rejection::GaveUp { .. } => "order_given_up",
+            Rejection::TakenBack { .. } => "order_taken_back",
+        }
+    }
+
     /// The rejection for a saga's cause; `given_up` is the reason of the person who gave up the order, if one
     /// did.
     #[must_use]

@@ -2,11 +2,25 @@
 
 use std::time::Duration;
 
-use super::domain::{NewOrder, Order};
+use serde::{Deserialize, Serialize};
+
+use super::domain::{NewOrder, Order, Rejection};
 use super::idempotency::{IdempotencyKey, KeyMatch, KeyRetention};
 use crate::base::ids::Life;
 use crate::saga::{BudgetUsed, SagaCommand};
 use crate::shop::contract::{ClaimToken, CustomerId, Fence, OrderId, SweepWindow};
+
+/// A saga that was claimed so often since a person, or a new start, last had it tried anew is parked: this
+/// order may be what its owners died of. No clock is used, so that none can be wrong.
+pub(super) const MOST_CLAIMS: u32 = 50;
+
+/// Why an order is rejected or parked, as the column `reason` holds it.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum StoredReason {
+    Rejected(Rejection),
+    Parked(String),
+}
 
 /// An order that is to be written with its saga and its key.
 pub(super) struct PlaceCommand {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::domain::{NewOrder, Rejection};
 use super::repository::{BudgetUse, Ownership, RecordOutcome, UnknownAttempt};
-use super::sqlite::OrdersRepository;
+use super::stores::OrdersRepository;
 use crate::base::ids::Life;
 use crate::saga::definition::RECORD_RETRY;
 use crate::saga::table::ParkReason;

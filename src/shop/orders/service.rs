@@ -13,7 +13,7 @@ use super::domain::{NewOrder, Order, OrderStatus, UnfinishedCounts};
 use super::idempotency::{IdempotencyKey, KeyMatch, KeyRetention};
 use super::repository::{OrdersPage, PlaceCommand, Placement};
 use super::saga_runner::{OwnedSaga, SagaOutcome, SagaRunner};
-use super::sqlite::OrdersRepository;
+use super::stores::OrdersRepository;
 use super::timeline;
 use crate::base::ids::Life;
 use crate::saga::BudgetUsed;

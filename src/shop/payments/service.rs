@@ -6,7 +6,7 @@ use super::payment::{Payment, PaymentOutcome, PaymentStatus};
 use super::provider::{
     CancelOutcome, ChargeOutcome, ChargeRequest, Provider, RefundOutcome, RefundRequest, RefusalKind,
 };
-use super::sqlite::PaymentsRepository;
+use super::stores::PaymentsRepository;
 use crate::shop::contract::{
     ChargeTerms, ClaimToken, CommandOutcome, CommandRefusal, EventSource, EventsAfter, Fence, OrderId,
     Participant, Payments, StorageError, SweepWindow, TimelineEntry, TimelineError,

@@ -1,9 +1,10 @@
 //! The ledger: one row for each key, written once. The first attempt under a key decides for ever what the
 //! key means.
 
-use rusqlite::{OptionalExtension, Row, named_params};
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::methods::{self, TestCard};
+use crate::shop::contract::OrderId;
 use crate::shop::payments::provider::{
     CancelOutcome, ChargeOutcome, ChargeRequest, ProviderRefusal, Receipt, RefundOutcome, RefundRequest,
     RefusalKind,
@@ -68,19 +69,19 @@ const FIND: &str = "SELECT kind, outcome, code, order_id, amount, currency, meth
 
 /// A row of the ledger, without its key and time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct LedgerEntry {
-    kind: String,
-    outcome: String,
-    code: Option<String>,
-    order_id: Option<String>,
-    amount: Option<i64>,
-    currency: Option<String>,
-    method: Option<String>,
-    refund_of: Option<String>,
+pub(super) struct LedgerEntry {
+    pub(super) kind: String,
+    pub(super) outcome: String,
+    pub(super) code: Option<String>,
+    pub(super) order_id: Option<String>,
+    pub(super) amount: Option<i64>,
+    pub(super) currency: Option<String>,
+    pub(super) method: Option<String>,
+    pub(super) refund_of: Option<String>,
 }
 
 impl LedgerEntry {
-    fn of_charge(request: &ChargeRequest) -> LedgerEntry {
+    pub(super) fn of_charge(request: &ChargeRequest) -> LedgerEntry {
         let (outcome, code) = match methods::card(&request.method) {
             Some(TestCard::Pays) => ("succeeded", None),
             Some(TestCard::Declines(code)) => ("declined", Some(code)),
@@ -98,7 +99,7 @@ impl LedgerEntry {
         }
     }
 
-    fn of_cancel() -> LedgerEntry {
+    pub(super) fn of_cancel() -> LedgerEntry {
         let (kind, outcome) = ("cancel".to_owned(), "succeeded".to_owned());
         let (order_id, amount, currency, method) = (None, None, None, None);
         LedgerEntry {
@@ -162,18 +163,44 @@ impl LedgerEntry {
     }
 }
 
+/// The first of these orders whose receipt is of no charge that succeeded.
+pub(super) fn first_uncharged(
+    connection: &Connection,
+    receipts: Vec<(OrderId, String)>,
+) -> rusqlite::Result<Option<OrderId>> {
+    let mut charge = connection.prepare(
+        "SELECT 1 FROM attempt WHERE 'ch_' || provider_key = ?1 AND provider_key = substr(?1, 4)
+         AND kind = 'charge' AND outcome = 'succeeded'",
+    )?;
+    for (order, receipt) in receipts {
+        if !charge.exists([receipt])? {
+            return Ok(Some(order));
+        }
+    }
+    Ok(None)
+}
+
 /// Takes the money or refuses it, and records which.
 pub(super) fn charge(tx: &Tx<'_>, request: &ChargeRequest, at: &str) -> rusqlite::Result<ChargeOutcome> {
     let wanted = LedgerEntry::of_charge(request);
     let key = &request.provider_key;
     if wanted.add(tx, key, at)? {
-        return Ok(charge_outcome(&wanted, key));
+        return Ok(answer_charge(&wanted, None, key));
     }
     Ok(match LedgerEntry::find(tx, key)? {
-        Some(known) if known.kind == "cancel" => ChargeOutcome::Refused(cancelled()),
-        Some(known) if same_request(&known, &wanted) => charge_outcome(&known, key),
-        Some(_) | None => ChargeOutcome::Refused(key_reused()),
+        Some(known) => answer_charge(&wanted, Some(&known), key),
+        None => ChargeOutcome::Refused(key_reused()),
     })
+}
+
+/// How a charge is answered that was wanted, when its key is taken by what is known.
+pub(super) fn answer_charge(wanted: &LedgerEntry, known: Option<&LedgerEntry>, key: &str) -> ChargeOutcome {
+    match known {
+        None => charge_outcome(wanted, key),
+        Some(known) if known.kind == "cancel" => ChargeOutcome::Refused(cancelled()),
+        Some(known) if same_request(known, wanted) => charge_outcome(known, key),
+        Some(_) => ChargeOutcome::Refused(key_reused()),
+    }
 }
 
 /// Whether both entries are of the same request, whatever its outcome: a newer program's table of methods
@@ -192,14 +219,16 @@ pub(super) fn cancel(tx: &Tx<'_>, key: &str, at: &str) -> rusqlite::Result<Cance
     if LedgerEntry::of_cancel().add(tx, key, at)? {
         return Ok(CancelOutcome::Done);
     }
-    // A declined charge is as good as cancelled: it stays declined under its key.
-    let known = LedgerEntry::find(tx, key)?;
-    let taken = known.is_some_and(|known| known.succeeded("charge"));
-    Ok(if taken {
-        CancelOutcome::Refused(receipt("ch", key))
-    } else {
-        CancelOutcome::Done
-    })
+    Ok(answer_cancel(LedgerEntry::find(tx, key)?.as_ref(), key))
+}
+
+/// How a cancel is answered whose key is taken. A declined charge is as good as cancelled: it stays declined
+/// under its key.
+pub(super) fn answer_cancel(known: Option<&LedgerEntry>, key: &str) -> CancelOutcome {
+    match known.is_some_and(|known| known.succeeded("charge")) {
+        true => CancelOutcome::Refused(receipt("ch", key)),
+        false => CancelOutcome::Done,
+    }
 }
 
 /// Gives the whole of a charge back, once.
@@ -207,10 +236,7 @@ pub(super) fn refund(tx: &Tx<'_>, request: &RefundRequest, at: &str) -> rusqlite
     let done = || RefundOutcome::Done(receipt("re", &request.refund_key));
     let charge = LedgerEntry::find(tx, &request.provider_key)?;
     let Some(charge) = charge.filter(|charge| charge.succeeded("charge")) else {
-        return Ok(RefundOutcome::Refused(invalid(
-            "charge_not_found",
-            "no charge stands under this key",
-        )));
+        return Ok(RefundOutcome::Refused(charge_not_found()));
     };
     let wanted = LedgerEntry::of_refund(charge, &request.provider_key);
     if let Some(known) = LedgerEntry::find(tx, &request.refund_key)? {
@@ -222,10 +248,7 @@ pub(super) fn refund(tx: &Tx<'_>, request: &RefundRequest, at: &str) -> rusqlite
     }
     let refunded = "SELECT 1 FROM attempt WHERE refund_of = ?1";
     if tx.prepare_cached(refunded)?.exists([&request.provider_key])? {
-        return Ok(RefundOutcome::Refused(invalid(
-            "charge_already_refunded",
-            "the charge was refunded under another key",
-        )));
+        return Ok(RefundOutcome::Refused(already_refunded()));
     }
     wanted.add(tx, &request.refund_key, at)?;
     Ok(done())
@@ -247,7 +270,7 @@ fn charge_outcome(attempt: &LedgerEntry, key: &str) -> ChargeOutcome {
     }
 }
 
-fn receipt(prefix: &str, key: &str) -> Receipt {
+pub(super) fn receipt(prefix: &str, key: &str) -> Receipt {
     Receipt {
         id: format!("{prefix}_{key}"),
     }
@@ -261,7 +284,18 @@ fn invalid(code: &str, message: &str) -> ProviderRefusal {
     }
 }
 
-fn key_reused() -> ProviderRefusal {
+pub(super) fn charge_not_found() -> ProviderRefusal {
+    invalid("charge_not_found", "no charge stands under this key")
+}
+
+pub(super) fn already_refunded() -> ProviderRefusal {
+    invalid(
+        "charge_already_refunded",
+        "the charge was refunded under another key",
+    )
+}
+
+pub(super) fn key_reused() -> ProviderRefusal {
     invalid(
         "provider_key_reused",
         "this key was used before with other parameters",

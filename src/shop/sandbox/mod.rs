@@ -5,7 +5,10 @@
 
 mod ledger;
 mod methods;
+#[cfg(feature = "postgres")]
+pub(in crate::shop) mod postgres;
 pub(in crate::shop) mod reader;
+mod readers;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,6 +22,7 @@ use crate::shop::recovery::steady_clock::SteadyClock;
 use crate::store::{Admission, OpenError, Schema, Store, StoreOptions, WriteError};
 
 pub use ledger::SCHEMA;
+pub(in crate::shop) use readers::LedgerReader;
 
 /// The name of the ledger's file in the data directory.
 pub const FILE: &str = "sandbox.db";
@@ -26,8 +30,16 @@ pub const FILE: &str = "sandbox.db";
 /// The provider `sandbox`. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Sandbox {
-    store: Store,
+    ledger: LedgerStore,
     clock: Arc<SteadyClock>,
+}
+
+/// Where the ledger is.
+#[derive(Clone, Debug)]
+enum LedgerStore {
+    Sqlite(Store),
+    #[cfg(feature = "postgres")]
+    Postgres(postgres::PostgresLedger),
 }
 
 impl Sandbox {
@@ -50,7 +62,15 @@ impl Sandbox {
 
     /// Over a store that was opened with [`SCHEMA`]. `clock` dates the attempts.
     pub(in crate::shop) fn with_clock(store: Store, clock: Arc<SteadyClock>) -> Sandbox {
-        Sandbox { store, clock }
+        let ledger = LedgerStore::Sqlite(store);
+        Sandbox { ledger, clock }
+    }
+
+    /// Over a database of PostgreSQL.
+    #[cfg(feature = "postgres")]
+    pub(in crate::shop) fn at_postgres(ledger: postgres::PostgresLedger, clock: Arc<SteadyClock>) -> Sandbox {
+        let ledger = LedgerStore::Postgres(ledger);
+        Sandbox { ledger, clock }
     }
 
     /// The schema of the ledger.
@@ -62,12 +82,6 @@ impl Sandbox {
     fn now(&self) -> String {
         rfc3339(self.clock.now_ms())
     }
-
-    /// The path of the ledger.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        self.store.path()
-    }
 }
 
 impl Sandbox {
@@ -77,18 +91,13 @@ impl Sandbox {
         &self,
         receipts: Vec<(OrderId, String)>,
     ) -> Result<Option<OrderId>, StorageError> {
-        Ok(self.store.peek(|connection| {
-            let mut charge = connection.prepare(
-                "SELECT 1 FROM attempt WHERE 'ch_' || provider_key = ?1 AND provider_key = substr(?1, 4)
-                 AND kind = 'charge' AND outcome = 'succeeded'",
-            )?;
-            for (order, receipt) in receipts {
-                if !charge.exists([receipt])? {
-                    return Ok(Some(order));
-                }
+        match &self.ledger {
+            LedgerStore::Sqlite(store) => {
+                Ok(store.peek(|connection| ledger::first_uncharged(connection, receipts))?)
             }
-            Ok(None)
-        })?)
+            #[cfg(feature = "postgres")]
+            LedgerStore::Postgres(ledger) => ledger.first_uncharged(receipts).await,
+        }
     }
 }
 
@@ -99,58 +108,107 @@ impl Provider for Sandbox {
 
     fn charge<'a>(&'a self, request: &'a ChargeRequest) -> ProviderReply<'a, ChargeOutcome> {
         let (request, at) = (request.clone(), self.now());
-        let job = self
-            .store
-            .write(Admission::Continue, move |tx| ledger::charge(tx, &request, &at));
+        let answer: ProviderReply<'a, Result<ChargeOutcome, NoAnswer>> = match &self.ledger {
+            LedgerStore::Sqlite(store) => {
+                let job = store.write(Admission::Continue, move |tx| ledger::charge(tx, &request, &at));
+                Box::pin(async move { Ok(job.await?) })
+            }
+            #[cfg(feature = "postgres")]
+            LedgerStore::Postgres(ledger) => Box::pin(async move { Ok(ledger.charge(request, at).await?) }),
+        };
         Box::pin(async move {
-            job.await
-                .unwrap_or_else(|error| unanswered(&error, ChargeOutcome::Unknown, ChargeOutcome::Stalled))
+            let unanswered = |why: NoAnswer| why.told(ChargeOutcome::Unknown, ChargeOutcome::Stalled);
+            answer.await.unwrap_or_else(unanswered)
         })
     }
 
     fn cancel<'a>(&'a self, provider_key: &'a str) -> ProviderReply<'a, CancelOutcome> {
         let (key, at) = (provider_key.to_owned(), self.now());
-        let job = self
-            .store
-            .write(Admission::Continue, move |tx| ledger::cancel(tx, &key, &at));
+        let answer: ProviderReply<'a, Result<CancelOutcome, NoAnswer>> = match &self.ledger {
+            LedgerStore::Sqlite(store) => {
+                let job = store.write(Admission::Continue, move |tx| ledger::cancel(tx, &key, &at));
+                Box::pin(async move { Ok(job.await?) })
+            }
+            #[cfg(feature = "postgres")]
+            LedgerStore::Postgres(ledger) => Box::pin(async move { Ok(ledger.cancel(key, at).await?) }),
+        };
         Box::pin(async move {
-            job.await
-                .unwrap_or_else(|error| unanswered(&error, CancelOutcome::Unknown, CancelOutcome::Stalled))
+            let unanswered = |why: NoAnswer| why.told(CancelOutcome::Unknown, CancelOutcome::Stalled);
+            answer.await.unwrap_or_else(unanswered)
         })
     }
 
     fn refund<'a>(&'a self, request: &'a RefundRequest) -> ProviderReply<'a, RefundOutcome> {
         let (request, at) = (request.clone(), self.now());
-        let job = self
-            .store
-            .write(Admission::Continue, move |tx| ledger::refund(tx, &request, &at));
+        let answer: ProviderReply<'a, Result<RefundOutcome, NoAnswer>> = match &self.ledger {
+            LedgerStore::Sqlite(store) => {
+                let job = store.write(Admission::Continue, move |tx| ledger::refund(tx, &request, &at));
+                Box::pin(async move { Ok(job.await?) })
+            }
+            #[cfg(feature = "postgres")]
+            LedgerStore::Postgres(ledger) => Box::pin(async move { Ok(ledger.refund(request, at).await?) }),
+        };
         Box::pin(async move {
-            job.await
-                .unwrap_or_else(|error| unanswered(&error, RefundOutcome::Unknown, RefundOutcome::Stalled))
+            let unanswered = |why: NoAnswer| why.told(RefundOutcome::Unknown, RefundOutcome::Stalled);
+            answer.await.unwrap_or_else(unanswered)
         })
     }
 
     fn accepts_new_work(&self) -> ProviderReply<'_, Result<(), StorageError>> {
-        Box::pin(async { Ok(self.store.accepts_new_work().await?) })
+        match &self.ledger {
+            LedgerStore::Sqlite(store) => Box::pin(async { Ok(store.accepts_new_work().await?) }),
+            #[cfg(feature = "postgres")]
+            LedgerStore::Postgres(ledger) => Box::pin(ledger.accepts_new_work()),
+        }
     }
 
     fn probe(&self) -> ProviderReply<'_, Result<(), String>> {
-        Box::pin(async { self.store.probe().await.map_err(|stall| stall.to_string()) })
+        match &self.ledger {
+            LedgerStore::Sqlite(store) => {
+                Box::pin(async { store.probe().await.map_err(|stall| stall.to_string()) })
+            }
+            #[cfg(feature = "postgres")]
+            LedgerStore::Postgres(ledger) => Box::pin(ledger.probe()),
+        }
     }
 }
 
-/// A ledger that takes no writes moved no money. One that failed says nothing about the money, like a remote
-/// provider's 5xx.
-fn unanswered<T>(
-    error: &WriteError<rusqlite::Error>,
-    unknown: fn(String) -> T,
-    stalled: fn(String) -> T,
-) -> T {
-    let says = format!("the sandbox could not answer: {error}");
-    if error.is_a_stall() {
-        stalled(says)
-    } else {
-        unknown(says)
+/// Why the ledger has not answered.
+struct NoAnswer {
+    says: String,
+    is_a_stall: bool,
+}
+
+impl NoAnswer {
+    /// A ledger that takes no writes moved no money. One that failed says nothing about the money, like a
+    /// remote provider's 5xx.
+    fn told<T>(self, unknown: fn(String) -> T, stalled: fn(String) -> T) -> T {
+        let says = format!("the sandbox could not answer: {}", self.says);
+        match self.is_a_stall {
+            true => stalled(says),
+            false => unknown(says),
+        }
+    }
+}
+
+impl From<WriteError<rusqlite::Error>> for NoAnswer {
+    fn from(error: WriteError<rusqlite::Error>) -> NoAnswer {
+        NoAnswer {
+            says: error.to_string(),
+            is_a_stall: error.is_a_stall(),
+        }
+    }
+}
+
+#[cfg(feature = "postgres")]
+impl From<crate::postgres::PostgresFailure> for NoAnswer {
+    fn from(failure: crate::postgres::PostgresFailure) -> NoAnswer {
+        let is_a_stall = StorageError::from(failure.clone()).is_passing()
+            && !matches!(failure, crate::postgres::PostgresFailure::Unknown(_));
+        NoAnswer {
+            says: failure.to_string(),
+            is_a_stall,
+        }
     }
 }
 

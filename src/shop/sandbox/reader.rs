@@ -31,12 +31,12 @@ pub(in crate::shop) struct LedgerAttempt {
 }
 
 /// The ledger as it is stored, for readers that change nothing. One method is one transaction.
-pub(in crate::shop) struct LedgerReader(ReadOnlyDatabase);
+pub(in crate::shop) struct SqliteLedgerReader(ReadOnlyDatabase);
 
-impl LedgerReader {
+impl SqliteLedgerReader {
     /// Opens the ledger under `data_dir`.
-    pub(in crate::shop) async fn open(data_dir: &Path) -> Result<LedgerReader, StorageError> {
-        ReadOnlyDatabase::open(data_dir, FILE, &SCHEMA).map(LedgerReader)
+    pub(in crate::shop) async fn open(data_dir: &Path) -> Result<SqliteLedgerReader, StorageError> {
+        ReadOnlyDatabase::open(data_dir, FILE, &SCHEMA).map(SqliteLedgerReader)
     }
 
     /// The tables, indexes, views and triggers that are gone, as text.

@@ -50,8 +50,16 @@ impl TestLedger {
     }
 
     fn count(&self, sql: &str) -> i64 {
-        self.sandbox
-            .store
+        #[cfg_attr(
+            not(feature = "postgres"),
+            expect(clippy::infallible_destructuring_match, reason = "there is one engine then")
+        )]
+        let store = match &self.sandbox.ledger {
+            LedgerStore::Sqlite(store) => store,
+            #[cfg(feature = "postgres")]
+            LedgerStore::Postgres(_) => panic!("a ledger at PostgreSQL"),
+        };
+        store
             .peek(|connection| connection.query_row(sql, [], |row| row.get(0)))
             .unwrap()
     }

@@ -16,10 +16,8 @@ use crate::shop::contract::{
 };
 use crate::shop::evidence::audit::{Moment, check_invariants};
 use crate::shop::orders::{
-    FILE, NewOrder, OrderStatus, OrdersLimits, OrdersRepository, OrdersService, PlaceError, Placed, SCHEMA,
-    SagaOutcome,
+    NewOrder, OrderStatus, OrdersLimits, OrdersService, PlaceError, Placed, SagaOutcome,
 };
-use crate::store::{Store, StoreOptions};
 
 /// Stops the sender of the command with that number, before or after the command is carried out, until it is
 /// woken.
@@ -145,15 +143,13 @@ pub(super) fn new_order(method: &str) -> NewOrder {
 }
 
 /// The orders of the same shop as another life has them, which runs in another process.
-pub(super) fn orders_of_another<I: Inventory, P: Payments>(
+pub(super) async fn orders_of_another<I: Inventory, P: Payments>(
     shop: &TestShop,
     inventory: I,
     payments: P,
     life: Life,
 ) -> OrdersService<I, P> {
-    let cell = crate::scoreboard::Board::private().cell("orders").unwrap();
-    let store = Store::open(&SCHEMA, StoreOptions::new(shop.dir.path().join(FILE), cell)).unwrap();
-    let repository = OrdersRepository::new(store, Arc::clone(&shop.clock));
+    let repository = shop.orders_repository_of(life).await;
     OrdersService::new(
         repository,
         inventory,
@@ -175,7 +171,7 @@ async fn stop_take_over_and_wake(method: &str, command: u32, after: bool) -> (Or
         service: shop.state.payments.clone(),
         fuse: fuse.clone(),
     };
-    let sleeper = orders_of_another(&shop, inventory, payments, life(7));
+    let sleeper = orders_of_another(&shop, inventory, payments, life(7)).await;
     let Placed::New(order, task) = sleeper.place(new_order(method), None).await.unwrap() else {
         panic!("not placed")
     };
@@ -255,7 +251,7 @@ async fn a_new_incarnation_takes_over_what_earlier_ones_left_and_nothing_of_its_
         incarnation: Incarnation(0),
         ..life(7)
     };
-    let sleeper = orders_of_another(&shop, inventory, payments, earlier);
+    let sleeper = orders_of_another(&shop, inventory, payments, earlier).await;
     let Placed::New(order, _task) = sleeper.place(new_order("pm_card_visa"), None).await.unwrap() else {
         panic!("not placed")
     };
@@ -334,6 +330,9 @@ async fn inventory_answers_again_and_refuses_a_lower_claim() {
 
 #[tokio::test]
 async fn a_fenced_life_can_do_nothing_and_place_nothing() {
+    if super::test_shop::has_no_files("a_fenced_life_can_do_nothing_and_place_nothing") {
+        return;
+    }
     let shop = TestShop::open().await;
     let (inventory, payments) = (&shop.state.inventory, &shop.state.payments);
     let charge = || ChargeTerms {
@@ -360,9 +359,11 @@ async fn a_fenced_life_can_do_nothing_and_place_nothing() {
         service: inventory.clone(),
         fuse: fuse.clone(),
     };
-    let sleeper = orders_of_another(&shop, stopping, payments.clone(), life(7)).on_fenced(move || {
-        counter.fetch_add(1, Ordering::SeqCst);
-    });
+    let sleeper = orders_of_another(&shop, stopping, payments.clone(), life(7))
+        .await
+        .on_fenced(move || {
+            counter.fetch_add(1, Ordering::SeqCst);
+        });
     let Placed::New(..) = sleeper.place(new_order("pm_card_visa"), None).await.unwrap() else {
         panic!("not placed")
     };

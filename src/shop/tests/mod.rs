@@ -9,6 +9,8 @@ mod full_disk;
 mod idempotency;
 mod old_files;
 mod openapi;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod refused_requests;
 mod retention;
 mod routes;

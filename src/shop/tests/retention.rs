@@ -25,6 +25,11 @@ fn park_many(shop: &TestShop, many: i64) {
 
 #[tokio::test]
 async fn however_many_old_orders_stand_still_the_ended_ones_are_removed_everywhere() {
+    if super::test_shop::has_no_files(
+        "however_many_old_orders_stand_still_the_ended_ones_are_removed_everywhere",
+    ) {
+        return;
+    }
     let shop = TestShop::open().await;
     park_many(&shop, 6_000);
     for _ in 0..5 {
@@ -48,6 +53,11 @@ async fn however_many_old_orders_stand_still_the_ended_ones_are_removed_everywhe
 
 #[tokio::test]
 async fn a_shop_in_which_nothing_grows_old_writes_nothing_and_what_grows_old_is_removed_all_the_same() {
+    if super::test_shop::has_no_files(
+        "a_shop_in_which_nothing_grows_old_writes_nothing_and_what_grows_old_is_removed_all_the_same",
+    ) {
+        return;
+    }
     let shop = TestShop::open().await;
     let commits = || shop.stores.iter().map(Store::commits).sum::<u64>();
     let day = Duration::from_secs(86_400);

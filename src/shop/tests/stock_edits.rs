@@ -393,6 +393,9 @@ const BEFORE: &str = "
 
 #[tokio::test]
 async fn workers_of_the_version_before_go_on_beside_this_one() {
+    if super::test_shop::has_no_files("workers_of_the_version_before_go_on_beside_this_one") {
+        return;
+    }
     let shop = TestShop::open().await;
     adjust(&shop, 3, "k").await;
     let other = Connection::open(shop.dir.path().join(inventory::FILE)).unwrap();

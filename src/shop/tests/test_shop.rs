@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use crate::base::ids::{Generation, Life};
-use crate::config::{Overrides, read};
+use crate::config::{Overrides, Settings, read};
 use crate::http::InternalListener;
 use crate::shop::SECTIONS;
 use crate::shop::boot::{OpenedShop, open_with_stores};
@@ -19,8 +19,9 @@ use crate::shop::customers::CustomersRepository;
 use crate::shop::events::StreamsRecorder;
 use crate::shop::evidence::audit::{Audit, Moment, check_invariants};
 use crate::shop::http::{AppState, routes};
+use crate::shop::orders::{self, OrdersRepository};
 use crate::shop::recovery::steady_clock::SteadyClock;
-use crate::store::Store;
+use crate::store::{Store, StoreOptions};
 use crate::worker::{Identity, Worker};
 
 pub(super) struct TestShop {
@@ -69,6 +70,21 @@ impl TestAnswer {
     }
 }
 
+pub(super) fn default_settings() -> Settings {
+    read(SECTIONS, None, &Overrides::default()).unwrap().settings
+}
+
+/// Whether a test that works on the files of the databases has none to work on.
+pub(super) fn has_no_files(test: &str) -> bool {
+    #[cfg(feature = "postgres")]
+    if super::postgres::is_used() {
+        eprintln!("SKIPPED on PostgreSQL, because it is about SQLite's files or numbers: {test}");
+        return true;
+    }
+    let _ = test;
+    false
+}
+
 pub(super) fn life(epoch: u32) -> Life {
     Life::of(1, 0, epoch)
 }
@@ -92,8 +108,18 @@ impl TestShop {
     }
 
     pub(super) async fn open_in(dir: tempfile::TempDir, change: impl FnOnce(&mut AppState)) -> TestShop {
-        let mut settings = read(SECTIONS, None, &Overrides::default()).unwrap().settings;
+        let mut settings = default_settings();
         settings.cluster.data_dir = dir.path().to_owned();
+        #[cfg(feature = "postgres")]
+        super::postgres::use_server(&mut settings).await;
+        TestShop::open_as(dir, settings, change).await
+    }
+
+    pub(super) async fn open_as(
+        dir: tempfile::TempDir,
+        settings: Settings,
+        change: impl FnOnce(&mut AppState),
+    ) -> TestShop {
         let identity = Identity {
             life: life(1),
             generation: Generation(1),
@@ -120,6 +146,19 @@ impl TestShop {
             orders_stream,
             worker,
         }
+    }
+
+    /// The orders as another life has them, which runs in another process.
+    pub(super) async fn orders_repository_of(&self, life: Life) -> OrdersRepository {
+        #[cfg(feature = "postgres")]
+        if super::postgres::is_used() {
+            return super::postgres::orders_repository_of(self, life).await;
+        }
+        let cell = crate::scoreboard::Board::private().cell("orders").unwrap();
+        let options = StoreOptions::new(self.dir.path().join(orders::FILE), cell);
+        let store = Store::open(&orders::SCHEMA, options).unwrap();
+        let _ = life;
+        OrdersRepository::new(store, Arc::clone(&self.clock))
     }
 
     pub(super) async fn send(&self, request: Request<Body>) -> TestAnswer {

@@ -15,7 +15,7 @@ use crate::shop::orders::decision::{DecidedAct, DecisionOutcome, OperatorDecisio
 use crate::shop::orders::records::OrderStanding;
 use crate::shop::orders::{OrderStatus, OrdersReader, OrdersRepository};
 use crate::shop::payments::{PaymentStatus, PaymentsReader};
-use crate::shop::sandbox::reader::LedgerReader;
+use crate::shop::sandbox::LedgerReader;
 use crate::worker::{print_error, print_line};
 
 /// What the cluster shall do with an order that is handed back.

@@ -20,7 +20,8 @@ use crate::shop::orders::{self, OrdersReader};
 use crate::shop::payments::{self, PaymentsReader};
 use crate::shop::recovery::steady_clock::SteadyClock;
 use crate::shop::sandbox;
-use crate::shop::sandbox::reader::{AuditedCharge, LedgerReader};
+use crate::shop::sandbox::LedgerReader;
+use crate::shop::sandbox::reader::AuditedCharge;
 
 /// How many violations of one kind are reported; more would hide the other kinds.
 const MAX_PER_KIND: usize = 100;

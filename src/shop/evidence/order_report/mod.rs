@@ -18,7 +18,8 @@ use crate::shop::orders::OrdersReader;
 use crate::shop::orders::records::OrderDetails;
 use crate::shop::payments::PaymentsReader;
 use crate::shop::payments::records::PaymentRecord;
-use crate::shop::sandbox::reader::{LedgerAttempt, LedgerReader};
+use crate::shop::sandbox::LedgerReader;
+use crate::shop::sandbox::reader::LedgerAttempt;
 pub use next::NextStep;
 
 /// Everything that is on disk about one order.

@@ -44,22 +44,7 @@ pub(super) fn adjust(
     } = request;
     let known = articles::find(tx, sku)?.ok_or(EditError::NoArticle)?;
     condition.check(Some(&known))?;
-    let on_hand = known.on_hand.checked_add_signed(*delta);
-    let on_hand = match on_hand.filter(|on_hand| *on_hand >= known.reserved) {
-        Some(on_hand) if on_hand <= MOST_ON_HAND => on_hand,
-        Some(_) => {
-            return Err(NotEdited::from(EditError::TooMany {
-                sku: known.sku,
-                most: MOST_ON_HAND,
-            }));
-        }
-        None => {
-            return Err(NotEdited::from(EditError::BelowReserved {
-                sku: known.sku,
-                reserved: known.reserved,
-            }));
-        }
-    };
+    let on_hand = known.adjusted_by(*delta, MOST_ON_HAND)?;
     tx.prepare_cached(
         "UPDATE stock SET on_hand = on_hand + ?2, received = received + ?2, adjusted = adjusted + ?2,
              changed_ms = ?3 WHERE sku = ?1",
@@ -94,15 +79,9 @@ fn made_before(tx: &Connection, request: &AdjustmentRequest) -> Result<Option<Ad
         .query_row([&request.key], adjustment)
         .optional()?;
     match known {
-        Some(known) if (&known.sku, known.delta, &known.reason) != request_terms(request) => {
-            Err(NotEdited::from(EditError::KeyReused))
-        }
+        Some(known) if !request.is_same_as(&known) => Err(NotEdited::from(EditError::KeyReused)),
         known => Ok(known),
     }
-}
-
-fn request_terms(request: &AdjustmentRequest) -> (&Sku, i64, &String) {
-    (&request.sku, request.delta, &request.reason)
 }
 
 /// At most `limit` adjustments of an article before that number, the latest first.

@@ -106,7 +106,7 @@ pub(super) fn put(
     let known = find(tx, &update.sku)?;
     condition.check(known.as_ref())?;
     if let Some(known) = &known {
-        check_count(known, update.on_hand, condition)?;
+        known.check_count(update.on_hand, condition)?;
     }
     tx.prepare_cached(
         "INSERT INTO stock (sku, name, amount, currency, on_hand, reserved, received, on_sale, changed_ms)
@@ -141,24 +141,6 @@ pub(super) fn put(
         changed_ms: Some(now_ms),
     };
     Ok((outcome, article))
-}
-
-/// A count is replaced only by a client that has read the one before, and never by less than what is held.
-fn check_count(known: &Article, on_hand: u64, condition: &EditCondition) -> Result<(), EditError> {
-    let sku = || known.sku.clone();
-    if known.on_hand != on_hand && !condition.names_state() {
-        return Err(EditError::CountUnguarded {
-            sku: sku(),
-            on_hand: known.on_hand,
-        });
-    }
-    match known.reserved > on_hand {
-        true => Err(EditError::BelowReserved {
-            sku: sku(),
-            reserved: known.reserved,
-        }),
-        false => Ok(()),
-    }
 }
 
 /// Changes what is said of an article, and no count.

@@ -24,21 +24,21 @@ use crate::shop::sqlite::event_streams::{self, KnownStream};
 use crate::shop::sqlite::{commands, fences, lookups, refusal};
 use crate::store::{Admission, Store, Tx, WriteError};
 
-pub(in crate::shop) use reader::InventoryReader;
+pub(in crate::shop) use reader::SqliteInventoryReader;
 pub use schema::{FILE, OLDEST_COMPATIBLE, SCHEMA};
 
 /// Stock and reservations as they are stored. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct InventoryRepository {
+pub struct SqliteInventory {
     store: Store,
     /// Dates every row, inside the transaction that writes it.
     clock: Arc<SteadyClock>,
 }
 
-impl InventoryRepository {
+impl SqliteInventory {
     /// Over a store that was opened with [`SCHEMA`].
-    pub(in crate::shop) fn new(store: Store, clock: Arc<SteadyClock>) -> InventoryRepository {
-        InventoryRepository { store, clock }
+    pub(in crate::shop) fn new(store: Store, clock: Arc<SteadyClock>) -> SqliteInventory {
+        SqliteInventory { store, clock }
     }
 
     /// Whether a catalog was ever written.

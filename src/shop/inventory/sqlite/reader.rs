@@ -11,12 +11,12 @@ use crate::shop::sqlite::StoredLife;
 use crate::shop::sqlite::read_only::{ReadOnlyDatabase, holds_any};
 
 /// Stock and reservations as they are stored, for readers that change nothing. One method is one transaction.
-pub(in crate::shop) struct InventoryReader(ReadOnlyDatabase);
+pub(in crate::shop) struct SqliteInventoryReader(ReadOnlyDatabase);
 
-impl InventoryReader {
+impl SqliteInventoryReader {
     /// Opens the inventory under `data_dir`.
-    pub(in crate::shop) async fn open(data_dir: &Path) -> Result<InventoryReader, StorageError> {
-        ReadOnlyDatabase::open(data_dir, FILE, &SCHEMA).map(InventoryReader)
+    pub(in crate::shop) async fn open(data_dir: &Path) -> Result<SqliteInventoryReader, StorageError> {
+        ReadOnlyDatabase::open(data_dir, FILE, &SCHEMA).map(SqliteInventoryReader)
     }
 
     /// Whether there is any reservation under `data_dir`; `false` when that cannot be read.

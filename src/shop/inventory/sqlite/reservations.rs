@@ -9,7 +9,7 @@ use crate::shop::contract::{
     ClaimToken, CommandOutcome, CommandRefusal, OrderId, OrderLine, ServiceName, Sku, SweepWindow,
     TimelineEntry,
 };
-use crate::shop::inventory::reservation::ReservationState;
+use crate::shop::inventory::reservation::{ReservationCommand, ReservationState};
 use crate::shop::recovery::clock::rfc3339;
 use crate::shop::sqlite::{StoredLife, invalid, json, row_count};
 
@@ -33,17 +33,7 @@ pub(super) fn reserve(
     if insert(tx, token, ReservationState::Held, &json(&items), now_ms)? {
         return hold_all(tx, token.order, &items, now_ms);
     }
-    answer_again(tx, token, |known| match known.state {
-        // A reservation that was released since is answered as done, too: the release followed a charge that
-        // is refused for ever, and the charge will be refused again.
-        ReservationState::Held | ReservationState::Committed | ReservationState::Released => {
-            CommandOutcome::Done
-        }
-        ReservationState::Refused => {
-            CommandOutcome::Refused(known.reason.unwrap_or(CommandRefusal::Withdrawn))
-        }
-        ReservationState::Tombstone => CommandOutcome::Refused(CommandRefusal::Withdrawn),
-    })
+    answer_again(tx, token, ReservationCommand::Reserve)
 }
 
 /// Lets go of the goods; leaves a tombstone when nothing was reserved yet.
@@ -57,13 +47,7 @@ pub(super) fn release(tx: &Connection, token: ClaimToken, now_ms: u64) -> rusqli
     if insert(tx, token, ReservationState::Tombstone, "[]", now_ms)? {
         return Ok(CommandOutcome::Done);
     }
-    answer_again(tx, token, |known| match known.state {
-        ReservationState::Held
-        | ReservationState::Released
-        | ReservationState::Refused
-        | ReservationState::Tombstone => CommandOutcome::Done,
-        ReservationState::Committed => CommandOutcome::Refused(CommandRefusal::Irrevocable),
-    })
+    answer_again(tx, token, ReservationCommand::Release)
 }
 
 /// The goods that are held leave the shelf.
@@ -81,12 +65,7 @@ pub(super) fn commit(tx: &Connection, token: ClaimToken, now_ms: u64) -> rusqlit
             "nothing was reserved for this order".to_owned(),
         )));
     }
-    answer_again(tx, token, |known| match known.state {
-        ReservationState::Held | ReservationState::Committed => CommandOutcome::Done,
-        ReservationState::Released | ReservationState::Refused | ReservationState::Tombstone => {
-            CommandOutcome::Refused(CommandRefusal::Withdrawn)
-        }
-    })
+    answer_again(tx, token, ReservationCommand::Commit)
 }
 
 /// Puts goods that left the shelf back, and lets go of goods that are only held; leaves a tombstone when
@@ -227,13 +206,13 @@ fn end(
 fn answer_again(
     tx: &Connection,
     token: ClaimToken,
-    answer: impl FnOnce(Reservation) -> CommandOutcome,
+    command: ReservationCommand,
 ) -> rusqlite::Result<CommandOutcome> {
     let noted = tx
         .prepare_cached("UPDATE reservations SET claim_no = ?2 WHERE order_id = ?1 AND claim_no <= ?2")?
         .execute((token.order.key(), token.claim_no))?;
     match find(tx, token.order)? {
-        Some(known) if noted == 1 => Ok(answer(known)),
+        Some(known) if noted == 1 => Ok(command.answer(known.state, known.reason)),
         Some(_) => Ok(CommandOutcome::Fenced),
         None => Ok(CommandOutcome::Unknown(
             "the reservation was there and is gone".to_owned(),

@@ -3,17 +3,16 @@
 use rusqlite::{Connection, Params};
 
 use super::budget_used;
-use super::row::{self, StoredReason, order_columns};
+use super::row::{self, order_columns};
 use crate::base::ids::{Incarnation, Life};
 use crate::saga::definition::ORDER_VERSION;
 use crate::shop::contract::Fence;
 use crate::shop::orders::domain::{Order, OrderStatus};
-use crate::shop::orders::repository::{ClaimCommand, ClaimOutcome, Claimable, ClaimedBatch, ClaimedOrder};
+use crate::shop::orders::repository::StoredReason;
+use crate::shop::orders::repository::{
+    ClaimCommand, ClaimOutcome, Claimable, ClaimedBatch, ClaimedOrder, MOST_CLAIMS,
+};
 use crate::shop::sqlite::{StoredLife, fences, json, row_count};
-
-/// A saga that was claimed so often since a person, or a new start, last had it tried anew is parked: this
-/// order may be what its owners died of. No clock is used, so that none can be wrong.
-const MOST_CLAIMS: u32 = 50;
 
 /// The owners of unfinished sagas. An owner that cannot be read is left out.
 fn all_owners(connection: &Connection) -> rusqlite::Result<Vec<Life>> {

@@ -4,10 +4,10 @@
 use rusqlite::{Connection, OptionalExtension};
 
 use super::outbox;
-use super::row::StoredReason;
 use crate::shop::contract::{HANDED_BACK, OrderId};
 use crate::shop::orders::decision::{DecidedAct, DecisionOutcome, OperatorDecision};
 use crate::shop::orders::domain::{OrderStatus, Rejection};
+use crate::shop::orders::repository::StoredReason;
 use crate::shop::sqlite::{StoredLife, json};
 use crate::store::Tx;
 

@@ -38,30 +38,28 @@ use crate::shop::sqlite::fences::{self, DatabaseUser};
 use crate::shop::sqlite::lookups;
 use crate::store::{Admission, Store, StoreOptions, Tx};
 
-pub(in crate::shop) use reader::OrdersReader;
+pub(in crate::shop) use reader::SqliteOrdersReader;
 pub use schema::{FILE, OLDEST_COMPATIBLE, SCHEMA};
 
 /// Orders as they are stored. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct OrdersRepository {
+pub struct SqliteOrders {
     store: Store,
     /// Dates every row but a new order, inside the transaction that writes it.
     clock: Arc<SteadyClock>,
 }
 
-impl OrdersRepository {
+impl SqliteOrders {
     /// Over a store that was opened with [`SCHEMA`].
-    pub(in crate::shop) fn new(store: Store, clock: Arc<SteadyClock>) -> OrdersRepository {
-        OrdersRepository { store, clock }
+    pub(in crate::shop) fn new(store: Store, clock: Arc<SteadyClock>) -> SqliteOrders {
+        SqliteOrders { store, clock }
     }
 
     /// Opens the orders under `data_dir` to write an operator's decisions, beside a running cluster or
     /// without one. Refuses a database of another schema version, because it must not be migrated while
     /// workers of an older program use it.
-    pub(in crate::shop) async fn open_for_decisions(
-        data_dir: &Path,
-    ) -> Result<OrdersRepository, StorageError> {
-        drop(OrdersReader::open(data_dir).await?);
+    pub(in crate::shop) async fn open_for_decisions(data_dir: &Path) -> Result<SqliteOrders, StorageError> {
+        drop(SqliteOrdersReader::open(data_dir).await?);
         let signal = event_streams::signal(data_dir);
         let cell = Board::private().cell("decision");
         let cell = cell.ok_or_else(|| StorageError::Failed("a new board has no cell".to_owned()))?;
@@ -72,10 +70,7 @@ impl OrdersRepository {
         };
         let store = Store::open(&SCHEMA, options);
         let store = store.map_err(|error| StorageError::Unavailable(error.to_string()))?;
-        Ok(OrdersRepository::new(
-            store,
-            Arc::new(SteadyClock::open(data_dir)),
-        ))
+        Ok(SqliteOrders::new(store, Arc::new(SteadyClock::open(data_dir))))
     }
 
     /// Records an operator's decision and carries it out.
@@ -294,7 +289,7 @@ impl OrdersRepository {
     }
 }
 
-impl OrderTotals for OrdersRepository {
+impl OrderTotals for SqliteOrders {
     async fn totals_after(&self, number: u64, limit: usize) -> Result<TotalsAfter, StorageError> {
         let read = self
             .store

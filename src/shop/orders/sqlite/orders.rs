@@ -5,12 +5,13 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::idempotency_keys;
 use super::outbox;
-use super::row::{self, StoredReason, order_columns};
+use super::row::{self, order_columns};
 use crate::base::ids::Life;
 use crate::observe::RequestContext;
 use crate::saga::definition::ORDER_VERSION;
 use crate::shop::contract::{ClaimToken, CustomerId, OrderId};
 use crate::shop::orders::domain::{NewOrder, Order, OrderStatus, Rejection, UnfinishedCounts};
+use crate::shop::orders::repository::StoredReason;
 use crate::shop::orders::repository::{OrdersPage, Ownership, PlaceCommand, Placement, RecordOutcome};
 use crate::shop::sqlite::{StoredLife, fences, json, lookups, row_count};
 use crate::store::Tx;

@@ -3,12 +3,11 @@
 
 use rusqlite::{Connection, Row};
 
-use super::row::{self, StoredReason};
+use super::row;
 use crate::base::money::{Currency, Money};
-use crate::shop::contract::{
-    CommandRefusal, CustomerId, EventData, EventKind, EventsAfter, OrderId, StoredEvent,
-};
-use crate::shop::orders::domain::{OrderStatus, Rejection};
+use crate::shop::contract::{CustomerId, EventData, EventKind, EventsAfter, OrderId, StoredEvent};
+use crate::shop::orders::domain::OrderStatus;
+use crate::shop::orders::repository::StoredReason;
 use crate::shop::sqlite::{event_streams, invalid, validated};
 use crate::store::Tx;
 
@@ -85,17 +84,7 @@ fn reason(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<&'static str>
     };
     let reason = serde_json::from_str(&text).map_err(|error| invalid(column, error))?;
     Ok(match reason {
-        StoredReason::Rejected(rejection) => Some(word(&rejection)),
+        StoredReason::Rejected(rejection) => Some(rejection.word()),
         StoredReason::Parked(_) => None,
     })
-}
-
-/// The same words as the codes of the problem documents.
-fn word(rejection: &Rejection) -> &'static str {
-    match rejection {
-        Rejection::Refused(CommandRefusal::OutOfStock { .. }) => "out_of_stock",
-        Rejection::Refused(CommandRefusal::Declined { .. }) => "payment_declined",
-        Rejection::Refused(_) | Rejection::GaveUp { .. } => "order_given_up",
-        Rejection::TakenBack { .. } => "order_taken_back",
-    }
 }

@@ -25,12 +25,12 @@ macro_rules! standing_columns {
 }
 
 /// The orders as they are stored, for readers that change nothing. One method is one transaction.
-pub(in crate::shop) struct OrdersReader(ReadOnlyDatabase);
+pub(in crate::shop) struct SqliteOrdersReader(ReadOnlyDatabase);
 
-impl OrdersReader {
+impl SqliteOrdersReader {
     /// Opens the orders under `data_dir`.
-    pub(in crate::shop) async fn open(data_dir: &Path) -> Result<OrdersReader, StorageError> {
-        ReadOnlyDatabase::open(data_dir, FILE, &SCHEMA).map(OrdersReader)
+    pub(in crate::shop) async fn open(data_dir: &Path) -> Result<SqliteOrdersReader, StorageError> {
+        ReadOnlyDatabase::open(data_dir, FILE, &SCHEMA).map(SqliteOrdersReader)
     }
 
     /// Whether there is any order under `data_dir`; `false` when that cannot be read.

@@ -1,12 +1,12 @@
 //! A row of `orders` as a domain type, and back.
 
 use rusqlite::Row;
-use serde::{Deserialize, Serialize};
 
 use crate::base::money::{Currency, Money};
 use crate::observe::RequestContext;
 use crate::shop::contract::{CustomerId, OrderId, OrderLine, Sku};
 use crate::shop::orders::domain::{NewOrder, Order, Rejection};
+use crate::shop::orders::repository::StoredReason;
 use crate::shop::sqlite::{StoredLife, invalid, json, validated};
 
 /// The columns that [`order`] reads, in its order.
@@ -17,14 +17,6 @@ macro_rules! order_columns {
     };
 }
 pub(super) use order_columns;
-
-/// Why an order is rejected or parked, as the column `reason` holds it.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum StoredReason {
-    Rejected(Rejection),
-    Parked(String),
-}
 
 /// A row of the order's columns.
 pub(super) fn order(row: &Row<'_>) -> rusqlite::Result<Order> {

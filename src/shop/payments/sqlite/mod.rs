@@ -18,21 +18,21 @@ use crate::shop::sqlite::event_streams::{self, KnownStream};
 use crate::shop::sqlite::{commands, fences, lookups};
 use crate::store::{Admission, Store, Tx};
 
-pub(in crate::shop) use reader::PaymentsReader;
+pub(in crate::shop) use reader::SqlitePaymentsReader;
 pub use schema::{FILE, SCHEMA};
 
 /// Payments as they are stored. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct PaymentsRepository {
+pub struct SqlitePayments {
     store: Store,
     /// Dates every row, inside the transaction that writes it.
     clock: Arc<SteadyClock>,
 }
 
-impl PaymentsRepository {
+impl SqlitePayments {
     /// Over a store that was opened with [`SCHEMA`].
-    pub(in crate::shop) fn new(store: Store, clock: Arc<SteadyClock>) -> PaymentsRepository {
-        PaymentsRepository { store, clock }
+    pub(in crate::shop) fn new(store: Store, clock: Arc<SteadyClock>) -> SqlitePayments {
+        SqlitePayments { store, clock }
     }
 
     /// The payment of an order.

@@ -11,12 +11,12 @@ use crate::shop::payments::records::{AuditedPayment, PaymentRecord};
 use crate::shop::sqlite::read_only::{ReadOnlyDatabase, holds_any};
 
 /// Payments as they are stored, for readers that change nothing. One method is one transaction.
-pub(in crate::shop) struct PaymentsReader(ReadOnlyDatabase);
+pub(in crate::shop) struct SqlitePaymentsReader(ReadOnlyDatabase);
 
-impl PaymentsReader {
+impl SqlitePaymentsReader {
     /// Opens the payments under `data_dir`.
-    pub(in crate::shop) async fn open(data_dir: &Path) -> Result<PaymentsReader, StorageError> {
-        ReadOnlyDatabase::open(data_dir, FILE, &SCHEMA).map(PaymentsReader)
+    pub(in crate::shop) async fn open(data_dir: &Path) -> Result<SqlitePaymentsReader, StorageError> {
+        ReadOnlyDatabase::open(data_dir, FILE, &SCHEMA).map(SqlitePaymentsReader)
     }
 
     /// Whether there is any payment under `data_dir`; `false` when that cannot be read.

@@ -1,0 +1,119 @@
+//! What can go wrong between this process and a database, sorted by what follows from it.
+
+use tokio_postgres::error::{DbError, SqlState};
+
+/// Why a statement was not done. Except for [`PostgresFailure::Unknown`], nothing of it was written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PostgresFailure {
+    /// Too many calls wait.
+    #[error("too many calls wait for the database")]
+    Busy,
+    /// The server is not reached, does not answer, or does not serve now. It may at any time.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The server has no room.
+    #[error("{0}")]
+    Full(String),
+    /// Other transactions were in the way, again and again.
+    #[error("{0}")]
+    Conflict(String),
+    /// The role may not do it.
+    #[error("{0}")]
+    NotPermitted(String),
+    /// The database is not one that this program can use. A person must act.
+    #[error("{0}")]
+    Unusable(String),
+    /// This writer is fenced off: another one does its work.
+    #[error("this writer is fenced off")]
+    Fenced,
+    /// Nobody knows whether it was committed.
+    #[error("{0}")]
+    Unknown(String),
+    /// The statement failed: a fault of this program or of a record.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// The code that our functions raise for a writer that is fenced off.
+const FENCED: &str = "CL001";
+
+impl PostgresFailure {
+    /// Whether the same transaction may succeed at once.
+    pub(super) fn is_conflict(&self) -> bool {
+        matches!(self, PostgresFailure::Conflict(_))
+    }
+
+    /// Whether the connection is of no more use.
+    pub(super) fn ends_connection(&self) -> bool {
+        matches!(self, PostgresFailure::Unreachable(_))
+    }
+}
+
+impl From<tokio_postgres::Error> for PostgresFailure {
+    fn from(error: tokio_postgres::Error) -> PostgresFailure {
+        match error.as_db_error() {
+            Some(reported) => of_server(reported),
+            None if error.is_closed() || has_io(&error) => PostgresFailure::Unreachable(chain(&error)),
+            None => PostgresFailure::Failed(chain(&error)),
+        }
+    }
+}
+
+fn of_server(error: &DbError) -> PostgresFailure {
+    let text = told(error);
+    let code = error.code();
+    let class = code.code().get(..2).unwrap_or_default();
+    if code.code() == FENCED {
+        return PostgresFailure::Fenced;
+    }
+    match class {
+        _ if [
+            SqlState::T_R_SERIALIZATION_FAILURE,
+            SqlState::T_R_DEADLOCK_DETECTED,
+        ]
+        .contains(code) =>
+        {
+            PostgresFailure::Conflict(text)
+        }
+        _ if *code == SqlState::LOCK_NOT_AVAILABLE => PostgresFailure::Conflict(text),
+        _ if *code == SqlState::DISK_FULL => PostgresFailure::Full(text),
+        // A standby, or a primary that was demoted.
+        _ if *code == SqlState::READ_ONLY_SQL_TRANSACTION => {
+            PostgresFailure::Unreachable(format!("{text}: it is a standby, or a primary that was demoted"))
+        }
+        _ if *code == SqlState::INSUFFICIENT_PRIVILEGE => PostgresFailure::NotPermitted(text),
+        // A password that is wrong, a role or database that is not there.
+        "28" | "3D" => PostgresFailure::NotPermitted(text),
+        // Connections, resources, an operator who intervenes, the system.
+        "08" | "53" | "57" | "58" => PostgresFailure::Unreachable(text),
+        "XX" => PostgresFailure::Unusable(text),
+        _ => PostgresFailure::Failed(text),
+    }
+}
+
+/// What the server says, in one line.
+fn told(error: &DbError) -> String {
+    let detail = error.detail().map(|detail| format!(" ({detail})"));
+    let text = format!("{}{}", error.message(), detail.unwrap_or_default());
+    format!("{} [{}]", text.replace('\n', " "), error.code().code())
+}
+
+fn has_io(error: &tokio_postgres::Error) -> bool {
+    let mut causes = causes(error);
+    causes.any(|cause| cause.downcast_ref::<std::io::Error>().is_some())
+}
+
+/// What the error says with its causes, in one line.
+fn chain(error: &tokio_postgres::Error) -> String {
+    let mut text: Vec<String> = causes(error).map(ToString::to_string).collect();
+    text.dedup();
+    text.join(": ").replace('\n', " ")
+}
+
+fn causes<'a>(
+    error: &'a tokio_postgres::Error,
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |&error| {
+        error.source()
+    })
+}

@@ -1,0 +1,177 @@
+//! Where a database is, and how it is to be used.
+
+use std::time::Duration;
+
+use tokio_postgres::Config;
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
+
+/// Unless the URL says otherwise, a server that is not reached in this time is not reached.
+const CONNECT: Duration = Duration::from_secs(1);
+/// A peer that acknowledges nothing for so long is gone: a host that died sends no end.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(3);
+const FIRST_KEEPALIVE: Duration = Duration::from_secs(2);
+const BETWEEN_KEEPALIVES: Duration = Duration::from_secs(1);
+const KEEPALIVES: u32 = 3;
+
+/// Where one database is, and how it is to be used.
+#[derive(Clone, Debug)]
+pub struct PostgresTarget {
+    pub(super) config: Config,
+    /// Between this process and the server is PgBouncer, which gives each transaction another connection: no
+    /// statement is prepared, and nothing is set that is to last.
+    pub(super) pgbouncer: bool,
+    /// A server that forgets what it has committed is taken all the same.
+    pub(super) allow_unsafe_commits: bool,
+    shown: String,
+}
+
+/// Why a text names no database.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    /// It cannot be read.
+    #[error("it is no URL of PostgreSQL ({0}), expected postgres://user@host:port/database")]
+    Unreadable(String),
+    /// It holds a password, which would stand in the configuration and be shown.
+    #[error(
+        "it holds a password, expected none: put it into postgres.password_file, PGPASSFILE or PGPASSWORD"
+    )]
+    Password,
+    /// It lacks something.
+    #[error("it names no {0}, expected postgres://user@host:port/database")]
+    Incomplete(&'static str),
+    /// It asks for TLS, which this program does not speak to PostgreSQL.
+    #[error(
+        "it asks for sslmode=require, and this program does not speak TLS to PostgreSQL: reach the server \
+         over \
+         a unix socket, the loopback or a tunnel"
+    )]
+    Tls,
+}
+
+impl PostgresTarget {
+    /// Reads a URL, or `key=value` pairs.
+    ///
+    /// # Errors
+    /// [`TargetError`].
+    pub fn parse(url: &str) -> Result<PostgresTarget, TargetError> {
+        let mut config: Config = url
+            .parse()
+            .map_err(|error: tokio_postgres::Error| TargetError::Unreadable(error.to_string()))?;
+        if config.get_password().is_some() {
+            return Err(TargetError::Password);
+        }
+        let database = config.get_dbname().ok_or(TargetError::Incomplete("database"))?;
+        let hosts = config.get_hosts();
+        let host = hosts.first().ok_or(TargetError::Incomplete("host"))?;
+        let port = config.get_ports().first().copied().unwrap_or(5432);
+        if config.get_user().is_none() {
+            return Err(TargetError::Incomplete("user"));
+        }
+        let shown = match host {
+            Host::Tcp(name) => format!("{database} at {name}:{port}"),
+            Host::Unix(path) => format!("{database} at {}:{port}", path.display()),
+        };
+        if config.get_ssl_mode() == SslMode::Require {
+            return Err(TargetError::Tls);
+        }
+        config.ssl_mode(SslMode::Disable);
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(CONNECT);
+        }
+        if config.get_hosts().len() > 1 {
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        }
+        config
+            .keepalives(true)
+            .keepalives_idle(FIRST_KEEPALIVE)
+            .keepalives_interval(BETWEEN_KEEPALIVES)
+            .keepalives_retries(KEEPALIVES)
+            .tcp_user_timeout(UNACKNOWLEDGED);
+        Ok(PostgresTarget {
+            config,
+            pgbouncer: false,
+            allow_unsafe_commits: false,
+            shown,
+        })
+    }
+
+    /// With this password.
+    #[must_use]
+    pub fn password(mut self, password: Option<&str>) -> PostgresTarget {
+        if let Some(password) = password {
+            self.config.password(password);
+        }
+        self
+    }
+
+    /// By way of PgBouncer in the mode of transactions.
+    #[must_use]
+    pub fn pgbouncer(mut self, pgbouncer: bool) -> PostgresTarget {
+        self.pgbouncer = pgbouncer;
+        self
+    }
+
+    /// Also a server that may forget what it has committed.
+    #[must_use]
+    pub fn allow_unsafe_commits(mut self, allow: bool) -> PostgresTarget {
+        self.allow_unsafe_commits = allow;
+        self
+    }
+
+    /// Shown to the server's people as this program.
+    #[must_use]
+    pub fn application_name(mut self, name: &str) -> PostgresTarget {
+        self.config.application_name(name);
+        self
+    }
+
+    /// Whom the password is for: host, port, database and user, as a file of passwords names them.
+    #[must_use]
+    pub fn password_owner(&self) -> (String, u16, String, String) {
+        let host = match self.config.get_hosts().first() {
+            Some(Host::Tcp(name)) => name.clone(),
+            Some(Host::Unix(_)) | None => "localhost".to_owned(),
+        };
+        let port = self.config.get_ports().first().copied().unwrap_or(5432);
+        let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+        let (database, user) = (self.config.get_dbname(), self.config.get_user());
+        (host, port, text(database), text(user))
+    }
+
+    /// The database and its server, for messages.
+    #[must_use]
+    pub fn shown(&self) -> &str {
+        &self.shown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_names_a_database_and_holds_no_password() {
+        let target = PostgresTarget::parse("postgres://shop@db.example:6432/shop_orders").unwrap();
+        assert_eq!(target.shown(), "shop_orders at db.example:6432");
+        let owner = (
+            "db.example".to_owned(),
+            6432,
+            "shop_orders".to_owned(),
+            "shop".to_owned(),
+        );
+        assert_eq!(target.password_owner(), owner);
+        let socket = PostgresTarget::parse("host=/run/pg user=shop dbname=a port=5433").unwrap();
+        assert_eq!(socket.shown(), "a at /run/pg:5433");
+        let refused = |url: &str| PostgresTarget::parse(url).expect_err("refused");
+        assert_eq!(refused("postgres://shop:secret@db/a"), TargetError::Password);
+        assert_eq!(refused("postgres://shop@db"), TargetError::Incomplete("database"));
+        assert_eq!(refused("postgres://db/a"), TargetError::Incomplete("user"));
+        assert_eq!(refused("postgres://shop@db/a?sslmode=require"), TargetError::Tls);
+        assert!(matches!(refused("mysql://a@b/c"), TargetError::Unreadable(_)));
+        assert!(
+            !refused("postgres://shop:secret@db/a")
+                .to_string()
+                .contains("secret")
+        );
+    }
+}

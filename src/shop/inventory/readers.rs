@@ -1,0 +1,73 @@
+//! What is stored, whichever engine holds it, for readers that change nothing: one method is one transaction.
+
+use std::path::Path;
+
+#[cfg(feature = "postgres")]
+use super::postgres::PostgresInventoryReader;
+use super::records::{AuditedReservation, ReservationRecord, StockRecord};
+use super::sqlite::SqliteInventoryReader;
+use crate::shop::contract::{OrderId, StorageError};
+use crate::shop::engine::StoreEngine;
+
+/// Stock and reservations as they are stored, for readers that change nothing.
+pub(in crate::shop) enum InventoryReader {
+    /// In a file of the data directory.
+    Sqlite(SqliteInventoryReader),
+    /// In a database of a PostgreSQL server.
+    #[cfg(feature = "postgres")]
+    Postgres(PostgresInventoryReader),
+}
+
+/// Asks the engine that there is.
+macro_rules! either {
+    ($self:expr, $one:ident => $answer:expr) => {
+        match $self {
+            InventoryReader::Sqlite($one) => $answer,
+            #[cfg(feature = "postgres")]
+            InventoryReader::Postgres($one) => $answer,
+        }
+    };
+}
+
+impl InventoryReader {
+    /// Opens what belongs to `data_dir`.
+    pub(in crate::shop) async fn open(data_dir: &Path) -> Result<InventoryReader, StorageError> {
+        match StoreEngine::of(data_dir)? {
+            StoreEngine::Sqlite => SqliteInventoryReader::open(data_dir)
+                .await
+                .map(InventoryReader::Sqlite),
+            #[cfg(feature = "postgres")]
+            StoreEngine::Postgres(place) => PostgresInventoryReader::open(place.target("inventory")?)
+                .await
+                .map(InventoryReader::Postgres),
+            #[cfg(not(feature = "postgres"))]
+            StoreEngine::Postgres(_) => Err(crate::shop::engine::without_postgres()),
+        }
+    }
+
+    /// The tables, indexes, views and triggers that are gone, as text.
+    pub(in crate::shop) async fn missing_objects(&self) -> Result<Vec<String>, StorageError> {
+        either!(self, reader => reader.missing_objects().await)
+    }
+
+    /// Checks every page: `ok`, or what is broken.
+    pub(in crate::shop) async fn check_pages(&self) -> Result<String, StorageError> {
+        either!(self, reader => reader.check_pages().await)
+    }
+
+    /// Shows every reservation to `visit`, and reads the stock in the same snapshot.
+    pub(in crate::shop) async fn audit(
+        &self,
+        visit: impl FnMut(AuditedReservation<'_>),
+    ) -> Result<Vec<StockRecord>, StorageError> {
+        either!(self, reader => reader.audit(visit).await)
+    }
+
+    /// The reservation of an order.
+    pub(in crate::shop) async fn reservation(
+        &self,
+        order: OrderId,
+    ) -> Result<Option<ReservationRecord>, StorageError> {
+        either!(self, reader => reader.reservation(order).await)
+    }
+}

@@ -1,0 +1,61 @@
+//! What a start asks of the orders, to see whether the databases belong together.
+
+use super::{PostgresOrders, no_row};
+use crate::base::ids::Incarnation;
+use crate::postgres::Call;
+use crate::shop::contract::{OrderId, StorageError};
+use crate::shop::postgres::{Columns, fences};
+use crate::shop::sqlite::fences::DatabaseUser;
+use crate::store::Admission;
+
+impl PostgresOrders {
+    pub(in crate::shop) async fn newest_incarnation(&self) -> Result<Incarnation, StorageError> {
+        let owners = "SELECT coalesce(max(incarnation_1(owner)), 0) FROM orders WHERE status < 20";
+        let rows = self.store.look_up(Call::new(owners)).await?;
+        let owner = Columns(rows.first().ok_or_else(no_row)?).count(0)?;
+        Ok(fences::newest_incarnation(&self.store)
+            .await?
+            .max(Incarnation(owner)))
+    }
+
+    pub(in crate::shop) async fn last_user(&self) -> Result<Option<DatabaseUser>, StorageError> {
+        let last = Call::new("SELECT incarnation, master FROM last_user");
+        let rows = self.store.look_up(last).await?;
+        let user = rows.first().map(|row| {
+            Ok::<_, StorageError>(DatabaseUser {
+                incarnation: Incarnation(Columns(row).count(0)?),
+                master: Columns(row).get(1)?,
+            })
+        });
+        user.transpose()
+    }
+
+    pub(in crate::shop) async fn note_user(&self, user: DatabaseUser) -> Result<(), StorageError> {
+        let note = Call::new("SELECT note_user_1($1, $2)")
+            .bind(i64::try_from(user.incarnation.0).unwrap_or(i64::MAX))
+            .bind(user.master);
+        self.store.write(Admission::Continue, note).await?;
+        Ok(())
+    }
+
+    pub(in crate::shop) async fn newest_confirmed(&self, limit: u32) -> Result<Vec<OrderId>, StorageError> {
+        let newest = "SELECT id FROM (SELECT id, status FROM orders ORDER BY id DESC LIMIT $1) AS newest
+            WHERE status = 20 AND id NOT IN (SELECT order_id FROM interventions)";
+        self.orders_of(Call::new(newest).bind(i64::from(limit))).await
+    }
+
+    pub(in crate::shop) async fn unknown(&self, orders: Vec<OrderId>) -> Result<Vec<OrderId>, StorageError> {
+        let unknown = "SELECT asked FROM unnest($1) AS asked WHERE NOT EXISTS (SELECT 1 FROM orders
+            WHERE id = asked)";
+        let keys: Vec<i64> = orders.into_iter().map(OrderId::key).collect();
+        self.orders_of(Call::new(unknown).bind(keys)).await
+    }
+
+    pub(in crate::shop) async fn horizon(&self) -> Result<OrderId, StorageError> {
+        let rows = self
+            .store
+            .look_up(Call::new("SELECT coalesce(max(order_id), 0) FROM horizon"))
+            .await?;
+        Columns(rows.first().ok_or_else(no_row)?).order(0)
+    }
+}

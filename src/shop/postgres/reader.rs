@@ -1,0 +1,103 @@
+//! A database that is opened to be read only, by whoever works on a data directory without a worker.
+
+use crate::postgres::{Call, DatabaseSnapshot, PostgresSchema, PostgresTarget, Row};
+use crate::shop::contract::StorageError;
+use crate::shop::postgres::Columns;
+
+/// A service's database that is opened for reading only, beside a running cluster or without one.
+pub(in crate::shop) struct DatabaseReader {
+    target: PostgresTarget,
+    schema: &'static PostgresSchema,
+}
+
+impl DatabaseReader {
+    /// Of that database, which is looked at once to see whether it is one that this program reads.
+    pub(in crate::shop) async fn open(
+        target: PostgresTarget,
+        schema: &'static PostgresSchema,
+    ) -> Result<DatabaseReader, StorageError> {
+        let reader = DatabaseReader { target, schema };
+        let version = "SELECT service, version FROM cluster_meta";
+        let rows = reader.rows(Call::new(version)).await;
+        let rows = rows.map_err(|error| match error {
+            StorageError::Failed(reason) => {
+                StorageError::Unusable(format!("it has no orders of ours: {reason}"))
+            }
+            other => other,
+        })?;
+        let row = Columns(rows.first().ok_or_else(|| unusable(schema, "nothing"))?);
+        let (service, version): (String, i32) = (row.get(0)?, row.get(1)?);
+        if service != schema.name || version < schema.version() {
+            return Err(unusable(schema, &format!("version {version} of {service}")));
+        }
+        Ok(reader)
+    }
+
+    /// One instant of it.
+    pub(in crate::shop) async fn snapshot(&self) -> Result<DatabaseSnapshot, StorageError> {
+        Ok(DatabaseSnapshot::begin(&self.target).await?)
+    }
+
+    /// The rows of one statement.
+    pub(in crate::shop) async fn rows(&self, call: Call) -> Result<Vec<Row>, StorageError> {
+        Ok(self.snapshot().await?.read(call).await?)
+    }
+
+    /// The tables, views and functions that the migrations made and that are gone, as text.
+    pub(in crate::shop) async fn missing_objects(&self) -> Result<Vec<String>, StorageError> {
+        let made: Vec<String> = self.schema.migrations.iter().flat_map(|sql| names(sql)).collect();
+        let gone = "SELECT name FROM unnest($1) AS name WHERE to_regclass(name) IS NULL
+            AND NOT EXISTS (SELECT 1 FROM pg_proc WHERE proname = name)";
+        let rows = self.rows(Call::new(gone).bind(made)).await?;
+        rows.iter().map(|row| Columns(row).get(0)).collect()
+    }
+
+    /// What the server knows of broken pages: `ok`, or how many there were. It checks those that it reads, if
+    /// it was set up with checksums.
+    pub(in crate::shop) async fn check_pages(&self) -> Result<String, StorageError> {
+        let failures = "SELECT coalesce(checksum_failures, 0) FROM pg_stat_database
+            WHERE datname = current_database()";
+        let rows = self.rows(Call::new(failures)).await?;
+        let failures = rows.first().map_or(Ok(0), |row| Columns(row).count(0))?;
+        Ok(match failures {
+            0 => "ok".to_owned(),
+            many => format!("the server has read {many} pages with a wrong checksum"),
+        })
+    }
+}
+
+fn unusable(schema: &PostgresSchema, found: &str) -> StorageError {
+    StorageError::Unusable(format!(
+        "the database holds {found}, expected version {} of {}: start the cluster with this program once",
+        schema.version(),
+        schema.name
+    ))
+}
+
+/// The names of what a migration makes.
+fn names(sql: &str) -> impl Iterator<Item = String> {
+    let made = |line: &str| {
+        let kinds = [
+            "CREATE TABLE ",
+            "CREATE VIEW ",
+            "CREATE FUNCTION ",
+            "CREATE INDEX ",
+        ];
+        let rest = kinds.iter().find_map(|kind| line.strip_prefix(kind))?;
+        let end = rest.find(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_'));
+        Some(rest[..end.unwrap_or(rest.len())].to_owned())
+    };
+    sql.lines().filter_map(made)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_migration_makes_is_named() {
+        let sql =
+            "-- CREATE TABLE no\nCREATE TABLE a (\n b int);\nCREATE FUNCTION f_1(x int)\nCREATE VIEW v AS\n";
+        assert_eq!(names(sql).collect::<Vec<_>>(), ["a", "f_1", "v"]);
+    }
+}

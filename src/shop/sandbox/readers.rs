@@ -1,0 +1,72 @@
+//! What is stored, whichever engine holds it, for readers that change nothing: one method is one transaction.
+
+use std::path::Path;
+
+#[cfg(feature = "postgres")]
+use super::postgres::PostgresLedgerReader;
+use super::reader::{AuditedCharge, LedgerAttempt, SqliteLedgerReader};
+use crate::shop::contract::{OrderId, StorageError};
+use crate::shop::engine::StoreEngine;
+
+/// The ledger as they are stored, for readers that change nothing.
+pub(in crate::shop) enum LedgerReader {
+    /// In a file of the data directory.
+    Sqlite(SqliteLedgerReader),
+    /// In a database of a PostgreSQL server.
+    #[cfg(feature = "postgres")]
+    Postgres(PostgresLedgerReader),
+}
+
+/// Asks the engine that there is.
+macro_rules! either {
+    ($self:expr, $one:ident => $answer:expr) => {
+        match $self {
+            LedgerReader::Sqlite($one) => $answer,
+            #[cfg(feature = "postgres")]
+            LedgerReader::Postgres($one) => $answer,
+        }
+    };
+}
+
+impl LedgerReader {
+    /// Opens what belongs to `data_dir`.
+    pub(in crate::shop) async fn open(data_dir: &Path) -> Result<LedgerReader, StorageError> {
+        match StoreEngine::of(data_dir)? {
+            StoreEngine::Sqlite => SqliteLedgerReader::open(data_dir).await.map(LedgerReader::Sqlite),
+            #[cfg(feature = "postgres")]
+            StoreEngine::Postgres(place) => PostgresLedgerReader::open(place.target("sandbox")?)
+                .await
+                .map(LedgerReader::Postgres),
+            #[cfg(not(feature = "postgres"))]
+            StoreEngine::Postgres(_) => Err(crate::shop::engine::without_postgres()),
+        }
+    }
+
+    /// The tables, indexes, views and triggers that are gone, as text.
+    pub(in crate::shop) async fn missing_objects(&self) -> Result<Vec<String>, StorageError> {
+        either!(self, reader => reader.missing_objects().await)
+    }
+
+    /// Checks every page: `ok`, or what is broken.
+    pub(in crate::shop) async fn check_pages(&self) -> Result<String, StorageError> {
+        either!(self, reader => reader.check_pages().await)
+    }
+
+    /// Shows every charge that stands to `visit`.
+    pub(in crate::shop) async fn audit(
+        &self,
+        visit: impl FnMut(AuditedCharge<'_>),
+    ) -> Result<(), StorageError> {
+        either!(self, reader => reader.audit(visit).await)
+    }
+
+    /// How many charges stand for the order.
+    pub(in crate::shop) async fn standing_charges(&self, order: OrderId) -> Result<u64, StorageError> {
+        either!(self, reader => reader.standing_charges(order).await)
+    }
+
+    /// Every attempt that was made for the order.
+    pub(in crate::shop) async fn attempts(&self, order: OrderId) -> Result<Vec<LedgerAttempt>, StorageError> {
+        either!(self, reader => reader.attempts(order).await)
+    }
+}
