@@ -39,7 +39,12 @@ pub(super) struct Conversation {
     drains: bool,
     /// Why the last listener was refused that the machine would not give.
     refused: Option<Errno>,
+    /// How many were refused.
+    refusals: u32,
 }
+
+/// Refusals that are told as errors. A program may ask again and again.
+const MOST_TOLD: u32 = 5;
 
 /// What comes of a conversation.
 #[derive(Debug)]
@@ -76,6 +81,7 @@ impl Conversation {
             returned: BTreeSet::new(),
             drains: false,
             refused: None,
+            refusals: 0,
         }
     }
 
@@ -118,6 +124,11 @@ impl Conversation {
     /// the cluster may not bind it.
     pub(super) fn refused(&self) -> Option<Errno> {
         self.refused
+    }
+
+    /// Whether the program has closed everything that it listened on.
+    pub(super) fn has_left_everything(&self) -> bool {
+        self.granted.is_empty()
     }
 
     /// Whether the program can still be told something.
@@ -239,8 +250,17 @@ impl Conversation {
 
     fn refuse(&mut self, request: &NodeListenRequest, errno: Errno) {
         let (target, reason) = (&request.target, errno.desc());
-        if self.channel.refuse(request.id, errno) {
-            tracing::error!("the program cannot listen on {target}: {reason}");
+        if !self.channel.refuse(request.id, errno) {
+            return;
+        }
+        self.refusals = self.refusals.saturating_add(1);
+        match self.refusals {
+            ..MOST_TOLD => tracing::error!("the program cannot listen on {target}: {reason}"),
+            MOST_TOLD => tracing::error!(
+                "the program cannot listen on {target}: {reason}; it has been refused {MOST_TOLD} times, and \
+                 further refusals are not told"
+            ),
+            _ => tracing::debug!("the program cannot listen on {target}: {reason}"),
         }
     }
 }

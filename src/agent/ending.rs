@@ -79,6 +79,7 @@ impl Supervision {
         };
         let when = match (&self.drain, self.is_ready) {
             (Some(_), _) => "the program has ended, while it was asked to,",
+            (None, _) if self.given_up.is_some() => "the program has ended after its channel was given up,",
             (None, true) => "the program has ended by itself,",
             (None, false) => "the program has ended before it was ready,",
         };

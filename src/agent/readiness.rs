@@ -165,7 +165,7 @@ pub fn told_if_it_listens_by_itself(program: &ProgramFacts, speaks: bool) -> Opt
         UsedMode::Node if !speaks => WITHOUT_PRELOAD,
         UsedMode::Node => {
             "servers in worker threads, and add-ons that bind by themselves, do not ask the cluster for \
-             their address; have them set SO_REUSEPORT, or give the program one worker (--workers 1)"
+             their address; have them set SO_REUSEPORT, without which there can be one worker and no reload"
         }
         UsedMode::Fds | UsedMode::Reuseport => {
             "have it take the listener that it is given (descriptor 3, LISTEN_FDS), or, if it binds with \

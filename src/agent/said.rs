@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::conversation::Conversation;
 use super::node::line::MAX_LINE_BYTES;
 use super::node::session::{NodeEnd, NodeEvent};
 use super::pulse::PulseSource;
@@ -21,8 +22,11 @@ impl Supervision {
                 tracing::error!("the program cannot listen: {}", refusal.reason);
             }
             NodeEvent::BoundByItself(address) => {
+                self.told_own = true;
                 tracing::warn!(
-                    "the program listens by itself on {address}, so a reload loses connections there: let it \
+                    "the program listens by itself on {address}: without SO_REUSEPORT a second worker, and \
+                     so a \
+                     reload, finds the address in use, and with it a reload loses connections there; let it \
                      listen without `exclusive` and `reusePort`"
                 );
                 self.listening.send_replace(true);
@@ -77,8 +81,25 @@ impl Supervision {
             // Its connections are finished: what keeps it now is its own business.
             return self.signal();
         }
-        if self.tree.ended().is_none() && !matches!(end, NodeEnd::Closed) {
-            tracing::warn!("{end}");
+        if self.tree.ended().is_some() {
+            return;
+        }
+        let has_left = self
+            .conversation
+            .as_ref()
+            .is_some_and(Conversation::has_left_everything);
+        match end {
+            NodeEnd::Closed => {}
+            // Its connections are finished: Node closes the channel after them.
+            NodeEnd::Disconnected if self.is_ready && has_left => self.give_up(
+                "the program has left the cluster (cluster.worker.disconnect()), and listens on nothing \
+                 any more",
+            ),
+            NodeEnd::Disconnected => tracing::warn!("{end}"),
+            NodeEnd::GivenUp(_) => {
+                tracing::warn!("{end}");
+                self.given_up = Some(end.to_string());
+            }
         }
     }
 }

@@ -88,6 +88,10 @@ pub(super) struct Supervision {
     pub(super) ready_failure: watch::Sender<Option<String>>,
     /// A Node program has spoken on its channel.
     pub(super) speaks: bool,
+    /// Why its channel was given up.
+    pub(super) given_up: Option<String>,
+    /// That it listens by itself was told.
+    pub(super) told_own: bool,
     pub(super) is_ready: bool,
     /// Which of its listeners nobody accepts from.
     pub(super) unused: UnusedListeners,
@@ -185,6 +189,8 @@ impl Supervision {
             listening: watch::Sender::new(false),
             ready_failure: watch::Sender::new(None),
             speaks: false,
+            given_up: None,
+            told_own: false,
             is_ready: false,
             unused: UnusedListeners::of(&configured),
             was_late: false,

@@ -16,7 +16,8 @@ impl Supervision {
 
     /// Says in one line what cannot be had, where that is so.
     pub(super) fn tell_way(&self, how: &str) {
-        if let Some(told) = told_if_it_listens_by_itself(&self.facts, self.speaks) {
+        let told = told_if_it_listens_by_itself(&self.facts, self.speaks);
+        if let Some(told) = told.filter(|_| !self.told_own) {
             tracing::warn!("{told}");
         }
         if self.facts.mode == UsedMode::Reuseport && self.facts.slot == Slot(0) {

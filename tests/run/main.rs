@@ -121,6 +121,11 @@ const NODE_TESTS: &[Test] = &[
         "a_server_in_a_worker_thread_is_ready",
         node_habits::serves_from_a_thread,
     ),
+    ("a_server_of_https_serves_and_reloads", node_habits::https),
+    (
+        "a_program_that_leaves_the_cluster_is_replaced",
+        node_habits::disconnects,
+    ),
     ("a_session_of_http2_is_told_of_a_drain", node_habits::http2),
     ("an_entry_point_is_recognised", node_habits::entry_point),
     (

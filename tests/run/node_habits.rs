@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::common::{Cli, Cluster, Scrape, admin};
-use crate::harness::{free_port, get, wait_until, with_clients};
+use crate::harness::{answering, free_port, get, wait_until, with_clients};
 use crate::node::{APP, at, plan};
 
 /// The addresses of the cluster.
@@ -129,6 +129,77 @@ else require('http').createServer((request, response) => response.end('from a th
         .start();
     cluster.wait_for("servers in worker threads");
     assert_eq!(get(at(port), "/").expect("an answer"), "from a thread");
+    assert!(cluster.stop().success());
+}
+
+/// Of nobody: it is in no store, and lasts for a hundred years.
+const KEY: &str = "-----BEGIN PRIVATE KEY-----\n\
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgeLdUjgq/WlDOzZP1\n\
+bHHN4MggmHANASgx9q2+ko+rj/2hRANCAAQGFwQTdgvdIwXP6FNn50klRBgId4Zj\n\
+gQ7m+E+Rx+UfRb8vEoV4v4/Gxj3Sfis4uMuQhaVW77yKuZKuv4cY9fQY\n\
+-----END PRIVATE KEY-----";
+const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\n\
+MIIBfzCCASWgAwIBAgIUMZx1z28XzqSrr/LLAoxJtBAx1TowCgYIKoZIzj0EAwIw\n\
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyNzE2MzM0NFoYDzIxMjYxMTAz\n\
+MTYzMzQ0WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO\n\
+PQMBBwNCAAQGFwQTdgvdIwXP6FNn50klRBgId4ZjgQ7m+E+Rx+UfRb8vEoV4v4/G\n\
+xj3Sfis4uMuQhaVW77yKuZKuv4cY9fQYo1MwUTAdBgNVHQ4EFgQUYzcNEuE2ZEup\n\
+9YYpT0w2JbyKwEkwHwYDVR0jBBgwFoAUYzcNEuE2ZEup9YYpT0w2JbyKwEkwDwYD\n\
+VR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiB2HqbhBEI1yFWr/c3ZnEOc\n\
+nU4Lj193VctA0VrHKFp0+AIhAKQJ3w9103Jj2NsVx1YqB0uiLPfLtTw7eAQAYkrV\n\
+HNCM\n\
+-----END CERTIFICATE-----";
+
+pub(crate) fn https() {
+    let app = "
+const { readFileSync } = require('fs');
+require('https').createServer({ key: readFileSync('key.pem'), cert: readFileSync('cert.pem') },
+  (request, response) => response.end('over TLS')).listen(Number(process.env.PORT), '127.0.0.1');
+";
+    let ask = "
+require('https').get({ port: process.env.PORT, host: '127.0.0.1', rejectUnauthorized: false, agent: false },
+  (answer) => answer.on('data', (part) => console.log(String(part)))).on('error', (error) =>
+      console.log(error));
+";
+    let port = free_port();
+    let files = [("app.js", app), ("key.pem", KEY), ("cert.pem", CERTIFICATE)];
+    let cluster = plan(&["node", "app.js"], &files, port).start();
+    for _ in 0..2 {
+        let mut client = Command::new("node");
+        let asked = client
+            .args(["-e", ask])
+            .env("PORT", port.to_string())
+            .output()
+            .expect("node");
+        assert_eq!(String::from_utf8_lossy(&asked.stdout), "over TLS\n", "{asked:?}");
+        assert_eq!(cluster.run(&["reload"]).code, 0);
+    }
+    assert!(cluster.stop().success());
+}
+
+/// It lives on, because of a timer, and serves nothing.
+pub(crate) fn disconnects() {
+    let app = format!(
+        "{APP}
+setInterval(() => {{}}, 1000);
+process.on('SIGUSR2', () => require('cluster').worker.disconnect());"
+    );
+    let port = free_port();
+    let cluster = plan(&["node", "app.js"], &[("app.js", &app)], port)
+        .arguments(&["--workers", "1"])
+        .start();
+    let first = answering(at(port));
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(first),
+        nix::sys::signal::Signal::SIGUSR2,
+    )
+    .expect("sent");
+    let told = cluster.wait_for("this worker is poisoned");
+    let reason = told["reason"].as_str().expect("a reason");
+    assert!(reason.contains("has left the cluster"), "{reason}");
+    wait_until("another process answers", || {
+        get(at(port), "/").is_ok_and(|body| !body.starts_with(&first.to_string()))
+    });
     assert!(cluster.stop().success());
 }
 

@@ -37,6 +37,9 @@ pub enum NodeMessage {
         backlog: Option<u32>,
         /// What to listen on, or why that cannot be.
         target: Result<ListenTarget, ListenRefusal>,
+        /// The keys of the session tickets of a TLS server, in hexadecimal digits: it takes none but those
+        /// that come with the answer.
+        ticket_keys: Option<String>,
     },
     /// A server listens.
     Listening(NodeAddress),
@@ -136,6 +139,18 @@ struct ClusterFields {
     backlog: Option<Loose<u32>>,
     readable_all: Option<Loose<bool>>,
     writable_all: Option<Loose<bool>>,
+    data: Option<ServerData>,
+}
+
+/// What the kind of a server adds to its question.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ServerData {
+    Tls {
+        #[serde(rename = "ticketKeys")]
+        ticket_keys: String,
+    },
+    Other(IgnoredAny),
 }
 
 /// A value of the expected kind, or any other.
@@ -252,8 +267,18 @@ fn query(seq: u64, fields: ClusterFields) -> NodeMessage {
         key: key(&fields),
         index: fields.index.unwrap_or(0),
         backlog: expected(fields.backlog).filter(|&backlog| backlog > 0),
+        ticket_keys: ticket_keys(fields.data.as_ref()),
         target: target(fields),
     }
+}
+
+fn ticket_keys(data: Option<&ServerData>) -> Option<String> {
+    let keys = match data {
+        Some(ServerData::Tls { ticket_keys }) => ticket_keys,
+        Some(ServerData::Other(_)) | None => return None,
+    };
+    let is_hexadecimal = keys.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (is_hexadecimal && keys.len() <= MAX_TEXT_BYTES).then(|| keys.clone())
 }
 
 /// The same name that Node's own primary gives; it need only be different for each open server.

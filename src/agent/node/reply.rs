@@ -14,12 +14,15 @@ fn line(message: &serde_json::Value) -> ReplyLine {
     format!("{message}\n")
 }
 
-/// The answer to a question of `listen`. The listener travels with it.
+/// The answer to a question of `listen`. The listener travels with it. A TLS server gets its own keys back:
+/// those of the first worker, as from Node's primary, would have sessions resumed at every worker, and be
+/// handed from one worker to the others.
 pub(super) fn listener(key: &AnswerKey) -> ReplyLine {
+    let data = key.ticket_keys.as_ref().map(|keys| json!({ "ticketKeys": keys }));
     line(&json!({
         "cmd": "NODE_HANDLE",
         "type": "net.Native",
-        "msg": {"cmd": "NODE_CLUSTER", "ack": key.seq, "key": key.name, "errno": 0, "data": null},
+        "msg": {"cmd": "NODE_CLUSTER", "ack": key.seq, "key": key.name, "errno": 0, "data": data},
     }))
 }
 

@@ -102,4 +102,6 @@ pub struct NodeAddress {
 pub(super) struct AnswerKey {
     pub(super) seq: u64,
     pub(super) name: String,
+    /// Of a TLS server, the keys of its session tickets.
+    pub(super) ticket_keys: Option<String>,
 }

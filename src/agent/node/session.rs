@@ -117,7 +117,7 @@ impl fmt::Display for NodeFault {
             NodeFault::NotAMessage { problem, line } => {
                 write!(
                     formatter,
-                    "expected one JSON object per line, read {line:?}: {problem}"
+                    "expected a message of Node's cluster module, read {line:?}: {problem}"
                 )
             }
             NodeFault::DoesNotRead { waiting } => write!(
@@ -165,7 +165,7 @@ pub struct NodeSession {
 
 #[derive(Debug)]
 struct Asked {
-    key: String,
+    answer: AnswerKey,
     target: ListenTarget,
 }
 
@@ -193,7 +193,15 @@ impl NodeSession {
                 index,
                 backlog,
                 target,
-            } => self.asked_for(AnswerKey { seq, name: key }, index, backlog, target),
+                ticket_keys,
+            } => {
+                let answer = AnswerKey {
+                    seq,
+                    name: key,
+                    ticket_keys,
+                };
+                self.asked_for(answer, index, backlog, target)
+            }
             NodeMessage::Listening(address) => event(NodeEvent::Listening(address)),
             NodeMessage::Close { key } => self.closed(&key),
             NodeMessage::ExitedAfterDisconnect { seq } => {
@@ -248,11 +256,12 @@ impl NodeSession {
                     seq: answer.seq,
                 };
                 self.keys.insert(answer.name.clone());
+                let (seq, target_asked) = (answer.seq, target.clone());
                 let asked = Asked {
-                    key: answer.name,
-                    target: target.clone(),
+                    answer,
+                    target: target_asked,
                 };
-                self.asked.insert(answer.seq, asked);
+                self.asked.insert(seq, asked);
                 event(NodeEvent::ListenWanted(NodeListenRequest {
                     id,
                     target,
@@ -314,10 +323,7 @@ impl NodeSession {
         } else {
             None
         };
-        open.map(|asked| {
-            let (seq, name) = (id.seq, asked.key);
-            (AnswerKey { seq, name }, asked.target)
-        })
+        open.map(|asked| (asked.answer, asked.target))
     }
 
     /// The lines that begin a drain.
