@@ -50,7 +50,10 @@ impl StoreEngine {
         let path = data_dir.join(FILE);
         let text = match std::fs::read(&path) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(StoreEngine::Sqlite),
+            // Whether the directory is one that can be served is judged by whoever opens the databases.
+            Err(error) if [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&error.kind()) => {
+                return Ok(StoreEngine::Sqlite);
+            }
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 return Err(StorageError::NotPermitted(format!("{}: {error}", path.display())));
             }
@@ -131,6 +134,9 @@ mod tests {
     fn a_directory_says_which_engine_it_has() {
         let directory = tempfile::tempdir().unwrap();
         assert_eq!(StoreEngine::of(directory.path()), Ok(StoreEngine::Sqlite));
+        let file = directory.path().join("file");
+        std::fs::write(&file, "no directory").unwrap();
+        assert_eq!(StoreEngine::of(&file), Ok(StoreEngine::Sqlite));
         let place = StoreEngine::Postgres(PostgresPlace {
             cluster: "c1".to_owned(),
             urls: [("orders".to_owned(), "postgres://a@b/c".to_owned())].into(),

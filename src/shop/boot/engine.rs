@@ -9,6 +9,7 @@ use super::opened::OpenedStores;
 use crate::base::exit::Exit;
 use crate::base::ids::Generation;
 use crate::config::Settings;
+use crate::shop::contract::StorageError;
 use crate::shop::engine::StoreEngine;
 use crate::shop::evidence::consistency;
 use crate::shop::inventory::InventoryRepository;
@@ -33,7 +34,12 @@ pub(super) fn check(settings: &Settings) -> Result<(), String> {
 
 /// A directory that has its databases with one engine is not served, empty, with the other.
 fn fits_directory(engine: EngineName, data_dir: &Path) -> Result<(), String> {
-    let there = StoreEngine::of(data_dir).map_err(|error| error.to_string())?;
+    let there = match StoreEngine::of(data_dir) {
+        Ok(there) => there,
+        Err(StorageError::Unusable(reason)) => return Err(reason),
+        // Whoever opens the databases meets that, too, and has the right words for it.
+        Err(_) => return Ok(()),
+    };
     match engine {
         EngineName::Sqlite if there.is_postgres() => Err(format!(
             "store.engine is sqlite, and the databases of {} are PostgreSQL's (store.json)",
