@@ -55,6 +55,10 @@ impl StoreEngine {
                 return Ok(StoreEngine::Sqlite);
             }
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                // A directory that may not be entered is told of by whoever opens the databases, too.
+                if data_dir.join(".").metadata().is_err() {
+                    return Ok(StoreEngine::Sqlite);
+                }
                 return Err(StorageError::NotPermitted(format!("{}: {error}", path.display())));
             }
             Err(error) => return Err(StorageError::Unavailable(format!("{}: {error}", path.display()))),
