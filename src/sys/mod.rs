@@ -9,6 +9,7 @@
 pub mod clock;
 pub mod credentials;
 pub mod descriptors;
+pub mod durable;
 pub mod exec;
 pub mod file_header;
 #[cfg(feature = "shop")]

@@ -5,8 +5,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::durable::{Durability, replace_file};
 use crate::base::ids::Incarnation;
+use crate::sys::durable::{Durability, replace_file};
 
 const FILE: &str = "incarnation";
 /// The largest incarnation: databases keep it in a signed column of 64 bits.

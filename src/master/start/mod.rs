@@ -4,7 +4,6 @@
 pub(super) mod activation;
 pub(super) mod build;
 pub(super) mod directories;
-mod durable;
 pub(super) mod incarnation;
 pub mod launch;
 pub(super) mod orphans;

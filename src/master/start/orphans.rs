@@ -14,12 +14,12 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use serde::{Deserialize, Serialize};
 
-use super::durable::{Durability, replace_file};
 use crate::base::ids::Life;
 use crate::base::time::Monotonic;
 use crate::config::Address;
 use crate::master::listeners::{AddressError, probe};
 use crate::master::poller::{PollSource, Poller};
+use crate::sys::durable::{Durability, replace_file};
 use crate::sys::{clock, pidfd, procfs};
 
 /// One worker in the record file. The start time tells it apart from a later process with the same pid.

@@ -4,7 +4,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::durable::{Durability, replace_file_for};
+use crate::sys::durable::{Durability, replace_file_for};
 use crate::sys::procfs;
 
 /// Monitoring and the workers' own user may read the pid.

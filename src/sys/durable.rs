@@ -11,7 +11,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// The error of the file system; the old content is then still there.
-pub(in crate::master) fn replace_file(path: &Path, content: &[u8], durability: Durability) -> io::Result<()> {
+pub fn replace_file(path: &Path, content: &[u8], durability: Durability) -> io::Result<()> {
     replace_file_for(path, content, durability, 0o600)
 }
 
@@ -19,12 +19,7 @@ pub(in crate::master) fn replace_file(path: &Path, content: &[u8], durability: D
 ///
 /// # Errors
 /// As [`replace_file`].
-pub(in crate::master) fn replace_file_for(
-    path: &Path,
-    content: &[u8],
-    durability: Durability,
-    mode: u32,
-) -> io::Result<()> {
+pub fn replace_file_for(path: &Path, content: &[u8], durability: Durability, mode: u32) -> io::Result<()> {
     let beside = path.with_extension("new");
     let mut file = OpenOptions::new()
         .write(true)
@@ -46,7 +41,7 @@ pub(in crate::master) fn replace_file_for(
 
 /// What the content must survive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::master) enum Durability {
+pub enum Durability {
     /// A power cut right after the call.
     PowerCut,
     /// The exit of this process, and nothing more.
