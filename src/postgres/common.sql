@@ -22,9 +22,27 @@ CREATE TABLE event_stream (
     one            boolean PRIMARY KEY CHECK (one),
     id             bigint NOT NULL,
     born           text NOT NULL,             -- the server, the database and the timeline that it belongs to
+    base           bigint NOT NULL DEFAULT 0, -- is added to the numbers that transactions give
     removed_number bigint NOT NULL DEFAULT 0, -- of the newest event that is no longer kept
     removed_ms     bigint NOT NULL DEFAULT 0
 );
+
+-- Which database it is: a copy or a restored one has another timeline, or is another database.
+CREATE FUNCTION birth_1() RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT system_identifier::text || '/' || (SELECT oid FROM pg_database WHERE datname = current_database())
+        || '/' || (SELECT timeline_id FROM pg_control_checkpoint())
+    FROM pg_control_system()
+$$;
+
+-- The numbers that events of a transaction have lie behind the one that this makes of its id.
+CREATE FUNCTION number_of_1(p_xid xid8) RETURNS bigint LANGUAGE sql STABLE AS $$
+    SELECT (p_xid::text::bigint << 20) + coalesce((SELECT base FROM event_stream), 0)
+$$;
+
+-- What the base has to be at least, so that the next event has a higher number than that one.
+CREATE FUNCTION base_above_1(p_newest bigint) RETURNS bigint LANGUAGE sql VOLATILE AS $$
+    SELECT greatest(0, p_newest - (pg_current_xact_id()::text::bigint << 20))
+$$;
 
 CREATE FUNCTION is_fenced_1(p_incarnation bigint, p_slot integer, p_epoch bigint) RETURNS boolean
 LANGUAGE sql STABLE AS $$
@@ -99,23 +117,25 @@ END $$;
 -- Behind the transactions that have ended, whatever else happens: an event with a number before this is never
 -- followed by one with a lower number.
 CREATE FUNCTION events_end_1() RETURNS bigint LANGUAGE sql VOLATILE AS $$
-    SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint << 20
+    SELECT number_of_1(pg_snapshot_xmin(pg_current_snapshot()))
 $$;
 
 -- The line of numbers; a new one when the database is not the one that the old line belongs to, or is behind
--- what is known of it.
-CREATE FUNCTION event_line_1(p_born text, p_known_id bigint, p_known_number bigint, p_newest bigint, p_new bigint)
+-- what is known of it. A database that was restored into another server may have higher numbers than the
+-- transactions there give.
+CREATE FUNCTION event_line_1(p_known_id bigint, p_known_number bigint, p_newest bigint, p_new bigint)
 RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     v_line event_stream;
 BEGIN
     PERFORM pg_advisory_xact_lock(27991890118894964);
     SELECT * INTO v_line FROM event_stream;
-    IF FOUND AND v_line.born = p_born
+    IF FOUND AND v_line.born = birth_1()
         AND NOT (coalesce(p_known_id = v_line.id, false) AND p_known_number > p_newest) THEN
         RETURN v_line.id;
     END IF;
-    INSERT INTO event_stream (one, id, born) VALUES (true, p_new, p_born)
-        ON CONFLICT (one) DO UPDATE SET id = excluded.id, born = excluded.born;
+    INSERT INTO event_stream (one, id, born, base) VALUES (true, p_new, birth_1(), base_above_1(p_newest))
+        ON CONFLICT (one) DO UPDATE SET id = excluded.id, born = excluded.born,
+            base = greatest(event_stream.base, excluded.base);
     RETURN p_new;
 END $$;

@@ -1,5 +1,5 @@
 //! What the outboxes of all services have in common. The number of an event holds the number of the
-//! transaction that wrote it (`(xid << 20) + place`), and nobody reads behind the oldest transaction that is
+//! transaction that wrote it (`(xid << 20) + base + place`), and nobody reads behind the oldest transaction that is
 //! under way on the server: one that commits late is never skipped. So numbers ascend and have gaps.
 
 use std::time::Duration;
@@ -18,12 +18,6 @@ const HALTED: Duration = Duration::from_millis(100);
 /// Events that are removed in one transaction at most, so that no order waits long for it.
 const TRIMMED_AT_ONCE: i64 = 500;
 
-/// Which database it is: a copy or a restored one has another timeline, or is another database.
-const BORN: &str = "SELECT system_identifier::text || '/' || (SELECT oid FROM pg_database
-        WHERE datname = current_database()) || '/' || (SELECT timeline_id FROM pg_control_checkpoint()),
-    (SELECT coalesce(max(number), 0) FROM outbox)
-    FROM pg_control_system()";
-
 /// The ends of the outbox: the number of the last event that was removed, of the newest that may be read, and
 /// of the newest that is committed.
 const ENDS: &str = "SELECT (SELECT coalesce(max(removed_number), 0) FROM event_stream),
@@ -36,11 +30,9 @@ pub(in crate::shop) async fn current(
     store: &PostgresStore,
     known: Option<KnownStream>,
 ) -> Result<StreamId, StorageError> {
-    let rows = store.look_up(Call::new(BORN)).await?;
-    let row = rows.first().ok_or_else(no_row)?;
-    let (born, newest): (String, i64) = (Columns(row).get(0)?, Columns(row).get(1)?);
-    let line = Call::new("SELECT event_line_1($1, $2, $3, $4, $5)")
-        .bind(born)
+    let newest = Call::new("SELECT coalesce(max(number), 0) FROM outbox");
+    let newest: i64 = Columns(store.look_up(newest).await?.first().ok_or_else(no_row)?).get(0)?;
+    let line = Call::new("SELECT event_line_1($1, $2, $3, $4)")
         .bind(known.map(|known| known.id.0.cast_signed()))
         .bind(known.map(|known| known.newest.cast_signed()))
         .bind(newest)

@@ -3,9 +3,11 @@
 -- The number of the next event of this transaction.
 CREATE FUNCTION next_event_1() RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
-    v_first bigint := pg_current_xact_id()::text::bigint << 20;
+    v_first bigint := number_of_1(pg_current_xact_id());
 BEGIN
-    RETURN coalesce((SELECT max(number) FROM outbox WHERE number >= v_first), v_first) + 1;
+    -- Later transactions may have committed before this one.
+    RETURN coalesce((SELECT max(number) FROM outbox WHERE number >= v_first AND number < v_first + (1 << 20)),
+        v_first) + 1;
 END $$;
 
 -- Removes some events from before that time from the front; how many. The newest event stays, and so does what
