@@ -9,6 +9,8 @@ const COMMANDS: &[AppCommand] = &[
     admin::DOCTOR,
     admin::BACKUP,
     admin::REPLAY,
+    #[cfg(feature = "postgres")]
+    admin::MOVE,
     torture::COMMAND,
 ];
 

@@ -15,7 +15,9 @@
 //! What a service's functions do is the service's own: nothing in here knows of orders.
 
 mod bind;
+mod bulk;
 mod call;
+mod cell;
 mod connect;
 mod failure;
 mod flight;
@@ -27,7 +29,9 @@ mod target;
 mod writer;
 
 pub use bind::Bind;
+pub use bulk::{BulkConnection, DatabaseContent, TableWriter};
 pub use call::Call;
+pub use cell::Cell;
 pub use failure::PostgresFailure;
 pub use options::{PostgresOptions, WriterIdentity};
 pub use schema::{ClusterId, PostgresSchema};

@@ -6,6 +6,7 @@
 //! names, and are never changed.
 
 use tokio_postgres::Client;
+use tokio_postgres::types::ToSql;
 
 use super::failure::PostgresFailure;
 
@@ -26,6 +27,29 @@ impl PostgresSchema {
     pub fn version(&self) -> i32 {
         i32::try_from(self.migrations.len()).unwrap_or(i32::MAX)
     }
+
+    /// What the migrations make: the kind (`TABLE`) and the name of each.
+    pub fn objects(&self) -> impl Iterator<Item = (&'static str, String)> {
+        std::iter::once(COMMON)
+            .chain(self.migrations.iter().copied())
+            .flat_map(made_by)
+    }
+}
+
+/// What a migration makes. Each statement begins a line.
+fn made_by(sql: &'static str) -> impl Iterator<Item = (&'static str, String)> {
+    let made = |line: &str| {
+        let begins = |kind| {
+            line.strip_prefix("CREATE ")?
+                .strip_prefix(kind)?
+                .strip_prefix(' ')
+        };
+        let kinds = ["TABLE", "VIEW", "FUNCTION", "INDEX"];
+        let (kind, rest) = kinds.into_iter().find_map(|kind| Some((kind, begins(kind)?)))?;
+        let end = rest.find(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_'));
+        Some((kind, rest[..end.unwrap_or(rest.len())].to_owned()))
+    };
+    sql.lines().filter_map(made)
 }
 
 /// Names the cluster that databases belong to, so that those of two are not mixed.
@@ -43,7 +67,9 @@ const META: &str = "CREATE TABLE IF NOT EXISTS cluster_meta (
     service           text NOT NULL,
     cluster           text NOT NULL,
     version           integer NOT NULL,
-    oldest_compatible integer NOT NULL
+    oldest_compatible integer NOT NULL,
+    origin            text, -- the move that filled the database; null when it was made empty
+    moved             text  -- where its content has gone; null while it is in use
 )";
 
 struct Meta {
@@ -51,6 +77,7 @@ struct Meta {
     cluster: String,
     version: i32,
     oldest_compatible: i32,
+    moved: Option<String>,
 }
 
 /// Brings the database up to date. Nothing is changed when it is refused.
@@ -74,24 +101,50 @@ pub(super) async fn prepare(
         Some(meta) => meta.version,
         None => 0,
     };
+    migrate(transaction.client(), schema, cluster, from, None).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Makes the tables and functions in a database that has none, inside of the caller's transaction. `origin`
+/// names the move that fills it.
+pub(super) async fn make(
+    client: &Client,
+    schema: &PostgresSchema,
+    cluster: &ClusterId,
+    origin: &str,
+) -> Result<(), PostgresFailure> {
+    client.batch_execute(LOCK).await?;
+    client.batch_execute(META).await?;
+    migrate(client, schema, cluster, 0, Some(origin)).await
+}
+
+async fn migrate(
+    client: &Client,
+    schema: &PostgresSchema,
+    cluster: &ClusterId,
+    from: i32,
+    origin: Option<&str>,
+) -> Result<(), PostgresFailure> {
     if from == 0 {
-        transaction.batch_execute(COMMON).await?;
+        client.batch_execute(COMMON).await?;
     }
     for migration in &schema.migrations[usize::try_from(from).unwrap_or(0)..] {
-        transaction.batch_execute(migration).await?;
+        client.batch_execute(migration).await?;
     }
-    let write = "INSERT INTO cluster_meta (one, service, cluster, version, oldest_compatible)
-        VALUES (true, $1, $2, $3, $4)
+    let write = "INSERT INTO cluster_meta (one, service, cluster, version, oldest_compatible, origin)
+        VALUES (true, $1, $2, $3, $4, $5)
         ON CONFLICT (one) DO UPDATE SET version = excluded.version,
             oldest_compatible = excluded.oldest_compatible";
     let version = schema.version();
-    transaction
-        .execute(
-            write,
-            &[&schema.name, &cluster.0, &version, &schema.oldest_compatible],
-        )
-        .await?;
-    transaction.commit().await?;
+    let row: [&(dyn ToSql + Sync); 5] = [
+        &schema.name,
+        &cluster.0,
+        &version,
+        &schema.oldest_compatible,
+        &origin,
+    ];
+    client.execute(write, &row).await?;
     Ok(())
 }
 
@@ -105,7 +158,7 @@ async fn read(client: &Client) -> Result<Option<Meta>, PostgresFailure> {
 }
 
 async fn read_meta(client: &impl tokio_postgres::GenericClient) -> Result<Option<Meta>, PostgresFailure> {
-    let meta = "SELECT service, cluster, version, oldest_compatible FROM cluster_meta";
+    let meta = "SELECT service, cluster, version, oldest_compatible, moved FROM cluster_meta";
     let row = client.query_opt(meta, &[]).await?;
     let meta = row.map(|row| {
         Ok::<_, tokio_postgres::Error>(Meta {
@@ -113,6 +166,7 @@ async fn read_meta(client: &impl tokio_postgres::GenericClient) -> Result<Option
             cluster: row.try_get(1)?,
             version: row.try_get(2)?,
             oldest_compatible: row.try_get(3)?,
+            moved: row.try_get(4)?,
         })
     });
     Ok(meta.transpose()?)
@@ -134,6 +188,11 @@ fn is_up_to_date(meta: &Meta, schema: &PostgresSchema, cluster: &ClusterId) -> R
             meta.cluster, cluster.0
         )));
     }
+    if let Some(moved) = &meta.moved {
+        return Err(PostgresFailure::Unusable(format!(
+            "it is no longer in use: {moved}"
+        )));
+    }
     if meta.oldest_compatible > schema.version() {
         return Err(PostgresFailure::Unusable(format!(
             "it has version {} of {}, and this program knows versions up to {}: start the newer program",
@@ -143,4 +202,18 @@ fn is_up_to_date(meta: &Meta, schema: &PostgresSchema, cluster: &ClusterId) -> R
         )));
     }
     Ok(meta.version >= schema.version())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_migration_makes_is_named() {
+        let sql =
+            "-- CREATE TABLE no\nCREATE TABLE a (\n b int);\nCREATE FUNCTION f_1(x int)\nCREATE VIEW v AS\n";
+        let made: Vec<_> = made_by(sql).collect();
+        let expected = [("TABLE", "a"), ("FUNCTION", "f_1"), ("VIEW", "v")];
+        assert_eq!(made, expected.map(|(kind, name)| (kind, name.to_owned())));
+    }
 }

@@ -10,14 +10,18 @@ use serde::{Deserialize, Serialize};
 
 use super::contract::StorageError;
 #[cfg(any(test, feature = "postgres"))]
-use crate::sys::private_file;
+use crate::sys::durable::{Durability, replace_file};
 
 /// The file in the data directory. Without it, the databases are SQLite's.
 const FILE: &str = "store.json";
+/// What says in a data directory that its databases are only kept to be looked at.
+pub(in crate::shop) const MOVED_NOTE: &str = "moved.txt";
+/// The file that names the cluster in its databases.
+#[cfg(feature = "postgres")]
+pub(in crate::shop) const CLUSTER_ID: &str = "cluster.id";
 
 /// Which engine holds the databases.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "engine", deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::shop) enum StoreEngine {
     /// Files in the data directory.
     Sqlite,
@@ -41,23 +45,69 @@ pub(in crate::shop) struct PostgresPlace {
     pub(in crate::shop) allow_unsafe_commits: bool,
 }
 
-impl StoreEngine {
-    /// The engine of that directory.
+/// What the file says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "engine", deny_unknown_fields)]
+pub(in crate::shop) enum StoreFile {
+    /// The databases are files.
+    Sqlite,
+    /// The databases are PostgreSQL's.
+    Postgres(PostgresPlace),
+    /// The databases are on their way, and nothing may use them.
+    Moving(MoveUnderWay),
+}
+
+/// A move that has begun and is not over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::shop) struct MoveUnderWay {
+    /// Names the move in the databases that it fills.
+    pub(in crate::shop) id: String,
+    /// Where the databases go.
+    pub(in crate::shop) to: MoveTarget,
+    /// The databases at PostgreSQL, which they go to or come from.
+    pub(in crate::shop) place: PostgresPlace,
+    /// Whether everything was copied and compared: then the move can only be finished.
+    pub(in crate::shop) is_copied: bool,
+}
+
+/// Where databases go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::shop) enum MoveTarget {
+    /// To files in the data directory.
+    Sqlite,
+    /// To the databases of a PostgreSQL server, which the configuration names.
+    Postgres,
+}
+
+impl MoveTarget {
+    /// As it is typed.
+    pub(in crate::shop) fn word(self) -> &'static str {
+        match self {
+            MoveTarget::Sqlite => "sqlite",
+            MoveTarget::Postgres => "postgres",
+        }
+    }
+}
+
+impl StoreFile {
+    /// What the file of that directory says.
     ///
     /// # Errors
     /// [`StorageError`] when the file is there and cannot be read.
-    pub(in crate::shop) fn of(data_dir: &Path) -> Result<StoreEngine, StorageError> {
+    pub(in crate::shop) fn read(data_dir: &Path) -> Result<StoreFile, StorageError> {
         let path = data_dir.join(FILE);
         let text = match std::fs::read(&path) {
             Ok(text) => text,
             // Whether the directory is one that can be served is judged by whoever opens the databases.
             Err(error) if [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&error.kind()) => {
-                return Ok(StoreEngine::Sqlite);
+                return Ok(StoreFile::Sqlite);
             }
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 // A directory that may not be entered is told of by whoever opens the databases, too.
                 if data_dir.join(".").metadata().is_err() {
-                    return Ok(StoreEngine::Sqlite);
+                    return Ok(StoreFile::Sqlite);
                 }
                 return Err(StorageError::NotPermitted(format!("{}: {error}", path.display())));
             }
@@ -67,17 +117,36 @@ impl StoreEngine {
             .map_err(|error| StorageError::Unusable(format!("{} cannot be read: {error}", path.display())))
     }
 
-    /// Writes it down, if it is not written already.
+    /// Writes it, if it is not written already. A crash leaves the old text or the new one.
     ///
     /// # Errors
     /// The system's.
     #[cfg(any(test, feature = "postgres"))]
     pub(in crate::shop) fn write(&self, data_dir: &Path) -> io::Result<()> {
-        if StoreEngine::of(data_dir).is_ok_and(|known| known == *self) {
+        if StoreFile::read(data_dir).is_ok_and(|known| known == *self) {
             return Ok(());
         }
         let text = serde_json::to_vec_pretty(self).map_err(io::Error::other)?;
-        private_file::write(&data_dir.join(FILE), &text)
+        replace_file(&data_dir.join(FILE), &text, Durability::PowerCut)
+    }
+}
+
+impl StoreEngine {
+    /// The engine of that directory.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the file is there and cannot be read, and while the databases are on their way
+    /// from one engine to the other.
+    pub(in crate::shop) fn of(data_dir: &Path) -> Result<StoreEngine, StorageError> {
+        match StoreFile::read(data_dir)? {
+            StoreFile::Sqlite => Ok(StoreEngine::Sqlite),
+            StoreFile::Postgres(place) => Ok(StoreEngine::Postgres(place)),
+            StoreFile::Moving(MoveUnderWay { to, .. }) => Err(StorageError::Unusable(format!(
+                "the databases of {} are on their way to {1}: `cluster move --to {1}` goes on with it",
+                data_dir.display(),
+                to.word()
+            ))),
+        }
     }
 
     /// Whether the databases are PostgreSQL's.
@@ -121,6 +190,34 @@ impl PostgresPlace {
     }
 }
 
+/// The name of this cluster in its databases, made by whichever process is first.
+///
+/// # Errors
+/// The system's.
+#[cfg(feature = "postgres")]
+pub(in crate::shop) fn cluster_id(data_dir: &Path) -> io::Result<String> {
+    let path = data_dir.join(CLUSTER_ID);
+    for _ in 0..3 {
+        match std::fs::read_to_string(&path) {
+            Ok(id) if !id.trim().is_empty() => return Ok(id.trim().to_owned()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let id = format!("{:016x}", fastrand::u64(..));
+        let own = path.with_extension(format!("{}", std::process::id()));
+        crate::sys::private_file::write(&own, id.as_bytes())?;
+        // Whoever links first names the cluster.
+        let linked = std::fs::hard_link(&own, &path);
+        std::fs::remove_file(&own)?;
+        match linked {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Err(io::Error::other(format!("{} is empty", path.display())))
+}
+
 /// What is said by a program that was built without PostgreSQL.
 #[cfg(not(feature = "postgres"))]
 pub(in crate::shop) fn without_postgres() -> StorageError {
@@ -141,16 +238,31 @@ mod tests {
         let file = directory.path().join("file");
         std::fs::write(&file, "no directory").unwrap();
         assert_eq!(StoreEngine::of(&file), Ok(StoreEngine::Sqlite));
-        let place = StoreEngine::Postgres(PostgresPlace {
+        let place = PostgresPlace {
             cluster: "c1".to_owned(),
             urls: [("orders".to_owned(), "postgres://a@b/c".to_owned())].into(),
             password_file: Some("/etc/pw".into()),
             pgbouncer: false,
             allow_unsafe_commits: false,
-        });
-        place.write(directory.path()).unwrap();
-        assert_eq!(StoreEngine::of(directory.path()), Ok(place));
-        StoreEngine::Sqlite.write(directory.path()).unwrap();
+        };
+        let write = |file: StoreFile| file.write(directory.path()).unwrap();
+        write(StoreFile::Postgres(place.clone()));
+        assert_eq!(
+            StoreEngine::of(directory.path()),
+            Ok(StoreEngine::Postgres(place.clone()))
+        );
+        write(StoreFile::Moving(MoveUnderWay {
+            id: "m1".to_owned(),
+            to: MoveTarget::Sqlite,
+            place,
+            is_copied: false,
+        }));
+        let refused = StoreEngine::of(directory.path()).expect_err("nothing may use them");
+        assert!(
+            refused.to_string().contains("cluster move --to sqlite"),
+            "{refused}"
+        );
+        write(StoreFile::Sqlite);
         assert_eq!(StoreEngine::of(directory.path()), Ok(StoreEngine::Sqlite));
         std::fs::write(directory.path().join(FILE), "{").unwrap();
         assert!(matches!(

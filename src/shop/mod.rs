@@ -15,6 +15,8 @@ pub mod fault_injection;
 pub mod grpc;
 pub mod http;
 pub mod inventory;
+#[cfg(feature = "postgres")]
+mod moving;
 pub mod orders;
 pub mod payments;
 #[cfg(feature = "postgres")]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 #[cfg(feature = "postgres")]
-use super::engine::SERVICES;
+use super::engine::{PostgresPlace, SERVICES};
 use crate::config::{Key, Kind, Section};
 
 const HOUR_MS: u64 = 3_600_000;
@@ -282,6 +282,20 @@ pub struct PostgresSettings {
 
 #[cfg(feature = "postgres")]
 impl PostgresSettings {
+    /// Where the databases of that cluster are.
+    ///
+    /// # Errors
+    /// As [`PostgresSettings::urls`].
+    pub(in crate::shop) fn place(&self, cluster: String) -> Result<PostgresPlace, String> {
+        Ok(PostgresPlace {
+            cluster,
+            urls: self.urls()?,
+            password_file: self.password_file.clone(),
+            pgbouncer: self.pgbouncer,
+            allow_unsafe_commits: self.allow_unsafe_commits,
+        })
+    }
+
     /// The URL of each service's database.
     ///
     /// # Errors

@@ -3,6 +3,8 @@
 
 mod backup;
 mod doctor;
+#[cfg(feature = "postgres")]
+mod moves;
 mod replay;
 mod sagas;
 
@@ -44,6 +46,15 @@ pub const REPLAY: AppCommand = AppCommand {
     about: "Build the summaries of customers anew, from the orders and their events",
     arguments: Some(replay::ReplayArguments::command),
     run: |arguments| run(arguments, replay::run),
+};
+
+/// The command `move`, for [`crate::App::commands`].
+#[cfg(feature = "postgres")]
+pub const MOVE: AppCommand = AppCommand {
+    name: "move",
+    about: "Move the databases of a stopped cluster from files to PostgreSQL, or back",
+    arguments: Some(moves::MoveArguments::command),
+    run: |arguments| run(arguments, moves::run),
 };
 
 #[derive(Debug, clap::Args)]

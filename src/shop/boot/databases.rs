@@ -11,7 +11,7 @@ use crate::config::Settings;
 use crate::postgres::{
     PostgresFailure, PostgresOptions, PostgresSchema, PostgresStore, PostgresTarget, WriterIdentity,
 };
-use crate::shop::engine::{PostgresPlace, StoreEngine};
+use crate::shop::engine::{PostgresPlace, StoreFile, cluster_id};
 use crate::shop::evidence::consistency;
 use crate::shop::inventory::InventoryRepository;
 use crate::shop::inventory::postgres::PostgresInventory;
@@ -25,11 +25,7 @@ use crate::shop::sandbox::postgres::PostgresLedger;
 use crate::shop::settings::{PostgresSettings, StoreSettings};
 use crate::shop::sqlite::event_streams;
 use crate::shop::{inventory, orders, payments, sandbox};
-use crate::sys::private_file;
 use crate::worker::{BootError, BootRefused, Worker};
-
-/// The file that names the cluster in its databases.
-const CLUSTER_ID: &str = "cluster.id";
 
 /// Checks what can be known before a worker starts.
 pub(super) fn check(settings: &Settings) -> Result<(), String> {
@@ -64,7 +60,7 @@ pub(super) async fn open(worker: &Worker, store: &StoreSettings) -> Result<Opene
         open_schema(&payments::postgres::POSTGRES_SCHEMA),
         open_schema(&sandbox::postgres::POSTGRES_SCHEMA),
     )?;
-    StoreEngine::Postgres(place).write(data_dir).map_err(unwritten)?;
+    StoreFile::Postgres(place).write(data_dir).map_err(unwritten)?;
     let clock = Arc::new(SteadyClock::begin(data_dir));
     let sandbox = PostgresLedger::new(sandbox);
     Ok(OpenedStores {
@@ -79,41 +75,10 @@ pub(super) async fn open(worker: &Worker, store: &StoreSettings) -> Result<Opene
 
 /// Where the databases are.
 fn place(data_dir: &Path, settings: &PostgresSettings) -> Result<PostgresPlace, BootError> {
-    let urls = settings.urls().map_err(|reason| BootRefused {
-        exit: Exit::BadConfig,
-        reason,
-    })?;
-    Ok(PostgresPlace {
-        cluster: cluster_id(data_dir).map_err(unwritten)?,
-        urls,
-        password_file: settings.password_file.clone(),
-        pgbouncer: settings.pgbouncer,
-        allow_unsafe_commits: settings.allow_unsafe_commits,
-    })
-}
-
-/// The name of this cluster, made by whichever worker is first.
-pub(in crate::shop) fn cluster_id(data_dir: &Path) -> io::Result<String> {
-    let path = data_dir.join(CLUSTER_ID);
-    for _ in 0..3 {
-        match std::fs::read_to_string(&path) {
-            Ok(id) if !id.trim().is_empty() => return Ok(id.trim().to_owned()),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-        let id = format!("{:016x}", fastrand::u64(..));
-        let own = path.with_extension(format!("{}", std::process::id()));
-        private_file::write(&own, id.as_bytes())?;
-        // Whoever links first names the cluster.
-        let linked = std::fs::hard_link(&own, &path);
-        std::fs::remove_file(&own)?;
-        match linked {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
-    }
-    Err(io::Error::other(format!("{} is empty", path.display())))
+    let cluster = cluster_id(data_dir).map_err(unwritten)?;
+    let exit = Exit::BadConfig;
+    let place = settings.place(cluster);
+    Ok(place.map_err(|reason| BootRefused { exit, reason })?)
 }
 
 async fn open_one(

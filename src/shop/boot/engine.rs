@@ -10,7 +10,7 @@ use crate::base::exit::Exit;
 use crate::base::ids::Generation;
 use crate::config::Settings;
 use crate::shop::contract::StorageError;
-use crate::shop::engine::StoreEngine;
+use crate::shop::engine::{MOVED_NOTE, StoreEngine};
 use crate::shop::evidence::consistency;
 use crate::shop::inventory::InventoryRepository;
 use crate::shop::orders::OrdersRepository;
@@ -34,6 +34,12 @@ pub(super) fn check(settings: &Settings) -> Result<(), String> {
 
 /// A directory that has its databases with one engine is not served, empty, with the other.
 fn fits_directory(engine: EngineName, data_dir: &Path) -> Result<(), String> {
+    if data_dir.join(MOVED_NOTE).exists() {
+        return Err(format!(
+            "what was in {0} was moved away, and is only kept to be looked at: {0}/{MOVED_NOTE} says more",
+            data_dir.display()
+        ));
+    }
     let there = match StoreEngine::of(data_dir) {
         Ok(there) => there,
         Err(StorageError::Unusable(reason)) => return Err(reason),
@@ -42,13 +48,15 @@ fn fits_directory(engine: EngineName, data_dir: &Path) -> Result<(), String> {
     };
     match engine {
         EngineName::Sqlite if there.is_postgres() => Err(format!(
-            "store.engine is sqlite, and the databases of {} are PostgreSQL's (store.json)",
+            "store.engine is sqlite, and the databases of {} are PostgreSQL's (store.json): set store.engine to \
+             postgres, or move them by `cluster move --to sqlite`",
             data_dir.display()
         )),
         EngineName::Sqlite => Ok(()),
         #[cfg(feature = "postgres")]
         EngineName::Postgres if !there.is_postgres() && data_dir.join(orders::FILE).exists() => Err(format!(
-            "store.engine is postgres, and {} has its databases in files",
+            "store.engine is postgres, and {} has its databases in files: move them by `cluster move --to \
+             postgres`, or set store.engine to sqlite",
             data_dir.display()
         )),
         #[cfg(feature = "postgres")]

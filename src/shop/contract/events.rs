@@ -106,7 +106,7 @@ pub struct ArticleFacts {
 /// An event as its service keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredEvent {
-    /// The number in the line of the service, from 1, without a gap.
+    /// The number in the line of the service: higher than those of all events before it.
     pub seq: u64,
     /// What happened.
     pub kind: EventKind,

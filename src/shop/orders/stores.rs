@@ -165,7 +165,7 @@ impl OrdersRepository {
         either!(self, repository => repository.unfinished_counts().await)
     }
 
-    /// How many events are in the outbox, which has no gap.
+    /// How many events are in the outbox.
     pub(super) async fn outbox_events(&self) -> Result<u64, StorageError> {
         either!(self, repository => repository.outbox_events().await)
     }

@@ -5,9 +5,11 @@ mod columns;
 mod errors;
 pub(in crate::shop) mod event_streams;
 pub(in crate::shop) mod fences;
+mod moved_table;
 mod passwords;
 mod reader;
 
 pub(in crate::shop) use columns::{Columns, json, row_count};
+pub(in crate::shop) use moved_table::{FENCES, MovedTable};
 pub(in crate::shop) use passwords::password;
 pub(in crate::shop) use reader::DatabaseReader;

@@ -45,7 +45,7 @@ impl DatabaseReader {
 
     /// The tables, views and functions that the migrations made and that are gone, as text.
     pub(in crate::shop) async fn missing_objects(&self) -> Result<Vec<String>, StorageError> {
-        let made: Vec<String> = self.schema.migrations.iter().flat_map(|sql| names(sql)).collect();
+        let made: Vec<String> = self.schema.objects().map(|(_, name)| name).collect();
         let gone = "SELECT name FROM unnest($1) AS name WHERE to_regclass(name) IS NULL
             AND NOT EXISTS (SELECT 1 FROM pg_proc WHERE proname = name)";
         let rows = self.rows(Call::new(gone).bind(made)).await?;
@@ -72,32 +72,4 @@ fn unusable(schema: &PostgresSchema, found: &str) -> StorageError {
         schema.version(),
         schema.name
     ))
-}
-
-/// The names of what a migration makes.
-fn names(sql: &str) -> impl Iterator<Item = String> {
-    let made = |line: &str| {
-        let kinds = [
-            "CREATE TABLE ",
-            "CREATE VIEW ",
-            "CREATE FUNCTION ",
-            "CREATE INDEX ",
-        ];
-        let rest = kinds.iter().find_map(|kind| line.strip_prefix(kind))?;
-        let end = rest.find(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_'));
-        Some(rest[..end.unwrap_or(rest.len())].to_owned())
-    };
-    sql.lines().filter_map(made)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_migration_makes_is_named() {
-        let sql =
-            "-- CREATE TABLE no\nCREATE TABLE a (\n b int);\nCREATE FUNCTION f_1(x int)\nCREATE VIEW v AS\n";
-        assert_eq!(names(sql).collect::<Vec<_>>(), ["a", "f_1", "v"]);
-    }
 }

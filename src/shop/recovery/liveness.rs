@@ -11,7 +11,7 @@ use crate::base::ids::Life;
 use crate::store::OfdLock;
 
 /// The file in the data directory. It stays empty, and a worker needs one descriptor of it.
-const FILE: &str = "lives.lock";
+pub(in crate::shop) const FILE: &str = "lives.lock";
 
 const EPOCH_BITS: u32 = 22;
 const SLOT_BITS: u32 = 10;

@@ -22,7 +22,7 @@ use crate::sys::clock::since_boot_ms;
 use crate::sys::private_file;
 
 /// The file in the data directory.
-const FILE: &str = "clock.json";
+pub(in crate::shop) const FILE: &str = "clock.json";
 /// A change of the offset from which on it counts as a step, in milliseconds. A disciplined clock moves by
 /// less between two observations.
 const STEP_MS: i64 = 2_000;

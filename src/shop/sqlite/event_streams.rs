@@ -29,6 +29,13 @@ CREATE TABLE event_stream (
 ) STRICT;
 ";
 
+/// What a move from PostgreSQL leaves behind.
+pub(in crate::shop) const GAPS: &str = "
+-- Events up to this number were moved here with their numbers, between which there are gaps. Behind it is none.
+ALTER TABLE event_stream ADD COLUMN gaps_until INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE event_stream ADD COLUMN removed_seq INTEGER NOT NULL DEFAULT 0; -- of the newest event that is no longer kept
+";
+
 /// The file in the data directory by which those who write events signal to those who wait for them.
 pub(in crate::shop) const SIGNAL_FILE: &str = "events.signal";
 
@@ -133,6 +140,25 @@ fn begin(
     Ok(new)
 }
 
+/// Writes the line of events that were moved into this file, with the numbers that they had.
+#[cfg(feature = "postgres")]
+pub(in crate::shop) async fn move_here(
+    store: &Store,
+    (id, removed_seq, removed_ms): (i64, i64, i64),
+) -> Result<(), StorageError> {
+    let birth = FileBirth::of(store.path())
+        .map_err(|error| StorageError::Unavailable(format!("{}: {error}", store.path().display())))?;
+    let job = move |tx: &Tx<'_>| {
+        tx.execute(
+            "INSERT INTO event_stream (one, id, inode, born_ns, removed_seq, removed_ms, gaps_until)
+             VALUES (1, ?1, ?2, ?3, ?4, ?5, (SELECT coalesce(max(seq), 0) FROM outbox))",
+            (id, birth.inode, birth.born_ns, removed_seq, removed_ms),
+        )
+    };
+    store.write(Admission::Continue, job).await?;
+    Ok(())
+}
+
 /// The line as it is recorded, and the newest number, for `streams.json`.
 pub(in crate::shop) fn known(connection: &Connection) -> rusqlite::Result<Option<KnownStream>> {
     let id = connection
@@ -157,16 +183,50 @@ fn newest(connection: &Connection) -> rusqlite::Result<u64> {
         .query_row([], |row| Ok(row.get::<_, i64>(0)?.unsigned_abs()))
 }
 
-/// The number of the oldest event that is kept; of the next one if there was none yet.
+/// The number that the oldest event may have that is kept; of the next one if there was none yet.
 fn oldest(connection: &Connection) -> rusqlite::Result<u64> {
     connection
-        .prepare_cached("SELECT coalesce(min(seq), 1) FROM outbox")?
+        .prepare_cached(
+            "SELECT coalesce(
+                (SELECT removed_seq + 1 FROM event_stream WHERE gaps_until >= (SELECT min(seq) FROM outbox)),
+                (SELECT min(seq) FROM outbox), 1)",
+        )?
         .query_row([], |row| Ok(row.get::<_, i64>(0)?.unsigned_abs()))
 }
 
 /// The numbers of the oldest event that is kept and of the newest one.
 pub(in crate::shop) fn ends(connection: &Connection) -> rusqlite::Result<(u64, u64)> {
     Ok((oldest(connection)?, newest(connection)?))
+}
+
+/// How many events are kept.
+pub(in crate::shop) fn count(connection: &Connection) -> rusqlite::Result<u64> {
+    let count = "WITH gaps AS (SELECT coalesce(max(gaps_until), 0) AS until FROM event_stream)
+        SELECT (SELECT count(*) FROM outbox, gaps WHERE seq <= until)
+            + coalesce((SELECT max(seq) FROM outbox)
+                - max((SELECT until FROM gaps), (SELECT min(seq) FROM outbox) - 1), 0)";
+    connection
+        .prepare_cached(count)?
+        .query_row([], |row| Ok(row.get::<_, i64>(0)?.unsigned_abs()))
+}
+
+/// How many numbers were given out among those of the kept events behind the gaps, and how many of these
+/// events there are. The two differ when an event was lost.
+pub(in crate::shop) fn numbers_and_events(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
+    let both = "SELECT coalesce(max(seq) - min(seq) + 1, 0), count(*) FROM outbox
+        WHERE seq > (SELECT coalesce(max(gaps_until), 0) FROM event_stream)";
+    connection.query_row(both, [], |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+/// The number of the last of at most so many events behind that number; the number itself if there is none.
+pub(in crate::shop) fn end_of(connection: &Connection, number: u64, limit: usize) -> rusqlite::Result<u64> {
+    let last = "SELECT coalesce(max(seq), ?1) FROM
+        (SELECT seq FROM outbox WHERE seq > ?1 ORDER BY seq LIMIT ?2)";
+    connection
+        .prepare_cached(last)?
+        .query_row((number.cast_signed(), row_count(limit)), |row| {
+            Ok(row.get::<_, i64>(0)?.unsigned_abs())
+        })
 }
 
 /// The events behind that number. `sql` selects them in the order of their numbers; its parameters are the
@@ -219,7 +279,7 @@ pub(in crate::shop) fn is_any_older(connection: &Connection, before_ms: u64) -> 
         .exists([before_ms.cast_signed()])
 }
 
-/// Removes some events from before that time from the front of the outbox, so that it never has a gap; how
+/// Removes some events from before that time from the front of the outbox, so that no gap comes to be; how
 /// many. The newest event stays, so that no number is given out twice.
 pub(in crate::shop) fn trim(tx: &Connection, before_ms: u64) -> rusqlite::Result<usize> {
     let before_ms = before_ms.cast_signed();
@@ -236,8 +296,8 @@ pub(in crate::shop) fn trim(tx: &Connection, before_ms: u64) -> rusqlite::Result
     else {
         return Ok(0);
     };
-    tx.prepare_cached("UPDATE event_stream SET removed_ms = max(removed_ms, ?1)")?
-        .execute([newest_ms])?;
+    tx.prepare_cached("UPDATE event_stream SET removed_ms = max(removed_ms, ?1), removed_seq = ?2")?
+        .execute([newest_ms, last])?;
     tx.prepare_cached("DELETE FROM outbox WHERE seq <= ?1")?
         .execute([last])
 }

@@ -7,6 +7,8 @@ mod event_streams;
 mod events;
 mod full_disk;
 mod idempotency;
+#[cfg(feature = "postgres")]
+mod moving;
 mod old_files;
 mod openapi;
 #[cfg(feature = "postgres")]

@@ -3,6 +3,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, AtomicU32};
@@ -39,9 +40,7 @@ pub(super) async fn use_server(settings: &mut Settings) {
 
 /// The databases are made at the server, and used by way of that address.
 async fn use_databases_at(server: &str, by_way_of: &str, settings: &mut Settings) {
-    let mut hasher = DefaultHasher::new();
-    settings.cluster.data_dir.hash(&mut hasher);
-    let name = format!("t{:016x}_{{service}}", hasher.finish());
+    let name = database_name(&settings.cluster.data_dir);
     for service in crate::shop::engine::SERVICES {
         make(server, &name.replace("{service}", service)).await;
     }
@@ -55,6 +54,31 @@ async fn use_databases_at(server: &str, by_way_of: &str, settings: &mut Settings
         "store".to_owned(),
         toml::Value::Table(table("engine", "postgres".to_owned())),
     );
+}
+
+/// The names of the databases of a data directory.
+fn database_name(data_dir: &Path) -> String {
+    let mut hasher = DefaultHasher::new();
+    data_dir.hash(&mut hasher);
+    format!("t{:016x}_{{service}}", hasher.finish())
+}
+
+/// Makes the databases of that data directory anew, without what they held.
+pub(super) async fn remake_databases(data_dir: &Path) {
+    let server = server().expect("a server");
+    for service in crate::shop::engine::SERVICES {
+        let name = database_name(data_dir).replace("{service}", service);
+        run_at(&server, &format!("DROP DATABASE {name} WITH (FORCE)")).await;
+        make(&server, &name).await;
+    }
+}
+
+async fn run_at(server: &str, sql: &str) {
+    let url = server.replace("{service}", "postgres");
+    let (client, connection) = tokio_postgres::connect(&url, NoTls).await.expect("the server");
+    let driver = tokio::spawn(connection);
+    client.batch_execute(sql).await.expect("done");
+    driver.abort();
 }
 
 /// The orders of the shop as another life has them.

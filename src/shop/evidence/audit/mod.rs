@@ -74,7 +74,11 @@ pub fn check_invariants(data_dir: &Path, moment: Moment) -> Result<Audit, AuditE
     })
 }
 
-async fn check(data_dir: &Path, moment: Moment) -> Result<Audit, AuditError> {
+/// As [`check_invariants`], inside a runtime.
+///
+/// # Errors
+/// As [`check_invariants`].
+pub(in crate::shop) async fn check(data_dir: &Path, moment: Moment) -> Result<Audit, AuditError> {
     let files = Files::open(data_dir).await?;
     let mut findings = Findings::default();
     findings.structure(&files).await?;

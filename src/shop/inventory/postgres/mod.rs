@@ -3,6 +3,7 @@
 //! it is still as it was read, again and again until it is.
 
 mod edits;
+mod moved;
 mod reader;
 mod row;
 
@@ -23,6 +24,7 @@ use crate::shop::recovery::steady_clock::SteadyClock;
 use crate::shop::sqlite::event_streams::KnownStream;
 use crate::store::Admission;
 
+pub(in crate::shop) use moved::MOVED;
 pub(in crate::shop) use reader::PostgresInventoryReader;
 use row::article_columns;
 

@@ -26,7 +26,7 @@ CREATE TABLE reservations (
     reason      text
 ) WITH (fillfactor = 80);
 
-CREATE TABLE loaded (what text PRIMARY KEY, at_ms bigint NOT NULL);
+CREATE TABLE loaded (what text COLLATE "C" PRIMARY KEY, at_ms bigint NOT NULL);
 
 CREATE TABLE outbox (
     number   bigint PRIMARY KEY,

@@ -21,6 +21,7 @@ pub const SCHEMA: Schema = Schema {
         VERSION_5,
         event_streams::TABLE,
         VERSION_7,
+        event_streams::GAPS,
     ],
 };
 

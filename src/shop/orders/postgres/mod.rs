@@ -5,6 +5,7 @@
 mod checks;
 mod claims;
 mod lists;
+mod moved;
 mod reader;
 mod row;
 
@@ -32,6 +33,7 @@ use crate::shop::recovery::steady_clock::SteadyClock;
 use crate::shop::sqlite::event_streams::KnownStream;
 use crate::store::Admission;
 
+pub(in crate::shop) use moved::MOVED;
 pub(in crate::shop) use reader::PostgresOrdersReader;
 use row::{order_columns, status_number};
 

@@ -64,7 +64,7 @@ CREATE TABLE interventions (
 CREATE TABLE attempts (
     order_id bigint NOT NULL,
     claim_no integer NOT NULL,
-    step     text NOT NULL,
+    step     text COLLATE "C" NOT NULL,
     worker   text NOT NULL,
     attempts integer NOT NULL,
     first_ms bigint NOT NULL,
@@ -78,7 +78,7 @@ CREATE TABLE attempts (
 CREATE TABLE budget_used (
     order_id bigint NOT NULL,
     claim_no integer NOT NULL,
-    step     text NOT NULL,
+    step     text COLLATE "C" NOT NULL,
     used_ms  bigint NOT NULL CHECK (used_ms >= 0),
     PRIMARY KEY (order_id, claim_no, step)
 );
@@ -89,7 +89,7 @@ CREATE TABLE horizon (one boolean PRIMARY KEY CHECK (one), order_id bigint NOT N
 -- What retention removed, by customer.
 CREATE TABLE removed_totals (
     customer_id text COLLATE "C" NOT NULL,
-    currency    text NOT NULL,
+    currency    text COLLATE "C" NOT NULL,
     orders      bigint NOT NULL,
     amount      bigint NOT NULL,
     before_ms   bigint NOT NULL,

@@ -193,9 +193,9 @@ impl SqliteOrders {
         Ok(self.store.peek(orders::unfinished_counts)?)
     }
 
-    /// How many events are in the outbox, which has no gap.
+    /// How many events are in the outbox.
     pub(super) async fn outbox_events(&self) -> Result<u64, StorageError> {
-        Ok(self.store.peek(orders::outbox_events)?)
+        Ok(self.store.peek(event_streams::count)?)
     }
 
     /// How many unfinished sagas are of newer definitions than this program knows, and of which version.

@@ -163,15 +163,6 @@ pub(super) fn unfinished_counts(connection: &Connection) -> rusqlite::Result<Unf
         })
 }
 
-/// How many events are in the outbox, which has no gap.
-pub(super) fn outbox_events(connection: &Connection) -> rusqlite::Result<u64> {
-    connection
-        .prepare_cached(
-            "SELECT coalesce((SELECT max(seq) FROM outbox) - (SELECT min(seq) FROM outbox) + 1, 0)",
-        )?
-        .query_row([], |row| Ok(row.get::<_, i64>(0)?.unsigned_abs()))
-}
-
 /// One order.
 pub(super) fn find(connection: &Connection, id: OrderId) -> rusqlite::Result<Option<Order>> {
     connection

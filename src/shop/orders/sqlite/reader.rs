@@ -60,11 +60,7 @@ impl SqliteOrdersReader {
     ) -> Result<OrdersAudit, StorageError> {
         let snapshot = self.0.connection().unchecked_transaction()?;
         visit_orders(&snapshot, &mut visit)?;
-        let (event_numbers, events) = snapshot.query_row(
-            "SELECT coalesce(max(seq) - min(seq) + 1, 0), count(*) FROM outbox",
-            [],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )?;
+        let (event_numbers, events) = event_streams::numbers_and_events(&snapshot)?;
         Ok(OrdersAudit {
             events,
             event_numbers,

@@ -24,6 +24,7 @@ pub const SCHEMA: Schema = Schema {
         VERSION_8,
         VERSION_9,
         event_streams::TABLE,
+        event_streams::GAPS,
     ],
 };
 

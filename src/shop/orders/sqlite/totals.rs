@@ -81,8 +81,7 @@ const AFTER: &str =
 pub(super) fn after(connection: &Connection, number: u64, limit: usize) -> rusqlite::Result<TotalsAfter> {
     let snapshot = connection.unchecked_transaction()?;
     let (oldest, newest) = event_streams::ends(&snapshot)?;
-    // The outbox has no gap.
-    let end = number.saturating_add(limit as u64).min(newest).max(number);
+    let end = event_streams::end_of(&snapshot, number, limit)?;
     let totals = snapshot
         .prepare_cached(AFTER)?
         .query_map((number.cast_signed(), end.cast_signed()), totals)?

@@ -1,6 +1,7 @@
 //! Payments in a PostgreSQL database. Every statement about them is in this folder, and one method of the
 //! repository is one transaction.
 
+mod moved;
 mod reader;
 mod row;
 
@@ -17,6 +18,7 @@ use crate::shop::recovery::steady_clock::SteadyClock;
 use crate::shop::sqlite::event_streams::KnownStream;
 use crate::store::Admission;
 
+pub(in crate::shop) use moved::MOVED;
 pub(in crate::shop) use reader::PostgresPaymentsReader;
 use row::payment_columns;
 

@@ -17,6 +17,7 @@ pub const SCHEMA: Schema = Schema {
         VERSION_4,
         VERSION_5,
         event_streams::TABLE,
+        event_streams::GAPS,
     ],
 };
 

@@ -1,5 +1,6 @@
 //! The ledger in a PostgreSQL database.
 
+mod moved;
 mod reader;
 
 use super::ledger::{
@@ -13,6 +14,7 @@ use crate::shop::payments::provider::{
 use crate::shop::postgres::Columns;
 use crate::store::Admission;
 
+pub(in crate::shop) use moved::MOVED;
 pub(in crate::shop) use reader::PostgresLedgerReader;
 
 /// The tables and functions of the ledger.

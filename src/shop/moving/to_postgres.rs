@@ -1,0 +1,155 @@
+//! From files to PostgreSQL.
+
+use super::compare::compare;
+use super::lines;
+use super::move_error::MoveError;
+use super::places::{MovePlaces, files_in};
+use super::progress::MoveProgress;
+use super::run::Told;
+use super::service::{MOVED_SERVICES, MovedService};
+use super::sqlite::FileReader;
+use crate::postgres::{BulkConnection, DatabaseContent};
+use crate::shop::engine::{MoveUnderWay, PostgresPlace, StoreFile};
+
+/// Refuses what cannot be moved, before anything is changed.
+pub(super) async fn check(places: &MovePlaces, place: &PostgresPlace) -> Result<(), MoveError> {
+    for service in &MOVED_SERVICES {
+        drop(FileReader::open(&places.data_dir, service)?);
+    }
+    for service in &MOVED_SERVICES {
+        let database = open(place, service).await?;
+        let found = database.content().await?;
+        if found != DatabaseContent::Nothing {
+            return Err(not_empty(&database, &found));
+        }
+    }
+    Ok(())
+}
+
+fn not_empty(database: &BulkConnection, found: &DatabaseContent) -> MoveError {
+    let what = match found {
+        DatabaseContent::Ours {
+            service,
+            moved: Some(_),
+            ..
+        } => format!("what was moved away from {service}"),
+        DatabaseContent::Ours { service, .. } => format!("the {service} of a cluster"),
+        DatabaseContent::Foreign | DatabaseContent::Nothing => "tables of another program".to_owned(),
+    };
+    MoveError::Refused(format!(
+        "{} is not empty: it has {what}; name an empty database, or drop it and create it anew",
+        database.shown()
+    ))
+}
+
+pub(super) async fn open(place: &PostgresPlace, service: &MovedService) -> Result<BulkConnection, MoveError> {
+    Ok(BulkConnection::open(&place.target(service.name)?).await?)
+}
+
+/// Copies all services, each in one transaction, if that was not done before.
+pub(super) async fn copy(
+    places: &MovePlaces,
+    under_way: &MoveUnderWay,
+    told: Told<'_>,
+) -> Result<(), MoveError> {
+    for service in &MOVED_SERVICES {
+        let database = open(&under_way.place, service).await?;
+        match database.content().await? {
+            DatabaseContent::Nothing => {}
+            DatabaseContent::Ours {
+                origin: Some(origin), ..
+            } if origin == under_way.id => continue,
+            found => return Err(not_empty(&database, &found)),
+        }
+        let file = FileReader::open(&places.data_dir, service)?;
+        let rows = fill(service, &file, &database, under_way).await?;
+        told(&MoveProgress::Copied {
+            service: service.name,
+            rows,
+        })?;
+    }
+    Ok(())
+}
+
+async fn fill(
+    service: &MovedService,
+    file: &FileReader,
+    database: &BulkConnection,
+    under_way: &MoveUnderWay,
+) -> Result<u64, MoveError> {
+    let mut rows = 0;
+    database.run("BEGIN").await?;
+    let cluster = under_way.place.cluster_id();
+    database.make(service.postgres, &cluster, &under_way.id).await?;
+    for table in service.tables {
+        let mut writer = database.fill(table.name, table.columns).await?;
+        let read = file.each_row(table, async |row| Ok(writer.write(row).await?));
+        read.await?;
+        rows += writer.finish().await?;
+    }
+    if service.has_events
+        && let Some(line) = file.line()?
+    {
+        lines::write_at_postgres(database, line).await?;
+    }
+    database.run("COMMIT; ANALYZE").await?;
+    Ok(rows)
+}
+
+/// Compares all services, and audits the new side.
+pub(super) async fn prove(
+    places: &MovePlaces,
+    under_way: &MoveUnderWay,
+    told: Told<'_>,
+) -> Result<(), MoveError> {
+    for service in &MOVED_SERVICES {
+        let file = FileReader::open(&places.data_dir, service)?;
+        let database = open(&under_way.place, service).await?;
+        told(&compare(service, &file, &database).await?)?;
+    }
+    let new_side = StoreFile::Postgres(under_way.place.clone());
+    Ok(places.view(&places.staging(), &new_side)?)
+}
+
+/// Puts the files aside, and has the databases be used.
+pub(super) fn finish(places: &MovePlaces, under_way: &MoveUnderWay, told: Told<'_>) -> Result<(), MoveError> {
+    let kept = places.kept();
+    places.view(&kept, &StoreFile::Sqlite)?;
+    places.note("PostgreSQL")?;
+    for file in files_in(&places.data_dir) {
+        places.rename(file, &places.data_dir, &kept)?;
+        told(&MoveProgress::Placed {
+            file: file.to_owned(),
+        })?;
+    }
+    places.unstage()?;
+    Ok(places.write(&StoreFile::Postgres(under_way.place.clone()))?)
+}
+
+/// Removes what was copied. A server that is away may keep it.
+pub(super) async fn give_up(
+    places: &MovePlaces,
+    under_way: &MoveUnderWay,
+    told: Told<'_>,
+) -> Result<(), MoveError> {
+    for service in &MOVED_SERVICES {
+        if let Err(error) = remove(under_way, service).await {
+            told(&MoveProgress::LeftBehind {
+                what: format!("the copy of {} at PostgreSQL ({error})", service.name),
+            })?;
+        }
+    }
+    places.unstage()?;
+    Ok(places.write(&StoreFile::Sqlite)?)
+}
+
+async fn remove(under_way: &MoveUnderWay, service: &MovedService) -> Result<(), MoveError> {
+    let database = open(&under_way.place, service).await?;
+    match database.content().await? {
+        DatabaseContent::Ours {
+            origin: Some(origin), ..
+        } if origin == under_way.id => Ok(database.remove(service.postgres).await?),
+        // This move has filled nothing there.
+        DatabaseContent::Ours { .. } | DatabaseContent::Foreign | DatabaseContent::Nothing => Ok(()),
+    }
+}

@@ -1,0 +1,177 @@
+//! From PostgreSQL to files.
+
+use std::io;
+
+use super::compare::{READ, compare};
+use super::lines;
+use super::move_error::MoveError;
+use super::places::{MovePlaces, files_in};
+use super::progress::MoveProgress;
+use super::run::Told;
+use super::service::{MOVED_SERVICES, MovedService};
+use super::sqlite::{FileReader, FileWriter};
+use super::to_postgres::open;
+use crate::postgres::{BulkConnection, Cell, DatabaseContent};
+use crate::shop::engine::{MoveUnderWay, PostgresPlace, StoreFile};
+use crate::sys::durable::{Durability, replace_file};
+
+/// The file that says that all files were made.
+const COMPLETE: &str = "complete";
+
+/// Keeps those out who begin to write, and waits for those who do.
+const WRITERS: &str = "SELECT pg_advisory_xact_lock(27991890118894963)";
+
+/// Refuses what cannot be moved, before anything is changed.
+pub(super) async fn check(places: &MovePlaces, place: &PostgresPlace) -> Result<(), MoveError> {
+    if let [file, ..] = files_in(&places.data_dir)[..] {
+        return Err(MoveError::Refused(format!(
+            "{} has a {file} already: remove it, or move it away",
+            places.data_dir.display()
+        )));
+    }
+    for service in &MOVED_SERVICES {
+        let database = open(place, service).await?;
+        let (expected, version) = (service.name, service.postgres.version());
+        match database.content().await? {
+            DatabaseContent::Ours {
+                service,
+                cluster,
+                version: found,
+                moved: None,
+                ..
+            } if service == expected && cluster == place.cluster && found == version => {}
+            DatabaseContent::Ours { version: found, .. } if found != version => {
+                return Err(MoveError::Refused(format!(
+                    "{} has version {found} of the {expected}, expected {version}: start the cluster with this \
+                     program once",
+                    database.shown()
+                )));
+            }
+            DatabaseContent::Ours { .. } | DatabaseContent::Foreign | DatabaseContent::Nothing => {
+                return Err(MoveError::Refused(format!(
+                    "{} has not the {expected} of this cluster",
+                    database.shown()
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What the databases say from now on.
+fn closed(under_way: &MoveUnderWay) -> Cell {
+    Cell::Text(format!(
+        "its content was moved to files of the data directory (move {})",
+        under_way.id
+    ))
+}
+
+/// Lets nobody write into the old side.
+pub(super) async fn close(under_way: &MoveUnderWay) -> Result<(), MoveError> {
+    for service in &MOVED_SERVICES {
+        let database = open(&under_way.place, service).await?;
+        database
+            .run(&format!("BEGIN; {WRITERS}; DELETE FROM writers"))
+            .await?;
+        let close = "UPDATE cluster_meta SET moved = $1";
+        database.change(close, &[closed(under_way)]).await?;
+        database.run("COMMIT").await?;
+    }
+    Ok(())
+}
+
+/// Copies all services into new files, if that was not done before.
+pub(super) async fn copy(
+    places: &MovePlaces,
+    under_way: &MoveUnderWay,
+    told: Told<'_>,
+) -> Result<(), MoveError> {
+    let staging = places.staging();
+    if staging.join(COMPLETE).exists() {
+        return Ok(());
+    }
+    places.unstage()?;
+    places.view(&staging, &StoreFile::Sqlite)?;
+    for service in &MOVED_SERVICES {
+        let database = open(&under_way.place, service).await?;
+        let file = FileWriter::make(&staging, service)?;
+        let rows = fill(service, &database, file).await?;
+        told(&MoveProgress::Copied {
+            service: service.name,
+            rows,
+        })?;
+    }
+    places.sync(&staging)?;
+    replace_file(&staging.join(COMPLETE), b"", Durability::PowerCut)?;
+    told(&MoveProgress::FilesAreMade)
+}
+
+async fn fill(
+    service: &MovedService,
+    database: &BulkConnection,
+    mut file: FileWriter,
+) -> Result<u64, MoveError> {
+    let mut rows = 0;
+    database.run(READ).await?;
+    for table in service.tables {
+        file.begin(table);
+        let sql = table.read_at_postgres();
+        let read = database.each_row(&sql, async |row| {
+            rows += 1;
+            file.write(row).await
+        });
+        read.await?;
+        file.flush().await?;
+    }
+    let line = match service.has_events {
+        true => lines::read_at_postgres(database).await?,
+        false => None,
+    };
+    database.run("COMMIT").await?;
+    file.finish(line).await?;
+    Ok(rows)
+}
+
+/// Compares all services; the audit finds the new side in the directory of the new files.
+pub(super) async fn prove(
+    places: &MovePlaces,
+    under_way: &MoveUnderWay,
+    told: Told<'_>,
+) -> Result<(), MoveError> {
+    for service in &MOVED_SERVICES {
+        let file = FileReader::open(&places.staging(), service)?;
+        let database = open(&under_way.place, service).await?;
+        told(&compare(service, &file, &database).await?)?;
+    }
+    Ok(())
+}
+
+/// Puts the files where they belong, and has them be used. The databases at PostgreSQL stay as they are.
+pub(super) fn finish(places: &MovePlaces, under_way: &MoveUnderWay, told: Told<'_>) -> Result<(), MoveError> {
+    let (kept, staging) = (places.kept(), places.staging());
+    places.view(&kept, &StoreFile::Postgres(under_way.place.clone()))?;
+    places.note("files")?;
+    if staging.exists() {
+        places.own_all(&staging)?;
+    }
+    for file in files_in(&staging) {
+        places.rename(file, &staging, &places.data_dir)?;
+        told(&MoveProgress::Placed {
+            file: file.to_owned(),
+        })?;
+    }
+    places.unstage()?;
+    Ok(places.write(&StoreFile::Sqlite)?)
+}
+
+/// Opens the old side again, and removes the files that were made.
+pub(super) async fn give_up(places: &MovePlaces, under_way: &MoveUnderWay) -> Result<(), MoveError> {
+    for service in &MOVED_SERVICES {
+        let database = open(&under_way.place, service).await?;
+        let reopen = "UPDATE cluster_meta SET moved = NULL WHERE moved = $1";
+        database.change(reopen, &[closed(under_way)]).await?;
+    }
+    places.unstage()?;
+    let restored = places.write(&StoreFile::Postgres(under_way.place.clone()));
+    restored.map_err(|error: io::Error| error.into())
+}
