@@ -47,8 +47,8 @@
 //! | [`cli`] | flags, commands, what is printed | how it is done |
 //!
 //! `saga`, `store`, `shop` and `torture` belong to the cargo feature `shop`, which is on by default and turns on
-//! `grpc`: gRPC services in a worker. `postgres` is a feature of its own, which is not complete yet. Each layer
-//! may import what stands to the right of it:
+//! `grpc`: gRPC services in a worker. `postgres` is a feature of its own, on by default, too. Each layer may
+//! import what stands to the right of it:
 //!
 //! ```text
 //! main, cli → master | worker → shop, http, postgres, store, metrics, scoreboard, output_ring, lifeline,
@@ -77,6 +77,7 @@
 //! | Where are events written, and read? | `shop/orders/sqlite/outbox.rs`; `shop/events/feed.rs` |
 //! | Where are the summaries of customers kept up to date? | `shop/customers/consumer.rs` |
 //! | Where is refused while no worker can serve? | `worker/stub.rs`; decided in `pool/routing/stub.rs` |
+//! | Where are databases moved from one engine to the other? | `shop/moving/run.rs` |
 //! | Which steps has an order? | `saga/definition.rs` |
 //! | Where are the orders of a dead worker taken over? | `shop/recovery/takeover.rs` |
 //! | Where is one transaction committed for many requests? | `store/batch.rs` |

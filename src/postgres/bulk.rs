@@ -9,9 +9,9 @@ use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{FromSqlOwned, ToSql};
 use tokio_postgres::{Client, NoTls};
 
-use super::cell::Cell;
 use super::connect::{Link, named};
 use super::failure::PostgresFailure;
+use super::row_value::RowValue;
 use super::schema::{self, ClusterId, PostgresSchema};
 use super::target::PostgresTarget;
 
@@ -94,7 +94,7 @@ impl BulkConnection {
     ///
     /// # Errors
     /// [`PostgresFailure`].
-    pub async fn change(&self, sql: &str, parameters: &[Cell]) -> Result<u64, PostgresFailure> {
+    pub async fn change(&self, sql: &str, parameters: &[RowValue]) -> Result<u64, PostgresFailure> {
         let changed = self.client.execute(sql, &as_parameters(parameters)).await;
         changed.map_err(|error| self.failed(error))
     }
@@ -175,7 +175,7 @@ impl BulkConnection {
     pub async fn each_row<E: From<PostgresFailure>>(
         &self,
         sql: &str,
-        mut visit: impl AsyncFnMut(&[Cell]) -> Result<(), E>,
+        mut visit: impl AsyncFnMut(&[RowValue]) -> Result<(), E>,
     ) -> Result<(), E> {
         self.run(&format!("DECLARE moved NO SCROLL CURSOR FOR {sql}"))
             .await?;
@@ -187,7 +187,8 @@ impl BulkConnection {
                 break;
             }
             for row in rows {
-                let cells: Result<Vec<Cell>, _> = (0..row.len()).map(|column| row.try_get(column)).collect();
+                let cells: Result<Vec<RowValue>, _> =
+                    (0..row.len()).map(|column| row.try_get(column)).collect();
                 visit(&cells.map_err(|error| self.failed(error))?).await?;
             }
         }
@@ -221,7 +222,7 @@ impl BulkConnection {
     }
 }
 
-fn as_parameters(cells: &[Cell]) -> Vec<&(dyn ToSql + Sync)> {
+fn as_parameters(cells: &[RowValue]) -> Vec<&(dyn ToSql + Sync)> {
     cells.iter().map(|cell| cell as &(dyn ToSql + Sync)).collect()
 }
 
@@ -236,7 +237,7 @@ impl TableWriter<'_> {
     ///
     /// # Errors
     /// [`PostgresFailure`].
-    pub async fn write(&mut self, row: &[Cell]) -> Result<(), PostgresFailure> {
+    pub async fn write(&mut self, row: &[RowValue]) -> Result<(), PostgresFailure> {
         let written = self.writer.as_mut().write(&as_parameters(row)).await;
         written.map_err(|error| self.connection.failed(error))
     }

@@ -14,11 +14,12 @@ use crate::shop::settings::PostgresSettings;
 use crate::shop::sqlite::snapshots::keep_owner;
 use crate::worker::print_line;
 
-/// Move the databases of a stopped cluster from files to PostgreSQL, or back: orders, idempotency keys, fences,
-/// events with their positions, and the ledger of the built-in provider. Readers of events go on from where they
-/// are. Every row is read again on both sides and compared, and the audit of `doctor` is run before and after.
-/// A move that was killed goes on when the same command is given again; until everything is copied, a move in
-/// the other direction gives it up. The old side is kept, and the command says where. Afterwards set store.engine.
+/// Move the databases of a stopped cluster from files to PostgreSQL, or back: orders, idempotency keys,
+/// fences, events with their positions, and the ledger of the built-in provider. Readers of events go on
+/// from where they are. Every row is read again on both sides and compared, and the audit of `doctor` is run
+/// before and after. A move that was killed goes on when the same command is given again; until everything
+/// is copied, a move in the other direction gives it up. The old side is kept, and the command says where.
+/// Afterwards set store.engine.
 #[derive(Debug, clap::Parser)]
 pub(super) struct MoveArguments {
     /// Where the databases go.

@@ -48,8 +48,8 @@ fn fits_directory(engine: EngineName, data_dir: &Path) -> Result<(), String> {
     };
     match engine {
         EngineName::Sqlite if there.is_postgres() => Err(format!(
-            "store.engine is sqlite, and the databases of {} are PostgreSQL's (store.json): set store.engine to \
-             postgres, or move them by `cluster move --to sqlite`",
+            "store.engine is sqlite, and the databases of {} are PostgreSQL's (store.json): set store.engine \
+             to postgres, or move them by `cluster move --to sqlite`",
             data_dir.display()
         )),
         EngineName::Sqlite => Ok(()),

@@ -1,7 +1,7 @@
 //! The line of the events of a service: its name and its ends, which stay what they are, so that whoever
 //! reads events goes on from the position that it has.
 
-use crate::postgres::{BulkConnection, Cell, PostgresFailure};
+use crate::postgres::{BulkConnection, PostgresFailure, RowValue};
 
 /// The line of numbers that the events of a service have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(super) async fn write_at_postgres(
 ) -> Result<(), PostgresFailure> {
     let write = "INSERT INTO event_stream (one, id, born, base, removed_number, removed_ms)
         VALUES (true, $1, birth_1(), base_above_1((SELECT coalesce(max(number), 0) FROM outbox)), $2, $3)";
-    let values = [line.id, line.removed_number, line.removed_ms].map(Cell::Integer);
+    let values = [line.id, line.removed_number, line.removed_ms].map(RowValue::Integer);
     database.change(write, &values).await.map(drop)
 }
 

@@ -1,5 +1,5 @@
-//! Moves the databases of a data directory that is not served from files to PostgreSQL, or back: orders, keys,
-//! fences, events with their positions, and the ledger of the built-in provider.
+//! Moves the databases of a data directory that is not served from files to PostgreSQL, or back: orders,
+//! keys, fences, events with their positions, and the ledger of the built-in provider.
 //!
 //! **A move can be killed at any point.** What is under way stands in `store.json`, so nothing else uses the
 //! databases meanwhile, and the same command goes on from there:
@@ -16,10 +16,10 @@
 //! side is as it was.
 
 mod compare;
+mod directories;
 mod lines;
 mod locks;
 mod move_error;
-mod places;
 mod progress;
 mod run;
 mod service;

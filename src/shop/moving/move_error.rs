@@ -16,8 +16,8 @@ pub(in crate::shop) enum MoveError {
     #[error("the databases are not sound, and are not moved: {0}\n`doctor` says what to do")]
     Unsound(String),
     #[error(
-        "{table} of {service} is not the same on both sides ({in_file} rows in the file, {at_postgres} at PostgreSQL): give the move \
-         up by a move in the other direction, and begin it again"
+        "{table} of {service} is not the same on both sides ({in_file} rows in the file, {at_postgres} at \
+         PostgreSQL): give the move up by a move in the other direction, and begin it again"
     )]
     Unlike {
         service: &'static str,

@@ -2,6 +2,11 @@
 
 use std::path::PathBuf;
 
+use super::move_error::MoveError;
+
+/// Called with each point that a move has reached. What it fails with ends the move.
+pub(super) type ProgressHook<'a> = &'a mut dyn FnMut(&MoveProgress) -> Result<(), MoveError>;
+
 /// A point that a move has reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::shop) enum MoveProgress {

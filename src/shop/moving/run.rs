@@ -3,15 +3,12 @@
 use std::path::PathBuf;
 
 use super::compare::{audited, sound};
+use super::directories::{MoveDirectories, files_in};
 use super::locks;
 use super::move_error::MoveError;
-use super::places::{MovePlaces, files_in};
-use super::progress::MoveProgress;
+use super::progress::{MoveProgress, ProgressHook};
 use super::{to_postgres, to_sqlite};
 use crate::shop::engine::{MoveTarget, MoveUnderWay, PostgresPlace, StoreFile};
-
-/// Whom a move tells how far it has come.
-pub(super) type Told<'a> = &'a mut dyn FnMut(&MoveProgress) -> Result<(), MoveError>;
 
 /// What is to be moved, and where to.
 #[derive(Clone, Debug)]
@@ -38,7 +35,7 @@ enum Task {
 ///
 /// # Errors
 /// [`MoveError`]. The same call goes on from where it ended.
-pub(in crate::shop) async fn run(order: &MoveOrder, told: Told<'_>) -> Result<(), MoveError> {
+pub(in crate::shop) async fn run(order: &MoveOrder, told: ProgressHook<'_>) -> Result<(), MoveError> {
     let _locks = locks::take(&order.data_dir)?;
     match task(order).await? {
         Task::Nothing => told(&MoveProgress::AlreadyThere),
@@ -63,8 +60,8 @@ async fn task(order: &MoveOrder) -> Result<Task, MoveError> {
                 .is_some_and(|place| place.urls != under_way.place.urls)
             {
                 return Err(MoveError::Refused(format!(
-                    "the move that is under way goes to other databases: finish it with the old configuration, or \
-                     give it up by a move to {}",
+                    "the move that is under way goes to other databases: finish it with the old \
+                     configuration, or give it up by a move to {}",
                     other(to).word()
                 )));
             }
@@ -80,8 +77,8 @@ async fn task(order: &MoveOrder) -> Result<Task, MoveError> {
         (StoreFile::Postgres(_), MoveTarget::Postgres) => return Ok(Task::Nothing),
         (StoreFile::Sqlite, _) if files_in(&order.data_dir).is_empty() => {
             return Err(MoveError::Refused(format!(
-                "{there} has no databases: name another --data-dir, or start a cluster with the engine that it \
-                 shall have"
+                "{there} has no databases: name another --data-dir, or start a cluster with the engine that \
+                 it shall have"
             )));
         }
         (StoreFile::Sqlite, MoveTarget::Sqlite) => return Ok(Task::Nothing),
@@ -91,13 +88,13 @@ async fn task(order: &MoveOrder) -> Result<Task, MoveError> {
         }
         (StoreFile::Postgres(place), MoveTarget::Sqlite) => begin(place),
     };
-    let places = MovePlaces::new(&order.data_dir, &under_way.id);
+    let directories = MoveDirectories::new(&order.data_dir, &under_way.id);
     match order.to {
-        MoveTarget::Postgres => to_postgres::check(&places, &under_way.place).await?,
-        MoveTarget::Sqlite => to_sqlite::check(&places, &under_way.place).await?,
+        MoveTarget::Postgres => to_postgres::check(&directories, &under_way.place).await?,
+        MoveTarget::Sqlite => to_sqlite::check(&directories, &under_way.place).await?,
     }
     audited(&order.data_dir).await?;
-    places.write(&StoreFile::Moving(under_way.clone()))?;
+    directories.write(&StoreFile::Moving(under_way.clone()))?;
     Ok(Task::Move(under_way, false))
 }
 
@@ -112,32 +109,34 @@ async fn go_on(
     order: &MoveOrder,
     mut under_way: MoveUnderWay,
     again: bool,
-    told: Told<'_>,
+    told: ProgressHook<'_>,
 ) -> Result<(), MoveError> {
-    let places = MovePlaces::new(&order.data_dir, &under_way.id);
+    let directories = MoveDirectories::new(&order.data_dir, &under_way.id);
     told(&begun(order, &under_way, again)?)?;
     if !under_way.is_copied {
         match under_way.to {
             MoveTarget::Postgres => {
-                to_postgres::copy(&places, &under_way, told).await?;
-                to_postgres::prove(&places, &under_way, told).await?;
+                to_postgres::copy(&directories, &under_way, told).await?;
+                to_postgres::prove(&directories, &under_way, told).await?;
             }
             MoveTarget::Sqlite => {
                 to_sqlite::close(&under_way).await?;
-                to_sqlite::copy(&places, &under_way, told).await?;
-                to_sqlite::prove(&places, &under_way, told).await?;
+                to_sqlite::copy(&directories, &under_way, told).await?;
+                to_sqlite::prove(&directories, &under_way, told).await?;
             }
         }
-        told(&sound(&audited(&places.staging()).await?))?;
+        told(&sound(&audited(&directories.staging()).await?))?;
         under_way.is_copied = true;
-        places.write(&StoreFile::Moving(under_way.clone()))?;
+        directories.write(&StoreFile::Moving(under_way.clone()))?;
         told(&MoveProgress::AllIsCopied)?;
     }
     match under_way.to {
-        MoveTarget::Postgres => to_postgres::finish(&places, &under_way, told)?,
-        MoveTarget::Sqlite => to_sqlite::finish(&places, &under_way, told)?,
+        MoveTarget::Postgres => to_postgres::finish(&directories, &under_way, told)?,
+        MoveTarget::Sqlite => to_sqlite::finish(&directories, &under_way, told)?,
     }
-    told(&MoveProgress::Over { kept: places.kept() })
+    told(&MoveProgress::Over {
+        kept: directories.kept(),
+    })
 }
 
 fn begun(order: &MoveOrder, under_way: &MoveUnderWay, again: bool) -> Result<MoveProgress, MoveError> {
@@ -151,11 +150,15 @@ fn begun(order: &MoveOrder, under_way: &MoveUnderWay, again: bool) -> Result<Mov
     Ok(MoveProgress::Begun { again, from, to })
 }
 
-async fn give_up(order: &MoveOrder, under_way: &MoveUnderWay, told: Told<'_>) -> Result<(), MoveError> {
-    let places = MovePlaces::new(&order.data_dir, &under_way.id);
+async fn give_up(
+    order: &MoveOrder,
+    under_way: &MoveUnderWay,
+    told: ProgressHook<'_>,
+) -> Result<(), MoveError> {
+    let directories = MoveDirectories::new(&order.data_dir, &under_way.id);
     match under_way.to {
-        MoveTarget::Postgres => to_postgres::give_up(&places, under_way, told).await?,
-        MoveTarget::Sqlite => to_sqlite::give_up(&places, under_way).await?,
+        MoveTarget::Postgres => to_postgres::give_up(&directories, under_way, told).await?,
+        MoveTarget::Sqlite => to_sqlite::give_up(&directories, under_way).await?,
     }
     told(&MoveProgress::GivenUp)
 }

@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::postgres::Cell;
+use crate::postgres::RowValue;
 
 /// The rows of a table, and a hash over all of them.
 #[derive(Clone, Debug)]
@@ -20,17 +20,17 @@ impl TableDigest {
     }
 
     /// Adds the next row. Where one value ends and the next begins is a part of the hash.
-    pub(super) fn add(&mut self, row: &[Cell]) {
+    pub(super) fn add(&mut self, row: &[RowValue]) {
         self.rows += 1;
         for cell in row {
             match cell {
-                Cell::Null => self.hash.update([0]),
-                Cell::Integer(number) => {
+                RowValue::Null => self.hash.update([0]),
+                RowValue::Integer(number) => {
                     self.hash.update([1]);
                     self.hash.update(number.to_be_bytes());
                 }
-                Cell::Text(text) => self.add_bytes(2, text.as_bytes()),
-                Cell::Bytes(bytes) => self.add_bytes(3, bytes),
+                RowValue::Text(text) => self.add_bytes(2, text.as_bytes()),
+                RowValue::Bytes(bytes) => self.add_bytes(3, bytes),
             }
         }
         self.hash.update([4]);
@@ -57,7 +57,7 @@ impl TableDigest {
 mod tests {
     use super::*;
 
-    fn hash(rows: &[&[Cell]]) -> [u8; 32] {
+    fn hash(rows: &[&[RowValue]]) -> [u8; 32] {
         let mut digest = TableDigest::new();
         rows.iter().for_each(|row| digest.add(row));
         digest.hash()
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn rows_that_differ_in_anything_have_another_hash() {
-        let text = |text: &str| Cell::Text(text.to_owned());
+        let text = |text: &str| RowValue::Text(text.to_owned());
         let (a, b) = (text("a"), text("b"));
         let same = hash(&[&[a.clone(), b.clone()]]);
         assert_eq!(same, hash(&[&[a.clone(), b.clone()]]));
@@ -73,9 +73,9 @@ mod tests {
             hash(&[&[b.clone(), a.clone()]]),
             hash(&[&[text("ab"), text("")]]),
             hash(&[std::slice::from_ref(&a), std::slice::from_ref(&b)]),
-            hash(&[&[a.clone(), Cell::Null, b]]),
-            hash(&[&[Cell::Bytes(b"a".to_vec()), text("b")]]),
-            hash(&[&[Cell::Integer(1), a]]),
+            hash(&[&[a.clone(), RowValue::Null, b]]),
+            hash(&[&[RowValue::Bytes(b"a".to_vec()), text("b")]]),
+            hash(&[&[RowValue::Integer(1), a]]),
         ] {
             assert_ne!(same, other);
         }

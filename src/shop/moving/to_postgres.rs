@@ -1,20 +1,19 @@
 //! From files to PostgreSQL.
 
 use super::compare::compare;
+use super::directories::{MoveDirectories, files_in};
 use super::lines;
 use super::move_error::MoveError;
-use super::places::{MovePlaces, files_in};
-use super::progress::MoveProgress;
-use super::run::Told;
+use super::progress::{MoveProgress, ProgressHook};
 use super::service::{MOVED_SERVICES, MovedService};
 use super::sqlite::FileReader;
 use crate::postgres::{BulkConnection, DatabaseContent};
 use crate::shop::engine::{MoveUnderWay, PostgresPlace, StoreFile};
 
 /// Refuses what cannot be moved, before anything is changed.
-pub(super) async fn check(places: &MovePlaces, place: &PostgresPlace) -> Result<(), MoveError> {
+pub(super) async fn check(directories: &MoveDirectories, place: &PostgresPlace) -> Result<(), MoveError> {
     for service in &MOVED_SERVICES {
-        drop(FileReader::open(&places.data_dir, service)?);
+        drop(FileReader::open(&directories.data_dir, service)?);
     }
     for service in &MOVED_SERVICES {
         let database = open(place, service).await?;
@@ -48,9 +47,9 @@ pub(super) async fn open(place: &PostgresPlace, service: &MovedService) -> Resul
 
 /// Copies all services, each in one transaction, if that was not done before.
 pub(super) async fn copy(
-    places: &MovePlaces,
+    directories: &MoveDirectories,
     under_way: &MoveUnderWay,
-    told: Told<'_>,
+    told: ProgressHook<'_>,
 ) -> Result<(), MoveError> {
     for service in &MOVED_SERVICES {
         let database = open(&under_way.place, service).await?;
@@ -61,7 +60,7 @@ pub(super) async fn copy(
             } if origin == under_way.id => continue,
             found => return Err(not_empty(&database, &found)),
         }
-        let file = FileReader::open(&places.data_dir, service)?;
+        let file = FileReader::open(&directories.data_dir, service)?;
         let rows = fill(service, &file, &database, under_way).await?;
         told(&MoveProgress::Copied {
             service: service.name,
@@ -98,39 +97,43 @@ async fn fill(
 
 /// Compares all services, and audits the new side.
 pub(super) async fn prove(
-    places: &MovePlaces,
+    directories: &MoveDirectories,
     under_way: &MoveUnderWay,
-    told: Told<'_>,
+    told: ProgressHook<'_>,
 ) -> Result<(), MoveError> {
     for service in &MOVED_SERVICES {
-        let file = FileReader::open(&places.data_dir, service)?;
+        let file = FileReader::open(&directories.data_dir, service)?;
         let database = open(&under_way.place, service).await?;
         told(&compare(service, &file, &database).await?)?;
     }
     let new_side = StoreFile::Postgres(under_way.place.clone());
-    Ok(places.view(&places.staging(), &new_side)?)
+    Ok(directories.view(&directories.staging(), &new_side)?)
 }
 
 /// Puts the files aside, and has the databases be used.
-pub(super) fn finish(places: &MovePlaces, under_way: &MoveUnderWay, told: Told<'_>) -> Result<(), MoveError> {
-    let kept = places.kept();
-    places.view(&kept, &StoreFile::Sqlite)?;
-    places.note("PostgreSQL")?;
-    for file in files_in(&places.data_dir) {
-        places.rename(file, &places.data_dir, &kept)?;
+pub(super) fn finish(
+    directories: &MoveDirectories,
+    under_way: &MoveUnderWay,
+    told: ProgressHook<'_>,
+) -> Result<(), MoveError> {
+    let kept = directories.kept();
+    directories.view(&kept, &StoreFile::Sqlite)?;
+    directories.note("PostgreSQL")?;
+    for file in files_in(&directories.data_dir) {
+        directories.rename(file, &directories.data_dir, &kept)?;
         told(&MoveProgress::Placed {
             file: file.to_owned(),
         })?;
     }
-    places.unstage()?;
-    Ok(places.write(&StoreFile::Postgres(under_way.place.clone()))?)
+    directories.unstage()?;
+    Ok(directories.write(&StoreFile::Postgres(under_way.place.clone()))?)
 }
 
 /// Removes what was copied. A server that is away may keep it.
 pub(super) async fn give_up(
-    places: &MovePlaces,
+    directories: &MoveDirectories,
     under_way: &MoveUnderWay,
-    told: Told<'_>,
+    told: ProgressHook<'_>,
 ) -> Result<(), MoveError> {
     for service in &MOVED_SERVICES {
         if let Err(error) = remove(under_way, service).await {
@@ -139,8 +142,8 @@ pub(super) async fn give_up(
             })?;
         }
     }
-    places.unstage()?;
-    Ok(places.write(&StoreFile::Sqlite)?)
+    directories.unstage()?;
+    Ok(directories.write(&StoreFile::Sqlite)?)
 }
 
 async fn remove(under_way: &MoveUnderWay, service: &MovedService) -> Result<(), MoveError> {

@@ -3,15 +3,14 @@
 use std::io;
 
 use super::compare::{READ, compare};
+use super::directories::{MoveDirectories, files_in};
 use super::lines;
 use super::move_error::MoveError;
-use super::places::{MovePlaces, files_in};
-use super::progress::MoveProgress;
-use super::run::Told;
+use super::progress::{MoveProgress, ProgressHook};
 use super::service::{MOVED_SERVICES, MovedService};
 use super::sqlite::{FileReader, FileWriter};
 use super::to_postgres::open;
-use crate::postgres::{BulkConnection, Cell, DatabaseContent};
+use crate::postgres::{BulkConnection, DatabaseContent, RowValue};
 use crate::shop::engine::{MoveUnderWay, PostgresPlace, StoreFile};
 use crate::sys::durable::{Durability, replace_file};
 
@@ -22,11 +21,11 @@ const COMPLETE: &str = "complete";
 const WRITERS: &str = "SELECT pg_advisory_xact_lock(27991890118894963)";
 
 /// Refuses what cannot be moved, before anything is changed.
-pub(super) async fn check(places: &MovePlaces, place: &PostgresPlace) -> Result<(), MoveError> {
-    if let [file, ..] = files_in(&places.data_dir)[..] {
+pub(super) async fn check(directories: &MoveDirectories, place: &PostgresPlace) -> Result<(), MoveError> {
+    if let [file, ..] = files_in(&directories.data_dir)[..] {
         return Err(MoveError::Refused(format!(
             "{} has a {file} already: remove it, or move it away",
-            places.data_dir.display()
+            directories.data_dir.display()
         )));
     }
     for service in &MOVED_SERVICES {
@@ -42,8 +41,8 @@ pub(super) async fn check(places: &MovePlaces, place: &PostgresPlace) -> Result<
             } if service == expected && cluster == place.cluster && found == version => {}
             DatabaseContent::Ours { version: found, .. } if found != version => {
                 return Err(MoveError::Refused(format!(
-                    "{} has version {found} of the {expected}, expected {version}: start the cluster with this \
-                     program once",
+                    "{} has version {found} of the {expected}, expected {version}: start the cluster with \
+                     this program once",
                     database.shown()
                 )));
             }
@@ -59,8 +58,8 @@ pub(super) async fn check(places: &MovePlaces, place: &PostgresPlace) -> Result<
 }
 
 /// What the databases say from now on.
-fn closed(under_way: &MoveUnderWay) -> Cell {
-    Cell::Text(format!(
+fn closed(under_way: &MoveUnderWay) -> RowValue {
+    RowValue::Text(format!(
         "its content was moved to files of the data directory (move {})",
         under_way.id
     ))
@@ -82,16 +81,16 @@ pub(super) async fn close(under_way: &MoveUnderWay) -> Result<(), MoveError> {
 
 /// Copies all services into new files, if that was not done before.
 pub(super) async fn copy(
-    places: &MovePlaces,
+    directories: &MoveDirectories,
     under_way: &MoveUnderWay,
-    told: Told<'_>,
+    told: ProgressHook<'_>,
 ) -> Result<(), MoveError> {
-    let staging = places.staging();
+    let staging = directories.staging();
     if staging.join(COMPLETE).exists() {
         return Ok(());
     }
-    places.unstage()?;
-    places.view(&staging, &StoreFile::Sqlite)?;
+    directories.unstage()?;
+    directories.view(&staging, &StoreFile::Sqlite)?;
     for service in &MOVED_SERVICES {
         let database = open(&under_way.place, service).await?;
         let file = FileWriter::make(&staging, service)?;
@@ -101,7 +100,7 @@ pub(super) async fn copy(
             rows,
         })?;
     }
-    places.sync(&staging)?;
+    directories.sync(&staging)?;
     replace_file(&staging.join(COMPLETE), b"", Durability::PowerCut)?;
     told(&MoveProgress::FilesAreMade)
 }
@@ -134,12 +133,12 @@ async fn fill(
 
 /// Compares all services; the audit finds the new side in the directory of the new files.
 pub(super) async fn prove(
-    places: &MovePlaces,
+    directories: &MoveDirectories,
     under_way: &MoveUnderWay,
-    told: Told<'_>,
+    told: ProgressHook<'_>,
 ) -> Result<(), MoveError> {
     for service in &MOVED_SERVICES {
-        let file = FileReader::open(&places.staging(), service)?;
+        let file = FileReader::open(&directories.staging(), service)?;
         let database = open(&under_way.place, service).await?;
         told(&compare(service, &file, &database).await?)?;
     }
@@ -147,31 +146,38 @@ pub(super) async fn prove(
 }
 
 /// Puts the files where they belong, and has them be used. The databases at PostgreSQL stay as they are.
-pub(super) fn finish(places: &MovePlaces, under_way: &MoveUnderWay, told: Told<'_>) -> Result<(), MoveError> {
-    let (kept, staging) = (places.kept(), places.staging());
-    places.view(&kept, &StoreFile::Postgres(under_way.place.clone()))?;
-    places.note("files")?;
+pub(super) fn finish(
+    directories: &MoveDirectories,
+    under_way: &MoveUnderWay,
+    told: ProgressHook<'_>,
+) -> Result<(), MoveError> {
+    let (kept, staging) = (directories.kept(), directories.staging());
+    directories.view(&kept, &StoreFile::Postgres(under_way.place.clone()))?;
+    directories.note("files")?;
     if staging.exists() {
-        places.own_all(&staging)?;
+        directories.own_all(&staging)?;
     }
     for file in files_in(&staging) {
-        places.rename(file, &staging, &places.data_dir)?;
+        directories.rename(file, &staging, &directories.data_dir)?;
         told(&MoveProgress::Placed {
             file: file.to_owned(),
         })?;
     }
-    places.unstage()?;
-    Ok(places.write(&StoreFile::Sqlite)?)
+    directories.unstage()?;
+    Ok(directories.write(&StoreFile::Sqlite)?)
 }
 
 /// Opens the old side again, and removes the files that were made.
-pub(super) async fn give_up(places: &MovePlaces, under_way: &MoveUnderWay) -> Result<(), MoveError> {
+pub(super) async fn give_up(
+    directories: &MoveDirectories,
+    under_way: &MoveUnderWay,
+) -> Result<(), MoveError> {
     for service in &MOVED_SERVICES {
         let database = open(&under_way.place, service).await?;
         let reopen = "UPDATE cluster_meta SET moved = NULL WHERE moved = $1";
         database.change(reopen, &[closed(under_way)]).await?;
     }
-    places.unstage()?;
-    let restored = places.write(&StoreFile::Postgres(under_way.place.clone()));
+    directories.unstage()?;
+    let restored = directories.write(&StoreFile::Postgres(under_way.place.clone()));
     restored.map_err(|error: io::Error| error.into())
 }

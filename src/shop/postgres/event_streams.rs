@@ -1,6 +1,6 @@
 //! What the outboxes of all services have in common. The number of an event holds the number of the
-//! transaction that wrote it (`(xid << 20) + base + place`), and nobody reads behind the oldest transaction that is
-//! under way on the server: one that commits late is never skipped. So numbers ascend and have gaps.
+//! transaction that wrote it (`(xid << 20) + base + place`), and nobody reads behind the oldest transaction
+//! that is under way on the server: one that commits late is never skipped. So numbers ascend and have gaps.
 
 use std::time::Duration;
 

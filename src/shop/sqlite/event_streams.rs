@@ -31,9 +31,10 @@ CREATE TABLE event_stream (
 
 /// What a move from PostgreSQL leaves behind.
 pub(in crate::shop) const GAPS: &str = "
--- Events up to this number were moved here with their numbers, between which there are gaps. Behind it is none.
+-- Events up to this number were moved here with their numbers, which have gaps. Behind it is no gap.
 ALTER TABLE event_stream ADD COLUMN gaps_until INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE event_stream ADD COLUMN removed_seq INTEGER NOT NULL DEFAULT 0; -- of the newest event that is no longer kept
+-- Of the newest event that is no longer kept.
+ALTER TABLE event_stream ADD COLUMN removed_seq INTEGER NOT NULL DEFAULT 0;
 ";
 
 /// The file in the data directory by which those who write events signal to those who wait for them.

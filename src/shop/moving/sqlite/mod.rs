@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, ToSql, params_from_iter};
 use super::lines::EventLine;
 use super::move_error::MoveError;
 use super::service::MovedService;
-use crate::postgres::Cell;
+use crate::postgres::RowValue;
 use crate::scoreboard::Board;
 use crate::shop::contract::StorageError;
 use crate::shop::postgres::MovedTable;
@@ -19,25 +19,25 @@ use crate::store::{Admission, Store, StoreOptions, Tx};
 /// Rows that are written in one transaction.
 const AT_ONCE: usize = 2_000;
 
-impl ToSql for Cell {
+impl ToSql for RowValue {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         let value = match self {
-            Cell::Null => ValueRef::Null,
-            Cell::Integer(number) => ValueRef::Integer(*number),
-            Cell::Text(text) => ValueRef::Text(text.as_bytes()),
-            Cell::Bytes(bytes) => ValueRef::Blob(bytes),
+            RowValue::Null => ValueRef::Null,
+            RowValue::Integer(number) => ValueRef::Integer(*number),
+            RowValue::Text(text) => ValueRef::Text(text.as_bytes()),
+            RowValue::Bytes(bytes) => ValueRef::Blob(bytes),
         };
         Ok(ToSqlOutput::Borrowed(value))
     }
 }
 
-fn cells(row: &Row<'_>) -> rusqlite::Result<Vec<Cell>> {
+fn cells(row: &Row<'_>) -> rusqlite::Result<Vec<RowValue>> {
     let cell = |column| {
         Ok(match row.get_ref(column)? {
-            ValueRef::Null => Cell::Null,
-            ValueRef::Integer(number) => Cell::Integer(number),
-            ValueRef::Blob(bytes) => Cell::Bytes(bytes.to_vec()),
-            ValueRef::Text(_) | ValueRef::Real(_) => Cell::Text(row.get(column)?),
+            ValueRef::Null => RowValue::Null,
+            ValueRef::Integer(number) => RowValue::Integer(number),
+            ValueRef::Blob(bytes) => RowValue::Bytes(bytes.to_vec()),
+            ValueRef::Text(_) | ValueRef::Real(_) => RowValue::Text(row.get(column)?),
         })
     };
     (0..row.as_ref().column_count()).map(cell).collect()
@@ -56,7 +56,7 @@ impl FileReader {
     pub(super) async fn each_row(
         &self,
         table: &MovedTable,
-        mut visit: impl AsyncFnMut(&[Cell]) -> Result<(), MoveError>,
+        mut visit: impl AsyncFnMut(&[RowValue]) -> Result<(), MoveError>,
     ) -> Result<(), MoveError> {
         let mut statement = self
             .0
@@ -93,7 +93,7 @@ fn line(connection: &Connection) -> rusqlite::Result<Option<EventLine>> {
 pub(super) struct FileWriter {
     store: Store,
     sql: String,
-    rows: Vec<Vec<Cell>>,
+    rows: Vec<Vec<RowValue>>,
 }
 
 impl FileWriter {
@@ -117,7 +117,7 @@ impl FileWriter {
     }
 
     /// Adds a row.
-    pub(super) async fn write(&mut self, row: &[Cell]) -> Result<(), MoveError> {
+    pub(super) async fn write(&mut self, row: &[RowValue]) -> Result<(), MoveError> {
         self.rows.push(row.to_vec());
         match self.rows.len() {
             AT_ONCE.. => self.flush().await,

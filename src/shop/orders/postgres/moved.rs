@@ -6,8 +6,8 @@ use crate::shop::postgres::{FENCES, MovedTable};
 pub(in crate::shop) const MOVED: &[MovedTable] = &[
     MovedTable::same(
         "orders",
-        "id, status, customer_id, items, amount, currency, method, version, owner, claim_no, changed_ms, reason, \
-         given_up, fresh_from, request_id, traceparent",
+        "id, status, customer_id, items, amount, currency, method, version, owner, claim_no, changed_ms, \
+         reason, given_up, fresh_from, request_id, traceparent",
         "id",
     ),
     MovedTable::same(
@@ -50,7 +50,8 @@ pub(in crate::shop) const MOVED: &[MovedTable] = &[
 const EVENTS: MovedTable = MovedTable::other(
     (
         "outbox",
-        "number, order_id, event, at_ms, customer_id, items, amount, currency, reason, request_id, traceparent",
+        "number, order_id, event, at_ms, customer_id, items, amount, currency, reason, request_id, \
+         traceparent",
         "number",
     ),
     "SELECT o.seq, o.order_id, o.event, o.at_ms, coalesce(o.customer_id, orders.customer_id),
@@ -59,6 +60,6 @@ const EVENTS: MovedTable = MovedTable::other(
         coalesce(o.request_id, orders.request_id), coalesce(o.traceparent, orders.traceparent)
      FROM outbox AS o LEFT JOIN orders ON o.customer_id IS NULL AND orders.id = o.order_id
      WHERE coalesce(o.customer_id, orders.customer_id) IS NOT NULL ORDER BY o.seq",
-    "INSERT INTO outbox (seq, order_id, event, at_ms, customer_id, items, amount, currency, reason, request_id,
-        traceparent) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+    "INSERT INTO outbox (seq, order_id, event, at_ms, customer_id, items, amount, currency, reason,
+        request_id, traceparent) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
 );

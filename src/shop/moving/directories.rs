@@ -17,15 +17,15 @@ const BESIDE: [&str; 4] = ["-wal", "-shm", ".lock", ""];
 
 /// The data directory of a move, and what lies in it.
 #[derive(Clone, Debug)]
-pub(super) struct MovePlaces {
+pub(super) struct MoveDirectories {
     /// The data directory.
     pub(super) data_dir: PathBuf,
     id: String,
 }
 
-impl MovePlaces {
-    pub(super) fn new(data_dir: &Path, id: &str) -> MovePlaces {
-        MovePlaces {
+impl MoveDirectories {
+    pub(super) fn new(data_dir: &Path, id: &str) -> MoveDirectories {
+        MoveDirectories {
             data_dir: data_dir.to_owned(),
             id: id.to_owned(),
         }
@@ -74,8 +74,9 @@ impl MovePlaces {
     pub(super) fn note(&self, to: &str) -> io::Result<()> {
         let note = format!(
             "What was in these databases was moved to {to} (move {}).\n\
-             They are as they were then. `cluster doctor --data-dir` looks at them here. Once you do not need them any more,\n\
-             remove this directory. To serve them as they were, which forgets what came after the move, remove this file.\n",
+             They are as they were then: `cluster doctor --data-dir` looks at them here. When nobody needs them\n\
+             any more, remove this directory. To serve them as they were, which forgets what came after the\n\
+             move, remove this file.\n",
             self.id
         );
         replace_file(
