@@ -42,10 +42,12 @@ fn crates(flags: &[&str]) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_supervisor_alone_needs_no_sqlite_no_hashes_and_no_grpc() {
+fn the_supervisor_alone_needs_no_database_no_hashes_and_no_grpc() {
     let (alone, whole) = (crates(&["--no-default-features"]), crates(&[]));
     let with_grpc = crates(&["--no-default-features", "--features", "grpc"]);
-    for name in ["rusqlite", "libsqlite3-sys", "sha2", "tonic", "prost"] {
+    let with_shop = crates(&["--no-default-features", "--features", "shop"]);
+    assert!(!with_shop.contains("tokio-postgres"), "the shop needs PostgreSQL's driver");
+    for name in ["rusqlite", "libsqlite3-sys", "sha2", "tonic", "prost", "tokio-postgres"] {
         assert!(
             whole.contains(name),
             "{name} is not in the whole either: the test looks for the wrong thing"
@@ -59,7 +61,8 @@ fn the_supervisor_alone_needs_no_sqlite_no_hashes_and_no_grpc() {
     let rows = [
         ("the supervisor", &alone),
         ("the same, with gRPC", &with_grpc),
-        ("the shop", &whole),
+        ("the same, with the shop", &with_shop),
+        ("the whole", &whole),
     ];
     for (what, crates) in rows {
         let row = page.lines().find(|line| line.starts_with(&format!("| {what}")));
