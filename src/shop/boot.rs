@@ -8,6 +8,8 @@ mod failures;
 mod feed;
 mod files;
 mod opened;
+#[cfg(feature = "postgres")]
+mod reached;
 #[cfg(test)]
 mod tests;
 mod who_may;
@@ -32,6 +34,8 @@ use super::recovery::liveness::{LifeLock, LivenessError};
 use super::recovery::steady_clock::SteadyClock;
 use super::recovery::{maintenance, takeover};
 use super::sandbox::Sandbox;
+#[cfg(feature = "postgres")]
+use super::settings::{EngineName, StoreSettings};
 use super::settings::{SECTIONS, ShopSettings};
 use super::{grpc, inventory};
 use crate::base::exit::Exit;
@@ -59,7 +63,7 @@ pub fn app() -> App {
                 streams,
                 customers,
                 orders_stream,
-            } = open_with_stores(&worker).await?;
+            } = opened(&worker).await?;
             // Taken before the worker owns an order, and kept until the process ends, because its last writes
             // may still be on their way to the disk after the exit hook.
             let lives: &LifeLock = Box::leak(Box::new(take_life_lock(&worker)?));
@@ -204,6 +208,15 @@ fn faults_are_possible(settings: &Settings, faults: ProviderFaults) -> Result<()
         )),
         Some(_) | None => Ok(()),
     }
+}
+
+/// The shop for a worker that boots. Databases of another server are waited for.
+async fn opened(worker: &Worker) -> Result<OpenedShop, BootError> {
+    #[cfg(feature = "postgres")]
+    if worker.section::<StoreSettings>("store")?.engine == EngineName::Postgres {
+        return reached::open_when_reached(worker).await;
+    }
+    open_with_stores(worker).await
 }
 
 /// Opens the four databases at the same time, and the services over them.

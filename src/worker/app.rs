@@ -40,8 +40,8 @@ pub struct BootRefused {
 /// Checks settings and says why they are impossible. See [`App::check`].
 pub type CheckHook = fn(&Settings) -> Result<(), String>;
 
-pub(super) type BootHook =
-    Box<dyn FnOnce(Worker) -> Pin<Box<dyn Future<Output = Result<Router, BootError>>>>>;
+pub(super) type BootFuture = Pin<Box<dyn Future<Output = Result<Router, BootError>>>>;
+pub(super) type BootHook = Box<dyn FnOnce(Worker) -> BootFuture>;
 pub(super) type ExitHook = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()>>>>;
 
 /// An application: a name, and a function that makes the routes of one worker.

@@ -4,12 +4,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
+use axum::Router;
 use tokio::task::JoinHandle;
 
 use super::accept::acceptor::{AcceptContext, Acceptor};
 use super::accept::listener::Listener;
 use super::admin::Admin;
-use super::app::{App, BootError, BootRefused};
+use super::app::{App, BootError, BootFuture, BootRefused};
 use super::beat::beat;
 use super::connection::connections::Connections;
 use super::drain_mode::DrainMode;
@@ -116,21 +117,27 @@ impl Booting {
             self.worker.give_flags(given);
         }
         let hook = app.boot.take().ok_or(BootFailure::NoHook)?;
-        let router = tokio::select! {
-            biased;
-            () = self.worker.draining() => return Ok(Booted::NeverServed),
-            router = hook(self.worker.clone()) => router.map_err(BootFailure::Hook)?,
-        };
-        if self.worker.settings().drill.routes {
-            tracing::warn!(
-                "DRILL ROUTES ARE ON: any client of this machine can hang and kill workers at /drill/…"
-            );
-        }
         let features = EdgeFeatures {
             is_watched: self.admin.is_some(),
             connect_info: app.connect_info,
         };
-        let edge = Arc::new(Edge::new(self.worker.clone(), router, features));
+        let mut hook = hook(self.worker.clone());
+        let booted = tokio::select! {
+            biased;
+            () = self.worker.draining() => return Ok(Booted::NeverServed),
+            router = &mut hook => Some(router.map_err(BootFailure::Hook)?),
+            () = self.worker.boot_waits() => None,
+        };
+        let (edge, late) = match booted {
+            Some(router) => {
+                self.worker.has_booted();
+                (edge_of(&self.worker, router, features), None)
+            }
+            None => {
+                let edge = Arc::new(Edge::waiting(self.worker.clone(), features));
+                (Arc::clone(&edge), Some(LateBoot { hook, edge, features }))
+            }
+        };
         let context = Arc::new(AcceptContext::new(edge, Arc::clone(&self.connections)));
         let acceptors = self
             .listeners
@@ -149,7 +156,7 @@ impl Booting {
             self.notify,
             context,
             (acceptors, adoptions, admin),
-            self.begun,
+            (self.begun, late),
         );
         Ok(Booted::Serving(Box::new(serving)))
     }
@@ -186,6 +193,34 @@ impl Booting {
             admin.abort();
         }
         exit
+    }
+}
+
+/// What answers for an application that has booted.
+fn edge_of(worker: &Worker, router: Router, features: EdgeFeatures) -> Arc<Edge> {
+    if worker.settings().drill.routes {
+        tracing::warn!(
+            "DRILL ROUTES ARE ON: any client of this machine can hang and kill workers at /drill/…"
+        );
+    }
+    Arc::new(Edge::new(worker.clone(), router, features))
+}
+
+/// A boot that goes on while the worker serves already.
+pub(super) struct LateBoot {
+    hook: BootFuture,
+    /// What answers meanwhile.
+    edge: Arc<Edge>,
+    features: EdgeFeatures,
+}
+
+impl LateBoot {
+    /// Waits for the end of the boot, and has the application answer.
+    pub(super) async fn finish(self, worker: &Worker) -> Result<(), BootFailure> {
+        let router = self.hook.await.map_err(BootFailure::Hook)?;
+        worker.has_booted();
+        self.edge.succeed_by(edge_of(worker, router, self.features));
+        Ok(())
     }
 }
 

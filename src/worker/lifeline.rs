@@ -194,7 +194,11 @@ async fn take_over(
         return;
     }
     // In a task of its own, so that a panic is seen here.
-    if tokio::spawn(worker.take_over(work)).await.is_err() {
+    let taking = worker.clone();
+    if tokio::spawn(async move { taking.take_over(work).await })
+        .await
+        .is_err()
+    {
         return worker.fail(format!("taking over the work of {work} panicked"));
     }
     if let Err(error) = lifeline.send(Report::TakenOver(work)).await {

@@ -80,12 +80,13 @@ fn run_phases(mut app: App, run_program: RunProgram) -> Result<WorkerExit, Worke
         if booting.runs_a_program() {
             return Ok(booting.run_program(run_program).await);
         }
-        match booting.boot(&mut app).await {
-            Ok(Booted::Serving(serving)) => {
-                let exit = serving.serve().await.drain(app.on_exit.take()).await;
-                Ok(WorkerExit::Own(exit))
-            }
-            Ok(Booted::NeverServed) => Ok(WorkerExit::Own(Exit::Stopped)),
+        let served = match booting.boot(&mut app).await {
+            Ok(Booted::Serving(serving)) => serving.serve().await,
+            Ok(Booted::NeverServed) => return Ok(WorkerExit::Own(Exit::Stopped)),
+            Err(failure) => Err(failure),
+        };
+        match served {
+            Ok(draining) => Ok(WorkerExit::Own(draining.drain(app.on_exit.take()).await)),
             Err(failure) => {
                 tracing::error!("failed to boot: {failure}");
                 // The master shows what was printed last to the person who asked for the reload.

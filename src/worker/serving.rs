@@ -9,6 +9,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::accept::acceptor::{AcceptContext, Acceptor};
 use super::accept::adopted::{self, AdoptionRequest};
 use super::admin::Admin;
+use super::booting::{BootFailure, LateBoot};
 use super::connection::connections::Connections;
 use super::draining::Draining;
 use super::handle::Worker;
@@ -21,6 +22,8 @@ pub(super) struct Serving {
     connections: Arc<Connections>,
     acceptors: JoinSet<()>,
     admin: Option<JoinHandle<()>>,
+    /// The boot, when it is not over.
+    late: Option<LateBoot>,
 }
 
 impl Serving {
@@ -34,7 +37,7 @@ impl Serving {
             mpsc::UnboundedReceiver<AdoptionRequest>,
             Option<Admin>,
         ),
-        begun: Instant,
+        (begun, late): (Instant, Option<LateBoot>),
     ) -> Serving {
         let connections = Arc::clone(&context.connections);
         let mut running = JoinSet::new();
@@ -46,7 +49,10 @@ impl Serving {
         let admin = admin.map(|admin| tokio::spawn(admin.run()));
         let took_ms = begun.elapsed().as_millis();
         tracing::debug!(took_ms, generation = worker.identity().generation.0, "ready");
-        notify.ready(&format!("serving, booted in {took_ms} ms"));
+        notify.ready(&match worker.awaited() {
+            None => format!("serving, booted in {took_ms} ms"),
+            Some(reason) => format!("has not booted yet: {reason}"),
+        });
         let notify = Arc::new(notify);
         running.spawn(show_notes(worker.clone(), Arc::clone(&notify)));
         Serving {
@@ -55,18 +61,30 @@ impl Serving {
             connections,
             acceptors: running,
             admin,
+            late,
         }
     }
 
     /// Serves until the drain is asked for.
-    pub(super) async fn serve(self) -> Draining {
+    ///
+    /// # Errors
+    /// When the application that was waited for does not boot.
+    pub(super) async fn serve(mut self) -> Result<Draining, BootFailure> {
+        if let Some(late) = self.late.take() {
+            tokio::select! {
+                biased;
+                () = self.worker.draining() => {}
+                booted = late.finish(&self.worker) => booted?,
+            }
+        }
         let mode = self.worker.drain_mode_above(None).await;
         if let Some(reason) = self.worker.failure() {
             self.notify.trouble(Some(reason));
         }
         self.notify
             .stopping(&format!("draining {} connections", self.connections.count()));
-        Draining::new(self.worker, self.connections, (self.acceptors, self.admin), mode)
+        let stops = (self.acceptors, self.admin);
+        Ok(Draining::new(self.worker, self.connections, stops, mode))
     }
 }
 

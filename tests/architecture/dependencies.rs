@@ -46,8 +46,18 @@ fn the_supervisor_alone_needs_no_database_no_hashes_and_no_grpc() {
     let (alone, whole) = (crates(&["--no-default-features"]), crates(&[]));
     let with_grpc = crates(&["--no-default-features", "--features", "grpc"]);
     let with_shop = crates(&["--no-default-features", "--features", "shop"]);
-    assert!(!with_shop.contains("tokio-postgres"), "the shop needs PostgreSQL's driver");
-    for name in ["rusqlite", "libsqlite3-sys", "sha2", "tonic", "prost", "tokio-postgres"] {
+    assert!(
+        !with_shop.contains("tokio-postgres"),
+        "the shop needs PostgreSQL's driver"
+    );
+    for name in [
+        "rusqlite",
+        "libsqlite3-sys",
+        "sha2",
+        "tonic",
+        "prost",
+        "tokio-postgres",
+    ] {
         assert!(
             whole.contains(name),
             "{name} is not in the whole either: the test looks for the wrong thing"

@@ -1,5 +1,6 @@
 //! The application the tests put into a worker.
 
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -27,6 +28,8 @@ struct Section {
     descriptors: Option<u64>,
     not_ready: Option<String>,
     never_says: bool,
+    /// The boot waits until there is a file, and fails with what is in it.
+    waits_for: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -47,6 +50,16 @@ async fn boot(worker: Worker) -> Result<Router, cluster::worker::BootError> {
     }
     if let Some(most) = section.descriptors {
         nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE, most, most)?;
+    }
+    if let Some(file) = section.waits_for {
+        while !file.exists() {
+            worker.boot_waits_for("the file is not there");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let error = std::fs::read_to_string(file)?;
+        if !error.is_empty() {
+            return Err(error.into());
+        }
     }
     if let Some(reason) = section.not_ready {
         worker.readiness(move || std::future::ready(Err(reason.clone())));

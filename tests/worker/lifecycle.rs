@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::Command as Process;
 use std::time::Duration;
 
@@ -57,6 +58,18 @@ pub(crate) const TESTS: &[Test] = &[
     (
         "the_application_has_a_say_in_readiness",
         the_application_has_a_say_in_readiness,
+    ),
+    (
+        "a_boot_that_waits_says_so_and_goes_on",
+        a_boot_that_waits_says_so_and_goes_on,
+    ),
+    (
+        "a_boot_that_waited_may_still_fail",
+        a_boot_that_waited_may_still_fail,
+    ),
+    (
+        "a_worker_whose_boot_waits_drains",
+        a_worker_whose_boot_waits_drains,
     ),
 ];
 
@@ -253,4 +266,69 @@ fn the_application_has_a_say_in_readiness() {
         answer.body.contains("the store is full") && answer.head.contains("retry-after: 1"),
         "{answer:?}"
     );
+}
+
+/// A worker whose boot waits for that file.
+fn waiting_for(file: &Path) -> Worker {
+    Worker::ready(|settings| {
+        let section = toml::Table::from_iter([("waits_for".to_owned(), file.display().to_string().into())]);
+        settings.app.insert("test".to_owned(), section.into());
+    })
+}
+
+fn a_boot_that_waits_says_so_and_goes_on() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("file");
+    let worker = waiting_for(&file);
+    let mut client = worker.connect();
+    assert_eq!(client.get("/healthz/liveness").status, 200);
+    let refused = client.get("/");
+    assert_eq!((refused.status, refused.code().as_str()), (503, "not_booted"));
+    assert!(
+        refused.body.contains("the file is not there") && refused.head.contains("retry-after: 1"),
+        "{refused:?}"
+    );
+    let unready = client.get("/healthz/readiness");
+    assert_eq!((unready.status, unready.code().as_str()), (503, "not_ready"));
+    assert!(unready.body.contains("the file is not there"), "{unready:?}");
+    worker.command(Command::Probe);
+    assert_eq!(
+        worker.report(),
+        Report::Probed(Err("the file is not there".to_owned()))
+    );
+    let work = OrphanedWork::Life(LIFE);
+    worker.command(Command::TakeOver(work));
+    assert!(!worker.log().contains("taken over"), "before it has booted");
+    std::fs::write(&file, "").expect("written");
+    assert_eq!(worker.report(), Report::TakenOver(work));
+    assert!(worker.log().contains("taken over"));
+    // The connection that was open before is answered by the application, too.
+    let answer = client.get("/");
+    assert_eq!((answer.status, answer.body.as_str()), (200, "7/2/3"));
+    assert_eq!(client.get("/healthz/readiness").status, 200);
+    assert_eq!(worker.connect().get("/").status, 200);
+}
+
+fn a_boot_that_waited_may_still_fail() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("file");
+    let mut worker = waiting_for(&file);
+    assert_eq!(worker.connect().get("/").status, 503);
+    // Whole at once: the boot reads it as soon as it is there.
+    std::fs::write(directory.path().join("new"), "the shelf is empty").expect("written");
+    std::fs::rename(directory.path().join("new"), &file).expect("renamed");
+    assert_eq!(worker.exit(), i32::from(Exit::BootFailed.code()));
+    assert!(
+        worker.log().contains("failed to boot: the shelf is empty"),
+        "{}",
+        worker.log()
+    );
+}
+
+fn a_worker_whose_boot_waits_drains() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut worker = waiting_for(&directory.path().join("never"));
+    assert_eq!(worker.connect().get("/").status, 503);
+    worker.drain();
+    assert_eq!(worker.exit(), 0);
 }

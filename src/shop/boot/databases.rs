@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::failures::no_signal;
 use super::opened::OpenedStores;
+use super::reached::ServerAway;
 use crate::base::exit::Exit;
 use crate::config::Settings;
 use crate::postgres::{
@@ -97,18 +98,18 @@ async fn open_one(
 }
 
 fn refused(service: &str, failure: &PostgresFailure) -> BootError {
+    let reason = format!("the database of {service} cannot be used: {failure}");
     let exit = match failure {
+        PostgresFailure::Unreachable(_) => return ServerAway(reason).into(),
         PostgresFailure::NotPermitted(_) => Exit::NoPermission,
         PostgresFailure::Unusable(_) => Exit::BadData,
         PostgresFailure::Full(_) => Exit::DiskFailed,
         PostgresFailure::Busy
-        | PostgresFailure::Unreachable(_)
         | PostgresFailure::Conflict(_)
         | PostgresFailure::Fenced
         | PostgresFailure::Unknown(_)
         | PostgresFailure::Failed(_) => Exit::BootFailed,
     };
-    let reason = format!("the database of {service} cannot be used: {failure}");
     BootRefused { exit, reason }.into()
 }
 

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use axum::Router;
@@ -51,6 +51,8 @@ pub(in crate::worker) struct Edge {
     #[cfg(feature = "grpc")]
     grpc: Option<GrpcEdge>,
     connect_info: bool,
+    /// What answers in its place from some moment on.
+    successor: OnceLock<Arc<Edge>>,
     /// Counts answers by route; absent when there is no admin listener where the counts can be read.
     pub(in crate::worker) routes: Option<RouteCounter>,
 }
@@ -83,8 +85,31 @@ impl Edge {
             router: recording(router),
             drill: drill.map(recording),
             connect_info,
+            successor: OnceLock::new(),
             routes,
         }
+    }
+
+    /// The edge of an application that has not booted yet: refuses everything, and says what the boot waits
+    /// for.
+    pub(in crate::worker) fn waiting(worker: Worker, features: EdgeFeatures) -> Edge {
+        let waiting = worker.clone();
+        let refuse = async move || {
+            let reason = waiting.awaited().unwrap_or_default();
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_booted", reason).retry_after(1)
+        };
+        Edge::new(worker, Router::new().fallback(refuse), features)
+    }
+
+    /// Has another edge answer, also on the connections that are open already.
+    pub(in crate::worker) fn succeed_by(&self, successor: Arc<Edge>) {
+        let first = self.successor.set(successor);
+        debug_assert!(first.is_ok(), "an application boots once");
+    }
+
+    /// The edge that answers now.
+    fn current(self: &Arc<Edge>) -> &Arc<Edge> {
+        self.successor.get().unwrap_or(self)
     }
 
     /// Whether the application has gRPC services.
@@ -143,7 +168,7 @@ impl ConnectionService {
 impl ConnectionService {
     /// 431 for a head that is too long, where hyper leaves it to the edge.
     fn head_problem<B>(&self, request: &Request<B>) -> Option<Problem> {
-        if self.protocol == Protocol::Http1 || !self.edge.has_services() {
+        if self.protocol == Protocol::Http1 || !self.edge.current().has_services() {
             return None;
         }
         // As RFC 9113 (6.5.2) counts.
@@ -169,17 +194,18 @@ impl Service<Request<Incoming>> for ConnectionService {
     type Future = AnswerFuture;
 
     fn call(&self, mut request: Request<Incoming>) -> AnswerFuture {
-        let worker = &self.edge.worker;
+        let edge = self.edge.current();
+        let worker = &edge.worker;
         worker.board().counters().add(Counter::Requests);
         let mut answer = PendingAnswer {
             in_flight: InFlight::new(worker.board().clone(), Arc::clone(&self.connection)),
             access: AccessEntry::begin(worker, &request, &self.connection),
             counted: None,
-            edge: Arc::clone(&self.edge),
+            edge: Arc::clone(edge),
             connection: Arc::clone(&self.connection),
             protocol: self.protocol,
             #[cfg(feature = "grpc")]
-            is_grpc: self.edge.takes_as_grpc(&request),
+            is_grpc: edge.takes_as_grpc(&request),
             context: RequestContext::of(request.headers()),
         };
         let refused = self.head_problem(&request);
@@ -199,7 +225,7 @@ impl Service<Request<Incoming>> for ConnectionService {
                 Protocol::Http2 => pending(answer.context.clone(), answer.called(request)),
             };
         }
-        let is_watched = self.edge.routes.is_some();
+        let is_watched = edge.routes.is_some();
         let probe = Probe::at(request.uri().path());
         match probe.map(|probe| (probe, probe.answer_now(request.method(), worker))) {
             Some((probe, Some(known))) => {

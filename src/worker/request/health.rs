@@ -24,7 +24,7 @@ pub(in crate::worker) enum Probe {
     /// May requests come here? Not while the worker drains, nor shortly before the cluster stops, nor when
     /// the application says no.
     Readiness,
-    /// Has the boot hook returned? It has, or there would be no answer.
+    /// Has the boot hook returned, or said that it waits? It has, or there would be no answer.
     Startup,
 }
 
@@ -78,6 +78,9 @@ pub(in crate::worker) fn leaving(worker: &Worker) -> Option<&'static str> {
 pub(in crate::worker) async fn readiness(worker: &Worker) -> Result<(), String> {
     if let Some(reason) = leaving(worker) {
         return Err(reason.to_owned());
+    }
+    if let Some(reason) = worker.awaited() {
+        return Err(reason);
     }
     let Some(question) = worker.ask_readiness() else {
         return Ok(());
