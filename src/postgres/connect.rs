@@ -150,11 +150,15 @@ fn silent() -> PostgresFailure {
     ))
 }
 
-/// Which database a failure is about.
+/// Which database a failure is about, if that is not said yet.
 pub(super) fn named(failure: PostgresFailure, target: &PostgresTarget) -> PostgresFailure {
-    let name = |reason: String| format!("{}: {reason}", target.shown());
+    let name = |reason: String| match reason.starts_with(target.shown()) {
+        true => reason,
+        false => format!("{}: {reason}", target.shown()),
+    };
     match failure {
         PostgresFailure::Unreachable(reason) => PostgresFailure::Unreachable(name(reason)),
+        PostgresFailure::Refusing(reason) => PostgresFailure::Refusing(name(reason)),
         PostgresFailure::NotPermitted(reason) => PostgresFailure::NotPermitted(name(reason)),
         PostgresFailure::Unusable(reason) => PostgresFailure::Unusable(name(reason)),
         PostgresFailure::Failed(reason) => PostgresFailure::Failed(name(reason)),
@@ -178,7 +182,7 @@ fn check(row: &Row, target: &PostgresTarget) -> Result<(), PostgresFailure> {
     let (in_recovery, read_only): (bool, bool) = (row.try_get(1)?, row.try_get(2)?);
     if in_recovery || read_only {
         let what = if in_recovery { "a standby" } else { "read-only" };
-        return Err(PostgresFailure::Unreachable(format!(
+        return Err(PostgresFailure::Refusing(format!(
             "it is {what}, expected a primary that can be written"
         )));
     }

@@ -11,6 +11,10 @@ pub enum PostgresFailure {
     /// The server is not reached, does not answer, or does not serve now. It may at any time.
     #[error("{0}")]
     Unreachable(String),
+    /// The server answers that it does not serve now: it shuts down, it is a standby, it has no connection left.
+    /// It may at any time.
+    #[error("{0}")]
+    Refusing(String),
     /// The server has no room.
     #[error("{0}")]
     Full(String),
@@ -45,7 +49,10 @@ impl PostgresFailure {
 
     /// Whether the connection is of no more use.
     pub(super) fn ends_connection(&self) -> bool {
-        matches!(self, PostgresFailure::Unreachable(_))
+        matches!(
+            self,
+            PostgresFailure::Unreachable(_) | PostgresFailure::Refusing(_)
+        )
     }
 }
 
@@ -61,31 +68,26 @@ impl From<tokio_postgres::Error> for PostgresFailure {
 
 fn of_server(error: &DbError) -> PostgresFailure {
     let text = told(error);
-    let code = error.code();
-    let class = code.code().get(..2).unwrap_or_default();
-    if code.code() == FENCED {
-        return PostgresFailure::Fenced;
+    match *error.code() {
+        SqlState::T_R_SERIALIZATION_FAILURE
+        | SqlState::T_R_DEADLOCK_DETECTED
+        | SqlState::LOCK_NOT_AVAILABLE => return PostgresFailure::Conflict(text),
+        SqlState::DISK_FULL => return PostgresFailure::Full(text),
+        SqlState::READ_ONLY_SQL_TRANSACTION => {
+            return PostgresFailure::Refusing(format!(
+                "{text}: it is read-only: a standby, or a primary that was demoted"
+            ));
+        }
+        SqlState::INSUFFICIENT_PRIVILEGE => return PostgresFailure::NotPermitted(text),
+        _ => {}
     }
-    match class {
-        _ if [
-            SqlState::T_R_SERIALIZATION_FAILURE,
-            SqlState::T_R_DEADLOCK_DETECTED,
-        ]
-        .contains(code) =>
-        {
-            PostgresFailure::Conflict(text)
-        }
-        _ if *code == SqlState::LOCK_NOT_AVAILABLE => PostgresFailure::Conflict(text),
-        _ if *code == SqlState::DISK_FULL => PostgresFailure::Full(text),
-        // A standby, or a primary that was demoted.
-        _ if *code == SqlState::READ_ONLY_SQL_TRANSACTION => {
-            PostgresFailure::Unreachable(format!("{text}: it is a standby, or a primary that was demoted"))
-        }
-        _ if *code == SqlState::INSUFFICIENT_PRIVILEGE => PostgresFailure::NotPermitted(text),
+    let code = error.code().code();
+    match code.get(..2).unwrap_or_default() {
+        _ if code == FENCED => PostgresFailure::Fenced,
         // A password that is wrong, a role or database that is not there.
         "28" | "3D" => PostgresFailure::NotPermitted(text),
         // Connections, resources, an operator who intervenes, the system.
-        "08" | "53" | "57" | "58" => PostgresFailure::Unreachable(text),
+        "08" | "53" | "57" | "58" => PostgresFailure::Refusing(text),
         "XX" => PostgresFailure::Unusable(text),
         _ => PostgresFailure::Failed(text),
     }

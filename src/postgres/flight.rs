@@ -101,7 +101,10 @@ fn judge(
     // The failure of the server itself comes before those that follow from it.
     let refused = came.iter().flatten().find_map(|answer| answer.as_ref().err());
     match refused {
-        Some(failure) if !failure.ends_connection() => return FlightEnd::RolledBack(failure.clone()),
+        // The server has said so itself, before it came to the COMMIT, which it then does not carry out.
+        Some(failure) if !matches!(failure, PostgresFailure::Unreachable(_)) => {
+            return FlightEnd::RolledBack(failure.clone());
+        }
         Some(failure) => {
             let reason = failure.to_string();
             return FlightEnd::Lost { rows: None, reason };

@@ -20,6 +20,9 @@ use crate::store::{Admission, SignalHook};
 /// Bringing a database up to date may take longer than any call.
 const PREPARE: Duration = Duration::from_secs(60);
 
+/// A probe has an answer after this, if the server is known not to be reached.
+const PROBE: Duration = Duration::from_millis(500);
+
 /// One database, open for writing and reading. Cheap to clone. Its tasks end with the last clone.
 #[derive(Clone)]
 pub struct PostgresStore {
@@ -99,14 +102,27 @@ impl PostgresStore {
         self.inner.lists.read(&call).await
     }
 
-    /// Whether the database commits, found out by a transaction that changes nothing else.
+    /// Whether the database commits, found out by a transaction that changes nothing else. When that takes long,
+    /// what is known of the server is the answer.
     ///
     /// # Errors
     /// The reason why not.
     pub async fn probe(&self) -> Result<(), PostgresFailure> {
-        self.write(Admission::Continue, Call::new("SELECT 1"))
-            .await
-            .map(drop)
+        let asked = self.write(Admission::Continue, Call::new("SELECT 1"));
+        tokio::select! {
+            biased;
+            done = asked => done.map(drop),
+            failure = self.known_failure() => Err(failure),
+        }
+    }
+
+    /// Why the server is not reached, once the patience of a probe is over.
+    async fn known_failure(&self) -> PostgresFailure {
+        tokio::time::sleep(PROBE).await;
+        let mut health = self.inner.writer.health.clone();
+        let failure = health.wait_for(Option::is_some).await;
+        let failure = failure.ok().and_then(|failure| failure.clone());
+        failure.unwrap_or_else(closed)
     }
 
     /// Whether new work may be begun, by the last transaction. After one that failed, another finds out.

@@ -21,8 +21,7 @@ const AT_ONCE: usize = 128;
 const TRIES: u32 = 8;
 /// A server that was not reached is asked again after this, and calls that come before are refused.
 const RECONNECT: Duration = Duration::from_millis(100);
-/// What became of a lost `COMMIT` is asked for so long.
-const SETTLE: Duration = Duration::from_secs(15);
+/// Between two questions what became of a lost `COMMIT`.
 const SETTLE_AGAIN: Duration = Duration::from_millis(50);
 
 /// A call with whom to answer.
@@ -119,7 +118,10 @@ impl Writer {
         };
         let concerns_all = matches!(
             failure,
-            PostgresFailure::Unreachable(_) | PostgresFailure::Fenced | PostgresFailure::Unknown(_)
+            PostgresFailure::Unreachable(_)
+                | PostgresFailure::Refusing(_)
+                | PostgresFailure::Fenced
+                | PostgresFailure::Unknown(_)
         );
         if batch.len() == 1 || concerns_all {
             for job in batch.drain(..) {
@@ -197,19 +199,14 @@ impl Writer {
         }
     }
 
-    /// Whether a transaction was committed whose end was not heard. If not, it never will be.
+    /// Whether a transaction was committed whose end was not heard. If not, it never will be. A server that is
+    /// away is waited for: nobody else can say it. What is asked meanwhile is refused with the reason.
     async fn settled(&mut self, numbered: Numbered, reason: &str) -> Result<bool, PostgresFailure> {
         self.failed(PostgresFailure::Unreachable(reason.to_owned()));
-        let until = Instant::now() + SETTLE;
         let was_committed = loop {
             match self.ask_for_end(numbered).await {
                 Ok(end) => break end,
-                Err(failure)
-                    if Instant::now() < until && !matches!(failure, PostgresFailure::Unusable(_)) =>
-                {
-                    tokio::time::sleep(SETTLE_AGAIN).await;
-                }
-                Err(failure) => {
+                Err(failure @ PostgresFailure::Unusable(_)) => {
                     let told = format!(
                         "{}: the end of a transaction was not heard ({reason}), and cannot be asked for \
                          ({failure})",
@@ -217,6 +214,10 @@ impl Writer {
                     );
                     (self.options.on_poison)(told.clone());
                     return Err(PostgresFailure::Unknown(told));
+                }
+                Err(failure) => {
+                    let why = self.failed(failure);
+                    self.refuse_for(SETTLE_AGAIN, &why).await;
                 }
             }
         };
@@ -232,15 +233,25 @@ impl Writer {
         }
     }
 
+    /// Refuses what is asked in that time, so that nobody waits for a server that is away.
+    async fn refuse_for(&mut self, pause: Duration, why: &PostgresFailure) {
+        let until = Instant::now() + pause;
+        while let Ok(Some(job)) = tokio::time::timeout_at(until, self.jobs.recv()).await {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            drop(job.reply.send(Err(why.clone())));
+        }
+        // Nobody asks any more.
+        tokio::time::sleep_until(until).await;
+    }
+
     async fn ask_for_end(&mut self, numbered: Numbered) -> Result<Option<bool>, PostgresFailure> {
-        let link = Link::open(&self.target).await?;
+        let link = self.open_link().await?;
         let settle = Call::new("SELECT settle_1($1, $2, $3)")
             .bind(numbered.writer)
             .bind(numbered.before)
             .bind(numbered.number);
         let rows = link.query(settle.sql, &settle.parameters).await?;
         self.link = Some(link);
-        self.health.send_replace(None);
         let end = rows.first().map(|row| row.try_get(0)).transpose()?;
         Ok(end.flatten())
     }
@@ -264,7 +275,6 @@ impl Writer {
                 ));
             }
         };
-        let until = Instant::now() + SETTLE;
         loop {
             let found = match self.link().await {
                 Ok(link) => {
@@ -275,8 +285,9 @@ impl Writer {
                 Err(failure) => Err(failure),
             };
             match found {
-                Err(failure) if failure.ends_connection() && Instant::now() < until => {
-                    tokio::time::sleep(SETTLE_AGAIN).await;
+                Err(failure) if failure.ends_connection() => {
+                    let why = self.failed(failure);
+                    self.refuse_for(SETTLE_AGAIN, &why).await;
                 }
                 found => return found,
             }
@@ -295,10 +306,10 @@ impl Writer {
         let failure = named(failure, &self.target);
         self.link = None;
         self.failed_at = Some(Instant::now());
-        if self.health.borrow().is_none() {
+        let was_well = self.health.send_replace(Some(failure.clone())).is_none();
+        if was_well {
             tracing::warn!("the database is not reached: {failure}");
         }
-        self.health.send_replace(Some(failure.clone()));
         failure
     }
 
@@ -312,24 +323,18 @@ impl Writer {
         if is_soon && let Some(failure) = last {
             return Err(failure);
         }
-        match Link::open(&self.target).await {
-            Ok(link) => {
-                if self.health.send_replace(None).is_some() {
-                    tracing::info!("the database is reached again: {}", self.target.shown());
-                }
-                self.failed_at = None;
-                Ok(link)
-            }
-            Err(failure) => {
-                let was_well = self.health.borrow().is_none();
-                if was_well {
-                    tracing::warn!("the database is not reached: {failure}");
-                }
-                self.failed_at = Some(Instant::now());
-                self.health.send_replace(Some(failure.clone()));
-                Err(failure)
-            }
+        self.open_link().await
+    }
+
+    /// A new connection.
+    async fn open_link(&mut self) -> Result<Link, PostgresFailure> {
+        let opened = Link::open(&self.target).await;
+        let link = opened.map_err(|failure| self.failed(failure))?;
+        if self.health.send_replace(None).is_some() {
+            tracing::info!("the database is reached again: {}", self.target.shown());
         }
+        self.failed_at = None;
+        Ok(link)
     }
 }
 

@@ -51,7 +51,7 @@ impl Serving {
         tracing::debug!(took_ms, generation = worker.identity().generation.0, "ready");
         notify.ready(&match worker.awaited() {
             None => format!("serving, booted in {took_ms} ms"),
-            Some(reason) => format!("has not booted yet: {reason}"),
+            Some(reason) => format!("serving; has not booted yet: {reason}"),
         });
         let notify = Arc::new(notify);
         running.spawn(show_notes(worker.clone(), Arc::clone(&notify)));

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::{CommandFailure, DataDirOption};
 use crate::base::exit::Exit;
+use crate::shop::engine::StoreEngine;
 use crate::shop::evidence::consistency;
 use crate::shop::sqlite::snapshots::{CopiedDatabase, CopyError, Snapshots, create_private, keep_owner};
 use crate::worker::print_line;
@@ -30,8 +31,17 @@ pub(super) struct BackupArguments {
     to: PathBuf,
 }
 
+/// What is said of databases that are no files.
+const AT_POSTGRES: &str = "the databases are PostgreSQL's, which has tools of its own. Beside a running cluster: \
+    pg_basebackup of the whole server with its WAL (-X stream), or an archive of the WAL for a restore to a \
+    point in time; both have all four databases as of one instant. Of a stopped cluster: pg_dump of each \
+    database. Keep a copy of the data directory's incarnation and cluster.id with it";
+
 pub(super) fn run(arguments: BackupArguments) -> Result<(), CommandFailure> {
     let (from, to) = (arguments.data.data_dir, arguments.to);
+    if StoreEngine::of(&from)?.is_postgres() {
+        return Err(CommandFailure(Exit::Refused, AT_POSTGRES.to_owned()));
+    }
     let unmade = |error: io::Error| {
         let exit = match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Exit::DiskFailed,

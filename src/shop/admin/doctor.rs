@@ -6,6 +6,7 @@ use super::{CommandFailure, DataDirOption};
 use crate::base::exit::Exit;
 use crate::control::{ControlAnswer, ControlCommand, ControlRequest, client};
 use crate::shop::contract::StorageError;
+use crate::shop::engine::StoreEngine;
 use crate::shop::evidence::audit::{self, Moment};
 use crate::shop::evidence::{blocking, consistency, read_model};
 use crate::shop::inventory::{self, InventoryReader};
@@ -17,7 +18,8 @@ use crate::shop::sandbox::LedgerReader;
 use crate::store::{LONG_WAL_BYTES, wal_bytes, wal_readers};
 use crate::worker::print_line;
 
-/// Check every page of the four databases (`PRAGMA integrity_check`) and the shop's invariants. Reads only.
+/// Check every page of the four databases (`PRAGMA integrity_check`; of PostgreSQL what the server knows of
+/// broken pages) and the shop's invariants. Reads only.
 #[derive(Debug, clap::Parser)]
 pub(super) struct DoctorArguments {
     #[command(flatten)]
@@ -31,11 +33,13 @@ pub(super) struct DoctorArguments {
 pub(super) fn run(arguments: DoctorArguments) -> Result<(), CommandFailure> {
     let data_dir = arguments.data.data_dir;
     let serves = report_outage(&data_dir)?;
+    let engine = StoreEngine::of(&data_dir)?;
     let mut wrong = Vec::new();
     for (file, verdict) in blocking::run(|| check_pages(&data_dir))?? {
-        print_line(&format!("{file}: {verdict}"))?;
+        let line = format!("{}: {verdict}", shown(&engine, file));
+        print_line(&line)?;
         if verdict != "ok" {
-            wrong.push(format!("{file}: {verdict}"));
+            wrong.push(line);
         }
     }
     if let Some(fault) = blocking::run(|| counter_fault(&data_dir))?? {
@@ -58,24 +62,47 @@ pub(super) fn run(arguments: DoctorArguments) -> Result<(), CommandFailure> {
         let mut attention = long_wals(&data_dir);
         attention.extend(summaries);
         attention.extend(parked_orders(audit.parked));
-        return print_attention(&attention, serves);
+        return print_attention(&attention, serves, &engine);
     }
-    let restore = "keep a copy of the files with their -wal and -shm; if pages are broken, stop the cluster and restore the newest backup: all \
-                   four files together, with no -wal and -shm of the old ones left beside them";
+    let restore = match engine {
+        StoreEngine::Sqlite => {
+            "keep a copy of the files with their -wal and -shm; if pages are broken, stop the cluster and \
+             restore the newest backup: all four files together, with no -wal and -shm of the old ones left \
+             beside them"
+        }
+        StoreEngine::Postgres(_) => {
+            "keep a copy of the server's directory; if pages are broken, stop the cluster and restore all four \
+             databases as of one instant (`cluster backup` says how)"
+        }
+    };
     Err(CommandFailure(
         Exit::BadData,
         format!("{}\n{restore}", wrong.join("\n")),
     ))
 }
 
+/// How a database is called where people look for it.
+fn shown(engine: &StoreEngine, file: &'static str) -> String {
+    match engine {
+        StoreEngine::Sqlite => file.to_owned(),
+        StoreEngine::Postgres(place) => {
+            let service = file.trim_end_matches(".db");
+            let url = place.urls.get(service).map_or("?", String::as_str);
+            let name = url.rsplit('/').next().unwrap_or(url);
+            format!("{service} at PostgreSQL ({name})")
+        }
+    }
+}
+
 /// What is sound and should be looked at all the same.
-fn print_attention(attention: &[String], serves: bool) -> Result<(), CommandFailure> {
+fn print_attention(attention: &[String], serves: bool, engine: &StoreEngine) -> Result<(), CommandFailure> {
     for what in attention {
         print_line(&format!("attention: {what}"))?;
     }
-    print_line(match (attention, serves) {
-        ([], true) => "all is well",
-        _ => "the files are sound",
+    print_line(match (attention, serves, engine) {
+        ([], true, _) => "all is well",
+        (_, _, StoreEngine::Sqlite) => "the files are sound",
+        (_, _, StoreEngine::Postgres(_)) => "the databases are sound",
     })?;
     Ok(())
 }

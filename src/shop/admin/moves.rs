@@ -121,8 +121,8 @@ fn told(progress: &MoveProgress) -> String {
         } => format!(
             "the new side is sound: {confirmed} confirmed, {rejected} rejected, {unfinished} unfinished"
         ),
-        MoveProgress::AllIsCopied => "everything is copied; the old side is put aside".to_owned(),
-        MoveProgress::Placed { file } => format!("{file} is in its place"),
+        MoveProgress::AllIsCopied => "everything is copied".to_owned(),
+        MoveProgress::Placed { file, to } => format!("{file} lies in {} now", to.display()),
         MoveProgress::Over { kept } => format!(
             "moved; the old side is kept: `cluster doctor --data-dir {}` looks at it",
             kept.display()

@@ -100,7 +100,7 @@ async fn open_one(
 fn refused(service: &str, failure: &PostgresFailure) -> BootError {
     let reason = format!("the database of {service} cannot be used: {failure}");
     let exit = match failure {
-        PostgresFailure::Unreachable(_) => return ServerAway(reason).into(),
+        PostgresFailure::Unreachable(_) | PostgresFailure::Refusing(_) => return ServerAway(reason).into(),
         PostgresFailure::NotPermitted(_) => Exit::NoPermission,
         PostgresFailure::Unusable(_) => Exit::BadData,
         PostgresFailure::Full(_) => Exit::DiskFailed,

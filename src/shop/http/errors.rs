@@ -45,7 +45,8 @@ pub(super) fn storage(error: StorageError) -> Problem {
         ),
         StorageError::Locked(_) => locked(),
         StorageError::Stalled(_) => out_of_service(),
-        StorageError::Unavailable(reason) | StorageError::Unknown(reason) => unavailable(&reason),
+        StorageError::Unavailable(reason) => not_reached(&reason),
+        StorageError::Unknown(reason) => unavailable(&reason),
         StorageError::NotPermitted(reason)
         | StorageError::DiskFailed(reason)
         | StorageError::Unusable(reason)
@@ -72,6 +73,13 @@ pub(super) fn place(error: PlaceError) -> Problem {
 /// A service that cannot read what it did.
 pub(super) fn timeline(error: &TimelineError) -> Problem {
     internal(&error.0)
+}
+
+/// 503 as [`out_of_service`], with the reason, which whoever noticed it first has logged.
+fn not_reached(reason: &str) -> Problem {
+    tracing::debug!(reason, "the store did not answer a request");
+    let detail = format!("the store is out of service for the moment ({reason}); it can be tried again");
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail).retry_after(RETRY_AFTER_SECS)
 }
 
 /// 503 as [`out_of_service`], for a reason that nobody has logged.

@@ -48,10 +48,12 @@ pub(in crate::shop) enum MoveProgress {
     },
     /// It stands in the data directory that everything is copied.
     AllIsCopied,
-    /// A file has its place.
+    /// A file was moved to another directory.
     Placed {
         /// Its name.
         file: String,
+        /// The directory.
+        to: PathBuf,
     },
     /// The databases are used where they are now. The old ones can be looked at with this data directory.
     Over {

@@ -123,6 +123,7 @@ pub(super) fn finish(
         directories.rename(file, &directories.data_dir, &kept)?;
         told(&MoveProgress::Placed {
             file: file.to_owned(),
+            to: kept.clone(),
         })?;
     }
     directories.unstage()?;

@@ -161,6 +161,7 @@ pub(super) fn finish(
         directories.rename(file, &staging, &directories.data_dir)?;
         told(&MoveProgress::Placed {
             file: file.to_owned(),
+            to: directories.data_dir.clone(),
         })?;
     }
     directories.unstage()?;

@@ -7,7 +7,9 @@ impl From<PostgresFailure> for StorageError {
     fn from(failure: PostgresFailure) -> StorageError {
         match failure {
             PostgresFailure::Busy => StorageError::Busy,
-            PostgresFailure::Unreachable(reason) => StorageError::Unavailable(reason),
+            PostgresFailure::Unreachable(reason) | PostgresFailure::Refusing(reason) => {
+                StorageError::Unavailable(reason)
+            }
             PostgresFailure::Full(reason) => StorageError::Full(reason),
             PostgresFailure::Conflict(reason) => StorageError::Locked(reason),
             PostgresFailure::NotPermitted(reason) => StorageError::NotPermitted(reason),

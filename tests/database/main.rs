@@ -1,0 +1,50 @@
+//! The shop on PostgreSQL as people run it: the binary, and a server that goes away, refuses, is too old or
+//! full. `tests/postgres/server` starts the servers; without PostgreSQL, the tests are counted as ignored.
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../runner/mod.rs"]
+mod runner;
+
+mod commands;
+mod outages;
+mod refusals;
+mod server;
+
+use std::process::ExitCode;
+
+use runner::Test;
+
+const TESTS: &[Test] = &[
+    (
+        "a_server_that_is_away_at_the_start_is_waited_for",
+        outages::away_at_the_start,
+    ),
+    (
+        "a_server_that_crashes_costs_no_acknowledged_order",
+        outages::crash,
+    ),
+    ("the_orders_of_a_killed_worker_are_taken_over", outages::takeover),
+    ("a_reload_loses_nothing", outages::reload),
+    (
+        "what_no_waiting_mends_ends_the_start_with_one_line",
+        refusals::fatal,
+    ),
+    ("what_waiting_mends_is_waited_for", refusals::mended),
+    ("a_database_that_becomes_read_only_is_told", refusals::demoted),
+    ("a_server_that_never_answers_is_told", refusals::silent),
+    ("a_full_disk_of_the_server_is_told", refusals::full_disk),
+    ("the_commands_work_at_postgresql", commands::all),
+    ("a_move_that_is_killed_goes_on", commands::killed_move),
+];
+
+fn main() -> ExitCode {
+    if server::is_installed() {
+        return runner::main(TESTS, &[]);
+    }
+    eprintln!(
+        "SKIPPED: there is no PostgreSQL, so nothing is tried with it (tests/postgres/server install installs it)"
+    );
+    let ignored: Vec<(Test, &str)> = TESTS.iter().map(|test| (*test, "needs PostgreSQL")).collect();
+    runner::main(&[], &ignored)
+}

@@ -1,0 +1,123 @@
+//! A server of PostgreSQL for one test, on a port of the kernel's.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tokio_postgres::NoTls;
+
+use crate::common::Plan;
+
+const SERVICES: [&str; 4] = ["orders", "inventory", "payments", "sandbox"];
+
+fn script() -> Command {
+    Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/postgres/server"))
+}
+
+/// Whether PostgreSQL is installed.
+pub(crate) fn is_installed() -> bool {
+    script()
+        .arg("check")
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// A server that is stopped with this value.
+pub(crate) struct Server {
+    directory: tempfile::TempDir,
+    port: u16,
+}
+
+impl Server {
+    /// Starts a server with the databases of a shop: `shop_orders` and so on.
+    pub(crate) fn start() -> Server {
+        let directory = tempfile::tempdir().expect("a directory");
+        // The server runs as another user when this is root.
+        std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).expect("set");
+        let mut server = Server { directory, port: 0 };
+        server.start_again();
+        for service in SERVICES {
+            server.sql(
+                "postgres",
+                &format!("CREATE DATABASE shop_{service} TEMPLATE template0"),
+            );
+        }
+        server
+    }
+
+    fn data(&self) -> PathBuf {
+        self.directory.path().join("server")
+    }
+
+    /// Starts it, on the port that it had.
+    pub(crate) fn start_again(&mut self) {
+        let mut start = script();
+        start.arg("start").arg(self.data());
+        if self.port != 0 {
+            start.arg(self.port.to_string());
+        }
+        let started = start.output().expect("the script runs");
+        let said = String::from_utf8_lossy(&started.stdout);
+        let port = said
+            .split("PGPORT=")
+            .nth(1)
+            .and_then(|rest| rest.split(' ').next()?.parse().ok());
+        self.port = port.unwrap_or_else(|| panic!("{started:?}"));
+    }
+
+    /// Stops it: `fast` lets transactions end, `immediate` is as a crash.
+    pub(crate) fn stop(&self, mode: &str) {
+        let stopped = script().arg("stop").arg(self.data()).args(["-m", mode]).status();
+        assert!(stopped.expect("the script runs").success());
+    }
+
+    /// The port.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Runs statements as the superuser.
+    pub(crate) fn sql(&self, database: &str, sql: &str) {
+        let url = format!("postgres://shop@127.0.0.1:{}/{database}", self.port);
+        run_sql(&url, sql).unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    }
+
+    /// The URL of the databases as that role has them.
+    pub(crate) fn url(&self, role: &str) -> String {
+        format!("postgres://{role}@127.0.0.1:{}/shop_{{service}}", self.port)
+    }
+
+    /// How a shop is started that has its databases here.
+    pub(crate) fn plan(&self) -> Plan {
+        plan_at(&self.url("shop"))
+    }
+}
+
+/// How a shop is started that has its databases there.
+pub(crate) fn plan_at(url: &str) -> Plan {
+    Plan::shop()
+        .with("[store]", "engine = \"postgres\"")
+        .with("[postgres]", &format!("url = \"{url}\""))
+}
+
+fn run_sql(url: &str, sql: &str) -> Result<(), tokio_postgres::Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+        let driver = tokio::spawn(connection);
+        let done = client.batch_execute(sql).await;
+        driver.abort();
+        done
+    })
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may be stopped already.
+        let _ = script()
+            .arg("stop")
+            .arg(self.data())
+            .args(["-m", "immediate"])
+            .output();
+    }
+}
