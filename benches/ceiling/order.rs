@@ -1,17 +1,61 @@
 //! One order: six jobs on four files, the last two at the same time.
 
+use std::path::Path;
+use std::time::Instant;
+
 use cluster::base::money::{Currency, Money};
 use cluster::shop::payments::provider::{ChargeOutcome, ChargeRequest, Provider};
 use cluster::store::{Admission, Store, Tx};
 use rusqlite::params;
 use uuid::Uuid;
 
+use crate::run::{Engine, LeftBehind};
 use crate::stores::{SKUS, Stores, sku};
 
 const AT: &str = "2026-11-22T16:02:32.123456789Z";
 
-/// Places one order and sees it through. Every commit is on disk when this returns.
-pub(crate) async fn place(stores: &Stores) -> Result<(), String> {
+impl Engine for Stores {
+    const NAME: &'static str = "sqlite";
+
+    async fn prepare(place: &str) -> Result<(), String> {
+        Stores::open(Path::new(place))?.stock().await
+    }
+
+    async fn open(place: &str) -> Result<Stores, String> {
+        Stores::open(Path::new(place))
+    }
+
+    async fn place_order(&self) -> Result<(), String> {
+        place(self).await
+    }
+
+    fn commits(&self) -> u64 {
+        Stores::commits(self)
+    }
+
+    fn left_behind(place: &str) -> Result<Option<LeftBehind>, String> {
+        let dir = Path::new(place);
+        let wal_bytes = largest_wal(dir);
+        let began = Instant::now();
+        let stores = Stores::open(dir)?;
+        let reopen = began.elapsed();
+        drop(stores);
+        Ok(Some(LeftBehind { wal_bytes, reopen }))
+    }
+}
+
+fn largest_wal(dir: &Path) -> u64 {
+    let files = [
+        "orders.db-wal",
+        "inventory.db-wal",
+        "payments.db-wal",
+        "sandbox.db-wal",
+    ];
+    let length = |file: &&str| std::fs::metadata(dir.join(file)).map_or(0, |metadata| metadata.len());
+    files.iter().map(length).max().unwrap_or(0)
+}
+
+async fn place(stores: &Stores) -> Result<(), String> {
     let id = Uuid::now_v7().to_string();
     let (item, quantity) = (sku(fastrand::u32(..SKUS)), fastrand::i64(1..=3));
     let total = 450 * quantity;

@@ -2,26 +2,49 @@
 
 use std::fmt;
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::order;
-use crate::stores::Stores;
-
 const CHILD: &str = "CLUSTER_CEILING_CHILD";
+
+/// What the orders are made with, open in one process.
+pub(crate) trait Engine: Clone + Send + Sync + 'static {
+    /// Tells a child process which engine is meant.
+    const NAME: &'static str;
+    /// Makes the tables and the stock, once for all processes. `place` is a directory or a URL.
+    fn prepare(place: &str) -> impl Future<Output = Result<(), String>>;
+    /// Opens what was prepared.
+    fn open(place: &str) -> impl Future<Output = Result<Self, String>>;
+    /// Places one order and sees it through. Every commit is on disk when this returns.
+    fn place_order(&self) -> impl Future<Output = Result<(), String>> + Send;
+    /// Transactions committed by this process, over all services.
+    fn commits(&self) -> u64;
+    /// What is left once all processes are killed, if that is of interest.
+    fn left_behind(_place: &str) -> Result<Option<LeftBehind>, String> {
+        Ok(None)
+    }
+}
 
 /// What to run.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    /// How many processes share the files.
+    /// How many processes share the databases.
     pub(crate) processes: usize,
     /// Orders in flight in each.
     pub(crate) in_flight: usize,
     /// How long it is measured.
     pub(crate) seconds: u64,
-    /// Where the files go; a temporary directory when not given.
-    pub(crate) dir: Option<PathBuf>,
+    /// Where the databases are: a directory or a URL.
+    pub(crate) place: String,
+}
+
+/// Files after a `kill -9` of everybody who had them open.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LeftBehind {
+    /// The largest WAL, in bytes.
+    pub(crate) wal_bytes: u64,
+    /// To open the files again, one after the other.
+    pub(crate) reopen: Duration,
 }
 
 /// What came of it.
@@ -37,10 +60,8 @@ pub(crate) struct Measured {
     pub(crate) p50: Duration,
     /// All but one in a hundred orders took less.
     pub(crate) p99: Duration,
-    /// The largest WAL left by a `kill -9`, in bytes.
-    pub(crate) wal_bytes: u64,
-    /// To open the four files again after that, one after the other.
-    pub(crate) reopen: Duration,
+    /// What was left behind, where that is known.
+    pub(crate) left: Option<LeftBehind>,
 }
 
 impl fmt::Display for Measured {
@@ -52,23 +73,22 @@ impl fmt::Display for Measured {
             self.orders_per_s, self.commits_per_s
         )?;
         write!(f, "{:.1} jobs per commit, ", self.jobs_per_commit)?;
-        write!(f, "p50 {:.1} ms, p99 {:.1} ms, ", ms(self.p50), ms(self.p99))?;
+        write!(f, "p50 {:.1} ms, p99 {:.1} ms", ms(self.p50), ms(self.p99))?;
+        let Some(left) = self.left else { return Ok(()) };
         write!(
             f,
-            "largest WAL {} KiB, reopened after kill -9 in {:.2} ms",
-            self.wal_bytes / 1024,
-            ms(self.reopen)
+            ", largest WAL {} KiB, reopened after kill -9 in {:.2} ms",
+            left.wal_bytes / 1024,
+            ms(left.reopen)
         )
     }
 }
 
 /// Runs the plan; every child is gone when this returns.
-pub(crate) fn run(plan: &Plan) -> Result<Measured, String> {
-    let temporary = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let dir = plan.dir.clone().unwrap_or_else(|| temporary.path().to_owned());
-    prepare(&dir)?;
+pub(crate) fn run<E: Engine>(plan: &Plan) -> Result<Measured, String> {
+    runtime().block_on(E::prepare(&plan.place))?;
     let started: Result<Vec<Running>, String> =
-        (0..plan.processes).map(|_| Running::start(plan, &dir)).collect();
+        (0..plan.processes).map(|_| Running::start::<E>(plan)).collect();
     let mut children = started?;
     children.iter_mut().try_for_each(Running::ready)?;
     children.iter_mut().try_for_each(Running::go)?;
@@ -78,21 +98,12 @@ pub(crate) fn run(plan: &Plan) -> Result<Measured, String> {
     }
     // Killed, not asked to end: what they leave is what a crash leaves.
     drop(children);
-    let wal_bytes = largest_wal(&dir);
-    let began = Instant::now();
-    let stores = Stores::open(&dir)?;
-    let reopen = began.elapsed();
-    drop(stores);
-    Ok(add_up(&reports, wal_bytes, reopen))
-}
-
-fn prepare(dir: &Path) -> Result<(), String> {
-    runtime().block_on(async { Stores::open(dir)?.stock().await })
+    Ok(add_up(&reports, E::left_behind(&plan.place)?))
 }
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread()
-        .enable_time()
+        .enable_all()
         .build()
         .expect("a runtime needs only an epoll")
 }
@@ -104,11 +115,11 @@ struct Running {
 }
 
 impl Running {
-    fn start(plan: &Plan, dir: &Path) -> Result<Running, String> {
+    fn start<E: Engine>(plan: &Plan) -> Result<Running, String> {
         let exe = std::env::current_exe().map_err(|error| error.to_string())?;
         let mut child = Command::new(exe)
-            .env(CHILD, format!("{} {}", plan.in_flight, plan.seconds))
-            .arg(dir)
+            .env(CHILD, format!("{} {} {}", E::NAME, plan.in_flight, plan.seconds))
+            .arg(&plan.place)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -170,7 +181,7 @@ struct Report {
     latencies_us: Vec<u32>,
 }
 
-fn add_up(reports: &[Report], wal_bytes: u64, reopen: Duration) -> Measured {
+fn add_up(reports: &[Report], left: Option<LeftBehind>) -> Measured {
     let seconds = reports.iter().map(|report| report.seconds).fold(0.0, f64::max);
     let commits = reports.iter().map(|report| report.commits).sum::<u64>() as f64;
     let mut latencies: Vec<u32> = reports
@@ -192,28 +203,20 @@ fn add_up(reports: &[Report], wal_bytes: u64, reopen: Duration) -> Measured {
         jobs_per_commit: orders * 6.0 / commits,
         p50: Duration::from_micros(at(0.5).into()),
         p99: Duration::from_micros(at(0.99).into()),
-        wal_bytes,
-        reopen,
+        left,
     }
 }
 
-fn largest_wal(dir: &Path) -> u64 {
-    let files = [
-        "orders.db-wal",
-        "inventory.db-wal",
-        "payments.db-wal",
-        "sandbox.db-wal",
-    ];
-    let length = |file: &&str| std::fs::metadata(dir.join(file)).map_or(0, |metadata| metadata.len());
-    files.iter().map(length).max().unwrap_or(0)
-}
-
-/// The whole of a child process; `None` in the parent.
-pub(crate) fn child_main() -> Option<ExitCode> {
+/// The whole of a child process; `None` in the parent, and for another engine.
+pub(crate) fn child_main<E: Engine>() -> Option<ExitCode> {
     let plan = std::env::var(CHILD).ok()?;
-    let dir = PathBuf::from(std::env::args_os().nth(1)?);
-    let (in_flight, seconds) = plan.split_once(' ')?;
-    let end = child(&dir, in_flight.parse().ok()?, seconds.parse().ok()?);
+    let place = std::env::args().nth(1)?;
+    let mut words = plan.split(' ');
+    if words.next() != Some(E::NAME) {
+        return None;
+    }
+    let (in_flight, seconds) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    let end = runtime().block_on(child::<E>(&place, in_flight, seconds));
     Some(end.map_or_else(
         |message| {
             eprintln!("ceiling: {message}");
@@ -223,30 +226,31 @@ pub(crate) fn child_main() -> Option<ExitCode> {
     ))
 }
 
-fn child(dir: &Path, in_flight: usize, seconds: u64) -> Result<(), String> {
-    let stores = Stores::open(dir)?;
+async fn child<E: Engine>(place: &str, in_flight: usize, seconds: u64) -> Result<(), String> {
+    let engine = E::open(place).await?;
     println!("ready");
-    let mut go = String::new();
-    std::io::stdin()
-        .read_line(&mut go)
-        .map_err(|error| error.to_string())?;
+    let mut line = String::new();
+    let wait = |line: &mut String| {
+        std::io::stdin()
+            .read_line(line)
+            .map_err(|error| error.to_string())
+    };
+    wait(&mut line)?;
     let began = Instant::now();
-    let latencies_us = runtime().block_on(load(&stores, in_flight, began + Duration::from_secs(seconds)))?;
-    let mut line = format!("{} {}", began.elapsed().as_secs_f64(), stores.commits());
+    let latencies_us = load(&engine, in_flight, began + Duration::from_secs(seconds)).await?;
+    let mut report = format!("{} {}", began.elapsed().as_secs_f64(), engine.commits());
     for latency in latencies_us {
-        line.push_str(&format!(" {latency}"));
+        report.push_str(&format!(" {latency}"));
     }
-    println!("{line}");
-    // Killed here, with the files open.
-    std::io::stdin()
-        .read_line(&mut line)
-        .map_err(|error| error.to_string())?;
+    println!("{report}");
+    // Killed here, with everything open.
+    wait(&mut line)?;
     Ok(())
 }
 
-async fn load(stores: &Stores, in_flight: usize, until: Instant) -> Result<Vec<u32>, String> {
+async fn load<E: Engine>(engine: &E, in_flight: usize, until: Instant) -> Result<Vec<u32>, String> {
     let lanes: Vec<_> = (0..in_flight)
-        .map(|_| tokio::spawn(lane(stores.clone(), until)))
+        .map(|_| tokio::spawn(lane(engine.clone(), until)))
         .collect();
     let mut latencies_us = Vec::new();
     for lane in lanes {
@@ -255,11 +259,11 @@ async fn load(stores: &Stores, in_flight: usize, until: Instant) -> Result<Vec<u
     Ok(latencies_us)
 }
 
-async fn lane(stores: Stores, until: Instant) -> Result<Vec<u32>, String> {
+async fn lane<E: Engine>(engine: E, until: Instant) -> Result<Vec<u32>, String> {
     let mut latencies_us = Vec::new();
     while Instant::now() < until {
         let began = Instant::now();
-        order::place(&stores).await?;
+        engine.place_order().await?;
         latencies_us.push(u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX));
     }
     Ok(latencies_us)

@@ -5,7 +5,11 @@
 //! the first OLD, and the second OLD against the first. The medians of both are printed with the lowest and
 //! the highest: the second pair of columns is what the machine alone does. In every other round the two runs
 //! of the first ratio change places.
+//!
+//! System calls are counted by `perf` (Debian: linux-perf; as root), commits by SQLite itself. They are counted
+//! in loads of their own: that of 64 clients, and one client, which leaves nothing to commit together.
 
+mod calls;
 #[path = "../measurements/client.rs"]
 mod client;
 #[expect(dead_code, reason = "the other benches, which share it, use the rest")]
@@ -28,13 +32,13 @@ mod stores;
 mod table;
 
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use restarts::{kill_and_ask, median};
 use server::{Plan, Server};
 
 /// What a run measures, with its unit, and whether more is better.
-const FIGURES: [(&str, &str, bool); 8] = [
+const FIGURES: [(&str, &str, bool); 13] = [
     ("orders confirmed", "/s", true),
     ("CPU per order", "us", false),
     ("CPU per GET", "us", false),
@@ -43,6 +47,11 @@ const FIGURES: [(&str, &str, bool); 8] = [
     ("memory of the idle master alone", "KiB", false),
     ("PSS of the idle master and its workers", "KiB", false),
     ("kill -9 of the only worker to the next 200", "us", false),
+    ("from the start to the first order", "us", false),
+    ("system calls per order", "", false),
+    ("commits per order", "", false),
+    ("system calls per order, one client", "", false),
+    ("commits per order, one client", "", false),
 ];
 /// How long a server is left alone before its memory is measured. Master and workers give their start-up
 /// memory back one second after they began, each at its own time, and a page that two processes share counts
@@ -103,6 +112,7 @@ fn options() -> Result<Options, String> {
 
 fn compare(options: &Options) -> Result<(), String> {
     load::find_wrk()?;
+    calls::find_perf()?;
     let (mut first, mut new, mut second) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..options.rounds {
         eprintln!("round {} of {}", round + 1, options.rounds);
@@ -124,15 +134,23 @@ fn compare(options: &Options) -> Result<(), String> {
         let (first, new, second) = (column(&first), column(&new), column(&second));
         let better = if *more_is_better { "more" } else { "less" };
         println!(
-            "{:<44} {:>9.0} {:>9.0}   {}   {}   {better} is better",
-            format!("{figure}, {unit}"),
-            median(first.clone()),
-            median(new.clone()),
+            "{:<44} {:>9} {:>9}   {}   {}   {better} is better",
+            format!("{figure}, {unit}").trim_end_matches(", "),
+            short(median(first.clone())),
+            short(median(new.clone())),
             ratio(&new, &first),
             ratio(&second, &first),
         );
     }
     Ok(())
+}
+
+fn short(value: f64) -> String {
+    if value < 100.0 {
+        format!("{value:.2}")
+    } else {
+        format!("{value:.0}")
+    }
 }
 
 fn ratio(over: &[f64], under: &[f64]) -> String {
@@ -153,7 +171,9 @@ fn run(program: &'static str, seconds: u64) -> Result<Run, String> {
         program: Some(program),
         ..Plan::default()
     };
+    let began = Instant::now();
     let server = Server::start(&plan(2))?;
+    let started = began.elapsed();
     std::thread::sleep(IDLE);
     let master_kib = procfs::pss_kib(server.master())? as f64;
     let master_own_kib = procfs::anonymous_kib(server.master())? as f64;
@@ -169,6 +189,8 @@ fn run(program: &'static str, seconds: u64) -> Result<Run, String> {
     let orders = load::orders(server.address(), 64, seconds)?;
     let order_us = (ticks(&server)? - before) as f64 * 10_000.0 / orders.number("created")?;
     let get_us = load::cost(server.address(), &server.everyone()?, seconds.div_ceil(2))?.us_per_request();
+    let calls = calls::of_orders(&server, 64, seconds.div_ceil(2))?;
+    let calls_of_one = calls::of_orders(&server, 1, seconds.div_ceil(2))?;
     drop(server);
     let server = Server::start(&plan(1))?;
     let kills = (0..KILLS)
@@ -186,6 +208,11 @@ fn run(program: &'static str, seconds: u64) -> Result<Run, String> {
         master_own_kib,
         everyone_kib,
         median(kills) * 1e3,
+        started.as_secs_f64() * 1e6,
+        calls.system_calls,
+        calls.commits,
+        calls_of_one.system_calls,
+        calls_of_one.commits,
     ])
 }
 

@@ -46,34 +46,41 @@ pub(crate) fn find_wrk() -> Result<(), String> {
 
 /// Orders over so many connections.
 pub(crate) fn orders(address: SocketAddr, connections: usize, seconds: u64) -> Result<Said, String> {
-    finish(start(
-        "orders.lua",
-        &format!("http://{address}"),
-        connections,
-        seconds,
-    )?)
+    finish(start_orders(address, connections, seconds)?)
 }
 
 /// The same, not waited for.
 pub(crate) fn start_orders(address: SocketAddr, connections: usize, seconds: u64) -> Result<Child, String> {
-    start("orders.lua", &format!("http://{address}"), connections, seconds)
+    start(
+        Command::new("wrk"),
+        "orders.lua",
+        &format!("http://{address}"),
+        connections,
+        seconds,
+    )
 }
 
-fn start(script: &str, url: &str, connections: usize, seconds: u64) -> Result<Child, String> {
-    Command::new("wrk")
-        .args([
-            "-t2",
-            &format!("-c{connections}"),
-            &format!("-d{seconds}s"),
-            "--timeout",
-            "5s",
-            "-s",
-        ])
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/wrk/").to_owned() + script)
-        .arg(url)
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(|error| format!("wrk: {error}"))
+/// Starts wrk by that command, which may be another program that runs it.
+pub(crate) fn start(
+    mut wrk: Command,
+    script: &str,
+    url: &str,
+    connections: usize,
+    seconds: u64,
+) -> Result<Child, String> {
+    wrk.args([
+        &format!("-t{}", connections.min(2)),
+        &format!("-c{connections}"),
+        &format!("-d{seconds}s"),
+        "--timeout",
+        "5s",
+        "-s",
+    ])
+    .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/wrk/").to_owned() + script)
+    .arg(url)
+    .stdout(Stdio::piped())
+    .spawn()
+    .map_err(|error| format!("wrk: {error}"))
 }
 
 /// Waits for wrk's last line.
@@ -121,6 +128,7 @@ pub(crate) fn cost(address: SocketAddr, pids: &[u32], seconds: u64) -> Result<Co
     };
     let before = ticks()?;
     let said = finish(start(
+        Command::new("wrk"),
         "get.lua",
         &format!("http://{address}/healthz/liveness"),
         64,

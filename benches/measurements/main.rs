@@ -26,7 +26,7 @@ use server::{Plan, Server};
 use table::Table;
 
 fn main() -> ExitCode {
-    if let Some(code) = run::child_main().or_else(bare::child_main) {
+    if let Some(code) = run::child_main::<stores::Stores>().or_else(bare::child_main) {
         return code;
     }
     match seconds(std::env::args().skip(1)).and_then(measure) {
@@ -109,11 +109,12 @@ fn orders(server: &Server, seconds: u64, table: &mut Table) -> Result<(), String
     load::orders(server.address(), 64, 2)?;
     let got = load::orders(server.address(), 64, seconds)?;
     memory(server, "after the load", table)?;
-    let ceiling = run::run(&run::Plan {
+    let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let ceiling = run::run::<stores::Stores>(&run::Plan {
         processes: 2,
         in_flight: 32,
         seconds,
-        dir: None,
+        place: directory.path().display().to_string(),
     })?;
     eprintln!("ceiling: {ceiling}");
     let per_s = got.per_second("created")?;

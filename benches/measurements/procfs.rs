@@ -2,25 +2,25 @@
 
 use std::fs;
 
+/// Places of numbers in `stat`, from the third field on, which is the first behind the name.
+const USER: usize = 11;
+const SYSTEM: usize = 12;
+
 /// User and system time so far, in clock ticks of 10 ms.
 pub(crate) fn cpu_ticks(pid: u32) -> Result<u64, String> {
+    Ok(stat_number(pid, USER)? + stat_number(pid, SYSTEM)?)
+}
+
+/// A number of `/proc/PID/stat`.
+pub(crate) fn stat_number(pid: u32, at: usize) -> Result<u64, String> {
     let stat = read(pid, "stat")?;
     // The second field is the program's name in brackets and may hold anything.
     let fields = stat
         .rsplit_once(") ")
         .map(|(_, fields)| fields)
         .ok_or("no fields in stat")?;
-    let number = |at: usize| {
-        fields
-            .split(' ')
-            .nth(at)
-            .and_then(|field| field.parse::<u64>().ok())
-    };
-    // utime and stime are fields 14 and 15; the rest begins with field 3.
-    number(11)
-        .zip(number(12))
-        .map(|(user, system)| user + system)
-        .ok_or_else(|| "no times in stat".to_owned())
+    let number = fields.split(' ').nth(at).and_then(|field| field.parse().ok());
+    number.ok_or_else(|| "no times in stat".to_owned())
 }
 
 /// The proportional set size.
