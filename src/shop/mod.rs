@@ -29,4 +29,6 @@ pub(crate) mod sqlite;
 mod tests;
 
 pub use boot::{app, open};
+#[cfg(feature = "postgres")]
+pub(crate) use moving::bring_to_files;
 pub use settings::SECTIONS;

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::client_log::ClientLog;
 use super::cluster::{TorturedCluster, TorturedWorker};
 use super::options::TortureOptions;
+use super::server::TorturedServer;
 use crate::shop::recovery::clock::now_ms;
 
 /// The longest stop of a worker, in milliseconds.
@@ -31,6 +32,10 @@ pub(super) struct FaultCounts {
     pub(super) master_kills: u32,
     pub(super) outages: u32,
     pub(super) full_disks: u32,
+    /// Links to the server that were cut at a COMMIT.
+    pub(super) cuts: u32,
+    /// Restarts of the server.
+    pub(super) restarts: u32,
     /// When each life was killed, in milliseconds since 1970.
     #[serde(skip)]
     pub(super) killed: BTreeMap<String, u64>,
@@ -44,6 +49,7 @@ enum Fault {
     MasterKill,
     Outage,
     FullDisk,
+    Cut,
 }
 
 impl FaultCounts {
@@ -51,6 +57,7 @@ impl FaultCounts {
     /// are not judged, because chance alone may halve them.
     pub(super) fn shortfalls(&self, options: &TortureOptions, has_disk: bool) -> Vec<String> {
         let full_disks = if has_disk { options.full_disks } else { 0 };
+        let cuts = options.postgres.as_ref().map_or(0, |_| options.cuts);
         [
             ("kills", options.kills, self.kills),
             ("stops", options.stops, self.stops),
@@ -58,6 +65,7 @@ impl FaultCounts {
             ("master kills", options.master_kills, self.master_kills),
             ("outages", options.outages, self.outages),
             ("full disks", full_disks, self.full_disks),
+            ("cuts", cuts, self.cuts),
         ]
         .into_iter()
         .filter_map(|(what, per_minute, done)| {
@@ -92,6 +100,7 @@ pub(super) fn inject(
         (Fault::MasterKill, options.master_kills),
         (Fault::Outage, options.outages),
         (Fault::FullDisk, cluster.disk().map_or(0, |_| options.full_disks)),
+        (Fault::Cut, cluster.server().map_or(0, |_| options.cuts)),
     ];
     let sum: u32 = rates.iter().map(|(_, rate)| rate).sum();
     while let Some(pause) = injector.pause(sum, end) {
@@ -107,6 +116,7 @@ pub(super) fn inject(
     }
     injector.empty_the_disk();
     injector.continue_all();
+    injector.counts.cuts = cluster.server().map_or(0, TorturedServer::cuts);
     injector.counts
 }
 
@@ -200,6 +210,7 @@ impl FaultInjector<'_> {
                 self.counts.reloads += 1;
             }
             Fault::FullDisk => self.fill_the_disk(),
+            Fault::Cut => self.cluster.server().map_or((), TorturedServer::cut),
             // A master that finds no space at its start exits with a message, which is not what is tested
             // here.
             Fault::MasterKill => {

@@ -15,6 +15,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use super::disk::SmallDisk;
+use super::server::TorturedServer;
 use super::workspace;
 use crate::shop::evidence::audit::{self, Moment};
 use crate::sys::{pidfd, procfs};
@@ -29,6 +30,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 pub(super) struct TorturedCluster {
     workspace: PathBuf,
     disk: Option<SmallDisk>,
+    server: Option<TorturedServer>,
     master: Mutex<Child>,
     heard: Arc<HeardFromMaster>,
 }
@@ -52,7 +54,11 @@ pub(super) struct TorturedWorker {
 
 impl TorturedCluster {
     /// Starts the cluster and waits until it serves.
-    pub(super) fn start(workspace: &Path, disk: Option<SmallDisk>) -> Result<TorturedCluster, String> {
+    pub(super) fn start(
+        workspace: &Path,
+        disk: Option<SmallDisk>,
+        server: Option<TorturedServer>,
+    ) -> Result<TorturedCluster, String> {
         // Workers whose master was killed become children of this process, so that none is left behind.
         nix::sys::prctl::set_child_subreaper(true).map_err(|errno| errno.to_string())?;
         let heard = Arc::new(HeardFromMaster::default());
@@ -60,6 +66,7 @@ impl TorturedCluster {
         let cluster = TorturedCluster {
             workspace: workspace.to_owned(),
             disk,
+            server,
             master: Mutex::new(master),
             heard,
         };
@@ -70,6 +77,11 @@ impl TorturedCluster {
     /// The small disk with the cluster's data, if there is one.
     pub(super) fn disk(&self) -> Option<&SmallDisk> {
         self.disk.as_ref()
+    }
+
+    /// The server with the cluster's databases, if they are no files.
+    pub(super) fn server(&self) -> Option<&TorturedServer> {
+        self.server.as_ref()
     }
 
     /// The address of the cluster; an address where nobody listens while the cluster does not.

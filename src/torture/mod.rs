@@ -14,6 +14,7 @@ mod grpc;
 mod http;
 mod options;
 mod read_model;
+mod server;
 mod subscriber;
 mod tamper;
 mod verdict;
@@ -33,6 +34,7 @@ use client_log::ClientLog;
 use cluster::TorturedCluster;
 use disk::SmallDisk;
 use options::TortureOptions;
+use server::TorturedServer;
 use subscriber::ReadingMode;
 use verdict::TortureVerdict;
 use workload::Workload;
@@ -78,13 +80,17 @@ enum TortureError {
     Scratch { path: String, reason: std::io::Error },
     #[error("failed to start a cluster to torture: {0}")]
     Start(String),
+    #[cfg(feature = "postgres")]
+    #[error("failed to move the databases to files: {0}")]
+    Move(String),
     #[error("{0}")]
     Tamper(String),
 }
 
 fn torture(options: &TortureOptions) -> Result<TortureVerdict, TortureError> {
     let workload = Workload::new(options.seed, options.declines);
-    let workspace = workspace::prepare(options, &workload)?;
+    let server = server(options)?;
+    let workspace = workspace::prepare(options, &workload, server.as_ref())?;
     print_error(&format!(
         "torture: seed {}, {} s, in {}",
         options.seed,
@@ -92,11 +98,11 @@ fn torture(options: &TortureOptions) -> Result<TortureVerdict, TortureError> {
         workspace.display()
     ));
     let disk = small_disk(options, &workspace);
-    let cluster = TorturedCluster::start(&workspace, disk).map_err(TortureError::Start)?;
+    let cluster = TorturedCluster::start(&workspace, disk, server).map_err(TortureError::Start)?;
     let log = ClientLog::default();
-    let began = Instant::now();
+    let (began, duration) = (Instant::now(), Duration::from_secs(options.secs));
     let stop = AtomicBool::new(false);
-    let (counts, subscribers) = std::thread::scope(|scope| {
+    let (counts, last_fault, subscribers) = std::thread::scope(|scope| {
         let (cluster, stop) = (&cluster, &stop);
         let modes = [ReadingMode::Pages, ReadingMode::Stream];
         let subscribers = modes.map(|mode| scope.spawn(move || subscriber::run(mode, cluster, stop)));
@@ -108,11 +114,24 @@ fn torture(options: &TortureOptions) -> Result<TortureVerdict, TortureError> {
             let (workload, log) = (&workload, &log);
             scope.spawn(move || editor::run(number, workload, cluster, log, stop));
         }
-        let counts = chaos::inject(options, cluster, &log, began + Duration::from_secs(options.secs));
+        let restarts = scope.spawn(move || match cluster.server() {
+            Some(server) => server.restart(options.restarts, began, duration),
+            None => Ok(0),
+        });
+        let mut counts = chaos::inject(options, cluster, &log, began + duration);
+        match restarts
+            .join()
+            .unwrap_or_else(|_| Err("the restarts panicked".to_owned()))
+        {
+            Ok(restarts) => counts.restarts = restarts,
+            Err(error) => log.complain(error),
+        }
+        let last_fault = Instant::now();
         stop.store(true, Ordering::Release);
-        (counts, subscribers.map(|thread| thread.join()))
+        (counts, last_fault, subscribers.map(|thread| thread.join()))
     });
     let rested = cluster.rest(Instant::now() + REST_TIMEOUT);
+    let rested_ms = rested.is_none().then(|| millis(last_fault.elapsed()));
     let entries = log.entries();
     let lost: Vec<String> = entries
         .iter()
@@ -125,6 +144,9 @@ fn torture(options: &TortureOptions) -> Result<TortureVerdict, TortureError> {
         .flat_map(|log| subscriber::contradictions(log, &cluster, &entries))
         .collect();
     let stopped = cluster.stop();
+    if options.postgres.is_some() {
+        bring_to_files(&workspace.join(workspace::DATA))?;
+    }
     if let Some(tampering) = options.tamper {
         tampering
             .tamper(&workspace.join(workspace::DATA))
@@ -143,16 +165,45 @@ fn torture(options: &TortureOptions) -> Result<TortureVerdict, TortureError> {
         cluster.disk(),
         &workload,
         &log,
-        counts,
+        (counts, rested_ms),
         wrong,
     );
     verdict.tidy(options, &workspace, cluster.disk());
     Ok(verdict)
 }
 
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The server that the options name.
+fn server(options: &TortureOptions) -> Result<Option<TorturedServer>, TortureError> {
+    let Some(url) = &options.postgres else {
+        return Ok(None);
+    };
+    if cfg!(not(feature = "postgres")) {
+        let reason = "this program was built without the feature `postgres`";
+        return Err(TortureError::Start(reason.to_owned()));
+    }
+    let server = TorturedServer::new(url, options.restart_server.clone());
+    server.map(Some).map_err(TortureError::Start)
+}
+
+/// Moves the databases of a stopped cluster to files, where the verdict looks at them.
+fn bring_to_files(data: &Path) -> Result<(), TortureError> {
+    #[cfg(feature = "postgres")]
+    crate::shop::bring_to_files(data).map_err(TortureError::Move)?;
+    let _ = data;
+    Ok(())
+}
+
 /// Mounts the small disk. Must run before a second thread starts, because the kernel refuses it then.
 fn small_disk(options: &TortureOptions, workspace: &Path) -> Option<SmallDisk> {
     if options.full_disks == 0 {
+        return None;
+    }
+    if options.postgres.is_some() {
+        print_error("torture: no disk is filled, because the databases are not in files");
         return None;
     }
     match SmallDisk::mount(&workspace.join(workspace::DATA)) {

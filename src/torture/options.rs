@@ -55,6 +55,20 @@ pub(super) struct TortureOptions {
     /// of its own.
     #[arg(long, default_value_t = 2, value_name = "PER_MINUTE", value_parser = rate())]
     pub(super) full_disks: u32,
+    /// Has the databases at a PostgreSQL server: the URL of databases that are empty, with {service} in place of
+    /// orders, inventory, payments and sandbox. No disk is filled then. For the verdict, the databases are moved
+    /// to files, as `cluster move` does.
+    #[arg(long, value_name = "URL")]
+    pub(super) postgres: Option<String>,
+    /// With --postgres: links to the server cut right at a COMMIT, per minute.
+    #[arg(long, default_value_t = 60, value_name = "PER_MINUTE", value_parser = rate())]
+    pub(super) cuts: u32,
+    /// With --postgres: a command that restarts the server, and takes `fast` or `immediate` as its last word.
+    #[arg(long, value_name = "COMMAND", requires = "postgres")]
+    pub(super) restart_server: Option<String>,
+    /// How often the server is restarted in the whole run.
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1000))]
+    pub(super) restarts: u32,
     /// Of a hundred calls to the payment provider, how many go wrong (in four ways).
     #[arg(long, default_value_t = 12, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
     pub(super) provider_faults: u8,

@@ -38,6 +38,8 @@ pub(super) struct TortureVerdict {
     /// How many changes of articles stand.
     edits: u64,
     takeovers: u64,
+    /// How long after the last fault the last order ended, in milliseconds; absent if one did not.
+    rested_ms: Option<u64>,
     takeover_ms: Option<TakeoverLatency>,
     faults: FaultCounts,
     violations: Vec<String>,
@@ -54,7 +56,7 @@ pub(super) fn reach(
     disk: Option<&SmallDisk>,
     workload: &Workload,
     log: &ClientLog,
-    faults: FaultCounts,
+    (faults, rested_ms): (FaultCounts, Option<u64>),
     wrong: Vec<String>,
 ) -> TortureVerdict {
     let data = workspace.join(workspace::DATA);
@@ -93,6 +95,7 @@ pub(super) fn reach(
         over_grpc: log.over_grpc(),
         edits: log.edits(),
         takeovers,
+        rested_ms,
         takeover_ms,
         faults,
         stories: stories(&data, &violations, &entries),
@@ -147,7 +150,8 @@ impl TortureVerdict {
         let faults = &self.faults;
         let mut text = format!(
             "{}: {} orders ({} confirmed, {} declined, {} sold out, {} given up, {} parked), asked again {} times, {} over gRPC, {} edits of the stock, {} takeovers\n\
-             faults: {} kills, {} stops, {} reloads, {} master kills, {} outages, {} full disks\n",
+             faults: {} kills, {} stops, {} reloads, {} master kills, {} outages, {} full disks, {} cuts at a COMMIT, \
+             {} restarts of the server\n",
             if self.passed { "passed" } else { "FAILED" },
             self.orders,
             self.confirmed,
@@ -165,7 +169,14 @@ impl TortureVerdict {
             faults.master_kills,
             faults.outages,
             faults.full_disks,
+            faults.cuts,
+            faults.restarts,
         );
+        if let Some(rested) = self.rested_ms {
+            text.push_str(&format!(
+                "the last order ended at most {rested} ms after the last fault\n"
+            ));
+        }
         if let Some(latency) = self.takeover_ms {
             text.push_str(&format!(
                 "takeover, from the kill to the saga's next durable step: {} sagas, p50 {} ms, p99 {} ms, \

@@ -15,6 +15,11 @@
 //! Until step 4, a move in the other direction gives this one up: what was copied is removed, and the old
 //! side is as it was.
 
+use std::path::Path;
+
+use super::engine::MoveTarget;
+use super::evidence::blocking;
+
 mod compare;
 mod directories;
 mod lines;
@@ -31,3 +36,18 @@ mod to_sqlite;
 pub(in crate::shop) use move_error::MoveError;
 pub(in crate::shop) use progress::MoveProgress;
 pub(in crate::shop) use run::{MoveOrder, run};
+
+/// Moves the databases of a data directory that is not served to files, without a word.
+///
+/// # Errors
+/// As [`run`], as text.
+pub(crate) fn bring_to_files(data_dir: &Path) -> Result<(), String> {
+    let order = MoveOrder {
+        data_dir: data_dir.to_owned(),
+        to: MoveTarget::Sqlite,
+        place: None,
+    };
+    let moved = blocking::run(|| async { run(&order, &mut |_progress| Ok(())).await });
+    let moved = moved.map_err(MoveError::from).and_then(|moved| moved);
+    moved.map_err(|error| error.to_string())
+}
