@@ -35,9 +35,10 @@ CREATE FUNCTION birth_1() RETURNS text LANGUAGE sql STABLE AS $$
 $$;
 
 -- The numbers that events of a transaction have lie behind the one that this makes of its id.
-CREATE FUNCTION number_of_1(p_xid xid8) RETURNS bigint LANGUAGE sql STABLE AS $$
-    SELECT (p_xid::text::bigint << 20) + coalesce((SELECT base FROM event_stream), 0)
-$$;
+CREATE FUNCTION number_of_1(p_xid xid8) RETURNS bigint LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN (p_xid::text::bigint << 20) + coalesce((SELECT base FROM event_stream), 0);
+END $$;
 
 -- What the base has to be at least, so that the next event has a higher number than that one.
 CREATE FUNCTION base_above_1(p_newest bigint) RETURNS bigint LANGUAGE sql VOLATILE AS $$
@@ -45,16 +46,18 @@ CREATE FUNCTION base_above_1(p_newest bigint) RETURNS bigint LANGUAGE sql VOLATI
 $$;
 
 CREATE FUNCTION is_fenced_1(p_incarnation bigint, p_slot integer, p_epoch bigint) RETURNS boolean
-LANGUAGE sql STABLE AS $$
-    SELECT EXISTS (SELECT 1 FROM fences WHERE slot = p_slot AND incarnation = p_incarnation AND epoch = p_epoch)
-        OR EXISTS (SELECT 1 FROM fences WHERE slot = -1 AND incarnation > p_incarnation)
-$$;
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN EXISTS (SELECT 1 FROM fences WHERE slot = p_slot AND incarnation = p_incarnation AND epoch = p_epoch)
+        OR EXISTS (SELECT 1 FROM fences WHERE slot = -1 AND incarnation > p_incarnation);
+END $$;
 
 -- The same of a life as it is written, such as 7/0/3.
-CREATE FUNCTION is_life_fenced_1(p_life text) RETURNS boolean LANGUAGE sql STABLE AS $$
-    SELECT is_fenced_1(split_part(p_life, '/', 1)::bigint, split_part(p_life, '/', 2)::integer,
-        split_part(p_life, '/', 3)::bigint)
-$$;
+CREATE FUNCTION is_life_fenced_1(p_life text) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN is_fenced_1(split_part(p_life, '/', 1)::bigint, split_part(p_life, '/', 2)::integer,
+        split_part(p_life, '/', 3)::bigint);
+END $$;
 
 -- The writer's first word. False when its life is fenced off. Fences are raised under the same lock, so none is
 -- missed.

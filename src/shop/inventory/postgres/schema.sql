@@ -57,14 +57,16 @@ $$;
 
 -- Locks articles (`sku:NAME`) and those of reservations (`order:KEY`), in one order for every transaction.
 CREATE FUNCTION lock_1(p_names text[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    v_skus text[] := ARRAY(SELECT substr(name, 5) FROM unnest(p_names) AS name WHERE name LIKE 'sku:%');
+    v_orders bigint[] := ARRAY(SELECT substr(name, 7)::bigint FROM unnest(p_names) AS name
+        WHERE name LIKE 'order:%');
 BEGIN
-    PERFORM 1 FROM stock AS s WHERE s.sku IN (
-        SELECT substr(name, 5) FROM unnest(p_names) AS name WHERE name LIKE 'sku:%'
-        UNION
-        SELECT i.sku FROM unnest(p_names) AS name
-            JOIN reservations AS r ON name LIKE 'order:%' AND r.order_id = substr(name, 7)::bigint,
-            items_1(r.items) AS i)
-        ORDER BY s.sku FOR UPDATE;
+    IF v_orders <> '{}' THEN
+        v_skus := v_skus || ARRAY(SELECT i.sku FROM (SELECT r.items FROM reservations AS r
+            WHERE r.order_id = ANY (v_orders)) AS r, items_1(r.items) AS i);
+    END IF;
+    PERFORM 1 FROM stock AS s WHERE s.sku = ANY (v_skus) ORDER BY s.sku FOR UPDATE;
 END $$;
 
 -- Holds all lines, or records that there are too few goods. One row: whether the reservation is new, and as it
@@ -122,6 +124,7 @@ RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
     v_items text;
     v_leaves integer := CASE p_state WHEN 20 THEN 1 ELSE 0 END;
+    v_item record;
 BEGIN
     UPDATE reservations AS r SET state = p_state, claim_no = p_claim, changed_ms = p_now,
         changed_by = nullif(p_life, r.reserved_by)
@@ -129,10 +132,12 @@ BEGIN
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    UPDATE stock AS s SET reserved = s.reserved - i.quantity, on_hand = s.on_hand - v_leaves * i.quantity,
-        changed_ms = p_now
-        FROM (SELECT sku, sum(quantity)::bigint AS quantity FROM items_1(v_items) GROUP BY sku) AS i
-        WHERE s.sku = i.sku;
+    -- One by one: a join with the items, of which nobody knows how few they are, would read all articles.
+    FOR v_item IN SELECT i.sku, i.quantity FROM items_1(v_items) AS i ORDER BY i.sku LOOP
+        UPDATE stock AS s SET reserved = s.reserved - v_item.quantity,
+            on_hand = s.on_hand - v_leaves * v_item.quantity, changed_ms = p_now
+            WHERE s.sku = v_item.sku;
+    END LOOP;
     RETURN true;
 END $$;
 

@@ -170,13 +170,14 @@ END $$;
 
 -- Writes the terminal event of an order that has just ended.
 CREATE FUNCTION announce_1(p_order bigint, p_status smallint, p_now bigint) RETURNS void
-LANGUAGE sql AS $$
+LANGUAGE plpgsql AS $$
+BEGIN
     INSERT INTO outbox (number, order_id, event, at_ms, customer_id, items, amount, currency, reason, request_id,
                         traceparent)
     SELECT next_event_1(), id, CASE p_status WHEN 20 THEN 'order.confirmed' ELSE 'order.rejected' END, p_now,
         customer_id, items, amount, currency, reason, request_id, traceparent
-    FROM orders WHERE id = p_order
-$$;
+    FROM orders WHERE id = p_order;
+END $$;
 
 -- What stands of a record that was not written: 0 the same, 1 another claim, 2 something else.
 CREATE FUNCTION stands_1(p_order bigint, p_claim integer, p_status smallint) RETURNS integer
