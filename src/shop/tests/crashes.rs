@@ -302,7 +302,11 @@ fn token(claim_no: u32) -> ClaimToken {
 
 #[tokio::test]
 async fn inventory_answers_again_and_refuses_a_lower_claim() {
-    let shop = TestShop::open().await;
+    a_lower_claim_is_refused(&TestShop::open().await).await;
+}
+
+/// The rule of claims: whoever has a lower one than a participant has seen changes nothing.
+pub(super) async fn a_lower_claim_is_refused(shop: &TestShop) {
     let inventory = &shop.state.inventory;
     let lines = new_order("pm_card_visa").lines;
     for claim_no in [1, 1, 3, 3] {
@@ -376,7 +380,11 @@ async fn a_fenced_life_can_do_nothing_and_place_nothing() {
 
 #[tokio::test]
 async fn a_release_that_comes_first_refuses_the_late_reserve() {
-    let shop = TestShop::open().await;
+    a_tombstone_refuses_the_late_reserve(&TestShop::open().await).await;
+}
+
+/// The rule of tombstones: a command that was undone before it came is refused when it comes.
+pub(super) async fn a_tombstone_refuses_the_late_reserve(shop: &TestShop) {
     assert_eq!(shop.state.inventory.release(token(1)).await, CommandOutcome::Done);
     let late = shop
         .state

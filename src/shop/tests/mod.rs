@@ -11,6 +11,7 @@ mod idempotency;
 mod moving;
 mod old_files;
 mod openapi;
+mod planted;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod refused_requests;

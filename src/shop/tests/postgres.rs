@@ -16,7 +16,7 @@ use tokio_postgres::NoTls;
 use super::test_shop::{TestShop, default_settings, order_of};
 use crate::base::ids::Life;
 use crate::config::Settings;
-use crate::postgres::{PostgresOptions, PostgresStore, WriterIdentity};
+use crate::postgres::{BulkConnection, PostgresOptions, PostgresStore, WriterIdentity};
 use crate::shop::engine::StoreEngine;
 use crate::shop::orders::postgres::PostgresOrders;
 use crate::shop::orders::{self, OrdersRepository};
@@ -231,4 +231,32 @@ async fn a_commit_whose_end_is_not_heard_is_settled() {
         "{cut} links cut, {known} orders acknowledged, {} confirmed",
         audit.confirmed
     );
+}
+
+/// Replaces a function of a service by one in which something is changed, which must stand in it once.
+pub(super) async fn replace_function(
+    shop: &TestShop,
+    service: &str,
+    function: &str,
+    (from, to): (&str, &str),
+) {
+    let schema = match service {
+        "orders" => &orders::postgres::POSTGRES_SCHEMA,
+        "inventory" => &crate::shop::inventory::postgres::POSTGRES_SCHEMA,
+        _ => panic!("{service} has no function to be replaced"),
+    };
+    let begin = format!("CREATE FUNCTION {function}(");
+    let mut texts = schema.migrations.iter().filter_map(|sql| sql.split_once(&begin));
+    let (_, behind) = texts.next().expect("the function is there");
+    let (body, _) = behind.split_once("\nEND $$;").expect("it ends");
+    assert_eq!(body.matches(from).count(), 1, "{from:?} in {function}");
+    let replaced = body.replace(from, to);
+    let StoreEngine::Postgres(place) = StoreEngine::of(shop.dir.path()).unwrap() else {
+        panic!("the shop is not at PostgreSQL");
+    };
+    let database = BulkConnection::open(&place.target(service).unwrap())
+        .await
+        .unwrap();
+    let replace = format!("CREATE OR REPLACE FUNCTION {function}({replaced}\nEND $$;");
+    database.run(&replace).await.unwrap();
 }
