@@ -4,16 +4,15 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{FromSqlOwned, ToSql};
-use tokio_postgres::{Client, NoTls};
 
 use super::connect::{Link, named};
 use super::failure::PostgresFailure;
 use super::row_value::RowValue;
 use super::schema::{self, ClusterId, PostgresSchema};
 use super::target::PostgresTarget;
+use super::tls::DrivenClient;
 
 /// Rows that are fetched at once.
 const AT_ONCE: u32 = 1_000;
@@ -22,15 +21,8 @@ const CONNECT: Duration = Duration::from_secs(10);
 
 /// A connection for whole tables. Dropping it ends its transaction, and nothing of that is kept.
 pub struct BulkConnection {
-    client: Client,
-    driver: JoinHandle<()>,
+    client: DrivenClient,
     target: PostgresTarget,
-}
-
-impl Drop for BulkConnection {
-    fn drop(&mut self) {
-        self.driver.abort();
-    }
 }
 
 /// What a database says of itself.
@@ -64,13 +56,10 @@ impl BulkConnection {
         // Judges the server.
         drop(Link::open(target).await?);
         let late = || PostgresFailure::Unreachable("the server does not answer".to_owned());
-        let connected = tokio::time::timeout(CONNECT, target.config.connect(NoTls)).await;
-        let connected = connected.map_err(|_| late()).and_then(|made| Ok(made?));
-        let (client, connection) = connected.map_err(|failure| named(failure, target))?;
-        let driver = tokio::spawn(async move { drop(connection.await) });
+        let connected = tokio::time::timeout(CONNECT, DrivenClient::connect(target)).await;
+        let connected = connected.unwrap_or_else(|_| Err(late()));
         Ok(BulkConnection {
-            client,
-            driver,
+            client: connected.map_err(|failure| named(failure, target))?,
             target: target.clone(),
         })
     }

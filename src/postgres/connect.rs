@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, NoTls, Row, Statement};
+use tokio_postgres::{Client, Row, Statement};
 
 use super::bind::Parameter;
 use super::failure::PostgresFailure;
 use super::target::PostgresTarget;
+use super::tls::DrivenClient;
 
 /// The oldest server, as `server_version_num` counts.
 const OLDEST: i32 = 130_000;
@@ -29,16 +29,9 @@ const LOOK: &str = "SELECT current_setting('server_version_num')::int4, pg_is_in
 
 /// A connection that can be used. Dropping it closes it.
 pub(super) struct Link {
-    client: Client,
-    driver: JoinHandle<()>,
+    client: DrivenClient,
     prepares: bool,
     prepared: Mutex<HashMap<&'static str, Statement>>,
-}
-
-impl Drop for Link {
-    fn drop(&mut self) {
-        self.driver.abort();
-    }
 }
 
 impl Link {
@@ -51,15 +44,8 @@ impl Link {
     }
 
     async fn connect(target: &PostgresTarget) -> Result<Link, PostgresFailure> {
-        let (client, connection) = target.config.connect(NoTls).await?;
-        let driver = tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection to PostgreSQL has ended");
-            }
-        });
         let link = Link {
-            client,
-            driver,
+            client: DrivenClient::connect(target).await?,
             prepares: !target.pgbouncer,
             prepared: Mutex::default(),
         };
@@ -125,13 +111,7 @@ impl Link {
                     .collect();
                 self.client.query(&statement, &values).await?
             }
-            None => {
-                let typed: Vec<(&(dyn ToSql + Sync), Type)> = parameters
-                    .iter()
-                    .map(|(value, kind)| (value.as_ref() as &(dyn ToSql + Sync), kind.clone()))
-                    .collect();
-                self.client.query_typed(sql, &typed).await?
-            }
+            None => self.client.query_typed(sql, &typed(parameters)).await?,
         };
         Ok(rows)
     }
@@ -141,6 +121,14 @@ impl Link {
         let none = || PostgresFailure::Failed(format!("a statement answered no row: {sql}"));
         rows.into_iter().next().ok_or_else(none)
     }
+}
+
+/// Parameters with their types, for a statement that was not prepared.
+pub(super) fn typed(parameters: &[Parameter]) -> Vec<(&(dyn ToSql + Sync), Type)> {
+    parameters
+        .iter()
+        .map(|(value, kind)| (value.as_ref() as &(dyn ToSql + Sync), kind.clone()))
+        .collect()
 }
 
 fn silent() -> PostgresFailure {

@@ -42,6 +42,14 @@ pub enum PostgresFailure {
 const FENCED: &str = "CL001";
 
 impl PostgresFailure {
+    /// Why no connection came to be.
+    pub(super) fn not_connected(error: &tokio_postgres::Error) -> PostgresFailure {
+        match error.as_db_error() {
+            Some(reported) => of_server(reported),
+            None => PostgresFailure::Unreachable(chain(error)),
+        }
+    }
+
     /// Whether the same transaction may succeed at once.
     pub(super) fn is_conflict(&self) -> bool {
         matches!(self, PostgresFailure::Conflict(_))

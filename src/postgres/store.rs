@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio_postgres::{Client, NoTls, Row};
+use tokio_postgres::Row;
 
 use super::call::Call;
 use super::connect::{Link, named};
@@ -14,6 +14,7 @@ use super::options::{PostgresOptions, WriterIdentity};
 use super::reader::Reader;
 use super::schema::{ClusterId, PostgresSchema, prepare};
 use super::target::PostgresTarget;
+use super::tls::DrivenClient;
 use super::writer::{Job, Writer, WriterHandle};
 use crate::store::{Admission, SignalHook};
 
@@ -181,14 +182,8 @@ async fn bring_up_to_date(
     schema: &PostgresSchema,
     cluster: &ClusterId,
 ) -> Result<(), PostgresFailure> {
-    let (mut client, connection) = target
-        .config
-        .connect(NoTls)
-        .await
-        .map_err(PostgresFailure::from)?;
-    let driver = tokio::spawn(async move { drop(connection.await) });
+    let mut client = DrivenClient::connect(target).await?;
     let prepared = tokio::time::timeout(PREPARE, prepare(&mut client, schema, cluster)).await;
-    driver.abort();
     let late = || PostgresFailure::Unreachable("it was not brought up to date within a minute".to_owned());
     prepared
         .unwrap_or_else(|_| Err(late()))
@@ -203,57 +198,5 @@ fn may_not_make_tables(failure: PostgresFailure) -> PostgresFailure {
              tables there (GRANT CREATE ON SCHEMA public TO …)"
         )),
         other => other,
-    }
-}
-
-/// One instant of a database, for readers that change nothing. Dropping it ends the transaction.
-pub struct DatabaseSnapshot {
-    client: Client,
-    driver: tokio::task::JoinHandle<()>,
-    target: PostgresTarget,
-}
-
-impl Drop for DatabaseSnapshot {
-    fn drop(&mut self) {
-        self.driver.abort();
-    }
-}
-
-impl DatabaseSnapshot {
-    /// Begins to read.
-    ///
-    /// # Errors
-    /// [`PostgresFailure`].
-    pub async fn begin(target: &PostgresTarget) -> Result<DatabaseSnapshot, PostgresFailure> {
-        let failed = |error: tokio_postgres::Error| named(error.into(), target);
-        let (client, connection) = target.config.connect(NoTls).await.map_err(failed)?;
-        let driver = tokio::spawn(async move { drop(connection.await) });
-        let snapshot = DatabaseSnapshot {
-            client,
-            driver,
-            target: target.clone(),
-        };
-        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-        snapshot.client.batch_execute(begin).await.map_err(failed)?;
-        Ok(snapshot)
-    }
-
-    /// The rows of a statement, as of that instant.
-    ///
-    /// # Errors
-    /// [`PostgresFailure`].
-    pub async fn read(&self, call: Call) -> Result<Vec<Row>, PostgresFailure> {
-        let typed: Vec<_> = call
-            .parameters
-            .iter()
-            .map(|(value, kind)| {
-                (
-                    value.as_ref() as &(dyn tokio_postgres::types::ToSql + Sync),
-                    kind.clone(),
-                )
-            })
-            .collect();
-        let rows = self.client.query_typed(call.sql, &typed).await;
-        rows.map_err(|error| named(error.into(), &self.target))
     }
 }

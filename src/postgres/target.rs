@@ -1,9 +1,12 @@
 //! Where a database is, and how it is to be used.
 
+use std::path::Path;
 use std::time::Duration;
 
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
+
+use super::tls::{self, Tls};
 
 /// Unless the URL says otherwise, a server that is not reached in this time is not reached.
 const CONNECT: Duration = Duration::from_secs(1);
@@ -14,15 +17,28 @@ const BETWEEN_KEEPALIVES: Duration = Duration::from_secs(1);
 const KEEPALIVES: u32 = 3;
 
 /// Where one database is, and how it is to be used.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct PostgresTarget {
     pub(super) config: Config,
+    /// Whether the connection is to be encrypted.
+    encrypts: bool,
+    /// What encrypts it.
+    pub(super) tls: Option<Tls>,
     /// Between this process and the server is PgBouncer, which gives each transaction another connection: no
     /// statement is prepared, and nothing is set that is to last.
     pub(super) pgbouncer: bool,
     /// A server that forgets what it has committed is taken all the same.
     pub(super) allow_unsafe_commits: bool,
     shown: String,
+}
+
+impl std::fmt::Debug for PostgresTarget {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PostgresTarget")
+            .field("shown", &self.shown)
+            .field("encrypts", &self.encrypts)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why a text names no database.
@@ -39,13 +55,15 @@ pub enum TargetError {
     /// It lacks something.
     #[error("it names no {0}, expected postgres://user@host:port/database")]
     Incomplete(&'static str),
-    /// It asks for TLS, which this program does not speak to PostgreSQL.
+    /// It asks for TLS in a way that would not protect.
     #[error(
-        "it asks for sslmode=require, and this program does not speak TLS to PostgreSQL: reach the server \
-         over \
-         a unix socket, the loopback or a tunnel"
+        "it asks for sslmode={0}, which does not say for sure whether the server is the right one: expected \
+         disable (in clear) or verify-full (TLS, with the certificate and the name of the server checked)"
     )]
-    Tls,
+    Tls(String),
+    /// TLS cannot be spoken.
+    #[error("no TLS: {0}")]
+    Roots(String),
 }
 
 impl PostgresTarget {
@@ -54,6 +72,7 @@ impl PostgresTarget {
     /// # Errors
     /// [`TargetError`].
     pub fn parse(url: &str) -> Result<PostgresTarget, TargetError> {
+        let (url, mode) = without_ssl_mode(url)?;
         let mut config: Config = url
             .parse()
             .map_err(|error: tokio_postgres::Error| TargetError::Unreadable(error.to_string()))?;
@@ -71,10 +90,12 @@ impl PostgresTarget {
             Host::Tcp(name) => format!("{database} at {name}:{port}"),
             Host::Unix(path) => format!("{database} at {}:{port}", path.display()),
         };
-        if config.get_ssl_mode() == SslMode::Require {
-            return Err(TargetError::Tls);
-        }
-        config.ssl_mode(SslMode::Disable);
+        let is_local = hosts.iter().all(is_local);
+        let encrypts = mode.unwrap_or(!is_local);
+        config.ssl_mode(match encrypts {
+            true => SslMode::Require,
+            false => SslMode::Disable,
+        });
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT);
         }
@@ -89,6 +110,8 @@ impl PostgresTarget {
             .tcp_user_timeout(UNACKNOWLEDGED);
         Ok(PostgresTarget {
             config,
+            encrypts,
+            tls: None,
             pgbouncer: false,
             allow_unsafe_commits: false,
             shown,
@@ -102,6 +125,22 @@ impl PostgresTarget {
             self.config.password(password);
         }
         self
+    }
+
+    /// Whether the connection is to be encrypted: [`PostgresTarget::trust`] is to be called then.
+    #[must_use]
+    pub fn encrypts(&self) -> bool {
+        self.encrypts
+    }
+
+    /// Encrypts the connection, and checks the server by the certificates of that file, or by those that this
+    /// system trusts.
+    ///
+    /// # Errors
+    /// [`TargetError::Roots`].
+    pub fn trust(mut self, roots: Option<&Path>) -> Result<PostgresTarget, TargetError> {
+        self.tls = Some(tls::trusting(roots).map_err(TargetError::Roots)?);
+        Ok(self)
     }
 
     /// By way of PgBouncer in the mode of transactions.
@@ -145,6 +184,37 @@ impl PostgresTarget {
     }
 }
 
+/// Takes `sslmode` out of a URL or of `key=value` pairs, of which the driver knows too few: whether it asks
+/// for TLS, if it says so.
+fn without_ssl_mode(url: &str) -> Result<(String, Option<bool>), TargetError> {
+    let Some(at) = url.find("sslmode=") else {
+        return Ok((url.to_owned(), None));
+    };
+    let (before, rest) = url.split_at(at);
+    let mode = &rest["sslmode=".len()..];
+    let end = mode.find(['&', ' ', '#']).unwrap_or(mode.len());
+    let (mode, behind) = mode.split_at(end);
+    let encrypts = match mode {
+        "disable" => false,
+        "require" | "verify-full" => true,
+        other => return Err(TargetError::Tls(other.to_owned())),
+    };
+    let behind = behind.strip_prefix('&').unwrap_or(behind);
+    let url = format!("{before}{behind}");
+    Ok((url.trim_end_matches(['?', '&']).to_owned(), Some(encrypts)))
+}
+
+/// Whether nobody else can listen on the way to it.
+fn is_local(host: &Host) -> bool {
+    match host {
+        Host::Unix(_) => true,
+        Host::Tcp(name) => {
+            let address = name.parse::<std::net::IpAddr>();
+            name == "localhost" || address.is_ok_and(|address| address.is_loopback())
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,12 +236,36 @@ mod tests {
         assert_eq!(refused("postgres://shop:secret@db/a"), TargetError::Password);
         assert_eq!(refused("postgres://shop@db"), TargetError::Incomplete("database"));
         assert_eq!(refused("postgres://db/a"), TargetError::Incomplete("user"));
-        assert_eq!(refused("postgres://shop@db/a?sslmode=require"), TargetError::Tls);
+        let prefers = refused("postgres://shop@db/a?sslmode=prefer");
+        assert_eq!(prefers, TargetError::Tls("prefer".to_owned()));
         assert!(matches!(refused("mysql://a@b/c"), TargetError::Unreadable(_)));
         assert!(
             !refused("postgres://shop:secret@db/a")
                 .to_string()
                 .contains("secret")
         );
+    }
+    #[test]
+    fn who_can_be_listened_to_is_encrypted_unless_the_url_says_otherwise() {
+        for (url, encrypts) in [
+            ("postgres://shop@127.0.0.1/a", false),
+            ("postgres://shop@[::1]/a", false),
+            ("postgres://shop@localhost/a?sslmode=verify-full", true),
+            ("postgres://shop@db.example/a", true),
+            ("postgres://shop@10.0.0.7/a?sslmode=disable", false),
+            (
+                "postgres://shop@10.0.0.7/a?sslmode=disable&connect_timeout=3",
+                false,
+            ),
+            (
+                "postgres://shop@10.0.0.7/a?connect_timeout=3&sslmode=require",
+                true,
+            ),
+            ("host=/run/pg user=shop dbname=a", false),
+            ("host=db user=shop sslmode=verify-full dbname=a", true),
+        ] {
+            let target = PostgresTarget::parse(url).unwrap_or_else(|error| panic!("{url}: {error}"));
+            assert_eq!(target.encrypts(), encrypts, "{url}");
+        }
     }
 }

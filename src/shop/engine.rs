@@ -39,6 +39,9 @@ pub(in crate::shop) struct PostgresPlace {
     pub(in crate::shop) urls: BTreeMap<String, String>,
     /// The file of the password.
     pub(in crate::shop) password_file: Option<PathBuf>,
+    /// The file of the certificates that are trusted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::shop) root_certificates: Option<PathBuf>,
     /// Whether PgBouncer is between.
     pub(in crate::shop) pgbouncer: bool,
     /// Whether a server may be used that forgets what it has committed.
@@ -175,8 +178,12 @@ impl PostgresPlace {
             .urls
             .get(service)
             .ok_or_else(|| refuse("it is not named".to_owned()))?;
-        let target =
+        let mut target =
             crate::postgres::PostgresTarget::parse(url).map_err(|error| refuse(error.to_string()))?;
+        if target.encrypts() {
+            let trusted = target.trust(self.root_certificates.as_deref());
+            target = trusted.map_err(|error| refuse(error.to_string()))?;
+        }
         let password = super::postgres::password(&target, self.password_file.as_deref()).map_err(refuse)?;
         Ok(target
             .password(password.as_deref())
@@ -242,6 +249,7 @@ mod tests {
             cluster: "c1".to_owned(),
             urls: [("orders".to_owned(), "postgres://a@b/c".to_owned())].into(),
             password_file: Some("/etc/pw".into()),
+            root_certificates: None,
             pgbouncer: false,
             allow_unsafe_commits: false,
         };

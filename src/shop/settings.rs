@@ -134,6 +134,12 @@ const POSTGRES: Section = Section {
              PGPASSWORD, \
              PGPASSFILE or ~/.pgpass has the password.",
         ),
+        Key::unset(
+            "root_certificates",
+            Kind::Path,
+            "A file with the certificates (PEM) by which the server is checked; those that the system trusts when \
+             not set. A server that is not local is spoken to with TLS, unless its URL says sslmode=disable.",
+        ),
         Key::new(
             "pgbouncer",
             Kind::Switch,
@@ -274,6 +280,8 @@ pub struct PostgresSettings {
     pub sandbox: Option<String>,
     /// The file of the password.
     pub password_file: Option<PathBuf>,
+    /// The file of the certificates that are trusted.
+    pub root_certificates: Option<PathBuf>,
     /// Whether PgBouncer is between.
     pub pgbouncer: bool,
     /// Whether a server may be used that may forget what it has committed.
@@ -291,6 +299,7 @@ impl PostgresSettings {
             cluster,
             urls: self.urls()?,
             password_file: self.password_file.clone(),
+            root_certificates: self.root_certificates.clone(),
             pgbouncer: self.pgbouncer,
             allow_unsafe_commits: self.allow_unsafe_commits,
         })

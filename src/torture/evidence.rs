@@ -228,6 +228,14 @@ fn check_keys(
     Ok(())
 }
 
+/// When the last order ended, in milliseconds since 1970.
+pub(super) fn last_end(data: &Path) -> Option<u64> {
+    let orders = read_only::open(&data.join("orders.db")).ok()?;
+    let last = "SELECT max(changed_ms) FROM orders WHERE status >= 20";
+    let last: Option<i64> = orders.query_row(last, [], |row| row.get(0)).ok()?;
+    last.map(i64::unsigned_abs)
+}
+
 /// The latency of takeovers from workers that were killed alone. Without a master nobody announces the death.
 pub(super) fn latency(data: &Path, faults: &FaultCounts) -> Result<Option<TakeoverLatency>, StorageError> {
     let took = |takeover: Takeover| {

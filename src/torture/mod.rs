@@ -29,6 +29,7 @@ use std::time::{Duration, Instant};
 use clap::CommandFactory;
 
 use crate::base::exit::Exit;
+use crate::shop::recovery::clock::now_ms;
 use crate::worker::{AppCommand, print_clap, print_error, print_line};
 use client_log::ClientLog;
 use cluster::TorturedCluster;
@@ -126,12 +127,11 @@ fn torture(options: &TortureOptions) -> Result<TortureVerdict, TortureError> {
             Ok(restarts) => counts.restarts = restarts,
             Err(error) => log.complain(error),
         }
-        let last_fault = Instant::now();
+        let last_fault = now_ms();
         stop.store(true, Ordering::Release);
         (counts, last_fault, subscribers.map(|thread| thread.join()))
     });
     let rested = cluster.rest(Instant::now() + REST_TIMEOUT);
-    let rested_ms = rested.is_none().then(|| millis(last_fault.elapsed()));
     let entries = log.entries();
     let lost: Vec<String> = entries
         .iter()
@@ -165,15 +165,11 @@ fn torture(options: &TortureOptions) -> Result<TortureVerdict, TortureError> {
         cluster.disk(),
         &workload,
         &log,
-        (counts, rested_ms),
+        (counts, last_fault),
         wrong,
     );
     verdict.tidy(options, &workspace, cluster.disk());
     Ok(verdict)
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The server that the options name.

@@ -38,8 +38,8 @@ pub(super) struct TortureVerdict {
     /// How many changes of articles stand.
     edits: u64,
     takeovers: u64,
-    /// How long after the last fault the last order ended, in milliseconds; absent if one did not.
-    rested_ms: Option<u64>,
+    /// How long after the last fault the last order ended, in milliseconds.
+    last_end_ms: Option<u64>,
     takeover_ms: Option<TakeoverLatency>,
     faults: FaultCounts,
     violations: Vec<String>,
@@ -56,7 +56,7 @@ pub(super) fn reach(
     disk: Option<&SmallDisk>,
     workload: &Workload,
     log: &ClientLog,
-    (faults, rested_ms): (FaultCounts, Option<u64>),
+    (faults, last_fault): (FaultCounts, u64),
     wrong: Vec<String>,
 ) -> TortureVerdict {
     let data = workspace.join(workspace::DATA);
@@ -95,7 +95,7 @@ pub(super) fn reach(
         over_grpc: log.over_grpc(),
         edits: log.edits(),
         takeovers,
-        rested_ms,
+        last_end_ms: evidence::last_end(&data).map(|ended| ended.saturating_sub(last_fault)),
         takeover_ms,
         faults,
         stories: stories(&data, &violations, &entries),
@@ -172,10 +172,8 @@ impl TortureVerdict {
             faults.cuts,
             faults.restarts,
         );
-        if let Some(rested) = self.rested_ms {
-            text.push_str(&format!(
-                "the last order ended at most {rested} ms after the last fault\n"
-            ));
+        if let Some(ended) = self.last_end_ms {
+            text.push_str(&format!("the last order ended {ended} ms after the last fault\n"));
         }
         if let Some(latency) = self.takeover_ms {
             text.push_str(&format!(

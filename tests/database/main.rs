@@ -10,6 +10,7 @@ mod commands;
 mod outages;
 mod refusals;
 mod server;
+mod tls;
 
 use std::process::ExitCode;
 
@@ -34,6 +35,11 @@ const TESTS: &[Test] = &[
     ("a_database_that_becomes_read_only_is_told", refusals::demoted),
     ("a_server_that_never_answers_is_told", refusals::silent),
     ("a_full_disk_of_the_server_is_told", refusals::full_disk),
+    (
+        "an_open_transaction_that_holds_events_back_is_told",
+        outages::held_events,
+    ),
+    ("tls_is_checked", tls::all),
     ("the_commands_work_at_postgresql", commands::all),
     ("a_move_that_is_killed_goes_on", commands::killed_move),
 ];

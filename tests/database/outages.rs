@@ -209,3 +209,26 @@ pub(crate) fn reload() {
     let second = plan_at(&server.url("shop")).launch();
     second.wait_for("it belongs to another cluster");
 }
+
+pub(crate) fn held_events() {
+    let server = Server::start();
+    let cluster = server.plan().start();
+    place(&cluster);
+    let open = server.open_transaction("postgres");
+    let order = place(&cluster);
+    let line = cluster.wait_for("events are held back by an open transaction on the server (process");
+    assert!(
+        line.to_string().contains("of shop, forgotten, begun 20"),
+        "{line}"
+    );
+    let confirmed = "/events?types=shop.order.confirmed.v1";
+    assert!(
+        !cluster.get(confirmed).body.contains(&order),
+        "it could be skipped"
+    );
+    drop(open);
+    cluster.wait_for("events can be read again");
+    let events = cluster.get(confirmed);
+    assert!(events.body.contains(&order), "{events:?}");
+    assert!(cluster.stop().success());
+}

@@ -1,6 +1,6 @@
 //! A server of PostgreSQL for one test, on a port of the kernel's.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -82,6 +82,39 @@ impl Server {
         run_sql(&url, sql).unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     }
 
+    /// Has it speak TLS with that certificate.
+    pub(crate) fn use_certificate(&self, certificate: &Path, key: &Path) {
+        for (name, from) in [("server.crt", certificate), ("server.key", key)] {
+            let to = self.data().join("data").join(name);
+            std::fs::copy(from, &to).expect("copied");
+            std::fs::set_permissions(&to, PermissionsExt::from_mode(0o600)).expect("set");
+            let data = std::fs::metadata(self.data().join("data")).expect("there");
+            std::os::unix::fs::chown(&to, Some(data.uid()), Some(data.gid())).expect("given");
+        }
+        self.sql("postgres", "ALTER SYSTEM SET ssl = on");
+        self.sql("postgres", "SELECT pg_reload_conf()");
+    }
+
+    /// Begins a transaction that has written, and leaves it open until the value is dropped.
+    pub(crate) fn open_transaction(&self, database: &str) -> OpenTransaction {
+        let url = format!(
+            "postgres://shop@127.0.0.1:{}/{database}?application_name=forgotten",
+            self.port
+        );
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let opened = runtime.block_on(async {
+            let (client, connection) = tokio_postgres::connect(&url, NoTls).await?;
+            tokio::spawn(connection);
+            client.batch_execute("BEGIN; SELECT pg_current_xact_id()").await?;
+            Ok::<_, tokio_postgres::Error>(client)
+        });
+        OpenTransaction {
+            _client: opened.expect("begun"),
+            _runtime: runtime,
+        }
+    }
+
     /// The URL of the databases as that role has them.
     pub(crate) fn url(&self, role: &str) -> String {
         format!("postgres://{role}@127.0.0.1:{}/shop_{{service}}", self.port)
@@ -109,6 +142,12 @@ fn run_sql(url: &str, sql: &str) -> Result<(), tokio_postgres::Error> {
         driver.abort();
         done
     })
+}
+
+/// A transaction that is open. Its connection ends with this value.
+pub(crate) struct OpenTransaction {
+    _client: tokio_postgres::Client,
+    _runtime: tokio::runtime::Runtime,
 }
 
 impl Drop for Server {

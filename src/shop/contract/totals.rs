@@ -60,6 +60,8 @@ pub struct TotalsAfter {
     pub oldest: u64,
     /// The number of the newest event; 0 if there was none yet.
     pub newest: u64,
+    /// How many events there are behind the end. Large numbers may be given as 10,000.
+    pub behind: u64,
 }
 
 /// Whoever can tell the totals of customers: of all as of an event, and of the events behind one.

@@ -44,7 +44,7 @@ impl<O: OrderTotals, W> Consumer<O, W> {
     ) -> Result<Consumer<O, W>, AppMetricError> {
         let lag = worker.shared_gauge(
             "shop_customers_lag_events",
-            "Events of orders that the summaries of customers do not have yet.",
+            "Events of orders that the summaries of customers do not have yet; 10,000 may stand for more.",
         )?;
         Ok(Consumer {
             feed,
@@ -103,7 +103,7 @@ impl<O: OrderTotals, W> Consumer<O, W> {
                     .await?;
                 continue;
             }
-            self.lag.set(read.newest.saturating_sub(read.end));
+            self.lag.set(read.behind);
             if read.end == mark.number {
                 return Ok(mark);
             }

@@ -47,7 +47,7 @@ pub(in crate::shop) async fn check(data_dir: &Path) -> Result<Option<ReadModelFi
     if newest.stream != mark.stream || newest.number < mark.number {
         return Ok(None);
     }
-    let behind = newest.number.saturating_sub(mark.number);
+    let behind = orders.events_behind(mark.number).await?;
     let standing = format!(
         "{FILE}: {} totals of customers, {behind} events behind",
         rows.len()

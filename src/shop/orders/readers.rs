@@ -101,6 +101,11 @@ impl OrdersReader {
         either!(self, reader => reader.newest_event().await)
     }
 
+    /// How many events there are behind that number.
+    pub(in crate::shop) async fn events_behind(&self, number: u64) -> Result<u64, StorageError> {
+        either!(self, reader => reader.events_behind(number).await)
+    }
+
     /// The totals of the next customers after that one, as of the event of that number.
     pub(in crate::shop) async fn totals_as_of(
         &self,

@@ -237,6 +237,14 @@ impl<I: Inventory, P: Payments> OrdersService<I, P> {
         self.runner.repository.unfinished_counts().await
     }
 
+    /// Who holds events back that are committed, if somebody does: a transaction that is open on the server.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    pub async fn events_holder(&self) -> Result<Option<String>, StorageError> {
+        self.runner.repository.events_holder().await
+    }
+
     /// How many events are in the outbox.
     ///
     /// # Errors

@@ -170,6 +170,15 @@ impl OrdersRepository {
         either!(self, repository => repository.outbox_events().await)
     }
 
+    /// Who holds events back that are committed, if somebody does: a transaction that is open on the server.
+    pub(super) async fn events_holder(&self) -> Result<Option<String>, StorageError> {
+        match self {
+            OrdersRepository::Sqlite(_) => Ok(None),
+            #[cfg(feature = "postgres")]
+            OrdersRepository::Postgres(orders) => orders.events_holder().await,
+        }
+    }
+
     /// How many unfinished sagas are of newer definitions than this program knows, and of which version.
     pub(super) async fn unknown_versions(&self) -> Result<Vec<(u64, u32)>, StorageError> {
         either!(self, repository => repository.unknown_versions().await)

@@ -117,6 +117,36 @@ pub(in crate::shop) async fn after(
     })
 }
 
+/// How many events there are between those numbers; no more than 10,000 are counted.
+pub(in crate::shop) async fn behind(
+    store: &PostgresStore,
+    number: u64,
+    newest: u64,
+) -> Result<u64, StorageError> {
+    let behind = "SELECT count(*) FROM
+        (SELECT 1 FROM outbox WHERE number > $1 AND number <= $2 LIMIT 10000) AS behind";
+    let behind = Call::new(behind)
+        .bind(number.cast_signed())
+        .bind(newest.cast_signed());
+    let rows = store.list(behind).await?;
+    rows.first().map_or(Ok(0), |row| Columns(row).count(0))
+}
+
+/// The transaction on the server that holds events back, if one does: who has it, as far as this role may see
+/// it.
+const HOLDER: &str = "SELECT coalesce((SELECT 'process ' || pid || ' of ' || coalesce(usename, '?') || ', '
+        || coalesce(nullif(application_name, ''), 'without a name') || ', begun '
+        || coalesce(to_char(xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), '?')
+        FROM pg_stat_activity WHERE backend_xid IS NOT NULL ORDER BY age(backend_xid) DESC LIMIT 1),
+        'a prepared transaction, or one that this role may not see')
+    WHERE EXISTS (SELECT 1 FROM outbox WHERE number >= events_end_1())";
+
+/// Who holds events back, if there are some that may not be read yet.
+pub(in crate::shop) async fn holder(store: &PostgresStore) -> Result<Option<String>, StorageError> {
+    let rows = store.look_up(Call::new(HOLDER)).await?;
+    rows.first().map(|row| Columns(row).get(0)).transpose()
+}
+
 /// Whether an event from before that time may be removed.
 pub(in crate::shop) async fn is_any_older(
     store: &PostgresStore,

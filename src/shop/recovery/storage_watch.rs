@@ -4,7 +4,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::scoreboard::{AppMetric, AppMetricError};
 use crate::shop::http::Orders;
@@ -22,6 +22,7 @@ const SAMPLE_INTERVAL: Duration = Duration::from_millis(20);
 pub(in crate::shop) struct StorageGauges {
     wal_bytes: AppMetric,
     outbox_events: AppMetric,
+    events_held: AppMetric,
 }
 
 impl StorageGauges {
@@ -34,6 +35,10 @@ impl StorageGauges {
             outbox_events: worker.shared_gauge(
                 "shop_outbox_events",
                 "Events of ended orders in the outbox; they are kept for shop.events_retention.",
+            )?,
+            events_held: worker.shared_gauge(
+                "shop_events_held_seconds",
+                "For how long an open transaction on the PostgreSQL server has held events back.",
             )?,
         })
     }
@@ -69,6 +74,38 @@ impl WalWatch {
     }
 }
 
+/// Events that are held back for so long are told of.
+const HELD: Duration = Duration::from_secs(5);
+
+/// What was seen of events that an open transaction on the server holds back.
+#[derive(Debug, Default)]
+struct HeldEvents {
+    since: Option<Instant>,
+    is_told: bool,
+}
+
+impl HeldEvents {
+    /// For how long they have been held back, and what to show in the status. Logs the news.
+    fn look(&mut self, holder: Option<String>) -> (Duration, Option<String>) {
+        let Some(holder) = holder else {
+            if self.is_told {
+                tracing::info!("events can be read again: no open transaction holds them back any more");
+            }
+            *self = HeldEvents::default();
+            return (Duration::ZERO, None);
+        };
+        let held = self.since.get_or_insert_with(Instant::now).elapsed();
+        if held < HELD {
+            return (held, None);
+        }
+        let note = format!("events are held back by an open transaction on the server ({holder})");
+        if !std::mem::replace(&mut self.is_told, true) {
+            tracing::warn!("{note}; orders go on");
+        }
+        (held, Some(note))
+    }
+}
+
 /// Looks again and again, while `is_leader`. Never returns.
 pub(super) async fn watch(
     orders: Orders,
@@ -78,6 +115,7 @@ pub(super) async fn watch(
     is_leader: &AtomicBool,
 ) {
     let mut watches = vec![WalWatch::default(); stores.len()];
+    let mut held = HeldEvents::default();
     loop {
         tokio::time::sleep(INTERVAL).await;
         if !is_leader.load(Ordering::Relaxed) {
@@ -94,6 +132,11 @@ pub(super) async fn watch(
         // A file that cannot be read is reported elsewhere; the last count stays.
         if let Ok(events) = orders.outbox_events().await {
             gauges.outbox_events.set(events);
+        }
+        if let Ok(holder) = orders.events_holder().await {
+            let (time, note) = held.look(holder);
+            gauges.events_held.set(time.as_secs());
+            notes.extend(note);
         }
         worker.set_status_note((!notes.is_empty()).then(|| notes.join("; ")));
     }

@@ -219,6 +219,18 @@ pub(in crate::shop) fn numbers_and_events(connection: &Connection) -> rusqlite::
     connection.query_row(both, [], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
+/// How many events there are behind that number; no more than 10,000 are counted where numbers have gaps.
+pub(in crate::shop) fn behind(connection: &Connection, number: u64) -> rusqlite::Result<u64> {
+    let behind = "SELECT CASE WHEN ?1 >= (SELECT coalesce(max(gaps_until), 0) FROM event_stream)
+        THEN max(0, (SELECT coalesce(max(seq), 0) FROM outbox) - ?1)
+        ELSE (SELECT count(*) FROM (SELECT 1 FROM outbox WHERE seq > ?1 LIMIT 10000)) END";
+    connection
+        .prepare_cached(behind)?
+        .query_row([number.cast_signed()], |row| {
+            Ok(row.get::<_, i64>(0)?.unsigned_abs())
+        })
+}
+
 /// The number of the last of at most so many events behind that number; the number itself if there is none.
 pub(in crate::shop) fn end_of(connection: &Connection, number: u64, limit: usize) -> rusqlite::Result<u64> {
     let last = "SELECT coalesce(max(seq), ?1) FROM

@@ -78,6 +78,7 @@ impl PostgresOrders {
             .bind(end.cast_signed());
         let rows = self.store.list(after).await?;
         Ok(TotalsAfter {
+            behind: event_streams::behind(&self.store, end, newest).await?,
             totals: rows
                 .iter()
                 .map(|row| totals(Columns(row)))

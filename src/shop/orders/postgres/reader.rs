@@ -156,6 +156,12 @@ impl PostgresOrdersReader {
         Ok(mark.transpose()?.unwrap_or(OrdersMark::NONE))
     }
 
+    pub(in crate::shop) async fn events_behind(&self, number: u64) -> Result<u64, StorageError> {
+        let behind = Call::new("SELECT count(*) FROM outbox WHERE number > $1").bind(number.cast_signed());
+        let rows = self.0.rows(behind).await?;
+        rows.first().map_or(Ok(0), |row| Columns(row).count(0))
+    }
+
     pub(in crate::shop) async fn totals_as_of(
         &self,
         number: u64,

@@ -115,6 +115,11 @@ impl SqliteOrdersReader {
         Ok(known.map_or(OrdersMark::NONE, OrdersMark::from))
     }
 
+    /// How many events there are behind that number.
+    pub(in crate::shop) async fn events_behind(&self, number: u64) -> Result<u64, StorageError> {
+        Ok(event_streams::behind(self.0.connection(), number)?)
+    }
+
     /// The totals of the next customers after that one, as of the event of that number.
     pub(in crate::shop) async fn totals_as_of(
         &self,

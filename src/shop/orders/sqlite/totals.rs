@@ -86,7 +86,9 @@ pub(super) fn after(connection: &Connection, number: u64, limit: usize) -> rusql
         .prepare_cached(AFTER)?
         .query_map((number.cast_signed(), end.cast_signed()), totals)?
         .collect::<rusqlite::Result<_>>()?;
+    let behind = event_streams::behind(&snapshot, end)?;
     Ok(TotalsAfter {
+        behind,
         totals,
         end,
         oldest,
