@@ -8,11 +8,11 @@ use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{FromSqlOwned, ToSql};
 
 use super::connect::{Link, named};
+use super::driven_client::DrivenClient;
 use super::failure::PostgresFailure;
 use super::row_value::RowValue;
 use super::schema::{self, ClusterId, PostgresSchema};
 use super::target::PostgresTarget;
-use super::tls::DrivenClient;
 
 /// Rows that are fetched at once.
 const AT_ONCE: u32 = 1_000;

@@ -8,9 +8,9 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row, Statement};
 
 use super::bind::Parameter;
+use super::driven_client::DrivenClient;
 use super::failure::PostgresFailure;
 use super::target::PostgresTarget;
-use super::tls::DrivenClient;
 
 /// The oldest server, as `server_version_num` counts.
 const OLDEST: i32 = 130_000;

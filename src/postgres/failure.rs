@@ -11,8 +11,8 @@ pub enum PostgresFailure {
     /// The server is not reached, does not answer, or does not serve now. It may at any time.
     #[error("{0}")]
     Unreachable(String),
-    /// The server answers that it does not serve now: it shuts down, it is a standby, it has no connection left.
-    /// It may at any time.
+    /// The server answers that it does not serve now: it shuts down, it is a standby, it has no connection
+    /// left. It may serve again at any time.
     #[error("{0}")]
     Refusing(String),
     /// The server has no room.

@@ -18,6 +18,7 @@ mod bind;
 mod bulk;
 mod call;
 mod connect;
+mod driven_client;
 mod failure;
 mod flight;
 mod options;

@@ -4,9 +4,9 @@ use tokio_postgres::Row;
 
 use super::call::Call;
 use super::connect::{named, typed};
+use super::driven_client::DrivenClient;
 use super::failure::PostgresFailure;
 use super::target::PostgresTarget;
-use super::tls::DrivenClient;
 
 /// One instant of a database, for readers that change nothing. Dropping it ends the transaction.
 pub struct DatabaseSnapshot {

@@ -9,12 +9,12 @@ use tokio_postgres::Row;
 
 use super::call::Call;
 use super::connect::{Link, named};
+use super::driven_client::DrivenClient;
 use super::failure::PostgresFailure;
 use super::options::{PostgresOptions, WriterIdentity};
 use super::reader::Reader;
 use super::schema::{ClusterId, PostgresSchema, prepare};
 use super::target::PostgresTarget;
-use super::tls::DrivenClient;
 use super::writer::{Job, Writer, WriterHandle};
 use crate::store::{Admission, SignalHook};
 
@@ -103,8 +103,8 @@ impl PostgresStore {
         self.inner.lists.read(&call).await
     }
 
-    /// Whether the database commits, found out by a transaction that changes nothing else. When that takes long,
-    /// what is known of the server is the answer.
+    /// Whether the database commits, found out by a transaction that changes nothing else. When that takes
+    /// long, what is known of the server is the answer.
     ///
     /// # Errors
     /// The reason why not.
@@ -193,9 +193,8 @@ async fn bring_up_to_date(
 fn may_not_make_tables(failure: PostgresFailure) -> PostgresFailure {
     match failure {
         PostgresFailure::NotPermitted(reason) => PostgresFailure::NotPermitted(format!(
-            "{reason}: the role needs a database of its own (ALTER DATABASE … OWNER TO …), or the right to \
-             make \
-             tables there (GRANT CREATE ON SCHEMA public TO …)"
+            "{reason}: the role needs a database of its own (ALTER DATABASE … OWNER TO …), or the right \
+             to make tables there (GRANT CREATE ON SCHEMA public TO …)"
         )),
         other => other,
     }

@@ -199,8 +199,8 @@ impl Writer {
         }
     }
 
-    /// Whether a transaction was committed whose end was not heard. If not, it never will be. A server that is
-    /// away is waited for: nobody else can say it. What is asked meanwhile is refused with the reason.
+    /// Whether a transaction was committed whose end was not heard. If not, it never will be. A server that
+    /// is away is waited for: nobody else can say it. What is asked meanwhile is refused with the reason.
     async fn settled(&mut self, numbered: Numbered, reason: &str) -> Result<bool, PostgresFailure> {
         self.failed(PostgresFailure::Unreachable(reason.to_owned()));
         let was_committed = loop {

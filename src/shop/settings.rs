@@ -137,8 +137,9 @@ const POSTGRES: Section = Section {
         Key::unset(
             "root_certificates",
             Kind::Path,
-            "A file with the certificates (PEM) by which the server is checked; those that the system trusts when \
-             not set. A server that is not local is spoken to with TLS, unless its URL says sslmode=disable.",
+            "A file with the certificates (PEM) by which the server is checked; those that the system trusts \
+             when not set. A server that is not local is spoken to with TLS, unless its URL says \
+             sslmode=disable.",
         ),
         Key::new(
             "pgbouncer",

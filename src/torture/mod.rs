@@ -115,10 +115,7 @@ fn torture(options: &TortureOptions) -> Result<TortureVerdict, TortureError> {
             let (workload, log) = (&workload, &log);
             scope.spawn(move || editor::run(number, workload, cluster, log, stop));
         }
-        let restarts = scope.spawn(move || match cluster.server() {
-            Some(server) => server.restart(options.restarts, began, duration),
-            None => Ok(0),
-        });
+        let restarts = scope.spawn(move || restart(options, cluster, began));
         let mut counts = chaos::inject(options, cluster, &log, began + duration);
         match restarts
             .join()
@@ -170,6 +167,14 @@ fn torture(options: &TortureOptions) -> Result<TortureVerdict, TortureError> {
     );
     verdict.tidy(options, &workspace, cluster.disk());
     Ok(verdict)
+}
+
+/// Restarts the server as often as the options say.
+fn restart(options: &TortureOptions, cluster: &TorturedCluster, began: Instant) -> Result<u32, String> {
+    let duration = Duration::from_secs(options.secs);
+    cluster
+        .server()
+        .map_or(Ok(0), |server| server.restart(options.restarts, began, duration))
 }
 
 /// The server that the options name.

@@ -55,9 +55,9 @@ pub(super) struct TortureOptions {
     /// of its own.
     #[arg(long, default_value_t = 2, value_name = "PER_MINUTE", value_parser = rate())]
     pub(super) full_disks: u32,
-    /// Has the databases at a PostgreSQL server: the URL of databases that are empty, with {service} in place of
-    /// orders, inventory, payments and sandbox. No disk is filled then. For the verdict, the databases are moved
-    /// to files, as `cluster move` does.
+    /// Has the databases at a PostgreSQL server: the URL of databases that are empty, with {service} in place
+    /// of orders, inventory, payments and sandbox. No disk is filled then. For the verdict, the databases are
+    /// moved to files, as `cluster move` does.
     #[arg(long, value_name = "URL")]
     pub(super) postgres: Option<String>,
     /// With --postgres: links to the server cut right at a COMMIT, per minute.

@@ -150,7 +150,8 @@ impl TortureVerdict {
         let faults = &self.faults;
         let mut text = format!(
             "{}: {} orders ({} confirmed, {} declined, {} sold out, {} given up, {} parked), asked again {} times, {} over gRPC, {} edits of the stock, {} takeovers\n\
-             faults: {} kills, {} stops, {} reloads, {} master kills, {} outages, {} full disks, {} cuts at a COMMIT, \
+             faults: {} kills, {} stops, {} reloads, {} master kills, {} outages, {} full disks, \
+             {} cuts at a COMMIT, \
              {} restarts of the server\n",
             if self.passed { "passed" } else { "FAILED" },
             self.orders,

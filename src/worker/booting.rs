@@ -4,25 +4,24 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::Router;
 use tokio::task::JoinHandle;
 
 use super::accept::acceptor::{AcceptContext, Acceptor};
 use super::accept::listener::Listener;
 use super::admin::Admin;
-use super::app::{App, BootError, BootFuture, BootRefused};
+use super::app::App;
 use super::beat::beat;
 use super::connection::connections::Connections;
 use super::drain_mode::DrainMode;
 use super::environment::Environment;
 use super::handle::Worker;
+use super::late_boot::{BootFailure, LateBoot, edge_of};
 use super::lifeline::{CommandReader, CommandStreams};
 use super::notify::Notify;
 use super::program::{NamedListener, OutputDescriptors, ProgramWorker, RunProgram, WorkerExit};
 use super::request::edge::{Edge, EdgeFeatures};
 use super::serving::Serving;
 use super::signals::Terminations;
-use crate::base::exit::Exit;
 use crate::lifeline::WorkerEnd;
 use crate::scoreboard::Cell;
 
@@ -38,30 +37,6 @@ pub(super) struct Booting {
     output: OutputDescriptors,
     beats: JoinHandle<()>,
     begun: Instant,
-}
-
-/// Why a worker has nothing to serve.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum BootFailure {
-    #[error("the application has no boot hook (App::boot)")]
-    NoHook,
-    #[error("{0}")]
-    Hook(BootError),
-    #[error("a listener cannot be watched: {0}")]
-    Listener(io::Error),
-}
-
-impl BootFailure {
-    /// The exit code of the worker.
-    pub(super) fn exit(&self) -> Exit {
-        match self {
-            BootFailure::NoHook => Exit::BootFailed,
-            BootFailure::Listener(_) => Exit::NoResources,
-            BootFailure::Hook(error) => error
-                .downcast_ref()
-                .map_or(Exit::BootFailed, |refused: &BootRefused| refused.exit),
-        }
-    }
 }
 
 /// How a boot ended.
@@ -126,7 +101,7 @@ impl Booting {
             biased;
             () = self.worker.draining() => return Ok(Booted::NeverServed),
             router = &mut hook => Some(router.map_err(BootFailure::Hook)?),
-            () = self.worker.boot_waits() => None,
+            () = self.worker.boot_wait().begun() => None,
         };
         let (edge, late) = match booted {
             Some(router) => {
@@ -193,34 +168,6 @@ impl Booting {
             admin.abort();
         }
         exit
-    }
-}
-
-/// What answers for an application that has booted.
-fn edge_of(worker: &Worker, router: Router, features: EdgeFeatures) -> Arc<Edge> {
-    if worker.settings().drill.routes {
-        tracing::warn!(
-            "DRILL ROUTES ARE ON: any client of this machine can hang and kill workers at /drill/…"
-        );
-    }
-    Arc::new(Edge::new(worker.clone(), router, features))
-}
-
-/// A boot that goes on while the worker serves already.
-pub(super) struct LateBoot {
-    hook: BootFuture,
-    /// What answers meanwhile.
-    edge: Arc<Edge>,
-    features: EdgeFeatures,
-}
-
-impl LateBoot {
-    /// Waits for the end of the boot, and has the application answer.
-    pub(super) async fn finish(self, worker: &Worker) -> Result<(), BootFailure> {
-        let router = self.hook.await.map_err(BootFailure::Hook)?;
-        worker.has_booted();
-        self.edge.succeed_by(edge_of(worker, router, self.features));
-        Ok(())
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
+use super::boot_wait::BootWait;
 use super::drain_mode::DrainMode;
 use super::flags::FlagsError;
 #[cfg(feature = "grpc")]
@@ -41,10 +42,10 @@ type ReadinessHook = Box<dyn Fn() -> BoxFuture<Result<(), String>> + Send + Sync
 /// ```
 #[derive(Clone)]
 pub struct Worker {
-    inner: Arc<WorkerInner>,
+    pub(super) inner: Arc<WorkerInner>,
 }
 
-struct WorkerInner {
+pub(super) struct WorkerInner {
     identity: Identity,
     settings: Settings,
     board: Board,
@@ -61,8 +62,7 @@ struct WorkerInner {
     grpc: OnceLock<GrpcServices>,
     orphaned: watch::Sender<bool>,
     status_note: watch::Sender<Option<String>>,
-    /// What the boot waits for.
-    awaited: watch::Sender<Option<String>>,
+    pub(super) boot_wait: BootWait,
 }
 
 impl Worker {
@@ -82,7 +82,7 @@ impl Worker {
             grpc: OnceLock::new(),
             orphaned: watch::Sender::new(false),
             status_note: watch::Sender::new(None),
-            awaited: watch::Sender::new(None),
+            boot_wait: BootWait::default(),
         };
         Worker {
             inner: Arc::new(inner),
@@ -299,59 +299,6 @@ impl Worker {
         self.inner.grpc.get()
     }
 
-    /// Says that the boot hook waits for something that may take long, such as a database on another host, and
-    /// why. From the first call until the hook returns, the worker counts as started and serves: it is alive,
-    /// its readiness is refused with this reason, and so is every request, with 503. What the master asks the
-    /// application for, such as to take over work, is done when the hook has returned.
-    ///
-    /// ```no_run
-    /// use std::time::Duration;
-    ///
-    /// use axum::{Router, routing::get};
-    /// use tokio::net::TcpStream;
-    ///
-    /// let app = cluster::App::new("front").boot(|worker| async move {
-    ///     while let Err(error) = TcpStream::connect("db.example:5432").await {
-    ///         worker.boot_waits_for(format!("the database is not reached: {error}"));
-    ///         tokio::time::sleep(Duration::from_millis(200)).await;
-    ///     }
-    ///     Ok(Router::new().route("/", get(async || "hello\n")))
-    /// });
-    /// ```
-    pub fn boot_waits_for(&self, reason: impl Into<String>) {
-        let reason = reason.into();
-        let is_new = self.inner.awaited.send_if_modified(|known| {
-            let is_new = known.as_deref() != Some(reason.as_str());
-            *known = Some(reason.clone());
-            is_new
-        });
-        if is_new {
-            tracing::warn!(reason, "the application has not booted yet: {reason}");
-            self.set_status_note(Some(format!("has not booted yet: {reason}")));
-        }
-    }
-
-    /// What the boot waits for, if it does.
-    pub(super) fn awaited(&self) -> Option<String> {
-        self.inner.awaited.borrow().clone()
-    }
-
-    /// Returns when the boot has said that it waits.
-    pub(super) async fn boot_waits(&self) {
-        let mut awaited = self.inner.awaited.subscribe();
-        if awaited.wait_for(Option::is_some).await.is_err() {
-            std::future::pending().await
-        }
-    }
-
-    /// The boot waits for nothing any more.
-    pub(super) fn has_booted(&self) {
-        if self.inner.awaited.send_replace(None).is_some() {
-            tracing::info!("the application has booted");
-            self.set_status_note(None);
-        }
-    }
-
     /// Shows a note about this worker in the cluster's `status`, until another one or `None` takes its place:
     /// something that people should know and that does not keep the worker from serving.
     ///
@@ -488,12 +435,9 @@ impl Worker {
         }
     }
 
-    /// Runs the application's takeover hook, once it has booted; an application without one leaves nothing
-    /// behind.
+    /// Runs the application's takeover hook, if it has one, once it has booted.
     pub(super) async fn take_over(&self, work: OrphanedWork) {
-        let mut awaited = self.inner.awaited.subscribe();
-        // The sender lives as long as the worker does.
-        drop(awaited.wait_for(Option::is_none).await);
+        self.inner.boot_wait.over().await;
         if let Some(hook) = self.inner.takeover.get() {
             hook(work).await;
         }

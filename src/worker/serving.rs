@@ -9,10 +9,10 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::accept::acceptor::{AcceptContext, Acceptor};
 use super::accept::adopted::{self, AdoptionRequest};
 use super::admin::Admin;
-use super::booting::{BootFailure, LateBoot};
 use super::connection::connections::Connections;
 use super::draining::Draining;
 use super::handle::Worker;
+use super::late_boot::{BootFailure, LateBoot};
 use super::notify::Notify;
 
 /// A worker that accepts connections.
@@ -49,7 +49,7 @@ impl Serving {
         let admin = admin.map(|admin| tokio::spawn(admin.run()));
         let took_ms = begun.elapsed().as_millis();
         tracing::debug!(took_ms, generation = worker.identity().generation.0, "ready");
-        notify.ready(&match worker.awaited() {
+        notify.ready(&match worker.boot_wait().reason() {
             None => format!("serving, booted in {took_ms} ms"),
             Some(reason) => format!("serving; has not booted yet: {reason}"),
         });

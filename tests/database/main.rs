@@ -49,7 +49,8 @@ fn main() -> ExitCode {
         return runner::main(TESTS, &[]);
     }
     eprintln!(
-        "SKIPPED: there is no PostgreSQL, so nothing is tried with it (tests/postgres/server install installs it)"
+        "SKIPPED: there is no PostgreSQL, so nothing is tried with it (tests/postgres/server install \
+         installs it)"
     );
     let ignored: Vec<(Test, &str)> = TESTS.iter().map(|test| (*test, "needs PostgreSQL")).collect();
     runner::main(&[], &ignored)

@@ -33,7 +33,8 @@ fn certificates(directory: &Path) -> bool {
         &format!("req {key} -keyout server.key -out server.csr -subj /CN=localhost"),
     ) && openssl(
         directory,
-        "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out server.pem -days 2 -extfile names",
+        "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out server.pem \
+             -days 2 -extfile names",
     )
 }
 

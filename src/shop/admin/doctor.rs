@@ -71,8 +71,8 @@ pub(super) fn run(arguments: DoctorArguments) -> Result<(), CommandFailure> {
              beside them"
         }
         StoreEngine::Postgres(_) => {
-            "keep a copy of the server's directory; if pages are broken, stop the cluster and restore all four \
-             databases as of one instant (`cluster backup` says how)"
+            "keep a copy of the server's directory; if pages are broken, stop the cluster and restore all \
+             four databases as of one instant (`cluster backup` says how)"
         }
     };
     Err(CommandFailure(

@@ -74,9 +74,9 @@ impl MoveDirectories {
     pub(super) fn note(&self, to: &str) -> io::Result<()> {
         let note = format!(
             "What was in these databases was moved to {to} (move {}).\n\
-             They are as they were then: `cluster doctor --data-dir` looks at them here. When nobody needs them\n\
-             any more, remove this directory. To serve them as they were, which forgets what came after the\n\
-             move, remove this file.\n",
+             They are as they were then: `cluster doctor --data-dir` looks at them here. When nobody needs\n\
+             them any more, remove this directory. To serve them as they were, which forgets what came\n\
+             after the move, remove this file.\n",
             self.id
         );
         replace_file(

@@ -95,7 +95,7 @@ impl Edge {
     pub(in crate::worker) fn waiting(worker: Worker, features: EdgeFeatures) -> Edge {
         let waiting = worker.clone();
         let refuse = async move || {
-            let reason = waiting.awaited().unwrap_or_default();
+            let reason = waiting.boot_wait().reason().unwrap_or_default();
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_booted", reason).retry_after(1)
         };
         Edge::new(worker, Router::new().fallback(refuse), features)

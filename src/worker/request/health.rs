@@ -79,7 +79,7 @@ pub(in crate::worker) async fn readiness(worker: &Worker) -> Result<(), String> 
     if let Some(reason) = leaving(worker) {
         return Err(reason.to_owned());
     }
-    if let Some(reason) = worker.awaited() {
+    if let Some(reason) = worker.boot_wait().reason() {
         return Err(reason);
     }
     let Some(question) = worker.ask_readiness() else {
