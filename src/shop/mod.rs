@@ -6,6 +6,7 @@
 
 pub mod admin;
 mod boot;
+mod by_engine;
 pub mod contract;
 pub mod customers;
 mod engine;

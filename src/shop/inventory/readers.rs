@@ -7,6 +7,7 @@ use super::postgres::PostgresInventoryReader;
 use super::records::{AuditedReservation, ReservationRecord, StockRecord};
 use super::sqlite::SqliteInventoryReader;
 use crate::shop::contract::{OrderId, StorageError};
+use crate::shop::by_engine::either;
 use crate::shop::engine::StoreEngine;
 
 /// Stock and reservations as they are stored, for readers that change nothing.
@@ -16,17 +17,6 @@ pub(in crate::shop) enum InventoryReader {
     /// In a database of a PostgreSQL server.
     #[cfg(feature = "postgres")]
     Postgres(PostgresInventoryReader),
-}
-
-/// Asks the engine that there is.
-macro_rules! either {
-    ($self:expr, $one:ident => $answer:expr) => {
-        match $self {
-            InventoryReader::Sqlite($one) => $answer,
-            #[cfg(feature = "postgres")]
-            InventoryReader::Postgres($one) => $answer,
-        }
-    };
 }
 
 impl InventoryReader {

@@ -9,6 +9,7 @@ use super::catalog::Catalog;
 use super::postgres::PostgresInventory;
 use super::sqlite::SqliteInventory;
 use crate::base::ids::Incarnation;
+use crate::shop::by_engine::either;
 use crate::shop::contract::{
     ClaimToken, CommandOutcome, EventsAfter, Fence, OrderId, OrderLine, QuoteError, RequestedItem, Sku,
     StorageError, StreamId, SweepWindow, TimelineEntry,
@@ -27,17 +28,6 @@ pub enum InventoryRepository {
     #[cfg(feature = "postgres")]
     #[doc(hidden)]
     Postgres(PostgresInventory),
-}
-
-/// Asks the engine that there is.
-macro_rules! either {
-    ($self:expr, $one:ident => $answer:expr) => {
-        match $self {
-            InventoryRepository::Sqlite($one) => $answer,
-            #[cfg(feature = "postgres")]
-            InventoryRepository::Postgres($one) => $answer,
-        }
-    };
 }
 
 impl InventoryRepository {

@@ -11,6 +11,7 @@ use super::repository::TakeoverRecord;
 use super::sqlite::SqliteOrdersReader;
 use crate::base::ids::{Incarnation, Life};
 use crate::shop::contract::{CustomerId, CustomerTotals, OrderId, OrdersMark, StorageError};
+use crate::shop::by_engine::either;
 use crate::shop::engine::StoreEngine;
 
 /// The orders as they are stored, for readers that change nothing.
@@ -20,17 +21,6 @@ pub(in crate::shop) enum OrdersReader {
     /// In a database of a PostgreSQL server.
     #[cfg(feature = "postgres")]
     Postgres(PostgresOrdersReader),
-}
-
-/// Asks the engine that there is.
-macro_rules! either {
-    ($self:expr, $one:ident => $answer:expr) => {
-        match $self {
-            OrdersReader::Sqlite($one) => $answer,
-            #[cfg(feature = "postgres")]
-            OrdersReader::Postgres($one) => $answer,
-        }
-    };
 }
 
 impl OrdersReader {

@@ -14,6 +14,7 @@ use super::repository::{
 };
 use super::sqlite::SqliteOrders;
 use crate::base::ids::{Incarnation, Life};
+use crate::shop::by_engine::either;
 use crate::shop::contract::{
     ClaimToken, CustomerId, CustomerTotals, EventsAfter, Fence, OrderId, OrderTotals, OrdersMark,
     StorageError, StreamId, TotalsAfter,
@@ -34,17 +35,6 @@ pub enum OrdersRepository {
     #[cfg(feature = "postgres")]
     #[doc(hidden)]
     Postgres(PostgresOrders),
-}
-
-/// Asks the engine that there is.
-macro_rules! either {
-    ($self:expr, $one:ident => $answer:expr) => {
-        match $self {
-            OrdersRepository::Sqlite($one) => $answer,
-            #[cfg(feature = "postgres")]
-            OrdersRepository::Postgres($one) => $answer,
-        }
-    };
 }
 
 impl OrdersRepository {

@@ -7,6 +7,7 @@ use super::postgres::PostgresPaymentsReader;
 use super::records::{AuditedPayment, PaymentRecord};
 use super::sqlite::SqlitePaymentsReader;
 use crate::shop::contract::{OrderId, StorageError};
+use crate::shop::by_engine::either;
 use crate::shop::engine::StoreEngine;
 
 /// Payments as they are stored, for readers that change nothing.
@@ -16,17 +17,6 @@ pub(in crate::shop) enum PaymentsReader {
     /// In a database of a PostgreSQL server.
     #[cfg(feature = "postgres")]
     Postgres(PostgresPaymentsReader),
-}
-
-/// Asks the engine that there is.
-macro_rules! either {
-    ($self:expr, $one:ident => $answer:expr) => {
-        match $self {
-            PaymentsReader::Sqlite($one) => $answer,
-            #[cfg(feature = "postgres")]
-            PaymentsReader::Postgres($one) => $answer,
-        }
-    };
 }
 
 impl PaymentsReader {

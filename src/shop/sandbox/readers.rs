@@ -6,6 +6,7 @@ use std::path::Path;
 use super::postgres::PostgresLedgerReader;
 use super::reader::{AuditedCharge, LedgerAttempt, SqliteLedgerReader};
 use crate::shop::contract::{OrderId, StorageError};
+use crate::shop::by_engine::either;
 use crate::shop::engine::StoreEngine;
 
 /// The ledger as they are stored, for readers that change nothing.
@@ -15,17 +16,6 @@ pub(in crate::shop) enum LedgerReader {
     /// In a database of a PostgreSQL server.
     #[cfg(feature = "postgres")]
     Postgres(PostgresLedgerReader),
-}
-
-/// Asks the engine that there is.
-macro_rules! either {
-    ($self:expr, $one:ident => $answer:expr) => {
-        match $self {
-            LedgerReader::Sqlite($one) => $answer,
-            #[cfg(feature = "postgres")]
-            LedgerReader::Postgres($one) => $answer,
-        }
-    };
 }
 
 impl LedgerReader {
