@@ -10,9 +10,8 @@ use super::records::{
 use super::repository::TakeoverRecord;
 use super::sqlite::SqliteOrdersReader;
 use crate::base::ids::{Incarnation, Life};
+use crate::shop::by_engine::{either, open_reader};
 use crate::shop::contract::{CustomerId, CustomerTotals, OrderId, OrdersMark, StorageError};
-use crate::shop::by_engine::either;
-use crate::shop::engine::StoreEngine;
 
 /// The orders as they are stored, for readers that change nothing.
 pub(in crate::shop) enum OrdersReader {
@@ -26,15 +25,7 @@ pub(in crate::shop) enum OrdersReader {
 impl OrdersReader {
     /// Opens what belongs to `data_dir`.
     pub(in crate::shop) async fn open(data_dir: &Path) -> Result<OrdersReader, StorageError> {
-        match StoreEngine::of(data_dir)? {
-            StoreEngine::Sqlite => SqliteOrdersReader::open(data_dir).await.map(OrdersReader::Sqlite),
-            #[cfg(feature = "postgres")]
-            StoreEngine::Postgres(place) => PostgresOrdersReader::open(place.target("orders")?)
-                .await
-                .map(OrdersReader::Postgres),
-            #[cfg(not(feature = "postgres"))]
-            StoreEngine::Postgres(_) => Err(crate::shop::engine::without_postgres()),
-        }
+        open_reader!(OrdersReader, SqliteOrdersReader, PostgresOrdersReader, data_dir)
     }
 
     /// The tables, indexes, views and triggers that are gone, as text.

@@ -12,4 +12,4 @@ mod reader;
 pub(in crate::shop) use columns::{Columns, json, row_count};
 pub(in crate::shop) use moved_table::{FENCES, MovedTable};
 pub(in crate::shop) use passwords::password;
-pub(in crate::shop) use reader::DatabaseReader;
+pub(in crate::shop) use reader::{DatabaseReader, each_row};

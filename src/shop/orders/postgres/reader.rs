@@ -3,14 +3,15 @@
 use super::lists::{TOTALS_AS_OF, some_totals};
 use super::row;
 use crate::base::ids::{Incarnation, Life};
-use crate::postgres::{Call, DatabaseSnapshot, PostgresTarget};
+use crate::postgres::{Call, DatabaseSnapshot};
 use crate::shop::contract::{CustomerId, CustomerTotals, OrderId, OrdersMark, StorageError, StreamId};
+use crate::shop::engine::PostgresPlace;
 use crate::shop::orders::records::{
     AttemptRecord, AuditedOrder, BadKey, EventRecord, ForeignEvent, InterventionRecord, ListedOrder,
     ListedOrdersQuery, OrderDetails, OrderStanding, OrdersAudit, RetentionRange, StatusFilter,
 };
 use crate::shop::orders::repository::TakeoverRecord;
-use crate::shop::postgres::{Columns, DatabaseReader, row_count};
+use crate::shop::postgres::{Columns, DatabaseReader, each_row, row_count};
 
 /// Orders that are read at once for the audit.
 const AT_ONCE: i64 = 5_000;
@@ -26,9 +27,9 @@ macro_rules! standing_columns {
 pub(in crate::shop) struct PostgresOrdersReader(DatabaseReader);
 
 impl PostgresOrdersReader {
-    /// Of that database, which is looked at once to see whether it can be read.
-    pub(in crate::shop) async fn open(target: PostgresTarget) -> Result<PostgresOrdersReader, StorageError> {
-        DatabaseReader::open(target, &super::POSTGRES_SCHEMA)
+    /// Of the database of that place, which is looked at once to see whether it can be read.
+    pub(in crate::shop) async fn open(place: &PostgresPlace) -> Result<PostgresOrdersReader, StorageError> {
+        DatabaseReader::open(place, &super::POSTGRES_SCHEMA)
             .await
             .map(PostgresOrdersReader)
     }
@@ -62,17 +63,10 @@ impl PostgresOrdersReader {
             LEFT JOIN LATERAL (SELECT count(*)::int4 AS events, min(event) AS event FROM outbox
                 WHERE order_id = o.id) AS e ON true
             ORDER BY o.id";
-        let mut after = i64::MIN;
-        loop {
-            let rows = snapshot.read(Call::new(page).bind(after).bind(AT_ONCE)).await?;
-            for row in &rows {
-                visit_order(Columns(row), &mut visit)?;
-            }
-            match rows.last() {
-                Some(last) => after = Columns(last).get(0)?,
-                None => break,
-            }
-        }
+        each_row(&snapshot, page, (i64::MIN, AT_ONCE), |row| {
+            visit_order(row, &mut visit)
+        })
+        .await?;
         let events = snapshot.read(Call::new("SELECT count(*) FROM outbox")).await?;
         let events: i64 = events.first().map_or(Ok(0), |row| Columns(row).get(0))?;
         Ok(OrdersAudit {
