@@ -154,6 +154,15 @@ pub struct EventsAfter {
     pub newest: u64,
 }
 
+/// A line and a number that it has reached, as they are known outside of the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::shop) struct KnownStream {
+    /// The line.
+    pub(in crate::shop) id: StreamId,
+    /// The number.
+    pub(in crate::shop) newest: u64,
+}
+
 /// A service whose events others may read.
 pub trait EventSource: Send + Sync {
     /// The events behind that number. One transaction, and the only way in which a feed reads.

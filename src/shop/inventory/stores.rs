@@ -11,11 +11,10 @@ use super::sqlite::SqliteInventory;
 use crate::base::ids::Incarnation;
 use crate::shop::by_engine::either;
 use crate::shop::contract::{
-    ClaimToken, CommandOutcome, EventsAfter, Fence, OrderId, OrderLine, QuoteError, RequestedItem, Sku,
-    StorageError, StreamId, SweepWindow, TimelineEntry,
+    ClaimToken, CommandOutcome, EventsAfter, Fence, KnownStream, OrderId, OrderLine, QuoteError,
+    RequestedItem, Sku, StorageError, StreamId, SweepWindow, TimelineEntry,
 };
 use crate::shop::recovery::steady_clock::SteadyClock;
-use crate::shop::sqlite::event_streams::KnownStream;
 use crate::store::Store;
 
 /// Stock and reservations as they are stored. Cheap to clone.

@@ -16,13 +16,11 @@ use super::sqlite::SqliteOrders;
 use crate::base::ids::{Incarnation, Life};
 use crate::shop::by_engine::either;
 use crate::shop::contract::{
-    ClaimToken, CustomerId, CustomerTotals, EventsAfter, Fence, OrderId, OrderTotals, OrdersMark,
-    StorageError, StreamId, TotalsAfter,
+    ClaimToken, CustomerId, CustomerTotals, DatabaseUser, EventsAfter, Fence, KnownStream, OrderId,
+    OrderTotals, OrdersMark, StorageError, StreamId, TotalsAfter,
 };
 use crate::shop::engine::StoreEngine;
 use crate::shop::recovery::steady_clock::SteadyClock;
-use crate::shop::sqlite::event_streams::KnownStream;
-use crate::shop::sqlite::fences::DatabaseUser;
 use crate::store::Store;
 
 /// Orders as they are stored. Cheap to clone.

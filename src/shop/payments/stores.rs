@@ -9,10 +9,9 @@ use super::sqlite::SqlitePayments;
 use crate::base::ids::Incarnation;
 use crate::shop::by_engine::either;
 use crate::shop::contract::{
-    ChargeTerms, ClaimToken, EventsAfter, Fence, OrderId, StorageError, StreamId, SweepWindow,
+    ChargeTerms, ClaimToken, EventsAfter, Fence, KnownStream, OrderId, StorageError, StreamId, SweepWindow,
 };
 use crate::shop::recovery::steady_clock::SteadyClock;
-use crate::shop::sqlite::event_streams::KnownStream;
 use crate::store::Store;
 
 /// Payments as they are stored. Cheap to clone.

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use super::{Columns, row_count};
 use crate::postgres::{Call, PostgresStore, Row};
-use crate::shop::contract::{EventsAfter, StorageError, StoredEvent, StreamId};
-use crate::shop::sqlite::event_streams::KnownStream;
+use crate::shop::contract::{EventsAfter, KnownStream, StorageError, StoredEvent, StreamId};
 use crate::store::Admission;
 
 /// Events that are committed and not to be read yet are waited for so often, so long each time.

@@ -15,13 +15,12 @@ use super::reservation::ReservationState;
 use crate::base::ids::Incarnation;
 use crate::postgres::{Call, PostgresFailure, PostgresSchema, PostgresStore};
 use crate::shop::contract::{
-    ClaimToken, CommandOutcome, CommandRefusal, EventsAfter, Fence, OrderId, OrderLine, QuoteError,
-    RequestedItem, Sku, StorageError, StreamId, SweepWindow, TimelineEntry,
+    ClaimToken, CommandOutcome, CommandRefusal, EventsAfter, Fence, KnownStream, OrderId, OrderLine,
+    QuoteError, RequestedItem, Sku, StorageError, StreamId, SweepWindow, TimelineEntry,
 };
 use crate::shop::inventory::reservation::ReservationCommand;
 use crate::shop::postgres::{Columns, event_streams, fences, json, row_count};
 use crate::shop::recovery::steady_clock::SteadyClock;
-use crate::shop::sqlite::event_streams::KnownStream;
 use crate::store::Admission;
 
 pub(in crate::shop) use moved::MOVED;

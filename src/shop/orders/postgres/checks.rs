@@ -3,9 +3,8 @@
 use super::{PostgresOrders, no_row};
 use crate::base::ids::Incarnation;
 use crate::postgres::Call;
-use crate::shop::contract::{OrderId, StorageError};
+use crate::shop::contract::{DatabaseUser, OrderId, StorageError};
 use crate::shop::postgres::{Columns, fences};
-use crate::shop::sqlite::fences::DatabaseUser;
 use crate::store::Admission;
 
 impl PostgresOrders {

@@ -11,11 +11,10 @@ use super::payment::{Payment, PaymentOutcome, PaymentStatus};
 use crate::base::ids::Incarnation;
 use crate::postgres::{Call, PostgresFailure, PostgresSchema, PostgresStore};
 use crate::shop::contract::{
-    ChargeTerms, ClaimToken, EventsAfter, Fence, OrderId, StorageError, StreamId, SweepWindow,
+    ChargeTerms, ClaimToken, EventsAfter, Fence, KnownStream, OrderId, StorageError, StreamId, SweepWindow,
 };
 use crate::shop::postgres::{Columns, event_streams, fences, row_count};
 use crate::shop::recovery::steady_clock::SteadyClock;
-use crate::shop::sqlite::event_streams::KnownStream;
 use crate::store::Admission;
 
 pub(in crate::shop) use moved::MOVED;
