@@ -23,6 +23,10 @@ const ENDS: &str = "SELECT (SELECT coalesce(max(removed_number), 0) FROM event_s
     (SELECT coalesce(max(number), 0) FROM outbox WHERE number < events_end_1()),
     (SELECT coalesce(max(number), 0) FROM outbox)";
 
+/// The line as it is recorded, and the newest number that may be read.
+pub(in crate::shop) const KNOWN: &str = "SELECT id,
+    (SELECT coalesce(max(number), 0) FROM outbox WHERE number < events_end_1()) FROM event_stream";
+
 /// The line of the events. Begins a new one if the database is not the one that the old line belongs to, or
 /// is behind what is known of it.
 pub(in crate::shop) async fn current(
@@ -43,9 +47,11 @@ pub(in crate::shop) async fn current(
 
 /// The line as it is recorded, and the newest number that may be read.
 pub(in crate::shop) async fn known(store: &PostgresStore) -> Result<Option<KnownStream>, StorageError> {
-    let known = "SELECT id, (SELECT coalesce(max(number), 0) FROM outbox WHERE number < events_end_1())
-        FROM event_stream";
-    let rows = store.look_up(Call::new(known)).await?;
+    known_in(&store.look_up(Call::new(KNOWN)).await?)
+}
+
+/// What the answer to [`KNOWN`] says.
+pub(in crate::shop) fn known_in(rows: &[Row]) -> Result<Option<KnownStream>, StorageError> {
     let known = rows.first().map(|row| {
         let id: i64 = Columns(row).get(0)?;
         Ok(KnownStream {

@@ -29,7 +29,7 @@ use crate::shop::contract::{
     SweepWindow,
 };
 use crate::shop::engine::PostgresPlace;
-use crate::shop::postgres::{Columns, event_streams, fences, json, row_count};
+use crate::shop::postgres::{Columns, event_streams, fences, json, order_ids, row_count};
 use crate::shop::recovery::steady_clock::SteadyClock;
 use crate::store::Admission;
 
@@ -433,7 +433,7 @@ impl PostgresOrders {
 
     async fn orders_of(&self, call: Call) -> Result<Vec<OrderId>, StorageError> {
         let rows = self.store.list(call).await?;
-        rows.iter().map(|row| Columns(row).order(0)).collect()
+        order_ids(&rows)
     }
 
     async fn look_up_one(&self, call: Call) -> Result<bool, StorageError> {
