@@ -154,6 +154,15 @@ pub struct EventsAfter {
     pub newest: u64,
 }
 
+/// An event that is committed and may not be read yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldEvent {
+    /// Its number.
+    pub number: u64,
+    /// Who has the transaction that is waited for, for people.
+    pub holder: String,
+}
+
 /// A line and a number that it has reached, as they are known outside of the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::shop) struct KnownStream {

@@ -10,7 +10,9 @@ mod timeline;
 mod totals;
 
 pub(in crate::shop) use events::KnownStream;
-pub use events::{ArticleFacts, EventData, EventKind, EventSource, EventsAfter, StoredEvent, StreamId};
+pub use events::{
+    ArticleFacts, EventData, EventKind, EventSource, EventsAfter, HeldEvent, StoredEvent, StreamId,
+};
 pub(in crate::shop) use ids::HANDED_BACK;
 pub use ids::{CustomerId, InvalidId, OrderId, PaymentId, Sku};
 pub use participants::{

@@ -16,8 +16,8 @@ use super::sqlite::SqliteOrders;
 use crate::base::ids::{Incarnation, Life};
 use crate::shop::by_engine::either;
 use crate::shop::contract::{
-    ClaimToken, CustomerId, CustomerTotals, DatabaseUser, EventsAfter, Fence, KnownStream, OrderId,
-    OrderTotals, OrdersMark, StorageError, StreamId, TotalsAfter,
+    ClaimToken, CustomerId, CustomerTotals, DatabaseUser, EventsAfter, Fence, HeldEvent, KnownStream,
+    OrderId, OrderTotals, OrdersMark, StorageError, StreamId, TotalsAfter,
 };
 use crate::shop::engine::StoreEngine;
 use crate::shop::recovery::steady_clock::SteadyClock;
@@ -158,12 +158,12 @@ impl OrdersRepository {
         either!(self, repository => repository.outbox_events().await)
     }
 
-    /// Who holds events back that are committed, if somebody does: a transaction that is open on the server.
-    pub(super) async fn events_holder(&self) -> Result<Option<String>, StorageError> {
+    /// The oldest event that a transaction holds back which is open on the server, if there is one.
+    pub(super) async fn oldest_held_event(&self) -> Result<Option<HeldEvent>, StorageError> {
         match self {
             OrdersRepository::Sqlite(_) => Ok(None),
             #[cfg(feature = "postgres")]
-            OrdersRepository::Postgres(orders) => orders.events_holder().await,
+            OrdersRepository::Postgres(orders) => orders.oldest_held_event().await,
         }
     }
 

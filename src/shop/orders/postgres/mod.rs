@@ -362,10 +362,6 @@ impl PostgresOrders {
         })
     }
 
-    pub(super) async fn events_holder(&self) -> Result<Option<String>, StorageError> {
-        event_streams::holder(&self.store).await
-    }
-
     pub(super) async fn outbox_events(&self) -> Result<u64, StorageError> {
         let rows = self.store.list(Call::new("SELECT count(*) FROM outbox")).await?;
         Columns(rows.first().ok_or_else(no_row)?).count(0)
