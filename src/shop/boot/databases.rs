@@ -88,9 +88,11 @@ async fn open_one(
     options: PostgresOptions,
 ) -> Result<PostgresStore, BootError> {
     let life = worker.identity().life;
-    let target = place
-        .target(schema.name)?
-        .application_name(&format!("cluster/{life}"));
+    let target = place.target(schema.name).map_err(|error| BootRefused {
+        exit: Exit::BadConfig,
+        reason: error.to_string(),
+    })?;
+    let target = target.application_name(&format!("cluster/{life}"));
     let identity = WriterIdentity::Life(life);
     let opened = PostgresStore::open(target, schema, &place.cluster_id(), identity, options).await;
     opened.map_err(|failure| refused(schema.name, &failure))
