@@ -8,6 +8,7 @@ mod runner;
 
 mod commands;
 mod outages;
+mod pgbouncer;
 mod refusals;
 mod server;
 mod standby;
@@ -49,7 +50,12 @@ const TESTS: &[Test] = &[
 
 fn main() -> ExitCode {
     if server::is_installed() {
-        return runner::main(TESTS, &[]);
+        let bouncer: Test = ("the_shop_works_by_way_of_pgbouncer", pgbouncer::all);
+        if pgbouncer::is_installed() {
+            return runner::main(&[TESTS, &[bouncer]].concat(), &[]);
+        }
+        eprintln!("SKIPPED: there is no PgBouncer, so nothing is tried with it (apt-get install pgbouncer)");
+        return runner::main(TESTS, &[(bouncer, "needs PgBouncer")]);
     }
     eprintln!(
         "SKIPPED: there is no PostgreSQL, so nothing is tried with it (tests/postgres/server install installs it)"
