@@ -109,7 +109,7 @@ impl PostgresInventory {
 
     pub(super) async fn quote(&self, items: Vec<RequestedItem>) -> Result<Vec<OrderLine>, QuoteError> {
         let quoted = self.prices(items).await;
-        quoted.map_err(|error| QuoteError::Unavailable(error.to_string()))?
+        quoted.map_err(QuoteError::Unavailable)?
     }
 
     async fn prices(

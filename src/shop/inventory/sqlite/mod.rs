@@ -125,7 +125,7 @@ impl SqliteInventory {
     /// The prices of the items, read on the caller's thread: one look-up by the primary key for each item.
     pub(super) async fn quote(&self, items: Vec<RequestedItem>) -> Result<Vec<OrderLine>, QuoteError> {
         let quoted = self.store.peek(|connection| articles::quote(connection, items));
-        quoted.map_err(|error| QuoteError::Unavailable(error.to_string()))?
+        quoted.map_err(|error| QuoteError::Unavailable(error.into()))?
     }
 
     /// Holds all lines, or none.
