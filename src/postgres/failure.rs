@@ -46,6 +46,7 @@ impl PostgresFailure {
     pub(super) fn not_connected(error: &tokio_postgres::Error) -> PostgresFailure {
         match error.as_db_error() {
             Some(reported) => of_server(reported),
+            None if lacks_password(error) => no_password(),
             None => PostgresFailure::Unreachable(chain(error)),
         }
     }
@@ -68,10 +69,24 @@ impl From<tokio_postgres::Error> for PostgresFailure {
     fn from(error: tokio_postgres::Error) -> PostgresFailure {
         match error.as_db_error() {
             Some(reported) => of_server(reported),
+            None if lacks_password(&error) => no_password(),
             None if error.is_closed() || has_io(&error) => PostgresFailure::Unreachable(chain(&error)),
             None => PostgresFailure::Failed(chain(&error)),
         }
     }
+}
+
+/// Whether the server has asked for a password that is not there. The driver says so in words alone.
+fn lacks_password(error: &tokio_postgres::Error) -> bool {
+    causes(error).any(|cause| cause.to_string() == "password missing")
+}
+
+fn no_password() -> PostgresFailure {
+    PostgresFailure::NotPermitted(
+        "the server asks for a password, and there is none: put it into postgres.password_file, PGPASSWORD or \
+         PGPASSFILE"
+            .to_owned(),
+    )
 }
 
 fn of_server(error: &DbError) -> PostgresFailure {

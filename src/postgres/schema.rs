@@ -6,7 +6,7 @@
 //! names, and are never changed.
 
 use tokio_postgres::Client;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{ToSql, Type};
 
 use super::failure::PostgresFailure;
 
@@ -137,20 +137,22 @@ async fn migrate(
         ON CONFLICT (one) DO UPDATE SET version = excluded.version,
             oldest_compatible = excluded.oldest_compatible";
     let version = schema.version();
-    let row: [&(dyn ToSql + Sync); 5] = [
-        &schema.name,
-        &cluster.0,
-        &version,
-        &schema.oldest_compatible,
-        &origin,
+    let row: [(&(dyn ToSql + Sync), Type); 5] = [
+        (&schema.name, Type::TEXT),
+        (&cluster.0, Type::TEXT),
+        (&version, Type::INT4),
+        (&schema.oldest_compatible, Type::INT4),
+        (&origin, Type::TEXT),
     ];
-    client.execute(write, &row).await?;
+    client.query_typed(write, &row).await?;
     Ok(())
 }
 
 async fn read(client: &Client) -> Result<Option<Meta>, PostgresFailure> {
     let there = "SELECT to_regclass('cluster_meta') IS NOT NULL";
-    let there: bool = client.query_one(there, &[]).await?.try_get(0)?;
+    // Nothing is prepared here: by way of PgBouncer, the next statement may be another connection's.
+    let rows = client.query_typed(there, &[]).await?;
+    let there = rows.first().map_or(Ok(false), |row| row.try_get(0))?;
     if !there {
         return Ok(None);
     }
@@ -159,8 +161,8 @@ async fn read(client: &Client) -> Result<Option<Meta>, PostgresFailure> {
 
 async fn read_meta(client: &impl tokio_postgres::GenericClient) -> Result<Option<Meta>, PostgresFailure> {
     let meta = "SELECT service, cluster, version, oldest_compatible, moved FROM cluster_meta";
-    let row = client.query_opt(meta, &[]).await?;
-    let meta = row.map(|row| {
+    let rows = client.query_typed(meta, &[]).await?;
+    let meta = rows.first().map(|row| {
         Ok::<_, tokio_postgres::Error>(Meta {
             service: row.try_get(0)?,
             cluster: row.try_get(1)?,

@@ -6,9 +6,11 @@
 
 pub mod admin;
 mod boot;
+mod by_engine;
 pub mod contract;
 pub mod customers;
 mod engine;
+mod event_signal;
 pub mod events;
 pub mod evidence;
 pub mod fault_injection;

@@ -8,8 +8,10 @@ mod runner;
 
 mod commands;
 mod outages;
+mod pgbouncer;
 mod refusals;
 mod server;
+mod standby;
 mod tls;
 
 use std::process::ExitCode;
@@ -34,19 +36,26 @@ const TESTS: &[Test] = &[
     ("what_waiting_mends_is_waited_for", refusals::mended),
     ("a_database_that_becomes_read_only_is_told", refusals::demoted),
     ("a_server_that_never_answers_is_told", refusals::silent),
+    ("a_standby_is_waited_for_until_it_is_promoted", standby::failover),
     ("a_full_disk_of_the_server_is_told", refusals::full_disk),
     (
         "an_open_transaction_that_holds_events_back_is_told",
         outages::held_events,
     ),
     ("tls_is_checked", tls::all),
+    ("a_wrong_password_ends_the_start", refusals::password),
     ("the_commands_work_at_postgresql", commands::all),
     ("a_move_that_is_killed_goes_on", commands::killed_move),
 ];
 
 fn main() -> ExitCode {
     if server::is_installed() {
-        return runner::main(TESTS, &[]);
+        let bouncer: Test = ("the_shop_works_by_way_of_pgbouncer", pgbouncer::all);
+        if pgbouncer::is_installed() {
+            return runner::main(&[TESTS, &[bouncer]].concat(), &[]);
+        }
+        eprintln!("SKIPPED: there is no PgBouncer, so nothing is tried with it (apt-get install pgbouncer)");
+        return runner::main(TESTS, &[(bouncer, "needs PgBouncer")]);
     }
     eprintln!(
         "SKIPPED: there is no PostgreSQL, so nothing is tried with it (tests/postgres/server install \

@@ -58,6 +58,36 @@ pub(crate) fn fatal() {
     }
 }
 
+pub(crate) fn password() {
+    let server = Server::start();
+    server.sql("postgres", "CREATE ROLE guarded LOGIN PASSWORD 'the right one'");
+    server.guard("guarded");
+    let url = server.url("guarded");
+    ends(
+        plan_at(&url).launch(),
+        77,
+        "the server asks for a password, and there is none",
+    );
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("password");
+    std::fs::write(&file, "the secret guess\n").expect("written");
+    let with_file = || plan_at(&url).with("[postgres]", &format!("password_file = \"{}\"", file.display()));
+    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o644)).expect("set");
+    ends(with_file().launch(), 78, "can be read by others");
+    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).expect("set");
+    ends(with_file().launch(), 77, "password authentication failed");
+    for service in ["orders", "inventory", "payments", "sandbox"] {
+        server.sql(
+            "postgres",
+            &format!("ALTER DATABASE shop_{service} OWNER TO guarded"),
+        );
+    }
+    std::fs::write(&file, "the right one\n").expect("written");
+    let cluster = with_file().start();
+    place(&cluster);
+    assert!(cluster.stop().success());
+}
+
 /// The cluster ends with that code, after a line with that text and no secret.
 fn ends(mut cluster: Cluster, exit: i32, line: &str) {
     let ended = cluster.wait_to_the_last_word();

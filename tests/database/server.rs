@@ -45,6 +45,35 @@ impl Server {
         server
     }
 
+    /// Starts a server that follows this one.
+    pub(crate) fn follow(&self) -> Server {
+        let directory = tempfile::tempdir().expect("a directory");
+        std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).expect("set");
+        let mut standby = Server { directory, port: 0 };
+        let mut follow = script();
+        follow.arg("standby").arg(standby.data()).arg(self.data());
+        standby.port = port_of(&follow.output().expect("the script runs"));
+        standby
+    }
+
+    /// Makes this standby a primary.
+    pub(crate) fn promote(&self) {
+        let promoted = script().arg("promote").arg(self.data()).status();
+        assert!(promoted.expect("the script runs").success());
+    }
+
+    /// Has it ask that role for its password.
+    pub(crate) fn guard(&self, role: &str) {
+        let file = self.data().join("data/pg_hba.conf");
+        let rules = std::fs::read_to_string(&file).expect("read");
+        std::fs::write(
+            &file,
+            format!("host all {role} 127.0.0.1/32 scram-sha-256\n{rules}"),
+        )
+        .expect("written");
+        self.sql("postgres", "SELECT pg_reload_conf()");
+    }
+
     fn data(&self) -> PathBuf {
         self.directory.path().join("server")
     }
@@ -56,13 +85,7 @@ impl Server {
         if self.port != 0 {
             start.arg(self.port.to_string());
         }
-        let started = start.output().expect("the script runs");
-        let said = String::from_utf8_lossy(&started.stdout);
-        let port = said
-            .split("PGPORT=")
-            .nth(1)
-            .and_then(|rest| rest.split(' ').next()?.parse().ok());
-        self.port = port.unwrap_or_else(|| panic!("{started:?}"));
+        self.port = port_of(&start.output().expect("the script runs"));
     }
 
     /// Stops it: `fast` lets transactions end, `immediate` is as a crash.
@@ -124,6 +147,16 @@ impl Server {
     pub(crate) fn plan(&self) -> Plan {
         plan_at(&self.url("shop"))
     }
+}
+
+/// The port that the script says.
+fn port_of(started: &std::process::Output) -> u16 {
+    let said = String::from_utf8_lossy(&started.stdout);
+    let port = said
+        .split("PGPORT=")
+        .nth(1)
+        .and_then(|rest| rest.split(' ').next()?.parse().ok());
+    port.unwrap_or_else(|| panic!("{started:?}"))
 }
 
 /// How a shop is started that has its databases there.

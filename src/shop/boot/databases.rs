@@ -24,8 +24,7 @@ use crate::shop::recovery::steady_clock::SteadyClock;
 use crate::shop::sandbox::Sandbox;
 use crate::shop::sandbox::postgres::PostgresLedger;
 use crate::shop::settings::{PostgresSettings, StoreSettings};
-use crate::shop::sqlite::event_streams;
-use crate::shop::{inventory, orders, payments, sandbox};
+use crate::shop::{event_signal, inventory, orders, payments, sandbox};
 use crate::worker::{BootError, BootRefused, Worker};
 
 /// Checks what can be known before a worker starts.
@@ -43,7 +42,7 @@ pub(super) async fn open(worker: &Worker, store: &StoreSettings) -> Result<Opene
     let data_dir = worker.settings().cluster.data_dir.as_path();
     let settings: PostgresSettings = worker.section("postgres")?;
     let place = place(data_dir, &settings)?;
-    let signal = Arc::new(event_streams::signal(data_dir).map_err(no_signal)?);
+    let signal = Arc::new(event_signal::signal(data_dir).map_err(no_signal)?);
     let poisoned = worker.clone();
     let (dir, incarnation) = (data_dir.to_owned(), worker.identity().life.incarnation.0);
     let options = PostgresOptions {
@@ -89,9 +88,11 @@ async fn open_one(
     options: PostgresOptions,
 ) -> Result<PostgresStore, BootError> {
     let life = worker.identity().life;
-    let target = place
-        .target(schema.name)?
-        .application_name(&format!("cluster/{life}"));
+    let target = place.target(schema.name).map_err(|error| BootRefused {
+        exit: Exit::BadConfig,
+        reason: error.to_string(),
+    })?;
+    let target = target.application_name(&format!("cluster/{life}"));
     let identity = WriterIdentity::Life(life);
     let opened = PostgresStore::open(target, schema, &place.cluster_id(), identity, options).await;
     opened.map_err(|failure| refused(schema.name, &failure))

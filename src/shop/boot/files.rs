@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::failures::{no_signal, no_thread, unusable_store};
 use crate::base::ids::Epoch;
+use crate::shop::event_signal;
 use crate::shop::evidence::consistency;
-use crate::shop::sqlite::event_streams;
 use crate::store::{Schema, SignalHook, Store, StoreOptions, Verify};
 use crate::worker::{BootError, Worker};
 
@@ -21,7 +21,7 @@ pub(super) fn open_all<const N: usize>(
     queue_depth: usize,
 ) -> Result<[Store; N], BootError> {
     let data_dir = worker.settings().cluster.data_dir.as_path();
-    let signal = Arc::new(event_streams::signal(data_dir).map_err(no_signal)?);
+    let signal = Arc::new(event_signal::signal(data_dir).map_err(no_signal)?);
     let on_signal: SignalHook = Arc::new(move || signal.send());
     let opened: Vec<Result<Store, BootError>> = std::thread::scope(|scope| {
         let opening = files.map(|(schema, file)| {

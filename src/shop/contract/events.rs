@@ -154,6 +154,24 @@ pub struct EventsAfter {
     pub newest: u64,
 }
 
+/// An event that is committed and may not be read yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldEvent {
+    /// Its number.
+    pub number: u64,
+    /// Who has the transaction that is waited for, for people.
+    pub holder: String,
+}
+
+/// A line and a number that it has reached, as they are known outside of the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::shop) struct KnownStream {
+    /// The line.
+    pub(in crate::shop) id: StreamId,
+    /// The number.
+    pub(in crate::shop) newest: u64,
+}
+
 /// A service whose events others may read.
 pub trait EventSource: Send + Sync {
     /// The events behind that number. One transaction, and the only way in which a feed reads.

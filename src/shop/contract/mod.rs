@@ -9,13 +9,17 @@ mod storage;
 mod timeline;
 mod totals;
 
-pub use events::{ArticleFacts, EventData, EventKind, EventSource, EventsAfter, StoredEvent, StreamId};
+pub(in crate::shop) use events::KnownStream;
+pub use events::{
+    ArticleFacts, EventData, EventKind, EventSource, EventsAfter, HeldEvent, StoredEvent, StreamId,
+};
 pub(in crate::shop) use ids::HANDED_BACK;
 pub use ids::{CustomerId, InvalidId, OrderId, PaymentId, Sku};
 pub use participants::{
     ChargeTerms, ClaimToken, CommandOutcome, CommandRefusal, Fence, Inventory, OrderLine, Participant,
     Payments, QuoteError, RequestedItem, SweepWindow,
 };
+pub(in crate::shop) use storage::DatabaseUser;
 pub use storage::StorageError;
 pub use timeline::{
     ClaimsByLife, ServiceName, TimelineEntry, TimelineError, TimelinePosition, TimelineSource, TimelineStep,

@@ -120,9 +120,9 @@ pub enum QuoteError {
     /// The article was taken off sale.
     #[error("{0} is not on sale")]
     NotOnSale(Sku),
-    /// The prices could not be read. The text is the reason.
+    /// The prices could not be read.
     #[error("failed to read the prices: {0}")]
-    Unavailable(String),
+    Unavailable(StorageError),
 }
 
 /// The money that is to be taken for an order.

@@ -1,4 +1,6 @@
-//! Why a transaction of a repository failed, whatever database is behind it.
+//! Why a transaction of a repository failed, whatever database is behind it, and who uses a database.
+
+use crate::base::ids::Incarnation;
 
 /// Why a transaction failed. Except for [`StorageError::Unknown`], nothing of it was written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,4 +60,13 @@ impl StorageError {
             | StorageError::Failed(_) => false,
         }
     }
+}
+
+/// A master whose workers use a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::shop) struct DatabaseUser {
+    /// Its incarnation.
+    pub(in crate::shop) incarnation: Incarnation,
+    /// A hash of its name, which tells it from another master of the same incarnation.
+    pub(in crate::shop) master: i64,
 }

@@ -3,7 +3,7 @@
 
 use std::future::Future;
 
-use super::events::StreamId;
+use super::events::{KnownStream, StreamId};
 use super::ids::CustomerId;
 use super::storage::StorageError;
 use crate::base::money::Money;
@@ -82,4 +82,13 @@ pub trait OrderTotals: Send + Sync {
         after: Option<CustomerId>,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<CustomerTotals>, StorageError>> + Send;
+}
+
+impl From<KnownStream> for OrdersMark {
+    fn from(KnownStream { id, newest }: KnownStream) -> OrdersMark {
+        OrdersMark {
+            stream: id,
+            number: newest,
+        }
+    }
 }

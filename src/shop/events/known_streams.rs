@@ -7,11 +7,10 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::shop::contract::StreamId;
+use crate::shop::contract::{KnownStream, StreamId};
 use crate::shop::inventory::InventoryRepository;
 use crate::shop::orders::OrdersRepository;
 use crate::shop::payments::PaymentsRepository;
-use crate::shop::sqlite::event_streams::KnownStream;
 use crate::sys::private_file;
 
 /// The file in the data directory.

@@ -13,7 +13,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::shop::sqlite::event_streams::SIGNAL_FILE;
+use crate::shop::event_signal::SIGNAL_FILE;
 use crate::sys::file_signal::FileSignalWatch;
 use crate::sys::{readiness, schedstat};
 

@@ -9,12 +9,11 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::base::ids::{Epoch, Incarnation, Life};
-use crate::shop::contract::{OrderId, StorageError};
+use crate::shop::contract::{DatabaseUser, OrderId, StorageError};
 use crate::shop::inventory::{self, InventoryRepository, SqliteInventoryReader};
 use crate::shop::orders::{self, OrdersRepository, SqliteOrdersReader};
 use crate::shop::payments::{self, PaymentsRepository, SqlitePaymentsReader};
 use crate::shop::sandbox::{self, Sandbox};
-use crate::shop::sqlite::fences::DatabaseUser;
 use crate::sys::private_file;
 
 /// The file of the counter that every master raises at its start.

@@ -15,7 +15,7 @@ use super::wire::{OrderDocument, OrderRequest, PlaceOrderBody};
 use super::{AppState, body, errors, idempotency, rejection};
 use crate::http::Problem;
 use crate::observe::RequestContext;
-use crate::shop::contract::{Inventory, OrderId, QuoteError};
+use crate::shop::contract::{Inventory, OrderId, QuoteError, StorageError};
 use crate::shop::orders::{IdempotencyKey, NewOrder, Placed, SagaOutcome};
 
 /// An order that was placed, now or by an earlier request under the same key.
@@ -112,7 +112,8 @@ fn no_quote(error: QuoteError) -> Problem {
             let problem = Problem::new(StatusCode::CONFLICT, "not_on_sale", error.to_string());
             problem.with("sku", sku.as_str())
         }
-        QuoteError::Unavailable(reason) => errors::unavailable(&reason),
+        QuoteError::Unavailable(error @ StorageError::Unavailable(_)) => errors::storage(error),
+        QuoteError::Unavailable(error) => errors::unavailable(&error.to_string()),
     }
 }
 

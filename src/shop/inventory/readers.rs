@@ -6,8 +6,8 @@ use std::path::Path;
 use super::postgres::PostgresInventoryReader;
 use super::records::{AuditedReservation, ReservationRecord, StockRecord};
 use super::sqlite::SqliteInventoryReader;
+use crate::shop::by_engine::{either, open_reader};
 use crate::shop::contract::{OrderId, StorageError};
-use crate::shop::engine::StoreEngine;
 
 /// Stock and reservations as they are stored, for readers that change nothing.
 pub(in crate::shop) enum InventoryReader {
@@ -18,31 +18,15 @@ pub(in crate::shop) enum InventoryReader {
     Postgres(PostgresInventoryReader),
 }
 
-/// Asks the engine that there is.
-macro_rules! either {
-    ($self:expr, $one:ident => $answer:expr) => {
-        match $self {
-            InventoryReader::Sqlite($one) => $answer,
-            #[cfg(feature = "postgres")]
-            InventoryReader::Postgres($one) => $answer,
-        }
-    };
-}
-
 impl InventoryReader {
     /// Opens what belongs to `data_dir`.
     pub(in crate::shop) async fn open(data_dir: &Path) -> Result<InventoryReader, StorageError> {
-        match StoreEngine::of(data_dir)? {
-            StoreEngine::Sqlite => SqliteInventoryReader::open(data_dir)
-                .await
-                .map(InventoryReader::Sqlite),
-            #[cfg(feature = "postgres")]
-            StoreEngine::Postgres(place) => PostgresInventoryReader::open(place.target("inventory")?)
-                .await
-                .map(InventoryReader::Postgres),
-            #[cfg(not(feature = "postgres"))]
-            StoreEngine::Postgres(_) => Err(crate::shop::engine::without_postgres()),
-        }
+        open_reader!(
+            InventoryReader,
+            SqliteInventoryReader,
+            PostgresInventoryReader,
+            data_dir
+        )
     }
 
     /// The tables, indexes, views and triggers that are gone, as text.

@@ -9,12 +9,12 @@ use super::catalog::Catalog;
 use super::postgres::PostgresInventory;
 use super::sqlite::SqliteInventory;
 use crate::base::ids::Incarnation;
+use crate::shop::by_engine::either;
 use crate::shop::contract::{
-    ClaimToken, CommandOutcome, EventsAfter, Fence, OrderId, OrderLine, QuoteError, RequestedItem, Sku,
-    StorageError, StreamId, SweepWindow, TimelineEntry,
+    ClaimToken, CommandOutcome, EventsAfter, Fence, KnownStream, OrderId, OrderLine, QuoteError,
+    RequestedItem, Sku, StorageError, StreamId, SweepWindow, TimelineEntry,
 };
 use crate::shop::recovery::steady_clock::SteadyClock;
-use crate::shop::sqlite::event_streams::KnownStream;
 use crate::store::Store;
 
 /// Stock and reservations as they are stored. Cheap to clone.
@@ -27,17 +27,6 @@ pub enum InventoryRepository {
     #[cfg(feature = "postgres")]
     #[doc(hidden)]
     Postgres(PostgresInventory),
-}
-
-/// Asks the engine that there is.
-macro_rules! either {
-    ($self:expr, $one:ident => $answer:expr) => {
-        match $self {
-            InventoryRepository::Sqlite($one) => $answer,
-            #[cfg(feature = "postgres")]
-            InventoryRepository::Postgres($one) => $answer,
-        }
-    };
 }
 
 impl InventoryRepository {

@@ -10,8 +10,8 @@ use super::records::{
 use super::repository::TakeoverRecord;
 use super::sqlite::SqliteOrdersReader;
 use crate::base::ids::{Incarnation, Life};
+use crate::shop::by_engine::{either, open_reader};
 use crate::shop::contract::{CustomerId, CustomerTotals, OrderId, OrdersMark, StorageError};
-use crate::shop::engine::StoreEngine;
 
 /// The orders as they are stored, for readers that change nothing.
 pub(in crate::shop) enum OrdersReader {
@@ -22,29 +22,10 @@ pub(in crate::shop) enum OrdersReader {
     Postgres(PostgresOrdersReader),
 }
 
-/// Asks the engine that there is.
-macro_rules! either {
-    ($self:expr, $one:ident => $answer:expr) => {
-        match $self {
-            OrdersReader::Sqlite($one) => $answer,
-            #[cfg(feature = "postgres")]
-            OrdersReader::Postgres($one) => $answer,
-        }
-    };
-}
-
 impl OrdersReader {
     /// Opens what belongs to `data_dir`.
     pub(in crate::shop) async fn open(data_dir: &Path) -> Result<OrdersReader, StorageError> {
-        match StoreEngine::of(data_dir)? {
-            StoreEngine::Sqlite => SqliteOrdersReader::open(data_dir).await.map(OrdersReader::Sqlite),
-            #[cfg(feature = "postgres")]
-            StoreEngine::Postgres(place) => PostgresOrdersReader::open(place.target("orders")?)
-                .await
-                .map(OrdersReader::Postgres),
-            #[cfg(not(feature = "postgres"))]
-            StoreEngine::Postgres(_) => Err(crate::shop::engine::without_postgres()),
-        }
+        open_reader!(OrdersReader, SqliteOrdersReader, PostgresOrdersReader, data_dir)
     }
 
     /// The tables, indexes, views and triggers that are gone, as text.

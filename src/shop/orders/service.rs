@@ -18,8 +18,8 @@ use super::timeline;
 use crate::base::ids::Life;
 use crate::saga::BudgetUsed;
 use crate::shop::contract::{
-    CustomerId, CustomerTotals, EventSource, EventsAfter, Inventory, OrderId, OrderTotals, OrdersMark,
-    Payments, StorageError, TimelineEntry, TimelineError, TotalsAfter,
+    CustomerId, CustomerTotals, EventSource, EventsAfter, HeldEvent, Inventory, OrderId, OrderTotals,
+    OrdersMark, Payments, StorageError, TimelineEntry, TimelineError, TotalsAfter,
 };
 use crate::shop::recovery::steady_clock::SteadyClock;
 
@@ -237,12 +237,12 @@ impl<I: Inventory, P: Payments> OrdersService<I, P> {
         self.runner.repository.unfinished_counts().await
     }
 
-    /// Who holds events back that are committed, if somebody does: a transaction that is open on the server.
+    /// The oldest event that a transaction holds back which is open on the server, if there is one.
     ///
     /// # Errors
     /// [`StorageError`].
-    pub async fn events_holder(&self) -> Result<Option<String>, StorageError> {
-        self.runner.repository.events_holder().await
+    pub async fn oldest_held_event(&self) -> Result<Option<HeldEvent>, StorageError> {
+        self.runner.repository.oldest_held_event().await
     }
 
     /// How many events are in the outbox.

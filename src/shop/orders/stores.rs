@@ -14,14 +14,13 @@ use super::repository::{
 };
 use super::sqlite::SqliteOrders;
 use crate::base::ids::{Incarnation, Life};
+use crate::shop::by_engine::either;
 use crate::shop::contract::{
-    ClaimToken, CustomerId, CustomerTotals, EventsAfter, Fence, OrderId, OrderTotals, OrdersMark,
-    StorageError, StreamId, TotalsAfter,
+    ClaimToken, CustomerId, CustomerTotals, DatabaseUser, EventsAfter, Fence, HeldEvent, KnownStream,
+    OrderId, OrderTotals, OrdersMark, StorageError, StreamId, TotalsAfter,
 };
 use crate::shop::engine::StoreEngine;
 use crate::shop::recovery::steady_clock::SteadyClock;
-use crate::shop::sqlite::event_streams::KnownStream;
-use crate::shop::sqlite::fences::DatabaseUser;
 use crate::store::Store;
 
 /// Orders as they are stored. Cheap to clone.
@@ -34,17 +33,6 @@ pub enum OrdersRepository {
     #[cfg(feature = "postgres")]
     #[doc(hidden)]
     Postgres(PostgresOrders),
-}
-
-/// Asks the engine that there is.
-macro_rules! either {
-    ($self:expr, $one:ident => $answer:expr) => {
-        match $self {
-            OrdersRepository::Sqlite($one) => $answer,
-            #[cfg(feature = "postgres")]
-            OrdersRepository::Postgres($one) => $answer,
-        }
-    };
 }
 
 impl OrdersRepository {
@@ -170,12 +158,12 @@ impl OrdersRepository {
         either!(self, repository => repository.outbox_events().await)
     }
 
-    /// Who holds events back that are committed, if somebody does: a transaction that is open on the server.
-    pub(super) async fn events_holder(&self) -> Result<Option<String>, StorageError> {
+    /// The oldest event that a transaction holds back which is open on the server, if there is one.
+    pub(super) async fn oldest_held_event(&self) -> Result<Option<HeldEvent>, StorageError> {
         match self {
             OrdersRepository::Sqlite(_) => Ok(None),
             #[cfg(feature = "postgres")]
-            OrdersRepository::Postgres(orders) => orders.events_holder().await,
+            OrdersRepository::Postgres(orders) => orders.oldest_held_event().await,
         }
     }
 

@@ -6,8 +6,8 @@ use std::path::Path;
 use super::postgres::PostgresPaymentsReader;
 use super::records::{AuditedPayment, PaymentRecord};
 use super::sqlite::SqlitePaymentsReader;
+use crate::shop::by_engine::{either, open_reader};
 use crate::shop::contract::{OrderId, StorageError};
-use crate::shop::engine::StoreEngine;
 
 /// Payments as they are stored, for readers that change nothing.
 pub(in crate::shop) enum PaymentsReader {
@@ -18,31 +18,15 @@ pub(in crate::shop) enum PaymentsReader {
     Postgres(PostgresPaymentsReader),
 }
 
-/// Asks the engine that there is.
-macro_rules! either {
-    ($self:expr, $one:ident => $answer:expr) => {
-        match $self {
-            PaymentsReader::Sqlite($one) => $answer,
-            #[cfg(feature = "postgres")]
-            PaymentsReader::Postgres($one) => $answer,
-        }
-    };
-}
-
 impl PaymentsReader {
     /// Opens what belongs to `data_dir`.
     pub(in crate::shop) async fn open(data_dir: &Path) -> Result<PaymentsReader, StorageError> {
-        match StoreEngine::of(data_dir)? {
-            StoreEngine::Sqlite => SqlitePaymentsReader::open(data_dir)
-                .await
-                .map(PaymentsReader::Sqlite),
-            #[cfg(feature = "postgres")]
-            StoreEngine::Postgres(place) => PostgresPaymentsReader::open(place.target("payments")?)
-                .await
-                .map(PaymentsReader::Postgres),
-            #[cfg(not(feature = "postgres"))]
-            StoreEngine::Postgres(_) => Err(crate::shop::engine::without_postgres()),
-        }
+        open_reader!(
+            PaymentsReader,
+            SqlitePaymentsReader,
+            PostgresPaymentsReader,
+            data_dir
+        )
     }
 
     /// The tables, indexes, views and triggers that are gone, as text.

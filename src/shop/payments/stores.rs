@@ -7,11 +7,11 @@ use super::payment::{Payment, PaymentOutcome, PaymentStatus};
 use super::postgres::PostgresPayments;
 use super::sqlite::SqlitePayments;
 use crate::base::ids::Incarnation;
+use crate::shop::by_engine::either;
 use crate::shop::contract::{
-    ChargeTerms, ClaimToken, EventsAfter, Fence, OrderId, StorageError, StreamId, SweepWindow,
+    ChargeTerms, ClaimToken, EventsAfter, Fence, KnownStream, OrderId, StorageError, StreamId, SweepWindow,
 };
 use crate::shop::recovery::steady_clock::SteadyClock;
-use crate::shop::sqlite::event_streams::KnownStream;
 use crate::store::Store;
 
 /// Payments as they are stored. Cheap to clone.
@@ -24,17 +24,6 @@ pub enum PaymentsRepository {
     #[cfg(feature = "postgres")]
     #[doc(hidden)]
     Postgres(PostgresPayments),
-}
-
-/// Asks the engine that there is.
-macro_rules! either {
-    ($self:expr, $one:ident => $answer:expr) => {
-        match $self {
-            PaymentsRepository::Sqlite($one) => $answer,
-            #[cfg(feature = "postgres")]
-            PaymentsRepository::Postgres($one) => $answer,
-        }
-    };
 }
 
 impl PaymentsRepository {

@@ -81,6 +81,11 @@ impl Columns<'_> {
     }
 }
 
+/// The orders that a statement answers, whose keys are its only column.
+pub(in crate::shop) fn order_ids(rows: &[Row]) -> Result<Vec<OrderId>, StorageError> {
+    rows.iter().map(|row| Columns(row).order(0)).collect()
+}
+
 fn invalid(column: usize, reason: &str) -> StorageError {
     StorageError::Failed(format!("column {column} of a row cannot be read: {reason}"))
 }

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use super::{Columns, row_count};
 use crate::postgres::{Call, PostgresStore, Row};
-use crate::shop::contract::{EventsAfter, StorageError, StoredEvent, StreamId};
-use crate::shop::sqlite::event_streams::KnownStream;
+use crate::shop::contract::{EventsAfter, HeldEvent, KnownStream, StorageError, StoredEvent, StreamId};
 use crate::store::Admission;
 
 /// Events that are committed and not to be read yet are waited for so often, so long each time.
@@ -23,6 +22,10 @@ const TRIMMED_AT_ONCE: i64 = 500;
 const ENDS: &str = "SELECT (SELECT coalesce(max(removed_number), 0) FROM event_stream),
     (SELECT coalesce(max(number), 0) FROM outbox WHERE number < events_end_1()),
     (SELECT coalesce(max(number), 0) FROM outbox)";
+
+/// The line as it is recorded, and the newest number that may be read.
+pub(in crate::shop) const KNOWN: &str = "SELECT id,
+    (SELECT coalesce(max(number), 0) FROM outbox WHERE number < events_end_1()) FROM event_stream";
 
 /// The line of the events. Begins a new one if the database is not the one that the old line belongs to, or
 /// is behind what is known of it.
@@ -44,9 +47,11 @@ pub(in crate::shop) async fn current(
 
 /// The line as it is recorded, and the newest number that may be read.
 pub(in crate::shop) async fn known(store: &PostgresStore) -> Result<Option<KnownStream>, StorageError> {
-    let known = "SELECT id, (SELECT coalesce(max(number), 0) FROM outbox WHERE number < events_end_1())
-        FROM event_stream";
-    let rows = store.look_up(Call::new(known)).await?;
+    known_in(&store.look_up(Call::new(KNOWN)).await?)
+}
+
+/// What the answer to [`KNOWN`] says.
+pub(in crate::shop) fn known_in(rows: &[Row]) -> Result<Option<KnownStream>, StorageError> {
     let known = rows.first().map(|row| {
         let id: i64 = Columns(row).get(0)?;
         Ok(KnownStream {
@@ -132,19 +137,28 @@ pub(in crate::shop) async fn behind(
     rows.first().map_or(Ok(0), |row| Columns(row).count(0))
 }
 
-/// The transaction on the server that holds events back, if one does: who has it, as far as this role may see
-/// it.
-const HOLDER: &str = "SELECT coalesce((SELECT 'process ' || pid || ' of ' || coalesce(usename, '?') || ', '
+/// The oldest event that is held back by a transaction on the server, if there is one, and who has that
+/// transaction, as far as this role may see it.
+const OLDEST_HELD: &str = "WITH ends AS MATERIALIZED (SELECT events_end_1() AS number),
+        held AS (SELECT min(number) AS number FROM outbox WHERE number >= (SELECT number FROM ends))
+    SELECT number, coalesce((SELECT 'process ' || pid || ' of ' || coalesce(usename, '?') || ', '
         || coalesce(nullif(application_name, ''), 'without a name') || ', begun '
         || coalesce(to_char(xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), '?')
         FROM pg_stat_activity WHERE backend_xid IS NOT NULL ORDER BY age(backend_xid) DESC LIMIT 1),
         'a prepared transaction, or one that this role may not see')
-    WHERE EXISTS (SELECT 1 FROM outbox WHERE number >= events_end_1())";
+    FROM held WHERE number IS NOT NULL";
 
-/// Who holds events back, if there are some that may not be read yet.
-pub(in crate::shop) async fn holder(store: &PostgresStore) -> Result<Option<String>, StorageError> {
-    let rows = store.look_up(Call::new(HOLDER)).await?;
-    rows.first().map(|row| Columns(row).get(0)).transpose()
+/// The oldest event that may not be read yet. It stays the same while one transaction is open; on a server that
+/// is merely busy it is another one each time.
+pub(in crate::shop) async fn oldest_held(store: &PostgresStore) -> Result<Option<HeldEvent>, StorageError> {
+    let rows = store.look_up(Call::new(OLDEST_HELD)).await?;
+    let held = rows.first().map(|row| {
+        Ok(HeldEvent {
+            number: Columns(row).count(0)?,
+            holder: Columns(row).get(1)?,
+        })
+    });
+    held.transpose()
 }
 
 /// Whether an event from before that time may be removed.

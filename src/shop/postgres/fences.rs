@@ -2,7 +2,7 @@
 
 use super::Columns;
 use crate::base::ids::{Incarnation, Life};
-use crate::postgres::{Call, PostgresStore};
+use crate::postgres::{Call, PostgresStore, Row};
 use crate::shop::contract::{Fence, StorageError};
 use crate::store::Admission;
 
@@ -36,12 +36,20 @@ pub(in crate::shop) async fn raise(store: &PostgresStore, fence: Fence) -> Resul
 
 /// Whether that life is fenced off.
 pub(in crate::shop) async fn is_fenced(store: &PostgresStore, life: Life) -> Result<bool, StorageError> {
+    says_fenced(&store.look_up(ask_whether_fenced(life)).await?)
+}
+
+/// Asks whether that life is fenced off.
+pub(in crate::shop) fn ask_whether_fenced(life: Life) -> Call {
     let (incarnation, slot, epoch) = life_key(life);
-    let fenced = Call::new("SELECT is_fenced_1($1, $2, $3)")
+    Call::new("SELECT is_fenced_1($1, $2, $3)")
         .bind(incarnation)
         .bind(slot)
-        .bind(epoch);
-    let rows = store.look_up(fenced).await?;
+        .bind(epoch)
+}
+
+/// What the answer to [`ask_whether_fenced`] says.
+pub(in crate::shop) fn says_fenced(rows: &[Row]) -> Result<bool, StorageError> {
     rows.first().map_or(Ok(false), |row| Columns(row).get(0))
 }
 

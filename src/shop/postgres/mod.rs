@@ -9,7 +9,7 @@ mod moved_table;
 mod passwords;
 mod reader;
 
-pub(in crate::shop) use columns::{Columns, json, row_count};
+pub(in crate::shop) use columns::{Columns, json, order_ids, row_count};
 pub(in crate::shop) use moved_table::{FENCES, MovedTable};
 pub(in crate::shop) use passwords::password;
-pub(in crate::shop) use reader::DatabaseReader;
+pub(in crate::shop) use reader::{DatabaseReader, each_row};

@@ -1,8 +1,11 @@
 //! A database that is opened to be read only, by whoever works on a data directory without a worker.
 
-use crate::postgres::{Call, DatabaseSnapshot, PostgresSchema, PostgresTarget, Row};
+use tokio_postgres::types::FromSqlOwned;
+
+use super::Columns;
+use crate::postgres::{Bind, Call, DatabaseSnapshot, PostgresSchema, PostgresTarget, Row};
 use crate::shop::contract::StorageError;
-use crate::shop::postgres::Columns;
+use crate::shop::engine::PostgresPlace;
 
 /// A service's database that is opened for reading only, beside a running cluster or without one.
 pub(in crate::shop) struct DatabaseReader {
@@ -11,11 +14,13 @@ pub(in crate::shop) struct DatabaseReader {
 }
 
 impl DatabaseReader {
-    /// Of that database, which is looked at once to see whether it is one that this program reads.
+    /// Of the service with that schema, whose database is looked at once to see whether it is one that this
+    /// program reads.
     pub(in crate::shop) async fn open(
-        target: PostgresTarget,
+        place: &PostgresPlace,
         schema: &'static PostgresSchema,
     ) -> Result<DatabaseReader, StorageError> {
+        let target = place.target(schema.name)?;
         let reader = DatabaseReader { target, schema };
         let version = "SELECT service, version FROM cluster_meta";
         let rows = reader.rows(Call::new(version)).await;
@@ -63,6 +68,27 @@ impl DatabaseReader {
             0 => "ok".to_owned(),
             many => format!("the server has read {many} pages with a wrong checksum"),
         })
+    }
+}
+
+/// Shows every row of a table to `visit`, some at once, as of one instant. `sql` selects rows in the order of
+/// their first column, which is never the same in two of them: those behind `$1`, and at most `$2`.
+pub(in crate::shop) async fn each_row<K: Bind + FromSqlOwned>(
+    snapshot: &DatabaseSnapshot,
+    sql: &'static str,
+    (before_all, at_once): (K, i64),
+    mut visit: impl FnMut(Columns<'_>) -> Result<(), StorageError>,
+) -> Result<(), StorageError> {
+    let mut after = before_all;
+    loop {
+        let rows = snapshot.read(Call::new(sql).bind(after).bind(at_once)).await?;
+        for row in &rows {
+            visit(Columns(row))?;
+        }
+        match rows.last() {
+            Some(last) => after = Columns(last).get(0)?,
+            None => return Ok(()),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::scoreboard::{AppMetric, AppMetricError};
+use crate::shop::contract::HeldEvent;
 use crate::shop::http::Orders;
 use crate::store::{LONG_WAL_BYTES, Store, wal_bytes, wal_readers};
 use crate::sys::procfs;
@@ -80,29 +81,35 @@ const HELD: Duration = Duration::from_secs(5);
 /// What was seen of events that an open transaction on the server holds back.
 #[derive(Debug, Default)]
 struct HeldEvents {
-    since: Option<Instant>,
+    /// The oldest one, and when it was first seen. While a transaction stays open, it stays the same.
+    oldest: Option<(u64, Instant)>,
     is_told: bool,
 }
 
 impl HeldEvents {
     /// For how long they have been held back, and what to show in the status. Logs the news.
-    fn look(&mut self, holder: Option<String>) -> (Duration, Option<String>) {
-        let Some(holder) = holder else {
-            if self.is_told {
+    fn look(&mut self, now: Instant, held: Option<HeldEvent>) -> (Duration, Option<String>) {
+        let seen = self.oldest.take();
+        let time = held.as_ref().map_or(Duration::ZERO, |held| {
+            let before = seen.filter(|(number, _)| *number == held.number);
+            let since = before.map_or(now, |(_, since)| since);
+            self.oldest = Some((held.number, since));
+            now.duration_since(since)
+        });
+        let Some(held) = held.filter(|_| time >= HELD) else {
+            if std::mem::take(&mut self.is_told) {
                 tracing::info!("events can be read again: no open transaction holds them back any more");
             }
-            *self = HeldEvents::default();
-            return (Duration::ZERO, None);
+            return (time, None);
         };
-        let held = self.since.get_or_insert_with(Instant::now).elapsed();
-        if held < HELD {
-            return (held, None);
-        }
-        let note = format!("events are held back by an open transaction on the server ({holder})");
+        let note = format!(
+            "events are held back by an open transaction on the server ({})",
+            held.holder
+        );
         if !std::mem::replace(&mut self.is_told, true) {
             tracing::warn!("{note}; orders go on");
         }
-        (held, Some(note))
+        (time, Some(note))
     }
 }
 
@@ -133,8 +140,8 @@ pub(super) async fn watch(
         if let Ok(events) = orders.outbox_events().await {
             gauges.outbox_events.set(events);
         }
-        if let Ok(holder) = orders.events_holder().await {
-            let (time, note) = held.look(holder);
+        if let Ok(oldest) = orders.oldest_held_event().await {
+            let (time, note) = held.look(Instant::now(), oldest);
             gauges.events_held.set(time.as_secs());
             notes.extend(note);
         }
@@ -198,5 +205,27 @@ mod tests {
         let (long, short) = (Some(WalNews::Long), Some(WalNews::Short));
         let expected = [None, None, long, None, None, long, None, short, None, long];
         assert_eq!(news, expected);
+    }
+
+    #[test]
+    fn an_event_that_is_held_back_for_long_is_told_of_and_a_busy_server_is_not() {
+        let begin = Instant::now();
+        let mut held = HeldEvents::default();
+        let mut look = |second, number: Option<u64>| {
+            let holder = "process 7".to_owned();
+            let event = number.map(|number| HeldEvent { number, holder });
+            let (time, note) = held.look(begin + Duration::from_secs(second), event);
+            (time.as_secs(), note.is_some(), held.is_told)
+        };
+        // Another one at each look: transactions come and go.
+        for second in 0..20 {
+            assert_eq!(look(second, Some(second)), (0, false, false));
+        }
+        assert_eq!(look(20, Some(99)), (0, false, false));
+        assert_eq!(look(24, Some(99)), (4, false, false));
+        assert_eq!(look(26, Some(99)), (6, true, true));
+        // That transaction has ended, and a short one is under way.
+        assert_eq!(look(28, Some(100)), (0, false, false));
+        assert_eq!(look(30, None), (0, false, false));
     }
 }

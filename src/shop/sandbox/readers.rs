@@ -5,8 +5,8 @@ use std::path::Path;
 #[cfg(feature = "postgres")]
 use super::postgres::PostgresLedgerReader;
 use super::reader::{AuditedCharge, LedgerAttempt, SqliteLedgerReader};
+use crate::shop::by_engine::{either, open_reader};
 use crate::shop::contract::{OrderId, StorageError};
-use crate::shop::engine::StoreEngine;
 
 /// The ledger as they are stored, for readers that change nothing.
 pub(in crate::shop) enum LedgerReader {
@@ -17,29 +17,10 @@ pub(in crate::shop) enum LedgerReader {
     Postgres(PostgresLedgerReader),
 }
 
-/// Asks the engine that there is.
-macro_rules! either {
-    ($self:expr, $one:ident => $answer:expr) => {
-        match $self {
-            LedgerReader::Sqlite($one) => $answer,
-            #[cfg(feature = "postgres")]
-            LedgerReader::Postgres($one) => $answer,
-        }
-    };
-}
-
 impl LedgerReader {
     /// Opens what belongs to `data_dir`.
     pub(in crate::shop) async fn open(data_dir: &Path) -> Result<LedgerReader, StorageError> {
-        match StoreEngine::of(data_dir)? {
-            StoreEngine::Sqlite => SqliteLedgerReader::open(data_dir).await.map(LedgerReader::Sqlite),
-            #[cfg(feature = "postgres")]
-            StoreEngine::Postgres(place) => PostgresLedgerReader::open(place.target("sandbox")?)
-                .await
-                .map(LedgerReader::Postgres),
-            #[cfg(not(feature = "postgres"))]
-            StoreEngine::Postgres(_) => Err(crate::shop::engine::without_postgres()),
-        }
+        open_reader!(LedgerReader, SqliteLedgerReader, PostgresLedgerReader, data_dir)
     }
 
     /// The tables, indexes, views and triggers that are gone, as text.

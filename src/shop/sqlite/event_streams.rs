@@ -12,9 +12,8 @@ use std::time::UNIX_EPOCH;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::row_count;
-use crate::shop::contract::{EventsAfter, OrdersMark, StorageError, StoredEvent, StreamId};
+use crate::shop::contract::{EventsAfter, KnownStream, StorageError, StoredEvent, StreamId};
 use crate::store::{Admission, Store, Tx};
-use crate::sys::file_signal::FileSignal;
 
 /// The table that names the line, the same in every file with an outbox. `removed_ms` is the time of the
 /// newest event that was removed.
@@ -37,17 +36,6 @@ ALTER TABLE event_stream ADD COLUMN gaps_until INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE event_stream ADD COLUMN removed_seq INTEGER NOT NULL DEFAULT 0;
 ";
 
-/// The file in the data directory by which those who write events signal to those who wait for them.
-pub(in crate::shop) const SIGNAL_FILE: &str = "events.signal";
-
-/// What signals for a process that writes events; to be kept open until it ends.
-///
-/// # Errors
-/// The system's.
-pub(in crate::shop) fn signal(data_dir: &Path) -> std::io::Result<FileSignal> {
-    FileSignal::open(&data_dir.join(SIGNAL_FILE))
-}
-
 /// Events that are removed in one transaction at most, so that no order waits long for it.
 const TRIMMED_AT_ONCE: i64 = 500;
 
@@ -68,22 +56,6 @@ impl FileBirth {
             inode: found.ino().cast_signed(),
             born_ns: born.map_or(0, |born| i64::try_from(born.as_nanos()).unwrap_or(i64::MAX)),
         })
-    }
-}
-
-/// A line and a number that it has reached, as they are known outside of the database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::shop) struct KnownStream {
-    pub(in crate::shop) id: StreamId,
-    pub(in crate::shop) newest: u64,
-}
-
-impl From<KnownStream> for OrdersMark {
-    fn from(KnownStream { id, newest }: KnownStream) -> OrdersMark {
-        OrdersMark {
-            stream: id,
-            number: newest,
-        }
     }
 }
 

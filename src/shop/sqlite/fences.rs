@@ -6,7 +6,7 @@
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::base::ids::{Incarnation, Life};
-use crate::shop::contract::Fence;
+use crate::shop::contract::{DatabaseUser, Fence};
 
 /// The table, the same in every file. A row with slot -1 stands for every life of an earlier incarnation. The
 /// row with slot -2 is no fence: it notes the incarnation that uses the orders, and its epoch is a hash of the
@@ -23,15 +23,6 @@ CREATE TABLE fences (
 
 const EVERY_SLOT: i32 = -1;
 const USER: i32 = -2;
-
-/// A master whose workers use a database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::shop) struct DatabaseUser {
-    /// Its incarnation.
-    pub(in crate::shop) incarnation: Incarnation,
-    /// A hash of its name, which tells it from another master of the same incarnation.
-    pub(in crate::shop) master: i64,
-}
 
 /// The newest master whose workers noted that they use the database.
 pub(in crate::shop) fn last_user(connection: &Connection) -> rusqlite::Result<Option<DatabaseUser>> {

@@ -309,7 +309,7 @@ async fn who_dies_between_the_commit_and_the_signal_has_signalled() {
     }
     let shop = TestShop::open().await;
     let start = now(&shop).await;
-    let other = crate::shop::sqlite::event_streams::signal(shop.dir.path()).unwrap();
+    let other = crate::shop::event_signal::signal(shop.dir.path()).unwrap();
     let query = format!("after={start}&wait=24s");
     let dies = async {
         // The page waits once its watch is there, and its own read is done.

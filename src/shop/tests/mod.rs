@@ -3,6 +3,8 @@
 mod budgets;
 mod crashes;
 mod customers;
+#[cfg(feature = "postgres")]
+mod database_versions;
 mod event_streams;
 mod events;
 mod full_disk;

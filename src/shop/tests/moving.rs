@@ -380,6 +380,14 @@ async fn events_go_on_behind_numbers_that_are_higher_than_the_servers() {
     moved.unwrap();
     let shop = moving.serve(dir, MoveTarget::Postgres).await;
     let order = place(&shop, "pm_card_visa", "b").await;
+    // Events wait for the transactions that other tests have open on the same server.
+    let readable = async {
+        while shop.state.orders.oldest_held_event().await.unwrap().is_some() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    let waited = tokio::time::timeout(std::time::Duration::from_secs(60), readable).await;
+    waited.expect("the transactions of other tests end");
     let (ids, _) = events_behind(&shop, position).await;
     let of_order: Vec<bool> = ids.iter().map(|id| id.contains(&order)).collect();
     assert!(of_order.ends_with(&[true]), "{ids:?}");

@@ -56,6 +56,14 @@ async fn use_databases_at(server: &str, by_way_of: &str, settings: &mut Settings
     );
 }
 
+/// The URL of a database of its own for a test, without a table.
+pub(super) async fn empty_database(name: &str) -> Option<String> {
+    let server = server()?;
+    let name = format!("t{:016x}_{name}", fastrand::u64(..));
+    make(&server, &name).await;
+    Some(server.replace("{service}", &name))
+}
+
 /// The names of the databases of a data directory.
 fn database_name(data_dir: &Path) -> String {
     let mut hasher = DefaultHasher::new();

@@ -15,13 +15,12 @@ use super::reservation::ReservationState;
 use crate::base::ids::Incarnation;
 use crate::postgres::{Call, PostgresFailure, PostgresSchema, PostgresStore};
 use crate::shop::contract::{
-    ClaimToken, CommandOutcome, CommandRefusal, EventsAfter, Fence, OrderId, OrderLine, QuoteError,
-    RequestedItem, Sku, StorageError, StreamId, SweepWindow, TimelineEntry,
+    ClaimToken, CommandOutcome, CommandRefusal, EventsAfter, Fence, KnownStream, OrderId, OrderLine,
+    QuoteError, RequestedItem, Sku, StorageError, StreamId, SweepWindow, TimelineEntry,
 };
 use crate::shop::inventory::reservation::ReservationCommand;
-use crate::shop::postgres::{Columns, event_streams, fences, json, row_count};
+use crate::shop::postgres::{Columns, event_streams, fences, json, order_ids, row_count};
 use crate::shop::recovery::steady_clock::SteadyClock;
-use crate::shop::sqlite::event_streams::KnownStream;
 use crate::store::Admission;
 
 pub(in crate::shop) use moved::MOVED;
@@ -110,7 +109,7 @@ impl PostgresInventory {
 
     pub(super) async fn quote(&self, items: Vec<RequestedItem>) -> Result<Vec<OrderLine>, QuoteError> {
         let quoted = self.prices(items).await;
-        quoted.map_err(|error| QuoteError::Unavailable(error.to_string()))?
+        quoted.map_err(QuoteError::Unavailable)?
     }
 
     async fn prices(
@@ -250,7 +249,7 @@ impl PostgresInventory {
     pub(in crate::shop) async fn newest_orders(&self, limit: u32) -> Result<Vec<OrderId>, StorageError> {
         let newest = "SELECT order_id FROM reservations ORDER BY order_id DESC LIMIT $1";
         let rows = self.store.list(Call::new(newest).bind(i64::from(limit))).await?;
-        rows.iter().map(|row| Columns(row).order(0)).collect()
+        order_ids(&rows)
     }
 
     pub(in crate::shop) async fn not_committed(
@@ -261,7 +260,7 @@ impl PostgresInventory {
             WHERE order_id = asked AND state = 20)";
         let keys: Vec<i64> = orders.into_iter().map(OrderId::key).collect();
         let rows = self.store.list(Call::new(missing).bind(keys)).await?;
-        rows.iter().map(|row| Columns(row).order(0)).collect()
+        order_ids(&rows)
     }
 
     pub(in crate::shop) async fn begin_events(

@@ -1,10 +1,11 @@
 //! The inventory of a database to be read only, for the audit, an order's report and operators.
 
 use super::row;
-use crate::postgres::{Call, PostgresTarget};
+use crate::postgres::Call;
 use crate::shop::contract::{OrderId, StorageError};
+use crate::shop::engine::PostgresPlace;
 use crate::shop::inventory::records::{AuditedReservation, ReservationRecord, ShelfRecord, StockRecord};
-use crate::shop::postgres::{Columns, DatabaseReader};
+use crate::shop::postgres::{Columns, DatabaseReader, each_row};
 
 /// Reservations that are read at once for the audit.
 const AT_ONCE: i64 = 10_000;
@@ -13,11 +14,11 @@ const AT_ONCE: i64 = 10_000;
 pub(in crate::shop) struct PostgresInventoryReader(DatabaseReader);
 
 impl PostgresInventoryReader {
-    /// Of that database, which is looked at once to see whether it can be read.
+    /// Of the database of that place, which is looked at once to see whether it can be read.
     pub(in crate::shop) async fn open(
-        target: PostgresTarget,
+        place: &PostgresPlace,
     ) -> Result<PostgresInventoryReader, StorageError> {
-        DatabaseReader::open(target, &super::POSTGRES_SCHEMA)
+        DatabaseReader::open(place, &super::POSTGRES_SCHEMA)
             .await
             .map(PostgresInventoryReader)
     }
@@ -37,22 +38,16 @@ impl PostgresInventoryReader {
         let snapshot = self.0.snapshot().await?;
         let page =
             "SELECT order_id, state, items FROM reservations WHERE order_id > $1 ORDER BY order_id LIMIT $2";
-        let mut after = i64::MIN;
-        loop {
-            let rows = snapshot.read(Call::new(page).bind(after).bind(AT_ONCE)).await?;
-            for row in rows.iter().map(Columns) {
-                let items: String = row.get(2)?;
-                visit(AuditedReservation {
-                    order: row.order(0)?,
-                    state: row::state(row, 1)?,
-                    items: &items,
-                });
-            }
-            match rows.last() {
-                Some(last) => after = Columns(last).get(0)?,
-                None => break,
-            }
-        }
+        each_row(&snapshot, page, (i64::MIN, AT_ONCE), |row| {
+            let items: String = row.get(2)?;
+            visit(AuditedReservation {
+                order: row.order(0)?,
+                state: row::state(row, 1)?,
+                items: &items,
+            });
+            Ok(())
+        })
+        .await?;
         let stock = "SELECT coalesce(s.sku, a.sku), coalesce(a.made, 0), s.on_hand, s.reserved,
             s.received, s.adjusted
             FROM stock AS s FULL JOIN (SELECT sku, sum(delta)::bigint AS made FROM adjustments GROUP BY

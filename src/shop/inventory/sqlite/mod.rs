@@ -16,11 +16,11 @@ use super::articles::{Article, ArticlePatch, ArticleUpdate, EditCondition, EditE
 use super::catalog::Catalog;
 use crate::base::ids::Incarnation;
 use crate::shop::contract::{
-    ClaimToken, CommandOutcome, EventsAfter, Fence, OrderId, OrderLine, QuoteError, RequestedItem, Sku,
-    StorageError, StreamId, SweepWindow, TimelineEntry,
+    ClaimToken, CommandOutcome, EventsAfter, Fence, KnownStream, OrderId, OrderLine, QuoteError,
+    RequestedItem, Sku, StorageError, StreamId, SweepWindow, TimelineEntry,
 };
 use crate::shop::recovery::steady_clock::SteadyClock;
-use crate::shop::sqlite::event_streams::{self, KnownStream};
+use crate::shop::sqlite::event_streams;
 use crate::shop::sqlite::{commands, fences, lookups, refusal};
 use crate::store::{Admission, Store, Tx, WriteError};
 
@@ -125,7 +125,7 @@ impl SqliteInventory {
     /// The prices of the items, read on the caller's thread: one look-up by the primary key for each item.
     pub(super) async fn quote(&self, items: Vec<RequestedItem>) -> Result<Vec<OrderLine>, QuoteError> {
         let quoted = self.store.peek(|connection| articles::quote(connection, items));
-        quoted.map_err(|error| QuoteError::Unavailable(error.to_string()))?
+        quoted.map_err(|error| QuoteError::Unavailable(error.into()))?
     }
 
     /// Holds all lines, or none.

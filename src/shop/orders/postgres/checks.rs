@@ -3,9 +3,8 @@
 use super::{PostgresOrders, no_row};
 use crate::base::ids::Incarnation;
 use crate::postgres::Call;
-use crate::shop::contract::{OrderId, StorageError};
-use crate::shop::postgres::{Columns, fences};
-use crate::shop::sqlite::fences::DatabaseUser;
+use crate::shop::contract::{DatabaseUser, HeldEvent, OrderId, StorageError};
+use crate::shop::postgres::{Columns, event_streams, fences};
 use crate::store::Admission;
 
 impl PostgresOrders {
@@ -36,6 +35,10 @@ impl PostgresOrders {
             .bind(user.master);
         self.store.write(Admission::Continue, note).await?;
         Ok(())
+    }
+
+    pub(in crate::shop) async fn oldest_held_event(&self) -> Result<Option<HeldEvent>, StorageError> {
+        event_streams::oldest_held(&self.store).await
     }
 
     pub(in crate::shop) async fn newest_confirmed(&self, limit: u32) -> Result<Vec<OrderId>, StorageError> {

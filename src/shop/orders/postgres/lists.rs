@@ -11,7 +11,7 @@ use crate::shop::postgres::{Columns, event_streams, row_count};
 /// The totals of the next customers as of an event: `$1` the last customer before them, `$2` how many
 /// customers,
 /// `$3` the number of the event. What was confirmed behind it is taken off again.
-pub(super) const TOTALS_AS_OF: &str = "
+const TOTALS_AS_OF: &str = "
     WITH next AS (SELECT customer_id FROM (
             SELECT customer_id FROM orders WHERE customer_id > $1
             UNION SELECT customer_id FROM removed_totals WHERE customer_id > $1) AS customers
@@ -99,28 +99,37 @@ impl PostgresOrders {
         after: Option<CustomerId>,
         limit: usize,
     ) -> Result<Vec<CustomerTotals>, StorageError> {
-        let mut after = after.map(String::from).unwrap_or_default();
-        loop {
-            let call = Call::new(TOTALS_AS_OF)
-                .bind(after)
-                .bind(row_count(limit))
-                .bind(number.cast_signed());
-            let rows = self.store.list(call).await?;
-            let Some(last) = rows.last() else {
-                return Ok(Vec::new());
-            };
-            after = Columns(last).get(0)?;
-            let found = some_totals(&rows)?;
-            // None of these customers had a confirmed order then.
-            if !found.is_empty() {
-                return Ok(found);
-            }
+        let list = |call| async { Ok(self.store.list(call).await?) };
+        totals_as_of((number, after, limit), list).await
+    }
+}
+
+/// The totals of the next customers behind `after`, as of the event with that number. `list` asks the database.
+pub(super) async fn totals_as_of<F: Future<Output = Result<Vec<Row>, StorageError>>>(
+    (number, after, limit): (u64, Option<CustomerId>, usize),
+    list: impl Fn(Call) -> F,
+) -> Result<Vec<CustomerTotals>, StorageError> {
+    let mut after = after.map(String::from).unwrap_or_default();
+    loop {
+        let call = Call::new(TOTALS_AS_OF)
+            .bind(after)
+            .bind(row_count(limit))
+            .bind(number.cast_signed());
+        let rows = list(call).await?;
+        let Some(last) = rows.last() else {
+            return Ok(Vec::new());
+        };
+        after = Columns(last).get(0)?;
+        let found = some_totals(&rows)?;
+        // None of these customers had a confirmed order then.
+        if !found.is_empty() {
+            return Ok(found);
         }
     }
 }
 
 /// Those of the rows with a confirmed order.
-pub(super) fn some_totals(rows: &[Row]) -> Result<Vec<CustomerTotals>, StorageError> {
+fn some_totals(rows: &[Row]) -> Result<Vec<CustomerTotals>, StorageError> {
     let any = rows.iter().filter(|row| {
         let orders: Result<Option<i64>, StorageError> = Columns(row).get(2);
         orders.is_ok_and(|orders| orders.is_some_and(|orders| orders > 0))

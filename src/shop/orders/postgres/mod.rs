@@ -25,12 +25,12 @@ use crate::postgres::{
 };
 use crate::saga::definition::ORDER_VERSION;
 use crate::shop::contract::{
-    ClaimToken, EventsAfter, HANDED_BACK, OrderId, OrdersMark, StorageError, StreamId, SweepWindow,
+    ClaimToken, EventsAfter, HANDED_BACK, KnownStream, OrderId, OrdersMark, StorageError, StreamId,
+    SweepWindow,
 };
 use crate::shop::engine::PostgresPlace;
-use crate::shop::postgres::{Columns, event_streams, fences, json, row_count};
+use crate::shop::postgres::{Columns, event_streams, fences, json, order_ids, row_count};
 use crate::shop::recovery::steady_clock::SteadyClock;
-use crate::shop::sqlite::event_streams::KnownStream;
 use crate::store::Admission;
 
 pub(in crate::shop) use moved::MOVED;
@@ -87,7 +87,7 @@ impl PostgresOrders {
         data_dir: &Path,
         place: &PostgresPlace,
     ) -> Result<PostgresOrders, StorageError> {
-        let signal = crate::shop::sqlite::event_streams::signal(data_dir);
+        let signal = crate::shop::event_signal::signal(data_dir);
         let signal = signal.map_err(|error| StorageError::Unavailable(error.to_string()))?;
         let options = PostgresOptions {
             on_signal: Arc::new(move || signal.send()),
@@ -429,7 +429,7 @@ impl PostgresOrders {
 
     async fn orders_of(&self, call: Call) -> Result<Vec<OrderId>, StorageError> {
         let rows = self.store.list(call).await?;
-        rows.iter().map(|row| Columns(row).order(0)).collect()
+        order_ids(&rows)
     }
 
     async fn look_up_one(&self, call: Call) -> Result<bool, StorageError> {

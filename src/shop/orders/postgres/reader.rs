@@ -1,16 +1,16 @@
 //! The orders of a database to be read only, for the audit, an order's report and operators.
 
-use super::lists::{TOTALS_AS_OF, some_totals};
-use super::row;
+use super::{lists, row};
 use crate::base::ids::{Incarnation, Life};
-use crate::postgres::{Call, DatabaseSnapshot, PostgresTarget};
-use crate::shop::contract::{CustomerId, CustomerTotals, OrderId, OrdersMark, StorageError, StreamId};
+use crate::postgres::{Call, DatabaseSnapshot};
+use crate::shop::contract::{CustomerId, CustomerTotals, OrderId, OrdersMark, StorageError};
+use crate::shop::engine::PostgresPlace;
 use crate::shop::orders::records::{
     AttemptRecord, AuditedOrder, BadKey, EventRecord, ForeignEvent, InterventionRecord, ListedOrder,
     ListedOrdersQuery, OrderDetails, OrderStanding, OrdersAudit, RetentionRange, StatusFilter,
 };
 use crate::shop::orders::repository::TakeoverRecord;
-use crate::shop::postgres::{Columns, DatabaseReader, row_count};
+use crate::shop::postgres::{Columns, DatabaseReader, each_row, event_streams, fences, order_ids};
 
 /// Orders that are read at once for the audit.
 const AT_ONCE: i64 = 5_000;
@@ -26,9 +26,9 @@ macro_rules! standing_columns {
 pub(in crate::shop) struct PostgresOrdersReader(DatabaseReader);
 
 impl PostgresOrdersReader {
-    /// Of that database, which is looked at once to see whether it can be read.
-    pub(in crate::shop) async fn open(target: PostgresTarget) -> Result<PostgresOrdersReader, StorageError> {
-        DatabaseReader::open(target, &super::POSTGRES_SCHEMA)
+    /// Of the database of that place, which is looked at once to see whether it can be read.
+    pub(in crate::shop) async fn open(place: &PostgresPlace) -> Result<PostgresOrdersReader, StorageError> {
+        DatabaseReader::open(place, &super::POSTGRES_SCHEMA)
             .await
             .map(PostgresOrdersReader)
     }
@@ -62,17 +62,10 @@ impl PostgresOrdersReader {
             LEFT JOIN LATERAL (SELECT count(*)::int4 AS events, min(event) AS event FROM outbox
                 WHERE order_id = o.id) AS e ON true
             ORDER BY o.id";
-        let mut after = i64::MIN;
-        loop {
-            let rows = snapshot.read(Call::new(page).bind(after).bind(AT_ONCE)).await?;
-            for row in &rows {
-                visit_order(Columns(row), &mut visit)?;
-            }
-            match rows.last() {
-                Some(last) => after = Columns(last).get(0)?,
-                None => break,
-            }
-        }
+        each_row(&snapshot, page, (i64::MIN, AT_ONCE), |row| {
+            visit_order(row, &mut visit)
+        })
+        .await?;
         let events = snapshot.read(Call::new("SELECT count(*) FROM outbox")).await?;
         let events: i64 = events.first().map_or(Ok(0), |row| Columns(row).get(0))?;
         Ok(OrdersAudit {
@@ -143,17 +136,9 @@ impl PostgresOrdersReader {
     }
 
     pub(in crate::shop) async fn newest_event(&self) -> Result<OrdersMark, StorageError> {
-        let newest = "SELECT id, (SELECT coalesce(max(number), 0) FROM outbox WHERE number < events_end_1())
-            FROM event_stream";
-        let rows = self.0.rows(Call::new(newest)).await?;
-        let mark = rows.first().map(|row| {
-            let id: i64 = Columns(row).get(0)?;
-            Ok::<_, StorageError>(OrdersMark {
-                stream: StreamId(id.cast_unsigned()),
-                number: Columns(row).count(1)?,
-            })
-        });
-        Ok(mark.transpose()?.unwrap_or(OrdersMark::NONE))
+        let rows = self.0.rows(Call::new(event_streams::KNOWN)).await?;
+        let known = event_streams::known_in(&rows)?;
+        Ok(known.map_or(OrdersMark::NONE, OrdersMark::from))
     }
 
     pub(in crate::shop) async fn events_behind(&self, number: u64) -> Result<u64, StorageError> {
@@ -168,33 +153,11 @@ impl PostgresOrdersReader {
         after: Option<CustomerId>,
         limit: usize,
     ) -> Result<Vec<CustomerTotals>, StorageError> {
-        let mut after = after.map(String::from).unwrap_or_default();
-        loop {
-            let call = Call::new(TOTALS_AS_OF)
-                .bind(after)
-                .bind(row_count(limit))
-                .bind(number.cast_signed());
-            let rows = self.0.rows(call).await?;
-            let Some(last) = rows.last() else {
-                return Ok(Vec::new());
-            };
-            after = Columns(last).get(0)?;
-            let found = some_totals(&rows)?;
-            if !found.is_empty() {
-                return Ok(found);
-            }
-        }
+        lists::totals_as_of((number, after, limit), |call| self.0.rows(call)).await
     }
 
     pub(in crate::shop) async fn is_fenced(&self, life: Life) -> Result<bool, StorageError> {
-        let (incarnation, slot, epoch) =
-            crate::shop::postgres::fences::key(crate::shop::contract::Fence::Life(life));
-        let fenced = Call::new("SELECT is_fenced_1($1, $2, $3)")
-            .bind(incarnation)
-            .bind(slot)
-            .bind(epoch);
-        let rows = self.0.rows(fenced).await?;
-        rows.first().map_or(Ok(false), |row| Columns(row).get(0))
+        fences::says_fenced(&self.0.rows(fences::ask_whether_fenced(life)).await?)
     }
 
     pub(in crate::shop) async fn parked(&self) -> Result<Vec<OrderId>, StorageError> {
@@ -202,7 +165,7 @@ impl PostgresOrdersReader {
             .0
             .rows(Call::new("SELECT id FROM orders WHERE status = 11 ORDER BY id"))
             .await?;
-        rows.iter().map(|row| Columns(row).order(0)).collect()
+        order_ids(&rows)
     }
 
     pub(in crate::shop) async fn list(

@@ -29,12 +29,12 @@ use crate::base::ids::{Incarnation, Life};
 use crate::saga::definition::ORDER_VERSION;
 use crate::scoreboard::Board;
 use crate::shop::contract::{
-    ClaimToken, CustomerId, CustomerTotals, EventsAfter, Fence, OrderId, OrderTotals, OrdersMark,
-    StorageError, StreamId, TotalsAfter,
+    ClaimToken, CustomerId, CustomerTotals, DatabaseUser, EventsAfter, Fence, KnownStream, OrderId,
+    OrderTotals, OrdersMark, StorageError, StreamId, TotalsAfter,
 };
 use crate::shop::recovery::steady_clock::SteadyClock;
-use crate::shop::sqlite::event_streams::{self, KnownStream};
-use crate::shop::sqlite::fences::{self, DatabaseUser};
+use crate::shop::sqlite::event_streams;
+use crate::shop::sqlite::fences;
 use crate::shop::sqlite::lookups;
 use crate::store::{Admission, Store, StoreOptions, Tx};
 
@@ -60,7 +60,7 @@ impl SqliteOrders {
     /// workers of an older program use it.
     pub(in crate::shop) async fn open_for_decisions(data_dir: &Path) -> Result<SqliteOrders, StorageError> {
         drop(SqliteOrdersReader::open(data_dir).await?);
-        let signal = event_streams::signal(data_dir);
+        let signal = crate::shop::event_signal::signal(data_dir);
         let cell = Board::private().cell("decision");
         let cell = cell.ok_or_else(|| StorageError::Failed("a new board has no cell".to_owned()))?;
         let signal = signal.map_err(|error| StorageError::Unavailable(error.to_string()))?;

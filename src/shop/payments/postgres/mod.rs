@@ -11,11 +11,10 @@ use super::payment::{Payment, PaymentOutcome, PaymentStatus};
 use crate::base::ids::Incarnation;
 use crate::postgres::{Call, PostgresFailure, PostgresSchema, PostgresStore};
 use crate::shop::contract::{
-    ChargeTerms, ClaimToken, EventsAfter, Fence, OrderId, StorageError, StreamId, SweepWindow,
+    ChargeTerms, ClaimToken, EventsAfter, Fence, KnownStream, OrderId, StorageError, StreamId, SweepWindow,
 };
-use crate::shop::postgres::{Columns, event_streams, fences, row_count};
+use crate::shop::postgres::{Columns, event_streams, fences, order_ids, row_count};
 use crate::shop::recovery::steady_clock::SteadyClock;
-use crate::shop::sqlite::event_streams::KnownStream;
 use crate::store::Admission;
 
 pub(in crate::shop) use moved::MOVED;
@@ -181,7 +180,7 @@ impl PostgresPayments {
     pub(in crate::shop) async fn newest_orders(&self, limit: u32) -> Result<Vec<OrderId>, StorageError> {
         let newest = "SELECT order_id FROM payments ORDER BY order_id DESC LIMIT $1";
         let rows = self.store.list(Call::new(newest).bind(i64::from(limit))).await?;
-        rows.iter().map(|row| Columns(row).order(0)).collect()
+        order_ids(&rows)
     }
 
     pub(in crate::shop) async fn not_charged(
@@ -192,7 +191,7 @@ impl PostgresPayments {
             WHERE order_id = asked AND state = 10)";
         let keys: Vec<i64> = orders.into_iter().map(OrderId::key).collect();
         let rows = self.store.list(Call::new(missing).bind(keys)).await?;
-        rows.iter().map(|row| Columns(row).order(0)).collect()
+        order_ids(&rows)
     }
 
     pub(in crate::shop) async fn newest_receipts(

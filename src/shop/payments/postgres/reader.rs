@@ -1,10 +1,11 @@
 //! The payments of a database to be read only, for the audit, an order's report and operators.
 
 use super::row::{self, payment_columns};
-use crate::postgres::{Call, PostgresTarget};
+use crate::postgres::Call;
 use crate::shop::contract::{OrderId, StorageError};
+use crate::shop::engine::PostgresPlace;
 use crate::shop::payments::records::{AuditedPayment, PaymentRecord};
-use crate::shop::postgres::{Columns, DatabaseReader};
+use crate::shop::postgres::{Columns, DatabaseReader, each_row};
 
 /// Payments that are read at once for the audit.
 const AT_ONCE: i64 = 10_000;
@@ -13,11 +14,9 @@ const AT_ONCE: i64 = 10_000;
 pub(in crate::shop) struct PostgresPaymentsReader(DatabaseReader);
 
 impl PostgresPaymentsReader {
-    /// Of that database, which is looked at once to see whether it can be read.
-    pub(in crate::shop) async fn open(
-        target: PostgresTarget,
-    ) -> Result<PostgresPaymentsReader, StorageError> {
-        DatabaseReader::open(target, &super::POSTGRES_SCHEMA)
+    /// Of the database of that place, which is looked at once to see whether it can be read.
+    pub(in crate::shop) async fn open(place: &PostgresPlace) -> Result<PostgresPaymentsReader, StorageError> {
+        DatabaseReader::open(place, &super::POSTGRES_SCHEMA)
             .await
             .map(PostgresPaymentsReader)
     }
@@ -38,26 +37,20 @@ impl PostgresPaymentsReader {
         let page =
             "SELECT order_id, amount, currency, method, state = 10 AND refund IS NULL, receipt FROM payments
             WHERE order_id > $1 ORDER BY order_id LIMIT $2";
-        let mut after = i64::MIN;
-        loop {
-            let rows = snapshot.read(Call::new(page).bind(after).bind(AT_ONCE)).await?;
-            for row in rows.iter().map(Columns) {
-                let (currency, method): (String, String) = (row.get(2)?, row.get(3)?);
-                let receipt: Option<String> = row.get(5)?;
-                visit(AuditedPayment {
-                    order: row.order(0)?,
-                    amount: row.get(1)?,
-                    currency: &currency,
-                    method: &method,
-                    stands: row.get(4)?,
-                    receipt: receipt.as_deref(),
-                });
-            }
-            match rows.last() {
-                Some(last) => after = Columns(last).get(0)?,
-                None => return Ok(()),
-            }
-        }
+        each_row(&snapshot, page, (i64::MIN, AT_ONCE), |row| {
+            let (currency, method): (String, String) = (row.get(2)?, row.get(3)?);
+            let receipt: Option<String> = row.get(5)?;
+            visit(AuditedPayment {
+                order: row.order(0)?,
+                amount: row.get(1)?,
+                currency: &currency,
+                method: &method,
+                stands: row.get(4)?,
+                receipt: receipt.as_deref(),
+            });
+            Ok(())
+        })
+        .await
     }
 
     pub(in crate::shop) async fn payment(

@@ -11,10 +11,10 @@ use std::sync::Arc;
 use super::payment::{Payment, PaymentOutcome, PaymentStatus};
 use crate::base::ids::Incarnation;
 use crate::shop::contract::{
-    ChargeTerms, ClaimToken, EventsAfter, Fence, OrderId, StorageError, StreamId, SweepWindow,
+    ChargeTerms, ClaimToken, EventsAfter, Fence, KnownStream, OrderId, StorageError, StreamId, SweepWindow,
 };
 use crate::shop::recovery::steady_clock::SteadyClock;
-use crate::shop::sqlite::event_streams::{self, KnownStream};
+use crate::shop::sqlite::event_streams;
 use crate::shop::sqlite::{commands, fences, lookups};
 use crate::store::{Admission, Store, Tx};
 

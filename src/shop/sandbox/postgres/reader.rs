@@ -1,8 +1,9 @@
 //! The ledger of a database to be read only, for the audit, an order's report and operators.
 
-use crate::postgres::{Call, PostgresTarget};
+use crate::postgres::Call;
 use crate::shop::contract::{OrderId, StorageError};
-use crate::shop::postgres::{Columns, DatabaseReader};
+use crate::shop::engine::PostgresPlace;
+use crate::shop::postgres::{Columns, DatabaseReader, each_row};
 use crate::shop::sandbox::reader::{AuditedCharge, LedgerAttempt};
 
 /// Charges that are read at once for the audit.
@@ -12,9 +13,9 @@ const AT_ONCE: i64 = 10_000;
 pub(in crate::shop) struct PostgresLedgerReader(DatabaseReader);
 
 impl PostgresLedgerReader {
-    /// Of that database, which is looked at once to see whether it can be read.
-    pub(in crate::shop) async fn open(target: PostgresTarget) -> Result<PostgresLedgerReader, StorageError> {
-        DatabaseReader::open(target, &super::POSTGRES_SCHEMA)
+    /// Of the database of that place, which is looked at once to see whether it can be read.
+    pub(in crate::shop) async fn open(place: &PostgresPlace) -> Result<PostgresLedgerReader, StorageError> {
+        DatabaseReader::open(place, &super::POSTGRES_SCHEMA)
             .await
             .map(PostgresLedgerReader)
     }
@@ -35,26 +36,20 @@ impl PostgresLedgerReader {
         let page = "SELECT provider_key, coalesce(order_id, ''), coalesce(amount, 0), coalesce(currency, ''),
                 coalesce(method, '') FROM standing_charge WHERE provider_key > $1 ORDER BY provider_key
                     LIMIT $2";
-        let mut after = String::new();
-        loop {
-            let rows = snapshot.read(Call::new(page).bind(after).bind(AT_ONCE)).await?;
-            for row in rows.iter().map(Columns) {
-                let text = |column| row.get::<String>(column);
-                // The provider names a charge after its provider key.
-                let receipt = format!("ch_{}", text(0)?);
-                visit(AuditedCharge {
-                    order: &text(1)?,
-                    amount: row.get(2)?,
-                    currency: &text(3)?,
-                    method: &text(4)?,
-                    receipt: &receipt,
-                });
-            }
-            match rows.last() {
-                Some(last) => after = Columns(last).get(0)?,
-                None => return Ok(()),
-            }
-        }
+        each_row(&snapshot, page, (String::new(), AT_ONCE), |row| {
+            let text = |column| row.get::<String>(column);
+            // The provider names a charge after its provider key.
+            let receipt = format!("ch_{}", text(0)?);
+            visit(AuditedCharge {
+                order: &text(1)?,
+                amount: row.get(2)?,
+                currency: &text(3)?,
+                method: &text(4)?,
+                receipt: &receipt,
+            });
+            Ok(())
+        })
+        .await
     }
 
     pub(in crate::shop) async fn standing_charges(&self, order: OrderId) -> Result<u64, StorageError> {
