@@ -24,6 +24,8 @@ const OWN: &[AppCommand] = &[
     admin::DOCTOR,
     admin::BACKUP,
     admin::REPLAY,
+    #[cfg(feature = "postgres")]
+    admin::MOVE,
     cluster::torture::COMMAND,
 ];
 

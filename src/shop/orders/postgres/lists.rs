@@ -89,10 +89,6 @@ impl PostgresOrders {
         })
     }
 
-    pub(in crate::shop::orders) async fn events_holder(&self) -> Result<Option<String>, StorageError> {
-        event_streams::holder(&self.store).await
-    }
-
     pub(in crate::shop::orders) async fn totals_as_of(
         &self,
         number: u64,
