@@ -72,16 +72,20 @@ pub(crate) fn all() {
         place(&cluster);
     }
     // Another worker meets connections that were the dead one's.
-    for _ in 0..5 {
+    for kills in 1..=5 {
         let killed = cluster.signal_worker(0, Signal::SIGKILL);
         cluster.wait_for_successor(0, killed);
+        cluster.wait_for_many(0, "worker ready", 2 + kills);
         place(&cluster);
     }
     bouncer.stop();
     wait_for_status(&cluster, "/healthz/readiness", 503);
     assert_refused(&cluster, "Connection refused");
     assert_eq!(bouncer.start(), port);
-    wait_for_status(&cluster, "/healthz/readiness", 200);
+    // Each connection may be any worker's.
+    for _ in 0..20 {
+        wait_for_status(&cluster, "/healthz/readiness", 200);
+    }
     place(&cluster);
     let data = cluster.data().to_str().expect("text").to_owned();
     let told = run(&["doctor", "--data-dir", &data]);
