@@ -68,6 +68,8 @@ struct Options {
     new: &'static str,
     rounds: usize,
     seconds: u64,
+    /// Neither idle memory nor GETs nor kills: three rounds take the time of one.
+    orders_alone: bool,
 }
 
 fn main() -> ExitCode {
@@ -95,7 +97,13 @@ fn options() -> Result<Options, String> {
         new,
         rounds: 9,
         seconds: 4,
+        orders_alone: flags.contains(&"--orders-alone"),
     };
+    let flags: Vec<&str> = flags
+        .iter()
+        .copied()
+        .filter(|flag| *flag != "--orders-alone")
+        .collect();
     for flag in flags.chunks(2) {
         let number = flag
             .get(1)
@@ -104,7 +112,11 @@ fn options() -> Result<Options, String> {
         match (flag[0], number) {
             ("--rounds", Some(rounds)) => options.rounds = usize::try_from(rounds).unwrap_or(usize::MAX),
             ("--seconds", Some(seconds)) => options.seconds = seconds,
-            _ => return Err(format!("{flag:?} is not --rounds N or --seconds N")),
+            _ => {
+                return Err(format!(
+                    "{flag:?} is not --rounds N, --seconds N or --orders-alone"
+                ));
+            }
         }
     }
     Ok(options)
@@ -117,13 +129,13 @@ fn compare(options: &Options) -> Result<(), String> {
     for round in 0..options.rounds {
         eprintln!("round {} of {}", round + 1, options.rounds);
         if round % 2 == 0 {
-            first.push(run(options.old, options.seconds)?);
-            new.push(run(options.new, options.seconds)?);
+            first.push(run(options.old, options)?);
+            new.push(run(options.new, options)?);
         } else {
-            new.push(run(options.new, options.seconds)?);
-            first.push(run(options.old, options.seconds)?);
+            new.push(run(options.new, options)?);
+            first.push(run(options.old, options)?);
         }
-        second.push(run(options.old, options.seconds)?);
+        second.push(run(options.old, options)?);
     }
     println!(
         "{:<44} {:>9} {:>9}      new/old  (lowest to highest)   old/old  (lowest to highest)",
@@ -132,6 +144,9 @@ fn compare(options: &Options) -> Result<(), String> {
     for (at, (figure, unit, more_is_better)) in FIGURES.iter().enumerate() {
         let column = |runs: &[Run]| runs.iter().map(|run| run[at]).collect::<Vec<f64>>();
         let (first, new, second) = (column(&first), column(&new), column(&second));
+        if new.iter().all(|value| value.is_nan()) {
+            continue;
+        }
         let better = if *more_is_better { "more" } else { "less" };
         println!(
             "{:<44} {:>9} {:>9}   {}   {}   {better} is better",
@@ -165,40 +180,35 @@ fn ratio(over: &[f64], under: &[f64]) -> String {
     )
 }
 
-fn run(program: &'static str, seconds: u64) -> Result<Run, String> {
+fn run(program: &'static str, options: &Options) -> Result<Run, String> {
     let plan = |workers| Plan {
         workers,
         program: Some(program),
         ..Plan::default()
     };
+    let seconds = options.seconds;
     let began = Instant::now();
     let server = Server::start(&plan(2))?;
     let started = began.elapsed();
-    std::thread::sleep(IDLE);
-    let master_kib = procfs::pss_kib(server.master())? as f64;
-    let master_own_kib = procfs::anonymous_kib(server.master())? as f64;
-    let worker_kib = server
-        .workers()?
-        .into_iter()
-        .map(procfs::pss_kib)
-        .collect::<Result<Vec<u64>, _>>()?;
-    let everyone_kib = master_kib + worker_kib.iter().sum::<u64>() as f64;
-    let worker_kib = worker_kib.into_iter().max().unwrap_or_default() as f64;
+    let [worker_kib, master_kib, master_own_kib, everyone_kib] = match options.orders_alone {
+        true => [f64::NAN; 4],
+        false => idle(&server)?,
+    };
     load::orders(server.address(), 64, 1)?;
     let before = ticks(&server)?;
     let orders = load::orders(server.address(), 64, seconds)?;
     let order_us = (ticks(&server)? - before) as f64 * 10_000.0 / orders.number("created")?;
-    let get_us = load::cost(server.address(), &server.everyone()?, seconds.div_ceil(2))?.us_per_request();
+    let get_us = match options.orders_alone {
+        true => f64::NAN,
+        false => load::cost(server.address(), &server.everyone()?, seconds.div_ceil(2))?.us_per_request(),
+    };
     let calls = calls::of_orders(&server, 64, seconds.div_ceil(2))?;
     let calls_of_one = calls::of_orders(&server, 1, seconds.div_ceil(2))?;
     drop(server);
-    let server = Server::start(&plan(1))?;
-    let kills = (0..KILLS)
-        .map(|_| {
-            let request = client::get("/healthz/liveness");
-            kill_and_ask(server.address(), || server.workers(), &request, 200)
-        })
-        .collect::<Result<Vec<f64>, _>>()?;
+    let killed_us = match options.orders_alone {
+        true => f64::NAN,
+        false => kills(&Server::start(&plan(1))?)? * 1e3,
+    };
     Ok([
         orders.per_second("created")?,
         order_us,
@@ -207,13 +217,35 @@ fn run(program: &'static str, seconds: u64) -> Result<Run, String> {
         master_kib,
         master_own_kib,
         everyone_kib,
-        median(kills) * 1e3,
+        killed_us,
         started.as_secs_f64() * 1e6,
         calls.system_calls,
         calls.commits,
         calls_of_one.system_calls,
         calls_of_one.commits,
     ])
+}
+
+/// The memory of the largest worker, of the master, of the master alone, and of all of them.
+fn idle(server: &Server) -> Result<[f64; 4], String> {
+    std::thread::sleep(IDLE);
+    let master = procfs::pss_kib(server.master())? as f64;
+    let master_own = procfs::anonymous_kib(server.master())? as f64;
+    let workers = server
+        .workers()?
+        .into_iter()
+        .map(procfs::pss_kib)
+        .collect::<Result<Vec<u64>, _>>()?;
+    let everyone = master + workers.iter().sum::<u64>() as f64;
+    let largest = workers.into_iter().max().unwrap_or_default() as f64;
+    Ok([largest, master, master_own, everyone])
+}
+
+/// The median of kills of the only worker, in ms.
+fn kills(server: &Server) -> Result<f64, String> {
+    let request = client::get("/healthz/liveness");
+    let kill = |_| kill_and_ask(server.address(), || server.workers(), &request, 200);
+    Ok(median((0..KILLS).map(kill).collect::<Result<Vec<f64>, _>>()?))
 }
 
 fn ticks(server: &Server) -> Result<u64, String> {

@@ -303,6 +303,21 @@ fn sqlites_types_stay_in_the_store_and_the_sqlite_folders() {
     none(&wrong.collect::<Vec<_>>());
 }
 
+/// The same of the other database's driver.
+#[test]
+fn postgresqls_types_stay_in_its_layer_and_the_postgres_folders() {
+    let modules = Modules::of_the_library();
+    let may = |file: &str| file.contains("/postgres/") || file == "src/shop/tests/postgres.rs";
+    let wrong = modules
+        .all()
+        .filter(|module| !may(&module.file))
+        .filter_map(|module| {
+            let names = !mentions(module, &["tokio_postgres"]).is_empty();
+            names.then(|| format!("{} names tokio_postgres", module.file))
+        });
+    none(&wrong.collect::<Vec<_>>());
+}
+
 #[test]
 fn unsafe_stays_in_sys() {
     for source in source::everything() {

@@ -82,7 +82,10 @@ async fn a_summary_follows_the_events_and_a_new_leader_goes_on_where_the_last_on
 
 #[tokio::test]
 async fn what_retention_removed_is_an_opening_balance_with_its_date() {
-    if super::test_shop::has_no_files("what_retention_removed_is_an_opening_balance_with_its_date") {
+    if super::test_shop::has_no_files(
+        "what_retention_removed_is_an_opening_balance_with_its_date",
+        "it reads or changes rows by SQLite's statements",
+    ) {
         return;
     }
     let shop = TestShop::open().await;
@@ -127,7 +130,10 @@ async fn a_model_that_was_built_beside_new_orders_is_as_of_its_event_and_goes_on
 
 #[tokio::test]
 async fn a_model_of_other_events_or_of_events_that_are_gone_is_built_anew() {
-    if super::test_shop::has_no_files("a_model_of_other_events_or_of_events_that_are_gone_is_built_anew") {
+    if super::test_shop::has_no_files(
+        "a_model_of_other_events_or_of_events_that_are_gone_is_built_anew",
+        "it reads or changes rows by SQLite's statements",
+    ) {
         return;
     }
     let shop = TestShop::open().await;
@@ -153,7 +159,10 @@ async fn a_model_of_other_events_or_of_events_that_are_gone_is_built_anew() {
 
 #[tokio::test]
 async fn a_summary_that_is_wrong_is_told_with_the_remedy() {
-    if super::test_shop::has_no_files("a_summary_that_is_wrong_is_told_with_the_remedy") {
+    if super::test_shop::has_no_files(
+        "a_summary_that_is_wrong_is_told_with_the_remedy",
+        "it reads or changes rows by SQLite's statements",
+    ) {
         return;
     }
     let shop = TestShop::open().await;

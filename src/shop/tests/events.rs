@@ -166,7 +166,10 @@ async fn what_cannot_be_asked_is_refused_with_what_can() {
 
 #[tokio::test]
 async fn foreign_future_and_expired_positions_are_told_where_to_begin_again() {
-    if super::test_shop::has_no_files("foreign_future_and_expired_positions_are_told_where_to_begin_again") {
+    if super::test_shop::has_no_files(
+        "foreign_future_and_expired_positions_are_told_where_to_begin_again",
+        "it reads or changes rows by SQLite's statements",
+    ) {
         return;
     }
     let (shop, other) = (TestShop::open().await, TestShop::open().await);
@@ -304,7 +307,10 @@ fn write_silently(shop: &TestShop, many: u32) {
 
 #[tokio::test]
 async fn who_dies_between_the_commit_and_the_signal_has_signalled() {
-    if super::test_shop::has_no_files("who_dies_between_the_commit_and_the_signal_has_signalled") {
+    if super::test_shop::has_no_files(
+        "who_dies_between_the_commit_and_the_signal_has_signalled",
+        "it reads or changes rows by SQLite's statements",
+    ) {
         return;
     }
     let shop = TestShop::open().await;
@@ -327,6 +333,7 @@ async fn who_dies_between_the_commit_and_the_signal_has_signalled() {
 async fn a_reader_that_takes_nothing_costs_a_page_and_gets_everything_when_it_reads_on() {
     if super::test_shop::has_no_files(
         "a_reader_that_takes_nothing_costs_a_page_and_gets_everything_when_it_reads_on",
+        "it reads or changes rows by SQLite's statements",
     ) {
         return;
     }

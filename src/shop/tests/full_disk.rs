@@ -69,7 +69,10 @@ async fn full(which: usize) {
 
 #[tokio::test]
 async fn a_full_inventory_is_waited_for() {
-    if super::test_shop::has_no_files("a_full_inventory_is_waited_for") {
+    if super::test_shop::has_no_files(
+        "a_full_inventory_is_waited_for",
+        "it fills the disk of SQLite's files; tests/database fills the disk of a server",
+    ) {
         return;
     }
     full(1).await;
@@ -77,7 +80,10 @@ async fn a_full_inventory_is_waited_for() {
 
 #[tokio::test]
 async fn full_payments_are_waited_for() {
-    if super::test_shop::has_no_files("full_payments_are_waited_for") {
+    if super::test_shop::has_no_files(
+        "full_payments_are_waited_for",
+        "it fills the disk of SQLite's files; tests/database fills the disk of a server",
+    ) {
         return;
     }
     full(2).await;
@@ -85,7 +91,10 @@ async fn full_payments_are_waited_for() {
 
 #[tokio::test]
 async fn a_full_ledger_of_the_sandbox_is_waited_for() {
-    if super::test_shop::has_no_files("a_full_ledger_of_the_sandbox_is_waited_for") {
+    if super::test_shop::has_no_files(
+        "a_full_ledger_of_the_sandbox_is_waited_for",
+        "it fills the disk of SQLite's files; tests/database fills the disk of a server",
+    ) {
         return;
     }
     full(3).await;
@@ -93,7 +102,10 @@ async fn a_full_ledger_of_the_sandbox_is_waited_for() {
 
 #[tokio::test]
 async fn full_orders_are_refused_and_lose_nothing() {
-    if super::test_shop::has_no_files("full_orders_are_refused_and_lose_nothing") {
+    if super::test_shop::has_no_files(
+        "full_orders_are_refused_and_lose_nothing",
+        "it fills the disk of SQLite's files; tests/database fills the disk of a server",
+    ) {
         return;
     }
     let shop = TestShop::open_with(|state| state.order_wait = std::time::Duration::from_millis(30)).await;

@@ -27,6 +27,7 @@ fn park_many(shop: &TestShop, many: i64) {
 async fn however_many_old_orders_stand_still_the_ended_ones_are_removed_everywhere() {
     if super::test_shop::has_no_files(
         "however_many_old_orders_stand_still_the_ended_ones_are_removed_everywhere",
+        "it reads or changes rows by SQLite's statements",
     ) {
         return;
     }
@@ -55,6 +56,7 @@ async fn however_many_old_orders_stand_still_the_ended_ones_are_removed_everywhe
 async fn a_shop_in_which_nothing_grows_old_writes_nothing_and_what_grows_old_is_removed_all_the_same() {
     if super::test_shop::has_no_files(
         "a_shop_in_which_nothing_grows_old_writes_nothing_and_what_grows_old_is_removed_all_the_same",
+        "it reads or changes rows by SQLite's statements",
     ) {
         return;
     }

@@ -393,7 +393,10 @@ const BEFORE: &str = "
 
 #[tokio::test]
 async fn workers_of_the_version_before_go_on_beside_this_one() {
-    if super::test_shop::has_no_files("workers_of_the_version_before_go_on_beside_this_one") {
+    if super::test_shop::has_no_files(
+        "workers_of_the_version_before_go_on_beside_this_one",
+        "it is about a worker of an older version at SQLite's files; database_versions.rs is about those at PostgreSQL",
+    ) {
         return;
     }
     let shop = TestShop::open().await;

@@ -62,7 +62,10 @@ const SPOILS: &[(&str, &str, &str)] = &[
 
 #[tokio::test]
 async fn every_damaged_record_is_reported() {
-    if super::test_shop::has_no_files("every_damaged_record_is_reported") {
+    if super::test_shop::has_no_files(
+        "every_damaged_record_is_reported",
+        "it spoils records by SQLite's statements; torture moves the databases to files and does the same",
+    ) {
         return;
     }
     for (file, spoil, words) in SPOILS {

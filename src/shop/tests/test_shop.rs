@@ -74,14 +74,14 @@ pub(super) fn default_settings() -> Settings {
     read(SECTIONS, None, &Overrides::default()).unwrap().settings
 }
 
-/// Whether a test that works on the files of the databases has none to work on.
-pub(super) fn has_no_files(test: &str) -> bool {
+/// Whether a test that works on the files of the databases has none to work on, which is said with the reason.
+pub(super) fn has_no_files(test: &str, why: &str) -> bool {
     #[cfg(feature = "postgres")]
     if super::postgres::is_used() {
-        eprintln!("SKIPPED on PostgreSQL, because it is about SQLite's files or numbers: {test}");
+        eprintln!("SKIPPED on PostgreSQL, because {why}: {test}");
         return true;
     }
-    let _ = test;
+    let _ = (test, why);
     false
 }
 
