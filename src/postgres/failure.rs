@@ -83,8 +83,8 @@ fn lacks_password(error: &tokio_postgres::Error) -> bool {
 
 fn no_password() -> PostgresFailure {
     PostgresFailure::NotPermitted(
-        "the server asks for a password, and there is none: put it into postgres.password_file, PGPASSWORD or \
-         PGPASSFILE"
+        "the server asks for a password, and there is none: put it into postgres.password_file, PGPASSWORD \
+         or PGPASSFILE"
             .to_owned(),
     )
 }

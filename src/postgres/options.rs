@@ -17,7 +17,8 @@ pub enum WriterIdentity {
 /// The limits of a store, and whom it tells.
 #[derive(Clone)]
 pub struct PostgresOptions {
-    /// How many writes may be accepted and not yet answered before [`Admission::New`](crate::store::Admission::New) is refused.
+    /// How many writes may be accepted and not yet answered before new work is refused
+    /// ([`Admission::New`](crate::store::Admission::New)).
     pub queue_depth: usize,
     /// Called with the reason when nobody knows whether a transaction was committed: this process must exit
     /// and be replaced, so that another one goes on from what is there.

@@ -58,6 +58,8 @@ const SHOWN: &[&str] = &[
     "doctor",
     "backup",
     "replay",
+    #[cfg(feature = "postgres")]
+    "move",
     "torture",
 ];
 

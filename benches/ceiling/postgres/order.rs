@@ -32,19 +32,23 @@ pub(super) struct Calls {
 pub(super) fn calls_of(service: &str) -> Calls {
     let statements: &[&str] = match service {
         "orders" => &[
-            "SELECT placed, known, is_same FROM place_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
-                $14, $15)",
+            "SELECT placed, known, is_same FROM place_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,
+                $13, $14, $15)",
             "SELECT end_order_1($1, $2, $3, $4, $5)",
         ],
         "inventory" => &[
             "SELECT is_new, noted, state, reason FROM reserve_1($1, $2, $3, $4, $5, $6, $7)",
             "SELECT is_new, noted, state, reason FROM commit_1($1, $2, $3, $4)",
         ],
-        "payments" => &["SELECT noted, order_id, state, receipt, code, message, claim_no FROM
+        "payments" => &[
+            "SELECT noted, order_id, state, receipt, code, message, claim_no FROM
             (SELECT r.noted, (r.payment).* FROM record_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) AS r)
-            AS recorded"],
-        _ => &["SELECT added, kind, outcome, code, order_id, amount, currency, method, refund_of
-            FROM (SELECT a.added, (a.entry).* FROM add_1($1, $2, $3, $4, $5, $6, $7, $8, $9) AS a) AS added"],
+            AS recorded",
+        ],
+        _ => &[
+            "SELECT added, kind, outcome, code, order_id, amount, currency, method, refund_of
+            FROM (SELECT a.added, (a.entry).* FROM add_1($1, $2, $3, $4, $5, $6, $7, $8, $9) AS a) AS added",
+        ],
     };
     Calls {
         statements,

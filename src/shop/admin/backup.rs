@@ -33,9 +33,9 @@ pub(super) struct BackupArguments {
 
 /// What is said of databases that are no files.
 const AT_POSTGRES: &str = "the databases are PostgreSQL's, which has tools of its own. Beside a running \
-    cluster: pg_basebackup of the whole server with its WAL (-X stream), or an archive of the WAL for a restore \
-    to a point in time; both have all four databases as of one instant. Of a stopped cluster: pg_dump of each \
-    database. Keep a copy of the data directory's incarnation and cluster.id with it";
+    cluster: pg_basebackup of the whole server with its WAL (-X stream), or an archive of the WAL for a \
+    restore to a point in time; both have all four databases as of one instant. Of a stopped cluster: \
+    pg_dump of each database. Keep a copy of the data directory's incarnation and cluster.id with it";
 
 pub(super) fn run(arguments: BackupArguments) -> Result<(), CommandFailure> {
     let (from, to) = (arguments.data.data_dir, arguments.to);

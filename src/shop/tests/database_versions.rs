@@ -62,7 +62,8 @@ async fn two_versions_make_serve_and_migrate_one_database_at_once() {
         own + 1,
         "migrated once, by whichever was first"
     );
-    // Those that know only the older version write beside those of the newer one, and so does one that comes later.
+    // Those that know only the older version write beside those of the newer one, and so does one that
+    // comes later.
     stores.push(open(&url, &POSTGRES_SCHEMA, 7).await.expect("opened"));
     for store in &stores {
         store

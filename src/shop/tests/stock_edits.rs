@@ -395,7 +395,7 @@ const BEFORE: &str = "
 async fn workers_of_the_version_before_go_on_beside_this_one() {
     if super::test_shop::has_no_files(
         "workers_of_the_version_before_go_on_beside_this_one",
-        "it is about a worker of an older version at SQLite's files; database_versions.rs is about those at PostgreSQL",
+        "it is about workers of the version before at SQLite's files (see database_versions.rs)",
     ) {
         return;
     }

@@ -74,7 +74,7 @@ pub(super) fn default_settings() -> Settings {
     read(SECTIONS, None, &Overrides::default()).unwrap().settings
 }
 
-/// Whether a test that works on the files of the databases has none to work on, which is said with the reason.
+/// Whether a test that works on the files of the databases has none to work on. It is said with the reason.
 pub(super) fn has_no_files(test: &str, why: &str) -> bool {
     #[cfg(feature = "postgres")]
     if super::postgres::is_used() {
