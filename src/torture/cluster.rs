@@ -202,8 +202,11 @@ impl Drop for TorturedCluster {
         let mut master = lock(&self.master);
         drop(master.kill());
         drop(master.wait());
-        // Workers that outlived a master are children of this process now.
-        for pid in children() {
+        // Workers that outlived a master are children of this process now. So is a server that a command of the
+        // user's has started.
+        let own = std::env::current_exe().ok();
+        let is_worker = |pid: &i32| fs::read_link(format!("/proc/{pid}/exe")).ok() == own;
+        for pid in children().into_iter().filter(is_worker) {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
             let _ = nix::sys::wait::waitpid(Pid::from_raw(pid), None);
         }
