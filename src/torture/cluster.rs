@@ -202,8 +202,8 @@ impl Drop for TorturedCluster {
         let mut master = lock(&self.master);
         drop(master.kill());
         drop(master.wait());
-        // Workers that outlived a master are children of this process now. So is a server that a command of the
-        // user's has started.
+        // Workers that outlived a master are children of this process now. So is a server that a command of
+        // the user's has started.
         let own = std::env::current_exe().ok();
         let is_worker = |pid: &i32| fs::read_link(format!("/proc/{pid}/exe")).ok() == own;
         for pid in children().into_iter().filter(is_worker) {
