@@ -118,12 +118,14 @@ impl Checkpointer {
 
     /// Before a batch, under the write lock. `beat` is called while readers are waited for.
     pub(super) fn under_the_lock(&mut self, connection: &Connection, beat: impl Fn()) {
-        let found = match self.policy.take_finish() {
-            None => return,
-            Some(Finish::Copy) => passive(connection),
-            Some(Finish::Truncate) => truncate(connection, self.policy.readers_wait(), beat),
+        let Some(finish) = self.policy.take_finish() else {
+            return;
         };
-        self.policy.finished(found, Instant::now());
+        let found = match finish {
+            Finish::Copy => passive(connection),
+            Finish::Truncate => truncate(connection, self.policy.readers_wait(), beat),
+        };
+        self.policy.finished(finish, found, Instant::now());
     }
 
     /// Waits for a thread that copies a long WAL.

@@ -52,6 +52,8 @@ pub(super) enum Finish {
 #[derive(Debug)]
 pub(super) struct CheckpointPolicy {
     known: WalProgress,
+    /// The length of the file in frames. It stays long when the WAL begins again, until it is truncated.
+    file_frames: usize,
     next_at: usize,
     retry_at: Option<Instant>,
     is_blocked: bool,
@@ -64,6 +66,7 @@ impl CheckpointPolicy {
     pub(super) fn new(frames: usize) -> CheckpointPolicy {
         CheckpointPolicy {
             known: WalProgress { frames, copied: 0 },
+            file_frames: frames,
             next_at: SOFT_FRAMES,
             retry_at: None,
             is_blocked: false,
@@ -86,13 +89,19 @@ impl CheckpointPolicy {
     /// The WAL has this many frames after a commit.
     pub(super) fn grown_to(&mut self, frames: usize) {
         if frames < self.known.frames {
-            // The WAL began again, so nothing of it is copied.
+            // The WAL began again, so nothing of it is copied. Another process may have been first to write
+            // after all was copied: a file that is too long is truncated all the same.
             *self = CheckpointPolicy {
                 needs_space: self.needs_space,
+                file_frames: self.file_frames,
                 ..CheckpointPolicy::new(frames)
             };
+            if self.is_file_long() {
+                self.next_at = 0;
+            }
         }
         self.known.frames = frames;
+        self.file_frames = self.file_frames.max(frames);
     }
 
     /// Whether the disk needs the space of the WAL. Then a WAL of any length is copied and truncated.
@@ -167,23 +176,34 @@ impl CheckpointPolicy {
         self.plan_retry(moved, now);
     }
 
-    /// The checkpoint under the write lock was tried, with this result.
-    pub(super) fn finished(&mut self, found: Option<WalProgress>, now: Instant) {
+    /// The checkpoint under the write lock was tried in that way, with this result.
+    pub(super) fn finished(&mut self, finish: Finish, found: Option<WalProgress>, now: Instant) {
         self.known = found.unwrap_or(self.known);
+        if finish == Finish::Truncate && found.is_some_and(|found| found.frames == 0) {
+            self.file_frames = 0;
+        }
         self.plan_retry(true, now);
     }
 
     fn plan_retry(&mut self, moved: bool, now: Instant) {
         let frames = self.known.frames;
         self.next_at = frames.max(SOFT_FRAMES / 2) + step(frames, moved);
-        let is_short = frames < SOFT_FRAMES && !self.needs_space;
+        let is_short = frames < SOFT_FRAMES && !self.needs_space && !self.is_file_long();
         let is_copied = self.known.remaining() == 0 && frames < self.hard_frames();
         self.is_blocked = !is_short && !is_copied;
         self.retry_at = self.is_blocked.then(|| now + RETRY_INTERVAL);
     }
 
+    fn is_file_long(&self) -> bool {
+        self.file_frames >= HARD_FRAMES
+    }
+
+    /// From how many frames on the file is truncated.
     fn hard_frames(&self) -> usize {
-        if self.needs_space { 1 } else { HARD_FRAMES }
+        match self.needs_space || self.is_file_long() {
+            true => 1,
+            false => HARD_FRAMES,
+        }
     }
 }
 
@@ -229,6 +249,26 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_stayed_long_when_the_wal_began_again_is_truncated() {
+        let now = Instant::now();
+        let frames = HARD_FRAMES + 10;
+        // All of it is copied, and before this process can truncate it, another one writes.
+        let mut policy = tried(frames, frames, now);
+        policy.grown_to(3);
+        assert!(policy.is_due(now));
+        policy.tried(progress(3, 3), now);
+        assert_eq!(policy.take_finish(), Some(Finish::Truncate));
+        policy.finished(Finish::Truncate, progress(4, 4), now);
+        assert!(policy.is_blocked(), "a reader was in the way");
+        assert_eq!(policy.deadline(now), Some(now + RETRY_INTERVAL));
+        policy.tried(progress(4, 4), now + RETRY_INTERVAL);
+        assert_eq!(policy.take_finish(), Some(Finish::Truncate));
+        policy.finished(Finish::Truncate, progress(0, 0), now + RETRY_INTERVAL);
+        assert!(!policy.is_blocked());
+        assert_eq!(policy.deadline(now + RETRY_INTERVAL), None);
+    }
+
+    #[test]
     fn a_wal_that_a_reader_keeps_long_is_tried_again_by_time_though_it_does_not_grow() {
         let now = Instant::now();
         let mut policy = tried(600, 7, now);
@@ -246,7 +286,7 @@ mod tests {
         let frames = HARD_FRAMES + 10;
         let mut policy = tried(frames, 5_000, now);
         assert_eq!(policy.take_finish(), Some(Finish::Truncate));
-        policy.finished(progress(frames, 5_000), now);
+        policy.finished(Finish::Truncate, progress(frames, 5_000), now);
         policy.tried(progress(frames + 1, 5_000), now);
         assert_eq!(policy.take_finish(), None, "the same reader is still there");
         policy.tried(progress(frames + 1, frames + 1), now);
@@ -255,11 +295,11 @@ mod tests {
             Some(Finish::Truncate),
             "the reader has left"
         );
-        policy.finished(progress(frames + 1, frames + 1), now);
+        policy.finished(Finish::Truncate, progress(frames + 1, frames + 1), now);
         assert!(policy.is_blocked(), "another reader came in between");
         policy.tried(progress(frames + 1, frames + 1), now + RETRY_INTERVAL);
         assert_eq!(policy.take_finish(), Some(Finish::Truncate));
-        policy.finished(progress(0, 0), now + RETRY_INTERVAL);
+        policy.finished(Finish::Truncate, progress(0, 0), now + RETRY_INTERVAL);
         assert_eq!(policy.deadline(now), None);
     }
 
@@ -267,7 +307,7 @@ mod tests {
     fn past_the_hard_length_writers_wait_seldom_for_a_reader_that_stays() {
         let now = Instant::now();
         let mut policy = tried(HARD_FRAMES, 5, now);
-        policy.finished(progress(HARD_FRAMES, 5), now);
+        policy.finished(Finish::Truncate, progress(HARD_FRAMES, 5), now);
         policy.tried(progress(HARD_FRAMES, 5), now);
         policy.grown_to(HARD_FRAMES + SOFT_FRAMES);
         assert!(!policy.is_due(now));
@@ -292,9 +332,11 @@ mod tests {
             match policy.take_finish() {
                 Some(Finish::Truncate) if policy.readers_wait() >= reader => {
                     frames = 0;
-                    policy.finished(progress(0, 0), now);
+                    policy.finished(Finish::Truncate, progress(0, 0), now);
                 }
-                Some(Finish::Truncate | Finish::Copy) => policy.finished(progress(frames, frames), now),
+                Some(Finish::Truncate | Finish::Copy) => {
+                    policy.finished(Finish::Truncate, progress(frames, frames), now)
+                }
                 None => {}
             }
         }
@@ -342,7 +384,7 @@ mod tests {
         );
         policy.tried(progress(20, 20), now + RETRY_INTERVAL);
         assert_eq!(policy.take_finish(), Some(Finish::Truncate));
-        policy.finished(progress(0, 0), now);
+        policy.finished(Finish::Truncate, progress(0, 0), now);
         policy.set_needs_space(false, now);
         policy.tried(progress(0, 0), now);
         assert_eq!(policy.deadline(now), None);
