@@ -18,6 +18,7 @@ mod requests;
 mod scrape;
 mod service_manager;
 mod shop;
+mod waiting;
 mod workers;
 
 use std::time::Duration;
@@ -31,6 +32,7 @@ pub use program::{put, put_bytes, replaceable};
 pub use scrape::{Scrape, admin, watched};
 pub use service_manager::{notify_socket, wait_for_status};
 pub use shop::{break_pages, order, place};
+pub use waiting::wait_until;
 
 /// Longer than anything here takes on a machine that is busy with something else.
 pub const TIMEOUT: Duration = Duration::from_secs(60);

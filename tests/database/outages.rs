@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::common::{Answer, Cluster, TIMEOUT, client, order, place, run};
+use crate::common::{Answer, Cluster, TIMEOUT, client, order, place, run, wait_until};
 use crate::server::{Server, plan_at};
 
 /// The longest time that a request may take whose database is away: the time-out of requests, and some.
@@ -89,11 +89,8 @@ impl Clients {
 
     /// Waits until so many more orders were acknowledged.
     fn wait_for_more(&self, many: usize) {
-        let (before, deadline) = (self.count(), Instant::now() + TIMEOUT);
-        while self.count() < before + many {
-            assert!(Instant::now() < deadline, "no more orders are acknowledged");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        let before = self.count();
+        wait_until("more acknowledged orders", || self.count() >= before + many);
     }
 
     /// Stops the clients: the orders that were acknowledged, by their keys.

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use crate::common::{Cluster, place};
+use crate::common::{Cluster, place, wait_until};
 use crate::outages::{assert_refused, wait_for_status};
 use crate::server::{Server, plan_at};
 
@@ -217,11 +217,9 @@ pub(crate) fn full_disk() {
     std::fs::remove_file(&filler).expect("removed");
     wait_for_status(&cluster, "/healthz/readiness", 200);
     for id in waiting {
-        let deadline = std::time::Instant::now() + crate::common::TIMEOUT;
-        while cluster.get(&format!("/orders/{id}")).json()["status"] != "confirmed" {
-            assert!(std::time::Instant::now() < deadline, "{id} is not confirmed");
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
+        wait_until("the order to be confirmed", || {
+            cluster.get(&format!("/orders/{id}")).json()["status"] == "confirmed"
+        });
     }
     place(&cluster);
     assert!(cluster.stop().success());

@@ -3,9 +3,8 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
-use std::time::Instant;
 
-use crate::common::{Cluster, Plan, TIMEOUT, place, run};
+use crate::common::{Cluster, Plan, TIMEOUT, place, run, wait_until};
 
 /// `cluster COMMAND --data-dir DATA` and the rest of the arguments.
 pub(crate) fn admin_command(arguments: &[&str], data: &Path) -> Output {
@@ -25,14 +24,6 @@ pub(crate) fn says(output: &Output, code: i32, words: &str) {
     let said = String::from_utf8_lossy(&said);
     assert_eq!(output.status.code(), Some(code), "{said}");
     assert!(said.contains(words), "{words:?} is not in:\n{said}");
-}
-
-fn wait_until(what: &str, is_it: impl Fn() -> bool) {
-    let deadline = Instant::now() + TIMEOUT;
-    while !is_it() {
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
 }
 
 /// A parked order, as a service that stayed unknown too long leaves it behind.

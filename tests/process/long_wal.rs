@@ -1,9 +1,7 @@
 //! A write-ahead log that another program keeps long: the log, the metrics, `status` and `doctor` say so and
 //! name the program.
 
-use std::time::{Duration, Instant};
-
-use crate::common::{Cli, Cluster, Scrape, TIMEOUT, admin, run, watched};
+use crate::common::{Cli, Cluster, Scrape, TIMEOUT, admin, run, wait_until, watched};
 
 /// Makes the WAL of the payments longer than 64 MiB, as much load would.
 fn write_much(cluster: &Cluster) {
@@ -12,14 +10,6 @@ fn write_much(cluster: &Cluster) {
     writer
         .execute_batch("CREATE TABLE junk (a); INSERT INTO junk VALUES (zeroblob(70000000)); DROP TABLE junk")
         .expect("written");
-}
-
-fn wait_until(what: &str, is_it: impl Fn() -> bool) {
-    let deadline = Instant::now() + TIMEOUT;
-    while !is_it() {
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 #[test]

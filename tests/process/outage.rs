@@ -5,7 +5,6 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::time::Instant;
 
 use http_body_util::Empty;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -15,6 +14,7 @@ use serde_json::Value;
 
 use crate::common::{
     Answer, Cli, Cluster, Plan, TIMEOUT, admin, client, notify_socket, replaceable, wait_for_status,
+    wait_until,
 };
 
 const GET: &str = "GET /healthz/readiness HTTP/1.1\r\nHost: test\r\n\r\n";
@@ -63,16 +63,8 @@ fn stub(cluster: &Cluster) -> Option<i32> {
     i32::try_from(pid).ok()
 }
 
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + TIMEOUT;
-    while !holds() {
-        assert!(Instant::now() < deadline, "never: {what}");
-        std::thread::yield_now();
-    }
-}
-
 fn wait_for_stub(cluster: &Cluster) -> i32 {
-    until("a stub", || stub(cluster).is_some());
+    wait_until("a stub", || stub(cluster).is_some());
     stub(cluster).expect("a stub")
 }
 
@@ -81,7 +73,7 @@ fn wait_until_gone(pid: i32) {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
         stat.is_ok_and(|stat| !stat.contains(") Z "))
     };
-    until("the process is gone", || !is_there());
+    wait_until("the process is gone", || !is_there());
 }
 
 /// What comes back to these bytes, until the other side closes.
@@ -198,7 +190,7 @@ fn a_stub_that_is_killed_is_followed_by_another() {
     let first = wait_for_stub(&cluster);
     kill(Pid::from_raw(first), Signal::SIGKILL).expect("it lives");
     cluster.wait_for("the stub that answers 503 in the workers' place was ended by signal 9");
-    until("another stub", || {
+    wait_until("another stub", || {
         stub(&cluster).is_some_and(|next| next != first)
     });
     assert!(said(tcp(&cluster), GET.as_bytes()).starts_with("HTTP/1.1 503 "));
@@ -212,7 +204,7 @@ fn a_stub_that_hangs_is_noticed_and_followed_by_another() {
     kill(Pid::from_raw(first), Signal::SIGSTOP).expect("it lives");
     cluster.wait_for("the stub that answers 503 in the workers' place hung, no beat for ");
     wait_until_gone(first);
-    until("another stub", || {
+    wait_until("another stub", || {
         stub(&cluster).is_some_and(|next| next != first)
     });
     assert!(said(tcp(&cluster), GET.as_bytes()).starts_with("HTTP/1.1 503 "));
@@ -260,7 +252,7 @@ fn an_upgrade_of_the_master_goes_on_with_a_stub_of_its_own() {
     break_down(&cluster);
     let first = wait_for_stub(&cluster);
     cluster.run_json(&["upgrade"]);
-    until("another stub", || {
+    wait_until("another stub", || {
         stub(&cluster).is_some_and(|next| next != first)
     });
     wait_until_gone(first);

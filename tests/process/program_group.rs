@@ -8,7 +8,7 @@ use std::process::Command;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::common::{Plan, TIMEOUT};
+use crate::common::{Plan, wait_until};
 
 /// A group of version 2 that is removed again.
 struct DelegatedGroup(PathBuf);
@@ -55,15 +55,8 @@ impl Drop for DelegatedGroup {
     }
 }
 
-fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = std::time::Instant::now() + TIMEOUT;
-    while !holds() {
-        assert!(std::time::Instant::now() < deadline, "never: {what}");
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
-}
-
-/// A program that starts a process in a session and an environment of its own, which writes its pid to `$FILE`.
+/// A program that starts a process in a session and an environment of its own, which writes its pid to
+/// `$FILE`.
 fn detaching() -> Plan {
     Plan::run(&[
         "sh",

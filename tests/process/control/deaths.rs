@@ -1,11 +1,9 @@
 //! `why`: what is known of a life that ended.
 
-use std::time::Instant;
-
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::common::{Answer, Cli, Cluster, Plan, TIMEOUT, client};
+use crate::common::{Answer, Cli, Cluster, Plan, client, wait_until};
 
 /// A request that stays unanswered because its worker dies with it.
 fn request(cluster: &Cluster, path: &str) -> std::thread::JoinHandle<Result<Answer, String>> {
@@ -24,16 +22,9 @@ fn one_worker() -> Plan {
 }
 
 /// Asks again and again; each asking waits for the master.
-fn until(what: &str, is_it: impl Fn() -> bool) {
-    let deadline = Instant::now() + TIMEOUT;
-    while !is_it() {
-        assert!(Instant::now() < deadline, "waited in vain until {what}");
-    }
-}
-
 /// Waits until the only worker is answering something.
 fn wait_until_busy(cluster: &Cluster) {
-    until("it is busy", || {
+    wait_until("it is busy", || {
         cluster.run_json(&["status"])["slots"][0]["worker"]["in_flight"] == 1
     });
 }
@@ -171,7 +162,7 @@ fn those_who_were_asked_to_go_are_told_with_what_for() {
             .map(|death| death["kind"].as_str().expect("a kind").to_owned())
             .collect()
     };
-    until("three deaths are told", || kinds().len() == 3);
+    wait_until("three deaths are told", || kinds().len() == 3);
     // Deaths are told in the order in which they happened, and drains overlap.
     let mut result = kinds();
     result.sort();
