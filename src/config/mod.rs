@@ -27,6 +27,7 @@ mod relations;
 pub mod reload;
 mod role;
 pub mod run;
+mod section;
 pub mod settings;
 pub mod size;
 pub mod source;
@@ -49,6 +50,7 @@ pub use relations::contradictions;
 pub use reload::changes_refused;
 pub use role::ListenerRole;
 pub use run::{ListenMode, RunSettings, StopSignal};
+pub use section::SectionError;
 pub use settings::{
     ClusterSettings, DrillSettings, GrpcReflection, HttpSettings, LogFormat, LogLevel, LogSettings, Settings,
     Workers,

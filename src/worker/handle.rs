@@ -15,8 +15,7 @@ use super::flags::FlagsError;
 #[cfg(feature = "grpc")]
 use super::grpc_services::GrpcServices;
 use super::identity::Identity;
-use super::section::{self, SectionError};
-use crate::config::Settings;
+use crate::config::{SectionError, Settings};
 use crate::pool::OrphanedWork;
 use crate::scoreboard::{AppMetric, AppMetricError, AppMetricKind, Board};
 
@@ -142,7 +141,7 @@ impl Worker {
     /// # Errors
     /// When the section does not fit the type.
     pub fn section<T: DeserializeOwned>(&self, name: &str) -> Result<T, SectionError> {
-        section::read(self.settings(), name)
+        self.settings().section(name)
     }
 
     /// The application's own flags, as they stand on the command line of the cluster. See

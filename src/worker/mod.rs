@@ -35,7 +35,6 @@ mod notify;
 mod program;
 mod request;
 mod run;
-mod section;
 mod serving;
 mod signals;
 mod stub;
@@ -56,6 +55,7 @@ pub use flags::FlagsError;
 pub use grpc_services::GrpcServices;
 pub use handle::Worker;
 
+pub use crate::config::SectionError;
 pub use identity::Identity;
 pub(crate) use lending::{Lending, LendingAnswer};
 pub use log_output::log_output;
@@ -64,5 +64,4 @@ pub(crate) use program::{DrainLimits, NamedListener, OutputDescriptors, ProgramW
 pub use request::client_address::ClientAddress;
 pub use run::is_asked_for;
 pub(crate) use run::run;
-pub use section::SectionError;
 pub(crate) use stub::{is_stub_asked_for, run_stub};
