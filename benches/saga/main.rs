@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use cluster::base::ids::{Epoch, Generation, Incarnation, Life, Slot};
+use cluster::base::ids::{Generation, Life};
 use cluster::config::{Overrides, read};
 use cluster::http::InternalListener;
 use cluster::shop::evidence::audit::{Moment, check_invariants};
@@ -48,11 +48,7 @@ async fn run(dir: PathBuf, duration: Duration) -> f64 {
         .expect("the defaults are good")
         .settings;
     settings.cluster.data_dir = dir;
-    let life = Life {
-        incarnation: Incarnation(1),
-        slot: Slot(0),
-        epoch: Epoch(1),
-    };
+    let life = Life::of(1, 0, 1);
     let worker = Worker::detached(
         Identity {
             life,

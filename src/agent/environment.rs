@@ -119,15 +119,10 @@ impl ProgramEnvironment {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::ids::{Epoch, Incarnation, Slot};
 
     fn told() -> ToldVariables<'static> {
         ToldVariables {
-            life: Life {
-                incarnation: Incarnation(7),
-                slot: Slot(2),
-                epoch: Epoch(3),
-            },
+            life: Life::of(7, 2, 3),
             generation: Generation(4),
             notify: "@notify",
             watchdog: Duration::from_secs(5),

@@ -37,7 +37,7 @@ pub fn decode<T: DeserializeOwned>(packet: &[u8]) -> Result<T, PacketError> {
 mod tests {
     use super::super::{Command, LentAddress, MAX_REASON, Report};
     use super::*;
-    use crate::base::ids::{Epoch, Incarnation, Life, Slot};
+    use crate::base::ids::{Incarnation, Life, Slot};
     use crate::pool::OrphanedWork;
 
     fn wanted(address: LentAddress) -> Report {
@@ -55,11 +55,7 @@ mod tests {
 
     #[test]
     fn every_message_survives_the_wire() {
-        let life = Life {
-            incarnation: Incarnation(u64::MAX),
-            slot: Slot(u16::MAX),
-            epoch: Epoch(u32::MAX),
-        };
+        let life = Life::of(u64::MAX, u16::MAX, u32::MAX);
         for work in [OrphanedWork::Life(life), OrphanedWork::Before(Incarnation(7))] {
             let command = encode(&Command::TakeOver(work));
             assert!(command.len() < MAX_PACKET);

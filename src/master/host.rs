@@ -117,11 +117,7 @@ impl Persisted {
 impl Host {
     /// The worker of that slot and epoch, until it has been reaped.
     pub(super) fn process(&mut self, slot: Slot, epoch: Epoch) -> Option<&mut WorkerProcess> {
-        self.processes.get_mut(&Life {
-            incarnation: self.incarnation,
-            slot,
-            epoch,
-        })
+        self.processes.get_mut(&Life::new(self.incarnation, slot, epoch))
     }
 
     /// The newest loaded generation.

@@ -108,7 +108,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::base::ids::{Epoch, Incarnation, Slot};
+    use crate::base::ids::Epoch;
     use crate::scoreboard::{Board, Counter, layout, method_index};
     use crate::sys::clock;
     use crate::sys::memfd::{MapAccess, Mapping};
@@ -124,11 +124,7 @@ mod tests {
     fn worker(epoch: u32) -> Worker {
         let fd = Board::create_fd("test").expect("a memfd");
         let view = BoardView::open(fd.as_fd()).expect("a board");
-        let life = Life {
-            incarnation: Incarnation(1),
-            slot: Slot(0),
-            epoch: Epoch(epoch),
-        };
+        let life = Life::of(1, 0, epoch);
         let bytes = NonZeroUsize::new(layout::BYTES).expect("a size");
         let raw = Mapping::new(fd.as_fd(), bytes, MapAccess::Write).expect("mapped");
         let board = Board::open(fd).expect("a board");

@@ -227,11 +227,7 @@ impl Pool {
         generation: Generation,
         effects: &mut Vec<Effect>,
     ) -> PoolWorker {
-        let life = Life {
-            incarnation: self.incarnation,
-            slot,
-            epoch: self.fleet.slots_mut().next_epoch(slot),
-        };
+        let life = Life::new(self.incarnation, slot, self.fleet.slots_mut().next_epoch(slot));
         let chance = u16::try_from(self.clock.draw() >> 48).unwrap_or(0);
         let mut context = self.conditions().context(generation, effects);
         PoolWorker::start(life, generation, chance, &mut context)

@@ -183,11 +183,11 @@ impl BoardView {
 
     fn life(&self) -> Option<Life> {
         let word = |at: usize| self.mapping.words()[layout::LIFE_AT + at].load(Relaxed);
-        let life = Life {
-            incarnation: Incarnation(word(0)),
-            slot: Slot(u16::try_from(word(1)).ok()?),
-            epoch: Epoch(u32::try_from(word(2)).ok()?),
-        };
+        let life = Life::new(
+            Incarnation(word(0)),
+            Slot(u16::try_from(word(1)).ok()?),
+            Epoch(u32::try_from(word(2)).ok()?),
+        );
         (life.epoch.0 > 0).then_some(life)
     }
 
@@ -339,11 +339,7 @@ mod tests {
             raw(&board, index, cell::TAKEN_AT, 1);
         }
         board.counters().set(Counter::ConnectionsOpen, u64::MAX);
-        board.claim(Life {
-            incarnation: Incarnation(u64::MAX),
-            slot: Slot(u16::MAX),
-            epoch: Epoch(0),
-        });
+        board.claim(Life::of(u64::MAX, u16::MAX, 0));
         let vitals = view.vitals(Monotonic(5));
         assert_eq!(vitals.counts.connections, u32::MAX);
         assert_eq!(vitals.life, None);

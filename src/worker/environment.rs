@@ -144,11 +144,11 @@ fn keep_data_dir(settings: &mut Settings, masters: Option<PathBuf>) {
 }
 
 fn identity() -> Result<Identity, EnvironmentError> {
-    let life = Life {
-        incarnation: Incarnation(parsed("CLUSTER_INCARNATION", "a number")?),
-        slot: Slot(parsed("CLUSTER_SLOT", "the number of a slot")?),
-        epoch: Epoch(parsed("CLUSTER_EPOCH", "a number")?),
-    };
+    let life = Life::new(
+        Incarnation(parsed("CLUSTER_INCARNATION", "a number")?),
+        Slot(parsed("CLUSTER_SLOT", "the number of a slot")?),
+        Epoch(parsed("CLUSTER_EPOCH", "a number")?),
+    );
     Ok(Identity {
         life,
         generation: Generation(parsed("CLUSTER_GENERATION", "a number")?),

@@ -168,11 +168,7 @@ fn stall(simulation: &mut Simulation, random: &mut Rng) {
 
 /// Events about unknown lives, and events that cannot be.
 fn lie(simulation: &mut Simulation, random: &mut Rng) {
-    let life = Life {
-        incarnation: Incarnation(6),
-        slot: Slot(random.u16(0..4)),
-        epoch: Epoch(1),
-    };
+    let life = Life::new(Incarnation(6), Slot(random.u16(0..4)), Epoch(1));
     let before = simulation.pool.clone();
     let by = life;
     let lies = [

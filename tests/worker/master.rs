@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
-use cluster::base::ids::{Epoch, Incarnation, Life, Slot};
+use cluster::base::ids::{Life, Slot};
 use cluster::config::settings::LogLevel;
 use cluster::config::{Address, Settings};
 use cluster::lifeline::{Command, Report, decode, encode};
@@ -26,11 +26,7 @@ use crate::client::Client;
 /// No step of a test takes longer.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
-pub(crate) const LIFE: Life = Life {
-    incarnation: Incarnation(7),
-    slot: Slot(2),
-    epoch: Epoch(3),
-};
+pub(crate) const LIFE: Life = Life::of(7, 2, 3);
 
 /// A worker and everything its master holds of it.
 pub(crate) struct Worker {

@@ -162,11 +162,7 @@ impl StubProcess {
     /// For the next master, which waits until the stub of this one listens no more. No worker has epoch 0.
     pub(in crate::master) fn record(&self, incarnation: Incarnation) -> WorkerRecord {
         WorkerRecord {
-            life: Life {
-                incarnation,
-                slot: Slot(0),
-                epoch: Epoch(0),
-            },
+            life: Life::new(incarnation, Slot(0), Epoch(0)),
             pid: self.pid,
             started: self.started,
         }

@@ -228,13 +228,8 @@ fn wait_for_exit(orphans: &[Orphan], at_most: Duration) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::ids::{Epoch, Incarnation, Slot};
 
-    const LIFE: Life = Life {
-        incarnation: Incarnation(1),
-        slot: Slot(0),
-        epoch: Epoch(1),
-    };
+    const LIFE: Life = Life::of(1, 0, 1);
 
     #[test]
     fn a_later_process_with_the_same_pid_is_no_orphan() {

@@ -16,7 +16,7 @@ use tokio::net::UnixStream;
 
 use super::connections::Connections;
 use super::drive::{Protocols, drive};
-use crate::base::ids::{Epoch, Generation, Incarnation, Life, Slot};
+use crate::base::ids::{Generation, Life};
 use crate::config::{ListenerRole, Settings};
 use crate::scoreboard::{Board, Counter};
 use crate::worker::accept::listener::Listener;
@@ -28,11 +28,7 @@ const MAX_HEADER_BYTES: usize = 200_000;
 
 fn worker() -> Worker {
     let identity = Identity {
-        life: Life {
-            incarnation: Incarnation(1),
-            slot: Slot(0),
-            epoch: Epoch(1),
-        },
+        life: Life::of(1, 0, 1),
         generation: Generation(1),
     };
     let mut settings = Settings::default();
