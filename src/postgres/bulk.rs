@@ -2,26 +2,24 @@
 //! Nothing here hurries: no statement has a time-out, because a large table takes its time.
 
 use std::pin::Pin;
-use std::time::Duration;
 
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{FromSqlOwned, ToSql};
 
 use super::connect::{Link, named};
-use super::driven_client::DrivenClient;
 use super::failure::PostgresFailure;
 use super::row_value::RowValue;
-use super::schema::{self, ClusterId, PostgresSchema};
+use super::schema::{self, ClusterId, DatabaseLabel, PostgresSchema};
 use super::target::PostgresTarget;
 
 /// Rows that are fetched at once.
 const AT_ONCE: u32 = 1_000;
-/// A server that does not answer for so long while it is connected to is given up.
-const CONNECT: Duration = Duration::from_secs(10);
+/// Keeps those out who begin to write, and waits for those who do; `common.sql` has the other side of it.
+const NO_WRITER_BEGINS: &str = "SELECT pg_advisory_xact_lock(27991890118894963)";
 
 /// A connection for whole tables. Dropping it ends its transaction, and nothing of that is kept.
 pub struct BulkConnection {
-    client: DrivenClient,
+    link: Link,
     target: PostgresTarget,
 }
 
@@ -33,18 +31,7 @@ pub enum DatabaseContent {
     /// It has tables, and none of this program's.
     Foreign,
     /// It has the tables of a service.
-    Ours {
-        /// The service.
-        service: String,
-        /// The cluster that it belongs to.
-        cluster: String,
-        /// The version of its tables.
-        version: i32,
-        /// The move that filled it.
-        origin: Option<String>,
-        /// Where its content has gone.
-        moved: Option<String>,
-    },
+    Ours(DatabaseLabel),
 }
 
 impl BulkConnection {
@@ -53,13 +40,8 @@ impl BulkConnection {
     /// # Errors
     /// [`PostgresFailure`].
     pub async fn open(target: &PostgresTarget) -> Result<BulkConnection, PostgresFailure> {
-        // Judges the server.
-        drop(Link::open(target).await?);
-        let late = || PostgresFailure::Unreachable("the server does not answer".to_owned());
-        let connected = tokio::time::timeout(CONNECT, DrivenClient::connect(target)).await;
-        let connected = connected.unwrap_or_else(|_| Err(late()));
         Ok(BulkConnection {
-            client: connected.map_err(|failure| named(failure, target))?,
+            link: Link::open_without_limits(target).await?,
             target: target.clone(),
         })
     }
@@ -75,7 +57,7 @@ impl BulkConnection {
     /// # Errors
     /// [`PostgresFailure`].
     pub async fn run(&self, sql: &str) -> Result<(), PostgresFailure> {
-        let ran = self.client.batch_execute(sql).await;
+        let ran = self.link.client().batch_execute(sql).await;
         ran.map_err(|error| self.failed(error))
     }
 
@@ -84,7 +66,7 @@ impl BulkConnection {
     /// # Errors
     /// [`PostgresFailure`].
     pub async fn change(&self, sql: &str, parameters: &[RowValue]) -> Result<u64, PostgresFailure> {
-        let changed = self.client.execute(sql, &as_parameters(parameters)).await;
+        let changed = self.link.client().execute(sql, &as_parameters(parameters)).await;
         changed.map_err(|error| self.failed(error))
     }
 
@@ -93,7 +75,7 @@ impl BulkConnection {
     /// # Errors
     /// [`PostgresFailure`].
     pub async fn value<T: FromSqlOwned>(&self, sql: &str) -> Result<Option<T>, PostgresFailure> {
-        let row = self.client.query_opt(sql, &[]).await;
+        let row = self.link.client().query_opt(sql, &[]).await;
         let row = row.map_err(|error| self.failed(error))?;
         let value = row.map(|row| row.try_get(0)).transpose();
         value.map_err(|error| self.failed(error))
@@ -108,25 +90,35 @@ impl BulkConnection {
             WHERE c.relkind IN ('r', 'p', 'v', 'm') AND n.nspname NOT LIKE 'pg\\_%'
                 AND n.nspname <> 'information_schema'";
         let tables: i64 = self.value(tables).await?.unwrap_or(0);
-        let is_ours = "SELECT to_regclass('cluster_meta') IS NOT NULL";
-        let is_ours = self.value(is_ours).await?.unwrap_or(false);
-        if !is_ours {
-            return Ok(match tables {
-                0 => DatabaseContent::Nothing,
-                _ => DatabaseContent::Foreign,
-            });
-        }
-        let meta = "SELECT service, cluster, version, origin, moved FROM cluster_meta";
-        let row = self.client.query_one(meta, &[]).await;
-        let row = row.map_err(|error| self.failed(error))?;
-        let failed = |error| self.failed(error);
-        Ok(DatabaseContent::Ours {
-            service: row.try_get(0).map_err(failed)?,
-            cluster: row.try_get(1).map_err(failed)?,
-            version: row.try_get(2).map_err(failed)?,
-            origin: row.try_get(3).map_err(failed)?,
-            moved: row.try_get(4).map_err(failed)?,
+        let label = schema::read(self.link.client()).await;
+        Ok(match label.map_err(|failure| named(failure, &self.target))? {
+            Some(label) => DatabaseContent::Ours(label),
+            None if tables == 0 => DatabaseContent::Nothing,
+            None => DatabaseContent::Foreign,
         })
+    }
+
+    /// Fences every writer off and lets nobody use the database from now on; `reason` says why. Waits for
+    /// the transactions that are under way.
+    ///
+    /// # Errors
+    /// [`PostgresFailure`].
+    pub async fn close_to_writers(&self, reason: &str) -> Result<(), PostgresFailure> {
+        self.run(&format!("BEGIN; {NO_WRITER_BEGINS}; DELETE FROM writers"))
+            .await?;
+        let close = "UPDATE cluster_meta SET moved = $1";
+        self.change(close, &[RowValue::Text(reason.to_owned())]).await?;
+        self.run("COMMIT").await
+    }
+
+    /// Lets the database be used again that was closed for this reason.
+    ///
+    /// # Errors
+    /// [`PostgresFailure`].
+    pub async fn open_to_writers(&self, closed_for: &str) -> Result<(), PostgresFailure> {
+        let open = "UPDATE cluster_meta SET moved = NULL WHERE moved = $1";
+        let reason = [RowValue::Text(closed_for.to_owned())];
+        self.change(open, &reason).await.map(drop)
     }
 
     /// Makes the tables and functions of a service in a database that has none, as a part of the transaction
@@ -140,7 +132,7 @@ impl BulkConnection {
         cluster: &ClusterId,
         origin: &str,
     ) -> Result<(), PostgresFailure> {
-        let made = schema::make(&self.client, schema, cluster, origin).await;
+        let made = schema::make(self.link.client(), schema, cluster, origin).await;
         made.map_err(|failure| named(failure, &self.target))
     }
 
@@ -170,7 +162,7 @@ impl BulkConnection {
             .await?;
         let fetch = format!("FETCH {AT_ONCE} FROM moved");
         loop {
-            let rows = self.client.query(&fetch, &[]).await;
+            let rows = self.link.client().query(&fetch, &[]).await;
             let rows = rows.map_err(|error| self.failed(error))?;
             if rows.is_empty() {
                 break;
@@ -192,14 +184,14 @@ impl BulkConnection {
     pub async fn fill(&self, table: &str, columns: &str) -> Result<TableWriter<'_>, PostgresFailure> {
         let failed = |error| self.failed(error);
         let read = format!("SELECT {columns} FROM {table}");
-        let statement = self.client.prepare(&read).await.map_err(failed)?;
+        let statement = self.link.client().prepare(&read).await.map_err(failed)?;
         let types: Vec<_> = statement
             .columns()
             .iter()
             .map(|column| column.type_().clone())
             .collect();
         let copy = format!("COPY {table} ({columns}) FROM STDIN BINARY");
-        let sink = self.client.copy_in(&copy).await.map_err(failed)?;
+        let sink = self.link.client().copy_in(&copy).await.map_err(failed)?;
         Ok(TableWriter {
             writer: Box::pin(BinaryCopyInWriter::new(sink, &types)),
             connection: self,

@@ -17,15 +17,32 @@ const OLDEST: i32 = 130_000;
 /// A server that accepts and does not answer is given up after this.
 const HANDSHAKE: Duration = Duration::from_secs(2);
 
-/// What lasts for a session of our own: a statement or a lock that takes longer than this is given up by the
-/// server, and so is a transaction whose client is gone.
-const SETTINGS: &str = "SET statement_timeout = '8s'; SET lock_timeout = '4s';
-    SET idle_in_transaction_session_timeout = '4s'; SET synchronous_commit = on;
-    SET client_min_messages = warning; SET jit = off";
+/// What lasts for a session of our own: a statement or a lock that takes longer than this is given up by
+/// the server, and so is a session whose client has vanished. A host that died or was cut off sends no end,
+/// so the server asks for a sign of life each second, and looks whether the client is still there while a
+/// statement runs or waits (PostgreSQL 14 and newer).
+fn settings(target: &PostgresTarget) -> String {
+    let vanished_ms = target.vanished_after.as_millis();
+    format!(
+        "SET statement_timeout = '8s'; SET lock_timeout = '4s'; SET synchronous_commit = on;
+        SET client_min_messages = warning; SET jit = off;
+        SET idle_in_transaction_session_timeout = {vanished_ms};
+        SET tcp_keepalives_idle = 1; SET tcp_keepalives_interval = 1; SET tcp_keepalives_count = 2;
+        SET tcp_user_timeout = {vanished_ms};
+        SELECT set_config(name, '1000', false) FROM pg_settings
+        WHERE name = 'client_connection_check_interval'"
+    )
+}
+
+/// For whoever moves whole tables: no statement and no lock has a limit.
+const NO_LIMITS: &str = "SET statement_timeout = 0; SET lock_timeout = 0;
+    SET idle_in_transaction_session_timeout = 0";
 
 const LOOK: &str = "SELECT current_setting('server_version_num')::int4, pg_is_in_recovery(),
     current_setting('transaction_read_only') = 'on', current_setting('fsync'),
-    current_setting('full_page_writes'), current_setting('synchronous_commit')";
+    current_setting('full_page_writes'), current_setting('synchronous_commit'),
+    (SELECT setting::int8 FROM pg_settings WHERE name = 'idle_in_transaction_session_timeout'),
+    (SELECT setting::int8 FROM pg_settings WHERE name = 'tcp_user_timeout')";
 
 /// A connection that can be used. Dropping it closes it.
 pub(super) struct Link {
@@ -50,9 +67,19 @@ impl Link {
             prepared: Mutex::default(),
         };
         if !target.pgbouncer {
-            link.client.batch_execute(SETTINGS).await?;
+            link.client.batch_execute(&settings(target)).await?;
         }
         check(&link.one(LOOK, &[]).await?, target)?;
+        Ok(link)
+    }
+
+    /// Connects as [`Link::open`] does, for work that takes as long as it takes.
+    pub(super) async fn open_without_limits(target: &PostgresTarget) -> Result<Link, PostgresFailure> {
+        let link = Link::open(target).await?;
+        if !target.pgbouncer {
+            let lifted = link.client.batch_execute(NO_LIMITS).await;
+            lifted.map_err(|error| named(error.into(), target))?;
+        }
         Ok(link)
     }
 
@@ -174,21 +201,45 @@ fn check(row: &Row, target: &PostgresTarget) -> Result<(), PostgresFailure> {
             "it is {what}, expected a primary that can be written"
         )));
     }
+    check_vanished((row.try_get(6)?, row.try_get(7)?), target)?;
     if target.allow_unsafe_commits {
         return Ok(());
     }
     let setting = |column| row.try_get::<_, String>(column).map_err(PostgresFailure::from);
-    for (name, value, bad) in [
-        ("fsync", setting(3)?, &["off"][..]),
-        ("full_page_writes", setting(4)?, &["off"]),
-        ("synchronous_commit", setting(5)?, &["off"]),
+    for (name, value) in [
+        ("fsync", setting(3)?),
+        ("full_page_writes", setting(4)?),
+        ("synchronous_commit", setting(5)?),
     ] {
-        if bad.contains(&value.as_str()) {
+        if value == "off" {
             return Err(PostgresFailure::Unusable(format!(
-                "{name} is {value} there, so that it may forget what it has committed: set it to on, or \
-                 allow that by postgres.allow_unsafe_commits"
+                "{name} is off there, so that it may forget what it has committed: set it to on, or allow \
+                 that by postgres.allow_unsafe_commits"
             )));
         }
     }
     Ok(())
+}
+
+/// What a host held that died must be free within its lease, or others wait for it. PgBouncer lets nobody set
+/// what lasts for a session, and looks after the clients itself.
+fn check_vanished(
+    (idle_in_transaction, tcp_user_timeout): (i64, i64),
+    target: &PostgresTarget,
+) -> Result<(), PostgresFailure> {
+    let most = i64::try_from(target.vanished_after.as_millis()).unwrap_or(i64::MAX);
+    let is_bounded = |ms: i64| (1..=most).contains(&ms);
+    let needs_tcp = target.is_remote() && !target.pgbouncer;
+    let missing = match (is_bounded(idle_in_transaction), is_bounded(tcp_user_timeout)) {
+        (false, _) => "idle_in_transaction_session_timeout",
+        (true, false) if needs_tcp => "tcp_user_timeout",
+        (true, _) => return Ok(()),
+    };
+    match target.is_shared {
+        true => Err(PostgresFailure::Unusable(format!(
+            "{missing} is not within 1 to {most} ms there, so what a host held that died would stay locked: \
+             ALTER ROLE … SET {missing} = {most}"
+        ))),
+        false => Ok(()),
+    }
 }

@@ -8,7 +8,7 @@ pub enum PostgresFailure {
     /// Too many calls wait.
     #[error("too many calls wait for the database")]
     Busy,
-    /// The server is not reached, does not answer, or does not serve now. It may at any time.
+    /// The server is not reached, or does not answer. It may at any time.
     #[error("{0}")]
     Unreachable(String),
     /// The server answers that it does not serve now: it shuts down, it is a standby, it has no connection
@@ -90,6 +90,10 @@ fn no_password() -> PostgresFailure {
 }
 
 fn of_server(error: &DbError) -> PostgresFailure {
+    let code = error.code().code();
+    if code == FENCED {
+        return PostgresFailure::Fenced;
+    }
     let text = told(error);
     match *error.code() {
         SqlState::T_R_SERIALIZATION_FAILURE
@@ -104,9 +108,7 @@ fn of_server(error: &DbError) -> PostgresFailure {
         SqlState::INSUFFICIENT_PRIVILEGE => return PostgresFailure::NotPermitted(text),
         _ => {}
     }
-    let code = error.code().code();
     match code.get(..2).unwrap_or_default() {
-        _ if code == FENCED => PostgresFailure::Fenced,
         // A password that is wrong, a role or database that is not there.
         "28" | "3D" => PostgresFailure::NotPermitted(text),
         // Connections, resources, an operator who intervenes, the system.

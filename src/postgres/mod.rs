@@ -37,7 +37,7 @@ pub use call::Call;
 pub use failure::PostgresFailure;
 pub use options::{PostgresOptions, WriterIdentity};
 pub use row_value::RowValue;
-pub use schema::{ClusterId, PostgresSchema};
+pub use schema::{ClusterId, DatabaseLabel, PostgresSchema};
 pub use snapshot::DatabaseSnapshot;
 pub use store::PostgresStore;
 pub use target::{PostgresTarget, TargetError};

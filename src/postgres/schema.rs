@@ -28,28 +28,31 @@ impl PostgresSchema {
         i32::try_from(self.migrations.len()).unwrap_or(i32::MAX)
     }
 
-    /// What the migrations make: the kind (`TABLE`) and the name of each.
-    pub fn objects(&self) -> impl Iterator<Item = (&'static str, String)> {
-        std::iter::once(COMMON)
-            .chain(self.migrations.iter().copied())
-            .flat_map(made_by)
+    /// What a database has after the migrations: the kind (`TABLE`) and the name of each object.
+    #[must_use]
+    pub fn objects(&self) -> Vec<(&'static str, String)> {
+        let mut objects = Vec::new();
+        for sql in std::iter::once(COMMON).chain(self.migrations.iter().copied()) {
+            for line in sql.lines() {
+                if let Some(made) = named_behind("CREATE", line) {
+                    objects.push(made);
+                } else if let Some(removed) = named_behind("DROP", line) {
+                    objects.retain(|object| *object != removed);
+                }
+            }
+        }
+        objects
     }
 }
 
-/// What a migration makes. Each statement begins a line.
-fn made_by(sql: &'static str) -> impl Iterator<Item = (&'static str, String)> {
-    let made = |line: &str| {
-        let begins = |kind| {
-            line.strip_prefix("CREATE ")?
-                .strip_prefix(kind)?
-                .strip_prefix(' ')
-        };
-        let kinds = ["TABLE", "VIEW", "FUNCTION", "INDEX"];
-        let (kind, rest) = kinds.into_iter().find_map(|kind| Some((kind, begins(kind)?)))?;
-        let end = rest.find(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_'));
-        Some((kind, rest[..end.unwrap_or(rest.len())].to_owned()))
-    };
-    sql.lines().filter_map(made)
+/// What a statement makes or removes. Each statement begins a line.
+fn named_behind(verb: &str, line: &str) -> Option<(&'static str, String)> {
+    let behind = line.strip_prefix(verb)?.strip_prefix(' ')?;
+    let kinds = ["TABLE", "VIEW", "FUNCTION", "INDEX"];
+    let named = |kind| Some((kind, behind.strip_prefix(kind)?.strip_prefix(' ')?));
+    let (kind, rest) = kinds.into_iter().find_map(named)?;
+    let end = rest.find(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_'));
+    Some((kind, rest[..end.unwrap_or(rest.len())].to_owned()))
 }
 
 /// Names the cluster that databases belong to, so that those of two are not mixed.
@@ -72,12 +75,21 @@ const META: &str = "CREATE TABLE IF NOT EXISTS cluster_meta (
     moved             text  -- where its content has gone; null while it is in use
 )";
 
-struct Meta {
-    service: String,
-    cluster: String,
-    version: i32,
-    oldest_compatible: i32,
-    moved: Option<String>,
+/// What a database says of the tables in it: its row of `cluster_meta`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatabaseLabel {
+    /// The service that the tables are of.
+    pub service: String,
+    /// The cluster that they belong to.
+    pub cluster: String,
+    /// Their version.
+    pub version: i32,
+    /// The oldest version of a program that can use them.
+    pub oldest_compatible: i32,
+    /// The move that filled them; `None` when they were made empty.
+    pub origin: Option<String>,
+    /// Where their content has gone; `None` while they are in use.
+    pub moved: Option<String>,
 }
 
 /// Brings the database up to date. Nothing is changed when it is refused.
@@ -87,18 +99,18 @@ pub(super) async fn prepare(
     cluster: &ClusterId,
 ) -> Result<(), PostgresFailure> {
     // Most of the time there is nothing to do, and no lock to wait for.
-    if let Some(meta) = read(client).await?
-        && is_up_to_date(&meta, schema, cluster)?
+    if let Some(label) = read(client).await?
+        && is_up_to_date(&label, schema, cluster)?
     {
         return Ok(());
     }
     let transaction = client.transaction().await?;
     transaction.batch_execute(LOCK).await?;
     transaction.batch_execute(META).await?;
-    let found = read_meta(&transaction).await?;
+    let found = read_label(transaction.client()).await?;
     let from = match &found {
-        Some(meta) if is_up_to_date(meta, schema, cluster)? => return Ok(()),
-        Some(meta) => meta.version,
+        Some(label) if is_up_to_date(label, schema, cluster)? => return Ok(()),
+        Some(label) => label.version,
         None => 0,
     };
     migrate(transaction.client(), schema, cluster, from, None).await?;
@@ -148,7 +160,8 @@ async fn migrate(
     Ok(())
 }
 
-async fn read(client: &Client) -> Result<Option<Meta>, PostgresFailure> {
+/// The label of the database; `None` when it has none of this program's tables.
+pub(super) async fn read(client: &Client) -> Result<Option<DatabaseLabel>, PostgresFailure> {
     let there = "SELECT to_regclass('cluster_meta') IS NOT NULL";
     // Nothing is prepared here: by way of PgBouncer, the next statement may be another connection's.
     let rows = client.query_typed(there, &[]).await?;
@@ -156,54 +169,58 @@ async fn read(client: &Client) -> Result<Option<Meta>, PostgresFailure> {
     if !there {
         return Ok(None);
     }
-    read_meta(client).await
+    read_label(client).await
 }
 
-async fn read_meta(client: &impl tokio_postgres::GenericClient) -> Result<Option<Meta>, PostgresFailure> {
-    let meta = "SELECT service, cluster, version, oldest_compatible, moved FROM cluster_meta";
-    let rows = client.query_typed(meta, &[]).await?;
-    let meta = rows.first().map(|row| {
-        Ok::<_, tokio_postgres::Error>(Meta {
+async fn read_label(client: &Client) -> Result<Option<DatabaseLabel>, PostgresFailure> {
+    let read = "SELECT service, cluster, version, oldest_compatible, origin, moved FROM cluster_meta";
+    let rows = client.query_typed(read, &[]).await?;
+    let label = rows.first().map(|row| {
+        Ok::<_, tokio_postgres::Error>(DatabaseLabel {
             service: row.try_get(0)?,
             cluster: row.try_get(1)?,
             version: row.try_get(2)?,
             oldest_compatible: row.try_get(3)?,
-            moved: row.try_get(4)?,
+            origin: row.try_get(4)?,
+            moved: row.try_get(5)?,
         })
     });
-    Ok(meta.transpose()?)
+    Ok(label.transpose()?)
 }
 
 /// Whether nothing is to be done; an error when the database must not be used.
-fn is_up_to_date(meta: &Meta, schema: &PostgresSchema, cluster: &ClusterId) -> Result<bool, PostgresFailure> {
-    if meta.service != schema.name {
+fn is_up_to_date(
+    label: &DatabaseLabel,
+    schema: &PostgresSchema,
+    cluster: &ClusterId,
+) -> Result<bool, PostgresFailure> {
+    if label.service != schema.name {
         return Err(PostgresFailure::Unusable(format!(
             "it is the database of {}, expected one of {}: each service has a database of its own",
-            meta.service, schema.name
+            label.service, schema.name
         )));
     }
-    if meta.cluster != cluster.0 {
+    if label.cluster != cluster.0 {
         return Err(PostgresFailure::Unusable(format!(
-            "it belongs to another cluster ({}), and this one is {}: name another database, or serve the \
-             data \
-             directory that it belongs to",
-            meta.cluster, cluster.0
+            "it belongs to another cluster ({0}), and this one is {1}: name another database, or serve the \
+             data directory that it belongs to; several hosts share it with postgres.cluster = \"{0}\" on each",
+            label.cluster, cluster.0
         )));
     }
-    if let Some(moved) = &meta.moved {
+    if let Some(moved) = &label.moved {
         return Err(PostgresFailure::Unusable(format!(
             "it is no longer in use: {moved}"
         )));
     }
-    if meta.oldest_compatible > schema.version() {
+    if label.oldest_compatible > schema.version() {
         return Err(PostgresFailure::Unusable(format!(
             "it has version {} of {}, and this program knows versions up to {}: start the newer program",
-            meta.version,
+            label.version,
             schema.name,
             schema.version()
         )));
     }
-    Ok(meta.version >= schema.version())
+    Ok(label.version >= schema.version())
 }
 
 #[cfg(test)]
@@ -212,10 +229,17 @@ mod tests {
 
     #[test]
     fn what_a_migration_makes_is_named() {
-        let sql =
-            "-- CREATE TABLE no\nCREATE TABLE a (\n b int);\nCREATE FUNCTION f_1(x int)\nCREATE VIEW v AS\n";
-        let made: Vec<_> = made_by(sql).collect();
+        let schema = PostgresSchema {
+            name: "tests",
+            migrations: &[
+                "-- CREATE TABLE no\nCREATE TABLE a (\n b int);\nCREATE FUNCTION f_1(x int)\nCREATE TABLE v (c int);",
+                "DROP TABLE v;\nCREATE VIEW v AS\nCREATE OR REPLACE FUNCTION f_1(x int)\n",
+            ],
+            oldest_compatible: 1,
+        };
+        let made = schema.objects();
+        let own = made.len() - 3;
         let expected = [("TABLE", "a"), ("FUNCTION", "f_1"), ("VIEW", "v")];
-        assert_eq!(made, expected.map(|(kind, name)| (kind, name.to_owned())));
+        assert_eq!(made[own..], expected.map(|(kind, name)| (kind, name.to_owned())));
     }
 }

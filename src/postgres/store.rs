@@ -16,6 +16,7 @@ use super::reader::Reader;
 use super::schema::{ClusterId, PostgresSchema, prepare};
 use super::target::PostgresTarget;
 use super::writer::{Job, Writer, WriterHandle};
+use crate::base::ids::HostId;
 use crate::store::{Admission, SignalHook};
 
 /// Bringing a database up to date may take longer than any call.
@@ -35,6 +36,7 @@ struct OpenDatabase {
     points: Reader,
     lists: Reader,
     depth: u64,
+    host: HostId,
     target: PostgresTarget,
     on_signal: SignalHook,
     signals_later: AtomicBool,
@@ -62,6 +64,10 @@ impl PostgresStore {
             points: Reader::new(target.clone()),
             lists: Reader::new(target.clone()),
             depth,
+            host: match identity {
+                WriterIdentity::Life(life) => life.host,
+                WriterIdentity::Operator => HostId::UNNAMED,
+            },
             target,
             on_signal,
             signals_later: AtomicBool::new(false),
@@ -156,6 +162,12 @@ impl PostgresStore {
     #[must_use]
     pub fn commits(&self) -> u64 {
         self.inner.writer.commits.load(Ordering::Relaxed)
+    }
+
+    /// The host of the life that writes.
+    #[must_use]
+    pub fn host(&self) -> HostId {
+        self.inner.host
     }
 
     /// The database and its server, for messages.

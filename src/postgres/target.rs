@@ -15,6 +15,8 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(3);
 const FIRST_KEEPALIVE: Duration = Duration::from_secs(2);
 const BETWEEN_KEEPALIVES: Duration = Duration::from_secs(1);
 const KEEPALIVES: u32 = 3;
+/// Unless somebody says otherwise, the server ends the session of a client that has vanished after this.
+const VANISHED: Duration = Duration::from_secs(4);
 
 /// Where one database is, and how it is to be used.
 #[derive(Clone)]
@@ -29,6 +31,11 @@ pub struct PostgresTarget {
     pub(super) pgbouncer: bool,
     /// A server that forgets what it has committed is taken all the same.
     pub(super) allow_unsafe_commits: bool,
+    /// The server ends the session of a client that has vanished, with its transaction and its locks, after
+    /// this.
+    pub(super) vanished_after: Duration,
+    /// Other hosts wait for what such a session holds.
+    pub(super) is_shared: bool,
     shown: String,
 }
 
@@ -114,6 +121,8 @@ impl PostgresTarget {
             tls: None,
             pgbouncer: false,
             allow_unsafe_commits: false,
+            vanished_after: VANISHED,
+            is_shared: false,
             shown,
         })
     }
@@ -155,6 +164,27 @@ impl PostgresTarget {
     pub fn allow_unsafe_commits(mut self, allow: bool) -> PostgresTarget {
         self.allow_unsafe_commits = allow;
         self
+    }
+
+    /// The server ends the session of a client that has vanished, with its transaction and its locks, after
+    /// this; 4 s if nobody says otherwise.
+    #[must_use]
+    pub fn vanished_after(mut self, time: Duration) -> PostgresTarget {
+        self.vanished_after = time;
+        self
+    }
+
+    /// Other hosts use the database, too: a server that keeps the sessions of those that vanished is refused.
+    #[must_use]
+    pub fn is_shared(mut self, is_shared: bool) -> PostgresTarget {
+        self.is_shared = is_shared;
+        self
+    }
+
+    /// Whether the server is reached by way of a network.
+    pub(super) fn is_remote(&self) -> bool {
+        let mut hosts = self.config.get_hosts().iter();
+        hosts.any(|host| matches!(host, Host::Tcp(_)))
     }
 
     /// Shown to the server's people as this program.
@@ -245,6 +275,7 @@ mod tests {
                 .contains("secret")
         );
     }
+
     #[test]
     fn who_can_be_listened_to_is_encrypted_unless_the_url_says_otherwise() {
         for (url, encrypts) in [

@@ -343,8 +343,9 @@ async fn register(link: &Link, id: i64, identity: WriterIdentity) -> Result<(), 
         WriterIdentity::Life(life) => Some(life),
         WriterIdentity::Operator => None,
     };
-    let register = Call::new("SELECT register_1($1, $2, $3, $4)")
+    let register = Call::new("SELECT register_2($1, $2, $3, $4, $5)")
         .bind(id)
+        .bind(life.map_or_else(String::new, |life| life.host.to_string()))
         .bind(life.map(|life| i64::try_from(life.incarnation.0).unwrap_or(i64::MAX)))
         .bind(life.map(|life| i32::from(life.slot.0)))
         .bind(life.map(|life| i64::from(life.epoch.0)));

@@ -7,6 +7,8 @@ mod engine;
 mod failures;
 mod feed;
 mod files;
+#[cfg(feature = "postgres")]
+mod hosts;
 mod opened;
 #[cfg(feature = "postgres")]
 mod reached;
@@ -30,8 +32,12 @@ use super::inventory::InventoryService;
 use super::orders::{OrdersLimits, OrdersService};
 use super::payments::PaymentsService;
 use super::payments::provider::Provider;
+#[cfg(feature = "postgres")]
+use super::recovery::host_lease::HostLease;
 use super::recovery::liveness::{LifeLock, LivenessError};
 use super::recovery::steady_clock::SteadyClock;
+#[cfg(not(feature = "postgres"))]
+use super::recovery::storage_watch;
 use super::recovery::{maintenance, takeover};
 use super::sandbox::Sandbox;
 #[cfg(feature = "postgres")]
@@ -39,7 +45,7 @@ use super::settings::{EngineName, StoreSettings};
 use super::settings::{SECTIONS, ShopSettings};
 use super::{grpc, inventory};
 use crate::base::exit::Exit;
-use crate::base::ids::{Epoch, Slot};
+use crate::base::ids::{Epoch, Life, Slot};
 use crate::config::{Settings, duration};
 use crate::pool::OrphanedWork;
 use crate::saga::definition::ORDER_VERSION;
@@ -63,10 +69,12 @@ pub fn app() -> App {
                 streams,
                 customers,
                 orders_stream,
+                #[cfg(feature = "postgres")]
+                lease,
             } = opened(&worker).await?;
             // Taken before the worker owns an order, and kept until the process ends, because its last writes
             // may still be on their way to the disk after the exit hook.
-            let lives: &LifeLock = Box::leak(Box::new(take_life_lock(&worker)?));
+            let lives: &LifeLock = Box::leak(Box::new(take_life_lock(&worker, state.orders.life())?));
             listen(&worker, &state);
             let shop = BootedShop {
                 worker: worker.clone(),
@@ -74,18 +82,24 @@ pub fn app() -> App {
                 stores: stores.clone(),
                 streams: Arc::clone(&streams),
                 customers: customers.clone(),
+                #[cfg(feature = "postgres")]
+                lease: lease.clone().map(|lease| (lease, lives)),
             };
             drop(booted.set(shop));
             who_may::tell(&worker);
             tokio::spawn(tell_of_edited_catalog(worker.clone(), state.inventory.clone()));
             tokio::spawn(takeover::watch(state.orders.clone(), lives, worker.clone()));
+            #[cfg(not(feature = "postgres"))]
+            let note_of_hosts: storage_watch::NoteOfHosts = Box::new(|| None);
+            #[cfg(feature = "postgres")]
+            let note_of_hosts = hosts::share(lease, &state, (lives, &worker, &streams));
             let retention = worker.section::<ShopSettings>("shop")?.retention;
             let gauges = maintenance::LeaderGauges::register(&worker)?;
             let consumer = feed::consumer(&worker, &state, orders_stream, customers)?;
             tokio::spawn(maintenance::run(
                 state.orders.clone(),
                 (clock, streams),
-                (worker.clone(), stores),
+                (worker.clone(), stores, note_of_hosts),
                 retention,
                 (gauges, consumer),
             ));
@@ -104,6 +118,10 @@ pub fn app() -> App {
                 shop.streams.record().await;
                 shop.stores.iter().for_each(Store::close);
                 shop.customers.close();
+                #[cfg(feature = "postgres")]
+                if let Some((lease, lives)) = &shop.lease {
+                    lease.leave_as_the_last(lives).await;
+                }
             }
         })
 }
@@ -115,14 +133,16 @@ struct BootedShop {
     stores: Vec<Store>,
     streams: Arc<StreamsRecorder>,
     customers: CustomersRepository,
+    #[cfg(feature = "postgres")]
+    lease: Option<(HostLease, &'static LifeLock)>,
 }
 
-fn take_life_lock(worker: &Worker) -> Result<LifeLock, LivenessError> {
-    LifeLock::take(&worker.settings().cluster.data_dir, worker.identity().life)
+fn take_life_lock(worker: &Worker, life: Life) -> Result<LifeLock, LivenessError> {
+    LifeLock::take(&worker.settings().cluster.data_dir, life)
 }
 
 fn check(settings: &Settings) -> Result<(), String> {
-    let shop: ShopSettings = section(settings, "shop")?;
+    let shop: ShopSettings = settings.section("shop").map_err(|error| error.to_string())?;
     if shop.retention < shop.idempotency_retention {
         return Err(
             "shop.retention is shorter than shop.idempotency_retention, expected at least as long, or a key would outlive its \
@@ -130,7 +150,12 @@ fn check(settings: &Settings) -> Result<(), String> {
                 .to_owned(),
         );
     }
-    faults_are_possible(settings, section(settings, "provider_faults")?)?;
+    faults_are_possible(
+        settings,
+        settings
+            .section("provider_faults")
+            .map_err(|error| error.to_string())?,
+    )?;
     if settings.http.request_timeout <= shop.order_wait {
         return Err(format!(
             "http.request_timeout is {}, expected more than shop.order_wait ({}), or an order that takes its time is answered 503 \
@@ -179,14 +204,6 @@ async fn tell_of_edited_catalog(worker: Worker, inventory: InventoryService) {
              /inventory/SKU/adjustments"
         );
     }
-}
-
-fn section<T: serde::de::DeserializeOwned>(settings: &Settings, name: &str) -> Result<T, String> {
-    let section = settings.app.get(name).cloned();
-    let section = section.unwrap_or_else(|| toml::Value::Table(toml::Table::new()));
-    section
-        .try_into()
-        .map_err(|error| format!("failed to read [{name}]: {error}"))
 }
 
 /// Injected faults must not meet real money, so they are refused unless every address is loopback.
@@ -241,6 +258,9 @@ pub(super) struct OpenedShop {
     pub(super) customers: CustomersRepository,
     /// The line of the events of orders.
     pub(super) orders_stream: StreamId,
+    /// The lease of this host, where other hosts may take over.
+    #[cfg(feature = "postgres")]
+    pub(super) lease: Option<HostLease>,
 }
 
 /// As [`open`], with what is needed besides the services.
@@ -253,6 +273,9 @@ pub(super) async fn open_with_stores(worker: &Worker) -> Result<OpenedShop, Boot
         payments,
         sandbox,
         files: kept,
+        host,
+        #[cfg(feature = "postgres")]
+        lease,
         clock,
     } = engine::open(worker).await?;
     let repositories = Repositories {
@@ -273,7 +296,7 @@ pub(super) async fn open_with_stores(worker: &Worker) -> Result<OpenedShop, Boot
         orders,
         inventory.clone(),
         payments.clone(),
-        worker.identity().life,
+        worker.identity().life.at(host),
         limits(&shop),
         Arc::clone(&clock),
     )
@@ -305,6 +328,8 @@ pub(super) async fn open_with_stores(worker: &Worker) -> Result<OpenedShop, Boot
         streams: Arc::new(recorder),
         customers,
         orders_stream: lines[0],
+        #[cfg(feature = "postgres")]
+        lease,
     })
 }
 
@@ -393,7 +418,7 @@ fn listen(worker: &Worker, state: &AppState) {
         let orders = orders.clone();
         async move {
             match work {
-                OrphanedWork::Life(life) => orders.take_over_life(life).await,
+                OrphanedWork::Life(life) => orders.take_over_life(life.at(orders.life().host)).await,
                 OrphanedWork::Before(incarnation) => orders.take_over_before(incarnation).await,
             };
         }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::contract::StorageError;
+use crate::base::ids::HostId;
 #[cfg(any(test, feature = "postgres"))]
 use crate::sys::durable::{Durability, replace_file};
 
@@ -16,9 +17,12 @@ use crate::sys::durable::{Durability, replace_file};
 const FILE: &str = "store.json";
 /// What says in a data directory that its databases are only kept to be looked at.
 pub(in crate::shop) const MOVED_NOTE: &str = "moved.txt";
-/// The file that names the cluster in its databases.
+/// The file that names the cluster in its databases, unless the configuration does.
 #[cfg(feature = "postgres")]
 pub(in crate::shop) const CLUSTER_ID: &str = "cluster.id";
+/// The file that names the host among those that use the databases.
+#[cfg(feature = "postgres")]
+pub(in crate::shop) const HOST_ID: &str = "host.id";
 
 /// Which engine holds the databases.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +39,9 @@ pub(in crate::shop) enum StoreEngine {
 pub(in crate::shop) struct PostgresPlace {
     /// Names this cluster in its databases.
     pub(in crate::shop) cluster: String,
+    /// Names this host among those that use the databases.
+    #[serde(default, skip_serializing_if = "is_unnamed")]
+    pub(in crate::shop) host: HostId,
     /// The URL of each service's database.
     pub(in crate::shop) urls: BTreeMap<String, String>,
     /// The file of the password.
@@ -46,6 +53,10 @@ pub(in crate::shop) struct PostgresPlace {
     pub(in crate::shop) pgbouncer: bool,
     /// Whether a server may be used that forgets what it has committed.
     pub(in crate::shop) allow_unsafe_commits: bool,
+}
+
+fn is_unnamed(host: &HostId) -> bool {
+    !host.is_named()
 }
 
 /// What the file says.
@@ -203,7 +214,33 @@ impl PostgresPlace {
 /// The system's.
 #[cfg(feature = "postgres")]
 pub(in crate::shop) fn cluster_id(data_dir: &Path) -> io::Result<String> {
-    let path = data_dir.join(CLUSTER_ID);
+    made_once(data_dir, CLUSTER_ID, || format!("{:016x}", fastrand::u64(..)))
+}
+
+/// The id of this host among those that use the databases, made by whichever process is first. A directory
+/// that used databases before hosts had ids, or whose orders were in files, goes on without one.
+///
+/// # Errors
+/// The system's.
+#[cfg(feature = "postgres")]
+pub(in crate::shop) fn host_id(data_dir: &Path) -> io::Result<HostId> {
+    let is_known = matches!(StoreFile::read(data_dir), Ok(StoreFile::Postgres(_)));
+    if is_known && !data_dir.join(HOST_ID).exists() {
+        return Ok(HostId::UNNAMED);
+    }
+    let id = made_once(data_dir, HOST_ID, || HostId::of(fastrand::u32(1..)).to_string())?;
+    let host: HostId = id
+        .parse()
+        .map_err(|error| io::Error::other(format!("{HOST_ID}: {error}")))?;
+    match host.is_named() {
+        true => Ok(host),
+        false => Err(io::Error::other(format!("{HOST_ID} names no host"))),
+    }
+}
+
+#[cfg(feature = "postgres")]
+fn made_once(data_dir: &Path, file: &str, make: impl Fn() -> String) -> io::Result<String> {
+    let path = data_dir.join(file);
     for _ in 0..3 {
         match std::fs::read_to_string(&path) {
             Ok(id) if !id.trim().is_empty() => return Ok(id.trim().to_owned()),
@@ -211,10 +248,10 @@ pub(in crate::shop) fn cluster_id(data_dir: &Path) -> io::Result<String> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        let id = format!("{:016x}", fastrand::u64(..));
+        let id = make();
         let own = path.with_extension(format!("{}", std::process::id()));
         crate::sys::private_file::write(&own, id.as_bytes())?;
-        // Whoever links first names the cluster.
+        // Whoever links first names it.
         let linked = std::fs::hard_link(&own, &path);
         std::fs::remove_file(&own)?;
         match linked {
@@ -247,6 +284,7 @@ mod tests {
         assert_eq!(StoreEngine::of(&file), Ok(StoreEngine::Sqlite));
         let place = PostgresPlace {
             cluster: "c1".to_owned(),
+            host: HostId::of(7),
             urls: [("orders".to_owned(), "postgres://a@b/c".to_owned())].into(),
             password_file: Some("/etc/pw".into()),
             root_certificates: None,

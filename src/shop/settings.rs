@@ -3,13 +3,19 @@
 
 #[cfg(feature = "postgres")]
 use std::collections::BTreeMap;
+#[cfg(feature = "postgres")]
+use std::io;
+#[cfg(feature = "postgres")]
+use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 #[cfg(feature = "postgres")]
-use super::engine::{PostgresPlace, SERVICES};
+use super::engine::{PostgresPlace, SERVICES, cluster_id};
+#[cfg(feature = "postgres")]
+use crate::base::ids::HostId;
 use crate::config::{Key, Kind, Section};
 
 const HOUR_MS: u64 = 3_600_000;
@@ -141,6 +147,18 @@ const POSTGRES: Section = Section {
              when not set. A server that is not local is spoken to with TLS, unless its URL says \
              sslmode=disable.",
         ),
+        Key::unset(
+            "cluster",
+            Kind::Text,
+            "The name of the cluster in its databases, the same on every host that uses them. Without it, the data \
+             directory makes one (cluster.id).",
+        ),
+        Key::new(
+            "host_lease",
+            Kind::duration(2_000, 60_000),
+            "5s",
+            "How long this host may be silent before other hosts take over its unfinished orders.",
+        ),
         Key::new(
             "pgbouncer",
             Kind::Switch,
@@ -266,7 +284,7 @@ pub enum EngineName {
 
 /// The section `[postgres]`.
 #[cfg(feature = "postgres")]
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PostgresSettings {
     /// The URL of each database that is not named by itself, with `{service}` in it.
@@ -283,6 +301,11 @@ pub struct PostgresSettings {
     pub password_file: Option<PathBuf>,
     /// The file of the certificates that are trusted.
     pub root_certificates: Option<PathBuf>,
+    /// The name of the cluster in its databases.
+    pub cluster: Option<String>,
+    /// How long this host may be silent before others take over its orders.
+    #[serde(with = "crate::config::duration")]
+    pub host_lease: Duration,
     /// Whether PgBouncer is between.
     pub pgbouncer: bool,
     /// Whether a server may be used that may forget what it has committed.
@@ -290,14 +313,45 @@ pub struct PostgresSettings {
 }
 
 #[cfg(feature = "postgres")]
+impl Default for PostgresSettings {
+    fn default() -> PostgresSettings {
+        PostgresSettings {
+            url: None,
+            orders: None,
+            inventory: None,
+            payments: None,
+            sandbox: None,
+            password_file: None,
+            root_certificates: None,
+            cluster: None,
+            host_lease: Duration::from_secs(5),
+            pgbouncer: false,
+            allow_unsafe_commits: false,
+        }
+    }
+}
+
+#[cfg(feature = "postgres")]
 impl PostgresSettings {
-    /// Where the databases of that cluster are.
+    /// The name of the cluster in its databases.
+    ///
+    /// # Errors
+    /// The system's, when the data directory has to make it.
+    pub(in crate::shop) fn cluster_name(&self, data_dir: &Path) -> io::Result<String> {
+        match &self.cluster {
+            Some(name) => Ok(name.clone()),
+            None => cluster_id(data_dir),
+        }
+    }
+
+    /// Where the databases of that cluster are, for a host of that id.
     ///
     /// # Errors
     /// As [`PostgresSettings::urls`].
-    pub(in crate::shop) fn place(&self, cluster: String) -> Result<PostgresPlace, String> {
+    pub(in crate::shop) fn place(&self, cluster: String, host: HostId) -> Result<PostgresPlace, String> {
         Ok(PostgresPlace {
             cluster,
+            host,
             urls: self.urls()?,
             password_file: self.password_file.clone(),
             root_certificates: self.root_certificates.clone(),

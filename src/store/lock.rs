@@ -85,6 +85,16 @@ impl OfdLock {
         Ok(i32::from(asked.l_type) != libc::F_UNLCK)
     }
 
+    /// Whether another descriptor holds the lock of any byte. Takes no lock.
+    ///
+    /// # Errors
+    /// As [`OfdLock::is_byte_taken`].
+    pub fn is_any_byte_taken(&self) -> io::Result<bool> {
+        let mut asked = whole_file(libc::F_WRLCK);
+        fcntl(&self.file, FcntlArg::F_OFD_GETLK(&mut asked))?;
+        Ok(i32::from(asked.l_type) != libc::F_UNLCK)
+    }
+
     /// Whether the file that was opened is the one that lies at `path` now.
     ///
     /// # Errors

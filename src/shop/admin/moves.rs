@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::CommandFailure;
 use crate::base::exit::Exit;
+use crate::base::ids::HostId;
 use crate::config::{self, ConfigFile, Overrides, Settings};
 use crate::shop::SECTIONS;
-use crate::shop::engine::{CLUSTER_ID, MoveTarget, PostgresPlace, cluster_id};
+use crate::shop::engine::{CLUSTER_ID, MoveTarget, PostgresPlace};
 use crate::shop::evidence::blocking;
 use crate::shop::moving::{self, MoveError, MoveOrder, MoveProgress};
 use crate::shop::recovery::liveness;
@@ -85,14 +86,12 @@ fn settings(file: Option<&Path>) -> Result<Settings, CommandFailure> {
 /// The databases that the configuration names.
 fn place(settings: &Settings, data_dir: &Path) -> Result<PostgresPlace, CommandFailure> {
     let bad = |reason: String| CommandFailure(Exit::BadConfig, reason);
-    let section = settings.app.get("postgres").cloned();
-    let section = section.unwrap_or_else(|| toml::Value::Table(toml::Table::new()));
-    let postgres: PostgresSettings = section
-        .try_into()
-        .map_err(|error| bad(format!("failed to read [postgres]: {error}")))?;
+    let postgres: PostgresSettings = settings
+        .section("postgres")
+        .map_err(|error| bad(error.to_string()))?;
     // A directory that is served by nobody yet has no name.
-    let urls = postgres.place(String::new()).map_err(bad)?;
-    let cluster = cluster_id(data_dir)?;
+    let urls = postgres.place(String::new(), HostId::UNNAMED).map_err(bad)?;
+    let cluster = postgres.cluster_name(data_dir)?;
     keep_owner(&data_dir.join(liveness::FILE), &data_dir.join(CLUSTER_ID));
     Ok(PostgresPlace { cluster, ..urls })
 }

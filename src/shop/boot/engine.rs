@@ -7,7 +7,7 @@ use super::failures::inconsistent;
 use super::files;
 use super::opened::OpenedStores;
 use crate::base::exit::Exit;
-use crate::base::ids::Generation;
+use crate::base::ids::{Generation, HostId};
 use crate::config::Settings;
 use crate::shop::contract::StorageError;
 use crate::shop::engine::{MOVED_NOTE, StoreEngine};
@@ -24,7 +24,7 @@ use crate::worker::{BootError, BootRefused, Worker};
 
 /// Checks what can be known before a worker starts.
 pub(super) fn check(settings: &Settings) -> Result<(), String> {
-    let store: StoreSettings = super::section(settings, "store")?;
+    let store: StoreSettings = settings.section("store").map_err(|error| error.to_string())?;
     #[cfg(feature = "postgres")]
     if store.engine == EngineName::Postgres {
         super::databases::check(settings)?;
@@ -102,6 +102,9 @@ async fn open_files(worker: &Worker, store: &StoreSettings) -> Result<OpenedStor
         payments: PaymentsRepository::new(payments, Arc::clone(&clock)),
         sandbox: Sandbox::with_clock(sandbox, Arc::clone(&clock)),
         files,
+        host: HostId::UNNAMED,
+        #[cfg(feature = "postgres")]
+        lease: None,
         clock,
     })
 }

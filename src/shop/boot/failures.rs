@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::base::exit::Exit;
+use crate::shop::contract::StorageError;
 use crate::shop::evidence::consistency::Inconsistent;
 use crate::shop::inventory::catalog::CatalogError;
 use crate::store::OpenError;
@@ -20,6 +21,8 @@ pub(super) fn inconsistent(error: Inconsistent) -> BootError {
             reason: error.to_string(),
         }
         .into(),
+        // The lease of the other one ends if it is not there any more.
+        Inconsistent::TwoHosts { .. } => StorageError::Unavailable(error.to_string()).into(),
         Inconsistent::Read(error) => error.into(),
     }
 }

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::base::ids::HostId;
 use crate::shop::inventory::InventoryRepository;
 use crate::shop::orders::OrdersRepository;
 use crate::shop::payments::PaymentsRepository;
+#[cfg(feature = "postgres")]
+use crate::shop::recovery::host_lease::HostLease;
 use crate::shop::recovery::steady_clock::SteadyClock;
 use crate::shop::sandbox::Sandbox;
 use crate::store::Store;
@@ -17,6 +20,11 @@ pub(super) struct OpenedStores {
     pub(super) sandbox: Sandbox,
     /// The files, if they are SQLite's.
     pub(super) files: Vec<Store>,
+    /// The host of this worker, among those that use the stores.
+    pub(super) host: HostId,
+    /// Its lease, where others may take over.
+    #[cfg(feature = "postgres")]
+    pub(super) lease: Option<HostLease>,
     /// Dates everything that is written.
     pub(super) clock: Arc<SteadyClock>,
 }

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::ids::{Epoch, Incarnation, Life, Slot};
+use crate::base::ids::Life;
 
 /// 2025-01-01T00:00:00Z, from where an id counts its milliseconds: 41 bits of them last until 2094.
 const EPOCH_MS: u64 = 1_735_689_600_000;
@@ -19,11 +19,7 @@ const LETTERS: usize = 13;
 
 /// The owner of the orders that an operator handed back, until a worker takes them up. No worker ever has
 /// this identity.
-pub(in crate::shop) const HANDED_BACK: Life = Life {
-    incarnation: Incarnation(0),
-    slot: Slot(0),
-    epoch: Epoch(0),
-};
+pub(in crate::shop) const HANDED_BACK: Life = Life::of(0, 0, 0);
 
 /// An order: time-ordered, unique over one data directory. Written `ord_0a1b2c3d4e5f6`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::ids::{OrderId, Sku};
 use super::storage::StorageError;
 use super::timeline::{TimelineEntry, TimelineError};
-use crate::base::ids::{Incarnation, Life};
+use crate::base::ids::{HostId, Incarnation, Life};
 use crate::base::money::Money;
 
 /// The fencing token of a command: which life sends it for which order, under which claim. A participant that
@@ -28,8 +28,8 @@ pub struct ClaimToken {
 pub enum Fence {
     /// One life.
     Life(Life),
-    /// Every life of an earlier incarnation.
-    Before(Incarnation),
+    /// Every life of an earlier incarnation on that host.
+    Before(HostId, Incarnation),
 }
 
 /// How a command ended.
@@ -159,8 +159,8 @@ pub trait Participant: Clone + Send + Sync + 'static {
         let _ = before_ms;
         std::future::ready(Ok(()))
     }
-    /// Whether the participant, and what it depends on, can write for new work now, or why not. Makes no write
-    /// unless an earlier one failed.
+    /// Whether the participant, and what it depends on, can write for new work now, or why not. Makes no
+    /// write unless an earlier one failed.
     fn accepts_new_work(&self) -> impl Future<Output = Result<(), StorageError>> + Send;
     /// What the participant did for the order.
     fn timeline(

@@ -1,5 +1,7 @@
 //! Why a transaction of a repository failed, whatever database is behind it, and who uses a database.
 
+use std::time::Duration;
+
 use crate::base::ids::Incarnation;
 
 /// Why a transaction failed. Except for [`StorageError::Unknown`], nothing of it was written.
@@ -60,6 +62,17 @@ impl StorageError {
             | StorageError::Failed(_) => false,
         }
     }
+}
+
+/// The newest master whose workers use a database, as the database knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::shop) struct LastUser {
+    /// Who it is.
+    pub(in crate::shop) user: DatabaseUser,
+    /// The name of its host, for people.
+    pub(in crate::shop) host: String,
+    /// When it last renewed its lease, while the lease runs. A file has no leases.
+    pub(in crate::shop) renewed_ago: Option<Duration>,
 }
 
 /// A master whose workers use a database.

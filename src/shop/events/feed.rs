@@ -221,6 +221,12 @@ impl EventFeed {
         OpenStream(self.clone())
     }
 
+    /// Whether somebody waits for events.
+    #[cfg(feature = "postgres")]
+    pub(super) fn has_readers(&self) -> bool {
+        self.inner.wakes.readers() > 0
+    }
+
     /// How many readers wait.
     #[cfg(test)]
     pub(in crate::shop) fn waiting(&self) -> usize {

@@ -91,13 +91,18 @@ impl StreamsRecorder {
         }
     }
 
-    /// Writes it down now. A database that cannot be read now is reported elsewhere.
-    pub(in crate::shop) async fn record(&self) {
-        let known = KnownStreams {
+    /// How far they have come. A database that cannot be read now is reported elsewhere.
+    pub(super) async fn known(&self) -> KnownStreams {
+        KnownStreams {
             orders: self.orders.known_events().await.ok().flatten(),
             inventory: self.inventory.known_events().await.ok().flatten(),
             payments: self.payments.known_events().await.ok().flatten(),
-        };
+        }
+    }
+
+    /// Writes it down now.
+    pub(in crate::shop) async fn record(&self) {
+        let known = self.known().await;
         let mut recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
         if *recorded != known {
             known.write(&self.data_dir);

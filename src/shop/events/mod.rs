@@ -8,6 +8,8 @@
 mod cloud_event;
 mod feed;
 mod known_streams;
+#[cfg(feature = "postgres")]
+pub(in crate::shop) mod other_hosts;
 mod page;
 mod position;
 mod reader;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::base::ids::{Epoch, Incarnation, Life};
-use crate::shop::contract::{DatabaseUser, OrderId, StorageError};
+use crate::shop::contract::{DatabaseUser, LastUser, OrderId, StorageError};
 use crate::shop::inventory::{self, InventoryRepository, SqliteInventoryReader};
 use crate::shop::orders::{self, OrdersRepository, SqliteOrdersReader};
 use crate::shop::payments::{self, PaymentsRepository, SqlitePaymentsReader};
@@ -23,6 +23,8 @@ pub(in crate::shop) const COUNTER: &str = "incarnation";
 pub(in crate::shop) const AS_IT_IS: &str = "serve-as-it-is";
 /// The file that names the incarnation whose workers found the files consistent.
 const NOTE_FILE: &str = "consistency";
+/// The file that names the last master that used databases which hosts share, by a hash.
+const MASTER: &str = "host.master";
 /// Follows the number in that file when a worker has doubted the files since.
 const DOUBTED: &str = "doubted";
 /// How long a boot waits until the incarnation is noted.
@@ -62,6 +64,11 @@ pub(in crate::shop) enum Inconsistent {
         what: &'static str,
         place: String,
     },
+    #[error(
+        "another data directory is served as this host ({name}, {ago_ms} ms ago): if this one is a \
+         copy of it, remove host.id and store.json here"
+    )]
+    TwoHosts { name: String, ago_ms: u128 },
     #[error(transparent)]
     Read(#[from] StorageError),
 }
@@ -221,8 +228,18 @@ pub(in crate::shop) async fn claim_incarnation(
         master: short_hash(master),
     };
     match orders.last_user().await? {
-        Some(last) if last == user || last.incarnation > own => return Ok(()),
-        Some(last) if last.incarnation == own => {
+        Some(last) if last.user == user => return Ok(()),
+        // The master before this one, over this very directory, is known here.
+        Some(LastUser {
+            user: last,
+            host: name,
+            renewed_ago: Some(ago),
+        }) if Some(last.master) != known_master(data_dir) => {
+            let ago_ms = ago.as_millis();
+            return Err(Inconsistent::TwoHosts { name, ago_ms });
+        }
+        Some(last) if last.user.incarnation > own => return Ok(()),
+        Some(last) if last.user.incarnation == own => {
             let path = data_dir.join(COUNTER);
             return Err(Inconsistent::Repeated { path, number: own });
         }
@@ -234,10 +251,23 @@ pub(in crate::shop) async fn claim_incarnation(
     if let Ok(Err(error)) = noted {
         tracing::warn!(reason = %error, "the incarnation could not be noted in the databases");
     }
+    if orders.is_shared() {
+        let known = user.master.to_string();
+        if let Err(error) = private_file::write(&data_dir.join(MASTER), known.as_bytes()) {
+            tracing::warn!(%error, "failed to write {MASTER}: the next start may wait for a lease to end");
+        }
+    }
     Ok(())
 }
 
-fn short_hash(text: &str) -> i64 {
+/// The last master over this data directory whose workers used databases that hosts share.
+fn known_master(data_dir: &Path) -> Option<i64> {
+    let text = std::fs::read_to_string(data_dir.join(MASTER)).ok()?;
+    text.trim().parse().ok()
+}
+
+/// A hash of a master's name.
+pub(in crate::shop) fn short_hash(text: &str) -> i64 {
     let hash = Sha256::digest(text);
     hash.iter()
         .take(8)

@@ -7,18 +7,32 @@ use sha2::{Digest, Sha256};
 
 use super::lines;
 use super::move_error::MoveError;
-use super::progress::MoveProgress;
-use super::service::MovedService;
+use super::progress::{MoveProgress, ProgressHook};
+use super::service::{MOVED_SERVICES, MovedService};
 use super::sqlite::FileReader;
 use super::tables::TableDigest;
 use crate::postgres::BulkConnection;
+use crate::shop::engine::PostgresPlace;
 use crate::shop::evidence::audit::{self, Audit, Moment};
 
 /// Reads a database as of one instant.
 pub(super) const READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
-/// Compares a file with a database.
-pub(super) async fn compare(
+/// Compares the files of a directory with the databases, all services.
+pub(super) async fn compare_all(
+    files: &Path,
+    place: &PostgresPlace,
+    told: ProgressHook<'_>,
+) -> Result<(), MoveError> {
+    for service in &MOVED_SERVICES {
+        let file = FileReader::open(files, service)?;
+        let database = service.at_postgres(place).await?;
+        told(&compare(service, &file, &database).await?)?;
+    }
+    Ok(())
+}
+
+async fn compare(
     service: &MovedService,
     file: &FileReader,
     database: &BulkConnection,
@@ -42,7 +56,7 @@ pub(super) async fn compare(
         let same = there.hash();
         if same != here.hash() {
             return Err(MoveError::Unlike {
-                service: service.name,
+                service: service.name(),
                 table: table.name,
                 in_file,
                 at_postgres,
@@ -53,7 +67,7 @@ pub(super) async fn compare(
     }
     if service.has_events && file.line()? != lines::read_at_postgres(database).await? {
         return Err(MoveError::Unlike {
-            service: service.name,
+            service: service.name(),
             table: "event_stream",
             in_file: 1,
             at_postgres: 1,
@@ -62,7 +76,7 @@ pub(super) async fn compare(
     database.run("COMMIT").await?;
     let digest = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(MoveProgress::Compared {
-        service: service.name,
+        service: service.name(),
         rows,
         digest,
     })

@@ -100,6 +100,14 @@ impl MoveDirectories {
         File::open(from)?.sync_all()
     }
 
+    /// Removes a file of the data directory, if it is there.
+    pub(super) fn remove(&self, file: &str) -> io::Result<()> {
+        match fs::remove_file(self.data_dir.join(file)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
     /// Makes the new files belong to the workers' user.
     pub(super) fn own_all(&self, directory: &Path) -> io::Result<()> {
         self.own(directory);

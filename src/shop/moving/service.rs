@@ -1,6 +1,8 @@
 //! The services whose databases are moved.
 
-use crate::postgres::PostgresSchema;
+use super::move_error::MoveError;
+use crate::postgres::{BulkConnection, PostgresSchema};
+use crate::shop::engine::PostgresPlace;
 use crate::shop::postgres::MovedTable;
 use crate::shop::{inventory, orders, payments, sandbox};
 use crate::store::Schema;
@@ -8,8 +10,6 @@ use crate::store::Schema;
 /// A service on both sides.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MovedService {
-    /// Its name.
-    pub(super) name: &'static str,
     /// Its file in the data directory.
     pub(super) file: &'static str,
     /// The tables of the file.
@@ -22,10 +22,21 @@ pub(super) struct MovedService {
     pub(super) has_events: bool,
 }
 
+impl MovedService {
+    /// Its name.
+    pub(super) fn name(&self) -> &'static str {
+        self.postgres.name
+    }
+
+    /// Connects to its database at PostgreSQL.
+    pub(super) async fn at_postgres(&self, place: &PostgresPlace) -> Result<BulkConnection, MoveError> {
+        Ok(BulkConnection::open(&place.target(self.name())?).await?)
+    }
+}
+
 /// All of them, in the order in which files are locked.
 pub(super) const MOVED_SERVICES: [MovedService; 4] = [
     MovedService {
-        name: "orders",
         file: orders::FILE,
         schema: &orders::SCHEMA,
         postgres: &orders::postgres::POSTGRES_SCHEMA,
@@ -33,7 +44,6 @@ pub(super) const MOVED_SERVICES: [MovedService; 4] = [
         has_events: true,
     },
     MovedService {
-        name: "inventory",
         file: inventory::FILE,
         schema: &inventory::SCHEMA,
         postgres: &inventory::postgres::POSTGRES_SCHEMA,
@@ -41,7 +51,6 @@ pub(super) const MOVED_SERVICES: [MovedService; 4] = [
         has_events: true,
     },
     MovedService {
-        name: "payments",
         file: payments::FILE,
         schema: &payments::SCHEMA,
         postgres: &payments::postgres::POSTGRES_SCHEMA,
@@ -49,7 +58,6 @@ pub(super) const MOVED_SERVICES: [MovedService; 4] = [
         has_events: true,
     },
     MovedService {
-        name: "sandbox",
         file: sandbox::FILE,
         schema: &sandbox::SCHEMA,
         postgres: &sandbox::postgres::POSTGRES_SCHEMA,
@@ -75,7 +83,7 @@ mod tests {
         for service in MOVED_SERVICES {
             let moved: BTreeSet<String> = service.tables.iter().map(|table| table.name.to_owned()).collect();
             let dir = tempfile::tempdir().unwrap();
-            let cell = Board::private().cell(service.name).unwrap();
+            let cell = Board::private().cell(service.name()).unwrap();
             let options = StoreOptions::new(dir.path().join(service.file), cell);
             let store = Store::open(service.schema, options).unwrap();
             let names = "SELECT name FROM sqlite_schema WHERE type = 'table'";
@@ -88,6 +96,7 @@ mod tests {
             let mut at_postgres: BTreeSet<String> = service
                 .postgres
                 .objects()
+                .into_iter()
                 .filter(|(kind, _)| *kind == "TABLE")
                 .map(|(_, name)| name)
                 .collect();
@@ -100,7 +109,7 @@ mod tests {
                     .difference(&moved)
                     .filter(|name| !OF_ONE_SIDE.contains(&name.as_str()))
                     .collect();
-                assert!(forgotten.is_empty(), "{}: {forgotten:?}", service.name);
+                assert!(forgotten.is_empty(), "{}: {forgotten:?}", service.name());
             }
         }
     }

@@ -1,13 +1,13 @@
 //! From files to PostgreSQL.
 
-use super::compare::compare;
+use super::compare::compare_all;
 use super::directories::{MoveDirectories, files_in};
 use super::lines;
 use super::move_error::MoveError;
 use super::progress::{MoveProgress, ProgressHook};
 use super::service::{MOVED_SERVICES, MovedService};
 use super::sqlite::FileReader;
-use crate::postgres::{BulkConnection, DatabaseContent};
+use crate::postgres::{BulkConnection, DatabaseContent, DatabaseLabel};
 use crate::shop::engine::{MoveUnderWay, PostgresPlace, StoreFile};
 
 /// Refuses what cannot be moved, before anything is changed.
@@ -16,7 +16,7 @@ pub(super) async fn check(directories: &MoveDirectories, place: &PostgresPlace) 
         drop(FileReader::open(&directories.data_dir, service)?);
     }
     for service in &MOVED_SERVICES {
-        let database = open(place, service).await?;
+        let database = service.at_postgres(place).await?;
         let found = database.content().await?;
         if found != DatabaseContent::Nothing {
             return Err(not_empty(&database, &found));
@@ -27,22 +27,16 @@ pub(super) async fn check(directories: &MoveDirectories, place: &PostgresPlace) 
 
 fn not_empty(database: &BulkConnection, found: &DatabaseContent) -> MoveError {
     let what = match found {
-        DatabaseContent::Ours {
-            service,
-            moved: Some(_),
-            ..
-        } => format!("what was moved away from {service}"),
-        DatabaseContent::Ours { service, .. } => format!("the {service} of a cluster"),
+        DatabaseContent::Ours(label) if label.moved.is_some() => {
+            format!("what was moved away from {}", label.service)
+        }
+        DatabaseContent::Ours(label) => format!("the {} of a cluster", label.service),
         DatabaseContent::Foreign | DatabaseContent::Nothing => "tables of another program".to_owned(),
     };
     MoveError::Refused(format!(
         "{} is not empty: it has {what}; name an empty database, or drop it and create it anew",
         database.shown()
     ))
-}
-
-pub(super) async fn open(place: &PostgresPlace, service: &MovedService) -> Result<BulkConnection, MoveError> {
-    Ok(BulkConnection::open(&place.target(service.name)?).await?)
 }
 
 /// Copies all services, each in one transaction, if that was not done before.
@@ -52,22 +46,24 @@ pub(super) async fn copy(
     told: ProgressHook<'_>,
 ) -> Result<(), MoveError> {
     for service in &MOVED_SERVICES {
-        let database = open(&under_way.place, service).await?;
+        let database = service.at_postgres(&under_way.place).await?;
         match database.content().await? {
             DatabaseContent::Nothing => {}
-            DatabaseContent::Ours {
-                origin: Some(origin), ..
-            } if origin == under_way.id => continue,
+            DatabaseContent::Ours(label) if filled_by(&label, under_way) => continue,
             found => return Err(not_empty(&database, &found)),
         }
         let file = FileReader::open(&directories.data_dir, service)?;
         let rows = fill(service, &file, &database, under_way).await?;
         told(&MoveProgress::Copied {
-            service: service.name,
+            service: service.name(),
             rows,
         })?;
     }
     Ok(())
+}
+
+fn filled_by(label: &DatabaseLabel, under_way: &MoveUnderWay) -> bool {
+    label.origin.as_ref() == Some(&under_way.id)
 }
 
 async fn fill(
@@ -101,11 +97,7 @@ pub(super) async fn prove(
     under_way: &MoveUnderWay,
     told: ProgressHook<'_>,
 ) -> Result<(), MoveError> {
-    for service in &MOVED_SERVICES {
-        let file = FileReader::open(&directories.data_dir, service)?;
-        let database = open(&under_way.place, service).await?;
-        told(&compare(service, &file, &database).await?)?;
-    }
+    compare_all(&directories.data_dir, &under_way.place, told).await?;
     let new_side = StoreFile::Postgres(under_way.place.clone());
     Ok(directories.view(&directories.staging(), &new_side)?)
 }
@@ -139,7 +131,7 @@ pub(super) async fn give_up(
     for service in &MOVED_SERVICES {
         if let Err(error) = remove(under_way, service).await {
             told(&MoveProgress::LeftBehind {
-                what: format!("the copy of {} at PostgreSQL ({error})", service.name),
+                what: format!("the copy of {} at PostgreSQL ({error})", service.name()),
             })?;
         }
     }
@@ -148,12 +140,12 @@ pub(super) async fn give_up(
 }
 
 async fn remove(under_way: &MoveUnderWay, service: &MovedService) -> Result<(), MoveError> {
-    let database = open(&under_way.place, service).await?;
+    let database = service.at_postgres(&under_way.place).await?;
     match database.content().await? {
-        DatabaseContent::Ours {
-            origin: Some(origin), ..
-        } if origin == under_way.id => Ok(database.remove(service.postgres).await?),
+        DatabaseContent::Ours(label) if filled_by(&label, under_way) => {
+            Ok(database.remove(service.postgres).await?)
+        }
         // This move has filled nothing there.
-        DatabaseContent::Ours { .. } | DatabaseContent::Foreign | DatabaseContent::Nothing => Ok(()),
+        DatabaseContent::Ours(_) | DatabaseContent::Foreign | DatabaseContent::Nothing => Ok(()),
     }
 }

@@ -2,23 +2,19 @@
 
 use std::io;
 
-use super::compare::{READ, compare};
+use super::compare::{READ, compare_all};
 use super::directories::{MoveDirectories, files_in};
 use super::lines;
 use super::move_error::MoveError;
 use super::progress::{MoveProgress, ProgressHook};
 use super::service::{MOVED_SERVICES, MovedService};
-use super::sqlite::{FileReader, FileWriter};
-use super::to_postgres::open;
-use crate::postgres::{BulkConnection, DatabaseContent, RowValue};
-use crate::shop::engine::{MoveUnderWay, PostgresPlace, StoreFile};
+use super::sqlite::FileWriter;
+use crate::postgres::{BulkConnection, DatabaseContent};
+use crate::shop::engine::{HOST_ID, MoveUnderWay, PostgresPlace, StoreFile};
 use crate::sys::durable::{Durability, replace_file};
 
 /// The file that says that all files were made.
 const COMPLETE: &str = "complete";
-
-/// Keeps those out who begin to write, and waits for those who do.
-const WRITERS: &str = "SELECT pg_advisory_xact_lock(27991890118894963)";
 
 /// Refuses what cannot be moved, before anything is changed.
 pub(super) async fn check(directories: &MoveDirectories, place: &PostgresPlace) -> Result<(), MoveError> {
@@ -29,24 +25,23 @@ pub(super) async fn check(directories: &MoveDirectories, place: &PostgresPlace) 
         )));
     }
     for service in &MOVED_SERVICES {
-        let database = open(place, service).await?;
-        let (expected, version) = (service.name, service.postgres.version());
+        let database = service.at_postgres(place).await?;
+        let (expected, version) = (service.name(), service.postgres.version());
         match database.content().await? {
-            DatabaseContent::Ours {
-                service,
-                cluster,
-                version: found,
-                moved: None,
-                ..
-            } if service == expected && cluster == place.cluster && found == version => {}
-            DatabaseContent::Ours { version: found, .. } if found != version => {
+            DatabaseContent::Ours(label)
+                if label.service == expected
+                    && label.cluster == place.cluster
+                    && label.version == version
+                    && label.moved.is_none() => {}
+            DatabaseContent::Ours(label) if label.version != version => {
                 return Err(MoveError::Refused(format!(
-                    "{} has version {found} of the {expected}, expected {version}: start the cluster with \
-                     this program once",
-                    database.shown()
+                    "{} has version {} of the {expected}, expected {version}: start the cluster with this \
+                     program once",
+                    database.shown(),
+                    label.version
                 )));
             }
-            DatabaseContent::Ours { .. } | DatabaseContent::Foreign | DatabaseContent::Nothing => {
+            DatabaseContent::Ours(_) | DatabaseContent::Foreign | DatabaseContent::Nothing => {
                 return Err(MoveError::Refused(format!(
                     "{} has not the {expected} of this cluster",
                     database.shown()
@@ -58,23 +53,18 @@ pub(super) async fn check(directories: &MoveDirectories, place: &PostgresPlace) 
 }
 
 /// What the databases say from now on.
-fn closed(under_way: &MoveUnderWay) -> RowValue {
-    RowValue::Text(format!(
+fn closed(under_way: &MoveUnderWay) -> String {
+    format!(
         "its content was moved to files of the data directory (move {})",
         under_way.id
-    ))
+    )
 }
 
 /// Lets nobody write into the old side.
 pub(super) async fn close(under_way: &MoveUnderWay) -> Result<(), MoveError> {
     for service in &MOVED_SERVICES {
-        let database = open(&under_way.place, service).await?;
-        database
-            .run(&format!("BEGIN; {WRITERS}; DELETE FROM writers"))
-            .await?;
-        let close = "UPDATE cluster_meta SET moved = $1";
-        database.change(close, &[closed(under_way)]).await?;
-        database.run("COMMIT").await?;
+        let database = service.at_postgres(&under_way.place).await?;
+        database.close_to_writers(&closed(under_way)).await?;
     }
     Ok(())
 }
@@ -92,11 +82,11 @@ pub(super) async fn copy(
     directories.unstage()?;
     directories.view(&staging, &StoreFile::Sqlite)?;
     for service in &MOVED_SERVICES {
-        let database = open(&under_way.place, service).await?;
+        let database = service.at_postgres(&under_way.place).await?;
         let file = FileWriter::make(&staging, service)?;
         let rows = fill(service, &database, file).await?;
         told(&MoveProgress::Copied {
-            service: service.name,
+            service: service.name(),
             rows,
         })?;
     }
@@ -137,12 +127,7 @@ pub(super) async fn prove(
     under_way: &MoveUnderWay,
     told: ProgressHook<'_>,
 ) -> Result<(), MoveError> {
-    for service in &MOVED_SERVICES {
-        let file = FileReader::open(&directories.staging(), service)?;
-        let database = open(&under_way.place, service).await?;
-        told(&compare(service, &file, &database).await?)?;
-    }
-    Ok(())
+    compare_all(&directories.staging(), &under_way.place, told).await
 }
 
 /// Puts the files where they belong, and has them be used. The databases at PostgreSQL stay as they are.
@@ -165,7 +150,10 @@ pub(super) fn finish(
         })?;
     }
     directories.unstage()?;
-    Ok(directories.write(&StoreFile::Sqlite)?)
+    directories.write(&StoreFile::Sqlite)?;
+    // The owners in files are of this host alone, and so are those of a later move to databases.
+    directories.remove(HOST_ID)?;
+    Ok(())
 }
 
 /// Opens the old side again, and removes the files that were made.
@@ -174,9 +162,8 @@ pub(super) async fn give_up(
     under_way: &MoveUnderWay,
 ) -> Result<(), MoveError> {
     for service in &MOVED_SERVICES {
-        let database = open(&under_way.place, service).await?;
-        let reopen = "UPDATE cluster_meta SET moved = NULL WHERE moved = $1";
-        database.change(reopen, &[closed(under_way)]).await?;
+        let database = service.at_postgres(&under_way.place).await?;
+        database.open_to_writers(&closed(under_way)).await?;
     }
     directories.unstage()?;
     let restored = directories.write(&StoreFile::Postgres(under_way.place.clone()));

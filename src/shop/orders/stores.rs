@@ -17,7 +17,7 @@ use crate::base::ids::{Incarnation, Life};
 use crate::shop::by_engine::either;
 use crate::shop::contract::{
     ClaimToken, CustomerId, CustomerTotals, DatabaseUser, EventsAfter, Fence, HeldEvent, KnownStream,
-    OrderId, OrderTotals, OrdersMark, StorageError, StreamId, TotalsAfter,
+    LastUser, OrderId, OrderTotals, OrdersMark, StorageError, StreamId, TotalsAfter,
 };
 use crate::shop::engine::StoreEngine;
 use crate::shop::recovery::steady_clock::SteadyClock;
@@ -57,6 +57,15 @@ impl OrdersRepository {
             }
             #[cfg(not(feature = "postgres"))]
             StoreEngine::Postgres(_) => Err(crate::shop::engine::without_postgres()),
+        }
+    }
+
+    /// Whether other hosts may use it, too.
+    pub(in crate::shop) fn is_shared(&self) -> bool {
+        match self {
+            OrdersRepository::Sqlite(_) => false,
+            #[cfg(feature = "postgres")]
+            OrdersRepository::Postgres(_) => true,
         }
     }
 
@@ -193,7 +202,7 @@ impl OrdersRepository {
     }
 
     /// The newest master whose workers noted that they use the orders.
-    pub(in crate::shop) async fn last_user(&self) -> Result<Option<DatabaseUser>, StorageError> {
+    pub(in crate::shop) async fn last_user(&self) -> Result<Option<LastUser>, StorageError> {
         either!(self, repository => repository.last_user().await)
     }
 

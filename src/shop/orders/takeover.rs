@@ -25,9 +25,16 @@ impl<I: Inventory, P: Payments> OrdersService<I, P> {
         self.take_over(Fence::Life(life)).await
     }
 
-    /// Claims the unfinished sagas of every life of an earlier incarnation, parked ones included; how many.
+    /// Claims the unfinished sagas of every life of an earlier incarnation on this host, parked ones
+    /// included; how many.
     pub async fn take_over_before(&self, incarnation: Incarnation) -> usize {
-        self.take_over(Fence::Before(incarnation)).await
+        self.take_over(Fence::Before(self.runner.life.host, incarnation))
+            .await
+    }
+
+    /// The life that these orders are placed by.
+    pub(in crate::shop) fn life(&self) -> Life {
+        self.runner.life
     }
 
     /// Claims the unfinished sagas of every owner that is dead. A life that is fenced off itself claims

@@ -128,6 +128,9 @@ pub(in crate::shop) async fn behind(
     number: u64,
     newest: u64,
 ) -> Result<u64, StorageError> {
+    if number >= newest {
+        return Ok(0);
+    }
     let behind = "SELECT count(*) FROM
         (SELECT 1 FROM outbox WHERE number > $1 AND number <= $2 LIMIT 10000) AS behind";
     let behind = Call::new(behind)
@@ -148,8 +151,8 @@ const OLDEST_HELD: &str = "WITH ends AS MATERIALIZED (SELECT events_end_1() AS n
         'a prepared transaction, or one that this role may not see')
     FROM held WHERE number IS NOT NULL";
 
-/// The oldest event that may not be read yet. It stays the same while one transaction is open; on a server that
-/// is merely busy it is another one each time.
+/// The oldest event that may not be read yet. It stays the same while one transaction is open; on a server
+/// that is merely busy it is another one each time.
 pub(in crate::shop) async fn oldest_held(store: &PostgresStore) -> Result<Option<HeldEvent>, StorageError> {
     let rows = store.look_up(Call::new(OLDEST_HELD)).await?;
     let held = rows.first().map(|row| {

@@ -6,30 +6,30 @@ use crate::postgres::{Call, PostgresStore, Row};
 use crate::shop::contract::{Fence, StorageError};
 use crate::store::Admission;
 
-/// The incarnation, slot and epoch that name a fence; slot -1 stands for every life of earlier incarnations.
-pub(in crate::shop) fn key(fence: Fence) -> (i64, i32, i64) {
-    match fence {
-        Fence::Life(life) => life_key(life),
-        Fence::Before(incarnation) => (number(incarnation), -1, 0),
-    }
+/// Binds what names a fence: host, incarnation, slot and epoch. Slot -1 stands for every life of earlier
+/// incarnations on that host.
+pub(in crate::shop) fn bind(call: Call, fence: Fence) -> Call {
+    let (host, incarnation, slot, epoch) = match fence {
+        Fence::Life(life) => {
+            let slot = i32::from(life.slot.0);
+            (life.host, life.incarnation, slot, i64::from(life.epoch.0))
+        }
+        Fence::Before(host, incarnation) => (host, incarnation, -1, 0),
+    };
+    call.bind(host.to_string())
+        .bind(number(incarnation))
+        .bind(slot)
+        .bind(epoch)
 }
 
-fn life_key(life: Life) -> (i64, i32, i64) {
-    let slot = i32::from(life.slot.0);
-    (number(life.incarnation), slot, i64::from(life.epoch.0))
-}
-
-fn number(incarnation: Incarnation) -> i64 {
+/// An incarnation as the database has it.
+pub(in crate::shop) fn number(incarnation: Incarnation) -> i64 {
     i64::try_from(incarnation.0).unwrap_or(i64::MAX)
 }
 
 /// Raises a fence.
 pub(in crate::shop) async fn raise(store: &PostgresStore, fence: Fence) -> Result<(), StorageError> {
-    let (incarnation, slot, epoch) = key(fence);
-    let raise = Call::new("SELECT raise_fence_1($1, $2, $3)")
-        .bind(incarnation)
-        .bind(slot)
-        .bind(epoch);
+    let raise = bind(Call::new("SELECT raise_fence_2($1, $2, $3, $4)"), fence);
     store.write(Admission::Continue, raise).await?;
     Ok(())
 }
@@ -41,11 +41,8 @@ pub(in crate::shop) async fn is_fenced(store: &PostgresStore, life: Life) -> Res
 
 /// Asks whether that life is fenced off.
 pub(in crate::shop) fn ask_whether_fenced(life: Life) -> Call {
-    let (incarnation, slot, epoch) = life_key(life);
-    Call::new("SELECT is_fenced_1($1, $2, $3)")
-        .bind(incarnation)
-        .bind(slot)
-        .bind(epoch)
+    let fenced = Call::new("SELECT is_fenced_2($1, $2, $3, $4)");
+    bind(fenced, Fence::Life(life))
 }
 
 /// What the answer to [`ask_whether_fenced`] says.
@@ -53,9 +50,10 @@ pub(in crate::shop) fn says_fenced(rows: &[Row]) -> Result<bool, StorageError> {
     rows.first().map_or(Ok(false), |row| Columns(row).get(0))
 }
 
-/// The highest incarnation that a fence knows of.
+/// The highest incarnation of the writer's host that a fence knows of.
 pub(in crate::shop) async fn newest_incarnation(store: &PostgresStore) -> Result<Incarnation, StorageError> {
-    let newest = Call::new("SELECT coalesce(max(incarnation), 0) FROM fences");
+    let newest = "SELECT coalesce(max(incarnation), 0) FROM fences WHERE host = $1";
+    let newest = Call::new(newest).bind(store.host().to_string());
     let rows = store.look_up(newest).await?;
     let newest = rows.first().map_or(Ok(0), |row| Columns(row).count(0))?;
     Ok(Incarnation(newest))

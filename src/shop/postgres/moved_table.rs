@@ -9,6 +9,8 @@ pub(in crate::shop) struct MovedTable {
     pub(in crate::shop) columns: &'static str,
     /// The columns whose values name a row, by which both sides are read in the same order.
     pub(in crate::shop) key: &'static str,
+    /// Which rows at PostgreSQL are moved.
+    pub(in crate::shop) only: &'static str,
     /// How the file has it.
     pub(in crate::shop) in_file: InFile,
 }
@@ -39,6 +41,7 @@ impl MovedTable {
             name,
             columns,
             key,
+            only: "true",
             in_file: InFile::Same,
         }
     }
@@ -53,19 +56,32 @@ impl MovedTable {
             name,
             columns,
             key,
+            only: "true",
             in_file: InFile::Other { read, write },
         }
     }
 
+    /// Of the rows at PostgreSQL, those for which that holds.
+    pub(in crate::shop) const fn only(self, only: &'static str) -> MovedTable {
+        MovedTable { only, ..self }
+    }
+
     /// Reads all rows at PostgreSQL, in the order of the key.
     pub(in crate::shop) fn read_at_postgres(&self) -> String {
-        format!("SELECT {} FROM {} ORDER BY {}", self.columns, self.name, self.key)
+        self.read_where(self.only)
+    }
+
+    fn read_where(&self, only: &str) -> String {
+        let MovedTable {
+            name, columns, key, ..
+        } = self;
+        format!("SELECT {columns} FROM {name} WHERE {only} ORDER BY {key}")
     }
 
     /// Reads all rows of the file, in the same order.
     pub(in crate::shop) fn read_in_file(&self) -> String {
         match self.in_file {
-            InFile::Same => self.read_at_postgres(),
+            InFile::Same => self.read_where("true"),
             InFile::Other { read, .. } => read.to_owned(),
         }
     }
@@ -82,9 +98,11 @@ impl MovedTable {
     }
 }
 
-/// The fences, which every service but the provider has. What a file notes among them is none.
+/// The fences, which every service but the provider has. What a file notes among them is none. Those of other
+/// hosts are of processes that never write into files.
 pub(in crate::shop) const FENCES: MovedTable = MovedTable::other(
     ("fences", "slot, incarnation, epoch", "slot, incarnation, epoch"),
     "SELECT slot, incarnation, epoch FROM fences WHERE slot >= -1 ORDER BY slot, incarnation, epoch",
     "INSERT INTO fences (slot, incarnation, epoch) VALUES (?1, ?2, ?3)",
-);
+)
+.only("host = ''");

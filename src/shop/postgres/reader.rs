@@ -9,7 +9,7 @@ use crate::shop::engine::PostgresPlace;
 
 /// A service's database that is opened for reading only, beside a running cluster or without one.
 pub(in crate::shop) struct DatabaseReader {
-    target: PostgresTarget,
+    target: Box<PostgresTarget>,
     schema: &'static PostgresSchema,
 }
 
@@ -20,7 +20,7 @@ impl DatabaseReader {
         place: &PostgresPlace,
         schema: &'static PostgresSchema,
     ) -> Result<DatabaseReader, StorageError> {
-        let target = place.target(schema.name)?;
+        let target = Box::new(place.target(schema.name)?);
         let reader = DatabaseReader { target, schema };
         let version = "SELECT service, version FROM cluster_meta";
         let rows = reader.rows(Call::new(version)).await;
@@ -50,7 +50,7 @@ impl DatabaseReader {
 
     /// The tables, views and functions that the migrations made and that are gone, as text.
     pub(in crate::shop) async fn missing_objects(&self) -> Result<Vec<String>, StorageError> {
-        let made: Vec<String> = self.schema.objects().map(|(_, name)| name).collect();
+        let made: Vec<String> = self.schema.objects().into_iter().map(|(_, name)| name).collect();
         let gone = "SELECT name FROM unnest($1) AS name WHERE to_regclass(name) IS NULL
             AND NOT EXISTS (SELECT 1 FROM pg_proc WHERE proname = name)";
         let rows = self.rows(Call::new(gone).bind(made)).await?;

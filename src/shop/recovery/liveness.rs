@@ -61,9 +61,24 @@ impl LifeLock {
         Ok(false)
     }
 
-    /// Whether the process of that life has ended. Also true of a life that never took its lock.
+    /// Lets the lock of this life go, because it writes nothing any more, and says whether no other life of
+    /// this host holds one. Of lives that let go at the same time, at least one is told so.
+    ///
+    /// # Errors
+    /// The system's.
+    #[cfg(feature = "postgres")]
+    pub(in crate::shop) fn let_go_as_the_last(&self) -> io::Result<bool> {
+        let lock = self.lock();
+        lock.release()?;
+        Ok(!lock.is_any_byte_taken()?)
+    }
+
+    /// Whether the process of that life has ended, on this host. Also true of a life that never took its
+    /// lock.
     pub(in crate::shop) fn is_dead(&self, life: Life) -> bool {
-        life != self.own && matches!(self.lock().is_byte_taken(byte(life)), Ok(false))
+        life != self.own
+            && life.host == self.own.host
+            && matches!(self.lock().is_byte_taken(byte(life)), Ok(false))
     }
 
     fn lock(&self) -> MutexGuard<'_, OfdLock> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::storage_watch::{self, StorageGauges};
+use super::storage_watch::{self, NoteOfHosts, StorageGauges};
 use crate::scoreboard::{AppMetric, AppMetricError};
 use crate::shop::contract::HANDED_BACK;
 use crate::shop::customers::Consumer;
@@ -71,7 +71,7 @@ impl LeaderGauges {
 pub(in crate::shop) async fn run(
     orders: Orders,
     (clock, streams): (Arc<SteadyClock>, Arc<StreamsRecorder>),
-    (worker, stores): (Worker, Vec<Store>),
+    (worker, stores, note_of_hosts): (Worker, Vec<Store>, NoteOfHosts),
     retention: Duration,
     (gauges, consumer): (LeaderGauges, Consumer<Orders, WakeState>),
 ) {
@@ -80,7 +80,13 @@ pub(in crate::shop) async fn run(
     let (is_leader, leads) = (AtomicBool::new(false), Notify::new());
     // A database that takes no writes stops a round, and what it is for is watched all the same.
     tokio::join!(
-        storage_watch::watch(orders.clone(), stores, worker, gauges.storage, &is_leader),
+        storage_watch::watch(
+            orders.clone(),
+            stores,
+            worker,
+            gauges.storage,
+            (&is_leader, &note_of_hosts)
+        ),
         maintain(
             orders,
             (clock, streams),

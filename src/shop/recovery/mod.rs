@@ -2,6 +2,10 @@
 //! clock dates it. It must not know the insides of any service.
 
 pub mod clock;
+#[cfg(feature = "postgres")]
+pub(super) mod host_lease;
+#[cfg(feature = "postgres")]
+mod lease_watch;
 pub(super) mod liveness;
 pub(super) mod maintenance;
 pub(super) mod steady_clock;

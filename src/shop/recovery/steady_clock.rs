@@ -8,6 +8,9 @@
 //! long as anything is retained. After a backward step earlier dates look too young, and what they date is
 //! merely kept longer. After a restart of the machine its wall clock is trusted, because nothing else tells
 //! how long the machine was off.
+//!
+//! Where the databases are a server's, the clock of the server takes the place of the wall clock, so that all
+//! hosts date alike whatever their own clocks show.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -110,6 +113,9 @@ pub(in crate::shop) struct SteadyClock {
     path: PathBuf,
     boot: String,
     trusted: Mutex<TrustedOffset>,
+    /// What is followed instead of the wall clock: the clock of a server, as its time when this machine was
+    /// started, in milliseconds since 1970.
+    server: Mutex<Option<i64>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -136,20 +142,51 @@ impl TrustedOffset {
 impl SteadyClock {
     /// Trusts the offset in the file, or the wall clock when the file is not of this start of the machine.
     pub(in crate::shop) fn open(data_dir: &Path) -> SteadyClock {
+        SteadyClock::following(data_dir, None)
+    }
+
+    fn following(data_dir: &Path, server: Option<i64>) -> SteadyClock {
         let path = data_dir.join(FILE);
         let boot = boot_id();
         let known = read(&path).filter(|state| state.boot == boot);
-        let state = known.unwrap_or_else(|| ClockState::new(&boot, wall_offset_ms()));
+        let state = known.unwrap_or_else(|| ClockState::new(&boot, server.unwrap_or_else(wall_offset_ms)));
         SteadyClock {
             path,
             boot,
             trusted: Mutex::new(TrustedOffset::of(&state)),
+            server: Mutex::new(server),
         }
     }
 
     /// As [`SteadyClock::open`], and writes the offset down, so that later workers trust the same one.
     pub(in crate::shop) fn begin(data_dir: &Path) -> SteadyClock {
-        let clock = SteadyClock::open(data_dir);
+        SteadyClock::open(data_dir).begun()
+    }
+
+    /// As [`SteadyClock::begin`], of a server whose clock showed `server_ms` (milliseconds since 1970) when
+    /// this machine had been up for so long.
+    #[cfg(feature = "postgres")]
+    pub(in crate::shop) fn begin_at_server(data_dir: &Path, server_ms: u64, up: Duration) -> SteadyClock {
+        let server = offset_ms(server_ms, up);
+        let ahead_ms = wall_offset_ms().saturating_sub(server);
+        if ahead_ms.abs() > STEP_MS {
+            tracing::warn!(
+                by_ms = ahead_ms,
+                "the clock of this host is not that of the database's server, and orders are dated by the \
+                 server's"
+            );
+        }
+        SteadyClock::following(data_dir, Some(server)).begun()
+    }
+
+    /// The clock of the server showed `server_ms` when this machine had been up for so long.
+    #[cfg(feature = "postgres")]
+    pub(in crate::shop) fn follow_server(&self, server_ms: u64, up: Duration) {
+        *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(offset_ms(server_ms, up));
+    }
+
+    fn begun(self) -> SteadyClock {
+        let clock = self;
         let known = read(&clock.path);
         if known.is_none_or(|state| state.boot != clock.boot) {
             let state = ClockState::new(&clock.boot, clock.trusted().offset_ms);
@@ -192,7 +229,7 @@ impl SteadyClock {
         let kept_ms = u64::try_from(kept.as_millis()).unwrap_or(u64::MAX);
         let after = before
             .clone()
-            .observed(&self.boot, wall_offset_ms(), since_boot_ms(), kept_ms);
+            .observed(&self.boot, self.followed_offset_ms(), since_boot_ms(), kept_ms);
         log_change(&before, &after);
         let moved = |known: &ClockState| {
             known.boot != after.boot
@@ -207,6 +244,12 @@ impl SteadyClock {
             self.trust(TrustedOffset::of(&before));
         }
         Ok(())
+    }
+
+    /// The offset of the clock that is followed.
+    fn followed_offset_ms(&self) -> i64 {
+        let server = *self.server.lock().unwrap_or_else(PoisonError::into_inner);
+        server.unwrap_or_else(wall_offset_ms)
     }
 
     fn trusted(&self) -> TrustedOffset {
@@ -253,6 +296,13 @@ fn wall_offset_ms() -> i64 {
         best = best.min(read());
     }
     best.1
+}
+
+/// What a clock shows minus the time since boot.
+#[cfg(feature = "postgres")]
+fn offset_ms(shown_ms: u64, up: Duration) -> i64 {
+    let up_ms = i64::try_from(up.as_millis()).unwrap_or(i64::MAX);
+    shown_ms.cast_signed().saturating_sub(up_ms)
 }
 
 /// The kernel's name for this start of the machine; empty where `/proc` has none.

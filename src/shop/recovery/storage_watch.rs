@@ -75,6 +75,9 @@ impl WalWatch {
     }
 }
 
+/// What there is to say of the hosts that share the databases.
+pub(in crate::shop) type NoteOfHosts = Box<dyn Fn() -> Option<String> + Send + Sync>;
+
 /// Events that are held back for so long are told of.
 const HELD: Duration = Duration::from_secs(5);
 
@@ -119,7 +122,7 @@ pub(super) async fn watch(
     stores: Vec<Store>,
     worker: Worker,
     gauges: StorageGauges,
-    is_leader: &AtomicBool,
+    (is_leader, note_of_hosts): (&AtomicBool, &NoteOfHosts),
 ) {
     let mut watches = vec![WalWatch::default(); stores.len()];
     let mut held = HeldEvents::default();
@@ -129,7 +132,7 @@ pub(super) async fn watch(
             continue;
         }
         let mut longest = 0;
-        let mut notes = Vec::new();
+        let mut notes = Vec::from_iter(note_of_hosts());
         for (store, watch) in stores.iter().zip(&mut watches) {
             let bytes = wal_bytes(store.path());
             longest = bytes.max(longest);

@@ -8,10 +8,10 @@ use rusqlite::{Connection, OptionalExtension};
 use crate::base::ids::{Incarnation, Life};
 use crate::shop::contract::{DatabaseUser, Fence};
 
-/// The table, the same in every file. A row with slot -1 stands for every life of an earlier incarnation. The
-/// row with slot -2 is no fence: it notes the incarnation that uses the orders, and its epoch is a hash of the
-/// name of that incarnation's master. It stands here because programs of the same schema version, which do
-/// not know it, read past it.
+/// The table, the same in every file. A row with slot -1 stands for every life of an earlier incarnation.
+/// The row with slot -2 is no fence: it notes the incarnation that uses the orders, and its epoch is a hash
+/// of the name of that incarnation's master. It stands here because programs of the same schema version,
+/// which do not know it, read past it.
 pub(in crate::shop) const TABLE: &str = "
 CREATE TABLE fences (
     slot        INTEGER NOT NULL,
@@ -55,8 +55,10 @@ pub(in crate::shop) fn note_user(tx: &Connection, user: DatabaseUser) -> rusqlit
 /// incarnation were fenced.
 pub(in crate::shop) fn raise(tx: &Connection, fence: Fence) -> rusqlite::Result<()> {
     let row = match fence {
+        // A process on another host, from the time when the orders were elsewhere, never writes into a file.
+        Fence::Life(life) if life.host.is_named() => return Ok(()),
         Fence::Life(life) => (i32::from(life.slot.0), number(life.incarnation.0), life.epoch.0),
-        Fence::Before(incarnation) => {
+        Fence::Before(_, incarnation) => {
             tx.prepare_cached("DELETE FROM fences WHERE incarnation < ?1")?
                 .execute([number(incarnation.0)])?;
             (EVERY_SLOT, number(incarnation.0), 0)
@@ -93,6 +95,7 @@ fn number(incarnation: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::ids::HostId;
 
     #[test]
     fn the_last_user_is_the_master_of_the_newest_incarnation_and_the_first_of_two_with_one_number() {
@@ -132,7 +135,7 @@ mod tests {
         ] {
             assert!(!fenced(other), "{other}");
         }
-        raise(&db, Fence::Before(Incarnation(4))).unwrap();
+        raise(&db, Fence::Before(HostId::UNNAMED, Incarnation(4))).unwrap();
         assert!(fenced(Life::of(3, 1, 2)) && fenced(Life::of(1, 7, 9)));
         assert!(!fenced(Life::of(4, 1, 1)));
         let rows: i64 = db

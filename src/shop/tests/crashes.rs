@@ -22,20 +22,20 @@ use crate::shop::orders::{
 /// Stops the sender of the command with that number, before or after the command is carried out, until it is
 /// woken.
 #[derive(Clone)]
-struct Stopping<S> {
-    service: S,
-    fuse: Arc<Fuse>,
+pub(super) struct Stopping<S> {
+    pub(super) service: S,
+    pub(super) fuse: Arc<Fuse>,
 }
 
-struct Fuse {
+pub(super) struct Fuse {
     left: AtomicU32,
     after: bool,
-    stopped: Semaphore,
-    woken: Semaphore,
+    pub(super) stopped: Semaphore,
+    pub(super) woken: Semaphore,
 }
 
 impl Fuse {
-    fn at(command: u32, after: bool) -> Arc<Fuse> {
+    pub(super) fn at(command: u32, after: bool) -> Arc<Fuse> {
         let (stopped, woken) = (Semaphore::new(0), Semaphore::new(0));
         Arc::new(Fuse {
             left: AtomicU32::new(command),

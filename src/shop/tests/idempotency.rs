@@ -68,6 +68,7 @@ async fn an_order_that_is_not_final_is_202_then_in_use_then_202_then_what_it_bec
         customers: patient.customers.clone(),
         orders_stream: patient.orders_stream,
         worker: patient.worker.clone(),
+        settings: patient.settings.clone(),
     };
     let first = hasty.place_with_key(&body, "k").await;
     assert_eq!(

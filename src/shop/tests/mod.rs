@@ -8,6 +8,8 @@ mod database_versions;
 mod event_streams;
 mod events;
 mod full_disk;
+#[cfg(feature = "postgres")]
+mod hosts;
 mod idempotency;
 #[cfg(feature = "postgres")]
 mod moving;

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::postgres::{is_used, remake_databases, use_server};
 use super::test_shop::{TestShop, default_settings, life, order_of};
-use crate::base::ids::Generation;
+use crate::base::ids::{Generation, HostId};
 use crate::config::Settings;
 use crate::postgres::{BulkConnection, DatabaseContent, PostgresOptions, PostgresStore, WriterIdentity};
 use crate::shop::boot::open_with_stores;
@@ -43,7 +43,7 @@ impl MovingShop {
         let mut postgres = sqlite.clone();
         use_server(&mut postgres).await;
         let named: PostgresSettings = postgres.app["postgres"].clone().try_into().unwrap();
-        let place = named.place(cluster_id(dir).unwrap()).unwrap();
+        let place = named.place(cluster_id(dir).unwrap(), HostId::UNNAMED).unwrap();
         MovingShop {
             sqlite,
             postgres,
@@ -107,6 +107,15 @@ impl MovingShop {
             assert!(refused.to_string().contains("cluster move --to"), "{refused}");
         }
     }
+}
+
+/// A shop in files that has one order, at rest.
+async fn shop_with_an_order() -> (MovingShop, TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let moving = MovingShop::new(dir.path()).await;
+    let shop = moving.serve(dir, MoveTarget::Sqlite).await;
+    place(&shop, "pm_card_visa", "a").await;
+    (moving, rest(shop).await)
 }
 
 async fn rest(shop: TestShop) -> TempDir {
@@ -223,12 +232,8 @@ async fn the_old_side_is_kept_to_be_looked_at_and_not_to_be_served() {
     if is_skipped("the_old_side_is_kept_to_be_looked_at_and_not_to_be_served") {
         return;
     }
-    let dir = tempfile::tempdir().unwrap();
+    let (moving, dir) = shop_with_an_order().await;
     let path = dir.path().to_owned();
-    let moving = MovingShop::new(&path).await;
-    let shop = moving.serve(dir, MoveTarget::Sqlite).await;
-    place(&shop, "pm_card_visa", "a").await;
-    let dir = rest(shop).await;
     for to in [MoveTarget::Postgres, MoveTarget::Sqlite] {
         let (_, moved) = moving.move_until(&path, to, usize::MAX).await;
         moved.unwrap();
@@ -271,12 +276,8 @@ async fn a_move_that_is_given_up_leaves_everything_as_it_was() {
     if is_skipped("a_move_that_is_given_up_leaves_everything_as_it_was") {
         return;
     }
-    let dir = tempfile::tempdir().unwrap();
+    let (moving, mut dir) = shop_with_an_order().await;
     let path = dir.path().to_owned();
-    let moving = MovingShop::new(&path).await;
-    let shop = moving.serve(dir, MoveTarget::Sqlite).await;
-    place(&shop, "pm_card_visa", "a").await;
-    let mut dir = rest(shop).await;
     for (to, back) in [
         (MoveTarget::Postgres, MoveTarget::Sqlite),
         (MoveTarget::Sqlite, MoveTarget::Postgres),
@@ -361,12 +362,8 @@ async fn events_go_on_behind_numbers_that_are_higher_than_the_servers() {
     if is_skipped("events_go_on_behind_numbers_that_are_higher_than_the_servers") {
         return;
     }
-    let dir = tempfile::tempdir().unwrap();
+    let (moving, dir) = shop_with_an_order().await;
     let path = dir.path().to_owned();
-    let moving = MovingShop::new(&path).await;
-    let shop = moving.serve(dir, MoveTarget::Sqlite).await;
-    place(&shop, "pm_card_visa", "a").await;
-    let dir = rest(shop).await;
     for file in [orders::FILE, crate::shop::payments::FILE] {
         let database = rusqlite::Connection::open(path.join(file)).unwrap();
         database

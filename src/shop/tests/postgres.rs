@@ -14,12 +14,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_postgres::NoTls;
 
 use super::test_shop::{TestShop, default_settings, order_of};
-use crate::base::ids::Life;
+use crate::base::ids::{HostId, Life};
 use crate::config::Settings;
 use crate::postgres::{BulkConnection, PostgresOptions, PostgresStore, WriterIdentity};
-use crate::shop::engine::StoreEngine;
+use crate::shop::engine::{StoreEngine, StoreFile, cluster_id};
 use crate::shop::orders::postgres::PostgresOrders;
 use crate::shop::orders::{self, OrdersRepository};
+use crate::shop::settings::PostgresSettings;
 
 /// The server, if there is one: `postgres://user@host:port/{service}`.
 fn server() -> Option<String> {
@@ -35,6 +36,16 @@ pub(super) fn is_used() -> bool {
 pub(super) async fn use_server(settings: &mut Settings) {
     if let Some(server) = server() {
         use_databases_at(&server, &server, settings).await;
+    }
+}
+
+/// Has the data directory be one that used its databases before hosts had ids.
+pub(super) fn go_on_without_name(settings: &Settings) {
+    let dir = &settings.cluster.data_dir;
+    if is_used() && !dir.join("store.json").exists() {
+        let named: PostgresSettings = settings.section("postgres").unwrap();
+        let place = named.place(cluster_id(dir).unwrap(), HostId::UNNAMED).unwrap();
+        StoreFile::Postgres(place).write(dir).unwrap();
     }
 }
 
@@ -91,13 +102,18 @@ async fn run_at(server: &str, sql: &str) {
 
 /// The orders of the shop as another life has them.
 pub(super) async fn orders_repository_of(shop: &TestShop, life: Life) -> OrdersRepository {
+    OrdersRepository::Postgres(orders_at_postgres(shop, life).await)
+}
+
+/// The orders at PostgreSQL as another life has them.
+pub(super) async fn orders_at_postgres(shop: &TestShop, life: Life) -> PostgresOrders {
     let StoreEngine::Postgres(place) = StoreEngine::of(shop.dir.path()).unwrap() else {
         panic!("the shop is not at PostgreSQL");
     };
     let (schema, options) = (&orders::postgres::POSTGRES_SCHEMA, PostgresOptions::new());
     let (target, identity) = (place.target("orders").unwrap(), WriterIdentity::Life(life));
     let store = PostgresStore::open(target, schema, &place.cluster_id(), identity, options).await;
-    OrdersRepository::Postgres(PostgresOrders::new(store.unwrap(), Arc::clone(&shop.clock)))
+    PostgresOrders::new(store.unwrap(), Arc::clone(&shop.clock))
 }
 
 async fn make(server: &str, name: &str) {

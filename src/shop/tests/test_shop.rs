@@ -35,6 +35,7 @@ pub(super) struct TestShop {
     pub(super) customers: CustomersRepository,
     pub(super) orders_stream: StreamId,
     pub(super) worker: Worker,
+    pub(super) settings: Settings,
 }
 
 /// An answer, whole.
@@ -112,6 +113,9 @@ impl TestShop {
         settings.cluster.data_dir = dir.path().to_owned();
         #[cfg(feature = "postgres")]
         super::postgres::use_server(&mut settings).await;
+        // The lives of most tests are on no named host.
+        #[cfg(feature = "postgres")]
+        super::postgres::go_on_without_name(&settings);
         TestShop::open_as(dir, settings, change).await
     }
 
@@ -124,7 +128,7 @@ impl TestShop {
             life: life(1),
             generation: Generation(1),
         };
-        let worker = Worker::detached(identity, settings);
+        let worker = Worker::detached(identity, settings.clone());
         let OpenedShop {
             mut state,
             stores,
@@ -132,6 +136,8 @@ impl TestShop {
             streams,
             customers,
             orders_stream,
+            #[cfg(feature = "postgres")]
+                lease: _,
         } = open_with_stores(&worker).await.unwrap();
         change(&mut state);
         let router = internal_routes(state.clone());
@@ -145,6 +151,7 @@ impl TestShop {
             customers,
             orders_stream,
             worker,
+            settings,
         }
     }
 

@@ -30,10 +30,13 @@ use row::article_columns;
 /// The tables and functions of the inventory.
 pub(in crate::shop) const POSTGRES_SCHEMA: PostgresSchema = PostgresSchema {
     name: "inventory",
-    migrations: &[concat!(
-        include_str!("../../postgres/outbox.sql"),
-        include_str!("schema.sql")
-    )],
+    migrations: &[
+        concat!(
+            include_str!("../../postgres/outbox.sql"),
+            include_str!("schema.sql")
+        ),
+        include_str!("../../../postgres/hosts.sql"),
+    ],
     oldest_compatible: 1,
 };
 

@@ -1,37 +1,51 @@
 //! What a start asks of the orders, to see whether the databases belong together.
 
 use super::{PostgresOrders, no_row};
+use std::time::Duration;
+
 use crate::base::ids::Incarnation;
 use crate::postgres::Call;
-use crate::shop::contract::{DatabaseUser, HeldEvent, OrderId, StorageError};
+use crate::shop::contract::{DatabaseUser, HeldEvent, LastUser, OrderId, StorageError};
 use crate::shop::postgres::{Columns, event_streams, fences};
 use crate::store::Admission;
 
 impl PostgresOrders {
     pub(in crate::shop) async fn newest_incarnation(&self) -> Result<Incarnation, StorageError> {
-        let owners = "SELECT coalesce(max(incarnation_1(owner)), 0) FROM orders WHERE status < 20";
-        let rows = self.store.look_up(Call::new(owners)).await?;
+        let owners = "SELECT coalesce(max(incarnation_on_1($1, owner)), 0) FROM orders WHERE status < 20";
+        let owners = Call::new(owners).bind(self.store.host().to_string());
+        let rows = self.store.look_up(owners).await?;
         let owner = Columns(rows.first().ok_or_else(no_row)?).count(0)?;
         Ok(fences::newest_incarnation(&self.store)
             .await?
             .max(Incarnation(owner)))
     }
 
-    pub(in crate::shop) async fn last_user(&self) -> Result<Option<DatabaseUser>, StorageError> {
-        let last = Call::new("SELECT incarnation, master FROM last_user");
+    pub(in crate::shop) async fn last_user(&self) -> Result<Option<LastUser>, StorageError> {
+        let last = "SELECT incarnation, master, name,
+                CASE WHEN NOT has_left AND milliseconds_1(clock_timestamp() - renewed_at) < lease_ms
+                    THEN greatest(milliseconds_1(clock_timestamp() - renewed_at), 0) END
+            FROM hosts WHERE host = $1";
+        let last = Call::new(last).bind(self.store.host().to_string());
         let rows = self.store.look_up(last).await?;
         let user = rows.first().map(|row| {
-            Ok::<_, StorageError>(DatabaseUser {
-                incarnation: Incarnation(Columns(row).count(0)?),
-                master: Columns(row).get(1)?,
+            let row = Columns(row);
+            let renewed_ms: Option<i64> = row.get(3)?;
+            Ok::<_, StorageError>(LastUser {
+                user: DatabaseUser {
+                    incarnation: Incarnation(row.count(0)?),
+                    master: row.get(1)?,
+                },
+                host: row.get(2)?,
+                renewed_ago: renewed_ms.map(|ms| Duration::from_millis(ms.unsigned_abs())),
             })
         });
         user.transpose()
     }
 
     pub(in crate::shop) async fn note_user(&self, user: DatabaseUser) -> Result<(), StorageError> {
-        let note = Call::new("SELECT note_user_1($1, $2)")
-            .bind(i64::try_from(user.incarnation.0).unwrap_or(i64::MAX))
+        let note = Call::new("SELECT note_user_2($1, $2, $3)")
+            .bind(self.store.host().to_string())
+            .bind(fences::number(user.incarnation))
             .bind(user.master);
         self.store.write(Admission::Continue, note).await?;
         Ok(())

@@ -33,7 +33,9 @@ impl PostgresOrders {
         let owners = self
             .owners("SELECT DISTINCT owner FROM orders WHERE status = 10")
             .await?;
-        Ok(owners.iter().any(|owner| owner.incarnation <= own.incarnation))
+        Ok(owners
+            .iter()
+            .any(|owner| owner.host == own.host && owner.incarnation <= own.incarnation))
     }
 
     /// The owners of unfinished sagas. An owner that cannot be read is left out.
@@ -47,12 +49,8 @@ impl PostgresOrders {
         of: Fence,
         new_owner: Life,
     ) -> Result<Claimable, StorageError> {
-        let (incarnation, slot, epoch) = fences::key(of);
-        let any = Call::new("SELECT EXISTS (SELECT 1 FROM claimable_1($1, $2, $3, $4))")
-            .bind(incarnation)
-            .bind(slot)
-            .bind(epoch)
-            .bind(new_owner.to_string());
+        let any = Call::new("SELECT EXISTS (SELECT 1 FROM claimable_2($1, $2, $3, $4, $5))");
+        let any = fences::bind(any, of).bind(new_owner.to_string());
         if !self.look_up_one(any).await? {
             return Ok(Claimable::Nothing);
         }
@@ -66,19 +64,14 @@ impl PostgresOrders {
         &self,
         command: ClaimCommand,
     ) -> Result<ClaimOutcome, StorageError> {
-        let (incarnation, slot, epoch) = fences::key(command.of);
         let why = format!("it was claimed {MOST_CLAIMS} times, and each owner died before it ended");
         const CLAIM: &str = concat!(
             "SELECT ",
             super::order_columns!(),
-            ", is_parked, used FROM (SELECT (c.claimed).*, c.is_parked, c.used FROM claim_1($1, $2, $3, \
-             $4, $5, $6, \
-             $7, $8, $9) AS c) AS claimed"
+            ", is_parked, used FROM (SELECT (c.claimed).*, c.is_parked, c.used
+             FROM claim_2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) AS c) AS claimed"
         );
-        let claim = Call::new(CLAIM)
-            .bind(incarnation)
-            .bind(slot)
-            .bind(epoch)
+        let claim = fences::bind(Call::new(CLAIM), command.of)
             .bind(command.new_owner.to_string())
             .bind(row_count(command.at_most))
             .bind(ORDER_VERSION.cast_signed())

@@ -4,15 +4,15 @@
 
 mod checks;
 mod claims;
+mod decisions;
+mod hosts;
 mod lists;
 mod moved;
 mod reader;
 mod row;
 
-use std::path::Path;
 use std::sync::Arc;
 
-use super::decision::{DecidedAct, DecisionOutcome, OperatorDecision};
 use super::domain::{Order, OrderStatus, Rejection, UnfinishedCounts};
 use super::idempotency::{IdempotencyKey, KeyMatch, KeyRetention};
 use super::repository::{
@@ -20,15 +20,11 @@ use super::repository::{
     SweepRound, UnknownAttempt,
 };
 use crate::observe::RequestContext;
-use crate::postgres::{
-    Call, PostgresFailure, PostgresOptions, PostgresSchema, PostgresStore, WriterIdentity,
-};
+use crate::postgres::{Call, PostgresFailure, PostgresSchema, PostgresStore};
 use crate::saga::definition::ORDER_VERSION;
 use crate::shop::contract::{
-    ClaimToken, EventsAfter, HANDED_BACK, KnownStream, OrderId, OrdersMark, StorageError, StreamId,
-    SweepWindow,
+    ClaimToken, EventsAfter, KnownStream, OrderId, OrdersMark, StorageError, StreamId, SweepWindow,
 };
-use crate::shop::engine::PostgresPlace;
 use crate::shop::postgres::{Columns, event_streams, fences, json, order_ids, row_count};
 use crate::shop::recovery::steady_clock::SteadyClock;
 use crate::store::Admission;
@@ -40,10 +36,16 @@ use row::{order_columns, status_number};
 /// The tables and functions of the orders.
 pub(in crate::shop) const POSTGRES_SCHEMA: PostgresSchema = PostgresSchema {
     name: "orders",
-    migrations: &[concat!(
-        include_str!("../../postgres/outbox.sql"),
-        include_str!("schema.sql")
-    )],
+    migrations: &[
+        concat!(
+            include_str!("../../postgres/outbox.sql"),
+            include_str!("schema.sql")
+        ),
+        concat!(
+            include_str!("../../../postgres/hosts.sql"),
+            include_str!("hosts.sql")
+        ),
+    ],
     oldest_compatible: 1,
 };
 
@@ -82,65 +84,8 @@ impl PostgresOrders {
         PostgresOrders { store, clock }
     }
 
-    /// Opens the orders of `data_dir` to write an operator's decisions.
-    pub(in crate::shop) async fn open_for_decisions(
-        data_dir: &Path,
-        place: &PostgresPlace,
-    ) -> Result<PostgresOrders, StorageError> {
-        let signal = crate::shop::event_signal::signal(data_dir);
-        let signal = signal.map_err(|error| StorageError::Unavailable(error.to_string()))?;
-        let options = PostgresOptions {
-            on_signal: Arc::new(move || signal.send()),
-            ..PostgresOptions::new()
-        };
-        let (target, cluster) = (place.target(POSTGRES_SCHEMA.name)?, place.cluster_id());
-        let store = PostgresStore::open(
-            target,
-            &POSTGRES_SCHEMA,
-            &cluster,
-            WriterIdentity::Operator,
-            options,
-        )
-        .await?;
-        Ok(PostgresOrders::new(store, Arc::new(SteadyClock::open(data_dir))))
-    }
-
     fn now(&self) -> i64 {
         self.clock.now_ms().cast_signed()
-    }
-
-    pub(super) async fn decide(&self, decision: OperatorDecision) -> Result<DecisionOutcome, StorageError> {
-        let (claim, status, rejection) = match decision.act {
-            DecidedAct::Retry | DecidedAct::Compensate => (None, None, None),
-            DecidedAct::Confirm { claim_no } => (Some(claim_no), Some(OrderStatus::Confirmed), None),
-            DecidedAct::Reject { claim_no } => {
-                let reason = decision.reason.clone();
-                let rejection = Rejection::TakenBack { reason };
-                (Some(claim_no), Some(OrderStatus::Rejected), Some(rejection))
-            }
-        };
-        let given_up = (decision.act == DecidedAct::Compensate).then(|| decision.reason.clone());
-        let reason = rejection.map(|rejection| json(&StoredReason::Rejected(rejection)));
-        let call = Call::new("SELECT decide_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)")
-            .bind(decision.order.key())
-            .bind(decision.act.name())
-            .bind(decision.who)
-            .bind(decision.reason)
-            .bind(claim.map(u32::cast_signed))
-            .bind(status.map(status_number))
-            .bind(reason)
-            .bind(HANDED_BACK.to_string())
-            .bind(given_up)
-            .bind(self.now())
-            .not_repeated()
-            .signals();
-        let decided: i32 = self.write_one(Admission::New, call).await?;
-        Ok(match decided {
-            0 => DecisionOutcome::Recorded,
-            1 => DecisionOutcome::NotParked,
-            2 => DecisionOutcome::ClaimedMeanwhile,
-            _ => DecisionOutcome::NoSuchOrder,
-        })
     }
 
     pub(super) async fn place(&self, command: PlaceCommand) -> Result<Placement, StorageError> {

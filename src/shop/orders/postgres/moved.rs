@@ -40,10 +40,11 @@ pub(in crate::shop) const MOVED: &[MovedTable] = &[
     ),
     FENCES,
     MovedTable::other(
-        ("last_user", "one, incarnation, master", "one"),
-        "SELECT 1, incarnation, epoch FROM fences WHERE slot = -2 ORDER BY incarnation DESC LIMIT 1",
-        "INSERT INTO fences (slot, incarnation, epoch) VALUES (-2 * ?1, ?2, ?3)",
-    ),
+        ("hosts", "incarnation, master", "incarnation"),
+        "SELECT incarnation, epoch FROM fences WHERE slot = -2 ORDER BY incarnation DESC LIMIT 1",
+        "INSERT INTO fences (slot, incarnation, epoch) VALUES (-2, ?1, ?2)",
+    )
+    .only("host = ''"),
 ];
 
 /// What a program of an older version wrote has its content in the order alone.

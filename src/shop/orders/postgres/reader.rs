@@ -1,7 +1,7 @@
 //! The orders of a database to be read only, for the audit, an order's report and operators.
 
 use super::{lists, row};
-use crate::base::ids::{Incarnation, Life};
+use crate::base::ids::{HostId, Incarnation, Life};
 use crate::postgres::{Call, DatabaseSnapshot};
 use crate::shop::contract::{CustomerId, CustomerTotals, OrderId, OrdersMark, StorageError};
 use crate::shop::engine::PostgresPlace;
@@ -23,14 +23,13 @@ macro_rules! standing_columns {
 }
 
 /// The orders as they are stored, for readers that change nothing. One method is one transaction.
-pub(in crate::shop) struct PostgresOrdersReader(DatabaseReader);
+pub(in crate::shop) struct PostgresOrdersReader(DatabaseReader, HostId);
 
 impl PostgresOrdersReader {
     /// Of the database of that place, which is looked at once to see whether it can be read.
     pub(in crate::shop) async fn open(place: &PostgresPlace) -> Result<PostgresOrdersReader, StorageError> {
-        DatabaseReader::open(place, &super::POSTGRES_SCHEMA)
-            .await
-            .map(PostgresOrdersReader)
+        let reader = DatabaseReader::open(place, &super::POSTGRES_SCHEMA).await?;
+        Ok(PostgresOrdersReader(reader, place.host))
     }
 
     pub(in crate::shop) async fn missing_objects(&self) -> Result<Vec<String>, StorageError> {
@@ -43,9 +42,9 @@ impl PostgresOrdersReader {
 
     pub(in crate::shop) async fn newest_incarnation(&self) -> Result<Incarnation, StorageError> {
         let newest =
-            "SELECT greatest((SELECT coalesce(max(incarnation_1(owner)), 0) FROM orders WHERE status < 20),
-            (SELECT coalesce(max(incarnation), 0) FROM fences))";
-        let rows = self.0.rows(Call::new(newest)).await?;
+            "SELECT greatest((SELECT coalesce(max(incarnation_on_1($1, owner)), 0) FROM orders WHERE status < 20),
+            (SELECT coalesce(max(incarnation), 0) FROM fences WHERE host = $1))";
+        let rows = self.0.rows(Call::new(newest).bind(self.1.to_string())).await?;
         let newest = rows.first().map_or(Ok(0), |row| Columns(row).count(0))?;
         Ok(Incarnation(newest))
     }

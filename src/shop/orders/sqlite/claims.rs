@@ -50,7 +50,8 @@ pub(super) fn owners_beside(connection: &Connection, own: Life) -> rusqlite::Res
 /// The highest incarnation that a fence or the owner of an unfinished saga knows of.
 pub(super) fn newest_incarnation(connection: &Connection) -> rusqlite::Result<Incarnation> {
     let owners = all_owners(connection)?;
-    let newest_owner = owners.into_iter().map(|owner| owner.incarnation).max();
+    let own = owners.into_iter().filter(|owner| !owner.host.is_named());
+    let newest_owner = own.map(|owner| owner.incarnation).max();
     Ok(fences::newest_incarnation(connection)?.max(newest_owner.unwrap_or_default()))
 }
 
@@ -80,7 +81,7 @@ pub(super) fn claimable(connection: &Connection, of: Fence, new_owner: Life) -> 
 
 /// A new start tries parked sagas again, too.
 fn includes_parked(of: Fence) -> bool {
-    matches!(of, Fence::Before(_))
+    matches!(of, Fence::Before(..))
 }
 
 /// Fences those lives off and claims some of their unfinished sagas.
@@ -110,9 +111,11 @@ fn owners(tx: &Connection, of: Fence, new_owner: Life) -> rusqlite::Result<Vec<L
     match of {
         Fence::Life(life) if life == new_owner => Ok(Vec::new()),
         Fence::Life(life) => Ok(vec![life]),
-        Fence::Before(incarnation) => {
+        // Owners on other hosts are from the time before the orders were moved into this file.
+        Fence::Before(host, incarnation) => {
             let mut earlier = all_owners(tx)?;
-            earlier.retain(|life| *life != new_owner && life.incarnation < incarnation);
+            earlier
+                .retain(|life| *life != new_owner && (life.host != host || life.incarnation < incarnation));
             Ok(earlier)
         }
     }

@@ -29,7 +29,7 @@ use crate::base::ids::{Incarnation, Life};
 use crate::saga::definition::ORDER_VERSION;
 use crate::scoreboard::Board;
 use crate::shop::contract::{
-    ClaimToken, CustomerId, CustomerTotals, DatabaseUser, EventsAfter, Fence, KnownStream, OrderId,
+    ClaimToken, CustomerId, CustomerTotals, DatabaseUser, EventsAfter, Fence, KnownStream, LastUser, OrderId,
     OrderTotals, OrdersMark, StorageError, StreamId, TotalsAfter,
 };
 use crate::shop::recovery::steady_clock::SteadyClock;
@@ -227,8 +227,13 @@ impl SqliteOrders {
     }
 
     /// The newest master whose workers noted that they use the orders.
-    pub(in crate::shop) async fn last_user(&self) -> Result<Option<DatabaseUser>, StorageError> {
-        Ok(self.store.peek(fences::last_user)?)
+    pub(in crate::shop) async fn last_user(&self) -> Result<Option<LastUser>, StorageError> {
+        let user = self.store.peek(fences::last_user)?;
+        Ok(user.map(|user| LastUser {
+            user,
+            host: String::new(),
+            renewed_ago: None,
+        }))
     }
 
     /// Notes that the workers of this master use the orders.

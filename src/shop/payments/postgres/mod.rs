@@ -24,10 +24,13 @@ use row::payment_columns;
 /// The tables and functions of the payments.
 pub(in crate::shop) const POSTGRES_SCHEMA: PostgresSchema = PostgresSchema {
     name: "payments",
-    migrations: &[concat!(
-        include_str!("../../postgres/outbox.sql"),
-        include_str!("schema.sql")
-    )],
+    migrations: &[
+        concat!(
+            include_str!("../../postgres/outbox.sql"),
+            include_str!("schema.sql")
+        ),
+        include_str!("../../../postgres/hosts.sql"),
+    ],
     oldest_compatible: 1,
 };
 
@@ -75,13 +78,9 @@ impl PostgresPayments {
     }
 
     pub(super) async fn is_fenced(&self, token: ClaimToken) -> Result<bool, StorageError> {
-        let (incarnation, slot, epoch) = fences::key(Fence::Life(token.life));
-        let fenced = "SELECT is_fenced_1($1, $2, $3)
-            OR EXISTS (SELECT 1 FROM payments WHERE order_id = $4 AND claim_no > $5)";
-        let fenced = Call::new(fenced)
-            .bind(incarnation)
-            .bind(slot)
-            .bind(epoch)
+        let fenced = "SELECT is_fenced_2($1, $2, $3, $4)
+            OR EXISTS (SELECT 1 FROM payments WHERE order_id = $5 AND claim_no > $6)";
+        let fenced = fences::bind(Call::new(fenced), Fence::Life(token.life))
             .bind(token.order.key())
             .bind(token.claim_no.cast_signed());
         let rows = self.store.look_up(fenced).await?;

@@ -20,7 +20,10 @@ pub(in crate::shop) use reader::PostgresLedgerReader;
 /// The tables and functions of the ledger.
 pub(in crate::shop) const POSTGRES_SCHEMA: PostgresSchema = PostgresSchema {
     name: "sandbox",
-    migrations: &[include_str!("schema.sql")],
+    migrations: &[
+        include_str!("schema.sql"),
+        include_str!("../../../postgres/hosts.sql"),
+    ],
     oldest_compatible: 1,
 };
 
