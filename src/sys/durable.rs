@@ -20,19 +20,34 @@ pub fn replace_file(path: &Path, content: &[u8], durability: Durability) -> io::
 /// # Errors
 /// As [`replace_file`].
 pub fn replace_file_for(path: &Path, content: &[u8], durability: Durability, mode: u32) -> io::Result<()> {
-    let beside = path.with_extension("new");
+    // Two processes may replace the same file at the same time.
+    let beside = path.with_extension(format!("new-{:x}", fastrand::u64(..)));
+    let replaced = write_and_rename(&beside, path, content, (durability, mode));
+    if replaced.is_err() {
+        // What is left beside is of no use; it may not be there.
+        drop(fs::remove_file(&beside));
+    }
+    replaced
+}
+
+fn write_and_rename(
+    beside: &Path,
+    path: &Path,
+    content: &[u8],
+    (durability, mode): (Durability, u32),
+) -> io::Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
         .mode(0o600)
-        .open(&beside)?;
+        .open(beside)?;
     file.set_permissions(Permissions::from_mode(mode))?;
     file.write_all(content)?;
     if durability == Durability::PowerCut {
         file.sync_all()?;
     }
-    fs::rename(&beside, path)?;
+    fs::rename(beside, path)?;
     match (durability, path.parent()) {
         (Durability::PowerCut, Some(directory)) => File::open(directory)?.sync_all(),
         (Durability::PowerCut | Durability::ProcessExit, _) => Ok(()),
@@ -46,4 +61,27 @@ pub enum Durability {
     PowerCut,
     /// The exit of this process, and nothing more.
     ProcessExit,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_that_replace_one_file_at_once_never_show_a_part_of_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.json");
+        replace_file(&path, b"whole", Durability::ProcessExit).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        replace_file(&path, b"whole", Durability::ProcessExit).unwrap();
+                        assert_eq!(fs::read(&path).unwrap(), b"whole");
+                    }
+                });
+            }
+        });
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
 }

@@ -4,11 +4,12 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::common::{Plan, TIMEOUT, command, place, run};
+use crate::outages::started;
 use crate::server::Server;
 
 pub(crate) fn all() {
     let server = Server::start();
-    let cluster = server.plan().start();
+    let cluster = started(server.plan());
     let order = place(&cluster);
     let data = cluster.data();
     let data = data.to_str().expect("text");

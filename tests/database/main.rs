@@ -10,6 +10,7 @@ mod commands;
 mod outages;
 mod pgbouncer;
 mod refusals;
+mod restore;
 mod server;
 mod standby;
 mod tls;
@@ -46,6 +47,10 @@ const TESTS: &[Test] = &[
     ("a_wrong_password_ends_the_start", refusals::password),
     ("the_commands_work_at_postgresql", commands::all),
     ("a_move_that_is_killed_goes_on", commands::killed_move),
+    (
+        "a_server_that_was_restored_to_an_earlier_time_is_gone_on_with",
+        restore::point_in_time,
+    ),
 ];
 
 fn main() -> ExitCode {

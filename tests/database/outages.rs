@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::common::{Answer, Cluster, TIMEOUT, client, order, place, run, wait_until};
+use crate::common::{Answer, Cluster, Plan, TIMEOUT, client, order, place, run, wait_until};
 use crate::server::{Server, plan_at};
 
 /// The longest time that a request may take whose database is away: the time-out of requests, and some.
@@ -25,6 +25,13 @@ pub(crate) fn wait_for_status(cluster: &Cluster, path: &str, status: u16) -> Ans
         assert!(Instant::now() < deadline, "{path} is not {status}: {answer:?}");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// Starts a shop, and waits until it has its databases: on a busy machine a server may be late.
+pub(crate) fn started(plan: Plan) -> Cluster {
+    let cluster = plan.start();
+    wait_for_status(&cluster, "/healthz/readiness", 200);
+    cluster
 }
 
 /// A refusal for lack of the database, with its cause, in bounded time.
@@ -149,7 +156,7 @@ fn assert_nothing_lost(cluster: Cluster, placed: &BTreeMap<String, String>) {
 
 pub(crate) fn crash() {
     let mut server = Server::start();
-    let cluster = server.plan().start();
+    let cluster = started(server.plan());
     let clients = Clients::start(&cluster, 4);
     for mode in ["immediate", "fast"] {
         clients.wait_for_more(20);
@@ -168,7 +175,7 @@ pub(crate) fn crash() {
 
 pub(crate) fn takeover() {
     let server = Server::start();
-    let cluster = server.plan().start();
+    let cluster = started(server.plan());
     let clients = Clients::start(&cluster, 4);
     for slot in [0, 1, 0] {
         clients.wait_for_more(20);
@@ -182,7 +189,7 @@ pub(crate) fn takeover() {
 
 pub(crate) fn reload() {
     let server = Server::start();
-    let cluster = server.plan().start();
+    let cluster = started(server.plan());
     let clients = Clients::start(&cluster, 4);
     for _ in 0..2 {
         clients.wait_for_more(20);
@@ -209,7 +216,7 @@ pub(crate) fn reload() {
 
 pub(crate) fn held_events() {
     let server = Server::start();
-    let cluster = server.plan().start();
+    let cluster = started(server.plan());
     place(&cluster);
     let open = server.open_transaction("postgres");
     let order = place(&cluster);

@@ -5,8 +5,8 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use crate::common::{Cluster, place, wait_until};
-use crate::outages::{assert_refused, wait_for_status};
+use crate::common::{Cluster, order, place, wait_until};
+use crate::outages::{assert_refused, started, wait_for_status};
 use crate::server::{Server, plan_at};
 
 pub(crate) fn fatal() {
@@ -28,7 +28,7 @@ pub(crate) fn fatal() {
         ends(plan_at(&url).launch(), exit, line);
     }
     // The databases of a cluster.
-    let cluster = server.plan().start();
+    let cluster = started(server.plan());
     let directory = cluster.keep();
     assert!(cluster.stop().success());
     let swapped = server.plan().with(
@@ -83,7 +83,7 @@ pub(crate) fn password() {
         );
     }
     std::fs::write(&file, "the right one\n").expect("written");
-    let cluster = with_file().start();
+    let cluster = started(with_file());
     place(&cluster);
     assert!(cluster.stop().success());
 }
@@ -108,14 +108,15 @@ pub(crate) fn mended() {
     let unready = wait_for_status(&cluster, "/healthz/readiness", 503);
     assert!(unready.body.contains("too many connections"), "{unready:?}");
     server.sql("postgres", "ALTER ROLE few CONNECTION LIMIT -1");
-    cluster.wait_for_many(0, "the application has booted", 1);
-    place(&cluster);
+    wait_until("both workers to take orders", || {
+        (0..8).all(|_| cluster.post("/orders", &[], &order()).status == 201)
+    });
     assert!(cluster.stop().success());
 }
 
 pub(crate) fn demoted() {
     let server = Server::start();
-    let cluster = server.plan().start();
+    let cluster = started(server.plan());
     place(&cluster);
     let demote = "ALTER SYSTEM SET default_transaction_read_only = on";
     server.sql("postgres", demote);
@@ -184,7 +185,7 @@ pub(crate) fn full_disk() {
         &format!("CREATE TABLESPACE small LOCATION '{}'", space.display()),
     );
     server.sql("postgres", "ALTER DATABASE shop_payments SET TABLESPACE small");
-    let cluster = server.plan().start();
+    let cluster = started(server.plan());
     place(&cluster);
     // Room for nothing: the payments cannot be recorded, and the orders wait.
     let filler = disk.0.path().join("filler");

@@ -94,6 +94,29 @@ impl Server {
         assert!(stopped.expect("the script runs").success());
     }
 
+    /// A copy of what it has on its disk. It must be stopped.
+    pub(crate) fn copy(&self) -> PathBuf {
+        let copy = self.directory.path().join("copy");
+        copy_of(&self.data().join("data"), &copy);
+        copy
+    }
+
+    /// Puts a copy in the place of what it has, to be recovered as an archive is: on a new timeline.
+    pub(crate) fn restore(&self, copy: &Path) {
+        let data = self.data().join("data");
+        std::fs::remove_dir_all(&data).expect("removed");
+        copy_of(copy, &data);
+        let settings = data.join("postgresql.auto.conf");
+        let mut text = std::fs::read_to_string(&settings).expect("read");
+        text.push_str("restore_command = 'false'\n");
+        std::fs::write(&settings, text).expect("written");
+        let touched = Command::new("cp")
+            .arg("-p")
+            .args([data.join("PG_VERSION"), data.join("recovery.signal")])
+            .status();
+        assert!(touched.expect("cp runs").success());
+    }
+
     /// The port.
     pub(crate) fn port(&self) -> u16 {
         self.port
@@ -147,6 +170,12 @@ impl Server {
     pub(crate) fn plan(&self) -> Plan {
         plan_at(&self.url("shop"))
     }
+}
+
+/// Copies a directory with its owners.
+fn copy_of(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").args([from, to]).status();
+    assert!(copied.expect("cp runs").success());
 }
 
 /// The port that the script says.

@@ -1,7 +1,7 @@
 //! A standby, which can only be read, and what happens when it takes the primary's place.
 
 use crate::common::place;
-use crate::outages::{assert_refused, wait_for_status};
+use crate::outages::{assert_refused, started, wait_for_status};
 use crate::server::{Server, plan_at};
 
 pub(crate) fn failover() {
@@ -21,7 +21,7 @@ pub(crate) fn failover() {
         primary.port(),
         standby.port()
     );
-    let cluster = plan_at(&both).start();
+    let cluster = started(plan_at(&both));
     let workers = cluster.workers();
     let order = place(&cluster);
     primary.stop("immediate");

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::common::place;
-use crate::outages::wait_for_status;
+use crate::outages::{started, wait_for_status};
 use crate::server::{Server, plan_at};
 
 /// Runs openssl, which is there or the test is not.
@@ -67,7 +67,7 @@ pub(crate) fn all() {
         &directory.path().join("server.pem"),
         &directory.path().join("server.key"),
     );
-    let cluster = trusting(&at("localhost", "verify-full"), "ca.pem").start();
+    let cluster = started(trusting(&at("localhost", "verify-full"), "ca.pem"));
     place(&cluster);
     let encrypted =
         "DO $$ BEGIN ASSERT (SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)

@@ -88,6 +88,7 @@ fn shown(engine: &StoreEngine, file: &'static str) -> String {
         StoreEngine::Postgres(place) => {
             let service = file.trim_end_matches(".db");
             let url = place.urls.get(service).map_or("?", String::as_str);
+            let (url, _) = url.split_once('?').unwrap_or((url, ""));
             let name = url.rsplit('/').next().unwrap_or(url);
             format!("{service} at PostgreSQL ({name})")
         }
