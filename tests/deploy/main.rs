@@ -18,6 +18,7 @@ const TESTS: &[Test] = &[
     ("every_manifest_is_applied", selectors::every_manifest_is_applied),
     ("selectors_find_what_they_are_for", selectors::selectors_match),
     ("a_service_monitor_finds_its_port", selectors::monitors_find_ports),
+    ("policies_find_their_pods", selectors::policies_find_pods),
     ("pods_are_restricted", restricted::pods_are_restricted),
     (
         "a_pod_that_is_not_restricted_is_found_out",

@@ -88,10 +88,6 @@ pub(crate) fn selectors_match() {
 
 pub(crate) fn monitors_find_ports() {
     let folders = all();
-    let services: Vec<&Value> = folders
-        .iter()
-        .flat_map(|folder| folder.of_kind("Service"))
-        .collect();
     let monitors: Vec<&Value> = folders
         .iter()
         .flat_map(|folder| folder.of_kind("ServiceMonitor"))
@@ -99,22 +95,49 @@ pub(crate) fn monitors_find_ports() {
     assert!(!monitors.is_empty(), "no ServiceMonitor was found");
     for monitor in monitors {
         let selector = &monitor["spec"]["selector"]["matchLabels"];
-        let found = services
-            .iter()
-            .filter(|service| selects(selector, &service["metadata"]["labels"]));
-        let found: Vec<_> = found.collect();
-        assert_eq!(
-            found.len(),
-            1,
-            "a pod that two services show is scraped twice: {monitor}"
-        );
-        for endpoint in list(&monitor["spec"]["endpoints"]) {
-            let ports = list(&found[0]["spec"]["ports"]);
-            assert!(
-                ports.iter().any(|port| port["name"] == endpoint["port"]),
-                "{endpoint}"
+        // Each folder with pods is a shop of its own, and only one of them is applied.
+        for folder in folders.iter().filter(|folder| folder.pods().next().is_some()) {
+            let found = folder
+                .of_kind("Service")
+                .filter(|service| selects(selector, &service["metadata"]["labels"]));
+            let found: Vec<_> = found.collect();
+            let place = folder.path.display();
+            assert_eq!(
+                found.len(),
+                1,
+                "{place}: a pod that two services show is scraped twice: {monitor}"
             );
-            assert_eq!(endpoint["path"], "/metrics");
+            for endpoint in list(&monitor["spec"]["endpoints"]) {
+                let ports = list(&found[0]["spec"]["ports"]);
+                assert!(
+                    ports.iter().any(|port| port["name"] == endpoint["port"]),
+                    "{endpoint}"
+                );
+                assert_eq!(endpoint["path"], "/metrics");
+            }
         }
     }
+}
+
+/// What scales pods and what guards their network name pods that there are.
+pub(crate) fn policies_find_pods() {
+    let (mut scalers, mut policies) = (0, 0);
+    for folder in all() {
+        for scaler in folder.of_kind("HorizontalPodAutoscaler") {
+            let target = &scaler["spec"]["scaleTargetRef"];
+            let is_there = folder.pods().any(|pod| {
+                pod.owner["kind"] == target["kind"] && pod.owner["metadata"]["name"] == target["name"]
+            });
+            assert!(is_there, "{scaler}");
+            scalers += 1;
+        }
+        for policy in folder.of_kind("NetworkPolicy") {
+            let selector = &policy["spec"]["podSelector"]["matchLabels"];
+            let finds =
+                |pod: &super::folder::PodTemplate<'_>| selects(selector, &pod.template["metadata"]["labels"]);
+            assert!(folder.pods().any(|pod| finds(&pod)), "{policy}");
+            policies += 1;
+        }
+    }
+    assert!(scalers >= 1 && policies >= 1);
 }
