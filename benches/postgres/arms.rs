@@ -22,7 +22,9 @@ const WARM_UP: u64 = 2;
 pub(crate) enum Arm {
     /// `cluster serve --workers 2` on the server, with so many clients.
     Shop(usize),
-    /// The same on SQLite.
+    /// Two hosts with one worker each, over the same databases.
+    Hosts,
+    /// The same as the first on SQLite.
     Sqlite,
     /// So many processes of Node with DBOS.
     Dbos(usize),
@@ -55,11 +57,17 @@ impl fmt::Display for Run {
     }
 }
 
+/// One host and two.
+pub(crate) fn hosts() -> Vec<Arm> {
+    vec![Arm::SHOP, Arm::Hosts]
+}
+
 /// In the order of the first round.
 pub(crate) fn all() -> Result<Vec<Arm>, String> {
     dbos::is_installed()?;
     Ok(vec![
         Arm::SHOP,
+        Arm::Hosts,
         Arm::Shop(1),
         Arm::Dbos(1),
         Arm::Dbos(2),
@@ -77,6 +85,7 @@ impl Arm {
         match self {
             Arm::Shop(1) => "the shop, one client",
             Arm::Shop(_) => "the shop on PostgreSQL",
+            Arm::Hosts => "the shop on two hosts",
             Arm::Sqlite => "the shop on SQLite",
             Arm::Dbos(1) => "DBOS, one process",
             Arm::Dbos(_) => "DBOS, two processes",
@@ -89,6 +98,7 @@ impl Arm {
         server.rest()?;
         match self {
             Arm::Shop(clients) => shop(server, clients, seconds),
+            Arm::Hosts => two_hosts(server, seconds),
             Arm::Sqlite => sqlite(seconds),
             Arm::Dbos(processes) => with_dbos(server, processes, seconds),
             Arm::Pipeline => pipeline(server, seconds),
@@ -117,6 +127,58 @@ fn shop(server: &PostgresServer, clients: usize, seconds: u64) -> Result<Run, St
     confirmed(orders, &[&warm_up, &said])?;
     let costs = costs.with_syncs(&before, &Counters::of(server, 0)?, orders);
     of_load(&said, costs)
+}
+
+/// Two clusters on this machine, which share its cores with the server and the clients as one of two workers does.
+fn two_hosts(server: &PostgresServer, seconds: u64) -> Result<Run, String> {
+    let databases = server.of_the_shop()?;
+    let engine: &str = format!(
+        "[store]\nengine = \"postgres\"\n[postgres]\ncluster = \"bench\"\nurl = \"{}\"",
+        databases.url()
+    )
+    .leak();
+    let before = Counters::of(server, 0)?;
+    let host = || {
+        Server::start(&Plan {
+            workers: 1,
+            shop: engine,
+            ..Plan::default()
+        })
+    };
+    let (one, other) = (host()?, host()?);
+    let both = |seconds| {
+        std::thread::scope(|scope| {
+            let loads = [&one, &other].map(|host| {
+                let address = host.address();
+                scope.spawn(move || load::orders(address, AT_ONCE / 2, seconds))
+            });
+            loads.map(|load| load.join().map_err(|_| "a load panicked".to_owned())?)
+        })
+    };
+    let ticks = || {
+        let everyone = [one.everyone()?, other.everyone()?].concat();
+        let ticks = everyone.into_iter().map(procfs::cpu_ticks);
+        ticks.sum::<Result<u64, String>>()
+    };
+    let [first, second] = both(WARM_UP);
+    let warm_up = (first?, second?);
+    let begun = Counters::of(server, ticks()?)?;
+    let [first, second] = both(seconds);
+    let (first, second) = (first?, second?);
+    let created = first.number("created")? + second.number("created")?;
+    let costs = Counters::of(server, ticks()?)?.since(&begun, server, created)?;
+    drop((one, other));
+    let orders = databases.check_the_shop()?;
+    confirmed(orders, &[&warm_up.0, &warm_up.1, &first, &second])?;
+    let costs = costs.with_syncs(&before, &Counters::of(server, 0)?, orders);
+    let (one, other) = (of_load(&first, costs)?, of_load(&second, costs)?);
+    Ok(Run {
+        per_s: one.per_s + other.per_s,
+        p50_ms: one.p50_ms.max(other.p50_ms),
+        p99_ms: one.p99_ms.max(other.p99_ms),
+        failed: one.failed + other.failed,
+        costs,
+    })
 }
 
 fn with_dbos(server: &PostgresServer, processes: usize, seconds: u64) -> Result<Run, String> {

@@ -1,4 +1,5 @@
-//! The shop on PostgreSQL against its bars: `cargo bench --bench postgres [-- --pairs 3] [--seconds 8]`.
+//! The shop on PostgreSQL against its bars: `cargo bench --bench postgres [-- --pairs 3] [--seconds 8]`; with
+//! `--hosts-alone`, one host against two alone, which needs no DBOS.
 //!
 //! One server of its own (`tests/postgres/run`), `synchronous_commit = on`, and on it in turns, each time in
 //! new databases: the shop with two workers; the same order as a workflow of DBOS in Node (`bash
@@ -48,6 +49,7 @@ const SERVER: &str = "CLUSTER_TEST_POSTGRES";
 struct Extent {
     pairs: usize,
     seconds: u64,
+    hosts_alone: bool,
 }
 
 fn main() -> ExitCode {
@@ -88,8 +90,14 @@ fn beside_a_server() -> Result<(), String> {
 
 /// Cargo's own `--bench` is ignored.
 fn extent(words: impl Iterator<Item = String>) -> Result<Extent, String> {
-    let words: Vec<String> = words.filter(|word| word != "--bench").collect();
-    let mut extent = Extent { pairs: 3, seconds: 8 };
+    let mut words: Vec<String> = words.filter(|word| word != "--bench").collect();
+    let all = words.len();
+    words.retain(|word| word != "--hosts-alone");
+    let mut extent = Extent {
+        pairs: 3,
+        seconds: 8,
+        hosts_alone: words.len() < all,
+    };
     for flag in words.chunks(2) {
         let number = flag
             .get(1)
@@ -98,7 +106,7 @@ fn extent(words: impl Iterator<Item = String>) -> Result<Extent, String> {
         match (flag[0].as_str(), number) {
             ("--pairs", Some(pairs)) => extent.pairs = usize::try_from(pairs).unwrap_or(usize::MAX),
             ("--seconds", Some(seconds)) => extent.seconds = seconds,
-            _ => return Err(format!("{flag:?} is not --pairs N or --seconds N")),
+            _ => return Err(format!("{flag:?} is not --pairs N, --seconds N or --hosts-alone")),
         }
     }
     Ok(extent)
@@ -108,7 +116,10 @@ fn measure(extent: &Extent) -> Result<report::Report, String> {
     load::find_wrk()?;
     costs::find_ss()?;
     let server = PostgresServer::find()?;
-    let arms = arms::all()?;
+    let arms = match extent.hosts_alone {
+        true => arms::hosts(),
+        false => arms::all()?,
+    };
     let mut runs: Vec<Vec<Run>> = arms.iter().map(|_| Vec::new()).collect();
     for round in 0..extent.pairs {
         let mut order: Vec<(&Arm, &mut Vec<Run>)> = arms.iter().zip(&mut runs).collect();

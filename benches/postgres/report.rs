@@ -37,19 +37,20 @@ impl Report {
             600.0,
             "/s",
         );
-        bars.at_least(
-            &format!("  against DBOS {}, the faster of its two", dbos::version()?),
-            ratio(&faster),
-            4.0,
-            "x",
-        );
-        bars.at_least(
-            "  share of the bare pipeline",
-            ratio(&per_s(Arm::Pipeline)),
-            0.5,
-            "",
-        );
-        bars.fact("  share of the shop on SQLite", ratio(&per_s(Arm::Sqlite)), "");
+        let hosts = per_s(Arm::Hosts);
+        let hosts = hosts.iter().zip(&shop).map(|(two, one)| two / one).collect();
+        bars.at_least("  two hosts against one", median(hosts), 1.0, "x");
+        if arms.contains(&Arm::Pipeline) {
+            bars.at_least(
+                &format!("  against DBOS {}, the faster of its two", dbos::version()?),
+                ratio(&faster),
+                4.0,
+                "x",
+            );
+            let pipeline = ratio(&per_s(Arm::Pipeline));
+            bars.at_least("  share of the bare pipeline", pipeline, 0.5, "");
+            bars.fact("  share of the shop on SQLite", ratio(&per_s(Arm::Sqlite)), "");
+        }
         bars.at_most("  p99", median(column(Arm::SHOP, |run| run.p99_ms)), 250.0, "ms");
         bars.fact("  p50", median(column(Arm::SHOP, |run| run.p50_ms)), "ms");
         let failed = column(Arm::SHOP, |run| run.failed).iter().sum();

@@ -20,8 +20,9 @@ fn times(short: u32) -> u32 {
     short * times.and_then(|times| times.parse().ok()).unwrap_or(1)
 }
 
-fn wait_for_orders(buyers: &Buyers, more: usize) {
-    let wanted = buyers.count() + more;
+/// Waits for so many more orders, in the short form.
+fn wait_for_orders(buyers: &Buyers, short: u32) {
+    let wanted = buyers.count() + times(short) as usize;
     Stage::wait_until("more orders", || buyers.count() >= wanted);
 }
 
@@ -99,7 +100,7 @@ pub(crate) fn deaths() {
         let host = &stage.hosts[death as usize % 2];
         last_fault = Instant::now();
         takeovers.push(kill(&stage, host));
-        wait_for_orders(&buyers, 50);
+        wait_for_orders(&buyers, 20);
         stage.start_again(host);
     }
     takeovers.sort_unstable();
