@@ -92,7 +92,7 @@ pub fn app() -> App {
             #[cfg(not(feature = "postgres"))]
             let note_of_hosts: storage_watch::NoteOfHosts = Box::new(|| None);
             #[cfg(feature = "postgres")]
-            let note_of_hosts = hosts::share(lease, &state, (lives, &worker, &streams));
+            let note_of_hosts = hosts::share(lease, &state, (&worker, &streams));
             let retention = worker.section::<ShopSettings>("shop")?.retention;
             let gauges = maintenance::LeaderGauges::register(&worker)?;
             let consumer = feed::consumer(&worker, &state, orders_stream, customers)?;

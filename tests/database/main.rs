@@ -53,14 +53,17 @@ const TESTS: &[Test] = &[
     ),
 ];
 
+/// Each has a server or two of its own.
+const AT_ONCE: usize = 6;
+
 fn main() -> ExitCode {
     if server::is_installed() {
         let bouncer: Test = ("the_shop_works_by_way_of_pgbouncer", pgbouncer::all);
         if pgbouncer::is_installed() {
-            return runner::main(&[TESTS, &[bouncer]].concat(), &[]);
+            return runner::run(&[TESTS, &[bouncer]].concat(), &[], AT_ONCE);
         }
         eprintln!("SKIPPED: there is no PgBouncer, so nothing is tried with it (apt-get install pgbouncer)");
-        return runner::main(TESTS, &[(bouncer, "needs PgBouncer")]);
+        return runner::run(TESTS, &[(bouncer, "needs PgBouncer")], AT_ONCE);
     }
     eprintln!(
         "SKIPPED: there is no PostgreSQL, so nothing is tried with it (tests/postgres/server install \

@@ -192,6 +192,8 @@ fn port_of(started: &std::process::Output) -> u16 {
 pub(crate) fn plan_at(url: &str) -> Plan {
     Plan::shop()
         .with("[store]", "engine = \"postgres\"")
+        // Servers that start side by side on a busy machine take their time.
+        .with("[shop]", "order_wait = \"20s\"")
         .with("[postgres]", &format!("url = \"{url}\""))
 }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use crate::shop::events::{StreamsRecorder, other_hosts};
 use crate::shop::http::AppState;
 use crate::shop::recovery::host_lease::HostLease;
-use crate::shop::recovery::liveness::LifeLock;
 use crate::shop::recovery::storage_watch::NoteOfHosts;
 use crate::worker::Worker;
 
@@ -14,7 +13,7 @@ use crate::worker::Worker;
 pub(super) fn share(
     lease: Option<HostLease>,
     state: &AppState,
-    (lives, worker, streams): (&'static LifeLock, &Worker, &Arc<StreamsRecorder>),
+    (worker, streams): (&Worker, &Arc<StreamsRecorder>),
 ) -> NoteOfHosts {
     let Some(lease) = lease else {
         return Box::new(|| None);
@@ -23,6 +22,6 @@ pub(super) fn share(
     let wakes = other_hosts::wake_readers(state.events.clone(), Arc::clone(streams), others);
     tokio::spawn(wakes);
     let renewed = lease.clone();
-    tokio::spawn(renewed.run(state.orders.clone(), lives, worker.clone()));
+    tokio::spawn(renewed.run(state.orders.clone(), worker.clone()));
     Box::new(move || lease.note())
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use super::lease_watch::{AskedAt, LeaseWatch};
@@ -44,12 +45,12 @@ pub(in crate::shop) struct HostLease {
 
 impl HostLease {
     /// Renews and watches until this worker ends. Never returns.
-    pub(in crate::shop) async fn run(self, orders: Orders, lives: &'static LifeLock, worker: Worker) {
+    pub(in crate::shop) async fn run(self, orders: Orders, worker: Worker) {
         let mut looks = tokio::time::interval(self.lease / LOOKS);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut watch = LeaseWatch::new(self.own.host, self.lease);
         let mut news = LeaseNews::default();
-        let mut settled = BTreeMap::new();
+        let mut takeover = HostTakeover::new(orders, self.lease);
         let mut forget_next = Duration::ZERO;
         loop {
             looks.tick().await;
@@ -58,7 +59,6 @@ impl HostLease {
                 Ok(known) => known,
                 Err(error) => {
                     watch.failed();
-                    settled.clear();
                     tracing::debug!(%error, "the lease of this host was not renewed");
                     continue;
                 }
@@ -69,7 +69,7 @@ impl HostLease {
             };
             self.see_clock(at, &known);
             if at.asked >= forget_next {
-                self.forget_gone_hosts().await;
+                tokio::spawn(self.clone().forget_gone_hosts());
                 forget_next = at.asked + FORGET_EVERY;
             }
             if self.is_displaced(&known) && !worker.is_orphaned() {
@@ -81,24 +81,7 @@ impl HostLease {
             let over = watch.answered(at, &known);
             news.tell(&known.hosts, &over, self.own.host);
             self.show_others(&known.hosts, &over);
-            // Whom nothing was found of is looked at again after a lease, because a host may come back for
-            // a moment.
-            settled.retain(|host, until| over.contains(host) && *until > at.answered);
-            let due: Vec<HostId> = over
-                .into_iter()
-                .filter(|host| !settled.contains_key(host))
-                .collect();
-            if due.is_empty() {
-                continue;
-            }
-            // Never cancelled: a saga that was claimed must be run.
-            orders
-                .take_over_dead(|life| match life.host == self.own.host {
-                    true => lives.is_dead(life),
-                    false => due.contains(&life.host),
-                })
-                .await;
-            settled.extend(due.into_iter().map(|host| (host, at.answered + self.lease)));
+            takeover.begin(over, at.answered);
         }
     }
 
@@ -167,10 +150,52 @@ impl HostLease {
     }
 
     /// Forgets hosts that have been gone for long.
-    async fn forget_gone_hosts(&self) {
+    async fn forget_gone_hosts(self) {
         if let Err(error) = self.repository.forget_hosts(FORGOTTEN).await {
             tracing::debug!(%error, "hosts that are gone were not forgotten; it will be tried again");
         }
+    }
+}
+
+/// The takeover of what dead hosts own. It may take long, as when a service cannot be reached to raise its
+/// fence, and the lease of this host is renewed meanwhile.
+struct HostTakeover {
+    orders: Orders,
+    lease: Duration,
+    under_way: Option<JoinHandle<()>>,
+    /// The hosts that were looked at, and until when they need no other look: a host may come back for a moment.
+    settled: BTreeMap<HostId, Duration>,
+}
+
+impl HostTakeover {
+    fn new(orders: Orders, lease: Duration) -> HostTakeover {
+        HostTakeover {
+            orders,
+            lease,
+            under_way: None,
+            settled: BTreeMap::new(),
+        }
+    }
+
+    /// Takes over what those hosts own, unless that was done within a lease, or is under way.
+    fn begin(&mut self, over: Vec<HostId>, now: Duration) {
+        self.settled
+            .retain(|host, until| over.contains(host) && *until > now);
+        let is_busy = self.under_way.as_ref().is_some_and(|task| !task.is_finished());
+        let due: Vec<HostId> = over
+            .into_iter()
+            .filter(|host| !self.settled.contains_key(host))
+            .collect();
+        if is_busy || due.is_empty() {
+            return;
+        }
+        self.settled
+            .extend(due.iter().map(|host| (*host, now + self.lease)));
+        let orders = self.orders.clone();
+        // Never cancelled: a saga that was claimed must be run.
+        self.under_way = Some(tokio::spawn(async move {
+            orders.take_over_dead(|life| due.contains(&life.host)).await;
+        }));
     }
 }
 

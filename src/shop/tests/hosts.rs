@@ -86,10 +86,8 @@ async fn lease(shop: &TestShop) -> HostLease {
 /// Runs the lease of that host in the background.
 async fn keep_lease(shop: &TestShop) -> HostLease {
     let lease = lease(shop).await;
-    let lives = LifeLock::take(shop.dir.path(), shop.state.orders.life()).unwrap();
-    let lives: &'static LifeLock = Box::leak(Box::new(lives));
     let (orders, worker) = (shop.state.orders.clone(), shop.worker.clone());
-    tokio::spawn(lease.clone().run(orders, lives, worker));
+    tokio::spawn(lease.clone().run(orders, worker));
     lease
 }
 

@@ -7,7 +7,6 @@ use crate::base::ids::{HostId, Incarnation};
 use crate::postgres::{Call, Row};
 use crate::shop::contract::{HostIdentity, HostRecord, KnownHosts, StorageError};
 use crate::shop::postgres::{Columns, fences};
-use crate::store::Admission;
 
 const RENEW: &str = "SELECT host, name, incarnation, master, renewals, silent_ms, lease_ms, has_left, up_ms,
     now_ms FROM renew_lease_1($1, $2, $3, $4, $5, $6) ORDER BY host";
@@ -52,7 +51,7 @@ impl PostgresOrders {
     /// Forgets the hosts that have been silent for so long, and own no unfinished order.
     pub(in crate::shop) async fn forget_hosts(&self, silent: Duration) -> Result<(), StorageError> {
         let forget = Call::new("SELECT forget_hosts_1($1)").bind(milliseconds(silent));
-        self.store.write(Admission::Continue, forget).await?;
+        self.store.look_up(forget).await?;
         Ok(())
     }
 }
