@@ -373,13 +373,14 @@ async fn readers_hear_of_what_another_host_writes() {
     let woken = async {
         loop {
             wakes.changed().await.unwrap();
-            let page = first.get("/events?types=order.confirmed").await.json();
+            let page = first.get("/events?types=shop.order.confirmed.v1").await.json();
             if page["items"].to_string().contains(&order) {
                 return;
             }
         }
     };
-    tokio::time::timeout(TIMEOUT, woken)
-        .await
-        .expect("the readers are woken");
+    let woken = tokio::time::timeout(TIMEOUT, woken).await;
+    let held = first.state.orders.oldest_held_event().await;
+    let page = first.get("/events?types=shop.order.confirmed.v1").await.json();
+    woken.unwrap_or_else(|_| panic!("the readers were not woken for {order}: {held:?}, {page}"));
 }
