@@ -129,7 +129,8 @@ fn shop(server: &PostgresServer, clients: usize, seconds: u64) -> Result<Run, St
     of_load(&said, costs)
 }
 
-/// Two clusters on this machine, which share its cores with the server and the clients as one of two workers does.
+/// Two clusters on this machine, which share its cores with the server and the clients as one of two
+/// workers does.
 fn two_hosts(server: &PostgresServer, seconds: u64) -> Result<Run, String> {
     let databases = server.of_the_shop()?;
     let engine: &str = format!(

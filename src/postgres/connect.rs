@@ -227,6 +227,9 @@ fn check_vanished(
     (idle_in_transaction, tcp_user_timeout): (i64, i64),
     target: &PostgresTarget,
 ) -> Result<(), PostgresFailure> {
+    if !target.is_shared {
+        return Ok(());
+    }
     let most = i64::try_from(target.vanished_after.as_millis()).unwrap_or(i64::MAX);
     let is_bounded = |ms: i64| (1..=most).contains(&ms);
     let needs_tcp = target.is_remote() && !target.pgbouncer;
@@ -235,11 +238,8 @@ fn check_vanished(
         (true, false) if needs_tcp => "tcp_user_timeout",
         (true, _) => return Ok(()),
     };
-    match target.is_shared {
-        true => Err(PostgresFailure::Unusable(format!(
-            "{missing} is not within 1 to {most} ms there, so what a host held that died would stay locked: \
-             ALTER ROLE … SET {missing} = {most}"
-        ))),
-        false => Ok(()),
-    }
+    Err(PostgresFailure::Unusable(format!(
+        "{missing} is not within 1 to {most} ms there, so what a host held that died would stay locked: \
+         ALTER ROLE … SET {missing} = {most}"
+    )))
 }

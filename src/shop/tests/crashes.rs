@@ -15,9 +15,11 @@ use crate::shop::contract::{
     Payments, QuoteError, RequestedItem, Sku, StorageError, SweepWindow, TimelineEntry, TimelineError,
 };
 use crate::shop::evidence::audit::{Moment, check_invariants};
+use crate::shop::inventory::InventoryService;
 use crate::shop::orders::{
     NewOrder, OrderStatus, OrdersLimits, OrdersService, PlaceError, Placed, SagaOutcome,
 };
+use crate::shop::payments::PaymentsService;
 
 /// Stops the sender of the command with that number, before or after the command is carried out, until it is
 /// woken.
@@ -61,6 +63,22 @@ impl Fuse {
         self.stopped.add_permits(1);
         self.woken.acquire().await.unwrap().forget();
     }
+}
+
+/// The participants of that shop, which stop their sender at that fuse.
+pub(super) fn stopping(
+    shop: &TestShop,
+    fuse: &Arc<Fuse>,
+) -> (Stopping<InventoryService>, Stopping<PaymentsService>) {
+    let inventory = Stopping {
+        service: shop.state.inventory.clone(),
+        fuse: Arc::clone(fuse),
+    };
+    let payments = Stopping {
+        service: shop.state.payments.clone(),
+        fuse: Arc::clone(fuse),
+    };
+    (inventory, payments)
 }
 
 impl<S: Participant> Participant for Stopping<S> {
@@ -163,14 +181,7 @@ pub(super) async fn orders_of_another<I: Inventory, P: Payments>(
 async fn stop_take_over_and_wake(method: &str, command: u32, after: bool) -> (OrderStatus, SagaOutcome) {
     let shop = TestShop::open().await;
     let fuse = Fuse::at(command, after);
-    let inventory = Stopping {
-        service: shop.state.inventory.clone(),
-        fuse: fuse.clone(),
-    };
-    let payments = Stopping {
-        service: shop.state.payments.clone(),
-        fuse: fuse.clone(),
-    };
+    let (inventory, payments) = stopping(&shop, &fuse);
     let sleeper = orders_of_another(&shop, inventory, payments, life(7)).await;
     let Placed::New(order, task) = sleeper.place(new_order(method), None).await.unwrap() else {
         panic!("not placed")
@@ -239,14 +250,7 @@ async fn an_owner_that_is_stopped_at_any_command_loses_a_declined_order_which_is
 async fn a_new_incarnation_takes_over_what_earlier_ones_left_and_nothing_of_its_own() {
     let shop = TestShop::open().await;
     let fuse = Fuse::at(2, false);
-    let inventory = Stopping {
-        service: shop.state.inventory.clone(),
-        fuse: fuse.clone(),
-    };
-    let payments = Stopping {
-        service: shop.state.payments.clone(),
-        fuse: fuse.clone(),
-    };
+    let (inventory, payments) = stopping(&shop, &fuse);
     let earlier = Life {
         incarnation: Incarnation(0),
         ..life(7)

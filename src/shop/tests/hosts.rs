@@ -5,13 +5,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::crashes::{Fuse, Stopping, new_order, orders_of_another};
-use super::postgres::{is_used, orders_at_postgres};
+use super::crashes::{Fuse, new_order, orders_of_another, stopping};
+use super::postgres::{is_skipped, orders_at_postgres, place_of};
 use super::test_shop::{TestShop, default_settings, life, order_of};
 use crate::base::ids::{Generation, HostId, Incarnation, Life};
 use crate::shop::boot::open_with_stores;
 use crate::shop::contract::{HostIdentity, HostState, OrderId};
-use crate::shop::engine::{HOST_ID, StoreEngine};
+use crate::shop::engine::HOST_ID;
 use crate::shop::events::other_hosts;
 use crate::shop::evidence::consistency::{self, Inconsistent};
 use crate::shop::orders::{Order, OrderStatus, Placed, SagaOutcome};
@@ -21,27 +21,17 @@ use crate::worker::{Identity, Worker};
 
 /// A lease for tests that wait for its end.
 const LEASE: Duration = Duration::from_millis(600);
+const HOUR: Duration = Duration::from_secs(3_600);
 /// Longer than anything here takes.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Says that a test was skipped, and whether it is.
-fn is_skipped(test: &str) -> bool {
-    if !is_used() {
-        eprintln!("SKIPPED: CLUSTER_TEST_POSTGRES names no server (tests/postgres/run starts one): {test}");
-    }
-    !is_used()
-}
-
 /// A second host, with a data directory of its own and the databases of the first.
 async fn second_host(first: &TestShop) -> TestShop {
-    let StoreEngine::Postgres(place) = StoreEngine::of(first.dir.path()).unwrap() else {
-        panic!("the shop is not at PostgreSQL");
-    };
     let dir = tempfile::tempdir().unwrap();
     let mut settings = first.settings.clone();
     settings.cluster.data_dir = dir.path().to_owned();
     let postgres = settings.app["postgres"].as_table_mut().unwrap();
-    postgres.insert("cluster".to_owned(), place.cluster.into());
+    postgres.insert("cluster".to_owned(), place_of(first).cluster.into());
     TestShop::open_as(dir, settings, |_| {}).await
 }
 
@@ -81,6 +71,14 @@ async fn lease(shop: &TestShop) -> HostLease {
         clock: Arc::clone(&shop.clock),
         others: tokio::sync::watch::Sender::default(),
     }
+}
+
+/// The lease of that host, renewed once for an hour.
+async fn lease_for_an_hour(shop: &TestShop) -> HostLease {
+    let lease = lease(shop).await;
+    let renewed = lease.repository.renew_lease(&lease.own, HOUR, Duration::ZERO);
+    renewed.await.unwrap();
+    lease
 }
 
 /// Runs the lease of that host in the background.
@@ -139,10 +137,7 @@ async fn a_host_of_another_cluster_is_told_what_to_write() {
     };
     let refused = open_with_stores(&Worker::detached(identity, settings)).await;
     let refused = refused.err().expect("refused").to_string();
-    let StoreEngine::Postgres(place) = StoreEngine::of(first.dir.path()).unwrap() else {
-        panic!("the shop is not at PostgreSQL");
-    };
-    let remedy = format!("postgres.cluster = \"{}\" on each", place.cluster);
+    let remedy = format!("postgres.cluster = \"{}\" on each", place_of(&first).cluster);
     assert!(refused.contains(&remedy), "{refused}");
 }
 
@@ -152,14 +147,7 @@ async fn cut_off_take_over_and_heal(method: &str, command: u32, after: bool) -> 
     let first = TestShop::open().await;
     let second = second_host(&first).await;
     let fuse = Fuse::at(command, after);
-    let inventory = Stopping {
-        service: second.state.inventory.clone(),
-        fuse: fuse.clone(),
-    };
-    let payments = Stopping {
-        service: second.state.payments.clone(),
-        fuse: fuse.clone(),
-    };
+    let (inventory, payments) = stopping(&second, &fuse);
     let gone = life(7).at(second.state.orders.life().host);
     let cut_off = orders_of_another(&second, inventory, payments, gone).await;
     let Placed::New(order, task) = cut_off.place(new_order(method), None).await.unwrap() else {
@@ -212,10 +200,7 @@ async fn the_orders_of_a_host_are_taken_over_when_its_lease_is_over_and_not_befo
     let first = TestShop::open().await;
     let second = second_host(&first).await;
     let fuse = Fuse::at(1, false);
-    let inventory = Stopping {
-        service: second.state.inventory.clone(),
-        fuse: fuse.clone(),
-    };
+    let (inventory, _) = stopping(&second, &fuse);
     let gone = life(7).at(second.state.orders.life().host);
     let orders = orders_of_another(&second, inventory, second.state.payments.clone(), gone).await;
     let Placed::New(order, _task) = orders.place(new_order("pm_card_visa"), None).await.unwrap() else {
@@ -252,13 +237,7 @@ async fn a_host_that_has_left_is_waited_for_no_longer() {
     }
     let first = TestShop::open().await;
     let second = second_host(&first).await;
-    let there = lease(&second).await;
-    let hour = Duration::from_secs(3_600);
-    there
-        .repository
-        .renew_lease(&there.own, hour, Duration::ZERO)
-        .await
-        .unwrap();
+    let there = lease_for_an_hour(&second).await;
     let here = keep_lease(&first).await;
     let mut others = here.others.subscribe();
     let in_state = |state: HostState| {
@@ -271,7 +250,7 @@ async fn a_host_that_has_left_is_waited_for_no_longer() {
     there.leave_as_the_last(&one).await;
     let still = there
         .repository
-        .renew_lease(&there.own, hour, hour)
+        .renew_lease(&there.own, HOUR, HOUR)
         .await
         .unwrap();
     assert!(
@@ -301,8 +280,7 @@ async fn two_data_directories_are_not_served_as_one_host() {
         master: consistency::short_hash("first"),
         ..identity(&first)
     };
-    let hour = Duration::from_secs(3_600);
-    orders.renew_lease(&own, hour, Duration::ZERO).await.unwrap();
+    orders.renew_lease(&own, HOUR, Duration::ZERO).await.unwrap();
     for incarnation in [3, 4, 5] {
         let refused = claim(copy.path(), incarnation, "second").await;
         let refused = refused.expect_err("the first one is served");
@@ -353,13 +331,7 @@ async fn readers_hear_of_what_another_host_writes() {
     }
     let first = TestShop::open().await;
     let second = second_host(&first).await;
-    let there = lease(&second).await;
-    let hour = Duration::from_secs(3_600);
-    there
-        .repository
-        .renew_lease(&there.own, hour, Duration::ZERO)
-        .await
-        .unwrap();
+    lease_for_an_hour(&second).await;
     let here = keep_lease(&first).await;
     let others = here.others.subscribe();
     let streams = Arc::clone(&first.streams);

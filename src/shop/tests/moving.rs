@@ -6,7 +6,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use super::postgres::{is_used, remake_databases, use_server};
+use super::postgres::{is_skipped, remake_databases, use_server};
 use super::test_shop::{TestShop, default_settings, life, order_of};
 use crate::base::ids::{Generation, HostId};
 use crate::config::Settings;
@@ -20,14 +20,6 @@ use crate::shop::settings::PostgresSettings;
 use crate::store::Store;
 use crate::sys::lock::FileLock;
 use crate::worker::{Identity, Worker};
-
-/// Says that a test was skipped, and whether it is.
-fn is_skipped(test: &str) -> bool {
-    if !is_used() {
-        eprintln!("SKIPPED: CLUSTER_TEST_POSTGRES names no server (tests/postgres/run starts one): {test}");
-    }
-    !is_used()
-}
 
 /// A directory with a shop that can be served by both engines, one after the other.
 struct MovingShop {

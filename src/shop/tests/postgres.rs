@@ -17,7 +17,7 @@ use super::test_shop::{TestShop, default_settings, order_of};
 use crate::base::ids::{HostId, Life};
 use crate::config::Settings;
 use crate::postgres::{BulkConnection, PostgresOptions, PostgresStore, WriterIdentity};
-use crate::shop::engine::{StoreEngine, StoreFile, cluster_id};
+use crate::shop::engine::{PostgresPlace, StoreEngine, StoreFile, cluster_id};
 use crate::shop::orders::postgres::PostgresOrders;
 use crate::shop::orders::{self, OrdersRepository};
 use crate::shop::settings::PostgresSettings;
@@ -30,6 +30,14 @@ fn server() -> Option<String> {
 /// Whether the databases are PostgreSQL's.
 pub(super) fn is_used() -> bool {
     server().is_some()
+}
+
+/// Says that a test was skipped, and whether it is.
+pub(super) fn is_skipped(test: &str) -> bool {
+    if !is_used() {
+        eprintln!("SKIPPED: CLUSTER_TEST_POSTGRES names no server (tests/postgres/run starts one): {test}");
+    }
+    !is_used()
 }
 
 /// Has the shop of that data directory use databases of its own, which are made if they are not there.
@@ -100,6 +108,14 @@ async fn run_at(server: &str, sql: &str) {
     driver.abort();
 }
 
+/// Where the databases of the shop are.
+pub(super) fn place_of(shop: &TestShop) -> PostgresPlace {
+    match StoreEngine::of(shop.dir.path()).unwrap() {
+        StoreEngine::Postgres(place) => place,
+        StoreEngine::Sqlite => panic!("the shop is not at PostgreSQL"),
+    }
+}
+
 /// The orders of the shop as another life has them.
 pub(super) async fn orders_repository_of(shop: &TestShop, life: Life) -> OrdersRepository {
     OrdersRepository::Postgres(orders_at_postgres(shop, life).await)
@@ -107,9 +123,7 @@ pub(super) async fn orders_repository_of(shop: &TestShop, life: Life) -> OrdersR
 
 /// The orders at PostgreSQL as another life has them.
 pub(super) async fn orders_at_postgres(shop: &TestShop, life: Life) -> PostgresOrders {
-    let StoreEngine::Postgres(place) = StoreEngine::of(shop.dir.path()).unwrap() else {
-        panic!("the shop is not at PostgreSQL");
-    };
+    let place = place_of(shop);
     let (schema, options) = (&orders::postgres::POSTGRES_SCHEMA, PostgresOptions::new());
     let (target, identity) = (place.target("orders").unwrap(), WriterIdentity::Life(life));
     let store = PostgresStore::open(target, schema, &place.cluster_id(), identity, options).await;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{PostgresOrders, no_row};
 use crate::base::ids::{HostId, Incarnation};
+use crate::base::millis::ms;
 use crate::postgres::{Call, Row};
 use crate::shop::contract::{HostIdentity, HostRecord, KnownHosts, StorageError};
 use crate::shop::postgres::{Columns, fences};
@@ -25,8 +26,8 @@ impl PostgresOrders {
             .bind(fences::number(own.incarnation))
             .bind(own.master)
             .bind(own.name.clone())
-            .bind(milliseconds(lease))
-            .bind(milliseconds(fresh));
+            .bind(ms(lease).cast_signed())
+            .bind(ms(fresh).cast_signed());
         // It changes no order and is right whoever does it, so it needs no fence, and it does not wait for
         // the orders that do.
         let rows = self.store.look_up(renew).await?;
@@ -50,7 +51,7 @@ impl PostgresOrders {
 
     /// Forgets the hosts that have been silent for so long, and own no unfinished order.
     pub(in crate::shop) async fn forget_hosts(&self, silent: Duration) -> Result<(), StorageError> {
-        let forget = Call::new("SELECT forget_hosts_1($1)").bind(milliseconds(silent));
+        let forget = Call::new("SELECT forget_hosts_1($1)").bind(ms(silent).cast_signed());
         self.store.look_up(forget).await?;
         Ok(())
     }
@@ -75,8 +76,4 @@ fn record(row: &Row) -> Result<HostRecord, StorageError> {
         lease: (!lease.is_zero()).then_some(lease),
         has_left: row.get(7)?,
     })
-}
-
-fn milliseconds(time: Duration) -> i64 {
-    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
